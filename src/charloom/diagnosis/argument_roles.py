@@ -31,13 +31,14 @@ WANTED: Final = ("params", "x", "y", "h0")
 def argument_order(
     function: Callable[..., Any], options: Options, known: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return the roles of the function's arguments, in order.
+    """Return the role of each argument of `function`, in the function's order.
 
-    `known` are the names of the parameters. The function may take them as one argument or each as
-    a separate argument.
+    `known` are charloom's names of the parameters of the network, such as "U" and "W". The function
+    may take all of them as one argument (the role "params"), or each as a separate argument.
 
     Raises:
-        DoctorError: the given order is not valid, or the names do not show the roles.
+        DoctorError: the roles in `options.arguments` are not valid, or the names of the function's
+            arguments do not show their roles.
     """
     states = ("h0", "c0") if options.has_cell_state else ("h0",)
     forms = [("params", "x", "y", *states), (*known, "x", "y", *states)]
@@ -77,7 +78,11 @@ def require_all_roles(
 
 
 def roles_of_four(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the roles of four arguments; raise DoctorError if the names do not show them."""
+    """Return the roles of four arguments with these `names`, in the same order.
+
+    Raises:
+        DoctorError: the names do not show the roles.
+    """
     roles = [role_of(name) for name in names]
     if sorted(role or "" for role in roles) == sorted(WANTED):
         return tuple(role for role in roles if role)
@@ -99,9 +104,10 @@ def roles_of_many(
     known: tuple[str, ...],
     options: Options,
 ) -> tuple[str, ...]:
-    """Return the roles of more than four arguments.
+    """Return the roles of more than four arguments, in the order of their names in `required`.
 
-    The parameters may be separate arguments, and so may h0 and c0.
+    There are more than four if each parameter is a separate argument, or if h0 and c0 are two arguments.
+    `forms` are the sets of roles that a function may have.
 
     Raises:
         DoctorError: the names do not show the roles.
@@ -126,12 +132,12 @@ def roles_of_many(
 def roles_by_names(
     required: Sequence[str], known: tuple[str, ...], options: Options
 ) -> list[str | None]:
-    """Return the role of each of more than four arguments; None if its name does not show it."""
+    """Return the role of each argument in `required`, or None for an argument whose name shows no role."""
     roles: list[str | None] = []
     for name in required:
         role = role_of(name)
         parameter = parameter_of(name, known, dict(options.names))
-        # A short name such as c, b or W is more likely a parameter, unless ROLES has it.
+        # A short name such as c, b or W is taken as a parameter, unless `ROLES` contains it.
         roles.append(role if role in WANTED else parameter)
     if options.has_cell_state and roles.count("h0") == 1 and "params" in roles:
         return [
@@ -144,10 +150,10 @@ def roles_by_names(
 def suggested_wrapper(
     function: Callable[..., Any], required: Sequence[str], known: Sequence[str]
 ) -> str:
-    """Return advice for a function with too few arguments.
+    """Return the sentences of an error message that say how to fix a function with too few arguments.
 
-    If it reads its parameters from global variables, the advice has the lines of a wrapper with
-    four arguments.
+    If the function reads its parameters from global variables, they contain the code of a wrapper
+    function with four arguments.
     """
     values = values_of_globals(function, known)
     roles = [role_of(name) for name in required]
@@ -165,9 +171,10 @@ def suggested_wrapper(
 
 
 def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
-    """Return the global variables that hold a parameter or a size, each with code for its value.
+    """Return a dict from each global variable that holds a parameter or a size to code for its value.
 
-    The code uses the arguments of the wrapper, such as params["W"] or len(h0).
+    The code uses the arguments params and h0 of the suggested wrapper function, such as params["W"] or
+    len(h0).
     """
     variables = getattr(function, "__globals__", {})
     used = getattr(getattr(function, "__code__", None), "co_names", ())
@@ -182,17 +189,20 @@ def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Map
 
 
 def size_source(name: str) -> str:
-    """Return code for the size that usually has this name, such as len(h0); "" for other names."""
+    """Return Python code for the size that usually has this name, such as "len(h0)" for "hidden_size".
+
+    Return "" if the name is not a usual name of a size.
+    """
     if plain(name) in K_NAMES:
         return 'len(params["c"])'
     return "len(h0)" if plain(name) in H_NAMES else ""
 
 
 def role_of(name: str) -> str | None:
-    """Return the role of an argument with this name; None if the name does not show it."""
+    """Return the role of an argument called `name`, such as "params"; None if the name is not in `ROLES`."""
     return next((role for role, names in ROLES.items() if plain(name) in names), None)
 
 
 def plain(name: str) -> str:
-    """Return a name in lower case, without underscores."""
+    """Return `name` in lower case and without underscores."""
     return name.lower().replace("_", "")

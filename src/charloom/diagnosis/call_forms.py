@@ -22,7 +22,8 @@ from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-# Relative; a wrong convention changes the loss far more, float32 far less.
+# Largest relative error of a loss that counts as right. A wrong convention changes the loss far more,
+# float32 far less.
 LOSS_TOLERANCE: Final = 1e-4
 
 
@@ -31,14 +32,14 @@ class Convention:
     """A way of calling the function.
 
     Attributes:
-        ids: how x and y are given: "ids", or one-hot as "KT" or "TK".
+        ids: how x and y are passed: as "ids", or as one-hot arrays of shape (K, T), "KT", or (T, K), "TK".
         bias, state: the shape of a bias and of h0: "flat" (n,), "column" (n, 1) or "row" (1, n).
-        matrices: "ours" for charloom's shapes, or "transposed".
-        recurrent: whether W is "transposed" relative to the other matrices, or "ours".
-        arguments: the roles of the arguments, in order.
-        names: pairs of a parameter and the function's name for it.
+        matrices: "ours" if all matrices have charloom's shapes, or "transposed" if all are transposed.
+        recurrent: "transposed" if W is transposed once more than the other matrices; otherwise "ours".
+        arguments: the roles of the arguments, in the function's order.
+        names: pairs of charloom's name of a parameter and the function's name for it.
         gates: the function's order of the gates; "" for charloom's order.
-        holder: the parameters are a plain "dict", or a `Network`, which has "attributes" too.
+        holder: how the parameters are passed: in a plain "dict", or in a `Network` ("attributes").
     """
 
     ids: str = "ids"
@@ -52,7 +53,7 @@ class Convention:
     holder: str = "dict"
 
     def in_words(self) -> str:
-        """Return the convention in words."""
+        """Return a description of this convention for the user, with its parts separated by semicolons."""
         ids = {
             "ids": "ids x and y of shape (T,)",
             "KT": "one-hot X and Y of shape (K, T)",
@@ -77,10 +78,10 @@ class Convention:
 
 
 class Network(dict[str, Any]):
-    """A dict of parameters whose entries are attributes too.
+    """A dict of parameters that the function can also read as attributes, such as net.W.
 
-    It also accepts other usual names of the parameters (Wxh, W_hh, by …), and remembers the names
-    that the function used.
+    It also accepts other usual names of the parameters (Wxh, W_hh, by …), and records which names
+    the function used.
     """
 
     def __init__(self, arrays: Mapping[str, Array], names: Mapping[str, str]) -> None:
@@ -116,7 +117,7 @@ class Network(dict[str, Any]):
 
 
 def _copied(arrays: dict[str, Any], names: dict[str, str]) -> Network:
-    """Return a copy of a network, for copy.copy and copy.deepcopy."""
+    """Return a `Network` with these arrays and names. copy.copy and copy.deepcopy call it."""
     network = Network({}, {})
     network.update(arrays)
     network._names.update(names)
@@ -144,7 +145,7 @@ class PreparedCall:
         self._x, self._y = self.x.copy(), self.y.copy()
 
     def arguments(self) -> list[Any]:
-        """Return the arguments in the order of the convention."""
+        """Return the arguments of the call, in the order in which the function takes them."""
         state = self.states[0] if len(self.states) == 1 else tuple(self.states)
         by_role = {"params": self.network, "x": self.x, "y": self.y, "h0": state}
         names = dict(self.convention.names)
@@ -154,7 +155,7 @@ class PreparedCall:
         return [by_role[role] for role in self.convention.arguments]
 
     def changed(self) -> list[str]:
-        """Return the ids of the mistakes that the call made by changing its arguments."""
+        """Return the ids of the mistakes that say which arguments the call changed, such as "inputs-changed"."""
         found = []
         before = self.problem.state.values()
         if any(
@@ -188,7 +189,7 @@ class PreparedCall:
 
 
 def to_user_shape(name: str, array: Array, convention: Convention) -> Array:
-    """Return a parameter in the shape that the convention requires."""
+    """Return the parameter `name` in the shape and the gate order that the user's function expects."""
     if convention.gates and name in ("U", "W", "b"):
         array = reordered(array, gates_of(convention), convention.gates)
     if array.ndim == 1:
@@ -200,7 +201,10 @@ def to_user_shape(name: str, array: Array, convention: Convention) -> Array:
 
 
 def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
-    """Return a matrix in charloom's shape: the inverse of `to_user_shape`. A bias keeps its shape."""
+    """Return a parameter or gradient of the user's function in charloom's shape and gate order.
+
+    This is the inverse of `to_user_shape`, except that a bias keeps its shape.
+    """
     matrix = array.ndim == 2 and 1 not in array.shape and name not in ("b", "c", "d")
     transposed = matrix and convention.matrices == "transposed"
     if matrix and name == "W" and convention.recurrent == "transposed":
@@ -212,17 +216,17 @@ def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
 
 
 def gates_of(convention: Convention) -> str:
-    """Return charloom's order of the gates in `convention.gates`."""
+    """Return the letters of `convention.gates` in charloom's order of the gates."""
     return in_table_order(convention.gates)
 
 
 def vector(array: Array, kind: str) -> Array:
-    """Return a vector (n,) in the shape "flat" (n,), "column" (n, 1) or "row" (1, n)."""
+    """Return an array of shape (n,) in the shape of `kind`: "flat" (n,), "column" (n, 1) or "row" (1, n)."""
     return {"flat": array, "column": array.reshape(-1, 1), "row": array.reshape(1, -1)}[kind]
 
 
 def ids_as(ids: Array, K: int, kind: str) -> Array:
-    """Return ids of shape (T,) as they are, or one-hot as (K, T) or (T, K)."""
+    """Return a copy of `ids` of shape (T,), or a one-hot array: (K, T) if `kind` is "KT", (T, K) if "TK"."""
     if kind == "ids":
         return ids.copy()
     onehot = np.zeros((len(ids), K))
@@ -233,10 +237,10 @@ def ids_as(ids: Array, K: int, kind: str) -> Array:
 def call(
     function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, PreparedCall]:
-    """Call the function in the way that the convention describes.
+    """Call the function on `problem` in the way that `convention` describes.
 
     Returns:
-        The loss and the gradients in charloom's shapes, and the arguments of the call.
+        First the loss and the gradients, in charloom's shapes. Second the arguments of the call.
     """
     prepared = PreparedCall(problem, convention)
     return reply_of(function, prepared, options), prepared
@@ -261,12 +265,13 @@ def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Opti
 def find_convention(
     function: Callable[..., Any], problem: Problem, loss: float, options: Options
 ) -> Convention:
-    """Return the way in which the function must be called.
+    """Return the first convention with which the function returns `loss`, the right loss of `problem`.
 
-    `loss` is the right loss of the problem. If no convention gives it, return the first one that runs.
+    If no convention gives this loss, return the first one with which the function raises no error.
 
     Raises:
-        Exception: no convention runs; the error is that of the given form, or of the natural form.
+        Exception: the function raised an error with every convention. This is the first DoctorError, or
+            the first error if none is a DoctorError.
     """
     arguments = argument_order(function, options, tuple(problem.parameters))
     first_error: Exception | None = None
@@ -278,7 +283,8 @@ def find_convention(
         try:
             reply, convention = find_names(function, problem, convention, options)
         except Exception as error:
-            # The first form is the one that the user gave, or the natural one: its error helps most.
+            # The first convention has the form that the user gave, or the natural form, so its error
+            # helps the user most.
             if first_error is None or (
                 isinstance(error, DoctorError) and not isinstance(first_error, DoctorError)
             ):
@@ -299,11 +305,12 @@ def find_names(
 ) -> tuple[Reply, Convention]:
     """Call the function, and find the names by which it reads the parameters.
 
-    The function gets a plain dict, which other libraries (JAX) accept. It gets a `Network` only if
-    it reads attributes, or uses names that are not known.
+    The function gets the parameters in a plain dict, which other libraries (JAX) accept. It gets a
+    `Network` only if it reads attributes, or uses a name that is not a usual name of a parameter.
 
     Returns:
-        The loss and the gradients in charloom's shapes, and the convention with the names.
+        First the loss and the gradients, in charloom's shapes. Second the convention, with the names
+        that the function uses.
     """
     used: dict[str, str] = {}
     while convention.holder == "dict":
@@ -330,10 +337,11 @@ def find_names(
 def find_names_with_network(
     function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, Convention]:
-    """Do the same as `find_names`, but always pass a `Network`, which records the names.
+    """Do the same as `find_names`, but always pass the parameters in a `Network`, which records the names.
 
     Raises:
-        DoctorError: the function uses names that are not known.
+        DoctorError: the function reads a parameter by a name that is not usual, or by a new name in
+            each call.
     """
     for _ in range(8):
         prepared = PreparedCall(problem, convention)
@@ -366,21 +374,22 @@ def find_names_with_network(
 
 
 def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]:
-    """Return a guess of the function's name for each parameter, to show in an error.
+    """Return a dict from each parameter to a guess of the function's name for it, to show in an error.
 
-    It is the known name by which the function read the parameter, or else the next unknown name.
+    The guess is the usual name by which the function read the parameter. For the other parameters it is
+    the next name that the function read and that is not usual.
     """
     unknown = iter(network._unknown)
     return {name: network._used.get(name) or next(unknown, "…") for name in parameters}
 
 
 def is_right_loss(loss: float, right: float, T: int) -> bool:
-    """Return True if a loss is nearly the right one, or its mean over T steps."""
+    """Return True if `loss` is nearly `right`, or nearly `right` / T, which is its mean over T steps."""
     return any(abs(loss - r) <= LOSS_TOLERANCE * abs(r) for r in (right, right / T))
 
 
 def conventions(options: Options, arguments: tuple[str, ...]) -> Iterator[Convention]:
-    """Yield the conventions to try, the usual ones first."""
+    """Yield the conventions to try, the likeliest first. `arguments` are the roles of the arguments."""
     ids = {"natural": ("ids",), "course": ("KT", "TK")}.get(options.form, ("ids", "KT", "TK"))
     vectors = {
         "ids": (("flat", "flat"), ("column", "column"), ("row", "row"), ("column", "flat"), ("flat", "column")),

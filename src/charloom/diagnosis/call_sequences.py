@@ -19,12 +19,14 @@ from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.trials import moved
 
 SAME: Final = 1e-9  # largest relative difference of equal results
-SAME32: Final = 1e-5  # the same for float32
-LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # float32 causes at least this error
-JUMP: Final = 0.1  # relative change of a rounding error; a smooth error changes by about 1e-5
+SAME32: Final = 1e-5  # largest relative difference of equal results in float32
+LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # least relative error due to float32
+# When the weights change slightly, a rounding error changes at least by this share of itself. The error
+# of a wrong formula changes by about 1e-5 of itself.
+JUMP: Final = 0.1
 CHAIN: Final = 80  # largest number of earlier calls that are tried
 
-# The step of an update with gradient g: plain, clipped, and the first step of AdaGrad or Adam.
+# The step of an update for the gradient g. Of AdaGrad and Adam it is the first step.
 STEPS: Final = {
     "gradient descent": lambda g: g,
     "clipped gradient descent": lambda g: np.clip(g, -5, 5),
@@ -36,7 +38,10 @@ USUAL_RATES: Final = (0.1, 0.01, 0.001, 1e-4, 1.0, 0.5, 0.05, 0.005, 1e-5)
 
 
 def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[Found]:
-    """Return the mistakes that show in sequences of calls; `problem` is the first trial's problem."""
+    """Return the mistakes that only several calls show, such as gradients that add up over calls.
+
+    `problem` is the problem of the first trial. `reduction` is "sum" or "mean" over time.
+    """
     changed = {
         name for calls in (outcome.trials, outcome.repeats) for c in calls for name in c.changed
     }
@@ -67,10 +72,11 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
 
 
 def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
-    """Return True if each call starts from the state in which the previous call ended.
+    """Return True if the losses show that each call started from the last state of the previous call.
 
-    The number of calls before the first one in `calls` is not known: a Python function was also called
-    to find its convention.
+    `calls` are consecutive calls on `problem`. There were other calls before them, whose number is not
+    known, because a Python function is also called to find out its convention. `mean` says that the
+    loss is the mean over time.
     """
     if any(call.loss is None for call in calls):
         return False
@@ -91,7 +97,7 @@ def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
 
 
 def same(a: Call, b: Call) -> bool:
-    """Return True if two calls returned the same results, except for rounding."""
+    """Return True if two calls returned the same loss and the same gradients, except for rounding."""
     return losses_same(a, b) and gradients_are_close(a.gradients, b.gradients)
 
 
@@ -105,7 +111,7 @@ def losses_same(a: Call, b: Call) -> bool:
 
 
 def gradients_are_close(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
-    """Return True if two sets of gradients are the same, except for rounding."""
+    """Return True if two sets of gradients are the same, except for a relative difference up to `limit`."""
     for name in a:
         if a[name].shape != b[name].shape:
             return False
@@ -117,14 +123,15 @@ def gradients_are_close(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
 
 
 def difference(a: Arrays, b: Arrays) -> Arrays:
-    """Return a - b for each gradient; a alone where the shapes differ."""
+    """Return `a` - `b` for each gradient. Where the two shapes differ, return the gradient in `a`."""
     return {name: a[name] - b[name] if a[name].shape == b[name].shape else a[name] for name in a}
 
 
 def holds_float32(gradients: Arrays) -> bool:
-    """Return True if float32 can represent every number, but float16 cannot.
+    """Return True if float32 can represent all numbers of `gradients` exactly, but float16 cannot.
 
-    Numbers such as 0, 1 and 0.5 are exact in both, and numbers that are not finite have no digits.
+    float16 is tested too because numbers such as 0, 1 and 0.5 are exact in every precision, and so do
+    not show that the function computes in float32.
     """
     with np.errstate(all="ignore"):
         return all(np.array_equal(g, g.astype(np.float32)) for g in gradients.values()) and not all(
@@ -156,16 +163,17 @@ def looks_like_float32(case: Case, outcome: Outcome) -> bool:
 def loss_after_update(
     case: Case, explanations: Sequence[Explanation], wrong: Sequence[Row]
 ) -> list[Explanation] | None:
-    """Return the explanations with the additional mistake that the loss is computed after an update.
+    """Return an explanation that has the additional mistake that the loss is computed after an update.
 
-    Return None if this mistake does not explain the losses.
+    The result is a list with one set of mistakes. Return None if the additional mistake does not explain
+    the losses, or if a gradient is wrong and `explanations` does not explain it. The mistake explains
+    the losses if the loss of every trial is the right loss after an update with the same learning rate.
 
-    The gradients must be right or explained. The losses of all trials must be those after a step with
-    the same learning rate.
+    `wrong` are the wrong gradients and losses.
     """
     if LOSS not in {row.parameter for row in wrong}:
         return None
-    # If the error is tiny, a tiny update of any kind would explain it.
+    # A tiny error of the loss shows nothing: a tiny update of any kind would explain it.
     error = max(relative(call.loss or 0.0, case.exact[p].loss) for p, call in enumerate(case.calls))
     if not explains_more(0.0, error, loss_limit(case) / 2):
         return None
@@ -184,7 +192,7 @@ def loss_after_update(
 
 
 def gradients_match(case: Case, explanation: Explanation) -> bool:
-    """Return True if an explanation predicts all gradients of all trials."""
+    """Return True if code with the mistakes in `explanation` computes all gradients of all trials."""
     names = list(case.exact[0].gradients)
     return all(
         not math.isinf(case.distance_if_matching(trial, explanation, names))
@@ -201,14 +209,15 @@ def loss_is(case: Case, trial: int, parameters: Arrays) -> bool:
 
 
 def loss_limit(case: Case) -> float:
-    """Return the largest relative difference with which a loss still matches the predicted one."""
+    """Return the largest relative difference between a loss and a predicted loss that counts as a match."""
     return SAME32 if case.single else MATCHES
 
 
 def rate_of(case: Case, step: Any) -> float | None:
-    """Return a learning rate η for which the loss of every trial is the loss after one update.
+    """Return a learning rate η for which the loss of every trial is the right loss after one update.
 
-    Return None if there is no such learning rate.
+    Return None if no learning rate that is tried has this property. `step` is a function that returns
+    the step of the update for a gradient; the update subtracts η times this step.
     """
 
     def updated(trial: int, rate: float) -> Arrays:

@@ -1,6 +1,7 @@
-"""Holds all trials with the right results and the function's results, and compares predictions with them.
+"""Holds the right results and the function's results of all trials, and compares predictions with them.
 
-It does not know the mistakes, and does not decide whether a result is right.
+A prediction is the result that code with certain mistakes would return. This module does not know the
+mistakes, and does not decide whether a result is right.
 """
 
 import math
@@ -16,18 +17,19 @@ from charloom.diagnosis.trials import Trial
 
 Explanation = tuple[Found, ...]
 
-# Norm-relative errors.
-MATCHES: Final = 1e-6  # largest error of a prediction in float64
-FLOAT64: Final = 1e-10  # least limit of a right gradient in float64; careful code reaches 1e-14
-FLOAT32: Final = 1e-5  # least limit of a right gradient in float32
-WIDEST: Final = 1e-3  # largest limit in float32
-MARGIN: Final = 30.0  # factor from the error of rounding the parameters to the limit
+# Norm-relative errors, and factors for them. The limit of a right result is the largest error that
+# rounding can cause.
+MATCHES: Final = 1e-6  # largest distance from a prediction that counts as a match in float64
+FLOAT64: Final = 1e-10  # smallest limit of a right result in float64; careful code reaches 1e-14
+FLOAT32: Final = 1e-5  # smallest limit of a right result in float32
+WIDEST: Final = 1e-3  # largest limit of a right result in float32
+MARGIN: Final = 30.0  # the limit is this many times the error due to rounded parameters
 DIGITS: Final = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 ZERO: Final = 1e-12  # a gradient counts as zero below this share of the norm of all gradients
 
 
 class Case:
-    """All trials with the right results, the function's results, and the limits of the errors."""
+    """The right results, the function's results, and the largest allowed errors of all trials."""
 
     def __init__(
         self, trials: Sequence[Trial], calls: Sequence[Call], reduction: str, single: bool
@@ -38,7 +40,10 @@ class Case:
         self.limits = [self._limits(trial) for trial in range(len(trials))]
 
     def predicted(self, problem: Problem, explanation: Explanation) -> Answer:
-        """Return the loss and the gradients that code with these mistakes would compute."""
+        """Return the loss and gradients that code with the mistakes in `explanation` would compute.
+
+        Without mistakes, the result is exact.
+        """
         with np.errstate(all="ignore"):
             total = answer(problem, {one.id: one.variant for one in explanation})
         if self.reduction == "sum":
@@ -47,10 +52,10 @@ class Case:
         return Answer(total.loss / T, {name: g / T for name, g in total.gradients.items()})
 
     def _limits(self, trial: int) -> dict[str, float]:
-        """Return, for each gradient and the loss of a trial, the largest error that a right result can have.
+        """Return the largest relative error that rounding can cause in each gradient and the loss of a trial.
 
-        A limit depends on how much rounding changes the result. This is measured: the parameters and the
-        state are rounded to float32.
+        To measure how much rounding changes the results, this method rounds the parameters and the state
+        to float32 and computes the results again.
         """
         problem, exact = self.trials[trial].problem, self.exact[trial]
         rounded = problem._replace(
@@ -67,7 +72,7 @@ class Case:
         }
 
     def distances(self, trial: int, predicted: Answer) -> dict[str, float]:
-        """Return the distances of the function's gradients and loss from the predicted ones in a trial."""
+        """Return the relative distance of each gradient and the loss of a trial from the prediction."""
         call = self.calls[trial]
         size = math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values()))
         distances = {
@@ -79,25 +84,25 @@ class Case:
         return distances
 
     def matching(self, trial: int, predicted: Answer, names: Iterable[str]) -> set[str]:
-        """Return those of `names` for which the function's result matches the predicted one in a trial."""
+        """Return the names in `names` whose gradient (or loss) matches the prediction in a trial."""
         far = self.distances(trial, predicted)
         return {name for name in names if far.get(name, 0.0) <= self.match_limit(trial, name)}
 
     def match_limit(self, trial: int, name: str) -> float:
-        """Return the largest distance from the function's result at which a prediction matches it."""
+        """Return the largest distance at which the function's result `name` still matches a prediction."""
         return max(MATCHES, self.limits[trial][name]) if self.single else MATCHES
 
     def distance_if_matching(
         self, trial: int, explanation: Explanation, only: Iterable[str] | None = None
     ) -> float:
-        """Return the largest distance of the function's results from the explanation's prediction.
+        """Return the largest distance of a result of the function from the prediction of `explanation`.
 
-        Return infinity if a result does not match.
+        Return infinity if some result does not match the prediction.
 
         Args:
             trial: index of the trial.
-            explanation: the mistakes.
-            only: the names to compare; None for all.
+            explanation: the mistakes of the code whose results are predicted.
+            only: the results to compare, such as ("U", "loss"); None to compare all.
         """
         predicted = self.predicted(self.trials[trial].problem, explanation)
         far = 0.0
@@ -111,9 +116,10 @@ class Case:
 
 
 def distance(a: Any, n: Any, zero: float) -> float:
-    """Return the norm-relative distance of two arrays; infinity if their shapes differ.
+    """Return the norm of `a` - `n`, divided by the sum of the norms of `a` and `n`.
 
-    It is 0 if the norm of the difference is at most `zero`.
+    Return 0 if the norm of the difference is at most `zero`, and infinity if the shapes differ or the
+    norm of the difference is not finite.
     """
     if a.shape != n.shape:
         return math.inf
@@ -127,5 +133,5 @@ def distance(a: Any, n: Any, zero: float) -> float:
 
 
 def relative(a: float, n: float) -> float:
-    """Return the relative distance of two losses."""
+    """Return the distance of the losses `a` and `n`, divided by the sum of their absolute values."""
     return 0.0 if a == n else abs(a - n) / (abs(a) + abs(n))

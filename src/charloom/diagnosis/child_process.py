@@ -25,7 +25,7 @@ LISTED: Final = 12  # largest number of functions that an error lists
 
 
 def main(folder: Path) -> None:
-    """Do the job in `folder`, and write the results there."""
+    """Do the job that job.json in `folder` describes, and write the results to `folder`."""
     fields = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     file = Path(fields["file"])
     sys.path.insert(0, str(file.parent))
@@ -64,9 +64,10 @@ def job_of(fields: dict[str, Any]) -> Job:
 
 
 def loader(file: Path, function: str, numerical: str | None) -> Load:
-    """Return a function that loads the user's file, and the modules in its directory, again.
+    """Return a function that loads the user's file again, and the modules in the file's directory.
 
-    The functions that it loads therefore remember nothing of earlier calls.
+    It returns the function to check and the function `numerical` (None if `numerical` is None). Both are
+    new in each call, so they remember nothing of earlier calls.
     """
     before = set(sys.modules)
 
@@ -90,7 +91,7 @@ def loader(file: Path, function: str, numerical: str | None) -> Load:
 
 
 def named(module: Any, name: str, file: Path) -> Any:
-    """Return the function with this name in the user's module; raise DoctorError if there is none."""
+    """Return the object called `name` in the user's module; raise DoctorError if there is none."""
     if not hasattr(module, name):
         functions = [
             other

@@ -27,9 +27,10 @@ class Found:
 
     Attributes:
         id: the mistake's id in `MISTAKES`.
-        variant: the variant of the mistake; "" if there is a single one. For gate-order, the order in
-            which the function reads the gates.
-        wanted: for gate-order, the order that the user gave; "" if none was given.
+        variant: the variant of the mistake; "" if the mistake has no variants. For the mistake
+            gate-order, the order in which the function reads the gates.
+        wanted: for the mistake gate-order, the order that the user gave as the argument `gates`; ""
+            if the user gave none.
     """
 
     id: str
@@ -43,7 +44,7 @@ class Found:
 
     @property
     def title(self) -> str:
-        """The mistake in one line, with the names of the gradients if the variant contains them."""
+        """The mistake in one line. It names the gradients or gates if the variant contains them."""
         if self.id == "gradient-scaled" and self.variant:
             return listing([scaling_text(part) for part in self.variant.split(", ")])
         if self.id == "not-a-number" and self.variant:
@@ -58,19 +59,22 @@ class Found:
 
     @property
     def variant_text(self) -> str:
-        """The variant in words; "" if there is a single one, or if the title contains it."""
+        """The variant in words; "" if the mistake has no variants, or if the title contains the variant."""
         return variant_text(self.id, self.variant)
 
     @property
     def marked_fix(self) -> str:
-        """How to fix it, as a marked message that each face spells (`charloom.messages`)."""
+        """How to fix the mistake, with placeholders for the names of arguments.
+
+        Each interface puts its own names there, for example --gates or gates (`charloom.messages`).
+        """
         if self.id == "gate-order" and self.variant:
             return self._gate_order_fix
         return self.mistake.fix
 
     @property
     def _gate_order_fix(self) -> str:
-        """How to fix a wrong gate order: read the blocks in the wanted order, or give the function's order."""
+        """How to fix a wrong gate order: read the gates in the wanted order, or set `gates` to the code's."""
         given = f", which {argument('gates')} gives" if self.wanted else ""
         fix = f"read the blocks in the order {', '.join(self.wanted or self._own_gates)}{given}"
         if self.variant == self._own_gates:
@@ -81,17 +85,20 @@ class Found:
 
     @property
     def _own_gates(self) -> str:
-        """The specification's order of the gates in `variant`."""
+        """The letters of the gates in `variant`, in the specification's order."""
         return in_table_order(self.variant)
 
     @property
     def fix(self) -> str:
-        """How to fix it, spelled for users of the Python function."""
+        """How to fix the mistake, with the names of the arguments of the Python function."""
         return for_python(self.marked_fix)
 
     @property
     def right(self) -> str:
-        """The equation of spec/mathematics.md that the mistake breaks, in one line and for a single stream."""
+        """The equation of spec/mathematics.md that the mistake breaks, in one line.
+
+        If it contains the batch size B, the text adds that B is 1.
+        """
         line = self.mistake.right.replace("\n", " ")
         return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
 
@@ -105,7 +112,7 @@ class Row:
         parameter: U, W, b, d, V, c or loss.
         absolute, elementwise, norm_relative: the errors (spec/mathematics.md: The gradient check).
         limit: the largest norm-relative error that rounding can cause.
-        index: index of the entry with the largest error; empty for the loss.
+        index: index of the entry with the largest error in the gradient; empty for the loss.
         given, exact: the function's value and the right value of that entry.
     """
 
@@ -121,7 +128,7 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether the error is within its limit; False if the error is NaN."""
+        """Whether the norm-relative error is at most `limit`; False if the error is NaN."""
         return self.norm_relative <= self.limit
 
 
@@ -159,17 +166,17 @@ class Diagnosis:
         found: all mistakes that were found, likeliest first; empty if the function is right or no
             known mistake explains its errors.
         explanations: sets of mistakes, likeliest first. Each set alone explains the errors of all
-            trials; there are several sets if no trial can tell them apart.
-        exact: whether the explanation predicts every number in every trial. It is False if each wrong
-            gradient has an explanation of its own, or if the loss is not explained.
+            trials. There are several sets if no trial can distinguish them.
+        exact: whether code with these mistakes would return every number of every trial. It is False
+            if each wrong gradient has a separate explanation, or if the loss is not explained.
         rows: errors of each gradient and of the loss in each trial.
         errors_by_step: for each parameter and each step t of the first trial's window, the
             norm-relative error of the gradient of step t's loss alone.
-        clues: further findings, such as the step at which it first goes wrong.
-        notes: remarks that are not about mistakes.
+        clues: sentences about the pattern of the errors, such as the first step with an error.
+        notes: sentences about the check itself, such as the tolerance that was used.
         tried: the settings of the trials.
         seconds: how long the diagnosis took.
-        numerical: the rows of the user's numerical gradient, if it was given.
+        numerical: the errors of the user's numerical gradient; empty if the user gave none.
         subject: the name of the checked function, or FILE.py:FUNCTION.
     """
 
@@ -191,7 +198,7 @@ class Diagnosis:
 
     @property
     def mistakes(self) -> tuple[str, ...]:
-        """The ids of the mistakes, likeliest first."""
+        """The ids of the mistakes in `found`, likeliest first."""
         return tuple(dict.fromkeys(one.id for one in self.found))
 
     @property
@@ -228,7 +235,10 @@ class Diagnosis:
         return f"Wrong, and this is why: {listing(titles)}."
 
     def certificate(self) -> str:
-        """Return one line to hand in, with the settings of the trials; empty if the function is wrong."""
+        """Return a line that says that the function is right, with the settings of the trials.
+
+        Students can hand it in. Return "" if the function is wrong.
+        """
         if not self.passed:
             return ""
         tried, sizes = self.tried, self.tried.trials
@@ -250,7 +260,8 @@ class Diagnosis:
         """Return the diagnosis as plain data. Programs need mostly `verdict` and `mistakes`.
 
         Args:
-            spell: function that spells the arguments in marked messages.
+            spell: function that puts the names of arguments into a message with placeholders for them.
+                By default they are the names of the arguments of the Python function.
         """
         return {
             "verdict": self.verdict,
@@ -293,7 +304,10 @@ class Diagnosis:
 
 
 def scaling_text(part: str) -> str:
-    """Describe a variant of gradient-scaled, such as "2 db": the gradient is 2 times the right one."""
+    """Return a variant of the mistake gradient-scaled in words.
+
+    For "2 db" it is "db is 2 times the right one".
+    """
     factor, _, name = part.partition(" ")
     if float(factor) == 0:
         return f"{name} is zero"
@@ -301,12 +315,15 @@ def scaling_text(part: str) -> str:
 
 
 def factor_text(factor: float) -> str:
-    """Return a factor with six digits, or with as many as distinguish it from 1: 1.00000003."""
+    """Return `factor` with six digits, or with more if they are needed to distinguish it from 1.
+
+    An example is 1.00000003.
+    """
     places = -math.floor(math.log10(abs(factor - 1))) if factor != 1 else 0
     return f"{factor:.{max(6, places + 1)}g}"
 
 
 def range_text(values: Sequence[float]) -> str:
-    """Return the range of some numbers, such as 3–20, or the number if all are equal."""
+    """Return the smallest and the largest of `values`, such as "3–20", or one number if all are equal."""
     low, high = min(values), max(values)
     return f"{low:g}" if low == high else f"{low:g}–{high:g}"

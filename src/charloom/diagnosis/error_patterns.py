@@ -12,16 +12,17 @@ from charloom.diagnosis.fitted_constants import common_factor
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.trials import window
 
-# An error of one step's contribution up to this is rounding: the contribution is a difference of two
-# gradients.
+# Errors up to these count as rounding in one step's contribution to a gradient. They are larger than for
+# a gradient, because the contribution is a difference of two gradients.
 STEP_LIMITS: Final = {"float64": MATCHES, "float32": 1e-4}
 
 
 def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]:
-    """Return, for each parameter, the norm-relative error of each step's contribution to its gradient.
+    """Return a dict from each parameter to the errors of the steps' contributions to its gradient.
 
-    The contribution of step t is the gradient of step t's loss, through all steps before it. It is the
-    gradient of the first t steps minus the gradient of the first t - 1 steps.
+    The contribution of step t is the gradient of step t's loss alone. It is computed as the gradient of
+    the window's first t steps minus the gradient of its first t - 1 steps. Each error is norm-relative,
+    and NaN if the function's gradient has a wrong shape.
     """
     first = case.trials[0].problem
     errors: dict[str, list[float]] = {name: [] for name in case.exact[0].gradients}
@@ -41,7 +42,10 @@ def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]
 
 
 def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    """Yield a sentence for each finding from the pattern of the errors."""
+    """Yield sentences about the pattern of the errors, such as which gradients are right in every trial.
+
+    `rows` are the errors of all trials. `by_step` is the result of `errors_by_step`.
+    """
     yield from nonfinite.clues(case)
     wrong = {row.parameter for row in rows if not row.passed}
     right = [name for name in (*case.exact[0].gradients, LOSS) if name not in wrong]
@@ -60,7 +64,10 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
 
 
 def first_wrong_steps(by_step: Mapping[str, Sequence[float]], limit: float) -> Iterator[str]:
-    """Yield a sentence for each step at which the error of some gradients first exceeds `limit`."""
+    """Yield sentences that name the first step at which each gradient's error exceeds `limit`.
+
+    Gradients with the same first step share a sentence.
+    """
     firsts: dict[int, list[str]] = {}
     for name, errors in by_step.items():
         first = next((t for t, error in enumerate(errors, start=1) if not error <= limit), None)

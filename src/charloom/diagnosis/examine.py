@@ -23,7 +23,7 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 
 DTYPES: Final = ("auto", "float64", "float32")
-MUCH_OUTPUT: Final = 1_000_000  # bytes; more is mentioned in a note
+MUCH_OUTPUT: Final = 1_000_000  # if the function prints more bytes, a note says so
 
 
 def doctor(
@@ -42,36 +42,40 @@ def doctor(
     gates: str = "",
     plans: tuple[Plan, ...] | None = None,
 ) -> Diagnosis:
-    """Check a user's loss and gradients of the classic network, and name the mistakes in them.
+    """Check the loss and gradients that a user's function computes, and name the mistakes in it.
 
     Args:
         function: computes loss and gradients of one window of a network with one layer
-            (spec/mathematics.md: The network, B = 1). A function runs in this process;
-            "FILE.py:FUNCTION" runs in a separate process. It has one of these forms: f(params, x, y,
-            h0) -> (loss, gradients), where params is a dict of U (H, K), W (H, H), b (H), V (K, H)
-            and c (K), x and y are ids (T,), and h0 is (H); the course's form, with one-hot X and Y
-            (K, T) and columns; or a module of PyTorch. For an LSTM, the fourth argument is the pair
-            (h0, c0) of hidden state and cell, each (H), or there are five arguments. U, W and b
-            have 4 H rows, with the gates i, f, g, o. For a GRU they have 3 H rows, with r, z, n,
-            and d (H) is the bias beside W_n h (spec/mathematics.md: The cells).
-        form: "natural", "course" or "torch"; "auto" tries them.
-        cell: "rnn", "lstm" or "gru"; None: the cell of the module, or "rnn" for a function.
-        numerical: the user's numerical gradient, to check it too: a function that is called like
-            the other one, or the name of one in the same file.
-        names: the function's names of the parameters, if they are unusual: {"U": "Wxh", …}.
-        gradients: the items of a returned tuple: parameters, "loss", or "_" for anything else.
-        arguments: the roles of the arguments, in order: "params", "x", "y", "h0".
+            (spec/mathematics.md: The network, with B = 1). A Python function runs in this process. A
+            string "FILE.py:FUNCTION" names a function that runs in a separate process. The function
+            has one of three forms. The natural form is f(params, x, y, h0) -> (loss, gradients):
+            params is a dict of U (H, K), W (H, H), b (H), V (K, H) and c (K); x and y are ids (T,);
+            h0 is (H). The course's form has one-hot X and Y (K, T), and vectors as columns. The third
+            form is a module of PyTorch. For an LSTM, the fourth argument is the pair (h0, c0) of
+            hidden state and cell, each (H), or they are two arguments; U, W and b have 4 H rows, with
+            the gates i, f, g, o. For a GRU, U, W and b have 3 H rows, with r, z, n, and the further
+            parameter d (H) is the bias beside W_n h (spec/mathematics.md: The cells).
+        form: "natural", "course" or "torch"; "auto" finds out the form.
+        cell: "rnn", "lstm" or "gru". None means the cell of the module, or "rnn" for a function.
+        numerical: the user's numerical gradient, which is then checked too. It is a function with the
+            same arguments as `function`, or the name of a function in the same file.
+        names: the function's names of the parameters, if they are unusual, such as {"U": "Wxh"}.
+        gradients: what each item of the tuple that the function returns is: a parameter (for its
+            gradient), "loss", or "_" for anything else.
+        arguments: the roles "params", "x", "y" and "h0" in the order of the function's arguments.
         reduction: whether the loss is meant to be the "sum" over time, as in spec/mathematics.md,
             or the "mean".
-        dtype: "float32" uses the tolerance of float32; "auto" does so for float32 arrays.
-        seed: seed of the numbers of all trials.
-        time_limit: seconds in total, for FILE.py:FUNCTION only.
+        dtype: "float64" or "float32", the precision whose tolerance is used. "auto" uses that of
+            float32 if all returned gradients are float32 arrays.
+        seed: seed of the random numbers of all trials.
+        time_limit: largest number of seconds for all calls together, only for "FILE.py:FUNCTION".
         gates: the order of the function's gates, if it is not "ifgo" (LSTM) or "rzn" (GRU).
-        plans: the settings of the trials (None: PLANS). The first trial is checked step by step,
-            and the second one must be the smallest.
+        plans: the settings of the trials; None for those in `PLANS`. The first trial is checked step
+            by step, and the second trial must be the smallest.
 
     Returns:
-        The diagnosis. `verdict` is "right" or "wrong", `mistakes` are the ids, likeliest first.
+        The diagnosis. Its `verdict` is "right" or "wrong". Its `mistakes` are the ids of the mistakes
+        that were found, likeliest first.
 
     Raises:
         ConfigError: an argument has a value that is not valid.
@@ -99,7 +103,7 @@ def doctor(
 
 
 def require_choices(form: str, cell: str | None, reduction: str, dtype: str, gates: str) -> None:
-    """Raise ConfigError if one of these arguments has a value that is not valid."""
+    """Raise ConfigError if one of the arguments has a value that `doctor` does not accept."""
     require_one_of("form", form, FORMS)
     if cell is not None:
         require_one_of("cell", cell, CELL_NAMES)
@@ -111,7 +115,10 @@ def require_choices(form: str, cell: str | None, reduction: str, dtype: str, gat
 def call_in_file(
     function: str, numerical: object, job: Job, seconds: float
 ) -> tuple[Outcome, tuple[str, ...]]:
-    """Call a function of a file in a separate process; return the results and the notes.
+    """Call the function FILE.py:FUNCTION in a separate process.
+
+    Return first the results of all calls, and second the notes for the diagnosis: one if the function
+    printed much, else none.
 
     Raises:
         ConfigError: `numerical` is not the name of a function.
@@ -131,7 +138,7 @@ def call_in_file(
 
 
 def call_here(function: Callable[..., Any], numerical: Any, job: Job) -> Outcome:
-    """Call a Python function in this process; return the results.
+    """Call a Python function in this process; return the results of all calls.
 
     Raises:
         ConfigError: `numerical` is the name of a function.
@@ -146,10 +153,11 @@ def call_here(function: Callable[..., Any], numerical: Any, job: Job) -> Outcome
 
 
 def require_gates(gates: str, cell: str | None) -> None:
-    """Check the order of the gates.
+    """Raise ConfigError unless `gates` is empty or is an order of the gates of `cell`.
 
     Raises:
-        ConfigError: `gates` is not a string, `cell` is missing, or they do not belong together.
+        ConfigError: `gates` is not a string, `cell` is None although `gates` is not empty, or `gates`
+            does not have the letters of the gates of `cell`.
     """
     if not isinstance(gates, str):
         raise ConfigError(f"{argument('gates')} is {shortened(gates)}; it must be a string.")
