@@ -25,7 +25,7 @@ from charloom.report.plot_files import inline_svg, svg_of
 from charloom.report.plot_style import NARROW, SENTINELS, WIDE
 from charloom.store import charloom_version, replace_file
 
-SEVERAL: Final = 2  # explanations that are shown in full; only the titles of the others are shown
+SEVERAL: Final = 2  # number of explanations shown in full; of further ones, only titles are shown
 
 
 def write_diagnosis(
@@ -36,7 +36,8 @@ def write_diagnosis(
     Args:
         diagnosis: the result of `charloom.doctor`.
         path: the file to write; an existing file is replaced.
-        spell: spells the arguments in marked messages.
+        spell: replaces the placeholders of arguments and commands in a message by their names in one
+            interface; by default those of the Python interface.
 
     Returns:
         The path of the page.
@@ -57,7 +58,7 @@ def write_diagnosis(
 
 
 def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_python) -> str:
-    """Return the page of a diagnosis as HTML."""
+    """Return the page of a diagnosis as HTML. `spell` is as in `write_diagnosis`."""
     return page(
         "diagnosis.html",
         diagnosis=diagnosis,
@@ -90,12 +91,12 @@ def subject(diagnosis: Diagnosis) -> str:
 
 
 def sentence(clue: str) -> str:
-    """Return a clue with a capital letter, unless it starts with the name of a gradient."""
+    """Return `clue` with its first letter in upper case, unless it starts with a gradient's name."""
     return clue if re.match(r"d\w\b", clue) else clue[:1].upper() + clue[1:]
 
 
 def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
-    """Yield the largest error, the number of trials and the number of calls."""
+    """Yield the key figures: the largest error, the number of trials and the number of calls."""
     worst, tried = diagnosis.worst(), diagnosis.tried
     of = "the loss, relative" if worst.parameter == LOSS else f"{row_name(worst)}, norm-relative"
     yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
@@ -116,12 +117,12 @@ def worst_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def excess(row: Row) -> float:
-    """Return the error divided by its limit; infinity for NaN."""
+    """Return the norm-relative error of `row` divided by its limit; infinity if the error is NaN."""
     return math.inf if math.isnan(row.norm_relative) else row.norm_relative / row.limit
 
 
 def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
-    """Return a row as it is shown in the table."""
+    """Return the numbers of `row` as strings for the table."""
     place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
     return GradientErrors(
         name=row_name(row),
@@ -136,17 +137,17 @@ def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
 
 
 def digits(value: float) -> str:
-    """Return a number with six digits; infinities and NaN as in `scientific`."""
+    """Return a number as text with six significant digits. `scientific` formats infinities and NaN."""
     return f"{value:.6g}" if math.isfinite(value) else scientific(value)
 
 
 def row_name(row: Row) -> str:
-    """Return what the row checks: the name of a gradient, such as dW, or the loss."""
+    """Return the name of what `row` checks: a gradient, such as dW, or the loss."""
     return LOSS if row.parameter == LOSS else f"d{row.parameter}"
 
 
 def trial_title(trial: Any) -> str:
-    """Return the name, the sizes and the initial state of a trial."""
+    """Return a heading with the name, the sizes, sigma and the initial state of a trial."""
     return (
         f"{trial.name}: H = {trial.hidden_size}, T = {trial.seq_length}, "
         f"K = {trial.vocabulary_size}, σ = {trial.sigma:g}, h0 {trial.state}"
@@ -154,7 +155,7 @@ def trial_title(trial: Any) -> str:
 
 
 def picture(diagnosis: Diagnosis) -> Picture | None:
-    """Return the heat map of the errors by time step; None if there are no errors by step."""
+    """Return a heat map of the errors at each time step; None if the diagnosis has no such errors."""
     errors = diagnosis.errors_by_step
     if not errors or not all(errors.values()):
         return None
@@ -169,7 +170,12 @@ def picture(diagnosis: Diagnosis) -> Picture | None:
 
 
 def heatmap_description(errors: Any, limit: float) -> str:
-    """Return a description of the heat map for screen readers."""
+    """Return a description of the heat map for screen readers.
+
+    Args:
+        errors: the errors by parameter, one per time step.
+        limit: the largest error that counts as right.
+    """
     parts = []
     for name, row in errors.items():
         wrong = [str(t) for t, error in enumerate(row, start=1) if not error <= limit]
@@ -179,7 +185,7 @@ def heatmap_description(errors: Any, limit: float) -> str:
 
 
 def trial_settings(diagnosis: Diagnosis) -> Iterator[Setting]:
-    """Yield the settings with which the trials can be repeated."""
+    """Yield the settings of the trials, with which a user can repeat them."""
     tried = diagnosis.tried
     yield Setting("function", subject(diagnosis))
     yield Setting("called as", tried.convention)

@@ -1,4 +1,5 @@
-"""Draws the errors of gradient checks: central differences over their step, and the complex step."""
+"""Draws the results of gradient checks: the error of central differences at each step size, and the
+error against the complex step."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -42,11 +43,12 @@ LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # limits of the axis
 def curve_figure(
     checks: Sequence[GradientCheck], *, width: int = WIDE[0], palette: Palette = LIGHT
 ) -> Figure:
-    """Draw the error of central differences over their step, one panel per problem.
+    """Return a plot of the error of central differences against their step size.
 
-    Each parameter has a curve. A dashed line shows the largest norm-relative error against the complex
-    step. Errors of zero are drawn at the lower limit, and NaN at the upper limit. Engines that were
-    checked on the same problem share a panel, as their central differences are equal.
+    Each problem (a network with its data) has a panel, and each parameter has a curve in it. A dashed
+    line shows the largest norm-relative error of the gradient against the complex step. Errors of zero
+    are drawn at the lower limit of the axis, and NaN at its upper limit. Engines that were checked on
+    the same problem share a panel, because their central differences are equal.
 
     Args:
         checks: one or more gradient checks.
@@ -97,7 +99,10 @@ def curve_figure(
 
 
 def _by_problem(checks: Sequence[GradientCheck]) -> list[list[GradientCheck]]:
-    """Group the checks that differ only in their engine, in the order of the first of each group."""
+    """Return the checks in groups; the checks of a group differ only in their engine.
+
+    The groups are in the order in which their first checks are in `checks`.
+    """
     groups: dict[Any, list[GradientCheck]] = {}
     for check in checks:
         groups.setdefault(dataclasses.replace(check.settings, engine=""), []).append(check)
@@ -112,7 +117,10 @@ def _draw_curves(
     gid: str,
     room: int,
 ) -> None:
-    """Draw one problem: a curve per parameter, the line of the complex step, and labels of the arms.
+    """Draw one problem: a curve per parameter, and a dashed line for the complex step.
+
+    Where a curve rises at the smallest or the largest step size, label that end with the cause:
+    rounding or truncation.
 
     Args:
         axes: the panel.
@@ -171,6 +179,6 @@ def _draw_curves(
 
 
 def _drawable(errors: Sequence[Any]) -> NDArray[np.float64]:
-    """Return the errors clipped to the limits of the axis; NaN becomes the upper limit."""
+    """Return the errors as an array, clipped to the limits of the axis; NaN becomes the upper limit."""
     values = np.nan_to_num(np.array(errors, dtype=np.float64), nan=MOST_ERROR)
     return np.clip(values, LEAST_ERROR, MOST_ERROR)

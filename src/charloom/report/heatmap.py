@@ -1,6 +1,6 @@
 """Draws errors as a heat map, with a row per gradient and a column per time step.
 
-Each cell also shows its error in characters, if there is space, so that colours are not needed.
+If there is space, each cell also shows its error as text, for readers who cannot see the colours.
 """
 
 import math
@@ -28,11 +28,11 @@ def heatmap_figure(
     width: int = WIDE[0],
     palette: Palette = LIGHT,
 ) -> Figure:
-    """Draw the error of each step's contribution to each gradient.
+    """Return a heat map of the error of each time step's contribution to each gradient.
 
     Args:
         errors: norm-relative errors by parameter, one per time step; NaN for a gradient with NaN.
-        limit: the largest error of a right gradient.
+        limit: the largest error that counts as right.
         width: width in units of 1/72 inch; the height depends on the number of rows.
         palette: the colours by name.
     """
@@ -77,7 +77,10 @@ def heatmap_figure(
 
 
 def depth(error: float, limit: float) -> float:
-    """Return the strength of a cell's colour: 0 up to `limit`, 1 for errors of 1 or more and NaN."""
+    """Return the strength of a cell's colour, from 0 to 1.
+
+    It is 0 if the error is at most `limit`, and 1 if the error is 1 or more, or NaN.
+    """
     if not math.isfinite(error):
         return 1.0
     if error <= limit:
@@ -86,7 +89,7 @@ def depth(error: float, limit: float) -> float:
 
 
 def cell_text(error: float, limit: float) -> str:
-    """Return an error in few characters, or a check mark up to `limit`."""
+    """Return a check mark if the error is at most `limit`, otherwise the error in a few characters."""
     if not math.isfinite(error):
         return "NaN"
     if error <= limit:

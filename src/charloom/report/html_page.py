@@ -45,7 +45,7 @@ class StrictEnvironment(jinja2.Environment):
 
 
 def page(template: str, **values: Any) -> str:
-    """Render a template with the given values; `css` and `colours` are added."""
+    """Return a page: the template filled with `values`, the style sheet and the colours."""
     return (
         environment()
         .get_template(template)
@@ -59,7 +59,7 @@ def page(template: str, **values: Any) -> str:
 
 @cache
 def environment() -> jinja2.Environment:
-    """Return the environment, which compiles each template only once."""
+    """Return the Jinja environment of all pages. It is made once and keeps the compiled templates."""
     made = StrictEnvironment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -73,10 +73,10 @@ def environment() -> jinja2.Environment:
 
 
 def written(value: object) -> object:
-    """Return a value that a template writes, if it is a string.
+    """Return `value`, which a template is about to write, if it is a string.
 
     Raises:
-        TypeError: the value is not a string, such as a number without its unit, a method or None.
+        TypeError: `value` is not a string, but for example a number without its unit, a method or None.
     """
     # Jinja itself raises an error for an undefined value, with its name.
     if isinstance(value, (str, jinja2.Undefined)):
@@ -90,5 +90,5 @@ def shown(text: str) -> str:
 
 
 def variables(palette: Mapping[str, str]) -> Markup:
-    """Return a palette as CSS variables."""
+    """Return CSS code that sets a variable for each colour of `palette`."""
     return Markup("; ".join(f"--{name}: {colour}" for name, colour in palette.items()))

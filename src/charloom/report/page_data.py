@@ -1,6 +1,6 @@
 """The types that the templates of the pages read. Their values are strings, ready to be shown.
 
-This module does not know runs, HTML or colours.
+This module knows nothing about runs, HTML or colours.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class GradientSection:
 
 @dataclass(frozen=True)
 class EpochEnd:
-    """A row of the table of epochs: the numbers of the record at the end of an epoch."""
+    """A row of the table of epochs: the values at the end of one epoch."""
 
     epoch: str
     update: str
@@ -79,8 +79,8 @@ class EpochEnd:
 class LossSection:
     """The section on the smooth loss.
 
-    `per` is the unit of the table's column of bits. `left_out` says how many epochs the table has; it
-    is empty if the table has all of them.
+    `per` is the unit of the table's column of bits, such as "bits per character". If the table leaves
+    out epochs, `left_out` says how many it shows, such as "500 of 1,200 epochs"; otherwise it is empty.
     """
 
     paragraphs: Sequence[str]
@@ -92,7 +92,7 @@ class LossSection:
 
 @dataclass(frozen=True)
 class SampleEntry:
-    """A sample, its heading, and the losses of the model that wrote it."""
+    """A sample: its heading, the epoch and the losses at its update, and its text."""
 
     heading: str
     facts: Sequence[str]
@@ -109,7 +109,7 @@ class SamplesSection:
 
 @dataclass(frozen=True)
 class PassageSection:
-    """The section on the long passage."""
+    """The section on the passage, the long text that a run writes at its end."""
 
     paragraphs: Sequence[str]
     text: str
@@ -117,7 +117,7 @@ class PassageSection:
 
 @dataclass(frozen=True)
 class Setting:
-    """A row of a list of settings; `help` explains the name and may be empty."""
+    """A row of a list of settings: a name and its value. `help` explains the name and may be empty."""
 
     name: str
     value: str

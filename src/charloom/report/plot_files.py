@@ -17,7 +17,10 @@ FONTS: Final = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', 
 
 
 def svg_of(figure: Figure) -> str:
-    """Return a figure as an SVG document. Text stays text, and equal figures give equal bytes."""
+    """Return a figure as an SVG document.
+
+    Its labels are text elements, not outlines. The same figure always gives the same bytes.
+    """
     file = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "charloom"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": "charloom"})
@@ -25,17 +28,17 @@ def svg_of(figure: Figure) -> str:
 
 
 def png_of(figure: Figure) -> bytes:
-    """Return a figure as a PNG file with two pixels per unit of its size."""
+    """Return the bytes of a PNG file of a figure, with two pixels per 1/72 inch."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=2 * UNITS_PER_INCH)
     return file.getvalue()
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure to a .png or .svg file.
+    """Write a figure to a file; the ending of `path`, .png or .svg, decides the format.
 
     Raises:
-        ConfigError: the name has another ending.
+        ConfigError: `path` has another ending.
         WriteError: the file cannot be written.
     """
     path = Path(path)
@@ -46,19 +49,20 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
 
 def coloured(svg: str, palette: Palette) -> str:
-    """Replace the colours `SENTINELS` in an SVG by those of a palette."""
+    """Return an SVG document in which each placeholder colour (`SENTINELS`) is replaced by the colour
+    of the same name in `palette`."""
     names = {colour: name for name, colour in SENTINELS.items()}
     return re.sub(r"#0101[0-9a-f]{2}", lambda found: palette[names[found[0]]], svg)
 
 
 def inline_svg(svg: str, prefix: str, label: str) -> Markup:
-    """Convert an SVG that was drawn in `SENTINELS` to an element of an HTML page.
+    """Convert an SVG document to an element of an HTML page.
 
-    The colours become CSS variables, the ids get a prefix, and the prologue, metadata, namespaces and
-    fixed size are removed.
+    The placeholder colours (`SENTINELS`) become CSS variables, and the ids get a prefix. The prologue,
+    metadata, namespaces and fixed size are removed.
 
     Args:
-        svg: the document, from `svg_of`.
+        svg: the document, drawn with the palette `SENTINELS` and returned by `svg_of`.
         prefix: prefix that makes the ids unique on the page.
         label: description of the plot for screen readers, as plain text.
     """

@@ -1,7 +1,8 @@
 """The style of every plot: colours by name, sizes, axes and headings.
 
-Each plot is a separate matplotlib Figure, without pyplot and its global state. Colours have names:
-a file gets fixed colours, and a page gets CSS variables, which change between light and dark.
+Each plot is a separate matplotlib Figure; pyplot is not used, because it has global state. Colours
+have names. In an image file they become fixed colours. In an HTML page they become CSS variables,
+which have other values on dark screens.
 """
 
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ DARK: Final[Palette] = {
 }
 """The colours of dark pages."""
 
-# Unique colours, which `plot_files.inline_svg` replaces by the CSS variables of a page.
+# Placeholder colours: one per name. `plot_files.inline_svg` replaces them by the CSS variables of a page.
 SENTINELS: Final[Palette] = {name: f"#0101{n:02x}" for n, name in enumerate(LIGHT)}
 
 WIDE: Final = (832, 400)
@@ -62,7 +63,7 @@ def blank_figure(size: tuple[int, int], palette: Palette) -> Figure:
 
 
 def style_axes(axes: Axes, palette: Palette, font: float) -> None:
-    """Draw only a bottom axis, faint horizontal lines and grey tick labels."""
+    """Style `axes`: show only the bottom axis, faint horizontal lines and grey tick labels."""
     axes.set_facecolor("none")
     axes.spines[["left", "right", "top"]].set_visible(False)
     axes.spines["bottom"].set_color(palette["muted"])
@@ -73,7 +74,16 @@ def style_axes(axes: Axes, palette: Palette, font: float) -> None:
 
 
 def heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up: float = 8) -> None:
-    """Write the quantity of an axis above it, instead of rotated beside it."""
+    """Write `text`, the name of the vertical axis, above the axis instead of rotated beside it.
+
+    Args:
+        axes: the plot.
+        text: the name of the axis.
+        x: 0 for the left axis, 1 for the right axis.
+        palette: the colours by name.
+        font: font size.
+        up: distance between the plot and the text in units of 1/72 inch.
+    """
     axes.annotate(
         text,
         (x, 1),
@@ -88,10 +98,10 @@ def heading(axes: Axes, text: str, x: float, palette: Palette, font: float, up: 
 
 
 def font_size(width: int) -> float:
-    """Return the font size for a plot of this width."""
+    """Return the font size for a plot that is `width` units of 1/72 inch wide."""
     return 11.5 if is_narrow(width) else 12.5
 
 
 def is_narrow(width: int) -> bool:
-    """Return True if a plot of this width is for a phone."""
+    """Return True if a plot that is `width` units of 1/72 inch wide is made for a phone."""
     return width < 500

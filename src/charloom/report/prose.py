@@ -1,6 +1,6 @@
 """Writes the sentences of the report, with the numbers of the run.
 
-The functions take plain data and return plain paragraphs. They do not know HTML or files.
+The functions take data and return paragraphs without markup. They know nothing about HTML or files.
 """
 
 import dataclasses
@@ -64,12 +64,12 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
 def of_dtype(
     rows: Sequence[tuple[GradientCheck, Row]], dtype: str
 ) -> list[tuple[GradientCheck, Row]]:
-    """Return the pairs of a check and a row whose gradients have this dtype."""
+    """Return those pairs (check, row) of `rows` whose check used gradients of `dtype`."""
     return [(check, row) for check, row in rows if check.settings.dtype == dtype]
 
 
 def central_story(checks: Sequence[GradientCheck]) -> list[str]:
-    """Return paragraphs about the errors of central differences, with the best that they reached."""
+    """Return paragraphs that explain the errors of central differences and give the smallest errors."""
     right = [check for check in checks if check.passed]
     best = ""
     if right:
@@ -115,15 +115,18 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     ]
 
 
-# The settings that give the size of a network. Two checks differ only in size if they are equal after
-# these are replaced.
+# The settings that give the size of a network. Two checks differ only in size if all their other
+# settings are equal; to compare those, set these to 0 in both.
 SIZES: Final[dict[str, Any]] = {"hidden_size": 0, "seq_length": 0, "batch_size": 0, "entries": 0}
 
 
 def smallest_and_largest(
     checks: Sequence[GradientCheck],
 ) -> tuple[GradientCheck | None, GradientCheck | None]:
-    """Return a small and a large passed check that differ only in size; None twice if there are none."""
+    """Return two passed checks that differ only in the size of the network: the smaller, the larger.
+
+    Return (None, None) if no two such checks exist.
+    """
     right = [check for check in checks if check.passed]
     for large in sorted(right, key=lambda check: -check.settings.hidden_size):
         for small in sorted(right, key=lambda check: check.settings.hidden_size):
@@ -135,12 +138,12 @@ def smallest_and_largest(
 
 
 def matrix(check: GradientCheck) -> Row:
-    """Return the row of W, or the last row if there is no W."""
+    """Return the row of `check` for the parameter W, or its last row if it has no W."""
     return next((row for row in check.rows if row.parameter == "W"), check.rows[-1])
 
 
 def size(check: GradientCheck) -> str:
-    """Return the sizes of the checked network as text."""
+    """Return the sizes of the checked network as text, such as "H = 100, T = 25"."""
     s = check.settings
     sizes = {"H": s.hidden_size, "T": s.seq_length, "B": s.batch_size, "L": s.layers}
     parts = [f"{name}{THIN}={THIN}{n}" for name, n in sizes.items() if n > 1 or name in "HT"]
@@ -148,7 +151,10 @@ def size(check: GradientCheck) -> str:
 
 
 def initial_values_text(check: GradientCheck) -> str:
-    """Return the initial weights, the initial state and the dropout of the checked network as text."""
+    """Return as text how the checked network was initialized, and its dropout if it has any.
+
+    An example is "sigma 0.01, h0 zero".
+    """
     s = check.settings
     weights = f"sigma {s.sigma:g}" if s.init == "normal" else f"init {s.init}"
     dropout = f", dropout {s.dropout:g}" if s.dropout else ""
@@ -156,7 +162,7 @@ def initial_values_text(check: GradientCheck) -> str:
 
 
 def worst_entry(row: Row) -> str:
-    """Return the entry of a parameter with the largest error, such as W[3, 17]."""
+    """Return the name and index of the entry with the largest error, such as W[3, 17]."""
     return f"{row.parameter}[{', '.join(map(str, row.worst.index))}]"
 
 
@@ -205,7 +211,7 @@ def loss_story(
 
 
 def fall_story(records: Records, seq_length: int, one: str) -> str:
-    """Return a sentence about the lowest smooth loss, and the share of the first epoch in the fall."""
+    """Return sentences about the lowest smooth loss, and how much of the decrease the first epoch made."""
     first, lowest = records.first.smooth_loss, records.lowest
     bits = f"{bits_per_character(lowest.smooth_loss, seq_length):.2f} bits per {one}"
     where = f"{lowest.smooth_loss:.2f} at update {count(lowest.update)}"
@@ -221,7 +227,7 @@ def fall_story(records: Records, seq_length: int, one: str) -> str:
 
 
 def crosses_story(records: Records) -> str:
-    """Return a sentence about the red crosses in the plot."""
+    """Return a sentence about the red crosses, which mark the ends of epochs in the plot."""
     shown = len(records.ends)
     if shown < records.epochs:
         return f"Red crosses mark the ends of {count(shown)} of {count(records.epochs)} epochs."
@@ -233,7 +239,10 @@ def crosses_story(records: Records) -> str:
 def evaluation_story(
     records: Records, config: Config, part: JudgedPart | None, kept: int | None
 ) -> list[str]:
-    """Return a paragraph about the validation losses; an empty list if there are none."""
+    """Return one paragraph about the validation losses; an empty list if there are none.
+
+    `part` and `kept` are as in `loss_story`.
+    """
     best = records.best
     if best is None or best.validation_nats is None:
         return []
@@ -267,7 +276,10 @@ def evaluation_story(
 
 
 def share_story(part: JudgedPart | None, config: Config) -> str:
-    """Return a sentence about the share of the validation part that is used; empty if it is all."""
+    """Return a sentence that says how much of the validation part each validation loss uses.
+
+    Return an empty string if each uses all of it.
+    """
     if part is None or part.is_whole:
         return ""
     return (
@@ -303,7 +315,10 @@ def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | N
 
 
 def kept_records_sentence(records: Records | None) -> str:
-    """Return a sentence about the records that a report shows if others are damaged or lost."""
+    """Return a sentence that names the remaining records when some are damaged or lost.
+
+    `records` are the remaining ones; None if there are none.
+    """
     if records is None:
         return "The report shows no losses."
     return (
@@ -313,7 +328,7 @@ def kept_records_sentence(records: Records | None) -> str:
 
 
 def kept_samples_sentence(samples: Samples) -> str:
-    """Return a sentence about the samples that a report shows if others are damaged or lost."""
+    """Return a sentence that names the remaining `samples` when some are damaged or lost."""
     if not samples.shown:
         return "The report shows no samples."
     left = "sample" if samples.drawn == 1 else f"{count(samples.drawn)} samples"
@@ -321,12 +336,13 @@ def kept_samples_sentence(samples: Samples) -> str:
 
 
 def update_phrase(sample: Sample) -> str:
-    """Return a phrase for the update at which a sample was written."""
+    """Return a phrase that says when `sample` was written: "at update 1,000" or "before the first update"."""
     return f"at update {count(sample.update)}" if sample.update else "before the first update"
 
 
 def text_statistics(text: str) -> str:
-    """Return a phrase with a few statistics of the characters of a text."""
+    """Return a phrase with the number of different characters, the share of white space and the mean
+    word length of `text`."""
     words = text.split()
     mean = sum(map(len, words)) / max(len(words), 1)
     spaces = sum(character.isspace() for character in text)
@@ -337,12 +353,16 @@ def text_statistics(text: str) -> str:
 
 
 def perplexity_text(nats: float) -> str:
-    """Return the perplexity as text; it can be too large for a number if training diverged."""
+    """Return the perplexity, the exponential of `nats`, as text.
+
+    After training diverged, it can be too large for a number. From a million, return "more than a
+    million".
+    """
     return f"{math.exp(nats):,.1f}" if nats < math.log(1e6) else "more than a million"
 
 
 def passage_story(passage: str, writer: Writer, config: Config, vocabulary_size: int) -> list[str]:
-    """Return a paragraph about the model that wrote the passage, and about the passage."""
+    """Return one paragraph about a run's long passage and the model that wrote it."""
     words = passage.split()
     different, lines = len(set(words)), number_of(len(passage.splitlines()), "line")
     return [
@@ -362,7 +382,10 @@ WRITERS: Final = {
 
 
 def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
-    """Return a phrase about the model that wrote the passage, with its losses if its record is left."""
+    """Return a phrase about the model that wrote the passage.
+
+    If the run still has the record of that model, the phrase has the model's loss.
+    """
     who, record = WRITERS[writer.which], writer.record
     if writer.update is None:
         return f"{who}; the run does not record which one"
@@ -385,7 +408,10 @@ def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
 
 
 def gradient_notes(checks: Sequence[GradientCheck]) -> list[str]:
-    """Return a note on the table: how the entries were chosen, and how the errors are defined."""
+    """Return one note on the table of the gradient checks.
+
+    It says how the checked entries were chosen and how the errors are defined.
+    """
     seeds = listing([str(seed) for seed in dict.fromkeys(c.settings.seed for c in checks)])
     texts = listing([text for text in dict.fromkeys(c.settings.text for c in checks) if text])
     window = f"the first window of {texts}" if texts else "a random window"

@@ -1,7 +1,7 @@
 """Selects the records that a report shows, in one pass and with bounded memory.
 
-The curve keeps as many points as a plot can show. The ends of epochs and the validation losses are
-thinned to a few hundred.
+The loss curve has as many points as a plot can show. Of the records at the ends of epochs and of those
+with a validation loss, at most a few hundred each are kept.
 """
 
 import math
@@ -16,7 +16,7 @@ from charloom.even_sample import EvenSample
 from charloom.report.thinning import decimate
 from charloom.training.overfitting_check import Overfitting, OverfittingCheck
 
-COLUMNS: Final = 640  # horizontal resolution: no plot here shows more
+COLUMNS: Final = 640  # horizontal resolution of the curve in columns of pixels
 MOST_POINTS: Final = 65_536  # points of the curve in memory before it is thinned
 MOST_ENDS: Final = 500
 MOST_JUDGED: Final = 500
@@ -35,7 +35,7 @@ class Record(NamedTuple):
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Self:
-        """Return the record of a line that `is_record` accepts."""
+        """Return the record of a line of metrics.jsonl. `is_record` must have accepted `line`."""
         return cls(
             line["update"],
             line["epoch"],
@@ -54,23 +54,26 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True)
 class Records:
-    """The records that a report shows of a run with at least one record.
+    """The selected records of a run, and figures computed from all its records.
+
+    A run without a record has no such object.
 
     Attributes:
         first: the record with the lowest update.
         last: the record with the highest update.
         lowest: the first record with the lowest smooth loss.
         best: the first record with the lowest validation loss; None if there is no validation loss.
-        judged: some records with a validation loss, including the best and the last.
+        judged: a selection of the records with a validation loss, including the best and the last.
         judgements: number of all records with a validation loss.
         overfitting: when and how much the run overfitted; None if the records do not show it.
-        ends: some records at the end of an epoch, including the first and the last.
+        ends: a selection of the records at the end of an epoch, including the first and the last.
         epochs: number of all records at the end of an epoch.
         updates: updates of the points of the curve, shape (points,).
         losses: smooth losses of these points in nats per window, shape (points,).
         last_epoch_nats: mean training loss over the last complete epoch, in nats per character; None
             before the end of the first epoch.
-        at: for each requested update, the last record at or before it; None if there is none.
+        at: by each update that `gather` was asked for, the last record at or before that update; None
+            if all records are later.
     """
 
     first: Record
@@ -93,7 +96,8 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
 
     Args:
         records: the records in the order of their updates.
-        wanted: updates whose records are also kept, such as those of samples.
+        wanted: updates, such as those of the samples. For each, the last record at or before it is kept
+            in `Records.at`.
     """
     gathering = RecordCollector(wanted)
     for record in records:
@@ -102,10 +106,11 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
 
 
 class OrderedRecords:
-    """Iterates over records and leaves out those in a wrong order.
+    """Iterates over records in the order of their updates, and leaves out each record out of order.
 
-    A single record with a too large update must not remove all that follow. So each record waits until
-    the next one is read.
+    One damaged record with a much too large update must not cause all later records to be left out.
+    Therefore each record is held until the next one is read, and left out if the next update is not
+    larger.
 
     Attributes:
         left_out: number of records that were left out.
@@ -132,10 +137,13 @@ class OrderedRecords:
 
 
 class RecordCollector:
-    """Takes records one after another and keeps those that a report shows."""
+    """Takes all records of a run one after another and keeps those that a report shows.
+
+    `wanted` is as in `gather`.
+    """
 
     def __init__(self, wanted: Iterable[int]) -> None:
-        # Sorted in reverse, so that the next one is popped from the end.
+        # In descending order, so that pop() returns the smallest update.
         self._wanted = sorted(set(wanted), reverse=True)
         self._at: dict[int, Record | None] = {}
         self._first: Record | None = None
@@ -166,13 +174,13 @@ class RecordCollector:
         self._last = record
 
     def _judge(self, record: Record, nats: float) -> None:
-        """Take a record with a validation loss."""
+        """Take a record with a validation loss, which is `nats` per character."""
         self._judged.add(record)
         if nats < self._best_nats:
             self._best, self._best_nats = record, nats
 
     def result(self) -> Records | None:
-        """Return the kept records; None if there were none."""
+        """Return the selected records; None if no record was added."""
         if self._first is None or self._last is None or self._lowest is None:
             return None
         best = [] if self._best is None else [self._best]
@@ -195,14 +203,14 @@ class RecordCollector:
 
 
 class Curve:
-    """The points of a curve, which are thinned when there are too many."""
+    """The points of the loss curve. When there are too many, those that no plot can show are removed."""
 
     def __init__(self) -> None:
         self._updates: list[float] = []
         self._losses: list[float] = []
 
     def add(self, update: float, loss: float) -> None:
-        """Take the next point."""
+        """Add the next point: an update and its smooth loss."""
         self._updates.append(update)
         self._losses.append(loss)
         if len(self._updates) == MOST_POINTS:
@@ -210,7 +218,7 @@ class Curve:
             self._updates, self._losses = updates.tolist(), losses.tolist()
 
     def points(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the updates and losses of the points that a plot can show."""
+        """Return the updates and the losses of the points to draw, as two arrays of the same length."""
         updates = np.array(self._updates, dtype=np.float64)
         losses = np.array(self._losses, dtype=np.float64)
         keep = decimate(updates, losses, COLUMNS)
@@ -221,11 +229,12 @@ class EpochMeans:
     """Computes the mean training loss of each epoch; keeps only the last two epochs."""
 
     def __init__(self) -> None:
-        self._epoch, self._characters = 0.0, 0  # epoch and characters of the previous record
+        # `epoch` and `characters` of the previous record
+        self._epoch, self._characters = 0.0, 0
         self._sums: dict[int, tuple[float, int]] = {}
 
     def add(self, record: Record) -> None:
-        """Take the next record; its loss is the mean since the previous record."""
+        """Add the next record. Its `train_nats` is the mean training loss since the previous record."""
         number = int(self._epoch)
         if record.epoch <= number + 1:
             if number not in self._sums:
@@ -236,6 +245,9 @@ class EpochMeans:
         self._epoch, self._characters = record.epoch, record.characters
 
     def last_whole(self) -> float | None:
-        """Return the mean over the last complete epoch in nats per character; None if there is none."""
+        """Return the mean training loss of the last complete epoch in nats per character.
+
+        Return None if no epoch is complete.
+        """
         nats, characters = self._sums.get(int(self._epoch) - 1, (0.0, 0))
         return nats / characters if characters > 0 else None

@@ -41,7 +41,7 @@ LARGEST: Final = 1e15  # largest number that a plot can show
 
 @dataclass(frozen=True)
 class Content:
-    """The data of a report: the parts of a run that it shows, and messages about damaged parts."""
+    """The data of a report: the files of a run that it shows, and messages about damaged files."""
 
     view: RunInspection
     records: Records | None
@@ -58,15 +58,18 @@ def write_report(
 ) -> Path:
     """Write report.html, loss.svg and loss.png into a run directory.
 
-    Each file is replaced atomically. An unfinished run gives a report of its state so far. A run without
-    a record gives no plot of the loss. Damaged parts are left out, and the page says so.
+    Each file is replaced atomically. The report of an unfinished run shows its state so far. For a run
+    without a record, no plot of the loss is written. The report leaves out damaged files and lines, and
+    says so.
 
     Args:
         run: the run directory.
-        output: another path for the page; nothing is then written into the run directory.
-        on_message: called with a marked message about each damaged or missing part.
-        on_progress: called several times while a journal is read, with its path, the number of bytes read
-            and its size in bytes.
+        output: the path of the page, instead of report.html in the run directory. If it is given, nothing
+            is written into the run directory.
+        on_message: called with a message about each damaged or missing file. The message has
+            placeholders for arguments and commands; see `charloom.messages`.
+        on_progress: called several times while metrics.jsonl or samples.jsonl is read, with the path of
+            the file, the number of bytes read and its size in bytes.
 
     Returns:
         The path of the page.
@@ -74,7 +77,7 @@ def write_report(
     Raises:
         ConfigError: `output` is a directory.
         NotAModelError: `run` is not a run directory.
-        NewerFormatError: a later version of charloom wrote a file in it.
+        NewerFormatError: a later version of charloom wrote a file in the run directory.
         DamagedError: config.json is damaged.
         ReadError: the disk failed while reading.
         WriteError: a file cannot be written.
@@ -95,7 +98,7 @@ def write_report(
 
 
 def read_content(run: str | Path, on_progress: ProgressCallback) -> Content:
-    """Read the parts of a run that a report shows; read each journal once."""
+    """Return the data of a run that its report shows. Read metrics.jsonl and samples.jsonl only once."""
     view = inspect_run(Path(run))
     view.require_settings()
     damage = list(view.damage)
@@ -110,7 +113,10 @@ def read_content(run: str | Path, on_progress: ProgressCallback) -> Content:
 
 
 def read_samples(view: RunInspection, damage: list[str], on_progress: ProgressCallback) -> Samples:
-    """Return the samples that a report shows; add a message to `damage` if some are damaged or lost."""
+    """Return the samples that a report shows.
+
+    If some samples of the run are damaged or lost, add a message to `damage`.
+    """
     messages: list[str] = []
     lines = sound_objects(view.path / SAMPLES, is_sample, messages, on_progress, view.lengths)
     samples = gather_samples(lines)
@@ -122,9 +128,10 @@ def read_samples(view: RunInspection, damage: list[str], on_progress: ProgressCa
 def read_records(
     view: RunInspection, wanted: Sequence[int], damage: list[str], on_progress: ProgressCallback
 ) -> Records | None:
-    """Return the records that a report shows, including those of the `wanted` updates.
+    """Return the records that a report shows, including those at the `wanted` updates.
 
-    Add a message to `damage` if some are damaged or lost.
+    Return None if there are none. If some records of the run are damaged or lost, add a message to
+    `damage`.
     """
     messages: list[str] = []
     path = view.path / METRICS
@@ -136,7 +143,10 @@ def read_records(
 
 
 def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> Iterator[Record]:
-    """Yield the records that a plot can show; add messages to `damage` about those left out."""
+    """Yield the records whose updates are in ascending order and whose losses fit into a plot.
+
+    Add messages about the other records of the file `path` to `damage`.
+    """
     ordered, large = OrderedRecords(records), 0
     for record in ordered:
         if can_be_drawn(record):
@@ -155,9 +165,9 @@ def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> I
 
 
 def loss_picture(content: Content, write_files: bool) -> Picture | None:
-    """Return the plot of the smooth loss; None without a record.
+    """Return the plot of the smooth loss; None if the run has no record.
 
-    With `write_files`, also write it into the run directory as loss.svg and loss.png.
+    If `write_files` is True, also write the plot into the run directory as loss.svg and loss.png.
     """
     if content.records is None:
         return None
@@ -178,7 +188,7 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
 
 
 def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
-    """Return the plot of the gradient checks; None without a check."""
+    """Return the plot of the gradient checks; None if `checks` is empty."""
     if not checks:
         return None
     label = "The error of central differences over their step, and the error of the complex step"
@@ -191,7 +201,7 @@ def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
 
 
 def render(content: Content, loss: Picture | None, curve: Picture | None) -> str:
-    """Return the report as HTML."""
+    """Return the report as HTML, with the plots of the loss and of the gradient checks."""
     view, records, stored = content.view, content.records, content.stored
     return page(
         "report.html",
@@ -210,5 +220,5 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
 
 
 def can_be_drawn(record: Record) -> bool:
-    """Return True if a plot can show the numbers of a record."""
+    """Return True if the update and the losses of a record are small enough for a plot."""
     return max(record.update, record.smooth_loss, record.validation_nats or 0.0) < LARGEST

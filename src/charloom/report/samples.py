@@ -11,7 +11,7 @@ MOST_SAMPLES: Final = 200
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that the network wrote at an update."""
+    """A text that the network wrote during training, and the update after which it was written."""
 
     update: int
     text: str
@@ -19,9 +19,9 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples to show, and the number of all samples that were drawn.
+    """The samples that a report shows, and `drawn`, the number of all samples of the run.
 
-    The samples are spread evenly over all, and include the first and the last.
+    The shown samples are spread evenly over the run, and include the first and the last sample.
     """
 
     shown: tuple[Sample, ...]
@@ -29,7 +29,10 @@ class Samples:
 
 
 def gather_samples(lines: Iterable[Mapping[str, Any]]) -> Samples:
-    """Return the samples of lines that `is_sample` accepts."""
+    """Return the samples that a report shows. `lines` are those of samples.jsonl.
+
+    `is_sample` must have accepted each line.
+    """
     spread: EvenSample[Sample] = EvenSample(MOST_SAMPLES)
     for line in lines:
         spread.add(Sample(line["update"], line["text"]))

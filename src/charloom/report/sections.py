@@ -1,6 +1,6 @@
 """Makes the contents of each section of the report, as strings for the template.
 
-The data was read from the run directory before. This module does not know HTML or colours.
+The caller passes the data of the run. This module reads no file and knows nothing about HTML or colours.
 """
 
 import platform
@@ -51,7 +51,7 @@ from charloom.training.overfitting_message import overfitting_sentence
 
 
 def run_sentence(view: RunInspection) -> str:
-    """Return one sentence about the network, the text and the training."""
+    """Return the first lines of the report: what network learns from what text, and for how long."""
     config, text = view.config, view.text
     times = counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
     title = CELLS[config.cell].title
@@ -81,9 +81,9 @@ def notice(view: RunInspection, records: Records | None) -> str | None:
 
 
 def key_figures(view: RunInspection, records: Records | None) -> list[KeyFigure]:
-    """Return the first, lowest and last smooth loss, and the training time.
+    """Return the key figures: the first, lowest and last smooth loss, and the training time.
 
-    If there is a validation loss, the lowest one replaces the lowest smooth loss.
+    If the run has validation losses, the lowest validation loss replaces the lowest smooth loss.
     """
     if records is None:
         return []
@@ -111,7 +111,14 @@ def key_figures(view: RunInspection, records: Records | None) -> list[KeyFigure]
 
 
 def smooth_figure(which: str, record: Record, seq_length: int, one: str) -> KeyFigure:
-    """Return the smooth loss of a record; `which` is the first word of the label."""
+    """Return the smooth loss of a record as a key figure.
+
+    Args:
+        which: first word of the label: First, Lowest or Last.
+        record: the record.
+        seq_length: sequence length T, to convert nats per window to bits.
+        one: unit of prediction: character or byte.
+    """
     bits = f"{bits_per_character(record.smooth_loss, seq_length):.2f} bits per {one}"
     notes = ["nats per window", bits, f"at update {count(record.update)}"]
     return KeyFigure(f"{which} smooth loss", f"{record.smooth_loss:.2f}", notes)
@@ -120,7 +127,7 @@ def smooth_figure(which: str, record: Record, seq_length: int, one: str) -> KeyF
 def gradient_section(
     checks: Sequence[GradientCheck], picture: Picture | None
 ) -> GradientSection | None:
-    """Return the section on the gradient checks; None without a plot."""
+    """Return the section on the gradient checks; None if `picture`, their plot, is None."""
     if picture is None:
         return None
     return GradientSection(
@@ -133,7 +140,7 @@ def gradient_section(
 
 
 def check_table(check: GradientCheck) -> CheckTable:
-    """Return the rows of a gradient check for the table."""
+    """Return the table of one gradient check."""
     return CheckTable(
         size=prose.size(check),
         details=f"{check.settings.dtype}, {prose.initial_values_text(check)}, engine {check.settings.engine}",
@@ -162,7 +169,7 @@ def parameter_errors(row: Row) -> ParameterErrors:
 def loss_section(
     view: RunInspection, records: Records | None, picture: Picture | None
 ) -> LossSection | None:
-    """Return the section on the smooth loss; None without a record."""
+    """Return the section on the smooth loss; None if the run has no record."""
     if records is None or picture is None:
         return None
     shown = f"{count(len(records.ends))} of {count(records.epochs)} epochs"
@@ -181,7 +188,10 @@ def loss_section(
 
 
 def overfitting_paragraph(view: RunInspection, records: Records) -> list[str]:
-    """Return a paragraph that the model of a finished run overfits; an empty list if it does not."""
+    """Return one paragraph saying that the model overfits.
+
+    Return an empty list if it does not, or if the run is not finished.
+    """
     found = records.overfitting
     if found is None or not view.config.validation or notice(view, records) is not None:
         return []
@@ -205,7 +215,7 @@ def epoch_end(record: Record, seq_length: int) -> EpochEnd:
 def samples_section(
     view: RunInspection, samples: Samples, records: Records | None
 ) -> SamplesSection | None:
-    """Return the section on the samples; None without a sample."""
+    """Return the section on the samples; None if there are none."""
     if not samples.shown:
         return None
     at = [record_before(records, sample.update, view.config) for sample in samples.shown]
@@ -219,7 +229,10 @@ def samples_section(
 
 
 def record_before(records: Records | None, update: int, config: Config) -> Record | None:
-    """Return the last record at or before an update; None if the record there was lost."""
+    """Return the last record at or before `update`.
+
+    Return None if that record is older than one interval between records: a later one was lost.
+    """
     record = records.at.get(update) if records else None
     if record is None or update - record.update >= config.report_every:
         return None
@@ -227,7 +240,10 @@ def record_before(records: Records | None, update: int, config: Config) -> Recor
 
 
 def sample_entry(sample: Sample, record: Record | None, config: Config) -> SampleEntry:
-    """Return a sample with the losses of `record`, the last record at or before it."""
+    """Return a sample with the losses of `record`.
+
+    `record` is the last record at or before the update of the sample; None if it was lost.
+    """
     if not sample.update:
         return SampleEntry("Before training", [], sample.text)
     facts = []
@@ -242,7 +258,7 @@ def sample_entry(sample: Sample, record: Record | None, config: Config) -> Sampl
 
 
 def passage_section(view: RunInspection, records: Records | None) -> PassageSection | None:
-    """Return the section on the passage; None if it is not written yet."""
+    """Return the section on the long passage; None if the run has not written it yet."""
     if not view.passage:
         return None
     writer = Writer.of(view, records)
@@ -262,7 +278,7 @@ def settings_section(view: RunInspection, records: Records | None) -> list[Setti
 
 
 def text_rows(view: RunInspection) -> list[Setting]:
-    """Return the properties of the text."""
+    """Return the rows about the text: its name, length, vocabulary size and SHA-256."""
     text, tokens = view.text, view.config.tokens
     return [
         Setting("name", text.name),
@@ -273,7 +289,8 @@ def text_rows(view: RunInspection) -> list[Setting]:
 
 
 def software_rows(view: RunInspection, records: Records | None) -> list[Setting]:
-    """Return the software that trained the run, its progress, and the software that made the page."""
+    """Return the rows about the software that trained the run, the progress, and the software that made
+    the page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
     asked = (
@@ -299,7 +316,7 @@ def software_rows(view: RunInspection, records: Records | None) -> list[Setting]
 
 
 def configuration_rows(view: RunInspection) -> list[Setting]:
-    """Return the settings of the run by name."""
+    """Return a row for each setting of the run."""
     settings: dict[str, Any] = view.config.to_dict()
     if settings["updates"] is not None:
         settings["epochs"] = None  # without effect, as `updates` sets the end of the run
@@ -310,7 +327,7 @@ def configuration_rows(view: RunInspection) -> list[Setting]:
 
 
 def software_and_machine(view: RunInspection) -> str:
-    """Return the versions of the software and the kind of machine that trained last."""
+    """Return as text the software and the kind of machine of the process that trained the run last."""
     starts = [event for event in view.events if "engine" in event]
     last = starts[-1] if starts else {}
     names = {"version": "charloom ", "python": "Python ", "numpy": "NumPy ", "machine": ""}
@@ -319,7 +336,7 @@ def software_and_machine(view: RunInspection) -> str:
 
 
 def changes(view: RunInspection) -> list[Setting]:
-    """Return when the run was resumed and when its learning rate was changed."""
+    """Return rows with the updates at which the run was resumed or its learning rate was changed."""
     resumed = [
         f"from update {count(event['update'])}"
         for event in view.events
@@ -339,7 +356,7 @@ def repeating_command(view: RunInspection, whole: bool) -> str:
 
     Args:
         view: the run.
-        whole: True if `charloom reproduce` made the run.
+        whole: True if `charloom reproduce` started the run, False if `charloom train` did.
     """
     config = view.config
     verb, default = ("reproduce", CLASSIC) if whole else ("train", DEFAULT_RECIPE)

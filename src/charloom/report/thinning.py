@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 
 def decimate(x: NDArray[Any], y: NDArray[Any], columns: int) -> NDArray[np.bool_]:
-    """Return a mask of the points to keep, so that the curve looks the same `columns` pixels wide.
+    """Return a mask that is True for the points to keep.
 
-    In each column of pixels, keep the first, the last, the lowest and the highest point.
+    The curve of these points looks the same as the whole curve in a plot that is `columns` pixels wide:
+    in each column of pixels, the first, the last, the lowest and the highest point are kept.
     """
     keep = np.zeros(len(x), dtype=bool)
     column = ((x - x[0]) / (np.ptp(x) or 1.0) * columns).astype(np.int64)

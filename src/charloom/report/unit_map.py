@@ -22,7 +22,7 @@ LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in the same u
 
 
 def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
-    """Draw the values of units over a text, one panel per layer.
+    """Return a heat map of the values of units over a text, with one panel per layer.
 
     The colour scale of a gate is from 0 to 1. That of other values is symmetric about zero and ends at
     the 99.5th percentile of their absolute values.

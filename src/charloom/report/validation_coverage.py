@@ -1,4 +1,4 @@
-"""Finds how much of the validation part each validation loss of a run uses, and the loss on all of it."""
+"""Finds how much of a run's validation part each validation loss uses, and the last loss on the whole part."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +12,10 @@ from charloom.training.progress_records import characters_evaluated
 
 @dataclass(frozen=True)
 class WholePart:
-    """The loss on the whole validation part, in nats per character, of the model of `update`."""
+    """A loss on the whole validation part.
+
+    `update` is the update of the evaluated model, and `nats` is its loss in nats per character.
+    """
 
     update: int
     nats: float
@@ -20,12 +23,12 @@ class WholePart:
 
 @dataclass(frozen=True)
 class JudgedPart:
-    """The characters that the validation losses of a run are computed on.
+    """How many characters of the validation part the validation losses of a run are computed on.
 
     Attributes:
         predicted: number of characters that each validation loss is computed on.
         held_out: number of characters of the validation part that can be predicted.
-        whole: the last loss on the whole validation part; None if it was never computed.
+        whole: the last loss computed on the whole validation part; None if there is none.
     """
 
     predicted: int
@@ -39,7 +42,7 @@ class JudgedPart:
 
     @classmethod
     def of(cls, view: RunInspection) -> Self | None:
-        """Return the judged part of a run; None if the run has no validation part."""
+        """Return these figures for a run; None if the run has no validation part."""
         if not view.config.validation:
             return None
         windows = Schedule.of(view.config, view.text.characters).windows

@@ -1,4 +1,7 @@
-"""Finds which model wrote the long passage of a run, from the run's events, pointers and records."""
+"""Finds which model wrote the long passage of a run.
+
+It looks in the run's events, in its records, and in the files that name its latest and best checkpoint.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +11,8 @@ from charloom.report.records import Record, Records
 from charloom.store import RunInspection
 from charloom.store.json_numbers import is_count
 
-# The last model, the one with the lowest validation loss, the one with the lowest smooth loss, or a
-# model that the run does not record.
+# Why a model was chosen to write the passage. "latest": it was the last model. "best": it had the lowest
+# validation loss. "lowest": it had the lowest smooth loss. "unknown": the run does not say.
 Which = Literal["latest", "best", "lowest", "unknown"]
 
 
@@ -18,7 +21,7 @@ class Writer:
     """The model that wrote the passage.
 
     Attributes:
-        which: why this model was chosen.
+        which: why this model was chosen; see `Which`.
         update: the update of the model; None if it is not known.
         record: the record of that update; None if there is none.
     """
@@ -29,7 +32,10 @@ class Writer:
 
     @classmethod
     def of(cls, view: RunInspection, records: Records | None) -> Self:
-        """Return the writer of a run's passage. `records` must include the update `passage_update(view)`."""
+        """Return the model that wrote the passage of a run.
+
+        `records` must be gathered with the update `passage_update(view)`.
+        """
         update = passage_update(view)
         record = None if records is None or update is None else records.at.get(update)
         if record is not None and record.update != update:
@@ -49,7 +55,7 @@ def end_of(view: RunInspection) -> Mapping[str, Any]:
 def passage_update(view: RunInspection) -> int | None:
     """Return the update of the model that wrote the passage; None if it is not known.
 
-    Earlier versions did not record it. They always used the best model.
+    Earlier versions of charloom did not record it, but always used the best model.
     """
     end = end_of(view)
     update = end.get("passage")
@@ -59,7 +65,7 @@ def passage_update(view: RunInspection) -> int | None:
 
 
 def which_model(view: RunInspection, update: int | None) -> Which:
-    """Return why the model of an update was chosen to write the passage."""
+    """Return why the model of `update` was chosen to write the passage."""
     end = end_of(view)
     if not end:
         return "unknown"
