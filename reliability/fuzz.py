@@ -45,7 +45,7 @@ from charloom.text.sources import Source
 from charloom.text.unknown_policy import REFUSE
 
 ROOT = Path(__file__).parent.parent
-SLOW = 5.0  # seconds of a processor for one input
+SLOW = 5.0  # processor seconds that one input may take
 BOM = b"\xef\xbb\xbf"
 
 
@@ -53,7 +53,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 def a_learner() -> Learner:
-    """A small learner with slots and state."""
+    """Return a small learner with optimizer slots and a hidden state."""
     config = Config(cell="gru", hidden_size=2, seq_length=3, optimizer="adam")
     learner = new_learner(config, Vocabulary("ab\n"))
     learner.update, learner.smooth_loss = 3, 1.5
@@ -78,21 +78,21 @@ RUN = FILE.with_suffix(".run")
 
 
 def with_metadata(text: str) -> bytes:
-    """The model, saying this about itself."""
+    """Return the model file with `text` as its metadata."""
     header = json.dumps({**ABOUT, "__metadata__": {"charloom": text}}).encode()
     return len(header).to_bytes(8, "little") + header + MODEL[8 + HEADER :]
 
 
 def without_seal(text: str) -> str:
-    """What a model says about itself, as it was said before there were seals."""
+    """Return the metadata of a model file without the seal, in the format from before seals."""
     values = json.loads(text)
     del values[SEAL]
-    values["format"] = 1  # the last that may have none
+    values["format"] = 1  # the last format without a seal
     return json.dumps(values)
 
 
 def as_model(data: bytes) -> None:
-    """A whole model file."""
+    """Read a whole model file."""
     learner = model_file.parse_model(data, "it")
     training_state.require_finite(learner)
     again = model_file.parse_model(model_file.model_bytes(learner), "it")
@@ -100,26 +100,26 @@ def as_model(data: bytes) -> None:
 
 
 def as_metadata(data: bytes) -> None:
-    """What a model file says about itself, its tensors as they should be."""
+    """Read a model file with this metadata and right tensors."""
     as_model(with_metadata(data.decode("utf-8", "replace")))
 
 
 def as_training(data: bytes) -> None:
-    """Slots and state."""
+    """Read the optimizer slots and the hidden state of a checkpoint."""
     learner = copy_learner(LEARNER)
     training_state.read_training(data, learner, "it")
     training_state.require_finite(learner)
 
 
 def as_state(data: bytes) -> None:
-    """Counters, lengths, fingerprint."""
+    """Read state.json: the counters, the lengths of the journals and the fingerprint of the text."""
     learner = copy_learner(LEARNER)
     training_state.read_state(data, learner, "it")
     training_state.require_finite(learner)
 
 
 def as_checkpoint(data: bytes) -> None:
-    """A checkpoint directory: one of its files, whose hash its MANIFEST tells truly."""
+    """Read a checkpoint with one changed file, whose right hash is in the MANIFEST."""
     if data:
         name = checkpoint_directory.FILES[data[0] % len(checkpoint_directory.FILES)]
         files = {one: PARTS[one] for one in checkpoint_directory.FILES} | {name: data[1:]}
@@ -130,13 +130,13 @@ def as_checkpoint(data: bytes) -> None:
 
 
 def as_manifest(data: bytes) -> None:
-    """The MANIFEST of a checkpoint directory: what is taken tells the truth."""
+    """Read a checkpoint with this MANIFEST; only the right MANIFEST may be accepted."""
     read_checkpoint({**PARTS, checkpoint_directory.MANIFEST: data})
     assert data == PARTS[checkpoint_directory.MANIFEST], "a false MANIFEST was taken"
 
 
 def read_checkpoint(files: dict[str, bytes]) -> checkpoint.Checkpoint:
-    """A checkpoint directory with these files, loaded."""
+    """Write these files into a checkpoint directory, and load the checkpoint."""
     folder = RUN / "checkpoints" / "3"
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
@@ -146,17 +146,17 @@ def read_checkpoint(files: dict[str, bytes]) -> checkpoint.Checkpoint:
     return checkpoint.load_checkpoint(folder)
 
 
-lying: dict[str, bytes] = {}  # the files of that directory as they are
+lying: dict[str, bytes] = {}  # the present contents of the files in that directory
 
 
 def as_torch(data: bytes) -> None:
-    """A PyTorch file."""
+    """Read a PyTorch file."""
     FILE.write_bytes(data)
     training_state.require_finite(read_torch_file(FILE))
 
 
 def as_about(data: bytes) -> None:
-    """A run's config.json."""
+    """Read the config.json of a run."""
     RUN.mkdir(exist_ok=True)
     (RUN / run_file_names.CONFIG).write_bytes(data)
     settings = run_settings.read_settings(RUN)
@@ -165,7 +165,7 @@ def as_about(data: bytes) -> None:
 
 
 def as_pointer(data: bytes) -> None:
-    """What names a checkpoint."""
+    """Read the pointer `latest`, which names a checkpoint."""
     folder = RUN / "checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / run_file_names.LATEST).write_bytes(data)
@@ -175,7 +175,7 @@ def as_pointer(data: bytes) -> None:
 
 
 def as_journal(data: bytes) -> None:
-    """The events of a run, by which it was steered."""
+    """Read the journal of a run's events, and apply its changes of the learning rate."""
     FILE.write_bytes(data)
     events = journal.read_lines(FILE)
     assert len(events) == data.count(b"\n")
@@ -202,7 +202,7 @@ EVENTS = (
     b'{"engine":"reference","event":"resumed","time":2.5,"update":3}\n'
     b'{"event":"learning_rate_factor","learning_rate_factor":0.5,"time":3.5,"update":4}\n'
 )
-# Of each loader, what inputs are made of.
+# The initial inputs for each loader.
 SEEDS: dict[str, tuple[bytes, ...]] = {
     "as_model": (with_metadata(without_seal(TOLD)), MODEL),
     "as_metadata": (without_seal(TOLD).encode(), TOLD.encode()),
@@ -220,11 +220,13 @@ SEEDS: dict[str, tuple[bytes, ...]] = {
 
 
 class Counts:
-    """How many inputs of each kind there were, and how many were accepted; in a file where one is
-    named, so that they outlive the process that counts."""
+    """Counts the inputs of each kind, and how many were accepted.
+
+    With a `path`, the counts are in a file, and remain when the process ends.
+    """
 
     KINDS = (*SEEDS, "text")
-    # What is accepted tells the truth to the bit, which no change leaves it.
+    # A changed MANIFEST is never right, so it is never accepted.
     NEVER = ("as_manifest",)
 
     def __init__(self, path: Path | None) -> None:
@@ -238,13 +240,13 @@ class Counts:
                 self._numbers = memoryview(mmap.mmap(file.fileno(), size)).cast("Q")
 
     def count(self, kind: str, accepted: bool) -> None:
-        """One more."""
+        """Count one input."""
         place = 2 * self.KINDS.index(kind)
         self._numbers[place] += 1
         self._numbers[place + 1] += accepted
 
     def shares(self) -> dict[str, float]:
-        """Of each kind that there was, the share that was accepted."""
+        """Return the accepted share of the inputs of each kind."""
         tried, accepted = self._numbers[::2].tolist(), self._numbers[1::2].tolist()
         return {
             kind: taken / number
@@ -253,17 +255,17 @@ class Counts:
         }
 
     def require_some(self, least: float) -> None:
-        """See to it that inputs of each kind get in.
+        """Require that some inputs of each kind are accepted.
 
         Raises:
-            AssertionError: of some kind hardly any input was accepted.
+            AssertionError: the accepted share of a kind is below `least`.
         """
         shares = self.shares()
         low = [kind for kind in shares if kind not in self.NEVER and shares[kind] < least]
         assert not low, f"hardly any input of {', '.join(low)} gets in: {self}"
 
     def __str__(self) -> str:
-        """The shares, in words."""
+        """Return the shares as text."""
         return ", ".join(f"{kind} {100 * share:.3g} %" for kind, share in self.shares().items())
 
 
@@ -272,7 +274,7 @@ counts = Counts(COUNTED if "CHARLOOM_SCRATCH" in os.environ else None)
 
 
 def loader(data: bytes) -> None:
-    """One input: its first byte says as what the rest is read."""
+    """Load one input; its first byte selects the loader for the rest."""
     if not data:
         return
     action = LOADERS[data[0] % len(LOADERS)]
@@ -288,8 +290,10 @@ def loader(data: bytes) -> None:
 
 
 def text(data: bytes) -> None:
-    """One input: the first two bytes say how the rest is read; it is read exactly, or refused at the
-    right place."""
+    """Read one input as a text; the result must be exact, or the error must have the right offset.
+
+    The first two bytes select how the rest is read.
+    """
     if len(data) < 2:
         return
     tokens = "bytes" if data[0] & 1 else "characters"
@@ -325,7 +329,7 @@ def text(data: bytes) -> None:
 
 
 def first_bad(content: bytes, raw: bool) -> int | None:
-    """The offset of the first byte that no text has; None where all is well."""
+    """Return the offset of the first wrong byte; None if all bytes are right."""
     if not raw and content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return 0
     places = []
@@ -358,21 +362,21 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
 }
 
 
-# The two ways to make inputs
+# The two ways to generate inputs
 
 
 class Fuzzed(NamedTuple):
-    """How many inputs were tried, and in words what share of each kind was accepted."""
+    """The number of inputs, and as text the accepted share of each kind."""
 
     inputs: int
     accepted: str
 
 
-LEAST = 0.01  # of the inputs by chance of a kind, those that must be accepted
+LEAST = 0.01  # the smallest accepted share of the random inputs of each kind
 
 
 def by_chance(target: str, inputs: int, seed: int) -> Fuzzed:
-    """Mutate the seeds by a seeded generator."""
+    """Run a target on random mutations of its initial inputs."""
     global counts
     counts = Counts(None)
     action, seeds = TARGETS[target]
@@ -389,8 +393,10 @@ def by_chance(target: str, inputs: int, seed: int) -> Fuzzed:
 
 
 def mutated(data: bytearray, draw: random.Random) -> bytes:
-    """A few bytes of it are others, gone, or repeated; the first stays, for it says what it is. Often
-    only digits are others, which leaves a text its form, or bits of the second half, where arrays are."""
+    """Return the data with a few bytes changed, removed or repeated, but not the first, which selects the loader.
+
+    Often only digits change, which keeps JSON valid, or bits in the second half, which contains arrays.
+    """
     gently = draw.choice(("", "digits", "bits"))
     digits = [place for place in range(1, len(data)) if data[place] in b"0123456789"]
     for _ in range(draw.randint(1, 3)):
@@ -421,7 +427,7 @@ PIECES = (
 
 
 def timed(action: Callable[[bytes], None], data: bytes) -> None:
-    """One input, which takes no more than a few seconds of a processor."""
+    """Run an action on one input; raise AssertionError if it takes more than `SLOW` processor seconds."""
     began = time.process_time()
     action(data)
     seconds = time.process_time() - began
@@ -429,7 +435,7 @@ def timed(action: Callable[[bytes], None], data: bytes) -> None:
 
 
 def remove_scratch() -> None:
-    """Remove what the targets wrote."""
+    """Remove the files that the targets wrote."""
     import shutil
 
     lying.clear()
@@ -438,7 +444,7 @@ def remove_scratch() -> None:
 
 
 def with_coverage(target: str, inputs: int, seed: int) -> Fuzzed:
-    """Let atheris make inputs, led by what they reach, in a process of its own."""
+    """Run a target in a separate process with inputs that atheris generates, guided by coverage."""
     with tempfile.TemporaryDirectory(dir=SCRATCH) as scratch:
         folder = f"{scratch}/inputs"
         Path(folder).mkdir()

@@ -1,13 +1,12 @@
 """Trains for hours with many kills and resumptions, and compares the result with an uninterrupted run.
 
-The command `charloom train` and then `charloom resume` live for a random time and end by SIGKILL,
-SIGTERM or SIGINT; one life in the middle lasts a third of the whole. While they live, their memory,
-open files and threads are looked at; after a moment of warming up none may grow. In the end the
-records must be exactly those that are due, each once, and all bytes those of a run that nobody
-disturbed.
+`charloom train`, and then `charloom resume` again and again, run for a random time until SIGKILL, SIGTERM or
+SIGINT ends them. One process in the middle runs for a third of the whole time. Their memory, open files and
+threads are measured, and must not grow after the first seconds. At the end there must be exactly one record for
+each update that is due, and all bytes must equal those of an uninterrupted run.
 
-All times of a life are in seconds of its own time, which stops while it waits for a processor. So the
-other load of the machine changes neither how far a life trains nor how often it is looked at.
+Times are seconds of the process's own time, which stops while it waits for a processor. So other load on the
+machine changes neither how far a process trains nor how often it is measured.
 """
 
 import math
@@ -33,13 +32,13 @@ PROMISE = (
 )
 
 MINUTES = {SHORT: 0.04, LONG: 60.0}
-LIFE = {SHORT: (0.4, 1.0), LONG: (2.0, 40.0)}  # seconds of training, of lives that end soon
-UNBORN = 0.1  # of all lives end within a second, while they begin
+LIFE = {SHORT: (0.4, 1.0), LONG: (2.0, 40.0)}  # seconds of training of most processes
+UNBORN = 0.1  # the share of processes that are ended while they start
 WARM = {SHORT: 0.3, LONG: 20.0}  # seconds of training, after which nothing may grow
-LOOK = {SHORT: 0.02, LONG: 0.5}  # seconds between two looks
-ENOUGH = 4  # looks in each third
-GROWTH = 4 << 20  # bytes that memory may vary by
-HELD = 1  # open files and threads more, for a look may fall into a save
+LOOK = {SHORT: 0.02, LONG: 0.5}  # seconds between two measurements
+ENOUGH = 4  # measurements in each third
+GROWTH = 4 << 20  # bytes by which memory may vary
+HELD = 1  # additional open files and threads, as a measurement can happen during a save
 CHARACTERS = 200_000
 SETTINGS = (
     "--recipe", "classic", "--cell", "gru", "--hidden-size", 32, "--batch-size", 4,
@@ -51,14 +50,14 @@ ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 @dataclass
 class Looks:
-    """What was seen of a process while it lived: bytes of memory, open files, threads."""
+    """Measurements of a process while it runs: bytes of memory, open files and threads."""
 
     memory: list[int] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
 
     def look(self, pid: int) -> None:
-        """Look once more, if it still lives."""
+        """Measure the process once more, if it still runs."""
         place = Path("/proc") / str(pid)
         with suppress(OSError, StopIteration):
             status = (place / "status").read_text().splitlines()
@@ -72,8 +71,9 @@ class Looks:
             self.threads.append(threads)
 
     def growth(self, what: str) -> dict[str, float] | None:
-        """By how much the middle look of the last third is above that of the first, once it was warm;
-        None where it lived too short a time to tell.
+        """Return the differences between the medians of the last and the first third of the measurements.
+
+        Return None if there are too few measurements.
 
         Raises:
             AssertionError: something grew.
@@ -95,7 +95,7 @@ class Looks:
 
 @dataclass
 class Tally:
-    """What was seen of all lives."""
+    """Measurements of all processes."""
 
     ended: int = 0
     looks: int = 0
@@ -105,7 +105,7 @@ class Tally:
     threads: float = -math.inf
 
     def add(self, looks: Looks, what: str) -> None:
-        """Count what was seen of another life, which must not have grown."""
+        """Add the measurements of another process; raise AssertionError if something grew."""
         self.looks += len(looks.memory)
         grown = looks.growth(what)
         if grown is not None:
@@ -115,22 +115,24 @@ class Tally:
             self.threads = max(self.threads, grown["threads"])
 
     def require_enough(self) -> None:
-        """Refuse to say that nothing grew where nothing could be told."""
+        """Raise AssertionError if no process had enough measurements."""
         assert self.judged, f"{self.looks} looks were too few to tell of growth"
 
 
 class Life:
-    """A process that trains a run, and what is seen of it while it lives."""
+    """A process that trains a run, and its measurements."""
 
     def __init__(self, what: str, run: Path, scale: str, *words: object) -> None:
         self.what, self.run, self.looks = what, run, Looks()
         self.process = Forked(lambda tell: command(*words))
-        self.age = 0.0  # seconds of its own time since it was first seen to train, at the last look
+        self.age = (
+            0.0  # seconds of its own time from the first sign of training to the last measurement
+        )
         self._warm = WARM[scale]
         self._began: float | None = None
 
     def look(self) -> None:
-        """Note its age, and look at it if it has trained long enough to be warm."""
+        """Update `age`, and measure the process if it has trained longer than `WARM` seconds."""
         now = self.process.account()
         if self._began is None and pid_of(self.run) == self.process.pid:
             self._began = now
@@ -139,7 +141,7 @@ class Life:
             self.looks.look(self.process.pid)
 
     def close(self, *wanted: int) -> Looks:
-        """What was seen of it, once it has ended, with one of these exit codes."""
+        """Wait for the end with one of these exit codes, and return the measurements."""
         code = self.process.code()
         told = self.process.close()
         assert code in wanted, f"{self.what} ended with {code}: {told}"
@@ -147,7 +149,7 @@ class Life:
 
 
 def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
-    """An hour in the long version, of two runs side by side: one is disturbed, the other is not."""
+    """Train an interrupted run beside an uninterrupted one; for an hour in the long version."""
     minutes = MINUTES[scale] if minutes is None else minutes
     chance = random.Random(seed)
     with folder() as place:
@@ -221,7 +223,7 @@ def disturb(
     chance: random.Random,
     beside: Life,
 ) -> Tally:
-    """Train a run to its end through many lives, beside another run; what was seen of the lives."""
+    """Train a run to its end in many processes, beside another run; return the measurements."""
     tally, lived, long_life = Tally(), 0.0, False
     while True:
         begun = (run / "checkpoints" / "latest").exists()
@@ -242,8 +244,10 @@ def disturb(
 
 
 def watch(life: Life, scale: str, length: float, end: int, beside: Life) -> Looks:
-    """Look at a life, and at another beside it, and end it after so many seconds of training (0: at
-    once), unless it ends before."""
+    """Measure two processes, and end `life` after `length` seconds of training, unless it ends before.
+
+    If `length` is 0, end it immediately.
+    """
     sent = False
     while life.process.code(LOOK[scale]) is None:
         beside.look()
@@ -256,14 +260,14 @@ def watch(life: Life, scale: str, length: float, end: int, beside: Life) -> Look
 
 
 def wait_for(life: Life) -> None:
-    """Wait until a run trains."""
+    """Wait until a run has a status file."""
     while not (life.run / "status.json").exists():
         assert life.process.code(0) is None, f"it did not begin: {life.process.close()}"
         time.sleep(0.01)
 
 
 def require_records(run: Path, updates: int) -> int:
-    """Exactly the records that are due, each once, in order; how many."""
+    """Require exactly one record for each update that is due, in order; return their number."""
     view = read_run(run)
     schedule = Schedule.of(view.config, view.text.characters)
     due = [update for update in range(1, updates + 1) if schedule.record_due(update)]

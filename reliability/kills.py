@@ -1,10 +1,9 @@
 """Kills a training run at random moments, half of them during a save, and checks what is left.
 
-Small runs of several cells and batch sizes train in processes of their own, which are killed again
-and again. After each kill the checkpoints that `latest` and `best` name must load whole, `latest`
-must be no older than before, and at most one interval of saving, and what a save and a call of the
-engine take, may be lost. Then another process goes on. A run that reaches its end must have, byte
-for byte, what an uninterrupted run has.
+Small runs with several cells and batch sizes train in separate processes, which are killed many times. After
+each kill the checkpoints that `latest` and `best` name must be intact, and `latest` must not be older than before.
+At most the training of one save interval, one save and two engine calls may be lost. Then another process
+resumes the run. At its end a run must have the same bytes as an uninterrupted run.
 """
 
 import mmap
@@ -33,8 +32,8 @@ PROMISE = (
 )
 
 KILLS = {SHORT: 8, LONG: 1_000}
-INTERVAL = {SHORT: 0.5, LONG: 1.0}  # seconds between two saves, well above what one takes
-LONGEST_PAUSE = 5.0  # seconds between two moments at which a training of this size can save
+INTERVAL = {SHORT: 0.5, LONG: 1.0}  # seconds between two saves, much longer than a save takes
+LONGEST_PAUSE = 5.0  # seconds between two opportunities to save
 MIX: tuple[dict[str, Any], ...] = (
     {"cell": "lstm", "batch_size": 3, "dropout": 0.1, "optimizer": "adam"},
     {"cell": "rnn", "batch_size": 1, "dropout": 0.0, "optimizer": "adagrad", "learning_rate": 0.1},
@@ -42,11 +41,11 @@ MIX: tuple[dict[str, Any], ...] = (
     {"cell": "lstm", "batch_size": 1, "layers": 2, "dropout": 0.3, "optimizer": "adamw"},
     {"cell": "rnn", "batch_size": 5, "optimizer": "sgd", "split": "streams"},
 )
-UPDATES = {SHORT: 3_000, LONG: 12_000}  # seconds of training: several saves, and several lives
+UPDATES = {SHORT: 3_000, LONG: 12_000}  # enough for several saves and several kills
 
 
 def length(scale: str) -> dict[str, Any]:
-    """The settings that say how long a run trains, and what is due how often."""
+    """Return the settings for the length of a run, and the intervals of records, samples and saves."""
     updates = UPDATES[scale]
     return {
         "hidden_size": 32, "updates": updates, "report_every": 50, "judge_every": updates // 6,
@@ -55,29 +54,31 @@ def length(scale: str) -> dict[str, Any]:
 
 
 class OwnTime:
-    """The module `time` for a training whose seconds are those of its process."""
+    """Replaces the module `time`, so that a run measures the time of its own process."""
 
     monotonic, sleep = staticmethod(own_time), staticmethod(time.sleep)
 
 
 class Life:
-    """What a process tells of its life in memory that outlives it.
+    """What a process records about itself, in shared memory that remains when it is killed.
+
+    All times are seconds of the process's `own_time`.
 
     Attributes:
-        alive: when it was last known to live, by its `own_time`, as all seconds here.
-        update: of the learner then.
-        saving, began: the update of the last save, and when that began.
-        saved, since: the update of the last save that returned, and when that began; at first
-            where the training began.
-        pause: the longest time between two moments at which it could have saved.
-        save: the longest time that a save took.
+        alive: the last time at which the process recorded something.
+        update: the learner's update at that time.
+        saving, began: the update of the last save that began, and the time when it began.
+        saved, since: the update of the last save that returned, and the time when it began; before the
+            first save, the time when training began.
+        pause: the longest time between two opportunities to save.
+        save: the longest duration of a save.
     """
 
     FIELDS = ("alive", "update", "saving", "began", "saved", "since", "pause", "save")
     SPELT = struct.Struct(f"{len(FIELDS)}d")
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, self.SPELT.size)  # shared with copies of this process
+        self._memory = mmap.mmap(-1, self.SPELT.size)  # shared with forks of this process
 
     def __getattr__(self, name: str) -> float:
         if name not in self.FIELDS:
@@ -85,14 +86,14 @@ class Life:
         return float(self.SPELT.unpack(self._memory[:])[self.FIELDS.index(name)])
 
     def note(self, **values: float) -> None:
-        """Put down some of it."""
+        """Store the values of some fields."""
         fields = dict(zip(self.FIELDS, self.SPELT.unpack(self._memory[:]), strict=True)) | values
         self._memory[:] = self.SPELT.pack(*fields.values())
 
 
 @dataclass
 class Tally:
-    """What happened so far."""
+    """Counts and figures of all kills so far."""
 
     kills: int = 0
     in_a_save: int = 0
@@ -102,11 +103,13 @@ class Tally:
     most_seconds_lost: float = 0.0
     most_updates_lost: int = 0
     usual_save_seconds: float = 0.02
-    bounds: list[float] = field(default_factory=list)  # seconds that each kill was allowed to cost
+    bounds: list[float] = field(
+        default_factory=list
+    )  # seconds of training that each kill was allowed to lose
 
 
 def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
-    """Train the run to its end, from wherever it is: what the killed process does."""
+    """Train a run to its end from its last checkpoint, in the process that is killed."""
     save = RunWriter.save
 
     def told(writer: RunWriter, learner: Any) -> Path:
@@ -132,13 +135,13 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
         life.note(update=item.update)
 
     RunWriter.save = told  # type: ignore[method-assign]
-    # One clock for the training and for what is measured: what others take of a processor is no delay.
+    # Training and measurements use the same clock, so that other load on the machine is not a delay.
     run_saving.time = OwnTime  # type: ignore[assignment]
     train(run, settings, seen=seen)
 
 
 def check(scale: str, seed: int = 0) -> Figures:
-    """1,000 kills in the long version."""
+    """Kill runs 8 times, or 1,000 times in the long version."""
     with folder() as place:
         tally = crash(scale, place, seed)
     bounds = tally.bounds
@@ -152,10 +155,10 @@ def check(scale: str, seed: int = 0) -> Figures:
 
 
 def crash(scale: str, place: Path, seed: int = 0) -> Tally:
-    """Kill runs in a folder as often as a check of this scale does.
+    """Kill and resume runs in a folder, `KILLS[scale]` times.
 
     Raises:
-        AssertionError: anything was lost.
+        AssertionError: a kill lost more than is allowed, or the final bytes differ.
     """
     kills, chance, tally = KILLS[scale], random.Random(seed), Tally()
     truths: dict[int, dict[str, Any]] = {}
@@ -176,7 +179,7 @@ def crash(scale: str, place: Path, seed: int = 0) -> Tally:
 
 
 def uninterrupted(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """What a run has at its end where nothing happens."""
+    """Train a run without interruption, and return its lasting bytes."""
     process = Forked(lambda tell: train(run, settings))
     code = process.code()
     told = process.close()
@@ -187,7 +190,7 @@ def uninterrupted(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def lives(
     run: Path, settings: dict[str, Any], kills: int, chance: random.Random, tally: Tally
 ) -> Iterator[str]:
-    """The lives of the processes that bring a run to its end; yields what is wrong, or nothing."""
+    """Train a run to its end in processes that are killed; yield a sentence for each problem."""
     before: int | None = None
     code: int | None = None
     while code != 0:
@@ -222,8 +225,10 @@ def lives(
 
 
 def kill(process: Forked, chance: random.Random, within: float | None, interval: float) -> bytes:
-    """Kill a process at a random moment, or so many seconds at most after one of its next saves
-    began; what it told until then."""
+    """Kill a process at a random time, and return the messages that it sent before.
+
+    With `within`, kill it at most so many seconds after the start of one of its next saves.
+    """
     heard, count = b"", 0
     if within is not None:
         wanted = chance.randint(1, 2)
@@ -241,13 +246,12 @@ def kill(process: Forked, chance: random.Random, within: float | None, interval:
 
 
 def moment(chance: random.Random, interval: float) -> float:
-    """Seconds that a process lives: often about as long as two intervals, so that saves that come
-    too late cost too much."""
+    """Return a random number of seconds until a kill; often up to two intervals, so that late saves are noticed."""
     return chance.choice([0.1, 2.0, 2.0]) * interval * chance.random()
 
 
 def latest(run: Path) -> int | None:
-    """The update of the latest checkpoint, which must be whole; None before the first."""
+    """Return the update of the latest checkpoint, which must be intact; None if there is none yet."""
     if not (run / "checkpoints" / "latest").exists():
         return None
     load_model(run, "best")
@@ -255,7 +259,7 @@ def latest(run: Path) -> int | None:
 
 
 def loss(life: Life, after: int | None, interval: float, tally: Tally) -> Iterator[str]:
-    """How much a kill has cost; yields a sentence if that is too much."""
+    """Record how much training a kill lost; yield a sentence if that is too much."""
     if not life.since and not life.saving:
         return  # it was killed before it trained
     if after is not None and life.saving and after == life.saving:
@@ -265,8 +269,7 @@ def loss(life: Life, after: int | None, interval: float, tally: Tally) -> Iterat
     lost = max(0.0, life.alive - since)
     tally.most_updates_lost = max(tally.most_updates_lost, int(life.update) - (after or 0))
     tally.most_seconds_lost = max(tally.most_seconds_lost, lost)
-    # It may have become due right after it was looked at: then a call of the engine comes first, and
-    # what is told after it.
+    # A save can become due just after the check. Then one engine call and its events come first.
     limit = interval + 2 * life.pause + life.save
     if life.pause > LONGEST_PAUSE:
         yield f"for {life.pause:.2f} s it could not have saved"

@@ -31,18 +31,18 @@ from reliability.run_comparison import lasting, require_same
 from reliability.run_training import reopen, train
 
 SETTINGS: dict[str, Any] = {"updates": 12, "report_every": 3, "judge_every": 6, "threads": 1}
-STEP = {SHORT: 11, LONG: 1}  # every call, or every so many
-NAMED = 50  # characters of a path that a message shows, however long it is
-HALTED_AFTER = 6  # looks at whether to halt
-OURS = ("report.html", "loss.svg", "loss.png", "lock")  # what a look may write
+STEP = {SHORT: 11, LONG: 1}  # make every 11th call fail, or every call
+NAMED = 50  # characters of a path that a message shows at least
+HALTED_AFTER = 6  # calls of `halt`
+OURS = ("report.html", "loss.svg", "loss.png", "lock")  # files that reading a run may write
 
 
 class Reads:
-    """Sees every call that reads below a folder, within a `with` statement.
+    """Reports every call that reads a file below a folder, inside a `with` block.
 
     Args:
-        below: only calls about what lies below it, or about itself, are seen.
-        before: told of the kind (open, read, stat or list) and the path of each, and may raise instead.
+        below: the folder; only calls for it and for paths below it are reported.
+        before: gets the kind (open, read, stat or list) and the path of each call, and may raise an error.
     """
 
     def __init__(self, below: Path, before: Callable[[str, Path], object]) -> None:
@@ -77,14 +77,14 @@ class Reads:
         self._patch.undo()
 
     def tell(self, kind: str, path: Any) -> None:
-        """Tell of a call, if it concerns us."""
+        """Report a call if its path is below the folder."""
         if isinstance(path, str | bytes | os.PathLike):
             whole = Path.cwd() / os.fsdecode(path)
             if whole.is_relative_to(self._below):
                 self._before(kind, whole)
 
     def told(self, name: str, kind: str) -> Callable[..., Any]:
-        """A function of `os` that is told of before it is called."""
+        """Return a function that reports a call of a function of `os`, and then makes it."""
 
         def call(path: Any = ".", *rest: Any, **more: Any) -> Any:
             if more.get("dir_fd") is None:
@@ -112,7 +112,7 @@ class Reads:
     def open_file(
         self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any
     ) -> Any:
-        """Files of bytes for reading are ours; of others only the opening is seen."""
+        """Open a file; for binary files report each read, for text files only the opening."""
         path = self._paths.get(file) if isinstance(file, int) else file
         if set(mode) & set("wxa+") or path is None:
             return self._real_open(file, mode, buffering, *rest, **more)
@@ -125,7 +125,7 @@ class Reads:
 
 
 class Read(io.FileIO):
-    """A file whose reads are seen."""
+    """A file whose reads are reported."""
 
     def __init__(self, reads: Reads, path: Path, file: Any, closefd: bool) -> None:
         super().__init__(file, "r", closefd=closefd)
@@ -146,10 +146,10 @@ class Read(io.FileIO):
 
 
 class Failing:
-    """Refuses a call, the `at`-th from now, or all from that one on.
+    """Makes the `at`-th call fail; with `forever`, all later calls too.
 
     Attributes:
-        calls: how many there were.
+        calls: the number of calls.
     """
 
     def __init__(self, at: int, forever: bool) -> None:
@@ -163,30 +163,30 @@ class Failing:
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
 
-# What is done with the run while a read fails; each can be done again, and changes nothing by failing
+# Actions on a run while a read fails. Each can be repeated, and changes nothing if it fails.
 
 
 def resume(run: Path) -> None:
-    """Open it to go on, and close it."""
+    """Open the run to resume it, and close it."""
     reopen(run)[0].close()
 
 
 def resume_with_less(run: Path) -> None:
-    """Open it to go on from whatever is whole, and close it; nothing is damaged, so nothing is told."""
+    """Open the run with `allow_older`, and close it; as nothing is damaged, it must not warn."""
     writer = reopen(run, allow_older=True)[0]
     writer.close()
     assert not writer.warnings, f"something was given up: {writer.warnings}"
 
 
 def sample(run: Path) -> None:
-    """Open its model, as whoever samples or evaluates does."""
+    """Load the model of the run, as sampling and evaluating do."""
     load_model(run, "best")
     load_model(run, "latest")
     load_model(checkpoint_path(run, saved_updates(run)[0]))
 
 
 def report(run: Path) -> None:
-    """Read all of it, and make its report."""
+    """Read the whole run, and write its report."""
     told: list[str] = []
     read_run(run)
     write_report(run, on_message=told.append)
@@ -197,7 +197,7 @@ ACTIONS = (resume, resume_with_less, sample, report)
 
 
 def failing_reads(scale: str, place: Path) -> Figures:
-    """Refuse each read in turn in each way of looking at a run, and while it trains."""
+    """Make each read fail in turn, in every action on a run and during training; return the figures."""
     with pytest.MonkeyPatch.context() as patch:
         keep_plots(
             patch
@@ -206,7 +206,7 @@ def failing_reads(scale: str, place: Path) -> Figures:
 
 
 def refused_reads(scale: str, place: Path) -> Figures:
-    """Refuse each read in turn, and count them by what was done with the run."""
+    """Make each read fail in turn, and return the number of failures per action."""
     train(place / "whole", SETTINGS)
     truth = lasting(place / "whole")
     halted = place / "halted"
@@ -229,13 +229,13 @@ def refused_reads(scale: str, place: Path) -> Figures:
 
 
 def after(looks: int) -> Callable[[], str | None]:
-    """A reason to halt after so many looks."""
+    """Return a `halt` function that returns a reason after some calls."""
     asked: Iterator[int] = iter(range(10**9))
     return lambda: "SIGINT" if next(asked) >= looks else None
 
 
 def copied(source: Path, run: Path, action: Callable[[Path], object]) -> int:
-    """The number of reads of an action on a copy of a run."""
+    """Return the number of reads of an action on a copy of a run."""
     shutil.copytree(source, run)
     counting = Failing(1 << 60, False)
     with Reads(run, counting):
@@ -245,14 +245,14 @@ def copied(source: Path, run: Path, action: Callable[[Path], object]) -> int:
 
 
 def numbers(scale: str, calls: int) -> range:
-    """The calls, of so many, that are refused in turn."""
+    """Return the numbers of the calls that fail in turn."""
     return range(1, calls + 1, STEP[scale])
 
 
 def looked_at(
     source: Path, run: Path, action: Callable[[Path], object], at: int, forever: bool
 ) -> None:
-    """One look at a copy of a run while a read fails, and one when the disk is well again."""
+    """Run an action on a copy of a run while a read fails, and again when the disk works."""
     shutil.copytree(source, run)
     what = f"EIO at read {at}{' and all after it' * forever} in {action.__name__}"
     before = contents(run)
@@ -280,7 +280,7 @@ def train_on(run: Path) -> None:
 
 
 def trained_on(source: Path, run: Path, at: int, forever: bool, truth: dict[str, Any]) -> None:
-    """Train a copy of a run further while a read fails, and again when the disk is well."""
+    """Train a copy of a run further while a read fails, and again when the disk works."""
     shutil.copytree(source, run)
     what = f"EIO at read {at}{' and all after it' * forever} in training"
     with Reads(run, Failing(at, forever)):
@@ -294,7 +294,7 @@ def trained_on(source: Path, run: Path, at: int, forever: bool, truth: dict[str,
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """All bytes of a run but for what a look at it may write."""
+    """Return all bytes of a run, except the files that reading it may write."""
     files = (path for path in sorted(run.rglob("*")) if path.is_file())
     return {
         str(path.relative_to(run)): path.read_bytes() for path in files if path.name not in OURS
@@ -302,16 +302,18 @@ def contents(run: Path) -> dict[str, bytes]:
 
 
 def changed(before: dict[str, bytes], now: dict[str, bytes]) -> list[str]:
-    """The files that differ."""
+    """Return the names of the files that differ."""
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def require_told(error: CharloomError, run: Path, what: str) -> None:
-    """An error for people: what could not be read, and no claim that it is damaged or not there."""
+    """Require an error that names the unreadable file, and calls it neither damaged nor missing."""
     told = str(error)
     assert not isinstance(error, DamagedError | NotAModelError), f"{what}: {told!r}"
     assert "damaged" not in told, f"{what}: {told!r}"
-    assert "cannot be" in told, f"{what}: {told!r}"  # read; or written, by whoever looked before
+    assert "cannot be" in told, (
+        f"{what}: {told!r}"
+    )  # "cannot be read"; or "cannot be written", if a check before the write failed
     assert os.strerror(errno.EIO) in told, f"{what}: {told!r} does not say why"
     assert str(run)[:NAMED] in told, f"{what}: {told!r} names no file"
     assert told.endswith("."), f"{what}: {told!r}"
