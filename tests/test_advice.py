@@ -1,4 +1,4 @@
-"""What is advised where training diverges: the term that makes it diverge, and it helps."""
+"""When training diverges, the advice names the term that diverges, and following it helps."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""charloom in Python: train, resume, load, reproduce, with the names and defaults of the commands."""
+"""The Python interface: train, resume, load and reproduce, with the names and defaults of the commands."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ SMALL = {
 
 @pytest.fixture
 def book(tmp_path):
-    """A small text in a file."""
+    """Return the path of a small text."""
     path = tmp_path / "book.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path

@@ -50,7 +50,7 @@ def module_name(path, package):
 
 
 def imports_of(path, package):
-    """The modules of the package that a file imports, each with its line."""
+    """Return the modules of the package that a file imports, each with its line."""
     root = package.name
     here = [root, *module_name(path, package).split(".")]
     if path.name != "__init__.py":
@@ -74,7 +74,7 @@ def imports_of(path, package):
 
 
 def floor_of(name):
-    """The number of a module's floor, 0 at the ground; None for a module that has none."""
+    """Return the number of a module's floor, 0 for the lowest; None for a module without a floor."""
     top = name.split(".")[0]
     return next((number for number, floor in enumerate(FLOORS) if top in floor), None)
 

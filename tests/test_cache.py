@@ -1,4 +1,4 @@
-"""The cache of ids: found again to the bit, made again where anything is wrong with it."""
+"""The cache of ids returns the same bits, and computes ids again if a cache file is wrong."""
 
 import hashlib
 import json

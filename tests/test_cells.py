@@ -28,7 +28,7 @@ def text_of(path):
 
 
 def differences(native, cell):
-    """What the kernels say of a cell and the table does not, as (kernels, table)."""
+    """Return the cells of the kernels and of the table where they differ, as (kernels, table)."""
     shape = native.Shape(cell=native.Cell[cell.name], layers=1, K=7, H=3)
     pairs = {
         "number": (native.Cell[cell.name].value, CELL_NAMES.index(cell.name)),

@@ -49,7 +49,7 @@ def overwrite(path: Path) -> None:
 
 
 def cut_off(path: Path) -> None:
-    """No ids at all."""
+    """Truncate the file of cached ids after its header."""
     os.truncate(path, HEADER)
 
 

@@ -1,4 +1,4 @@
-"""Settings: the classic experiment by default, and every wrong value refused in one sentence."""
+"""Settings have the defaults of the classic experiment; a wrong value is refused in one sentence."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Texts from files and from installed packages, byte for byte, small and large, and no bad file."""
+"""Texts are read byte for byte from files and installed packages; wrong files are refused."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Minutes become updates: everything that a training does counts, and is measured on this machine."""
+"""Minutes are converted to updates: all work of a run counts, and is measured on this machine."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Counts in messages have separated thousands: 12,000 characters."""
+"""Counts in messages have separators for thousands: 12,000 characters."""
 
 import numpy as np
 import pytest

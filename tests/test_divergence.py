@@ -1,4 +1,4 @@
-"""What is not finite is never kept: training goes back with half the rate, three times, and says so."""
+"""Values that are not finite are never stored: training rolls back with half the learning rate, up to three times."""
 
 import math
 
@@ -25,7 +25,7 @@ from small_runs import ENGINES, after, create, resume, small_config, small_corpu
 
 
 def of(kind, items):
-    """The items of one kind."""
+    """Return the items of one kind."""
     return [item for item in items if isinstance(item, kind)]
 
 

@@ -50,18 +50,18 @@ SOURCES = [
 
 
 def read(name):
-    """The text of a document."""
+    """Return the text of a document."""
     return (ROOT / name).read_text(encoding="utf-8")
 
 
 def headings(markdown):
-    """The titles of all sections, without what stands in code blocks."""
+    """Return the titles of all sections, without lines in code blocks."""
     prose = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
     return [title.strip() for title in re.findall(r"^#+ (.+)$", prose, flags=re.MULTILINE)]
 
 
 def section(markdown, title):
-    """What stands under a heading, up to the next one."""
+    """Return the text under a heading, up to the next heading."""
     found = re.search(
         rf"^#+ {re.escape(title)}$(.*?)(?=^#+ |\Z)", markdown, re.MULTILINE | re.DOTALL
     )

@@ -1,4 +1,4 @@
-"""The programs in examples/ run as they are, and say what README promises of them."""
+"""The programs in examples/ run unchanged and print what README says."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Models to and from PyTorch: the same logits both ways, and clear words for wrong files."""
+"""Models are exported to and imported from PyTorch with the same logits; wrong files are refused."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Export and import as Python functions, and what an imported network is trained further by."""
+"""Export and import as Python functions, and further training of an imported network."""
 
 import json
 

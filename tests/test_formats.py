@@ -85,7 +85,7 @@ def described(directory):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """What this version makes in the place of those that are kept."""
+    """Return what this version writes instead of the stored files."""
     spec = importlib.util.spec_from_file_location("make", FORMATS / "make.py")
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
@@ -96,7 +96,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture(params=KEPT)
 def kept(request, tmp_path):
-    """A copy of what is kept of a format."""
+    """Return a copy of the stored files of a format."""
     return Path(shutil.copytree(FORMATS / request.param, tmp_path / "kept"))
 
 

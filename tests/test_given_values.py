@@ -1,4 +1,4 @@
-"""What somebody gave comes back in messages: shortened, with its bounds, and with a way that works."""
+"""Messages show the given value shortened, with its bounds and a value that works."""
 
 import dataclasses
 import inspect

@@ -45,7 +45,7 @@ def few(monkeypatch):
 
 
 class Writing(ReferenceEngine):
-    """An engine that does something at one of its calls that write."""
+    """An engine that does something at one of its calls that sample."""
 
     def __init__(self, at=0, action=None):
         self.at, self.action, self.calls, self.most = at, action, 0, 0

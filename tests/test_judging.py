@@ -1,4 +1,4 @@
-"""Judging by what is held out: the right figure, the best model by it, and an end of patience."""
+"""Evaluation on the validation part: the right figure, the best model, and the end by patience."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
 
 
 def of(kind, items):
-    """The items of one kind."""
+    """Return the items of one kind."""
     return [item for item in items if isinstance(item, kind)]
 
 
@@ -108,7 +108,7 @@ def test_the_best_update_has_the_lowest_validation_loss_not_the_lowest_smooth_lo
 
 
 class Worsening(ReferenceEngine):
-    """A model whose judgements are the given ones, one after another."""
+    """An engine whose evaluations return the given losses, one after another."""
 
     def __init__(self, *judgements):
         self.judgements = list(judgements)
@@ -184,7 +184,7 @@ def test_a_validation_loss_that_is_not_finite_counts_as_divergence(nats):
 
 
 class Slow(ReferenceEngine):
-    """An engine that does something at one of its calls within judgements."""
+    """An engine that does something at one of its calls during evaluations."""
 
     def __init__(self, at, action):
         self.at, self.action, self.calls = at, action, 0
@@ -198,7 +198,7 @@ class Slow(ReferenceEngine):
 
 @pytest.fixture
 def patient(monkeypatch):
-    """Judgements of several calls each."""
+    """Make each evaluation take several engine calls."""
     monkeypatch.setattr(scoring, "tokens_of_a_call", lambda *_: 30)
 
 

@@ -1,4 +1,4 @@
-"""Where the best checkpoint was lost, every sentence names the one that is left and used."""
+"""If the best checkpoint is lost, every sentence names the checkpoint that is used instead."""
 
 import json
 import re

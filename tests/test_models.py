@@ -1,4 +1,4 @@
-"""What a trained model can be asked, in Python and on the command line: write, be judged, score."""
+"""A trained model can be sampled, evaluated and scored, in Python and on the command line."""
 
 import io
 import json
@@ -43,7 +43,7 @@ def model(run):
 
 @pytest.fixture(scope="module")
 def alone(model, tmp_path_factory):
-    """The model in a file of its own: it does not know its text."""
+    """Return the model in a separate file, which does not have its text."""
     return model.save(tmp_path_factory.mktemp("alone") / "model.safetensors")
 
 
@@ -56,14 +56,14 @@ def charloom_(*words, stdin=None, **environment):
 
 
 def told_by(*words, **more):
-    """What a command tells programs."""
+    """Return the JSON object that a command prints with `--json`."""
     done = charloom_(*words, "--json", **more)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 
 def refused(*words, **more):
-    """What a command says that refuses, without a traceback."""
+    """Return the message of a command that must refuse, without a traceback."""
     done = charloom_(*words, **more)
     assert done.exit_code == 2
     (sentence,) = done.stderr.splitlines()

@@ -64,7 +64,7 @@ FUNCTIONS = ["train", "loss_and_gradients", "score", "step", "activations", "gen
 
 
 def ended(function: str, threads: int, end: str) -> tuple[int, str, str]:
-    """The exit code, the output and the messages of a process that ends so."""
+    """Return the exit code, the output and the messages of a process that runs this code."""
     program = PROGRAM.format(function=function, threads=threads, end=end)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],

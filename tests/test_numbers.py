@@ -1,4 +1,4 @@
-"""Numbers of any kind, such as NumPy's, are taken wherever a public function takes a number."""
+"""Public functions accept numbers of any type, such as NumPy's."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ SMALL = {"recipe": "classic", "hidden_size": 4, "seq_length": 5, "engine": "refe
 
 
 class Whole:
-    """A number that is one by its method alone."""
+    """A number that has only the method `__index__`."""
 
     def __index__(self):
         return 16

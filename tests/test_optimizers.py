@@ -1,4 +1,4 @@
-"""The update rules against PyTorch's, live and golden."""
+"""The optimizers make the same steps as PyTorch's, installed and stored."""
 
 import json
 

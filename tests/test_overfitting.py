@@ -1,4 +1,4 @@
-"""Overfitting: the loss held out rises for good while that of the training text falls."""
+"""Overfitting: the validation loss keeps rising while the training loss falls."""
 
 import random
 import tracemalloc

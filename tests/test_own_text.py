@@ -1,4 +1,4 @@
-"""A model knows the text that it was trained on, and a figure says which part of which text it is of."""
+"""A model knows the text it was trained on, and each figure names its text and part."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""How fast a training is: what it did before, and what is no learning, is no part of the rate."""
+"""The speed of a run: earlier processes and work other than updates do not count."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from charloom.training import Progress, Record, Sample, Saved
 
 
 def paced(*steps):
-    """A pace after some steps: an update, or other items, and the seconds that each took."""
+    """Return the pace after some items, each with its seconds; an update is given by its number."""
     pace, now = SpeedEstimate(), 1_000.0
     for what, seconds in steps:
         now += seconds
@@ -20,7 +20,7 @@ def progress(update, state="training"):
 
 
 def judged(update):
-    """A record of a judgement."""
+    """Return a record with a validation loss."""
     figures = (update, 0.1, update, 1.0, 1.0, 1.0, 1.0, 0.1, 1.0, 1.0)
     return Record(*figures, validation_nats=1.0)
 

@@ -1,4 +1,4 @@
-"""A model and the baselines are judged on the same characters of every part, and count them alike."""
+"""A model and the baselines are evaluated on the same characters of every part, and count them equally."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A pause is heard within an evaluation, a sample and the final passage, and changes no bit of the run."""
+"""A pause takes effect during an evaluation, a sample and the final passage, and changes no bit of the run."""
 
 import time
 

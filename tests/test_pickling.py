@@ -35,7 +35,7 @@ SMALL = {"hidden_size": 8, "seq_length": 10, "batch_size": 1, "updates": 40}
 
 
 def same(one, other):
-    """Whether two values are equal through and through, engines by what they say of themselves."""
+    """Return True if two values are equal in all parts; engines are compared by their descriptions."""
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):
@@ -67,7 +67,7 @@ def content(file):
 
 @pytest.fixture(scope="module")
 def returned(tmp_path_factory):
-    """A value of each kind that the public functions return or tell, by a name."""
+    """Return one value of each kind that public functions return or send to listeners, by name."""
     path = tmp_path_factory.mktemp("pickling") / "run"
     told = []
     model = charloom.train(string=TEXT, run=path, listener=told.append, validation=0.2, **SMALL)

@@ -1,4 +1,4 @@
-"""The pictures: what is drawn stands where the numbers say, and nothing of the outside is needed."""
+"""The plots draw the right numbers, and need no other files."""
 
 import dataclasses
 import math

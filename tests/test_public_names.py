@@ -1,4 +1,4 @@
-"""What `import charloom` offers: sorted, typed, lazy, and there."""
+"""The names that `import charloom` offers are sorted, typed, imported on first use, and exist."""
 
 import importlib
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Random numbers against a second Philox4x64-10 and against words fixed here for ever."""
+"""Random numbers equal those of a second Philox4x64-10, and words that never change."""
 
 import numpy as np
 import pytest

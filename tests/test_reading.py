@@ -1,4 +1,4 @@
-"""Texts read in blocks: the same whatever the blocks, and every bad byte refused with its place."""
+"""Texts are read the same with any block size, and each wrong byte is refused with its offset."""
 
 import hashlib
 import io

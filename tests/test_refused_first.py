@@ -1,4 +1,4 @@
-"""What cannot be trained is refused before a text is read, anything is measured or anything is written."""
+"""A run that cannot be trained is refused before anything is read, measured or written."""
 
 import pytest
 from typer.testing import CliRunner

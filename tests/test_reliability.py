@@ -1,4 +1,4 @@
-"""The table of promises is what the checkers reached, and every promise has its tests."""
+"""The table of promises has the stored figures, and every promise has tests."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""charloom keeps to itself; a command that talks, starts others, or writes elsewhere goes red."""
+"""charloom uses no network and writes only its files; the checker notices commands that do otherwise."""
 
 import signal
 

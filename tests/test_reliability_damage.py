@@ -1,4 +1,4 @@
-"""Damage is found wherever it is; a loader that skips one of its looks goes red."""
+"""Damage is found everywhere; the checker notices a loader that leaves out one of its checks."""
 
 from dataclasses import replace
 

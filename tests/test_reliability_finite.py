@@ -1,4 +1,4 @@
-"""What is not finite is caught before the next save; a checker that would miss it goes red."""
+"""Values that are not finite are caught before the next save; the checker notices a missing check."""
 
 import numpy as np
 import pytest

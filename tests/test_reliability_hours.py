@@ -1,4 +1,4 @@
-"""A long run; the checker catches memory that grows, a record that is lost, and a file left open."""
+"""A long run; the checker catches growing memory, lost records and files left open."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""One writer per run; the checker catches a lock that is never taken, and one that never ends."""
+"""A run has one writer; the checker catches a lock that is never taken or never released."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Resuming is exact; the checker catches a bit that is not kept, and silence about another engine."""
+"""Resuming is exact; the checker catches a lost state and a missing warning about threads."""
 
 import pytest
 

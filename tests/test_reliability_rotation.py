@@ -15,7 +15,7 @@ TRIES = 10  # of 30 sequences each
 
 
 def caught(match):
-    """A fault that only some sequences meet is met by one of so many."""
+    """Require that the checker catches a fault with this message, in enough random sequences to meet it."""
 
     def check_all():
         for number in range(TRIES):

@@ -1,4 +1,4 @@
-"""The sanitizers tell of the faults that are planted; the engine itself runs under them at length."""
+"""The sanitizers report planted faults; the long check runs the native engine under them."""
 
 import shutil
 

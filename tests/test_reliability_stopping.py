@@ -1,4 +1,4 @@
-"""A clean stop; the checker catches one that does not save, and one that shows a traceback."""
+"""A run stops cleanly; the checker catches a stop that does not save or shows a traceback."""
 
 import pytest
 

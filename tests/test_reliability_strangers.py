@@ -1,4 +1,4 @@
-"""A stranger's files are only data; a loader that trusts one of them goes red."""
+"""Files from others are only data; the checker notices a loader that trusts one of them."""
 
 import sys
 
@@ -17,7 +17,7 @@ def test_files_from_others_are_only_data():
 
 
 def child(place, faults):
-    """What the process says that opens all hostile files, with a fault in charloom."""
+    """Return the messages of the process that opens all hostile files, with a planted fault."""
     import subprocess
 
     code = f"import reliability.strangers as s\n{faults}\nimport json, pathlib\n" + (

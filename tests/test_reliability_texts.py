@@ -1,4 +1,4 @@
-"""Any bytes train or are refused with their place; a reader that lets some through goes red."""
+"""Any bytes are trained on or refused with their offset; the checker notices a wrong reader."""
 
 import pytest
 

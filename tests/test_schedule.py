@@ -1,4 +1,4 @@
-"""When things are due and how fast is learnt: pure functions of the update, spec/mathematics.md: Learning rates."""
+"""When work is due and the learning rate are pure functions of the update (docs/spec/mathematics.md, Learning rates)."""
 
 import math
 

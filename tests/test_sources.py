@@ -1,4 +1,4 @@
-"""Finding texts: files, directories, patterns, pipes; the order is stated, what is no text is named."""
+"""Texts are found in files, directories, patterns and pipes, in a stated order; other files are named."""
 
 import io
 import os

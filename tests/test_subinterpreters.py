@@ -1,4 +1,4 @@
-"""What works in a subinterpreter: the reference engine where NumPy does, and a clear refusal of native."""
+"""In a subinterpreter the reference engine works if NumPy does, and the native engine is refused."""
 
 import subprocess
 import sys

@@ -45,7 +45,7 @@ def place(request, tmp_path, monkeypatch):
 
 
 def pasted(shell, command):
-    """What a command that was printed does in a shell."""
+    """Return the result of a printed command that is run in a shell."""
     assert "\n" not in command
     assert command.startswith("charloom ")
     done = subprocess.run([shell, "-c", command], capture_output=True, text=True, check=False)

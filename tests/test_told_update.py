@@ -1,4 +1,4 @@
-"""A model says after how many updates its weights are as they are, in memory and from its file."""
+"""A model reports after how many updates its weights were stored, in memory and from its file."""
 
 import json
 
@@ -33,7 +33,7 @@ def model():
 
 
 def about(path):
-    """What a model file says of itself."""
+    """Return the metadata of a model file."""
     with safe_open(path, "np") as file:
         return json.loads(file.metadata()["charloom"])
 

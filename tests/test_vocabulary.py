@@ -1,4 +1,4 @@
-"""Characters to ids and back: sorted, small, and clear about what they do not know."""
+"""Characters are encoded as ids and decoded, and errors about unknown characters are clear."""
 
 import os
 import subprocess

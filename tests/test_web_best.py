@@ -1,4 +1,4 @@
-"""The loss of the best checkpoint among a run's records: the right one, in little memory."""
+"""The loss of the best checkpoint is found among a run's records, in little memory."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""/v1 with OpenAI's own Python client: what it sends is understood, what comes back it can read."""
+"""The routes below /v1 work with OpenAI's Python client."""
 
 import math
 import random

@@ -77,7 +77,7 @@ def served(folder, limits, inherited=0):
 
 @contextlib.contextmanager
 def silent(url, count):
-    """So many connections that ask for nothing."""
+    """Open connections that send no request."""
     host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
     with contextlib.ExitStack() as opened:
         for _ in range(count):
@@ -86,7 +86,7 @@ def silent(url, count):
 
 
 def healthy(url):
-    """Whether the server answers a new connection."""
+    """Return True if the server answers a new connection."""
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(f"{url}api/health", timeout=5).status_code == 200
     return False
@@ -177,7 +177,7 @@ def test_errors_for_too_many_open_files_are_a_shortage():
 
 @contextlib.contextmanager
 def nothing_opens(monkeypatch):
-    """No file can be opened and no folder read."""
+    """Make opening any file and listing any folder fail."""
 
     def refuse(*_, **__):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -1,4 +1,4 @@
-"""The page and its API tell of journals that lost lines, and of models that are damaged."""
+"""The page and its API report journals that lost lines, and damaged models."""
 
 import json
 import shutil

@@ -152,7 +152,7 @@ def test_the_stream_sends_only_changes_of_the_list(tmp_path):
 
 
 class Reads:
-    """The runs that were read, one look after another."""
+    """Records which runs are read."""
 
     def __init__(self, monkeypatch):
         self.keys = []
@@ -165,7 +165,7 @@ class Reads:
         monkeypatch.setattr(indexed_run.IndexedRun, "_read", counted)
 
     def since(self):
-        """Those since it was asked last."""
+        """Return the runs that were read since the last call."""
         found, self.keys = self.keys, []
         return found
 

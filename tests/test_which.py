@@ -1,4 +1,4 @@
-"""Which model is a run's: with a validation part the best, without one the latest, for every face."""
+"""The model of a run is the best one with a validation part, and the latest without, on every face."""
 
 import json
 import random
@@ -45,7 +45,7 @@ def command(*words):
 
 
 def same(one, other):
-    """Whether two learners have the same weights."""
+    """Return True if two learners have the same weights."""
     return all(
         np.array_equal(one.parameters[name], other.parameters[name]) for name in one.parameters
     )

@@ -1,4 +1,4 @@
-"""The division of a text against the loop that the experiment is defined by, and by counting."""
+"""The division of a text into windows equals that of a simple loop, and counts by hand."""
 
 import pytest
 from hypothesis import given

@@ -63,7 +63,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def run(made, tmp_path):
-    """A copy of it, to be damaged."""
+    """Return a copy of the finished run, which a test damages."""
     return shutil.copytree(made, tmp_path / "run")
 
 
@@ -77,7 +77,7 @@ def damage(run, name, wrong):
 
 
 def told(*command):
-    """What a command says on stderr; it ends with a sentence, never with a traceback."""
+    """Return what a command prints to stderr; it must end without an exception."""
     done = CliRunner().invoke(app, list(map(str, command)))
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     assert done.exit_code in (0, 1, 2, 3, 4), done.output
