@@ -1,4 +1,4 @@
-"""Text as numbers: vocabulary, corpus and windows. It does not know networks."""
+"""Converts texts to numbers: vocabulary, corpus and windows. It does not depend on networks."""
 
 from charloom.text.builtin_texts import BUILTIN_TEXTS
 from charloom.text.corpus import Corpus

@@ -1,7 +1,7 @@
 """Reads a text twice, in blocks: first for its symbols and fingerprint, then for its ids.
 
-Only a few blocks are in memory, for a text of any length. A block of ASCII is not decoded, because
-its bytes are its code points.
+Symbols are code points or bytes. Only a few blocks are in memory at a time, however long the text
+is. A block of ASCII is not decoded, because its bytes are equal to its code points.
 """
 
 import hashlib
@@ -17,10 +17,11 @@ from charloom.messages import argument
 from charloom.text.sources import Source
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
-BLOCK: Final = 1 << 20  # bytes; a block and its symbols fit into the processor's last-level cache
+# Bytes per block. A block and its symbols fit into the processor's last-level cache.
+BLOCK: Final = 1 << 20
 BOM: Final = b"\xef\xbb\xbf"
 UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-LONGEST: Final = 4  # most bytes of a character in UTF-8
+LONGEST: Final = 4  # largest number of bytes of a character in UTF-8
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Scan:
     Attributes:
         fingerprint: SHA-256 of the text's bytes, without byte-order marks, in hexadecimal.
         values: the distinct code points or bytes of the text in rising order, shape (distinct,).
-        counts: how often each of them occurs, shape (distinct,).
+        counts: how often each of the `values` occurs in the text, shape (distinct,).
     """
 
     fingerprint: str
@@ -40,6 +41,8 @@ class Scan:
 
 def scan(sources: Iterable[Source], tokens: str) -> Scan:
     """Read a text; return its distinct symbols, their counts and its fingerprint.
+
+    `sources` are the pieces of the text. `tokens` is "characters" or "bytes".
 
     Raises:
         TextError: a piece is empty or cannot be read.
@@ -57,7 +60,7 @@ def scan(sources: Iterable[Source], tokens: str) -> Scan:
 
 
 def fingerprint(sources: Iterable[Source], tokens: str) -> str:
-    """Return the fingerprint of a text. Reads every byte but decodes none."""
+    """Return the fingerprint of a text, its SHA-256. Reads all bytes without decoding them."""
     digest = hashlib.sha256()
     for block in text_bytes(sources, tokens):
         digest.update(block)
@@ -83,12 +86,12 @@ def encode(
     Args:
         sources: the pieces of the text.
         tokens: "characters" or "bytes".
-        table: the id of each symbol by its value; -1 for a symbol to skip.
-        skipping: True if the text has symbols to skip.
+        table: at each index, the id of the code point or byte with this value; -1 if it is skipped.
+        skipping: True if the text has symbols that are skipped.
         fingerprint: the expected fingerprint of the text.
 
     Raises:
-        TextError: after the last block, if the text has another fingerprint.
+        TextError: the bytes that were read have another fingerprint; raised after the last block.
     """
     digest = hashlib.sha256()
     for source in sources:
@@ -103,7 +106,9 @@ def encode(
 def first_left_out(
     sources: Iterable[Source], tokens: str, table: NDArray[np.int32]
 ) -> tuple[int, int]:
-    """Return the value of the first symbol without an id, and its position in tokens from 0.
+    """Return the first symbol without an id: its value, and its index in the text from 0.
+
+    The value is a code point or a byte. The index counts tokens. `table` is as in `encode`.
 
     Raises:
         TextError: every symbol has an id, so the text must have changed since the first reading.
@@ -125,7 +130,7 @@ def changed_text_error() -> TextError:
 
 
 def _blocks(source: Source, tokens: str) -> Iterator[tuple[bytes, NDArray[Any]]]:
-    """Yield blocks of bytes, each with its symbols: code points or bytes, shape (symbols,)."""
+    """Yield the source in blocks: the bytes of a block, and its code points or bytes as an array."""
     for block, offset in _pieces(source, tokens):
         if tokens == "bytes" or block.isascii():
             yield block, np.frombuffer(block, dtype=np.uint8)
@@ -144,7 +149,10 @@ def _blocks(source: Source, tokens: str) -> Iterator[tuple[bytes, NDArray[Any]]]
 
 
 def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
-    """Yield blocks of bytes, each with its offset. A block never ends inside a character."""
+    """Yield blocks of bytes, each with its offset in the source in bytes.
+
+    If the tokens are characters, no block of valid UTF-8 ends inside a character.
+    """
     raw = source.raw or tokens == "bytes"
     offset, rest, size = 0, b"", 0
     with source.opened() as file:
@@ -157,7 +165,7 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
             nul = -1 if raw else block.find(b"\0")
             if nul >= 0:
                 if nul:
-                    yield block[:nul], offset  # report an earlier error before this one
+                    yield block[:nul], offset  # an encoding error before the NUL is reported first
                 raise _nul(offset + nul, source.name)
             cut = len(block) if tokens == "bytes" else _last_boundary(block)
             if cut:
@@ -172,13 +180,15 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
 
 
 def _last_boundary(block: bytes) -> int:
-    """Return the number of bytes up to the end of the last complete character.
+    """Return how many bytes of the block come before an incomplete character at its end.
 
-    If the end is not valid UTF-8, returns the length of the block.
+    If no character is incomplete, or if the end is not valid UTF-8, return the length of the block.
     """
     for back in range(1, min(LONGEST, len(block)) + 1):
         byte = block[-back]
-        if byte >= 0xC0:  # starts 2 bytes, from 0xe0 on 3, from 0xf0 on 4
+        # The first byte of a character: from 0xc0 on of two bytes, from 0xe0 on of three, from 0xf0
+        # on of four.
+        if byte >= 0xC0:
             wanted = 2 + (byte >= 0xE0) + (byte >= 0xF0)
             return len(block) - back if wanted > back else len(block)
         if byte < 0x80:

@@ -13,8 +13,9 @@ class BuiltinText:
 
     Attributes:
         description: what the text is.
-        needs: the extra that installs it, in words; "nothing" if it comes with Python.
-        read: returns the text.
+        needs: the optional extra of charloom that installs the text, in words; "nothing" if the text
+            comes with Python.
+        read: function without arguments that returns the text.
     """
 
     description: str

@@ -1,7 +1,7 @@
 """The corpus: a text to train on, with its ids, its vocabulary and its fingerprint.
 
-It uses `sources` to find texts, `block_reader` to read them and `id_cache` for the ids of large ones.
-It does not know training.
+It uses `sources` to find texts, `block_reader` to read them, and `id_cache` for the ids of large
+texts. It does not depend on training.
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ from charloom.text.sources import (
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns, Vocabulary
 
-MOST_NAMES: Final = 3  # at most this many sources in a text's name
+MOST_NAMES: Final = 3  # largest number of sources that the name of a text lists
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,17 @@ class Corpus:
     Attributes:
         name: a short name for messages.
         sources: absolute file paths, or `builtin:NAME`, from which `open` can make the corpus again.
-            Empty if a part of it was a string or came through a pipe.
-        ids: shape (ids,), smallest unsigned type, read-only. For a large text, an `IdFile`, whose
-            slices are arrays.
-        vocabulary: the given vocabulary, or that of the text.
+            Empty if a part of the text was a string or came through a pipe.
+        ids: read-only array of shape (ids,), in the smallest unsigned type. For a large text, an
+            `IdFile`, whose slices are arrays.
+        vocabulary: the vocabulary that was given to `open`, or else that of the text.
         fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal. If the
-            tokens are bytes, of all bytes.
+            tokens are bytes, SHA-256 of all bytes of the text.
         unknown: the symbols that are not in the given vocabulary, and how they were treated.
-        notes: sentences about files that were read or skipped, and symbols that were changed.
-        kept: the pieces of the text if `sources` is empty; otherwise empty.
+        notes: sentences about files that were read or skipped, about symbols that were skipped or
+            replaced, and about a cache folder that cannot be used.
+        kept: the pieces of the text, if `sources` is empty and so cannot give them again; otherwise
+            empty.
     """
 
     name: str
@@ -71,7 +73,7 @@ class Corpus:
         return len(self.ids)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickled or copied corpus. NumPy does not restore the read-only flag."""
+        """Restore a pickled or copied corpus. Make `ids` read-only again, which NumPy does not do."""
         self.__dict__.update(state)
         if isinstance(self.ids, np.ndarray):
             self.ids.flags.writeable = False
@@ -86,7 +88,10 @@ class Corpus:
         tokens: str = "characters",
         policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
-        """Return a corpus from a string. The other arguments and the errors are those of `open`."""
+        """Return a corpus from the string `text`, with the short name `name` for messages.
+
+        The other arguments and the errors are those of `open`.
+        """
         tokens = vocabulary.tokens if vocabulary else tokens
         pieces = (string_source(text, name),)
         return _corpus(pieces, name, vocabulary, tokens, policy)
@@ -100,8 +105,9 @@ class Corpus:
         *,
         policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
-        """Return a corpus from a file that contains the bytes of `kept_bytes`.
+        """Return a corpus from the file `path`, to which the bytes of `kept_bytes` were written.
 
+        `name` is the short name of the corpus for messages.
         The other arguments and the errors are those of `open`.
         """
         kept = dataclasses.replace(file_source(path, raw=True), place="")
@@ -133,16 +139,18 @@ class Corpus:
             vocabulary: the vocabulary to use; by default that of the text.
             tokens: "characters" or "bytes", for the vocabulary of the text.
             policy: what to do with symbols that the given vocabulary does not have.
-            verify: for a large text whose first reading is in the cache. True reads all bytes again to
-                compare the fingerprint. False trusts files whose sizes and times have not changed.
+            verify: matters only for a large text whose symbol counts are already in the cache. True
+                reads all bytes again to compare the fingerprint. False trusts files whose sizes and
+                times have not changed.
 
         Raises:
             TextError: a source is missing, empty or not readable; or the text has only one distinct
-                symbol; or nothing is left of it; or it changed while it was read.
+                symbol; or nothing is left of it without unknown symbols; or it changed while it
+                was read.
             EncodingError: the tokens are characters, and a file is not UTF-8 or has a NUL byte.
             UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a symbol.
-            ConfigError: `tokens` is not one of these values; or there is something to replace, and the
-                replacement is not one known symbol.
+            ConfigError: `tokens` is not one of these values; or an unknown symbol must be replaced,
+                and the replacement is not one known symbol.
             MissingPartError: the built-in text needs an extra that is not installed.
         """
         tokens = vocabulary.tokens if vocabulary else tokens
@@ -171,7 +179,7 @@ def _corpus(
     notes: tuple[str, ...] = (),
     verify: bool = True,
 ) -> Corpus:
-    """Return the corpus of these pieces; the ids of a large one are in the cache."""
+    """Return the corpus of the text that consists of `pieces`. The ids of a large text are cached."""
     large = sum(source.size for source in pieces) > IN_MEMORY
     stamps = [source.stamp for source in pieces]
     found = _known(pieces, stamps, tokens, verify) if large else None
@@ -196,7 +204,7 @@ def _corpus(
         try:
             yield from encode(pieces, tokens, table, encoding_plan.skipping, found.fingerprint)
         except TextError:
-            # The cached scan may be of another text with the same stamps.
+            # The cached scan may come from an earlier text whose files had the same sizes and times.
             id_cache.forget_scan(stamps, tokens)
             raise
 
@@ -231,9 +239,10 @@ def _corpus(
 def _known(
     pieces: Sequence[Source], stamps: Sequence[Stamp | None], tokens: str, verify: bool
 ) -> Scan | None:
-    """Return the cached scan of large files, if the files are unchanged; otherwise None.
+    """Return the scan of these files from the cache; None if it is missing or outdated.
 
-    With `verify`, compares their fingerprint; without, only their stamps.
+    Compare the paths, sizes, times and inodes of the files (`stamps`). With `verify`, also read all
+    bytes and compare the fingerprint.
     """
     found = id_cache.known_scan(stamps, tokens)
     if found and verify and fingerprint(pieces, tokens) != found.fingerprint:
@@ -242,7 +251,11 @@ def _known(
 
 
 def _in_memory(blocks: Iterator[NDArray[Any]], count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return the ids of all blocks in one read-only array."""
+    """Return the ids of all blocks in one read-only array.
+
+    Raises:
+        TextError: the blocks do not have `count` ids together.
+    """
     ids = np.empty(count, dtype=dtype)
     end = 0
     for block in blocks:

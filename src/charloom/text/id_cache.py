@@ -1,5 +1,6 @@
 """A cache of the ids of large texts in the user's cache folder, so that they need not fit into memory.
 
+The cache also keeps the scan of each large text: its distinct symbols, their counts and its fingerprint.
 Users may delete the folder at any time. Files that are missing, damaged or of another format are
 made again (spec/formats.md: The cache of ids).
 """
@@ -28,11 +29,12 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
 
 FORMAT: Final = 2
 VARIABLE: Final = "CHARLOOM_CACHE"
-SETTLED_NS: Final = 2_000_000_000  # a younger file may change again without a new time stamp
+# Nanoseconds. A file that changed more recently may change again without a new time stamp.
+SETTLED_NS: Final = 2_000_000_000
 
 
 def folder() -> Path:
-    """Return the cache folder: $CHARLOOM_CACHE, or charloom in the system's cache folder."""
+    """Return the cache folder: $CHARLOOM_CACHE, or else `charloom` in the system's cache folder."""
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen).absolute()
     if sys.platform == "win32":
@@ -45,7 +47,10 @@ def folder() -> Path:
 
 
 def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
-    """Return the cached scan of files with these stamps; None if there is no intact one."""
+    """Return the cached scan of the files with these stamps; None if it is missing or damaged.
+
+    A stamp is the path, size, time and inode of a file.
+    """
     try:
         found = json.loads(_scan_path(stamps, tokens).read_bytes())
         sealed = found.pop(SEAL)
@@ -71,10 +76,14 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
 
 
 def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
-    """Store the scan of files with these stamps in the cache, if the files are old enough."""
+    """Store `scan` in the cache for the files with these stamps.
+
+    Store nothing if a file changed less than two seconds ago, or if a stamp is None because its text
+    does not come from a file.
+    """
     now = time.time_ns()
     if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
-        return  # it is not a file, or may still be changing
+        return  # the text does not come from a file, or the file may still be changing
     values = {
         "counts": scan.counts.tolist(),
         "fingerprint": scan.fingerprint,
@@ -86,7 +95,7 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
 
 
 def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
-    """Delete the cached scan of files with these stamps."""
+    """Delete the cached scan of the files with these stamps."""
     with contextlib.suppress(OSError):
         _scan_path(stamps, tokens).unlink()
 
@@ -102,14 +111,15 @@ def ids_of(
 
     Args:
         fingerprint: the fingerprint of the text.
-        vocabulary: gives the ids.
-        treatment: how unknown symbols are treated; empty if all symbols are known.
+        vocabulary: the vocabulary with which the text is encoded.
+        treatment: how unknown symbols are treated, such as ("skip", ""); empty if all symbols are
+            known.
         count: number of ids.
         blocks: yields the ids in blocks; used only if the cache does not have them.
 
     Raises:
         OSError: the cache folder cannot be written, or the disk is full.
-        TextError: the blocks have another number of ids than `count`.
+        TextError: the blocks do not have `count` ids together.
     """
     about = {
         "count": count,
@@ -135,7 +145,7 @@ def ids_of(
 def _write_ids(
     file: IO[bytes], about: str, count: int, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
 ) -> None:
-    """Write the ids, then the header, which needs their checksum."""
+    """Write the ids of all blocks, and then the header before them, which has their checksum."""
     file.seek(HEADER)
     written = checksum = 0
     for block in blocks:
@@ -150,14 +160,17 @@ def _write_ids(
 
 
 def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
-    """Return the path of the cached scan of files with these stamps."""
+    """Return the path at which the cache keeps the scan of the files with these stamps."""
     key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
     return folder() / "scans" / f"{key}.json"
 
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a temporary file to write, then move it to `path`; after an error, delete it instead."""
+    """Open a temporary file to write, for a `with` statement, and move it to `path` at the end.
+
+    After an error, delete the temporary file instead.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
@@ -174,7 +187,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Delete temporary files of processes that were killed."""
+    """Delete the temporary files in `parent` that are so old that their process must have ended."""
     for path in parent.glob(f"{TEMPORARY}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:

@@ -1,8 +1,8 @@
-"""Ids in a file that other programs may change. They are read in pieces, and each read is checked.
+"""Reads ids from a file that other programs may change, and checks the file at each read.
 
 The file is not memory-mapped. If another program shortened a mapped file, reading it would kill the
-process (SIGBUS). If another program overwrote it, wrong ids would go unnoticed. This module knows
-nothing about texts.
+process (SIGBUS). If another program overwrote it, wrong ids would go unnoticed. This module does not
+depend on texts.
 """
 
 import os
@@ -20,14 +20,14 @@ from charloom.errors import TextError
 
 HEADER: Final = 4096  # bytes before the ids
 BLOCK: Final = 1 << 20  # bytes that are read at a time for the checksum
-POSITION: Final = threading.Lock()  # guards the position of open files on systems without pread
+POSITION: Final = threading.Lock()  # guards the read position of files where pread is missing
 
 
 class IdFile:
-    """The ids in a file that was intact when it was opened; see `open_ids`.
+    """The ids of a text, stored in a file. `open_ids` opens the file and checks it.
 
-    A slice of it is an array in memory. Each read compares the file's length and times with those at
-    the last check. If they differ, the checksum is computed again.
+    A slice of an `IdFile` is an array in memory. Each read compares the file's length and times with
+    those at the last check. If they differ, the checksum is computed again.
 
     Attributes:
         path: the path of the file.
@@ -60,11 +60,11 @@ class IdFile:
         return ids
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return all ids as a new array, for any `copy`."""
+        """Return all ids as a new array, whatever the value of `copy`."""
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[NDArray[Any]]]:
-        """Pickle and copy the ids as an array of all of them."""
+        """Pickle and copy this object as an array of all ids."""
         return np.asarray, (self[:],)
 
     def stretches(
@@ -73,9 +73,9 @@ class IdFile:
         """Return ranges of ids as rows, shape (len(starts), count).
 
         Args:
-            starts: the first position of each range.
-            ends: the position after the last of each range. A range with fewer than `count` ids
-                is filled up with its last id.
+            starts: the index of each range's first id.
+            ends: the index after each range's last id. A range with fewer than `count` ids is
+                filled up with its last id.
             count: number of ids per row.
 
         Raises:
@@ -93,7 +93,7 @@ class IdFile:
         return rows
 
     def is_whole(self) -> bool:
-        """Return True if header, length and checksum are right. Reads the whole file."""
+        """Return True if the file's header, length and checksum are right. Reads the whole file."""
         stamp = self._stamp_now()
         size = self._count * self._stored.itemsize
         if stamp[0] != HEADER + size:
@@ -104,12 +104,12 @@ class IdFile:
             checksum = zlib.crc32(block, checksum)
         if self._bytes(0, HEADER) != header(self._about, checksum):
             return False
-        # The stamp from before the check, so that the next read notices changes during the check.
+        # Store the stamp from before the check: so the next read notices changes during the check.
         self._stamp = stamp
         return True
 
     def _read(self, first: int, size: int) -> NDArray[Any]:
-        """Return `size` ids from position `first` on, in the file's byte order."""
+        """Return `size` ids from index `first` on, in the file's byte order."""
         width = self._stored.itemsize
         data = self._bytes(HEADER + first * width, size * width)
         if len(data) < size * width:
@@ -117,7 +117,7 @@ class IdFile:
         return np.frombuffer(data, dtype=self._stored)
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        """Return `size` bytes from `offset` on, or fewer at the end of the file."""
+        """Return `size` bytes of the file from `offset` on; fewer if the file ends before."""
         parts, end = [], offset + size
         try:
             while offset < end and (data := read_at(self._descriptor, end - offset, offset)):
@@ -146,11 +146,11 @@ AllIds = NDArray[Any] | IdFile
 
 
 def open_ids(path: Path, about: str, count: int, dtype: np.dtype[Any]) -> IdFile | None:
-    """Return the ids in a file, or None if the file is missing or damaged.
+    """Return the ids in a file; None if the file is missing, damaged or unreadable.
 
     Args:
         path: the path of the file.
-        about: the expected header before the checksum.
+        about: the text with which the file's header must begin, before the checksum.
         count: the expected number of ids.
         dtype: the type of the ids, in the file's byte order.
     """
@@ -162,7 +162,7 @@ def open_ids(path: Path, about: str, count: int, dtype: np.dtype[Any]) -> IdFile
 
 
 def header(about: str, checksum: int) -> bytes:
-    """Return the header of the file, `HEADER` bytes long."""
+    """Return the header of a file of ids: `about`, the checksum, and spaces up to `HEADER` bytes."""
     return f"{about}{checksum:08x}\n".encode("ascii").ljust(HEADER)
 
 
@@ -182,9 +182,10 @@ def side_by_side(
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Return up to `size` bytes from `offset` on; none only at the end of the file."""
+    """Return up to `size` bytes from `offset` on; no bytes only at the end of the file."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
-    with POSITION:  # Windows has no pread, but there only this process uses the descriptor
+    # Windows has no pread. There only this process uses the descriptor, so a lock is enough.
+    with POSITION:
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, size)

@@ -1,7 +1,7 @@
 """The sources of a text: files, directories, patterns, standard input, built-in texts, strings.
 
-Finds them, puts them in order, notes which files were skipped, and opens them. It reads only the
-beginning of a file, to find out whether it is text.
+This module finds the sources, puts them in order, notes which files were skipped, and opens them.
+While it searches, it reads only the beginning of each file, to find out whether the file is text.
 """
 
 import dataclasses
@@ -27,26 +27,26 @@ from charloom.messages import words_by_face
 from charloom.run_file_names import CHECKPOINTS, CONFIG
 from charloom.text.builtin_texts import BUILTIN_TEXTS
 
-IN_MEMORY: Final = 64 << 20  # bytes; a longer text is not kept in memory
+IN_MEMORY: Final = 64 << 20  # bytes; a text with more bytes is not kept in memory
 CHECKED_BYTES: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
-MOST_WORDS: Final = 8  # a string with more words is not a file name, but may be a text
+MOST_WORDS: Final = 8  # a string with more words is taken for a text, not for a file name
 LONGEST_NAME: Final = 255  # longest name of a file on common file systems
-MOST_NAMES: Final = 3  # at most this many file names in a message
+MOST_NAMES: Final = 3  # largest number of file names in a message
 
 Stamp = tuple[str, int, int, int]
 
 
 @dataclass(frozen=True)
 class Source:
-    """One piece of a text.
+    """One piece of a text: a file, a built-in text, a string or the content of a stream.
 
     Attributes:
-        name: its name in messages.
-        place: an absolute path or `builtin:NAME`, to find it again; empty if only this process has
-            the text.
+        name: the name of the piece in messages.
+        place: an absolute path or `builtin:NAME`, from which the piece can be read again; empty if
+            only this process has the piece.
         raw: True for bytes that charloom encoded itself: they have no byte-order mark, and may have
-            NUL bytes and surrogates. Otherwise a byte-order mark is removed, and NUL bytes and
-            surrogates are errors.
+            NUL bytes and surrogates. False for other bytes: a byte-order mark is removed, and NUL
+            bytes and surrogates are errors, unless the tokens are bytes.
         path: the file on disk; empty if the piece is not a file.
         content: the bytes of a piece that is not a file, in memory or in a temporary file.
     """
@@ -58,7 +58,7 @@ class Source:
     content: IO[bytes] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle and copy the piece with its `content` in memory."""
+        """Pickle and copy the piece with a copy of its `content` in memory."""
         if self.content is None:
             return self.__dict__
         with self.opened() as file:
@@ -69,7 +69,7 @@ class Source:
         """Open the piece at its beginning, for a `with` statement.
 
         Raises:
-            TextError: it cannot be read.
+            TextError: the piece cannot be read.
         """
         try:
             if self.content is not None:
@@ -89,9 +89,9 @@ class Source:
 
     @property
     def stamp(self) -> Stamp | None:
-        """Return path, size in bytes, time in ns and inode of the file; None if the piece is not a file.
+        """Return the file's path, size in bytes, modification time in ns and inode, in this order.
 
-        A later comparison of stamps shows whether the file has changed.
+        Return None if the piece is not a file. A later comparison shows whether the file has changed.
         """
         if not self.path:
             return None
@@ -107,10 +107,10 @@ class FoundText:
     """The pieces that were found for one source that the user named.
 
     Attributes:
-        name: a short name.
-        sources: the pieces.
+        name: a short name of the source for messages.
+        sources: the pieces; several for a directory or a pattern.
         note: a sentence about the files that were read and skipped, or about a source that was given
-            more than once; otherwise empty.
+            more than once; empty if there is nothing to say.
     """
 
     name: str
@@ -119,26 +119,26 @@ class FoundText:
 
 
 def string_source(text: str, name: str, place: str = "") -> Source:
-    """Return a piece with the bytes of a string."""
+    """Return a piece that holds the string `text` in UTF-8."""
     content = io.BytesIO(text.encode("utf-8", "surrogatepass"))
     return Source(name, place, raw=True, content=content)
 
 
 def file_source(path: Path, raw: bool = False) -> Source:
-    """Return a piece that is a file."""
+    """Return a piece that is the file `path`."""
     place = str(path.resolve())
     return Source(str(path), place, raw, place)
 
 
 def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[FoundText]:
-    """Return the pieces of a text, in the order in which they are read.
+    """Return the pieces of each requested source, in the order in which they are read.
 
-    If a directory or a pattern finds a file that an earlier source already has, the file is skipped.
+    A file of a directory or a pattern is skipped if an earlier source already has it.
 
     Args:
         requested: paths of files and directories, patterns, `-`, or names of built-in texts.
-        any_bytes: True takes every file of a directory or a pattern that is not empty; False only
-            files in UTF-8.
+        any_bytes: which files of a directory or a pattern are taken: with True, all that are not
+            empty; with False, only those that are also text in UTF-8.
 
     Raises:
         TextError: a source does not exist, cannot be read or has no text.
@@ -187,7 +187,7 @@ def _find_text(requested: str, any_bytes: bool) -> FoundText:
                 raise missing_text_error(requested)
             files = sorted((match for match in matches if match.is_file()), key=_order)
             return _several_texts(requested, files, requested, any_bytes)
-        path.stat()  # raises with the reason if the file cannot be read
+        path.stat()  # raises OSError with the reason if the path cannot be accessed
         return _single_text(_file(path))
     except FileNotFoundError:
         raise missing_text_error(requested) from None
@@ -218,19 +218,25 @@ def missing_text_error(requested: str) -> TextError:
 
 
 def _single_text(source: Source) -> FoundText:
-    """Return the result for a single piece."""
+    """Return the found text that consists of the single piece `source`."""
     return FoundText(Path(source.name).name, (source,))
 
 
 def _file(path: Path) -> Source:
-    """Return the piece for a path. The content of a pipe or device is copied, as it is read once."""
+    """Return the piece for a path.
+
+    The content of a pipe or device is copied, because it can be read only once.
+    """
     if path.is_file() and path.resolve().exists():
         return file_source(path)
     return _copied_source(str(path), lambda: path.open("rb"))
 
 
 def _several_texts(name: str, paths: Sequence[Path], requested: str, any_bytes: bool) -> FoundText:
-    """Return the files that are texts, with a note about the ones that were read and skipped."""
+    """Return the pieces for those `paths` that are texts.
+
+    The note says which files are read and which were skipped.
+    """
     taken = [path for path in paths if path.stat().st_size and (any_bytes or _is_text(path))]
     left = [path for path in paths if path not in set(taken)]
     if not paths:
@@ -275,7 +281,7 @@ def _is_entered(folder: Path) -> bool:
 
 
 def _order(path: Path) -> tuple[str, ...]:
-    """Return the key that sorts paths part by part, so that a directory's files stay together."""
+    """Return the names in a path as a sort key, so that the files of a directory stay together."""
     return path.parts
 
 
@@ -288,7 +294,7 @@ def _is_text(path: Path) -> bool:
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as error:
-        # The end of what was read may cut a character; that is not an error in the file.
+        # The bytes that were read may end inside a character, which is not an error in the file.
         return len(start) == CHECKED_BYTES and error.start >= len(start) - 3
     return True
 
@@ -301,12 +307,12 @@ def _standard_input() -> AbstractContextManager[IO[bytes]]:
 
 
 def require_end(name: str, stream: IO[bytes]) -> None:
-    """Raise TextError if a stream is a device that may never end, such as /dev/zero.
+    """Check that a stream is not a device that may never end, such as /dev/zero.
 
-    A terminal and /dev/null are allowed.
+    A terminal and /dev/null are allowed. `name` is the stream's name for the message.
 
     Raises:
-        TextError: `stream` is such a device.
+        TextError: `stream` is a device that may never end.
     """
     try:
         about = os.fstat(stream.fileno())
@@ -318,14 +324,14 @@ def require_end(name: str, stream: IO[bytes]) -> None:
 
 
 def _copied_source(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -> Source:
-    """Return a piece with a copy of a stream that can be read only once."""
+    """Return a piece with a copy of the stream that `opening` opens, which can be read only once."""
     try:
         with opening() as stream:
             require_end(name, stream)
             start = stream.read(IN_MEMORY + 1)
             if len(start) <= IN_MEMORY:
                 return Source(name, "", content=io.BytesIO(start))
-            # The finalizer closes and so deletes the file when the source is no longer used.
+            # When the source is no longer used, the finalizer closes the file, which deletes it.
             file = tempfile.TemporaryFile()  # noqa: SIM115
             source = Source(name, "", content=file)
             weakref.finalize(source, close_quietly, file)
@@ -337,12 +343,12 @@ def _copied_source(name: str, opening: Callable[[], AbstractContextManager[IO[by
 
 
 def close_quietly(file: IO[bytes]) -> None:
-    """Close a file that is no longer needed. A full disk may raise here; ignore that."""
+    """Close a file that is no longer needed. Ignore an OSError, such as that of a full disk."""
     with suppress(OSError):
         file.close()
 
 
 def unreadable(name: str, error: Exception) -> TextError:
-    """Return the error for a source that cannot be read, with the system's reason."""
+    """Return the error for a source that cannot be read, with the reason that `error` gives."""
     reason = getattr(error, "strerror", None) or error
     return TextError(f"{shortened(name)} cannot be read: {reason}.")

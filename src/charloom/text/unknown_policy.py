@@ -10,14 +10,14 @@ from charloom.config import UNKNOWNS, not_one_character, require_one_of
 class UnknownPolicy:
     """What to do with the symbols of a text that a vocabulary does not have.
 
-    The vocabulary checks whether it knows the replacement, and only if there is something to replace.
+    The replacement is checked later: a vocabulary must have it if a symbol has to be replaced.
 
     Attributes:
         unknown: "refuse", "skip" or "replace".
         replacement: the known character that replaces unknown ones; one byte for a byte vocabulary.
 
     Raises:
-        ConfigError: `unknown` is not one of these, or `replacement` is not a str.
+        ConfigError: `unknown` is not one of these three values, or `replacement` is not a str.
     """
 
     unknown: str = "refuse"

@@ -1,7 +1,8 @@
 """The vocabulary: the characters or bytes (symbols) that a model knows, and the id of each.
 
 Ids follow the order of the code points (or bytes), so the same text gives the same ids in every
-process. Each text says how unknown symbols are treated (spec/mathematics.md: Unknown characters).
+process. A policy says how the unknown symbols of a text are treated (spec/mathematics.md: Unknown
+characters).
 """
 
 import codecs
@@ -22,9 +23,10 @@ from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 
 CODE_POINTS: Final = 0x110000
 BYTES: Final = 256
-COMMONEST: Final = 3  # at most this many unknown symbols in a message
+COMMONEST: Final = 3  # largest number of unknown symbols that a message lists
 
-# Typographic characters with their plain form, which is suggested if the former is unknown.
+# The plain form of typographic characters. If such a character is unknown, messages suggest its
+# plain form.
 PLAIN_FORMS = str.maketrans(
     {
         "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u201b": "'",
@@ -40,10 +42,12 @@ class Unknowns:
     """The symbols of a text that a vocabulary does not know, and how they were treated.
 
     Attributes:
-        total: number of unknown symbols in the text, with repeats.
-        counts: each unknown symbol with its count, the most frequent first; bytes as Latin-1.
+        total: number of unknown symbols in the text; a symbol that occurs twice counts twice.
+        counts: each distinct unknown symbol with its count, the most frequent first. A byte is given
+            as the character with the same number (Latin-1).
         tokens: "characters" or "bytes".
-        replacement: the known character that replaced them; empty if they were skipped.
+        replacement: the known character that replaced the unknown symbols; empty if they were
+            skipped.
     """
 
     total: int = 0
@@ -53,7 +57,7 @@ class Unknowns:
 
     @property
     def sentence(self) -> str:
-        """Return a message about the unknown symbols; empty if there were none."""
+        """Return a message about the unknown symbols; an empty string if there were none."""
         if not self.total:
             return ""
         done = f"replaced by {self.replacement!r}" if self.replacement else "skipped"
@@ -71,7 +75,7 @@ ALL_KNOWN: Final = Unknowns()
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text as ids, with its unknown symbols."""
+    """The ids of a text, and the unknown symbols that were skipped or replaced in it."""
 
     ids: NDArray[Any]
     unknown: Unknowns
@@ -82,10 +86,10 @@ class EncodingPlan:
     """How a text is encoded with a vocabulary that may not have all of its symbols.
 
     Attributes:
-        table: the id of each symbol by its value; -1 for a symbol without an id.
-        unknown: the unknown symbols.
-        refused: True if the text must be refused because of them.
-        skipping: True if they are skipped.
+        table: at each index, the id of the code point or byte with this value; -1 if it has no id.
+        unknown: the unknown symbols of the text.
+        refused: True if the text must be refused because it has unknown symbols.
+        skipping: True if unknown symbols are skipped.
     """
 
     table: NDArray[np.int32]
@@ -95,7 +99,7 @@ class EncodingPlan:
 
 
 class Vocabulary:
-    """The symbols in rising order; the id of a symbol is its index.
+    """The symbols that a model knows, in rising order; the id of a symbol is its index.
 
     Args:
         characters: the symbols in any order; repeats are dropped. Bytes are given as characters
@@ -104,7 +108,8 @@ class Vocabulary:
 
     Raises:
         TextError: there are fewer than two distinct symbols.
-        ConfigError: a character of a byte vocabulary is above U+00FF.
+        ConfigError: `tokens` is not one of these values, or a character of a byte vocabulary is above
+            U+00FF.
     """
 
     def __init__(self, characters: Iterable[str], tokens: str = "characters") -> None:
@@ -166,8 +171,9 @@ class Vocabulary:
         """Return the ids of a text, shape (symbols,), in `id_dtype`.
 
         Raises:
-            UnknownCharacterError: the text has unknown symbols. The message names the first one, its
-                position, the closest known one, and how many are unknown.
+            UnknownCharacterError: the text has unknown symbols. The message names the first unknown
+                symbol, its position in the text, the most similar known symbol, and how many are
+                unknown.
         """
         return self.encode_with(text).ids
 
@@ -180,7 +186,7 @@ class Vocabulary:
 
         Raises:
             UnknownCharacterError: the policy is "refuse", and the text has unknown symbols.
-            ConfigError: there is something to replace, and the replacement is not one known symbol.
+            ConfigError: a symbol must be replaced, and the replacement is not one known symbol.
         """
         symbols = _symbols(text, self.tokens)
         strange = self._ids[symbols] < 0
@@ -197,15 +203,16 @@ class Vocabulary:
     def encoding_plan(
         self, values: NDArray[Any], counts: NDArray[Any], policy: UnknownPolicy
     ) -> EncodingPlan:
-        """Return how to encode a text with these symbols.
+        """Return how to encode a text that has the symbols `values`.
 
         Args:
-            values: the code points or bytes of the text, shape (distinct,); known ones may be missing.
-            counts: how often each occurs, shape (distinct,).
+            values: the distinct code points or bytes of the text, shape (distinct,). Symbols that the
+                vocabulary knows may be left out.
+            counts: how often each of the `values` occurs, shape (distinct,).
             policy: what to do with unknown symbols.
 
         Raises:
-            ConfigError: there is something to replace, and the replacement is not one known symbol.
+            ConfigError: a symbol must be replaced, and the replacement is not one known symbol.
         """
         strange = self._ids[values] < 0
         values, counts = values[strange], counts[strange]
@@ -229,14 +236,15 @@ class Vocabulary:
         return EncodingPlan(table, dataclasses.replace(unknowns, replacement=replacement))
 
     def decode(self, ids: NDArray[Any] | list[int]) -> str:
-        """Return the text of ids; bytes that are not UTF-8 become U+FFFD."""
+        """Return the text that `ids` stand for; bytes that are not UTF-8 become U+FFFD."""
         return self.decoder().decode(ids, final=True)
 
     def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Return the characters of `ids`, and for each the number of ids read when it was complete.
+        """Return the characters of `ids`, and for each the number of ids up to its end.
 
-        If a byte shows that the bytes before it are not UTF-8, these become U+FFFD. If that byte is
-        itself a character, both are one string of several characters.
+        If the tokens are bytes, a character can have several ids. If a byte shows that the bytes
+        before it are not UTF-8, those bytes become U+FFFD. If that byte is itself a character, U+FFFD
+        and the character are returned as one string.
         """
         if self.tokens == "characters":
             characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
@@ -250,18 +258,21 @@ class Vocabulary:
         return tuple(pieces), np.array(ends, dtype=np.int64)
 
     def decoder(self) -> "Decoder":
-        """Return a decoder that turns ids into text piece by piece."""
+        """Return a new decoder, which turns ids into text piece by piece."""
         return Decoder(self)
 
     def to_bytes(self, ids: NDArray[Any]) -> bytes:
-        """Return the bytes of ids: the text in UTF-8, or the bytes themselves if they are the tokens."""
+        """Return the bytes of the text that `ids` stand for; the text in UTF-8 if tokens are characters."""
         text = "".join(map(self.characters.__getitem__, np.asarray(ids).tolist()))
         if self.tokens == "bytes":
             return text.encode("latin-1")
         return text.encode("utf-8", "surrogatepass")
 
     def closest(self, character: str) -> str | None:
-        """Return the known character that is most similar to an unknown one; None if none is."""
+        """Return the known character that is most similar to the unknown `character`.
+
+        Return None if no known character is similar, or if the tokens are bytes.
+        """
         if self.tokens == "bytes":
             return None  # similar bytes do not look similar to users
         base = unicodedata.normalize("NFKD", character)[:1]
@@ -278,7 +289,7 @@ class Vocabulary:
             if other.translate(PLAIN_FORMS) == plain:
                 return other
         if not character.isalnum():
-            return None  # any other punctuation mark or symbol would be a guess
+            return None  # any other punctuation mark would not be similar enough to suggest
         kind = unicodedata.category(character)
         alike = [other for other in self.characters if unicodedata.category(other) == kind]
         return min(alike, key=lambda other: abs(ord(other) - ord(character)), default=None)
@@ -288,7 +299,7 @@ class Vocabulary:
 
         Args:
             value: the code point or byte of the first unknown symbol.
-            position: its position in the text, from 0.
+            position: the index of that symbol in the text, from 0.
             unknowns: all unknown symbols of the text.
         """
         symbol = chr(value)
@@ -313,7 +324,7 @@ class Vocabulary:
 
 
 class Decoder:
-    """Turns ids into text piece by piece. It keeps an incomplete UTF-8 sequence for the next call."""
+    """Turns ids into text piece by piece. Keeps an incomplete UTF-8 sequence for the next call."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._characters = vocabulary.characters
@@ -325,19 +336,19 @@ class Decoder:
         )
 
     def decode(self, ids: NDArray[Any] | list[int], final: bool = False) -> str:
-        """Return the characters that are complete after `ids`.
+        """Return the characters that `ids` complete, after the ids of the earlier calls.
 
-        With `final`, also decode an incomplete UTF-8 sequence at the end.
+        With `final`, an incomplete UTF-8 sequence at the end becomes U+FFFD.
         """
         text = "".join(map(self._characters.__getitem__, np.asarray(ids).tolist()))
         self._read += len(text)
         return text if self._utf8 is None else self._utf8.decode(text.encode("latin-1"), final)
 
     def decode_with_ends(self, ids: NDArray[Any]) -> tuple[str, NDArray[np.int64]]:
-        """Return the characters that are complete after `ids`, and the end of each, shape (characters,).
+        """Return the characters that `ids` complete, and the end of each, shape (characters,).
 
-        The end of a character is the number of ids up to its last one, counted over all calls. For
-        U+FFFD, these are the bytes that it replaces.
+        The end of a character is the number of ids up to its last id, counted over all calls. The end
+        of U+FFFD is the end of the bytes that it replaces.
         """
         before = self._read
         if self._utf8 is None:
@@ -348,8 +359,8 @@ class Decoder:
         for n, last in enumerate(ids.tolist(), start=before + 1):
             if completed := self.decode([last]):
                 # An unexpected byte ends the sequence before it, which becomes U+FFFD. The byte
-                # itself is a character or starts a new sequence (then it waits). Half a surrogate
-                # becomes two U+FFFD, and the second one stands for one byte.
+                # itself either is a character, or starts a new sequence and waits for more bytes.
+                # The first two bytes of a surrogate become two U+FFFD, one for each byte.
                 waits = 1 if self._utf8.getstate()[0] else 0
                 pieces.append(completed)
                 ends += range(n + 1 - waits - len(completed), n + 1 - waits)
@@ -364,12 +375,12 @@ def _symbols(text: str, tokens: str) -> NDArray[Any]:
 
 
 def _noun(tokens: str) -> str:
-    """Return the singular: "character" or "byte"."""
+    """Return the singular of `tokens`: "character" or "byte"."""
     return tokens.removesuffix("s")
 
 
 def _shown(symbol: str, tokens: str) -> str:
-    """Return a symbol as messages show it."""
+    """Return a symbol as messages show it, such as 'a', or 0xe9 for a byte."""
     if tokens == "characters":
         return repr(symbol)
     plain = f" {symbol!r}" if symbol.isascii() and symbol.isprintable() else ""

@@ -1,8 +1,8 @@
-"""Divides a text into training, validation and test part, and the first into windows for B streams.
+"""Divides a text into a training, a validation and a test part, and the training part into windows.
 
-A window at position e reads x = text[e : e+T] and predicts y = text[e+1 : e+T+1]. The stream's next
-window starts at e+T. An epoch has P windows per stream (spec/mathematics.md: Windows). This module
-does not hold the text.
+A window that starts at index e of the text reads x = text[e : e+T] and predicts y = text[e+1 :
+e+T+1]. The next window of the same stream starts at e+T. An epoch has P windows in each of B
+streams (spec/mathematics.md: Windows). This module computes indices only; it does not hold the text.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,8 @@ from charloom.messages import arguments
 
 Part = Literal["train", "validation", "test"]
 HELD_OUT: Final[tuple[Part, ...]] = ("validation", "test")
-Segment = tuple[int, int]  # start and end (exclusive); the first character is read, not predicted
+# A segment's start and end (exclusive) in the text. Its first character is read but not predicted.
+Segment = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,15 @@ class Windows:
 
     Attributes:
         length: number of characters in the whole text, N.
-        seq_length: T.
-        streams: B.
-        per_epoch: P, windows per stream, which is also the number of updates in one epoch.
-        spacing: characters from the start of one stream to that of the next.
-        remainder: characters at the end of the training part that do not fill a window in every
-            stream. With several streams, odd epochs start this many characters later. So every
-            character but the first is predicted in at least one of two epochs. 0 with the split
-            "streams".
-        parts: the segments of each part of the text.
+        seq_length: number of steps of a window, T.
+        streams: number of streams, B.
+        per_epoch: number of windows per stream and epoch, P; also the number of updates per epoch.
+        spacing: number of characters from the start of one stream to the start of the next.
+        remainder: number of characters at the end of the training part that do not fill a window in
+            every stream; 0 with the split "streams". With several streams, every second epoch starts
+            this many characters later. So every character of the training part but the first is
+            predicted in at least one of two successive epochs.
+        parts: the segments of each part of the text; a part that is too short is missing.
     """
 
     length: int
@@ -49,13 +50,13 @@ class Windows:
 
     @classmethod
     def of(cls, config: Config, length: int, otherwise: str | None = None) -> "Windows":
-        """Return the division of a text of `length` characters.
+        """Return the windows and parts of a text of `length` characters.
 
         Args:
             config: settings of the training run.
             length: the length of the text in characters.
-            otherwise: the end of the error message for a text that is too short, which begins with
-                "Give a longer text, or". By default, it suggests settings that fit the text.
+            otherwise: the words after "Give a longer text, or" in the error for a text that is too
+                short. By default, they suggest settings that fit the text.
 
         Raises:
             TextError: the training part has less than one window per stream, or another part has no
@@ -67,11 +68,11 @@ class Windows:
 
     @classmethod
     def _divided(cls, config: Config, length: int) -> "Windows":
-        """Return the division without checking it: parts that are too short are missing."""
+        """Return the windows and parts without checking them; `parts` lacks parts that are too short."""
         T, B = config.seq_length, config.batch_size
         held_out = config.validation + config.test
         if config.split == "streams":
-            whole = max(length - 1, 0) // (B * T)  # windows of a stream, training or not
+            whole = max(length - 1, 0) // (B * T)  # windows of a stream in all three parts
             train = _share(whole, 1 - held_out)
             validation = _share(whole, 1 - config.test)
             spacing, remainder = whole * T, 0
@@ -99,12 +100,15 @@ class Windows:
         return cls(length, T, B, train, spacing, remainder, parts)
 
     def _is_whole(self, config: Config) -> bool:
-        """Return True if each stream has a window and every part that `config` wants exists."""
+        """Return True if each stream has a window, and no part that `config` asks for is missing."""
         wanted = [part for part in HELD_OUT if getattr(config, part)]
         return self.per_epoch > 0 and all(part in self.parts for part in wanted)
 
     def _require_parts(self, config: Config, otherwise: str | None) -> None:
-        """Raise TextError if the text is too short to be divided as `config` says."""
+        """Raise TextError if the text is too short to be divided as `config` says.
+
+        `otherwise` is as in `of`.
+        """
         if self._is_whole(config):
             return
         B, T, held_out = self.streams, self.seq_length, config.validation + config.test
@@ -125,39 +129,44 @@ class Windows:
         )
 
     def starts(self, epoch: int) -> NDArray[np.int64]:
-        """Return the start of each stream's first window in an epoch, in characters, shape (B,)."""
+        """Return the index in the text at which each stream starts in epoch `epoch`, shape (B,)."""
         late = self.remainder if self.streams > 1 and epoch % 2 else 0
         return late + self.spacing * np.arange(self.streams, dtype=np.int64)
 
     def place(self, epoch: int, position: int) -> int:
-        """Return the index in the text of stream 0's next character.
+        """Return the index in the text of the character that stream 0 reads next.
 
         Args:
             epoch: number of completed epochs.
-            position: the position in the stream, in characters from its start.
+            position: number of characters that stream 0 has read in the epoch.
         """
-        # At the end of an epoch, `epoch` already counts it, but `position` is still in it.
+        # At the end of an epoch, `epoch` already counts that epoch as completed, but `position` still
+        # counts from its start.
         current = epoch - 1 if self.ends_epoch(position) else epoch
         return int(self.starts(current)[0]) + position
 
     def left_in_epoch(self, position: int) -> int:
-        """Return the number of windows left in the epoch, including the one at `position`."""
+        """Return how many windows are left in the epoch, including the window at `position`.
+
+        `position` is the number of characters that each stream has read in the epoch.
+        """
         return self.per_epoch - position // self.seq_length
 
     def ends_epoch(self, position: int) -> bool:
-        """Return True if no window of this epoch starts at or after `position`."""
+        """Return True if no window is left in the epoch after `position` characters of each stream."""
         return position >= self.per_epoch * self.seq_length
 
 
 def _share(whole: int, share: float) -> int:
-    """Return `whole * share`, rounded down, but tolerate a rounding error in `share`."""
+    """Return `whole * share` rounded down. Adds 1e-6 first, because `share` may be too small."""
     return int(whole * share + 1e-6)
 
 
 def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
-    """Return changes of settings that fit a text of `length` characters; empty if none do.
+    """Return changed settings, by name, with which a text of `length` characters is long enough.
 
-    Tries fewer streams, then a shorter sequence length, then no validation and test part.
+    Try fewer streams first, then a shorter sequence length, then no validation and test part. Return
+    an empty dict if none of them is enough.
     """
     T, B = config.seq_length, config.batch_size
     sizes = [*((T, b) for b in _halves(B)), *((t, 1) for t in _halves(T))]
@@ -172,7 +181,7 @@ def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
 
 
 def _halves(number: int) -> Iterator[int]:
-    """Yield the number, its half, and so on down to 1."""
+    """Yield the number, its half rounded down, the half of that, and so on down to 1."""
     while number:
         yield number
         number //= 2
