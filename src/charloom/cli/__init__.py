@@ -62,7 +62,7 @@ for command in COMMANDS:
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and exit, if `wanted`."""
+    """If `wanted`, print the version and exit."""
     if wanted:
         from charloom.store import charloom_version
 
@@ -93,7 +93,7 @@ def main() -> None:
     """Run the command `charloom`."""
     keep_numpy_to_one_thread()
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # the parent process closed it: discard output
+        if getattr(sys, name) is None:  # the parent process closed this stream: discard output
             null_device = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
             setattr(sys, name, null_device)
         # Where an encoding lacks a character, print its code instead of failing.

@@ -100,7 +100,8 @@ def gradcheck(
 
 
 def table(check: "GradientCheck") -> str:
-    """Return a gradient check as text: its verdict, a table of errors, and the errors at each step."""
+    """Return a gradient check as text: its verdict, a table of errors, and the errors of the central
+    differences at each step size."""
     lines = [
         *(part for line in check.verdict().splitlines() for part in wrap(line, WIDTH)),
         "",
@@ -126,7 +127,7 @@ def table(check: "GradientCheck") -> str:
 
 
 def mark(row: "Row") -> str:
-    """Return the mark at the end of a row that did not pass."""
+    """Return the word that marks `row` as LOST or WRONG; an empty string if the row passed."""
     return "" if row.passed else "   LOST" if row.lost else "   WRONG"
 
 

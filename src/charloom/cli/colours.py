@@ -1,5 +1,6 @@
-"""Prints a text in colours with a legend, or without colours where the terminal has none. The caller
-chooses what the colours mean.
+"""Prints a text in colours with a legend. If the terminal has no colours, it prints only the text.
+
+The caller chooses what the colours mean.
 """
 
 from collections.abc import Sequence
@@ -17,9 +18,10 @@ def paint(
 
     Args:
         characters: the characters of the text.
-        styles: one style of rich per character; an empty string is the terminal's default.
+        styles: for each character, a style in the syntax of the library rich; an empty string is the
+            terminal's default.
         title: heading of the legend.
-        legend: pairs of a meaning and its style.
+        legend: pairs of strings: what a style means, and the style.
 
     Returns:
         True if colours and the legend were printed; False if the terminal has no colours.

@@ -38,13 +38,13 @@ from charloom.messages import for_command_line, terminal_command
 if TYPE_CHECKING:
     from charloom.diagnosis import Diagnosis, Found
 
-NAME_WIDTH: Final = 40  # characters of the function's name in the line that is shown while it runs
+NAME_WIDTH: Final = 40  # most characters of the function's name in the line shown while it runs
 RIGHT: Final = "·"  # the sign of an error that is only rounding
 SHADES: Final = (
     (1e-3, "░"),
     (1e-2, "▒"),
     (1e-1, "▓"),
-)  # the sign of a larger error below each limit; else █
+)  # (bound, sign of an error below it); an error above all bounds has the sign █
 TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
 
 
@@ -119,12 +119,15 @@ def doctor(
 
 
 def parts_of(given: str | None) -> tuple[str, ...]:
-    """Return the parts of a comma-separated list, without spaces around them."""
+    """Return the entries of a comma-separated list, without spaces around them; () if it is None."""
     return tuple(part.strip() for part in given.split(",")) if given else ()
 
 
 def pairs_of(given: str | None) -> dict[str, str]:
-    """Return pairs such as U=Wxh,W=Whh as a dict; raise ConfigError where one is not valid."""
+    """Convert a list such as "U=Wxh,W=Whh" to a dict: the user's name of each parameter by charloom's.
+
+    Raise ConfigError if an entry is not such a pair.
+    """
     found = {}
     for part in parts_of(given):
         ours, equals, own = part.partition("=")
@@ -157,7 +160,16 @@ def list_mistakes(as_json: bool) -> None:
 
 
 def write_template(kind: str, cell: str, output: Path | None) -> None:
-    """Write the template `kind` to a new file; raise ConfigError if the file exists."""
+    """Write a template of a user's function to a new file.
+
+    Args:
+        kind: numpy, course or torch.
+        cell: rnn, lstm or gru.
+        output: the file; None takes a name that depends on `kind` and `cell`.
+
+    Raises:
+        ConfigError: the file exists, or there is no such template.
+    """
     from charloom.config import require_one_of
     from charloom.diagnosis.template_files import template_of
 
@@ -182,7 +194,7 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
 def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
     """Yield the lines of a diagnosis: verdict, mistakes, clues, table, error picture, notes.
 
-    If the function is right, yield the table and the picture only with `whole`.
+    If the user's function is right, leave out the table and the picture, unless `whole` is True.
     """
     yield from wrap(diagnosis.headline(), WIDTH)
     yield ""
@@ -215,7 +227,7 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
 
 
 def reason(one: "Found") -> Iterator[str]:
-    """Yield the lines about one mistake: what the code computes, what is right, and how to fix it."""
+    """Yield lines about the mistake `one`: what the user's code computes, what is right, how to fix it."""
     mistake = one.mistake
     right = f"{' '.join(one.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
     yield f"  {mistake.id}: {one.title}"
@@ -231,7 +243,10 @@ def reason(one: "Found") -> Iterator[str]:
 
 
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
-    """Yield, for each parameter, a table row of the trial in which its error is largest."""
+    """Yield the lines of a table: its heading, and a row for each parameter.
+
+    The row has the errors of the trial in which the parameter's error is largest.
+    """
     from charloom.gradient_errors import rank
 
     trials = diagnosis.tried.trials
@@ -254,7 +269,10 @@ def table(diagnosis: "Diagnosis") -> Iterator[str]:
 
 
 def picture(diagnosis: "Diagnosis") -> Iterator[str]:
-    """Yield a picture in characters of the error of each parameter at each time step."""
+    """Yield the lines of a picture made of characters.
+
+    It has a row per parameter and a column per time step; each character shows the size of an error.
+    """
     from charloom.diagnosis.error_patterns import STEP_LIMITS
 
     limit = STEP_LIMITS[diagnosis.tried.dtype]
@@ -271,7 +289,7 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
 
 
 def shade(error: float, limit: float) -> str:
-    """Return the character that shows the size of an error; errors up to `limit` count as right."""
+    """Return the character that shows the size of `error`: the one for "right" if it is at most `limit`."""
     if error <= limit:
         return RIGHT
     return next((sign for below, sign in SHADES if error < below), "█")

@@ -1,4 +1,4 @@
-"""Turns an error into one sentence and an exit code, so that no command prints a traceback.
+"""Reports an error as one sentence and an exit code, so that no command prints a traceback.
 
 Exit codes: 0 success, 1 a check failed, 2 a user's mistake, 130 after SIGINT, 143 after SIGTERM. After
 any other signal that made a training run save and stop, the code is 128 plus the signal's number.
@@ -23,7 +23,7 @@ INTERRUPTED: Final = 130
 
 
 class ErrorReportingGroup(TyperGroup):
-    """The group of all commands; it turns their errors into one sentence and an exit code."""
+    """The group of all commands. For an error of a command, it prints one sentence and sets the exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -54,7 +54,7 @@ class ErrorReportingGroup(TyperGroup):
 
 
 def fail(sentence: str) -> NoReturn:
-    """Print one sentence and exit with the code of a user's mistake."""
+    """Print `sentence` and exit with code 2, that of a user's mistake."""
     clear_line()
     say(sentence)
     raise typer.Exit(USAGE_ERROR) from None

@@ -125,7 +125,7 @@ def require_new(path: Path, force: bool) -> None:
 
 
 def figures(learner: "Learner") -> dict[str, Any]:
-    """Return the sizes and the kind of a network as plain data."""
+    """Return the cell, the sizes and the dtype of a network as a dict for JSON."""
     config = learner.config
     return {
         "cell": config.cell,
@@ -138,7 +138,7 @@ def figures(learner: "Learner") -> dict[str, Any]:
 
 
 def described(learner: "Learner") -> str:
-    """Return a phrase with the sizes and the kind of a network."""
+    """Return a phrase with the cell, the sizes and the dtype of a network."""
     config = learner.config
     return (
         f"{config.cell}, {config.layers} × {config.hidden_size:,} hidden units, "

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting | None":
-    """Return how a training run overfitted, from its records.
+    """Return from which update on and how much a run overfitted, according to its records.
 
-    Return None if it did not overfit, has not finished, or has no validation part.
+    Return None if the run did not overfit, has not finished, or has no validation part.
     """
     from charloom.run_file_names import METRICS
     from charloom.store.journal_lines import is_record
@@ -28,10 +28,10 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
 
 
 def no_better_than_frequencies(training: "Training", outcome: "Outcome") -> str | None:
-    """Return a message if the model predicts no better than the frequencies of the characters.
+    """Return a message saying that the model predicts no better than the frequencies of the characters.
 
-    Return None if it predicts better. Also return None if its loss diverged: then a warning was printed
-    already.
+    Return None if it predicts better. Also return None if the loss diverged, because a warning was
+    already printed, or if the run has no record.
     """
     from charloom.training.progress_records import loss_runs_away
     from charloom.training.unigram_comparison import frequency_nats

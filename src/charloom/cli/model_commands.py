@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
 
-# Styles of characters, each with the least number of bits that gets it.
+# Pairs: the smallest number of bits for a style, and the style. The last fitting pair is used.
 SURPRISE_STYLES: Final = (
     (0.0, "dim"),
     (1.0, ""),
@@ -168,7 +168,10 @@ def evaluate(
 
 
 def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
-    """Print the prompt and each piece when it is written. Errors and Ctrl-C end the line too."""
+    """Print the prompt, and each piece of text as soon as the model has written it.
+
+    End the line at the end, also after an error or Ctrl-C.
+    """
     spell = harmless if sys.stdout.isatty() else str
     try:
         for piece in chain([prompt], pieces):
@@ -186,21 +189,27 @@ def require_one_text(named: bool, string: str | None) -> None:
 
 
 def open_model(model: Path, which: str | None, settings: dict[str, Any]) -> "Model":
-    """Open the model of a command with the engine in `settings`, the settings that the user gave."""
+    """Open the model at the path `model`.
+
+    Args:
+        model: a run, a checkpoint directory or a model file.
+        which: "latest" or "best" checkpoint of a run; None takes the run's default model.
+        settings: the settings that the user gave; of these, the engine is used.
+    """
     from charloom import api
 
     return api.load(model, which=which, engine=settings.get("engine", "auto"))  # type: ignore[arg-type]
 
 
 def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
-    """Return the policy for unknown characters from the given settings."""
+    """Return how to treat unknown characters, from the settings that the user gave."""
     from charloom.text import UnknownPolicy
 
     return UnknownPolicy(settings.get("unknown", "refuse"), settings.get("replacement", ""))
 
 
 def flat_options(options: "SampleOptions") -> dict[str, Any]:
-    """Return the options of a sampled text as plain data of one level."""
+    """Return the options of a sampled text as a dict without nested dicts."""
     return {
         "length": options.length,
         **dataclasses.asdict(options.sampler),
@@ -211,16 +220,16 @@ def flat_options(options: "SampleOptions") -> dict[str, Any]:
 
 
 def model_identity(model: Path, opened: "Model") -> dict[str, Any]:
-    """Return the path, the kind of checkpoint and the update of a model as plain data.
+    """Return a dict with the fields `model`, `which` and `update`, to print as JSON.
 
-    `which` is None for a checkpoint directory or a model file. `update` is None if a file does not
-    hold it.
+    `model` is the path. `which` is "latest" or "best" for a run, otherwise None. `update` is the update
+    of the weights; None for a model file that does not contain it.
     """
     return {"model": str(model), "which": opened.which, "update": opened.update}
 
 
 def interval_phrase(result: "Evaluation") -> str:
-    """Return the 95 % interval as a phrase; an empty string if there is none."""
+    """Return the 95 % interval of the cross-entropy as a phrase; an empty string if it has none."""
     if result.interval is None:
         return ""
     low, high = result.interval
@@ -228,7 +237,7 @@ def interval_phrase(result: "Evaluation") -> str:
 
 
 def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
-    """Print the bits of the model and of the baselines, the lowest first."""
+    """Print the bits per character of the model and of the baselines, the lowest first."""
     one = one_of(tokens)
     best = others.best_order
     rows = [("this model", result.bits), (f"{best}-gram, the best order", others.ngrams[best])]
@@ -295,7 +304,7 @@ def score(
 
 
 def paint_surprise(result: "Surprise") -> None:
-    """Print a text coloured by its bits, or without colours if the terminal shows none."""
+    """Print a text, each character coloured by its bits; without colours if the terminal has none."""
     spans = [
         (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
         for (least, style), (most, _) in zip(
@@ -310,12 +319,22 @@ def paint_surprise(result: "Surprise") -> None:
 
 
 def surprise_style(bits: float) -> str:
-    """Return the style of a character that costs `bits`."""
+    """Return the style for a character whose surprise is `bits`."""
     return [style for least, style in SURPRISE_STYLES if bits >= least][-1]
 
 
 def prompt_text(prompt: str, file: Path | None) -> str:
-    """Return the prompt from the option, a file or standard input; raise if two are given."""
+    """Return the text of the prompt.
+
+    Args:
+        prompt: the option --prompt; "-" reads standard input.
+        file: the option --prompt-file; None if it was not given.
+
+    Raises:
+        ConfigError: both options were given.
+        EncodingError: the file or standard input is not UTF-8.
+        TextError: the file or standard input cannot be read.
+    """
     if prompt and file is not None:
         raise ConfigError("--prompt and --prompt-file both give a prompt; give only one of them.")
     if file is not None:
@@ -324,9 +343,9 @@ def prompt_text(prompt: str, file: Path | None) -> str:
 
 
 def read_text(source: str) -> str:
-    """Return the text of a file or of standard input, without a byte-order mark.
+    """Return the text of a file, or of standard input if `source` is "-", without a byte-order mark.
 
-    Raise EncodingError if it is not UTF-8, and TextError if it cannot be read.
+    Raise EncodingError if the text is not UTF-8, and TextError if it cannot be read.
     """
     name = "standard input" if source == STDIN else source
     explain_terminal_input([source])

@@ -7,7 +7,7 @@ import typer
 
 from charloom.cli.options import given_path
 
-# The beginning of the help of every command that reads a text with a model.
+# The first words of the help of the argument TEXT, in every command where a model reads a text.
 TEXTS: Final = (
     "Files, directories and so on, as for train [default: the text that the model was trained on"
 )

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from charloom.engines.base import Ids
     from charloom.hidden_units import Activity, Finding, Unit
 
-# From the lowest values to the highest: blue, no colour, orange. Each background sets the colour of
-# the letters too, so that they are readable on light and dark terminals.
+# The styles from the lowest values to the highest: blue, no colour, orange. Each style with a background
+# also sets the colour of the letters, so that they are readable on light and dark terminals.
 SCALE: Final = (
     "bright_white on color(25)",
     "black on color(74)",
@@ -51,7 +51,7 @@ EDGES: Final = (1, 99)  # percentiles: values beyond them get the first or the l
 
 
 def list_properties(wanted: bool) -> None:
-    """Print the built-in properties and exit, if `wanted`."""
+    """If `wanted`, print the built-in properties and exit."""
     if wanted:
         from charloom.hidden_units.text_properties import PROPERTIES
 
@@ -152,10 +152,12 @@ def neurons(
 
 
 def layer_of_unit(model: "Model", layer: int | None, unit: int | None) -> int | None:
-    """Return the layer to search. For a unit without a layer it is the only layer.
+    """Return the layer to search; None means all layers.
+
+    If `unit` is given without `layer`, return 0, the only layer of the model.
 
     Raises:
-        ConfigError: a unit is given without a layer, and the model has several layers.
+        ConfigError: `unit` is given without `layer`, and the model has several layers.
     """
     if unit is None or layer is not None:
         return layer
@@ -169,7 +171,15 @@ def layer_of_unit(model: "Model", layer: int | None, unit: int | None) -> int | 
 def values_of(
     model: "Model", ids: "Ids", layer: int | None, unit: int | None, what: str | None
 ) -> "Activity":
-    """Return the values of the selected units after each of `ids`; `what` is h by default."""
+    """Return the values of the selected units after each of `ids`.
+
+    Args:
+        model: the model.
+        ids: the text as ids of the vocabulary.
+        layer: the layer; None takes all layers.
+        unit: the unit; None takes all units of the layer or layers.
+        what: the quantity of a unit: h, cell or a gate. None takes h, the hidden state.
+    """
     from charloom.hidden_units import activity, choose
 
     choice = choose(model.learner, layer, unit, what or "h")
@@ -177,12 +187,18 @@ def values_of(
 
 
 def best_unit(found: "Neurons") -> "Unit | None":
-    """Return the best unit of the first property that has one; None if no property has one."""
+    """Return the unit that follows a property best, for the first property with units.
+
+    Return None if no property has units.
+    """
     return next((finding.units[0] for finding in found.findings if finding.units), None)
 
 
 def show_units(found: "Neurons", path: Path, model: "Model", by_size: bool) -> None:
-    """Print the model, the text that it read, and the units found; see `show_findings`."""
+    """Print the model, the text that it read, and the units found.
+
+    `path` is that of the model. `by_size` is as in `show_findings`.
+    """
     tokens = model.config.tokens
     show(f"model:      {path}, {model.stage}")
     show(f"text:       {found.text}, {found.split}: {count(found.characters)} {tokens} read")
@@ -194,7 +210,8 @@ def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
 
     Args:
         findings: the units found for each property.
-        by_size: sort the properties by the size of their best correlation, the largest first.
+        by_size: True sorts the properties by the absolute value of their best correlation, the largest
+            first.
     """
     if by_size:
         findings = sorted(findings, key=lambda f: -abs(f.units[0].r) if f.units else 1.0)
@@ -209,7 +226,7 @@ def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
 
 
 def unit_address(unit: "Unit") -> str:
-    """Return the address of a unit's value, such as 0:17 cell."""
+    """Return the layer, the number and the quantity of a unit as text, such as "0:17 cell"."""
     return f"{unit.layer}:{unit.unit} {unit.what}"
 
 
@@ -227,10 +244,10 @@ def paint_unit(seen: "Activity") -> None:
 
 
 def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return a style for each value, and the legend as pairs of meaning and style.
+    """Return two lists: the style for each value, and the legend as pairs (values, their style).
 
-    The colours divide the range between the percentiles of `EDGES` evenly. If all values are equal,
-    there is no colour.
+    The range between the two percentiles in `EDGES` is divided into parts of equal width, one per
+    style in `SCALE`. If all values are equal, no value gets a colour.
     """
     import numpy as np
 
@@ -248,7 +265,7 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
 
 
 def require_picture(path: Path | None) -> None:
-    """Raise ConfigError if a path is given that does not end in .png or .svg."""
+    """Raise ConfigError if `path` is not None and does not end in .png or .svg."""
     if path is not None and path.suffix not in (".png", ".svg"):
         raise ConfigError(
             f"{shortened(path)} has no image format; give a name that ends in .png or .svg."
@@ -256,7 +273,7 @@ def require_picture(path: Path | None) -> None:
 
 
 def draw(seen: "Activity", path: Path) -> None:
-    """Write a plot of all units over the text to `path`."""
+    """Write a plot of the values in `seen`, those of units over a text, to the file `path`."""
     from charloom.report.plot_files import save_figure
     from charloom.report.unit_map import units_figure
 

@@ -1,4 +1,4 @@
-"""Options that commands of several kinds share, as types of parameters."""
+"""Types of parameters that define the options which commands of several modules share."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from charloom.config import refuse_empty_path
 
 
 def given_path(text: str | Path) -> Path:
-    """Return what was typed as a path; raise typer.BadParameter if it is empty."""
+    """Return `text`, which the user typed, as a path; raise typer.BadParameter if it is empty."""
     refuse_empty_path(text, error=typer.BadParameter)
     return Path(text)
 

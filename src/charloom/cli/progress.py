@@ -1,7 +1,7 @@
 """Shows the progress of a training run in a terminal, or as lines of a log without a terminal.
 
-There are thousands of events per second, but it draws only a few times per second, so that training
-stays fast.
+A run has thousands of events per second. The progress is drawn only a few times per second, so that
+training stays fast.
 """
 
 import sys
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 DRAW_SECONDS: Final = 0.25
-LINE_WIDTH: Final = 69  # columns of a message after "charloom: "
+LINE_WIDTH: Final = 69  # most columns of the line about a sample, without "charloom: "
 LOG_WIDTH: Final = 1_000  # columns of a log line, more than any line needs
 FIGURES_WIDTH: Final = 118  # columns of the longest progress line
 
@@ -45,7 +45,7 @@ class ProgressDisplay:
     """Shows the progress of a training run.
 
     A terminal shows one line that is updated. Without a terminal, a new line is printed every few
-    seconds. Use it in a `with` statement and call it with each event.
+    seconds. Use an object of this class in a `with` statement, and call it with each event of the run.
 
     Args:
         updates: number of updates of the whole run.
@@ -54,7 +54,7 @@ class ProgressDisplay:
         batch_size: number of streams B, to convert updates to characters.
         tokens: unit of prediction, characters or bytes.
         clock: function that returns the time in seconds.
-        run: the run directory, to name the command that ends a pause.
+        run: the run directory, which is part of the command that ends a pause; None prints no command.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ProgressDisplay:
         self._updates = updates
         self._run, self._paused = run, False
         self._seq_length, self._batch_size = seq_length, batch_size
-        self._one = one_of(tokens)[:4]  # char or byte: the line has little space
+        self._one = one_of(tokens)[:4]  # "char" or "byte", because the line has little space
         self._judged: float | None = None  # last validation loss in nats per character
         self._clock, self._pace = clock, SpeedEstimate()
         self._bar = make_bar() if sys.stderr.isatty() else None
@@ -170,14 +170,17 @@ class ProgressDisplay:
         return list(figures.values())
 
     def _show(self, update: int, figures: str) -> None:
-        """Replace the progress line in a terminal; print a new line if there is no terminal."""
+        """Show `figures` as the progress line of the terminal; without a terminal, print a new line.
+
+        `update` is the length of the bar.
+        """
         if self._bar is None:
             say(figures)
         else:
             self._bar.update(self._task, completed=update, figures=figures, refresh=True)
 
     def _line(self, sentence: str) -> None:
-        """Print a line that stays on the screen."""
+        """Print a message on a line that stays on the screen, above the progress line."""
         if self._bar is None:
             say(sentence)
         else:
@@ -186,9 +189,9 @@ class ProgressDisplay:
 
 
 def make_bar() -> "Bar":
-    """Return the progress line of a terminal, with a bar if there is space.
+    """Return a progress line for the terminal, with a bar if there is space.
 
-    It is drawn only by a call of `update`.
+    It is drawn only when `update(…, refresh=True)` is called.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn

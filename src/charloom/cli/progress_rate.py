@@ -1,25 +1,28 @@
 """Estimates the speed of a training run and the time left, from its events and their times.
 
-Only updates of this process count. Gradient checks, pauses and the report do not count.
+It uses only updates of this process, and leaves out the time of gradient checks, pauses and the report.
 """
 
 from charloom.training import Progress, Record, TrainingEvent
 
 
 class SpeedEstimate:
-    """Measures a training run; it must get every event of the run."""
+    """Measures the speed of a training run. Pass every event of the run to `take`."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None  # update and time of the last progress
-        self._paused = False  # state of the last progress
-        self._interrupted = (
-            False  # whether training was interrupted, as by a save, since the last progress
-        )
-        self._learnt, self._learning_seconds = 0, 0.0  # updates without any interruption
-        self._done, self._seconds = 0, 0.0  # all updates, including interruptions
+        # Update and time of the last event of type Progress
+        self._last: tuple[int, float] | None = None
+        # Whether the run was paused at that event
+        self._paused = False
+        # Whether an interruption, such as saving a checkpoint, came after that event
+        self._interrupted = False
+        # Updates and seconds between events with no interruption between them
+        self._learnt, self._learning_seconds = 0, 0.0
+        # All updates and seconds, including interruptions
+        self._done, self._seconds = 0, 0.0
 
     def take(self, item: TrainingEvent, now: float) -> None:
-        """Take an event that came at time `now`, in seconds of any clock."""
+        """Take an event that arrived at the time `now`, in seconds. Any clock can be used."""
         if isinstance(item, Progress):
             self._measure(item, now)
         elif not isinstance(item, Record) or item.validation_nats is not None:
@@ -27,18 +30,24 @@ class SpeedEstimate:
 
     @property
     def updates_per_second(self) -> float | None:
-        """The number of updates per second, without interruptions; None before the first measurement."""
+        """The number of updates per second, without the time of interruptions such as saving a checkpoint.
+
+        None before the first measurement.
+        """
         return self._learnt / self._learning_seconds if self._learning_seconds > 0 else None
 
     def seconds_left(self, updates: int) -> float | None:
-        """Return how long `updates` updates take, including interruptions.
+        """Return how many seconds `updates` updates take, including interruptions such as saving.
 
         Return None before the first measurement.
         """
         return updates * self._seconds / self._done if self._done else None
 
     def _measure(self, item: Progress, now: float) -> None:
-        """Count the updates since the last progress, unless the run was paused or went back."""
+        """Add the updates and the seconds since the last event of type Progress.
+
+        Add nothing if the run was paused, or went back to an earlier update.
+        """
         if item.update == 0:
             return  # training has not started
         before, self._last = self._last, (item.update, now)

@@ -7,15 +7,15 @@ from typing import Final
 
 from charloom.cli.terminal import LINE_SECONDS, say
 
-PATIENCE_SECONDS: Final = 2.0  # print nothing in the first seconds
+PATIENCE_SECONDS: Final = 2.0  # time after the start of reading in which nothing is printed
 MEGABYTE: Final = 1e6
 
 
 class ReadingProgress:
     """Prints how far a file has been read, if reading takes longer than two seconds.
 
-    Call it with the file, the number of bytes read and the size in bytes. The first call is at the
-    start of the file.
+    Call an object of this class with the path, the number of bytes read and the size in bytes. The first
+    call must be made when reading starts.
 
     Args:
         clock: function that returns the time in seconds.
@@ -38,5 +38,5 @@ class ReadingProgress:
 
 
 def say_left_out(damage: str) -> None:
-    """Print that a report leaves out a damaged or missing part; `damage` is the message about the part."""
+    """Print that a report leaves out a damaged or missing file; `damage` is a message about that file."""
     say(f"the report leaves out a damaged or missing part: {damage}")

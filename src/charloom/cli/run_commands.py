@@ -114,7 +114,7 @@ def train(
 
 
 def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
-    """Print which of the given options have no effect."""
+    """Print which of the settings that the user gave have no effect together with the others."""
     say_sentences(without_effect(config, settings))
 
 
@@ -158,8 +158,8 @@ def resume(
             outcome = Outcome()
         else:
             introduce(training)
-            # A run with a gradient check, even an unfinished one, was started by `reproduce`, which
-            # ends with a report.
+            # If the run has a file of gradient checks, even an unfinished one, `reproduce` started it.
+            # `reproduce` ends with a report.
             outcome = follow(training, whole=(run / GRADCHECK).exists())
         finish(training, outcome, as_json)
 

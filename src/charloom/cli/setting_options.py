@@ -1,6 +1,6 @@
-"""Makes an option of each setting from the fields of `Config`: its name, type, help and default.
+"""Makes the options for the settings of a run: each has the name, type and help of a field of `Config`.
 
-A new field becomes an option of each command that takes all settings.
+A new field of `Config` becomes an option of each command that takes all settings.
 """
 
 import dataclasses
@@ -38,7 +38,10 @@ Command = Callable[..., None]
 
 
 class CommandWithHeadings(TyperCommand):
-    """A command with headings for its options in the help; options that are not settings come first."""
+    """A command whose help lists its options under headings.
+
+    The options that are not settings come first, under the heading Options.
+    """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
@@ -60,16 +63,17 @@ def takes_settings(
 ) -> Callable[[Command], Command]:
     """Return a decorator that gives a command an option for each setting in `names`.
 
-    The command must have a parameter `settings`. It gets a dict of the settings that the user gave.
+    The command must have a parameter `settings`. The decorator passes it a dict of the settings that
+    the user gave.
 
     Args:
-        names: fields of `Config`.
-        recipe: the recipe that the help takes the defaults from.
-        shown: defaults that the help shows instead, by the name of the setting.
+        names: names of fields of `Config`.
+        recipe: name of the recipe whose values the help shows as defaults.
+        shown: defaults that the help shows instead of the recipe's, by the name of the setting.
     """
     values = dict(RECIPES[recipe].config.to_dict())
     if RECIPES[recipe].minutes is not None:
-        values["epochs"] = None  # this recipe ends after a number of minutes
+        values["epochs"] = None  # the recipe trains for a number of minutes, not of epochs
 
     def decorate(command: Command) -> Command:
         def run(**values: Any) -> None:
@@ -93,7 +97,10 @@ def takes_settings(
 
 
 def setting_option(name: str, shown: Any) -> inspect.Parameter:
-    """Return the option of one setting as a parameter; the default None means that it was not given."""
+    """Return a keyword parameter that defines the option for the setting `name`.
+
+    Its value is None if the user does not give the option. `shown` is the default that the help shows.
+    """
     kind = KINDS[name]
     plain = next((part for part in get_args(kind) if part is not NoneType), kind)
     option = typer.Option(

@@ -1,4 +1,8 @@
-"""Writes results to stdout and messages to stderr; escapes control characters in both."""
+"""Writes results to stdout and messages to stderr; escapes control characters in both.
+
+A message may have placeholders for arguments and commands (`charloom.messages`). They are replaced by
+the names that the command line uses, such as --option.
+"""
 
 import json
 import os
@@ -12,15 +16,15 @@ from charloom.formatting import finite, harmless
 from charloom.messages import FACE, PAGE, for_command_line, for_page, spelled_for
 
 WIDTH: Final = 100  # columns at which results are wrapped
-LINE_SECONDS: Final = 5.0  # between two lines about the progress of a long task
+LINE_SECONDS: Final = 5.0  # time between two lines about the progress of a long task
 CLEAR_LINE: Final = "\r\x1b[2K"
 
 
 def clear_line() -> None:
-    """Clear the line of a terminal in which the cursor is, such as a progress line or ^C.
+    """Clear the line with the cursor in the terminal, such as a progress line or ^C.
 
-    A message that is printed next then starts at the beginning of the line. Does nothing without a
-    terminal, or if the terminal does not know the control codes.
+    The next message then starts at the beginning of the line. Do nothing if there is no terminal, or if
+    the terminal does not know the control codes.
     """
     with suppress(OSError):
         if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
@@ -28,7 +32,7 @@ def clear_line() -> None:
 
 
 def explain_terminal_input(sources: Iterable[str]) -> None:
-    """Say how to type a text, if one of the sources is standard input and this is a terminal."""
+    """Print how to type a text, if one of `sources` is "-" and standard input is a terminal."""
     if STDIN in sources and sys.stdin is not None and sys.stdin.isatty():
         key = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
         say(
@@ -37,9 +41,10 @@ def explain_terminal_input(sources: Iterable[str]) -> None:
 
 
 def say(sentence: str) -> None:
-    """Print a marked message to stderr; ignore errors, so that a lost terminal stops no training.
+    """Print a message to stderr. Ignore errors: a run must not stop when its terminal is closed.
 
-    It is spelled for the command line, or for the page if the server started this process.
+    Placeholders in `sentence` are replaced by the names that the command line uses. If the server
+    started this process, they are replaced by those of the page, which shows the output.
     """
     spell = for_page if os.environ.get(FACE) == PAGE else for_command_line
     with suppress(OSError):
@@ -47,26 +52,27 @@ def say(sentence: str) -> None:
 
 
 def say_sentence(sentence: str) -> None:
-    """Add a full stop to a marked message and print it."""
+    """Add a full stop to `sentence` and print it as a message, as `say` does."""
     say(f"{sentence}.")
 
 
 def say_sentences(sentences: Iterable[str]) -> None:
-    """Add a full stop to each of the marked messages, and print each on a line."""
+    """Add a full stop to each sentence, and print each as a message on its own line, as `say` does."""
     for sentence in sentences:
         say_sentence(sentence)
 
 
 def show(text: str = "") -> None:
-    """Print a line of results to stdout; a marked message is spelled for the command line."""
+    """Print a line of results to stdout, with the placeholders replaced as for the command line."""
     print(harmless(for_command_line(text)))
 
 
 def show_json(value: Any) -> None:
     """Print a result as JSON to stdout.
 
-    A number that is not finite becomes null, and a marked message is spelled for the command line.
-    Characters that the encoding of stdout lacks, and control characters, become JSON escapes.
+    Placeholders in messages are replaced as for the command line. A number that is not finite becomes
+    null. If the result has a control character, or a character that the encoding of stdout lacks, all
+    characters outside ASCII become JSON escapes.
     """
     value = spelled_for(finite(value), for_command_line)
     text = json.dumps(value, ensure_ascii=False, indent=2)

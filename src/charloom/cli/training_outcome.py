@@ -1,4 +1,4 @@
-"""Holds the results of a training run, which the command collects from its events."""
+"""Holds the results of a training run, which a command collects from the run's events."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ class Outcome:
     Attributes:
         checks: the gradient checks.
         ended: how training ended; None if there was nothing to train.
-        last: the last record; None if there was none.
+        last: the last record of this call; None if there was none.
         validation_nats: the last validation loss in nats per character; None if there was none.
         judged: the loss on the whole validation part, computed at the end; None if it was not computed.
         report: path of the report; None if none was written.
-        damage: a marked message about each damaged or missing part that the report leaves out.
-        exit_code: exit code of the signal that stopped the run, or 0.
-        seconds: duration of the run.
+        damage: a message about each damaged or missing file that the report leaves out.
+        exit_code: exit code for the signal that stopped the run; 0 if no signal did.
+        seconds: duration of this call.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Outcome:
         self.seconds = 0.0
 
     def note(self, item: "TrainingEvent") -> None:
-        """Store an event that the result needs."""
+        """Store `item` if it belongs to the results; ignore other events."""
         from charloom.training import Ended, FinalEvaluation, Record
 
         if isinstance(item, Ended):

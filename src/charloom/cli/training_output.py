@@ -54,7 +54,7 @@ def introduce(training: "Training") -> None:
 def follow(training: "Training", whole: bool = False) -> Outcome:
     """Train, show the progress, and return the results.
 
-    With `whole`, also check the gradients first and write the report at the end.
+    If `whole` is True, also check the gradients first and write the report at the end.
     """
     from charloom.api import Reported, reproduction
     from charloom.cli.progress import ProgressDisplay
@@ -102,7 +102,7 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
 
 
 def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
-    """Print the results; raise typer.Exit if a signal stopped the run or a gradient is wrong."""
+    """Print the results. Raise typer.Exit if a signal stopped the run, or a gradient is wrong."""
     ended, run = outcome.ended, training.run
     if ended is not None and ended.state != "finished":
         say(
@@ -173,7 +173,10 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
 
 
 def validation_line(learner: "Learner", last: float | None) -> str:
-    """Return a line with the best and the last validation loss; `last` is in nats per character."""
+    """Return a line with the best validation loss and, unless `last` is None, the last one.
+
+    `last` is in nats per character.
+    """
     config, best = learner.config, learner.best_loss or 0.0
     part = f"validation part ({100 * config.validation:.3g}% of "
     part += "each stream)" if config.split == "streams" else "the text)"
@@ -183,9 +186,10 @@ def validation_line(learner: "Learner", last: float | None) -> str:
 
 
 def part_lines(training: "Training", outcome: Outcome) -> list[str]:
-    """Return lines about how much of the validation part was read; none if all of it was read.
+    """Return lines about how much of the validation part each validation loss uses.
 
-    They also give the loss on the whole validation part, or the command that computes it.
+    They also have the loss on the whole validation part, or the command that computes it. Return an empty
+    list if each validation loss uses the whole part.
     """
     judged, all_of_it = characters_of(training)
     if judged == all_of_it:
@@ -200,7 +204,8 @@ def part_lines(training: "Training", outcome: Outcome) -> list[str]:
 
 
 def characters_of(training: "Training") -> tuple[int, int]:
-    """Return how many characters a validation loss is computed on, and how many the validation part has."""
+    """Return two numbers: the characters that each validation loss is computed on, and the characters of
+    the whole validation part that can be predicted."""
     from charloom.model.schedule import Schedule
     from charloom.training.progress_records import characters_evaluated
 
@@ -209,7 +214,7 @@ def characters_of(training: "Training") -> tuple[int, int]:
 
 
 def nats_and_bits(nats: float, unit: str = "") -> str:
-    """Return a loss per character as text, in nats and in bits."""
+    """Return a loss per character as text, in nats and in bits; `unit` is written after the nats."""
     return f"{decimals(nats, 4)}{unit} ({decimals(bits_per_character(nats), 4)} bits)"
 
 
@@ -230,7 +235,8 @@ def gradients_line(checks: "list[GradientCheck]") -> str:
 def summary(
     training: "Training", outcome: Outcome, overfitted: "Overfitting | None" = None
 ) -> dict[str, Any]:
-    """Return the results as plain data; nats and bits are per character."""
+    """Return the results as a dict for JSON. All nats and bits in it are per character, except
+    `smooth_loss` and `best_smooth_loss`: nats per window."""
     learner, ended, last = training.learner, outcome.ended, outcome.validation_nats
     smooth, best = learner.smooth_loss, learner.best_loss
     judged = learner.config.validation > 0

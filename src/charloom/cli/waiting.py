@@ -12,9 +12,9 @@ REFRESHES: Final = 4  # how often the line is drawn per second
 
 @contextmanager
 def waiting_line(sentence: str) -> Iterator[None]:
-    """Show `sentence` and the elapsed time while the block runs; show nothing without a terminal.
+    """Show a line with `sentence` and the elapsed time while the `with` block runs.
 
-    The line is removed at the end of the block.
+    The line is removed at the end of the block. Without a terminal, nothing is shown.
     """
     if not sys.stderr.isatty():
         yield
