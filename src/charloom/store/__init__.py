@@ -1,4 +1,4 @@
-"""Reads and writes everything on disk: checkpoints, run directories and models."""
+"""Reads and writes everything that charloom stores on disk: checkpoints, run directories and models."""
 
 from charloom.canonical_form import canonical_json
 from charloom.store.atomic_files import replace_file

@@ -1,7 +1,7 @@
 """Writes files and directories so that they appear complete or not at all.
 
-Each is written under a temporary name in the same directory, flushed to the disk, and then renamed,
-because a rename is atomic. This module does not know what it writes.
+Each file or directory is written under a temporary name in the same parent directory, flushed to the
+disk, and then renamed, because a rename is atomic. This module does not know what the bytes mean.
 """
 
 import errno
@@ -22,7 +22,8 @@ from charloom.temporary_names import TEMPORARY
 Block = bytes | memoryview
 Data = bytes | Iterable[Block]  # the bytes of a file, as one object or as consecutive blocks
 
-# These flags open a pipe without waiting for its writer and, where the system can, follow no link.
+# Flags for `os.open`. With them, opening a pipe does not wait for its writer. Links are not followed, if
+# the system supports that.
 READING = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 )
@@ -47,17 +48,17 @@ READING_FIXES = {
 
 
 def file_above(path: Path) -> Path | None:
-    """Return the file that is where a parent directory of `path` should be; None if there is none."""
+    """Return the nearest existing parent of `path` if it is a file and not a directory; else None."""
     above = next((parent for parent in path.parents if os.path.lexists(parent)), None)
     return None if above is None or above.is_dir() else above
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Convert an OSError while writing into a WriteError that names a path.
+    """Convert an OSError of a `with` block that writes into a WriteError that names `path`.
 
     Raises:
-        WriteError: the system reported an error, which is `__cause__`.
+        WriteError: the block raised an OSError, which is the `__cause__` of this error.
     """
     try:
         yield
@@ -75,10 +76,12 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Convert an OSError while reading into a ReadError that names a path.
+    """Convert an OSError of a `with` block that reads into a ReadError.
+
+    The message names the file that the OSError names, or `path` if it names none.
 
     Raises:
-        ReadError: the system reported an error, which is `__cause__`.
+        ReadError: the block raised an OSError, which is the `__cause__` of this error.
     """
     try:
         yield
@@ -91,10 +94,10 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def open_plain(path: Path) -> Iterator[BinaryIO | None]:
-    """Open a plain file for reading; yield None if it does not exist.
+    """Open a plain file for reading and yield it; yield None if the file does not exist.
 
     Links, pipes and devices are refused. The directory may be untrusted: a link in it could lead to
-    any of the user's files, and a pipe or a device may never end.
+    any of the user's files, and reading a pipe or a device may never end.
 
     Raises:
         DamagedError: the path is not a plain file.
@@ -124,11 +127,12 @@ def open_plain(path: Path) -> Iterator[BinaryIO | None]:
 
 
 def read_file(path: Path, most: int | None = None) -> bytes | None:
-    """Return the bytes of a plain file; None if it does not exist.
+    """Return the bytes of a plain file; None if the file does not exist.
 
     Args:
         path: the file.
-        most: largest allowed size in bytes; a larger file is damaged and is not read.
+        most: largest allowed size in bytes. A larger file raises DamagedError and is not read. None
+            allows any size.
 
     Raises:
         DamagedError: the path is not a plain file, or the file is too large.
@@ -148,7 +152,7 @@ def read_file(path: Path, most: int | None = None) -> bytes | None:
 def require_directory(path: Path) -> None:
     """Raise DamagedError if the path exists and is not a plain directory.
 
-    A link is refused too: it could lead into another run and bypass the lock of that run.
+    A link to a directory is refused too: it could lead into another run and bypass that run's lock.
 
     Raises:
         DamagedError: the path is a link or a file.
@@ -164,12 +168,12 @@ def require_directory(path: Path) -> None:
 
 
 def blocks_of(data: Data) -> Iterable[Block]:
-    """Return the data as blocks; a bytes object is one block."""
+    """Return the blocks of `data`; if `data` is a bytes object, it is the only block."""
     return (data,) if isinstance(data, bytes) else data
 
 
 def temporary_sibling(path: Path) -> Path:
-    """Return a random temporary name in the same directory, which readers ignore."""
+    """Return a random temporary path in the directory of `path`. Readers ignore files with such names."""
     return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(8)}")
 
 
@@ -182,8 +186,9 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
         durable: True to wait until the new file would survive a power cut.
 
     Raises:
-        WriteError: the disk failed. The old file is unchanged. If only the last step failed, the new
-            file is there and complete, but a power cut may undo the replacement.
+        WriteError: the disk failed. The old file is unchanged. One exception: if only the last step,
+            flushing the directory, failed, the new file is there and complete, but a power cut may
+            undo the replacement.
     """
     temporary = temporary_sibling(path)
     with writing(path):
@@ -201,7 +206,7 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
 
 
 def make_directories(path: Path) -> None:
-    """Create a directory and its missing parents, and flush their names to the disk.
+    """Create a directory and its missing parents, and flush the names of all of them to the disk.
 
     Raises:
         OSError: the disk failed, or a file has the name of one of the directories.
@@ -209,18 +214,23 @@ def make_directories(path: Path) -> None:
     if not path.parent.is_dir():
         make_directories(path.parent)
     path.mkdir(exist_ok=True)
-    # Sync even if another process has just made it. A parent without read permission cannot be synced.
+    # Sync even if another process has just made the directory. A parent directory that this process may
+    # not read cannot be synced.
     with suppress(PermissionError):
         sync_directory(path.parent)
 
 
 def create_directory(path: Path, files: Mapping[str, Data]) -> None:
-    """Create a directory with files, which appears atomically and durably.
+    """Create a directory with files. It appears complete or not at all, and survives a power cut.
+
+    Args:
+        path: the directory to create. Missing parents are created too.
+        files: the contents of each file, by file name.
 
     Raises:
-        WriteError: the disk failed, or the path is a file or a directory that is not empty. Nothing
-            appeared. If only the last step failed, the complete directory is there, but a power cut may
-            undo it.
+        WriteError: the disk failed, or the path is a file or a directory that is not empty. Then the
+            directory was not created. One exception: if only the last step, flushing the parent
+            directory, failed, the complete directory is there, but a power cut may undo its creation.
     """
     temporary = temporary_sibling(path)
     with writing(path):
@@ -237,7 +247,7 @@ def create_directory(path: Path, files: Mapping[str, Data]) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory; it disappears atomically, and its files are deleted after that.
+    """Remove a directory: first rename it to a temporary name, which is atomic, then delete its files.
 
     Raises:
         WriteError: the disk failed.
@@ -253,9 +263,10 @@ def remove_temporaries(directory: Path, prefix: str = "", older_than: float | No
 
     Args:
         directory: the directory.
-        prefix: delete only those for names that start with this.
-        older_than: delete only those older than this many seconds. Needed if another process may be
-            writing in the directory.
+        prefix: delete only temporaries whose final name would start with this. An empty `prefix`
+            selects all.
+        older_than: delete only temporaries that were last changed more than this many seconds ago.
+            Needed if another process may be writing in the directory. None deletes them at any age.
     """
     for path in temporaries_in(directory, prefix):
         if older_than is not None:
@@ -270,9 +281,9 @@ def remove_temporaries(directory: Path, prefix: str = "", older_than: float | No
 
 
 def temporaries_in(directory: Path, prefix: str) -> list[Path]:
-    """Return the temporary files and directories in a directory for names that start with `prefix`.
+    """Return the temporary files and directories whose final name would start with `prefix`.
 
-    If the directory cannot be listed, the result is empty: those that stay do no harm.
+    If the directory cannot be listed, the result is empty: temporary files that stay do no harm.
     """
     with suppress(OSError):
         return list(directory.glob(f"{TEMPORARY}{prefix}*"))
@@ -280,7 +291,7 @@ def temporaries_in(directory: Path, prefix: str) -> list[Path]:
 
 
 def sync_directory(path: Path) -> None:
-    """Flush a directory's list of names to the disk, if the system can."""
+    """Flush a directory's list of file names to the disk. On Windows, do nothing."""
     if os.name == "nt":
         return  # Windows cannot open directories; its file system keeps renames in order
     descriptor = os.open(path, os.O_RDONLY)
@@ -291,10 +302,10 @@ def sync_directory(path: Path) -> None:
 
 
 def _write(path: Path, data: Data, durable: bool) -> None:
-    """Write a file that must not exist yet; with `durable`, wait for the disk.
+    """Write a file that must not exist yet. With `durable`, wait until it would survive a power cut.
 
-    Raises FileExistsError if the name is taken: a link there is not followed, and another writer's file
-    is not overwritten.
+    Raises FileExistsError if the path exists, even as a link: so no link is followed, and no file of
+    another writer is overwritten.
     """
     with path.open("xb", buffering=0) as file:
         for block in blocks_of(data):
@@ -304,7 +315,7 @@ def _write(path: Path, data: Data, durable: bool) -> None:
 
 
 def write_all(descriptor: int, data: Block) -> None:
-    """Write all bytes. One system call may write only some of them, so repeat it."""
+    """Write all bytes of `data` to a file descriptor. One system call may write only some, so repeat it."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -1,6 +1,6 @@
 """Writes and reads a checkpoint: a directory of four files with a learner (spec/formats.md: Checkpoints).
 
-    model.safetensors     parameters; config and vocabulary as metadata; usable alone as a model file
+    model.safetensors     parameters, with config and vocabulary as metadata; also a valid model file
     training.safetensors  optimizer slots and hidden state
     state.json            counters, the lengths of the run's journals, the text's fingerprint
     MANIFEST              SHA-256, length and name of each other file
@@ -40,8 +40,9 @@ class Checkpoint:
 
     Attributes:
         learner: the learner, bit for bit as it was saved.
-        lengths: length of each of the run's journals when it was saved, in bytes, by file name.
-        fingerprint: fingerprint of the text, as `Corpus.fingerprint`.
+        lengths: the length in bytes of each of the run's journals when the checkpoint was saved, by file
+            name.
+        fingerprint: the fingerprint of the run's text, as in `Corpus.fingerprint`.
     """
 
     learner: Learner
@@ -52,11 +53,13 @@ class Checkpoint:
 def save_checkpoint(
     directory: Path, learner: Learner, lengths: Mapping[str, int], fingerprint: str
 ) -> None:
-    """Write a checkpoint directory, which appears complete and durable.
+    """Write a checkpoint directory. It appears complete or not at all, and survives a power cut.
+
+    The arguments are those of `Checkpoint`.
 
     Raises:
         DivergedError: a number in the learner is not finite; nothing was written.
-        WriteError: the disk failed, or the directory exists: a checkpoint never changes.
+        WriteError: the disk failed, or the directory exists already. A checkpoint is never overwritten.
     """
     create_directory(directory, checkpoint_files(learner, lengths, fingerprint))
 
@@ -64,7 +67,13 @@ def save_checkpoint(
 def checkpoint_files(
     learner: Learner, lengths: Mapping[str, int], fingerprint: str
 ) -> dict[str, Data]:
-    """Return the four files of a checkpoint by name, as blocks that share the learner's memory."""
+    """Return the contents of the four files of a checkpoint, by file name.
+
+    The contents share the learner's memory, so write them before the learner changes.
+
+    Raises:
+        DivergedError: a number in the learner is not finite.
+    """
     require_finite(learner)
     files: dict[str, Data] = {
         MODEL: model_blocks(learner),
@@ -75,11 +84,11 @@ def checkpoint_files(
 
 
 def load_checkpoint(directory: Path) -> Checkpoint:
-    """Read a checkpoint directory and verify every byte.
+    """Return the checkpoint in a directory, after verifying every byte of its files.
 
     Raises:
         NotAModelError: the directory does not exist or is not a checkpoint.
-        NewerFormatError: a later version of charloom wrote it.
+        NewerFormatError: a later version of charloom wrote the checkpoint.
         ReadError: the disk failed while reading.
         DamagedError: its bytes were changed, or its files contradict each other.
     """
@@ -89,11 +98,15 @@ def load_checkpoint(directory: Path) -> Checkpoint:
 
 
 def parse_checkpoint(header: CheckpointHeader, files: Mapping[str, bytes]) -> Checkpoint:
-    """Return the checkpoint with these files, as returned by `read_verified`.
+    """Return the checkpoint that is made from the bytes of its files.
+
+    Args:
+        header: the checkpoint's directory and small files.
+        files: the bytes of each file by name, as `read_verified` returns them.
 
     Raises:
-        NewerFormatError: a later version of charloom wrote it.
-        DamagedError: its files contradict each other.
+        NewerFormatError: a later version of charloom wrote the checkpoint.
+        DamagedError: the files contradict each other.
     """
     directory = header.directory
     header.refuse_newer()  # fields of a later version can look like damage

@@ -1,7 +1,8 @@
-"""The files in the directory of a checkpoint, and its MANIFEST, which verifies them (spec/formats.md:
+"""Reads the files in a checkpoint directory and verifies them against its MANIFEST (spec/formats.md:
 Checkpoints).
 
-Files may be untrusted. This module does not know what the model and the training state contain.
+MANIFEST is a file with the SHA-256 of each other file. Files may be untrusted. This module does not know
+what the model and the training state contain.
 """
 
 import hashlib
@@ -32,7 +33,10 @@ USE_ANOTHER: Final = "Use another checkpoint, or a copy."
 
 
 def manifest_of(files: Mapping[str, Data]) -> bytes:
-    """Return the contents of MANIFEST: per file, sorted by name, SHA-256, length in bytes and name."""
+    """Return the contents of MANIFEST for these files: a line per file, in the order of their names.
+
+    A line holds the file's SHA-256, its length in bytes and its name.
+    """
     lines = []
     for name, data in sorted(files.items()):
         digest, length = hashlib.sha256(), 0
@@ -45,12 +49,14 @@ def manifest_of(files: Mapping[str, Data]) -> bytes:
 
 @dataclass(frozen=True)
 class CheckpointHeader:
-    """The two small files of a checkpoint, which identify it; each was read once.
+    """The two small files of a checkpoint, MANIFEST and state.json, as they were read.
 
     Attributes:
         directory: the checkpoint directory.
-        manifest: the bytes of MANIFEST; None if it does not exist.
-        state: the bytes of state.json; None if it does not exist.
+        manifest: the bytes of MANIFEST. None if the file does not exist; a `Damage` if it could not be
+            read.
+        state: the bytes of state.json. None if the file does not exist; a `Damage` if it could not be
+            read.
     """
 
     directory: Path
@@ -58,7 +64,7 @@ class CheckpointHeader:
     state: bytes | Damage | None
 
     def fields(self) -> dict[str, Any] | None:
-        """Return the fields of state.json; None if MANIFEST does not confirm its bytes.
+        """Return the fields of state.json; None if MANIFEST does not have the SHA-256 of its bytes.
 
         Raises:
             DamagedError: state.json or MANIFEST is not a plain file, or state.json is not a JSON object.
@@ -70,13 +76,16 @@ class CheckpointHeader:
 
     @property
     def best_update(self) -> int | None:
-        """The update of the best checkpoint when this one was saved; None if it is not known."""
+        """The update that was the best one when this checkpoint was saved.
+
+        None if there was no best update yet, or if state.json is missing or damaged.
+        """
         best = self.counters.get("best_update")
         return best if is_count(best) else None
 
     @property
     def counters(self) -> dict[str, Any]:
-        """The counters of the learner in state.json, not checked; empty if they cannot be read."""
+        """The unchecked counters of the learner in state.json; empty if the file is missing or damaged."""
         with suppress(DamagedError):
             counters = (self.fields() or {}).get("counters")
             return counters if isinstance(counters, dict) else {}
@@ -85,7 +94,8 @@ class CheckpointHeader:
     def refuse_newer(self) -> None:
         """Raise NewerFormatError if a later version of charloom wrote the checkpoint.
 
-        The format number is in state.json. It counts only if MANIFEST confirms the bytes of that file.
+        The format number is in state.json. It is ignored if MANIFEST does not have the SHA-256 of that
+        file.
         """
         with suppress(DamagedError):
             state = self.fields()
@@ -94,7 +104,9 @@ class CheckpointHeader:
 
 
 def read_header(directory: Path) -> CheckpointHeader:
-    """Read MANIFEST and state.json of a checkpoint, and no other file.
+    """Read MANIFEST and state.json of the checkpoint in `directory`, and no other file.
+
+    Damage does not raise: the header holds it.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -110,15 +122,15 @@ def read_header(directory: Path) -> CheckpointHeader:
 
 
 def read_verified(header: CheckpointHeader) -> dict[str, bytes]:
-    """Return the files of a checkpoint by name, verified against its MANIFEST.
+    """Return the bytes of each file of a checkpoint except MANIFEST, by file name.
 
-    The files that `header` has are not read again.
+    The bytes are verified against MANIFEST. The files that `header` holds are not read again.
 
     Raises:
         NotAModelError: the directory does not exist or is not a checkpoint.
-        NewerFormatError: a later version of charloom wrote it.
+        NewerFormatError: a later version of charloom wrote the checkpoint.
         ReadError: the disk failed while reading.
-        DamagedError: its bytes were changed.
+        DamagedError: a file is missing or unexpected, or its bytes were changed.
     """
     try:
         return read_confirmed(header)
@@ -128,7 +140,7 @@ def read_verified(header: CheckpointHeader) -> dict[str, bytes]:
 
 
 def read_confirmed(header: CheckpointHeader) -> dict[str, bytes]:
-    """Return the files of a checkpoint of a known format by name; see `read_verified`."""
+    """Return what `read_verified` returns, but without its check for a later format."""
     directory = header.directory
     require_checkpoint(directory)
     known = {MANIFEST: header.manifest, STATE: header.state}
@@ -152,11 +164,11 @@ def read_confirmed(header: CheckpointHeader) -> dict[str, bytes]:
 
 
 def require_checkpoint(directory: Path) -> None:
-    """Raise unless a directory exists and has exactly the files of a checkpoint.
+    """Raise an error unless `directory` exists and has exactly the files of a checkpoint.
 
     Raises:
-        NotAModelError: it does not exist or is not a checkpoint.
-        DamagedError: it is a link, or files are missing or unexpected.
+        NotAModelError: the directory does not exist or is not a checkpoint.
+        DamagedError: the directory is a link, or files are missing or unexpected.
     """
     require_no_link(directory)
     try:
@@ -173,7 +185,7 @@ def require_checkpoint(directory: Path) -> None:
 
 
 def require_no_link(directory: Path) -> None:
-    """Raise DamagedError if a checkpoint, or a run's checkpoints directory, is a link."""
+    """Raise DamagedError if a checkpoint directory is a link, or is in a run's `checkpoints` that is one."""
     if directory.parent.name == CHECKPOINTS:
         require_directory(directory.parent)
     require_directory(directory)

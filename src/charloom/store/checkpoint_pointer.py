@@ -1,6 +1,7 @@
-"""The files `latest` and `best`: a line that names a checkpoint of the same run (spec/formats.md: Runs).
+"""Reads the pointers: the files `latest` and `best`, which name a checkpoint (spec/formats.md: Runs).
 
-A seal ties the line to its file and to the MANIFEST of the checkpoint. A path in it is never followed.
+A pointer is one line with the update of a checkpoint of the same run and a SHA-256 checksum, the seal.
+The seal shows whether the pointer was written for this checkpoint. A pointer cannot hold a path.
 """
 
 import hashlib
@@ -16,7 +17,8 @@ from charloom.store.damage import Damage, attempt
 POINTER: Final = re.compile(rb"(?P<update>0|[1-9][0-9]{0,18})(?: (?P<seal>[0-9a-f]{64}))?\n")
 MOST_POINTER: Final = 256  # bytes
 
-# Between reading a pointer and its checkpoint, a writer may replace the pointer and remove the checkpoint.
+# How often to read a pointer. After it was read, another process may replace it and remove the checkpoint
+# that it named.
 ATTEMPTS: Final = 5
 
 T = TypeVar("T")
@@ -24,12 +26,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Pointer:
-    """The contents of a pointer.
+    """The contents of a pointer, which is a file that names a checkpoint.
 
     Attributes:
-        path: the file.
-        update: the update of the checkpoint that it names.
-        seal: its seal; None in runs of earlier versions.
+        path: the path of the pointer.
+        update: the update of the checkpoint that the pointer names.
+        seal: the SHA-256 checksum in the pointer, in hexadecimal; None in runs of earlier versions of
+            charloom, or if the checkpoint's MANIFEST was missing.
     """
 
     path: Path
@@ -37,12 +40,19 @@ class Pointer:
     seal: str | None
 
     def fits(self, manifest: bytes) -> bool:
-        """Return True if the pointer was written for the checkpoint with this MANIFEST."""
+        """Return True if the pointer was written for the checkpoint whose MANIFEST has these bytes.
+
+        A pointer without a checksum fits every checkpoint.
+        """
         return self.seal in (None, pointer_seal(self.path.name, self.update, manifest))
 
 
 def parse_pointer(data: bytes, path: Path) -> Pointer:
-    """Return the pointer in the bytes of the file at `path`; raise DamagedError if it is none."""
+    """Return the pointer that is made from `data`, the bytes of the file at `path`.
+
+    Raises:
+        DamagedError: `data` is not the contents of a pointer.
+    """
     found = POINTER.fullmatch(data)
     if not found:
         raise DamagedError(
@@ -53,13 +63,13 @@ def parse_pointer(data: bytes, path: Path) -> Pointer:
 
 
 def pointer_line(name: str, update: int, manifest: bytes | None) -> bytes:
-    """Return the contents of the pointer `name` ("latest" or "best") to the checkpoint of an update.
+    """Return the bytes of a pointer, which is a file that names the checkpoint of `update`.
 
     Args:
-        name: the name of the pointer.
+        name: the name of the pointer, "latest" or "best".
         update: the update of the checkpoint.
-        manifest: the MANIFEST of the checkpoint. If it is None, there is no seal, and loading the
-            checkpoint reports the damage.
+        manifest: the bytes of the checkpoint's MANIFEST. None if it is missing or damaged: then the
+            pointer gets no checksum, and loading the checkpoint reports the damage.
     """
     if manifest is None:
         return f"{update}\n".encode("ascii")
@@ -67,17 +77,17 @@ def pointer_line(name: str, update: int, manifest: bytes | None) -> bytes:
 
 
 def pointer_seal(name: str, update: int, manifest: bytes) -> str:
-    """Return the SHA-256 of a pointer's name, its update and its checkpoint's MANIFEST."""
+    """Return the checksum of a pointer: the SHA-256 of its name, its update and the bytes of MANIFEST."""
     return hashlib.sha256(f"{name} {update}\n".encode("ascii") + manifest).hexdigest()
 
 
 @dataclass(frozen=True)
 class PointerTarget(Generic[T]):
-    """What a pointer led to.
+    """What was loaded by following a pointer, such as the file `latest`.
 
     Attributes:
-        update: the update that the pointer names; None if it is missing or damaged.
-        found: what was loaded, or why it could not be.
+        update: the update that the pointer names; None if the pointer is missing or damaged.
+        found: the object that was loaded, or a `Damage` that says why it could not be loaded.
     """
 
     update: int | None
@@ -87,14 +97,14 @@ class PointerTarget(Generic[T]):
 def follow_pointer(
     read: Callable[[], int | None], load: Callable[[int | None], T | Damage]
 ) -> PointerTarget[T]:
-    """Load what a pointer names, even while a writer moves the pointer and removes old checkpoints.
+    """Load the checkpoint that a pointer names, even while another process replaces the pointer.
 
-    If loading fails, and the pointer then names another checkpoint, that one is loaded instead.
+    If loading fails, read the pointer again. If it now names another checkpoint, load that one instead.
 
     Args:
-        read: reads the pointer, and returns the update that it names, or None without a pointer. It
+        read: reads the pointer and returns the update that it names; None if there is no pointer. It
             may raise DamagedError.
-        load: loads the checkpoint of an update; None means that there is no pointer.
+        load: loads the checkpoint of the update that it gets; it gets None if there is no pointer.
     """
     named = attempt(read)
     for _ in range(ATTEMPTS):

@@ -22,7 +22,7 @@ NEWEST_KEPT: Final = 2
 
 
 class CheckpointRotation:
-    """The checkpoints of a run that is being written: the newest two and the best are kept.
+    """Writes the checkpoints of a run, and keeps only the newest two and the best.
 
     Attributes:
         folder: the directory of the checkpoints. No other process may write it.
@@ -32,14 +32,15 @@ class CheckpointRotation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.latest: int | None = None
-        self._latest_is_unclear = False  # True if the file `latest` may not name the last one
+        # True if the file `latest` might name an older checkpoint than the last saved one.
+        self._latest_is_unclear = False
 
     def path(self, update: int) -> Path:
-        """Return the path of the checkpoint of an update, which need not exist."""
+        """Return the path of the checkpoint of `update`. The checkpoint need not exist."""
         return self.folder / str(update)
 
     def updates(self) -> list[int]:
-        """Return the updates of all checkpoints in ascending order.
+        """Return the update numbers of all checkpoints in ascending order.
 
         Raises:
             ReadError: the disk failed while reading.
@@ -47,22 +48,25 @@ class CheckpointRotation:
         return updates_in(self.folder)
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Save a checkpoint that no pointer names yet; replace one that a failed save left."""
+        """Save a checkpoint. Replace a checkpoint of the same update that a failed save left.
+
+        No pointer may name the replaced checkpoint.
+        """
         directory = self.path(checkpoint.learner.update)
         if os.path.lexists(directory):
             remove_directory(directory)
         save_checkpoint(directory, checkpoint.learner, checkpoint.lengths, checkpoint.fingerprint)
 
     def point(self, name: str, update: int) -> None:
-        """Make the pointer `name` ("latest" or "best") name the checkpoint of an update."""
+        """Write the pointer `name` ("latest" or "best"), so that it names the checkpoint of `update`."""
         manifest = intact(read_header(self.path(update)).manifest)
         replace_file(self.folder / name, pointer_line(name, update, manifest))
 
     def make_latest(self, update: int) -> None:
-        """Make the checkpoint of an update, which was written, the latest one.
+        """Make the pointer `latest` name the checkpoint of `update`, which must have been written.
 
         Raises:
-            WriteError: the disk failed; it is unclear which checkpoint the pointer names.
+            WriteError: the disk failed. The pointer may name either this checkpoint or the previous one.
         """
         self._latest_is_unclear = True
         self.point(LATEST, update)
@@ -70,16 +74,17 @@ class CheckpointRotation:
         self.latest = update
 
     def repair_latest(self) -> None:
-        """Make `latest` name the last saved checkpoint, if it may name another one after a disk error.
+        """Write the pointer `latest` again if a disk error left it unclear which checkpoint it names.
 
-        The checkpoint after it can then be written again.
+        It then names the last checkpoint whose save succeeded. So a newer checkpoint, whose save failed,
+        can be written again.
         """
         if self._latest_is_unclear and self.latest is not None:
             self.point(LATEST, self.latest)
             self._latest_is_unclear = False
 
     def remove(self, updates: Iterable[int]) -> None:
-        """Remove the checkpoints of these updates. No pointer may name one of them."""
+        """Remove the checkpoints of these updates. No pointer may name one of these checkpoints."""
         for update in updates:
             remove_directory(self.path(update))
 
@@ -95,9 +100,9 @@ class CheckpointRotation:
                     remove_directory(self.path(update))
 
     def set_aside(self, updates: Iterable[int]) -> None:
-        """Rename the damaged checkpoints of these updates, so that they are ignored but not lost.
+        """Rename the damaged checkpoints of these updates to damaged-UPDATE, so that they are ignored.
 
-        A user may still recover data from their bytes.
+        They are not removed, because a user may still recover data from their bytes.
         """
         for update in updates:
             aside = self.folder / f"{DAMAGED}{update}"
@@ -107,11 +112,11 @@ class CheckpointRotation:
                 self.path(update).rename(aside)
 
     def restore_best(self, named: int | None, best_update: int | None) -> None:
-        """Make the pointer `best` name the best checkpoint, or remove it if there is none.
+        """Make the pointer `best` name the best checkpoint; remove the pointer if there is none.
 
         Args:
-            named: the update that `best` names; None if it is missing or damaged. It may be outdated.
-            best_update: the update of the best checkpoint; None if there is none.
+            named: the update that the pointer names now; None if the pointer is missing or damaged.
+            best_update: the update of the best checkpoint; None if there is no best checkpoint.
         """
         if best_update is None:
             with writing(self.folder / BEST):
