@@ -1,8 +1,8 @@
-"""Writes and reads status.json, which shows a run's progress, and control.json, which steers it.
+"""Writes and reads status.json, which shows a run's progress, and control.json, which steers the run.
 
-Other processes use these files. Both are replaced atomically and never locked. A command is new if its
-sequence number is greater than the last command's, or if its id differs: two processes that steer at
-the same time may choose the same number.
+Other processes read status.json and write control.json. Both files are replaced atomically and never
+locked. A command is new if its sequence number is greater than that of the last command, or if its id
+differs: two processes that send a command at the same time may choose the same number.
 """
 
 import math
@@ -41,7 +41,7 @@ class Control:
         sequence: sequence number, greater than that of the previous command.
         command: run, pause or stop.
         learning_rate_factor: multiplies the config's learning rate from the next update on;
-            None does not change it.
+            None does not change the present factor.
         id: random text that distinguishes commands with the same sequence number; may be empty.
     """
 
@@ -57,15 +57,15 @@ class Control:
 
 @dataclass(frozen=True)
 class Status:
-    """The progress of a run, as its process last wrote it.
+    """The progress of a run, as the process that trains it last wrote it.
 
     Attributes:
-        pid: id of the process.
+        pid: id of the process that trains the run.
         state: what the process was doing, or how it ended.
-        update: number of updates that were done.
+        update: number of updates done so far.
         updates: number of updates of the whole run.
         heartbeat: when the status was written, in Unix time in seconds.
-        reason: why the run ended, or a problem that training survives; None if there is none.
+        reason: why the run ended, or a problem that does not end training. None if there is neither.
     """
 
     pid: int
@@ -87,7 +87,10 @@ def require_command(command: str, learning_rate_factor: float | None) -> None:
 
 
 def write_control(run: Path, command: str, learning_rate_factor: float | None = None) -> Control:
-    """Send a command to the process that trains a run, if there is one, and return it.
+    """Write a command to control.json, where the process that trains the run reads it.
+
+    Returns:
+        The command that was written.
 
     Raises:
         ConfigError: the command is unknown, or the factor is not a number above 0 and below 1e6.
@@ -107,17 +110,19 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
 
 
 def read_control(run: Path) -> Control:
-    """Return the last command; a missing or invalid one counts as `Control()`, which does nothing.
+    """Return the command in the control.json of a run.
+
+    If the file is missing or invalid, return `Control()`, a command that changes nothing.
 
     Raises:
-        NewerFormatError: a later version of charloom wrote it.
+        NewerFormatError: a later version of charloom wrote the file.
         ReadError: the disk failed while reading.
     """
     return control_in(run / CONTROL)
 
 
 def control_in(path: Path) -> Control:
-    """Return the command in the control.json at a path; see `read_control`."""
+    """Return the command in the control.json at `path`; errors as for `read_control`."""
     try:
         values = parse_object(read_file(path, MOST_STATE) or b"", str(path))
         refuse_later_format(values, CONTROL_FORMAT, str(path))
@@ -133,7 +138,7 @@ def control_in(path: Path) -> Control:
 
 
 def is_valid_control(control: Control) -> bool:
-    """Return True if the fields of a command are valid."""
+    """Return True if every field of a command has a valid type and value."""
     factor = control.learning_rate_factor
     return (
         is_count(control.sequence)
@@ -144,7 +149,9 @@ def is_valid_control(control: Control) -> bool:
 
 
 def write_status(path: Path, state: str, update: int, updates: int, reason: str | None) -> None:
-    """Write the status.json at a path, which shows other processes the state of a run.
+    """Replace the status.json at `path`, from which other processes read the state of a run.
+
+    The arguments are those of `Status`.
 
     Raises:
         WriteError: the disk failed.
@@ -156,20 +163,20 @@ def write_status(path: Path, state: str, update: int, updates: int, reason: str 
 
 
 def read_status(run: Path) -> Status | None:
-    """Return the last status; None if it is missing or cannot be read.
+    """Return the status in the status.json of a run; None if the file is missing or damaged.
 
     Raises:
-        NewerFormatError: a later version of charloom wrote it.
+        NewerFormatError: a later version of charloom wrote the file.
         ReadError: the disk failed while reading.
     """
     return intact(attempt(lambda: require_status(run / STATUS)))
 
 
 def require_status(path: Path) -> Status | None:
-    """Return the status in the status.json at a path, with checked fields; None if it does not exist.
+    """Return the status in the status.json at `path`, with checked fields; None if the file is missing.
 
     Raises:
-        NewerFormatError: a later version of charloom wrote it.
+        NewerFormatError: a later version of charloom wrote the file.
         DamagedError: the file is not a status.
         ReadError: the disk failed while reading.
     """
@@ -191,7 +198,7 @@ def require_status(path: Path) -> Status | None:
 
 
 def is_status(values: Mapping[str, Any]) -> bool:
-    """Return True if an object has the fields of a status."""
+    """Return True if the values of a JSON object are valid fields of a status."""
     reason, beat = values.get("reason"), values.get("heartbeat")
     return (
         all(is_count(values.get(name)) for name in ("pid", "update", "updates"))

@@ -1,6 +1,7 @@
-"""The outcome of reading a part of a run that is damaged or missing, as a value instead of an error.
+"""Describes a damaged or missing part of a run as a value, so that reading it need not raise an error.
 
-The inspection of a run reads all of its parts. The code that resumes or shows the run decides which damage matters.
+A part is a file or a checkpoint. The inspection of a run reads all of its parts. The code that resumes or
+shows the run decides which damage matters.
 """
 
 from collections.abc import Callable
@@ -14,18 +15,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Damage:
-    """Why a part of a run cannot be used.
+    """The reason why a part of a run, such as a file or a checkpoint, cannot be used.
 
     Attributes:
-        message: a marked sentence that names the file.
-        missing: True if the part is not there, False if it is there and damaged.
+        message: a sentence that names the file, with placeholders for names (see `charloom.messages`).
+        missing: True if the part does not exist, False if it exists but is damaged.
     """
 
     message: str
     missing: bool = False
 
     def refuse(self, advice: str = "") -> NoReturn:
-        """Raise the error with this message, followed by `advice`.
+        """Raise an error with `message`, followed by `advice`.
 
         Raises:
             NotAModelError: the part is missing.
@@ -36,7 +37,10 @@ class Damage:
 
 
 def attempt(read: Callable[[], T]) -> T | Damage:
-    """Return the result of `read`, or the damage that it met. Other errors pass."""
+    """Return the result of `read`. If it raises DamagedError or NotAModelError, return a `Damage`.
+
+    All other errors are raised.
+    """
     try:
         return read()
     except DamagedError as error:
@@ -46,17 +50,17 @@ def attempt(read: Callable[[], T]) -> T | Damage:
 
 
 def require(part: T | Damage) -> T:
-    """Return a part that was read; raise its error if it is damaged or missing."""
+    """Return `part`; if it is a `Damage`, raise the error that it describes instead."""
     if isinstance(part, Damage):
         part.refuse()
     return part
 
 
 def intact(part: T | Damage) -> T | None:
-    """Return a part that was read; None if it is damaged or missing."""
+    """Return `part`; None if it is a `Damage`."""
     return None if isinstance(part, Damage) else part
 
 
 def damage_in(part: T | Damage) -> Damage | None:
-    """Return the damage of a part; None if the part was read."""
+    """Return `part` if it is a `Damage`; None if it is anything else."""
     return part if isinstance(part, Damage) else None

@@ -1,4 +1,4 @@
-"""The format numbers that this version of charloom reads and writes; refuses files with later ones.
+"""Holds the format numbers that this version of charloom reads and writes, and refuses later numbers.
 
 What each number added is in spec/formats.md: Format numbers. This module does not know the other
 contents of the files.
@@ -14,21 +14,21 @@ from charloom.errors import DamagedError, NewerFormatError
 # These numbers are written. All earlier numbers are read.
 CONFIG_FORMAT: Final = 3  # config.json, and through it the journals and pointers of the run
 MODEL_FORMAT: Final = 4  # model files, and the model.safetensors of a checkpoint
-MODEL_WITH_UPDATE: Final = (
-    3  # must have an update; earlier formats have none, later ones may have one
-)
+# Model files of this format must have the field `update`. Earlier formats do not have it; in later formats
+# it is optional.
+MODEL_WITH_UPDATE: Final = 3
 STATE_FORMAT: Final = 2  # state.json, and through it the whole checkpoint directory
 TORCH_FORMAT: Final = 2  # files for PyTorch
 GRADCHECK_FORMAT: Final = 2
 STATUS_FORMAT: Final = 1
 CONTROL_FORMAT: Final = 2
 
-SEALED: Final = 2  # from this format on, config.json and models have a seal
+SEALED: Final = 2  # from this format on, config.json and model files have a checksum
 MOST_FORMAT: Final = 1_000_000  # a larger number is damage and not a later format
 
 
 def require_format(values: Mapping[str, Any], newest: int, label: str) -> int:
-    """Return a file's format number; raise if this version of charloom cannot read it.
+    """Return a file's format number; raise an error if this version of charloom cannot read it.
 
     Args:
         values: the JSON object with the number in the field `format`.
@@ -59,26 +59,28 @@ def refuse_later_format(values: Mapping[str, Any], newest: int, label: str) -> N
 
 
 def is_format(value: object) -> TypeGuard[int]:
-    """Return True if a value can be a format number."""
+    """Return True if a value is a whole number from 1 to the largest plausible format number."""
     return type(value) is int and 1 <= value <= MOST_FORMAT
 
 
 def require_sealed_format(
     values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str], label: str
 ) -> int:
-    """Return the format number of an object with a seal; raise if this version cannot read it.
+    """Return the format number of a JSON object that holds a checksum; raise if it cannot be read.
 
-    The seal shows whether a number that looks later was written so or is damage.
+    If the number is later than `newest`, the checksum shows whether a later version of charloom wrote
+    it, or whether damage changed it.
 
     Args:
-        values: the JSON object with the fields `format` and `sha256`.
-        newest: the latest number that this version reads.
-        seal: function that returns the seal of an object without one.
+        values: the JSON object, with the format number in the field `format` and the checksum in the
+            field `sha256`.
+        newest: the latest number that this version of charloom reads.
+        seal: function that computes the checksum of the object without the field `sha256`.
         label: the file's name for messages.
 
     Raises:
         NewerFormatError: a later version of charloom wrote the file.
-        DamagedError: the number is missing, or the seal shows that it was changed.
+        DamagedError: the number is missing or impossible, or the checksum shows that it was changed.
     """
     try:
         return require_format(values, newest, label)
@@ -93,9 +95,15 @@ def require_sealed_format(
 def was_renumbered(
     values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str]
 ) -> bool:
-    """Return True if the object's seal fits a format number that this version reads."""
+    """Return True if the format number was changed after the file was written.
+
+    This is so if the checksum in `values` is right for an earlier number, one that this version reads.
+    The arguments are those of `require_sealed_format`.
+    """
     sealed = {name: value for name, value in values.items() if name != SEAL}
-    with suppress(DamagedError):  # this version may be unable to compute the seal of a later format
+    with suppress(
+        DamagedError
+    ):  # this version may be unable to compute the checksum of a later format
         return any(
             seal({**sealed, "format": number}) == values.get(SEAL)
             for number in range(1, newest + 1)

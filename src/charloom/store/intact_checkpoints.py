@@ -1,4 +1,4 @@
-"""Remembers which checkpoints are intact, so that a server need not read all their bytes for every request."""
+"""Remembers which checkpoints are intact, so that a server need not read them for every request."""
 
 import os
 import threading
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 Stamps = tuple[tuple[str, int, int, int], ...]
-KEPT: Final = 10_000  # checkpoints that are remembered
+KEPT: Final = 10_000  # largest number of checkpoints that are remembered
 
 
 class IntactCheckpoints:
     """The checkpoints whose bytes were found intact, with the stamps of their files at that time.
 
-    Threads may share one object.
+    The stamp of a file is its name, time of change, size and inode. Threads may share one object.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,12 @@ class IntactCheckpoints:
         self._stamps: OrderedDict[Path, Stamps] = OrderedDict()
 
     def add(self, directory: Path, stamps: Stamps) -> None:
-        """Remember that a checkpoint is intact. `stamps` were taken before its bytes were read."""
+        """Remember that a checkpoint is intact. Does nothing if `stamps` is empty.
+
+        Args:
+            directory: the checkpoint directory.
+            stamps: the result of `stamps_in` from before the checkpoint's bytes were read.
+        """
         if not stamps:
             return
         with self._lock:
@@ -31,16 +36,22 @@ class IntactCheckpoints:
                 self._stamps.popitem(last=False)
 
     def has(self, directory: Path, stamps: Stamps) -> bool:
-        """Return True if a checkpoint was intact and none of its files has changed since then."""
+        """Return True if the checkpoint in `directory` was added with the same `stamps`.
+
+        Then it was intact, and none of its files has changed since.
+        """
         with self._lock:
             return bool(stamps) and self._stamps.get(directory) == stamps
 
 
 def stamps_in(directory: Path) -> Stamps:
-    """Return the name, time in nanoseconds, size and inode of each file; () if they cannot be read."""
+    """Return the stamps of the files in a directory, sorted by name; () if it cannot be read.
+
+    A stamp is the file's name, time of the last change in nanoseconds, size in bytes and inode.
+    """
     try:
         with os.scandir(directory) as files:
-            # A link has the stamp of the link itself: a checkpoint must not have links.
+            # Stamp a link and not the file that it leads to, because a checkpoint must not have links.
             found = [(file.name, file.stat(follow_symlinks=False)) for file in files]
     except OSError:
         return ()

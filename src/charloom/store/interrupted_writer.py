@@ -1,4 +1,4 @@
-"""Removes and repairs what an interrupted writer of a run left, before the run is continued."""
+"""Removes temporary files that an interrupted process left in a run, and moves unreadable events aside."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +19,12 @@ from charloom.temporary_names import ABANDONED_SECONDS
 
 
 def clean_up(plan: ResumePlan) -> dict[str, int]:
-    """Remove temporary files of an interrupted writer, and move unreadable events aside.
+    """Remove the temporary files that an interrupted process left in a run.
+
+    Also move unreadable lines of events.jsonl to damaged-events.jsonl.
 
     Returns:
-        How many bytes of each journal to keep, by its name.
+        How many bytes of each journal (records, samples and events) to keep, by file name.
 
     Raises:
         DamagedError: damaged-events.jsonl is not a plain file.
@@ -44,6 +46,11 @@ def clean_up(plan: ResumePlan) -> dict[str, int]:
 
 def set_aside_events(path: Path, sound: Sequence[bytes], broken: Sequence[bytes]) -> None:
     """Move the unreadable lines of events.jsonl to damaged-events.jsonl, so that nothing is lost.
+
+    Args:
+        path: the run directory.
+        sound: the readable lines, which stay in events.jsonl.
+        broken: the unreadable lines.
 
     Raises:
         DamagedError: damaged-events.jsonl is not a plain file.

@@ -1,6 +1,7 @@
-"""Writes and reads a file of JSON lines that grows by whole lines and loses none on a full disk.
+"""Writes and reads a journal: a file of JSON lines to which whole lines are added.
 
-Lines stay in memory until `flush`. This module does not know what the lines mean.
+New lines stay in memory until they are written, so a full disk loses none. This module does not know what
+the lines mean.
 """
 
 import os
@@ -16,25 +17,25 @@ from charloom.store.atomic_files import open_plain, read_file, write_all, writin
 from charloom.store.journal_tail import kept_length
 from charloom.store.json_format import parse_object
 
-# A progress callback: the file, the bytes read so far, and the file's size when reading began.
+# A function that is called with a file's path, the bytes read so far, and its size when reading began.
 ProgressCallback = Callable[[Path, int, int], None]
 PROGRESS_LINES: Final = 4_096  # lines between two calls of the progress callback
 
 
 def ignore_progress(path: Path, done: int, size: int) -> None:
-    """Ignore the progress: the default for `on_progress`."""
+    """Do nothing. This is the default for `on_progress`."""
 
 
 class Journal:
-    """A writer of JSON lines.
+    """A writer that adds JSON lines to a file.
 
     Args:
         path: the file; it is created if it does not exist.
-        keep: how many bytes of the file to keep, as returned by `kept_length`; the rest is cut off.
-            None keeps every whole line.
+        keep: how many bytes at the beginning of the file to keep; the rest is cut off. They must end
+            with a whole line. None keeps every whole line.
 
     Attributes:
-        length: bytes of all lines, including those in memory.
+        length: the number of bytes of all lines, including the lines that are still in memory.
 
     Raises:
         DamagedError: the file is shorter than `keep`.
@@ -46,7 +47,7 @@ class Journal:
         self.path = path
         length = kept_length(path, None) if keep is None else keep
         with writing(path):
-            # In append mode, bytes that another process has read are never overwritten.
+            # Append mode never overwrites bytes that another process may have read already.
             self._file = path.open("ab", buffering=0)
             if os.fstat(self._file.fileno()).st_size < length:
                 self._file.close()
@@ -65,10 +66,10 @@ class Journal:
 
     @property
     def in_place(self) -> bool:
-        """Return True if the path still names the file that this journal writes.
+        """True if the file at `path` is still the one that this journal writes.
 
         Raises:
-            WriteError: the disk failed while it was checked.
+            WriteError: the disk failed during this check.
         """
         with writing(self.path):
             try:
@@ -77,20 +78,20 @@ class Journal:
                 return False
 
     def append(self, value: Any) -> None:
-        """Add a line with the canonical JSON of `value`."""
+        """Add a line with the canonical JSON of `value` in memory."""
         self.append_line(canonical_json(value))
 
     def append_line(self, line: bytes) -> None:
-        """Add a line that is JSON already, without its line feed."""
+        """Add a line in memory. `line` holds JSON, without a line feed at the end."""
         self._waiting += line
         self._waiting += b"\n"
 
     def flush(self) -> None:
-        """Write the lines that are in memory.
+        """Write the lines that are in memory to the file.
 
         Raises:
-            WriteError: the disk failed. The lines stay in memory, and the next flush first cuts off
-                what this one has written.
+            WriteError: the disk failed. The lines stay in memory. The next flush first cuts off the
+                bytes that this flush has written, and then writes all lines again.
         """
         if not self._waiting:
             return
@@ -105,7 +106,7 @@ class Journal:
         self._waiting.clear()
 
     def cut(self, length: int) -> None:
-        """Remove all lines after the first `length` bytes, which must be on the disk.
+        """Remove all lines after the first `length` bytes. These bytes must have been synced to the disk.
 
         Raises:
             WriteError: the disk failed.
@@ -120,9 +121,9 @@ class Journal:
         """Write the lines in memory and wait until they would survive a power cut.
 
         Raises:
-            WriteError: the disk failed. No line is lost: the lines that could not be written are in
-                memory. If they were written but not flushed to the disk, all lines since the last sync
-                are in memory again.
+            WriteError: the disk failed. No line is lost. If writing failed, the unwritten lines stay in
+                memory. If flushing the file to the disk failed, all lines since the last sync are in
+                memory again.
         """
         self.flush()
         try:
@@ -147,7 +148,7 @@ class Journal:
 
 
 def whole_lines(data: bytes) -> list[bytes]:
-    """Return the whole lines in a file's bytes, without their line feeds."""
+    """Return the lines in a file's bytes that end with a line feed, without their line feeds."""
     return data.split(b"\n")[:-1]
 
 
@@ -174,12 +175,12 @@ class JournalLines:
 
     @property
     def length(self) -> int:
-        """The number of bytes of all lines; bytes after the last line feed do not count."""
+        """The number of bytes up to and including the last line feed."""
         return sum(map(len, (*self.sound, *self.broken)))
 
 
 def parse_lines(data: bytes, path: Path) -> JournalLines:
-    """Return the whole lines in the bytes of the file at `path`."""
+    """Return the whole lines in `data`, the bytes of the file at `path`, sorted into sound and broken."""
     sound, objects, broken = [], [], []
     for line in whole_lines(data):
         try:
@@ -193,12 +194,12 @@ def parse_lines(data: bytes, path: Path) -> JournalLines:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a file of JSON lines, which another process may be writing.
+    """Return the JSON object of each line of a file of JSON lines. Another process may be writing it.
 
     A missing file has no lines. Bytes after the last line feed are ignored.
 
     Raises:
-        DamagedError: a whole line is not a JSON object; the message has its number.
+        DamagedError: a whole line is not a JSON object; the message has the number of the line.
     """
     lines = whole_lines(read_file(path) or b"")
     return [parse_object(line, f"line {n} of {path}") for n, line in enumerate(lines, 1)]
@@ -207,14 +208,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def each_line(
     path: Path, on_progress: ProgressCallback = ignore_progress
 ) -> Iterator[dict[str, Any] | None]:
-    """Yield the object of each whole line of a file of JSON lines, or None if it is not an object.
+    """Yield the JSON object of each line of a file of JSON lines; None for a line that is not an object.
 
     Only one line at a time is in memory. A missing file has no lines. Bytes after the last line feed
     are ignored.
 
     Args:
         path: the file.
-        on_progress: called every 4,096 lines with the progress.
+        on_progress: called every 4,096 lines with `path`, the bytes read so far and the file's size.
 
     Raises:
         DamagedError: the path is not a plain file.
