@@ -1,8 +1,8 @@
-"""Determines how much of a run's journals belongs to a checkpoint, even if lines were lost.
+"""Determines how many bytes of a run's journals belong to a checkpoint, even if lines were lost.
 
-A checkpoint stores the lengths of the journals in bytes. The learner does not depend on the journals, so
-training can continue with shorter ones; an event then records what is left. This module does not change
-anything on the disk.
+The journals here are metrics.jsonl, with the records, and samples.jsonl. A checkpoint stores their lengths
+in bytes. The learner does not depend on the journals, so training can continue with shorter journals; an
+event then records their lengths. This module does not change anything on the disk.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,13 +31,14 @@ MOST_SECONDS: Final = 1e10
 
 @dataclass(frozen=True)
 class JournalEnd:
-    """How much of a journal belongs to a checkpoint.
+    """The end of the lines of a journal that belong to a checkpoint.
 
     Attributes:
-        length: the bytes to keep.
-        seconds: the field `seconds` of the last record in them; 0 without a record.
-        lost: why fewer lines are left than the checkpoint counts; None if all are there.
-        places: if lines are lost, the updates that they belong to, as `LostLines.places` returns them.
+        length: how many bytes of the journal to keep.
+        seconds: the field `seconds` of the last record in these bytes; 0 if they have no record.
+        lost: why fewer lines are left than the checkpoint counts; None if no line is lost.
+        places: words for the updates that the lost lines belong to, as `LostLines.places` returns them;
+            empty if no line is lost.
     """
 
     length: int
@@ -49,13 +50,13 @@ class JournalEnd:
 def journal_end(
     path: Path, checkpoint: Checkpoint, events: Sequence[Mapping[str, Any]], due: int
 ) -> JournalEnd:
-    """Return how much of the journal at a path belongs to a checkpoint. The file is opened once.
+    """Return how much of the journal at `path` belongs to a checkpoint. The file is opened once.
 
     Args:
-        path: the journal.
+        path: the journal, metrics.jsonl or samples.jsonl.
         checkpoint: the checkpoint to continue from.
         events: the run's events.
-        due: the last update at which a line was due, at most that of the checkpoint.
+        due: the last update up to the checkpoint's update at which the journal should have got a line.
 
     Raises:
         DamagedError: the path is not a plain file.
@@ -79,10 +80,10 @@ class SavedLengths:
 
     Attributes:
         update: the update of the checkpoint.
-        lengths: bytes of each journal by its name. If training resumed from the checkpoint with
-            shorter journals, their lengths at that time.
-        due: for each journal, the last update at which a line was due, at most `update`. Empty if the
-            run's settings are not known.
+        lengths: length in bytes of each journal, by file name. If training resumed from the checkpoint
+            with shorter journals, these are the lengths when it resumed.
+        due: for each journal, by file name, the last update up to `update` at which it should have got a
+            line. Empty if the run's settings are not known.
     """
 
     update: int
@@ -90,12 +91,14 @@ class SavedLengths:
     due: Mapping[str, int]
 
     def missing(self, path: Path, size: int | None, lines: LostLines) -> str | None:
-        """Return a sentence about the lines that a journal has lost since then; None if none.
+        """Return a sentence about the lines that a journal has lost since the checkpoint was saved.
+
+        Returns None if the journal is at least as long as it was then.
 
         Args:
             path: the journal.
-            size: its size in bytes; None if the file does not exist.
-            lines: all its whole lines.
+            size: the journal's present size in bytes; None if the file does not exist.
+            lines: the result of reading all whole lines of the journal.
         """
         wanted = self.lengths.get(path.name, 0)
         if (size or 0) >= wanted:
@@ -118,9 +121,10 @@ def saved_lengths(
     events: Sequence[Mapping[str, Any]],
     schedule: Schedule | None,
 ) -> SavedLengths | None:
-    """Return the minimum lengths of a run's journals; None if no checkpoint has them.
+    """Return the lengths that a run's journals must have, from the newest checkpoint that holds them.
 
-    This reads only MANIFEST and state.json of the checkpoints.
+    Checkpoints newer than `latest` are ignored. Reads only MANIFEST and state.json of the checkpoints.
+    Returns None if no checkpoint holds the lengths.
 
     Args:
         checkpoints: the run's checkpoints.
@@ -133,7 +137,7 @@ def saved_lengths(
     """
     for update in reversed(checkpoints.updates):
         if latest is not None and update > latest:
-            continue  # the checkpoint of an interrupted save
+            continue  # an interrupted save left this checkpoint
         with suppress(DamagedError):
             state = checkpoints.header(update).fields() or {}
             lengths = state.get("lengths")
@@ -146,14 +150,15 @@ def saved_lengths(
 
 
 def last_due(schedule: Schedule, update: int) -> dict[str, int]:
-    """Return for each journal the last update, at most `update`, at which a line was due."""
+    """Return for each journal the last update, up to `update`, at which it should have got a line."""
     return {METRICS: schedule.last_record(update), SAMPLES: schedule.last_sample(update)}
 
 
 def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
-    """Return the journals' lengths in the last `records_lost` event of the checkpoint of `update`.
+    """Return the journals' lengths in bytes, by file name, when training last resumed at `update`.
 
-    Returns an empty dict if training never continued from it with shorter journals.
+    They are in the last `records_lost` event of this update, which is written if lines were lost. Returns
+    an empty dict if there is no such event.
     """
     for event in reversed(events):
         found = event.get("update")
@@ -166,9 +171,15 @@ def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[s
 
 
 def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> JournalEnd:
-    """Return the end of the journal after its first `length` bytes.
+    """Return a `JournalEnd` that keeps the first `length` bytes of a journal.
 
-    These bytes must end with a whole line, whose update must be at most `update`. Only that line is read.
+    These bytes must end with a whole line. Only this line is read. Its update must be at most `update`.
+
+    Args:
+        file: the open journal; None if it does not exist.
+        path: the path of the journal.
+        length: the number of bytes to keep.
+        update: the update of the checkpoint.
 
     Raises:
         DamagedError: the bytes do not end with such a line.
@@ -185,11 +196,11 @@ def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> Journ
 
 
 def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
-    """Return the line's update number.
+    """Return the update number in a line of the journal at `path`.
 
     Raises:
-        DamagedError: the update is not a number or is later than `update`, or the seconds of a record
-            are not valid.
+        DamagedError: the line's update is not a number or is later than `update`, or the line is a record
+            whose field `seconds` is not valid.
     """
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
@@ -205,17 +216,17 @@ def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
 
 
 def usable_part(file: BinaryIO | None, path: Path, update: int, due: int, lost: str) -> JournalEnd:
-    """Return the end of the usable part of a damaged journal.
+    """Return a `JournalEnd` that keeps the usable lines of a damaged journal.
 
-    It ends with the last valid line whose update is at most `update`. Lines are read one by one and not
-    kept in memory.
+    The last line to keep is the last valid line whose update is at most `update`. Lines are read one by
+    one, so they are never all in memory.
 
     Args:
         file: the open journal; None if it does not exist.
-        path: its path.
+        path: the path of the journal.
         update: the update of the checkpoint to continue from.
-        due: the last update at which a line was due, at most `update`.
-        lost: why the journal is damaged.
+        due: the last update up to `update` at which the journal should have got a line.
+        lost: a sentence that says why the journal is damaged.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -240,5 +251,5 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, due: int, lost: 
 
 
 def seconds_of(line: Mapping[str, Any], path: Path) -> float:
-    """Return the seconds of a line that `update_of_line` accepts; 0 in journals other than metrics.jsonl."""
+    """Return the field `seconds` of a record that `update_of_line` accepted; 0 for a sample."""
     return float(line["seconds"]) if path.name == METRICS else 0.0

@@ -1,8 +1,9 @@
 """Checks that lines of a run's journals have the fields that readers need (spec/formats.md: Records;
 Steering).
 
-A line can be valid JSON without being a record, sample or event: it may have been edited or be
-untrusted. This module does not know files.
+Records are the lines of metrics.jsonl, samples those of samples.jsonl and events those of events.jsonl.
+A line can be valid JSON without being one of these: it may have been edited or come from another
+program. This module does not know files.
 """
 
 import math
@@ -22,7 +23,11 @@ KINDS: Final = frozenset({int, float})
 
 
 def is_record(line: Mapping[str, Any]) -> bool:
-    """Return True if a line is a record: all fields are finite and not negative, counters are whole."""
+    """Return True if a line has the fields of a record and all their values are possible.
+
+    All numbers must be finite. All except `validation_nats`, which is optional, must not be negative;
+    `update` and `characters` must be whole numbers.
+    """
     try:
         values = FIELDS(line)
     except KeyError:
@@ -39,12 +44,12 @@ def is_record(line: Mapping[str, Any]) -> bool:
 
 
 def is_sample(line: Mapping[str, Any]) -> bool:
-    """Return True if a line is a sample: it has a text and an update."""
+    """Return True if a line is a sample: it has a valid text and update."""
     return isinstance(line.get("text"), str) and is_count(line.get("update"))
 
 
 def is_event(line: Mapping[str, Any]) -> bool:
-    """Return True if a line is an event: it has a name, an update and possibly a time."""
+    """Return True if a line is an event: it has a valid name and update, and its time is valid if given."""
     time = line.get("time")
     return (
         isinstance(line.get("event"), str)
@@ -59,12 +64,17 @@ def is_finite(value: object) -> bool:
 
 
 def last_engine(events: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the description of the engine that trained a run last; None if no event has it."""
+    """Return the description of the engine that last trained a run; None if no event names an engine."""
     engines = [event["engine"] for event in events if isinstance(event.get("engine"), str)]
     return engines[-1] if engines else None
 
 
 def left_out(broken: int, lines: int) -> str:
-    """Return words such as: 1 of 30 lines cannot be read and is left out."""
+    """Return a phrase for a message, such as "1 of 30 lines cannot be read and is left out".
+
+    Args:
+        broken: how many lines cannot be read.
+        lines: how many lines there are in all.
+    """
     verb = "is" if broken == 1 else "are"
     return f"{broken:,} of {counted(lines, 'line')} cannot be read and {verb} left out"

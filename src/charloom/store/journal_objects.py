@@ -1,4 +1,4 @@
-"""Reads the valid lines of a run's journal one by one, and says which lines are left out or lost."""
+"""Reads the valid lines of a run's journal one by one, and reports which lines are left out or lost."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,15 +20,15 @@ def sound_objects(
     on_progress: ProgressCallback = ignore_progress,
     saved: SavedLengths | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the valid lines of a journal as objects.
+    """Yield the JSON object of each valid line of a journal.
 
     Args:
         path: the journal.
-        fits: function that returns True if an object is valid in this journal.
-        damage: list to which a sentence is added at the end if lines were skipped or lost, or if the
-            journal is missing.
-        on_progress: called repeatedly with the progress.
-        saved: the journal's minimum length; None if it is not known.
+        fits: returns True if an object is valid in this journal.
+        damage: a list. After the last line, a sentence is added to it if lines were skipped or lost, or if
+            the journal is missing.
+        on_progress: called repeatedly with `path`, the bytes read so far and the file's size.
+        saved: the length that the journal must have; None if it is not known.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -51,13 +51,15 @@ def sound_objects(
 def damage_of(
     path: Path, size: int | None, lines: LostLines, saved: SavedLengths | None
 ) -> str | None:
-    """Return a message about the lines of a journal that were left out or lost; None if there are none.
+    """Return a message about the lines of a journal that were left out or lost.
+
+    Returns None if the journal exists, and no line was left out or lost.
 
     Args:
         path: the journal.
-        size: its size in bytes; None if it does not exist.
-        lines: all its whole lines.
-        saved: the journal's minimum length; None if it is not known.
+        size: the journal's size in bytes; None if the file does not exist.
+        lines: the result of reading all whole lines of the journal.
+        saved: the length that the journal must have; None if it is not known.
     """
     lost = saved and saved.missing(path, size, lines)
     unread = left_out(lines.broken, lines.lines) if lines.broken else ""
@@ -69,7 +71,10 @@ def damage_of(
 
 
 def lost_lines_of(path: Path, fits: Callable[[dict[str, Any]], bool]) -> LostLines:
-    """Return the lines of a journal, with those that cannot be read; none if it is not a plain file.
+    """Read a journal, and return which of its lines cannot be read.
+
+    `fits` returns True if an object is valid in this journal. A path that is not a plain file counts as
+    a journal without lines.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -82,7 +87,7 @@ def lost_lines_of(path: Path, fits: Callable[[dict[str, Any]], bool]) -> LostLin
 
 
 def size_of(path: Path) -> int | None:
-    """Return the size of a file in bytes; None if it does not exist.
+    """Return the size of a file in bytes; None if the file does not exist.
 
     Raises:
         ReadError: the disk failed while reading.

@@ -1,4 +1,4 @@
-"""Reads the end of a file of JSON lines without the rest, since a journal may have millions of lines.
+"""Reads the last lines of a file without reading the rest, since a journal may have millions of lines.
 
 This module does not know what the lines mean.
 """
@@ -12,14 +12,14 @@ from charloom.errors import DamagedError
 from charloom.formatting import counted
 from charloom.store.atomic_files import open_plain
 
-BLOCK: Final = 1 << 16  # bytes of the first read
+BLOCK: Final = 1 << 16  # bytes of a read; more only for a longer line
 
 
 def kept_length(path: Path, keep: int | None) -> int:
-    """Return how many bytes of a file to keep; 0 for a missing file.
+    """Return how many bytes of a file to keep: `keep`, or without it the bytes of all whole lines.
 
     Args:
-        path: the file.
+        path: the file. A missing file counts as empty.
         keep: how many bytes to keep; they must exist and end with a whole line. None keeps every
             whole line.
 
@@ -35,12 +35,12 @@ def kept_length(path: Path, keep: int | None) -> int:
 
 
 def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
-    """Raise DamagedError unless the first `length` bytes of a file exist and end with a whole line.
+    """Raise DamagedError unless the first `length` bytes of a file exist and end with a line feed.
 
     Args:
         file: the open file; None if it does not exist.
-        path: its path.
-        length: the length in bytes.
+        path: the path of the file, for the message.
+        length: the number of bytes; 0 never raises.
     """
     size = 0 if file is None else size_of(file)
     if not length or (file is not None and length <= size and byte_at(file, length - 1) == b"\n"):
@@ -56,7 +56,7 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
 
 
 def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
-    """Yield the lines of a file, last line first, with their line feeds; a missing file has none.
+    """Yield the lines of a file, last line first, each with its line feed. A missing file has no lines.
 
     Args:
         path: the file.
@@ -73,13 +73,16 @@ def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
 
 
 def lines_from_end(file: BinaryIO, length: int) -> Iterator[bytes]:
-    """Yield the lines in the first `length` bytes of an open file, last line first."""
+    """Yield the lines in the first `length` bytes of an open file, last line first.
+
+    These bytes must end with a line feed. Each line is yielded with its line feed.
+    """
     if not length:
         return
     place = length - 1  # the line feed of the last line
     rest = b""
     while place:
-        # Read as much as is in memory already, so that a long line takes linear time.
+        # If a line is longer than a block, double the read each time, so that it takes linear time.
         start = max(0, place - max(BLOCK, len(rest)))
         rest, *lines = (block_at(file, start, place) + rest).split(b"\n")
         place = start
@@ -88,7 +91,7 @@ def lines_from_end(file: BinaryIO, length: int) -> Iterator[bytes]:
 
 
 def end_of_lines(file: BinaryIO, size: int) -> int:
-    """Return the number of bytes up to and including the last line feed."""
+    """Return how many of the first `size` bytes of a file are up to and including the last line feed."""
     while size:
         start = max(0, size - BLOCK)
         if (found := block_at(file, start, size).rfind(b"\n")) >= 0:
@@ -103,11 +106,11 @@ def size_of(file: BinaryIO) -> int:
 
 
 def byte_at(file: BinaryIO, place: int) -> bytes:
-    """Return one byte of a file."""
+    """Return the byte of a file at the offset `place`."""
     return block_at(file, place, place + 1)
 
 
 def block_at(file: BinaryIO, start: int, end: int) -> bytes:
-    """Return the bytes of a file from `start` up to, but without, `end`."""
+    """Return the bytes of a file from the offset `start` up to, but not including, the offset `end`."""
     file.seek(start)
     return file.read(end - start)

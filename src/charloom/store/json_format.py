@@ -1,4 +1,4 @@
-"""Reads JSON that may come from unknown programs: it refuses NaN, infinity and too deep nesting."""
+"""Parses JSON that may come from unknown programs. Refuses NaN, infinity and too deep nesting."""
 
 import json
 from typing import Any, Final
@@ -7,10 +7,10 @@ from charloom.errors import DamagedError
 
 
 def parse_json(data: bytes | str, label: str) -> Any:
-    """Return the value of untrusted JSON; `label` names it in messages.
+    """Return the value in untrusted JSON. `label` is the name of the JSON in messages.
 
     Raises:
-        DamagedError: it is not JSON, or has NaN, infinity, too deep nesting or too long numbers.
+        DamagedError: `data` is not JSON, or has NaN, infinity, too deep nesting or too long numbers.
     """
     try:
         if isinstance(data, bytes):
@@ -21,10 +21,10 @@ def parse_json(data: bytes | str, label: str) -> Any:
 
 
 def parse_object(data: bytes, label: str) -> dict[str, Any]:
-    """Return the JSON object in untrusted bytes; `label` names it in messages.
+    """Return the JSON object in untrusted bytes. `label` is the name of the JSON in messages.
 
     Raises:
-        DamagedError: it is not JSON, or not a JSON object.
+        DamagedError: `data` is not JSON that `parse_json` accepts, or its value is not an object.
     """
     value = parse_json(data, label)
     if not isinstance(value, dict):

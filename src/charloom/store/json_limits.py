@@ -5,16 +5,20 @@ from typing import Final
 from charloom.errors import DamagedError
 from charloom.text.vocabulary import CODE_POINTS
 
-# The longest possible metadata, with a vocabulary of all code points, have 7.7 MB. When JSON is parsed, each
-# bracket costs many bytes.
+# The metadata of a model with all code points in its vocabulary has 7.7 MB.
 MOST_METADATA: Final = 8 << 20  # bytes
-MOST_BRACES: Final = 1 << 14  # a tensor has one opening brace, two brackets and four colons
-MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # the commas of a vocabulary and of the tensors
+# Each object, list, field and value takes memory when JSON is parsed, so their numbers are limited.
+# A tensor in the header of a safetensors file has one opening brace, two opening brackets and four colons.
+MOST_BRACES: Final = 1 << 14
+MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # those of a whole vocabulary and of all tensors
 MOST_STATE: Final = 1 << 16  # bytes
 
 
 def require_modest(text: bytes, label: str) -> None:
-    """Raise DamagedError for JSON that would need too much memory when it is parsed."""
+    """Raise DamagedError if JSON would need too much memory when it is parsed.
+
+    `label` is the name of the JSON in messages.
+    """
     for mark, things, most in (
         (b"{", "objects", MOST_BRACES),
         (b"[", "lists", 2 * MOST_BRACES),

@@ -7,7 +7,7 @@ COUNT_LIMIT: Final = 2**63
 
 
 def is_count(value: object) -> TypeGuard[int]:
-    """Return True if a value is a whole number that a counter can have."""
+    """Return True if a value is an int from 0 to 2⁶³ - 1; a bool does not count as an int."""
     return type(value) is int and 0 <= value < COUNT_LIMIT
 
 

@@ -1,6 +1,6 @@
-"""Distinguishes a run whose checkpoints were lost from a run that has not saved one yet.
+"""Distinguishes a run whose checkpoints were lost from a run that has not saved a checkpoint yet.
 
-Records and status show up to which update a run was trained.
+A run's records and status show up to which update it was trained.
 """
 
 from contextlib import suppress
@@ -19,17 +19,24 @@ from charloom.store.run_directory import checkpoint_path
 
 
 def trained_update(path: Path, status: Status | None) -> int:
-    """Return the last update in a run's records and status, or 0; ignores the checkpoints."""
+    """Return up to which update a run was trained, according to its records and status.
+
+    Returns 0 if neither has an update. Ignores the checkpoints.
+
+    Args:
+        path: the run directory.
+        status: the run's status; None if it is missing or damaged.
+    """
     return max(last_recorded(path), 0 if status is None else status.update)
 
 
 def present_trained_update(path: Path) -> int:
-    """Return `trained_update` of the run at a path, with its present status."""
+    """Read the status of the run at `path`, and return the result of `trained_update`."""
     return trained_update(path, read_status(path))
 
 
 def last_recorded(path: Path) -> int:
-    """Return the update of a run's last valid record; 0 if it has none."""
+    """Return the update of a run's last valid record; 0 if the run has no valid record."""
     with suppress(DamagedError):  # metrics.jsonl is not a plain file
         for line in last_lines(path / METRICS):
             with suppress(DamagedError):
@@ -39,7 +46,7 @@ def last_recorded(path: Path) -> int:
 
 
 def checkpoints_gone(path: Path, learned: int) -> str:
-    """Return the message for a run that was trained up to an update but has no checkpoint."""
+    """Return the message that a run was trained up to the update `learned` but has no checkpoint."""
     return (
         f"{path} was trained up to update {learned:,}, but its checkpoints are missing: there are none in "
         f"{path / CHECKPOINTS}. Restore them from a copy, or train again with another "
@@ -48,7 +55,15 @@ def checkpoints_gone(path: Path, learned: int) -> str:
 
 
 def why_no_latest(path: Path, checkpoints: RunCheckpoints, status: Status | None) -> Damage:
-    """Return why a run has no pointer `latest`; `missing` is True if it has not saved a checkpoint yet."""
+    """Return a `Damage` that says why a run has no file `latest`.
+
+    Its attribute `missing` is True if the run has not saved a checkpoint yet.
+
+    Args:
+        path: the run directory.
+        checkpoints: the run's checkpoints.
+        status: the run's status; None if it is missing or damaged.
+    """
     if max(checkpoints.updates, default=0) > 0:
         return Damage(f"{path} is damaged: {path / CHECKPOINTS / LATEST} is missing.")
     learned = trained_update(path, status)
@@ -62,7 +77,7 @@ def why_no_latest(path: Path, checkpoints: RunCheckpoints, status: Status | None
 
 
 def intact_checkpoint(path: Path, checkpoints: RunCheckpoints) -> str:
-    """Return a sentence that names the newest intact checkpoint of a run; empty if there is none."""
+    """Return a sentence that names the newest intact checkpoint of a run; "" if no checkpoint is intact."""
     newest = checkpoints.newest_intact()
     if newest is None:
         return ""

@@ -1,4 +1,4 @@
-"""Notes which lines of a journal cannot be read, and says which updates the lost lines belong to.
+"""Remembers which lines of a journal cannot be read, and to which updates these lines belong.
 
 This module does not know files.
 """
@@ -7,16 +7,18 @@ from typing import Final
 
 from charloom.formatting import count, listing
 
-MOST_GAPS: Final = 3  # gaps that a message names
+MOST_GAPS: Final = (
+    3  # largest number of gaps that a message names; a gap is a series of unreadable lines
+)
 
 
 class LostLines:
-    """Takes the lines of a journal in order and remembers where some cannot be read.
+    """Counts the lines of a journal and remembers where unreadable lines are.
 
     Attributes:
-        lines: how many lines were taken.
-        broken: how many of them cannot be read.
-        last: the update of the last readable line; None without one.
+        lines: how many lines were added.
+        broken: how many of the added lines cannot be read.
+        last: the update of the last readable line; None if no line can be read.
     """
 
     def __init__(self) -> None:
@@ -27,7 +29,7 @@ class LostLines:
         self._in_gap = False
 
     def add(self, update: int | None) -> None:
-        """Take the next line: its update, or None if it cannot be read."""
+        """Add the next line. `update` is the line's update; None if the line cannot be read."""
         self.lines += 1
         if update is None:
             self.broken += 1
@@ -48,13 +50,14 @@ class LostLines:
             self._gaps.append(f"between updates {self.last:,} and {update:,}")
 
     def places(self, due: int | None, update: int) -> str:
-        """Return where lines are lost, such as "before update 20 and after update 40 and up to update 60".
+        """Return words for where lines are lost, such as "before update 20 and after update 80 and up to update 90".
 
-        Returns "" if no place is known.
+        Returns "" if it is not known where lines are lost.
 
         Args:
-            due: the last update, at most `update`, at which a line was due; None if it is not known.
-            update: the update up to which the journal was complete.
+            due: the last update up to `update` at which the journal should have got a line; None if it
+                is not known.
+            update: the update of the checkpoint. When it was saved, the journal was complete.
         """
         places = list(self._gaps)
         if self._more_gaps:
