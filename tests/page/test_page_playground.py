@@ -61,6 +61,8 @@ def test_a_text_is_streamed_can_be_stopped_and_shows_probabilities(trained, page
     likely = httpx.post(
         f"{trained.url}/api/next", json={"model": "cats", "text": text[:10]}
     ).json()["likely"]
+    headings = prediction.get_by_role("heading").all_text_contents()
+    assert headings == ["This character", "The next character, as the model predicts it"]
     shown = [b.replace("␣", " ") for b in prediction.locator("li b").all_text_contents()]
     assert shown == [symbol for symbol, _ in likely]
     eventually(prediction.locator(".number").first, f"^{100 * likely[0][1]:.1f} %")

@@ -257,3 +257,52 @@ def test_only_journals_of_followed_runs_and_a_few_others_are_kept(trained, page)
     )
     assert len(kept) == 8
     assert {"run-0", "run-29"} <= set(kept)
+
+
+def test_the_first_selected_run_shows_the_way_to_the_chart_below_a_long_list(
+    tmp_path, trained, page
+):
+    without_charts(page)
+    for n in range(24):
+        shutil.copytree(trained.app_state.folder / "cats", tmp_path / f"cats-{n:02d}")
+    with LiveServer(tmp_path) as live:
+        page.goto(live.url)
+        expect(page.locator(".run input")).to_have_count(24)
+        bar, title = page.locator("#compare-bar"), page.locator("#title-comparison")
+        expect(bar).to_be_hidden()
+        page.locator(".run input").first.check()
+        expect(title).not_to_be_in_viewport()
+        expect(bar).to_be_in_viewport()
+        eventually(page.locator("#compare-count"), "^1 run selected$")
+        page.click("#compare-go")
+        expect(title).to_be_in_viewport()
+        expect(title).to_be_focused()
+        expect(bar).to_be_hidden()
+
+
+# The words of the list that the browser breaks although a line has space for 14 characters.
+BROKEN_WORDS = """() => [...document.querySelectorAll(".run .name, .run .aside, .run .state")].flatMap((box) => {
+  const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+  const broken = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    for (const { 0: word, index } of node.data.matchAll(/[^\\s-]+/g)) {
+      const range = document.createRange();
+      range.setStart(node, index);
+      range.setEnd(node, index + word.length);
+      const lines = new Set([...range.getClientRects()].map((rect) => Math.round(rect.top)));
+      if (lines.size > 1 && word.length <= 14) broken.push(word);
+    }
+  }
+  return broken;
+})"""
+
+
+def test_the_list_breaks_no_short_word_on_a_phone(tmp_path, page):
+    without_charts(page)
+    corpus = small_runs.small_corpus("mybook-38022e9fe.txt")
+    small_runs.train(tmp_path / "mybook-38022e9fe", corpus, halt=small_runs.after(3))
+    page.set_viewport_size({"width": 360, "height": 740})
+    with LiveServer(tmp_path) as live:
+        page.goto(live.url)
+        eventually(page.locator(".run .state"), "interrupted")
+        assert page.evaluate(BROKEN_WORDS) == []

@@ -2,7 +2,7 @@
 // It follows at most as many runs as the server allows for one stream.
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
-import { byId, counted, el, toast } from "./dom.js";
+import { byId, counted, el, put, toast } from "./dom.js";
 import { spread } from "./journal.js";
 
 const POINTS = 1000; // of one curve, at most
@@ -39,6 +39,16 @@ export class Comparison {
     this.what.append(...options(WHAT));
     this.over.append(...options(OVER));
     for (const input of [this.what, this.over, byId("compare-log")]) input.addEventListener("change", () => this.chart.again());
+    const section = byId("comparison");
+    byId("compare-go").addEventListener("click", () => {
+      section.scrollIntoView();
+      byId("title-comparison").focus({ preventScroll: true });
+    });
+    this.inView = false;
+    new IntersectionObserver((changes) => {
+      this.inView = changes.at(-1).isIntersecting;
+      this.#bar();
+    }).observe(section);
     byId("compare-zoom").addEventListener("click", () => this.chart.reset());
     byId("compare-png").addEventListener("click", () => this.chart.png("charloom-comparison"));
   }
@@ -69,9 +79,16 @@ export class Comparison {
     if (full) toast(`At most ${counted(most, "run")} can be compared. Deselect one first.`);
     this.chosen = on && !full ? [...others, key] : others;
     byId("comparison").hidden = this.chosen.length === 0;
+    this.#bar();
     this.#follow();
     this.chart.again();
     return this.chosen.includes(key);
+  }
+
+  /** Show how many runs are selected, and the way to the chart, while the chart is out of sight. */
+  #bar() {
+    put(byId("compare-count"), `${counted(this.chosen.length, "run")} selected`);
+    byId("compare-bar").hidden = this.chosen.length === 0 || this.inView;
   }
 
   #follow() {

@@ -16,23 +16,22 @@ export function showPrediction(box, { character, nats, likely, next }) {
     ? "the first character: the model does not predict it"
     : `${fixed(bits, 2)} bits of surprise: its probability was ${percent(Math.exp(-nats)).replace(" ", "\u00a0")}`;
   box.replaceChildren(
-    el("div", {}, el("div", { class: "letter" }, visible(character)), el("p", { class: "aside" }, sentence)),
-    el(
-      "ol",
-      { "aria-label": "Most likely next characters" },
-      likely.map(([symbol, p]) => {
-        const bar = el("span", { class: "share" });
-        bar.style.width = `${Math.max(0.4, 100 * p)}%`;
-        const follows = symbol === next;
-        return el(
-          "li",
-          { class: follows ? "next" : "" },
-          el("b", {}, visible(symbol)),
-          el("span", { "aria-hidden": "true" }, bar),
-          el("span", { class: "number" }, percent(p), follows ? el("span", { class: "visually-hidden" }, ", the actual next character") : null),
-        );
-      }),
-    ),
+    el("div", {}, el("h3", {}, "This character"), el("div", { class: "letter" }, visible(character)), el("p", { class: "aside" }, sentence)),
+    el("div", {}, el("h3", {}, "The next character, as the model predicts it"), el("ol", { "aria-label": "Most likely next characters" }, likely.map((pair) => bar(pair, next)))),
+  );
+}
+
+/** Return a list item with a character, its probability as a bar and in words, marked if it is `next`. */
+function bar([symbol, p], next) {
+  const share = el("span", { class: "share" });
+  share.style.width = `${Math.max(0.4, 100 * p)}%`;
+  const follows = symbol === next;
+  return el(
+    "li",
+    { class: follows ? "next" : "" },
+    el("b", {}, visible(symbol)),
+    el("span", { "aria-hidden": "true" }, share),
+    el("span", { class: "number" }, percent(p), follows ? el("span", { class: "visually-hidden" }, ", the actual next character") : null),
   );
 }
 
