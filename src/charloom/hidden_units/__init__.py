@@ -1,4 +1,4 @@
-"""The values of a network's units while it reads a text, and their correlation with text properties."""
+"""Compares the values of a network's units while it reads a text with properties of the text."""
 
 from charloom.hidden_units.gate_values import gates
 from charloom.hidden_units.ranking import Finding, Unit, rank

@@ -1,8 +1,8 @@
-"""Pearson's correlation of many rows of numbers with many columns, computed block by block.
+"""Pearson's correlation of many properties with many values, computed block by block.
 
-Each block's means, and its sums of squares and products about the means, are merged in float64 (Chan,
-Golub and LeVeque 1983). So long texts and values far from zero lose no digits. This module does not
-know networks or texts.
+For each block, the means and the sums of squares and products about the means are computed in float64
+and merged with those of the earlier blocks (Chan, Golub and LeVeque 1983). So no digits are lost in
+long texts or with values far from zero. This module does not depend on networks or texts.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 class Correlation:
-    """The correlation of each of P properties with each of M values over all characters so far.
+    """The correlation of each of P properties with each of M values, over the characters added so far.
 
     Args:
         properties: the number of properties, P.
@@ -28,7 +28,10 @@ class Correlation:
         self._products = np.zeros((properties, values))
 
     def add(self, properties: Array, values: Array) -> None:
-        """Add the numbers of n ≥ 1 further characters, shapes (P, n) and (n, M)."""
+        """Add the numbers of n more characters, at least one.
+
+        `properties` has shape (P, n), and `values` has shape (n, M).
+        """
         n = values.shape[0]
         rows = np.asarray(properties, dtype=np.float64).T
         columns = np.asarray(values, dtype=np.float64)
@@ -40,14 +43,17 @@ class Correlation:
         self.count += n
 
     def coefficients(self) -> NDArray[np.float64]:
-        """Return r from -1 to 1, shape (P, M); NaN if a property or a value never changed."""
+        """Return the correlation coefficients, from -1 to 1, shape (P, M).
+
+        A coefficient is NaN if its property or its value never changed.
+        """
         scale = np.outer(self._rows.deviations(), self._columns.deviations())
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.clip(self._products / scale, -1, 1))
 
 
 class _Moments:
-    """Mean, sum of squares about the mean, minimum and maximum of each column."""
+    """The mean, sum of squares about the mean, minimum and maximum of each column of numbers."""
 
     def __init__(self, columns: int) -> None:
         self.mean = np.zeros(columns)
@@ -56,10 +62,11 @@ class _Moments:
         self.most = np.full(columns, -np.inf)
 
     def add(self, block: Array, count: int) -> tuple[Array, Array]:
-        """Merge a block (n, columns) with the `count` earlier rows.
+        """Add the rows of `block`, shape (n, columns), to the `count` rows added before.
 
         Returns:
-            The block's mean minus the earlier mean, and the block minus its own mean.
+            Two arrays: each column's mean in the block minus its mean before, shape (columns,); and
+            the block minus the block's own means, shape (n, columns).
         """
         n = len(block)
         np.minimum(self.least, block.min(axis=0), out=self.least)
@@ -72,5 +79,8 @@ class _Moments:
         return steps, about
 
     def deviations(self) -> Array:
-        """Return the root of each column's sum of squares; NaN for a column that never changed."""
+        """Return the square root of each column's sum of squares about the mean, shape (columns,).
+
+        The root is NaN for a column that never changed.
+        """
         return np.where(self.least < self.most, np.sqrt(self.squares), np.nan)

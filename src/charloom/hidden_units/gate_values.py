@@ -1,7 +1,7 @@
 """Compute the gates of a network from its inputs and hidden states (spec/mathematics.md: Inside a network).
 
-An engine returns states only, so the gates are computed again from them. No step needs the result
-of another one, so all steps are computed in one call.
+An engine returns only the states, so the gates are computed again from the states. Given the states,
+the gates of a step do not depend on those of other steps, so all steps are computed in one call.
 
 Shapes: N tokens, H hidden units, G gates.
 """
@@ -19,7 +19,7 @@ from charloom.messages import argument
 
 Array = NDArray[Any]
 
-# The names of the values that each unit of a cell has: states, then gates. MEANINGS describes them.
+# For each cell, the names of the values that a unit has: states, then gates. MEANINGS describes each.
 WHATS: Final = {name: (*cell.states, *cell.gates) for name, cell in CELLS.items()}
 MEANINGS: Final = {
     "h": "output",
@@ -35,7 +35,7 @@ MEANINGS: Final = {
 
 
 def require_value_name(what: str, cell: str) -> None:
-    """Raise ConfigError unless the units of `cell` have a value named `what`."""
+    """Raise ConfigError if the units of `cell` have no value with the name `what`."""
     if what not in WHATS[cell]:
         raise ConfigError(
             f"{argument('what')} is {shortened(what)}, but the units of this model (cell {cell}) have "
@@ -46,7 +46,7 @@ def require_value_name(what: str, cell: str) -> None:
 def gates(
     cell: str, parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array
 ) -> dict[str, Array]:
-    """Return the gates of one layer at each of N steps, by name; each has shape (N, H).
+    """Return the gates of one layer at N steps, by name; each gate has shape (N, H).
 
     Args:
         cell: name of the network's cell.
@@ -56,7 +56,7 @@ def gates(
         h_prev: the layer's h before each step, shape (N, H).
 
     Returns:
-        i, f, g and o of an LSTM; r, z and n of a GRU; nothing for the plain cell.
+        The gates i, f, g and o for an LSTM; r, z and n for a GRU; an empty dict for the plain cell.
     """
     if not CELLS[cell].gates:
         return {}
@@ -69,13 +69,20 @@ def gates(
 
 
 def lstm_gates(sums: Array) -> dict[str, Array]:
-    """Return the gates of an LSTM, from their stacked sums (N, 4H)."""
+    """Return the gates i, f, g and o of an LSTM by name, each of shape (N, H).
+
+    `sums` are U x + b + W h for the four gates side by side, shape (N, 4H).
+    """
     a_i, a_f, a_g, a_o = np.split(sums, 4, axis=1)
     return {"i": sigmoid(a_i), "f": sigmoid(a_f), "g": np.tanh(a_g), "o": sigmoid(a_o)}
 
 
 def gru_gates(read: Array, held: Array, d: Array) -> dict[str, Array]:
-    """Return the gates of a GRU, from the stacked U x + b and W h (N, 3H), and d (H)."""
+    """Return the gates r, z and n of a GRU by name, each of shape (N, H).
+
+    `read` is U x + b and `held` is W h, each for the three gates side by side, shape (N, 3H). `d` is
+    the second bias of n, shape (H,).
+    """
     read_r, read_z, read_n = np.split(read, 3, axis=1)
     held_r, held_z, held_n = np.split(held, 3, axis=1)
     r = sigmoid(read_r + held_r)

@@ -1,7 +1,7 @@
 """Find the units that follow properties of a text (spec/mathematics.md: Inside a network).
 
-Each property is compared with every value of every unit after each character, by Pearson's
-correlation. This module does not know files.
+Pearson's correlation compares each property with every value of every unit, over all characters of
+the text. This module does not depend on files.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,22 @@ from charloom.hidden_units.unit_values import Choice, blocks
 from charloom.model import Learner
 
 LEAST_CHARACTERS: Final = 100  # in a shorter text, some unit follows any property by chance
-LEAST_CHANGES: Final = 10  # characters at which a property differs from its most frequent value
-# To find the correlation by chance, a property is shifted cyclically by these shares of the text. They
-# come from the golden section, so that they match no period of a repetitive text.
+# The least number of characters at which a property must differ from its most frequent value.
+LEAST_CHANGES: Final = 10
+# To find how large a correlation by chance can be, a property is shifted cyclically by these fractions
+# of the text. They come from the golden section, so that no shift is a period of a repetitive text.
 TURNS: Final = (0.618034, 0.236068, 0.854102)
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A value of a unit and its correlation with a property.
+    """One value of a unit, and its correlation with a property.
 
     Attributes:
         layer: number of the layer, from 0.
         unit: number of the unit in its layer, from 0.
-        what: which value of the unit: h, cell or a gate.
-        r: Pearson's correlation, -1 to 1.
+        what: name of the value: h, cell or a gate.
+        r: Pearson's correlation with the property, from -1 to 1.
     """
 
     layer: int
@@ -46,7 +47,7 @@ class Unit:
     r: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
+        """Return the fields as a dict for JSON."""
         return {"layer": self.layer, "unit": self.unit, "what": self.what, "r": self.r}
 
 
@@ -57,13 +58,13 @@ class Finding:
     Attributes:
         property: name of the property.
         description: the property in words.
-        mean: mean of the property over the text. For a yes-or-no property it is the fraction of
-            characters with yes.
-        by_chance: largest |r| of any unit with three cyclically shifted copies of the property. A
-            unit whose |r| is not larger may follow the property by chance. None if nothing could be
-            compared.
-        units: the units with the largest |r|, largest first, without units that never changed.
-        why_none: why `units` is empty; otherwise empty.
+        mean: mean of the property over the text. For a property that is 0 or 1, this is the fraction
+            of characters with 1.
+        by_chance: the largest |r| of all units with three cyclically shifted copies of the property.
+            A unit whose |r| is not larger may follow the property by chance. None if `units` is empty.
+        units: the units with the largest |r|, largest first. Units whose values never changed are left
+            out.
+        why_none: the reason why `units` is empty; an empty string if it is not.
     """
 
     property: str
@@ -74,7 +75,7 @@ class Finding:
     why_none: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON."""
+        """Return the fields as a dict for JSON."""
         return {
             "property": self.property,
             "description": self.description,
@@ -93,15 +94,16 @@ def rank(
     choice: Choice,
     top: int,
 ) -> tuple[Finding, ...]:
-    """Return the units that follow each property best.
+    """Return, for each property, the units that follow it best.
 
-    The units' values are added up block by block and not kept. Memory grows with the text only for
-    the properties: four bytes per property and character.
+    The units' values are computed block by block and not stored. So the memory grows with the text only
+    by four bytes per property and character.
 
     Args:
         learner: the model; it is not changed.
         engine: the engine that computes the states.
-        texts: ids of each text. Each text is read from the zero state and measured separately.
+        texts: ids of each text. Each text is read from the zero state, and the properties are computed
+            for each text separately.
         properties: the properties to compare with.
         choice: the units and their values.
         top: how many units to return for each property.
@@ -122,7 +124,7 @@ def comparing(
     choice: Choice,
     top: int,
 ) -> Steps[tuple[Finding, ...]]:
-    """Compute `rank` in steps."""
+    """Compute the result of `rank` in steps."""
     top = require_whole("top", top, least=1)
     read = [learner.vocabulary.completed(ids) for ids in texts]
     characters = sum(len(ends) for _, ends in read)
@@ -158,9 +160,12 @@ def comparing(
 
 
 def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
-    """Return a property's number for each piece of a text.
+    """Return the numbers of the property `found` for a text, one for each of its pieces.
 
-    For a piece of several characters it is the number of its last character.
+    A piece is usually one character. A piece of several characters gets the number of its last one.
+
+    Raises:
+        ConfigError: the property does not return one finite number per character.
     """
     text = "".join(pieces)
     values = np.asarray(found.measure(text))
@@ -181,8 +186,9 @@ def _finding(
 
     Args:
         found: the property.
-        values: its numbers, shape (characters,).
-        r: correlations, shape (1 + turns, M); row 0 is for the property that is not shifted.
+        values: the property's numbers, shape (characters,).
+        r: its correlations with the M selected values of the units, shape (1 + shifts, M). Row 0 is for
+            the property itself, the other rows are for its shifted copies.
         choice: the units and their values.
         top: how many units to return.
     """

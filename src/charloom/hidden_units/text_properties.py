@@ -1,8 +1,8 @@
 """Properties of a text: functions that return one number for each character.
 
-Yes is 1 and no is 0. Most properties depend on the text up to and including the character. The
-properties capital-next, newline-next and word-end also depend on the next character (spec/mathematics.md:
-Properties of a text). This module does not know networks.
+A property that is true or false gives 1 or 0. Most properties depend on the text up to and including
+the character. The properties capital-next, newline-next and word-end also depend on the next character
+(spec/mathematics.md: Properties of a text). This module does not depend on networks.
 """
 
 import re
@@ -20,7 +20,7 @@ from charloom.formatting import excerpt, shortened
 Numbers = NDArray[np.float32]
 Places = NDArray[Any]
 
-# Each opening quotation mark with the marks that close it.
+# Each opening quotation mark, with the quotation marks that can close it.
 QUOTES: Final = {
     '"': '"', "\u201c": "\u201d", "\u201e": "\u201c\u201d", "\u2018": "\u2019",
     "\u00ab": "\u00bb", "\u00bb": "\u00ab",
@@ -36,7 +36,8 @@ class Property:
     Attributes:
         name: name by which users select the property.
         description: the property in words.
-        measure: function that takes a text and returns its numbers, float32, shape (characters,).
+        measure: function that takes a text and returns one number for each character, float32, shape
+            (characters,).
     """
 
     name: str
@@ -45,9 +46,10 @@ class Property:
 
 
 def in_quotes(text: str) -> Numbers:
-    """Return 1 from an opening quotation mark up to its closing mark or a blank line.
+    """Return 1 for each character of a quotation, else 0.
 
-    The closing mark itself is 0. A quotation that nothing closes lasts until the end of the text.
+    A quotation includes its opening quotation mark, but not its closing one. A blank line also ends
+    it. A quotation without a closing mark lasts until the end of the text.
     """
     inside = np.zeros(len(text), dtype=np.float32)
     opened, closers = -1, ""
@@ -66,15 +68,18 @@ def in_quotes(text: str) -> Numbers:
 
 
 def _is_apostrophe(text: str, place: int) -> bool:
-    """Return True for a ’ before a letter, as in don’t, which does not close a quotation."""
+    """Return True if `place` is the index of a ’ before a letter, as in don’t.
+
+    Such an apostrophe does not close a quotation.
+    """
     return text[place] == "\u2019" and text[place + 1 : place + 2].isalpha()
 
 
 def bracket_depth(text: str) -> Numbers:
-    """Return how many brackets ( [ { are open after each character.
+    """Return, for each character, how many brackets ( [ { are open after it.
 
-    A closing bracket without an opening one is ignored. One that closes an outer bracket also closes
-    the brackets inside it. A blank line closes all brackets except braces.
+    A closing bracket without an opening bracket is ignored. A closing bracket that closes an outer
+    bracket also closes the brackets inside. A blank line closes all brackets except braces.
     """
     depth = np.zeros(len(text), dtype=np.float32)
     opened: list[str] = []
@@ -95,27 +100,33 @@ def bracket_depth(text: str) -> Numbers:
 
 
 def in_brackets(text: str) -> Numbers:
-    """Return 1 where a bracket is open."""
+    """Return 1 for each character after which a bracket is open, else 0."""
     return _numbers(bracket_depth(text) > 0)
 
 
 def line_position(text: str) -> Numbers:
-    """Return how many characters of the line were read; 0 at the line feed before the line."""
+    """Return, for each character, how many characters of its line were read so far.
+
+    A line feed gets 0.
+    """
     return _since(where(text, "\n".__eq__))
 
 
 def after_newline(text: str) -> Numbers:
-    """Return 1 at a line feed."""
+    """Return 1 for each line feed, else 0."""
     return _numbers(where(text, "\n".__eq__))
 
 
 def newline_next(text: str) -> Numbers:
-    """Return 1 where the next character is a line feed."""
+    """Return 1 for each character before a line feed, else 0."""
     return _before(where(text, "\n".__eq__))
 
 
 def indentation(text: str) -> Numbers:
-    """Return how many of the line's leading spaces and tabs were read; 0 at a line feed."""
+    """Return, for each character, how many leading spaces and tabs of its line were read so far.
+
+    A line feed gets 0.
+    """
     breaks, blank = where(text, "\n".__eq__), where(text, " \t".__contains__)
     leading = blank & (_last(~blank & ~breaks) <= _last(breaks))
     sums = np.concatenate([[0], np.cumsum(leading)])
@@ -123,65 +134,71 @@ def indentation(text: str) -> Numbers:
 
 
 def paragraph_position(text: str) -> Numbers:
-    """Return the number of characters since the last blank line."""
+    """Return, for each character, the number of characters since the last blank line."""
     return _since(blank_lines(text))
 
 
 def sentence_position(text: str) -> Numbers:
-    """Return the number of characters since the last . ! ? or blank line."""
+    """Return, for each character, the number of characters since the last . ! ? or blank line."""
     return _since(where(text, ".!?".__contains__) | blank_lines(text))
 
 
 def in_word(text: str) -> Numbers:
-    """Return 1 at a letter, a digit or _."""
+    """Return 1 for each letter, digit or underscore, else 0."""
     return _numbers(_of_words(text))
 
 
 def word_position(text: str) -> Numbers:
-    """Return how many characters of the word were read; 0 between words."""
+    """Return, for each character, how many characters of its word were read so far.
+
+    A character between words gets 0.
+    """
     return _since(~_of_words(text))
 
 
 def word_end(text: str) -> Numbers:
-    """Return 1 at a word's last character."""
+    """Return 1 for the last character of each word, else 0."""
     inside = _of_words(text)
     return _numbers(inside & (_before(~inside) > 0))
 
 
 def capital(text: str) -> Numbers:
-    """Return 1 at a capital letter."""
+    """Return 1 for each capital letter, else 0."""
     return _numbers(where(text, str.isupper))
 
 
 def capital_next(text: str) -> Numbers:
-    """Return 1 where the next character is a capital letter."""
+    """Return 1 for each character before a capital letter, else 0."""
     return _before(where(text, str.isupper))
 
 
 def capitals(text: str) -> Numbers:
-    """Return 1 from a word's second character as long as all its characters so far are capitals."""
+    """Return 1 for each character in a word that so far has at least two characters, all capitals.
+
+    All other characters get 0.
+    """
     inside, upper = _of_words(text), where(text, str.isupper)
     position = _since(~inside)
     return _numbers(upper & (_since(~upper) == position) & (position > 1))
 
 
 def digit(text: str) -> Numbers:
-    """Return 1 at a decimal digit."""
+    """Return 1 for each decimal digit, else 0."""
     return _numbers(where(text, str.isdecimal))
 
 
 def space(text: str) -> Numbers:
-    """Return 1 at a space or a tab."""
+    """Return 1 for each space or tab, else 0."""
     return _numbers(where(text, " \t".__contains__))
 
 
 def punctuation(text: str) -> Numbers:
-    """Return 1 at a character that is not a letter, a digit, _ or white space."""
+    """Return 1 for each character that is not a letter, digit, underscore or white space, else 0."""
     return _numbers(~_of_words(text) & ~where(text, str.isspace))
 
 
 def vowel(text: str) -> Numbers:
-    """Return 1 at each vowel: a, e, i, o, u and their capitals."""
+    """Return 1 for each of the vowels a, e, i, o, u and their capitals, else 0."""
     return _numbers(where(text, VOWELS.__contains__))
 
 
@@ -212,10 +229,10 @@ PROPERTIES: Final = tuple(
 
 
 def named(names: Sequence[str]) -> tuple[Property, ...]:
-    """Return the built-in properties with these names, in this order and without repetition.
+    """Return the built-in properties with these names, in the order of `names`, each only once.
 
     Raises:
-        ConfigError: no property has one of the names.
+        ConfigError: a name is not the name of a built-in property.
     """
     known = {found.name: found for found in PROPERTIES}
     for name in names:
@@ -224,9 +241,9 @@ def named(names: Sequence[str]) -> tuple[Property, ...]:
 
 
 def pattern(regex: str) -> Property:
-    """Return a property that is 1 inside the matches of a regular expression of Python's re.
+    """Return a property that is 1 inside the matches of a regular expression, else 0.
 
-    ^ and $ match at the start and the end of each line.
+    `regex` has the syntax of Python's re. ^ and $ match at the start and the end of each line.
 
     Raises:
         ConfigError: `regex` is not a regular expression.
@@ -246,14 +263,14 @@ def pattern(regex: str) -> Property:
 
 
 def marked(spans: Sequence[tuple[int, int]]) -> Property:
-    """Return a property that is 1 inside the spans of a text that a user marked.
+    """Return a property that is 1 inside the spans that the user marked in the text, else 0.
 
     Args:
         spans: pairs (start, end) in characters from 0; `end` is not part of the span.
 
     Raises:
         ConfigError: a span is not two whole numbers with start below end. The property's `measure`
-            raises it when a span ends after the end of the text.
+            raises ConfigError if a span ends after the end of the text.
     """
     kept = []
     for span in spans:
@@ -279,7 +296,7 @@ def marked(spans: Sequence[tuple[int, int]]) -> Property:
 
 
 def where(text: str, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
-    """Return `holds` of each character, shape (characters,).
+    """Return the result of `holds` for each character of a text, shape (characters,).
 
     `holds` is called once per distinct character, which is fast for long texts.
     """
@@ -289,7 +306,7 @@ def where(text: str, holds: Callable[[str], bool]) -> NDArray[np.bool_]:
 
 
 def blank_lines(text: str) -> NDArray[np.bool_]:
-    """Return True at each line feed that ends an empty line or a line of white space."""
+    """Return True for each line feed that ends an empty line or a line of white space, else False."""
     breaks = where(text, "\n".__eq__)
     anything = _last(~where(text, str.isspace))
     begun = np.concatenate([[-1], _last(breaks)[:-1]]) if len(text) else anything
@@ -297,27 +314,33 @@ def blank_lines(text: str) -> NDArray[np.bool_]:
 
 
 def _of_words(text: str) -> NDArray[np.bool_]:
-    """Return True at letters, digits and _."""
+    """Return True for each letter, digit or underscore, else False; shape (characters,)."""
     return where(text, lambda character: character.isalnum() or character == "_")
 
 
 def _last(holds: NDArray[np.bool_]) -> Places:
-    """Return, for each position, the last position so far at which `holds` is True; -1 if none."""
+    """Return, for each index, the last index up to it at which `holds` is True; -1 if there is none."""
     return np.maximum.accumulate(np.where(holds, np.arange(len(holds)), -1))
 
 
 def _since(holds: NDArray[np.bool_]) -> Numbers:
-    """Return the number of characters since `holds` was last True, or since the start of the text."""
+    """Return, for each index, the number of characters since `holds` was last True.
+
+    If `holds` was never True so far, return the number of characters since the start of the text.
+    """
     return _numbers(np.arange(len(holds)) - _last(holds))
 
 
 def _before(holds: NDArray[np.bool_]) -> Numbers:
-    """Return 1 where `holds` is True for the next character; the last character gets 0."""
+    """Return 1 for each character if `holds` is True for the next character, else 0.
+
+    The last character gets 0.
+    """
     return _numbers(np.concatenate([holds[1:], [False]])[: len(holds)])
 
 
 def _marked(length: int, spans: Sequence[tuple[int, int]]) -> Numbers:
-    """Return 1 inside the spans, shape (length,)."""
+    """Return 1 for each index inside one of the spans, else 0; shape (length,)."""
     inside = np.zeros(length, dtype=np.float32)
     for start, end in spans:
         inside[start:end] = 1
@@ -325,5 +348,5 @@ def _marked(length: int, spans: Sequence[tuple[int, int]]) -> Numbers:
 
 
 def _numbers(values: Places) -> Numbers:
-    """Return the values as float32, which holds whole numbers up to 16,777,216 exactly."""
+    """Return the values as float32, which is exact for whole numbers up to 16,777,216."""
     return values.astype(np.float32)

@@ -22,7 +22,7 @@ class Activity:
     Attributes:
         characters: the text, one string per character that the model read. For a byte model, bytes
             that are not UTF-8 are shown as U+FFFD.
-        what: which value of each unit: h, cell or a gate.
+        what: name of the value that was taken from each unit: h, cell or a gate.
         layers: numbers of the layers, from 0.
         units: numbers of the units in each layer, from 0.
         values: the values in the model's dtype, shape (characters, layers, units).
@@ -37,7 +37,10 @@ class Activity:
     unknowns: Unknowns
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain data for JSON; `values` becomes nested lists: character, layer, unit."""
+        """Return all fields except `unknowns` as a dict for JSON.
+
+        `values` becomes nested lists: one per character, in it one per layer, in it the units.
+        """
         return {
             "characters": list(self.characters),
             "what": self.what,
@@ -54,9 +57,10 @@ def activity(
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
 ) -> Activity:
-    """Return the values of units while the model reads a text from the zero state, in one stream.
+    """Return the values of units after each character of a text, read from the zero state.
 
-    The result holds characters × layers × units numbers. Select one unit for a long text.
+    The text is read in one stream. The result holds characters × layers × units numbers, so select
+    only one unit for a long text.
 
     Args:
         learner: the model; it is not changed.
@@ -79,7 +83,7 @@ def looking(
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
 ) -> Steps[Activity]:
-    """Compute `activity` in steps."""
+    """Compute the result of `activity` in steps."""
     if not len(ids):
         raise TextError("the text is empty; give at least one character.")
     (what,) = choice.whats

@@ -1,6 +1,6 @@
 """Compute the values of units after each token of a text, block by block.
 
-This module does not know properties of texts.
+This module does not depend on properties of texts.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,9 @@ from charloom.hidden_units.gate_values import WHATS, Array, gates, require_value
 from charloom.messages import argument
 from charloom.model import Learner, zero_state
 
-NUMBERS: Final = 1 << 20  # most values in a block, unless 16 tokens have more; limits the memory
+# Largest number of values in a block, to limit the memory. A block has at least 16 tokens, even if
+# these have more values.
+NUMBERS: Final = 1 << 20
 MOST_TOKENS: Final = 4_096
 
 
@@ -47,7 +49,13 @@ class Choice:
 def choose(
     learner: Learner, layer: int | None = None, unit: int | None = None, what: str | None = None
 ) -> Choice:
-    """Return the selected units and values; None selects all.
+    """Return the selected units and values. If an argument is None, all are selected.
+
+    Args:
+        learner: the model.
+        layer: number of the layer, from 0.
+        unit: number of the unit in each layer, from 0.
+        what: name of the value: h, cell or a gate.
 
     Raises:
         ConfigError: the model has no such layer, unit or value.
@@ -63,7 +71,7 @@ def choose(
 
 
 def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterator[Array]:
-    """Yield the selected values after each token of one text, read from the zero state.
+    """Yield the selected values after each token of a text in blocks, read from the zero state.
 
     Args:
         learner: the model; it is not changed.
@@ -72,7 +80,7 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
         choice: the units and values.
 
     Yields:
-        Arrays of shape (n, whats, layers, units) for n tokens each, until the text ends.
+        Arrays of shape (n, whats, layers, units), each for the next n tokens, until the text ends.
 
     Raises:
         DivergedError: a value is not finite.
@@ -124,7 +132,13 @@ def _chosen(
 
 
 def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
-    """Return all numbers below `count`, or only `given`; raise ConfigError if it is out of range."""
+    """Return the number `given` alone, or all numbers from 0 to `count` - 1 if `given` is None.
+
+    `name` is the argument's name for the message.
+
+    Raises:
+        ConfigError: `given` is not a whole number in this range.
+    """
     if given is None:
         return tuple(range(count))
     place = as_whole(given)

@@ -1,6 +1,6 @@
-"""The learner: everything that training changes, as plain data. Nothing here trains.
+"""The learner: everything that training changes, as plain data. This module does not train.
 
-An engine changes a learner's arrays. The store writes a learner and reads back the same bytes, so a
+An engine changes a learner's arrays. The store writes a learner and reads back the same bytes. So a
 resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit).
 """
 
@@ -22,24 +22,26 @@ State = dict[str, NDArray[Any]]
 
 @dataclass
 class Learner:
-    """The complete state of a training run: config, parameters, slots, hidden state and counters.
+    """The complete state of a training run: config, parameters, optimizer, hidden state, counters.
 
     Attributes:
         config: the settings.
         vocabulary: the K characters of the model.
-        parameters: by name; shapes as in `parameter_shapes`.
-        slots: optimizer slots by slot name, then by parameter name, shaped like the parameters.
+        parameters: the parameters by name; shapes as in `parameter_shapes`.
+        slots: the optimizer's arrays (slots) by slot name, then by parameter name. Each has the shape
+            of its parameter.
         state: hidden state; `h` of shape (layers, B, H), and for the LSTM also `cell` of that shape.
-        position: where each stream's next window starts, in characters from the stream's start.
+        position: number of characters that each stream has read in the current epoch; its next
+            window starts there.
         epoch: number of completed epochs.
         update: number of applied updates.
         smooth_loss: smoothed training loss in nats per window; None before the first update.
-        best_loss: the lowest validation loss in nats per character. Without a validation part, the
-            lowest smooth loss at a record. None before the first evaluation.
+        best_loss: the lowest validation loss so far in nats per character. Without a validation part,
+            the lowest `smooth_loss` at a record. None before the first evaluation or record.
         best_update: the update at which `best_loss` was reached.
-        judgements_since_best: number of evaluations on the validation part since the best one.
+        judgements_since_best: number of evaluations on the validation part since `best_update`.
         rollbacks: how often training went back to a checkpoint because a number was not finite.
-        pending_loss: the sum of the training losses since the last record, in nats.
+        pending_loss: the sum of the training losses of the updates since the last record, in nats.
         pending_updates: the number of updates since the last record.
         learning_rate_factor: multiplies the learning rate; the user can change it during a run.
     """
@@ -75,10 +77,13 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
 
 
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
-    """Return the optimizer's slots before the first update, all zero."""
+    """Return the optimizer's arrays (slots) before the first update, which are all zero.
+
+    They are given by slot name, then by parameter name.
+    """
     return {
-        # zeros_like would write every zero and so use real memory, even for a model that is
-        # only read.
+        # np.zeros reserves memory without using it. zeros_like would write every zero, and so use
+        # memory even for a model that is never trained.
         slot: {name: np.zeros(p.shape, p.dtype) for name, p in parameters.items()}
         for slot in SLOTS[config.optimizer]
     }
@@ -108,5 +113,5 @@ def stream_state(state: State, stream: int = 0) -> State:
 
 
 def restore_learner(learner: Learner, earlier: Learner) -> None:
-    """Set all fields of `learner` except its config to copies of those of `earlier`, in place."""
+    """Set all fields of `learner`, except its config, to copies of the fields of `earlier`."""
     vars(learner).update({**vars(copy_learner(earlier)), "config": learner.config})

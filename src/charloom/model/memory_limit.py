@@ -1,7 +1,7 @@
 """Finds how much memory this process may still use, and checks that a network fits into it.
 
-The machine's physical memory counts. So do limits of the address space (`ulimit -v`), of the data
-segment (`ulimit -d`) and of control groups, such as a container's.
+The memory is limited by the machine's physical memory, by the limits of the address space (`ulimit
+-v`) and of the data segment (`ulimit -d`), and by control groups, such as those of a container.
 """
 
 import math
@@ -19,23 +19,24 @@ from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import parameter_shapes
 
 GROUPS: Final = Path("/sys/fs/cgroup")
-# Each limit of a process, and the index in /proc/self/statm of the number of pages that it limits.
+# Each limit of a process, with the index in /proc/self/statm of the number of pages that count
+# towards this limit.
 LIMITS: Final = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 
 
 def require_memory(config: Config, vocabulary_size: int, memory: float | None = None) -> None:
     """Raise ConfigError if a network is too large to be trained in `memory` bytes.
 
-    Counts the parameters, their gradients and the optimizer's slots. Training needs more than that,
-    so a network that is refused here would certainly fail later.
+    The estimate counts only the parameters, their gradients and the optimizer's arrays. Training needs
+    more, so a network that is refused here would certainly fail later.
 
     Args:
         config: the network's settings.
-        vocabulary_size: K.
-        memory: the available memory in bytes; None takes that of this process (`available_memory`).
+        vocabulary_size: number of symbols in the vocabulary, K.
+        memory: the available memory in bytes; None takes the result of `available_memory`.
 
     Raises:
-        ConfigError: the network does not fit.
+        ConfigError: the network does not fit into the memory.
     """
     memory = available_memory() if memory is None else memory
     numbers = parameter_count(config, vocabulary_size)
@@ -49,9 +50,10 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
 
 
 def parameter_count(config: Config, vocabulary_size: int) -> int:
-    """Return the number of all entries of a network's parameters.
+    """Return the number of entries of all parameters of a network together.
 
-    All layers above the first have the same size, so the shapes of two layers are enough.
+    All layers above the first have the same size. So the counts for networks of one and of two
+    layers are enough.
     """
     one, two = (
         sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))
@@ -61,12 +63,12 @@ def parameter_count(config: Config, vocabulary_size: int) -> int:
 
 
 def available_memory() -> float:
-    """Return the largest number of bytes that this process may use; infinite if it is not known."""
+    """Return an upper limit of the bytes that this process may still use; infinity if none is known."""
     return min(physical_memory(), *process_limits(), *group_limits())
 
 
 def physical_memory() -> float:
-    """Return the machine's memory in bytes; infinite if it is not known."""
+    """Return the machine's physical memory in bytes; infinity if it is not known."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
@@ -74,7 +76,7 @@ def physical_memory() -> float:
 
 
 def process_limits() -> Iterator[float]:
-    """Yield, for each memory limit of this process, the bytes that are still free under it."""
+    """Yield, for each memory limit of this process, how many bytes the process may still use."""
     try:
         import resource
 
@@ -88,9 +90,13 @@ def process_limits() -> Iterator[float]:
 
 
 def group_limits(groups: Path = GROUPS, own: Path = Path("/proc/self/cgroup")) -> Iterator[float]:
-    """Yield the memory limit in bytes of each control group (v1 and v2) of this process.
+    """Yield the memory limit in bytes of each control group (v1 and v2) to which this process belongs.
 
     Yield infinity for a group without a limit.
+
+    Args:
+        groups: the directory of all control groups.
+        own: the file that lists the control groups of this process.
     """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
@@ -109,7 +115,7 @@ def group_limits(groups: Path = GROUPS, own: Path = Path("/proc/self/cgroup")) -
 
 
 def _number_in(path: Path) -> float:
-    """Return the number in the system file `path`; infinite if the file is missing or has no number."""
+    """Return the number in the file `path`; infinity if the file is missing or has no number."""
     try:
         return float(path.read_text(encoding="ascii"))
     except (OSError, ValueError):  # ValueError: the file contains "max", which means no limit

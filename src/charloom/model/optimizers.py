@@ -1,6 +1,6 @@
 """The optimizers' update rules on NumPy arrays (spec/mathematics.md: Optimizers and clipping).
 
-The reference engine calls them. The native engine implements each rule again in C++.
+The reference engine calls these functions. The native engine implements each rule again in C++.
 """
 
 import math
@@ -14,7 +14,7 @@ from charloom.config import Config
 
 Array = NDArray[Any]
 
-# The names of the arrays (slots) that each optimizer keeps for every parameter.
+# The names of the arrays (slots) that each optimizer stores for every parameter.
 SLOTS: Final[dict[str, tuple[str, ...]]] = {
     "adagrad": ("accumulator",),
     "sgd": ("velocity",),
@@ -22,7 +22,7 @@ SLOTS: Final[dict[str, tuple[str, ...]]] = {
     "adam": ("mean", "square"),
     "adamw": ("mean", "square"),
 }
-SQUARES: Final = ("accumulator", "square")  # sums or means of squares: never negative
+SQUARES: Final = ("accumulator", "square")  # slots with sums or means of squares: never negative
 
 NORM_GUARD: Final = 1e-6  # added to the norm before dividing by it, as PyTorch does
 
@@ -35,7 +35,7 @@ def clip_by_value(gradient: Array, limit: float) -> Array:
 def norm_factor(norm: float, limit: float) -> float:
     """Return the factor that scales a gradient of norm `norm` down to a norm of about `limit`.
 
-    The factor is at most 1: a smaller gradient stays as it is.
+    The factor is at most 1, so that a gradient with a smaller norm does not change.
     """
     return min(1.0, limit / (norm + NORM_GUARD))
 
@@ -51,15 +51,15 @@ def step(
     """Apply the optimizer of `config` to one parameter and its slots, in place.
 
     Args:
-        config: chooses the optimizer and its constants.
-        parameter: changed in place.
-        gradient: already clipped; shaped like the parameter.
+        config: the settings, with the optimizer and its constants.
+        parameter: the parameter; changed in place.
+        gradient: its gradient, already clipped, in the shape of the parameter.
         slots: the optimizer's arrays for this parameter, by name; changed in place.
         learning_rate: the learning rate of this update.
         update: the number of this update, from 1.
     """
-    # A far too high learning rate overflows here. The next loss is then not finite, and training
-    # stops before anything is saved.
+    # A learning rate that is far too high makes numbers overflow here. The next loss is then not
+    # finite, and training stops before it saves anything. So NumPy's warnings are not needed.
     with np.errstate(over="ignore", invalid="ignore"):
         _step(config, parameter, gradient, slots, learning_rate, update)
 
@@ -92,7 +92,10 @@ def _step(
 def adagrad(
     parameter: Array, gradient: Array, accumulator: Array, learning_rate: float, epsilon: float
 ) -> None:
-    """Apply AdaGrad in place, with epsilon under the root (Duchi, Hazan and Singer 2011)."""
+    """Apply AdaGrad to `parameter` and `accumulator` in place (Duchi, Hazan and Singer 2011).
+
+    `epsilon` is added under the root.
+    """
     accumulator += gradient * gradient
     parameter -= learning_rate * gradient / np.sqrt(accumulator + epsilon)
 
@@ -100,7 +103,10 @@ def adagrad(
 def sgd(
     parameter: Array, gradient: Array, velocity: Array, learning_rate: float, momentum: float
 ) -> None:
-    """Apply gradient descent with momentum in place (Polyak 1964, in PyTorch's form)."""
+    """Apply gradient descent with momentum to `parameter` and `velocity` in place.
+
+    Source: Polyak 1964, in PyTorch's form.
+    """
     velocity *= momentum
     velocity += gradient
     parameter -= learning_rate * velocity
@@ -114,7 +120,10 @@ def rmsprop(
     decay: float,
     epsilon: float,
 ) -> None:
-    """Apply RMSprop in place (Tieleman and Hinton 2012, in PyTorch's form)."""
+    """Apply RMSprop to `parameter` and `square` in place.
+
+    Source: Tieleman and Hinton 2012, in PyTorch's form.
+    """
     square *= decay
     square += (1 - decay) * gradient * gradient
     parameter -= learning_rate * gradient / (np.sqrt(square) + epsilon)
@@ -129,7 +138,10 @@ def adam(
     epsilon: float,
     update: int,
 ) -> None:
-    """Apply Adam in place (Kingma and Ba 2015, in PyTorch's form)."""
+    """Apply Adam to `parameter` and `moments` in place (Kingma and Ba 2015, in PyTorch's form).
+
+    `moments` are the running means of the gradients and of their squares.
+    """
     (mean, square), (beta1, beta2) = moments, betas
     mean *= beta1
     mean += (1 - beta1) * gradient

@@ -1,8 +1,8 @@
 """The parameters of a network: their names, shapes and initial values.
 
-Layer l: `layers.l.U` (G·H × input), `layers.l.W` (G·H × H), `layers.l.b` (G·H), and for the GRU
-`layers.l.d` (H). Output: `V` (K × H), `c` (K). The input has K entries for layer 0, H for the others.
-G is the number of gates, 1 for the plain cell.
+Layer l has `layers.l.U` (G·H × inputs), `layers.l.W` (G·H × H), `layers.l.b` (G·H), and for the GRU
+also `layers.l.d` (H). The output has `V` (K × H) and `c` (K). Layer 0 has K inputs, the other layers
+have H. G is the number of gates, or 1 for the plain cell.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ Parameters = dict[str, NDArray[Any]]
 
 
 def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each parameter by name, in the order that all listings use."""
+    """Return the shape of each parameter by name, in the order of all lists of parameters."""
     H, K, cell = config.hidden_size, vocabulary_size, CELLS[config.cell]
     layers = {
         f"layers.{layer}.{name}": shape
@@ -29,15 +29,15 @@ def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[in
 
 
 def short_name(name: str) -> str:
-    """Return a parameter's name as in the equations: "U" for layers.0.U, "1.U" for layers.1.U."""
+    """Return the short form of a parameter's name: "U" for layers.0.U, "1.U" for layers.1.U."""
     return name.removeprefix("layers.0.").removeprefix("layers.")
 
 
 def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
     """Return the initial parameters in the config's dtype, drawn as `config.init` says.
 
-    Each number depends only on the seed, on the parameter's index in the list, and on its own index
-    in the parameter (spec/mathematics.md: First values, Random numbers).
+    Each number depends only on the seed, on the index of its parameter in `parameter_shapes`, and on
+    its own index in the parameter (spec/mathematics.md: First values, Random numbers).
     """
     cell = CELLS[config.cell]
     parameters: Parameters = {}
@@ -54,7 +54,7 @@ def _first_values(
 ) -> NDArray[np.float64]:
     """Return the initial values of one parameter in float64.
 
-    `place` is the parameter's index in the list; it selects the parameter's random numbers.
+    `place` is the parameter's index in `parameter_shapes`; it selects the random numbers.
     """
     H, count = config.hidden_size, int(np.prod(shape))
     matrix, recurrent = len(shape) == 2, name.endswith(".W")
@@ -73,7 +73,7 @@ def _first_values(
 
 
 def _orthogonal(normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a random orthogonal matrix (H, H), made from a matrix of normal random numbers.
+    """Return a random orthogonal matrix, made from a matrix (H, H) of normal random numbers.
 
     Source: Saxe, McClelland and Ganguli 2014.
     """

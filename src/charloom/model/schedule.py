@@ -1,7 +1,7 @@
 """The schedule of a training run: its learning rates, and the updates with records, evaluations or samples.
 
-Everything here depends only on the update, never on the clock. Two runs with the same settings
-therefore have the same records.
+A record is a line in metrics.jsonl. The schedule depends only on the number of the update, never
+on the clock. So two runs with the same settings have the same records.
 """
 
 import math
@@ -17,7 +17,7 @@ from charloom.text.windows import Windows
 
 @dataclass(frozen=True)
 class Schedule:
-    """The schedule of one training run over the windows of its text."""
+    """The schedule of one training run with the settings `config` over the windows of its text."""
 
     config: Config
     windows: Windows
@@ -37,14 +37,14 @@ class Schedule:
         return self.config.updates or self.config.epochs * self.windows.per_epoch
 
     def learning_rates(self, first: int, count: int) -> NDArray[np.float64]:
-        """Return the learning rates of updates first + 1 … first + count, shape (count,).
+        """Return the learning rates of the `count` updates after update `first`, shape (count,).
 
         See spec/mathematics.md: Learning rates.
         """
         return np.array([self._learning_rate(done) for done in range(first, first + count)])
 
     def _learning_rate(self, done: int) -> float:
-        """Return the learning rate of update done + 1."""
+        """Return the learning rate of the update after the first `done` updates."""
         config = self.config
         rate = config.learning_rate
         if done < config.warmup:
@@ -63,14 +63,14 @@ class Schedule:
         return learner.update >= self.updates or self.early_end_reason(learner) is not None
 
     def early_end_reason(self, learner: Learner) -> str | None:
-        """Return why the run ends before all updates are done; None if it does not."""
+        """Return why the run ends before its last update; None if it does not end early."""
         patience = self.config.patience
         if not patience or learner.judgements_since_best < patience:
             return None
         return f"no better validation loss in {patience} evaluation{'s' if patience > 1 else ''}"
 
     def record_due(self, update: int) -> bool:
-        """Return True if a record is due after this update."""
+        """Return True if a record is due after update `update`."""
         return (
             update == 1
             or update % self.config.report_every == 0
@@ -80,12 +80,12 @@ class Schedule:
         )
 
     def evaluation_due(self, update: int) -> bool:
-        """Return True if the validation loss is to be computed after this update."""
+        """Return True if the validation loss must be computed after update `update`."""
         every = self.config.judge_every or self.windows.per_epoch
         return self.config.validation > 0 and (update % every == 0 or update == self.updates)
 
     def sample_due(self, update: int) -> bool:
-        """Return True if a sample is due after this update."""
+        """Return True if a sample is due after update `update`; update 0 is the state before training."""
         first, every = self.config.sample_first, self.config.sample_every
         regular = update <= self.config.sample_until and (
             update == first or (update > first and update % every == 0)
@@ -93,7 +93,7 @@ class Schedule:
         return update == 0 or regular or update == self.updates
 
     def last_record(self, update: int) -> int:
-        """Return the last update, at most `update`, at which a record was due; 0 without one."""
+        """Return the last update up to `update` at which a record was due; 0 if there was none."""
         if update == self.updates:
             return update
         steps = [self.config.report_every, self.windows.per_epoch]
@@ -102,7 +102,7 @@ class Schedule:
         return max(min(update, 1), *(update - update % step for step in steps))
 
     def last_sample(self, update: int) -> int:
-        """Return the last update, at most `update`, at which a sample was due."""
+        """Return the last update up to `update` at which a sample was due."""
         if update == self.updates:
             return update
         first, last = self.config.sample_first, min(update, self.config.sample_until)
@@ -111,7 +111,7 @@ class Schedule:
         return max(first, last - last % self.config.sample_every)
 
     def next_due(self, update: int) -> int:
-        """Return the first update after this one at which a record or a sample may be due."""
+        """Return the first update after `update` at which a record or a sample may be due."""
         config = self.config
         ahead = [
             next_multiple(update, config.report_every),
