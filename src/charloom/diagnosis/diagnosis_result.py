@@ -66,7 +66,7 @@ class Found:
     def marked_fix(self) -> str:
         """How to fix the mistake, with placeholders for the names of arguments.
 
-        Each interface puts its own names there, for example --gates or gates (`charloom.messages`).
+        Each interface inserts its own spelling of the names (`charloom.messages`).
         """
         if self.id == "gate-order" and self.variant:
             return self._gate_order_fix
