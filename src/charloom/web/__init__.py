@@ -1,4 +1,5 @@
-"""The page and its local server, which shows runs, lets models write, and shows their units.
+"""The page and its local server. The page shows runs and the units of models, and lets models write.
 
-The server reads run directories, also of runs that other processes train. It contains no mathematics.
+The server reads run directories, including those of runs that other processes train. The server contains
+no mathematics.
 """

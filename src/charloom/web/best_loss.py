@@ -1,6 +1,6 @@
 """Finds the loss of a run's best checkpoint in the run's records, without keeping the records in memory.
 
-It reads no file: the caller passes the records and the update of the best checkpoint.
+This module reads no file: the caller passes the records and the update of the best checkpoint.
 """
 
 import math
@@ -8,13 +8,15 @@ from typing import Any
 
 
 class BestLoss:
-    """The losses that the best checkpoint can have: those of records that were the best so far.
+    """The losses of those records that the best checkpoint can belong to.
 
-    A best checkpoint is saved after its record, and only a checkpoint of a later update replaces it.
+    These are the records with the lowest loss so far, from the update of the present best checkpoint on.
+    Earlier ones are not needed, because only a checkpoint of a later update replaces the best one.
     """
 
     def __init__(self) -> None:
-        self._lowest = math.inf  # lowest value of the loss that selects the best checkpoint
+        # The lowest value so far of the loss that selects the best checkpoint
+        self._lowest = math.inf
         self._judged = False
         self._nats: dict[int, float] = {}  # nats per character, by update
 
@@ -27,15 +29,17 @@ class BestLoss:
         elif nats is None and self._judged:
             return
         loss = record["smooth_loss"] if nats is None else nats
-        if (
-            loss <= self._lowest
-        ):  # equal values may differ in digits that the journal has rounded away
+        # Not <: losses that are equal here may differ in digits that the journal does not have.
+        if loss <= self._lowest:
             self._lowest = loss
             if best is None or record["update"] >= best:
                 self._nats[record["update"]] = record["train_nats"] if nats is None else nats
 
     def of(self, best: int | None) -> float | None:
-        """Return the loss of the best checkpoint in nats per character; None if no record has it."""
+        """Return the loss of the best checkpoint, which is that of update `best`, in nats per character.
+
+        Return None if `best` is None, or if no record of that update was added.
+        """
         if best is None:
             return None
         self._nats = {update: nats for update, nats in self._nats.items() if update >= best}

@@ -1,8 +1,8 @@
-"""Limits how many requests are processed and how many wait. Tells other clients when to try again.
+"""Limits how many requests are processed and how many wait. Refuses further requests with a time to wait.
 
-A few threads do the work in small pieces, so that all admitted requests progress and the server always responds. When
-a client disconnects, no further piece of its work begins, and its place is free once the current piece is done. The
-work can be anything.
+A few threads do the work of all admitted requests in short pieces, so that every request makes progress and the server
+always responds. When a client disconnects, no further piece of its work begins, and the next request can begin once
+the current piece is done. This module does not know what the work is.
 """
 
 import asyncio
@@ -24,7 +24,11 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """A limit is reached. `status` is 503 if the server is busy, or 429 if a limit on one thing is reached."""
+    """The server refuses a request because a limit is reached.
+
+    `status` is 503 if the whole server is busy, or 429 if one kind of thing, such as event streams, has
+    reached its limit. `retry_after` is the number of seconds after which the client may try again.
+    """
 
     def __init__(self, message: str, retry_after: int = RETRY_SECONDS, status: int = 503) -> None:
         super().__init__(message)
@@ -38,7 +42,8 @@ class WorkQueue:
     Args:
         at_work: how many requests may be processed at the same time.
         waiting: how many more requests may wait.
-        threads: how many pieces run at the same time; None takes the number of processors, at most 8.
+        threads: how many pieces of work run at the same time; None takes the number of processors, but 2
+            to 8.
 
     Attributes:
         working: how many requests are being processed now.
@@ -57,7 +62,7 @@ class WorkQueue:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="charloom-work")
 
     def full(self) -> Busy | None:
-        """Return the error for another request if the queue is full; None if it is not."""
+        """Return the error with which to refuse another request; None if the queue is not full."""
         if self.working < self.at_work or self.queued < self.most_waiting:
             return None
         return Busy(
@@ -67,7 +72,7 @@ class WorkQueue:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Wait for a place, and hold it inside the `with` block.
+        """Wait until the request may be processed; it counts as processed inside the `with` block.
 
         Raises:
             Busy: too many requests wait already, or this one waited too long.
@@ -92,7 +97,8 @@ class WorkQueue:
                 await asyncio.shield(turn)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the place was given just before the cancellation: pass it on
+                # This request was let in just before the cancellation: let in the next one instead.
+                self._leave()
             else:
                 self._turns.remove(turn)
             if isinstance(error, TimeoutError):
@@ -104,17 +110,17 @@ class WorkQueue:
             self.queued -= 1
 
     def _leave(self) -> None:
-        """Give the place to the request that has waited longest, or free it."""
+        """End the processing of a request, and let the request that has waited longest begin, if any."""
         if self._turns:
             self._turns.pop(0).set_result(None)
         else:
             self.working -= 1
 
     async def work(self, piece: Callable[..., T], *arguments: Any) -> T:
-        """Run one piece of work in a thread and return its result.
+        """Call `piece` with `arguments` in a thread and return the result.
 
-        If the caller is cancelled, it still waits until the thread is done, because its place must not be
-        free while a thread works for it.
+        If the caller is cancelled, it still waits until the thread is done: until then, the request must
+        count as processed.
 
         Raises:
             Busy: the server is closing.
@@ -127,16 +133,16 @@ class WorkQueue:
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
-            running.cancel()  # has no effect once a thread has begun it
+            running.cancel()  # has no effect if a thread has already begun the piece
             while not done.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({done})
             if not done.cancelled():
-                done.exception()  # marks the exception as retrieved
+                done.exception()  # without this call, asyncio would log the exception
             raise
 
     async def steps(self, steps: Steps[T]) -> T:
-        """Run all steps, each as one piece of work, and return their result."""
+        """Run a generator to its end, each step as one piece of work, and return its return value."""
         try:
             while (found := await self.work(one_step, steps)) is None:
                 pass
@@ -146,12 +152,15 @@ class WorkQueue:
             steps.close()
 
     def close(self) -> None:
-        """Let the threads end after their current piece."""
+        """Let each thread end after its current piece of work, and cancel all other pieces."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def one_step(steps: Steps[T]) -> tuple[T] | None:
-    """Run the next step. Return None, or after the last step a tuple with the result."""
+    """Run the next step of a generator.
+
+    Return None if more steps can follow. If it has ended, return a tuple with its return value.
+    """
     try:
         next(steps)
     except StopIteration as end:
@@ -165,15 +174,15 @@ def closing_error() -> Busy:
 
 
 def worker_threads() -> int:
-    """Return how many threads compute for requests: one per processor, but 2 to 8."""
+    """Return the number of threads that compute for requests: one per processor, but 2 to 8."""
     return max(2, min(8, processors()))
 
 
 class StreamLimit:
-    """Limits the number of things that need no thread, such as event streams.
+    """Limits the number of open event streams.
 
     Args:
-        most: the limit.
+        most: the largest number of streams.
     """
 
     def __init__(self, most: int) -> None:
@@ -182,10 +191,10 @@ class StreamLimit:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold a place inside the `with` block.
+        """Count one more open stream inside the `with` block.
 
         Raises:
-            Busy: no place is free.
+            Busy: the limit is reached.
         """
         if self.count >= self.most:
             raise Busy(

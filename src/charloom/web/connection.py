@@ -1,8 +1,8 @@
-"""An HTTP connection with time limits, which reads a limited number of bytes at a time.
+"""An HTTP connection with time limits, which processes a limited number of bytes at a time.
 
-Without limits, uvicorn waits forever for the head of a request and for a client that does not read its response. It
-also reads all small chunks that have arrived before other connections get a turn. `request_guard.py` limits the time of a
-body.
+Without this module, uvicorn waits forever for the head of a request, and for a client that does not read its response.
+It also processes all small chunks of a body that have arrived before it serves other connections. `request_guard.py`
+limits the time in which a body must arrive.
 """
 
 import asyncio
@@ -14,15 +14,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS: Final = 10.0  # time limit for the head of a request
 SEND_SECONDS: Final = 20.0  # time after which a client that reads nothing is disconnected
-LINGER_SECONDS: Final = 2.0  # time for a client that is still sending to read the error response
+LINGER_SECONDS: Final = (
+    2.0  # time in which a client that is still sending can read the error response
+)
 PIECE: Final = 16 * 1024  # bytes that the parser gets in one call
 
 
 class Connection(H11Protocol):
     """An HTTP connection that closes when its client is too slow.
 
-    The client must send its first head within ten seconds after it connected, and each later head within ten
-    seconds of its first byte. It must also keep reading the response.
+    The client must send the head of its first request within ten seconds after it connected. The head of
+    each later request must be complete within ten seconds after its first byte. The client must also keep
+    reading the response.
 
     Attributes:
         idle_since: when the connection last became idle, by the event loop's clock.
@@ -47,7 +50,7 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def give_up(self) -> None:
-        """Close the connection immediately, to free its place."""
+        """Close the connection immediately, so that the server can accept another one."""
         self.connections.discard(self)
         self.transport.abort()
 
@@ -56,9 +59,10 @@ class Connection(H11Protocol):
         self._begin_to_wait()
 
     def close(self, transport: asyncio.Transport) -> None:
-        """Close the connection. If the client is still sending, read and discard for a moment first.
+        """Close the connection.
 
-        Closing with unread data resets the connection, and the client would not see the response.
+        If the client is still sending its request, first read and discard data for a moment. Without this,
+        the system would reset the connection, and the client would not see the response.
         """
         if self.conn.their_state in (h11.SEND_BODY, h11.ERROR) and transport.can_write_eof():
             transport.write_eof()
@@ -70,7 +74,8 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingers is not None:
             return
-        # The parser accepts a complete head of any length, and one read can return 256 KiB.
+        # Pass small pieces: the parser limits only the length of an incomplete head, and one read from the
+        # socket can return 256 KiB.
         for start in range(0, len(data), PIECE):
             if not self.transport.is_closing():
                 super().data_received(data[start : start + PIECE])
@@ -104,19 +109,22 @@ class Connection(H11Protocol):
             self._waits = None
 
     def _close_unasked(self) -> None:
-        """Close the connection without a response, because no complete request has arrived."""
+        """Close the connection without a response, unless a complete head of a request has arrived."""
         self._waits = None
         if not self._asked and not self.transport.is_closing():
             self.transport.close()
 
     def _watch_sending(self) -> None:
-        """Start the timer that checks whether the client reads its response."""
+        """If part of the response waits to be sent, start the timer that checks whether the client reads it."""
         waiting = self.transport.get_write_buffer_size()
         if waiting and self._sends is None:
             self._sends = self.loop.call_later(SEND_SECONDS, self._look_at_sending, waiting)
 
     def _look_at_sending(self, before: int) -> None:
-        """Close the connection if the client has taken nothing since the last check."""
+        """Close the connection if the client has read nothing since the last check.
+
+        `before` is the number of bytes that waited to be sent at that check.
+        """
         self._sends = None
         if self.transport.get_write_buffer_size() >= before:
             self.transport.abort()
@@ -130,7 +138,7 @@ class Connection(H11Protocol):
 
 
 class Closing:
-    """A transport that calls another function to close it, at most once."""
+    """A wrapper of a transport. Its `close` calls another function, but only the first time."""
 
     def __init__(
         self, transport: asyncio.Transport, close: Callable[[asyncio.Transport], None]
@@ -147,7 +155,7 @@ class Closing:
         return self._closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Close after everything written has been sent."""
+        """Call the function given for closing, unless it was called before."""
         if not self._closed:
             self._closed = True
             self._close(self._transport)
@@ -156,19 +164,19 @@ class Closing:
 class WithoutChunks(h11.Connection):
     """An HTTP parser that ignores the body of a request with chunked transfer encoding.
 
-    Parsing many tiny chunks would take a long time. Nothing is lost: the guard refuses every such request
-    when it sees the head.
+    Parsing many tiny chunks would take a long time. The body is not needed: `request_guard.py` refuses every
+    such request because of its head.
     """
 
     _in_chunks = False
 
     def receive_data(self, data: bytes) -> None:
-        """Pass data to the parser, unless it belongs to a chunked body."""
+        """Pass `data` to the parser, unless it belongs to a chunked body."""
         if not self._in_chunks:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        """Return the next event of the parser; NEED_DATA for a chunked body."""
+        """Return the next event of the parser; NEED_DATA as long as a chunked body arrives."""
         if self._in_chunks:
             return h11.NEED_DATA
         event = super().next_event()

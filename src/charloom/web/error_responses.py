@@ -28,16 +28,16 @@ NO_FILES: Final = "the server has no free file descriptor; try again soon."
 
 
 class NotFoundError(CharloomError):
-    """The key is not in the list of runs, models or texts."""
+    """No run, model, text or file of the page has the key or name in the request."""
 
 
 class UnknownCharactersError(CharloomError):
     """A text has characters that are not in the model's vocabulary.
 
     Attributes:
-        characters: these characters.
-        param: the field of the text.
-        advice: what else a program can do; None if the route has no other way.
+        characters: the characters that are not in the vocabulary.
+        param: the name of the request's field that has the text.
+        advice: a sentence on what a program can do instead; None if the route offers nothing else.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class UnknownCharactersError(CharloomError):
 
 
 class NotAllowedError(CharloomError):
-    """A value is not allowed for this model or run; `param` names its field."""
+    """A value in the request is not allowed for this model or run; `param` is the name of its field."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
 
 
-# The status, type and code of each kind of error; the first match counts.
+# The HTTP status, type and code for each class of errors. The first class that fits an error is used.
 KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
     (NotFoundError, 404, "not_found_error", "not_found"),
     (UnknownCharactersError, 422, INVALID, "unknown_characters"),
@@ -73,7 +73,10 @@ KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
 
 
 def status_and_body(error: Exception) -> tuple[int, dict[str, Any]]:
-    """Return the status of an error and the JSON body that describes it; raise `error` if it is unexpected."""
+    """Return the HTTP status of `error`, and the JSON body that describes it.
+
+    Raise `error` itself if it is of an unexpected type.
+    """
     if is_shortage(error):
         error = Busy(NO_FILES)
     if isinstance(error, Busy):
@@ -93,12 +96,15 @@ def error_body(
     param: str | None = None,
     code: str | None = None,
 ) -> dict[str, Any]:
-    """Return the JSON body of an error response."""
+    """Return the JSON body of an error response; `ErrorDetail` describes its fields."""
     return {"error": {"message": for_page(message), "type": kind, "param": param, "code": code}}
 
 
 def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:
-    """Register handlers that turn every error into an error response, and notify `shortage`."""
+    """Register functions that turn every error of a route into an error response.
+
+    They also notify `shortage` of each error that is caused by a lack of file descriptors.
+    """
 
     @app.exception_handler(CharloomError)
     async def charloom_error(_: Request, error: CharloomError) -> Response:
@@ -125,24 +131,24 @@ def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        # The response repeats a wrong value only if it is short: a body may be large, or not JSON.
+        # The message repeats a wrong value only in a short form, because a body may be large or not JSON.
         found = error.errors()[0]
         place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
         param = ".".join(place)[:200] or None
         more = f" ({len(error.errors())} errors in all)" if len(error.errors()) > 1 else ""
-        # Programs send the requests to /v1: they know fields by the names in the JSON.
+        # Requests to /v1 come from programs, not from the page: name fields as in the JSON.
         of_openai = request.url.path.startswith("/v1/")
         spell = for_python if of_openai else for_page
         message = f"{spell(validation_message(found))}{more}."
         if found["type"] == "json_invalid":
             param, message = None, "the body is not valid JSON."
-        # OpenAI's server sends 400, for which their clients raise BadRequestError.
+        # OpenAI's server sends the status 400, for which OpenAI's clients raise BadRequestError.
         status = 400 if of_openai else 422
         return AsciiJSONResponse(error_body(message, INVALID, param, "invalid"), status)
 
     @app.exception_handler(Exception)
     async def ours(_: Request, __: Exception) -> Response:
-        # The details are logged where the server was started; a client must not see them.
+        # The details are printed in the terminal of the server; a client must not see them.
         message = "the server has an internal error; the terminal in which it was started shows the details."
         return AsciiJSONResponse(error_body(message, "server_error", code="mistake"), 500)
 

@@ -1,6 +1,7 @@
-"""Responses of server-sent events, which end when they are complete, the client leaves or the server closes.
+"""Responses of server-sent events.
 
-In all three cases the work behind the response is closed immediately. The events can be anything.
+A response ends when it is complete, when the client disconnects, or when the server closes. In all three cases, the
+work that produces the events ends immediately. This module does not know what the events contain.
 """
 
 import asyncio
@@ -47,10 +48,10 @@ class EventStream(Response):
     """A response of server-sent events.
 
     Args:
-        opened: a context manager that returns the events. Entering it may wait for a place. An error
-            on entering becomes an ordinary error response; a later one becomes the event `mistake`.
-        closing: set when the server closes.
-        mistake: turns the body of an error into an event; None makes the event `mistake`.
+        opened: a context manager that returns an iterator over the events. Entering it may take time in a
+            queue. An error on entering becomes an ordinary error response; a later error becomes an event.
+        closing: an event of asyncio that is set when the server closes.
+        mistake: converts the JSON body of an error to an event; None makes an event named `mistake`.
     """
 
     media_type = "text/event-stream"
@@ -98,7 +99,10 @@ class EventStream(Response):
                 await self.send(send, b"", more=False)
 
     async def send(self, send: Send, block: bytes, more: bool = True) -> None:
-        """Send a part of the body; raise TimeoutError if the client takes it too slowly."""
+        """Send `block` as a part of the body; raise TimeoutError if the client reads too slowly.
+
+        `more` is False for the last part.
+        """
         message: Message = {"type": "http.response.body", "body": block, "more_body": more}
         # Not wait_for: in Python 3.11 it loses a cancellation that arrives when the sending ends.
         async with asyncio.timeout(SEND_SECONDS):
@@ -108,9 +112,9 @@ class EventStream(Response):
 async def wait_for_result(
     working: "asyncio.Future[T]", receive: Receive, closing: asyncio.Event
 ) -> T | None:
-    """Wait for some work and return its result; None if it was cancelled.
+    """Wait until `working` is done and return its result.
 
-    The work is cancelled if the client disconnects or the server closes.
+    If the client disconnects or the server closes before that, cancel `working` and return None.
     """
     leaving = asyncio.ensure_future(left(receive))
     closed = asyncio.ensure_future(closing.wait())
@@ -132,10 +136,10 @@ async def left(receive: Callable[[], Awaitable[Message]]) -> None:
 
 
 async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of some work for a request. The work is cancelled if the client disconnects.
+    """Run `work` for a request and return its result. Cancel it if the client disconnects.
 
     Raises:
-        Busy: the server is closing, or the client has disconnected and will not see the error.
+        Busy: the server is closing, or the client has disconnected and so does not see this error.
     """
     result = await wait_for_result(asyncio.ensure_future(work), request.receive, closing)
     if result is None:
@@ -146,7 +150,10 @@ async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, 
 async def answer_from_queue(
     queue: WorkQueue, request: Request, closing: asyncio.Event, steps: Steps[Response]
 ) -> Response:
-    """Wait for a place, run the steps and return their response. Errors are those of `answer` and `WorkQueue`."""
+    """Wait in the queue, run the generator `steps` to its end, and return the response that it returns.
+
+    Errors are those of `answer` and `WorkQueue`.
+    """
 
     async def work() -> Response:
         async with queue.place():

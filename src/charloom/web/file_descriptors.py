@@ -1,6 +1,6 @@
-"""Limits connections by the number of files that the process may open, and reports when none is left.
+"""Computes how many connections the server may accept, from the number of files that the process may open.
 
-It does not know connections or routes.
+It also reports when no file descriptor is left. It knows nothing about the connections themselves or about routes.
 """
 
 import errno
@@ -12,11 +12,13 @@ from typing import Final
 
 MOST_CONNECTIONS: Final = 960
 MOST_STREAMS: Final = 100
-RESERVED: Final = 128  # descriptors for files that threads read, and for training processes
+RESERVED: Final = (
+    128  # descriptors kept free for files that threads read and for training processes
+)
 WANTED: Final = MOST_CONNECTIONS + RESERVED
 AGAIN_SECONDS: Final = 60.0  # time between two reports of the same shortage
 QUIET_SECONDS: Final = 5.0  # a shortage is over after this time without a failure
-# Errors of the system when there is no file descriptor, or no memory for one.
+# The system's error numbers for: no file descriptor is free, or no memory for one.
 CODES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -65,7 +67,7 @@ def raise_limit() -> int | None:
 
 
 def is_shortage(error: BaseException | None) -> bool:
-    """Return True if an error, or its cause, is the lack of a free file descriptor."""
+    """Return True if `error`, or an error that caused it, says that no file descriptor is free."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in CODES:
             return True
@@ -74,11 +76,11 @@ def is_shortage(error: BaseException | None) -> bool:
 
 
 class Shortage:
-    """Reports a shortage of file descriptors: when it begins, every minute while it lasts, and when it ends.
+    """Reports a lack of free file descriptors: when it begins, every minute while it lasts, and when it ends.
 
     Args:
         say: prints a message for the user.
-        clock: returns monotonic seconds.
+        clock: returns the time in seconds, by a clock that is never set back.
     """
 
     def __init__(
@@ -93,7 +95,10 @@ class Shortage:
         self._met: float | None = None
 
     def met(self) -> None:
-        """Note that a file could not be opened for lack of a descriptor. Any thread may call this."""
+        """Record that a file could not be opened because no descriptor was free, and report it.
+
+        Any thread may call this method.
+        """
         self._met = now = self._clock()
         if self._told is None or now - self._told >= AGAIN_SECONDS:
             self._told = now
@@ -103,7 +108,7 @@ class Shortage:
             )
 
     def check(self) -> None:
-        """Report the end of the shortage, if it has ended."""
+        """If a shortage was reported and has ended, report its end."""
         if self._met is None or self._clock() - self._met < QUIET_SECONDS:
             return
         self._met = None

@@ -1,5 +1,7 @@
-"""The routes for the units of a model: one unit over a text, all units of a layer, and the ranking of
-units by how closely they follow a property.
+"""The routes that show the units of a model over a text.
+
+They return the values of one unit, the values of all units of a layer, or the units that follow a property of the text
+most closely.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ from charloom.web.event_stream import answer_from_queue
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.model_cache import ModelCache, OpenModel
 
-# The bounds of each quantity. The LSTM's cell state has none: bounds() takes them from the values.
+# The bounds of each quantity of a unit. The LSTM's cell state has no bounds and is not in this table.
 BOUNDS: Final = {
     "h": (-1.0, 1.0), "g": (-1.0, 1.0), "n": (-1.0, 1.0),
     "i": (0.0, 1.0), "f": (0.0, 1.0), "o": (0.0, 1.0), "r": (0.0, 1.0), "z": (0.0, 1.0),
@@ -34,7 +36,7 @@ BOUNDS: Final = {
 
 
 def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) -> APIRouter:
-    """Return the routes for the units of a model."""
+    """Return the routes that show the units of a model."""
     router = APIRouter(tags=["inside"])
 
     @router.post("/api/inside/unit", response_model=wire.UnitValues)
@@ -93,7 +95,11 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
         return await answer_from_queue(queue, request, closing, compute())
 
     def opened(body: Any) -> OpenModel:
-        """Open the model of a request; raise if its vocabulary lacks characters of the text."""
+        """Return the model of a request.
+
+        Raise UnknownCharactersError if its vocabulary lacks characters of the text, unless the request
+        skips them.
+        """
         model = model_cache.open(body.model)
         model.require_known(body.text, body.unknown, "text")
         return model
@@ -102,15 +108,17 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
 
 
 def head(model: OpenModel) -> dict[str, Any]:
-    """Return the fields that every response has.
+    """Return the fields that every response has: the id of the model and the update of its weights.
 
-    Two responses with the same update come from the same weights.
+    Two responses about the same model with the same update come from the same weights.
     """
     return {"model": model.id, "update": model.update}
 
 
 def active(model: OpenModel, body: Any, unit: int | None) -> Steps[Activity]:
-    """Return the values of one unit over a text, or of all units of the layer if `unit` is None.
+    """Return the values of a unit after each character of the text in `body`.
+
+    If `unit` is None, return the values of all units of the layer in `body`.
 
     Raises:
         NotAllowedError: the model has no such layer, unit or quantity.
@@ -124,9 +132,9 @@ def active(model: OpenModel, body: Any, unit: int | None) -> Steps[Activity]:
 
 
 def bounds(what: str, values: Any) -> tuple[float, float]:
-    """Return the bounds of a quantity, (low, high).
+    """Return the smallest and the largest value that the quantity `what` of a unit can have.
 
-    For a quantity without fixed bounds, they are minus and plus the largest |value|.
+    If the quantity has no fixed bounds, return -m and m, where m is the largest |value| in `values`.
     """
     if what in BOUNDS:
         return BOUNDS[what]
@@ -135,7 +143,10 @@ def bounds(what: str, values: Any) -> tuple[float, float]:
 
 
 def requested_properties(body: wire.RankingRequest, text: str) -> list[Property]:
-    """Return the properties that a request defines: the occurrences of its pattern, and its marks."""
+    """Return the properties that a request defines itself.
+
+    One is being part of an occurrence of its pattern, another is being in one of its marked parts.
+    """
     found = []
     if body.pattern is not None:
         places = [match.span() for match in re.finditer(re.escape(body.pattern), text)]

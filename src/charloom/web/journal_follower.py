@@ -1,7 +1,7 @@
-"""Follows a journal: each call returns the new lines, and whether the journal was cut back.
+"""Reads the new lines of a journal (a file to which a run appends lines of JSON) again and again.
 
-When a run is resumed, its journals are cut back (spec/formats.md: Journals). This module does not know what the lines
-mean.
+When a run is resumed, its journals are truncated to the state of the checkpoint (spec/formats.md: Journals). This
+module notices that. It does not know what the lines mean.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Tail:
         fits: returns True for an object that is a valid line of this journal.
 
     Attributes:
-        behind: whether the last call left lines for the next call.
+        behind: whether the last call did not reach the end of the file.
         lines: the lines that were read so far, with those that were left out because they could not be read.
     """
 
@@ -75,7 +75,7 @@ class Tail:
         return fresh, lines
 
     def _read(self, line: bytes) -> dict[str, Any] | None:
-        """Return the object of a line; None if it is not a valid line of this journal."""
+        """Return the JSON object in `line`; None if it is not a valid line of this journal."""
         try:
             value = parse_object(line, str(self.path))
         except DamagedError:
@@ -83,6 +83,9 @@ class Tail:
         return value if self._fits(value) else None
 
     def _was_cut(self, read: Any, seek: Any) -> bool:
-        """Return True if the bytes before the read position have changed since they were read."""
+        """Return True if the file was truncated: the bytes last read are no longer at the same offset.
+
+        `read` and `seek` are the methods of the open file.
+        """
         seek(self._place - len(self._before))
         return bool(read(len(self._before)) != self._before)

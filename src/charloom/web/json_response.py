@@ -1,4 +1,4 @@
-"""Encodes responses as JSON in ASCII, with null for numbers that JSON does not have."""
+"""Encodes responses as JSON in ASCII, with null for numbers that JSON cannot express, such as NaN."""
 
 import json
 from typing import Any
@@ -9,7 +9,8 @@ from charloom.formatting import finite
 
 
 class AsciiJSONResponse(JSONResponse):
-    """A JSON response in ASCII, which can also carry unpaired surrogates that a model wrote."""
+    """A JSON response in ASCII. It can contain unpaired surrogates, which a model can write but UTF-8
+    cannot encode."""
 
     def render(self, content: Any) -> bytes:
         return dumped(content)

@@ -13,7 +13,7 @@ from charloom.web.connection import Connection
 from charloom.web.file_descriptors import ConnectionLimits, Shortage, is_shortage
 
 BACKLOG: Final = 2_048
-IN_ONE_TURN: Final = 32  # connections accepted before the event loop's other tasks run
+IN_ONE_TURN: Final = 32  # most connections accepted before other tasks of the event loop run
 RETRY_SECONDS: Final = 0.5  # time before the next attempt while there is no free file descriptor
 
 
@@ -22,8 +22,8 @@ class Acceptor:
 
     Args:
         listening: the socket, in non-blocking mode.
-        made: returns a new `Connection`.
-        connections: the open connections. Each connection adds and removes itself.
+        made: a function that makes a new `Connection`.
+        connections: the set of open connections. Each connection adds itself to it and removes itself.
         limits: the limits on connections.
         shortage: is notified when there is no free file descriptor.
     """
@@ -60,7 +60,10 @@ class Acceptor:
                 await asyncio.sleep(0)
 
     async def _failed(self, error: OSError) -> None:
-        """Wait before the next attempt to accept a connection."""
+        """After a failed attempt to accept a connection, wait before the next one.
+
+        If no file descriptor was free, also report that and close an idle connection.
+        """
         if is_shortage(error):
             self._shortage.met()
             self._close_idlest()
@@ -69,7 +72,7 @@ class Acceptor:
     async def _admit(self, accepted: socket.socket) -> None:
         """Start to serve a connection, or close it if there are too many."""
         if self._count() >= self._limits.answered:
-            # Let the loop read first: a connection with an unread request is not idle.
+            # First let the event loop read from all connections: one with an unread request is not idle.
             for _ in range(3):
                 await asyncio.sleep(0)
             self._close_idlest()
