@@ -1,7 +1,8 @@
 """Finds the known mistakes that explain a function's results.
 
 An explanation is a set of mistakes. `faulty_network.py` predicts the results of code with these
-mistakes. The explanation whose predictions match every number of every trial best is the likeliest.
+mistakes. An explanation matches if its predictions equal the function's results in every trial, except
+for rounding.
 """
 
 import itertools
@@ -24,15 +25,17 @@ from charloom.diagnosis.fitted_constants import (
 )
 from charloom.diagnosis.mistakes import BY_ID, MISTAKES, RANK
 
-SAME: Final = 1e-11  # distances up to this differ only by rounding
-SHORT: Final = 1  # index of the smallest trial, on which pairs are tried first
-PAIR_ORDERS: Final = 5  # orders of the gates that are tried in pairs
+SAME: Final = 1e-11  # predictions up to this distance from the results differ only by rounding
+SHORT: Final = 1  # index of the smallest trial, in which pairs of mistakes are tried first
+PAIR_ORDERS: Final = 5  # number of wrong gate orders that are tried together with a second mistake
 
 
 def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
-    """Return the explanations that match, likeliest first, and whether they predict every number.
+    """Return the explanations of the wrong results, and whether they predict every number.
 
-    `wrong` are the rows to explain.
+    The first value is the list of explanations, likeliest first; it is empty if none was found. The
+    second value is False if the loss is not explained, or if each wrong gradient has a separate
+    explanation. `wrong` are the rows of the wrong gradients and losses.
     """
     names = sorted({row.parameter for row in wrong})
     singles, constant = list(candidates(case)), [*scalings(case), *decays(case)]
@@ -41,7 +44,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
             nearest(case, ((one,) for one in singles), only)
             or nearest(case, ((one,) for one in constant), only)
             or (
-                # If the right results match already, nearly every pair would match too.
+                # If the function's results match the right ones, nearly every pair of mistakes would
+                # match too, so pairs are not tried.
                 nearest(case, pairs(case, [*singles, *constant], only), only)
                 if math.isinf(largest_distance(case, (), only))
                 else []
@@ -49,14 +53,19 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
         )
         if fitting:
             return fitting, only is None
-        # The second round leaves out the loss; it cannot help if the loss alone is wrong, or right.
+        # The second round compares only the gradients. It cannot help if only the loss is wrong, or if
+        # the loss is right.
         if LOSS not in names or names == [LOSS]:
             break
     return separate_explanation(case, [*singles, *constant], names), False
 
 
 def candidates(case: Case) -> Iterator[Found]:
-    """Yield every variant of every known mistake that shows in a single call, likeliest first."""
+    """Yield every variant of every known mistake that changes the result of a single call, likeliest first.
+
+    Mistakes with a constant also get the values that the function's results show, such as a clipping
+    limit.
+    """
     for mistake in MISTAKES:
         no_mistake = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
         if mistake.kind != "gradient" or mistake.id == no_mistake:
@@ -74,19 +83,19 @@ def candidates(case: Case) -> Iterator[Found]:
 def nearest(
     case: Case, explanations: Iterable[Explanation], only: Sequence[str] | None
 ) -> list[Explanation]:
-    """Return the explanations that match in every trial and are closest, likeliest first.
+    """Return the explanations whose predictions match every trial and are closest, likeliest first.
 
-    `only`: the names to compare; None for all.
+    `only` are the results to compare, such as ["U", "W"]; None to compare all.
     """
     fitting: list[tuple[float, Explanation]] = []
     for explanation in explanations:
         far = largest_distance(case, explanation, only)
         if math.isfinite(far):
             fitting.append((far, explanation))
-    # An explanation must be clearly closer than the right results are.
+    # An explanation must be clearly closer to the function's results than the right results are.
     without = largest_distance(case, (), only)
     fitting = [(far, e) for far, e in fitting if explains_more(far, without, SAME)]
-    # The loss is not compared, but the explanation must not predict a wrong loss.
+    # With `only`, the loss is not compared. But if an explanation changes the loss, it must predict it.
     if only is not None:
         fitting = [(far, e) for far, e in fitting if predicts_no_wrong_loss(case, e)]
     if not fitting:
@@ -97,9 +106,10 @@ def nearest(
 
 
 def predicts_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
-    """Return True if an explanation does not change the loss, or predicts the function's loss.
+    """Return True if the mistakes do not change the loss, or change it to the loss of the function.
 
-    Trials in which the function's loss is not finite are left out: a mistake can make p zero.
+    Trials in which the function's loss is not finite are left out, because a mistake can make the
+    probability of a target zero.
     """
     for place, trial in enumerate(case.trials):
         if not math.isfinite(case.calls[place].loss or 0.0):
@@ -111,7 +121,11 @@ def predicts_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
 
 
 def likelihood(explanation: Explanation) -> tuple[int, ...]:
-    """Return the sort key of an explanation: the positions of its mistakes and variants in the list."""
+    """Return a sort key that puts the likeliest explanation first.
+
+    It has the index of each mistake in `MISTAKES`, and then the index of each variant in its mistake's
+    list of variants.
+    """
     ranks = sorted(RANK[one.id] for one in explanation)
     variants = [
         list(BY_ID[one.id].variants).index(one.variant)
@@ -125,12 +139,15 @@ def likelihood(explanation: Explanation) -> tuple[int, ...]:
 def pairs(
     case: Case, singles: Sequence[Found], only: Sequence[str] | None
 ) -> Iterator[Explanation]:
-    """Yield the pairs of mistakes that match in the smallest trial.
+    """Yield the pairs of mistakes whose predictions match the function's results in the smallest trial.
 
-    Where only one of the two mistakes changes a gradient, the function's gradient must match that
-    mistake's prediction; where neither does, it must be right. This excludes nearly all pairs without
-    computing them. Some mistakes change nothing in the smallest trial (such as truncation beyond its
-    length or a clipping limit that is not reached); a pair with one of them matches if the other matches.
+    If only one of the two mistakes changes a gradient, the function's gradient must match the prediction
+    for this mistake. If neither changes it, the function's gradient must be right. These two rules
+    exclude nearly all pairs without computing their predictions. A mistake may change nothing in the
+    smallest trial, such as a clipping limit that is not reached. A pair with this mistake matches if the
+    other mistake matches.
+
+    `only` are the results to compare; None to compare all.
     """
     exact = case.exact[SHORT]
     names = [*exact.gradients, LOSS] if only is None else list(only)
@@ -157,21 +174,21 @@ def pairs(
 
 
 def pair_matches(case: Case, pair: Explanation, only: Sequence[str] | None) -> bool:
-    """Return True if a pair of mistakes matches in the smallest trial."""
+    """Return True if the prediction for a pair of mistakes matches the smallest trial."""
     return not math.isinf(case.distance_if_matching(SHORT, pair, only))
 
 
 def same(a: Answer, b: Answer, name: str) -> bool:
-    """Return True if two predictions have the same gradient of a parameter, or the same loss."""
+    """Return True if two predictions have the same gradient of `name`, or the same loss for "loss"."""
     if name == LOSS:
         return a.loss == b.loss
     return np.array_equal(a.gradients[name], b.gradients[name])
 
 
 def in_pairs(cell: str, one: Found) -> bool:
-    """Return True if a wrong order of the gates is also tried together with a second mistake.
+    """Return True if the wrong gate order `one` is also tried together with a second mistake.
 
-    Only the most usual orders are, because there are many.
+    Only the `PAIR_ORDERS` most usual orders are, because there are many orders.
     """
     return BY_ID["gate-order"].variants_of(cell).index(one.variant) < PAIR_ORDERS
 
@@ -179,10 +196,12 @@ def in_pairs(cell: str, one: Found) -> bool:
 def separate_explanation(
     case: Case, singles: Sequence[Found], names: Sequence[str]
 ) -> list[Explanation]:
-    """Return an explanation made of mistakes that each explain some of the wrong gradients.
+    """Return one explanation whose mistakes each explain a part of the wrong gradients, or an empty list.
 
-    It finds three and more mistakes in different parameters. It is empty if some gradient remains
-    unexplained. A mistake that would make a right gradient wrong is left out.
+    So it can have three or more mistakes, in different parameters. A mistake that would make a right
+    gradient wrong is left out. The list is empty if a wrong gradient remains unexplained.
+
+    `names` are the parameters with a wrong gradient, and "loss" if the loss is wrong.
     """
     remaining = {name for name in names if name != LOSS}
     chosen: list[Found] = []
@@ -204,15 +223,24 @@ def separate_explanation(
 
 
 def explains(case: Case, one: Found, name: str) -> bool:
-    """Return True if a mistake predicts one gradient in every trial, clearly closer than the right one."""
+    """Return True if the prediction for a mistake matches the gradient `name` in every trial.
+
+    It must also be clearly closer to the function's gradient than the right gradient is.
+    """
     far = largest_distance(case, (one,), [name])
     return math.isfinite(far) and explains_more(far, largest_distance(case, (), [name]), SAME)
 
 
 def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
-    """Return the largest distance of an explanation in any trial; infinity if one does not match."""
+    """Return the largest distance of the function's results from the prediction of `explanation`.
+
+    Return infinity if a result of some trial does not match. `only` are the results to compare; None
+    to compare all.
+    """
     trials = sorted(range(len(case.trials)), key=lambda trial: len(case.trials[trial].problem.x))
-    trials.sort(key=lambda trial: trial != SHORT)  # this small trial excludes most explanations
+    trials.sort(
+        key=lambda trial: trial != SHORT
+    )  # the smallest trial first: it excludes most explanations
     far = 0.0
     for trial in trials:
         far = max(far, case.distance_if_matching(trial, explanation, only))
@@ -222,9 +250,9 @@ def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] |
 
 
 def keeps_right_results(case: Case, one: Found, names: Sequence[str]) -> bool:
-    """Return True if a mistake changes no gradient that is right, and predicts no wrong loss.
+    """Return True if a mistake changes no right gradient, and changes the loss only as the function does.
 
-    `names` are the wrong gradients.
+    `names` are the parameters with a wrong gradient.
     """
     for place, trial in enumerate(case.trials):
         predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]

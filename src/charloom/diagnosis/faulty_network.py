@@ -1,9 +1,9 @@
 """Computes loss and gradients of one window as code with known mistakes would compute them.
 
 It has one plain forward and backward pass for one layer and one stream (spec/mathematics.md: The
-cells; The network), with a switch for each mistake of `mistakes.py`. Without switches the result is
+cells; The network). A switch turns on each mistake of `mistakes.py`. Without switches the result is
 exact; a test compares it with the reference engine. This module does not run or explain a user's code.
-The argument `m` of many functions holds the switches: the id and the variant of each mistake.
+The argument `m` of many functions holds the switches: a dict from the id of a mistake to its variant.
 
 Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V (K, H), c (K).
 """
@@ -60,7 +60,10 @@ class Answer(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One window: cell, parameters, ids x and y (T,), and the states h and (LSTM) cell, each (H,)."""
+    """The input of one call: the cell, the parameters, the window's ids x and y (T,), the initial states.
+
+    The states are "h" and, for an LSTM, "cell", each of shape (H,).
+    """
 
     cell: str
     parameters: Arrays
@@ -73,8 +76,8 @@ class Step(NamedTuple):
     """A step of the forward pass.
 
     Attributes:
-        prev, state: the states before and after the step.
-        cache: arrays for the backward pass.
+        prev, state: the states before the step, and after it.
+        cache: arrays that the backward pass of the same cell needs.
         first: whether it is the first step of the window.
     """
 
@@ -85,7 +88,10 @@ class Step(NamedTuple):
 
 
 def answer(problem: Problem, switches: Switches | None = None) -> Answer:
-    """Return loss and gradients computed with the mistakes in `switches`; without any, the exact ones."""
+    """Return the loss and the gradients that code with the mistakes in `switches` would compute.
+
+    Without switches they are exact.
+    """
     m: Switches = switches or {}
     cell, given, x, y, state = problem
     theta = seen_parameters(cell, given, m)
@@ -109,22 +115,25 @@ def answer(problem: Problem, switches: Switches | None = None) -> Answer:
 
 
 def exact_loss(problem: Problem) -> float:
-    """Return the exact loss in nats, without the gradients."""
+    """Return the exact loss of the window in nats. Does not compute gradients."""
     cell, theta, x, y, state = problem
     h = np.array([step.state["h"] for step in forward(cell, theta, x, state, {})])
     return output(h @ theta["V"].T + theta["c"], x, y, len(theta["c"]), {})[0]
 
 
 def exact_state(problem: Problem) -> Arrays:
-    """Return the states (H,) after the window."""
+    """Return the exact states after the last step of the window, each of shape (H,)."""
     return forward(problem.cell, problem.parameters, problem.x, problem.state, {})[-1].state
 
 
-# The parameters and the state as the mistaken code uses them.
+# The parameters and the initial state as code with the mistakes uses them.
 
 
 def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
-    """Return changed parameters, with which right code computes the same as the code with mistakes."""
+    """Return the parameters as code with the mistakes uses them, such as zeros for a bias that it ignores.
+
+    `given` are the parameters that the code gets.
+    """
     theta = dict(given)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
@@ -146,13 +155,16 @@ def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
 
 
 def reordered(array: Array, order: str, wanted: str) -> Array:
-    """Return an array with its blocks of gates moved from `order` to the order `wanted`."""
+    """Return a copy of `array` with its blocks of rows, one per gate, in the order `wanted`.
+
+    `order` is the order of the gates in `array`, such as "ifgo".
+    """
     blocks = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.concatenate([blocks[gate] for gate in wanted])
 
 
 def seen_state(state: Arrays, m: Switches) -> Arrays:
-    """Return the initial state that the code with mistakes really uses: zeros if it ignores the state."""
+    """Return the initial states as code with the mistakes uses them: zeros for a state that it ignores."""
     zeroed = {"": tuple(state), "h": ("h",), "cell": ("cell",)}.get(
         m.get("initial-state-ignored", "none"), ()
     )
@@ -178,7 +190,10 @@ def forward(cell: str, theta: Arrays, x: Array, state: Arrays, m: Switches) -> l
 def rnn_step(
     theta: Arrays, read: Array, prev: Arrays, m: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Compute h = tanh(W h_prev + U x + b), where `read` is U x + b; return the states and the cache."""
+    """Compute h = tanh(W h_prev + U x + b), where `read` is U x + b.
+
+    Return the states after the step, and the arrays that `rnn_back` needs.
+    """
     a = theta["W"] @ prev["h"] + read
     other = m.get("activation-differs")
     if other is None:
@@ -195,7 +210,10 @@ def rnn_step(
 def lstm_step(
     theta: Arrays, read: Array, prev: Arrays, m: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Compute the gates i, f, g, o, then s = f s_prev + i g and h = o tanh(s); return states and cache."""
+    """Compute the gates i, f, g, o, then s = f s_prev + i g and h = o tanh(s). `read` is U x + b.
+
+    Return the states after the step, and the arrays that `lstm_back` needs.
+    """
     a = theta["W"] @ prev["h"] + read
     H = len(a) // 4
     i, f, g, o = (
@@ -212,9 +230,10 @@ def lstm_step(
 def gru_step(
     theta: Arrays, read: Array, prev: Arrays, m: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Compute the gates r and z, the candidate n, and h = (1 - z) n + z h_prev; return states and cache.
+    """Compute the gates r and z, the candidate n, and h = (1 - z) n + z h_prev. `read` is U x + b.
 
-    The reset gate multiplies after the product with W.
+    Without mistakes, the reset gate r multiplies W_n h_prev + d, not h_prev alone. Return the state after
+    the step, and the arrays that `gru_back` needs.
     """
     W, H, h_prev = theta["W"], len(prev["h"]), prev["h"]
     gates = sigmoid(W[: 2 * H] @ h_prev + read[: 2 * H])
@@ -238,7 +257,10 @@ def gru_step(
 
 
 def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Array]:
-    """Return the loss and the gradients do (T, K) of the logits o (T, K) (spec/mathematics.md: The network)."""
+    """Return the loss in nats, and its gradient do (T, K) with respect to the logits `o` (T, K).
+
+    See spec/mathematics.md: The network.
+    """
     T = len(y)
     steps = np.arange(T)
     shifted = o - o.max(axis=1, keepdims=True)
@@ -282,7 +304,11 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
 
 
 def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
-    """Return ln p of the targets (T,) with ε in it, and the factor (T,) of its derivative."""
+    """Return ln p (T,) changed by the mistake epsilon-in-log, and the factor (T,) for the gradient.
+
+    `log_p` (T,) is ln p of each step's target. The mistake takes ln(p + ε) or ln max(p, ε) instead. Each
+    row of the gradient of the logits must be multiplied by the factor; without the mistake it is 1.
+    """
     one = np.ones_like(log_p)
     if "epsilon-in-log" not in m:
         return log_p, one
@@ -299,7 +325,12 @@ def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
 def backward(
     cell: str, theta: Arrays, steps: list[Step], dh: Array, m: Switches
 ) -> tuple[Array, Array, Array]:
-    """Return the gradients before the sums over time: da (T, G·H) for U and b, dr for W, dq (T, H) for d."""
+    """Return three gradients of each step, da, dr and dq, computed from the last step to the first.
+
+    The gradients of the parameters are sums of them over time: da (T, G·H) is for U and b, dr (T, G·H)
+    is for W, and dq (T, H) is for d. `dh` (T, H) is the gradient of the hidden states that comes from
+    the output.
+    """
     T = len(steps)
     kind, _, depth = m.get("truncated", "").partition(" ")
     k = int(depth or 0)
@@ -334,7 +365,10 @@ def walk_back(
     span: range,
     cuts: frozenset[int] = frozenset(),
 ) -> tuple[Array, Array, Array]:
-    """Go back through the steps of `span`; no gradient passes from a step in `cuts` to the previous step."""
+    """Go back through the steps in `span`, and return da, dr and dq as `backward` does.
+
+    Rows of steps outside `span` are zero. No gradient passes from a step in `cuts` to the step before it.
+    """
     back = {"rnn": rnn_back, "lstm": lstm_back, "gru": gru_back}[cell]
     T, H = len(steps), dh.shape[1]
     rows = len(theta["b"])
@@ -359,7 +393,11 @@ def walk_back(
 def rnn_back(
     theta: Arrays, step: Step, dh_above: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """Compute da = dh (1 - h²) and dh_prev = Wᵀ da; return da, dr, dq and the gradients of the states."""
+    """Compute da = dh (1 - h²) and dh_prev = Wᵀ da for one step.
+
+    Return four values: da, dr (equal to da), dq (zeros), and the gradients of the states before the step.
+    `dh_above` is the gradient of h from the output, and `carried` those of the states from the next step.
+    """
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
     other = m.get("activation-differs")
     if "tanh-derivative-missing" in m:
@@ -388,7 +426,10 @@ def rnn_back(
 def lstm_back(
     theta: Arrays, step: Step, dh_above: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """Compute da of the four gates, dh_prev = Wᵀ da and ds_prev = ds f (spec/mathematics.md: The cells)."""
+    """Compute da of the four gates, dh_prev = Wᵀ da and ds_prev = ds f (spec/mathematics.md: The cells).
+
+    The arguments and the four returned values are those of `rnn_back`.
+    """
     _, i, f, g, o, tanh_s = step.cache
     s_prev = step.prev["cell"]
     if step.first and "initial-cell-dropped" in m:
@@ -416,7 +457,12 @@ def lstm_back(
 def gru_back(
     theta: Arrays, step: Step, dh_above: Array, carried: Arrays, m: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """Compute da of r, z and n, and dr, which has dq instead of da_n (spec/mathematics.md: The cells)."""
+    """Compute the gradients of one step of a GRU (spec/mathematics.md: The cells).
+
+    The arguments are those of `rnn_back`. Return four values: first da (3 H,), the gradients of the sums
+    inside r, z and n; second dr (3 H,), the same for W, with the gradient of W_n h in the last H entries;
+    third dq (H,), the gradient for the bias d; fourth the gradients of the states before the step.
+    """
     _, r, z, n, q = step.cache
     W, h_prev, H = theta["W"], step.prev["h"], len(dh_above)
     dh = clipped_step(dh_above + carried["h"], m)
@@ -451,7 +497,7 @@ def gru_back(
 
 
 def tanh_slope(h: Array, m: Switches) -> Array:
-    """Return the derivative of tanh from its value h, for the gates."""
+    """Return the derivative of tanh, computed from its value `h`, in an LSTM or a GRU."""
     if "tanh-derivative-missing" in m and m["tanh-derivative-missing"] == "":
         return np.ones_like(h)
     if "tanh-derivative" in m:
@@ -460,19 +506,19 @@ def tanh_slope(h: Array, m: Switches) -> Array:
 
 
 def sigmoid_slope(s: Array, m: Switches) -> Array:
-    """Return the derivative of σ from its value s."""
+    """Return the derivative of the sigmoid, computed from its value `s`."""
     if "sigmoid-derivative" in m:
         return np.asarray(SIGMOID_DERIVATIVES[m["sigmoid-derivative"]](s))
     return np.asarray(s * (1 - s))
 
 
 def clipped_step(dh: Array, m: Switches) -> Array:
-    """Return dh, clipped if the mistake is to clip in every step."""
+    """Return `dh`, clipped entry by entry if `m` has the mistake to clip in every step."""
     kind, _, limit = m.get("clipped", "").partition(" ")
     return np.clip(dh, -float(limit), float(limit)) if kind == "steps" else dh
 
 
-# The sums over time, and the changes of the sums.
+# The sums over time, and the mistakes that change these sums.
 
 
 def sums(
@@ -482,7 +528,11 @@ def sums(
     steps: tuple[Array, Array, Array, Array],
     m: Switches,
 ) -> Arrays:
-    """Return the gradients of all parameters (spec/mathematics.md: The cells; The network)."""
+    """Return the gradients of all parameters, which are sums over time.
+
+    `ids` are x and y. `states` are the hidden states after and before each step, (T, H). `steps` are da,
+    dr, dq and do, the gradients of each step (spec/mathematics.md: The cells; The network).
+    """
     (x, y), (h, h_prev), (da, dr, dq, do) = ids, states, steps
     T, K, rows = len(x), do.shape[1], da.shape[1]
     before = h_prev
@@ -527,14 +577,21 @@ def sums(
 
 
 def chosen(mistake: str, T: int, m: Switches) -> slice:
-    """Return the steps that a sum includes: all, or only the first or the last if `m` has the mistake."""
+    """Return a slice of the steps that a sum over time includes.
+
+    It has all `T` steps. If `m` has the mistake with the id `mistake`, it has only the first step or only
+    the last step.
+    """
     return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(m.get(mistake, ""), slice(None))
 
 
 def finished(
     cell: str, loss: float, gradients: Arrays, T: int, m: Switches
 ) -> tuple[float, Arrays]:
-    """Return loss and gradients with the mistakes made after the sums: scaling, clipping, transposing."""
+    """Return the loss and the gradients with the mistakes that code makes after the sums over time.
+
+    These mistakes scale, clip, reorder or transpose gradients.
+    """
     gradients = bias_mistakes(cell, gradients, m)
     loss, scale = scaled_loss(loss, T, m)
     if scale != 1:
@@ -554,7 +611,7 @@ def finished(
 
 
 def bias_mistakes(cell: str, gradients: Arrays, m: Switches) -> Arrays:
-    """Return the gradients with the mistakes in their order of gates and in the gradients of biases."""
+    """Return the gradients changed by two kinds of mistakes: a wrong gate order, a bias added twice."""
     gradients = dict(gradients)
     if "gate-order" in m:
         for name in ("U", "W", "b"):
@@ -569,7 +626,7 @@ def bias_mistakes(cell: str, gradients: Arrays, m: Switches) -> Arrays:
 
 
 def scaled_loss(loss: float, T: int, m: Switches) -> tuple[float, float]:
-    """Return the loss with the mistakes that scale it, and the factor by which they scale all gradients."""
+    """Return the loss multiplied by the factors of the mistakes in `m`, and their factor for all gradients."""
     scale = -1.0 if "gradient-negated" in m else 1.0
     mean, total = m.get("mean-over-time"), m.get("sum-over-time")
     if mean in ("both", "gradient"):
@@ -589,7 +646,10 @@ def scaled_loss(loss: float, T: int, m: Switches) -> tuple[float, float]:
 
 
 def clipped(gradients: Arrays, m: Switches) -> Arrays:
-    """Return the gradients, clipped entry by entry, by their common norm or by the norm of each."""
+    """Return the gradients, clipped if `m` has the mistake to clip the finished gradients.
+
+    The variant says what is limited: each entry, the norm of all gradients together, or the norm of each.
+    """
     kind, _, limit = m.get("clipped", "").partition(" ")
     if kind == "entries":
         bound = float(limit)
@@ -607,9 +667,10 @@ def clipped(gradients: Arrays, m: Switches) -> Arrays:
 
 
 def decayed(theta: Arrays, loss: float, gradients: Arrays, variant: str) -> tuple[float, Arrays]:
-    """Return loss and gradients of code that adds weight decay, λ θ, to the gradients of some parameters.
+    """Return the loss and the gradients with weight decay: λ θ is added to the gradient of a parameter θ.
 
-    `variant` names λ and the parameters, such as "λ = 0.1 in U, W, V and the loss".
+    `variant` names λ and these parameters, such as "λ = 0.1 in U, W, V and the loss". With "the loss",
+    λ / 2 times the sum of their squares is added to the loss.
     """
     decay, _, where = variant.removeprefix("λ = ").partition(" in ")
     rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]

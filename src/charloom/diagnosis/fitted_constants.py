@@ -1,7 +1,7 @@
 """Finds constants in a function's results: a factor, a weight decay, an ε, or a clipping limit.
 
-Some factor or decay always fits best, even if all errors come from rounding. So every explanation with
-a fitted constant must pass the rule `explains_more`. This module does not look for whole explanations.
+Some factor or weight decay always fits best, even if all errors come from rounding. So a mistake with a
+fitted constant counts only if `explains_more` returns True. This module does not combine mistakes.
 """
 
 import math
@@ -14,18 +14,18 @@ from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
 from charloom.diagnosis.diagnosis_result import LOSS, Found
 from charloom.diagnosis.mistakes import BY_ID
 
-MARGIN: Final = 10.0  # a fitted constant must make the error smaller by at least this factor
+MARGIN: Final = 10.0  # a fitted constant must divide the error by at least this number
 
 
 def explains_more(left: float, without: float, rounding: float) -> bool:
     """Return True if a fitted constant explains more of an error than rounding can.
 
+    This is so if both `left` and `rounding` are at least `MARGIN` times smaller than `without`.
+
     Args:
         left: the error that remains with the constant.
         without: the error without the constant.
         rounding: the error that rounding can cause.
-
-    Both `left` and `rounding` must be at least `MARGIN` times smaller than `without`.
     """
     return MARGIN * max(left, rounding) <= without
 
@@ -33,10 +33,11 @@ def explains_more(left: float, without: float, rounding: float) -> bool:
 def constant_explains(
     case: Case, one: Found, name: str, trials: Iterable[int] | None = None
 ) -> bool:
-    """Return True if a mistake with a fitted constant passes `explains_more` for a gradient or the loss.
+    """Return True if a mistake with a fitted constant explains more of an error than rounding can.
 
-    Each error is divided by the limit of its trial, which is what rounding can cause. `trials` are the
-    indices of the trials to compare; None for all.
+    The error is that of the gradient `name`, or of the loss if `name` is "loss". In each trial it is
+    divided by the largest error that rounding can cause there. `trials` are the indices of the trials to
+    compare; None to compare all.
     """
     left = without = 0.0
     for trial in range(len(case.trials)) if trials is None else trials:
@@ -50,8 +51,8 @@ def constant_explains(
 def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
     """Return the number by which the right gradients must be multiplied to get the function's gradients.
 
-    Return None if no single number fits all trials, or if it cannot be distinguished from 1. `names`
-    are the parameters whose gradients are compared; by default all.
+    Return None if no single number fits all trials, or if the number cannot be distinguished from 1.
+    `names` are the parameters whose gradients are compared; if it is empty, all are compared.
     """
     factors = []
     left = without = 0.0
@@ -78,9 +79,10 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
 
 
 def epsilons_seen(case: Case) -> list[str]:
-    """Return variants with the ε that the loss shows; none if it is one of the usual values.
+    """Return the variants of the mistake epsilon-in-log with the ε that the loss shows.
 
-    In a window of one step, p is too large by ε.
+    The list is empty if the loss shows no ε, or if the ε is one of the usual values. In a window of one
+    step, exp(-loss) is the probability of the target plus ε.
     """
     one_step = [n for n, trial in enumerate(case.trials) if len(trial.problem.x) == 1]
     usual = BY_ID["epsilon-in-log"].variants
@@ -100,9 +102,9 @@ def epsilons_seen(case: Case) -> list[str]:
 
 
 def scalings(case: Case) -> Iterator[Found]:
-    """Yield the mistake that some gradients are multiplied by constants, if there are any.
+    """Yield the mistake gradient-scaled if some gradients are right except for a constant factor.
 
-    It is one mistake; its variant lists these gradients with their factors.
+    It is yielded at most once. Its variant lists these gradients with their factors, such as "2 db".
     """
     found = []
     for name in case.exact[0].gradients:
@@ -114,7 +116,11 @@ def scalings(case: Case) -> Iterator[Found]:
 
 
 def decays(case: Case) -> Iterator[Found]:
-    """Yield the mistake weight decay, with the λ and the parameters that the first trial shows."""
+    """Yield the mistake weight-decay-added, with the λ and the parameters that the first trial shows.
+
+    It is yielded in two variants, without and with weight decay in the loss; or not at all, if no
+    gradient of the first trial shows a λ.
+    """
     parameters = case.trials[0].problem.parameters
     rates = {}
     for name, right in case.exact[0].gradients.items():
@@ -124,7 +130,8 @@ def decays(case: Case) -> Iterator[Found]:
             left, limit = distance(given, right + rate * theta, ZERO), case.limits[0][name]
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
-    # The largest rate is the most exact one. Rates that come from rounding differ from it.
+    # `rates` has the λ that fits each gradient. The largest λ has the smallest relative rounding error,
+    # so it is taken. The λ of a parameter without weight decay comes from other errors, and differs.
     for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
         names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]
         variant = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
@@ -133,9 +140,10 @@ def decays(case: Case) -> Iterator[Found]:
 
 
 def limits_seen(case: Case) -> list[str]:
-    """Return variants with the clipping limits that the results show, except the usual limits.
+    """Return the variants of the mistake "clipped" with the clipping limits that the results show.
 
-    A limit shows because several entries, or the norms of several trials, are exactly equal.
+    The usual limits are left out. The results show a limit if several entries have exactly the largest
+    absolute value, or if several trials have nearly the largest norm of all gradients.
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(

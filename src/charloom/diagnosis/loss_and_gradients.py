@@ -1,8 +1,8 @@
-"""Reads what the user's function returned, as a loss and gradients by name.
+"""Reads the loss and the gradient of each parameter from the value that the user's function returned.
 
-Functions return (loss, gradients) or only gradients. The gradients are in a dict, an object or a
-tuple; their names may have prefixes, and biases may be columns. If the names and shapes do not show
-which gradient is which, the error asks for their names. This module does not run the user's code.
+The value is (loss, gradients) or only the gradients. The gradients are in a dict, an object or a tuple.
+Their names may have prefixes, and biases may be columns. If neither names nor shapes show to which
+parameter a gradient belongs, an error asks for the names. This module does not run the user's code.
 """
 
 import math
@@ -26,7 +26,7 @@ from charloom.errors import DoctorError
 from charloom.formatting import number_of
 from charloom.messages import argument
 
-MOST: Final = 100  # items of a tuple, or keys of a dict, that are read
+MOST: Final = 100  # largest number of items of a tuple, or of keys of a dict, that are read
 
 # Usual names of the parameters, in lower case and without underscores.
 ALIASES: Final = {
@@ -43,7 +43,13 @@ PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
 
 
 class Reply(NamedTuple):
-    """The loss (None if none was returned) and the gradients, in the shapes in which they were returned."""
+    """The loss and the gradients that the function returned.
+
+    Attributes:
+        loss: the loss; None if the function returned no loss.
+        gradients: the gradient of each parameter, as float64.
+        float32: whether all returned gradients are float32 arrays.
+    """
 
     loss: float | None
     gradients: dict[str, Array]
@@ -51,9 +57,9 @@ class Reply(NamedTuple):
 
 
 def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    """Return the parameter in `known` that a name means; None if it means none.
+    """Return the parameter in `known` that `name` is a usual name of, such as "W" for "Whh".
 
-    `names` has the user's names of the parameters.
+    Return None if there is no such parameter. `names` maps parameters to the names that the user gave.
     """
     for parameter, users_name in names.items():
         if name == users_name:
@@ -68,9 +74,10 @@ def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> s
 
 
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    """Return the parameter whose gradient has this name; None if no gradient has it.
+    """Return the parameter in `known` whose gradient is called `name`, such as "W" for "dW" or "grad_W".
 
-    The name is the parameter's name, or the parameter's name with a prefix, such as dW.
+    The name of a gradient is a name of the parameter, with or without a prefix. Return None if `name` is
+    no such name. `names` maps parameters to the names that the user gave.
     """
     found = parameter_of(name, known, names)
     for prefix in PREFIXES[1:]:
@@ -90,10 +97,11 @@ def read_reply(
     """Return the loss and the gradients in the value that the function returned.
 
     Args:
-        returned: the value.
-        shapes: the shapes of the parameters as the function got them.
-        names: the user's names of the parameters.
-        order: the items of a returned tuple: parameters, "loss", or "_" for anything else.
+        returned: the value that the function returned.
+        shapes: the shape of each parameter in the arguments of the function.
+        names: the user's names of the parameters, by charloom's names.
+        order: what each item of a returned tuple is: a parameter (for its gradient), "loss", or "_"
+            for anything else. Empty if the user did not say.
         T: number of steps of the window.
 
     Raises:
@@ -126,7 +134,10 @@ def loss_and_values(
     names: Mapping[str, str],
     order: Sequence[str],
 ) -> tuple[float | None, dict[str, Any]]:
-    """Return the loss, and the value that was returned for each parameter."""
+    """Return the loss (None if there is none), and a dict from each parameter to its returned gradient.
+
+    A parameter without a gradient is left out. The arguments are those of `read_reply`.
+    """
     items = items_of(returned) or [returned]
     flat = [part for item in items for part in (items_of(item) or [item])]
     if order:
@@ -159,7 +170,10 @@ def items_of(value: Any) -> list[Any]:
 def values_in(
     holder: Any, shapes: Mapping[str, tuple[int, ...]], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return the gradients in a dict or an object, by the names of the parameters."""
+    """Return a dict from each parameter to its gradient, for the gradients in a dict or an object `holder`.
+
+    A parameter without a gradient in `holder` is left out.
+    """
     if isinstance(holder, Mapping):
         items = {str(key): value for key, value in islice(holder.items(), MOST)}
     else:
@@ -168,7 +182,7 @@ def values_in(
         items = {name: getattr(holder, name) for name in tried if hasattr(holder, name)}
         items |= {k: v for k, v in getattr(holder, "__dict__", {}).items() if is_array(v)}
     found: dict[str, Any] = {}
-    # Names with a prefix come first: in dict(W=…, dW=…), dW is the gradient.
+    # Names with a prefix come first, because in dict(W=…, dW=…) the gradient is dW and W the parameter.
     for name, value in sorted(items.items(), key=lambda item: item[0] in shapes):
         parameter = gradient_of(name, list(shapes), names)
         if parameter is not None and parameter not in found and value is not None:
@@ -177,10 +191,12 @@ def values_in(
 
 
 def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return the arrays by parameter, identified by their shapes.
+    """Return a dict from each parameter to the one array in `arrays` that has its shape.
+
+    Axes of length 1 are ignored.
 
     Raises:
-        DoctorError: a shape does not identify exactly one array.
+        DoctorError: no array or more than one array has the shape of a parameter.
     """
     wanted = {name: squeezed(shape) for name, shape in shapes.items()}
     found: dict[str, Any] = {}
@@ -198,9 +214,11 @@ def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> di
 
 
 def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
-    """Return one gradient as an array: a bias as a flat array, a matrix in the shape in which it came.
+    """Return the gradient of the parameter `name` as an array.
 
-    The shape is checked before anything is copied.
+    A bias becomes flat, or has one column per step if the function did not sum it over the T steps. A
+    matrix keeps its shape. `shape` is the shape of the parameter. The shape of `value` is checked before
+    anything is copied.
 
     Raises:
         DoctorError: the shape is wrong, or the value is not an array of real numbers.
@@ -248,10 +266,10 @@ def loss_number(value: Any) -> float:
 
 
 def first_number(items: Sequence[Any]) -> float | None:
-    """Return the loss, which is the first single number of `items`; None if there is none."""
+    """Return the first item that is a single number, which is the loss; None if no item is."""
     return next((loss_number(item) for item in items if is_scalar(item)), None)
 
 
 def shapes_text(arrays: Sequence[Any]) -> str:
-    """Return the shapes of arrays, separated by commas."""
+    """Return the shapes of `arrays` as text, separated by commas."""
     return ", ".join(str(shape_of(array)) for array in arrays)

@@ -29,10 +29,11 @@ class Mistake:
         does: the wrong equation that the code computes.
         right: the equation in docs/spec/mathematics.md that the mistake breaks.
         section: the section of docs/spec/mathematics.md with that equation.
-        fix: how to fix it, in one sentence; a marked message (`charloom.messages`).
-        cells: the cells in which it can occur.
-        variants: the variants of the mistake, each with the cells that can have it; only "" if there
-            is a single variant.
+        fix: how to fix the mistake, in one sentence. It may have placeholders for names of arguments,
+            which each interface replaces (`charloom.messages`).
+        cells: the cells in which the mistake can occur.
+        variants: the variants of the mistake, each with the cells that can have it. A mistake without
+            variants has only the variant "". If the dict is empty, variants are made from the results.
         kind: "gradient" (found by predicting the gradient with the mistake), "calls" (found by
             calling the function more than once) or "numerical" (in the user's numerical gradient).
     """
@@ -48,28 +49,32 @@ class Mistake:
     kind: str = "gradient"
 
     def variants_of(self, cell: str) -> tuple[str, ...]:
-        """Return the variants that can occur in code for `cell`."""
+        """Return the variants of the mistake that can occur in code for `cell`; none if it cannot occur."""
         if cell not in self.cells:
             return ()
         return tuple(name for name, cells in self.variants.items() if cell in cells)
 
 
 def variants_in(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[str, ...]]:
-    """Return a dict that gives each variant in `names` the same cells."""
+    """Return a dict from each variant in `names` to `cells`."""
     return dict.fromkeys(names, cells)
 
 
 def truncations() -> Iterator[str]:
-    """Yield the variants of the mistake `truncated`, such as "chunks 3": a kind and a number of steps."""
+    """Yield the variants of the mistake "truncated", such as "chunks 3".
+
+    Each has a kind of truncation and its number of steps.
+    """
     for kind in ("depth", "chunks", "ends", "last"):
         for k in range(1, 26):
-            # Chunks of one step are time-carry-missing; depth 25 is the whole window of 26 steps.
+            # Two are left out. Chunks of one step are the mistake time-carry-missing. "depth 25" cuts off
+            # nothing, because the longest window has 26 steps.
             if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
 
 
 def gate_orders(gates: str, first: tuple[str, ...]) -> list[str]:
-    """Return all orders of `gates` except the order itself; the usual ones in `first` come first."""
+    """Return all orders of the letters in `gates` except `gates` itself, with those in `first` first."""
     every = ("".join(order) for order in permutations(gates))
     return [*first, *(order for order in every if order != gates and order not in first)]
 

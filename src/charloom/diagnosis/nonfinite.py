@@ -16,13 +16,13 @@ from charloom.formatting import listing
 EVERYTHING: Final = "everything"
 THE_LOSS: Final = "the loss"
 OUTPUT: Final = ("V", "c")  # the backward pass computes their gradients first
-SMALL: Final = 0.1  # with weights of this sigma, exp cannot overflow
+SMALL: Final = 0.1  # weights with this standard deviation or less cannot make exp overflow
 
 
 def not_numbers(case: Case) -> str:
-    """Return the results that are not finite in some trial, such as "dU and the loss".
+    """Return the names of the results that are not finite in some trial, such as "dU and the loss".
 
-    Return "everything" if no number of any trial is finite, and "" if all are finite.
+    Return "everything" if no number of any trial is finite, and "" if all numbers are finite.
     """
     trials = range(len(case.calls))
     if all(none_finite(case, trial) for trial in trials):
@@ -36,21 +36,24 @@ def not_numbers(case: Case) -> str:
 
 
 def not_finite(case: Case, trial: int) -> list[str]:
-    """Return the parameters whose gradients are not finite in a trial, and "loss" for the loss."""
+    """Return the names of the results that are not finite in a trial, such as ["W", "loss"].
+
+    A gradient has the name of its parameter. It is not finite if one of its entries is not.
+    """
     call = case.calls[trial]
     names = [name for name, given in call.gradients.items() if not np.isfinite(given).all()]
     return names if call.loss is None or math.isfinite(call.loss) else [*names, LOSS]
 
 
 def none_finite(case: Case, trial: int) -> bool:
-    """Return True if not a single number of a trial is finite."""
+    """Return True if neither the loss nor any entry of a gradient of a trial is finite."""
     call = case.calls[trial]
     loss_finite = call.loss is not None and math.isfinite(call.loss)
     return not loss_finite and not any(np.isfinite(g).any() for g in call.gradients.values())
 
 
 def clues(case: Case) -> Iterator[str]:
-    """Yield a sentence about the first numbers that are not finite, and one about the usual cause.
+    """Yield two sentences: where numbers are first not finite, and what the usual cause is.
 
     Yield nothing if all numbers are finite.
     """
@@ -69,7 +72,10 @@ def clues(case: Case) -> Iterator[str]:
 
 
 def usual_cause(case: Case, trials: list[int]) -> str:
-    """Return a sentence about the usual cause of numbers that are not finite in these trials."""
+    """Return sentences about the usual cause of numbers that are not finite.
+
+    `trials` are the indices of the trials with such numbers.
+    """
     if any(case.trials[trial].sigma <= SMALL for trial in trials):
         return (
             "it happens with small weights too, where nothing overflows. Usual causes: 0 / 0, the "
@@ -93,5 +99,5 @@ def usual_cause(case: Case, trials: list[int]) -> str:
 
 
 def in_words(name: str) -> str:
-    """Return the name of a gradient, or of the loss, for a sentence."""
+    """Return how a sentence calls a result: "dU" for the gradient "U", and "the loss" for "loss"."""
     return THE_LOSS if name == LOSS else f"d{name}"

@@ -15,8 +15,8 @@ class Call(NamedTuple):
     Attributes:
         loss: the returned loss; None if the function returned none.
         gradients: the returned gradients as float64, in charloom's shapes.
-        changed: ids of the mistakes that the call made by changing its arguments.
-        after: the parameters after the call, if it changed them; otherwise empty.
+        changed: ids of mistakes that say which arguments the call changed, such as "inputs-changed".
+        after: the parameters after the call, if the call changed them; otherwise empty.
         float32: whether all returned gradients are float32 arrays.
     """
 
@@ -36,12 +36,13 @@ class Outcome:
         sizes: H and K if the function works only with these sizes; otherwise None.
         convention: how the function was called, in words.
         trials: one call for each trial.
-        windows: one call for each length 1 … T of the first trial's window.
-        repeats: three calls with the first trial's arguments, then one with other arguments, all
-            of the same loaded function.
-        fresh: one call with those other arguments as the first call after loading.
-        moved: one call with the first trial's weights changed slightly.
-        numerical: the user's numerical gradients of `NUMERICAL_TRIALS` (`runner.py`).
+        windows: T calls with the first 1, 2, …, T steps of the first trial's window of T steps.
+        repeats: three calls with the first trial's arguments, then one with other arguments. The
+            function is not loaded again between them.
+        fresh: one call with the other arguments of `repeats`, as the first call after loading.
+        moved: one call on the first trial, with slightly changed parameters.
+        numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
+            empty if the user gave none.
     """
 
     cell: str

@@ -14,7 +14,10 @@ PARTS = ("gradients", "after")  # the dicts of arrays in a `Call`
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write outcome.npz and then outcome.json, whose existence shows that all results are there."""
+    """Write the arrays to outcome.npz, and then the other results to outcome.json.
+
+    So if outcome.json exists, all results are written.
+    """
     arrays: dict[str, Any] = {}
     fields: dict[str, Any] = {
         "cell": outcome.cell,

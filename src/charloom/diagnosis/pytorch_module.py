@@ -21,11 +21,22 @@ from charloom.formatting import number_of
 from charloom.messages import argument
 
 CELL_OF_CLASS: Final = {cell.torch_class: cell.name for cell in CELLS.values()}
-PROBE: Final = (4, 7)  # H and K of a module that is made only to inspect its layers
+PROBE: Final = (
+    4,
+    7,
+)  # hidden size H and vocabulary size K of a module made only to inspect its layers
 
 
 class ModuleCaller:
-    """A module, or a function or class that makes one, with the way to call it."""
+    """Calls a module of PyTorch, or the modules that a user's function or class makes.
+
+    Attributes:
+        modules: the modules made so far, by H and K.
+        shapes: descriptions of the shapes in which x, y and h0 are passed, such as "ids (T,)".
+        double: whether the weights are float64; otherwise float32.
+        cell: "rnn", "lstm" or "gru", the cell of the module.
+        sizes: H and K if the module works only with these sizes; otherwise (None, None).
+    """
 
     def __init__(self, function: Any, options: Options) -> None:
         try:
@@ -37,8 +48,8 @@ class ModuleCaller:
             ) from None
         self.torch = torch
         self.function, self.options = function, options
-        self.modules: dict[tuple[int, int], Any] = {}  # modules by H and K
-        self.shapes: tuple[str, str, str] = ("", "", "")  # the shapes of x, y and h0
+        self.modules: dict[tuple[int, int], Any] = {}
+        self.shapes: tuple[str, str, str] = ("", "", "")
         self.double = True
         probe = self.make(*PROBE)
         rnn, out = parts_of(torch, probe)
@@ -60,7 +71,7 @@ class ModuleCaller:
     def make(self, H: int, K: int) -> Any:
         """Return a module with H hidden units and K characters.
 
-        A module that the user gave keeps its own sizes.
+        If the user gave a module, return this module, whose sizes cannot be chosen.
 
         Raises:
             DoctorError: the user's function that makes a module has unknown arguments, or does not
@@ -93,7 +104,7 @@ class ModuleCaller:
         return module
 
     def module(self, problem: Problem) -> Any:
-        """Return the module of the problem's sizes, with the problem's parameters copied into it."""
+        """Return a module of the same sizes as `problem`, with the parameters of `problem` copied into it."""
         torch = self.torch
         sizes = (len(problem.state["h"]), len(problem.parameters["c"]))
         if sizes not in self.modules:
@@ -125,10 +136,12 @@ class ModuleCaller:
     def find_call_form(self, problem: Problem, loss: float) -> str:
         """Find the shapes of x, y and h0 with which the module returns `loss`, and describe them.
 
-        If no shapes give this loss, use the first shapes that the module accepts.
+        If no shapes give this loss, use the first shapes that the module accepts. `loss` is the right
+        loss of `problem`.
 
         Raises:
-            Exception: the module accepts no shapes; this is its error for the first ones.
+            Exception: the module accepts no shapes; this is its error for the first shapes that were
+                tried.
         """
         first_error: Exception | None = None
         running: tuple[tuple[str, str, str], bool] | None = None
@@ -158,12 +171,12 @@ class ModuleCaller:
         return self.in_words()
 
     def in_words(self) -> str:
-        """Return the way of calling in words."""
+        """Return a description of the shapes of x, y and h0 and of the precision of the weights."""
         x, y, h0 = self.shapes
         return f"x as {x}, y as {y}, h0 as {h0}; {'float64' if self.double else 'float32'} weights"
 
     def shapes_to_try(self, problem: Problem) -> Iterator[tuple[str, str, str]]:
-        """Yield shapes of x, y and h0, the likeliest first."""
+        """Yield triples that describe the shapes of x, y and h0 to try, the likeliest first."""
         rnn, _ = parts_of(self.torch, self.module(problem))
         batched = (
             ("ids (1, T)", "one-hot (1, T, K)")
@@ -181,13 +194,13 @@ class ModuleCaller:
                 yield x, y, h0
 
     def with_function(self, function: Any) -> "ModuleCaller":
-        """Return a caller that calls another module in the same way."""
+        """Return a caller of another module that uses the same shapes and the same precision."""
         caller = ModuleCaller(function, self.options)
         caller.shapes, caller.double = self.shapes, self.double
         return caller
 
     def call(self, problem: Problem) -> Call:
-        """Call the module; return its loss and the gradients of autograd."""
+        """Call the module on `problem`; return its loss and the gradients that autograd computes."""
         torch = self.torch
         module = self.module(problem)
         rnn, out = parts_of(torch, module)
@@ -210,7 +223,10 @@ class ModuleCaller:
     def gradients(
         self, problem: Problem, loss: Any, rnn: Any, weights: dict[str, Any]
     ) -> tuple[Arrays, bool]:
-        """Return the gradients of `loss` as float64, and whether all of them were float32."""
+        """Return the gradients of `loss`, converted to float64, and whether autograd returned only float32.
+
+        `rnn` is the recurrent layer. `weights` has the tensors of the parameters by charloom's names.
+        """
         tensors = [*weights.values(), *([rnn.bias_hh_l0] if rnn.bias else [])]
         computed = self.torch.autograd.grad(loss, tensors, allow_unused=True)
         arrays = [
@@ -230,7 +246,11 @@ class ModuleCaller:
         return {name: gradients[name].astype(np.float64) for name in names}, single
 
     def changed(self, problem: Problem, before: Any, after: Any, weights: Any) -> list[str]:
-        """Return the ids of the mistakes that the call made by changing its arguments."""
+        """Return the ids of the mistakes that say what the call changed, such as "inputs-changed".
+
+        `before` and `after` are x, y and the states before and after the call. `weights` are the tensors
+        of the parameters after it.
+        """
         same = [self.torch.equal(b, a) for b, a in zip(before, after, strict=True)]
         kind = np.float64 if self.double else np.float32
         kept = all(
@@ -248,7 +268,7 @@ class ModuleCaller:
         ]
 
     def inputs(self, problem: Problem) -> tuple[Any, Any, list[Any]]:
-        """Return x, y and the states as tensors in the shapes that were found."""
+        """Return x, y and the list of initial states as tensors, in the shapes that `self.shapes` describes."""
         torch = self.torch
         kind = torch.float64 if self.double else torch.float32
         K = len(problem.parameters["c"])
@@ -268,10 +288,13 @@ class ModuleCaller:
         return shaped(problem.x, x), shaped(problem.y, y), states
 
     def arguments(self, module: Any, x: Any, y: Any, state: Any) -> list[Any]:
-        """Return the arguments of forward in order, by their names.
+        """Return the arguments for the module's method forward, in the order of its parameters.
+
+        The roles in `options.arguments`, or else the names of the parameters, show which argument is
+        `x`, `y` or `state`.
 
         Raises:
-            DoctorError: a name does not show whether the argument is x, y or h0.
+            DoctorError: the name of a required parameter does not show this.
         """
         parameters = [
             p
@@ -302,7 +325,7 @@ class ModuleCaller:
         """Return the loss that the module returned, or the cross-entropy of the logits that it returned.
 
         Raises:
-            DoctorError: it returned neither.
+            DoctorError: the module returned neither a loss nor logits.
         """
         torch = self.torch
         items = list(returned) if isinstance(returned, (tuple, list)) else [returned]
@@ -326,7 +349,12 @@ class ModuleCaller:
 
 
 def parts_of(torch: Any, module: Any) -> tuple[Any, Any]:
-    """Return the recurrent layer and the linear output layer; raise DoctorError for other modules."""
+    """Return the recurrent layer of `module`, and its linear output layer.
+
+    Raises:
+        DoctorError: the module does not have exactly one of each, or the recurrent layer has several
+            layers, two directions or a projection.
+    """
     layers = [
         m for m in module.modules() if isinstance(m, (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU))
     ]
@@ -360,7 +388,11 @@ def require_one_hot_input(torch: Any, module: Any, rnn: Any, K: int) -> None:
 
 
 def weights_of(rnn: Any, out: Any) -> dict[str, Any]:
-    """Return the tensors of the module's parameters by charloom's names."""
+    """Return a dict from charloom's names of parameters to the module's tensors.
+
+    `rnn` is the recurrent layer, and `out` the linear output layer. Biases that a layer lacks are left
+    out, and so is the second bias d of a GRU.
+    """
     weights = {"U": rnn.weight_ih_l0, "W": rnn.weight_hh_l0}
     if rnn.bias:
         weights["b"] = rnn.bias_ih_l0

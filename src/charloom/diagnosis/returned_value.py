@@ -17,23 +17,27 @@ from charloom.formatting import excerpt
 
 Array = NDArray[Any]
 
-NUMBERS: Final = "biufcO"  # kinds of dtype that may hold real numbers
+NUMBERS: Final = "biufcO"  # NumPy's letters of the kinds of dtype that may hold real numbers
 LISTED: Final = 12  # largest number of items that a description lists
-LONGEST_NAME: Final = 40  # largest number of characters of a name in a description
-DEEPEST: Final = 4  # levels of lists within lists that are counted
+LONGEST_NAME: Final = 40  # largest number of characters that a description shows of a name
+DEEPEST: Final = 4  # largest number of axes that are counted in lists within lists
 
 
 class NotNumbers(Exception):
-    """The value does not consist of real numbers; the message says what it is and what to do."""
+    """Raised if a value does not consist of real numbers. The message describes the value.
+
+    If the value can be converted, the message also says how.
+    """
 
 
 def as_array(value: Any) -> Array:
-    """Return a value as an array with its own dtype; complex numbers without an imaginary part are real.
+    """Return the real numbers of `value` as an array, without changing their dtype.
 
-    It copies lists, so check `shape_of` first.
+    Complex numbers become real if their imaginary parts are zero, and Python objects become float64.
+    Lists are copied, so check `shape_of` first.
 
     Raises:
-        NotNumbers: it is sparse, has masked entries, or has entries that are not real numbers.
+        NotNumbers: `value` is sparse, has masked entries, or has entries that are not real numbers.
     """
     if is_sparse(value):
         raise NotNumbers(f"{described(value)}; return a dense one (toarray, or to_dense)")
@@ -60,10 +64,10 @@ def as_array(value: Any) -> Array:
 
 
 def as_number(value: Any) -> float:
-    """Return one number from a number, an array with one entry, or a tensor with one entry.
+    """Return `value` as a float, if it is a number, or an array or a tensor with a single entry.
 
     Raises:
-        NotNumbers: it is something else.
+        NotNumbers: `value` is something else, or is not a real number.
     """
     if not is_scalar(value):
         raise NotNumbers(described(value))
@@ -71,9 +75,10 @@ def as_number(value: Any) -> float:
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """Return the shape of an array, a tensor, or nested lists (by their first items); () for a number.
+    """Return the shape of an array, a tensor or nested lists, and () for a number.
 
-    Return None if the value has no shape.
+    In nested lists, the lengths of the first list of each level are the shape. Return None if `value`
+    has no shape.
     """
     if hasattr(value, "shape"):
         try:
@@ -88,30 +93,34 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def without_torch(value: Any) -> Any:
-    """Return a tensor of PyTorch as an array, and any other value unchanged."""
+    """Return a NumPy array for a tensor of PyTorch, and any other value unchanged."""
     return value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
 def is_array(value: Any) -> bool:
-    """Return True for an array or a tensor."""
+    """Return True if `value` is an array or a tensor."""
     return hasattr(value, "dtype") and hasattr(value, "shape") and shape_of(value) is not None
 
 
 def is_scalar(value: Any) -> bool:
-    """Return True for a single number, such as a loss."""
+    """Return True if `value` is a single number, or an array or tensor with a single entry."""
     if isinstance(value, bool):
         return False
     return isinstance(value, Number) or (is_array(value) and math.prod(shape_of(value) or ()) == 1)
 
 
 def is_sparse(value: Any) -> bool:
-    """Return True for a sparse array of SciPy or a sparse tensor of PyTorch."""
+    """Return True if `value` is a sparse array of SciPy or a sparse tensor of PyTorch."""
     layout = str(getattr(value, "layout", "torch.strided"))
     return is_array(value) and (hasattr(value, "toarray") or layout != "torch.strided")
 
 
 def described(value: Any, depth: int = 0) -> str:
-    """Return what a value is, such as its type and its shape, without its contents."""
+    """Return a description of the type and the shape of `value`, without its contents.
+
+    It is text for an error message, such as "an array of shape (3, 4)". With `depth` above 0, a list or
+    a tuple is described only by its number of items.
+    """
     if value is None:
         return "None"
     if is_array(value):
@@ -134,5 +143,8 @@ def described(value: Any, depth: int = 0) -> str:
 
 
 def more(value: Mapping[Any, Any] | Sequence[Any]) -> str:
-    """Return how many items a description does not list; empty if it lists all."""
+    """Return text such as " and 3 more" for the items that a description does not list.
+
+    Return "" if the description lists all items of `value`.
+    """
     return f" and {len(value) - LISTED:,} more" if len(value) > LISTED else ""

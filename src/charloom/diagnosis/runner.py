@@ -1,7 +1,7 @@
-"""Calls the user's function on every trial and in sequences, and collects the results.
+"""Calls the user's function on every trial and several times in sequence, and collects the results.
 
-It runs in the process of the user's code: a separate one (`sandbox.py`), or this one if the user
-passed a Python function. It does not check the results.
+It runs in the same process as the user's code. This is a child process (`sandbox.py`), or the user's
+process if the user passed a Python function. This module does not check the results.
 """
 
 import linecache
@@ -20,21 +20,22 @@ from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.trials import PLANS, Plan, make_trial, make_trials, moved, window
 from charloom.errors import DoctorError
 
-# Files whose lines are left out of a traceback: charloom, Python and installed packages.
+# Starts of the paths of files that are left out of a traceback: charloom, Python, installed packages.
 NOT_THE_USERS: Final = (
     str(Path(__file__).parents[1]),
     "<frozen",
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
 )
-NUMERICAL_TRIALS: Final = (1, 5)  # small ones: a numerical gradient needs two losses per entry
-OTHER: Final = 50  # seeds the numbers of the problem that has the first trial's sizes
-QUICK_LOAD: Final = 0.1  # seconds; a file that loads faster is loaded again for each trial
-SHOWN_LINES: Final = 12  # lines of a traceback that are shown at its start, and at its end
+# Indices of the trials of the numerical gradient. They are small, because it needs two losses per entry.
+NUMERICAL_TRIALS: Final = (1, 5)
+OTHER: Final = 50  # seeds the numbers of a second problem with the first trial's sizes
+QUICK_LOAD: Final = 0.1  # a file that loads in fewer seconds is loaded again for each trial
+SHOWN_LINES: Final = 12  # a traceback shows this many lines of its start, and as many of its end
 
 
 @dataclass(frozen=True)
 class Job:
-    """The options of the function, the seed of the trials and their plans."""
+    """What to check: the options of the function, and the seed and the plans of the trials."""
 
     options: Options
     seed: int = 0
@@ -42,23 +43,31 @@ class Job:
 
 
 class Caller(Protocol):
-    """A function with the way to call it."""
+    """A user's function or module, with the way to call it.
+
+    Attributes:
+        cell: "rnn", "lstm" or "gru".
+        sizes: H and K if the function works only with these sizes; otherwise (None, None).
+    """
 
     cell: str
     sizes: tuple[int | None, int | None]
 
     def find_call_form(self, problem: Problem, loss: float) -> str:
-        """Find out how to call the function, and return a description of the call."""
+        """Find out how to call the function, and return a description of the way to call it.
+
+        `loss` is the right loss of `problem`.
+        """
 
     def with_function(self, function: Any) -> "Caller":
-        """Return a caller that calls another function in the same way."""
+        """Return a caller that calls `function` in the way in which this caller calls its function."""
 
     def call(self, problem: Problem) -> Call:
-        """Call the function."""
+        """Call the function on `problem`, and return its loss and its gradients."""
 
 
 class FunctionCaller:
-    """A Python function on arrays, called by a convention of `call_forms.py`."""
+    """Calls a Python function on arrays, in the way that a `Convention` describes (`call_forms.py`)."""
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self.function, self.options, self.cell = function, options, options.cell or "rnn"
@@ -81,18 +90,19 @@ class FunctionCaller:
         return Call(reply.loss, reply.gradients, changed, after, reply.float32)
 
 
-Load = Callable[[], tuple[Any, Any]]  # returns the function and the numerical one (or None)
+Load = Callable[[], tuple[Any, Any]]  # returns the function, and the numerical gradient or None
 Report = Callable[[str], None]  # gets a description of each call before it is made
 
 
 def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
-    """Make all calls and return their results.
+    """Make all calls of the user's function, and return their results.
 
     Args:
-        load: returns the user's functions.
-        job: the options and the trials.
-        report: is called before each step, with its description.
-        reload: whether `load` returns functions that remember nothing of earlier calls.
+        load: returns the function to check, and the user's numerical gradient (None if there is none).
+        job: the options, and the seed and plans of the trials.
+        report: is called before each step, which is the loading or a call, with its description.
+        reload: whether each call of `load` loads the functions again, so that they remember nothing of
+            earlier calls.
 
     Raises:
         DoctorError: the function raised an exception (the message has the user's lines of the
@@ -111,9 +121,9 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     outcome = Outcome(caller.cell, caller.sizes, convention)
 
     def fresh() -> Caller:
-        """Return a caller of a newly loaded function, or the same caller if loading again is too slow.
+        """Return a caller of a function that was loaded again and remembers nothing of earlier calls.
 
-        Without `reload` it is always the same caller.
+        If `reload` is False, or if loading is too slow to repeat, return the caller of the first load.
         """
         return caller.with_function(load()[0]) if reload and quick else caller
 
@@ -141,7 +151,11 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
 
 
 def caller_of(function: Any, options: Options) -> Caller:
-    """Return the caller of a function on arrays, or of a module of PyTorch."""
+    """Return a caller for a function on arrays or for a module of PyTorch.
+
+    Raises:
+        DoctorError: `function` cannot be called, or PyTorch is needed and not installed.
+    """
     if options.form == "torch" or (options.form == "auto" and is_module(function)):
         from charloom.diagnosis.pytorch_module import ModuleCaller
 
@@ -155,15 +169,22 @@ def caller_of(function: Any, options: Options) -> Caller:
 
 
 def is_module(function: Any) -> bool:
-    """Return True for a torch.nn.Module or a subclass of it. Does not import PyTorch."""
+    """Return True if `function` is an instance or a subclass of torch.nn.Module.
+
+    Does not import PyTorch.
+    """
     kinds = function.__mro__ if isinstance(function, type) else type(function).__mro__
     return any(kind.__module__ == "torch.nn.modules.module" for kind in kinds)
 
 
 def guarded(where: str, work: Callable[[], Any]) -> Any:
-    """Call `work`, which runs the user's code; raise its exceptions as DoctorError.
+    """Call `work`, which runs the user's code, and return its result.
 
-    The message has the user's lines of the traceback, and `where` says what was being done.
+    `where` describes the call for the error message.
+
+    Raises:
+        DoctorError: the user's code raised an exception. The message has the lines of the traceback
+            that belong to the user's code.
     """
     try:
         return work()
@@ -174,7 +195,10 @@ def guarded(where: str, work: Callable[[], Any]) -> Any:
 
 
 def users_traceback(error: BaseException) -> str:
-    """Return the traceback of an error without the lines of charloom, Python and packages."""
+    """Return the traceback of `error` without the lines of charloom, Python and installed packages.
+
+    A long traceback is shortened in its middle.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         line = (error.text or "").strip()
         return f'  File "{error.filename}", line {error.lineno}\n    {line}\n{type(error).__name__}: {error.msg}'

@@ -1,7 +1,7 @@
-"""Runs the user's code in a separate process and returns its results, or raises an error with the reason.
+"""Runs the user's code in a separate process, and returns its results or raises an error.
 
-The process has a time limit. Its output is read and not shown. Results come back as arrays and JSON,
-never as pickles. This module does not know gradients.
+The process has a time limit. Its output is read, and the end of it appears only in errors. The process
+returns its results as arrays and JSON, never as pickles. This module does not know gradients.
 """
 
 import contextlib
@@ -24,22 +24,22 @@ from charloom.errors import DoctorError
 from charloom.formatting import shortened
 from charloom.messages import argument
 
-KEPT: Final = 2_000  # bytes of the end of the output
-START: Final = "the start of the process"  # the step before the first reported one
+KEPT: Final = 2_000  # number of bytes at the end of the output that are stored
+START: Final = "the start of the process"  # what an error names if the process reported no step yet
 
 
 class FunctionName(NamedTuple):
-    """A file, and the name of a function in it."""
+    """The path of a Python file, and the name of a function in this file."""
 
     file: Path
     function: str
 
 
 def parse_function(given: str) -> FunctionName:
-    """Return the file and the function that FILE.py:FUNCTION names.
+    """Return the file and the function that `given` names in the form FILE.py:FUNCTION.
 
     Raises:
-        DoctorError: `given` has another form or names a method, or there is no such Python file.
+        DoctorError: `given` has another form, names a method, or names no existing Python file.
     """
     file, colon, function = given.rpartition(":")
     owner, dot, method = function.partition(".")
@@ -80,7 +80,9 @@ class ProcessResult(NamedTuple):
 def run_in_process(
     function: FunctionName, numerical: str | None, job: Job, time_limit: float
 ) -> ProcessResult:
-    """Run a job in a separate process.
+    """Run a job in a separate process, and return the results of all calls.
+
+    `numerical` is the name of the user's numerical gradient in the same file; None if there is none.
 
     Raises:
         DoctorError: the user's code raised an exception, crashed, ended the process, or took
@@ -89,7 +91,8 @@ def run_in_process(
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
         folder = Path(name)
         write_job(folder, function, numerical, job)
-        # Nothing is written to this pipe: the child sees its end when this process ends.
+        # Nothing is written to this pipe. When this process ends, the child process reads the end of the
+        # pipe, and then ends too.
         childs_end, our_end = os.pipe()
         try:
             process = start_process(folder, childs_end)
@@ -133,7 +136,12 @@ def write_job(folder: Path, function: FunctionName, numerical: str | None, job: 
 
 
 def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
-    """Start the child process in a new session, with one thread for linear algebra."""
+    """Start the child process for the job in `folder`, and return it.
+
+    The process has a session of its own, so that `kill` can also end the processes that it starts. Linear
+    algebra uses one thread. `pipe` is the file descriptor of the pipe whose end tells the child process
+    that this process has ended.
+    """
     module = "charloom.diagnosis.child_process"
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, str(folder), str(pipe)],
@@ -147,7 +155,13 @@ def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
 
 
 class OutputReader(threading.Thread):
-    """Reads the output of a process, so that the process never blocks, and keeps the last part of it."""
+    """A thread that reads the output of a process, so that the process never waits for a reader.
+
+    Attributes:
+        pipe: the pipe from which the output is read.
+        count: number of bytes read.
+        tail: the last bytes of the output, at most `KEPT`.
+    """
 
     def __init__(self, pipe: IO[bytes]) -> None:
         super().__init__(daemon=True)
@@ -161,16 +175,16 @@ class OutputReader(threading.Thread):
                 self.tail = (self.tail + block)[-KEPT:]
 
     def join(self, timeout: float | None = 2.0) -> None:
-        """Wait for the end of the output, but at most `timeout` seconds.
+        """Wait for the end of the output, but at most `timeout` seconds; then close the pipe.
 
-        A process that the user's code started may keep the pipe open.
+        The time is limited because a process that the user's code started may keep the pipe open.
         """
         super().join(timeout)
         with contextlib.suppress(OSError):
             self.pipe.close()
 
     def summary(self) -> str:
-        """Return a sentence with the last lines of the output; empty if there was no output."""
+        """Return a sentence with the last lines of the output; "" if there was no output."""
         text = self.tail.decode("utf-8", errors="replace").strip()
         if not text:
             return ""
@@ -179,7 +193,7 @@ class OutputReader(threading.Thread):
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and its child processes."""
+    """Kill a process and the other processes of its group, and wait until the process has ended."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(OSError):
@@ -188,7 +202,10 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def last_step(folder: Path) -> str:
-    """Return the description of the last step that the child process started."""
+    """Return the description of the last step that the child process started, such as a call.
+
+    It is read from a file in `folder`. Return `START` if the process has started no step.
+    """
     try:
         return (folder / "step").read_text(encoding="utf-8") or START
     except OSError:
@@ -196,7 +213,10 @@ def last_step(folder: Path) -> str:
 
 
 def no_result_error(folder: Path, code: int, output: OutputReader) -> DoctorError:
-    """Return the error for a child process that ended with `code` and wrote no results."""
+    """Return the error for a child process that ended with the exit code `code` and wrote no results.
+
+    A negative code is the number of the signal that ended the process.
+    """
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         reason = f"Python crashed with {name}"

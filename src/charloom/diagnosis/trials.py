@@ -1,8 +1,8 @@
-"""Makes the problems on which a user's function is tried.
+"""Makes the problems on which the doctor tries a user's function.
 
-They also find mistakes that a usual gradient check misses. They have zero and non-zero initial states,
-small and large weights, several sizes, repeated characters, and a window of one step. H, T and K always
-differ, so that a shape identifies an array. All numbers depend on the seed.
+These problems also show mistakes that a usual gradient check misses. They have zero and non-zero initial
+states, small and large weights, several sizes, repeated characters, and a window of one step. T always
+differs from H and K, and H from K in all plans, so that a shape identifies an array.
 """
 
 from typing import Final, NamedTuple
@@ -15,7 +15,15 @@ from charloom.random import normals, uniforms
 
 
 class Trial(NamedTuple):
-    """One problem with its sizes and its kind; `state` is "zero" or "non-zero"."""
+    """A problem on which a function is tried, with the settings from which it was made.
+
+    Attributes:
+        name: name of the trial.
+        hidden_size, seq_length, vocabulary_size: its sizes H, T and K.
+        sigma: standard deviation of the weights.
+        state: initial state, "zero" or "non-zero".
+        problem: the parameters, the window and the initial state.
+    """
 
     name: str
     hidden_size: int
@@ -41,9 +49,9 @@ class Plan(NamedTuple):
         H, T, K: its sizes.
         sigma: standard deviation of the weights.
         state: initial state, "zero" or "non-zero".
-        text: "random" ids; "same", one id for all of x and another one for all of y; or "window",
-            where y is x shifted by one step, as in training.
-        output: factor of sigma for V and c.
+        text: how the ids x and y are made. "random": independent random ids. "same": x repeats one id,
+            and y repeats another id. "window": y is x shifted by one step, as in training.
+        output: number by which sigma is multiplied for the parameters V and c of the output.
     """
 
     name: str
@@ -57,8 +65,10 @@ class Plan(NamedTuple):
 
 
 PLANS: Final = (
-    Plan("large weights", 4, 6, 7, 1.0, "non-zero"),  # first: it separates the mistakes best
-    Plan("short", 3, 4, 5, 1.0, "non-zero"),  # second: the smallest one is tried with all pairs
+    Plan(
+        "large weights", 4, 6, 7, 1.0, "non-zero"
+    ),  # first, because it distinguishes mistakes best
+    Plan("short", 3, 4, 5, 1.0, "non-zero"),  # second and smallest, for pairs of mistakes
     Plan("the usual check", 5, 3, 7, 0.01, "zero", "window"),
     Plan("small weights", 5, 8, 7, 0.01, "non-zero", "window"),
     Plan("medium weights", 6, 9, 5, 0.1, "zero", "window"),
@@ -80,7 +90,10 @@ def make_trials(
     sizes: tuple[int | None, int | None] = (None, None),
     plans: tuple[Plan, ...] = PLANS,
 ) -> tuple[Trial, ...]:
-    """Return all trials of a cell. `sizes` are the H and K that the code requires, or None."""
+    """Return a trial for each plan in `plans`, in the same order.
+
+    `sizes` are the H and K with which the user's code works; None for a size that the plan may choose.
+    """
     return tuple(make_trial(cell, seed, place, plan, sizes) for place, plan in enumerate(plans))
 
 
@@ -91,7 +104,11 @@ def make_trial(
     plan: Plan,
     sizes: tuple[int | None, int | None] = (None, None),
 ) -> Trial:
-    """Return one trial. Its numbers depend on the seed and on `place`, its index in the list."""
+    """Return the trial that `plan` describes. Its random numbers depend on `seed` and on `place`.
+
+    `place` is usually the index of the plan. `sizes` are the H and K with which the user's code works;
+    None for a size that the plan may choose.
+    """
     H, K = sizes[0] or plan.H, sizes[1] or plan.K
     T = plan.T
     while T > 1 and T in (H, K):
@@ -119,19 +136,23 @@ def make_trial(
 
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each parameter of one layer (spec/mathematics.md: The cells; The network)."""
+    """Return a dict from each parameter of a network with one layer to its shape.
+
+    See spec/mathematics.md: The cells; The network.
+    """
     return {**CELLS[cell].shapes(H, K), "V": (K, H), "c": (K,)}
 
 
 def window(problem: Problem, length: int) -> Problem:
-    """Return a problem with the first `length` steps of a problem's window."""
+    """Return a copy of `problem` whose window has only the first `length` steps."""
     return problem._replace(x=problem.x[:length].copy(), y=problem.y[:length].copy())
 
 
 def moved(problem: Problem) -> Problem:
     """Return the problem with every parameter increased by a 65,536th of its value.
 
-    A smooth error hardly changes by that; the rounding errors of float32 change completely.
+    The error of a wrong formula hardly changes through this, but rounding errors of float32 change
+    completely.
     """
     larger = {name: p * (1 + MOVE) for name, p in problem.parameters.items()}
     return problem._replace(parameters=larger)

@@ -22,10 +22,12 @@ from charloom.diagnosis.faulty_network import (
 )
 from charloom.diagnosis.fitted_constants import explains_more
 
-GOOD: Final = 1e-6  # norm-relative error; central differences at 1e-5 in float64 reach 1e-8
+# Largest norm-relative error of a good numerical gradient. Central differences with the step 1e-5 in
+# float64 reach 1e-8.
+GOOD: Final = 1e-6
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
-WHOLE: Final = 1e-3  # largest distance to a whole number of last digits
-SMALL: Final = 3e-8  # if twice the step is below this, rounding explains the error
+WHOLE: Final = 1e-3  # a number this close to a whole number counts as whole
+SMALL: Final = 3e-8  # if twice the step is smaller than this, rounding explains the error
 ENTRIES: Final = 30  # largest number of entries for which differences are computed
 
 
@@ -36,7 +38,7 @@ class NumericalTrial(NamedTuple):
         problem: the problem of the trial.
         given: the user's numerical gradient, with all parameters in one flat array.
         right: the right gradient in the same order.
-        factor: the factor of the loss: 1, or 1/T if the loss is a mean over time.
+        factor: number by which the sum of the losses is multiplied: 1, or 1/T for a mean over time.
     """
 
     problem: Problem
@@ -48,9 +50,10 @@ class NumericalTrial(NamedTuple):
 def find_mistake(
     problems: Sequence[Problem], gradients: Sequence[Arrays], mean: bool
 ) -> Found | None:
-    """Return the mistake in the numerical gradients of some problems; None if they are good.
+    """Return the mistake in the user's numerical gradients; None if the gradients are accurate enough.
 
-    `mean`: whether the loss is the mean over time.
+    `gradients` has the numerical gradient of each problem in `problems`. `mean` says whether the loss is
+    the mean over time, or else the sum.
     """
     trials = []
     for problem, given in zip(problems, gradients, strict=True):
@@ -93,10 +96,10 @@ def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
 
 
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
-    """Return the step for which differences of this kind have about the same error as the user's.
+    """Return the step with which differences of this kind have about the user's error.
 
-    Return None if there is no such step. The error is computed at the step `reference`, and grows with
-    the step to the power `power`.
+    Return None if there is no such step. The function computes the error of the differences only with the
+    step `reference`. It assumes that this error is proportional to the step to the power `power`.
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
@@ -110,79 +113,93 @@ def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: floa
 
 
 def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
-    """Return True if differences of this kind, with this step, have nearly the same error as the user's."""
+    """Return True if differences of this kind with this step explain the error of the user's gradient."""
     entries = some_entries(trial)
     predicted = kind(trial.problem, trial.factor, step, entries)
     remaining = float(np.linalg.norm(trial.given[entries] - predicted))
     error = float(np.linalg.norm(trial.given[entries] - trial.right[entries]))
-    # The last digit of the loss, divided by the step.
+    # The rounding error of a difference is the last digit of the loss, divided by the step.
     rounding = float(np.spacing(abs(trial.factor * exact_loss(trial.problem)))) / step
     return explains_more(remaining, error, rounding)
 
 
 def some_entries(trial: NumericalTrial) -> Array:
-    """Return the indices of at most `ENTRIES` entries, evenly spaced."""
+    """Return the indices of at most `ENTRIES` evenly spaced entries of the trial's flat gradient."""
     n = len(trial.right)
     return np.unique(np.linspace(0, n - 1, min(n, ENTRIES)).astype(int))
 
 
-# The arguments: the problem, the factor of the loss, the step, and the indices of the entries.
+# A function that computes a numerical gradient. Its arguments are the problem, the factor of the loss,
+# the step s, and the indices of the entries to compute.
 Kind = Callable[[Problem, float, float, Array], Array]
 
 
 def forward(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s) - f(θ)) / s for each entry."""
+    """Return the forward difference (f(θ + s) - f(θ)) / s for each entry θ, where s is `step`.
+
+    f is the loss times `factor`. `entries` are indices that count through all parameters.
+    """
     here = factor * exact_loss(problem)
     return np.array([(factor * loss(problem, e, step) - here) / step for e in entries])
 
 
 def backward(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ) - f(θ - s)) / s for each entry."""
+    """Return the backward difference (f(θ) - f(θ - s)) / s for each entry; otherwise like `forward`."""
     return forward(problem, factor, -step, entries)
 
 
 def central(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s) - f(θ - s)) / 2s for each entry."""
+    """Return the central difference (f(θ + s) - f(θ - s)) / 2s for each entry; otherwise like `forward`."""
     return np.array(
         [factor * (loss(problem, e, step) - loss(problem, e, -step)) / (2 * step) for e in entries]
     )
 
 
 def carried(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; h_0) - f(θ - s; h_T)) / 2s for each entry."""
+    """Return (f(θ + s; h_0) - f(θ - s; h_T)) / 2s for each entry.
+
+    The second loss starts from h_T, the last state of the window.
+    """
     later = problem._replace(state=exact_state(problem))
     return two_states(problem, later, factor, step, entries)
 
 
 def carried_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; h_T) - f(θ - s; h_0)) / 2s for each entry."""
+    """Return (f(θ + s; h_T) - f(θ - s; h_0)) / 2s for each entry.
+
+    The first loss starts from h_T, the last state of the window.
+    """
     later = problem._replace(state=exact_state(problem))
     return two_states(later, problem, factor, step, entries)
 
 
 def zeroed(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; h_0) - f(θ - s; 0)) / 2s for each entry."""
+    """Return (f(θ + s; h_0) - f(θ - s; 0)) / 2s for each entry. The second loss starts from zeros."""
     return two_states(problem, from_zero(problem), factor, step, entries)
 
 
 def zeroed_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; 0) - f(θ - s; h_0)) / 2s for each entry."""
+    """Return (f(θ + s; 0) - f(θ - s; h_0)) / 2s for each entry. The first loss starts from zeros."""
     return two_states(from_zero(problem), problem, factor, step, entries)
 
 
 def from_zero(problem: Problem) -> Problem:
-    """Return the problem with an initial state of zeros."""
+    """Return a copy of `problem` whose initial states are zeros."""
     return problem._replace(state={name: np.zeros_like(s) for name, s in problem.state.items()})
 
 
 def two_states(plus: Problem, minus: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return central differences whose two losses start from different states."""
+    """Return central differences: the loss at θ + s is that of `plus`, the loss at θ - s that of `minus`.
+
+    The two problems differ only in their initial states.
+    """
     return np.array(
         [factor * (loss(plus, e, step) - loss(minus, e, -step)) / (2 * step) for e in entries]
     )
 
 
-# The kind of difference, the power of the step with which its error grows, and a step for the fit.
+# For each mistake: the function that computes such a numerical gradient, the power of the step to which
+# its error is proportional, and the step with which the error is computed to fit the user's step.
 KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
     "numerical-forward-difference": (forward, 1, 1e-4),
     "numerical-forward-difference backward": (backward, 1, 1e-4),
@@ -195,7 +212,10 @@ KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
 
 
 def loss(problem: Problem, entry: int, step: float) -> float:
-    """Return the exact loss with one entry moved by `step`. `entry` counts through all parameters."""
+    """Return the exact loss after `step` is added to one entry of the parameters.
+
+    `entry` is the index of this entry if all parameters are put one after the other in a flat array.
+    """
     index = int(entry)
     for name, array in problem.parameters.items():
         if index < array.size:
@@ -207,7 +227,7 @@ def loss(problem: Problem, entry: int, step: float) -> float:
 
 
 def is_offset(trial: NumericalTrial) -> bool:
-    """Return True if the error is large and nearly the same number for every entry."""
+    """Return True if the error of the numerical gradient is large and nearly equal in most entries."""
     error = trial.given - trial.right
     middle = float(np.median(error))
     return abs(middle) > 10 * float(np.abs(trial.right).max()) and bool(
@@ -216,12 +236,13 @@ def is_offset(trial: NumericalTrial) -> bool:
 
 
 def divisor(trial: NumericalTrial, digits: type[np.floating]) -> float | None:
-    """Return the number by which the differences of losses were divided; None if none fits.
+    """Return the number by which the user divided the differences of losses, such as twice the step.
 
-    It is the smallest number that makes each entry a whole number of last digits of the loss.
+    It is the smallest number tried whose product with each entry is a whole multiple of a quarter of the
+    last digit of the loss. Return None if there is no such number. `digits` is the dtype of the loss.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
-    unit = last / 4  # smaller losses have a smaller last digit
+    unit = last / 4  # a quarter, because a smaller loss has a smaller last digit
     some = trial.given[trial.given != 0]
     if not len(some):
         return None
@@ -242,7 +263,10 @@ def flat(arrays: Arrays) -> Array:
 
 
 def distance(a: Array, n: Array) -> float:
-    """Return the norm-relative distance; infinity if an entry of `a` is not finite."""
+    """Return the norm of `a` - `n`, divided by the sum of the norms of `a` and `n`.
+
+    Return infinity if an entry of `a` is not finite.
+    """
     if not np.isfinite(a).all():
         return math.inf
     sizes = float(np.linalg.norm(a) + np.linalg.norm(n))

@@ -1,14 +1,14 @@
 """Describes the variants of the known mistakes in words.
 
-A variant is a short name that never changes, such as "chunks 3" of `truncated`. The texts are for
-users, who cannot guess what such a name means.
+A variant has a short name that never changes, such as "chunks 3" for the mistake "truncated". The texts
+are for users, who cannot guess what such a name means.
 """
 
 from typing import Final
 
 from charloom.formatting import counted
 
-# Mistakes whose title contains the variant (`Found.title`).
+# Ids of the mistakes whose title contains the variant (`Found.title`).
 IN_TITLE: Final = ("gate-order", "gradient-scaled", "not-a-number")
 
 ONLY_ONE_STEP: Final = {
@@ -95,10 +95,10 @@ WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
 
 
 def variant_text(mistake: str, variant: str) -> str:
-    """Return a variant of the mistake with the id `mistake` in words.
+    """Return a text for users that describes `variant`, a variant of the mistake with the id `mistake`.
 
-    A variant that is clear without a text, such as an equation, is returned unchanged. The text is
-    empty if the title of the mistake contains the variant.
+    A variant that users understand, such as an equation, is returned unchanged. Return "" if the title of
+    the mistake contains the variant.
     """
     kind, _, number = variant.partition(" ")
     text = WITH_NUMBER.get(mistake, {}).get(kind)
@@ -118,7 +118,7 @@ def variant_text(mistake: str, variant: str) -> str:
 
 
 def target_text(variant: str) -> str:
-    """Return a variant of target-off-by-one in words, such as "loss y_{t+1}, wrapping"."""
+    """Return a text for a variant of the mistake target-off-by-one, such as "loss y_{t+1}, wrapping"."""
     where, _, shift = variant.partition(" ")
     target, _, wrapping = shift.partition(", ")
     users = "the gradient uses" if where == "gradient" else "the loss and the gradient use"
@@ -129,14 +129,14 @@ def target_text(variant: str) -> str:
 
 
 def axis_text(variant: str) -> str:
-    """Return a variant of softmax-axis in words, such as "time, each step shifted by its maximum"."""
+    """Return a text for a variant of the mistake softmax-axis, such as "all" or "time"."""
     over = "the steps" if variant.startswith("time") else "all characters and all steps"
     shifted = ", after the maximum of each step is subtracted" if BY_MAXIMUM in variant else ""
     return f"the sum is over {over}{shifted}"
 
 
 def epsilon_text(variant: str) -> str:
-    """Return a variant of epsilon-in-log in words, such as "ε = 1e-8, gradient too"."""
+    """Return a text for a variant of the mistake epsilon-in-log, such as "ε = 1e-8, gradient too"."""
     epsilon, _, where = variant.partition(", ")
     if where == "maximum":
         return f"ln max(p, ε) with {epsilon}"

@@ -35,11 +35,12 @@ class Checked(NamedTuple):
     """The results of the calls, compared with the right ones.
 
     Attributes:
-        case: the trials with the limits by which wrong results are explained.
+        case: the right results and the function's results of all trials, with the largest errors that
+            count as rounding when the mistakes are searched.
         rows: the errors of all gradients and losses in all trials.
-        wrong: the rows that only a mistake in the formulas can explain.
-        found: the mistakes that show in several calls or in the precision.
-        single: whether the function needs only the precision of float32.
+        wrong: the rows with an error that only a mistake in the formulas can explain.
+        found: the mistakes that show in several calls or in the precision of the numbers.
+        single: whether the function is checked with the tolerance of float32.
     """
 
     case: Case
@@ -50,7 +51,10 @@ class Checked(NamedTuple):
 
 
 class Numerical(NamedTuple):
-    """The errors of the user's numerical gradient, and its mistake; None if it is right."""
+    """The errors of the user's numerical gradient, and the mistake in it.
+
+    `rows` is empty if the user gave no numerical gradient. `mistake` is None if it is right or not given.
+    """
 
     rows: tuple[Row, ...]
     mistake: Found | None
@@ -72,8 +76,8 @@ def diagnose(
         job: the options and the trials.
         dtype: the precision that the function must have: "auto", "float64" or "float32".
         subject: the name of the function.
-        started: `time.perf_counter()` at the start.
-        notes: notes to put before those of this module.
+        started: the value of `time.perf_counter()` when the diagnosis started.
+        notes: notes to put before the notes of this module.
     """
     checked = check(outcome, job, dtype)
     numerical = check_numerical(outcome, job, checked.case)
@@ -99,7 +103,10 @@ def diagnose(
 
 
 def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
-    """Compare the results with the right ones; find mistakes in sequences of calls and in the precision."""
+    """Compare the function's results with the right results, and return the errors.
+
+    The result also has the mistakes that show in several calls or in the precision of the numbers.
+    """
     trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
     calls, reduction = outcome.trials, job.options.reduction
     single = dtype == "float32" or (dtype == "auto" and all(call.float32 for call in calls))
@@ -107,7 +114,8 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
     found = call_sequences.found_in_calls(outcome, trials[0].problem, reduction)
-    # float32 shows in the digits of all numbers, or in small errors that change like rounding.
+    # Two signs show that the function computes in float32: float32 can represent all its numbers, or
+    # its errors are small and change like rounding errors.
     rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
     small = all(row.norm_relative <= WIDEST for row in wrong)
     if (
@@ -124,7 +132,10 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
 
 
 def check_numerical(outcome: Outcome, job: Job, case: Case) -> Numerical:
-    """Compare the user's numerical gradient, if there is one, with the right gradient."""
+    """Compare the user's numerical gradient with the right gradient; return its errors and its mistake.
+
+    If the user gave no numerical gradient, there are no errors and no mistake.
+    """
     if not outcome.numerical:
         return Numerical((), None)
     rows = tuple(
@@ -139,7 +150,10 @@ def check_numerical(outcome: Outcome, job: Job, case: Case) -> Numerical:
 
 
 def explain(checked: Checked) -> tuple[list[Explanation], bool]:
-    """Return the explanations of the wrong rows, and whether they predict every number."""
+    """Return the explanations of the wrong results, and whether they predict every number.
+
+    The first value is the list of explanations, likeliest first; it is empty if none was found.
+    """
     explanations: list[Explanation] = []
     exact = True
     broken = nonfinite.not_numbers(checked.case)
@@ -161,9 +175,10 @@ def complete_explanations(
     outcome: Outcome,
     job: Job,
 ) -> tuple[Explanation, ...]:
-    """Return the explanations, each completed with the mistakes found in other ways.
+    """Return the explanations, and add to each one the mistakes that were found in other ways.
 
-    These are the mistakes in sequences of calls and in the numerical gradient.
+    These are the mistakes that show in several calls or in the precision, and the mistake in the
+    numerical gradient.
     """
     if numerical.mistake is not None:
         explanations = [(*one, numerical.mistake) for one in explanations or [()]]
@@ -171,7 +186,8 @@ def complete_explanations(
         explanations = [()]
 
     def complete(explanation: Explanation) -> Explanation:
-        # The mistakes of the calls come first: a changed argument causes many other errors.
+        # The mistakes that show in several calls come first, because some of them, such as a changed
+        # argument, cause many other errors.
         mistakes = [*checked.found, *explanation]
         mistakes.sort(key=lambda one: one.id != "loss-after-update")
         return tuple(in_users_order(one, outcome.cell, job.options.gates) for one in mistakes)
@@ -180,7 +196,7 @@ def complete_explanations(
 
 
 def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterator[str]:
-    """Yield the notes of the diagnosis."""
+    """Yield the notes of the diagnosis: sentences about the check itself, such as the tolerance used."""
     if checked.single and not checked.wrong:
         if all(call.float32 for call in outcome.trials):
             yield "checked with the tolerance of float32, because the gradients are float32 arrays."
@@ -199,7 +215,7 @@ def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterato
 
 
 def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
-    """Return the settings of the trials."""
+    """Return the settings of the trials, which the diagnosis shows."""
     return Tried(
         cell=outcome.cell,
         dtype="float32" if checked.single else "float64",
@@ -212,10 +228,11 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
 
 
 def in_users_order(one: Found, cell: str, given: str) -> Found:
-    """Return a wrong order of the gates as the order in which the user's code reads them.
+    """Convert the wrong gate order in `one` to the order in which the user's code reads the gates.
 
-    The function got the parameters in the order `given`, but `one` says how charloom's order was
-    changed. So the same change is applied to `given`. Other mistakes are returned unchanged.
+    The gate order in `one` is a reordering of charloom's order. But the user's function got the gates in
+    the order `given`, so the same reordering is applied to `given`. If `one` is another mistake, or
+    `given` is empty, `one` is returned unchanged.
     """
     if one.id != "gate-order" or not given:
         return one
@@ -224,20 +241,20 @@ def in_users_order(one: Found, cell: str, given: str) -> Found:
 
 
 def all_rows(case: Case) -> tuple[Row, ...]:
-    """Return the rows of all trials."""
+    """Return the errors of all gradients and losses in all trials, one row for each."""
     return tuple(row for trial in range(len(case.trials)) for row in rows_of(case, trial))
 
 
 def rows_of(
     case: Case, trial: int, call: Call | None = None, limit: float | None = None
 ) -> list[Row]:
-    """Return a row for each gradient and for the loss of one trial.
+    """Return the errors of each gradient and of the loss in one trial, one row for each.
 
     Args:
-        case: all trials.
+        case: the right results and the function's results of all trials.
         trial: the index of the trial.
-        call: another call on that trial, to check instead of the case's.
-        limit: the limit of all errors, instead of the case's.
+        call: the call whose results are checked; None for the function's call in `case`.
+        limit: the largest allowed error of each result; None for the limits in `case`.
     """
     exact, call = case.exact[trial], call or case.calls[trial]
     limits = case.limits[trial] if limit is None else dict.fromkeys(case.limits[trial], limit)
@@ -261,13 +278,16 @@ def gradient_row(
     size: float,
     limit: float,
 ) -> Row:
-    """Return the row of one gradient; `size` is the norm of all right gradients together."""
+    """Return the errors of one gradient, `given`, compared with the gradient `right`.
+
+    `size` is the norm of all right gradients together, and `limit` the largest allowed error.
+    """
     if given.shape != right.shape:
         return Row(trial, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan)
     with np.errstate(all="ignore"):
         error = errors(given, right)
         by_entry = distances(given, right)
-    # If the right gradient is zero except for rounding, the rounding is not an error.
+    # If the right gradient is zero except for rounding, a difference as small as rounding is no error.
     zero = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
     bad = ~np.isfinite(given)
     worst = np.unravel_index(int(np.argmax(bad if bad.any() else by_entry)), given.shape)
