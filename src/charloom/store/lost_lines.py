@@ -50,7 +50,7 @@ class LostLines:
             self._gaps.append(f"between updates {self.last:,} and {update:,}")
 
     def places(self, due: int | None, update: int) -> str:
-        """Return words for where lines are lost, such as "before update 20 and after update 80 and up to update 90".
+        """Return words for where lines are lost, such as "before update 20".
 
         Returns "" if it is not known where lines are lost.
 

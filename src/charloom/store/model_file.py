@@ -1,7 +1,8 @@
 """Writes and reads a model file: a network's parameters, with its config and vocabulary as metadata.
 
-A checkpoint has such a file, and users can use it alone (spec/formats.md: Model files). Files may be
-untrusted: their contents are checked against the config before they are used, and never executed.
+A checkpoint contains a model file, and a model file can also be used without a checkpoint (spec/formats.md:
+Model files). Files may be untrusted: their contents are checked against the config before they are used,
+and never executed.
 """
 
 import hashlib
@@ -36,24 +37,25 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS
 METADATA_KEY: Final = "charloom"
 UPDATE: Final = "update"  # field in the metadata of a model file
 
-# Values for settings that files of earlier versions lack (spec/formats.md: Settings).
+# The values of settings that files of earlier versions do not have (spec/formats.md: Settings).
 EARLIER_DEFAULTS: Final = {"judged_characters": 0}
 
 
 def model_bytes(learner: Learner, update: int | None = None) -> bytes:
-    """Return the bytes of `model_blocks` as one object."""
+    """Return the bytes of a model file. The arguments are those of `model_blocks`."""
     return b"".join(model_blocks(learner, update))
 
 
 def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
-    """Return the blocks of a model file: the parameters, with config and vocabulary as metadata.
+    """Return the consecutive blocks of bytes that make a model file.
 
-    The blocks share the learner's memory, so they must be written, in order, before it changes.
+    The file holds the parameters, with config and vocabulary as metadata. The blocks share the learner's
+    memory, so write them before the learner changes.
 
     Args:
         learner: the model.
-        update: number of updates to store in the file. None or 0 stores none, as in a checkpoint,
-            which has the number in state.json.
+        update: number of updates to store in the file. None or 0 stores no number. This is so for the
+            model file in a checkpoint, which stores the number in state.json.
     """
     about: dict[str, Any] = {
         "format": MODEL_FORMAT,
@@ -63,13 +65,18 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     if update:
         about[UPDATE] = update
     about[SEAL] = model_seal(about, learner.parameters)
-    # One metadata key, because the library writes several in no fixed order.
+    # Use one metadata key, because the safetensors library writes several keys in random order.
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
     return tensor_blocks(learner.parameters, metadata)
 
 
 def model_seal(about: Mapping[str, Any], arrays: Arrays) -> str:
-    """Return the SHA-256 of a model's metadata and of each array's name and bytes."""
+    """Return the checksum of a model: the SHA-256 of its metadata and of each array's name and bytes.
+
+    Args:
+        about: the metadata without the checksum.
+        arrays: the parameters by name.
+    """
     digest = hashlib.sha256(canonical_json(dict(about)))
     for name, array in sorted(arrays.items()):
         digest.update(b"\n" + name.encode() + b"\n")
@@ -78,19 +85,19 @@ def model_seal(about: Mapping[str, Any], arrays: Arrays) -> str:
 
 
 def load_model_file(path: Path) -> Learner:
-    """Return the learner in a single model file, at update 0 and with the zero state.
+    """Return the learner in a model file, at update 0 and with a hidden state of zeros.
 
     Raises:
         NotAModelError: the file does not exist or is not a charloom model.
-        NewerFormatError: a later version of charloom wrote it.
+        NewerFormatError: a later version of charloom wrote the file.
         ReadError: the disk failed while reading.
-        DamagedError: the model is damaged.
+        DamagedError: the file is damaged.
     """
     return parse_model(read_model_file(path), str(path))
 
 
 def update_of_file(path: Path) -> int | None:
-    """Return after how many updates the model in a file was saved; None if the file does not say.
+    """Return the number of updates stored in a model file; None if the file stores no number.
 
     Raises the errors of `load_model_file`.
     """
@@ -99,10 +106,11 @@ def update_of_file(path: Path) -> int | None:
 
 
 def read_model_file(path: Path, most: int = -1) -> bytes:
-    """Return the bytes of a file that a user named; at most the first `most`, or all for -1.
+    """Return the first `most` bytes of a file that a user named; -1 returns all bytes.
 
     Raises:
-        NotAModelError: the file does not exist, or is a pipe or a device, which may never end.
+        NotAModelError: the path does not exist or is not a plain file. Reading a pipe or a device may
+            never end.
         ReadError: the disk failed while reading.
     """
     with reading(path):
@@ -111,14 +119,17 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
                 raise NotAModelError(f"{shortened(path)} is not a model: it is not a plain file.")
             with path.open("rb") as file:
                 return file.read(most)
-        # ValueError: a NUL byte in the path.
+        # A path with a NUL byte raises ValueError.
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
 
 
 def parse_model(data: bytes, label: str) -> Learner:
-    """Return the learner in a model file's bytes, with the zero state."""
+    """Return the learner in `data`, the bytes of a model file, with a hidden state of zeros.
+
+    `label` is the name of the file in messages. The errors are those of `load_model_file`.
+    """
     about = parse_about(data, label)
     number = require_sealed_format(
         about, MODEL_FORMAT, lambda values: model_seal(values, parse_tensors(data, label)), label
@@ -156,7 +167,7 @@ def parse_model(data: bytes, label: str) -> Learner:
     require_arrays(arrays, shapes, config, label)
     if sealed is not None and sealed != model_seal(about, arrays):
         raise DamagedError(f"{label} is damaged: its numbers were changed after it was written.")
-    # Allocate only now: before these checks, a damaged config could ask for huge arrays.
+    # Allocate memory only after these checks: a damaged config could ask for huge arrays.
     parameters = {name: arrays[name] for name in shapes}
     return Learner(
         config, vocabulary, parameters, zero_slots(config, parameters), zero_state(config)
@@ -164,7 +175,12 @@ def parse_model(data: bytes, label: str) -> Learner:
 
 
 def parse_about(data: bytes, label: str) -> dict[str, Any]:
-    """Return the unchecked charloom metadata of a model file."""
+    """Return charloom's metadata in the bytes of a model file. The fields are not checked.
+
+    Raises:
+        NotAModelError: the file has no metadata of charloom.
+        DamagedError: the file is damaged.
+    """
     metadata = metadata_of(data, label)
     if METADATA_KEY not in metadata:
         parse_tensors(data, label)  # raises for a damaged file, which may still be a charloom model
@@ -175,18 +191,25 @@ def parse_about(data: bytes, label: str) -> dict[str, Any]:
 
 
 def parse_config(values: object, label: str) -> Config:
-    """Return the config in untrusted metadata."""
+    """Return the config that is made from untrusted values; raise DamagedError if they are not valid."""
     if not isinstance(values, dict):
         raise DamagedError(f"{label}: its config is not a JSON object.")
     try:
         return Config.from_dict({**EARLIER_DEFAULTS, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:
-        # str(error) and not error.message: these are fields of the file, with Python's names everywhere.
+        # str(error) spells settings as Python and config.json do. error.message would spell them for the
+        # command line or the page, but here they are fields of a file.
         raise DamagedError(f"{label}: its config is not valid: {error}") from None
 
 
 def parse_vocabulary(points: object, tokens: str, label: str) -> Vocabulary:
-    """Return the vocabulary in an untrusted list of code points or bytes."""
+    """Return the vocabulary with these code points or bytes; raise DamagedError if they are not valid.
+
+    Args:
+        points: untrusted values. They must be an ascending list of at least two code points, or of bytes.
+        tokens: "characters" or "bytes".
+        label: the name of the file in messages.
+    """
     limit = BYTES if tokens == "bytes" else CODE_POINTS
     if (
         not isinstance(points, list)

@@ -30,8 +30,8 @@ from charloom.store.run_lock import unless_in_use
 from charloom.store.run_settings import read_settings
 from charloom.temporary_names import TEMPORARY
 
-# Names that the interrupted creation of a run may have left: before it wrote config.json, and after
-# that but before the first update.
+# The names that an interrupted creation of a run may have left. BEFORE_CONFIG: it was interrupted before it
+# wrote config.json. BEFORE_TRAINING: it was interrupted after that, but before the first update.
 BEFORE_CONFIG: Final = frozenset({LOCK, TEXT, CHECKPOINTS})
 BEFORE_TRAINING: Final = BEFORE_CONFIG | {
     CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL
@@ -56,7 +56,7 @@ def require_free(path: Path) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise RunExistsError if a new run at this path would overwrite something."""
+    """Raise RunExistsError if a new run at `path` would overwrite something of the user."""
     if not path.exists():
         return
     if not path.is_dir():
@@ -82,7 +82,7 @@ def refuse_existing(path: Path) -> None:
 
 
 def refuse_file_above(path: Path) -> None:
-    """Raise RunExistsError if one of the directories in the path is a file."""
+    """Raise RunExistsError if a file is where a parent directory of `path` should be."""
     above = file_above(path)
     if above is not None:
         raise RunExistsError(
@@ -92,9 +92,9 @@ def refuse_file_above(path: Path) -> None:
 
 
 def is_interrupted_creation(path: Path) -> bool:
-    """Return True if a directory is empty or has only files of a run's interrupted creation.
+    """Return True if a directory is empty or has only files that an interrupted creation of a run left.
 
-    Without a config.json that charloom wrote, files with a run's names belong to the user.
+    If there is a config.json that charloom did not write, all files in the directory are the user's.
     """
     names, folder = lasting_names(path), path / CHECKPOINTS
     saved: set[str] = set()
@@ -108,12 +108,12 @@ def is_interrupted_creation(path: Path) -> bool:
 
 
 def lasting_names(path: Path) -> set[str]:
-    """Return the names in a directory, without temporary files."""
+    """Return the names of the files and directories in a directory, except temporary ones."""
     return {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
 
 
 def is_ours(path: Path) -> bool:
-    """Return True if charloom wrote the config.json of a directory."""
+    """Return True if the config.json in a directory is intact, so that charloom must have written it."""
     try:
         read_settings(path)
     except (DamagedError, NotAModelError):
@@ -122,7 +122,10 @@ def is_ours(path: Path) -> bool:
 
 
 def read_pointer_or_none(path: Path) -> int | None:
-    """Return the update that `latest` names; None without `latest`, 0 if it is damaged."""
+    """Return the update that the file `latest` of a run names.
+
+    Returns None if the file does not exist, and 0 if it is damaged.
+    """
     try:
         return read_pointer(path, LATEST)
     except DamagedError:

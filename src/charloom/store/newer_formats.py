@@ -28,13 +28,13 @@ UNSEALED: Final = {
     GRADCHECK: (GRADCHECK_FORMAT, MOST_SETTINGS),
     STATUS: (STATUS_FORMAT, MOST_STATE),
     CONTROL: (CONTROL_FORMAT, MOST_STATE),
-}  # for each file: the latest format that this version reads, and the largest allowed size in bytes
+}  # JSON files without a checksum: the latest format that is read, and the largest allowed size in bytes
 
 
 def refuse_newer_run(run: Path) -> None:
-    """Raise NewerFormatError if a later version of charloom wrote any file or checkpoint of the run.
+    """Raise NewerFormatError if a later version of charloom wrote any file or checkpoint of a run.
 
-    Damaged and missing files are ignored here; reading them reports the damage.
+    Ignores damaged and missing files: the code that reads them reports the damage.
     """
     with suppress(DamagedError):
         values = object_in(run / CONFIG, MOST_SETTINGS)
@@ -45,7 +45,10 @@ def refuse_newer_run(run: Path) -> None:
 
 
 def refuse_newer_file(path: Path) -> None:
-    """Raise NewerFormatError if a later version of charloom wrote a file of UNSEALED."""
+    """Raise NewerFormatError if a later version of charloom wrote the file at `path`.
+
+    The name of the file must be in UNSEALED, which lists the JSON files without a checksum.
+    """
     newest, most = UNSEALED[path.name]
     with suppress(DamagedError):
         refuse_later_format(object_in(path, most), newest, str(path))
@@ -55,7 +58,7 @@ def object_in(path: Path, most: int) -> dict[str, Any]:
     """Return the JSON object in a file; an empty object if the file does not exist.
 
     Raises:
-        DamagedError: the file is not a JSON object or is too large.
+        DamagedError: the file is not a JSON object, or has more than `most` bytes.
     """
     data = read_file(path, most)
     if data is None:

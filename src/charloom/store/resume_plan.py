@@ -1,7 +1,7 @@
-"""Decides what a run is resumed with: the settings, the checkpoint, the text and the journals.
+"""Makes the plan for resuming a run: the settings, the checkpoint, the text and the journals to use.
 
-It refuses what training cannot continue from, and says which damage it accepts. This module does not
-change anything on the disk.
+Raises an error for damage with which training cannot continue, and makes a warning for other damage. This
+module does not change anything on the disk.
 """
 
 import dataclasses
@@ -36,11 +36,11 @@ STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back")
 
 @dataclass(frozen=True)
 class TrainingEnd:
-    """A new end of a run; without epochs and updates, the run keeps its end.
+    """A new end of a run. If both attributes are None, the run keeps its end.
 
     Attributes:
         epochs: number of epochs from the start of the run.
-        updates: number of updates from the start of the run; it takes precedence over `epochs`.
+        updates: number of updates from the start of the run. If it is given, `epochs` is ignored.
     """
 
     epochs: int | None = None
@@ -49,17 +49,19 @@ class TrainingEnd:
 
 @dataclass(frozen=True, kw_only=True)
 class ResumePlan:
-    """What a run is resumed with.
+    """The plan for resuming a run: everything that training continues with.
 
     Attributes:
         inspection: the run as it was when the plan was made.
-        learner: the learner of the checkpoint, with the run's settings and the steering of the last events.
+        learner: the learner of the checkpoint, but with the settings in config.json, and with the
+            learning-rate factor and the number of rollbacks of the last events.
         checkpoint: the checkpoint to continue from.
-        corpus: the text.
+        corpus: the text of the run.
         version: the version of charloom that created the run; None if config.json must be restored.
-        fell_back: True if `checkpoint` is not the one that `latest` names, because that is damaged.
-        journals: how much of metrics.jsonl and samples.jsonl to keep, by name.
-        warnings: sentences about damage that will be repaired.
+        fell_back: True if `checkpoint` is an older one, because the file `latest` or the checkpoint that
+            it names is damaged or missing.
+        journals: how much of metrics.jsonl and of samples.jsonl to keep, by file name.
+        warnings: sentences about damage that is repaired or accepted when the run is resumed.
     """
 
     inspection: RunInspection
@@ -76,11 +78,13 @@ class ResumePlan:
 class Basis:
     """The settings of a run and the identity of its text.
 
+    They come from config.json or, if this file is damaged, from a checkpoint.
+
     Attributes:
         config: the settings.
-        text: the text that the run was trained on.
-        version: the version of charloom that created the run; None if it is not known.
-        restored: a sentence about a damaged config.json, which is restored; None if it is intact.
+        text: the identity of the text that the run was trained on.
+        version: the version of charloom that created the run; None if config.json is damaged.
+        restored: a sentence saying that config.json is damaged and will be restored; None if it is intact.
     """
 
     config: Config
@@ -91,11 +95,12 @@ class Basis:
 
 @dataclass(frozen=True)
 class Start:
-    """The checkpoint to continue from.
+    """The checkpoint to continue a run from.
 
     Attributes:
         checkpoint: the checkpoint.
-        problem: why it is not the one that `latest` names; None if it is.
+        problem: a sentence saying why the checkpoint is not the one that the file `latest` names. None if
+            it is that one.
     """
 
     checkpoint: Checkpoint
@@ -109,19 +114,21 @@ def plan_to_resume(
     allow_older: bool = False,
     locked: bool = False,
 ) -> ResumePlan:
-    """Decide what a run is resumed with, and open its text.
+    """Return the plan for resuming a run, with its text opened.
 
     Args:
-        inspection: the run.
-        text: where the text is now, if it was moved; it must be the same text.
-        allow_older: True to continue from the newest intact checkpoint if the last one is damaged, with
-            the records and samples that are left.
+        inspection: the inspected run.
+        text: the new paths of the run's text, if it was moved. It must be the same text. None uses the
+            old paths.
+        allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
+            newest intact one. If records or samples are lost, it continues with those that are left.
         locked: True if the caller holds the lock of the run, so that no other process can write it.
 
     Raises:
         NotAModelError: the path is not a run, or the creation of the run was interrupted.
         RunInUseError: another process trains the run, or has written it since it was inspected.
-        NewerFormatError: a later version of charloom wrote an older checkpoint, which would be used.
+        NewerFormatError: the last checkpoint is damaged, and a later version of charloom wrote an older
+            checkpoint that would be used instead.
         ReadError: the disk failed while reading.
         DamagedError: the last checkpoint or another file is damaged, or the settings, the text and the
             checkpoint contradict each other.
@@ -137,7 +144,7 @@ def plan_to_resume(
         with reading(path):
             return planned(inspection, text, allow_older)
     except CharloomError:
-        # What seems to be damaged may be what another process is writing.
+        # A file that seems to be damaged may be one that another process is writing.
         if not locked:
             refuse_if_locked(path)
             inspection.require_unchanged()
@@ -147,7 +154,10 @@ def plan_to_resume(
 def planned(
     inspection: RunInspection, moved: Sequence[str | Path] | None, allow_older: bool
 ) -> ResumePlan:
-    """Return the plan; arguments and errors are those of `plan_to_resume`."""
+    """Return the plan for resuming a run. `moved` holds the new paths of its text, if it was moved.
+
+    The other arguments and the errors are those of `plan_to_resume`.
+    """
     path, problems = inspection.path, inspection.problems
     basis = basis_of(inspection, moved, allow_older)
     start = start_of(inspection, basis, allow_older)
@@ -195,13 +205,14 @@ def planned(
 def basis_of(
     inspection: RunInspection, moved: Sequence[str | Path] | None, allow_older: bool
 ) -> Basis:
-    """Return the settings in config.json, or those of the newest intact checkpoint if it is damaged.
+    """Return a run's settings and the identity of its text, from config.json.
 
-    A damaged or missing config.json requires `allow_older` and a text, given or kept in the run.
+    If config.json is damaged or missing, they come from the newest intact checkpoint. This requires
+    `allow_older`, and the text either in `moved` or in the run directory.
 
     Raises:
-        NotAModelError: the directory is not a run, or config.json is missing.
-        DamagedError: config.json is damaged.
+        NotAModelError: config.json is missing, and the settings cannot come from a checkpoint.
+        DamagedError: config.json is damaged, and the settings cannot come from a checkpoint.
     """
     settings, path = inspection.found_settings, inspection.path
     if settings is not None:
@@ -221,15 +232,15 @@ def basis_of(
 
 
 def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Start:
-    """Return the checkpoint that `latest` names.
+    """Return the checkpoint to continue from: the one that the file `latest` names.
 
-    If it is damaged and `allow_older` is True, return the newest intact checkpoint with the run's settings
-    and text.
+    If this checkpoint or `latest` is damaged and `allow_older` is True, return the newest intact
+    checkpoint that has the settings and the text in `basis`.
 
     Raises:
         NotAModelError: the run has not done any update yet.
-        DamagedError: the latest checkpoint is damaged, and no other is intact or `allow_older` is
-            False; then the message names the newest intact one.
+        DamagedError: `latest` or the checkpoint that it names is damaged, and either no other is intact, or
+            `allow_older` is False (the message names the newest intact checkpoint, if there is one).
     """
     path, pointer = inspection.path, inspection.path / CHECKPOINTS / LATEST
     require_directory(path / CHECKPOINTS)
@@ -263,7 +274,7 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
 
 
 def require_checkpoints(inspection: RunInspection) -> None:
-    """Raise if a run without `latest` has no checkpoint that training could continue from.
+    """Raise an error if a run without the file `latest` cannot be continued from any checkpoint.
 
     Raises:
         NotAModelError: the run has not done any update yet.
@@ -284,7 +295,15 @@ def require_checkpoints(inspection: RunInspection) -> None:
 
 
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:
-    """Raise DamagedError if config.json and the checkpoint differ in more than epochs and updates."""
+    """Raise DamagedError if config.json and the checkpoint have different settings.
+
+    Their settings `epochs` and `updates` may differ.
+
+    Args:
+        path: the run directory, for the message.
+        config: the settings in config.json.
+        saved: the settings in the checkpoint.
+    """
     names = differing(config, saved)
     if names:
         raise DamagedError(
@@ -293,7 +312,7 @@ def require_same_settings(path: Path, config: Config, saved: Config) -> None:
 
 
 def differing(one: Config, two: Config) -> list[str]:
-    """Return the settings in which two configs differ, except epochs and updates."""
+    """Return the names of the settings in which two configs differ, except `epochs` and `updates`."""
     return [
         name
         for name, value in one.to_dict().items()
@@ -304,7 +323,14 @@ def differing(one: Config, two: Config) -> list[str]:
 def require_same_text(
     path: Path, text: TextIdentity, checkpoint: Checkpoint, corpus: Corpus
 ) -> None:
-    """Raise DamagedError unless config.json, the checkpoint and the text agree."""
+    """Raise DamagedError unless config.json and the checkpoint belong to the text in `corpus`.
+
+    Args:
+        path: the run directory, for the message.
+        text: the identity of the text according to config.json.
+        checkpoint: the checkpoint.
+        corpus: the text that was opened.
+    """
     learner = checkpoint.learner
     if corpus.fingerprint != checkpoint.fingerprint:
         raise DamagedError(f"{path} is damaged: {CONFIG} and {LATEST} name different texts.")
@@ -321,11 +347,18 @@ def require_same_text(
 
 
 def require_place(path: Path, learner: Learner, characters: int) -> None:
-    """Raise DamagedError unless epoch and position agree with the number of updates."""
+    """Raise DamagedError unless the learner's epoch and position in the text fit its number of updates.
+
+    Args:
+        path: the run directory, for the message.
+        learner: the learner of the checkpoint.
+        characters: the length of the text in characters or bytes.
+    """
     windows = Schedule.of(learner.config, characters).windows
     done = learner.update % windows.per_epoch
     if learner.update and not done:
-        done = windows.per_epoch  # the position returns to 0 only when the next epoch begins
+        # After an epoch, the position stays at the end. It returns to 0 when the next epoch begins.
+        done = windows.per_epoch
     wanted = (done * windows.seq_length, learner.update // windows.per_epoch)
     if (learner.position, learner.epoch) != wanted:
         raise DamagedError(
@@ -342,9 +375,10 @@ def end_of(
     due: int,
     allow_older: bool,
 ) -> JournalEnd:
-    """Return how much of a journal to keep; raise DamagedError for lost lines without `allow_older`.
+    """Return how much of a journal to keep. The arguments are those of `journal_end`.
 
-    `due` is the last update at which a line was due.
+    Raises:
+        DamagedError: lines are lost and `allow_older` is False, or the path is not a plain file.
     """
     end = attempt(lambda: journal_end(path, checkpoint, events, due))
     if not isinstance(end, Damage) and (end.lost is None or allow_older):
@@ -360,7 +394,13 @@ def end_of(
 
 
 def lost_lines(name: str, end: JournalEnd, update: int) -> str | None:
-    """Return a sentence about the lines that a journal lost; None if it lost none."""
+    """Return a warning about the lines that a journal lost; None if it lost no line.
+
+    Args:
+        name: the file name of the journal.
+        end: how much of the journal is kept.
+        update: the update of the checkpoint to continue from.
+    """
     if end.lost is None:
         return None
     what = JOURNAL_CONTENTS[name]
@@ -369,10 +409,11 @@ def lost_lines(name: str, end: JournalEnd, update: int) -> str | None:
 
 
 def forget_unusable_best(inspection: RunInspection, learner: Learner) -> str | None:
-    """Remove the best model from the learner's counters if its checkpoint cannot be used.
+    """Remove the learner's `best_loss` and `best_update` if the best checkpoint cannot be used.
 
     Returns:
-        A sentence about it; None if the best checkpoint can be used or there is none.
+        A warning that they were removed; None if the best checkpoint can be used, or if there is no best
+        checkpoint.
     """
     if learner.best_update is None:
         return None
@@ -387,7 +428,7 @@ def forget_unusable_best(inspection: RunInspection, learner: Learner) -> str | N
 
 
 def unreadable_events(inspection: RunInspection) -> str | None:
-    """Return a sentence about events that cannot be read; None if all can."""
+    """Return a warning about lines of events.jsonl that cannot be read; None if all can be read."""
     lines = inspection.lines
     if lines is None or not lines.broken:
         return None
@@ -398,9 +439,9 @@ def unreadable_events(inspection: RunInspection) -> str | None:
 
 
 def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> None:
-    """Set the learner's learning-rate factor and rollbacks to the values in the last events.
+    """Set the learner's learning-rate factor and number of rollbacks to the values in the last events.
 
-    A command or a rollback may have changed them after the last save, or at the same update (spec/formats.md:
+    A command or a rollback may have changed these values after the checkpoint was saved (spec/formats.md:
     Steering).
     """
     factor, rollbacks = None, None
@@ -409,7 +450,7 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
             continue
         update = event.get("update")
         if not is_count(update) or update < learner.update:
-            break  # the checkpoint includes the changes of earlier events
+            break  # the checkpoint already has the values of earlier events
         factor = event.get("learning_rate_factor") if factor is None else factor
         rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
     if is_number(factor) and 0 < factor < FACTOR_LIMIT:
@@ -419,7 +460,7 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
 
 
 def extended(config: Config, end: TrainingEnd) -> Config:
-    """Return the config with a new end; unchanged if `end` has neither epochs nor updates."""
+    """Return `config` with the new end `end`; unchanged if `end` has neither epochs nor updates."""
     if end.updates is not None:
         return config.replace(updates=end.updates)
     if end.epochs is not None:
