@@ -17,7 +17,7 @@ from charloom.cell_table import in_table_order
 from charloom.diagnosis.argument_roles import argument_order
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_network import Array, Problem, reordered
-from charloom.diagnosis.loss_and_gradients import Reply, parameter_of, read_reply
+from charloom.diagnosis.loss_and_gradients import ALIASES, Reply, parameter_of, read_reply
 from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
@@ -52,16 +52,20 @@ class Convention:
     gates: str = ""
     holder: str = "dict"
 
-    def in_words(self) -> str:
-        """Return a description of this convention for the user, with its parts separated by semicolons."""
+    def in_words(self, cell_state: bool = False) -> str:
+        """Return a description of this convention for the user, with its parts separated by semicolons.
+
+        `cell_state`: whether the function also gets the cell state c0.
+        """
         ids = {
             "ids": "ids x and y of shape (T,)",
             "KT": "one-hot X and Y of shape (K, T)",
             "TK": "one-hot X and Y of shape (T, K)",
         }
         shapes = {"flat": "(H,)", "column": "(H, 1)", "row": "(1, H)"}
+        state = "h0 and c0, each of shape" if cell_state else "h0 of shape"
         biases = {"flat": "with one axis", "column": "as columns (n, 1)", "row": "as rows (1, n)"}
-        parts = [ids[self.ids], f"h0 of shape {shapes[self.state]}", f"biases {biases[self.bias]}"]
+        parts = [ids[self.ids], f"{state} {shapes[self.state]}", f"biases {biases[self.bias]}"]
         if self.matrices == "transposed":
             parts.append("transposed matrices (U has the shape (K, H))")
         if self.recurrent == "transposed":
@@ -359,10 +363,13 @@ def find_names_with_network(
             continue
         if error is not None:
             if network._unknown and isinstance(error, (KeyError, AttributeError)):
+                unknown = network._unknown[0]
+                gru = unknown in ALIASES["d"] and "d" not in prepared.shapes
+                advice = f" If the function is a GRU, use {argument('cell', 'gru')}." if gru else ""
                 raise DoctorError(
-                    f"the function reads the parameter {network._unknown[0]!r}, which is not a usual "
+                    f"the function reads the parameter {unknown!r}, which is not a usual "
                     f"name of {' or '.join(prepared.shapes)}. Give your names of all parameters, for "
-                    f"example {argument('names', names_example(network, prepared.shapes))}."
+                    f"example {argument('names', names_example(network, prepared.shapes))}.{advice}"
                 ) from error
             raise error
         assert reply is not None

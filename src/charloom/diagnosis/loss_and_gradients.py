@@ -159,7 +159,7 @@ def loss_and_values(
         values = values_in(holder, shapes, names)
         if values:
             return loss, values
-    return loss, by_shape(arrays, shapes) if arrays else {}
+    return loss, by_shape(flat, shapes) if arrays else {}
 
 
 def items_of(value: Any) -> list[Any]:
@@ -190,8 +190,8 @@ def values_in(
     return found
 
 
-def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return a dict from each parameter to the one array in `arrays` that has its shape.
+def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Return a dict from each parameter to the one array in `items` that has its shape.
 
     Axes of length 1 are ignored.
 
@@ -199,18 +199,33 @@ def by_shape(arrays: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> di
         DoctorError: no array or more than one array has the shape of a parameter.
     """
     wanted = {name: squeezed(shape) for name, shape in shapes.items()}
+    arrays = [item for item in items if is_array(item) and not is_scalar(item)]
     found: dict[str, Any] = {}
     for name, shape in wanted.items():
         fitting = [array for array in arrays if squeezed(shape_of(array) or ()) == shape]
         if len(fitting) != 1:
             raise DoctorError(
-                f"the function returned arrays without names, of the shapes {shapes_text(arrays)}; "
+                f"the function returned arrays without names, in order of the shapes {shapes_text(items)}; "
                 f"{'none' if not fitting else 'more than one'} of them has the shape of {name}, "
                 f"{shapes[name]}. Name the returned items in order, for example "
-                f"{argument('gradients', ['loss', *shapes])}; _ stands for an item that is not a gradient."
+                f"{argument('gradients', suggested_order(items, wanted))}; _ stands for an item that is not a gradient."
             )
         found[name] = fitting[0]
     return found
+
+
+def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return names for the returned items that fit their shapes; _ for an item without a name.
+
+    `wanted` has the shape of each parameter without its axes of length 1.
+    """
+    left, order = {"loss": (), **wanted}, []
+    for item in items:
+        shape = () if is_scalar(item) else squeezed(shape_of(item) or ())
+        name = next((name for name, fitting in left.items() if fitting == shape), "_")
+        left.pop(name, None)
+        order.append(name)
+    return ["loss", *wanted] if set(left) & set(wanted) else order
 
 
 def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
@@ -270,6 +285,6 @@ def first_number(items: Sequence[Any]) -> float | None:
     return next((loss_number(item) for item in items if is_scalar(item)), None)
 
 
-def shapes_text(arrays: Sequence[Any]) -> str:
-    """Return the shapes of `arrays` as text, separated by commas."""
-    return ", ".join(str(shape_of(array)) for array in arrays)
+def shapes_text(items: Sequence[Any]) -> str:
+    """Return the shapes of returned items as text, separated by commas; a number has the shape ()."""
+    return ", ".join("()" if is_scalar(item) else str(shape_of(item)) for item in items)

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_network import Problem, answer
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.trials import PLANS, Plan, make_trial, make_trials, moved, window
 from charloom.errors import DoctorError
+from charloom.messages import argument
 
 # Starts of the paths of files that are left out of a traceback: charloom, Python, installed packages.
 NOT_THE_USERS: Final = (
@@ -76,7 +78,7 @@ class FunctionCaller:
 
     def find_call_form(self, problem: Problem, loss: float) -> str:
         self.convention = call_forms.find_convention(self.function, problem, loss, self.options)
-        return self.convention.in_words()
+        return self.convention.in_words(self.options.has_cell_state)
 
     def with_function(self, function: Any) -> "FunctionCaller":
         caller = FunctionCaller(function, self.options)
@@ -117,7 +119,8 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     first, description = trials[0].problem, trials[0].description()
     report(f"the first call ({description})")
     exact = answer(first).loss
-    convention = guarded(description, lambda: caller.find_call_form(first, exact))
+    advice = cell_advice(job.options.cell)
+    convention = guarded(description, lambda: caller.find_call_form(first, exact), advice)
     outcome = Outcome(caller.cell, caller.sizes, convention)
 
     def fresh() -> Caller:
@@ -177,21 +180,45 @@ def is_module(function: Any) -> bool:
     return any(kind.__module__ == "torch.nn.modules.module" for kind in kinds)
 
 
-def guarded(where: str, work: Callable[[], Any]) -> Any:
+def guarded(where: str, work: Callable[[], Any], advice: str = "") -> Any:
     """Call `work`, which runs the user's code, and return its result.
 
     `where` describes the call for the error message.
 
     Raises:
         DoctorError: the user's code raised an exception. The message has the lines of the traceback
-            that belong to the user's code.
+            that belong to the user's code. If arrays do not fit together, it ends with `advice`.
     """
     try:
         return work()
     except (DoctorError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise DoctorError(f"the function failed ({where}):\n{users_traceback(error)}") from error
+        message = f"the function failed ({where}):\n{users_traceback(error)}"
+        if advice and is_about_shapes(error):
+            message += f"\n{advice}"
+        raise DoctorError(message) from error
+
+
+def is_about_shapes(error: BaseException) -> bool:
+    """Return True if an error is likely because an array has other axes than the code expects."""
+    words = ("unpack", "shape", "mismatch", "broadcast", "dimension", "size")
+    return isinstance(error, (ValueError, IndexError, RuntimeError)) and any(
+        word in str(error).lower() for word in words
+    )
+
+
+def cell_advice(cell: str) -> str:
+    """Return a sentence that the function may be for another cell; `cell` is the option, "" for none."""
+    if not cell:
+        return (
+            f"The doctor gave it the parameters of a plain RNN. If it is an LSTM or a GRU, use "
+            f"{argument('cell', 'lstm')} or {argument('cell', 'gru')}."
+        )
+    return (
+        f"The doctor gave it the parameters of {CELLS[cell].title}. If it is for another cell, change "
+        f"{argument('cell')}."
+    )
 
 
 def users_traceback(error: BaseException) -> str:
