@@ -240,7 +240,7 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
     Raises:
         NotAModelError: the run has not done any update yet.
         DamagedError: `latest` or the checkpoint that it names is damaged, and either no other is intact, or
-            `allow_older` is False (the message names the newest intact checkpoint, if there is one).
+            `allow_older` is False (the message names the newest intact checkpoint).
     """
     path, pointer = inspection.path, inspection.path / CHECKPOINTS / LATEST
     require_directory(path / CHECKPOINTS)

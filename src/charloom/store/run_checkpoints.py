@@ -24,11 +24,11 @@ from charloom.store.run_directory import updates_in
 
 
 class RunCheckpoints:
-    """The checkpoints of a run. What was read is kept, so that no file is read twice.
+    """Reads the checkpoints of a run, and remembers them, so that no file is read twice.
 
     Args:
         folder: the directory of the checkpoints. Another process may be writing it.
-        known: checkpoints that `problem` need not read again, unless they have changed.
+        known: checkpoints that are known to be intact. `problem` reads one of them only if it has changed.
     """
 
     def __init__(self, folder: Path, known: IntactCheckpoints | None = None) -> None:
@@ -40,7 +40,7 @@ class RunCheckpoints:
 
     @cached_property
     def updates(self) -> tuple[int, ...]:
-        """The updates of all checkpoints in ascending order.
+        """The update numbers of all checkpoints in ascending order.
 
         Raises:
             ReadError: the disk failed while reading.
@@ -48,11 +48,11 @@ class RunCheckpoints:
         return tuple(updates_in(self.folder))
 
     def path(self, update: int) -> Path:
-        """Return the path of the checkpoint of an update, which need not exist."""
+        """Return the path of the checkpoint of `update`. The checkpoint need not exist."""
         return self.folder / str(update)
 
     def header(self, update: int) -> CheckpointHeader:
-        """Return the small files of the checkpoint of an update, which need not exist."""
+        """Return MANIFEST and state.json of the checkpoint of `update`. It need not exist."""
         if update not in self._headers:
             self._headers[update] = read_header(self.path(update))
         return self._headers[update]
@@ -63,11 +63,13 @@ class RunCheckpoints:
             self.header(update).refuse_newer()
 
     def pointer(self, name: str) -> int | None:
-        """Return the update that the pointer `name` ("latest" or "best") names; None without one.
+        """Return the update that the pointer `name` ("latest" or "best") names.
+
+        Returns None if the pointer does not exist.
 
         Raises:
-            DamagedError: the pointer does not contain an update, or its seal does not fit the
-                checkpoint.
+            DamagedError: the pointer does not contain an update, or the checksum in it does not match
+                the checkpoint.
             ReadError: the disk failed while reading.
         """
         require_directory(self.folder)
@@ -77,15 +79,15 @@ class RunCheckpoints:
             return None
         pointer = parse_pointer(data, path)
         if pointer.seal is not None:
-            # If the MANIFEST is missing, loading the checkpoint reports it.
+            # If MANIFEST is missing, loading the checkpoint raises the error.
             manifest = require(self.header(pointer.update).manifest)
             if manifest is not None and not pointer.fits(manifest):
                 self._refuse_pointer(pointer)
         return pointer.update
 
     def _refuse_pointer(self, pointer: Pointer) -> None:
-        """Raise the error of a pointer whose seal does not fit its checkpoint."""
-        # The checkpoint itself may be damaged, and the pointer intact.
+        """Raise DamagedError, because the checksum in `pointer` does not match its checkpoint."""
+        # The pointer may be intact, and the checkpoint damaged.
         problem = self.problem(pointer.update)
         if problem is not None and not problem.missing:
             raise DamagedError(f"{problem.message} {pointer.path} refers to it.")
@@ -94,10 +96,10 @@ class RunCheckpoints:
         )
 
     def problem(self, update: int) -> Damage | None:
-        """Return why the bytes of a checkpoint are not those that were written; None if they are.
+        """Return a `Damage` that says why a checkpoint is damaged or missing; None if it is intact.
 
         Raises:
-            NewerFormatError: a later version of charloom wrote it.
+            NewerFormatError: a later version of charloom wrote the checkpoint.
             ReadError: the disk failed while reading.
         """
         if update in self._loaded:
@@ -107,7 +109,7 @@ class RunCheckpoints:
         return self._read_problem(update)
 
     def _problem_unless_known(self, update: int, known: IntactCheckpoints) -> Damage | None:
-        """Return the problem of a checkpoint; do not read the bytes of one that is known as intact."""
+        """Return what `problem` returns, but do not read a checkpoint that `known` holds as intact."""
         path = self.path(update)
         stamps = stamps_in(path)
         if known.has(path, stamps):
@@ -118,20 +120,20 @@ class RunCheckpoints:
         return problem
 
     def _read_problem(self, update: int) -> Damage | None:
-        """Read a checkpoint, unless this object has already read it, and return its problem."""
+        """Return what `problem` returns. Read the checkpoint, unless this object has already read it."""
         if update not in self._files:
             self._files[update] = attempt(lambda: self._read(update))
         return damage_in(self._files[update])
 
     def load(self, update: int) -> Checkpoint | Damage:
-        """Return the checkpoint of an update.
+        """Return the checkpoint of `update`, or a `Damage` that says why it is damaged or missing.
 
         Raises:
-            NewerFormatError: a later version of charloom wrote it.
+            NewerFormatError: a later version of charloom wrote the checkpoint.
             ReadError: the disk failed while reading.
         """
         if update not in self._loaded:
-            # The bytes are removed from memory once they are parsed.
+            # `pop` removes the bytes from memory when they are parsed.
             files = (
                 self._files.pop(update)
                 if update in self._files
@@ -141,7 +143,7 @@ class RunCheckpoints:
         return self._loaded[update]
 
     def _read(self, update: int) -> dict[str, bytes]:
-        """Return the files of a checkpoint by name, verified against its MANIFEST."""
+        """Return the bytes of each file of the checkpoint of `update`, by name; see `read_verified`."""
         directory = self.path(update)
         with reading(directory):
             require_directory(self.folder)
@@ -149,7 +151,11 @@ class RunCheckpoints:
             return read_verified(self.header(update))
 
     def _parse(self, update: int, files: Mapping[str, bytes]) -> Checkpoint:
-        """Return the checkpoint in the files of an update."""
+        """Return the checkpoint of `update` that is made from the bytes of its files.
+
+        Raises:
+            DamagedError: the files contradict each other, or are those of another update or run.
+        """
         checkpoint = parse_checkpoint(self.header(update), files)
         if checkpoint.learner.update != update or set(checkpoint.lengths) != {METRICS, SAMPLES}:
             raise DamagedError(
@@ -161,10 +167,12 @@ class RunCheckpoints:
     def newest_intact(
         self, fits: Callable[[Checkpoint], bool] = lambda _: True
     ) -> Checkpoint | None:
-        """Return the newest intact checkpoint for which `fits` is True, or None. Ignores `latest`.
+        """Return the newest intact checkpoint for which `fits` returns True; None if there is none.
+
+        Does not read the pointer `latest`.
 
         Raises:
-            NewerFormatError: a later version of charloom wrote a newer checkpoint, which is not damage.
+            NewerFormatError: the search met a checkpoint that a later version of charloom wrote.
         """
         for update in reversed(self.updates):
             checkpoint = intact(self.load(update))
@@ -174,17 +182,17 @@ class RunCheckpoints:
 
 
 def read_pointer(run: Path, name: str) -> int | None:
-    """Return the update that a pointer of a run names; see `RunCheckpoints.pointer`."""
+    """Return the update that the pointer `name` of a run names; see `RunCheckpoints.pointer`."""
     return RunCheckpoints(run / CHECKPOINTS).pointer(name)
 
 
 def load_at(run: Path, update: int) -> Checkpoint:
-    """Return the checkpoint of an update of a run.
+    """Return the checkpoint of `update` in a run directory.
 
     Raises:
-        NotAModelError: it does not exist.
-        NewerFormatError: a later version of charloom wrote it.
+        NotAModelError: the checkpoint does not exist.
+        NewerFormatError: a later version of charloom wrote the checkpoint.
         ReadError: the disk failed while reading.
-        DamagedError: it was changed after it was written, or belongs to another update or run.
+        DamagedError: the checkpoint was changed after it was written, or belongs to another update or run.
     """
     return require(RunCheckpoints(run / CHECKPOINTS).load(update))

@@ -1,4 +1,4 @@
-"""The run directory: the names of its files, and which checkpoints it has.
+"""Recognizes a run directory and lists its checkpoints. These are the files of a run:
 
 config.json  metrics.jsonl  samples.jsonl  events.jsonl  gradcheck.json  passage.txt
 status.json  control.json  lock  text.txt (only if the text was not read from a file)
@@ -18,7 +18,7 @@ UPDATE_NAME: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 def is_run(path: Path) -> bool:
-    """Return True if a path is a run directory.
+    """Return True if a path is a run directory, which is a directory with a file config.json.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -28,12 +28,12 @@ def is_run(path: Path) -> bool:
 
 
 def checkpoint_path(run: Path, update: int) -> Path:
-    """Return the path of the checkpoint of an update."""
+    """Return the path of the checkpoint of `update` in a run directory. It need not exist."""
     return run / CHECKPOINTS / str(update)
 
 
 def saved_updates(run: Path) -> list[int]:
-    """Return the updates of all checkpoints in ascending order; links do not count.
+    """Return the update numbers of all checkpoints of a run in ascending order; ignore links.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -42,7 +42,7 @@ def saved_updates(run: Path) -> list[int]:
 
 
 def updates_in(folder: Path) -> list[int]:
-    """Return `saved_updates` of the run with this directory of checkpoints."""
+    """Return the update numbers of all checkpoints in the directory `folder`; see `saved_updates`."""
     with reading(folder):
         if folder.is_symlink() or not folder.is_dir():
             return []

@@ -1,7 +1,8 @@
-"""Inspects a run: reads each of its files once, and keeps what was found and what is damaged.
+"""Inspects a run: reads each of its files once, and remembers the contents and the damage that it found.
 
-Resuming, the report and the page use the same inspection. It writes nothing and holds no lock, so
-another process may be writing the run. This module does not decide which damage matters.
+The code that resumes a run, the report and the page use the same inspection. The inspection writes nothing
+and holds no lock, so another process may be writing the run. This module does not decide which damage
+matters.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ from charloom.store.run_settings import (
     schedule_of,
 )
 
-# The files and directories whose change shows that another process has written the run.
+# If one of these files or directories has changed, another process has written the run.
 WATCHED: Final = (
     CONFIG, STATUS, METRICS, SAMPLES, EVENTS, PASSAGE, TEXT, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
     f"{CHECKPOINTS}/{BEST}",
@@ -60,7 +61,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileStamp:
-    """The properties that change when a file is written: time in nanoseconds, size in bytes and inode."""
+    """The properties of a file that show whether it was written since they were read.
+
+    Attributes:
+        modified: the time of the last change in nanoseconds.
+        size: the size in bytes.
+        inode: the number of the file in its file system.
+    """
 
     modified: int
     size: int
@@ -69,19 +76,20 @@ class FileStamp:
 
 @dataclass(frozen=True, kw_only=True)
 class RunHead:
-    """The small files of a run, without journals, passage and the contents of checkpoints.
+    """The contents of the small files of a run, without journals, passage and checkpoints.
 
     Attributes:
         path: the run directory.
-        stamps: the stamp of each of the files in WATCHED, taken before any of them was read.
-        problems: why a file could not be used, by its name, such as "config.json" or "latest".
-        config_data: the bytes of config.json; None if it is missing or could not be read.
-        found_settings: the contents of config.json; None if it is missing or damaged.
-        status: the last status; None if it is missing or damaged.
-        control: the last command.
-        checkpoints: reads the checkpoints, each file once.
-        latest: the update that the pointer `latest` names; None if it is missing or damaged.
-        best: the update that the pointer `best` names; None if it is missing or damaged.
+        stamps: the stamp of each file in WATCHED, by file name, from before any file was read; None for a
+            file that does not exist. It shows whether the file has changed since.
+        problems: the reason why a file could not be used, by file name, such as "config.json" or "latest".
+        config_data: the bytes of config.json; None if the file is missing or could not be read.
+        found_settings: the settings in config.json; None if the file is missing or damaged.
+        status: the contents of status.json; None if the file is missing or damaged.
+        control: the last command in control.json.
+        checkpoints: the object that reads the checkpoints of the run.
+        latest: the update that the pointer `latest` names; None if the pointer is missing or damaged.
+        best: the update that the pointer `best` names; None if the pointer is missing or damaged.
     """
 
     path: Path
@@ -96,7 +104,7 @@ class RunHead:
     best: int | None
 
     def require_settings(self) -> RunSettings:
-        """Return the contents of config.json.
+        """Return the settings in config.json.
 
         Raises:
             NotAModelError: the directory is not a run.
@@ -108,11 +116,11 @@ class RunHead:
 
     @property
     def had_sources(self) -> bool:
-        """True if config.json names files of the text, so that the run does not keep the text itself."""
+        """True if config.json names sources of the text, so that the run need not contain the text."""
         return self.found_settings is not None and bool(self.found_settings.text.sources)
 
     def ways_to_recover(self) -> str:
-        """Return how to continue with a damaged config.json; empty if no checkpoint is intact."""
+        """Return how to continue in spite of a damaged config.json; "" if no checkpoint is intact."""
         newest = self.checkpoints.newest_intact()
         if newest is None:
             return ""
@@ -128,12 +136,12 @@ class RunHead:
 
     @property
     def config(self) -> Config:
-        """The settings of training; errors as for `require_settings`."""
+        """The run's settings of training; errors as for `require_settings`."""
         return self.require_settings().config
 
     @property
     def text(self) -> TextDescription:
-        """The description of the text; errors as for `require_settings`."""
+        """The description of the run's text; errors as for `require_settings`."""
         return self.require_settings().text
 
     @property
@@ -145,7 +153,7 @@ class RunHead:
         """Raise RunInUseError if the run has changed since it was inspected.
 
         Raises:
-            RunInUseError: another process has written the run since then.
+            RunInUseError: another process has written the run since it was inspected.
             ReadError: the disk failed while reading.
         """
         now = stamps_of(self.path)
@@ -159,14 +167,17 @@ class RunHead:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInspection(RunHead):
-    """A run without its records and samples, which may be too many for memory.
+    """The contents of a run, without its records and samples, which may be too many for memory.
 
     Attributes:
-        lines: the lines of events.jsonl; None if it is missing or not a plain file.
+        lines: the lines of events.jsonl; None if the file is missing or not a plain file.
         passage: the long sample at the end of the run; None if it is missing or damaged.
-        lengths: the minimum lengths of the other journals; None if no checkpoint has them.
-        models: why the latest and the best model cannot be opened, by the name of the pointer.
-        advice: if a model cannot be opened, a sentence that names a checkpoint to use instead.
+        lengths: the lengths that metrics.jsonl and samples.jsonl must have; None if no checkpoint holds
+            them.
+        models: for "latest" and "best", the reason why this model cannot be opened. A model that can be
+            opened has no entry.
+        advice: a sentence that names an intact checkpoint to use instead of a damaged model; "" if no
+            model is damaged or no checkpoint is intact.
     """
 
     lines: JournalLines | None
@@ -177,12 +188,12 @@ class RunInspection(RunHead):
 
     @cached_property
     def events(self) -> list[Mapping[str, Any]]:
-        """The events in order."""
+        """The valid events of the run in the order in which they were written."""
         return [] if self.lines is None else list(filter(is_event, self.lines.objects))
 
     @property
     def which(self) -> Which:
-        """Which checkpoint is the run's model."""
+        """The checkpoint that is the run's model: "best" if there is a validation part, else "latest"."""
         return which_of(self.config)
 
     @property
@@ -192,22 +203,22 @@ class RunInspection(RunHead):
 
     @property
     def engine(self) -> str | None:
-        """The description of the engine that trained last; None if it is not known."""
+        """The description of the engine that last trained the run; None if no event names an engine."""
         return last_engine(self.events)
 
     @property
     def damage(self) -> list[str]:
-        """A message for each damaged or missing part, except config.json, records and samples."""
+        """Messages about damaged files and models, except about config.json, records and samples."""
         files = [self.problems[name].message for name in (STATUS, PASSAGE) if name in self.problems]
         models = [
             f"{model.message} {self.advice}".rstrip()
             for model in self.models.values()
-            if not model.missing  # if it is missing, none was saved yet
+            if not model.missing  # `missing` means that the run has not saved a model yet
         ]
         return [*self._event_damage(), *files, *dict.fromkeys(models)]
 
     def _event_damage(self) -> list[str]:
-        """Return a message about unreadable or missing events; an empty list if there are none."""
+        """Return a list with a message about unreadable or missing events; empty if all can be read."""
         path, lines = self.path / EVENTS, self.lines
         if EVENTS in self.problems:
             return [self.problems[EVENTS].message]
@@ -220,10 +231,12 @@ class RunInspection(RunHead):
 
 
 def inspect_head(path: Path) -> RunHead:
-    """Read the small files of a run.
+    """Return the contents of the small files of a run.
+
+    Damage does not raise: the attribute `problems` of the result holds it.
 
     Raises:
-        NewerFormatError: a later version of charloom wrote one of them or a checkpoint.
+        NewerFormatError: a later version of charloom wrote one of the files or a checkpoint.
         ReadError: the disk failed while reading.
     """
     with reading(path):
@@ -232,12 +245,13 @@ def inspect_head(path: Path) -> RunHead:
 
 
 def inspect_run(path: Path, known: IntactCheckpoints | None = None) -> RunInspection:
-    """Read a run without its records and samples, and check its latest and its best checkpoint.
+    """Return the contents of a run without its records and samples. Check its latest and best checkpoint.
 
     Args:
-        path: the directory. It need not be a run: then `require_settings` raises NotAModelError.
-        known: checkpoints that need no check unless they have changed. Those that this function finds
-            intact are added. None: check both.
+        path: the run directory. For any other path, `require_settings` of the result raises
+            NotAModelError.
+        known: checkpoints that are known to be intact. They are checked only if they have changed.
+            Checkpoints that this function finds intact are added. None checks both checkpoints.
 
     Raises:
         NewerFormatError: a later version of charloom wrote a file or a checkpoint.
@@ -248,7 +262,7 @@ def inspect_run(path: Path, known: IntactCheckpoints | None = None) -> RunInspec
 
 
 class Inspector:
-    """Reads the parts of one run, and collects the problems that it meets."""
+    """Reads the files and checkpoints of one run, and collects the damage that it finds."""
 
     def __init__(self, path: Path, known: IntactCheckpoints | None = None) -> None:
         self._path = path
@@ -258,7 +272,10 @@ class Inspector:
         self._checkpoints = RunCheckpoints(path / CHECKPOINTS, known)
 
     def head(self, pointed: Callable[[str], int | None]) -> RunHead:
-        """Return the head of the run; `pointed` reads a pointer by its name."""
+        """Return the contents of the run's small files.
+
+        `pointed` gets "latest" or "best" and returns the update that this pointer names, or None.
+        """
         path = self._path
         data = self._part(CONFIG, lambda: read_file(path / CONFIG, MOST_SETTINGS))
         settings = None
@@ -282,7 +299,7 @@ class Inspector:
         )
 
     def inspection(self) -> RunInspection:
-        """Return the inspection of the run."""
+        """Return the contents of the run without its records and samples."""
         head = self.head(self.verified)
         lines = self._part(EVENTS, lambda: read_events(self._path))
         passage = self._part(PASSAGE, lambda: read_passage(self._path))
@@ -303,11 +320,14 @@ class Inspector:
         )
 
     def named(self, name: str) -> int | None:
-        """Return the update that a pointer names; None if it is missing or damaged."""
+        """Return the update that the pointer `name` names; None if the pointer is missing or damaged."""
         return self._part(name, lambda: self._checkpoints.pointer(name))
 
     def verified(self, name: str) -> int | None:
-        """Return the update that a pointer names, and check the bytes of the checkpoint of that update."""
+        """Return what `named` returns, and also check the bytes of the checkpoint of this update.
+
+        If the checkpoint is damaged, remember why this model cannot be opened.
+        """
 
         def check(update: int | None) -> Damage | None:
             problem = None if update is None else self._checkpoints.problem(update)
@@ -324,9 +344,9 @@ class Inspector:
         return followed.update
 
     def _check_unnamed_best(self, head: RunHead) -> None:
-        """Check the checkpoint that the latest one names as the best, if the pointer is missing.
+        """If the pointer `best` is missing, check the checkpoint that is the best according to the latest.
 
-        A save replaces `latest` first.
+        The pointer can be missing because a save writes `latest` before `best`.
         """
         if head.best is not None or head.latest is None or {LATEST, BEST} & {*self._models}:
             return
@@ -336,7 +356,7 @@ class Inspector:
             self._models[BEST] = Damage(problem.message)
 
     def _part(self, name: str, read: Callable[[], T]) -> T | None:
-        """Return the result of `read`. If it reports damage, return None and store the damage by `name`."""
+        """Return the result of `read`. If it reports damage, remember that under `name`, and return None."""
         part = attempt(read)
         if isinstance(part, Damage):
             self._problems[name] = part
@@ -345,13 +365,13 @@ class Inspector:
 
 
 def read_events(path: Path) -> JournalLines | None:
-    """Return the lines of a run's events.jsonl; None if it does not exist."""
+    """Return the lines of a run's events.jsonl; None if the file does not exist."""
     data = read_file(path / EVENTS)
     return None if data is None else parse_lines(data, path / EVENTS)
 
 
 def read_passage(path: Path) -> str | None:
-    """Return the long sample at the end of a run; None if there is none.
+    """Return the text in a run's passage.txt, the long sample at its end; None if there is no such file.
 
     Raises:
         DamagedError: the file is not UTF-8.
@@ -366,12 +386,17 @@ def read_passage(path: Path) -> str | None:
 
 
 def stamps_of(path: Path) -> dict[str, FileStamp | None]:
-    """Return the stamps of the files in WATCHED by name; None for a file that does not exist."""
+    """Return the stamp of each file in WATCHED by name; None for a file that does not exist.
+
+    A stamp shows whether the file changes later. The files belong to the run at `path`.
+    """
     return {name: stamp_of(path / name) for name in WATCHED}
 
 
 def stamp_of(path: Path) -> FileStamp | None:
-    """Return the stamp of a file or directory; None if it does not exist.
+    """Return the time of change, the size and the inode of a file or directory.
+
+    Returns None if it does not exist.
 
     Raises:
         ReadError: the disk failed while reading.

@@ -14,8 +14,11 @@ from charloom.run_file_names import LOCK
 from charloom.store.atomic_files import reading, writing
 from charloom.store.control_files import AT_WORK, Status, read_status
 
-GLANCE_SECONDS: Final = 0.2  # how long a process may hold the lock only to check whether it is free
-FRESH_SECONDS: Final = 10.0  # a status with an older heartbeat does not show who trains the run
+# How long to wait for the lock: another process may hold it for a moment to check whether it is free.
+GLANCE_SECONDS: Final = 0.2
+FRESH_SECONDS: Final = (
+    10.0  # a status that was written earlier does not show which process trains the run
+)
 
 
 def acquire(path: Path) -> FileLock:
@@ -34,12 +37,14 @@ def acquire(path: Path) -> FileLock:
 
 @contextmanager
 def hold_existing_lock(path: Path) -> Iterator[FileLock | None]:
-    """Hold the lock of a run in a `with` block; without a lock file, hold nothing and create none.
+    """Hold the lock of a run in a `with` block.
 
-    Nothing is held either if the disk refuses to open the lock file for writing.
+    Holds no lock if the run has no lock file, which is not created, or if the lock file cannot be
+    written.
 
-    Returns:
-        The lock. A `RunWriter` that gets it holds it after the block. None if nothing is held.
+    Yields:
+        The lock; None if no lock is held. A `RunWriter` that gets this lock still holds it after the
+        block.
 
     Raises:
         RunInUseError: another process holds the lock.
@@ -56,13 +61,13 @@ def hold_existing_lock(path: Path) -> Iterator[FileLock | None]:
 
 
 def refuse_if_locked(path: Path) -> None:
-    """Raise RunInUseError if another process holds the lock of a run; do not keep the lock."""
+    """Raise RunInUseError if another process holds the lock of a run. Does not hold the lock itself."""
     with hold_existing_lock(path):
         pass
 
 
 def reacquired(lock: FileLock) -> FileLock:
-    """Return a lock that this process holds, so that it must be released once more."""
+    """Acquire a lock that this process already holds, and return it. It must be released once more."""
     lock.acquire()
     return lock
 
@@ -70,7 +75,7 @@ def reacquired(lock: FileLock) -> FileLock:
 def has_lock_file(path: Path) -> bool:
     """Return True if a run has a lock file that charloom created.
 
-    Acquiring a lock empties its file, so a file with contents is the user's.
+    Such a file is empty. A file with contents is the user's, and acquiring the lock would empty it.
     """
     lock = path / LOCK
     with reading(lock):
@@ -79,12 +84,12 @@ def has_lock_file(path: Path) -> bool:
 
 @contextmanager
 def unless_in_use(path: Path) -> Iterator[None]:
-    """Raise RunInUseError instead of any other error of a `with` block if the run is in use.
+    """Replace an error of a `with` block by RunInUseError if another process holds the run's lock.
 
     The block reads the run without its lock, while another process may create or train the run.
 
     Raises:
-        RunInUseError: the block failed, and another process holds the run's lock.
+        RunInUseError: the block raised an error, and another process holds the run's lock.
     """
     try:
         yield
@@ -94,7 +99,7 @@ def unless_in_use(path: Path) -> Iterator[None]:
 
 
 def who_trains(path: Path) -> str:
-    """Return words for the process that holds a run's lock, from the run's status."""
+    """Return words for the process that holds a run's lock, such as "process 123" or "another process"."""
     try:
         status = read_status(path)
     except NewerFormatError:
@@ -105,9 +110,8 @@ def who_trains(path: Path) -> str:
 
 
 def is_fresh(status: Status) -> bool:
-    """Return True if a process that trains the run wrote its status a moment ago.
+    """Return True if `status` is at most ten seconds old and says that a process trains the run.
 
-    An old status, or that of a run that ended, may be from another process than the one that holds the
-    lock.
+    Any other status may be from an earlier process than the one that holds the lock.
     """
     return status.state in AT_WORK and abs(time.time() - status.heartbeat) < FRESH_SECONDS

@@ -29,14 +29,17 @@ Which = Literal["best", "latest"]
 
 
 def which_of(config: Config) -> Which:
-    """Return which checkpoint is a run's model: the best with a validation part, else the latest."""
+    """Return "best" if the text has a validation part by the config, else "latest".
+
+    This is the checkpoint that is the model of a run with this config.
+    """
     return "best" if config.validation else "latest"
 
 
 def which_of_run(path: Path) -> Which:
-    """Return which checkpoint is the model of the run at a path.
+    """Return which checkpoint is the model of the run at `path`: "best" or "latest"; see `which_of`.
 
-    If config.json is damaged, the settings come from the newest intact checkpoint.
+    If config.json is damaged, the config comes from the newest intact checkpoint.
 
     Raises:
         DamagedError: config.json is damaged, and no checkpoint is intact.
@@ -55,15 +58,15 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
 
     Args:
         path: the directory or file.
-        which: the checkpoint of a run, "latest" or "best". Before the first validation the best is the
-            latest. None takes the best if the run has a validation part, else the latest.
+        which: the checkpoint of a run, "latest" or "best". Before the validation loss is first computed,
+            the best is the latest. None means the best if the run has a validation part, else the latest.
 
     Raises:
         ConfigError: `which` is neither best nor latest.
         NotAModelError: the path is not a run, a checkpoint or a model file.
-        NewerFormatError: a later version of charloom wrote it.
+        NewerFormatError: a later version of charloom wrote the run, checkpoint or file.
         ReadError: the disk failed while reading.
-        DamagedError: it is damaged.
+        DamagedError: the run, checkpoint or file is damaged.
     """
     path = Path(path)
     if which not in ("best", "latest", None):
@@ -73,7 +76,7 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
 
 
 def load_from_anywhere(path: Path, which: Which | None) -> Learner:
-    """Return the learner at a path; an error of the disk is an OSError here."""
+    """Return what `load_model` returns, but raise an error of the disk as OSError and not as ReadError."""
     if is_run(path):
         return load_from_run(path, which or which_of_run(path))
     if path.is_dir():
@@ -96,7 +99,10 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
 
 
 def load_from_run(path: Path, which: Which) -> Learner:
-    """Return the learner that a run's pointer names, even if another process moves the pointer."""
+    """Return the learner in the latest or the best checkpoint of a run.
+
+    Another process may be training the run, and replace this checkpoint by a newer one.
+    """
     refuse_newer_run(path)
     followed = follow_pointer(
         lambda: read_pointer(path, which), lambda update: load_named(path, which, update)
@@ -112,15 +118,16 @@ def load_from_run(path: Path, which: Which) -> Learner:
 
 
 def load_named(path: Path, which: Which, update: int | None) -> Learner | Damage:
-    """Return the learner of the checkpoint that a run's pointer names, or why it cannot be loaded.
+    """Return the learner of the checkpoint that a run's pointer names.
 
     Args:
         path: the run directory.
-        which: the pointer.
-        update: the update that it names; None if it is missing.
+        which: the name of the pointer, "latest" or "best".
+        update: the update that the pointer names; None if the pointer is missing.
 
     Returns:
-        The learner. Or a Damage, whose `missing` is True only if the run has not saved a model yet.
+        The learner, or a `Damage` that says why it cannot be loaded. The attribute `missing` of the Damage
+        is True only if the run has not saved a model yet.
     """
     try:
         if update is None and which == BEST:
@@ -133,7 +140,7 @@ def load_named(path: Path, which: Which, update: int | None) -> Learner | Damage
 
 
 def why_no_model(path: Path) -> Damage:
-    """Return why a run has no pointer to a checkpoint."""
+    """Return a `Damage` that says why a run has no pointer to a checkpoint."""
     problem = why_no_latest(path, RunCheckpoints(path / CHECKPOINTS), read_status(path))
     if problem.missing:
         settings = attempt(lambda: read_settings(path))
@@ -142,9 +149,11 @@ def why_no_model(path: Path) -> Damage:
 
 
 def best_of_latest(path: Path) -> int | None:
-    """Return the update of a run's best checkpoint according to its latest one, if `best` is missing.
+    """Return the update of a run's best checkpoint according to its latest checkpoint.
 
-    A save replaces `latest` first. Before the first validation the best checkpoint is the latest.
+    This is needed if the pointer `best` is missing, since a save writes `latest` before `best`. Before the
+    validation loss is first computed, the best checkpoint is the latest. Returns None if `latest` is
+    missing.
     """
     latest = read_pointer(path, LATEST)
     if latest is None:
