@@ -1,4 +1,4 @@
-"""Reads a whole run into memory, and raises for any damage."""
+"""Reads a whole run into memory, and raises an error for any damage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class RunView:
         text: the description of the text.
         version: the version of charloom that created the run.
         events: the events, one dict each.
-        status: the last status; None if it is missing or cannot be read.
-        passage: the long sample at the end of the run, or None.
-        latest: the update of the latest checkpoint, or None.
-        best: the update of the best checkpoint, or None.
+        status: the contents of status.json; None if the file is missing or damaged.
+        passage: the long sample at the end of the run; None if the run has not written it.
+        latest: the update of the latest checkpoint; None if the run has not saved one.
+        best: the update of the best checkpoint; None if the run has no best checkpoint.
         metrics: the records, one dict each.
         samples: the samples, one dict each.
     """
@@ -57,7 +57,7 @@ class RunView:
 
 
 def read_run(path: str | Path) -> RunView:
-    """Return the present contents of a run directory, completely in memory.
+    """Return the present contents of a run directory. All of them are read into memory.
 
     Raises:
         NotAModelError: the path is not a run directory.
@@ -90,7 +90,9 @@ def read_run(path: str | Path) -> RunView:
 
 
 def lengths_at(run: Path) -> SavedLengths | None:
-    """Return the minimum lengths of a run's journals; None if no checkpoint has them.
+    """Return the lengths that a run's journals must have, from the newest checkpoint that holds them.
+
+    Returns None if no checkpoint holds the lengths.
 
     Raises:
         ReadError: the disk failed while reading.

@@ -25,7 +25,7 @@ from charloom.text import Corpus
 
 BUILTIN: Final = "builtin:"
 MOST_SETTINGS: Final = 8 << 20  # bytes of config.json, which may name many texts
-FIELDS: Final = frozenset({"format", "config", "text", "version"})  # all fields except the seal
+FIELDS: Final = frozenset({"format", "config", "text", "version"})  # all fields except the checksum
 TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", "vocabulary_size"})
 
 
@@ -35,9 +35,9 @@ class TextIdentity:
 
     Attributes:
         name: the name of the text.
-        sources: absolute paths and names of built-in texts, in the order in which they are read; empty
-            if the text is in the run directory.
-        fingerprint: fingerprint of the text, as `Corpus.fingerprint`.
+        sources: the absolute paths of the text's files, or names of built-in texts, in the order in which
+            they are read; empty if the text is in the run directory.
+        fingerprint: the fingerprint of the text, as in `Corpus.fingerprint`.
         vocabulary_size: number of entries of the vocabulary.
     """
 
@@ -85,14 +85,17 @@ class RunSettings:
 
     @classmethod
     def of(cls, config: Config, corpus: Corpus, version: str | None = None) -> "RunSettings":
-        """Return the settings of a run with this text. Without `version`, it gets this charloom's."""
+        """Return the contents of config.json for a run with these settings and this text.
+
+        `version` is the version of charloom that created the run; None means the installed version.
+        """
         if version is None:
             version = charloom_version()
         return cls(config=config, text=TextDescription.of(corpus), version=version)
 
 
 def charloom_version() -> str:
-    """Return the version of the installed charloom."""
+    """Return the version of the installed charloom; "0+unknown" if charloom is not installed."""
     try:
         return importlib.metadata.version("charloom")
     except importlib.metadata.PackageNotFoundError:
@@ -113,9 +116,13 @@ def read_settings(run: Path) -> RunSettings:
 
 
 def parse_settings(data: bytes | None, path: Path) -> RunSettings:
-    """Return the settings in the bytes of the config.json at a path; None means that it does not exist.
+    """Return the contents of config.json that are made from its bytes.
 
     Raises the errors of `read_settings`, but no ReadError.
+
+    Args:
+        data: the bytes of the file; None if it does not exist.
+        path: the path of the file.
     """
     if data is None:
         raise NotAModelError(f"{path.parent} is not a run: it has no {CONFIG}.")
@@ -148,7 +155,7 @@ def parse_settings(data: bytes | None, path: Path) -> RunSettings:
 
 
 def schedule_of(settings: RunSettings | None) -> Schedule | None:
-    """Return the schedule of a run; None if its settings are not known or do not fit its text."""
+    """Return the schedule of a run; None if `settings` is None or does not fit the length of the text."""
     with suppress(TextError):
         if settings is not None:
             return Schedule.of(settings.config, settings.text.characters)
@@ -156,7 +163,7 @@ def schedule_of(settings: RunSettings | None) -> Schedule | None:
 
 
 def settings_bytes(settings: RunSettings) -> bytes:
-    """Return the contents of config.json, with the seal that reveals damage."""
+    """Return the bytes of config.json, with the checksum that reveals damage."""
     text = asdict(settings.text)
     values = {
         "format": CONFIG_FORMAT,
@@ -168,7 +175,7 @@ def settings_bytes(settings: RunSettings) -> bytes:
 
 
 def text_makes_sense(text: Mapping[str, Any]) -> bool:
-    """Return True if these fields can describe a text."""
+    """Return True if the fields in `text` have the types and values of a `TextDescription`."""
     sources = text.get("sources")
     return (
         set(text) == TEXT_FIELDS
@@ -182,7 +189,7 @@ def text_makes_sense(text: Mapping[str, Any]) -> bool:
 
 
 def is_place(source: str) -> bool:
-    """Return True if `source` is the name of a built-in text or an absolute path of any system."""
+    """Return True if `source` is the name of a built-in text, or an absolute path of Unix or Windows."""
     return (
         source.startswith(BUILTIN)
         or PurePosixPath(source).is_absolute()

@@ -28,14 +28,19 @@ def open_text(
     learner: Learner,
     place: str = argument("text"),
 ) -> Corpus:
-    """Return the text of a run; raise if it is not the text that the run was trained on.
+    """Return the text of a run, after checking that it is the text that the run was trained on.
 
     Args:
-        kept: the file in the run directory that holds the text if it has no other source.
+        kept: the path of text.txt in the run directory. It holds the text if the text has no sources.
         text: the identity of the text that the run was trained on.
-        moved: the new sources of the text; None reads the old ones.
-        learner: the learner, for its settings and vocabulary.
-        place: the argument or words for the new path of a text, for error messages.
+        moved: the new paths of the text; None uses the sources in `text`.
+        learner: the learner of the run. Its vocabulary and settings are used.
+        place: the name of the argument that takes a new path of the text, for messages.
+
+    Raises:
+        TextError: the text is missing, cannot be read, or is another text.
+        DamagedError: text.txt is needed, and it is missing, damaged or a link.
+        ReadError: text.txt is needed, and the disk failed while reading it.
     """
     sources, config = moved or text.sources, learner.config
     policy = UnknownPolicy(config.unknown, config.replacement)
@@ -78,22 +83,28 @@ def open_text(
 
 
 def refused_by_disk(error: CharloomError) -> bool:
-    """Return True if an error has the cause that an existing file could not be read."""
+    """Return True if the cause of `error` is that the system could not read an existing file."""
     reason = error.__cause__ or error.__context__
     missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
     return isinstance(reason, OSError) and not isinstance(reason, missing)
 
 
 def named(size: int | None, tokens: str, fingerprint: str) -> str:
-    """Return a phrase about a text: its size, if known, and the beginning of its fingerprint."""
+    """Return a phrase that describes a text, such as "one of 500 characters and SHA-256 0123456789ab…".
+
+    Args:
+        size: the length of the text; None if it is not known.
+        tokens: the unit of the length, "characters" or "bytes".
+        fingerprint: the fingerprint of the text, in hexadecimal.
+    """
     return f"one of {'' if size is None else f'{size:,} {tokens} and '}SHA-256 {fingerprint[:12]}…"
 
 
 def require_plain(sources: Sequence[str | Path]) -> None:
-    """Raise TextError if a text that a run names is missing or is not a plain file.
+    """Raise TextError if one of the `sources` of a run's text is missing or is not a plain file.
 
-    The run may be untrusted: a device or a pipe may never end, a directory may contain any files, and a
-    file name pattern could search the whole disk.
+    The run may be untrusted, so its sources are not read as freely as a user's: a device or a pipe may
+    never end, a directory may contain any files, and a pattern of file names could search the whole disk.
     """
     for source in map(str, sources):
         if source.startswith(BUILTIN):

@@ -1,8 +1,8 @@
-"""Writes a run directory. One process holds the lock, and every file is complete (spec/formats.md: Runs).
+"""Writes a run directory. Only the process that holds the run's lock writes it (spec/formats.md: Runs).
 
-When an interrupted run is opened again, everything after the checkpoint that `latest` names is removed.
-So the resumed run ends with the same bytes as an uninterrupted one. This module does not know how training
-works.
+When an interrupted run is opened again, all records, samples and checkpoints after the checkpoint that
+`latest` names are removed. So the resumed run ends with the same records, samples and checkpoints as an
+uninterrupted run. This module does not know how training works.
 """
 
 import time
@@ -58,18 +58,18 @@ SAME_END: Final = TrainingEnd()
 
 
 class RunWriter:
-    """The writer of a run; only one can exist at a time, in any process.
+    """The writer of a run. It holds the run's lock, so a run has at most one writer, in any process.
 
-    `create` and `reopen` return one, and `close` ends it. Use it in a `with` statement.
+    `create` and `reopen` make a writer, and `close` ends it. Use it in a `with` statement.
 
     Attributes:
         path: the run directory.
         metrics: the journal of records.
         samples: the journal of samples.
         events: the journal of events.
-        seconds: training time of the run when it was opened, in seconds.
+        seconds: the training time of the run up to when it was opened, in seconds.
         command: the last command in control.json when the run was opened.
-        engine: description of the engine that trained the run before; None if it is not known.
+        engine: the description of the engine that trained the run before; None if it is not known.
         finished: True if the run had reached its end when it was opened.
         warnings: sentences about damage that was found and repaired.
     """
@@ -81,7 +81,7 @@ class RunWriter:
         self._lock = lock
         self._fingerprint = corpus.fingerprint
         self._best: Checkpoint | None = None
-        self._kept = lengths  # bytes of the journals at the latest checkpoint
+        self._kept = lengths  # the length of each journal when the latest checkpoint was saved
         self._checkpoints = CheckpointRotation(path / CHECKPOINTS)
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
@@ -143,15 +143,16 @@ class RunWriter:
     def reopen(
         cls, plan: ResumePlan, end: TrainingEnd = SAME_END, lock: FileLock | None = None
     ) -> Self:
-        """Open a run to continue it from its last checkpoint. The learner of the plan gets the new end.
+        """Return a writer that continues a run, after making its files agree with the plan.
 
-        Damaged files are set aside. `warnings` are those of the plan.
+        Damaged files are renamed or replaced. The settings of the plan's learner get the new end. The
+        attribute `warnings` of the writer holds the warnings of the plan.
 
         Args:
-            plan: what to continue with. The run must not have changed since it was inspected.
+            plan: the plan for resuming the run. The run must not have changed since it was inspected.
             end: the new end of the run.
-            lock: the lock of the run if the caller holds it; the writer then holds it too. None
-                acquires it.
+            lock: the lock of the run, if the caller holds it already; the writer then holds it too. None
+                acquires the lock.
 
         Raises:
             RunInUseError: another process writes the run, or has written it since the inspection.
@@ -189,7 +190,10 @@ class RunWriter:
         return writer
 
     def _continue(self, plan: ResumePlan, lengths: Mapping[str, int]) -> None:
-        """Make all files agree with the checkpoint of the plan."""
+        """Make the files of the run agree with the plan's checkpoint.
+
+        `lengths` are the bytes of each journal that are kept, by file name.
+        """
         inspection, learner, path = plan.inspection, plan.learner, self.path
         checkpoints = self._checkpoints
         newer = [update for update in inspection.checkpoints.updates if update > learner.update]
@@ -199,20 +203,20 @@ class RunWriter:
             checkpoints.set_aside(newer)
             checkpoints.point(LATEST, learner.update)
         if any(end.lost for end in plan.journals.values()):
-            # The checkpoint never changes and has the old lengths, so an event records the new ones.
+            # A checkpoint never changes, so it keeps the old lengths. An event records the new lengths.
             self.add_event(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
         if not plan.fell_back:
-            checkpoints.remove(newer)  # checkpoints of an interrupted save
+            checkpoints.remove(newer)  # an interrupted save left these checkpoints
         if inspection.had_sources and not plan.corpus.sources:
             # The new source of the text, such as a pipe, can be read only once.
             replace_file(path / TEXT, plan.corpus.kept_bytes())
         settings = settings_bytes(RunSettings.of(learner.config, plan.corpus, plan.version))
         if inspection.config_data != settings:
-            # Settings changed, the file is damaged, or an earlier version of charloom wrote it.
+            # The settings have changed, config.json is damaged, or an earlier version of charloom wrote it.
             replace_file(path / CONFIG, settings)
         checkpoints.restore_best(inspection.best, learner.best_update)
         if not Schedule.of(learner.config, len(plan.corpus)).is_finished(learner):
-            # The passage is by a model that is now trained further.
+            # The model that wrote the passage is now trained further, so the passage is outdated.
             with writing(path / PASSAGE):
                 (path / PASSAGE).unlink(missing_ok=True)
 
@@ -229,25 +233,25 @@ class RunWriter:
 
     @property
     def closed(self) -> bool:
-        """Return True if the lock is no longer held."""
+        """True if this writer no longer holds the run's lock."""
         return not self._lock.is_locked
 
     def keep_best(self, learner: Learner) -> None:
-        """Keep a copy of the learner in memory as the new best one; the next save writes it."""
+        """Copy the learner in memory as the new best one. The next `save` writes the copy to disk."""
         self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
 
     def save(self, learner: Learner) -> Path:
-        """Save the best learner in memory and this learner, and make this one the latest.
+        """Save `learner` as the latest checkpoint, and the copy from `keep_best`, if there is one.
 
-        If the latest checkpoint has the learner's update, nothing is saved again.
+        If the latest checkpoint already has the learner's update, no checkpoint is written.
 
         Returns:
             The directory of the learner's checkpoint.
 
         Raises:
             DivergedError: a number in the learner is not finite; nothing was saved.
-            WriteError: the disk failed. Earlier checkpoints are intact, and the best learner stays in
-                memory, so that the next save can write it.
+            WriteError: the disk failed. Earlier checkpoints are intact. The copy of the best learner
+                stays in memory, so that the next save can write it.
         """
         self._require_place()
         checkpoints = self._checkpoints
@@ -261,7 +265,7 @@ class RunWriter:
             checkpoints.write(Checkpoint(learner, self._lengths(), self._fingerprint))
             checkpoints.make_latest(learner.update)
             self._kept = self._lengths()
-            # The best learner is on the disk now.
+            # The copy of the best learner has been written.
             self._best = None
         if learner.best_update is not None:
             checkpoints.point(BEST, learner.best_update)
@@ -269,7 +273,7 @@ class RunWriter:
         return checkpoints.path(learner.update)
 
     def roll_back(self) -> Learner:
-        """Return the learner of the latest checkpoint, and cut the journals back to that checkpoint.
+        """Return the learner of the latest checkpoint, and remove all later records and samples.
 
         Raises:
             DamagedError: the checkpoint is damaged.
@@ -287,7 +291,7 @@ class RunWriter:
         return checkpoint.learner
 
     def load_best(self) -> Learner:
-        """Return the best saved learner, or the latest before the first validation.
+        """Return the learner of the best checkpoint, or of the latest if there is no best one yet.
 
         Raises:
             DamagedError: the checkpoint is damaged.
@@ -298,7 +302,7 @@ class RunWriter:
         return load_at(self.path, update).learner
 
     def flush(self) -> None:
-        """Write all records, samples and events, so that other processes see them.
+        """Write all records, samples and events that are in memory, so that other processes see them.
 
         Raises:
             WriteError: the disk failed; the lines stay in memory.
@@ -307,14 +311,14 @@ class RunWriter:
             journal.flush()
 
     def add_event(self, event: str, update: int, durable: bool = False, **details: Any) -> None:
-        """Add an event; if the disk fails, it stays in memory until the next flush.
+        """Add an event to the journal of events. If the disk fails, it stays in memory until the next flush.
 
         Args:
             event: name of the event.
             update: update at which it happened.
-            durable: True to wait until it would survive a power cut. Needed for events with
+            durable: True to wait until the event would survive a power cut. Needed if the event holds
                 information that no checkpoint has.
-            **details: further fields.
+            **details: further fields of the event.
         """
         self.events.append({"event": event, "update": update, "time": time.time(), **details})
         with suppress(WriteError):
@@ -324,7 +328,7 @@ class RunWriter:
                 self.events.flush()
 
     def status(self, state: str, update: int, updates: int, reason: str | None = None) -> None:
-        """Replace status.json.
+        """Write the status of the run to status.json. The arguments are those of `Status`.
 
         Raises:
             WriteError: the disk failed.
@@ -333,13 +337,13 @@ class RunWriter:
         write_status(self.path / STATUS, state, update, updates, reason)
 
     def remove_status(self) -> None:
-        """Remove status.json, which also works on a full disk."""
+        """Remove status.json. This also works if the disk is full. Ignores errors of the disk."""
         with suppress(OSError, WriteError):
             self._require_place()
             (self.path / STATUS).unlink(missing_ok=True)
 
     def write_passage(self, text: str) -> None:
-        """Replace passage.txt.
+        """Write `text` to passage.txt, which holds the long sample at the end of the run.
 
         Raises:
             WriteError: the disk failed.
@@ -348,7 +352,7 @@ class RunWriter:
         replace_file(self.path / PASSAGE, text.encode("utf-8", "surrogatepass"))
 
     def write_gradcheck(self, checks: list[dict[str, Any]]) -> None:
-        """Replace gradcheck.json with the results of gradient checks as plain data.
+        """Write the results of gradient checks, as plain data, to gradcheck.json.
 
         Raises:
             WriteError: the disk failed.
@@ -359,7 +363,7 @@ class RunWriter:
         )
 
     def close(self) -> None:
-        """Write the lines in memory, close the journals and release the lock."""
+        """Write the journal lines that are in memory, close the journals and release the lock."""
         for journal in (self.metrics, self.samples, self.events):
             with suppress(WriteError):
                 journal.flush()
@@ -378,12 +382,15 @@ class RunWriter:
             )
 
     def _lengths(self) -> dict[str, int]:
-        """Return the journals' lengths in bytes, for a checkpoint."""
+        """Return the present lengths of metrics.jsonl and samples.jsonl in bytes, by file name."""
         return {METRICS: self.metrics.length, SAMPLES: self.samples.length}
 
 
 def has_ended(inspection: RunInspection, learner: Learner) -> bool:
-    """Return True if a run wrote its passage and its last status after the learner's update."""
+    """Return True if the run was finished at the learner's update.
+
+    Then its status says "finished" and this update, and it has written its passage.
+    """
     status = inspection.status
     wrote = inspection.passage is not None or PASSAGE in inspection.problems
     return (

@@ -1,7 +1,7 @@
 """Writes arrays as a safetensors file in blocks that share the arrays' memory.
 
-The bytes equal those of the safetensors library, including the order of the tensors, because files are
-compared byte by byte. This module does not know models.
+The bytes are those that the safetensors library would write, including the order of the tensors: the same
+model must always give the same bytes. This module does not know models.
 """
 
 import json
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from charloom.store.atomic_files import Block
 
 TYPES: Final = {"float64": "F64", "float32": "F32"}  # the names of dtypes in safetensors
-ALIGNMENT: Final = 8  # bytes; the header is padded with spaces
+ALIGNMENT: Final = 8  # the header is padded with spaces to a multiple of this number of bytes
 
 
 def tensor_blocks(
     arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str] | None = None
 ) -> list[Block]:
-    """Return the blocks of a safetensors file in order: the header, then the bytes of each array.
+    """Return the consecutive blocks of a safetensors file: its header, then the bytes of each array.
 
     Args:
         arrays: float32 and float64 arrays by name. They must not change before the blocks are written.
-        metadata: strings by name, for the header.
+        metadata: strings to store in the header, by name.
     """
     ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
     head: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
@@ -42,6 +42,9 @@ def tensor_blocks(
 
 
 def block_of(array: NDArray[Any]) -> memoryview:
-    """Return the array's bytes, little-endian and row by row; share its memory if it has that layout."""
+    """Return the bytes of an array, little-endian and in row-major (C) order.
+
+    They share the array's memory if it already has this byte order and layout.
+    """
     plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     return plain.reshape(-1).view(np.uint8).data

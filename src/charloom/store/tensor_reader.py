@@ -22,7 +22,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def metadata_of(data: bytes, label: str) -> dict[str, Any]:
-    """Return the metadata of a safetensors file without reading its tensors."""
+    """Return the metadata in the bytes of a safetensors file, without parsing the tensors."""
     header = parse_object(header_of(data, label), f"the header of {label}")
     metadata = header.get("__metadata__") or {}
     if not isinstance(metadata, dict):
@@ -31,10 +31,10 @@ def metadata_of(data: bytes, label: str) -> dict[str, Any]:
 
 
 def parse_tensors(data: bytes, label: str) -> Arrays:
-    """Return the arrays of a safetensors file.
+    """Return the arrays in the bytes of a safetensors file, by name.
 
-    This uses only as much memory as the file has bytes: the library returns each tensor as separate
-    bytes, and the arrays share them.
+    The arrays take only as much memory as the file has bytes: the safetensors library copies each tensor
+    once, and each array shares the memory of this copy.
     """
     header_of(data, label)
     try:
@@ -65,7 +65,12 @@ def parse_tensors(data: bytes, label: str) -> Arrays:
 
 
 def header_of(data: bytes, label: str) -> bytes:
-    """Return the header of a safetensors file; raise if it is too large to be parsed safely."""
+    """Return the JSON header in the bytes of a safetensors file.
+
+    Raises:
+        NotAModelError: `data` is not a safetensors file.
+        DamagedError: the header is too large to be parsed safely.
+    """
     if data[8:9] != b"{":  # the first byte of the header of every safetensors file
         raise NotAModelError(f"{label} is not a model: it is not a safetensors file.")
     length = int.from_bytes(data[:8], "little")
@@ -82,7 +87,14 @@ def header_of(data: bytes, label: str) -> bytes:
 def require_arrays(
     arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], config: Config, label: str
 ) -> None:
-    """Raise DamagedError unless the arrays have exactly the required names, shapes and dtype."""
+    """Raise DamagedError unless the arrays are those that a model needs, and all entries are finite.
+
+    Args:
+        arrays: the arrays by name.
+        shapes: the required shape of each array, by name.
+        config: the settings, which give the required dtype.
+        label: the name of the file in messages.
+    """
     if set(arrays) != set(shapes):
         raise DamagedError(f"{label} is damaged: {name_differences(shapes, arrays)}.")
     for name, shape in shapes.items():
@@ -97,6 +109,9 @@ def require_arrays(
 
 
 def all_finite(array: NDArray[Any]) -> bool:
-    """Return True if every entry is finite. Checks only the minimum and maximum, which is fast."""
+    """Return True if every entry of an array is finite.
+
+    Checks only the minimum and the maximum, because this is fast: a NaN makes both of them NaN.
+    """
     with np.errstate(invalid="ignore"):
         return bool(np.isfinite(array.min(initial=0)) and np.isfinite(array.max(initial=0)))

@@ -1,8 +1,8 @@
-"""Writes and reads the state of a learner that a model file lacks (spec/formats.md: Checkpoints).
+"""Writes and reads the state of a learner that a model file does not hold (spec/formats.md: Checkpoints).
 
-These are the optimizer slots and the hidden state in training.safetensors, and the counters in
-state.json, which also holds the journals' lengths and the text's fingerprint. Files may be untrusted:
-their contents are checked before they are used.
+The file training.safetensors holds the optimizer slots and the hidden state. The file state.json holds the
+learner's counters, the journals' lengths and the text's fingerprint. Files may be untrusted: their contents
+are checked before they are used.
 """
 
 import math
@@ -27,12 +27,12 @@ WHOLE_COUNTERS: Final = (
 NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
 OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
-# Files of format 1 lack these counters, which are 0 then.
+# Files of format 1 do not have these counters; their value is then 0.
 LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")
 
 
 def training_blocks(learner: Learner) -> list[Block]:
-    """Return the blocks of training.safetensors, which share the learner's memory."""
+    """Return the consecutive blocks of training.safetensors. They share the learner's memory."""
     arrays = {f"state/{name}": array for name, array in learner.state.items()}
     for slot, values in learner.slots.items():
         arrays |= {f"{slot}/{name}": array for name, array in values.items()}
@@ -40,10 +40,10 @@ def training_blocks(learner: Learner) -> list[Block]:
 
 
 def state_bytes(learner: Learner, lengths: Mapping[str, int], fingerprint: str) -> bytes:
-    """Return the contents of state.json.
+    """Return the bytes of state.json.
 
     Args:
-        learner: its counters are stored.
+        learner: the learner with the counters to store.
         lengths: the length of each journal in bytes, by file name.
         fingerprint: fingerprint of the text.
     """
@@ -72,7 +72,16 @@ def require_finite(learner: Learner) -> None:
 
 
 def read_training(data: bytes, learner: Learner, label: str) -> None:
-    """Copy the optimizer slots and the hidden state in a file's bytes into the learner."""
+    """Set the learner's optimizer slots and hidden state to those in `data`.
+
+    Args:
+        data: the bytes of training.safetensors.
+        learner: changed in place.
+        label: the name of the file in messages.
+
+    Raises:
+        DamagedError: the file is damaged or does not fit the learner.
+    """
     arrays = parse_tensors(data, label)
     config = learner.config
     state_shape = (config.layers, config.batch_size, config.hidden_size)
@@ -92,7 +101,15 @@ def read_training(data: bytes, learner: Learner, label: str) -> None:
 
 
 def read_state(data: bytes, learner: Learner, label: str) -> tuple[dict[str, int], str]:
-    """Copy the counters of state.json into the learner; return the lengths and the fingerprint."""
+    """Set the learner's counters to those in `data`, the bytes of state.json.
+
+    Returns:
+        The length of each of the run's journals in bytes, by file name, and the fingerprint of the text.
+
+    Raises:
+        NewerFormatError: a later version of charloom wrote the file.
+        DamagedError: the file is damaged.
+    """
     values = parse_object(data, label)
     number = require_format(values, STATE_FORMAT, label)
     counters, lengths = values.get("counters"), values.get("lengths")
@@ -119,7 +136,7 @@ def read_state(data: bytes, learner: Learner, label: str) -> tuple[dict[str, int
 
 
 def counters_make_sense(counters: Mapping[str, Any]) -> bool:
-    """Return True if a learner can have these counters."""
+    """Return True if the counters have the right types and do not contradict each other."""
     smooth, best, best_update = (
         counters[name] for name in ("smooth_loss", "best_loss", "best_update")
     )
