@@ -69,3 +69,20 @@ def test_resume_says_from_where_and_takes_other_threads(book, tmp_path):
     if not native_problem():
         assert "2 threads" in done.stderr
         assert "its numbers may differ" in done.stderr
+
+
+def test_resume_says_at_its_start_that_a_command_changed_the_learning_rate(book, tmp_path):
+    run = tmp_path / "run"
+    charloom_("train", book, "--run", run, SMALL)
+    assert "of the settings" not in charloom_("resume", run, "--updates 45").stderr
+    event = {
+        "event": "learning_rate_factor",
+        "learning_rate_factor": 0.1,
+        "time": 1.0,
+        "update": 45,
+    }
+    with (run / "events.jsonl").open("a") as file:
+        file.write(json.dumps(event) + "\n")
+    shown = charloom_("resume", run, "--updates 50").stderr
+    assert "the learning rate is 0.1 × that of the settings, because of an earlier command" in shown
+    assert f"charloom control {run} run --learning-rate-factor 1" in shown

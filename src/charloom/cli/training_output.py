@@ -44,6 +44,13 @@ def introduce(training: "Training") -> None:
         f"{after}{counted(training.updates, 'update')}; {training.engine.describe()}, {config.dtype}; "
         f"run directory {training.run}"
     )
+    factor = training.learner.learning_rate_factor
+    if factor != 1:
+        say(
+            f"the learning rate is {factor:g} × that of the settings, because of an earlier command. To "
+            f"change it during training: "
+            f"{command('control', training.run, 'run', learning_rate_factor=1)}."
+        )
     if config.updates is None and training.updates < FEW_UPDATES:
         say(
             f"{counted(training.updates, 'update')} are too few: to learn a text this short takes about "
