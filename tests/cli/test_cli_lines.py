@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from charloom import sampling
 from charloom.cli import app, info_commands
@@ -98,3 +99,12 @@ def test_an_interruption_clears_the_sign_of_the_key_before_it(monkeypatch):
         app(["info"])
     assert ended.value.code == 130
     assert sys.stderr.getvalue() == "^C\r\x1b[2Kcharloom: interrupted.\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "wanted"), [("--length", "a whole number"), ("--temperature", "a number")]
+)
+def test_a_word_instead_of_a_number_is_named_with_what_is_wanted(option, wanted):
+    done = CliRunner().invoke(app, ["sample", "model", option, "abc"])
+    assert done.exit_code == 2
+    assert f"charloom: {option} is 'abc'; it must be {wanted}." in done.stderr

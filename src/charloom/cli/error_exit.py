@@ -31,6 +31,11 @@ class ErrorReportingGroup(TyperGroup):
             sys.stdout.flush()  # raises here if the disk is full or the pipe is closed
         except CharloomError as error:
             fail(error.message)
+        except typer.BadParameter as error:
+            sentence = wrong_number(error)
+            if sentence is None:
+                raise
+            fail(sentence)
         except BrokenPipeError:
             # The reader of stdout, such as `| head`, closed the pipe: this is not a failure.
             discard_stdout()
@@ -51,6 +56,19 @@ class ErrorReportingGroup(TyperGroup):
             where = f"{shortened(Path(str(error.filename)))}: " if error.filename else ""
             fail(f"{where}{error.strerror or error}.")
         return result
+
+
+def wrong_number(error: typer.BadParameter) -> str | None:
+    """Return a sentence about a value that is not the number which an option takes; None for other errors."""
+    details: list[dict[str, Any]] = getattr(
+        error.__cause__, "errors", list
+    )()  # of Pydantic, which checks the values
+    if not details or error.param is None:
+        return None
+    wanted = {"int": "a whole number", "float": "a number"}.get(details[0]["type"].split("_")[0])
+    if wanted is None:
+        return None
+    return f"{error.param.opts[0]} is {shortened(details[0]['input'])}; it must be {wanted}."
 
 
 def fail(sentence: str) -> NoReturn:
