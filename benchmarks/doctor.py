@@ -339,7 +339,7 @@ def render(figures: dict[str, Any]) -> str:
         about = figures["seconds"]
         lines += [
             f"Time of a whole diagnosis from the command line, the shortest of three, on an {about['machine']} with",
-            f"{about['cores']} cores and {about['waiting']:.1f} other processes that were running or waiting:",
+            f"{about['cores']} cores and a load of {about['waiting']:.1f} from other processes:",
             "",
             "| | elapsed seconds | processor seconds |",
             "|---|---|---|",

@@ -1,5 +1,6 @@
 """Tests of the gradient check: right gradients pass at every size; each planted error is caught."""
 
+import dataclasses
 import json
 import math
 import os
@@ -573,3 +574,18 @@ def test_a_network_with_parameters_of_one_entry_passes() -> None:
     (check,) = check_gradients(learner, x, y)
     assert check.passed
     assert min(row.total for row in check.rows) == 1
+
+
+def test_the_best_step_is_said_to_be_the_largest_or_smallest_that_was_tried() -> None:
+    check = gradcheck(hidden_size=3, seq_length=2, vocabulary_size=4)
+    for step, words in (
+        (max(STEPS), ", the largest that was tried"),
+        (min(STEPS), ", the smallest that was tried"),
+        (1e-5, ""),
+    ):
+        rows = tuple(
+            dataclasses.replace(row, central=dataclasses.replace(row.central, step=step))
+            for row in check.rows
+        )
+        told = dataclasses.replace(check, rows=rows).verdict()
+        assert f"step size, {step:.0e}{words}: the cause" in " ".join(told.split())

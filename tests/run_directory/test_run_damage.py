@@ -50,6 +50,7 @@ def test_a_damaged_latest_names_an_intact_checkpoint_that_can_be_resumed(tmp_pat
         reopen(run)
     told = resume(run, allow_older=True)
     assert "continues from the checkpoint of update" in told[0].message
+    assert "Use another checkpoint" not in told[0].message
     assert (run / "checkpoints" / f"damaged-{latest}" / "state.json").exists()
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")

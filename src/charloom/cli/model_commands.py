@@ -240,7 +240,10 @@ def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
     """Print the bits per character of the model and of the baselines, the lowest first."""
     one = one_of(tokens)
     best = others.best_order
-    rows = [("this model", result.bits), (f"{best}-gram, the best order", others.ngrams[best])]
+    rows = [
+        ("this model", result.bits),
+        (f"{best}-gram, the best of 1 to {max(others.ngrams)}", others.ngrams[best]),
+    ]
     for name, compressed in others.compressors.items():
         rows += [(f"{name} after the training part", compressed.bits)]
         rows += [(f"{name} alone", compressed.alone)]

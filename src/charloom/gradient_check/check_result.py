@@ -185,12 +185,14 @@ class GradientCheck:
         if self.passed:
             row = max(self.rows, key=lambda row: row.norm_relative)
             central = max(self.rows, key=lambda row: rank(row.central.norm_relative)).central
+            edge = ", the largest that was tried" if central.step == max(STEPS) else ""
+            edge = ", the smallest that was tried" if central.step == min(STEPS) else edge
             return (
                 f"The gradient is right ({setup}): its largest norm-relative error against the "
                 f"complex step is {row.norm_relative:.1e} ({row.parameter}; limit "
                 f"{row.norm_limit:.0e}).\n"
                 f"Central differences differ by {central.norm_relative:.1e} even at their best step "
-                f"size, {central.step:.0e}: the cause is their rounding, not the gradient."
+                f"size, {central.step:.0e}{edge}: the cause is their rounding, not the gradient."
             )
         failed = [row for row in self.rows if not row.passed]
         wrong = [row for row in failed if not row.lost]

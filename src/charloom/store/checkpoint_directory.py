@@ -32,6 +32,11 @@ MOST_MANIFEST: Final = 1 << 12  # bytes
 USE_ANOTHER: Final = "Use another checkpoint, or a copy."
 
 
+def without_advice(message: str) -> str:
+    """Return the message of a damaged checkpoint without the advice to use another one."""
+    return message.replace(f" {USE_ANOTHER}", "")
+
+
 def manifest_of(files: Mapping[str, Data]) -> bytes:
     """Return the contents of MANIFEST for these files: a line per file, in the order of their names.
 

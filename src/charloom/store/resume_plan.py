@@ -18,6 +18,7 @@ from charloom.model.schedule import Schedule
 from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, DAMAGED_EVENTS, EVENTS, LATEST, TEXT
 from charloom.store.atomic_files import reading, require_directory
 from charloom.store.checkpoint import Checkpoint
+from charloom.store.checkpoint_directory import without_advice
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt
 from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end, last_due
@@ -270,7 +271,7 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
             f"{problem} The checkpoint of update {whole.learner.update:,} is intact: to continue from "
             f"it, use {command('resume', path, allow_older=True)}."
         )
-    return Start(whole, problem)
+    return Start(whole, without_advice(problem))  # the run already continues from another one
 
 
 def require_checkpoints(inspection: RunInspection) -> None:
