@@ -1,6 +1,6 @@
-"""Reads one run repeatedly for the list of runs, and reads only the changes each time.
+"""Reads one run repeatedly for the list of runs, and each time reads only what has changed.
 
-It does not know other runs, and does not find runs.
+This module does not search for runs, and it knows nothing about other runs.
 """
 
 import math
@@ -41,16 +41,19 @@ from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
 from charloom.web.training_jobs import Job, is_alive
 
-SILENT_SECONDS: Final = 3.0  # a missing process counts as ended after this time without a heartbeat
-# Every process counts as ended after this time, as its id may be reused.
+# If no process has the id in status.json, the run counts as interrupted after this time without a change.
+SILENT_SECONDS: Final = 3.0
+# After this time without a change it counts as interrupted in any case, because another process may have
+# the id by now.
 LOST_SECONDS: Final = 600.0
-YOUNG_SECONDS: Final = 30.0  # a run without status or event counts as starting for this time
+# A run without a status and without an event that ends it counts as starting for this time.
+YOUNG_SECONDS: Final = 30.0
 MOST_NUMBER: Final = 1e300
 MOST_REASON: Final = 500  # largest length of a reason, in characters
 UNREADABLE: Final = ("damaged", "newer")
 # States in which no process trains the run.
 OVER: Final = ("finished", "interrupted", "stopped", "failed")
-# The files and folders from which the list is made.
+# The files and folders in a run directory that are read for the list of runs.
 LISTED_FILES: Final = (
     CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
     f"{CHECKPOINTS}/{BEST}",
@@ -59,7 +62,14 @@ LISTED_FILES: Final = (
 
 @dataclass(frozen=True)
 class UnchangedRun:
-    """A run that no process trains: its job, the stamps of its directory and files, and its last result."""
+    """What was found at the last reading of a run that no process trains.
+
+    Attributes:
+        job: the process with which this server trained it; None if it did not.
+        directory: modification time and inode of the run directory.
+        files: modification time, size and inode of each of `LISTED_FILES`; None for a missing file.
+        run: the run as it was read.
+    """
 
     job: Job | None
     directory: Stamp
@@ -83,16 +93,15 @@ class IndexedRun:
         self._events = Tail(path / EVENTS, is_event)
         self._settings: RunSettings | None = None
         self._schedule: Schedule | None = None
-        self._part: tuple[int, int] | None = (
-            None  # number of characters for a validation loss, and of the validation part
-        )
+        # Number of characters that each validation loss is computed on, and number in the validation part
+        self._part: tuple[int, int] | None = None
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}
         self._best = BestLoss()
         self._overfitting = OverfittingCheck()
         self._event: dict[str, Any] = {}
         self._records_lost: dict[str, Any] | None = None
-        self._saved: SavedLengths | None = None  # the least length of each journal
+        self._saved: SavedLengths | None = None  # the length that each journal must at least have
         self._factor = 1.0
         self._begun = 0  # the update from which the run was last started or resumed
         self._unchanged: UnchangedRun | None = None
@@ -100,13 +109,18 @@ class IndexedRun:
 
     @property
     def text(self) -> TextDescription | None:
-        """Return the description of its text; None if its settings have not been read."""
+        """Return the description of the run's text; None if the settings could not be read yet."""
         return None if self._settings is None else self._settings.text
 
     def unchanged(self, job: Job | None, directory: Stamp) -> Run | None:
-        """Return the last result if no process trains the run and its directory has not changed.
+        """Return the run as it was last read, if it cannot have changed since; None if it may have.
 
-        A process that starts to train the run replaces files in the directory. None: read it again.
+        It cannot have changed if no process trained it, and if `job` and `directory` are the same as then.
+        A process that starts to train the run changes the directory, because it replaces files in it.
+
+        Args:
+            job: the process with which this server trained the run; None if it did not.
+            directory: modification time and inode of the run directory.
         """
         unchanged = self._unchanged
         if unchanged is None or (unchanged.job, unchanged.directory) != (job, directory):
@@ -114,9 +128,14 @@ class IndexedRun:
         return unchanged.run
 
     def read(self, place: Location, job: Job | None, directory: Stamp) -> Run:
-        """Return the run as it is now; `job` is its process if this server started it.
+        """Return the run as it is now.
 
         If no process trains the run, its files are read again only when one of them has changed.
+
+        Args:
+            place: the key and the name of the run.
+            job: the process with which this server trains the run; None if it does not.
+            directory: modification time and inode of the run directory.
         """
         self.known = True
         files = [stamp_of(self.path / name) for name in LISTED_FILES]
@@ -130,7 +149,7 @@ class IndexedRun:
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             if is_shortage(error):
                 raise
-            # Files from elsewhere may contain anything: show the run with the reason.
+            # A file that charloom did not write can cause any of these errors: show the run with the reason.
             reason = printable(for_page(message_of(error)))[:MOST_REASON]
             newer = isinstance(error, NewerFormatError)
             state: State = "newer" if newer else "damaged"
@@ -209,7 +228,7 @@ class IndexedRun:
         )
 
     def _note_settings(self, head: RunHead) -> Schedule:
-        """Return the schedule of the run; keep it and the settings until the settings change."""
+        """Return the schedule of the run. Compute it again only if the settings in `head` have changed."""
         if head.found_settings is None:
             head.problems[CONFIG].refuse()
         if head.found_settings != self._settings or self._schedule is None:
@@ -223,16 +242,24 @@ class IndexedRun:
         return self._schedule
 
     def _speed(self, state: State) -> float | None:
-        """Return the characters per second: the current speed of a process, or the mean of the run."""
+        """Return the speed in characters per second.
+
+        It is the current speed if a process trains the run (None if not known yet), otherwise the mean
+        since the run began.
+        """
         if state not in AT_WORK:
             return mean_speed(self._last)
-        # A record from before this process, or of its first update, does not show the current speed.
+        # A record that an earlier process wrote, or one of the first update of the present process, does not
+        # show the current speed.
         if number(self._last.get("update")) <= self._begun + 1:
             return None
         return self._last.get("characters_per_second")
 
     def _read_journals(self, best: int | None) -> None:
-        """Read the new lines of the journals; `best` is the update of the best checkpoint."""
+        """Read the new lines of metrics.jsonl and events.jsonl.
+
+        `best` is the update of the best checkpoint; None if there is none.
+        """
         fresh, records = self._metrics.new_lines()
         if fresh:
             self._last, self._judged, self._best = {}, {}, BestLoss()
@@ -254,7 +281,10 @@ class IndexedRun:
                 self._begun = int(number(event.get("update")))
 
     def _overfits(self, best: int | None) -> str | None:
-        """Return the sentence that the model overfits; None if it does not."""
+        """Return a sentence saying that the model overfits; None if it does not.
+
+        `best` is the update of the best checkpoint.
+        """
         found = self._overfitting.result()
         if found is None:
             return None
@@ -262,18 +292,20 @@ class IndexedRun:
         return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:
-        """Keep the last event about lost lines: it has the lengths of the journals after the loss.
+        """Remember `event` if it reports lost lines: it has the lengths of the journals after the loss.
 
-        Forget it when the run is later resumed from an earlier update.
+        Forget the remembered event if `event` is of an earlier update: the run was resumed from there.
         """
         if event["event"] == RECORDS_LOST:
             self._records_lost, self._saved = event, None
         elif self._records_lost and event["update"] < self._records_lost["update"]:
-            # The run was resumed from an earlier checkpoint.
             self._records_lost, self._saved = None, None
 
     def _damage(self, head: RunHead) -> str | None:
-        """Return a message about the damaged parts, in the words of the report; None if none is damaged."""
+        """Return a message about the damaged files of the run, with the same words as in its report.
+
+        Return None if no file is damaged.
+        """
         names = (STATUS, LATEST, BEST)
         messages = [head.problems[name].message for name in names if name in head.problems]
         if head.latest is None and LATEST not in head.problems:
@@ -284,7 +316,7 @@ class IndexedRun:
         return printable(for_page(" ".join(messages)))[:MOST_REASON] or None
 
     def _journal_damage(self, head: RunHead) -> list[str]:
-        """Return a message for each journal with unreadable or lost lines."""
+        """Return a message for each of metrics.jsonl, events.jsonl and samples.jsonl with damaged or lost lines."""
         if self._saved is None or self._saved.update != head.latest:
             events = [self._records_lost] if self._records_lost else []
             schedule = schedule_of(head.found_settings)
@@ -302,7 +334,12 @@ class IndexedRun:
         return [message for message in found if message is not None]
 
     def _state(self, status: Status | None, changed: float) -> tuple[Any, str | None]:
-        """Return the state of the run and its reason, from its status and its last event."""
+        """Return the state of the run, and the reason of the state or None.
+
+        Args:
+            status: the content of status.json; None if there is none. Without it, the last event decides.
+            changed: when the run last changed, in Unix time.
+        """
         silent = time.time() - changed
         if status is not None and status.state in AT_WORK:
             gone = silent > SILENT_SECONDS and not is_alive(status.pid)
@@ -324,14 +361,20 @@ def counters_of(head: RunHead) -> dict[str, Any]:
 
 
 def lost(latest: int | None) -> str:
-    """Return the reason to show for a run whose process ended without writing a reason."""
+    """Return the reason to show for a run whose process ended without writing a reason.
+
+    `latest` is the update of the latest checkpoint; None if there is none.
+    """
     if latest is None:
         return "its process ended before it saved a checkpoint"
     return f"its process ended without giving a reason; resuming continues from update {latest:,}"
 
 
 def run_of_job(job: Job) -> Run:
-    """Return the run of a process that has not created a run directory, or never did."""
+    """Return the entry of the list for a process that has not created its run directory.
+
+    The process has just been started, or it failed before it could create the directory.
+    """
     state, reason = job.state("starting", None, None)
     return Run(
         key=job.run,
@@ -346,7 +389,7 @@ def run_of_job(job: Job) -> Run:
 
 
 def number(value: Any, otherwise: float = 0.0) -> float:
-    """Return a number from a file; `otherwise` if it is not a finite number."""
+    """Return `value`, which was read from a file, as a float; `otherwise` if it is not a finite number."""
     if not isinstance(value, (int, float)) or not -MOST_NUMBER < value < MOST_NUMBER:
         return otherwise
     return float(value)
@@ -362,5 +405,5 @@ def stamp_of(path: Path) -> tuple[int, int, int] | None:
 
 
 def bits(nats: float | None) -> float | None:
-    """Convert nats to bits."""
+    """Convert nats to bits; return None for None."""
     return None if nats is None else nats / math.log(2)

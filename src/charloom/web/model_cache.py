@@ -1,6 +1,7 @@
 """Keeps the most recently used models in memory, so that a second request does not load them again.
 
-A checkpoint never changes, so a loaded model stays correct. Models are named by the keys of the list.
+A checkpoint never changes, so a loaded model stays correct. A model is requested by its key in the list of runs and
+model files.
 """
 
 import threading
@@ -42,10 +43,10 @@ class OpenModel:
     """A model in memory.
 
     Attributes:
-        id: the id in the request.
+        id: the id of the model in the request.
         learner: the model, without the state of its optimizer.
         engine: the engine, with one thread, because requests share the processors.
-        update: the update of the weights; 0 if a model file does not have it.
+        update: the update of the weights; 0 for a model file that does not contain it.
     """
 
     id: str
@@ -77,8 +78,8 @@ class OpenModel:
         Args:
             text: the text.
             unknown: "refuse" or "skip".
-            param: the name of the request's field, for the error.
-            advice: what else a program can do, for the error.
+            param: the name of the request's field that has the text. The error contains it.
+            advice: a sentence on what a program can do instead. The error contains it.
 
         Raises:
             UnknownCharactersError: some characters are not in the vocabulary; the error lists them.
@@ -114,7 +115,7 @@ class ModelCache:
         self._engine = open_engine("auto", 1)
 
     def open(self, key: str) -> OpenModel:
-        """Return the model with a key. Load it if it is not in memory.
+        """Return the model with the key `key`. Load it if it is not in memory.
 
         Raises:
             NotFoundError: there is no such model, or its checkpoint no longer exists.
@@ -128,7 +129,7 @@ class ModelCache:
         return OpenModel(key, learner, self._engine, learner.update)
 
     def _file(self, path: Path) -> Learner:
-        """Return the model in a file. Load it again if the file has changed."""
+        """Return the model in the file `path`. Load it if it is not in memory, or if the file has changed."""
         try:
             return self._kept(path, path, load_model)
         except OSError as error:
@@ -139,7 +140,10 @@ class ModelCache:
             ) from None
 
     def _run(self, path: Path, which: str | None) -> Learner:
-        """Return a model of a run: `which` names the checkpoint; None takes the run's default model."""
+        """Return a model of the run at `path`.
+
+        `which` is "latest", "best" or an update; None takes the run's default model.
+        """
         which = which or which_of_run(path)
         if which in (LATEST, BEST):
             followed = follow_pointer(
@@ -159,7 +163,9 @@ class ModelCache:
         )
 
     def _checkpoint(self, path: Path, update: int | None) -> Learner | Damage:
-        """Return the model of the checkpoint of an update, or why it cannot be loaded.
+        """Return the model of the run's checkpoint of `update`, or a `Damage` that says why it cannot be loaded.
+
+        `update` is None if the run has no checkpoint.
 
         Raises:
             OSError: there is no free file descriptor.
@@ -178,9 +184,9 @@ class ModelCache:
             return Damage(message_of(error), missing=True)
 
     def _kept(self, path: Path, witness: Path, read: Callable[[Path], Learner]) -> Learner:
-        """Return a model from memory, or load it and keep it.
+        """Return a model from memory. If it is not in memory, load it with `read(path)` and keep it.
 
-        A change of the file `witness` means that there is another model at `path`.
+        When the file `witness` has changed, the model at `path` is another one and is loaded again.
 
         Raises:
             OSError: the file `witness` does not exist.
@@ -203,7 +209,11 @@ class ModelCache:
         return learner
 
     def _keep(self, stamp: Stamp, learner: Learner) -> None:
-        """Keep a model as the most recently used one, and drop the least recently used ones."""
+        """Keep a model as the most recently used one.
+
+        Drop the least recently used ones while there are too many models, or while they are too large
+        together.
+        """
         with self._lock:
             self._models[stamp] = learner
             self._models.move_to_end(stamp)
@@ -219,17 +229,23 @@ def without_slots(learner: Learner) -> Learner:
 
 
 def named_update(path: Path, which: str) -> int | None:
-    """Return the update that a pointer of a run names, or that of `latest` if the pointer is missing."""
+    """Return the update of the run's checkpoint that `which`, "latest" or "best", names.
+
+    The name is in a file of the run. If the file is missing, return the update of the latest checkpoint,
+    or None if that file is missing too.
+    """
     update = read_pointer(path, which)
     return read_pointer(path, LATEST) if update is None else update
 
 
 def load_where_lost(path: Path, which: str) -> Learner:
-    """Return the learner of a run whose pointer, or the checkpoint that it names, is missing.
+    """Return the "latest" or "best" model of a run without the checkpoint that should be it.
+
+    The checkpoint is missing or damaged, or the file that names it is missing.
 
     Raises:
         NotFoundError: the run has saved no model yet.
-        DamagedError: a part of the run is lost or damaged; the message names it.
+        DamagedError: a file of the run is lost or damaged; the message names it.
     """
     try:
         return load_model(path, "best" if which == BEST else "latest")
@@ -240,10 +256,10 @@ def load_where_lost(path: Path, which: str) -> Learner:
 
 
 def learner_of(checkpoint: Path) -> Learner:
-    """Return the learner of a checkpoint."""
+    """Return the learner (the model with its counters) in the directory of a checkpoint."""
     return load_checkpoint(checkpoint).learner
 
 
 def size(learner: Learner) -> int:
-    """Return the size of a model's arrays in bytes."""
+    """Return the total size of a model's parameters in bytes."""
     return sum(array.nbytes for array in learner.parameters.values())

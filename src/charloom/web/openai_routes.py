@@ -49,9 +49,9 @@ class StreamOptions(BaseModel):
 class Completion(BaseModel):
     """A request for completions.
 
-    `suffix`, `best_of` other than `n`, penalties other than 0, `logit_bias` and unknown fields are
-    errors. `user` is ignored. `top_k`, `min_p` and `repetition_penalty` are additions of charloom;
-    clients send them as extra_body.
+    `suffix`, a `best_of` that differs from `n`, penalties other than 0, `logit_bias` and unknown fields
+    are errors. `user` is ignored. `top_k`, `min_p` and `repetition_penalty` are fields of charloom, not of
+    OpenAI; OpenAI's Python client sends them with its argument extra_body.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -118,7 +118,10 @@ class ModelCard(wire.ResponseBody):
 
 
 class ModelCards(wire.ResponseBody):
-    """A page of the list of models. If `has_more` is true, request the next page with after=`last_id`."""
+    """A page of the list of models.
+
+    If `has_more` is true, the value of `last_id` as the parameter `after` requests the next page.
+    """
 
     object: str = "list"
     data: list[ModelCard]
@@ -127,7 +130,10 @@ class ModelCards(wire.ResponseBody):
 
 
 class Logprobs(wire.ResponseBody):
-    """The natural logarithms of token probabilities, before temperature and other sampling options."""
+    """The natural logarithms of the probabilities of tokens.
+
+    The probabilities are those of the model: temperature and other sampling options do not change them.
+    """
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -136,7 +142,10 @@ class Logprobs(wire.ResponseBody):
 
 
 class Choice(wire.ResponseBody):
-    """One text of a completion. `finish_reason` is "stop" or "length"."""
+    """One text of a completion, or a part of it in a stream.
+
+    `finish_reason` is "stop" or "length"; None in each part but the last.
+    """
 
     text: str
     index: int
@@ -184,11 +193,10 @@ def routes(
 
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
-        """Return one model."""
+        """Return the model with an id."""
         with suppress(NotFoundError):
-            run_index.run(
-                model.partition("@")[0]
-            )  # read this run now if the list does not include it yet
+            # If the list does not include this run yet, read the run now.
+            run_index.run(model.partition("@")[0])
         models = models_in(run_index.read_list(refresh=True))
         listed = {f"{known.run.key}@{known.which}": known for known in models if known.run}
         listed |= {known.id: known for known in models}
@@ -231,10 +239,14 @@ class Text:
         self.prompt = prompt
         self.offset = 0
         self.over = False
-        self.before: tuple[tuple[str, float], ...] = ()  # the most likely next characters
+        # The most likely characters after the last part, with their probabilities
+        self.before: tuple[tuple[str, float], ...] = ()
 
     def beginning(self) -> Steps[Choice | None]:
-        """Read the prompt. Return a part with the prompt if the request wants it echoed, otherwise None."""
+        """Let the model read the prompt.
+
+        Return a part of the response with the prompt if the request has `echo`; otherwise None.
+        """
         predictions = yield from self.writer.beginning(self.prompt)
         echoed = self.body.echo and self.prompt
         if not echoed:
@@ -243,9 +255,9 @@ class Text:
         return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
 
     def next(self) -> Choice | None:
-        """Return the next part, or None after the last part.
+        """Return the next part of the text, or None after the last part.
 
-        A part may have no text. The last part has the finish reason.
+        A part may be empty. Only the last part has a finish reason.
         """
         if self.over:
             return None
@@ -257,9 +269,11 @@ class Text:
         return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], sent=True))
 
     def logprobs(self, predictions: Predictions | None, sent: bool) -> Logprobs | None:
-        """Return the log probabilities of a part of the text; None if the request does not want them.
+        """Return the log probabilities for a part of the text; None if the request does not want them.
 
-        `sent` is True if the text of the part is in the response.
+        Args:
+            predictions: the model's predictions for the characters of the part.
+            sent: True if these characters are in the response; False for a prompt that is not echoed.
         """
         if predictions is None or self.body.logprobs is None:
             return None
@@ -278,7 +292,7 @@ class Text:
 
 
 def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
-    """Return the texts that a request asks for, before anything is written."""
+    """Return the texts that a request asks for: `n` for each prompt. Nothing is written yet."""
     model = model_cache.open(body.model)
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     n = body.n or 1
@@ -295,9 +309,8 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
     }
     texts = []
     for place, prompt in enumerate(prompts):
-        model.require_known(
-            prompt, "refuse", "prompt", advice=None
-        )  # these routes cannot skip unknown characters
+        # No advice: the routes of /v1 cannot skip unknown characters.
+        model.require_known(prompt, "refuse", "prompt", advice=None)
         for number in range(n):
             writer = TextWriter.of(
                 model,
@@ -310,7 +323,7 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
 
 
 async def parts(queue: WorkQueue, texts: list[Text]) -> AsyncIterator[Choice]:
-    """Yield the parts of all texts; the texts take turns."""
+    """Yield the parts of all texts as they are written. The texts take turns: each writes one part."""
     for text in texts:
         echoed = await queue.steps(text.beginning())
         if echoed is not None:
@@ -326,7 +339,7 @@ async def parts(queue: WorkQueue, texts: list[Text]) -> AsyncIterator[Choice]:
 
 
 def head(body: Completion) -> dict[str, Any]:
-    """Return the fields that every part of a response has."""
+    """Return the fields that a whole response, and every event of a stream, have."""
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "created": int(time.time()),
@@ -336,7 +349,10 @@ def head(body: Completion) -> dict[str, Any]:
 
 
 def usage(texts: list[Text]) -> Usage:
-    """Count the characters of the prompts and texts. Each prompt counts once, even if `n` is above 1."""
+    """Return the number of characters in the prompts and in the written texts.
+
+    Each prompt counts once, even if several texts continue it.
+    """
     n = texts[0].body.n or 1
     read = sum(len(text.prompt) for text in texts[::n])
     written = sum(text.writer.written for text in texts)
@@ -344,7 +360,7 @@ def usage(texts: list[Text]) -> Usage:
 
 
 async def whole(model_cache: ModelCache, queue: WorkQueue, body: Completion) -> AsciiJSONResponse:
-    """Return the whole completion as one response."""
+    """Write all texts of a request, and return them as one response."""
     async with queue.place():
         texts = await queue.work(texts_of, model_cache, body)
         choices = [Choice(text="", index=text.index) for text in texts]
@@ -376,13 +392,16 @@ async def whole(model_cache: ModelCache, queue: WorkQueue, body: Completion) -> 
 async def writing(
     model_cache: ModelCache, queue: WorkQueue, body: Completion
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield the events of a streamed completion while it has a place in the queue."""
+    """Wait in the queue, then yield an iterator over the events of a streamed completion.
+
+    The request counts as processed inside the `with` block.
+    """
     async with queue.place():
         yield streamed(queue, body, await queue.work(texts_of, model_cache, body))
 
 
 async def streamed(queue: WorkQueue, body: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
-    """Yield the server-sent events of a completion, one for each part."""
+    """Yield the server-sent events of a completion: one for each part, the usage if requested, the end."""
     start = {**head(body), "object": "text_completion"}
     async for part in parts(queue, texts):
         yield b"data: " + dumped({**start, "choices": [part.model_dump()]}) + b"\n\n"

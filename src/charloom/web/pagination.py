@@ -10,7 +10,7 @@ from fastapi import Query
 
 from charloom.web.error_responses import NotFoundError
 
-MOST: Final = 1_000  # items on one page
+MOST: Final = 1_000  # largest number of items on one page
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Page(Generic[T]):
     Attributes:
         items: the items on the page.
         total: the length of the whole list.
-        next: the parameter that requests the next page; None on the last page.
+        next: the value of the parameter `after` that requests the next page; None on the last page.
     """
 
     def __init__(self, items: Sequence[T], total: int, next: Any) -> None:
@@ -46,7 +46,9 @@ class Page(Generic[T]):
 def page_after(
     items: Sequence[T], key: Callable[[T], str], limit: int, after: str | None
 ) -> Page[T]:
-    """Return the page that starts after the item with the key `after`; the first page if it is None.
+    """Return the page of at most `limit` items after the item with the key `after`.
+
+    `key` returns the key of an item. If `after` is None, return the first page.
 
     Raises:
         NotFoundError: no item has that key any more.
@@ -64,6 +66,9 @@ def page_after(
 
 
 def page_from(items: Sequence[T], limit: int, skipped: int) -> Page[T]:
-    """Return the page after the first `skipped` items of a list that only grows."""
+    """Return the page of at most `limit` items after the first `skipped` items.
+
+    Use it for lists that only grow at the end, so that the next page neither repeats nor misses an item.
+    """
     end = skipped + limit
     return Page(items[skipped:end], len(items), end if end < len(items) else None)

@@ -1,7 +1,7 @@
-"""The routes of the playground: models write texts piece by piece, and predict the characters of a text.
+"""The routes of the page's view Playground: models write texts piece by piece, and predict the characters of a text.
 
-A text is the same as that of `charloom sample` with the same settings. Each request waits for a place and then works
-in pieces of a few hundredths of a second, so that it ends soon after its client leaves.
+`charloom sample` writes the same text with the same settings. Each request waits in a queue. Then its work is done in
+pieces of a few hundredths of a second, so that it ends soon after its client disconnects.
 """
 
 import asyncio
@@ -57,7 +57,13 @@ class TextWriter:
     def of(
         cls, model: OpenModel, body: wire.SamplingOptions, number: int = 0, likely: int = LIKELY
     ) -> "TextWriter":
-        """Return the writer for a request; `likely` is how many characters get probabilities.
+        """Return the writer of a text that a request asks for.
+
+        Args:
+            model: the model.
+            body: the request.
+            number: the number of the text if the request asks for several; each has other random numbers.
+            likely: for how many of the most likely next characters probabilities are computed.
 
         Raises:
             UnknownCharactersError: the prompt has characters that are not in the model's vocabulary.
@@ -75,9 +81,10 @@ class TextWriter:
         return cls(model, writing, reader)
 
     def beginning(self, prompt: str) -> Steps[Predictions | None]:
-        """Read the prompt and return its predictions; None without probabilities.
+        """Compute and return the predictions for the characters of the prompt.
 
-        Without a prompt, the model reads the id of `start_id`, which the response does not show.
+        Return None if the request does not want probabilities. If the prompt is empty, the model reads the
+        id from `start_id`, which the response does not show.
         """
         if self.reader is None:
             return None
@@ -88,9 +95,10 @@ class TextWriter:
         return Predictions((), np.empty(0), ())
 
     def next(self) -> tuple[str, Predictions | None] | None:
-        """Return the next piece of text and its predictions; None at the end.
+        """Return the next piece of text, and the predictions for its characters.
 
-        The text of a piece is empty while the model still reads the prompt.
+        The predictions are None if the request does not want them. Return only None at the end of the text.
+        A piece is empty while the model still reads the prompt.
         """
         piece = self.writing.step()
         if piece is None:
@@ -98,12 +106,12 @@ class TextWriter:
         self.written += len(piece.text)
         if self.reader is None:
             return piece.text, None
-        # Read the ids, not the text: bytes that are not UTF-8 cannot be encoded again from it.
+        # Read the ids: the text shows bytes that are not UTF-8 as U+FFFD and cannot be converted back.
         return piece.text, self.reader.read(piece.ids)
 
 
 def options_of(body: wire.SamplingOptions) -> SampleOptions:
-    """Return the options of the text that a request asks for."""
+    """Return the sampling options in a request."""
     sampler = Sampler(
         body.temperature,
         body.top_k,
@@ -119,14 +127,14 @@ def options_of(body: wire.SamplingOptions) -> SampleOptions:
 def routes(
     model_cache: ModelCache, run_index: RunIndex, queue: WorkQueue, closing: asyncio.Event
 ) -> APIRouter:
-    """Return the routes of the playground."""
+    """Return the routes of the view Playground."""
     router = APIRouter(tags=["models"])
     router.include_router(prediction_routes(model_cache, queue, closing))
 
     @router.get("/api/models")
     def list_models(limit: Limit = MOST, after: After = None) -> wire.Models:
         """Return a page of the list of models."""
-        # Read the list again: a page does not repeat its request for a new model file.
+        # Read the folder again: the page would not notice a new model file later.
         listed = run_index.read_list(refresh=True)
         page = page_after(models_in(listed), lambda model: model.id, limit, after)
         return wire.Models(
@@ -145,14 +153,14 @@ def routes(
         "/api/generate", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def generate(body: wire.Generate) -> EventStream:
-        """Let a model write. `Generate` describes the events."""
+        """Let a model write a text. The schema `Generate` describes the events of the response."""
         return EventStream(writing(model_cache, queue, body, [body.model]), closing)
 
     @router.post(
         "/api/compare", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def compare(body: wire.Compare) -> EventStream:
-        """Let several models write. The events are those of Generate, each with a `side`."""
+        """Let several models write. The events are those of `Generate`; each also has the field `side`."""
         return EventStream(writing(model_cache, queue, body, body.models, sides=True), closing)
 
     return router
@@ -161,12 +169,15 @@ def routes(
 def prediction_routes(
     model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event
 ) -> APIRouter:
-    """Return the routes of predictions: the next characters, and the surprise of a text."""
+    """Return the routes that predict the next characters, and compute the surprise of a text's characters."""
     router = APIRouter()
 
     @router.post("/api/next", response_model=wire.NextLikely)
     async def likely_next(body: wire.Next, request: Request) -> Any:
-        """Return the most likely characters after a text; after the id of `start_id` if it is empty."""
+        """Return the most likely characters after a text.
+
+        If the text is empty, they are those after the id from `start_id`.
+        """
 
         def compute() -> Steps[AsciiJSONResponse]:
             model = model_cache.open(body.model)
@@ -187,7 +198,7 @@ def prediction_routes(
 
     @router.post("/api/score", response_model=wire.Surprises)
     async def score(body: wire.Score, request: Request) -> Any:
-        """Return the surprise of each character of a text."""
+        """Return the surprise (-ln and -log2 of the probability) of each character of a text."""
 
         def compute() -> Steps[AsciiJSONResponse]:
             model = model_cache.open(body.model)
@@ -225,7 +236,17 @@ async def writing(
     models: list[str],
     sides: bool = False,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield the events of one or more models that write, while the request holds a place."""
+    """Wait in the queue, then yield an iterator over the events of models that write.
+
+    The request counts as processed inside the `with` block.
+
+    Args:
+        model_cache: the models in memory.
+        queue: the queue of requests.
+        body: the request.
+        models: the ids of the models.
+        sides: True adds the index of the model to each event.
+    """
     async with queue.place():
         # Errors of the request are raised here, before the response begins.
         writers = await queue.work(
@@ -237,7 +258,7 @@ async def writing(
 async def events(
     queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter], sides: bool
 ) -> AsyncIterator[bytes]:
-    """Yield the events of all writers, which take turns to write a piece."""
+    """Yield the events of all writers. They take turns: each writes one piece."""
     began = time.perf_counter()
     at_work = list(enumerate(writers))
     for side, writer in at_work:
@@ -254,7 +275,7 @@ async def events(
         )
     while at_work:
         for side, writer in list(at_work):
-            # The thread also encodes the event: numbers in JSON would block the event loop.
+            # The thread also encodes the event: encoding many numbers as JSON would block the event loop.
             piece = await queue.work(next_event, writer, side, sides)
             if piece is None:
                 at_work.remove((side, writer))
@@ -269,7 +290,10 @@ async def events(
 
 
 def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
-    """Return the event of a writer's next piece: b"" if it has no text, None at the end."""
+    """Return the event for the next piece of text of `writer`.
+
+    Return b"" if the piece is empty, and None after the last piece.
+    """
     piece = writer.next()
     if piece is None:
         return None
@@ -284,17 +308,20 @@ def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
 def event_with_predictions(
     name: str, data: dict[str, Any], key: str, predictions: Predictions | None
 ) -> bytes:
-    """Return an event. Predictions, if there are any, are in the field `key`. Runs in a thread."""
+    """Return an event with the fields in `data`. Add the predictions, if any, as the field `key`.
+
+    This function is called in a thread, because it can take long.
+    """
     return event(name, data | ({key: shown(predictions)} if predictions else {}))
 
 
 def with_side(data: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
-    """Add the index of the model to the data of an event, if there are several models."""
+    """Return the data of an event; if `sides` is True, add the index of the model as the field `side`."""
     return {"side": side, **data} if sides else data
 
 
 def shown(predictions: Predictions) -> dict[str, Any]:
-    """Return predictions in the form of `Analysis`."""
+    """Return predictions as the fields of the schema `Analysis`."""
     return {
         "characters": predictions.characters,
         "nats": [None if math.isnan(x) else round(x, DIGITS) for x in predictions.nats.tolist()],

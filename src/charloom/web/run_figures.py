@@ -1,7 +1,7 @@
 """Computes a run's losses, epoch, learning rate and speed at its current update, for the list of runs.
 
-A run can be past its last record, and its last record can span a few updates. The module reads no file:
-the caller passes the last record and the counters of the latest checkpoint.
+The current update can be later than that of the last record. This module reads no file: the caller passes the
+last record, and the counters in the latest checkpoint.
 """
 
 from collections.abc import Mapping
@@ -60,6 +60,9 @@ def figures_at(
 
 
 def mean_speed(record: Mapping[str, Any]) -> float | None:
-    """Return the characters per second from the beginning of a run to a record; None if not known."""
+    """Return the mean speed of a run from its beginning to `record`, in characters per second.
+
+    Return None if the record has no characters or no seconds.
+    """
     characters, seconds = record.get("characters"), record.get("seconds")
     return characters / seconds if characters and seconds else None
