@@ -1,5 +1,6 @@
-"""Runs the command `charloom` when Python is started with `-m charloom`. Ctrl-C is handled from here
-on, even while the other modules are still being imported.
+"""Runs the command `charloom` when Python is started with `-m charloom`.
+
+This module handles Ctrl-C, even while the other modules are still being imported.
 """
 
 import sys
@@ -11,7 +12,9 @@ def main() -> None:
         from charloom.cli import main as command
 
         command()
-    except KeyboardInterrupt:  # Ctrl-C before or after a command; commands handle it themselves
+    except (
+        KeyboardInterrupt
+    ):  # Ctrl-C before or after a command; a running command handles it itself
         print("charloom: interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
     except MemoryError:

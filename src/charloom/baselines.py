@@ -1,7 +1,7 @@
 """Measures how well n-grams and compressors predict the same text, to compare a model with.
 
 They learn from the model's training part and are evaluated on the same part as the model
-(spec/mathematics.md: Baselines). This module does not know files; of a model it knows only the vocabulary.
+(spec/mathematics.md: Baselines). This module reads no files, and uses only the vocabulary of a model.
 """
 
 import lzma
@@ -20,12 +20,15 @@ from charloom.text import Vocabulary
 
 GZIP: Final = 16  # zlib writes the gzip format when 16 is added to the window bits
 ORDERS: Final = 8
-LIMIT: Final = 4_000_000  # most characters of each part, because memory and time grow with them
+# Largest number of characters that are used of each part, because memory and time grow with it.
+LIMIT: Final = 4_000_000
 
-# The discounts of counts of 1, 2 and more if the text has too few rare n-grams to estimate them.
+# The discounts for n-grams that occur once, twice and more often. They are used if the text has too
+# few rare n-grams to estimate the discounts.
 USUAL_DISCOUNTS: Final = (0.5, 1.0, 1.5)
 
-# Bytes per call of a compressor. A call takes a few hundredths of a second, so Ctrl-C works quickly.
+# Bytes per call of a compressor. A call takes only a few hundredths of a second, so that Ctrl-C works
+# quickly.
 GIVEN: Final = 1 << 14
 
 
@@ -48,9 +51,9 @@ class Compressed:
     """A compressor's result on the evaluated characters, in bits per character.
 
     Attributes:
-        bits: growth of the compressed data when the evaluated characters follow the training part and
-            each segment's first character.
-        alone: size of the evaluated characters when they are compressed alone.
+        bits: by how much the compressed data grow when the evaluated characters are appended to the
+            training part and the first character of each segment.
+        alone: compressed size of the evaluated characters alone.
     """
 
     bits: float
@@ -62,11 +65,11 @@ class Baselines:
     """The results of all baselines on one part of a text.
 
     Attributes:
-        learnt: number of characters that they learned from.
+        learnt: number of characters that the baselines learned from.
         judged: number of evaluated characters: all characters of each segment except its first, as
             in a model's `Evaluation.characters`.
-        ngrams: bits per character of the n-gram model of each order, from 1.
-        compressors: the result of each compressor, by name.
+        ngrams: bits per character of the n-gram model of each order; the keys are the orders, from 1.
+        compressors: the result of each compressor, by its name.
     """
 
     learnt: int
@@ -83,16 +86,16 @@ class Baselines:
 def measure_baselines(
     training: Sequence[Ids], judged: Sequence[Ids], vocabulary: Vocabulary
 ) -> Baselines:
-    """Return the bits per character of n-grams and compressors.
+    """Return the bits per character of all n-gram models and compressors.
 
     Args:
-        training: the segments to learn from, ids of shape (characters,) each. Only the last
-            `LIMIT` characters are used.
-        judged: the segments to evaluate on. Only the first `LIMIT` characters are used.
+        training: the ids of each segment to learn from, shape (characters,). Only the last `LIMIT`
+            characters are used.
+        judged: the ids of each segment to evaluate on. Only the first `LIMIT` characters are used.
         vocabulary: the vocabulary of all segments.
 
     Raises:
-        TextError: there is nothing to learn from or nothing to predict.
+        TextError: `training` has no character, or no segment of `judged` has two characters.
     """
     known, asked = last_of(training, LIMIT), first_of(judged, LIMIT)
     first, predicted = [s[:1] for s in asked], [s[1:] for s in asked]
@@ -121,7 +124,7 @@ def measure_baselines(
 
 
 def compressed(compressor: Compressor, data: bytes) -> int:
-    """Return how many bytes the compressed data has; pass the data to the compressor in parts."""
+    """Return the size of the compressed `data` in bytes. Passes the data to the compressor in parts."""
     parts = (data[start : start + GIVEN] for start in range(0, len(data), GIVEN))
     return sum(len(compressor.compress(part)) for part in parts) + len(compressor.flush())
 
@@ -129,12 +132,13 @@ def compressed(compressor: Compressor, data: bytes) -> int:
 def ngram_nats(
     training: Sequence[Ids], judged: Sequence[Ids], size: int, orders: int = ORDERS
 ) -> NDArray[np.float64]:
-    """Return the nats of each predicted character, shape (orders, characters).
+    """Return the nats of each predicted character by each n-gram model, shape (orders, characters).
 
-    All characters of the `judged` segments are predicted except the first of each segment. Row n-1
-    is the n-gram model with interpolated, modified Kneser-Ney smoothing (Chen and Goodman 1998). The
-    highest order counts occurrences. Lower orders count distinct predecessors. Below order 1, all
-    `size` characters are equally likely. A context never extends beyond its segment.
+    All characters of the `judged` segments are predicted, except the first of each segment. Row n-1
+    is for the model of order n, with interpolated, modified Kneser-Ney smoothing (Chen and Goodman
+    1998). A model's probabilities use its own order and all lower orders. Its own order counts how
+    often an n-gram occurs; the lower orders count how many distinct characters precede it. Below
+    order 1, all `size` characters are equally likely. A context never extends beyond its segment.
     """
     segments = [*training, *judged]
     ids = np.concatenate(segments).astype(np.int64)
@@ -142,8 +146,9 @@ def ngram_nats(
     learnt = np.arange(len(ids)) < sum(map(len, training))
     at = np.flatnonzero(~learnt & (place > 0))  # positions of the predicted characters
 
-    # grams[t] is the number of the n-gram that ends at t. n-grams that span two segments, or the end
-    # and the beginning of the text, get a number too, but are neither counted nor used.
+    # Each distinct n-gram has a number; grams[t] is the number of the n-gram that ends at index t. An
+    # n-gram that spans two segments, or that wraps around from the end to the beginning of the text,
+    # also gets a number, but it is neither counted nor used.
     grams = np.zeros(len(ids), dtype=np.int64)
     contexts = np.zeros(
         1, dtype=np.int64
@@ -180,17 +185,18 @@ def interpolate(
     within: NDArray[np.bool_],
     below: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the probabilities of one order.
+    """Return the probability of each predicted character by the n-grams of one order.
 
-    They use discounted counts. The discounts leave some probability, which the order below divides.
+    A discount is subtracted from the count of each n-gram. The probability that the discounts free is
+    divided among the characters as the next lower order says.
 
     Args:
-        counts: the count of each n-gram.
-        contexts: the number of each n-gram's context.
-        gram: the n-gram's number for each prediction.
-        context: the context's number for each prediction.
-        within: True for each prediction whose n-gram is in one segment.
-        below: the probabilities of the order below.
+        counts: the count of each distinct n-gram; an n-gram's number is its index here.
+        contexts: the number of each distinct n-gram's context.
+        gram: the number of the n-gram that ends with each predicted character.
+        context: the number of the context before each predicted character.
+        within: True for each predicted character whose n-gram is inside one segment.
+        below: the probability of each predicted character by the next lower order.
     """
     spared = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
     kept = counts - spared
@@ -201,7 +207,10 @@ def interpolate(
 
 
 def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Return the discounts of counts of 1, 2 and more (Chen and Goodman 1998, equation 26)."""
+    """Return the discounts for n-grams that occur once, twice and more often, in this order.
+
+    `counts` are the counts of all n-grams of one order. Source: Chen and Goodman 1998, equation 26.
+    """
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if not (n1 and n2 and n3 and n4):
         return USUAL_DISCOUNTS
@@ -212,7 +221,7 @@ def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
 
 
 def first_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
-    """Return the first `limit` characters of all segments together."""
+    """Return the segments shortened to the first `limit` characters of all segments together."""
     taken = []
     for segment in segments:
         taken.append(segment[:limit])
@@ -221,5 +230,5 @@ def first_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
 
 
 def last_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
-    """Return the last `limit` characters of all segments together."""
+    """Return the segments shortened to the last `limit` characters of all segments together."""
     return [part[::-1] for part in first_of([part[::-1] for part in segments[::-1]], limit)][::-1]

@@ -1,4 +1,4 @@
-"""Canonical JSON, which has the same bytes for the same value, and seals, which are made from it.
+"""Canonical JSON, which has the same bytes for the same value, and checksums of JSON objects.
 
 Canonical JSON is ASCII with sorted keys and without spaces, NaN and infinity (spec/formats.md:
 Canonical JSON).
@@ -8,11 +8,11 @@ import hashlib
 import json
 from typing import Any, Final
 
-SEAL: Final = "sha256"  # the field of a JSON object that holds its seal
+SEAL: Final = "sha256"  # the field of a JSON object that holds its checksum
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the canonical JSON of a value; equal values always give equal bytes.
+    """Return a value as canonical JSON. Equal values always give equal bytes.
 
     Raises:
         ValueError: the value contains a NaN or an infinity.
@@ -23,5 +23,8 @@ def canonical_json(value: Any) -> bytes:
 
 
 def seal_of(values: dict[str, Any]) -> str:
-    """Return the seal of an object without one: the SHA-256 of its canonical JSON, in hexadecimal."""
+    """Return the checksum (seal) of a JSON object: the SHA-256 of its canonical JSON, in hexadecimal.
+
+    `values` are the object's fields without the field `SEAL`, which is meant for the checksum.
+    """
     return hashlib.sha256(canonical_json(values)).hexdigest()

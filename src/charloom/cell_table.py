@@ -1,6 +1,7 @@
 """The recurrent cells: the gates, states and parameters of each, in PyTorch's order.
 
-This module holds no equations: the reference engine, the kernels and the doctor each have their own.
+This module holds no equations. The reference engine, the kernels and the doctor each implement the
+equations themselves.
 """
 
 from collections.abc import Mapping
@@ -18,9 +19,9 @@ class Cell:
     Attributes:
         name: the value of the setting `cell`.
         title: the cell in words, such as "an LSTM".
-        torch_class: its class in torch.nn.
-        states: names of the arrays of a layer's state.
-        gates: one letter per gate, as in the equations; "" for the plain cell.
+        torch_class: name of the cell's class in torch.nn.
+        states: names of the arrays that make up a layer's state.
+        gates: the gates in order, one letter per gate as in the equations; "" for the plain cell.
         sigmoid_gates: the gates with values from 0 to 1. The other gates have values from -1 to 1.
         second_bias: the gate with a second bias, d, which PyTorch keeps in bias_hh; "" for none.
     """
@@ -35,11 +36,14 @@ class Cell:
 
     @property
     def blocks(self) -> str:
-        """Return one letter per block of H rows of U, W and b: the gates, or "a" without gates."""
+        """Return a letter for each block of H rows of U, W and b.
+
+        The letters are those of `gates`; the plain cell has a single block, "a".
+        """
         return self.gates or "a"
 
     def rows(self, gate: str, H: int) -> slice:
-        """Return which rows of U, W and b belong to a gate."""
+        """Return which rows of U, W and b belong to the letter `gate` of `blocks`, for H units."""
         block = self.blocks.index(gate)
         return slice(block * H, (block + 1) * H)
 
@@ -65,7 +69,7 @@ CELL_NAMES: Final = tuple(CELLS)
 
 
 def in_table_order(gates: str) -> str:
-    """Return the letters of `gates` in charloom's order, which is that of the cell with these gates.
+    """Return the letters of `gates` in charloom's order, that of `Cell.blocks`.
 
     Raises:
         StopIteration: no cell has these gates.

@@ -1,7 +1,7 @@
 """All settings of a training run in one frozen dataclass, the only source of defaults.
 
-The defaults are those of the classic experiment. Every setting has its help text here, which the
-command line and the report show.
+The defaults are those of the recipe classic. The help text of each setting is defined here, and the
+command line and the report show it.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ CHOICES: Final = {
     "split": SPLITS,
     "dtype": DTYPES,
     "engine": ENGINES,
-}  # the allowed values of each setting that has a fixed list of them
+}  # for each setting with a fixed list of allowed values, this list
 
-# Settings that have an effect only if another setting has one of these values.
+# Settings that have an effect only if another setting has one of the listed values.
 ONLY_WITH: Final = {
     "sigma": ("init", ("normal",)),
     "forget_bias": ("cell", tuple(name for name, cell in CELLS.items() if "f" in cell.gates)),
@@ -69,13 +69,13 @@ WHOLE_LIMIT: Final = 2**31  # upper limit of all other whole numbers: the kernel
 
 
 def setting(default: Any, help: str) -> Any:
-    """Return a dataclass field with this default and help text."""
+    """Return a dataclass field for a setting, with its default and its help text."""
     return dataclasses.field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one training run; see each field's help.
+    """The settings of one training run. Each field's help text says what it means.
 
     Raises:
         ConfigError: a value is out of its range; the message names the setting, the value and the
@@ -181,7 +181,7 @@ class Config:
             self._whole("updates", least=1)
         for name in ("learning_rate", "epsilon", "step_factor", "save_seconds"):
             self._number(name, above=0.0)
-        # Beyond this the first losses overflow for any text.
+        # With a larger value, the first losses overflow for any text.
         self._number("sigma", above=0.0, below=1e6)
         self._number("forget_bias", least=-1e6, below=1e6)
         self._number("clip", least=0.0)
@@ -219,20 +219,20 @@ class Config:
     def _number(self, name: str, **bounds: float) -> None:
         """Check a setting and store it as a plain float; `bounds` as in `require_number`.
 
-        So 5 and 5.0 have the same bytes in every file.
+        So the settings 5 and 5.0 are written to files as the same bytes.
         """
         object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain data, in the order of the fields."""
+        """Return the settings as a dict by name, in the order of the fields."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
-        """Return the settings in `values`, the inverse of `to_dict`. Missing fields get defaults.
+        """Return a config with the settings in `values`. Settings that are missing get their defaults.
 
         Raises:
-            ConfigError: a field is unknown, or a value is out of its range.
+            ConfigError: a setting is unknown, or a value is out of its range.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -243,13 +243,16 @@ class Config:
         return cls(**values)
 
     def replace(self, **changes: Any) -> "Config":
-        """Return a copy with the settings in `changes`; a setting given as None does not change."""
+        """Return a copy with the settings in `changes`. A setting given as None does not change."""
         given = {name: value for name, value in changes.items() if value is not None}
         return Config.from_dict({**self.to_dict(), **given})
 
 
 def without_effect(config: Config, given: Iterable[str]) -> list[str]:
-    """Return a marked sentence for each setting in `given` that has no effect with the other settings."""
+    """Return a sentence for each setting in `given` that has no effect with the other settings.
+
+    The sentences contain the placeholders of `charloom.messages` for the names of settings.
+    """
     sentences = []
     for name in given:
         other, values = ONLY_WITH.get(name, ("", ()))
@@ -274,12 +277,12 @@ def help_of(name: str) -> str:
 
 
 def default_of(name: str) -> Any:
-    """Return the default of a setting, which is the classic experiment's value."""
+    """Return the default of a setting, which is its value in the recipe classic."""
     return Config.__dataclass_fields__[name].default
 
 
 def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
-    """Raise ConfigError if `value` is not one of `options`."""
+    """Raise ConfigError if `value`, the value of the argument `name`, is not one of `options`."""
     if value not in options:
         raise ConfigError(
             f"{argument(name)} is {shortened(value)}; it must be one of {', '.join(options)}."
@@ -287,7 +290,7 @@ def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
 
 
 def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> int:
-    """Return a whole number of any type, such as NumPy's, as a plain int.
+    """Return `value`, a whole number of any type, such as one of NumPy's, as a plain int.
 
     Raises:
         ConfigError: `value` is not a whole number, is less than `least`, or is not less than `below`.
@@ -308,10 +311,18 @@ def require_number(
     below: float | None = None,
     most: float | None = None,
 ) -> float:
-    """Return a number of any type, such as NumPy's, as a plain float.
+    """Return `value`, a number of any type, such as one of NumPy's, as a plain float.
+
+    Args:
+        name: the argument's name for the message.
+        value: the value that the user gave.
+        least: the value must not be less than this.
+        above: the value must be greater than this.
+        below: the value must be less than this.
+        most: the value must not be greater than this.
 
     Raises:
-        ConfigError: `value` is not a number, is not finite, or is outside the bounds.
+        ConfigError: `value` is not a number, is not finite, or is outside these bounds.
     """
     bounds = (("at least", least), ("above", above), ("below", below), ("at most", most))
     wanted = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
@@ -331,7 +342,7 @@ def require_number(
 
 
 def require_string(name: str, value: object) -> str:
-    """Return `value`, a text; raise ConfigError if it is not a str."""
+    """Return `value` if it is a str; otherwise raise ConfigError, whose message asks for a text."""
     if not isinstance(value, str):
         raise ConfigError(
             f"{argument(name)} is {shortened(value)}; it must be a str, the text itself."
@@ -340,15 +351,15 @@ def require_string(name: str, value: object) -> str:
 
 
 def not_one_character(name: str, value: object) -> ConfigError:
-    """Return the error for a value that is not one character."""
+    """Return the error for an argument `name` whose `value` is not one character."""
     return ConfigError(f"{argument(name)} is {shortened(value)}; it must be one character.")
 
 
 def require_path(name: str, value: object) -> Path:
-    """Return a path that was given as a str or a pathlib.Path.
+    """Return `value`, a str or a pathlib.Path, as a pathlib.Path.
 
     Raises:
-        ConfigError: `value` is anything else, or is empty.
+        ConfigError: `value` has another type, or is an empty string.
     """
     if not isinstance(value, str | Path):
         raise ConfigError(
@@ -361,42 +372,44 @@ def require_path(name: str, value: object) -> Path:
 def refuse_empty_path(
     path: str | Path, subject: str = "the path", error: Callable[[str], Exception] = ConfigError
 ) -> None:
-    """Raise if a path is empty: pathlib would take it for the current directory.
+    """Raise an error if a path is an empty string, which pathlib would take for the current directory.
 
     Args:
         path: the path, as the user gave it.
-        subject: words for the path in the message.
-        error: the class of the error.
+        subject: what the message calls the path.
+        error: the class of the error to raise.
     """
     if not str(path):
         raise error(f"{subject} is empty; give a path (. is the current directory).")
 
 
 def as_whole(value: object) -> int | None:
-    """Return `value` as an int if it is a whole number of any type; otherwise None, also for a bool."""
+    """Return `value` as an int if it is a whole number of any type, but not a bool; otherwise None."""
     if is_bool(value) or not isinstance(value, SupportsIndex):
         return None
-    with contextlib.suppress(TypeError):  # arrays have __index__, but it raises
+    with contextlib.suppress(
+        TypeError
+    ):  # an array has the method __index__, but it raises TypeError
         return operator.index(value)
     return None
 
 
 def as_number(value: object) -> float:
-    """Return `value` as a float if it is a number of any type; otherwise NaN, also for a bool."""
+    """Return `value` as a float if it is a number of any type, but not a bool; otherwise NaN."""
     takes = isinstance(value, SupportsFloat | SupportsIndex) and not getattr(value, "ndim", 0)
     if not takes or is_bool(value) or "complex" in dtype_of(value):
         return math.nan
-    # A whole number may be larger than any float.
+    # OverflowError: a whole number can be larger than the largest float.
     with contextlib.suppress(OverflowError, TypeError, ValueError):
         return float(value)  # type: ignore[arg-type]
     return math.nan
 
 
 def is_bool(value: object) -> bool:
-    """Return True for a bool, for NumPy's bool and for an array of them."""
+    """Return True if `value` is a bool, one of NumPy's bools or an array of these."""
     return isinstance(value, bool) or "bool" in dtype_of(value)
 
 
 def dtype_of(value: object) -> str:
-    """Return the name of the dtype of an array or a NumPy number; "" for everything else."""
+    """Return the name of the dtype of an array or a NumPy number; "" for a value without a dtype."""
     return str(getattr(value, "dtype", ""))

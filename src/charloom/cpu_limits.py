@@ -1,17 +1,18 @@
-"""How many processors this process may use, and the environment that keeps NumPy to one thread."""
+"""How many processors this process may use, and the variables that keep NumPy to one thread."""
 
 import os
 from typing import Final
 
-# The matrices are small: several threads make NumPy slower, many times slower on a busy machine.
-# NumPy's libraries read these variables when NumPy is imported, so they must be set before.
+# The matrices are small, so several threads make NumPy slower, and much slower on a busy machine.
+# NumPy's libraries read these environment variables when NumPy is imported. So the variables must be
+# set before the import.
 ONE_THREAD: Final = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
 
 
 def keep_numpy_to_one_thread() -> None:
-    """Set the variables of `ONE_THREAD` for this process, except those that the user has set."""
+    """Set the environment variables of `ONE_THREAD`, except those that the user has already set."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
 

@@ -1,7 +1,7 @@
 """All errors that a user can cause.
 
-The message says what was given, what was wanted and how to fix it. The errors know nothing about
-terminals: the command line prints the message and chooses the exit code.
+Each message says what was given, what was wanted and how to fix it. The errors do not depend on
+the command line, which prints the message and chooses the exit code.
 
     CharloomError
     ├── ConfigError               a setting out of its range, or settings that contradict each other
@@ -30,13 +30,14 @@ from charloom.messages import for_python
 class CharloomError(Exception):
     """The base class of all errors that a user can cause.
 
-    `str(error)` is the message in Python's spelling. `error.message` is the marked message, which
-    the command line and the web page spell in their own way (`charloom.messages`).
+    `str(error)` is the message as Python users read it. `error.message` has placeholders for the names
+    of arguments and commands, because the command line and the web page name them differently
+    (`charloom.messages`).
     """
 
     @property
     def message(self) -> str:
-        """Return the marked message, to be spelled or to become part of another message."""
+        """Return the message with its placeholders, to be converted or put into another message."""
         return str(self.args[0]) if self.args else ""
 
     def __str__(self) -> str:
@@ -51,7 +52,7 @@ class CharloomError(Exception):
 
 
 def _made_again(kind: type[CharloomError], args: tuple[Any, ...]) -> CharloomError:
-    """Return an error of class `kind` with these arguments and no other attributes."""
+    """Return an error of class `kind` with the arguments `args` and no other attributes."""
     error = kind.__new__(kind)
     error.args = args
     return error
@@ -66,7 +67,7 @@ class TextError(CharloomError):
 
 
 class EncodingError(TextError):
-    """Bytes that are not UTF-8 text; `offset` is the position of the first bad byte."""
+    """Bytes that are not UTF-8 text; `offset` is the index of the first bad byte, from 0."""
 
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(message)
@@ -74,7 +75,7 @@ class EncodingError(TextError):
 
 
 class UnknownCharacterError(TextError):
-    """A character outside the vocabulary; `position` counts characters from 0."""
+    """A character outside the vocabulary; `position` is its index in the text, from 0."""
 
     def __init__(self, message: str, character: str, position: int) -> None:
         super().__init__(message)
@@ -131,5 +132,8 @@ class DoctorError(CharloomError):
 
 
 def message_of(error: BaseException) -> str:
-    """Return the error's message, to become part of another message; marked for a CharloomError."""
+    """Return the message of an error, to be put into another message.
+
+    The message of a CharloomError contains its placeholders (`CharloomError.message`).
+    """
     return error.message if isinstance(error, CharloomError) else str(error)

@@ -1,4 +1,4 @@
-"""Evaluation: compute how well a model predicts a text or a part of it. Does not know files."""
+"""Evaluation: computes how well a model predicts a text or a part of it. It reads no files."""
 
 import math
 from collections.abc import Sequence
@@ -18,8 +18,10 @@ from charloom.scoring import score_segments
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
-BLOCK: Final = 1_000  # bootstrap draws blocks, because neighbouring characters are not independent
-FEWEST_BLOCKS: Final = 10  # with fewer blocks, no interval is computed
+# Characters in a block. The bootstrap draws blocks, because neighbouring characters are not
+# independent.
+BLOCK: Final = 1_000
+FEWEST_BLOCKS: Final = 10  # no interval is computed for fewer blocks
 RESAMPLES: Final = 1_000
 TAILS: Final = (0.025, 0.975)
 
@@ -30,13 +32,13 @@ class Evaluation:
 
     Attributes:
         split: the part of the text: train, validation, test or all.
-        characters: number of predicted characters: all of each segment except its first.
+        characters: number of predicted characters: all characters of each segment except its first.
         nats: cross-entropy per predicted character in nats.
         bits: cross-entropy per predicted character in bits.
-        interval: 95 % bootstrap interval of `bits`; None for fewer than ten blocks of 1,000
-            characters.
-        perplexity: exp(nats): the model is as uncertain as if it chose among this many characters.
-            Infinite for 709 nats or more.
+        interval: 95 % bootstrap interval of `bits`, its lower and its upper end; None if the predicted
+            characters make fewer than ten blocks of 1,000.
+        perplexity: exp(nats). The model is as uncertain as if it chose among this many equally likely
+            characters. Infinite for 709 nats or more.
         text: name of the text; empty if it is not known.
         own: True if the model was trained on this text.
         tokens: unit of prediction, characters or bytes.
@@ -58,7 +60,7 @@ class Evaluation:
 
     @property
     def part(self) -> str:
-        """Return the part of the text in words."""
+        """Return in words which part of the text was evaluated."""
         if self.split == "all":
             return "all of it, including the training part" if self.own else "all of it"
         if len(self.segments) != 1:
@@ -95,16 +97,16 @@ def evaluate(
         learner: the model; it is not changed.
         engine: the engine that computes the predictions.
         ids: the text in the model's vocabulary, shape (characters,).
-        segments: the segments to evaluate. By default the whole text. Several segments are each read
-            from the zero state; a single one is divided as `streams` says.
-        split: the name of this part of the text.
-        streams: number of pieces of a single segment that are read in parallel. 1 is exact. None
-            chooses it by the segment's length.
+        segments: the segments to evaluate; by default the whole text. Of several segments, each is read
+            from the zero state. A single segment is divided into pieces.
+        split: the name of the part of the text that the segments are.
+        streams: number of pieces of a single segment, which are read in parallel. With 1, the result
+            is exact. None chooses the number by the segment's length.
         seed: seed of the bootstrap interval.
 
     Returns:
-        The result with the defaults of `text`, `own`, `tokens`, `length` and `segments`, which are not
-        known here.
+        The result. Its fields `text`, `own`, `tokens`, `length` and `segments` have their defaults; the
+        caller must set them.
 
     Raises:
         TextError: no segment has two characters, so there is nothing to predict.
@@ -134,9 +136,10 @@ def evaluate(
 
 
 def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] | None:
-    """Return the 95 % bootstrap interval of the mean in bits; None for fewer than ten blocks.
+    """Return the lower and the upper end of the 95 % bootstrap interval of the mean, in bits.
 
-    Each resample draws as many blocks as the text has, with replacement.
+    Return None if `nats` has fewer than ten blocks of 1,000 characters. Each resample draws as many
+    blocks as `nats` has, with replacement.
     """
     starts = np.arange(0, len(nats), BLOCK)
     if len(starts) < FEWEST_BLOCKS:

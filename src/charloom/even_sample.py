@@ -1,4 +1,4 @@
-"""Keeps a limited number of evenly spaced items from a stream of unknown length."""
+"""Keeps a limited number of evenly spaced items of a sequence whose length is not known before."""
 
 from typing import Generic, TypeVar
 
@@ -6,7 +6,7 @@ Item = TypeVar("Item")
 
 
 class EvenSample(Generic[Item]):
-    """At most `most` evenly spaced items of a stream, always with the first and the last item.
+    """At most `most` evenly spaced items of a sequence, always with its first and its last item.
 
     Args:
         most: the largest number of items to keep, at least 3.
@@ -17,13 +17,13 @@ class EvenSample(Generic[Item]):
 
     def __init__(self, most: int) -> None:
         self.total = 0
-        self._room = most - 1  # one more is the last item
+        self._room = most - 1  # one place is left for the last item
         self._stride = 1
         self._kept: list[Item] = []
         self._last: list[Item] = []
 
     def add(self, item: Item) -> None:
-        """Add the next item of the stream."""
+        """Add the next item of the sequence."""
         if self.total % self._stride == 0:
             if len(self._kept) == self._room:
                 del self._kept[1::2]
@@ -34,6 +34,6 @@ class EvenSample(Generic[Item]):
         self.total += 1
 
     def kept(self) -> list[Item]:
-        """Return the kept items in their order."""
+        """Return the selected items in the order in which they were added."""
         last_is_kept = not self.total or (self.total - 1) % self._stride == 0
         return self._kept + ([] if last_is_kept else self._last)

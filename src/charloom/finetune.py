@@ -1,7 +1,8 @@
 """Fine-tuning: a new training run, on any text, that starts with the weights of a model.
 
-The network, the vocabulary and the weights come from the model, and so do settings that the user does not
-give. The optimizer, the hidden state and the counters start from zero.
+The network, the vocabulary and the weights come from the model. Settings that the user does not give
+also come from the model, or from a recipe. The optimizer, the hidden state and the counters start from
+zero.
 """
 
 import dataclasses
@@ -13,18 +14,23 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
 
-NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")  # settings that the weights require
+NETWORK: Final = (
+    "cell",
+    "hidden_size",
+    "layers",
+    "tokens",
+)  # settings that determine the shapes of the weights and the vocabulary
 BEGINNING: Final = ("init", "sigma", "forget_bias")  # settings of the model's initial weights
 
 
 def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) -> Config:
-    """Return the settings of a training run that starts from a model.
+    """Return the settings of a training run that starts with the weights of a model.
 
     Args:
         model: the model's settings.
-        recipe: the settings to train with. By default those of the model, with all of its epochs
-            and with unknown characters refused.
-        **changes: settings to change; None changes nothing.
+        recipe: the settings to train with. By default those of the model, except that training ends
+            after the model's `epochs` even if it has `updates`, and that unknown characters are refused.
+        **changes: settings to change; a setting given as None does not change.
 
     Raises:
         ConfigError: a setting is unknown, is out of its range or contradicts the model.
@@ -44,7 +50,10 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
 
 
 def tuned_learner(config: Config, model: Learner) -> Learner:
-    """Return a learner before its first update, with the model's weights in the dtype of `config`."""
+    """Return a new learner with the model's weights, before its first update.
+
+    The weights are converted to the dtype of `config`.
+    """
     learner = new_learner(config, model.vocabulary)
     learner.parameters = {
         name: array.astype(config.dtype) for name, array in model.parameters.items()

@@ -1,7 +1,7 @@
 """Formats numbers, units, times and untrusted text for users.
 
-Text that a network sampled or that an untrusted file contains is shown without its control characters:
-a terminal would execute them, and they could disturb a page.
+Text that a network sampled, or that comes from an untrusted file, is shown without its control
+characters. A terminal would execute them, and they could make a page unreadable.
 """
 
 import math
@@ -11,9 +11,10 @@ from typing import Any, Final
 
 SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-THIN: Final = "\u202f"  # a narrow space at which no line breaks
+THIN: Final = "\u202f"  # a narrow space at which lines do not break
 
-# Characters that a terminal would execute or that disturb a page, with their visible replacements.
+# Characters that a terminal would execute or that could make a page unreadable, with the visible
+# text that replaces each.
 SIGNS: Final[dict[int, str]] = {
     **{point: chr(0x2400 + point) for point in range(0x20) if chr(point) not in "\n\t"},
     0x7F: "\u2421",
@@ -21,7 +22,7 @@ SIGNS: Final[dict[int, str]] = {
         point: f"[U+{point:04X}]"
         for point in (*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
     },
-    # The marks of charloom.messages, which an untrusted text may contain.
+    # An untrusted text may contain the characters OPEN and CLOSE of charloom.messages.
     **{point: f"[U+{point:04X}]" for point in (0xFDD0, 0xFDD1)},
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
 }
@@ -33,38 +34,47 @@ WORDS: Final = (
 
 
 def bits_per_character(nats: float, seq_length: int = 1) -> float:
-    """Convert a loss in nats per `seq_length` characters to bits per character."""
+    """Return in bits per character a loss that is given in nats per `seq_length` characters."""
     return nats / seq_length / math.log(2)
 
 
 def one_of(tokens: str) -> str:
-    """Return the singular of a model's tokens: character or byte."""
+    """Return the singular of `tokens`: character for characters, byte for bytes."""
     return tokens.removesuffix("s")
 
 
 def count(value: int) -> str:
-    """Return a whole number with separated thousands: 443,010."""
+    """Return a whole number as text with a comma after the thousands, such as 443,010."""
     return f"{value:,}"
 
 
 def number_of(value: int, thing: str, things: str = "") -> str:
-    """Return a number with its noun; numbers up to twelve as words: one sample, 13 samples."""
+    """Return a number with its noun, such as one sample or 13 samples.
+
+    Numbers up to twelve are words. `things` is the plural of `thing` if it does not just add an s.
+    """
     word = WORDS[value] if value < len(WORDS) else count(value)
     return f"{word} {thing if value == 1 else things or thing + 's'}"
 
 
 def counted(value: int, thing: str, things: str = "") -> str:
-    """Return a number with its noun, always in figures: 1 update, 2,000 updates."""
+    """Return a number in figures with its noun, such as 1 update or 2,000 updates.
+
+    `things` is the plural of `thing` if it does not just add an s.
+    """
     return f"{count(value)} {thing if value == 1 else things or thing + 's'}"
 
 
 def decimals(value: float, places: int) -> str:
-    """Return a number with `places` decimals; from 10⁶ with three digits: 5.23e+29."""
+    """Return a number with `places` decimals. From 10⁶ on, it has three digits, such as 5.23e+29."""
     return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
 def scientific(value: float) -> str:
-    """Return a number with two digits: 2.3 × 10⁻¹³, 10⁻⁵, 0.62. Its spaces do not break lines."""
+    """Return a number with two digits as text, such as 2.3 × 10⁻¹³, 10⁻⁵ or 0.62.
+
+    Lines do not break at its spaces.
+    """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else "infinite"
     if value == 0:
@@ -77,12 +87,12 @@ def scientific(value: float) -> str:
 
 
 def power_of_ten(value: float) -> str:
-    """Return the nearest power of ten of a positive number: 10⁻¹²."""
+    """Return the power of ten that is nearest to a positive number, as text such as 10⁻¹²."""
     return f"10{str(round(math.log10(value))).translate(SUPERSCRIPTS)}"
 
 
 def duration(seconds: float) -> str:
-    """Return a time in seconds as text: 2.5 s, 42 s, 2 min 05 s, 1 h 02 min."""
+    """Return a time in seconds as text, such as 2.5 s, 42 s, 2 min 05 s or 1 h 02 min."""
     if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
     if round(seconds) < 60:
@@ -93,25 +103,25 @@ def duration(seconds: float) -> str:
 
 
 def harmless(text: str) -> str:
-    """Return the text without control characters except newlines and tabs.
+    """Return the text with visible signs instead of control characters, except newlines and tabs.
 
-    ASCII control characters become visible signs (U+0000 becomes ␀). Other control characters, and
-    those that change the direction of writing, become their code points. Lone surrogates become the
-    replacement character.
+    An ASCII control character becomes its sign (U+0000 becomes ␀). Any other control character, and a
+    character that changes the direction of writing, becomes its code point in brackets, such as
+    [U+0085]. A lone surrogate becomes the replacement character U+FFFD.
     """
     return text.translate(SIGNS)
 
 
 def excerpt(text: str, width: int = 72) -> str:
-    """Return at most `width` characters of the text's beginning, on one line."""
+    """Return the beginning of a text on one line, at most `width` characters."""
     line = " ".join(harmless(text).split())
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def shortened(value: object, most: int = 120) -> str:
-    """Return a user's value for a message: on one line, without its middle if it is long.
+    """Return a value that a user gave as one line for a message, without its middle if it is long.
 
-    A path is written as it is; any other value as its `repr`.
+    A path is written as it is, and any other value as its `repr`.
     """
     try:
         text = str(value) if isinstance(value, PurePath) else repr(value)
@@ -125,12 +135,12 @@ def shortened(value: object, most: int = 120) -> str:
 
 
 def listing(items: Sequence[str]) -> str:
-    """Return the items as one enumeration: a, b and c."""
+    """Return the items as one text, such as a, b and c."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def finite(value: Any) -> Any:
-    """Return a value for JSON: tuples become lists, and numbers that are not finite None."""
+    """Return a value as JSON can hold it: tuples become lists; NaN and infinity become None."""
     if isinstance(value, dict):
         return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -139,7 +149,7 @@ def finite(value: Any) -> Any:
 
 
 def name_differences(wanted: Iterable[str], found: Iterable[str]) -> str:
-    """Return the missing and the unexpected names as text: "missing a; unexpected 'b'"."""
+    """Return which names are missing or unexpected in `found`: "missing a; unexpected 'b'"."""
     missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     parts = []
     if missing:

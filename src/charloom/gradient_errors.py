@@ -1,7 +1,7 @@
 """Measures how far one array of numbers is from another: the errors of a gradient.
 
-The measures are those of spec/mathematics.md: The gradient check.
-This module does not know what the numbers mean.
+The measures are those of spec/mathematics.md: The gradient check. This module does not depend on what
+the numbers mean.
 """
 
 import math
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 # An entry of a gradient is a sum over the window. Its rounding error depends on the size of the
-# terms and not on the sum, which may be tiny. So an entry's error is divided by at least this share
-# of the largest entry. With the limit of 1e-10, the error of a tiny entry can be at most 1e-14 of the
-# largest entry, which hides no real fault.
+# terms and not on the sum, which may be tiny. So the error of an entry is divided by at least this
+# fraction of the largest entry. As the limit of errors is 1e-10, a tiny entry may be wrong by at most
+# 1e-14 of the largest entry, which is too little to hide a real fault.
 ELEMENTWISE_FLOOR: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Errors:
-    """The errors of a gradient a against a gradient n, over entries of one parameter.
+    """The errors of a gradient a compared with a gradient n, over the entries of one parameter.
 
     Attributes:
         absolute: the largest |a - n|.
@@ -36,7 +36,7 @@ class Errors:
 
 
 def errors(a: Array, n: Array) -> Errors:
-    """Return the errors of `a` against `n`, which have the same shape."""
+    """Return the errors of the array `a` compared with the array `n` of the same shape."""
     norms = float(np.linalg.norm(a) + np.linalg.norm(n))
     return Errors(
         absolute=largest(np.abs(a - n)),
@@ -46,16 +46,16 @@ def errors(a: Array, n: Array) -> Errors:
 
 
 def distances(a: Array, n: Array) -> Array:
-    """Return the elementwise error of each entry, in the shape of `a`."""
+    """Return the error of each entry of `a`, as in `Errors.elementwise`, in the shape of `a`."""
     floor = max(ELEMENTWISE_FLOOR * largest(np.abs(n)), np.finfo(np.float64).tiny)
     return np.asarray(np.abs(a - n) / np.maximum(np.abs(a) + np.abs(n), floor))
 
 
 def largest(sizes: Array) -> float:
-    """Return the largest of the sizes; 0 if there are none, NaN if one of them is NaN."""
+    """Return the largest entry of `sizes`; 0 if `sizes` is empty, NaN if an entry is NaN."""
     return float(sizes.max(initial=0.0))
 
 
 def rank(error: float) -> float:
-    """Return a sort key for an error: NaN counts as infinite."""
+    """Return a number by which errors can be sorted: the error, or infinity if it is NaN."""
     return math.inf if math.isnan(error) else error

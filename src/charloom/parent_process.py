@@ -10,7 +10,10 @@ PR_SET_PDEATHSIG: Final = 1  # an option of prctl, which only Linux has
 
 
 def end_with_parent() -> None:
-    """Make the system kill this process when its parent process ends, where the system can do that."""
+    """Let the operating system kill this process when its parent process ends.
+
+    Does nothing on a system that cannot do this; only Linux can.
+    """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -18,8 +21,8 @@ def end_with_parent() -> None:
 def end_with_pipe(pipe: int) -> None:
     """Wait until the other end of `pipe` is closed, then kill this process and its process group.
 
-    `pipe` is a file descriptor whose other end only the parent process holds. Call this in a thread.
-    User code that never releases Python's global lock blocks that thread.
+    `pipe` is a file descriptor whose other end only the parent process holds. Call this function in a
+    thread. It cannot act while user code holds Python's global lock without releasing it.
     """
     with suppress(OSError):
         os.read(pipe, 1)

@@ -1,8 +1,8 @@
 """Random numbers without a generator state (spec/mathematics.md: Random numbers).
 
-Each number depends only on (seed, purpose, update, layer, stream, time, unit), through the
-counter-based generator Philox4x64-10. So a resumed run, or a run with another engine, gets the same
-numbers.
+Each number depends only on (seed, purpose, update, layer, stream, time, unit). The counter-based
+generator Philox4x64-10 computes it from these. So a resumed run, or a run with another engine, gets
+the same numbers.
 """
 
 from typing import Final, Literal
@@ -20,7 +20,7 @@ PURPOSES: Final[dict[str, int]] = {
     "bootstrap": 6,
 }
 
-BLOCK: Final = 4  # Philox4x64 makes four 64-bit words per counter value
+BLOCK: Final = 4  # Philox4x64 computes a block of four 64-bit words from each counter value
 
 
 def words(
@@ -34,7 +34,7 @@ def words(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.uint64]:
-    """Return the 64-bit random words of units first … first + count - 1, shape (count,)."""
+    """Return 64-bit random words for `count` units from unit `first` on, shape (count,)."""
     # numpy.random.Philox adds one to the counter before each block. The specification numbers the
     # blocks in the same way: units 0…3 have counter 1.
     block, skip = divmod(first, BLOCK)
@@ -56,7 +56,7 @@ def uniforms(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.float64]:
-    """Return uniform random numbers in [0, 1) with 53 random bits each, shape (count,), float64."""
+    """Return random numbers, uniform in [0, 1) with 53 random bits each, float64, shape (count,)."""
     raw = words(
         seed, purpose, count, first=first, update=update, layer=layer, stream=stream, time=time
     )
@@ -73,7 +73,7 @@ def normals(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.float64]:
-    """Return standard normal random numbers, shape (count,), float64.
+    """Return standard normal random numbers, float64, shape (count,).
 
     Method: Box and Muller 1958, cosine branch.
     """
@@ -84,15 +84,17 @@ def normals(
     return np.asarray(radius * np.cos(2.0 * np.pi * pairs[:, 1]))
 
 
-FIELD_BITS: Final = 16  # bits that decide whether one unit is dropped; four units share a word
+# Number of bits (a field) that decide whether a unit is dropped. Four units share a 64-bit word.
+FIELD_BITS: Final = 16
 
 
 def dropout_mask(
     seed: int, update: int, layer: int, stream: int, time: int, units: int, dropout: float
 ) -> NDArray[np.float64]:
-    """Return the factors for one layer's outputs, shape (units,): 0, or 1 / (1 - p).
+    """Return the factor for each of a layer's outputs, shape (units,).
 
-    p is `dropout` rounded to a multiple of 2^-16. See spec/mathematics.md: Dropout.
+    The factor is 0 for a dropped unit, and 1 / (1 - p) for the others. p is `dropout` rounded to a
+    multiple of 2^-16. See spec/mathematics.md: Dropout.
     """
     threshold = dropout_threshold(dropout)
     count = -(-units // 4)
@@ -103,5 +105,5 @@ def dropout_mask(
 
 
 def dropout_threshold(dropout: float) -> int:
-    """Return how many of the 2^16 values of a field drop the unit; at most 2^16 - 1."""
+    """Return how many of the 2^16 values of 16 random bits drop a unit; at most 2^16 - 1."""
     return min(round(dropout * 2**FIELD_BITS), 2**FIELD_BITS - 1)

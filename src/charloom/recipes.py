@@ -1,6 +1,6 @@
 """Recipes: named presets of all settings, each with its purpose, its cost and its measured loss.
 
-The figures are from docs/RESULTS.md, measured on Tiny Shakespeare with two cores. A test compares
+The losses are those of docs/RESULTS.md, measured on Tiny Shakespeare with two cores. A test compares
 them with that file.
 """
 
@@ -19,14 +19,14 @@ class Recipe:
 
     Attributes:
         name: the value of the setting `recipe`.
-        purpose: one sentence that says what it is for.
-        cost: how long it takes, in words.
-        config: its settings; users can override each of them.
-        minutes: the training time, for a recipe without a fixed number of updates. A short
-            calibration then finds the number of updates. None: epochs or updates decide.
-        nats: the loss that it reaches in nats per character, the mean over the seeds in
-            docs/RESULTS.md. It is the validation loss, or the final smooth loss if the recipe has no
-            validation part. None: not measured.
+        purpose: one sentence that says what the recipe is for.
+        cost: how long training takes, in words.
+        config: the settings of the recipe; users can override each of them.
+        minutes: the training time in minutes, from which a short calibration computes the number of
+            updates. None if the settings `epochs` or `updates` determine the number of updates.
+        nats: the measured loss in nats per character, the mean over the seeds in docs/RESULTS.md. It is
+            the validation loss, or the final smooth loss if the recipe has no validation part. None if
+            it was not measured.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Recipe:
 
     @property
     def judged(self) -> str:
-        """Return what `nats` measures: "validation", or "smooth loss" for the training text."""
+        """Return which loss `nats` is: "validation", or "smooth loss" if there is no validation part."""
         return "validation" if self.config.validation else "smooth loss"
 
 
@@ -161,10 +161,10 @@ RECIPES: Final[dict[str, Recipe]] = {
 
 
 def recipe_of(name: str) -> Recipe:
-    """Return the recipe of this name.
+    """Return the recipe with the name `name`.
 
     Raises:
-        ConfigError: there is no recipe of this name.
+        ConfigError: no recipe has this name.
     """
     if name not in RECIPES:
         raise ConfigError(
@@ -174,7 +174,7 @@ def recipe_of(name: str) -> Recipe:
 
 
 def configure(recipe: str = CLASSIC, **changes: Any) -> Config:
-    """Return the settings of `recipe` with `changes`; None keeps the recipe's value.
+    """Return the settings of `recipe` with `changes`. A setting given as None does not change.
 
     Raises:
         ConfigError: there is no such recipe or setting, or a value is out of its range.

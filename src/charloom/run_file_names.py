@@ -15,6 +15,6 @@ LOCK: Final = "lock"
 TEXT: Final = "text.txt"
 CHECKPOINTS: Final = "checkpoints"
 
-LATEST: Final = "latest"  # in the directory of checkpoints
-BEST: Final = "best"  # in the directory of checkpoints
-DAMAGED: Final = "damaged-"  # begins the name of a damaged checkpoint that was set aside
+LATEST: Final = "latest"  # a file in the directory of checkpoints
+BEST: Final = "best"  # a file in the directory of checkpoints
+DAMAGED: Final = "damaged-"  # the beginning of the name of a damaged checkpoint that was renamed

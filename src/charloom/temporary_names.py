@@ -3,5 +3,6 @@
 from typing import Final
 
 TEMPORARY: Final = ".tmp-"  # readers ignore all names that begin with this
-# Seconds. The process that wrote an older temporary file counts as dead, so others may remove it.
+# Seconds. For an older temporary file, the process that wrote it counts as dead, so that other
+# processes may remove the file.
 ABANDONED_SECONDS: Final = 86_400.0
