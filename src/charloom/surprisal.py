@@ -78,8 +78,9 @@ def surprise_in_steps(
     encoded = learner.vocabulary.encode_with(require_string("text", text), policy)
     ids = encoded.ids
     if len(ids) < 2:
+        known = f"{number_of(len(ids), one_of(learner.config.tokens))} that the model knows"
         raise TextError(
-            f"the text has {number_of(len(ids), one_of(learner.config.tokens))} that the model knows, but "
+            f"the text {f'has {known}' if text else 'is empty'}, but "
             f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
         )
     size, parts = ids_per_call(learner), [np.array([math.nan])]

@@ -86,3 +86,23 @@ def test_resume_says_at_its_start_that_a_command_changed_the_learning_rate(book,
     shown = charloom_("resume", run, "--updates 50").stderr
     assert "the learning rate is 0.1 × that of the settings, because of an earlier command" in shown
     assert f"charloom control {run} run --learning-rate-factor 1" in shown
+
+
+def test_control_without_a_command_shows_the_state_of_the_run(book, tmp_path):
+    run = tmp_path / "run"
+    charloom_("train", book, "--run", run, SMALL)
+    assert charloom_("control", run).stdout == f"{run}: finished at update 40 of 40\n"
+    assert json.loads(charloom_("control", run, "--json").stdout)["state"] == "finished"
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps({**status, "state": "training", "update": 30}))
+    assert f"{run}: interrupted at update 30 of 40" in charloom_("control", run).stdout
+    refused = charloom_("control", run, "--learning-rate-factor 0.5")
+    assert (refused.exit_code, "needs a command" in refused.stderr) == (2, True)
+
+
+def test_an_empty_text_is_called_empty(run, tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    assert (
+        "the text is empty, but scoring needs at least two"
+        in charloom_("score", run, tmp_path / "empty.txt").stderr
+    )

@@ -300,7 +300,7 @@ class Model:
     def save(self, path: str | Path) -> Path:
         """Write the model to one file, which `load` opens again, and return its path.
 
-        The file also holds the number of updates, if it is known.
+        The file also holds the number of updates, if it is known. An existing file is replaced.
 
         Raises:
             ConfigError: the path is not valid, or is a directory.

@@ -1,12 +1,13 @@
 """Sends commands to the process that trains a run: this process or another."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from charloom.api.text_arguments import as_path
 from charloom.errors import ConfigError, NotAModelError, RunInUseError
 from charloom.formatting import shortened
 from charloom.messages import command as marked_command
-from charloom.store import Control, read_status, write_control
+from charloom.store import Control, Status, read_status, write_control
 from charloom.store.control_files import AT_WORK, require_command
 from charloom.store.run_directory import is_run
 from charloom.store.run_lock import acquire
@@ -32,11 +33,7 @@ def control(
         WriteError: the command cannot be written.
     """
     require_command(command, learning_rate_factor)
-    path = as_path(run, "run")
-    if not is_run(path):
-        raise NotAModelError(
-            f"{shortened(path)} is not a run directory; give one that is being trained."
-        )
+    path = require_run(run)
     status = read_status(path)
     state = None if status is None or status.state in AT_WORK else status.state
     if state is None:
@@ -49,6 +46,38 @@ def control(
         )
         raise ConfigError(f"no process trains {path}: it is {state}. {remedy}")
     return write_control(path, command, learning_rate_factor)
+
+
+def require_run(run: str | Path) -> Path:
+    """Return the path of a run; raise NotAModelError if it is not a run directory."""
+    path = as_path(run, "run")
+    if not is_run(path):
+        raise NotAModelError(
+            f"{shortened(path)} is not a run directory; give one that is being trained."
+        )
+    return path
+
+
+def require_status(run: str | Path) -> Status:
+    """Return the status of a run; its state is "interrupted" if its process was killed.
+
+    Raises:
+        NotAModelError: `run` is not a run directory, or has no status yet.
+    """
+    path = require_run(run)
+    status = read_status(path)
+    if status is None:
+        raise NotAModelError(f"{shortened(path)} has no status, because it was never trained.")
+    if status.state in AT_WORK and not is_trained(path):
+        return replace(status, state="interrupted")
+    return status
+
+
+def state_sentence(run: str | Path) -> str:
+    """Return the state of a run as one line, such as "runs/book: paused at update 10 of 20"."""
+    status = require_status(run)
+    reason = f" ({status.reason})" if status.reason else ""
+    return f"{run}: {status.state} at update {status.update:,} of {status.updates:,}{reason}"
 
 
 def is_trained(run: Path) -> bool:

@@ -4,6 +4,7 @@ import dataclasses
 import time
 from typing import Any
 
+from charloom.cli.error_exit import fail
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.run_options import (
@@ -189,7 +190,7 @@ def report(
 
 def control(
     run: Run,
-    command: ControlCommand,
+    command: ControlCommand = None,
     learning_rate_factor: LearningRateFactor = None,
     as_json: Json = False,
 ) -> None:
@@ -202,7 +203,16 @@ def control(
       charloom control runs/book run --learning-rate-factor 0.5
     """
     from charloom import api
+    from charloom.api.run_control import require_status, state_sentence
 
+    if command is None:
+        if learning_rate_factor is not None:
+            fail("a learning-rate factor needs a command: run, pause or stop.")
+        if as_json:
+            show_json(dataclasses.asdict(require_status(run)))
+        else:
+            show(state_sentence(run))
+        return
     sent = api.control(run, command, learning_rate_factor=learning_rate_factor)
     if as_json:
         show_json(dataclasses.asdict(sent))

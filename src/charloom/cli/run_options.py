@@ -46,9 +46,10 @@ ReportFile = Annotated[
     ),
 ]
 ControlCommand = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="[run|pause|stop]", help="pause, stop, or run, which continues a paused run."
+        metavar="COMMAND",
+        help="pause, stop, or run, which continues a paused run. Without it, the run's state is shown.",
     ),
 ]
 LearningRateFactor = Annotated[
