@@ -1,4 +1,7 @@
-"""Speed benchmarks: charloom compared with PyTorch and JAX on the classic update and on workloads."""
+"""Speed benchmarks that compare charloom with PyTorch and JAX.
+
+They time the update of the classic experiment, and the named networks in `WORKLOADS`.
+"""
 
 from charloom.bench.classic import Bench, Row, accuracy, bench, render
 from charloom.bench.sampling_speed import WritingTimes, measure_writing
@@ -21,11 +24,11 @@ __all__ = [
 
 
 def measure(workload: str, rounds: int | None = None) -> StepTimes | WritingTimes:
-    """Time a named workload.
+    """Time charloom and PyTorch on a named workload, and return the measured times.
 
     Args:
-        workload: a name in WORKLOADS.
-        rounds: how many times each contestant is timed. None takes the workload's own number.
+        workload: a name in `WORKLOADS`.
+        rounds: how many times charloom and PyTorch are timed each; None for the number of the workload.
 
     Raises:
         ConfigError: the workload is unknown, or `rounds` is below 1.

@@ -1,4 +1,4 @@
-"""Charloom's own engines as contestants."""
+"""Makes functions that run charloom's engines, so that benchmarks can time them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from charloom.text.windows import Windows
 
 
 def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) -> Work:
-    """Return work that does updates of a learner, epoch after epoch.
+    """Return a function that does as many updates of `learner` as its argument says.
 
-    One call of the engine does as many updates as are left in the epoch.
+    The text is repeated, epoch after epoch. One call of the engine does at most the updates that are left
+    in the epoch.
     """
     config = learner.config
     windows = Windows.of(config, len(tokens))
@@ -35,7 +36,10 @@ def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) 
 
 
 def engine_sampling(engine: Engine, learner: Learner) -> Work:
-    """Return work that samples characters from the learner's model in one stream."""
+    """Return a function that samples as many characters from the learner's model as its argument says.
+
+    It samples a single stream.
+    """
 
     def work(count: int) -> None:
         uniforms = np.random.default_rng(0).random(count)

@@ -1,8 +1,8 @@
 """Benchmark of the classic experiment's update and sampling: charloom, PyTorch and JAX.
 
-The contestants take turns on one core and read the same text. Results are medians over the rounds,
-and ratios of medians. The share of the peak is relative to the rate of fused multiply-adds that the
-same core reached in the same rounds.
+A contestant is a library, or an engine of charloom, whose time is measured. The contestants take turns
+on one core and read the same text. Results are medians over the rounds, and ratios of medians. The peak
+is the rate of fused multiply-adds that the same core reached in the same rounds.
 """
 
 from collections.abc import Iterator
@@ -32,10 +32,11 @@ class Row:
         name: name of the contestant.
         microseconds: time per update or per character.
         per_second: updates or characters per second.
-        ratio: its time divided by the time of native float32, or by that of the fastest contestant
-            if native float32 was not measured.
+        ratio: its time divided by the time of the contestant "native float32", or by the time of the
+            fastest contestant if "native float32" was not measured.
         spread: (slowest - fastest) / median over the rounds.
-        peak_share: share of the measured peak; native rows only, otherwise None.
+        peak_share: floating-point operations per second, divided by the measured peak. None for
+            sampling, and for all contestants except charloom's native engine.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Bench:
         sampling: one row per contestant for sampling.
         accuracy: largest error of the native exp and tanh by dtype, in units in the last place; empty
             without the native engine.
-        missing: contestants that were not measured, with the reason.
+        missing: a text for each contestant that was not measured, with the reason.
     """
 
     setting: dict[str, Any]
@@ -69,7 +70,7 @@ class Bench:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain data."""
+        """Return the fields of the result as a dict of plain data."""
         return asdict(self)
 
 
@@ -79,7 +80,8 @@ def bench(rounds: int = 7, hidden_size: int = 100, vocabulary_size: int = 80) ->
     Args:
         rounds: how many times each contestant is timed; results are medians over the rounds.
         hidden_size: hidden units H; 100 in the classic experiment.
-        vocabulary_size: vocabulary size K from 2 to 103; the built-in text is mapped to it.
+        vocabulary_size: vocabulary size K from 2 to 103. In the built-in text, all characters except
+            the K-1 most frequent ones are replaced by one character.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -125,12 +127,12 @@ def _rows(
     operations: int,
     peak: dict[str, float],
 ) -> list[Row]:
-    """Return the contestants' rows from their times in seconds.
+    """Return the result of each contestant, computed from its times.
 
     Args:
         contestants: the contestants, by name.
         times: seconds per unit of work in each round, by name.
-        operations: floating-point operations of a unit of work.
+        operations: floating-point operations of a unit of work; used only if `peak` is not empty.
         peak: the measured peak in operations per second, by dtype.
     """
     medians = {name: float(np.median(times[name])) for name in contestants}
@@ -154,7 +156,10 @@ def _rows(
 def _update_contestants(
     config: Config, K: int, tokens: NDArray[np.uint8], missing: list[str]
 ) -> Iterator[tuple[str, Work]]:
-    """Yield the contestants of the update; add a reason to `missing` for each that cannot run."""
+    """Yield the name of each contestant of the update, and a function that does updates with it.
+
+    For a contestant that cannot run, add the reason to `missing`.
+    """
     vocabulary = bench_vocabulary(K)
     if native_problem() is None:
         for dtype in ("float32", "float64"):
@@ -183,7 +188,10 @@ def _update_contestants(
 
 
 def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
-    """Yield the contestants of sampling that can run."""
+    """Yield the name of each contestant of sampling, and a function that samples characters with it.
+
+    Contestants that cannot run are left out.
+    """
     learner = new_learner(config, bench_vocabulary(K))
     names = ["reference"] if native_problem() else ["native", "reference"]
     for name in names:
@@ -193,7 +201,10 @@ def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
 
 
 def accuracy() -> dict[str, dict[str, float]]:
-    """Return the largest error of the native exp and tanh per dtype, in units in the last place."""
+    """Return the largest errors of the native engine's exp and tanh, in units in the last place.
+
+    The result is a dict from "exp" and "tanh" to a dict from each dtype to its error.
+    """
     from charloom.engines.native import choose_instruction_set, open_kernels
 
     rng = np.random.default_rng(0)
@@ -216,7 +227,7 @@ def accuracy() -> dict[str, dict[str, float]]:
 
 
 def render(result: Bench) -> str:
-    """Return the result as text for users."""
+    """Return the result of `bench` as lines of text for users."""
     s = result.setting
     lines = [
         f"One core; medians of {s['rounds']} interleaved rounds; H = {s['hidden_size']}, "
@@ -241,7 +252,7 @@ def render(result: Bench) -> str:
 
 
 def _line(row: Row) -> str:
-    """Return a row as a line of the table for users."""
+    """Return the result of one contestant as a line of the table for users."""
     share = f"{row.peak_share:.0%}" if row.peak_share else ""
     return (
         f"{row.name:<26}{row.microseconds:>10.2f}{row.per_second:>12,.0f}{row.ratio:>13.1f}×"

@@ -1,4 +1,4 @@
-"""The text that every contestant reads: the built-in text, mapped to a vocabulary of a given size."""
+"""Makes the text that every library in a benchmark reads: the built-in text with K different characters."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +10,9 @@ from charloom.text import Corpus, Vocabulary
 
 
 def bench_text(vocabulary_size: int) -> NDArray[np.uint8]:
-    """Return the built-in text as ids 0 … K-1, shape (characters,).
+    """Return the built-in text as ids from 0 to K-1, where K is `vocabulary_size`; shape (characters,).
 
-    Each of the most frequent K-1 characters has its own id. All others share the id K-1.
+    Each of the K-1 most frequent characters has an id of its own. All other characters have the id K-1.
     """
     ids = Corpus.open(["python-docs"]).ids
     places = np.argsort(np.argsort(-np.bincount(ids), kind="stable"), kind="stable")
@@ -20,14 +20,17 @@ def bench_text(vocabulary_size: int) -> NDArray[np.uint8]:
 
 
 def bench_vocabulary(vocabulary_size: int) -> Vocabulary:
-    """Return a vocabulary of K arbitrary characters; only their number matters."""
+    """Return a vocabulary of `vocabulary_size` arbitrary characters; only their number matters."""
     return Vocabulary(chr(0x100 + k) for k in range(vocabulary_size))
 
 
 def windows_of(
     tokens: NDArray[np.uint8], T: int, B: int = 1
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield windows x and y of shape (T, B) in order; start again at the end of the text."""
+    """Yield pairs of input ids x and target ids y, each of shape (T, B), without end.
+
+    The windows follow each other in the text. After the last window, the first one comes again.
+    """
     spacing = (len(tokens) - 1) // (B * T) * T
     x, y = (
         np.ascontiguousarray(tokens[first : first + spacing * B].reshape(B, spacing).T)

@@ -1,6 +1,6 @@
-"""Time contestants in turn (A B C, A B C, …), so that a slower phase of the machine affects all.
+"""Time functions in turn (A B C, A B C, …), so that a slower phase of the machine affects all of them.
 
-This module does not know what the contestants compute.
+This module does not know what the functions compute. They are called contestants.
 """
 
 import os
@@ -11,10 +11,13 @@ from typing import Final
 
 from charloom.engines import native_problem
 
-Work = Callable[[int], None]  # its argument: how many updates to do, or characters to sample
+# A function that does as many units of work as its argument says. A unit is an update, for example.
+Work = Callable[[int], None]
 
 SECONDS_A_TURN: Final = 0.25
-PEAK_OPERATIONS: Final = 1e9  # floating-point operations in one unit of work of a peak contestant
+PEAK_OPERATIONS: Final = (
+    1e9  # floating-point operations in one unit of work of a function of `peaks`
+)
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def on_processors(count: int) -> Iterator[None]:
 
 
 def limited_to_processors(work: Work, count: int) -> Work:
-    """Return the same work, limited to `count` processors."""
+    """Return a function that does the same as `work`, but on at most `count` processors."""
 
     def held(units: int) -> None:
         with on_processors(count):
@@ -45,12 +48,14 @@ def limited_to_processors(work: Work, count: int) -> Work:
 def interleave(
     contestants: dict[str, Work], rounds: int, turn: float = SECONDS_A_TURN
 ) -> dict[str, list[float]]:
-    """Run the contestants in turn; return each one's seconds per unit of work in every round.
+    """Run the contestants in turn, and return their times.
+
+    The result is a dict from the name of each contestant to its seconds per unit of work in each round.
 
     Args:
-        contestants: the work of each contestant, by name.
-        rounds: how many times each contestant runs.
-        turn: approximate seconds of one run.
+        contestants: a dict from the name of each contestant to the function to time.
+        rounds: how many times each contestant is timed.
+        turn: approximate seconds of one measurement.
     """
     counts = {}
     for name, work in contestants.items():
@@ -68,16 +73,17 @@ def interleave(
 
 
 def seconds_of(work: Work, count: int) -> float:
-    """Return how many seconds `count` units of work take."""
+    """Return how many seconds `work` takes for `count` units of work."""
     start = time.perf_counter()
     work(count)
     return time.perf_counter() - start
 
 
 def peaks(*dtypes: str) -> dict[str, Work]:
-    """Return a contestant per dtype that measures the peak rate of fused multiply-adds of one core.
+    """Return a function for each dtype that does fused multiply-adds as fast as one core can.
 
-    One unit of its work is 10⁹ operations. Without the native engine there are no such contestants.
+    The result is a dict with the names "peak float32" and so on. One unit of work is 10⁹ floating-point
+    operations. The dict is empty if the native engine cannot run.
     """
     if native_problem() is not None:
         return {}

@@ -1,4 +1,4 @@
-"""JAX as a contestant: the classic update as one jitted function."""
+"""Does the update of the classic experiment in JAX, so that a benchmark can time it."""
 
 import os
 from typing import Any
@@ -12,7 +12,11 @@ from charloom.config import Config
 
 
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
-    """Return the classic update as one jitted function: scan over T, gradient, clipping, AdaGrad."""
+    """Return a function that does as many classic updates in JAX as its argument says.
+
+    An update is one jitted function: scan over T steps, gradient, clipping and AdaGrad. `K` is the
+    vocabulary size.
+    """
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax
     import jax.numpy as jnp

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Return the name of the processor, or of its architecture if the system has no better name."""
+    """Return the name of the processor, or the name of its architecture if the system knows no other."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

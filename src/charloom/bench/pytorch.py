@@ -1,4 +1,7 @@
-"""PyTorch as a contestant, in the fastest form found for each benchmark (docs/LOG.md)."""
+"""Trains and samples in PyTorch, so that benchmarks can time it.
+
+Each function uses the fastest form of the code that was found (docs/LOG.md).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +16,10 @@ from charloom.config import Config
 
 
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
-    """Return the classic update in eager PyTorch.
+    """Return a function that does as many classic updates in eager PyTorch as its argument says.
 
-    It uses nn.RNN, nn.Linear, cross-entropy summed over T, clip_grad_value_ and Adagrad.
+    An update uses nn.RNN, nn.Linear, cross-entropy summed over T, clip_grad_value_ and Adagrad. `K` is
+    the vocabulary size.
     """
     import torch
 
@@ -45,7 +49,10 @@ def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
 
 
 def sampling(config: Config, K: int) -> Work:
-    """Return sampling with RNNCell, Linear, softmax and multinomial, without gradients."""
+    """Return a function that samples as many characters as its argument says.
+
+    It uses RNNCell, Linear, softmax and multinomial, without gradients. `K` is the vocabulary size.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -64,10 +71,11 @@ def sampling(config: Config, K: int) -> Work:
 
 
 def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Work:
-    """Return a training step of the network in `config`: mean loss, clipping by norm and fused Adam.
+    """Return a function that does as many training steps of the network in `config` as its argument says.
 
-    The input is one-hot: an nn.Embedding needs a gradient of its own and is never faster. PyTorch
-    uses oneDNN where it can.
+    A step uses the mean loss, clipping by the norm and fused Adam. The input is one-hot, because an
+    nn.Embedding needs an additional gradient and is never faster. PyTorch uses oneDNN where it can. `K`
+    is the vocabulary size.
     """
     import torch
 
@@ -97,7 +105,10 @@ def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Wo
 
 
 def cell_loop(config: Config, K: int, threads: int) -> Work:
-    """Return sampling of one stream with `torch.lstm_cell`, which is faster than the LSTMCell class."""
+    """Return a function that samples as many characters of one stream as its argument says.
+
+    It calls `torch.lstm_cell`, which is faster than the class LSTMCell. `K` is the vocabulary size.
+    """
     import torch
 
     H = config.hidden_size
@@ -123,7 +134,10 @@ def cell_loop(config: Config, K: int, threads: int) -> Work:
 
 
 def row_loop(config: Config, K: int, threads: int) -> Work:
-    """Return sampling of one stream with the LSTM's equations written out in `row_step`."""
+    """Return a function that samples as many characters of one stream as its argument says.
+
+    It computes the equations of the LSTM itself, in `row_step`. `K` is the vocabulary size.
+    """
     import torch
 
     module = torch.nn.LSTM(K, config.hidden_size, num_layers=config.layers)
@@ -143,10 +157,10 @@ def row_loop(config: Config, K: int, threads: int) -> Work:
 
 
 def row_weights(module: Any) -> list[tuple[Any, Any]]:
-    """Return two tensors per layer of an nn.LSTM.
+    """Return a pair of tensors for each layer of an nn.LSTM, as `row_step` needs them.
 
-    For layer 0 they are W, and the rows of Uᵀ plus the biases. For higher layers they are [U W], and
-    the biases.
+    In the first layer, the pair is W, and Uᵀ with the sum of the two biases added to each row. In a higher
+    layer, it is the matrix [U W], and the sum of the two biases.
     """
     import torch
 
@@ -162,10 +176,11 @@ def row_weights(module: Any) -> list[tuple[Any, Any]]:
 
 
 def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any]:
-    """Return a function from an id, shape (1,), to the next logits, shape (K,).
+    """Return a function that reads an id, shape (1,), and returns the logits of the next id, shape (K,).
 
-    It starts with the zero state and updates its tensors in place. The input of layer 0 is a row
-    look-up. A higher layer needs one matrix product instead of two.
+    The function starts with the zero state, and changes its state in place. The first layer looks up a row
+    of its second tensor instead of multiplying by U. A higher layer needs one matrix product, not two.
+    `weights` is the result of `row_weights`.
     """
     import torch
 

@@ -1,8 +1,8 @@
 """Time sampling of one stream in charloom and PyTorch, in turn, and charloom on a long text.
 
 A unit of work is a text of 1,000 characters. The long text shows whether sampling slows down as the
-text grows. Only charloom samples it, once, in pieces of 1,000 characters; each call gets the whole text so
-far.
+text grows. Only charloom samples it, once, in pieces of 1,000 characters. Each call gets all characters
+that were sampled before.
 """
 
 import time
@@ -21,12 +21,12 @@ from charloom.cpu_limits import processors
 from charloom.engines import Engine, Sampler, native_problem, open_engine
 from charloom.model import Learner, new_learner, zero_state
 
-PIECE: Final = 1_000  # characters
+PIECE: Final = 1_000  # number of characters of a short text, and of a piece of the long text
 
 
 @dataclass(frozen=True)
 class WritingRow:
-    """The result of one contestant: medians over the rounds, for texts of 1,000 characters.
+    """The times of charloom or of a PyTorch loop: medians over the rounds, for texts of 1,000 characters.
 
     Attributes:
         name: charloom's engine, or the PyTorch loop.
@@ -52,11 +52,11 @@ class WritingTimes:
     Attributes:
         workload: the workload's sizes, its rounds, and the useful `operations` per character.
         machine: engine and number of processors.
-        rows: one row per contestant.
-        long_text: `characters` of the long text; `characters_per_second` of all of it;
-            `first_tenth` and `last_tenth`, characters per second of the median piece in that tenth.
-            None if the long text was not sampled.
-        missing: contestants that were not measured, with the reason.
+        rows: one row for each engine or PyTorch loop and each number of threads.
+        long_text: `characters`, the length of the long text; `characters_per_second` in the whole text;
+            `first_tenth` and `last_tenth`, the median of the characters per second over the pieces
+            of this tenth. None if the long text was not sampled.
+        missing: a text for each contestant that was not measured, with the reason.
     """
 
     workload: dict[str, Any]
@@ -66,11 +66,11 @@ class WritingTimes:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain data."""
+        """Return the fields of the result as a dict of plain data."""
         return asdict(self)
 
     def render(self) -> str:
-        """Return the result as text for users."""
+        """Return the result as lines of text for users."""
         w, long = self.workload, self.long_text
         heads = ["", "threads", "µs a character", "characters/s", "times charloom", "spread"]
         rows = [
@@ -105,7 +105,10 @@ class WritingTimes:
 def measure_writing(
     workload: Workload, rounds: int | None = None, engine: str | None = None
 ) -> WritingTimes:
-    """Time a workload's sampling. The arguments are those of `measure_steps`."""
+    """Time sampling with the network of a workload, in charloom and PyTorch, and return the times.
+
+    The arguments are those of `measure_steps`.
+    """
     rounds = rounds or workload.rounds
     ours = engine or ("reference" if native_problem() else "native")
     missing = [str(native_problem())] if engine is None and native_problem() else []
@@ -159,7 +162,10 @@ def measure_writing(
 
 
 def texts(work: Work) -> Work:
-    """Return work that samples whole texts of 1,000 characters with `work`."""
+    """Return a function whose unit of work is a text of 1,000 characters.
+
+    `work` is a function whose unit of work is one character.
+    """
 
     def write(count: int) -> None:
         for _ in range(count):
@@ -169,7 +175,10 @@ def texts(work: Work) -> Work:
 
 
 def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
-    """Return the work of PyTorch's sampling loops by name and number of threads."""
+    """Return the functions that sample texts of 1,000 characters in PyTorch.
+
+    The result is a dict whose keys are pairs of a name and a number of threads.
+    """
     loops = {
         "PyTorch LSTMCell": pytorch.cell_loop,
         "PyTorch, cell by hand": pytorch.row_loop,
@@ -184,9 +193,11 @@ def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
 
 
 def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, float]:
-    """Sample a long text; return the characters per second of all of it and of two tenths.
+    """Sample a text of `length` characters with charloom, and return its speed.
 
-    The figures for the first and the last tenth are those of the median piece.
+    The result is a dict: the number of characters, and the characters per second in the whole text, in
+    its first tenth and in its last tenth. For a tenth it is the median over its pieces of 1,000
+    characters.
     """
     read = np.zeros(length + 1, dtype=learner.vocabulary.id_dtype)
     state, seconds = zero_state(learner.config), []

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table, header first; each column is as wide as its widest entry."""
+    """Return the lines of a table: first the line of `heads`, then a line for each row in `rows`.
+
+    Each column is as wide as its widest entry.
+    """
     lines = [heads, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     return [

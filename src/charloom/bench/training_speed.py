@@ -1,7 +1,7 @@
 """Time a workload's training step in charloom and PyTorch, in turn, with one and with two threads.
 
-A contestant with one thread is limited to one processor, one with two threads to two. Ratios are
-ratios of medians.
+A contestant is charloom or PyTorch with a number of threads. It is limited to as many processors as it
+has threads. Ratios are ratios of medians.
 """
 
 from collections.abc import Iterator
@@ -31,18 +31,18 @@ TORCH: Final = "PyTorch"
 
 @dataclass(frozen=True)
 class StepRow:
-    """The result of one contestant: medians over the rounds.
+    """The times of charloom or PyTorch with a number of threads: medians over the rounds.
 
     Attributes:
-        name: charloom's engine, or PyTorch.
+        name: name of charloom's engine, or "PyTorch".
         threads: number of threads.
         milliseconds: time of a step.
         characters_per_second: the B·T characters of a step, divided by its time.
-        times_ours: its time divided by charloom's time with the same number of threads; None if
-            charloom was not measured with it.
-        second_core: its speed divided by its speed with one thread; None for one thread.
-        peak_share: useful arithmetic as a share of `threads` times the measured peak of one core;
-            None if the peak was not measured.
+        times_ours: the time of a step divided by charloom's time with the same number of threads; None
+            if charloom was not measured with this number of threads.
+        second_core: the speed with two threads divided by the speed with one thread; None for one thread.
+        peak_share: useful operations per second, divided by `threads` times the measured peak of one
+            core; None if the peak was not measured.
         spread: (slowest - fastest) / median over the rounds.
     """
 
@@ -63,8 +63,8 @@ class StepTimes:
     Attributes:
         workload: the workload's sizes, its rounds, and the useful `operations` of a step.
         machine: engine, number of processors, and the measured peak of one core in GFLOP/s.
-        rows: one row per contestant and number of threads.
-        missing: contestants that were not measured, with the reason.
+        rows: one row for charloom and one for PyTorch, for each number of threads.
+        missing: a text for each contestant that was not measured, with the reason.
     """
 
     workload: dict[str, Any]
@@ -73,11 +73,11 @@ class StepTimes:
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain data."""
+        """Return the fields of the result as a dict of plain data."""
         return asdict(self)
 
     def render(self) -> str:
-        """Return the result as text for users."""
+        """Return the result as lines of text for users."""
         w, m = self.workload, self.machine
         heads = [
             "",
@@ -117,7 +117,7 @@ class StepTimes:
 
 @dataclass(frozen=True)
 class Contestant:
-    """A contestant: its name, its number of threads and its work."""
+    """The name of an engine or of PyTorch, a number of threads, and a function that does training steps."""
 
     name: str
     threads: int
@@ -125,19 +125,23 @@ class Contestant:
 
     @property
     def label(self) -> str:
-        """Return the name and the number of threads, which identify the library in the measured times."""
+        """Return the name and the number of threads, such as "native 2".
+
+        They are the key of this contestant in the measured times.
+        """
         return f"{self.name} {self.threads}"
 
 
 def measure_steps(
     workload: Workload, rounds: int | None = None, engine: str | None = None
 ) -> StepTimes:
-    """Time a workload's training step.
+    """Time a training step of a workload's network, in charloom and PyTorch, and return the times.
 
     Args:
-        workload: the workload.
-        rounds: how many times each contestant is timed. None takes the workload's own number.
-        engine: charloom's engine. None takes native, or the reference if native cannot run.
+        workload: the sizes of the network, and how to time it.
+        rounds: how many times charloom and PyTorch are timed each; None for the number of the workload.
+        engine: name of charloom's engine. None takes "native", or "reference" if the native engine
+            cannot run.
 
     Raises:
         ConfigError, MissingPartError: as in `open_engine`.
@@ -170,9 +174,10 @@ def measure_steps(
 
 
 def _contestants(workload: Workload, ours: str, missing: list[str]) -> Iterator[Contestant]:
-    """Yield charloom and PyTorch with one thread and, on two or more processors, with two threads.
+    """Yield charloom and PyTorch, each with one thread and with two threads.
 
-    Add a reason to `missing` for each contestant that cannot run.
+    Two threads are left out on a machine with one processor, and for the reference engine. For a
+    contestant that cannot run, add the reason to `missing`.
     """
     tokens, K = bench_text(workload.vocabulary_size), workload.vocabulary_size
     counts = (1, 2) if processors() > 1 else (1,)
@@ -198,7 +203,11 @@ def _row(
     medians: dict[str, float],
     peak: float | None,
 ) -> StepRow:
-    """Return the row of a contestant from its times and all medians, both in seconds."""
+    """Return the result of one contestant.
+
+    `seconds` are its times of a step. `medians` maps the label of each contestant to its median time, in
+    seconds. `peak` is the measured peak of one core in operations per second; None if not measured.
+    """
     name, threads = contestant.name, contestant.threads
     median = medians[contestant.label]
     base = medians.get(f"{ours} {threads}")

@@ -1,4 +1,4 @@
-"""The named workloads: networks with their sizes and the operations that a step needs.
+"""Lists the named workloads: the networks that benchmarks time, and how many operations a step needs.
 
 This module measures nothing.
 """
@@ -17,7 +17,7 @@ LONG_TEXT: Final = 100_000
 
 @dataclass(frozen=True)
 class Workload:
-    """A network to time, and the kind of work.
+    """A network to time, and whether its training or its sampling is timed.
 
     Attributes:
         name: name of the workload.
@@ -27,11 +27,11 @@ class Workload:
         batch_size: streams B.
         seq_length: steps T of a window.
         vocabulary_size: characters K of the vocabulary.
-        kind: "step" times forward pass, backward pass, clipping by the global norm and Adam on one
-            window of every stream. "writing" times sampling in one stream.
-        rounds: default number of times that each contestant is timed.
-        turn: approximate seconds of one measurement; it has at least one step.
-        length: characters of the long text, for "writing".
+        kind: "step" times training steps: forward pass, backward pass, clipping by the global norm and
+            Adam on one window of every stream. "writing" times sampling in one stream.
+        rounds: default number of times that charloom and PyTorch are timed each.
+        turn: approximate seconds of one measurement, which has at least one step.
+        length: number of characters of the long text; used only for the kind "writing".
     """
 
     name: str
@@ -48,7 +48,10 @@ class Workload:
 
     @property
     def config(self) -> Config:
-        """Return the settings: mean loss, clipping by the global norm, Adam."""
+        """Return the settings of a training run of this network.
+
+        They have the mean loss, clipping by the global norm, and Adam.
+        """
         return Config(
             recipe=self.name,
             cell=self.cell,
@@ -66,21 +69,21 @@ class Workload:
 
     @property
     def matrix_entries(self) -> int:
-        """Return how many weights each character is multiplied with.
+        """Return the number of weights that take part in multiplications for each character.
 
-        L·G·H² are recurrent, (L - 1)·G·H² connect the layers, and K·H are at the output. The input
-        of layer 0 is a look-up and needs no multiplication.
+        For G blocks of weights in a cell, L·G·H² weights are recurrent, (L - 1)·G·H² connect the layers,
+        and K·H are at the output. The input of the first layer is a look-up, without multiplications.
         """
         H, L = self.hidden_size, self.layers
         return (2 * L - 1) * len(CELLS[self.cell].blocks) * H * H + self.vocabulary_size * H
 
     @property
     def operations(self) -> int:
-        """Return the useful floating-point operations of a training step or a sampled character.
+        """Return the number of useful floating-point operations of a training step or a sampled character.
 
-        Training needs 6 operations per weight, step and stream: a multiplication and an addition
-        for the forward pass, the gradient of the inputs and the gradient of the weights. Sampling
-        needs 2 per weight.
+        Training needs 6 operations for each weight, each of the T steps and each stream: a multiplication
+        and an addition for each of the forward pass, the gradient of the inputs and the gradient of the
+        weights. Sampling needs 2 operations for each weight.
         """
         if self.kind == "writing":
             return 2 * self.matrix_entries

@@ -1,4 +1,7 @@
-"""The gradient check: compares an engine's analytic gradient with the reference's numerical ones."""
+"""The gradient check: compares an engine's analytic gradient with numerical gradients.
+
+The reference engine computes the losses for the numerical gradients.
+"""
 
 from charloom.gradient_check.check import NORM_LIMITS, check_gradients, fresh_problem, gradcheck
 from charloom.gradient_check.check_result import STEPS, GradientCheck, Row

@@ -1,7 +1,8 @@
-"""Compare an engine's analytic gradient with numerical gradients and build the result.
+"""Compares an engine's analytic gradient with numerical gradients, and returns the errors.
 
-Only the complex step decides whether the gradient is right. Central differences are reported too:
-they show why a right gradient can look wrong (spec/mathematics.md: The gradient check).
+Only the numerical gradient by the complex step decides whether the analytic gradient is right. Central
+differences are reported too, because they show why a right gradient can look wrong
+(spec/mathematics.md: The gradient check).
 """
 
 import dataclasses
@@ -47,9 +48,10 @@ Entries = int | Literal["auto"] | None
 
 STATES: Final = ("zero", "non-zero")
 
-# The errors that a right gradient does not exceed. In float64 both gradients round at 1e-16 and
-# sum a few hundred terms. In float32 only the analytic gradient rounds, at 6e-8. There an entry may
-# lose most of its digits when its terms cancel, so only the norm-relative error has a limit.
+# The largest errors of a right gradient. In float64, both gradients have rounding errors of 1e-16 in
+# each of a few hundred terms. In float32, only the analytic gradient has rounding errors, of 6e-8. An
+# entry may lose most of its digits in float32 when its terms cancel, so only the norm-relative error has
+# a limit there.
 NORM_LIMITS: Final = {"float64": 1e-12, "float32": 1e-5}
 ELEMENTWISE_LIMITS: Final = {"float64": 1e-10, "float32": None}
 
@@ -74,16 +76,16 @@ def gradcheck(
 ) -> GradientCheck:
     """Check the gradient of a freshly initialized network over one window.
 
-    Creates the network with `fresh_problem` and checks it with `check_gradients`.
+    Creates the network and the window with `fresh_problem`, and checks it with `check_gradients`.
 
     Args:
-        cell: rnn, lstm or gru.
-        layers: recurrent layers L.
-        hidden_size: hidden units H.
-        seq_length: steps T of the window.
-        batch_size: streams B of the window.
-        vocabulary_size: size K of the random window's vocabulary. Unused with `corpus`, which has
-            its own vocabulary.
+        cell: "rnn", "lstm" or "gru".
+        layers: number L of recurrent layers.
+        hidden_size: number H of hidden units.
+        seq_length: number T of steps of the window.
+        batch_size: number B of streams of the window.
+        vocabulary_size: vocabulary size K of a random window. It is not used with `corpus`, which has
+            a vocabulary of its own.
         dropout: share of each layer's outputs to drop, with the dropout masks of update 1.
         init: how the weights are initialized: "normal", "uniform", "orthogonal" or "course".
         sigma: standard deviation of the initial weights with init "normal".
@@ -93,13 +95,13 @@ def gradcheck(
         entries: how many entries of each parameter to check. None checks all. "auto" checks 200,
             or fewer when the network is so large that 200 would take more than ten seconds.
         seed: seed of the network, the random window and the choice of entries.
-        corpus: text whose first window is used instead of a random window.
+        corpus: text whose first window is used; None for a random window.
 
     Raises:
         ConfigError: a setting is out of its range, or the network does not fit into memory.
-        EngineError: the engine's gradient lacks a parameter, or has a wrong shape for one.
+        EngineError: the engine returned no gradient of a parameter, or a gradient of a wrong shape.
         MissingPartError: `engine` names the native engine, which is not installed.
-        TextError: the text has less than one window for each stream.
+        TextError: the text of `corpus` is too short for one window of each stream.
     """
     config = Config(
         cell=cell,
@@ -124,10 +126,10 @@ def gradcheck(
 def fresh_problem(
     config: Config, vocabulary_size: int = 80, state: str = "zero", corpus: Corpus | None = None
 ) -> tuple[Learner, Array, Array]:
-    """Return an untrained learner and one window: inputs x and targets y, ids of shape (T, B).
+    """Return an untrained learner, the input ids x and the target ids y of one window, each (T, B).
 
-    The window is random, or the first window of `corpus`. The other arguments and the errors are
-    those of `gradcheck`.
+    The ids are random, or those of the first window of `corpus`. `config` has the sizes of the network
+    and the window. The other arguments and the errors are those of `gradcheck`.
     """
     require_one_of("state", state, STATES)
     T, B = config.seq_length, config.batch_size
@@ -160,36 +162,36 @@ def check_gradients(
 ) -> tuple[GradientCheck, ...]:
     """Check the gradient of any learner over one window that starts from the learner's state.
 
-    The complex step is the true gradient. It uses the learner's parameter values in complex128,
-    whatever the learner's dtype. Central differences use the learner's dtype and every step size
-    in `STEPS`, on the first 200 checked entries.
+    The gradient by the complex step counts as the true gradient. It is computed in complex128 from the
+    learner's parameters, whatever their dtype is. Central differences are computed in the learner's
+    dtype, with every step size in `STEPS`, for the first 200 checked entries.
 
-    Entries are drawn with `seed`, without replacement. For the first layer's U, half of them come
-    from columns that the window reads, because all other columns have a zero gradient. An entry
-    that is not finite is always found, even if it was not drawn.
+    The entries to check are drawn with `seed`, without replacement. For the first layer's U, half of
+    them come from columns that the window reads, because all other columns have a zero gradient. An
+    entry of an engine's gradient that is not finite is always found, even if it was not drawn.
 
     Args:
         learner: the learner; it is not changed. Its dropout applies, with the masks of update 1.
         x: input ids, shape (T,) or (T, B).
-        y: target ids, same shape.
+        y: target ids, the same shape as `x`.
         engines: names of the engines under test, or the engines themselves. The slow numerical
             gradients are computed once for all engines.
-        entries: how many entries of each parameter to check. None checks all; "auto" is
-            explained in `gradcheck`.
+        entries: how many entries of each parameter to check. None checks all. "auto" means the same
+            as in `gradcheck`.
         seed: seed of the choice of entries.
         text: name of the text that the window comes from.
-        between: called repeatedly, each time after a few networks. An exception from it ends the
-            check.
+        between: function that is called repeatedly during the check, for example to let the caller
+            cancel it. If it raises an exception, the check ends with this exception.
 
     Returns:
-        One check per engine.
+        The result of the check for each engine, in the order of `engines`.
 
     Raises:
         ConfigError: an engine is unknown, `entries` is not a whole number of at least 1, or `seed` is
             out of its range.
         MissingPartError: `engines` names the native engine, which is not installed.
-        EngineError: x and y have wrong shapes or ids, or an engine's gradient lacks a parameter or
-            has a wrong shape for one.
+        EngineError: `x` and `y` have wrong shapes or ids, or an engine returned no gradient of a
+            parameter, or a gradient of a wrong shape.
     """
     x, y = _window_of(learner, x, y)
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
@@ -216,7 +218,7 @@ def check_gradients(
 
 
 def _window_of(learner: Learner, x: Array, y: Array) -> tuple[Array, Array]:
-    """Return the ids of a window as arrays of shape (T, B).
+    """Return `x` and `y`, the ids of a window, as two arrays of shape (T, B).
 
     Raises:
         EngineError: x and y have different shapes, an id is out of range, or the window has another
@@ -238,7 +240,10 @@ def _window_of(learner: Learner, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _settings(learner: Learner, x: Array, text: str, entries: int | None, seed: int) -> Settings:
-    """Return the settings of a check over the window `x` of shape (T, B), without an engine."""
+    """Return the settings of a check on the window `x` of shape (T, B).
+
+    The name of the engine is left empty; the caller sets it.
+    """
     config = learner.config
     return Settings(
         text=text,
@@ -260,7 +265,10 @@ def _settings(learner: Learner, x: Array, text: str, entries: int | None, seed: 
 
 
 def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
-    """Compare one parameter's analytic `gradient` with its numerical gradients."""
+    """Return the errors of one parameter's analytic `gradient`, compared with its numerical gradients.
+
+    `truth` has the numerical gradients. `dtype` is the learner's dtype, which determines the limits.
+    """
     values = gradient.ravel()
     analytic = values[truth.entries].astype(np.float64)
     found = errors(analytic, truth.exact)
@@ -288,13 +296,13 @@ def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
 
 
 def _worst(truth: Numerical, values: Array) -> Worst:
-    """Return the entry with the largest elementwise error, or the first that is not finite.
+    """Return the checked entry with the largest elementwise error, or the first entry that is not finite.
 
-    For a parameter without entries the index is empty and both values are 0.
+    If the parameter has no entries, the index is empty and both values are 0.
 
     Args:
         truth: numerical gradients of the parameter.
-        values: all values of its analytic gradient, flat.
+        values: all values of the parameter's analytic gradient, in a flat array.
     """
     if not len(values):
         return Worst(index=(), analytic=0.0, numeric=0.0)
@@ -309,7 +317,7 @@ def _worst(truth: Numerical, values: Array) -> Worst:
 
 
 def _opened(engine: str | Engine) -> Engine:
-    """Return the engine; open it if `engine` is a name."""
+    """Return an open engine: `engine` itself, or the engine with this name if `engine` is a string."""
     if not isinstance(engine, str):
         return engine
     require_one_of("engine", engine, ENGINES)
@@ -317,7 +325,11 @@ def _opened(engine: str | Engine) -> Engine:
 
 
 def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
-    """Return the norm-relative and the elementwise limit, widened by the effect of rounding."""
+    """Return the largest norm-relative error and the largest elementwise error of a right gradient.
+
+    Both are larger than usual if `rounding`, the measured effect of rounding, is large. The elementwise
+    limit is None if the dtype has none.
+    """
     norm, entries = NORM_LIMITS[dtype], ELEMENTWISE_LIMITS[dtype]
     widened = max(norm, min(WIDEST_NORM_LIMIT, ROUNDING_MARGIN * rounding.norm_relative))
     if entries is None:

@@ -1,4 +1,4 @@
-"""The result of a gradient check as plain data, and its text for users.
+"""Holds the result of a gradient check as plain data, and the text that describes it to users.
 
 This module computes no gradients and does not know files, plots or terminals.
 """
@@ -20,16 +20,18 @@ STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 #   sigma = 0.3 with H = 100, where W stretches vectors by sigma·√H = 3.
 # - Units are saturated: 1 - h² then consists of rounding errors only.
 # - All terms of an entry cancel: only rounding errors remain.
-# So the check measures how much the gradient changes when all of its inputs are rounded once. The
-# limits widen to thirty times that, but never beyond 1e-4, a tenth of the smallest relevant error.
+# So the check measures how much the gradient changes when all of its inputs are rounded once. The limit
+# of the norm-relative error grows to thirty times this change, but never beyond 1e-4, a tenth of the
+# smallest relevant error.
 ROUNDING_MARGIN: Final = 30.0
-ENTRY_MARGIN: Final = 10.0  # times the largest effect of rounding on any entry
+# The elementwise limit is at least this many times the largest effect of rounding on any entry.
+ENTRY_MARGIN: Final = 10.0
 WIDEST_NORM_LIMIT: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Central(Errors):
-    """The errors against central differences at the best step size.
+    """The errors of a parameter's gradient, compared with central differences at the best step size.
 
     Attributes:
         step: the step size with the smallest norm-relative error.
@@ -46,8 +48,8 @@ class Worst:
 
     Attributes:
         index: index of the entry in the parameter.
-        analytic: its analytic gradient.
-        numeric: its gradient by the complex step; NaN if the entry was not drawn.
+        analytic: the entry's value in the analytic gradient.
+        numeric: the entry's gradient by the complex step; NaN if the analytic value is not finite.
     """
 
     index: tuple[int, ...]
@@ -57,22 +59,26 @@ class Worst:
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Errors):
-    """The check of one parameter. The inherited errors are those against the complex step.
+    """The result of the check for one parameter.
+
+    The inherited errors are those of its analytic gradient, compared with the gradient by the complex
+    step.
 
     Attributes:
-        parameter: b, d, c, U, W or V. Above the first layer the layer's number precedes it: 1.U.
+        parameter: b, d, c, U, W or V. Above the first layer, the number of the layer precedes it, as
+            in 1.U.
         shape: shape of the parameter.
         checked: number of entries that were checked with the complex step.
         total: number of entries of the parameter.
-        rounding: largest norm-relative change of the gradient by rounding: when it is computed in
-            the dtype, or when each of its inputs changes by about the dtype's eps. An error below
-            this is not possible in the dtype.
-        norm_limit: largest `norm_relative` that passes.
-        elementwise_limit: largest `elementwise` that passes; None if any value passes.
+        rounding: largest measured norm-relative change of the gradient through rounding: because it is
+            computed in the learner's dtype, or because each of its inputs changes by about the dtype's
+            eps. Errors below this value cannot be expected in the dtype.
+        norm_limit: largest norm-relative error with which the check passes.
+        elementwise_limit: largest elementwise error with which the check passes; None for no limit.
         worst: the checked entry with the largest elementwise error, or the first entry that is not
             finite.
-        central: the errors against central differences at the best step size.
-        curve: norm-relative error against central differences for each step size in `STEPS`.
+        central: the errors compared with central differences at the best step size.
+        curve: the norm-relative error compared with central differences, for each step size in `STEPS`.
     """
 
     parameter: str
@@ -88,7 +94,10 @@ class Row(Errors):
 
     @property
     def excess(self) -> float:
-        """Return the larger ratio of an error to its limit. The row fails above 1, or if it is NaN."""
+        """Return the larger of two ratios: the norm-relative and the elementwise error to their limits.
+
+        The check of the parameter fails if this ratio is above 1 or NaN.
+        """
         norm = self.norm_relative / self.norm_limit
         limit = self.elementwise_limit
         entries = 0.0 if limit is None else self.elementwise / limit
@@ -96,12 +105,15 @@ class Row(Errors):
 
     @property
     def passed(self) -> bool:
-        """Return True if no error exceeds its limit."""
+        """Return True if no error of this parameter exceeds its limit."""
         return self.excess <= 1
 
     @property
     def lost(self) -> bool:
-        """Return True if rounding alone can explain the error, so that the check decides nothing."""
+        """Return True if rounding alone can explain an error above its limit.
+
+        The check then does not show whether the gradient is right.
+        """
         return self.norm_limit < self.norm_relative <= ROUNDING_MARGIN * self.rounding
 
 
@@ -111,19 +123,19 @@ class Settings:
 
     Attributes:
         text: name of the text that the window comes from; empty for a random window.
-        hidden_size: hidden units H.
-        seq_length: steps T of the window.
-        vocabulary_size: characters K of the vocabulary.
+        hidden_size: number H of hidden units.
+        seq_length: number T of steps of the window.
+        vocabulary_size: vocabulary size K.
         sigma: standard deviation of the initial weights with init "normal".
         state: initial state of the window, "zero" or "non-zero".
         dtype: dtype of the analytic gradient and of the central differences.
         engine: name of the engine that computed the analytic gradient.
-        entries: largest number of entries checked per parameter; None for all.
+        entries: largest number of entries of each parameter that are checked; None if all are checked.
         seed: seed of the network, the random window and the choice of entries.
-        cell: rnn, lstm or gru.
-        layers: recurrent layers L.
-        batch_size: streams B of the window.
-        dropout: share of outputs that were dropped, with the masks of update 1.
+        cell: "rnn", "lstm" or "gru".
+        layers: number L of recurrent layers.
+        batch_size: number B of streams of the window.
+        dropout: share of each layer's outputs that were dropped, with the masks of update 1.
         init: how the weights were initialized.
     """
 
@@ -146,7 +158,13 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class GradientCheck:
-    """The result of a gradient check: one row per parameter, biases first, then matrices."""
+    """The result of a gradient check.
+
+    Attributes:
+        settings: the settings of the check.
+        rows: the result for each parameter, biases first, then matrices.
+        steps: the step sizes of the central differences.
+    """
 
     settings: Settings
     rows: tuple[Row, ...]
@@ -169,7 +187,7 @@ class GradientCheck:
 
     @property
     def worst(self) -> Row:
-        """Return the row with the largest `excess`."""
+        """Return the result of the parameter whose error is largest, compared with its limit."""
         return max(self.rows, key=lambda row: rank(row.excess))
 
     def verdict(self) -> str:
@@ -228,7 +246,9 @@ class GradientCheck:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GradientCheck":
-        """Return the check that `to_dict` returned. An error that is None becomes NaN, so its row fails.
+        """Return the check from plain data that `to_dict` returned.
+
+        An error that is None becomes NaN, so the check of its parameter fails.
 
         Raises:
             KeyError, TypeError: a field is missing or has a wrong type.
@@ -241,7 +261,7 @@ class GradientCheck:
 
 
 def _row_from_dict(row: Mapping[str, Any]) -> Row:
-    """Return a row from plain data."""
+    """Return the result for one parameter from plain data."""
     worst, central = row["worst"], row["central"]
     return Row(
         parameter=row["parameter"],
@@ -271,5 +291,5 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
 
 
 def _number(value: float | None) -> float:
-    """Return `value`, or NaN for None: the inverse of `finite` for one number."""
+    """Return `value`, or NaN if `value` is None. This undoes `finite`, which replaces NaN by None."""
     return math.nan if value is None else value

@@ -1,9 +1,9 @@
-"""Numerical gradients of the reference's loss (spec/mathematics.md: The gradient check).
+"""Computes numerical gradients of the reference engine's loss (spec/mathematics.md: The gradient check).
 
 The complex step, Im f(θ + ih)/h (Squire and Trapp 1998), subtracts nothing, so rounding is its only
-error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. Plotted
-against the step size, their error is a V: no step size makes it smaller than the V's lowest point.
-This module does not compare gradients or decide whether one is right.
+error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. Their error
+grows with large steps, and because of rounding also with small steps, so it has a smallest value. This
+module does not compare gradients or decide whether a gradient is right.
 """
 
 import math
@@ -27,30 +27,35 @@ Array = NDArray[Any]
 COMPLEX_STEP: Final = 1e-20
 DROPOUT_UPDATE: Final = 1  # the window uses the dropout masks of this update
 
-MOST_ENTRIES: Final = 200  # entries checked per parameter, with entries="auto"
-LEAST_ENTRIES: Final = 2
-# With entries="auto" a check may cost BUDGET multiplications, about ten seconds of one core. For
-# each entry the reference runs the network over the window: one multiplication per parameter value,
-# step and stream. At each step it also reads a separate copy of the perturbed parameter; reading a
-# value takes as long as READING multiplications (docs/LOG.md). The cost is computed and not timed,
-# so that the same settings always check the same entries.
+MOST_ENTRIES: Final = 200  # largest number of entries checked per parameter, with entries="auto"
+LEAST_ENTRIES: Final = 2  # smallest number of entries checked per parameter, with entries="auto"
+# With entries="auto", a check may cost BUDGET multiplications, about ten seconds of one core. For each
+# entry, the reference engine runs the network over the window, with one multiplication per parameter
+# value, step and stream. At each step it also reads a separate copy of the perturbed parameter. Reading
+# one value takes as long as READING multiplications (docs/LOG.md). The cost is computed and not timed, so
+# that the same settings always check the same entries.
 BUDGET: Final = 8e9
 READING: Final = 20
 
-BLURS: Final = 3  # repetitions: in a single one, the changes could cancel by chance
+# How often a gradient is computed with artificial rounding errors. In a single computation, the errors
+# could cancel by chance.
+BLURS: Final = 3
 
-SWEEP_ENTRIES: Final = 200
-# Bytes of perturbed parameters in one call. Measured: with less, the overhead of the calls grows;
-# with more, the data no longer fits into the CPU cache.
+SWEEP_ENTRIES: Final = 200  # largest number of entries with central differences
+# Number of bytes of perturbed parameters in one call. Measurements showed that with fewer bytes, the
+# overhead of the calls grows. With more bytes, the data does not fit into the CPU cache.
 CHUNK_BYTES: Final = 5_000_000
 CHUNK_NETWORKS: Final = 256
 
 
 class Window(NamedTuple):
-    """The inputs of the loss besides the parameters.
+    """Everything besides the parameters on which the loss depends.
 
-    `cell` is the network's cell. `x` and `y` have shape (T, B). `masks` are dropout masks, or None
-    without dropout.
+    Attributes:
+        cell: the network's cell.
+        x, y: input ids and target ids, shape (T, B).
+        state: the initial states.
+        masks: the dropout masks; None if the network has no dropout.
     """
 
     cell: str
@@ -61,22 +66,26 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
-        """Return a window that starts from the learner's state. Its dropout masks are those of update 1."""
+        """Return the window with the ids `x` and `y` that starts from the learner's state.
+
+        Its dropout masks are those of update 1.
+        """
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
         return cls(learner.config.cell, x, y, learner.state, masks)
 
 
 @dataclass(frozen=True)
 class Numerical:
-    """The numerical gradients of one parameter at N of its entries.
+    """The numerical gradients of one parameter, for N of its entries.
 
     Attributes:
         name: name of the parameter.
         shape: shape of the parameter.
         entries: flat indices of the N entries, shape (N,).
-        exact: gradients by the complex step, shape (N,).
-        rounding: how much rounding changes the gradient at these entries.
-        central: central differences at the first n entries for each step size, shape (steps, n).
+        exact: the gradient of each of these entries by the complex step, shape (N,).
+        rounding: the largest errors that rounding causes in the gradient of these entries.
+        central: central differences for each step size and the first n of these entries, shape
+            (steps, n).
     """
 
     name: str
@@ -88,7 +97,7 @@ class Numerical:
 
 
 def nothing() -> None:
-    """Do nothing: the default for `between`."""
+    """Do nothing. This is the default of the argument `between`."""
 
 
 def numerical_gradients(
@@ -100,8 +109,8 @@ def numerical_gradients(
 ) -> list[Numerical]:
     """Return the numerical gradients of every parameter: biases first, then matrices.
 
-    `between` is called repeatedly, each time after a few networks. An exception from it ends the
-    work.
+    `entries` is the number of entries of each parameter; None for all. `seed` selects them. `between` is
+    called repeatedly during the work. If it raises an exception, the work ends with this exception.
     """
     own = learner.parameters
     exact = {name: p.astype(np.complex128) for name, p in own.items()}
@@ -129,7 +138,10 @@ def numerical_gradients(
 
 
 def affordable_entries(learner: Learner, x: Array) -> int:
-    """Return how many entries of each parameter "auto" checks: 200, or fewer for large networks."""
+    """Return how many entries of each parameter are checked with entries="auto".
+
+    These are 200, or fewer for a large network or a large window `x` of shape (T, B).
+    """
     sizes = [parameter.size for parameter in learner.parameters.values()]
     cost = sum(x.size * sum(sizes) + READING * len(x) * size for size in sizes)
     return int(np.clip(BUDGET // cost, LEAST_ENTRIES, MOST_ENTRIES))
@@ -142,9 +154,10 @@ def complex_step(
     window: Window,
     between: Callable[[], None] = nothing,
 ) -> Array:
-    """Return Im f(θ + ih)/h for `entries`, shape (N,), of one parameter; shape (N,).
+    """Return the gradient by the complex step, Im f(θ + ih)/h, for N entries θ of the parameter `name`.
 
-    `parameters` must be complex.
+    `entries` are the flat indices of the entries. They and the result have the shape (N,). `parameters`
+    must be complex.
     """
     steps = np.full(len(entries), 1j * COMPLEX_STEP)
     return _perturbed_losses(parameters, name, entries, steps, window, between).imag / COMPLEX_STEP
@@ -158,7 +171,11 @@ def central_differences(
     steps: Sequence[float] = STEPS,
     between: Callable[[], None] = nothing,
 ) -> Array:
-    """Return (f(θ + s) - f(θ - s)) / 2s for each step size s and each entry; shape (steps, N)."""
+    """Return central differences, (f(θ + s) - f(θ - s)) / 2s, for N entries θ of the parameter `name`.
+
+    The result has a row for each step size s in `steps`: shape (steps, N). `entries` are the flat indices
+    of the entries.
+    """
     sizes = np.array(steps)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
     everywhere = np.tile(entries, 2 * len(sizes))
@@ -182,7 +199,7 @@ def _perturbed_losses(
     """
     parameter = parameters[name]
     chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
-    results = [np.empty(0, dtype=parameter.dtype)]  # a parameter without entries has no blocks
+    results = [np.empty(0, dtype=parameter.dtype)]  # without entries, the loop adds no result
     for start in range(0, len(entries), chunk):
         at = entries[start : start + chunk]
         networks = np.tile(parameter.ravel(), (len(at), 1))
@@ -197,10 +214,11 @@ def _perturbed_losses(
 def draw_entries(
     shape: tuple[int, ...], count: int | None, seed: int, place: int, columns: Array | None
 ) -> Array:
-    """Draw `count` entries without replacement; return their flat indices, shape (N,).
+    """Draw entries of an array without replacement, and return their flat indices.
 
-    With `columns`, half of the entries are drawn from these columns, or as many as they have. None as
-    `count` draws all entries.
+    `shape` is the shape of the array. `count` is the number of entries; None to draw all. With `columns`,
+    at least half of the entries are drawn from these columns, or all of them if they have fewer. The
+    choice depends on `seed` and `place`.
     """
     total = math.prod(shape)
     count = total if count is None else min(count, total)
@@ -214,12 +232,13 @@ def draw_entries(
 def blurred_gradients(
     learner: Learner, window: Window, seed: int, between: Callable[[], None] = nothing
 ) -> list[Parameters]:
-    """Return gradients that show the effect of rounding, all computed by the reference.
+    """Return five gradients of all parameters that together show the effect of rounding.
 
-    The first is in float64 and the second in the learner's dtype. The other three are in float64 and
-    blurred: parameters, gates and probabilities are changed by about the dtype's eps, relative to
-    their size. The output bias c changes by eps itself: a relative error of the softmax's
-    probabilities is an absolute error of the logits.
+    The reference engine computes all of them: the first in float64, the second in the learner's dtype,
+    and the other three in float64 with artificial rounding errors. For these errors, parameters, gates
+    and probabilities change by about the eps of the learner's dtype, relative to their size. Only the
+    output bias c changes by eps itself, because a relative error of the softmax's probabilities is an
+    absolute error of the logits.
     """
     blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
     own = {name: p.astype(np.float64) for name, p in learner.parameters.items()}
@@ -235,28 +254,36 @@ def blurred_gradients(
 
 
 def rounding_errors(sharp: Array, blurred: Sequence[Array]) -> Errors:
-    """Return how far rounding can move a gradient: the largest error of each kind.
+    """Return the largest error of each kind (absolute, elementwise, norm-relative) due to rounding.
 
     Args:
-        sharp: the gradient.
-        blurred: the same gradient, computed several times with artificial rounding errors.
+        sharp: the gradient in float64.
+        blurred: the same gradient, computed several times with less precision or with artificial
+            rounding errors.
     """
     found = [vars(errors(one.astype(np.float64), sharp)) for one in blurred]
     return Errors(**{name: max(error[name] for error in found) for name in found[0]})
 
 
 class Blur:
-    """Changes numbers as much as rounding does; each call uses new random numbers."""
+    """Adds artificial rounding errors to arrays. Each call uses new random numbers."""
 
     def __init__(self, seed: int, eps: float) -> None:
         self.seed, self.eps, self.used = seed, eps, 0
 
     def __call__(self, array: Array) -> Array:
-        """Return the array with each entry changed by ±(0.5 to 1) × eps × the entry."""
+        """Return a copy of `array` with a random error added to each entry.
+
+        The absolute value of the error is between 0.5 and 1 times eps times the entry.
+        """
         return self.moved(array, array)
 
     def moved(self, array: Array, size: Array | int) -> Array:
-        """Return the array with each entry changed by ±(0.5 to 1) × eps × `size`."""
+        """Return a copy of `array` with a random error added to each entry.
+
+        The absolute value of the error is between 0.5 and 1 times eps times `size`, which is a number, or
+        an array with a number for each entry.
+        """
         numbers = uniforms(self.seed, "gradcheck", array.size, first=self.used, stream=3)
         self.used += array.size
         moves = np.where(numbers < 0.5, numbers - 1, numbers).reshape(array.shape)

@@ -1,7 +1,6 @@
-"""The gradient checks of a run, read from its gradcheck.json (spec/mathematics.md: The gradient check).
+"""Reads the gradient checks of a run from its gradcheck.json (spec/mathematics.md: The gradient check).
 
-No other module reads that file. Everything returned here has the right types, whatever program wrote
-the file.
+No other module reads this file. A check whose values have wrong types is left out.
 """
 
 import dataclasses
@@ -21,7 +20,7 @@ from charloom.store.format_versions import GRADCHECK_FORMAT, refuse_later_format
 from charloom.store.json_format import parse_object
 
 PARAMETER: Final = re.compile(r"([1-9][0-9]{0,3}\.)?[bdcUWV]")
-LARGEST: Final = 1e15  # largest plausible setting or count
+LARGEST: Final = 1e15  # settings and counts must be smaller than this number
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class StoredChecks:
     """The gradient checks that were read from a run.
 
     Attributes:
-        begun: True if there is a gradcheck.json. `reproduce` creates it in each of its runs.
+        begun: True if the run has a gradcheck.json. `reproduce` creates this file in each of its runs.
         checks: the checks that could be read; empty if they are not finished yet.
-        damage: a sentence about what could not be read; empty if everything could.
+        damage: a sentence that says what could not be read; "" if everything was read.
     """
 
     begun: bool
@@ -40,10 +39,12 @@ class StoredChecks:
 
 
 def read_checks(run: Path) -> StoredChecks:
-    """Return the gradient checks of a run directory; report damage in the result.
+    """Return the gradient checks in the run directory `run`.
+
+    If the file is damaged, no error is raised; the result says what could not be read.
 
     Raises:
-        NewerFormatError: a later version of charloom wrote them.
+        NewerFormatError: a later version of charloom wrote the checks.
         ReadError: the disk failed while reading.
     """
     path = run / GRADCHECK
@@ -70,7 +71,10 @@ def read_checks(run: Path) -> StoredChecks:
 
 
 def check_of(value: object) -> GradientCheck | None:
-    """Return the gradient check in plain data, or None if `value` is not a gradient check."""
+    """Return the gradient check that `value`, plain data of a JSON file, describes.
+
+    Return None if `value` does not describe a valid gradient check.
+    """
     if not isinstance(value, Mapping):
         return None
     try:
@@ -81,7 +85,10 @@ def check_of(value: object) -> GradientCheck | None:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Return True if `value` has the type `kind`, and each field of a dataclass its declared type."""
+    """Return True if `value` has the type `kind`.
+
+    If `kind` is a dataclass, each field of `value` must have its declared type.
+    """
     if dataclasses.is_dataclass(kind):
         return all(fits(getattr(value, name), k) for name, k in get_type_hints(kind).items())
     parts = get_args(kind)
@@ -93,7 +100,7 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def makes_sense(check: GradientCheck) -> bool:
-    """Return True if the check can be shown: it has rows, and its numbers are in their ranges."""
+    """Return True if `check` can be shown: it has rows, and all of its numbers are in valid ranges."""
     settings = check.settings
     numbers = [value for value in vars(settings).values() if type(value) in (int, float)]
     return (
@@ -107,7 +114,11 @@ def makes_sense(check: GradientCheck) -> bool:
 
 
 def row_makes_sense(row: Row, steps: int) -> bool:
-    """Return True if a row's numbers are in their ranges and its curve has one point per step size."""
+    """Return True if the result of one parameter can be shown.
+
+    Its numbers must be in valid ranges, and its curve must have one value for each of the `steps` step
+    sizes.
+    """
     limit = row.elementwise_limit
     return (
         PARAMETER.fullmatch(row.parameter) is not None
@@ -121,5 +132,5 @@ def row_makes_sense(row: Row, steps: int) -> bool:
 
 
 def is_positive(value: float) -> bool:
-    """Return True if a number is above 0 and finite."""
+    """Return True if `value` is above 0 and finite."""
     return value > 0 and math.isfinite(value)
