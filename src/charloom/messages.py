@@ -1,8 +1,9 @@
-"""Messages that name arguments and commands, which Python, the command line and the page spell differently.
+"""Messages that name arguments and commands, which each interface (face) writes in its own way.
 
-Code below the faces marks them: `argument("unknown", "skip")` becomes unknown="skip" in Python and
---unknown skip on the command line. A marked message is a plain string. It must be spelled by one of the
-functions `for_…` before it is shown or stored.
+The faces are Python, the command line and the page. The code below the faces puts a mark into a message
+where an argument or a command must be named: the mark `argument("unknown", "skip")` becomes
+unknown="skip" in Python and --unknown skip on the command line. A message with marks is a plain
+string. One of the functions `for_…` must replace the marks before the message is shown or stored.
 """
 
 import json
@@ -13,82 +14,89 @@ from itertools import starmap
 from pathlib import PurePath
 from typing import Any, Final
 
-# Code points that Unicode reserves for use inside programs: no text contains them.
+# The beginning and the end of a mark. Unicode reserves these code points for use inside programs, so
+# that normal text does not contain them.
 OPEN: Final = "\ufdd0"
 CLOSE: Final = "\ufdd1"
 MARK: Final = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
 
 PLACEHOLDER: Final = "placeholder"
 
-# The environment variable that selects the spelling of a command's messages. The server sets it to PAGE
-# for the processes that it starts, because only the page shows their output.
+# The environment variable that selects the face for which a command writes its messages. The server
+# sets it to PAGE for the processes that it starts, because only the page shows their output.
 FACE: Final = "CHARLOOM_FACE"
 PAGE: Final = "page"
 
-# Arguments whose option has another name than the rule of `option` gives.
+# Arguments whose option on the command line does not follow the rule in `option`.
 OPTIONS: Final = {"from_model": "--from", "string": "--text"}
 
 
 class Placeholder(str):
-    """A word, such as TEXT, that the user must replace by a value. It is spelled without quotes."""
+    """A word, such as TEXT, that the user must replace by a value. It is written without quotes."""
 
 
 def argument(name: str, value: object = None) -> str:
-    """Return a mark for an argument.
+    """Return a mark that stands for an argument in a message.
 
     Args:
         name: the name of the Python argument, such as learning_rate.
-        value: the value that it should have: a string, number, bool, list, dict of strings or
-            `Placeholder`. None names the argument without a value.
+        value: the value that the argument should have: a string, number, bool, list, dict of strings
+            or `Placeholder`. With None, the message names the argument without a value.
     """
     return _mark({"argument": name, "value": value})
 
 
 def arguments(**values: object) -> str:
-    """Return a mark for several arguments that must be given together, with their values."""
+    """Return a mark that stands for several arguments with their values, to be given together."""
     return _mark({"arguments": values})
 
 
 def words_by_face(*, in_python: str, elsewhere: str) -> str:
-    """Return a mark for words that differ between Python and the other faces."""
+    """Return a mark that becomes the words `in_python` for Python and `elsewhere` for other faces."""
     return _mark({"either": [in_python, elsewhere]})
 
 
 def command(name: str, *values: object, **arguments: object) -> str:
-    """Return a mark for a command that the user can run without changes.
+    """Return a mark that stands for a command that the user can run without changes.
 
     Args:
         name: the name of the command and of the Python function, such as resume.
-        values: its positional arguments, such as a path.
-        arguments: its arguments by name.
+        values: the positional arguments of the command, such as a path.
+        arguments: the arguments that are given by name.
     """
     return _mark({"command": name, "values": values, "named": arguments})
 
 
 def terminal_command(name: str, *values: object, **arguments: object) -> str:
-    """Return a mark for a command without a Python function; every face spells it for a terminal."""
+    """Return a mark that stands for a command without a Python function.
+
+    Every face writes the command as for a terminal. The arguments are those of `command`.
+    """
     return _mark({"command": name, "values": values, "named": arguments, "terminal": True})
 
 
 def for_python(message: str) -> str:
-    """Return the message with arguments and commands in Python, such as unknown="skip"."""
+    """Return the message with its marks replaced for Python users, such as by unknown="skip"."""
     return _spelled(message, _python_argument, _python_command, ", ".join)
 
 
 def for_command_line(message: str) -> str:
-    """Return the message with options and commands of a terminal, such as --unknown skip."""
+    """Return the message with its marks replaced for a terminal, such as by --unknown skip."""
     return _spelled(message, _option, _shell_command, " ".join)
 
 
 def for_page(message: str) -> str:
-    """Return the message with the names of the page's fields, and with commands of a terminal."""
+    """Return the message with its marks replaced for the page.
+
+    Arguments become names of the page's fields, and commands are written as for a terminal.
+    """
     return _spelled(message, _field, _shell_command, _enumeration)
 
 
 def for_any_face(message: str) -> str:
-    """Return the message in words that suit Python, the command line and the page alike.
+    """Return the message with its marks replaced by words that every face can show.
 
-    Such a message is for a file of a run, which each of them may show.
+    Such a message is stored in a file of a run. Python, the command line and the page may show it.
     """
     return for_page(message)
 
@@ -99,7 +107,10 @@ def option(name: str) -> str:
 
 
 def spelled_for(value: Any, spell: Callable[[str], str]) -> Any:
-    """Return plain data with `spell` applied to every string in it, at any depth; keys stay."""
+    """Return the JSON data `value` with each string in it replaced by `spell(string)`, at any depth.
+
+    The keys of dicts do not change.
+    """
     if isinstance(value, str):
         return spell(value)
     if isinstance(value, dict):
@@ -108,11 +119,11 @@ def spelled_for(value: Any, spell: Callable[[str], str]) -> Any:
 
 
 def quoted(value: object) -> str:
-    """Return a value as one word for a shell.
+    """Return a value as one word for a shell, in quotes if it needs them.
 
-    A string or path that begins with - becomes ./-…, so that it is not read as an option. Control
-    characters are written as octal codes in $'…'. bash, zsh, ksh and the POSIX standard of 2024 know
-    this form. An older sh such as dash does not, but no shell accepts a pasted raw control character.
+    A string or path that begins with - becomes ./-…, so that a command does not take it for an option. A value with control characters is written in the form $'…', with the characters as octal
+    codes. bash, zsh, ksh and the POSIX standard of 2024 know this form. An older sh such as dash does
+    not know it, but no shell accepts a control character that is pasted as it is.
     """
     text = str(value)
     if isinstance(value, str | PurePath) and text.startswith("-") and text != "-":
@@ -123,12 +134,15 @@ def quoted(value: object) -> str:
 
 
 def _mark(content: dict[str, Any]) -> str:
-    """Return the content as JSON between OPEN and CLOSE, which JSON in ASCII cannot contain."""
+    """Return a mark: `content` as JSON between OPEN and CLOSE.
+
+    The JSON is ASCII, so it cannot contain OPEN or CLOSE.
+    """
     return OPEN + json.dumps(_plain(content), default=str) + CLOSE
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with types that JSON has: a placeholder becomes an object of one field."""
+    """Return the value with only the types of JSON; a `Placeholder` becomes a dict with one key."""
     if isinstance(value, Placeholder):
         return {PLACEHOLDER: str(value)}
     if isinstance(value, dict):
@@ -137,7 +151,10 @@ def _plain(value: Any) -> Any:
 
 
 def _read(value: dict[str, Any]) -> Any:
-    """Return the value of a JSON object that `_plain` made; called for each object from the inside out."""
+    """Return the `Placeholder` that `_plain` converted to the dict `value`; other dicts as they are.
+
+    The JSON parser calls this function for each object, the innermost first.
+    """
     return Placeholder(value[PLACEHOLDER]) if PLACEHOLDER in value else value
 
 
@@ -147,10 +164,14 @@ def _spelled(
     spell_command: Callable[[str, list[Any], dict[str, Any]], str],
     join: Callable[[list[str]], str],
 ) -> str:
-    """Return the message with each mark replaced by its spelling.
+    """Return the message with each mark replaced by the words for one face.
 
-    `spell_argument` gets a name and a value, `join` several arguments that were spelled. `spell_command` gets a name, the positional arguments and
-    the arguments by name.
+    Args:
+        message: the message with its marks.
+        spell_argument: returns the words for an argument's name and value.
+        spell_command: returns the words for a command's name, its positional arguments and its
+            arguments by name.
+        join: returns one text from the words for several arguments.
     """
 
     def spell(found: re.Match[str]) -> str:
@@ -167,26 +188,25 @@ def _spelled(
             spell = _shell_command if "terminal" in content else spell_command
             return spell(content["command"], content["values"], content["named"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            return found[
-                0
-            ]  # not a mark: a text that the message repeats may have these code points
+            # This is not a mark. It comes from a text that the message quotes, such as a file name.
+            return found[0]
 
     return MARK.sub(spell, message)
 
 
 def _python_argument(name: str, value: Any) -> str:
-    """Return an argument such as unknown="skip"; without a value only the name."""
+    """Return an argument as in a Python call, such as unknown="skip"; its name if `value` is None."""
     return name if value is None else f"{name}={_python_value(value)}"
 
 
 def _python_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
-    """Return a call such as charloom.resume("runs/book", epochs=3)."""
+    """Return a command as a Python call, such as charloom.resume("runs/book", epochs=3)."""
     parts = [*map(_python_value, values), *(_python_argument(*pair) for pair in named.items())]
     return f"charloom.{name}({', '.join(parts)})"
 
 
 def _python_value(value: Any) -> str:
-    """Return a value as Python source; strings are in double quotes if they contain none."""
+    """Return a value as Python source; a string without double quotes is put in double quotes."""
     if isinstance(value, Placeholder):
         return value
     if isinstance(value, list):
@@ -200,7 +220,10 @@ def _python_value(value: Any) -> str:
 
 
 def _option(name: str, value: Any) -> str:
-    """Return an option such as --unknown skip; for a bool only --NAME or --no-NAME."""
+    """Return an argument as a command-line option, such as --unknown skip.
+
+    If `value` is True or None, return --NAME; if it is False, --no-NAME.
+    """
     if value is None or value is True:
         return option(name)
     if value is False:
@@ -209,35 +232,38 @@ def _option(name: str, value: Any) -> str:
 
 
 def _listed(value: Any) -> Any:
-    """Return a list in the form x,y and a dict in the form U=Wxh,W=Whh; other values stay."""
+    """Return a list as text such as x,y and a dict as text such as U=Wxh,W=Whh.
+
+    Return any other value as it is.
+    """
     if isinstance(value, dict):
         value = [f"{name}={inner}" for name, inner in value.items()]
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _shell_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
-    """Return a command such as charloom resume runs/book --epochs 3."""
+    """Return a command as for a terminal, such as charloom resume runs/book --epochs 3."""
     return " ".join(
         ["charloom", name, *map(quoted, values), *(_option(*pair) for pair in named.items())]
     )
 
 
 def _field(name: str, value: Any) -> str:
-    """Return the name of the page's field and the value, such as “learning rate” 0.1."""
+    """Return an argument as a field of the page with its value, such as “learning rate” 0.1."""
     words = f"“{name.replace('_', ' ')}”"
     return words if value is None or value is True else f"{words} {_listed(value)}"
 
 
 def _enumeration(items: list[str]) -> str:
-    """Return the items as “x” 1, “y” 2 and “z” 3."""
+    """Return the fields of the page as one text, such as “x” 1, “y” 2 and “z” 3."""
     *others, last = items
     return f"{', '.join(others)} and {last}" if others else last
 
 
 def _escaped(character: str) -> str:
-    """Return a character for use within $'…'.
+    """Return a character as it is written inside $'…', with an escape code if it needs one.
 
-    Codes are octal, because they end after three digits, unlike hexadecimal ones.
+    The codes are octal, because an octal code ends after three digits, unlike a hexadecimal one.
     """
     if character in "\\'":
         return "\\" + character
@@ -249,7 +275,11 @@ def _escaped(character: str) -> str:
 
 
 def _as_bytes(character: str) -> bytes:
-    """Return a character in UTF-8. A surrogate that stands for a byte that is not UTF-8 gives that byte."""
+    """Return a character in UTF-8.
+
+    Python writes a byte of a file name that is not UTF-8 as a surrogate. Such a surrogate becomes the
+    byte again. Any other surrogate becomes a question mark.
+    """
     try:
         return character.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -1,8 +1,8 @@
-"""Exports models to PyTorch and imports them: a state_dict in a safetensors file, with the names of
-nn.RNN, nn.LSTM, nn.GRU and nn.Linear (spec/formats.md: PyTorch files).
+"""Exports models to PyTorch files and imports models from them, without using PyTorch.
 
-Files are read without PyTorch, and everything in them is checked before it is used. An imported model
-is at update 0.
+Such a file is a safetensors file with a state_dict, whose names are those of nn.RNN, nn.LSTM, nn.GRU
+and nn.Linear (spec/formats.md: PyTorch files). Everything in a file is checked before it is used. An
+imported model is at update 0.
 """
 
 import json
@@ -78,12 +78,13 @@ model.load_state_dict(weights)
 
 
 def to_state_dict(learner: Learner) -> Parameters:
-    """Return a model's parameters under PyTorch's names, as arrays of the model's dtype.
+    """Return a model's parameters by PyTorch's names, as arrays of the model's dtype.
 
-    The input is one-hot and batch_first is False. For each layer l the result has
-    `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) above, `rnn.weight_hh_l{l}`
-    (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has `head.weight` (K, H) and
-    `head.bias` (K). bias_hh is zero, except that the candidate of a GRU has d there.
+    The PyTorch network reads one-hot vectors, with batch_first=False. For each layer l the result has
+    `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) for the others,
+    `rnn.weight_hh_l{l}` (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has
+    `head.weight` (K, H) and `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in the
+    rows of its candidate n.
     """
     H, ours, cell = learner.config.hidden_size, learner.parameters, CELLS[learner.config.cell]
     state_dict: Parameters = {}
@@ -102,11 +103,11 @@ def to_state_dict(learner: Learner) -> Parameters:
 
 
 def torch_bytes(learner: Learner, file: str) -> bytes:
-    """Return the bytes of a PyTorch file with the whole model.
+    """Return the bytes of a PyTorch file that contains the whole model.
 
     Args:
         learner: the model.
-        file: name of the file, for the loading lines that are stored in it.
+        file: name of the file, for the Python code stored in it that loads it.
 
     Raises:
         DivergedError: a number in the model is not finite.
@@ -123,7 +124,10 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
 
 
 def loading_lines(learner: Learner, file: str) -> str:
-    """Return Python code that loads the file; it defines `model`, `characters` and `about`."""
+    """Return Python code that loads the file `file` in PyTorch.
+
+    The code defines the network `model`, the list `characters` and the metadata `about`.
+    """
     config = learner.config
     return LOADING.format(
         file=file,
@@ -141,7 +145,10 @@ def loading_lines(learner: Learner, file: str) -> str:
 
 @dataclass(frozen=True)
 class Prefixes:
-    """The name prefixes of the parts of a state_dict, such as `model.rnn`; None to detect them."""
+    """The name prefixes of the recurrent part and of the head (nn.Linear) in a state_dict.
+
+    A prefix is, for example, `model.rnn`. If it is None, it is detected from names and shapes.
+    """
 
     recurrent: str | None = None
     head: str | None = None
@@ -158,11 +165,11 @@ def read_torch_file(
     Args:
         path: a safetensors file with the state_dict of an nn.RNN (tanh), nn.LSTM or nn.GRU and an
             nn.Linear after it. An nn.Embedding before it may replace the one-hot input.
-        characters: the characters with the ids 0, 1, 2, …. None if the file contains them, as
-            charloom's files do, or for a byte model of all 256 bytes.
-        tokens: "characters" or "bytes"; a byte is the character with the same code point. None takes
-            the file's value, or characters if it has none.
-        prefixes: the names of the network's parts, if they cannot be detected by shape.
+        characters: the characters with the ids 0, 1, 2, …. None if the file contains the characters,
+            as charloom's files do, or if the model is a byte model of all 256 bytes.
+        tokens: "characters" or "bytes"; `characters` gives a byte as the character with the same
+            code point. None takes the file's value, or "characters" if the file has none.
+        prefixes: the names of the network's parts, for a file in which they cannot be detected.
 
     Raises:
         NotAModelError: the file does not exist, is not a safetensors file or has another kind of
@@ -172,12 +179,13 @@ def read_torch_file(
         ReadError: the disk failed while reading.
         TextError: the vocabulary is missing, repeats a character, has the wrong size or contradicts
             the vocabulary in the file.
-        ConfigError: `tokens` is not one of these values, or a character is not a byte.
+        ConfigError: `tokens` is not one of these values, or it is "bytes" and a character is above
+            U+00FF.
     """
     label = str(path)
     arrays, metadata = _read_tensors(path)
     cell, theirs = _find_network(arrays, prefixes, label)
-    # Settings that the tensors do not show matter only when the model is trained further.
+    # The tensors do not show the other settings. These matter only if the model is trained further.
     config = recipe_of(DEFAULT_RECIPE).config.replace(
         cell=cell,
         hidden_size=theirs["layers.0.W"].shape[1],
@@ -208,14 +216,15 @@ def read_characters(source: str, tokens: str | None = None) -> list[str]:
     """Return the characters with the ids 0, 1, 2, … from a file or a built-in text.
 
     A `.json` file has a list of characters in the order of their ids, or an object that maps each
-    character to its id. Any other source is a text; the result is `sorted(set(text))`.
+    character to its id. Any other source is a text; its ids follow `sorted(set(text))`.
 
     Args:
         source: a path, or the name of a built-in text.
         tokens: "characters" or "bytes": how a text is read. None means characters.
 
     Raises:
-        TextError: the file cannot be read or has no such characters.
+        TextError: the source cannot be read; a text has fewer than two distinct characters; or a
+            `.json` file has neither of the two forms.
         MissingPartError: the built-in text needs an extra that is not installed.
     """
     if not source.endswith(".json"):
@@ -244,9 +253,14 @@ WANTED: Final = (
 
 
 def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return the arrays of an untrusted file, all of one dtype, and its metadata."""
+    """Return two dicts from an untrusted file: its arrays by name, all of one dtype, and its metadata.
+
+    Raises:
+        NotAModelError: the file is not a safetensors file, or its tensors are not all F32 or all F64.
+        DamagedError: the file contradicts itself.
+    """
     beginning = read_model_file(path, 9 + MOST_METADATA)
-    # In a safetensors file, { follows the eight bytes of the length. In a pickle it does not.
+    # In a safetensors file, a { follows the eight bytes of the length; in a pickle, something else.
     if beginning[8:9] != b"{" and beginning.startswith(PICKLES):
         raise NotAModelError(
             f"{path} is a pickle, which could run any code when it is read. In PyTorch, save "
@@ -255,7 +269,9 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         )
     metadata = metadata_of(beginning, str(path))
     if METADATA_KEY in metadata:
-        _parse_about(metadata[METADATA_KEY], str(path))  # a later format may have other tensors
+        _parse_about(
+            metadata[METADATA_KEY], str(path)
+        )  # raises for a later format, whose tensors may differ
     del beginning, metadata
     try:
         with reading(path), safe_open(path, "np") as tensors:
@@ -274,9 +290,10 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
 def _find_network(
     arrays: dict[str, Array], prefixes: Prefixes, label: str
 ) -> tuple[str, Parameters]:
-    """Return the cell and the parameters under charloom's names, with ids in the file's order.
+    """Return the name of the cell, and the parameters by charloom's names.
 
-    If the file has an embedding, U of layer 0 is the product of its weight and the embedding.
+    Rows and columns that stand for ids are in the order of the file's ids. If the file has an
+    nn.Embedding, U of layer 0 is the product of weight_ih_l0 and the transposed embedding.
     """
     for part, meaning in UNSUPPORTED.items():
         if any(part in name for name in arrays):
@@ -310,7 +327,10 @@ def _find_network(
 
 
 def _recurrent_prefix(arrays: dict[str, Array], given: str | None, label: str) -> str:
-    """Return the prefix of the recurrent part's names, the text before `weight_hh_l0`."""
+    """Return the prefix of the names of the recurrent part: the text before `weight_hh_l0`.
+
+    `given` is the prefix that the user gave; None if it must be detected.
+    """
     matches = [RECURRENT.fullmatch(name) for name in arrays]
     found = [match["prefix"] for match in matches if match]
     return _choose(
@@ -319,9 +339,10 @@ def _recurrent_prefix(arrays: dict[str, Array], given: str | None, label: str) -
 
 
 def _take_layers(rest: dict[str, Array], prefix: str, label: str) -> tuple[str, Parameters]:
-    """Return the cell and the layers' parameters; remove their arrays from `rest`.
+    """Return the name of the cell, and the layers' parameters by charloom's names.
 
-    Raises NotAModelError if an array is missing or has a wrong shape.
+    Remove the arrays of the layers from `rest`. Raise NotAModelError if an array is missing or has a
+    wrong shape.
     """
     name = f"{prefix}weight_hh_l0"
     cell = _cell_of(rest[name], f"{label}: {name}")
@@ -344,7 +365,7 @@ def _take_layers(rest: dict[str, Array], prefix: str, label: str) -> tuple[str, 
 
 
 def _cell_of(weight_hh: Array, label: str) -> Cell:
-    """Return the cell whose weight_hh has this shape: PyTorch's files do not name the cell."""
+    """Return the cell whose weight_hh has the shape of `weight_hh`. PyTorch's files do not name it."""
     for cell in CELLS.values():
         if (
             weight_hh.ndim == 2
@@ -362,9 +383,10 @@ def _cell_of(weight_hh: Array, label: str) -> Cell:
 
 
 def _biases(cell: Cell, b_ih: Array, b_hh: Array, H: int) -> Parameters:
-    """Return b, the sum of PyTorch's two biases; for a cell with a second bias also d.
+    """Return the biases of a layer by charloom's names: b, and d for a cell with a second bias.
 
-    For the gate with the second bias, b has only the first of PyTorch's biases, and d has the other one.
+    b is the sum of PyTorch's two biases. Only in the rows of the gate with the second bias, b is `b_ih`
+    and d is `b_hh`.
     """
     b = np.asarray(b_ih.astype(np.float64) + b_hh, dtype=b_ih.dtype)
     if not cell.second_bias:
@@ -375,16 +397,17 @@ def _biases(cell: Cell, b_ih: Array, b_hh: Array, H: int) -> Parameters:
 
 
 def _columns(array: Array | None) -> int:
-    """Return the number of columns of a matrix; 0 for None and for other arrays."""
+    """Return the number of columns of a matrix; 0 if `array` is None or not a matrix."""
     return array.shape[1] if array is not None and array.ndim == 2 else 0
 
 
 def _take(
     rest: dict[str, Array], name: str, shape: tuple[int, ...], label: str, zeros: Any = None
 ) -> Array:
-    """Remove an array from `rest` and return it.
+    """Remove the array `name` from `rest` and return it. Its shape must be `shape`.
 
-    If it is missing and `zeros` is a dtype, return zeros, as for a module with bias=False.
+    If the array is missing and `zeros` is a dtype, return zeros of this dtype: a module with
+    bias=False has no biases.
     """
     if name not in rest and zeros is not None:
         return np.zeros(shape, zeros)
@@ -399,7 +422,10 @@ def _take(
 
 
 def _head_prefix(rest: dict[str, Array], given: str | None, H: int, label: str) -> str:
-    """Return the prefix of the names of the nn.Linear that computes the logits."""
+    """Return the prefix of the names of the nn.Linear that computes the logits from H inputs.
+
+    `given` is the prefix that the user gave; None if it must be detected.
+    """
     found = []
     for name, array in rest.items():
         prefix = name.removesuffix("weight")
@@ -420,9 +446,10 @@ def _head_prefix(rest: dict[str, Array], given: str | None, H: int, label: str) 
 
 
 def _choose(found: list[str], given: str | None, name: str, none: str, label: str) -> str:
-    """Return `given` if it is among the prefixes found, else the only prefix found.
+    """Return `given` if it is in `found`; if `given` is None, return the only prefix in `found`.
 
-    Raises NotAModelError if there is none, several, or `given` does not fit.
+    Raise NotAModelError if `given` is not in `found`, or if `given` is None and `found` does not have
+    exactly one prefix. In the message, `name` is the argument's name, and `none` says what is missing.
     """
     if given is not None:
         wanted = f"{given}." if given and not given.endswith(".") else given
@@ -443,13 +470,16 @@ def _choose(found: list[str], given: str | None, name: str, none: str, label: st
 
 
 def _listed(names: Any) -> str:
-    """Return at most four of the names in an untrusted file, as one text."""
+    """Return the first four of the names in an untrusted file, and how many more there are, as text."""
     shown = [shortened(name.removesuffix(".")) for name in sorted(names)]
     return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
 
 
 def _read_about(about: object, found: Config, label: str) -> tuple[Config, list[str]]:
-    """Return the settings and characters in charloom's metadata; raise if the tensors contradict."""
+    """Return the settings and the characters in charloom's metadata `about`.
+
+    `found` has the settings that the tensors show. Raise DamagedError if the metadata contradict them.
+    """
     values = _parse_about(about, label)
     if not {"config", "vocabulary"} <= set(values):
         raise DamagedError(
@@ -468,14 +498,17 @@ def _read_about(about: object, found: Config, label: str) -> tuple[Config, list[
 
 
 def _parse_about(about: object, label: str) -> dict[str, Any]:
-    """Return the fields of charloom's metadata; raise if this version cannot read the format."""
+    """Return the fields of charloom's metadata `about`.
+
+    Raise NewerFormatError if a later version of charloom wrote the metadata.
+    """
     values = parse_object(about, f"the metadata of {label}")  # type: ignore[arg-type]
     require_format(values, TORCH_FORMAT, label)
     return values
 
 
 def _difference(given: list[str], known: list[str]) -> str:
-    """Return a sentence on the first difference of two vocabularies, and how to fix it."""
+    """Return the end of a message: the first difference of two vocabularies, and how to fix it."""
     pairs = zip_longest(given, known)
     where, (one, other) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
     return (
@@ -486,7 +519,11 @@ def _difference(given: list[str], known: list[str]) -> str:
 def _order(
     characters: list[str] | None, tokens: str, K: int, label: str
 ) -> tuple[Vocabulary, list[int]]:
-    """Return the vocabulary and, for each of its ids, the id in the file."""
+    """Return the vocabulary, and a list with the id in the file for each id of the vocabulary.
+
+    `characters` are in the order of the file's ids; None if they are not known. `K` is the number of
+    ids in the file.
+    """
     if characters is None and tokens == "bytes" and K == BYTES:
         characters = list(map(chr, range(BYTES)))
     if characters is None:

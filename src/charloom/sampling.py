@@ -1,7 +1,7 @@
-"""Sampling: a model writes text after a prompt, piece by piece. Does not know files.
+"""Sampling: a model writes text after a prompt, piece by piece. This module reads no files.
 
-The text depends only on the model, the prompt, the sampler, the seed and the text's number. It does not
-depend on how it is divided into pieces.
+The text depends only on the model, the prompt, the sampler, the seed and the text's number among texts
+with the same seed. It does not depend on how it is divided into pieces.
 """
 
 import math
@@ -35,7 +35,11 @@ DEFAULT_SAMPLER: Final = Sampler()
 
 
 def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
-    """Return the stop strings as a tuple; raise ConfigError if one is empty or not a string."""
+    """Return one stop string or several as a tuple.
+
+    Raises:
+        ConfigError: a stop string is empty or not a str.
+    """
     if not isinstance(stop, str | Sequence):
         raise ConfigError(
             f"{argument('stop')} is {shortened(stop)}; it must be a str or a list of str."
@@ -56,12 +60,12 @@ def require_sampler(sampler: Sampler) -> Sampler:
         ConfigError: a value is out of its range.
     """
     return Sampler(
-        # A higher temperature would change nothing: all characters are already equally likely.
+        # A temperature above the limit would change nothing: all characters are already equally likely.
         temperature=require_number("temperature", sampler.temperature, least=0.0, most=1e6),
         top_k=require_whole("top_k", sampler.top_k, least=0),
         top_p=require_number("top_p", sampler.top_p, above=0.0, most=1.0),
         min_p=require_number("min_p", sampler.min_p, least=0.0, most=1.0),
-        # Within this range a finite logit stays finite.
+        # With a penalty in this range, a finite logit stays finite.
         repetition_penalty=require_number(
             "repetition_penalty", sampler.repetition_penalty, least=1e-3, below=1e6
         ),
@@ -71,14 +75,14 @@ def require_sampler(sampler: Sampler) -> Sampler:
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """The options of a sampled text. With a model and a prompt they determine the text.
+    """The options of a sampled text. Together with the model and the prompt, they determine the text.
 
     Attributes:
         length: largest number of characters to sample, or of bytes for a byte model.
         seed: seed of the text.
         sampler: how each character is sampled.
-        stop: one stop string or several; stored as a tuple. The text ends before the first one that
-            it completes.
+        stop: one stop string or several; stored as a tuple. The text ends before the first stop string
+            that it would contain.
         policy: what to do with a character of the prompt that is not in the vocabulary.
 
     Raises:
@@ -107,7 +111,7 @@ DEFAULT_OPTIONS: Final = SampleOptions()
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A piece of a sampled text and its ids, shape (symbols,)."""
+    """A piece of a sampled text, and the ids of its symbols, shape (symbols,)."""
 
     text: str
     ids: Ids
@@ -116,25 +120,26 @@ class Piece:
 class Writing(Iterator[str]):
     """An iterator over the pieces of the text that a model samples after a prompt.
 
-    The prompt is not part of the text. The network starts from the zero state and reads the prompt,
-    or the ids of `start_id` if there is none.
+    The prompt is not part of the text. The network starts from the zero state and reads the prompt.
+    If the prompt is empty, it reads the id that `start_id` returns.
 
     Args:
         learner: the model; it is not changed.
         engine: the engine that computes and samples.
         prompt: the text that the network reads first.
         options: how the text is sampled.
-        number: number of the text among those with the same seed.
-        piece_seconds: approximate processor time per piece, in seconds. It changes how the text is
-            divided into pieces, but not the text.
+        number: number of the text, from 0; texts with the same seed and different numbers differ.
+        piece_seconds: largest processor time per piece in seconds, approximately. It changes how the
+            text is divided into pieces, but not the text.
 
     Attributes:
-        ended: why the text ended, "length" or "stop"; None before its end.
+        ended: why the text ended: "length" if it reached `options.length`, "stop" if a stop string ended
+            it; None as long as the text has not ended.
         unknowns: the characters of the prompt that were skipped or replaced.
 
     Raises:
-        ConfigError: `number` is out of its range; `prompt` is not a str; or the prompt has unknown
-            symbols, and the replacement is not one known symbol.
+        ConfigError: `number` is out of its range; `prompt` is not a str; or unknown symbols of the
+            prompt must be replaced, and the replacement is not one known symbol.
         UnknownCharacterError: the prompt has a character that is not in the vocabulary.
     """
 
@@ -173,23 +178,27 @@ class Writing(Iterator[str]):
         return piece.text
 
     def step(self) -> Piece | None:
-        """Do one step; return the next piece, or None at the end of the text.
+        """Do one step of the work and return the next piece; None if the text has ended.
 
-        The piece is empty while the prompt is being read, or while all sampled characters could be
-        the beginning of a stop string.
+        The piece is empty if this step read a part of the prompt, or if all sampled characters that were
+        not returned could be the beginning of a stop string.
         """
         return next(self._pieces, None)
 
     def _write(
         self, learner: Learner, engine: Engine, read: Ids, options: SampleOptions, number: int
     ) -> Iterator[Piece]:
-        """Yield pieces of growing size. The possible beginning of a stop string is held back."""
+        """Yield the text in pieces, of growing size if `piece_seconds` allows it.
+
+        Do not yield the end of the sampled text as long as it could be the beginning of a stop string.
+        """
         length, sampler = options.length, options.sampler
         drawn = UnreturnedText(learner.vocabulary.decoder(), read[:0])
         reading = read_all_but_last(learner, engine, read)
         while (state := next(reading)) is None:
             yield drawn.take(0)
-        # A step depends only on the state and on these ids, so its cost does not grow with the text.
+        # The next character depends only on the state and on the last `recent` ids, so that its cost
+        # does not grow with the text.
         recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
         written, size = 0, FIRST_PIECE
         while written < length:
@@ -205,7 +214,7 @@ class Writing(Iterator[str]):
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
-            drawn.add(ids)  # an incomplete UTF-8 character at the end is held back
+            drawn.add(ids)  # an incomplete UTF-8 character at the end is not yet in drawn.text
             end = first_stop(drawn.text, options.stop)
             if end is not None:
                 self.ended = "stop"
@@ -220,14 +229,15 @@ class Writing(Iterator[str]):
 
 @dataclass
 class UnreturnedText:
-    """The sampled text that was not yet returned.
+    """The end of a sampled text that was not yet returned.
 
     Attributes:
-        decoder: decoder of the text's ids.
+        decoder: decoder for the ids of the whole sampled text.
         ids: ids of `text`, and of an incomplete UTF-8 character after it.
-        text: the complete characters.
-        ends: for each character, how many ids of the whole sampled text end with it.
-        returned: how many ids were returned already.
+        text: the complete characters that were not yet returned.
+        ends: for each character of `text`, the number of ids from the beginning of the whole sampled
+            text to the end of the character.
+        returned: number of ids that were already returned.
     """
 
     decoder: Decoder
@@ -237,7 +247,7 @@ class UnreturnedText:
     returned: int = 0
 
     def add(self, ids: Ids) -> None:
-        """Add sampled ids."""
+        """Add the next sampled ids at the end."""
         text, ends = self.decoder.decode_with_ends(ids)
         self.text, self.ends = self.text + text, np.concatenate([self.ends, ends])
         self.ids = np.concatenate([self.ids, ids])
@@ -252,9 +262,9 @@ class UnreturnedText:
 
 
 def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[State | None]:
-    """Read all ids except the last in one stream, and yield the state at the end.
+    """Read all ids except the last one in one stream; yield the state after them at the end.
 
-    Yields None between the parts that it reads.
+    Reads the ids in parts, and yields None between two parts.
     """
     state = zero_state(learner.config)
     size = tokens_of_a_step(sum(p.size for p in learner.parameters.values()), CHUNK)
@@ -269,8 +279,8 @@ def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[St
 def start_id(learner: Learner) -> Ids:
     """Return the id that a network reads when there is no prompt, shape (1,).
 
-    It is a line feed if the vocabulary has one, else a space if the vocabulary has one, else the
-    lowest id with the largest output bias.
+    This is the id of a line feed, or of a space if the vocabulary has no line feed. If the vocabulary has
+    neither, it is the id with the largest output bias, the lowest of several.
     """
     vocabulary = learner.vocabulary
     for character in "\n ":
@@ -280,16 +290,20 @@ def start_id(learner: Learner) -> Ids:
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int | None:
-    """Return the position of the stop string that the text completes first; None without one.
+    """Return the index in `text` at which a stop string begins; None if it contains no stop string.
 
-    If one character completes several stop strings, the longest counts.
+    If `text` contains several stop strings, this is the one that ends first. If several end with the same
+    character, it is the longest.
     """
     found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
     return min(found)[1] if found else None
 
 
 def possible_stop_length(text: str, stops: Sequence[str]) -> int:
-    """Return how many characters at the text's end could be the beginning of a stop string."""
+    """Return how many characters at the end of `text` could be the beginning of a stop string.
+
+    For the stop string "end" and the text "the e", the result is 1.
+    """
     longest = max((len(stop) - 1 for stop in stops), default=0)
     for count in range(min(longest, len(text)), 0, -1):
         if any(stop.startswith(text[-count:]) for stop in stops):

@@ -1,7 +1,7 @@
-"""Scoring: compute the nats of each character of segments of a text, in parallel streams.
+"""Scoring: computes the nats of each character in segments of a text, in parallel streams.
 
-A long segment is cut into pieces. Most pieces read some characters before the first one that counts,
-so that the hidden state fits the text (spec/mathematics.md: Evaluation). This module does not know files.
+A long segment is cut into pieces. Most pieces first read some characters whose nats do not count, so
+that the hidden state fits the text (spec/mathematics.md: Evaluation). This module reads no files.
 """
 
 from bisect import bisect_right
@@ -19,13 +19,15 @@ from charloom.model import Learner, State, zero_state
 from charloom.text.id_file import AllIds, side_by_side
 from charloom.text.windows import Segment
 
-PIECE: Final = 4_096  # least characters of a piece when the number of streams is not given
+PIECE: Final = 4_096  # least number of characters of a piece if the number of streams is not given
 MOST_PIECES: Final = 64
-WARM_UP: Final = 512  # characters that a piece reads before its first counted character
-BLOCK: Final = 16_384  # characters whose nats are summed as one block
-PARALLEL_STREAMS: Final = 16  # N streams are read N times as fast as one, up to this number
+WARM_UP: Final = 512  # number of characters that a piece reads before those whose nats count
+BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
+# Up to this number, N parallel streams read about N times as many characters per second as one stream.
+PARALLEL_STREAMS: Final = 16
 
-# The scores of one block: number of the piece, position of the first score in it, and the nats.
+# The nats that count in one block, as a list with an entry for each piece that has any: the index of the
+# piece, the index of the first of these nats among all that count in the piece, and the nats.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
 
 
@@ -34,11 +36,11 @@ class Piece:
     """A piece of text that one stream reads.
 
     Attributes:
-        reads: position of the first character that is read.
-        counts: position of the first character with a prediction that counts.
-        end: position after the last character.
-        warm: True if the stream starts with the state after the first 512 characters of the first
-            segment. Otherwise it starts with the zero state.
+        reads: index in the text of the first character that is read.
+        counts: index in the text of the first character whose nats count.
+        end: index in the text after the last character.
+        warm: which state the stream starts with: if True, the state after the first 512 characters of
+            the first segment; if False, the zero state.
     """
 
     reads: int
@@ -54,7 +56,7 @@ def score_segments(
     segments: Sequence[Segment],
     streams: int | None = None,
 ) -> NDArray[np.float64]:
-    """Return the nats of every character of the segments except each segment's first, in order.
+    """Return the nats of all characters of the segments, except the first of each, in their order.
 
     Args:
         engine: the engine that computes the predictions.
@@ -62,10 +64,11 @@ def score_segments(
         ids: the whole text, shape (characters,).
         segments: pairs (start, end). Several segments are read in parallel, each from the zero
             state. A single segment is cut into pieces.
-        streams: number of pieces of a single segment. None takes one piece per 4,096 characters, at
-            most 64. One piece is exact. With several, each piece but the first starts with the state
-            after the segment's first 512 characters, and reads the 512 characters before it. This
-            replaces reading all of the text before it. Several segments ignore `streams`.
+        streams: number of pieces of a single segment; ignored if there are several segments. None
+            takes one piece per 4,096 characters, at most 64. With one piece, the result is exact. With
+            several, each piece except the first starts with the state after the segment's first 512
+            characters, and first reads the 512 characters before the piece. This is an approximation
+            of reading all the text before the piece.
 
     Returns:
         float64, shape (predicted characters,).
@@ -82,10 +85,11 @@ def score_segments(
 def mean_nats_in_steps(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
-    """Return the mean nats of all counted characters of the pieces.
+    """Return the mean nats of all characters of the pieces that count.
 
-    The mean is not finite if one of the nats is not. After each call of the engine, yield how many
-    characters it read, including warm-up. All together are `characters_read`.
+    The mean is not finite if the nats of a character are not. After each call of the engine, yield the
+    number of characters that the call read, warm-up included. These numbers sum up to
+    `characters_read(pieces)`.
     """
     total = 0.0
     for read, found in _counted(engine, learner, ids, pieces):
@@ -96,22 +100,32 @@ def mean_nats_in_steps(
 
 
 def predicted_characters(pieces: Sequence[Piece]) -> int:
-    """Return how many characters of the pieces count."""
+    """Return the number of characters of the pieces whose nats count."""
     return sum(piece.end - piece.counts for piece in pieces)
 
 
 def characters_read(pieces: Sequence[Piece]) -> int:
-    """Return how many characters scoring the pieces reads: each stream reads as many as the longest."""
+    """Return the number of characters that all streams together read when the pieces are scored.
+
+    Each stream reads as many characters as the longest piece has.
+    """
     return warm_up_length(pieces) + len(pieces) * _steps(pieces)
 
 
 def warm_up_length(pieces: Sequence[Piece]) -> int:
-    """Return how many characters a single stream reads before the pieces are read in parallel."""
+    """Return how many characters one stream reads before the pieces are read in parallel.
+
+    This is 512 if a piece is `warm`, else 0.
+    """
     return WARM_UP if any(piece.warm for piece in pieces) else 0
 
 
 def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
-    """Return the pieces to read in parallel; each character but a segment's first counts once."""
+    """Return the pieces of the segments, which are read in parallel.
+
+    Each character, except the first of a segment, counts in exactly one piece. `streams` is as in
+    `score_segments`.
+    """
     if len(segments) > 1:
         return [Piece(start, start + 1, end) for start, end in segments]
     ((start, end),) = segments
@@ -126,8 +140,8 @@ def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> 
 def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     """Return pieces in which at most `most` characters count (spec/mathematics.md: Evaluation).
 
-    If the segments have no more, or `most` is 0, these are the pieces of `cut_into_pieces`. Otherwise they are
-    short pieces at equal distances over all segments.
+    If the segments have at most `most` predicted characters, or if `most` is 0, return the result of
+    `cut_into_pieces`. Otherwise, return short pieces at equal distances over all segments.
     """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
@@ -135,7 +149,7 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     count, before = min(MOST_PIECES, most), [0, *accumulate(sizes)]
     pieces = []
     for n in range(count):
-        place = n * before[-1] // count  # position among all predicted characters
+        place = n * before[-1] // count  # index among the predicted characters of all segments
         at = bisect_right(before, place) - 1
         start, end = segments[at]
         counts = start + 1 + place - before[at]
@@ -144,7 +158,11 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
 
 
 def _piece(start: int, counts: int, end: int) -> Piece:
-    """Return a piece that counts from `counts` to `end`, in the segment that begins at `start`."""
+    """Return the piece in which the characters with the indices `counts` to `end` - 1 count.
+
+    The piece is in the segment that begins at index `start`. It also reads up to 513 characters
+    before index `counts`.
+    """
     reads = max(start, counts - 1 - WARM_UP)
     return Piece(reads, counts, end, warm=start < reads < counts - 1)
 
@@ -152,11 +170,13 @@ def _piece(start: int, counts: int, end: int) -> Piece:
 def _first_state(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, State]:
-    """Return the initial state of each piece, arrays of shape (layers, pieces, H).
+    """Return the state with which each piece starts, in arrays of shape (layers, pieces, H).
 
-    A piece that reads from a segment's beginning has the zero state. A piece inside a segment has the
-    state after the first characters of the first segment, because training never starts in the middle
-    of a word: from the zero state there, some networks never recover. Yields like `_counted`.
+    A piece that is read from the beginning of its segment starts with the zero state. Any other piece
+    starts with the state after the first characters of the first segment. For this piece, the zero
+    state would be wrong: training never uses it in the middle of a word, and some networks never
+    recover from it. After each call of the engine, yield how many characters the call read, and an
+    empty list.
     """
     state = zero_state(learner.config, len(pieces))
     within = [n for n, piece in enumerate(pieces) if piece.warm]
@@ -176,9 +196,10 @@ def _first_state(
 def _counted(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, None]:
-    """Yield, after each call of the engine, how many characters it read and the nats that count.
+    """Yield a tuple after each call of the engine: how many characters it read, and nats that count.
 
-    The nats of a block come with the block's last call. After its end a piece repeats its last character; these predictions do not count.
+    All nats of a block that count come with the last call for the block; the list is empty before. A
+    piece that has ended repeats its last character, and these predictions do not count.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -187,7 +208,8 @@ def _counted(
     state = yield from _first_state(engine, learner, ids, pieces)
     for first in range(0, steps, block):
         end = min(first + block, steps)
-        # Nats are summed over whole blocks, so that the size of the calls never changes the result.
+        # The caller sums the nats of a whole block, so that the size of the calls does not change the
+        # result.
         nats = np.empty((end - first, len(pieces)))
         for begin in range(first, end, size):
             stop = min(begin + size, end)
@@ -198,9 +220,10 @@ def _counted(
 
 
 def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """Return the losses in a block that belong to the scores, in nats, for each piece.
+    """Return the nats of a block that count, for each piece that has any; see `Scores`.
 
-    The block's first row holds the predictions of character number `first` + 1 of each piece.
+    Row t of `nats` is for the character with the index `first` + 1 + t in each piece, from where the
+    piece begins to read.
     """
     found = []
     for n, piece in enumerate(pieces):
@@ -212,12 +235,12 @@ def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float6
 
 
 def _steps(pieces: Sequence[Piece]) -> int:
-    """Return how many characters the longest piece reads after its first."""
+    """Return how many characters the longest piece reads after its first character."""
     return max(piece.end - 1 - piece.reads for piece in pieces)
 
 
 def tokens_of_a_call(learner: Learner, streams: int) -> int:
-    """Return how many characters one call of the engine reads in all streams together.
+    """Return how many characters one call of the engine may read in all streams together.
 
     A call takes a few hundredths of a second, so that a request to stop takes effect quickly.
     """

@@ -1,5 +1,6 @@
-"""Measures how surprised a model is by each character of a text, and which characters it expected
-instead. Does not know files.
+"""Measures how surprised a model is by each character of a text, and which characters it expected.
+
+This module reads no files.
 """
 
 import math
@@ -24,14 +25,14 @@ BLOCK: Final = 1_024  # largest number of ids per call of the engine, to limit t
 
 @dataclass(frozen=True, eq=False)
 class Surprise:
-    """The surprise of each character of a text.
+    """The surprise of a model by each character of a text.
 
     Attributes:
         characters: the text, one string per character that the model read. For a byte model, bytes
             that are not UTF-8 are shown as U+FFFD.
         nats: -ln of the probability of each character given the text before it, shape (characters,).
-            NaN for the first character, which is not predicted. For a character of several bytes, the
-            sum over its bytes.
+            NaN for the first character, which is not predicted. If a character has several bytes as
+            tokens, the sum over its bytes.
         unknowns: the characters of the text that were skipped or replaced.
     """
 
@@ -64,7 +65,7 @@ def surprise(
     Raises:
         TextError: the text has fewer than two characters, so there is nothing to predict.
         UnknownCharacterError: the text has a character that is not in the vocabulary.
-        ConfigError: `text` is not a str, or there is something to replace, and the replacement is
+        ConfigError: `text` is not a str; or an unknown symbol must be replaced, and the replacement is
             not one known symbol.
         DivergedError: the loss is not finite.
     """
@@ -74,7 +75,7 @@ def surprise(
 def surprise_in_steps(
     learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
 ) -> Steps[Surprise]:
-    """Compute `surprise` in steps."""
+    """Compute the result of `surprise` in steps."""
     encoded = learner.vocabulary.encode_with(require_string("text", text), policy)
     ids = encoded.ids
     if len(ids) < 2:
@@ -106,7 +107,7 @@ def surprise_in_steps(
 
 
 def ids_per_call(learner: Learner) -> int:
-    """Return how many ids of a text one call of the engine reads."""
+    """Return the largest number of ids that one call of the engine reads."""
     return tokens_of_a_step(sum(p.size for p in learner.parameters.values()), BLOCK)
 
 
@@ -117,10 +118,10 @@ class Predictions:
     Attributes:
         characters: the piece, one string per character that the model read.
         nats: -ln of the probability of each character, shape (characters,). NaN for the first
-            character of the text, which is not predicted. For a character of several bytes, the sum
-            over its bytes.
-        likely: the likeliest next symbols after each character with their probabilities, likeliest
-            first. For a byte model, a byte that is not printable ASCII or a newline is written as \\xe2.
+            character of the text, which is not predicted. If a character has several bytes as tokens,
+            the sum over its bytes.
+        likely: for each character, the likeliest symbols after it as pairs (symbol, probability), the
+            likeliest first. A byte model's bytes are written as `byte_name` returns them.
     """
 
     characters: tuple[str, ...]
@@ -129,9 +130,9 @@ class Predictions:
 
 
 class Reader:
-    """Reads a text piece by piece from the zero state and returns the model's predictions.
+    """Reads a text piece by piece, from the zero state on, and returns the model's predictions.
 
-    The probabilities are the model's own, without any temperature.
+    The probabilities are those of the model at temperature 1.
 
     Args:
         learner: the model; it is not changed.
@@ -151,9 +152,9 @@ class Reader:
         self._names = [byte_name(symbol) if of_bytes else symbol for symbol in symbols]
 
     def read(self, ids: Ids) -> Predictions:
-        """Read the next ids, shape (N,), and return the predictions; N may be 0.
+        """Read the next ids of the text, and return the predictions at each of their characters.
 
-        The ids must end at the end of a character.
+        `ids` has shape (N,); N may be 0. The last id must be the end of a character.
 
         Raises:
             DivergedError: the logits are not finite.
@@ -161,7 +162,7 @@ class Reader:
         return run_all_steps(self.read_in_steps(ids))
 
     def read_in_steps(self, ids: Ids) -> Steps[Predictions]:
-        """Compute `read` in steps."""
+        """Compute the result of `read` in steps."""
         parts = []
         for start in range(0, len(ids), self._step):
             parts.append(self._read(ids[start : start + self._step]))
@@ -177,9 +178,10 @@ class Reader:
         return Predictions(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
 
     def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-        """Return the nats of each id, shape (N,), and the likeliest next ids with probabilities.
+        """Return three arrays for N ids: nats, likeliest next ids and the probabilities of these.
 
-        The likeliest ids and their probabilities have shape (N, count).
+        The nats of each id have shape (N,). The likeliest ids after each id and their probabilities have
+        shape (N, count), the likeliest first.
         """
         parameters = self._learner.parameters
         tokens = np.ascontiguousarray(ids)
@@ -201,7 +203,7 @@ class Reader:
 
 
 def byte_name(byte: str) -> str:
-    """Return a byte as Python writes it, such as \\xe2; printable ASCII and newline as they are."""
+    """Return printable ASCII and newlines as they are, and any other byte as a code such as \\xe2."""
     return (
         byte if byte.isascii() and (byte.isprintable() or byte == "\n") else f"\\x{ord(byte):02x}"
     )
