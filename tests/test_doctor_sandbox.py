@@ -290,6 +290,13 @@ def test_a_mistake_in_a_numerical_gradient_is_named(planted):
     assert found.headline().startswith("Your gradient is right; your numerical gradient is wrong")
 
 
+@pytest.mark.parametrize("step", ["1e-09", "1e-10", "1e-11", "1e-12"])
+def test_the_step_of_a_numerical_gradient_that_is_too_small_is_named(step):
+    right, numerical = with_numerical("s = 1e-5", f"s = {step}")
+    (mistake,) = doctor(right, numerical=numerical).found
+    assert mistake.variant == f"s ≈ {step}"
+
+
 def test_every_mistake_of_a_numerical_gradient_is_planted():
     assert {m.id for m in MISTAKES if m.kind == "numerical"} == {p[0] for p in NUMERICAL_PLANTS}
 

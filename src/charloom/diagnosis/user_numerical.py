@@ -90,7 +90,8 @@ def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
     ):
         divisors = [divisor(trial, digits) for trial in trials]
         if None not in divisors and max(d for d in divisors if d is not None) < largest:
-            step = (divisors[0] or 0) / 2
+            # Losses of the same size have the same last digit, so its whole is the likeliest unit.
+            step = (divisor(trials[0], digits, 1.0) or divisors[0] or 0.0) / 2
             yield Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
             return
 
@@ -235,14 +236,14 @@ def is_offset(trial: NumericalTrial) -> bool:
     )
 
 
-def divisor(trial: NumericalTrial, digits: type[np.floating]) -> float | None:
+def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.25) -> float | None:
     """Return the number by which the user divided the differences of losses, such as twice the step.
 
-    It is the smallest number tried whose product with each entry is a whole multiple of a quarter of the
+    It is the smallest number tried whose product with each entry is a whole multiple of `share` times the
     last digit of the loss. Return None if there is no such number. `digits` is the dtype of the loss.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
-    unit = last / 4  # a quarter, because a smaller loss has a smaller last digit
+    unit = last * share  # a quarter by default, because a smaller loss has a smaller last digit
     some = trial.given[trial.given != 0]
     if not len(some):
         return None
