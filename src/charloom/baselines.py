@@ -1,7 +1,8 @@
 """Measures how well n-grams and compressors predict the same text, to compare a model with.
 
 They learn from the model's training part and are evaluated on the same part as the model
-(spec/mathematics.md: Baselines). This module reads no files, and uses only the vocabulary of a model.
+(spec/mathematics.md: Baselines). This module reads no files, and uses only the vocabulary of a
+model.
 """
 
 import lzma
@@ -27,8 +28,8 @@ LIMIT: Final = 4_000_000
 # few rare n-grams to estimate the discounts.
 USUAL_DISCOUNTS: Final = (0.5, 1.0, 1.5)
 
-# Bytes per call of a compressor. A call takes only a few hundredths of a second, so that Ctrl-C works
-# quickly.
+# Bytes per call of a compressor. A call takes only a few hundredths of a second, so that Ctrl-C
+# works quickly.
 GIVEN: Final = 1 << 14
 
 
@@ -68,7 +69,8 @@ class Baselines:
         learnt: number of characters that the baselines learned from.
         judged: number of evaluated characters: all characters of each segment except its first, as
             in a model's `Evaluation.characters`.
-        ngrams: bits per character of the n-gram model of each order; the keys are the orders, from 1.
+        ngrams: bits per character of the n-gram model of each order; the keys are the orders, from
+            1.
         compressors: the result of each compressor, by its name.
     """
 
@@ -106,7 +108,8 @@ def measure_baselines(
             "longer text."
         )
     nats = ngram_nats(known, asked, len(vocabulary)).mean(axis=1) / math.log(2)
-    # No baseline predicts a segment's first character, so compressors get it with the training part.
+    # No baseline predicts a segment's first character, so compressors get it with the training
+    # part.
     before = b"".join(vocabulary.to_bytes(segment) for segment in (*known, *first))
     after = b"".join(vocabulary.to_bytes(segment) for segment in predicted)
     return Baselines(
@@ -146,9 +149,9 @@ def ngram_nats(
     learnt = np.arange(len(ids)) < sum(map(len, training))
     at = np.flatnonzero(~learnt & (place > 0))  # positions of the predicted characters
 
-    # Each distinct n-gram has a number; grams[t] is the number of the n-gram that ends at index t. An
-    # n-gram that spans two segments, or that wraps around from the end to the beginning of the text,
-    # also gets a number, but it is neither counted nor used.
+    # Each distinct n-gram has a number; grams[t] is the number of the n-gram that ends at index t.
+    # An n-gram that spans two segments, or that wraps around from the end to the beginning of the
+    # text, also gets a number, but it is neither counted nor used.
     grams = np.zeros(len(ids), dtype=np.int64)
     contexts = np.zeros(
         1, dtype=np.int64
@@ -187,8 +190,8 @@ def interpolate(
 ) -> NDArray[np.float64]:
     """Return the probability of each predicted character by the n-grams of one order.
 
-    A discount is subtracted from the count of each n-gram. The probability that the discounts free is
-    divided among the characters as the next lower order says.
+    A discount is subtracted from the count of each n-gram. The probability that the discounts free
+    is divided among the characters as the next lower order says.
 
     Args:
         counts: the count of each distinct n-gram; an n-gram's number is its index here.

@@ -293,7 +293,8 @@ def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT
     """Return `value`, a whole number of any type, such as one of NumPy's, as a plain int.
 
     Raises:
-        ConfigError: `value` is not a whole number, is less than `least`, or is not less than `below`.
+        ConfigError: `value` is not a whole number, is less than `least`, or is not less than
+            `below`.
     """
     whole = as_whole(value)
     if whole is None or not least <= whole < below:

@@ -4,8 +4,8 @@ import os
 from typing import Final
 
 # The matrices are small, so several threads make NumPy slower, and much slower on a busy machine.
-# NumPy's libraries read these environment variables when NumPy is imported. So the variables must be
-# set before the import.
+# NumPy's libraries read these environment variables when NumPy is imported. So the variables must
+# be set before the import.
 ONE_THREAD: Final = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )

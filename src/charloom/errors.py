@@ -30,8 +30,8 @@ from charloom.messages import for_python
 class CharloomError(Exception):
     """The base class of all errors that a user can cause.
 
-    `str(error)` is the message as Python users read it. `error.message` has placeholders for the names
-    of arguments and commands, because the command line and the web page name them differently
+    `str(error)` is the message as Python users read it. `error.message` has placeholders for the
+    names of arguments and commands, because the command line and the web page name them differently
     (`charloom.messages`).
     """
 

@@ -35,10 +35,10 @@ class Evaluation:
         characters: number of predicted characters: all characters of each segment except its first.
         nats: cross-entropy per predicted character in nats.
         bits: cross-entropy per predicted character in bits.
-        interval: 95 % bootstrap interval of `bits`, its lower and its upper end; None if the predicted
-            characters make fewer than ten blocks of 1,000.
-        perplexity: exp(nats). The model is as uncertain as if it chose among this many equally likely
-            characters. Infinite for 709 nats or more.
+        interval: 95 % bootstrap interval of `bits`, its lower and its upper end; None if the
+            predicted characters make fewer than ten blocks of 1,000.
+        perplexity: exp(nats). The model is as uncertain as if it chose among this many equally
+            likely characters. Infinite for 709 nats or more.
         text: name of the text; empty if it is not known.
         own: True if the model was trained on this text.
         tokens: unit of prediction, characters or bytes.
@@ -97,16 +97,16 @@ def evaluate(
         learner: the model; it is not changed.
         engine: the engine that computes the predictions.
         ids: the text in the model's vocabulary, shape (characters,).
-        segments: the segments to evaluate; by default the whole text. Of several segments, each is read
-            from the zero state. A single segment is divided into pieces.
+        segments: the segments to evaluate; by default the whole text. Of several segments, each is
+            read from the zero state. A single segment is divided into pieces.
         split: the name of the part of the text that the segments are.
-        streams: number of pieces of a single segment, which are read in parallel. With 1, the result
-            is exact. None chooses the number by the segment's length.
+        streams: number of pieces of a single segment, which are read in parallel. With 1, the
+            result is exact. None chooses the number by the segment's length.
         seed: seed of the bootstrap interval.
 
     Returns:
-        The result. Its fields `text`, `own`, `tokens`, `length` and `segments` have their defaults; the
-        caller must set them.
+        The result. Its fields `text`, `own`, `tokens`, `length` and `segments` have their defaults;
+        the caller must set them.
 
     Raises:
         TextError: no segment has two characters, so there is nothing to predict.

@@ -1,8 +1,8 @@
 """Fine-tuning: a new training run, on any text, that starts with the weights of a model.
 
-The network, the vocabulary and the weights come from the model. Settings that the user does not give
-also come from the model, or from a recipe. The optimizer, the hidden state and the counters start from
-zero.
+The network, the vocabulary and the weights come from the model. Settings that the user does not
+give also come from the model, or from a recipe. The optimizer, the hidden state and the counters
+start from zero.
 """
 
 import dataclasses
@@ -29,7 +29,8 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
     Args:
         model: the model's settings.
         recipe: the settings to train with. By default those of the model, except that training ends
-            after the model's `epochs` even if it has `updates`, and that unknown characters are refused.
+            after the model's `epochs` even if it has `updates`, and that unknown characters are
+            refused.
         **changes: settings to change; a setting given as None does not change.
 
     Raises:

@@ -105,8 +105,8 @@ def duration(seconds: float) -> str:
 def harmless(text: str) -> str:
     """Return the text with visible signs instead of control characters, except newlines and tabs.
 
-    An ASCII control character becomes its sign (U+0000 becomes ␀). Any other control character, and a
-    character that changes the direction of writing, becomes its code point in brackets, such as
+    An ASCII control character becomes its sign (U+0000 becomes ␀). Any other control character, and
+    a character that changes the direction of writing, becomes its code point in brackets, such as
     [U+0085]. A lone surrogate becomes the replacement character U+FFFD.
     """
     return text.translate(SIGNS)

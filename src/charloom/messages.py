@@ -1,7 +1,7 @@
 """Messages that name arguments and commands, which each interface (face) writes in its own way.
 
-The faces are Python, the command line and the page. The code below the faces puts a mark into a message
-where an argument or a command must be named: the mark `argument("unknown", "skip")` becomes
+The faces are Python, the command line and the page. The code below the faces puts a mark into a
+message where an argument or a command must be named: the mark `argument("unknown", "skip")` becomes
 unknown="skip" in Python and --unknown skip on the command line. A message with marks is a plain
 string. One of the functions `for_…` must replace the marks before the message is shown or stored.
 """
@@ -14,8 +14,8 @@ from itertools import starmap
 from pathlib import PurePath
 from typing import Any, Final
 
-# The beginning and the end of a mark. Unicode reserves these code points for use inside programs, so
-# that normal text does not contain them.
+# The beginning and the end of a mark. Unicode reserves these code points for use inside programs,
+# so that normal text does not contain them.
 OPEN: Final = "\ufdd0"
 CLOSE: Final = "\ufdd1"
 MARK: Final = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
@@ -40,8 +40,8 @@ def argument(name: str, value: object = None) -> str:
 
     Args:
         name: the name of the Python argument, such as learning_rate.
-        value: the value that the argument should have: a string, number, bool, list, dict of strings
-            or `Placeholder`. With None, the message names the argument without a value.
+        value: the value that the argument should have: a string, number, bool, list, dict of
+            strings or `Placeholder`. With None, the message names the argument without a value.
     """
     return _mark({"argument": name, "value": value})
 
@@ -121,9 +121,10 @@ def spelled_for(value: Any, spell: Callable[[str], str]) -> Any:
 def quoted(value: object) -> str:
     """Return a value as one word for a shell, in quotes if it needs them.
 
-    A string or path that begins with - becomes ./-…, so that a command does not take it for an option. A value with control characters is written in the form $'…', with the characters as octal
-    codes. bash, zsh, ksh and the POSIX standard of 2024 know this form. An older sh such as dash does
-    not know it, but no shell accepts a control character that is pasted as it is.
+    A string or path that begins with - becomes ./-…, so that a command does not take it for an
+    option. A value with control characters is written in the form $'…', with the characters as
+    octal codes. bash, zsh, ksh and the POSIX standard of 2024 know this form. An older sh such as
+    dash does not know it, but no shell accepts a control character that is pasted as it is.
     """
     text = str(value)
     if isinstance(value, str | PurePath) and text.startswith("-") and text != "-":
@@ -277,8 +278,8 @@ def _escaped(character: str) -> str:
 def _as_bytes(character: str) -> bytes:
     """Return a character in UTF-8.
 
-    Python writes a byte of a file name that is not UTF-8 as a surrogate. Such a surrogate becomes the
-    byte again. Any other surrogate becomes a question mark.
+    Python writes a byte of a file name that is not UTF-8 as a surrogate. Such a surrogate becomes
+    the byte again. Any other surrogate becomes a question mark.
     """
     try:
         return character.encode("utf-8", "surrogateescape")

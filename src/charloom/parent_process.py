@@ -21,8 +21,8 @@ def end_with_parent() -> None:
 def end_with_pipe(pipe: int) -> None:
     """Wait until the other end of `pipe` is closed, then kill this process and its process group.
 
-    `pipe` is a file descriptor whose other end only the parent process holds. Call this function in a
-    thread. It cannot act while user code holds Python's global lock without releasing it.
+    `pipe` is a file descriptor whose other end only the parent process holds. Call this function in
+    a thread. It cannot act while user code holds Python's global lock without releasing it.
     """
     with suppress(OSError):
         os.read(pipe, 1)

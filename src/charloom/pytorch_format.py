@@ -1,8 +1,8 @@
 """Exports models to PyTorch files and imports models from them, without using PyTorch.
 
-Such a file is a safetensors file with a state_dict, whose names are those of nn.RNN, nn.LSTM, nn.GRU
-and nn.Linear (spec/formats.md: PyTorch files). Everything in a file is checked before it is used. An
-imported model is at update 0.
+Such a file is a safetensors file with a state_dict, whose names are those of nn.RNN, nn.LSTM,
+nn.GRU and nn.Linear (spec/formats.md: PyTorch files). Everything in a file is checked before it is
+used. An imported model is at update 0.
 """
 
 import json
@@ -80,11 +80,11 @@ model.load_state_dict(weights)
 def to_state_dict(learner: Learner) -> Parameters:
     """Return a model's parameters by PyTorch's names, as arrays of the model's dtype.
 
-    The PyTorch network reads one-hot vectors, with batch_first=False. For each layer l the result has
-    `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) for the others,
+    The PyTorch network reads one-hot vectors, with batch_first=False. For each layer l the result
+    has `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) for the others,
     `rnn.weight_hh_l{l}` (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has
-    `head.weight` (K, H) and `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in the
-    rows of its candidate n.
+    `head.weight` (K, H) and `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in
+    the rows of its candidate n.
     """
     H, ours, cell = learner.config.hidden_size, learner.parameters, CELLS[learner.config.cell]
     state_dict: Parameters = {}
@@ -165,8 +165,8 @@ def read_torch_file(
     Args:
         path: a safetensors file with the state_dict of an nn.RNN (tanh), nn.LSTM or nn.GRU and an
             nn.Linear after it. An nn.Embedding before it may replace the one-hot input.
-        characters: the characters with the ids 0, 1, 2, …. None if the file contains the characters,
-            as charloom's files do, or if the model is a byte model of all 256 bytes.
+        characters: the characters with the ids 0, 1, 2, …. None if the file contains the
+            characters, as charloom's files do, or if the model is a byte model of all 256 bytes.
         tokens: "characters" or "bytes"; `characters` gives a byte as the character with the same
             code point. None takes the file's value, or "characters" if the file has none.
         prefixes: the names of the network's parts, for a file in which they cannot be detected.
@@ -256,7 +256,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """Return two dicts from an untrusted file: its arrays by name, all of one dtype, and its metadata.
 
     Raises:
-        NotAModelError: the file is not a safetensors file, or its tensors are not all F32 or all F64.
+        NotAModelError: the file is not a safetensors file, or its tensors are not all F32 or all
+            F64.
         DamagedError: the file contradicts itself.
     """
     beginning = read_model_file(path, 9 + MOST_METADATA)
@@ -341,8 +342,8 @@ def _recurrent_prefix(arrays: dict[str, Array], given: str | None, label: str) -
 def _take_layers(rest: dict[str, Array], prefix: str, label: str) -> tuple[str, Parameters]:
     """Return the name of the cell, and the layers' parameters by charloom's names.
 
-    Remove the arrays of the layers from `rest`. Raise NotAModelError if an array is missing or has a
-    wrong shape.
+    Remove the arrays of the layers from `rest`. Raise NotAModelError if an array is missing or has
+    a wrong shape.
     """
     name = f"{prefix}weight_hh_l0"
     cell = _cell_of(rest[name], f"{label}: {name}")
@@ -385,8 +386,8 @@ def _cell_of(weight_hh: Array, label: str) -> Cell:
 def _biases(cell: Cell, b_ih: Array, b_hh: Array, H: int) -> Parameters:
     """Return the biases of a layer by charloom's names: b, and d for a cell with a second bias.
 
-    b is the sum of PyTorch's two biases. Only in the rows of the gate with the second bias, b is `b_ih`
-    and d is `b_hh`.
+    b is the sum of PyTorch's two biases. Only in the rows of the gate with the second bias, b is
+    `b_ih` and d is `b_hh`.
     """
     b = np.asarray(b_ih.astype(np.float64) + b_hh, dtype=b_ih.dtype)
     if not cell.second_bias:
@@ -448,8 +449,9 @@ def _head_prefix(rest: dict[str, Array], given: str | None, H: int, label: str) 
 def _choose(found: list[str], given: str | None, name: str, none: str, label: str) -> str:
     """Return `given` if it is in `found`; if `given` is None, return the only prefix in `found`.
 
-    Raise NotAModelError if `given` is not in `found`, or if `given` is None and `found` does not have
-    exactly one prefix. In the message, `name` is the argument's name, and `none` says what is missing.
+    Raise NotAModelError if `given` is not in `found`, or if `given` is None and `found` does not
+    have exactly one prefix. In the message, `name` is the argument's name, and `none` says what is
+    missing.
     """
     if given is not None:
         wanted = f"{given}." if given and not given.endswith(".") else given
@@ -478,7 +480,8 @@ def _listed(names: Any) -> str:
 def _read_about(about: object, found: Config, label: str) -> tuple[Config, list[str]]:
     """Return the settings and the characters in charloom's metadata `about`.
 
-    `found` has the settings that the tensors show. Raise DamagedError if the metadata contradict them.
+    `found` has the settings that the tensors show. Raise DamagedError if the metadata contradict
+    them.
     """
     values = _parse_about(about, label)
     if not {"config", "vocabulary"} <= set(values):
@@ -521,8 +524,8 @@ def _order(
 ) -> tuple[Vocabulary, list[int]]:
     """Return the vocabulary, and a list with the id in the file for each id of the vocabulary.
 
-    `characters` are in the order of the file's ids; None if they are not known. `K` is the number of
-    ids in the file.
+    `characters` are in the order of the file's ids; None if they are not known. `K` is the number
+    of ids in the file.
     """
     if characters is None and tokens == "bytes" and K == BYTES:
         characters = list(map(chr, range(BYTES)))

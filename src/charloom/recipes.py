@@ -1,7 +1,7 @@
 """Recipes: named presets of all settings, each with its purpose, its cost and its measured loss.
 
-The losses are those of docs/RESULTS.md, measured on Tiny Shakespeare with two cores. A test compares
-them with that file.
+The losses are those of docs/RESULTS.md, measured on Tiny Shakespeare with two cores. A test
+compares them with that file.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class Recipe:
         config: the settings of the recipe; users can override each of them.
         minutes: the training time in minutes, from which a short calibration computes the number of
             updates. None if the settings `epochs` or `updates` determine the number of updates.
-        nats: the measured loss in nats per character, the mean over the seeds in docs/RESULTS.md. It is
-            the validation loss, or the final smooth loss if the recipe has no validation part. None if
-            it was not measured.
+        nats: the measured loss in nats per character, the mean over the seeds in docs/RESULTS.md.
+            It is the validation loss, or the final smooth loss if the recipe has no validation
+            part. None if it was not measured.
     """
 
     name: str

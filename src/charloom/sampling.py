@@ -1,7 +1,7 @@
 """Sampling: a model writes text after a prompt, piece by piece. This module reads no files.
 
-The text depends only on the model, the prompt, the sampler, the seed and the text's number among texts
-with the same seed. It does not depend on how it is divided into pieces.
+The text depends only on the model, the prompt, the sampler, the seed and the text's number among
+texts with the same seed. It does not depend on how it is divided into pieces.
 """
 
 import math
@@ -60,7 +60,8 @@ def require_sampler(sampler: Sampler) -> Sampler:
         ConfigError: a value is out of its range.
     """
     return Sampler(
-        # A temperature above the limit would change nothing: all characters are already equally likely.
+        # A temperature above the limit would change nothing: all characters are already equally
+        # likely.
         temperature=require_number("temperature", sampler.temperature, least=0.0, most=1e6),
         top_k=require_whole("top_k", sampler.top_k, least=0),
         top_p=require_number("top_p", sampler.top_p, above=0.0, most=1.0),
@@ -81,8 +82,8 @@ class SampleOptions:
         length: largest number of characters to sample, or of bytes for a byte model.
         seed: seed of the text.
         sampler: how each character is sampled.
-        stop: one stop string or several; stored as a tuple. The text ends before the first stop string
-            that it would contain.
+        stop: one stop string or several; stored as a tuple. The text ends before the first stop
+            string that it would contain.
         policy: what to do with a character of the prompt that is not in the vocabulary.
 
     Raises:
@@ -129,12 +130,12 @@ class Writing(Iterator[str]):
         prompt: the text that the network reads first.
         options: how the text is sampled.
         number: number of the text, from 0; texts with the same seed and different numbers differ.
-        piece_seconds: largest processor time per piece in seconds, approximately. It changes how the
-            text is divided into pieces, but not the text.
+        piece_seconds: largest processor time per piece in seconds, approximately. It changes how
+            the text is divided into pieces, but not the text.
 
     Attributes:
-        ended: why the text ended: "length" if it reached `options.length`, "stop" if a stop string ended
-            it; None as long as the text has not ended.
+        ended: why the text ended: "length" if it reached `options.length`, "stop" if a stop string
+            ended it; None as long as the text has not ended.
         unknowns: the characters of the prompt that were skipped or replaced.
 
     Raises:
@@ -180,8 +181,8 @@ class Writing(Iterator[str]):
     def step(self) -> Piece | None:
         """Do one step of the work and return the next piece; None if the text has ended.
 
-        The piece is empty if this step read a part of the prompt, or if all sampled characters that were
-        not returned could be the beginning of a stop string.
+        The piece is empty if this step read a part of the prompt, or if all sampled characters that
+        were not returned could be the beginning of a stop string.
         """
         return next(self._pieces, None)
 
@@ -190,15 +191,16 @@ class Writing(Iterator[str]):
     ) -> Iterator[Piece]:
         """Yield the text in pieces, of growing size if `piece_seconds` allows it.
 
-        Do not yield the end of the sampled text as long as it could be the beginning of a stop string.
+        Do not yield the end of the sampled text as long as it could be the beginning of a stop
+        string.
         """
         length, sampler = options.length, options.sampler
         drawn = UnreturnedText(learner.vocabulary.decoder(), read[:0])
         reading = read_all_but_last(learner, engine, read)
         while (state := next(reading)) is None:
             yield drawn.take(0)
-        # The next character depends only on the state and on the last `recent` ids, so that its cost
-        # does not grow with the text.
+        # The next character depends only on the state and on the last `recent` ids, so that its
+        # cost does not grow with the text.
         recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
         written, size = 0, FIRST_PIECE
         while written < length:
@@ -235,8 +237,8 @@ class UnreturnedText:
         decoder: decoder for the ids of the whole sampled text.
         ids: ids of `text`, and of an incomplete UTF-8 character after it.
         text: the complete characters that were not yet returned.
-        ends: for each character of `text`, the number of ids from the beginning of the whole sampled
-            text to the end of the character.
+        ends: for each character of `text`, the number of ids from the beginning of the whole
+            sampled text to the end of the character.
         returned: number of ids that were already returned.
     """
 
@@ -279,8 +281,8 @@ def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[St
 def start_id(learner: Learner) -> Ids:
     """Return the id that a network reads when there is no prompt, shape (1,).
 
-    This is the id of a line feed, or of a space if the vocabulary has no line feed. If the vocabulary has
-    neither, it is the id with the largest output bias, the lowest of several.
+    This is the id of a line feed, or of a space if the vocabulary has no line feed. If the
+    vocabulary has neither, it is the id with the largest output bias, the lowest of several.
     """
     vocabulary = learner.vocabulary
     for character in "\n ":
@@ -292,8 +294,8 @@ def start_id(learner: Learner) -> Ids:
 def first_stop(text: str, stops: Sequence[str]) -> int | None:
     """Return the index in `text` at which a stop string begins; None if it contains no stop string.
 
-    If `text` contains several stop strings, this is the one that ends first. If several end with the same
-    character, it is the longest.
+    If `text` contains several stop strings, this is the one that ends first. If several end with
+    the same character, it is the longest.
     """
     found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
     return min(found)[1] if found else None

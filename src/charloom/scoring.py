@@ -1,7 +1,8 @@
 """Scoring: computes the nats of each character in segments of a text, in parallel streams.
 
-A long segment is cut into pieces. Most pieces first read some characters whose nats do not count, so
-that the hidden state fits the text (spec/mathematics.md: Evaluation). This module reads no files.
+A long segment is cut into pieces. Most pieces first read some characters whose nats do not count,
+so that the hidden state fits the text (spec/mathematics.md: Evaluation). This module reads no
+files.
 """
 
 from bisect import bisect_right
@@ -23,11 +24,13 @@ PIECE: Final = 4_096  # least number of characters of a piece if the number of s
 MOST_PIECES: Final = 64
 WARM_UP: Final = 512  # number of characters that a piece reads before those whose nats count
 BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
-# Up to this number, N parallel streams read about N times as many characters per second as one stream.
+# Up to this number, N parallel streams read about N times as many characters per second as one
+# stream.
 PARALLEL_STREAMS: Final = 16
 
-# The nats that count in one block, as a list with an entry for each piece that has any: the index of the
-# piece, the index of the first of these nats among all that count in the piece, and the nats.
+# The nats that count in one block, as a list with an entry for each piece that has any: the index
+# of the piece, the index of the first of these nats among all that count in the piece, and the
+# nats.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
 
 
@@ -39,8 +42,8 @@ class Piece:
         reads: index in the text of the first character that is read.
         counts: index in the text of the first character whose nats count.
         end: index in the text after the last character.
-        warm: which state the stream starts with: if True, the state after the first 512 characters of
-            the first segment; if False, the zero state.
+        warm: which state the stream starts with: if True, the state after the first 512 characters
+            of the first segment; if False, the zero state.
     """
 
     reads: int
@@ -65,10 +68,10 @@ def score_segments(
         segments: pairs (start, end). Several segments are read in parallel, each from the zero
             state. A single segment is cut into pieces.
         streams: number of pieces of a single segment; ignored if there are several segments. None
-            takes one piece per 4,096 characters, at most 64. With one piece, the result is exact. With
-            several, each piece except the first starts with the state after the segment's first 512
-            characters, and first reads the 512 characters before the piece. This is an approximation
-            of reading all the text before the piece.
+            takes one piece per 4,096 characters, at most 64. With one piece, the result is exact.
+            With several, each piece except the first starts with the state after the segment's
+            first 512 characters, and first reads the 512 characters before the piece. This is an
+            approximation of reading all the text before the piece.
 
     Returns:
         float64, shape (predicted characters,).
@@ -87,8 +90,8 @@ def mean_nats_in_steps(
 ) -> Generator[int, None, float]:
     """Return the mean nats of all characters of the pieces that count.
 
-    The mean is not finite if the nats of a character are not. After each call of the engine, yield the
-    number of characters that the call read, warm-up included. These numbers sum up to
+    The mean is not finite if the nats of a character are not. After each call of the engine, yield
+    the number of characters that the call read, warm-up included. These numbers sum up to
     `characters_read(pieces)`.
     """
     total = 0.0
@@ -140,8 +143,8 @@ def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> 
 def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     """Return pieces in which at most `most` characters count (spec/mathematics.md: Evaluation).
 
-    If the segments have at most `most` predicted characters, or if `most` is 0, return the result of
-    `cut_into_pieces`. Otherwise, return short pieces at equal distances over all segments.
+    If the segments have at most `most` predicted characters, or if `most` is 0, return the result
+    of `cut_into_pieces`. Otherwise, return short pieces at equal distances over all segments.
     """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
@@ -172,11 +175,11 @@ def _first_state(
 ) -> Generator[tuple[int, Scores], None, State]:
     """Return the state with which each piece starts, in arrays of shape (layers, pieces, H).
 
-    A piece that is read from the beginning of its segment starts with the zero state. Any other piece
-    starts with the state after the first characters of the first segment. For this piece, the zero
-    state would be wrong: training never uses it in the middle of a word, and some networks never
-    recover from it. After each call of the engine, yield how many characters the call read, and an
-    empty list.
+    A piece that is read from the beginning of its segment starts with the zero state. Any other
+    piece starts with the state after the first characters of the first segment. For this piece, the
+    zero state would be wrong: training never uses it in the middle of a word, and some networks
+    never recover from it. After each call of the engine, yield how many characters the call read,
+    and an empty list.
     """
     state = zero_state(learner.config, len(pieces))
     within = [n for n, piece in enumerate(pieces) if piece.warm]
@@ -198,8 +201,8 @@ def _counted(
 ) -> Generator[tuple[int, Scores], None, None]:
     """Yield a tuple after each call of the engine: how many characters it read, and nats that count.
 
-    All nats of a block that count come with the last call for the block; the list is empty before. A
-    piece that has ended repeats its last character, and these predictions do not count.
+    All nats of a block that count come with the last call for the block; the list is empty before.
+    A piece that has ended repeats its last character, and these predictions do not count.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -208,8 +211,8 @@ def _counted(
     state = yield from _first_state(engine, learner, ids, pieces)
     for first in range(0, steps, block):
         end = min(first + block, steps)
-        # The caller sums the nats of a whole block, so that the size of the calls does not change the
-        # result.
+        # The caller sums the nats of a whole block, so that the size of the calls does not change
+        # the result.
         nats = np.empty((end - first, len(pieces)))
         for begin in range(first, end, size):
             stop = min(begin + size, end)
@@ -222,8 +225,8 @@ def _counted(
 def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
     """Return the nats of a block that count, for each piece that has any; see `Scores`.
 
-    Row t of `nats` is for the character with the index `first` + 1 + t in each piece, from where the
-    piece begins to read.
+    Row t of `nats` is for the character with the index `first` + 1 + t in each piece, from where
+    the piece begins to read.
     """
     found = []
     for n, piece in enumerate(pieces):

@@ -30,9 +30,9 @@ class Surprise:
     Attributes:
         characters: the text, one string per character that the model read. For a byte model, bytes
             that are not UTF-8 are shown as U+FFFD.
-        nats: -ln of the probability of each character given the text before it, shape (characters,).
-            NaN for the first character, which is not predicted. If a character has several bytes as
-            tokens, the sum over its bytes.
+        nats: -ln of the probability of each character given the text before it, shape
+            (characters,). NaN for the first character, which is not predicted. If a character has
+            several bytes as tokens, the sum over its bytes.
         unknowns: the characters of the text that were skipped or replaced.
     """
 
@@ -65,8 +65,8 @@ def surprise(
     Raises:
         TextError: the text has fewer than two characters, so there is nothing to predict.
         UnknownCharacterError: the text has a character that is not in the vocabulary.
-        ConfigError: `text` is not a str; or an unknown symbol must be replaced, and the replacement is
-            not one known symbol.
+        ConfigError: `text` is not a str; or an unknown symbol must be replaced, and the replacement
+            is not one known symbol.
         DivergedError: the loss is not finite.
     """
     return run_all_steps(surprise_in_steps(learner, engine, text, policy))
@@ -118,10 +118,10 @@ class Predictions:
     Attributes:
         characters: the piece, one string per character that the model read.
         nats: -ln of the probability of each character, shape (characters,). NaN for the first
-            character of the text, which is not predicted. If a character has several bytes as tokens,
-            the sum over its bytes.
-        likely: for each character, the likeliest symbols after it as pairs (symbol, probability), the
-            likeliest first. A byte model's bytes are written as `byte_name` returns them.
+            character of the text, which is not predicted. If a character has several bytes as
+            tokens, the sum over its bytes.
+        likely: for each character, the likeliest symbols after it as pairs (symbol, probability),
+            the likeliest first. A byte model's bytes are written as `byte_name` returns them.
     """
 
     characters: tuple[str, ...]
@@ -180,8 +180,8 @@ class Reader:
     def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
         """Return three arrays for N ids: nats, likeliest next ids and the probabilities of these.
 
-        The nats of each id have shape (N,). The likeliest ids after each id and their probabilities have
-        shape (N, count), the likeliest first.
+        The nats of each id have shape (N,). The likeliest ids after each id and their probabilities
+        have shape (N, count), the likeliest first.
         """
         parameters = self._learner.parameters
         tokens = np.ascontiguousarray(ids)

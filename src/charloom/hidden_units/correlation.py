@@ -1,8 +1,8 @@
 """Pearson's correlation of many properties with many values, computed block by block.
 
-For each block, the means and the sums of squares and products about the means are computed in float64
-and merged with those of the earlier blocks (Chan, Golub and LeVeque 1983). So no digits are lost in
-long texts or with values far from zero. This module does not depend on networks or texts.
+For each block, the means and the sums of squares and products about the means are computed in
+float64 and merged with those of the earlier blocks (Chan, Golub and LeVeque 1983). So no digits are
+lost in long texts or with values far from zero. This module does not depend on networks or texts.
 """
 
 from typing import Any

@@ -1,7 +1,8 @@
 """Compute the gates of a network from its inputs and hidden states (spec/mathematics.md: Inside a network).
 
-An engine returns only the states, so the gates are computed again from the states. Given the states,
-the gates of a step do not depend on those of other steps, so all steps are computed in one call.
+An engine returns only the states, so the gates are computed again from the states. Given the
+states, the gates of a step do not depend on those of other steps, so all steps are computed in one
+call.
 
 Shapes: N tokens, H hidden units, G gates.
 """
@@ -19,7 +20,8 @@ from charloom.messages import argument
 
 Array = NDArray[Any]
 
-# For each cell, the names of the values that a unit has: states, then gates. MEANINGS describes each.
+# For each cell, the names of the values that a unit has: states, then gates. MEANINGS describes
+# each.
 WHATS: Final = {name: (*cell.states, *cell.gates) for name, cell in CELLS.items()}
 MEANINGS: Final = {
     "h": "output",
@@ -80,8 +82,8 @@ def lstm_gates(sums: Array) -> dict[str, Array]:
 def gru_gates(read: Array, held: Array, d: Array) -> dict[str, Array]:
     """Return the gates r, z and n of a GRU by name, each of shape (N, H).
 
-    `read` is U x + b and `held` is W h, each for the three gates side by side, shape (N, 3H). `d` is
-    the second bias of n, shape (H,).
+    `read` is U x + b and `held` is W h, each for the three gates side by side, shape (N, 3H). `d`
+    is the second bias of n, shape (H,).
     """
     read_r, read_z, read_n = np.split(read, 3, axis=1)
     held_r, held_z, held_n = np.split(held, 3, axis=1)

@@ -25,8 +25,9 @@ from charloom.model import Learner
 LEAST_CHARACTERS: Final = 100  # in a shorter text, some unit follows any property by chance
 # The least number of characters at which a property must differ from its most frequent value.
 LEAST_CHANGES: Final = 10
-# To find how large a correlation by chance can be, a property is shifted cyclically by these fractions
-# of the text. They come from the golden section, so that no shift is a period of a repetitive text.
+# To find how large a correlation by chance can be, a property is shifted cyclically by these
+# fractions of the text. They come from the golden section, so that no shift is a period of a
+# repetitive text.
 TURNS: Final = (0.618034, 0.236068, 0.854102)
 
 
@@ -58,12 +59,13 @@ class Finding:
     Attributes:
         property: name of the property.
         description: the property in words.
-        mean: mean of the property over the text. For a property that is 0 or 1, this is the fraction
-            of characters with 1.
-        by_chance: the largest |r| of all units with three cyclically shifted copies of the property.
-            A unit whose |r| is not larger may follow the property by chance. None if `units` is empty.
-        units: the units with the largest |r|, largest first. Units whose values never changed are left
-            out.
+        mean: mean of the property over the text. For a property that is 0 or 1, this is the
+            fraction of characters with 1.
+        by_chance: the largest |r| of all units with three cyclically shifted copies of the
+            property. A unit whose |r| is not larger may follow the property by chance. None if
+            `units` is empty.
+        units: the units with the largest |r|, largest first. Units whose values never changed are
+            left out.
         why_none: the reason why `units` is empty; an empty string if it is not.
     """
 
@@ -96,21 +98,22 @@ def rank(
 ) -> tuple[Finding, ...]:
     """Return, for each property, the units that follow it best.
 
-    The units' values are computed block by block and not stored. So the memory grows with the text only
-    by four bytes per property and character.
+    The units' values are computed block by block and not stored. So the memory grows with the text
+    only by four bytes per property and character.
 
     Args:
         learner: the model; it is not changed.
         engine: the engine that computes the states.
-        texts: ids of each text. Each text is read from the zero state, and the properties are computed
-            for each text separately.
+        texts: ids of each text. Each text is read from the zero state, and the properties are
+            computed for each text separately.
         properties: the properties to compare with.
         choice: the units and their values.
         top: how many units to return for each property.
 
     Raises:
         TextError: all texts together have fewer than 100 characters.
-        ConfigError: `top` is below 1, or a property does not return one finite number per character.
+        ConfigError: `top` is below 1, or a property does not return one finite number per
+            character.
         DivergedError: a unit's value is not finite.
     """
     return run_all_steps(comparing(learner, engine, texts, properties, choice, top))
@@ -187,8 +190,8 @@ def _finding(
     Args:
         found: the property.
         values: the property's numbers, shape (characters,).
-        r: its correlations with the M selected values of the units, shape (1 + shifts, M). Row 0 is for
-            the property itself, the other rows are for its shifted copies.
+        r: its correlations with the M selected values of the units, shape (1 + shifts, M). Row 0 is
+            for the property itself, the other rows are for its shifted copies.
         choice: the units and their values.
         top: how many units to return.
     """

@@ -1,8 +1,8 @@
 """Properties of a text: functions that return one number for each character.
 
-A property that is true or false gives 1 or 0. Most properties depend on the text up to and including
-the character. The properties capital-next, newline-next and word-end also depend on the next character
-(spec/mathematics.md: Properties of a text). This module does not depend on networks.
+A property that is true or false gives 1 or 0. Most properties depend on the text up to and
+including the character. The properties capital-next, newline-next and word-end also depend on the
+next character (spec/mathematics.md: Properties of a text). This module does not depend on networks.
 """
 
 import re
@@ -36,8 +36,8 @@ class Property:
     Attributes:
         name: name by which users select the property.
         description: the property in words.
-        measure: function that takes a text and returns one number for each character, float32, shape
-            (characters,).
+        measure: function that takes a text and returns one number for each character, float32,
+            shape (characters,).
     """
 
     name: str

@@ -28,16 +28,17 @@ class Learner:
         config: the settings.
         vocabulary: the K characters of the model.
         parameters: the parameters by name; shapes as in `parameter_shapes`.
-        slots: the optimizer's arrays (slots) by slot name, then by parameter name. Each has the shape
-            of its parameter.
-        state: hidden state; `h` of shape (layers, B, H), and for the LSTM also `cell` of that shape.
+        slots: the optimizer's arrays (slots) by slot name, then by parameter name. Each has the
+            shape of its parameter.
+        state: hidden state; `h` of shape (layers, B, H), and for the LSTM also `cell` of that
+            shape.
         position: number of characters that each stream has read in the current epoch; its next
             window starts there.
         epoch: number of completed epochs.
         update: number of applied updates.
         smooth_loss: smoothed training loss in nats per window; None before the first update.
-        best_loss: the lowest validation loss so far in nats per character. Without a validation part,
-            the lowest `smooth_loss` at a record. None before the first evaluation or record.
+        best_loss: the lowest validation loss so far in nats per character. Without a validation
+            part, the lowest `smooth_loss` at a record. None before the first evaluation or record.
         best_update: the update at which `best_loss` was reached.
         judgements_since_best: number of evaluations on the validation part since `best_update`.
         rollbacks: how often training went back to a checkpoint because a number was not finite.

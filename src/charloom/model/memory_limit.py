@@ -27,8 +27,8 @@ LIMITS: Final = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 def require_memory(config: Config, vocabulary_size: int, memory: float | None = None) -> None:
     """Raise ConfigError if a network is too large to be trained in `memory` bytes.
 
-    The estimate counts only the parameters, their gradients and the optimizer's arrays. Training needs
-    more, so a network that is refused here would certainly fail later.
+    The estimate counts only the parameters, their gradients and the optimizer's arrays. Training
+    needs more, so a network that is refused here would certainly fail later.
 
     Args:
         config: the network's settings.

@@ -1,8 +1,8 @@
 """The parameters of a network: their names, shapes and initial values.
 
 Layer l has `layers.l.U` (G·H × inputs), `layers.l.W` (G·H × H), `layers.l.b` (G·H), and for the GRU
-also `layers.l.d` (H). The output has `V` (K × H) and `c` (K). Layer 0 has K inputs, the other layers
-have H. G is the number of gates, or 1 for the plain cell.
+also `layers.l.d` (H). The output has `V` (K × H) and `c` (K). Layer 0 has K inputs, the other
+layers have H. G is the number of gates, or 1 for the plain cell.
 """
 
 from typing import Any
@@ -36,8 +36,8 @@ def short_name(name: str) -> str:
 def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
     """Return the initial parameters in the config's dtype, drawn as `config.init` says.
 
-    Each number depends only on the seed, on the index of its parameter in `parameter_shapes`, and on
-    its own index in the parameter (spec/mathematics.md: First values, Random numbers).
+    Each number depends only on the seed, on the index of its parameter in `parameter_shapes`, and
+    on its own index in the parameter (spec/mathematics.md: First values, Random numbers).
     """
     cell = CELLS[config.cell]
     parameters: Parameters = {}

@@ -13,8 +13,8 @@ class BuiltinText:
 
     Attributes:
         description: what the text is.
-        needs: the optional extra of charloom that installs the text, in words; "nothing" if the text
-            comes with Python.
+        needs: the optional extra of charloom that installs the text, in words; "nothing" if the
+            text comes with Python.
         read: function without arguments that returns the text.
     """
 

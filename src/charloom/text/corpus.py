@@ -46,8 +46,8 @@ class Corpus:
 
     Attributes:
         name: a short name for messages.
-        sources: absolute file paths, or `builtin:NAME`, from which `open` can make the corpus again.
-            Empty if a part of the text was a string or came through a pipe.
+        sources: absolute file paths, or `builtin:NAME`, from which `open` can make the corpus
+            again. Empty if a part of the text was a string or came through a pipe.
         ids: read-only array of shape (ids,), in the smallest unsigned type. For a large text, an
             `IdFile`, whose slices are arrays.
         vocabulary: the vocabulary that was given to `open`, or else that of the text.
@@ -148,7 +148,8 @@ class Corpus:
                 symbol; or nothing is left of it without unknown symbols; or it changed while it
                 was read.
             EncodingError: the tokens are characters, and a file is not UTF-8 or has a NUL byte.
-            UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a symbol.
+            UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a
+                symbol.
             ConfigError: `tokens` is not one of these values; or an unknown symbol must be replaced,
                 and the replacement is not one known symbol.
             MissingPartError: the built-in text needs an extra that is not installed.
@@ -204,7 +205,8 @@ def _corpus(
         try:
             yield from encode(pieces, tokens, table, encoding_plan.skipping, found.fingerprint)
         except TextError:
-            # The cached scan may come from an earlier text whose files had the same sizes and times.
+            # The cached scan may come from an earlier text whose files had the same sizes and
+            # times.
             id_cache.forget_scan(stamps, tokens)
             raise
 

@@ -1,8 +1,8 @@
 """A cache of the ids of large texts in the user's cache folder, so that they need not fit into memory.
 
-The cache also keeps the scan of each large text: its distinct symbols, their counts and its fingerprint.
-Users may delete the folder at any time. Files that are missing, damaged or of another format are
-made again (spec/formats.md: The cache of ids).
+The cache also keeps the scan of each large text: its distinct symbols, their counts and its
+fingerprint. Users may delete the folder at any time. Files that are missing, damaged or of another
+format are made again (spec/formats.md: The cache of ids).
 """
 
 import contextlib
@@ -78,8 +78,8 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
 def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
     """Store `scan` in the cache for the files with these stamps.
 
-    Store nothing if a file changed less than two seconds ago, or if a stamp is None because its text
-    does not come from a file.
+    Store nothing if a file changed less than two seconds ago, or if a stamp is None because its
+    text does not come from a file.
     """
     now = time.time_ns()
     if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):

@@ -1,8 +1,8 @@
 """Reads ids from a file that other programs may change, and checks the file at each read.
 
 The file is not memory-mapped. If another program shortened a mapped file, reading it would kill the
-process (SIGBUS). If another program overwrote it, wrong ids would go unnoticed. This module does not
-depend on texts.
+process (SIGBUS). If another program overwrote it, wrong ids would go unnoticed. This module does
+not depend on texts.
 """
 
 import os
@@ -26,8 +26,8 @@ POSITION: Final = threading.Lock()  # guards the read position of files where pr
 class IdFile:
     """The ids of a text, stored in a file. `open_ids` opens the file and checks it.
 
-    A slice of an `IdFile` is an array in memory. Each read compares the file's length and times with
-    those at the last check. If they differ, the checksum is computed again.
+    A slice of an `IdFile` is an array in memory. Each read compares the file's length and times
+    with those at the last check. If they differ, the checksum is computed again.
 
     Attributes:
         path: the path of the file.

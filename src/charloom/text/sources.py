@@ -91,7 +91,8 @@ class Source:
     def stamp(self) -> Stamp | None:
         """Return the file's path, size in bytes, modification time in ns and inode, in this order.
 
-        Return None if the piece is not a file. A later comparison shows whether the file has changed.
+        Return None if the piece is not a file. A later comparison shows whether the file has
+        changed.
         """
         if not self.path:
             return None
@@ -109,8 +110,8 @@ class FoundText:
     Attributes:
         name: a short name of the source for messages.
         sources: the pieces; several for a directory or a pattern.
-        note: a sentence about the files that were read and skipped, or about a source that was given
-            more than once; empty if there is nothing to say.
+        note: a sentence about the files that were read and skipped, or about a source that was
+            given more than once; empty if there is nothing to say.
     """
 
     name: str

@@ -43,8 +43,8 @@ class Unknowns:
 
     Attributes:
         total: number of unknown symbols in the text; a symbol that occurs twice counts twice.
-        counts: each distinct unknown symbol with its count, the most frequent first. A byte is given
-            as the character with the same number (Latin-1).
+        counts: each distinct unknown symbol with its count, the most frequent first. A byte is
+            given as the character with the same number (Latin-1).
         tokens: "characters" or "bytes".
         replacement: the known character that replaced the unknown symbols; empty if they were
             skipped.
@@ -108,8 +108,8 @@ class Vocabulary:
 
     Raises:
         TextError: there are fewer than two distinct symbols.
-        ConfigError: `tokens` is not one of these values, or a character of a byte vocabulary is above
-            U+00FF.
+        ConfigError: `tokens` is not one of these values, or a character of a byte vocabulary is
+            above U+00FF.
     """
 
     def __init__(self, characters: Iterable[str], tokens: str = "characters") -> None:
@@ -206,8 +206,8 @@ class Vocabulary:
         """Return how to encode a text that has the symbols `values`.
 
         Args:
-            values: the distinct code points or bytes of the text, shape (distinct,). Symbols that the
-                vocabulary knows may be left out.
+            values: the distinct code points or bytes of the text, shape (distinct,). Symbols that
+                the vocabulary knows may be left out.
             counts: how often each of the `values` occurs, shape (distinct,).
             policy: what to do with unknown symbols.
 
@@ -243,8 +243,8 @@ class Vocabulary:
         """Return the characters of `ids`, and for each the number of ids up to its end.
 
         If the tokens are bytes, a character can have several ids. If a byte shows that the bytes
-        before it are not UTF-8, those bytes become U+FFFD. If that byte is itself a character, U+FFFD
-        and the character are returned as one string.
+        before it are not UTF-8, those bytes become U+FFFD. If that byte is itself a character,
+        U+FFFD and the character are returned as one string.
         """
         if self.tokens == "characters":
             characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
@@ -347,8 +347,8 @@ class Decoder:
     def decode_with_ends(self, ids: NDArray[Any]) -> tuple[str, NDArray[np.int64]]:
         """Return the characters that `ids` complete, and the end of each, shape (characters,).
 
-        The end of a character is the number of ids up to its last id, counted over all calls. The end
-        of U+FFFD is the end of the bytes that it replaces.
+        The end of a character is the number of ids up to its last id, counted over all calls. The
+        end of U+FFFD is the end of the bytes that it replaces.
         """
         before = self._read
         if self._utf8 is None:

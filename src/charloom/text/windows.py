@@ -2,7 +2,8 @@
 
 A window that starts at index e of the text reads x = text[e : e+T] and predicts y = text[e+1 :
 e+T+1]. The next window of the same stream starts at e+T. An epoch has P windows in each of B
-streams (spec/mathematics.md: Windows). This module computes indices only; it does not hold the text.
+streams (spec/mathematics.md: Windows). This module computes indices only; it does not hold the
+text.
 """
 
 from collections.abc import Iterator
@@ -34,9 +35,9 @@ class Windows:
         per_epoch: number of windows per stream and epoch, P; also the number of updates per epoch.
         spacing: number of characters from the start of one stream to the start of the next.
         remainder: number of characters at the end of the training part that do not fill a window in
-            every stream; 0 with the split "streams". With several streams, every second epoch starts
-            this many characters later. So every character of the training part but the first is
-            predicted in at least one of two successive epochs.
+            every stream; 0 with the split "streams". With several streams, every second epoch
+            starts this many characters later. So every character of the training part but the first
+            is predicted in at least one of two successive epochs.
         parts: the segments of each part of the text; a part that is too short is missing.
     """
 
@@ -140,8 +141,8 @@ class Windows:
             epoch: number of completed epochs.
             position: number of characters that stream 0 has read in the epoch.
         """
-        # At the end of an epoch, `epoch` already counts that epoch as completed, but `position` still
-        # counts from its start.
+        # At the end of an epoch, `epoch` already counts that epoch as completed, but `position`
+        # still counts from its start.
         current = epoch - 1 if self.ends_epoch(position) else epoch
         return int(self.starts(current)[0]) + position
 
@@ -165,8 +166,8 @@ def _share(whole: int, share: float) -> int:
 def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
     """Return changed settings, by name, with which a text of `length` characters is long enough.
 
-    Try fewer streams first, then a shorter sequence length, then no validation and test part. Return
-    an empty dict if none of them is enough.
+    Try fewer streams first, then a shorter sequence length, then no validation and test part.
+    Return an empty dict if none of them is enough.
     """
     T, B = config.seq_length, config.batch_size
     sizes = [*((T, b) for b in _halves(B)), *((t, 1) for t in _halves(T))]
