@@ -1,7 +1,7 @@
 """Training: the algorithm (`learn`), with a run directory (`train_run`) or in memory only.
 
-All of them are generators of events. They print nothing: the command line, the page and the report
-use the events or read the run directory.
+Each training function is a generator of events. It prints nothing: the command line, the page and the
+report use the events or read the run directory.
 """
 
 from charloom.training.events import (

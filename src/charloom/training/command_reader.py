@@ -1,6 +1,6 @@
 """Reads the commands and signals that steer a training run.
 
-It remembers what the last command asks for. It does not act on commands.
+The reader remembers the last command. It does not act on commands.
 """
 
 import math
@@ -37,7 +37,7 @@ class CommandReader:
         self._next_look = time.monotonic()
 
     def look(self) -> None:
-        """Read control.json if the last read was long enough ago, and remember a new command."""
+        """Read control.json if it was not read in the last 0.1 seconds, and remember a new command."""
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -49,7 +49,7 @@ class CommandReader:
                 self._factor = control.learning_rate_factor
 
     def wait(self, most: float = math.inf) -> None:
-        """Wait until control.json is read again, but at most `most` seconds."""
+        """Wait 0.1 seconds, the time between two reads of control.json, or `most` seconds if less."""
         time.sleep(min(most, LOOK_SECONDS))
 
     def asks_to_end(self) -> bool:
@@ -58,17 +58,23 @@ class CommandReader:
         return self.halt_reason() is not None or self.wanted == "stop"
 
     def take_factor(self) -> float | None:
-        """Return the learning-rate factor of the commands since the last call; None without one."""
+        """Return the newest learning-rate factor of the commands since the last call of this method.
+
+        None if these commands do not change the factor.
+        """
         factor, self._factor = self._factor, None
         return factor
 
     def take_warning(self) -> str | None:
-        """Return the warning about an unreadable command, once; None if there is none."""
+        """Return a warning if a command could not be read; None if there is no new warning.
+
+        The warning is returned only once in a training run.
+        """
         warning, self._warning = self._warning, None
         return warning
 
     def _read(self) -> Control:
-        """Return the command in control.json, or the last one if the file cannot be read."""
+        """Return the command in control.json, or the last command if the file cannot be read."""
         try:
             return read_control(self._run)
         except (NewerFormatError, ReadError) as error:

@@ -14,7 +14,11 @@ MOST_ROLLBACKS: Final = 3
 
 
 def require_another_try(learner: Learner, error: DivergedError) -> None:
-    """Raise DivergedError if the learner already went back as often as allowed.
+    """Raise DivergedError if the learner already went back to an earlier state as often as allowed.
+
+    Args:
+        learner: the learner.
+        error: the error that says which number is not finite.
 
     Raises:
         DivergedError: the message says what happened and which setting to change.
@@ -27,10 +31,10 @@ def require_another_try(learner: Learner, error: DivergedError) -> None:
 
 
 def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
-    """Set `learner` to `earlier`, in place, with half its present learning rate.
+    """Set `learner` in place to the state of `earlier`, but with half its present learning rate.
 
     Returns:
-        The message of a warning about it.
+        The message of a warning that this happened because of `error`.
     """
     rollbacks, factor = learner.rollbacks + 1, learner.learning_rate_factor / 2
     restore_learner(learner, earlier)

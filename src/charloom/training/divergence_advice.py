@@ -1,6 +1,7 @@
 """Suggests which setting to change when the loss or the weights grow without limit.
 
-It looks only at the settings and the number of updates. It does not detect divergence.
+The suggestion depends only on the settings, the learning-rate factor and the number of updates. This module
+does not detect divergence.
 """
 
 import math
@@ -16,7 +17,10 @@ LARGE_LOGITS: Final = 10.0  # initial logits of this size make very wrong predic
 
 
 def advice(learner: Learner) -> str:
-    """Return a marked message that says what makes the numbers grow and which setting to change."""
+    """Return a message that says what makes the numbers grow and which setting to change.
+
+    The message has placeholders for the names of settings (see `charloom.messages`).
+    """
     config, rate = learner.config, learner.config.learning_rate * learner.learning_rate_factor
     if config.init == "normal" and config.sigma * math.sqrt(config.hidden_size) > LARGE_LOGITS:
         return (
@@ -53,10 +57,10 @@ def advice(learner: Learner) -> str:
 
 
 def _most_decay(config: Config) -> float:
-    """Return the largest learning rate × weight decay at which the decay still shrinks the weights.
+    """Return the largest product of learning rate and weight decay that still shrinks the weights.
 
-    It is infinite for optimizers that divide each step by the size of the gradient.
+    The product is infinite for optimizers that divide each step by the size of the gradient.
     """
     if config.optimizer == "adamw":
-        return 2.0  # θ is multiplied by 1 - η λ
+        return 2.0  # an update multiplies the weights by 1 - product, which is then at least -1
     return 2.0 * (1 + config.momentum) if config.optimizer == "sgd" else float("inf")

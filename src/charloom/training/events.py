@@ -21,7 +21,7 @@ class Record:
         train_nats: training loss per character, averaged since the last record.
         learning_rate: the learning rate of the last update.
         gradient_norm: the norm of the gradient of the last update, before clipping.
-        characters_per_second: since the last record.
+        characters_per_second: the speed of training since the last record.
         validation_nats: validation loss per character; None if it was not computed.
     """
 
@@ -42,10 +42,10 @@ class Record:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def to_line(self) -> bytes:
-        """Return the record's line in metrics.jsonl: canonical JSON, except for two padded numbers.
+        """Return the bytes of the record's line in metrics.jsonl.
 
-        `seconds` and `characters_per_second` always have the same width. So the length of the file,
-        which checkpoints store, does not depend on the clock.
+        The line is canonical JSON, except that `seconds` and `characters_per_second` are padded to a fixed
+        width. So the length of the file, which checkpoints store, does not depend on the clock.
         """
         validation = (
             "" if self.validation_nats is None else f',"validation_nats":{self.validation_nats!r}'
@@ -62,7 +62,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that the model wrote after an update, from its hidden state and the next character."""
+    """A text that the model wrote after an update, as a continuation of the text that it had just read."""
 
     update: int
     text: str
@@ -74,13 +74,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Progress:
-    """An update is complete: its records and samples were yielded before this event.
+    """The event that an update is complete. Its records and samples were yielded before this event.
 
     Attributes:
         update: number of applied updates.
         updates: number of updates in the whole run.
-        state: "training" or "paused". A pause yields this event several times a second, and its end
-            yields it once with "training".
+        state: "training" or "paused". During a pause this event comes several times a second. At the end
+            of the pause it comes once with the state "training".
         smooth_loss: the smooth loss in nats per window, as in `Record`; None before the first update
             and in a pause.
         cause: why training is paused, "command" or "disk"; None while it trains.
@@ -95,7 +95,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """Progress of the final evaluation on the whole validation part.
+    """The progress of the final evaluation on the whole validation part.
 
     Attributes:
         update: the update of the model that is evaluated.
@@ -112,7 +112,7 @@ class EvaluationProgress:
 class FinalEvaluation:
     """The result of the final evaluation on the whole validation part.
 
-    It happens only if the evaluations during training read less than the whole part.
+    The final evaluation is done only if the evaluations during training read less than the whole part.
 
     Attributes:
         update: the update of the model that was evaluated, which is the best one.
@@ -127,7 +127,7 @@ class FinalEvaluation:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint was written to disk."""
+    """The event that a checkpoint was written to disk."""
 
     update: int
     best_update: int | None
@@ -136,7 +136,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class LearningRateChanged:
-    """A command changed the learning-rate factor, from the next update on.
+    """The event that a command changed the learning-rate factor, from the next update on.
 
     Attributes:
         update: number of applied updates.
@@ -149,14 +149,17 @@ class LearningRateChanged:
 
 @dataclass(frozen=True)
 class Warned:
-    """A warning: something went wrong, but training continues. `marked` is the marked message."""
+    """A warning: something went wrong, but training continues.
+
+    `marked` is the message, with placeholders for the names of arguments (see `charloom.messages`).
+    """
 
     update: int
     marked: str
 
     @property
     def message(self) -> str:
-        """Return the message in Python's spelling."""
+        """The message with the names of arguments as they are in Python."""
         return for_python(self.marked)
 
 

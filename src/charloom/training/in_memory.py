@@ -1,6 +1,7 @@
-"""Training in memory: runs `learn` and keeps a copy to go back to and a copy of the best learner.
+"""Trains in memory: runs `learn`, and keeps a copy of an earlier state and a copy of the best learner.
 
-It writes nothing to disk. The caller can save the learner or the best copy.
+Training goes back to the earlier state if a number is not finite. It writes nothing to disk. The caller can
+save the learner or the copy of the best one.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,22 +17,22 @@ from charloom.training.divergence import go_back, require_another_try
 from charloom.training.events import Ended, Progress, Record, TrainingEvent, Warned
 from charloom.training.loop import learn
 
-COPY_UPDATES: Final = 1_000  # make a new copy at the first record after this many updates
+COPY_UPDATES: Final = 1_000  # copy the learner again at the first record after this many updates
 
 
 class Best:
     """A copy of a learner at its lowest validation loss.
 
     Attributes:
-        learner: the copy, which stays unchanged; None before the first evaluation, and always without a
-            validation part.
+        learner: the copy, which training does not change. None before the validation loss is first
+            computed, and always if there is no validation part.
     """
 
     def __init__(self) -> None:
         self.learner: Learner | None = None
 
     def copy_if_best(self, learner: Learner) -> None:
-        """Copy the learner if its last update is its best one."""
+        """Copy the learner if its last update has its lowest validation loss so far."""
         if learner.config.validation and learner.best_update == learner.update:
             self.learner = copy_learner(learner)
 
@@ -52,12 +53,13 @@ def train_in_memory(
         learner: changed in place.
         ids: the whole text, shape (characters,).
         engine: computes the updates.
-        halt: called after each call of the engine, also during evaluations and samples. A string such
-            as "SIGINT" is the reason to end the training; None continues.
+        halt: called after each call of the engine, also during evaluations and samples. If it returns a
+            string such as "SIGINT", training ends for this reason. If it returns None, training
+            continues.
         best: receives a copy of the best learner.
 
     Raises:
-        DivergedError: going back did not help.
+        DivergedError: a number was not finite, and going back to an earlier update did not help.
         TextError: the text is too short to be divided as the config says.
     """
     schedule = Schedule.of(learner.config, len(ids))

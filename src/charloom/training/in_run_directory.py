@@ -1,6 +1,6 @@
 """Trains in a run directory: writes its journals and obeys commands between two calls of the engine.
 
-The training itself is in `learn_in_steps`. Nothing here changes what the model learns.
+The training itself is in `learn_in_steps`. Apart from commands, nothing here changes what the model learns.
 """
 
 import math
@@ -50,7 +50,9 @@ FAILED_SAVES_LIMIT: Final = 3  # training pauses after this many failed saves in
 
 
 class Ending(NamedTuple):
-    """Why training must end before its last update: the state "interrupted" or "stopped"."""
+    """The reason why training must end before its last update, and the state that the run then has.
+
+    The state is "interrupted" or "stopped"."""
 
     state: str
     reason: str
@@ -83,10 +85,11 @@ def train_run(
         learner: the run's learner; changed in place.
         corpus: the run's text.
         engine: computes the updates.
-        halt: called after each call of the engine, also during evaluations. A string such as "SIGINT"
-            is the reason to save and end the run as interrupted; None continues.
-        save_seconds: seconds between two checkpoints, instead of the config's. The result does not
-            depend on it.
+        halt: called after each call of the engine, also during evaluations. If it returns a string such
+            as "SIGINT", the run is saved and ends as interrupted for this reason. If it returns None,
+            training continues.
+        save_seconds: seconds between two checkpoints, instead of the setting of the config. The trained
+            model does not depend on it.
 
     Raises:
         DivergedError: a number was not finite, and going back to the last checkpoint did not help.
@@ -122,7 +125,7 @@ class RunTrainer:
     """Trains a learner in its run directory.
 
     Attributes:
-        ended: True once the end of the run was written to its journal.
+        ended: True if the end of the run was written to its journal.
     """
 
     def __init__(
@@ -150,7 +153,10 @@ class RunTrainer:
         self._factor_unsaved = False  # True if the factor changed after the last save
 
     def start(self, engine: Engine) -> Iterator[TrainingEvent]:
-        """Write the start to the journal, with versions and machine; yield the writer's warnings."""
+        """Add an event about the start to the journal, and yield the warnings of the writer.
+
+        The event names the versions of the software and the machine.
+        """
         self._writer.add_event(
             "resumed" if self._learner.update else "started",
             self._learner.update,
@@ -171,7 +177,11 @@ class RunTrainer:
         yield from self._saver.show("training")
 
     def train(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
-        """Train to the end; write and yield the events, and do other due work between them."""
+        """Train to the end; write and yield the events. Between them, obey commands, save and write the status.
+
+        Returns:
+            The last event of the run.
+        """
         events: list[LearnEvent] = []
         with closing(learn_in_steps(self._learner, ids, engine, self._watch)) as items:
             for item in items:
@@ -192,7 +202,10 @@ class RunTrainer:
         return (yield from self.finish(ids, engine))
 
     def go_back(self, error: DivergedError) -> Warned:
-        """Go back to the last checkpoint, with half the learning rate; return a warning about it.
+        """Set the learner back to the last checkpoint, with half the learning rate.
+
+        Returns:
+            A warning that this happened because of `error`.
 
         Raises:
             DivergedError: the run already went back as often as allowed.
@@ -225,7 +238,7 @@ class RunTrainer:
             self._writer.keep_best(self._learner)
 
     def do_due_work(self) -> DueWork:
-        """Obey commands, write the status and save, as far as they are due, after an update.
+        """Obey commands, and write the status and save if these are due. Called after an update.
 
         Returns:
             An `Ending` if training must end here, else None.
@@ -242,10 +255,10 @@ class RunTrainer:
         return ending
 
     def do_due_work_within(self, safe: Learner) -> DueWork:
-        """Obey commands, write the status and save during an evaluation or a sample.
+        """Do the work of `do_due_work` in the middle of an evaluation or a sample.
 
         Args:
-            safe: the learner of the last `Progress`; only this one may be saved now.
+            safe: the learner of the last `Progress`. Only this learner may be saved now.
 
         Returns:
             An `Ending` if training must end here, else None.
@@ -257,7 +270,11 @@ class RunTrainer:
             self._saver.safe = self._learner
 
     def _do_due_work(self) -> DueWork:
-        """Obey commands, write the status and save; return an `Ending` if training must end here."""
+        """Obey commands, and write the status and save if these are due.
+
+        Returns:
+            An `Ending` if training must end here, else None.
+        """
         ending = yield from self._obey()
         if ending is None:
             yield from self._saver.show_if_due("training")
@@ -265,7 +282,7 @@ class RunTrainer:
         return ending
 
     def _obey(self) -> DueWork:
-        """Obey signals and commands; return an `Ending` if training must end here."""
+        """Obey signals and commands; return an `Ending` if training must end here, else None."""
         self._commands.look()
         yield from self._apply_factor()
         yield from self._report_unreadable_command()
@@ -277,7 +294,7 @@ class RunTrainer:
         return Ending("stopped", STOP_REASON) if self._commands.wanted == "stop" else None
 
     def _apply_factor(self) -> Iterator[TrainingEvent]:
-        """Apply a new learning-rate factor to the learner and to the one that is saved."""
+        """Set a new learning-rate factor in the learner, and also in the copy that is saved."""
         factor, safe = self._commands.take_factor(), self._saver.safe
         if factor is None or factor == self._learner.learning_rate_factor:
             return
@@ -291,13 +308,13 @@ class RunTrainer:
         yield LearningRateChanged(safe.update, factor)
 
     def _report_unreadable_command(self) -> Iterator[TrainingEvent]:
-        """Yield a warning about an unreadable command, once."""
+        """Yield a warning if a command could not be read, but only once in a training run."""
         message = self._commands.take_warning()
         if message is not None:
             yield self._saver.warn(message)
 
     def _pause(self) -> Iterator[TrainingEvent]:
-        """Save and wait until there is another command than pause, or `halt` gives a reason."""
+        """Save, and wait until a command other than pause comes or `halt` returns a reason to end."""
         self._watch.stop()
         yield from self._saver.save()
         self._writer.add_event("paused", self._saver.safe.update)
@@ -315,7 +332,7 @@ class RunTrainer:
             yield from self._continue()
 
     def _continue(self) -> Iterator[TrainingEvent]:
-        """Continue after a pause: write and yield that training continues."""
+        """Continue after a pause: write and yield the event that training continues."""
         self._watch.start()
         safe = self._saver.safe
         self._writer.add_event("continued", safe.update)
@@ -323,14 +340,14 @@ class RunTrainer:
         yield Progress(safe.update, self._schedule.updates, smooth_loss=safe.smooth_loss)
 
     def _paused(self, cause: str) -> Progress:
-        """Return a `Progress` which says that training is paused because of `cause`."""
+        """Return a `Progress` that says that training is paused. `cause` is "command" or "disk"."""
         return Progress(self._saver.safe.update, self._schedule.updates, "paused", cause=cause)
 
     def _wait_for_disk(self) -> DueWork:
-        """Pause training until a save succeeds again. Journal lines wait in memory.
+        """Pause training until a save succeeds again. New lines of the journals stay in memory.
 
         Returns:
-            An `Ending` if the user ends the run before that, else None.
+            An `Ending` if the user ends the run before a save succeeds, else None.
         """
         self._watch.stop()
         yield self._saver.warn(
@@ -354,7 +371,11 @@ class RunTrainer:
         return None
 
     def finish(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
-        """Save the last state, write the long passage, and evaluate the whole validation part."""
+        """Save the last state, write the long passage, and evaluate the whole validation part.
+
+        Returns:
+            The last event of the run.
+        """
         yield from self._saver.save_final_state()
         why = self._schedule.early_end_reason(self._learner)
         model = yield from self._model()
@@ -366,7 +387,11 @@ class RunTrainer:
         return (yield from self._end("finished", why, passage=model.update))
 
     def _run_with_due_work(self, steps: Steps[T]) -> Generator[TrainingEvent, None, T | Ending]:
-        """Run steps and return their result, or an `Ending` if the run must end before the last."""
+        """Run `steps`, and do the work of `do_due_work` after each step.
+
+        Returns:
+            The result of the steps, or an `Ending` if the run must end before the last step.
+        """
         while True:
             try:
                 next(steps)
@@ -425,7 +450,10 @@ class RunTrainer:
                 return
 
     def _write_evaluation(self, result: FinalEvaluation) -> TrainingEvent:
-        """Write the loss on the whole validation part to the journal; return the event to yield."""
+        """Write the loss on the whole validation part to the journal, and return `result`.
+
+        If the loss is not finite, return a warning instead.
+        """
         if not math.isfinite(result.nats):
             return self._saver.warn(f"the loss on the whole validation part is {result.nats:g}.")
         characters = result.characters
@@ -435,7 +463,7 @@ class RunTrainer:
     def _end(
         self, state: str, reason: str | None, **details: Any
     ) -> Generator[TrainingEvent, None, Ended]:
-        """Save, write the end of the run, and return it as an event."""
+        """Save, write the end of the run to its journal and status, and return the event `Ended`."""
         yield from self._saver.save_final_state()
         self.write_end(state, reason, **details)
         return Ended(self._learner.update, state, reason)
