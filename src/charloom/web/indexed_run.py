@@ -354,7 +354,7 @@ class IndexedRun:
 
 
 def counters_of(head: RunHead) -> dict[str, Any]:
-    """Return the counters of the latest checkpoint; empty if they cannot be read."""
+    """Return the counters in the latest checkpoint; an empty dict if it is missing or cannot be read."""
     if head.latest is None:
         return {}
     return head.checkpoints.header(head.latest).counters

@@ -1,10 +1,10 @@
 """Checks every request before any other part of the server sees it.
 
-Every page that the user visits can send requests to a local server. A request must therefore name this server as its
-host, because an attacker can bind another name to our address. It must also come from this page or from no page.
-Bodies must be small enough, sent fast enough, and of a type that no HTML form and no script of another page can send
-without asking the server first (CORS preflight). This module knows only the type and the size of the bodies that the
-routes accept.
+Any page that the user visits in a browser can send requests to a local server. Therefore a request must name this
+server as its host, because an attacker can let another name point to the address of this machine. It must also come
+from charloom's page or from a program that is not a page. Its body must be small enough and arrive fast enough. The
+type of the body must be one that no HTML form can send, and that a script of another page can send only if the server
+allows it (CORS preflight). Of the routes, this module knows only the type and the size of the bodies that they accept.
 """
 
 import asyncio
@@ -45,13 +45,13 @@ BYTES: Final = "application/octet-stream"
 
 
 class BodyRule(NamedTuple):
-    """The bodies that the routes under a path accept.
+    """The bodies that the routes with the same beginning of the path accept.
 
     Attributes:
         path: the beginning of the path.
         media_type: the required Content-Type.
         most: the largest size in bytes.
-        computes: whether the request needs a place in the queue for computing.
+        computes: whether the request waits in the queue for requests that need computing.
     """
 
     path: str
@@ -60,7 +60,7 @@ class BodyRule(NamedTuple):
     computes: bool = False
 
 
-# The first rule with the path and the type of a request counts.
+# The first rule whose path is the beginning of the request's path decides which types are accepted.
 BODIES: Final = (
     BodyRule("/api/texts", BYTES, UPLOAD_BODY),
     BodyRule("/api/texts", JSON, TEXT_BODY),
@@ -73,8 +73,8 @@ BODIES: Final = (
     BodyRule("", JSON, SMALL_BODY),
 )
 
-# Forbid everything from other servers and everything inline. The page needs data: and blob: to save a
-# chart as a picture.
+# The page may load nothing from other servers, and use no scripts or styles inside its HTML. It needs the
+# image sources data: and blob: to save a chart as a picture.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; "
@@ -90,14 +90,14 @@ HEADERS: Final = (
     (b"permissions-policy", b"camera=(), microphone=(), geolocation=()"),
 )
 HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
-# The parts of JSON that are counted: strings, and characters that begin or separate items.
+# What `check_parts` counts in JSON: strings, and the characters that begin or separate items.
 PART: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]', re.DOTALL)
-# No route contains these; attackers use them to leave a folder.
+# No route's path contains these; attackers use them to reach files outside of a folder.
 ODD_PATH: Final = re.compile(rb"\.\.|%2e|%2f|%5c|%00|\\|//|[^\x21-\x7e]", re.IGNORECASE)
 
 
 class Refused(Exception):
-    """The request is refused with this status, message and headers."""
+    """A request is refused. The error has the status, the headers and the message of the response."""
 
     def __init__(
         self,
@@ -119,9 +119,9 @@ class AccessRules:
     """The rules for the requests that the server accepts.
 
     Attributes:
-        hosts: the accepted Host headers, with the port. Empty if other machines can reach the server:
-            they may use any name, and the token protects the server instead.
-        token: the token that every request must show; None on a loopback address.
+        hosts: the accepted values of the header Host, such as localhost:8421. Empty if other machines can
+            reach the server: they may use any name for it, and the token protects it instead.
+        token: the secret that every request must contain; None on a loopback address.
         uploads: limits how many texts are uploaded at the same time.
     """
 
@@ -145,7 +145,7 @@ def host_sort_key(host: str) -> tuple[bool, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Return True if only this machine can reach an address."""
+    """Return True if `host` is an address of this machine that no other machine can reach."""
     if host == "localhost":
         return True
     try:
@@ -155,14 +155,15 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """An ASGI application that passes accepted requests to another one.
+    """An ASGI application that checks requests and passes the accepted ones to another application.
 
     Args:
         app: the application that responds to accepted requests.
         access: which requests are accepted.
-        full: returns an error if no more work can begin, otherwise None. A request for work is then
-            refused before its body is read, which costs a twentieth of the time.
-        too_many_connections: returns an error if every request must be refused, otherwise None.
+        full: a function that returns an error if the queue is full, otherwise None. If it is full, a
+            request that needs computing is refused before its body is read, to save time.
+        too_many_connections: a function that returns an error if every request must be refused,
+            otherwise None.
     """
 
     def __init__(
@@ -204,7 +205,7 @@ class Guard:
                     raise busy_refusal(Busy("other texts are being uploaded; try again soon."))
                 async with self.access.uploads:
                     blocks = await read_body(receive, rule.most, UPLOAD_SECONDS)
-                    # Joining 64 MiB takes tens of milliseconds, in which a thread lets others run.
+                    # Join 64 MiB in a thread: it takes tens of milliseconds and would block other requests.
                     body = await asyncio.to_thread(b"".join, blocks)
                     await self.app(scope, replay(body, receive), guarded)
             else:
@@ -217,7 +218,7 @@ class Guard:
             return
 
     def check_origin_and_host(self, scope: Scope, headers: dict[str, list[str]]) -> None:
-        """Raise Refused if another page sent the request, or if it names another host."""
+        """Raise Refused if a page other than charloom's sent the request, or if its Host is not this server."""
         hosts = headers.get("host", [])
         if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
             raise Refused(
@@ -249,10 +250,11 @@ class Guard:
                 )
 
     def check_token(self, scope: Scope, headers: dict[str, list[str]]) -> str | None:
-        """Raise Refused if the request does not show the token.
+        """Raise Refused if a token is required and the request does not have it.
 
         Returns:
-            The token if it is in the address, to be moved into a cookie; otherwise None.
+            The token if the request has it in its address, so that the caller can move it into a cookie;
+            None if it is in a header or not required.
         """
         if self.access.token is None:
             return None
@@ -282,13 +284,16 @@ class Guard:
         )
 
     def knows(self, token: str) -> bool:
-        """Return True if this is the token. The time does not depend on how much of it is right."""
+        """Return True if `token` is the token of the server.
+
+        The comparison takes the same time for each wrong token, so that an attacker learns nothing from it.
+        """
         assert self.access.token is not None
         return hmac.compare_digest(token.encode(), self.access.token.encode())
 
 
 def headers_of(scope: Scope) -> dict[str, list[str]]:
-    """Return the values of each header by its name in lower case."""
+    """Return a dict from the name of each header, in lower case, to the list of its values."""
     found: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
@@ -296,10 +301,10 @@ def headers_of(scope: Scope) -> dict[str, list[str]]:
 
 
 def check_shape(scope: Scope, headers: dict[str, list[str]]) -> BodyRule | None:
-    """Raise Refused for a method, path or header that no route accepts.
+    """Raise Refused if the request has a method, path or header that no route accepts.
 
     Returns:
-        The rule for the body; None for a GET request, which has no body.
+        The rule that the body must follow; None for a GET request, which has no body.
     """
     method = scope["method"]
     if method not in METHODS:
@@ -337,11 +342,12 @@ def check_shape(scope: Scope, headers: dict[str, list[str]]) -> BodyRule | None:
 
 
 def rule_for(path: str, types: list[str]) -> BodyRule:
-    """Return the rule for a body; raise Refused if the routes under `path` do not accept its type.
+    """Return the rule for the body of a request; raise Refused if the route does not accept its type.
 
     Args:
-        types: the values of the header Content-Type. A script of another page can leave it out, so a
-            request without it is refused.
+        path: the path of the request.
+        types: the values of the header Content-Type. A request without this header is refused, because a
+            script of another page could send it.
     """
     given = types[0].split(";")[0].strip().lower() if len(types) == 1 else None
     first = next(rule for rule in BODIES if path.startswith(rule.path))
@@ -354,13 +360,13 @@ def rule_for(path: str, types: list[str]) -> BodyRule:
 
 
 def busy_refusal(busy: Busy) -> Refused:
-    """Return the refusal of a request that can be sent again later."""
+    """Return the error that refuses a request for the reason `busy`; the client may send it again later."""
     retry = str(busy.retry_after).encode()
     return Refused(busy.status, str(busy), ((b"retry-after", retry),), "busy_error", "busy")
 
 
 def too_large(limit: int) -> Refused:
-    """Return the refusal of a body that is too large."""
+    """Return the error that refuses a body of more than `limit` bytes."""
     return Refused(413, f"the body is too large: at most {limit:,} bytes.")
 
 
@@ -397,7 +403,10 @@ async def read_body(receive: Receive, limit: int, seconds: float) -> list[bytes]
 
 
 def check_parts(body: bytes) -> None:
-    """Raise Refused for JSON with too many parts, whose validation would block other requests."""
+    """Raise Refused if `body`, which is JSON, has too many strings, fields and items.
+
+    Validating them would block other requests.
+    """
     if sum(1 for _ in islice(PART.finditer(body), MOST_PARTS + 1)) > MOST_PARTS:
         raise Refused(
             413, f"the body has too many strings, fields and items: at most {MOST_PARTS:,} in all."
@@ -405,7 +414,10 @@ def check_parts(body: bytes) -> None:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that returns a body that was already read, and then later messages."""
+    """Return a function that can be used like `receive` after the body of a request has been read.
+
+    Its first call returns a message with `body`. Later calls return the messages that `receive` returns.
+    """
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
@@ -415,9 +427,9 @@ def replay(body: bytes, receive: Receive) -> Receive:
 
 
 def in_pieces(send: Send) -> Send:
-    """Return a `send` that sends a large body in pieces.
+    """Return a function that calls `send`, and sends a large body in pieces.
 
-    Each piece waits until the client has taken the previous one, and other requests run in between.
+    Each piece is sent after the client has read the previous one. Other requests are served in between.
     """
 
     async def sending(message: Message) -> None:
@@ -435,7 +447,7 @@ def in_pieces(send: Send) -> Send:
 
 
 def with_headers(send: Send) -> Send:
-    """Return a `send` that adds the security headers to every response."""
+    """Return a function that calls `send`, and adds the security headers to every response."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -450,7 +462,10 @@ def with_headers(send: Send) -> Send:
 
 
 async def refuse(send: Send, refused: Refused) -> None:
-    """Send a refusal and close the connection, so that the rest of the request is not read."""
+    """Send the response that refuses a request.
+
+    The response closes the connection, so that the server does not have to read the rest of the request.
+    """
     mistake = {
         "message": str(refused),
         "type": refused.kind,
@@ -469,7 +484,10 @@ async def refuse(send: Send, refused: Refused) -> None:
 
 
 async def redirect(send: Send, token: str) -> None:
-    """Move the token from the address into a cookie, so that no link or screenshot shows it."""
+    """Send a response that stores `token` in a cookie and leads to the address of the page without it.
+
+    A link to the page, or a screenshot of it, then does not show the token.
+    """
     cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
     headers = [
         (b"location", b"/"),

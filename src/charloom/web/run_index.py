@@ -1,6 +1,7 @@
 """Lists the runs and model files of one folder, and finds each by its key.
 
-Clients name runs and models by these keys. No path from a client is ever used. `indexed_run.py` reads a single run.
+A client requests a run or a model by its key. The server never uses a path from a client. `indexed_run.py` reads a
+single run.
 """
 
 import math
@@ -20,10 +21,12 @@ from charloom.web.runs_folder import Location, RunsFolder, ScanResult
 from charloom.web.schemas import Run
 from charloom.web.training_jobs import Jobs
 
-READ_AT_ONCE: Final = 200  # new runs that one reading of the folder includes
+READ_AT_ONCE: Final = 200  # most new runs that one reading of the folder includes
 CHECKED_AT_ONCE: Final = 500  # apparently unchanged runs whose files are checked each time
-STALE_SECONDS: Final = 0.4  # age up to which the last list is returned again
-RESTS: Final = 3  # pause after a reading, in durations of that reading, to keep the processor free
+STALE_SECONDS: Final = 0.4  # a list up to this age is returned again, without reading the folder
+# A list is also returned again up to this multiple of the time that reading it took, so that reading does
+# not take all of the processor's time.
+RESTS: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,8 @@ class RunList:
         places: the locations of the runs by key.
         files: the locations of the model files by key.
         runs: the runs that have been read, most recently changed first.
-        unread: how many runs have not been read yet. Each reading includes some of them.
-        time: when the reading began, by the monotonic clock.
+        unread: how many runs have not been read yet. Each reading of the folder includes some of them.
+        time: when the reading began, in seconds of `time.monotonic`.
     """
 
     places: dict[str, Location]
@@ -46,7 +49,7 @@ class RunList:
 
     @property
     def total(self) -> int:
-        """Return the number of runs, read or not."""
+        """Return the number of all runs: those that have been read, and those that have not."""
         return len(self.runs) + self.unread
 
 
@@ -69,24 +72,28 @@ class RunIndex:
         self._folder = RunsFolder(folder)
         self._indexed: dict[str, IndexedRun] = {}
         self._wanted: set[str] = set()  # keys of requested runs, which are read first
-        self._checked = 0  # position of the checks of apparently unchanged runs
+        # Index in the list of keys at which the next checks of apparently unchanged runs begin
+        self._checked = 0
         self._took = 0.0  # seconds that the last reading took
         self._last_list = RunList({}, {}, [], 0, -math.inf)
 
     def read_list(self, refresh: bool = False) -> RunList:
-        """Return the list. It may be a moment old, unless `refresh` is given."""
+        """Return the list of runs and model files.
+
+        It may be a moment old (`STALE_SECONDS`, `RESTS`). If `refresh` is True, the folder is read now.
+        """
         now = time.monotonic()
         since = now if refresh else now - max(STALE_SECONDS, RESTS * self._took)
         if self._last_list.time < since:
             with self._looking:
-                # Another thread may have looked while this one waited for the lock.
+                # Another thread may have read the folder while this one waited for the lock.
                 if self._last_list.time < since:
                     self._last_list = self._read_or_keep()
                     self._took = time.monotonic() - self._last_list.time
         return self._last_list
 
     def _read_or_keep(self) -> RunList:
-        """Read the folder. Without a free file descriptor, return the last result again."""
+        """Read the folder and return the list; if no file descriptor is free, return the last list again."""
         try:
             return self._read()
         except (OSError, CharloomError) as error:
@@ -100,7 +107,7 @@ class RunIndex:
         return self.read_list().runs
 
     def place(self, key: str) -> Location:
-        """Return the location of the run with a key.
+        """Return the location of the run with the key `key`.
 
         Raises:
             NotFoundError: no run has this key.
@@ -111,7 +118,7 @@ class RunIndex:
         raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def path(self, key: str) -> Path:
-        """Return the directory of the run with a key, also if its process has not created it yet.
+        """Return the directory of the run with the key `key`, even if its process has not created it yet.
 
         Raises:
             NotFoundError: no run has this key.
@@ -123,15 +130,19 @@ class RunIndex:
         return self.folder / key
 
     def place_if_any(self, key: str) -> Location | None:
-        """Return the location of the run with a key; None if it has no directory yet."""
+        """Return the location of the run with the key `key`; None if it has no directory yet."""
         try:
             return self.place(key)
         except NotFoundError:
             return None
 
     def run(self, key: str) -> Run:
-        """Return a run as the list shows it. Errors are those of `place`."""
-        self._wanted.add(key)  # read it first, if the list is not complete yet
+        """Return the entry of the list for the run with the key `key`.
+
+        Raises:
+            NotFoundError: no run has this key.
+        """
+        self._wanted.add(key)  # the next reading includes this run, even if there are many new runs
         for refresh in (False, True):
             for run in self.read_list(refresh).runs:
                 if run.key == key:
@@ -139,7 +150,7 @@ class RunIndex:
         raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def texts(self) -> list[tuple[Run, Path, TextDescription]]:
-        """Return each run that has been read, with its directory and the description of its text."""
+        """Return a tuple for each run that has been read: the run, its directory, and its text's description."""
         listed, indexed = self.read_list(), self._indexed
         return [
             (run, listed.places[run.key].path, text)
@@ -148,11 +159,10 @@ class RunIndex:
         ]
 
     def model(self, key: str) -> tuple[Location, str | None]:
-        """Return the location of a model, and which checkpoint of the run it is.
+        """Return where a model is: the location of the run or file, and which model of the run it is.
 
-        Returns:
-            The location, and "latest", "best" or an update; "file" for a model file; None if the key
-            names only the run.
+        The second value is "latest", "best" or an update as a string; None if `key` is that of a run alone;
+        and "file" for a model file.
 
         Raises:
             NotFoundError: there is no such model.
@@ -171,7 +181,7 @@ class RunIndex:
         )
 
     def _read(self) -> RunList:
-        """Read the folder: new runs, runs that change, and in turn some of the others."""
+        """Read the new and the changing runs, and a few of the others, different ones in each call."""
         began = time.monotonic()
         found = self._folder.scan()
         jobs = self.jobs.remove_old_jobs(found.runs)
@@ -191,9 +201,9 @@ class RunIndex:
         return RunList(found.runs, found.files, runs, len(unread), began)
 
     def _to_read(self, found: ScanResult) -> set[str]:
-        """Return the keys of the new runs that are left out of this reading.
+        """Return the keys of the new runs that this reading leaves out, because there are too many new ones.
 
-        The requested runs and the runs that changed last are not left out.
+        It includes the runs that a client has requested, and then those that changed last.
         """
         new = [key for key, indexed in self._indexed.items() if not indexed.known]
         new.sort(key=lambda key: (key in self._wanted, found.stamps[key]), reverse=True)
@@ -201,9 +211,9 @@ class RunIndex:
         return set(new[READ_AT_ONCE:])
 
     def _to_check(self, keys: list[str]) -> set[str]:
-        """Return the keys of runs whose files are checked although their directories have not changed.
+        """Return the keys of runs whose files are checked even if their directories have not changed.
 
-        These are the runs that changed last, and some of the others in turn.
+        These are the runs that changed last, and a few of the others, different ones in each call.
         """
         checked = {run.key for run in self._last_list.runs[:READ_AT_ONCE]}
         start = self._checked if self._checked < len(keys) else 0

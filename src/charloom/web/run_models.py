@@ -11,7 +11,15 @@ from charloom.web.schemas import ModelAbout, Run
 
 
 class ModelId(NamedTuple):
-    """A model in the list. It has few fields, because there may be tens of thousands of models."""
+    """A model in the list of models. It has few fields, because there may be tens of thousands of models.
+
+    Attributes:
+        id: the id of the model in requests.
+        run: its run; None for a model file.
+        which: "latest", "best", an update as a string, or "file".
+        update: the update of the model; None for a model file.
+        name: the name that the page shows.
+    """
 
     id: str
     run: Run | None
@@ -21,11 +29,11 @@ class ModelId(NamedTuple):
 
     @property
     def created(self) -> int:
-        """Return when its run last changed, in Unix time; 0 for a model file."""
+        """Return when the run of the model last changed, in Unix time; 0 for a model file."""
         return int(self.run.changed) if self.run else 0
 
     def about(self) -> ModelAbout:
-        """Return the model in the form of a response."""
+        """Return the model as the server sends it."""
         if self.run is None:
             return ModelAbout(id=self.id, run=None, which=self.which, name=self.name)
         return ModelAbout(
@@ -48,10 +56,10 @@ def models_in(listed: RunList) -> list[ModelId]:
 
 
 def models_of(run: Run) -> list[ModelId]:
-    """Return the models of a run.
+    """Return the models of a run; an empty list if it has no checkpoint.
 
-    The first one is the run's default model: `latest` or `best`. The second is the other one of these
-    two. All checkpoints by update follow.
+    The first one is the run's default model, which is its latest or its best. The second is the other of
+    these two, if it exists. Then each checkpoint follows once more, with its update in the id.
     """
     if run.latest is None:
         return []

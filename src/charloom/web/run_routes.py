@@ -1,4 +1,4 @@
-"""The routes of runs: the list of runs, the journals of a run, a live stream of both, and commands."""
+"""The routes of runs: the list of runs, the journals of a run, a live stream of both, and commands to runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -31,10 +31,10 @@ from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, page_from
 from charloom.web.run_index import RunIndex, RunList
 
-LOOK_SECONDS: Final = 0.25  # time between two reads of the files
+LOOK_SECONDS: Final = 0.25  # time between two readings of the list and the journals
 PING_SECONDS: Final = 10.0  # a stream sends a comment after this time without an event
 MOST_FOLLOWED: Final = 8
-MOST_AT_FIRST: Final = 5_000  # largest number of records of a run in the first event
+MOST_AT_FIRST: Final = 5_000  # largest number of records of a run in its first event
 MANY: Final = 2_000  # largest number of lines in each later event
 FIRST_RUNS: Final = 200  # runs on a page of the list, by default
 
@@ -140,9 +140,9 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
 
 
 def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[str, Any]:
-    """Return the fields of `RunDetail` for a run; errors are those of `RunIndex.run`.
+    """Return the fields of the schema `RunDetail` for the run with the key `run`.
 
-    The bytes of checkpoints in `known` are not read again.
+    Errors are those of `RunIndex.run`. Checkpoints in `known` are intact and are not checked again.
     """
     place, listed = run_index.place_if_any(run), run_index.run(run)
     detail = wire.RunDetail(run=listed).model_dump()
@@ -165,16 +165,19 @@ def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[s
 async def counted_stream(
     run_index: RunIndex, stream_limit: StreamLimit, paths: dict[str, Path], limit: int
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield the events of a stream, and count it as one of the open event streams until it ends."""
+    """Yield an iterator over the events that `follow` yields.
+
+    Inside the `with` block, the stream counts as one of the open event streams, whose number is limited.
+    """
     async with stream_limit.place():
         yield follow(run_index, paths, limit)
 
 
-@lru_cache(maxsize=4)  # all streams send the same event
+@lru_cache(maxsize=4)  # all streams send the same event, which is encoded only once
 def list_changes(before: RunList | None, now: RunList, limit: int) -> bytes | None:
-    """Return the event with the changes of the list since `before`; None if nothing has changed.
+    """Return an event with the changes of the list from `before` to `now`; None if nothing has changed.
 
-    If `before` is None, the event has the whole first page.
+    Only the first `limit` runs of the list are compared. If `before` is None, the event has all of these.
     """
     first, gone = now.runs[:limit], list[str]()
     if before is not None:
@@ -194,7 +197,13 @@ def list_changes(before: RunList | None, now: RunList, limit: int) -> bytes | No
 
 
 async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> AsyncIterator[bytes]:
-    """Yield events with the changes of the list and of the journals of some runs, without end."""
+    """Yield events with the changes of the list and of the journals of some runs, without end.
+
+    Args:
+        run_index: the list of runs.
+        paths: the directories of the runs whose journals are sent, by key.
+        limit: the number of runs at the top of the list that are sent; 0 sends no list.
+    """
     followed = [
         (kind, key, Tail(path / name, fits))
         for key, path in paths.items()
@@ -225,7 +234,7 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
                 if first:
                     more = {"total": len(lines)}
                     lines = thinned(lines, MOST_AT_FIRST)
-            # The first event of each kind is always sent, so that a page knows when a journal is empty.
+            # The first event for each journal is always sent, so that a page knows when a journal is empty.
             at_once = max(len(lines), 1) if first else MANY
             for at in range(0, max(len(lines), 1), at_once):
                 data = {"run": key, "fresh": (fresh or first) and not at, **more}
@@ -241,10 +250,13 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
 def journal(
     run: Path, file: str, fits: Callable[[dict[str, Any]], bool], damage: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """Return the readable lines of a run's journal; none while the run is starting.
+    """Return the readable lines of a run's journal; no lines while the run is starting.
 
     Args:
-        damage: a list to which marked messages about damaged or lost lines are added.
+        run: the run directory.
+        file: the name of the journal in it.
+        fits: returns True for an object that is a valid line of this journal.
+        damage: a list to which messages about damaged or lost lines are added.
     """
     saved = None if file == EVENTS else lengths_at(run)
     if saved is None and not (run / file).exists():
@@ -255,7 +267,11 @@ def journal(
 def page_of(
     run: Path, file: str, fits: Callable[[dict[str, Any]], bool], name: str, limit: int, after: int
 ) -> dict[str, Any]:
-    """Return a page of a run's journal as a response body."""
+    """Return a page of a run's journal as a response body, with the lines in the field `name`.
+
+    The page has at most `limit` lines, after the first `after` lines. `run`, `file` and `fits` are as in
+    `journal`.
+    """
     damage: list[str] = []
     page = page_from(list(journal(run, file, fits, damage)), limit, after)
     body = {"total": page.total, "next": page.next, "damage": list(map(for_page, damage))}
@@ -263,10 +279,11 @@ def page_of(
 
 
 def sample_records(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return a sample of the records, from which `thinned` selects, and the number of all records.
+    """Return two values: a selection of the records, and the number of all records.
 
-    The sample has at most `2 * most` evenly spread records that matter (ends of epochs and validation
-    losses) and as many others. So only a few of a journal's millions of records are in memory.
+    The selection has at most `2 * most` evenly spread records with the end of an epoch or a validation
+    loss, and as many of the others. `thinned` selects from these. A journal can have millions of records;
+    only the selected ones are in memory.
     """
     special: EvenSample[dict[str, Any]] = EvenSample(2 * most)
     others: EvenSample[dict[str, Any]] = EvenSample(2 * most)
@@ -278,24 +295,24 @@ def sample_records(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dic
 
 
 def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the records of some lines as they are sent. Runs in a thread."""
+    """Return the fields of the schema `Record` for each of some lines. This function is called in a thread."""
     return [record_of(line).model_dump() for line in lines]
 
 
 def record_of(line: dict[str, Any]) -> wire.Record:
-    """Return the record of a line that `is_record` has accepted, as it is sent."""
+    """Return a line of metrics.jsonl as the server sends it. `is_record` must have accepted the line."""
     return wire.Record.model_validate({**line, "end": is_end(line["epoch"])})
 
 
 def is_end(epoch: float) -> bool:
-    """Return True if a record with this `epoch` was made at the end of an epoch."""
+    """Return True if `epoch`, the epochs up to a record with a fraction, is the end of an epoch."""
     return epoch >= 1 and float(epoch).is_integer()
 
 
 def thinned(records: list[Any], most: int) -> list[Any]:
-    """Return at most `most` records.
+    """Return at most `most` of the records, evenly spread, including the first and the last.
 
-    The first and the last record are kept. Ends of epochs and validation losses are kept before others.
+    Up to half of them are records with the end of an epoch or a validation loss, which are preferred.
     """
     if len(records) <= most:
         return records
@@ -312,7 +329,7 @@ def thinned(records: list[Any], most: int) -> list[Any]:
 
 
 def spread(items: Any, count: int) -> list[int]:
-    """Return `count` evenly spread items, the first and the last included."""
+    """Return `count` evenly spread items, including the first and the last; only the last if `count` is 1."""
     if count <= 1:
         return [items[-1]]
     return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]

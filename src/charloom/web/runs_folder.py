@@ -1,7 +1,7 @@
 """Finds runs and model files in the folder of the runs, and gives each a key.
 
-A directory with a `config.json` is a run; this module reads nothing else of a run. Scanning again takes one system
-call per run, so ten thousand runs can be scanned twice a second.
+A directory with a `config.json` is a run. This module looks for that file and reads nothing else of a run. A later
+search needs one system call per run, so that ten thousand runs can be searched twice a second.
 """
 
 import hashlib
@@ -22,10 +22,11 @@ Stamp = tuple[int, int]  # the modification time and the inode of a directory
 
 
 def key_of(relative: str) -> str:
-    """Return the key of a path within the folder.
+    """Return the key of the run or model file with the path `relative`, relative to the folder.
 
-    It is the path itself if that has only letters, digits, `_`, `-` and single full stops. Otherwise it is
-    the path with other characters replaced, and a part of its SHA-256.
+    The key is the path itself if that has only letters, digits, `_`, `-` and single full stops, and is not
+    too long. Otherwise it is the path with other characters replaced, followed by eight digits of the
+    path's SHA-256.
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
     plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
@@ -37,7 +38,7 @@ def key_of(relative: str) -> str:
 
 @dataclass(frozen=True)
 class Location:
-    """The path, key and displayed name of a run or a model file."""
+    """Where a run or a model file is: its key, its path, and the name that the page shows."""
 
     key: str
     path: Path
@@ -49,10 +50,10 @@ class ScanResult:
     """The runs and model files in the folder.
 
     Attributes:
-        runs: the places of the runs by key.
-        files: the places of the model files by key.
-        stamps: the stamps of the run directories by key. A stamp changes when a file in the directory
-            is created, replaced or removed.
+        runs: the locations of the runs by key.
+        files: the locations of the model files by key.
+        stamps: by key, the modification time and the inode of the run directory. They change when a file
+            in the directory is created, replaced or removed.
     """
 
     runs: dict[str, Location] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class ScanResult:
 
 
 class RunsFolder:
-    """A folder that is scanned repeatedly.
+    """A folder that is searched for runs and model files repeatedly.
 
     Args:
         path: the folder. It may not exist yet.
@@ -69,7 +70,8 @@ class RunsFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, tuple[Stamp, Location]] = {}  # directories of runs, by their paths
+        # The runs that the last search found, by the paths of their directories
+        self._known: dict[str, tuple[Stamp, Location]] = {}
 
     def scan(self) -> ScanResult:
         """Return the runs and model files that exist now.
@@ -98,7 +100,16 @@ class RunsFolder:
     def _within(
         self, folder: Path | str, depth: int, before: dict[str, tuple[Stamp, Location]]
     ) -> Iterator[tuple[str, Stamp | None]]:
-        """Yield the path and stamp of each run, and the path and None of each model file."""
+        """Yield a pair for each run and model file: its path, and its stamp or None.
+
+        The stamp of a run is the modification time and the inode of its directory. It is None for a model
+        file.
+
+        Args:
+            folder: the folder to search.
+            depth: how many levels of folders to search, including `folder`.
+            before: the stamp and location of each run at the last search, by its path.
+        """
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:

@@ -1,7 +1,7 @@
 """Defines every request and response of the server, with the bounds of every field.
 
-FastAPI validates requests against these models and writes /openapi.json from them. The module does not know how a
-response is computed. Losses are in nats, bits are per character, durations in seconds, and times are Unix times.
+FastAPI validates requests against these classes, and makes /openapi.json from them. This module does not know how a
+response is computed. Losses are in nats and bits are per character. Durations are in seconds and times are Unix times.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from charloom.cell_table import CellName
 from charloom.config import SEED_LIMIT
 
-# The largest body of a request, in bytes.
+# The largest body of a request in bytes, for each kind of request.
 SMALL_BODY: Final = 64 * 1024
 TEXT_BODY: Final = 512 * 1024  # requests with a text that a model reads
 UPLOAD_BODY: Final = 64 * 1024 * 1024  # a text to train on, sent as bytes
 
-# The longest texts, in characters.
+# The longest texts in characters, for each kind of request.
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
 LONGEST_READ: Final = 50_000  # a text that is scored, or read to show units
@@ -73,17 +73,17 @@ class ResponseBody(BaseModel):
 
 
 class ErrorDetail(ResponseBody):
-    """What was wrong and how to fix it.
+    """The error in an error response: what was wrong, and how to fix it.
 
     Attributes:
-        message: a sentence for people.
+        message: a sentence for a human reader.
         type: the kind of error: `invalid_request_error`, `not_found_error`, `busy_error` ….
-        param: the field that was wrong; None if no single field was.
-        code: the error for programs, such as `unknown_characters`.
+        param: the name of the wrong field; None if the error is not about one field.
+        code: the identifier of the error, such as `unknown_characters`; None if it has none.
         characters: with the code `unknown_characters`, the characters that are not in the model's
             vocabulary.
-        advice: with the code `unknown_characters`, what else a program can do; None if the route has
-            no other way.
+        advice: with the code `unknown_characters`, a sentence on what a program can do instead; None if
+            the route offers nothing else.
     """
 
     message: str
@@ -95,7 +95,7 @@ class ErrorDetail(ResponseBody):
 
 
 class ErrorBody(ResponseBody):
-    """The body of every response with a status of 400 or more."""
+    """The body of every error response, which has a status of 400 or more."""
 
     error: ErrorDetail
 
@@ -104,7 +104,10 @@ class ErrorBody(ResponseBody):
 
 
 class Health(ResponseBody):
-    """The state of the server: how many requests it is `writing`, and how many are `waiting`."""
+    """The state of the server.
+
+    `writing` is the number of requests that it computes for, and `waiting` the number of those that wait.
+    """
 
     ok: bool
     version: str
@@ -116,8 +119,8 @@ class RecipeAbout(ResponseBody):
     """A recipe with all its settings.
 
     Attributes:
-        minutes: how long it trains; None where it counts epochs or updates.
-        nats: the loss that it reached in tests, in nats per character; None if not measured.
+        minutes: how many minutes it trains; None if a number of epochs or updates ends it.
+        nats: the loss that a run with it reached in a test, in nats per character; None if not measured.
     """
 
     name: str
@@ -145,7 +148,7 @@ class SettingAbout(ResponseBody):
 
 
 class About(ResponseBody):
-    """What a page needs before it can show anything: version, recipes, settings and limits."""
+    """What the page requests first: version, engine, recipes, settings of the form and limits."""
 
     version: str
     engine: str
@@ -161,23 +164,25 @@ class Run(ResponseBody):
 
     Attributes:
         key: the id of the run in other requests.
-        state: `starting` until its directory exists; `interrupted` also if its process has disappeared.
+        state: `starting` until its process has created the run directory; `interrupted` also if its process
+            has disappeared.
         reason: why it is in that state, or a problem that does not stop the training.
         damage: sentences about the damaged parts of the run that the list knows; None if there are none.
-        here: whether a process trains the run, so that commands can be sent to it.
+        here: whether a process trains the run. Only then, commands can be sent to it.
         resumable: whether POST /api/runs/{run}/resume can continue it.
-        text: the name of its text.
-        characters: the length of its text.
+        text: the name of the text that it trains on.
+        characters: the length of this text.
         update, updates: the current update and the total number of updates; None while not known.
         epoch: passes over the training text, with a fraction.
         bits: the last validation bits per character if there are any, otherwise the smooth loss in bits
             per character of the training text.
-        train_bits, validation_bits: the last value of each.
-        best_bits: the value for the best checkpoint.
-        overfitting: a sentence that a finished run overfitted, with a suggestion; None if it did not.
-        held_out: the number of characters in the validation part.
-        judged_characters: how many of these characters are used for each validation loss. Both are
-            None without a validation part.
+        train_bits, validation_bits: the last training loss and the last validation loss in bits.
+        best_bits: the loss of the best checkpoint in bits.
+        overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if it did not.
+        held_out: the number of characters in the validation part that can be predicted; None if the run
+            has no validation part.
+        judged_characters: how many of these characters are used for each validation loss; None if the run
+            has no validation part.
         smooth_loss: the smooth loss in nats per window: that of `update` if a checkpoint of it exists,
             otherwise that of the last record.
         learning_rate: the learning rate at `update`, with `learning_rate_factor`.
@@ -186,12 +191,12 @@ class Run(ResponseBody):
         seconds_left: the remaining time at the current speed; None if the run is not training.
         characters_per_second: while a process trains the run, the speed in the last record; None until
             this process has made more than one update. Otherwise the mean speed of the run.
-        dismissible: whether the start failed before there was a run directory. POST
+        dismissible: whether the start of the run failed before it had a directory. If so, POST
             /api/runs/{run}/dismiss removes it from the list.
-        changed: when something last happened, Unix time.
-        checkpoints: the updates of the checkpoints that exist, latest and best included.
-        model: the checkpoint of the run's default model: `best` with a validation part, otherwise
-            `latest`.
+        changed: when the run last changed, in Unix time.
+        checkpoints: the updates of all checkpoints that exist, including the latest and the best.
+        model: the checkpoint that is the run's default model: `best` if the run has a validation part,
+            otherwise `latest`.
     """
 
     key: str
@@ -239,7 +244,7 @@ class Runs(ResponseBody):
     Attributes:
         total: how many runs there are.
         next: the value of `after` for the next page; None on the last page.
-        unread: how many runs the server has not read yet. They enter the list once they are read.
+        unread: how many runs the server has not read yet. They are missing from the list until it has.
     """
 
     runs: list[Run]
@@ -249,7 +254,7 @@ class Runs(ResponseBody):
 
 
 class RunDetail(ResponseBody):
-    """A run with its settings. `damage` has one sentence for each part that cannot be read."""
+    """A run with its settings. `damage` has a sentence for each file of the run that is damaged or missing."""
 
     run: Run
     settings: dict[str, Any] = {}
@@ -278,8 +283,9 @@ class Record(ResponseBody):
 
 
 class Records(ResponseBody):
-    """Records of a run, thinned to at most `most` of `total`. Lines that cannot be read are left out, and
-    `damage` reports them."""
+    """At most `most` of a run's records, which are `total` in all.
+
+    Lines that cannot be read are left out, and `damage` has sentences about them."""
 
     records: list[Record]
     total: int
@@ -294,8 +300,9 @@ class StoredSample(ResponseBody):
 
 
 class Samples(ResponseBody):
-    """A page of the samples of a run. The first of the `total` samples is from before training. `next` is the
-    value of `after` for the next page, None on the last page."""
+    """A page of the samples of a run, which are `total` in all. The first sample was written before training.
+
+    `next` is the value of `after` that requests the next page; None on the last page."""
 
     samples: list[StoredSample]
     total: int
@@ -323,7 +330,7 @@ class Command(RequestBody):
 
 
 class Sent(ResponseBody):
-    """The command that was sent. The training process follows it within a fraction of a second."""
+    """The command that was sent. The training process executes it within a fraction of a second."""
 
     sequence: int
     command: str
@@ -331,7 +338,10 @@ class Sent(ResponseBody):
 
 
 class NewText(RequestBody):
-    """A text to train on, as JSON. It is stored unchanged. A longer text is sent as application/octet-stream."""
+    """A text to train on, sent as JSON. The server stores it unchanged.
+
+    A text that is too long for this is sent as application/octet-stream instead.
+    """
 
     name: TextName
     text: Annotated[str, StringConstraints(max_length=TEXT_BODY)]
@@ -354,8 +364,9 @@ class TextAbout(ResponseBody):
 
 
 class Texts(ResponseBody):
-    """A page of the list of texts. `total`, `next` and `unread` are as in Runs. A text of kind `run` enters
-    the list once one of its runs has been read."""
+    """A page of the list of texts. `total`, `next` and `unread` are as in Runs.
+
+    A text of kind `run` is missing from the list until the server has read a run that trains on it."""
 
     texts: list[TextAbout]
     total: int
@@ -364,7 +375,7 @@ class Texts(ResponseBody):
 
 
 class Settings(RequestBody):
-    """The settings that the page can change. A setting that is not given keeps the recipe's value."""
+    """The settings that the page can change. A setting that is not given has the recipe's value."""
 
     cell: CellName | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
@@ -394,7 +405,7 @@ class NewRun(RequestBody):
 
 
 class ResumeRequest(RequestBody):
-    """The new end of a run that is resumed; give at most one field. Without any, the run keeps its end."""
+    """The new end of a run that is resumed. Give at most one field; without a field, the end is unchanged."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
@@ -449,7 +460,10 @@ class Models(ResponseBody):
 
 
 class ModelDetail(ResponseBody):
-    """A model that was opened. `whats` lists the quantities of a unit that can be shown: h, cell or a gate."""
+    """A model that was opened.
+
+    `whats` lists the quantities of its units that can be shown: h (the hidden state), cell, and the gates.
+    """
 
     id: str
     update: int
@@ -464,7 +478,7 @@ class ModelDetail(ResponseBody):
 
 
 class SamplingOptions(RequestBody):
-    """How characters are sampled. The defaults are those of `charloom sample`."""
+    """A prompt, and how characters are sampled after it. The defaults are those of `charloom sample`."""
 
     prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] = ""
     length: Annotated[int, Field(ge=1, le=LONGEST_WRITING)] = 200
@@ -537,7 +551,7 @@ class Score(RequestBody):
 
 
 class Surprises(ResponseBody):
-    """The surprise of each character. `likely` is as in Analysis, and None unless it was requested."""
+    """The surprise of each character of a text. `likely` is as in Analysis; None if it was not requested."""
 
     model: str
     update: int
@@ -559,7 +573,7 @@ class Next(RequestBody):
 
 
 class NextLikely(ResponseBody):
-    """The most likely next characters, most likely first."""
+    """The most likely characters after a text, beginning with the most likely one."""
 
     model: str
     update: int
@@ -583,8 +597,10 @@ class UnitRequest(RequestBody):
 
 
 class UnitValues(ResponseBody):
-    """A unit's value after each character. `low` and `high` are the bounds of such a value (0 and 1 for a
-    gate). `update` is the update of the model: a run may have trained further between two responses."""
+    """A unit's value after each character of a text.
+
+    `low` and `high` are the smallest and the largest value that it can have, such as 0 and 1 for a gate.
+    `update` is the update of the model, which may change between two responses while the run trains."""
 
     model: str
     update: int
@@ -605,11 +621,11 @@ class MapRequest(RequestBody):
 
 
 class UnitMap(ResponseBody):
-    """All units of a layer over a text.
+    """The values of all units of a layer after each character of a text.
 
-    `values` is base64 of unsigned bytes, unit by unit. Byte `unit * len(characters) + n` stands for
-    the unit's value after character n: `low + byte / 255 * (high - low)`. `update` is as in
-    UnitValues.
+    `values` is a base64 string of unsigned bytes: all values of the first unit, then of the second, and
+    so on. The byte with the index `unit * len(characters) + n` gives the unit's value after character n:
+    `low + byte / 255 * (high - low)`. `update` is as in UnitValues.
     """
 
     model: str
@@ -626,8 +642,8 @@ class RankingRequest(RequestBody):
 
     Attributes:
         pattern: a plain string, not a regular expression. Its occurrences become one property.
-        marks: pairs [start, end] of character indices, `end` excluded, after skipped characters are
-            removed. Together they become one property.
+        marks: marked parts of the text, as pairs [start, end] of character indices; `end` is excluded.
+            Skipped characters do not count. All marks together become one property.
         top: the number of units for each property.
     """
 
@@ -643,7 +659,10 @@ class RankingRequest(RequestBody):
 
 
 class UnitFound(ResponseBody):
-    """A unit, a quantity of it (`what`), and `r`, its correlation with a property (Pearson, -1 … 1)."""
+    """A unit that follows a property.
+
+    `r` is the Pearson correlation, from -1 to 1, of the quantity `what` of the unit with the property.
+    """
 
     layer: int
     unit: int
@@ -657,8 +676,8 @@ class PropertyRanked(ResponseBody):
     Attributes:
         mean: the mean of the property over the text. For a yes-or-no property, the share of
             characters that have it.
-        by_chance: the largest |r| found with the property shifted along the text. An |r| that is not
-            larger means nothing.
+        by_chance: the largest |r| of any unit after the property is shifted along the text. An |r| that is
+            not larger than this can be due to chance.
         why_none: the reason why there are no units; otherwise empty.
     """
 

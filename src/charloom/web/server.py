@@ -55,7 +55,7 @@ CLOSING_SECONDS: Final = 3
 WARMING_SECONDS: Final = 1.0  # the longest time that loading a model delays the start
 KEEP_ALIVE_SECONDS: Final = 30
 EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at that a browser cannot open
-SWITCH_SECONDS: Final = 0.0005  # a computing thread releases Python's lock after this time
+SWITCH_SECONDS: Final = 0.0005  # time after which a computing thread must release Python's lock
 
 DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON (a text to train on
 also `application/octet-stream`), with its length in `Content-Length` (status 411 without it). Errors have the body
@@ -68,12 +68,12 @@ class AppState:
 
     Attributes:
         folder: the folder of the runs.
-        access: which requests the server accepts.
+        access: the rules for the requests that the server accepts.
         queue: the queue for requests that need computing.
         limits: the limits on connections.
         shortage: is notified when there is no free file descriptor.
         stream_limit: limits the number of event streams.
-        closing: set when the server closes, which ends all streams.
+        closing: an event of asyncio that is set when the server closes; it ends all streams.
         jobs: the training processes that this server started.
         run_index: the list of runs and models in the folder.
         model_cache: the models in memory.
@@ -99,7 +99,7 @@ class AppState:
         self.model_cache = ModelCache(self.run_index)
 
     def too_many_connections(self) -> Busy | None:
-        """Return the error for all requests if there are too many connections, otherwise None."""
+        """Return the error that refuses every request if too many connections are open, otherwise None."""
         if len(self.connections) <= self.limits.answered:
             return None
         return Busy(
@@ -107,10 +107,9 @@ class AppState:
         )
 
     def warm_up(self) -> None:
-        """Load the first model of the list, and read all runs.
+        """Load the first model of the list, and read all runs, so that the first request need not wait.
 
-        The first request for a text then need not wait. Errors are ignored here, because the request
-        that needs the file reports them.
+        Errors are ignored here: a request that needs a damaged file reports them.
         """
         with suppress(CharloomError, OSError):
             for model in models_in(self.run_index.read_list())[:1]:
@@ -122,7 +121,7 @@ class AppState:
 
 
 def make_app(state: AppState) -> Guard:
-    """Return the ASGI application with its guard."""
+    """Return the ASGI application of the server, inside the guard that checks its requests."""
     jobs, run_index, model_cache = state.jobs, state.run_index, state.model_cache
     texts = TextIndex(run_index)
     version = charloom_version()
@@ -143,7 +142,7 @@ def make_app(state: AppState) -> Guard:
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
-        """Return the version, and how many requests are being processed and how many wait."""
+        """Return the version, the number of requests that are processed, and the number that wait."""
         return wire.Health(
             ok=True,
             version=version,
@@ -153,12 +152,15 @@ def make_app(state: AppState) -> Guard:
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi() -> AsciiJSONResponse:
-        """Return the OpenAPI schema. A thread makes it on the first request, because that takes a moment."""
+        """Return the OpenAPI schema.
+
+        This function is not async, so that it runs in a thread: the first call takes a moment.
+        """
         return AsciiJSONResponse(app.openapi())
 
     @app.get("/api/about", tags=["server"], response_model=wire.About)
     def about() -> AsciiJSONResponse:
-        """Return version, engine, recipes, settings and limits."""
+        """Return the version, the engine, the recipes, the settings of the form and the server's limits."""
         return AsciiJSONResponse(server_about(state.folder).model_dump())
 
     app.include_router(run_routes.routes(run_index, state.stream_limit, state.closing))
@@ -175,7 +177,7 @@ def make_app(state: AppState) -> Guard:
 
 
 def server_about(folder: Path) -> wire.About:
-    """Return what a page needs before it can show anything."""
+    """Return what the page requests first: version, engine, recipes, settings of the form and limits."""
     recipes = [
         wire.RecipeAbout(
             name=recipe.name,
@@ -206,7 +208,8 @@ def server_about(folder: Path) -> wire.About:
 
 
 def setting_about(name: str) -> wire.SettingAbout:
-    """Describe a setting of the form: its help is from `Config`, its bounds are from `Settings`."""
+    """Return the description of a setting of the form, with the help from `Config` and the bounds from
+    the schema `Settings`."""
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
     help = "train for about this many minutes, instead of a number of epochs or updates"
     if name != "minutes":
@@ -227,7 +230,7 @@ class Server(uvicorn.Server):
 
     Args:
         state: the shared objects of the application.
-        ready: is called when the server accepts connections.
+        ready: a function that is called as soon as the server accepts connections.
     """
 
     def __init__(self, state: AppState, ready: Callable[[], None]) -> None:
@@ -295,7 +298,7 @@ def serve(
     """Serve the page until SIGINT or SIGTERM.
 
     Args:
-        folder: the folder of the runs. If it is a run, the folder that contains it is served.
+        folder: the folder of the runs. If it is itself a run directory, its parent folder is used.
         host: the address to listen at. On an address that is not loopback, requests need a token.
         port: the port; 0 takes a free one.
         open_page: whether to open a browser, if there is a screen.
@@ -345,7 +348,9 @@ def serve(
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket. Binding it here makes a port in use a clear error instead of a log.
+    """Return a socket that is bound to `host` and `port`.
+
+    It is bound here and not by uvicorn, which would only log that a port is in use.
 
     Raises:
         ConfigError: the address or the port cannot be used.
@@ -368,7 +373,10 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def has_screen() -> bool:
-    """Return True if there is a screen; without one, a text browser could take over the terminal."""
+    """Return True if there is a graphical screen, on which a browser can open the page.
+
+    Without one, a text browser could start and take over the terminal.
+    """
     if not sys.platform.startswith("linux"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,7 +1,7 @@
 """The routes that start or resume a run in a separate process.
 
-The process runs `charloom train` or `charloom resume`, and continues when the server stops. A lock lets one request at
-a time check the number of processes and start another one.
+The process runs `charloom train` or `charloom resume`, and continues when the server stops. Only one request at a time
+may check the number of processes and start another one; a lock ensures this.
 """
 
 import os
@@ -40,7 +40,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
     def start(new: wire.NewRun) -> wire.Started:
         """Start a run in a separate process.
 
-        If the text itself cannot be used, the run gets the state `failed` with the reason.
+        If the process finds that the text cannot be used, the run gets the state `failed` with the reason.
         """
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
@@ -110,7 +110,14 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
 
 
 def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
-    """Raise NotAllowedError if a run is training, damaged, or already at its end."""
+    """Raise NotAllowedError if a run cannot be resumed.
+
+    It cannot if it is training or damaged, or if it has reached its end and `ends` gives no later one.
+
+    Args:
+        run: the run.
+        ends: the new end in the request: epochs, updates or minutes; empty if it has none.
+    """
     if not run.resumable:
         raise NotAllowedError(
             f"{run.key} is {run.state}; only an intact run that no process trains can be resumed."
@@ -128,7 +135,10 @@ def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
 
 
 def require_name(name: str) -> None:
-    """Raise NotAllowedError if a run cannot have this name, or if it is the folder of the texts."""
+    """Raise NotAllowedError if a run cannot have the name `name`.
+
+    It may have only the characters of a key, and must not be the name of the folder with uploaded texts.
+    """
     if key_of(name) != name or name.casefold() == FOLDER:
         raise NotAllowedError(
             f"a run cannot have the name {shortened(name)}; use letters and digits, and between them _, . and -.",
@@ -137,7 +147,7 @@ def require_name(name: str) -> None:
 
 
 def require_free_process(jobs: Jobs) -> None:
-    """Raise Busy if this server has already started as many running processes as it may."""
+    """Raise Busy if as many processes of this server train as are allowed at the same time."""
     running = sum(job.alive for job in jobs.all().values())
     if running >= MOST_AT_ONCE:
         raise Busy(
@@ -148,7 +158,9 @@ def require_free_process(jobs: Jobs) -> None:
 
 
 def checked_settings(recipe: str, given: dict[str, object]) -> Config:
-    """Return the settings of the run, so that errors in them are reported before it starts.
+    """Return the settings of a new run: those of `recipe`, replaced by the ones in `given`.
+
+    The process of the run makes them again. They are made here to report errors before it starts.
 
     Raises:
         NotAllowedError: there is no such recipe, or more than one setting says when training ends.
@@ -168,7 +180,7 @@ def checked_settings(recipe: str, given: dict[str, object]) -> Config:
 
 
 def names(text: str) -> Iterator[str]:
-    """Yield names for runs of a text: TEXT-1, TEXT-2, …, in letters without accents."""
+    """Return an endless iterator over names for a run: the name of its text without accents, and -1, -2, …"""
     letters = unicodedata.normalize("NFKD", text.removesuffix(".txt"))
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", bare).strip("-")[:40]

@@ -1,4 +1,4 @@
-"""Serves the page's files and plotly.js from a fixed table of names."""
+"""Sends the files of the page and plotly.js to browsers. Only files in a fixed table can be requested."""
 
 import importlib.util
 from hashlib import sha256
@@ -36,21 +36,21 @@ def routes() -> APIRouter:
 
     @router.get("/")
     def page(request: Request) -> Response:
-        """Send the page."""
+        """Return the HTML file of the page."""
         return send(request, "index.html")
 
     @router.get("/favicon.ico")
     def icon(request: Request) -> Response:
-        """Send the page's icon, which browsers request on their own."""
+        """Return the icon of the page, which browsers request even if the page does not name it."""
         return send(request, "favicon.svg") if "favicon.svg" in files else Response(status_code=204)
 
     @router.get("/static/{name}")
     def file(request: Request, name: str) -> Response:
-        """Send one of the page's files."""
+        """Return one of the other files of the page."""
         return send(request, name)
 
     def send(request: Request, name: str) -> Response:
-        """Send a file, or the status 304 if the browser already has this version."""
+        """Return a response with the file `name`, or with the status 304 if the browser has this version."""
         if name not in files:
             raise NotFoundError(f"the page has no file {name[:100]!r}; reload the page.")
         changed = files[name].stat().st_mtime_ns

@@ -1,6 +1,7 @@
-"""The texts to train on: built in, uploaded from the page, or used by a run in the list.
+"""The texts to train on: those built into charloom, those uploaded from the page, and those of runs in the list.
 
-Each text has a key. Uploaded texts are stored beside the runs, because a run needs its text again when it is resumed.
+Each text has a key. Uploaded texts are stored in the folder of the runs, because a run needs its text again when it is
+resumed.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
 
 @dataclass(frozen=True)
 class Text:
-    """A text, and the arguments of `charloom train` that select it: a name or paths."""
+    """A text. `sources` are the arguments of `charloom train` that select it: a built-in name, or paths."""
 
     about: wire.TextAbout
     sources: tuple[str, ...]
@@ -76,8 +77,8 @@ def routes(texts: "TextIndex") -> APIRouter:
             Query(description=f"the name of a text in {BYTES}; {JSON} has it in the body"),
         ] = None,
     ) -> wire.TextAbout:
-        """Store an uploaded text: its UTF-8 bytes, or JSON. The same text is stored only once."""
-        # The guard sends the body in one piece; `request.body()` would copy it.
+        """Store a text that the request contains as UTF-8 bytes or as JSON. The same text is stored only once."""
+        # The guard passes the body on in one message; `request.body()` would copy it.
         data = (await request.receive())["body"]
         if not request.headers["content-type"].lower().startswith(BYTES):
             new = new_text(data)
@@ -108,7 +109,8 @@ def new_text(body: bytes) -> wire.NewText:
 
 
 def checked_and_kept(texts: "TextIndex", name: str, data: bytes) -> Text:
-    """Store an uploaded text. Errors are those of `require_text` and `TextIndex.keep`."""
+    """Check an uploaded text, store it and return it. Errors are those of `require_text` and
+    `TextIndex.keep`."""
     require_text(name, data)
     return texts.keep(name, data)
 
@@ -116,16 +118,18 @@ def checked_and_kept(texts: "TextIndex", name: str, data: bytes) -> Text:
 def require_text(name: str, data: bytes) -> None:
     """Check that `data` is UTF-8 with at least two different characters.
 
-    It is decoded in pieces, because decoding holds Python's lock: 64 MiB in one call would block all
-    other requests for a tenth of a second.
+    `data` is decoded in pieces: decoding 64 MiB in one call would block all other requests for a tenth of
+    a second, because it holds Python's lock.
 
     Raises:
-        NotAllowedError: it is not. The message gives the offset of the first byte that is not UTF-8.
+        NotAllowedError: `data` is not UTF-8, and the message gives the offset of the first wrong byte; or
+            it has fewer than two different characters.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     first, several = "", False
     for start in range(0, len(data), PIECE):
-        held = len(decoder.getstate()[0])  # bytes of an incomplete character in the last piece
+        # Number of bytes of an incomplete character at the end of the last piece
+        held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data[start : start + PIECE], final=start + PIECE >= len(data))
         except UnicodeDecodeError as error:
@@ -180,7 +184,7 @@ class TextIndex:
         return {text.about.key: text for text in found}
 
     def find(self, key: str) -> Text:
-        """Return the text with a key.
+        """Return the text with the key `key`.
 
         Raises:
             NotFoundError: there is no such text.
@@ -196,7 +200,7 @@ class TextIndex:
         """Store an uploaded text, `data` in UTF-8, and return it.
 
         Raises:
-            NotAllowedError: the uploaded texts would become too large together.
+            NotAllowedError: together, the uploaded texts would be larger than `MOST_BYTES`.
             WriteError: the file could not be written.
         """
         letters = unicodedata.normalize("NFC", Path(name).stem)
@@ -217,7 +221,7 @@ class TextIndex:
 
 
 def _kept(path: Path) -> Text:
-    """Return the text that is stored in an uploaded file."""
+    """Return the uploaded text that is stored in the file `path`."""
     name = printable(re.sub(r"-[0-9a-f]{8}$", "", path.stem))[: wire.SHORT]
     key = f"own.{key_of(path.stem)}"
     about = wire.TextAbout(key=key, name=name, kind="uploaded", bytes=path.stat().st_size)
@@ -225,10 +229,13 @@ def _kept(path: Path) -> Text:
 
 
 def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
-    """Return the text of a run; None if it is not in files that still exist."""
+    """Return the text of a run, with the name `name` and the paths `sources`.
+
+    Return None unless all sources are files that exist.
+    """
     try:
         files = [Path(source) for source in sources]
-        # A source may be a pattern or a pipe. Only files are certain to have the same text again.
+        # A source may also be a pattern or a pipe, which may give another text when it is read again.
         if not all(file.is_absolute() and file.is_file() for file in files):
             return None
         size = sum(file.stat().st_size for file in files)

@@ -1,7 +1,7 @@
-"""Keeps files about the training processes that the server started, and finds them again after a restart.
+"""Stores which training processes the server started, so that it finds them again after a restart.
 
-A job is a small file beside the runs, which says which process trains which run, and a log with the output of that
-process. Run directories are not read here.
+A job is one such process. It has two files in a folder beside the runs: one says which process trains which run, the
+other has the output of the process. This module does not read run directories.
 """
 
 import os
@@ -27,12 +27,15 @@ from charloom.web.schemas import KEY
 
 FOLDER: Final = ".jobs"  # a folder beside the runs; hidden folders are not searched for runs
 KEPT_SECONDS: Final = 24 * 3_600.0  # how long a job without a run directory stays in the list
-LOST_SECONDS: Final = (
-    3_600.0  # after this time, a process id without a start time may belong to another process
-)
+# If the start time of a process is not known, its id may belong to another process after this time.
+LOST_SECONDS: Final = 3_600.0
 NAME: Final = re.compile(KEY)
-CLAIM_SECONDS: Final = 60.0  # a name that was claimed but not used is free again after this time
-LOG_END: Final = 4_096  # bytes at the end of the log that are searched for the reason
+CLAIM_SECONDS: Final = (
+    60.0  # a reserved name is free again if no process is started within this time
+)
+LOG_END: Final = (
+    4_096  # number of bytes at the end of the output that are searched for the last line
+)
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,11 @@ class Job:
         pid: the process id.
         time: when it was started, in Unix time.
         text: the name of its text.
-        recipe: its recipe; None if it resumes a run.
+        recipe: the recipe of the run; None if the process resumes a run.
         log: the file with the output of the process.
-        birth: the start time of the process by the system, which tells it from a later process with
-            the same id; None if the system does not report it.
-        seen: whether its run directory has existed.
+        birth: the start time of the process as the system reports it, to distinguish it from a later
+            process with the same id; None if the system does not report it.
+        seen: whether the server has seen its run directory.
         code: the exit code of the process; None if not known.
     """
 
@@ -64,7 +67,7 @@ class Job:
 
     @property
     def alive(self) -> bool:
-        """Return True if its process is still running."""
+        """Return True if the process of the job is still running."""
         if not is_alive(self.pid):
             return False
         if self.birth is None:
@@ -74,19 +77,21 @@ class Job:
     def state(
         self, state: Any, reason: str | None, status: Status | None
     ) -> tuple[Any, str | None]:
-        """Return the state of the run and its reason.
+        """Return the state of the run, and the reason of the state or None.
+
+        The files of the run do not show the state of a process that has just started, or that failed
+        before it wrote its first status. For such a process, return "starting" or "failed".
 
         Args:
-            state: the state in the run directory. A new process has not written it yet, and a process
-                that fails immediately never does.
-            reason: the reason in the run directory.
-            status: the run's last status; None if there is none.
+            state: the state according to the files of the run.
+            reason: the reason according to these files; None if there is none.
+            status: the content of the run's status.json; None if there is none.
         """
         if status is not None and (status.pid == self.pid or status.heartbeat > self.time + 1):
             return state, reason
         if self.alive:
             return "starting", None
-        if self.code == 0:  # after success, the last line is not an error
+        if self.code == 0:  # the process succeeded, so the last line of its output is not an error
             return state, reason
         if state in ("starting", "interrupted") or self.recipe is None:
             return (
@@ -112,8 +117,8 @@ class Jobs:
         folder: the folder of the runs.
 
     Attributes:
-        turn: the lock for checking whether a process can be started, and starting it. Do not wait for
-            it while holding another lock.
+        turn: a lock. Hold it while you check whether a process can be started, and start it. Do not wait
+            for it while you hold another lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -126,7 +131,7 @@ class Jobs:
     def start(
         self, run: str, command: list[str], text: str | None, recipe: str | None = None
     ) -> Job:
-        """Start `charloom COMMAND …` in a new session, so that it continues when the server ends.
+        """Start the process `charloom COMMAND …`, which continues when the server ends; return its job.
 
         Args:
             run: the name of the run.
@@ -188,11 +193,13 @@ class Jobs:
         return found
 
     def remove_old_jobs(self, runs: Collection[str]) -> dict[str, Job]:
-        """Return all jobs by the key of their run, and delete old ones.
+        """Delete old jobs, and return all others by the key of their run.
+
+        A job is deleted if its process has ended without a failure or its run was deleted, or if it failed
+        long ago before it created the run directory. A job whose run exists is never deleted.
 
         Args:
-            runs: the keys of the runs that exist. A job is deleted if its process has ended and its run
-                was deleted, or if it failed long ago without a run directory.
+            runs: the keys of the runs that exist.
         """
         with self._lock:
             jobs = self.all()
@@ -213,7 +220,10 @@ class Jobs:
             job.log.unlink()
 
     def _claim(self, path: Path) -> None:
-        """Create the file of a new job. Only one process can claim a name, even across servers."""
+        """Create the file `path` of a new job, which reserves the name of its run.
+
+        Raise RunExistsError if another job, also one of another server, has the name.
+        """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -224,9 +234,9 @@ class Jobs:
                 ) from None
 
     def _ended(self) -> dict[int, int]:
-        """Return the exit codes, by process id, of processes that have ended since the last call.
+        """Return a dict with the processes that have ended since the last call: exit code by process id.
 
-        This also lets the system release these processes.
+        The call also lets the system release these processes.
         """
         codes = {}
         for pid, child in list(self._children.items()):
@@ -236,18 +246,18 @@ class Jobs:
         return codes
 
     def _note(self, path: Path, job: Job) -> Job:
-        """Write a changed job to its file, and ignore a write error."""
+        """Write the changed `job` to the file `path`, and return it. Ignore an error of writing."""
         with suppress(WriteError):
             self._write(path, job)
         return job
 
     def _write(self, path: Path, job: Job) -> None:
-        """Replace the file of a job."""
+        """Write `job` to the file `path`."""
         fields = {**asdict(job), "log": job.log.name}
         replace_file(path, canonical_json(fields), durable=False)
 
     def _one(self, path: Path) -> Job | None:
-        """Return the job in a file; None if it is not valid."""
+        """Return the job in the file `path`; None if the file cannot be read or is not valid."""
         try:
             stat = path.stat()
             stamp = (stat.st_mtime_ns, stat.st_ino)
@@ -275,9 +285,10 @@ class Jobs:
 
 
 def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
-    """Start a process in a new session.
+    """Start a process in a new session, so that it continues when the server ends.
 
-    Its output is written to the file `said`, with its messages spelled for the page.
+    The process writes its output to the file `said`. Its messages name the fields and buttons of the page
+    instead of options and commands of the command line.
     """
     return subprocess.Popen(
         command,
@@ -291,7 +302,10 @@ def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
 
 
 def forget_claim(path: Path) -> None:
-    """Delete the file of a new job if its process was not started within a minute, to free the name."""
+    """Delete the file of a new job if it is still empty after a minute, so that its name can be used.
+
+    The server that created it did not start a process.
+    """
     with suppress(OSError):
         stat = path.stat()
         if not stat.st_size and time.time() - stat.st_mtime > CLAIM_SECONDS:
@@ -318,6 +332,6 @@ def is_alive(pid: Any) -> bool:
     except OSError:
         return True  # the process exists, but belongs to another user
     with suppress(OSError):
-        # A zombie has ended, but its parent has not collected its exit code.
+        # State Z: the process has ended, but its parent process has not collected its exit code.
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     return True

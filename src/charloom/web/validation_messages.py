@@ -9,7 +9,7 @@ from typing import Any, Final
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
-# What a field must be, by the type of pydantic's error.
+# What a field must be, for each type of error of pydantic.
 WANTED: Final = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -26,16 +26,19 @@ WANTED: Final = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
-# The words for a bound, by its name in pydantic's error.
+# The words for a bound, for each name that pydantic gives a bound in an error.
 BOUNDS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 LENGTHS: Final = {"min_length": "at least", "max_length": "at most"}
 FIELD: Final = re.compile(r"[a-z][a-z_]*")
-# Names in the place of an error that are types of a union, not fields.
+# Names in pydantic's place of an error that are not fields: types of a union, and parts of a request.
 TYPES: Final = ("str", "int", "float", "bool", "list", "body", "query", "path")
 
 
 def validation_message(error: Any) -> str:
-    """Return a marked message, without its full stop, about one of pydantic's errors."""
+    """Return a message about one of pydantic's errors, without a full stop.
+
+    It has a placeholder for the name of the field; see `charloom.messages`.
+    """
     kind, given, limits = error["type"], error.get("input"), error.get("ctx", {})
     if kind == "extra_forbidden":
         return f"there is no field {shortened(error['loc'][-1])} here"
@@ -65,7 +68,11 @@ def validation_message(error: Any) -> str:
 
 
 def field_of(place: tuple[int | str, ...]) -> str:
-    """Return the marked name of the field at the place of an error; "the request" if it has none."""
+    """Return a placeholder for the name of the field with an error; "the request" if no field is named.
+
+    Args:
+        place: where pydantic found the error: the names and indices on the way to the field.
+    """
     names = [part for part in place if isinstance(part, str) and part not in TYPES]
     fields = [name for name in names if FIELD.fullmatch(name)]
     return argument(fields[-1][:200]) if fields else "the request"
