@@ -203,7 +203,7 @@ def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
 def accuracy() -> dict[str, dict[str, float]]:
     """Return the largest errors of the native engine's exp and tanh, in units in the last place.
 
-    The result is a dict from "exp" and "tanh" to a dict from each dtype to its error.
+    The result is a dict that maps "exp" and "tanh" to a dict that maps each dtype to the error.
     """
     from charloom.engines.native import choose_instruction_set, open_kernels
 

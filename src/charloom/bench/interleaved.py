@@ -1,6 +1,6 @@
 """Time functions in turn (A B C, A B C, …), so that a slower phase of the machine affects all of them.
 
-This module does not know what the functions compute. They are called contestants.
+The functions to time are called contestants. This module does not know what they compute.
 """
 
 import os
@@ -50,10 +50,10 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Run the contestants in turn, and return their times.
 
-    The result is a dict from the name of each contestant to its seconds per unit of work in each round.
+    The result is a dict that maps the name of each contestant to its seconds per unit of work in each round.
 
     Args:
-        contestants: a dict from the name of each contestant to the function to time.
+        contestants: a dict that maps the name of each contestant to the function to time.
         rounds: how many times each contestant is timed.
         turn: approximate seconds of one measurement.
     """

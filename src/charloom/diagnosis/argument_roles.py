@@ -1,6 +1,6 @@
 """Finds the role of each argument of a user's function by its name: parameters, x, y or h0.
 
-It calls no code of the user's. If the names are not enough, the error asks the user for the roles.
+This module does not run the user's code. If the names do not show the roles, an error asks for them.
 """
 
 import inspect
@@ -67,7 +67,10 @@ def argument_order(
 def require_all_roles(
     given: tuple[str, ...], known: tuple[str, ...], forms: Sequence[tuple[str, ...]]
 ) -> None:
-    """Raise DoctorError unless `given` names each role exactly once."""
+    """Raise DoctorError unless `given` names each role exactly once.
+
+    `forms` are the sets of roles that a function may have, and `known` are the names of the parameters.
+    """
     if sorted(given) not in map(sorted, (WANTED, (*known, "x", "y", "h0"), *forms)):
         raise DoctorError(
             f"{argument('arguments')} is {','.join(given)}; it must name each of "
@@ -171,7 +174,7 @@ def suggested_wrapper(
 
 
 def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
-    """Return a dict from each global variable that holds a parameter or a size to code for its value.
+    """Return a dict that maps each global variable that holds a parameter or a size to code for its value.
 
     The code uses the arguments params and h0 of the suggested wrapper function, such as params["W"] or
     len(h0).

@@ -1,8 +1,8 @@
 """Finds out how to call a user's function: the shapes, the orientations and the names that it expects.
 
 The natural form is f(params, x, y, h0), where x and y are ids. The course's form has one-hot X and Y
-of shape (K, T) and column vectors. This module tries the forms: it takes the first one that gives the
-right loss, or else the first one that runs. It does not check any gradient.
+of shape (K, T) and column vectors. This module tries the forms. It takes the first form with which the
+function returns the right loss, or else the first form that raises no error. It checks no gradient.
 """
 
 import contextlib
@@ -129,7 +129,7 @@ def _copied(arrays: dict[str, Any], names: dict[str, str]) -> Network:
 
 
 class PreparedCall:
-    """The arguments of one call, with copies that show later whether the call changed them."""
+    """The arguments of one call, and copies of them that show afterwards whether the call changed them."""
 
     def __init__(self, problem: Problem, convention: Convention) -> None:
         self.problem, self.convention = problem, convention
@@ -177,7 +177,7 @@ class PreparedCall:
         return found
 
     def parameters(self) -> dict[str, Array]:
-        """Return the parameters as they are after the call, in charloom's shapes.
+        """Return the parameters with the values that they have after the call, in charloom's shapes.
 
         A parameter is left out if its shape changed or it is not an array of numbers any more.
         """
@@ -381,7 +381,7 @@ def find_names_with_network(
 
 
 def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]:
-    """Return a dict from each parameter to a guess of the function's name for it, to show in an error.
+    """Return a dict that maps each parameter to a guess of the function's name for it, to show in an error.
 
     The guess is the usual name by which the function read the parameter. For the other parameters it is
     the next name that the function read and that is not usual.

@@ -142,8 +142,8 @@ def holds_float32(gradients: Arrays) -> bool:
 def looks_like_float32(case: Case, outcome: Outcome) -> bool:
     """Return True if the errors of the first trial look like rounding to float32.
 
-    Such errors are at least as large as float32's precision. They change completely when the weights
-    change slightly, but the errors of a wrong formula hardly change.
+    Such errors are not much smaller than the precision of float32. They change completely when the
+    weights change slightly, but the errors of a wrong formula hardly change.
     """
     if not same(*outcome.repeats[:2]):
         return False

@@ -2,7 +2,7 @@
 
 It is started as `python -m charloom.diagnosis.child_process FOLDER PIPE`. It reads job.json, loads the
 user's file, calls the function, and writes outcome.json and outcome.npz. It ends when the parent process
-ends; on Linux even if the user's code never returns.
+ends. On Linux, this is so even if the user's code never returns.
 """
 
 import importlib.util

@@ -18,7 +18,7 @@ from charloom.messages import argument, for_python
 
 RIGHT: Final = "right"
 WRONG: Final = "wrong"
-LOSS: Final = "loss"  # name of the loss's row beside those of the parameters
+LOSS: Final = "loss"  # the `parameter` of a row with the error of the loss
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Found:
 
     @property
     def mistake(self) -> Mistake:
-        """The entry of `MISTAKES` with this id."""
+        """The known mistake in `MISTAKES` that has the id `id`."""
         return BY_ID[self.id]
 
     @property
@@ -134,7 +134,14 @@ class Row:
 
 @dataclass(frozen=True)
 class TrialInfo:
-    """A trial's name, sizes H, T and K, standard deviation of the weights (sigma), and initial state."""
+    """The settings of one trial.
+
+    Attributes:
+        name: name of the trial.
+        hidden_size, seq_length, vocabulary_size: its sizes H, T and K.
+        sigma: standard deviation of the weights.
+        state: initial state, "zero" or "non-zero".
+    """
 
     name: str
     hidden_size: int
@@ -146,7 +153,7 @@ class TrialInfo:
 
 @dataclass(frozen=True)
 class Tried:
-    """The settings of the trials. The certificate shows them, so that the trials can be repeated."""
+    """The settings of all trials. The certificate shows them, so that users can repeat the trials."""
 
     cell: str
     dtype: str
@@ -203,11 +210,11 @@ class Diagnosis:
 
     @property
     def passed(self) -> bool:
-        """Whether the function is right."""
+        """Whether the verdict is that the user's function is right."""
         return self.verdict == RIGHT
 
     def worst(self) -> Row:
-        """Return the row with the largest norm-relative error."""
+        """Return the row of the gradient or loss with the largest norm-relative error in any trial."""
         return max(self.rows, key=lambda row: rank(row.norm_relative))
 
     def headline(self) -> str:

@@ -18,7 +18,7 @@ STEP_LIMITS: Final = {"float64": MATCHES, "float32": 1e-4}
 
 
 def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]:
-    """Return a dict from each parameter to the errors of the steps' contributions to its gradient.
+    """Return a dict that maps each parameter to the errors of the steps' contributions to its gradient.
 
     The contribution of step t is the gradient of step t's loss alone. It is computed as the gradient of
     the window's first t steps minus the gradient of its first t - 1 steps. Each error is norm-relative,

@@ -3,7 +3,7 @@
 It has one plain forward and backward pass for one layer and one stream (spec/mathematics.md: The
 cells; The network). A switch turns on each mistake of `mistakes.py`. Without switches the result is
 exact; a test compares it with the reference engine. This module does not run or explain a user's code.
-The argument `m` of many functions holds the switches: a dict from the id of a mistake to its variant.
+The argument `m` of many functions holds the switches: a dict that maps the id of a mistake to its variant.
 
 Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V (K, H), c (K).
 """
@@ -22,7 +22,7 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 Switches = Mapping[str, str]  # ids of mistakes and their variants
 
-# Wrong derivatives of tanh, from a, h = tanh(a) and the previous state.
+# Wrong formulas for the derivative of tanh. Their arguments are a, h = tanh(a) and the previous state.
 TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 - a²": lambda a, _h, _prev: 1 - a * a,
     "1 - tanh(a²)": lambda a, _h, _prev: 1 - np.tanh(a * a),
@@ -41,7 +41,7 @@ SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
 }
-# The targets y_t, and wrong targets, from x and y.
+# The right targets y_t, and wrong targets, computed from x and y.
 TARGETS: Final[dict[str, Callable[[Array, Array], Array]]] = {
     "": lambda _x, y: y,
     "y_{t+1}": lambda _x, y: np.append(y[1:], y[-1:]),
@@ -175,7 +175,7 @@ def seen_state(state: Arrays, m: Switches) -> Arrays:
 
 
 def forward(cell: str, theta: Arrays, x: Array, state: Arrays, m: Switches) -> list[Step]:
-    """Return all steps of the window (spec/mathematics.md: The cells)."""
+    """Compute the forward pass of the window, and return its T steps (spec/mathematics.md: The cells)."""
     step_forward = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}[cell]
     read = theta["U"][:, x].T + theta["b"]
     steps: list[Step] = []
@@ -336,7 +336,7 @@ def backward(
     k = int(depth or 0)
     if kind in ("depth", "last") and k >= T:
         kind = ""
-    if kind == "depth":  # the loss of each step separately, at most k steps back
+    if kind == "depth":  # go back from the loss of each step separately, by at most k steps
         parts = []
         for source in range(T):
             of_source = np.zeros_like(dh)

@@ -118,8 +118,8 @@ def scalings(case: Case) -> Iterator[Found]:
 def decays(case: Case) -> Iterator[Found]:
     """Yield the mistake weight-decay-added, with the λ and the parameters that the first trial shows.
 
-    It is yielded in two variants, without and with weight decay in the loss; or not at all, if no
-    gradient of the first trial shows a λ.
+    It is yielded in two variants: without and with weight decay in the loss. If no gradient of the first
+    trial shows a λ, nothing is yielded.
     """
     parameters = case.trials[0].problem.parameters
     rates = {}

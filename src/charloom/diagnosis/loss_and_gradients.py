@@ -134,7 +134,7 @@ def loss_and_values(
     names: Mapping[str, str],
     order: Sequence[str],
 ) -> tuple[float | None, dict[str, Any]]:
-    """Return the loss (None if there is none), and a dict from each parameter to its returned gradient.
+    """Return the loss (None if there is none), and a dict that maps each parameter to its gradient.
 
     A parameter without a gradient is left out. The arguments are those of `read_reply`.
     """
@@ -170,7 +170,7 @@ def items_of(value: Any) -> list[Any]:
 def values_in(
     holder: Any, shapes: Mapping[str, tuple[int, ...]], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return a dict from each parameter to its gradient, for the gradients in a dict or an object `holder`.
+    """Return a dict that maps each parameter to its gradient in `holder`, a dict or an object.
 
     A parameter without a gradient in `holder` is left out.
     """
@@ -191,7 +191,7 @@ def values_in(
 
 
 def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return a dict from each parameter to the one array in `items` that has its shape.
+    """Return a dict that maps each parameter to the one array in `items` that has its shape.
 
     Axes of length 1 are ignored.
 
@@ -260,7 +260,10 @@ def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Arr
 
 
 def unreadable(name: str, description: str, shape: tuple[int, ...]) -> str:
-    """Return the message about a gradient that is not an array of real numbers."""
+    """Return the error message about the gradient of `name`, which is not an array of real numbers.
+
+    `description` describes what it is instead. `shape` is the shape that it must have.
+    """
     return (
         f"the gradient of {name} is {description}; it must be an array of real numbers of shape "
         f"{shape}."
@@ -268,12 +271,12 @@ def unreadable(name: str, description: str, shape: tuple[int, ...]) -> str:
 
 
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return a shape without its axes of length 1."""
+    """Return `shape` without the axes of length 1."""
     return tuple(n for n in shape if n != 1)
 
 
 def loss_number(value: Any) -> float:
-    """Return the loss as a number; raise DoctorError if it is not a real number."""
+    """Return the loss `value` as a float; raise DoctorError if it is not a single real number."""
     try:
         return as_number(value)
     except NotNumbers as error:

@@ -56,7 +56,7 @@ class Mistake:
 
 
 def variants_in(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[str, ...]]:
-    """Return a dict from each variant in `names` to `cells`."""
+    """Return a dict that maps each variant in `names` to `cells`."""
     return dict.fromkeys(names, cells)
 
 
@@ -67,7 +67,7 @@ def truncations() -> Iterator[str]:
     """
     for kind in ("depth", "chunks", "ends", "last"):
         for k in range(1, 26):
-            # Two are left out. Chunks of one step are the mistake time-carry-missing. "depth 25" cuts off
+            # Two variants are left out. Chunks of one step are the mistake time-carry-missing. "depth 25" cuts off
             # nothing, because the longest window has 26 steps.
             if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"

@@ -51,7 +51,7 @@ def write_error(folder: Path, message: str) -> None:
 
 
 def write_fields(folder: Path, fields: dict[str, Any]) -> None:
-    """Write outcome.json completely or not at all."""
+    """Write `fields` to outcome.json in `folder`, completely or not at all."""
     temporary = folder / f"outcome.{time.monotonic_ns()}"
     temporary.write_text(json.dumps(fields), encoding="utf-8")
     temporary.replace(folder / "outcome.json")

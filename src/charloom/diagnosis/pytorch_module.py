@@ -1,7 +1,7 @@
 """Calls a module of PyTorch that has nn.RNN, nn.LSTM or nn.GRU and a linear output layer.
 
 It copies the doctor's weights into the module and returns the gradients that autograd computes. It
-runs in the process of the user's code, and only this module uses PyTorch.
+runs in the same process as the user's code. No other module of the doctor uses PyTorch.
 """
 
 import inspect
@@ -388,7 +388,7 @@ def require_one_hot_input(torch: Any, module: Any, rnn: Any, K: int) -> None:
 
 
 def weights_of(rnn: Any, out: Any) -> dict[str, Any]:
-    """Return a dict from charloom's names of parameters to the module's tensors.
+    """Return a dict that maps charloom's names of parameters to the module's tensors.
 
     `rnn` is the recurrent layer, and `out` the linear output layer. Biases that a layer lacks are left
     out, and so is the second bias d of a GRU.

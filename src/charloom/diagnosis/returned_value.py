@@ -1,7 +1,7 @@
 """Reads one value that the user's function returned, as an array or a number.
 
-It checks the shape before it copies anything, so that a huge value costs no memory. It does not know
-parameters or losses.
+It checks the shape before it copies anything, so that a huge value needs no memory. This module does not
+know parameters or losses.
 """
 
 import math

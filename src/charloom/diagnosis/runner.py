@@ -28,7 +28,8 @@ NOT_THE_USERS: Final = (
     "<frozen",
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
 )
-# Indices of the trials of the numerical gradient. They are small, because it needs two losses per entry.
+# Indices of the trials of the numerical gradient. These trials are small, because a numerical gradient
+# needs two losses per entry.
 NUMERICAL_TRIALS: Final = (1, 5)
 OTHER: Final = 50  # seeds the numbers of a second problem with the first trial's sizes
 QUICK_LOAD: Final = 0.1  # a file that loads in fewer seconds is loaded again for each trial

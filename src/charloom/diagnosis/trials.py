@@ -136,7 +136,7 @@ def make_trial(
 
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:
-    """Return a dict from each parameter of a network with one layer to its shape.
+    """Return a dict that maps each parameter of a network with one layer to its shape.
 
     See spec/mathematics.md: The cells; The network.
     """

@@ -69,7 +69,10 @@ def find_mistake(
 
 
 def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
-    """Yield the likeliest mistake that explains all trials, if there is one."""
+    """Yield the likeliest mistake that explains the numerical gradients of all trials.
+
+    Yield nothing if there is no such mistake.
+    """
     if all(not trial.given.any() for trial in trials):
         yield Found("numerical-copy-unused")
         return
@@ -239,8 +242,9 @@ def is_offset(trial: NumericalTrial) -> bool:
 def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.25) -> float | None:
     """Return the number by which the user divided the differences of losses, such as twice the step.
 
-    It is the smallest number tried whose product with each entry is a whole multiple of `share` times the
-    last digit of the loss. Return None if there is no such number. `digits` is the dtype of the loss.
+    Each entry times this number must be a whole multiple of `share` times the last digit of the loss.
+    Return the smallest such number of those that are tried; None if none of them is such a number.
+    `digits` is the dtype of the loss.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
     unit = last * share  # a quarter by default, because a smaller loss has a smaller last digit
@@ -259,7 +263,7 @@ def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.2
 
 
 def flat(arrays: Arrays) -> Array:
-    """Return all arrays as one flat array, in the order of the dict."""
+    """Return the entries of all arrays in one flat array, in the order of the dict `arrays`."""
     return np.concatenate([np.ravel(array) for array in arrays.values()])
 
 

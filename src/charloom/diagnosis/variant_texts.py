@@ -118,7 +118,10 @@ def variant_text(mistake: str, variant: str) -> str:
 
 
 def target_text(variant: str) -> str:
-    """Return a text for a variant of the mistake target-off-by-one, such as "loss y_{t+1}, wrapping"."""
+    """Return a text that describes `variant`, a variant of the mistake target-off-by-one.
+
+    An example of `variant` is "loss y_{t+1}, wrapping".
+    """
     where, _, shift = variant.partition(" ")
     target, _, wrapping = shift.partition(", ")
     users = "the gradient uses" if where == "gradient" else "the loss and the gradient use"
@@ -129,14 +132,20 @@ def target_text(variant: str) -> str:
 
 
 def axis_text(variant: str) -> str:
-    """Return a text for a variant of the mistake softmax-axis, such as "all" or "time"."""
+    """Return a text that describes `variant`, a variant of the mistake softmax-axis.
+
+    An example of `variant` is "time", a sum over time.
+    """
     over = "the steps" if variant.startswith("time") else "all characters and all steps"
     shifted = ", after the maximum of each step is subtracted" if BY_MAXIMUM in variant else ""
     return f"the sum is over {over}{shifted}"
 
 
 def epsilon_text(variant: str) -> str:
-    """Return a text for a variant of the mistake epsilon-in-log, such as "ε = 1e-8, gradient too"."""
+    """Return a text that describes `variant`, a variant of the mistake epsilon-in-log.
+
+    An example of `variant` is "ε = 1e-8, gradient too".
+    """
     epsilon, _, where = variant.partition(", ")
     if where == "maximum":
         return f"ln max(p, ε) with {epsilon}"

@@ -338,7 +338,7 @@ def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
 
 
 def _require_shapes(gradients: Mapping[str, Array], parameters: Parameters) -> None:
-    """Raise EngineError unless the gradients have the parameters' names and shapes."""
+    """Raise EngineError unless `gradients` has the same names and shapes as `parameters`."""
     found = {name: gradient.shape for name, gradient in gradients.items()}
     wanted = {name: parameter.shape for name, parameter in parameters.items()}
     for name in {**wanted, **found}:
