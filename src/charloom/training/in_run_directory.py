@@ -177,7 +177,7 @@ class RunTrainer:
         yield from self._saver.show("training")
 
     def train(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
-        """Train to the end; write and yield the events. Between them, obey commands, save and write the status.
+        """Train to the end; write and yield the events, and do the work of `do_due_work` between them.
 
         Returns:
             The last event of the run.

@@ -22,7 +22,9 @@ from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
 from charloom.training.recorder import Recorder
 
-CALL_SECONDS: Final = 0.1  # the aim for one call of the engine, so that Ctrl-C acts immediately
+CALL_SECONDS: Final = (
+    0.1  # wanted duration of a call of the engine; short, so that Ctrl-C acts immediately
+)
 GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
 PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sample of that update
 
@@ -34,17 +36,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WorkStep:
-    """A call of the engine within an evaluation or a sample is done; its update is not complete.
+    """The event that a call of the engine within an evaluation or a sample is done.
+
+    The learner's present update is not complete, so the learner cannot be saved now.
 
     Attributes:
-        safe: the learner of the last `Progress`, which can be saved.
+        safe: the learner of the last `Progress`, which can be saved instead.
     """
 
     safe: Learner
 
 
 def never_cancel(_: Learner) -> bool:
-    """Return False: never cancel an evaluation or a sample."""
+    """Return False, so that no evaluation and no sample is cancelled."""
     return False
 
 
@@ -59,8 +63,8 @@ def learn(
 
     Yields records and samples when they are due, a warning if the loss runs away, and a `Progress`
     after each call of the engine that trains. A new run first yields a sample and the `Progress` of
-    update 0. Save the learner only at a `Progress`: only then were all its
-    records and samples yielded.
+    update 0. Save the learner only at a `Progress`: at any other event, some of its records and samples may
+    not have been yielded yet.
 
     Args:
         learner: changed in place.
@@ -69,8 +73,8 @@ def learn(
         clock: returns the seconds of training; only times and speeds in records depend on it.
         is_cancelled: called after each call of the engine during an evaluation or a sample, because
             these may take long. It gets the learner of the last `Progress`, which can be saved. If it
-            returns True, the generator ends and sets `learner` back to that state. A later call
-            then repeats the update.
+            returns True, the generator ends and sets `learner` back to the state of that `Progress`.
+            A later call of `learn` then repeats the updates since.
 
     Raises:
         DivergedError: a loss or gradient was not finite; that update was not applied.
@@ -130,7 +134,10 @@ def learn_in_steps(
 def apply_updates(
     learner: Learner, ids: AllIds, engine: Engine, schedule: Schedule, count: int
 ) -> Trace:
-    """Apply `count` updates in one call of the engine, and add their losses to the learner's.
+    """Apply `count` updates in one call of the engine, and add their losses to the learner's sums.
+
+    Returns:
+        The losses and gradient norms of the applied updates.
 
     Raises:
         DivergedError: a loss or gradient is not finite; that update was not applied.
@@ -155,7 +162,7 @@ def apply_updates(
 
 @dataclass
 class CallSize:
-    """How many updates a call of the engine may apply, so that it takes about `CALL_SECONDS`.
+    """Adapts the number of updates in a call of the engine, so that a call takes about `CALL_SECONDS`.
 
     Attributes:
         updates: largest number of updates in the next call.
@@ -164,13 +171,13 @@ class CallSize:
     updates: int = 1
 
     def adapt(self, count: int, seconds: float) -> None:
-        """Set the size of the next call after a call of `count` updates took `seconds`."""
+        """Set `updates` for the next call, after a call with `count` updates took `seconds`."""
         wanted = int(CALL_SECONDS * count / max(seconds, 1e-9))
         self.updates = max(1, min(GROWTH * self.updates, wanted))
 
 
 def with_work_steps(steps: Steps[T], safe: Learner) -> Generator[WorkStep, None, T]:
-    """Run `steps`, yield a `WorkStep` with `safe` after each, and return their result."""
+    """Run the generator `steps` and return its result. Yield a `WorkStep` with `safe` after each step."""
     while True:
         try:
             next(steps)
@@ -181,10 +188,10 @@ def with_work_steps(steps: Steps[T], safe: Learner) -> Generator[WorkStep, None,
 
 
 def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
-    """Return the ids that a plan needs, in memory, and the plan with its starts in these ids.
+    """Return the ids that a plan needs, as an array in memory, and a plan that fits this array.
 
-    If `ids` is an array, returns it and the plan unchanged. If it is a file, reads only the ids that
-    the plan needs.
+    If `ids` is an array already, returns `ids` and `plan` unchanged. If `ids` is a file, reads only the
+    ids that the plan needs. The `starts` of the returned plan are positions in the returned array.
     """
     if isinstance(ids, np.ndarray):
         return ids, plan
@@ -196,7 +203,7 @@ def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]
 
 
 def require_finite_trace(learner: Learner, trace: Trace) -> None:
-    """Raise DivergedError if a number of an applied update, or a sum of such numbers, is not finite.
+    """Raise DivergedError if a loss, a gradient norm or a sum of losses is not finite.
 
     Without this check, all later records would have numbers that are not finite.
 
@@ -218,9 +225,9 @@ def require_finite_trace(learner: Learner, trace: Trace) -> None:
 
 
 def count_losses(learner: Learner, trace: Trace) -> None:
-    """Add the trace's losses to the learner's smooth loss and sums.
+    """Update the learner's smooth loss and sum of losses with the losses of the applied updates.
 
-    Adds them one by one. So the result does not depend on how many updates one call applies.
+    Adds the losses one by one. So the result does not depend on how many updates a call applies.
     """
     past, smooth = learner.config.smoothing, learner.smooth_loss
     for loss in trace.losses.tolist():
@@ -231,7 +238,7 @@ def count_losses(learner: Learner, trace: Trace) -> None:
 
 
 def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
-    """Return the error for an update that the engine did not apply."""
+    """Return the error for an update that was not applied, because its loss or gradient is not finite."""
     return DivergedError(
         f"update {learner.update + 1:,}, at a learning rate of {learning_rate:g}, was not applied: "
         f"its loss is {trace.failed_loss:g} and its gradient norm {trace.failed_norm:g}."
@@ -239,22 +246,31 @@ def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> Di
 
 
 def sample(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> str:
-    """Return a sample of `sample_length` characters; arguments as in `continuation_steps`."""
+    """Return a sample of as many characters as the setting `sample_length` says.
+
+    The arguments are those of `continuation_steps`.
+    """
     return run_all_steps(sample_steps(learner, ids, windows, engine))
 
 
 def sample_steps(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> Steps[str]:
-    """Write a sample of `sample_length` characters in steps; arguments as in `continuation_steps`."""
+    """Write what `sample` returns, in steps: yield after each call of the engine, and return the text.
+
+    The arguments are those of `continuation_steps`.
+    """
     return continuation_steps(learner, ids, windows, engine, learner.config.sample_length)
 
 
 def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
-    """Return the long passage of `passage_length` characters."""
+    """Return the long sample at the end of a run, of as many characters as `passage_length` says.
+
+    The arguments are those of `continuation_steps`.
+    """
     return run_all_steps(passage_steps(learner, ids, engine))
 
 
 def passage_steps(learner: Learner, ids: AllIds, engine: Engine) -> Steps[str]:
-    """Write the long passage of `passage_length` characters in steps."""
+    """Write what `passage` returns, in steps: yield after each call of the engine, and return the text."""
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length
     return continuation_steps(learner, ids, windows, engine, length, PASSAGE_STREAM)
@@ -263,10 +279,11 @@ def passage_steps(learner: Learner, ids: AllIds, engine: Engine) -> Steps[str]:
 def continuation_steps(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, stream: int = 0
 ) -> Steps[str]:
-    """Write `length` characters that follow the next character of the learner's first stream.
+    """Write `length` characters that continue the text in the learner's first stream.
 
-    Yields between two calls of the engine and returns the text. The random numbers depend only on the
-    config's seed, the update and `stream`.
+    The model first reads the next character of this stream, and then writes. Yields between two calls of
+    the engine and returns the written text. The random numbers depend only on the config's seed, the
+    update and `stream`.
 
     Args:
         learner: not changed; writing starts from the hidden state of its first stream.
@@ -274,7 +291,7 @@ def continuation_steps(
         windows: the windows of the text.
         engine: computes the probabilities.
         length: number of characters.
-        stream: selects the random numbers.
+        stream: number that selects one of several series of random numbers.
     """
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=stream
@@ -292,7 +309,7 @@ def continuation_steps(
 
 
 class Stopwatch:
-    """Counts the seconds of training, starting with `seconds`; it can be stopped during a pause."""
+    """Counts the seconds of training, beginning at `seconds`. It can be stopped during a pause."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self._before = seconds

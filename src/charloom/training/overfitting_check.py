@@ -1,14 +1,17 @@
 """Detects overfitting: the validation loss rose and stayed high after the training loss fell further.
 
-It reads only records (spec/formats.md: Records).
+The check needs only the records of a run (spec/formats.md: Records).
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-RISE: Final = 0.05  # the last validation losses must exceed the best by this fraction of it
-FALL: Final = 0.05  # the training loss must be below that at the best by this fraction of it
+RISE: Final = (
+    0.05  # the last validation losses must be above the lowest by this fraction of the lowest
+)
+# The training loss must have fallen by this fraction since the record with the lowest validation loss.
+FALL: Final = 0.05
 CONSECUTIVE_EVALUATIONS: Final = 3  # validation losses in a row; a single one may be noise
 
 
@@ -28,17 +31,26 @@ class Overfitting:
 
 
 class OverfittingCheck:
-    """Takes the records of a run one after another and remembers those that show overfitting."""
+    """Takes the records of a run one after another, and checks whether they show overfitting."""
 
     def __init__(self) -> None:
         self._best: _Evaluation | None = None
         self._last_nats = 0.0
-        self._high = 0  # the last validation losses in a row that exceed the best by RISE
-        self._high_after_fall = 0  # those of them in a row whose training loss fell by FALL
+        # A validation loss is high if it exceeds the lowest by RISE. This is how many of the last ones in
+        # a row are high.
+        self._high = 0
+        # How many of the last ones in a row are high, with a training loss that has fallen by FALL.
+        self._high_after_fall = 0
         self._shown = False
 
     def add(self, update: int, train_nats: float, validation_nats: float | None) -> None:
-        """Take the next record: its losses are in nats per character."""
+        """Take the next record of the run.
+
+        Args:
+            update: the update of the record.
+            train_nats: the training loss in nats per character.
+            validation_nats: the validation loss in nats per character; None if it was not computed.
+        """
         if validation_nats is None:
             return
         self._last_nats = validation_nats
@@ -50,7 +62,8 @@ class OverfittingCheck:
         fallen = train_nats <= (1 - FALL) * self._best.train_nats
         self._high = self._high + 1 if high else 0
         self._high_after_fall = self._high_after_fall + 1 if high and fallen else 0
-        # Later the training loss may rise again, for example after a higher learning rate.
+        # Overfitting that was shown once stays shown until there is a new lowest validation loss, because
+        # the training loss may rise again, for example after a higher learning rate.
         self._shown |= self._high_after_fall >= CONSECUTIVE_EVALUATIONS
 
     def result(self) -> Overfitting | None:
@@ -71,12 +84,14 @@ class _Evaluation(NamedTuple):
 def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
     """Return when and how much a training run overfitted; None if the records do not show overfitting.
 
-    A run overfitted if each of the last three validation losses is at least 5 % above the best, and if,
-    at three of them in a row since the best, the training loss was also at least 5 % below that at the
-    best. If both losses only rise, the cause is not overfitting.
+    A run overfitted if two conditions hold. Call the record with the lowest validation loss the best.
+    1. Each of the last three validation losses is at least 5 % above that of the best record.
+    2. After the best record, three validation losses in a row were that high, while the training loss was
+       at least 5 % below that of the best record.
+    If both losses only rise, the cause is not overfitting.
 
     Args:
-        records: as in metrics.jsonl, in the order of their updates.
+        records: the records of a run as in metrics.jsonl, in the order of their updates.
     """
     check = OverfittingCheck()
     for record in records:

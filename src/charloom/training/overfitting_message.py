@@ -1,4 +1,4 @@
-"""Makes the message that a model overfits, with the update since when and what to try."""
+"""Makes the message that a model overfits. It says since which update, and what to try."""
 
 from charloom.formatting import decimals
 from charloom.messages import argument
@@ -6,12 +6,15 @@ from charloom.training.overfitting_check import Overfitting
 
 
 def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> str:
-    """Return a marked message that the model overfits, since which update, and what to try.
+    """Return a message saying that the model overfits, since which update, and what to try.
+
+    The message has placeholders for the names of settings (see `charloom.messages`).
 
     Args:
-        found: how the run overfitted.
-        kept: update of the best checkpoint that the run still has; None if it has none.
-        writer: what the reader writes texts with, such as a marked command; it begins a sentence.
+        found: when and how much the run overfitted.
+        kept: the update of the best checkpoint that the run still has; None if it has none.
+        writer: the name of what the reader of the message writes texts with, such as a command. A sentence
+            of the message begins with it.
     """
     return (
         f"the validation loss was lowest at update {found.update:,} and has risen since by "
@@ -22,7 +25,10 @@ def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> s
 
 
 def writing_sentence(found: Overfitting, kept: int | None, writer: str) -> str:
-    """Return a sentence that names the checkpoint which `writer` uses."""
+    """Return a sentence saying which checkpoint `writer` uses.
+
+    The arguments are those of `overfitting_sentence`.
+    """
     if kept == found.update:
         return f"{writer} uses the best checkpoint."
     used = "the last one" if kept is None else f"that of update {kept:,}, the best one that is left"

@@ -1,6 +1,6 @@
-"""Computes the validation loss, makes records, tracks the best model and detects a runaway loss.
+"""Computes the validation loss, makes records, tracks the best model and detects a loss that runs away.
 
-It does not know when records are due or who reads them (spec/formats.md: Records).
+This module does not know when records are due or who reads them (spec/formats.md: Records).
 """
 
 import math
@@ -36,15 +36,15 @@ RUNAWAY: Final = 2.0  # a loss above this multiple of a uniform prediction's los
 def validation_steps(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 ) -> Steps[float]:
-    """Compute the validation loss in nats per character in steps.
+    """Compute the validation loss in steps: yield after each call of the engine, and return the loss.
 
-    Reads as many characters of the validation part as the setting `judged_characters` allows. Yields
-    after each call of the engine and returns the loss.
+    The loss is in nats per character. At most `judged_characters` characters of the validation part are
+    read, a number from the settings; 0 reads the whole part.
 
     Args:
         learner: not changed.
         ids: the whole text, shape (characters,).
-        windows: give the validation part.
+        windows: the windows of the text, which say where its validation part is.
         engine: computes the loss.
 
     Raises:
@@ -81,7 +81,7 @@ def evaluate_whole_part(
 
 
 def characters_in_one_stream(windows: Windows) -> int:
-    """Return how many characters `evaluate_whole_part` first reads in one stream, before it uses several."""
+    """Return how many characters `evaluate_whole_part` reads in one stream before it uses several."""
     return warm_up_length(cut_into_pieces(windows.parts["validation"]))
 
 
@@ -93,7 +93,7 @@ def reads_whole_part(config: Config, windows: Windows) -> bool:
 
 
 def characters_evaluated(config: Config, windows: Windows) -> tuple[int, int]:
-    """Return how many characters each evaluation predicts, and how many the whole part has."""
+    """Return two numbers of predicted characters, of each evaluation and of the whole validation part."""
     return predicted_characters(evaluated_pieces(config, windows)), predicted_characters(
         cut_into_pieces(windows.parts["validation"])
     )
@@ -102,7 +102,7 @@ def characters_evaluated(config: Config, windows: Windows) -> tuple[int, int]:
 def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
     """Return the pieces of the validation part that each evaluation during training reads.
 
-    The setting `judged_characters` limits them.
+    The setting `judged_characters` limits how many characters they have together; 0 means no limit.
     """
     return evenly_spread_pieces(windows.parts["validation"], config.judged_characters)
 
@@ -126,7 +126,7 @@ def take_record(
         trace: the result of the last call of the engine.
         learning_rate: the learning rate of the last update.
         seconds: training time so far.
-        characters_per_second: since the last record.
+        characters_per_second: the speed of training since the last record.
         validation_nats: validation loss per character; None if it was not computed.
     """
     config = learner.config
@@ -154,14 +154,14 @@ def take_record(
 
 
 def update_best_loss(learner: Learner, loss: float) -> None:
-    """Store `loss` as the learner's best loss if it is lower than all earlier ones."""
+    """Store `loss` as the learner's best loss if it is lower than the best loss so far."""
     if learner.best_loss is None or loss < learner.best_loss:
         learner.best_loss, learner.best_update = loss, learner.update
         learner.judgements_since_best = 0
 
 
 def limited_rate(characters: int, seconds: float) -> float:
-    """Return characters per second, limited to the width of the record's field."""
+    """Return the characters per second, but at most the largest number that fits into a record."""
     return round(min(characters / max(seconds, 1e-6), 999_999_999_999.0), 1)
 
 
@@ -172,7 +172,10 @@ def loss_runs_away(learner: Learner) -> bool:
 
 
 def runaway_warning(learner: Learner) -> str:
-    """Return the warning about a runaway loss, as a marked message."""
+    """Return a warning that the loss runs away.
+
+    The message has placeholders for the names of settings (see `charloom.messages`).
+    """
     config, loss = learner.config, learner.smooth_loss or 0.0
     nothing = math.log(len(learner.vocabulary))
     return (

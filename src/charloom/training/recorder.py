@@ -1,4 +1,4 @@
-"""Makes the records of a learner while it trains, and a warning when its loss begins to run away."""
+"""Makes the records of a learner while it trains, and a warning when its loss begins to grow too large."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from charloom.training.progress_records import (
 
 
 class Recorder:
-    """Makes records, each with the speed since the one before.
+    """Makes records. The speed in each record is that since the previous record.
 
     Args:
         schedule: says when the validation loss is due.
@@ -44,14 +44,19 @@ class Recorder:
         self._running_away = False
 
     def record_steps(self, learner: Learner, trace: Trace) -> Steps[list[Record | Warned]]:
-        """Make the record of the learner's last update in steps, and a warning if one is due.
+        """Make the record of the learner's last update, and a warning if the loss begins to run away.
 
-        Computes the validation loss if it is due. Changes the learner's sums and its best loss.
+        Computes the validation loss if it is due, and yields after each call of the engine for it. Changes
+        the learner's sums and its best loss.
+
+        Returns:
+            A list of the record and, if there is one, the warning.
         """
         config, windows, seconds = learner.config, self._schedule.windows, self._clock()
         characters = (learner.update - self._update) * config.seq_length * config.batch_size
         speed = limited_rate(characters, seconds - self._seconds)
-        # Before the evaluation: a command during it may change the factor, for later updates.
+        # Read the factor before the evaluation: a command during the evaluation may change it, but only for
+        # later updates.
         (rate,) = (
             self._schedule.learning_rates(learner.update - 1, 1) * learner.learning_rate_factor
         )

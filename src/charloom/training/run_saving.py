@@ -1,6 +1,6 @@
 """Saves a training run and shows its status, even while the disk cannot be written.
 
-It does not know the training algorithm, and does not act on commands.
+This module does not know the training algorithm, and does not act on commands.
 """
 
 import time
@@ -15,7 +15,8 @@ from charloom.store import RunWriter
 from charloom.training.command_reader import CommandReader
 from charloom.training.events import Saved, TrainingEvent, Warned
 
-FIRST_SAVE_SECONDS: Final = 5.0  # doubles at each save, up to the config's save_seconds
+# Seconds until the first save. The time between saves doubles each time, up to the config's save_seconds.
+FIRST_SAVE_SECONDS: Final = 5.0
 STATUS_SECONDS: Final = 1.0  # seconds between two flushes of the journals and two status updates
 # Seconds to wait between attempts at the last save.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
@@ -34,11 +35,12 @@ class RunSaver:
         writer: the writer of the run.
         learner: the run's learner.
         updates: number of updates of the whole run.
-        commands: returns whether the user asks the run to end. Then waiting for the disk is shorter.
+        commands: the object that says whether the user asks the run to end. If so, this object waits less
+            for the disk.
         save_seconds: largest number of seconds between two checkpoints.
 
     Attributes:
-        safe: the learner to save, whose events were all yielded. During an evaluation or a sample
+        safe: the learner that is saved; all of its events were yielded. During an evaluation or a sample
             this is a copy of an earlier state of the run's learner.
         failed_saves: number of failed saves in a row.
         failure: the message of the last failed save.
@@ -87,7 +89,10 @@ class RunSaver:
             yield from self.show(state)
 
     def save(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Save; if that fails, yield a warning and try again later. With `again`, do not warn."""
+        """Save the learner `safe`, and yield `Saved` if a checkpoint was written. If this fails, yield a warning.
+
+        `again` is True if the user was already warned about this failure; then there is no warning.
+        """
         learner, before = self.safe, self._writer.saved_update
         try:
             path = self._writer.save(learner)
@@ -103,13 +108,13 @@ class RunSaver:
         self._next_save = time.monotonic() + self._save_seconds
 
     def save_if_due(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Save if it is due and the last save was of another update, or failed; `again` as in `save`."""
+        """Call `save` if the time for it has come, and the last save failed or was of another update."""
         saved = not self.failed_saves and self._writer.saved_update == self.safe.update
         if time.monotonic() >= self._next_save and not saved:
             yield from self.save(again)
 
     def save_final_state(self) -> Iterator[TrainingEvent]:
-        """Save the last state; raise WriteError if several attempts fail."""
+        """Save the learner at the end of training; raise WriteError if several attempts fail."""
         learner, before = self.safe, self._writer.saved_update
         path = yield from self.retry(
             lambda: self._writer.save(learner),
@@ -119,14 +124,16 @@ class RunSaver:
             yield Saved(learner.update, learner.best_update, path)
 
     def retry(self, action: Callable[[], T], lost: str) -> Generator[TrainingEvent, None, T]:
-        """Call `action` until it succeeds, for up to ten minutes: the user may free disk space.
+        """Call `action` until it succeeds, and return its result. Give up after about ten minutes.
+
+        The user may free disk space in this time.
 
         Args:
-            action: writes to or reads from disk, and returns the result.
-            lost: names what is lost if all tries fail, for the message.
+            action: function that writes to or reads from the disk.
+            lost: words for what is lost if all attempts fail, for the message.
 
         Raises:
-            WriteError: all tries failed; the message says what is lost and how to continue.
+            WriteError: all attempts failed; the message says what is lost and how to continue.
         """
         hurried = self._commands.asks_to_end()
         waits = RETRY_SECONDS if hurried else (*RETRY_SECONDS, *PATIENT_SECONDS)
@@ -154,7 +161,7 @@ class RunSaver:
             ) from error
 
     def _wait(self, seconds: float, hurried: bool) -> Iterator[TrainingEvent]:
-        """Wait for `seconds`. Unless `hurried`, stop waiting when the user asks the run to end."""
+        """Wait for `seconds`. If `hurried` is False, stop waiting when the user asks the run to end."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and (
             hurried or not self._commands.asks_to_end()
@@ -163,7 +170,7 @@ class RunSaver:
             self._commands.wait(left)
 
     def warn(self, message: str) -> Warned:
-        """Write a warning to the journal, keep it for the status, and return it."""
+        """Write a warning to the journal, remember it for the status, and return it."""
         self._problem = for_any_face(message)
         self._writer.add_event("warning", self.safe.update, reason=self._problem)
         return Warned(self.safe.update, message)

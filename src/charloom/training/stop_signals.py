@@ -1,8 +1,8 @@
 """Turns signals into a request to stop: training finishes its step, saves and ends.
 
-A second Ctrl-C ends the process immediately, and only the last checkpoint remains. One key press can
-send SIGINT twice, once from the terminal and once from a program that started this one. So two
-SIGINTs within a second count as one (spec/formats.md: Steering).
+A second Ctrl-C ends the process immediately, without saving. One key press can send SIGINT twice: once
+from the terminal and once from the program that started this process. So two SIGINTs within a second
+count as one (spec/formats.md: Steering).
 """
 
 import ctypes
@@ -37,16 +37,17 @@ def available_signals(module: object = signal) -> tuple[signal.Signals, ...]:
 def is_handled(number: signal.Signals) -> bool:
     """Return True if a handler is set for the signal, in Python or in C.
 
-    For example, Python does not see the handler of `faulthandler.register`.
+    Python's `signal` module does not show a handler that was set in C, such as by `faulthandler.register`.
     """
     return signal.getsignal(number) is not signal.SIG_DFL or handler_of_system(number) is not None
 
 
 class Halt:
-    """Receives signals within a `with` statement. Calling it returns the signal's name, or None.
+    """Receives signals within a `with` statement.
 
-    Python allows signal handlers only in the main thread of the main interpreter. Anywhere else, this
-    object receives no signals.
+    A call of the object returns the name of the received signal; None if there was no signal. Python allows
+    signal handlers only in the main thread of the main interpreter. Anywhere else, the object receives no
+    signals.
 
     Args:
         on_message: called with a message for the user at the first signal.
@@ -68,7 +69,9 @@ class Halt:
                 number.name in USER_SIGNALS and is_handled(number)
             )
             if not taken:
-                with suppress(ValueError):  # the main thread of a subinterpreter
+                with suppress(
+                    ValueError
+                ):  # in the main thread of a subinterpreter, signals are not allowed
                     signal.signal(number, self._receive)
                     self._before[number] = before
         return self
@@ -86,7 +89,7 @@ class Halt:
         return None if self._signal is None else self._signal.name
 
     def raise_received(self) -> None:
-        """Raise what the received signal would have caused: KeyboardInterrupt or SystemExit."""
+        """Raise KeyboardInterrupt if SIGINT was received, and SystemExit if another signal was received."""
         if self._signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self._signal is not None:
@@ -94,7 +97,7 @@ class Halt:
 
     @property
     def exit_code(self) -> int:
-        """Return the exit code that a shell shows for the received signal; 0 without a signal."""
+        """The exit code that a shell shows for the received signal; 0 if no signal was received."""
         return 0 if self._signal is None else 128 + self._signal
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
