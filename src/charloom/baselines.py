@@ -153,25 +153,22 @@ def ngram_nats(
     # An n-gram that spans two segments, or that wraps around from the end to the beginning of the
     # text, also gets a number, but it is neither counted nor used.
     grams = np.zeros(len(ids), dtype=np.int64)
-    contexts = np.zeros(
-        1, dtype=np.int64
-    )  # for each n-gram, the number of its first n-1 characters
+    # For each n-gram, its context, as the number of the (n-1)-gram with which it begins.
+    contexts = np.zeros(1, dtype=np.int64)
     below = previous = np.full(len(at), 1 / size)
     nats = np.empty((orders, len(at)))
     for n in range(1, orders + 1):
         shorter, shorter_contexts, earlier = grams, contexts, previous
-        previous = np.roll(grams, 1)[
-            at
-        ]  # the context of each prediction: the n-1 characters before it
+        # The context of each prediction, as the number of the n-1 characters before it.
+        previous = np.roll(grams, 1)[at]
         keys, first, grams = np.unique(
             np.roll(shorter, 1) * size + ids, return_index=True, return_inverse=True
         )
         contexts = keys // size
         counts = np.bincount(grams[learnt & (place >= n - 1)], minlength=len(keys))
         if n > 1:
-            suffixes = shorter[
-                first[counts > 0]
-            ]  # each n-gram that was seen, without its first character
+            # Each n-gram that occurs in the training part, without its first character.
+            suffixes = shorter[first[counts > 0]]
             predecessors = np.bincount(suffixes, minlength=len(shorter_contexts))
             within = place[at] >= n - 2
             below = interpolate(predecessors, shorter_contexts, shorter[at], earlier, within, below)

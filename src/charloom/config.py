@@ -59,7 +59,7 @@ ONLY_WITH: Final = {
     "replacement": ("unknown", ("replace",)),
 }
 
-# Settings that may differ when a run is resumed, because they belong to the machine.
+# Settings that may differ when a run is resumed, because they depend on the machine.
 MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 
 STDIN: Final = "-"  # the name of standard input in place of a text's path
@@ -75,7 +75,7 @@ def setting(default: Any, help: str) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of one training run. Each field's help text says what it means.
+    """The settings of one training run. The help text of a field says what the setting means.
 
     Raises:
         ConfigError: a value is out of its range; the message names the setting, the value and the

@@ -119,7 +119,7 @@ def excerpt(text: str, width: int = 72) -> str:
 
 
 def shortened(value: object, most: int = 120) -> str:
-    """Return a value that a user gave as one line for a message, without its middle if it is long.
+    """Return text on one line that shows a user's value in a message; a long text loses its middle.
 
     A path is written as it is, and any other value as its `repr`.
     """

@@ -76,17 +76,17 @@ def terminal_command(name: str, *values: object, **arguments: object) -> str:
 
 
 def for_python(message: str) -> str:
-    """Return the message with its marks replaced for Python users, such as by unknown="skip"."""
+    """Return the message for Python users: a mark becomes, for example, unknown="skip"."""
     return _spelled(message, _python_argument, _python_command, ", ".join)
 
 
 def for_command_line(message: str) -> str:
-    """Return the message with its marks replaced for a terminal, such as by --unknown skip."""
+    """Return the message for a terminal: a mark becomes, for example, --unknown skip."""
     return _spelled(message, _option, _shell_command, " ".join)
 
 
 def for_page(message: str) -> str:
-    """Return the message with its marks replaced for the page.
+    """Return the message for the page, with its marks replaced.
 
     Arguments become names of the page's fields, and commands are written as for a terminal.
     """
@@ -96,7 +96,7 @@ def for_page(message: str) -> str:
 def for_any_face(message: str) -> str:
     """Return the message with its marks replaced by words that every face can show.
 
-    Such a message is stored in a file of a run. Python, the command line and the page may show it.
+    Messages in the files of a run are written like this, because every face may show them.
     """
     return for_page(message)
 

@@ -107,7 +107,7 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
 
     Args:
         learner: the model.
-        file: name of the file, for the Python code stored in it that loads it.
+        file: name of the file. The file also stores Python code that loads the file by this name.
 
     Raises:
         DivergedError: a number in the model is not finite.

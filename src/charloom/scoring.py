@@ -88,7 +88,7 @@ def score_segments(
 def mean_nats_in_steps(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
-    """Return the mean nats of all characters of the pieces that count.
+    """Return the mean nats of all characters that count in the pieces.
 
     The mean is not finite if the nats of a character are not. After each call of the engine, yield
     the number of characters that the call read, warm-up included. These numbers sum up to
@@ -103,7 +103,7 @@ def mean_nats_in_steps(
 
 
 def predicted_characters(pieces: Sequence[Piece]) -> int:
-    """Return the number of characters of the pieces whose nats count."""
+    """Return the number of characters in all pieces together whose nats count."""
     return sum(piece.end - piece.counts for piece in pieces)
 
 
@@ -176,10 +176,10 @@ def _first_state(
     """Return the state with which each piece starts, in arrays of shape (layers, pieces, H).
 
     A piece that is read from the beginning of its segment starts with the zero state. Any other
-    piece starts with the state after the first characters of the first segment. For this piece, the
-    zero state would be wrong: training never uses it in the middle of a word, and some networks
-    never recover from it. After each call of the engine, yield how many characters the call read,
-    and an empty list.
+    piece starts with the state after the first characters of the first segment. For such a
+    piece, the zero state would be wrong: training never uses it in the middle of a word, and some
+    networks never recover from it. After each call of the engine, yield how many characters the
+    call read, and an empty list.
     """
     state = zero_state(learner.config, len(pieces))
     within = [n for n, piece in enumerate(pieces) if piece.warm]
@@ -225,8 +225,8 @@ def _counted(
 def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
     """Return the nats of a block that count, for each piece that has any; see `Scores`.
 
-    Row t of `nats` is for the character with the index `first` + 1 + t in each piece, from where
-    the piece begins to read.
+    Row t of `nats` is for the character that comes `first` + 1 + t characters after the first one
+    that a piece reads.
     """
     found = []
     for n, piece in enumerate(pieces):

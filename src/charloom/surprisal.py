@@ -54,7 +54,9 @@ class Surprise:
 def surprise(
     learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
 ) -> Surprise:
-    """Return the surprise of each character of a text, read from the zero state in one stream.
+    """Return the surprise of a model by each character of a text.
+
+    The model reads the text from the zero state, in one stream.
 
     Args:
         learner: the model; it is not changed.

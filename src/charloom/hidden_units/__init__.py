@@ -1,4 +1,4 @@
-"""Compares the values of a network's units while it reads a text with properties of the text."""
+"""Compares properties of a text with the values of a network's units while it reads the text."""
 
 from charloom.hidden_units.gate_values import gates
 from charloom.hidden_units.ranking import Finding, Unit, rank

@@ -39,7 +39,7 @@ class Activity:
     def to_json(self) -> dict[str, Any]:
         """Return all fields except `unknowns` as a dict for JSON.
 
-        `values` becomes nested lists: one per character, in it one per layer, in it the units.
+        `values` becomes nested lists, indexed by character, layer and unit in this order.
         """
         return {
             "characters": list(self.characters),
@@ -57,10 +57,10 @@ def activity(
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
 ) -> Activity:
-    """Return the values of units after each character of a text, read from the zero state.
+    """Return the values of units after each character of a text.
 
-    The text is read in one stream. The result holds characters × layers × units numbers, so select
-    only one unit for a long text.
+    The model reads the text from the zero state, in one stream. The result holds characters ×
+    layers × units numbers, so select only one unit for a long text.
 
     Args:
         learner: the model; it is not changed.

@@ -71,7 +71,9 @@ def choose(
 
 
 def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterator[Array]:
-    """Yield the selected values after each token of a text in blocks, read from the zero state.
+    """Yield, in blocks, the selected values of units after each token of a text.
+
+    The model reads the text from the zero state.
 
     Args:
         learner: the model; it is not changed.

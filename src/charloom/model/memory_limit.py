@@ -63,7 +63,7 @@ def parameter_count(config: Config, vocabulary_size: int) -> int:
 
 
 def available_memory() -> float:
-    """Return an upper limit of the bytes that this process may still use; infinity if none is known."""
+    """Return at most how many bytes of memory this process may use; infinity if no limit is known."""
     return min(physical_memory(), *process_limits(), *group_limits())
 
 

@@ -42,7 +42,7 @@ MOST_NAMES: Final = 3  # largest number of sources that the name of a text lists
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as ids.
+    """A text, encoded as ids.
 
     Attributes:
         name: a short name for messages.
@@ -107,8 +107,8 @@ class Corpus:
     ) -> "Corpus":
         """Return a corpus from the file `path`, to which the bytes of `kept_bytes` were written.
 
-        `name` is the short name of the corpus for messages.
-        The other arguments and the errors are those of `open`.
+        `name` is the short name of the corpus for messages. The other arguments and the errors are
+        those of `open`.
         """
         kept = dataclasses.replace(file_source(path, raw=True), place="")
         stamp = kept.stamp

@@ -182,7 +182,7 @@ def side_by_side(
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Return up to `size` bytes from `offset` on; no bytes only at the end of the file."""
+    """Return up to `size` bytes of a file from `offset` on; no bytes only if the file ends there."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
     # Windows has no pread. There only this process uses the descriptor, so a lock is enough.

@@ -153,7 +153,7 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
         refuse_empty_path(name, "the path of a text", TextError)
         one = _find_text(name, any_bytes)
         fresh = tuple(source for source in one.sources if source.place not in seen)
-        if one.note:  # a directory or a pattern
+        if one.note:  # only a directory or a pattern has a note at this point
             one = dataclasses.replace(one, sources=fresh)
         elif not fresh:
             one = dataclasses.replace(

@@ -262,7 +262,7 @@ class Vocabulary:
         return Decoder(self)
 
     def to_bytes(self, ids: NDArray[Any]) -> bytes:
-        """Return the bytes of the text that `ids` stand for; the text in UTF-8 if tokens are characters."""
+        """Return the bytes that `ids` stand for. If the tokens are characters, these are in UTF-8."""
         text = "".join(map(self.characters.__getitem__, np.asarray(ids).tolist()))
         if self.tokens == "bytes":
             return text.encode("latin-1")

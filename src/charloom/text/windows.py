@@ -81,7 +81,7 @@ class Windows:
                 ("train", 0, train),
                 ("validation", train, validation),
                 ("test", validation, whole),
-            )  # first window and end (exclusive) in each stream
+            )  # each part with its first window and its end (exclusive) in each stream
             parts: dict[Part, tuple[Segment, ...]] = {
                 part: tuple((s * spacing + a * T, s * spacing + b * T + 1) for s in range(B))
                 for part, a, b in shares
