@@ -21,7 +21,7 @@ from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.outcome_files import read_outcome
 from charloom.diagnosis.runner import Job
 from charloom.errors import DoctorError
-from charloom.formatting import shortened
+from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
 KEPT: Final = 2_000  # number of bytes at the end of the output that are stored
@@ -189,7 +189,7 @@ class OutputReader(threading.Thread):
         if not text:
             return ""
         last = text.splitlines()[-3:]
-        return f" It printed {self.count:,} bytes; the last lines are: {' / '.join(last)[-300:]}"
+        return f" It printed {counted(self.count, 'byte')}; the last lines are: {' / '.join(last)[-300:]}"
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:

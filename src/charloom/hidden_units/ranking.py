@@ -175,7 +175,7 @@ def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
     if values.shape != (len(text),) or not np.isfinite(values).all():
         raise ConfigError(
             f"the property {found.name} returned numbers of shape {values.shape} for a text of "
-            f"{len(text):,} characters; it must return one finite number per character."
+            f"{counted(len(text), 'character')}; it must return one finite number per character."
         )
     if len(text) > len(pieces):
         values = values[np.cumsum([len(piece) for piece in pieces]) - 1]

@@ -15,7 +15,7 @@ from fastapi import APIRouter
 
 from charloom.config import Config
 from charloom.errors import RunExistsError, RunInUseError
-from charloom.formatting import shortened
+from charloom.formatting import counted, shortened
 from charloom.messages import argument, option
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
 from charloom.store.run_lock import acquire
@@ -124,7 +124,8 @@ def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
         )
     if run.update is not None and ends.get("updates", run.update + 1) <= run.update:
         raise NotAllowedError(
-            f"{run.key} has {run.update:,} updates already; give more than that.", "updates"
+            f"{run.key} has {counted(run.update, 'update')} already; give more than that.",
+            "updates",
         )
     if run.state == "finished" and not ends:
         raise NotAllowedError(
