@@ -1,7 +1,7 @@
 // Sends requests to the server and reads its responses, errors and event streams. It uses no element of the
 // page.
 
-/** An error response of the server, or no response at all (status 0). `message` is for people. */
+/** The error of a failed request. Its status is 0 if no response arrived. `message` is for the user. */
 class RequestError extends Error {
   constructor(status, error) {
     super(error.message);
@@ -42,12 +42,12 @@ const body = (value, signal) => ({
   signal,
 });
 
-/** Send a GET request and return its JSON. Values in the path are encoded: get`/api/runs/${key}`. */
+/** Send a GET request and return the JSON of its response. Values in the path are encoded: get`/api/runs/${key}`. */
 export async function get(parts, ...values) {
   return (await ask(path(parts, ...values))).json();
 }
 
-/** Return a path with encoded values, as in path`/api/runs/${key}`. */
+/** Return a path, for example path`/api/runs/${key}`. The values in it are encoded. */
 export function path(parts, ...values) {
   return String.raw({ raw: parts }, ...values.map(encodeURIComponent));
 }

@@ -1,4 +1,5 @@
-// Starts the page: shows the view of the address, light or dark colours, and whether the server answers.
+// Starts the page: shows the view that the address names, switches between light and dark colours, and shows whether
+// the server answers.
 import { get } from "./api.js";
 import { byId, put } from "./dom.js";
 import { Inside } from "./inside.js";
@@ -13,7 +14,7 @@ const live = new Live();
 const journals = new Journals(live);
 const models = new Models(live);
 
-/** Open a view with settings, as a link does. */
+/** Open a view with settings, in the same way as a link to it. */
 function go(view, settings = {}) {
   const query = new URLSearchParams(settings).toString();
   location.hash = `#/${view}${query ? `?${query}` : ""}`;
@@ -42,7 +43,8 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${byId(`title-${view}`).textContent} – charloom`;
-  // Going back must not undo later changes in a view. Clicking the same link again applies it again.
+  // When the user goes back to a view, its link must not overwrite what the user changed since. A click on the same
+  // link does apply its settings again.
   const again = followed[view] === query && history.state === FOLLOWED;
   if (query) {
     followed[view] = query;

@@ -1,5 +1,5 @@
-// Draws charts with plotly.js in the page's colours. plotly.js is loaded for the first chart. If it is missing, the
-// box of the chart shows a message. The caller decides what is drawn.
+// Draws charts with plotly.js in the page's colours. plotly.js is loaded when the first chart is drawn. If it is missing,
+// a message is shown instead of the chart. The caller decides what is drawn.
 import { el, throttled } from "./dom.js";
 import { colour } from "./colours.js";
 
@@ -18,7 +18,7 @@ function plotly() {
   return wanted;
 }
 
-/** Return an axis with a title, in the style of the page. */
+/** Return the layout of an axis with a title, in the style of the page. `more` replaces or adds properties. */
 export function axis(title, more = {}) {
   return {
     title: { text: title, font: { size: 12 }, standoff: 6 },
@@ -35,9 +35,10 @@ export function axis(title, more = {}) {
 }
 
 /**
- * A chart in a box. It is drawn again when the box's width or the page's colours change, or on `again()`.
+ * A chart in a box. It is drawn again when the width of the box or the colours of the page change, and when `again()` is
+ * called.
  *
- * `figure(width)` returns traces and layout, or a sentence if there is nothing to draw.
+ * `figure(width)` returns the traces and the layout for plotly.js, or a sentence to show if there is nothing to draw.
  */
 export class Chart {
   constructor(box, figure) {
@@ -55,7 +56,7 @@ export class Chart {
     document.addEventListener("themechange", this.again);
   }
 
-  /** Remove the curves immediately, and draw new ones without a pause: the caller shows something else now. */
+  /** Remove the curves immediately and draw new ones without a pause. Call this to show, for example, another run. */
   restart() {
     this.restarts += 1;
     this.#say("");
@@ -83,7 +84,7 @@ export class Chart {
     }
   }
 
-  /** Wait, or until `endPause` is called. */
+  /** Wait for a number of milliseconds, or until `endPause` is called. */
   #pause(milliseconds) {
     return new Promise((done) => {
       this.endPause = done;
@@ -158,7 +159,7 @@ export class Chart {
   }
 }
 
-/** Return the trace of a curve. */
+/** Return a curve as a trace for plotly.js. */
 export const line = (x, y, name, ink, more = {}) => ({
   type: "scatter",
   mode: x.length === 1 ? "lines+markers" : "lines", // a single point makes no line

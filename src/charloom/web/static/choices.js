@@ -1,18 +1,18 @@
-// A select with changing options. While it may be open, new options wait until the user leaves it. The caller
-// makes the options.
+// A select element whose options change. While the select may be open, new options are not shown until the user leaves
+// it. The caller makes the options.
 import { el } from "./dom.js";
 
-/** Return a disabled option whose text says what the list does not show. */
+/** Return a disabled option, whose text says how many options are missing from the list. */
 export function rest(text) {
   return el("option", { value: "", disabled: true }, text);
 }
 
-/** The options of a select. The selected option stays selected; if it disappears, the first one is. */
+/** The options of a select element. The selected option stays selected; if it disappears, the first one is selected. */
 export class Choices {
   constructor(select) {
     this.select = select;
     this.held = false;
-    // The mouse or a key opens a select. Few browsers report whether it is open.
+    // Few browsers report whether a select is open. The mouse or a key may have opened it.
     for (const name of ["pointerdown", "keydown"]) select.addEventListener(name, () => (this.held = true));
     for (const name of ["change", "blur"]) select.addEventListener(name, () => this.#left());
   }

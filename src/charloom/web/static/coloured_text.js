@@ -7,7 +7,8 @@ import { el } from "./dom.js";
  * A coloured text.
  *
  * @param {HTMLElement} box the scrolling element that shows the text.
- * @param {(index: number | null) => void} pointed called with the character under the pointer.
+ * @param {(index: number | null) => void} pointed called with the index of the character that the user points at, or
+ * null if there is none.
  */
 export class ColouredText {
   constructor(box, { pointed = () => {} } = {}) {
@@ -52,14 +53,17 @@ export class ColouredText {
     this.#point(null);
   }
 
-  /** Mark the characters in spans [start, end), and remove other marks. */
+  /** Mark the characters in each of the spans [start, end), and remove all other marks. */
   mark(spans) {
     this.spans = spans;
     this.show(this.characters, this.steps);
     this.#select(null);
   }
 
-  /** Add characters with their colour steps and a common class. Keep the end in sight if it was. */
+  /**
+   * Add characters at the end, each with its colour step. `kind` is the CSS class of all of them. If the end of the text
+   * was visible, scroll so that the new end is visible.
+   */
   append(characters, steps, kind = "") {
     const box = this.box;
     const atEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 24;
@@ -81,7 +85,10 @@ export class ColouredText {
     if (atEnd) box.scrollTop = box.scrollHeight;
   }
 
-  /** Show characters with their colour steps. If the characters are the same, the pointer and selection stay. */
+  /**
+   * Show these characters, each with its colour step, instead of the present ones. If the characters are the same as
+   * before, the selection and the character that the user points at stay.
+   */
   show(characters, steps, kind = "") {
     const top = this.box.scrollTop;
     const same = characters.join("") === this.string;
@@ -102,13 +109,13 @@ export class ColouredText {
     return ends && ends[1] > ends[0] ? ends : null;
   }
 
-  /** Return the rectangle of a character in the window. */
+  /** Return the rectangle of the window that a character covers; null if there is no such character. */
   place(index) {
     const range = this.#range(index);
     return range ? range.getBoundingClientRect() : null;
   }
 
-  /** Return the text node for characters with a colour step and a class. */
+  /** Return the text node to which characters of a colour step and a class are to be added. */
   #node(step, kind) {
     if (!this.last || this.last.step !== step || this.last.kind !== kind) {
       const node = document.createTextNode("");
@@ -121,7 +128,10 @@ export class ColouredText {
     return this.last.node;
   }
 
-  /** Return the anchor and focus of the selection as indices; null if it is not inside this text. */
+  /**
+   * Return the indices of the characters at which the selection starts and at which the user ended it. Return null if
+   * the selection is not inside this text.
+   */
   #selection() {
     const { anchorNode, anchorOffset, focusNode, focusOffset, isCollapsed } = document.getSelection();
     if (isCollapsed || !this.text.contains(anchorNode) || !this.text.contains(focusNode)) return null;
@@ -241,7 +251,7 @@ function setColour(span, step) {
   span.style.setProperty("--step", Math.abs(step) / STEPS);
 }
 
-/** Return the text node and offset at a point; browsers have different functions for it. */
+/** Return the text node and the offset in it at a point of the window. Browsers have different functions for this. */
 function caret(x, y) {
   if (document.caretPositionFromPoint) {
     const found = document.caretPositionFromPoint(x, y);

@@ -1,5 +1,5 @@
-// Turns values into colour steps: the surprise of a character, and the value of a unit. style.css has the colours
-// themselves, for the light and the dark theme.
+// Converts the surprise of a character and the value of a unit to colour steps: integers, for each of which style.css
+// has a colour in the light and in the dark theme.
 
 /** The number of colour steps on each side of zero. */
 export const STEPS = 8;
@@ -25,10 +25,10 @@ export function colour(name) {
   return getComputedStyle(probe).color;
 }
 
-/** Return red, green and blue (0 … 255) of a named colour. */
+/** Return a named colour of the current theme as three numbers from 0 to 255: red, green and blue. */
 const rgb = (name) => colour(name).match(/[\d.]+/g).slice(0, 3).map(Number);
 
-/** Return 256 colours for a canvas, from low through neutral to high, with four bytes each. */
+/** Return 256 colours for a canvas, with four bytes each: from the colour of low values to that of high values. */
 export function valueTable() {
   const [low, none, high] = [rgb("low"), rgb("paper"), rgb("high")];
   const table = new Uint8ClampedArray(256 * 4);

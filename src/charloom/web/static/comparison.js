@@ -65,13 +65,16 @@ export class Comparison {
     this.live.follow("comparison", []);
   }
 
-  /** Take the current list of runs. */
+  /** Store the current list of runs. */
   runs(list) {
     this.list = list;
     this.#follow();
   }
 
-  /** Add a run, unless there are too many, or remove it. Return whether it is in the chart now. */
+  /**
+   * If `on` is true, add a run to the chart, unless the chart has too many; otherwise remove it. Return true if the run
+   * is in the chart now.
+   */
   choose(key, on) {
     const others = this.chosen.filter((other) => other !== key);
     const most = this.live.mostFollowed - 1; // leaves one for the learning view

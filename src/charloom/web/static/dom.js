@@ -1,7 +1,10 @@
-// Creates elements, and formats numbers for people. Text is always inserted as text, never as markup. It does not
-// depend on the rest of the page.
+// Creates elements of the page, and formats numbers. Text is always inserted as text, never as markup. This module does
+// not depend on the rest of the page.
 
-/** Create an element. A name with a dash, or without a property of that name, becomes an attribute. */
+/**
+ * Create an element. Each entry of `properties` becomes a property of the element. It becomes an attribute if its
+ * name has a dash, or if the element has no such property.
+ */
 export function el(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -25,7 +28,10 @@ export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Quote a path as one shell word: never an option, and with control characters as octal codes in $'…'. */
+/**
+ * Return a path in quotes, so that a shell reads it as one word and not as an option. Control characters become octal
+ * codes in $'…'.
+ */
 export function shellWord(path) {
   const text = path.startsWith("-") && path !== "-" ? `./${path}` : path;
   if (/^[\w@%+=:,./-]+$/.test(text)) return text;

@@ -1,5 +1,5 @@
-// The view Inside: a text coloured by a unit, all units over time, and the ranking of units.
-// The server computes the values. A link can open the view at a unit.
+// The view Inside: a text coloured by the values of a unit, a map of all units over the text, and the units that follow a
+// property best. The server computes the values. A link can open the view with a certain unit.
 import { events, get, post } from "./api.js";
 import { valueStep } from "./colours.js";
 import { byId, copy, counted, el, fixed, put, say, visible, integer } from "./dom.js";
@@ -47,7 +47,7 @@ export class Inside {
     byId("inside-link").addEventListener("click", () => copy(this.#link(), "Link"));
   }
 
-  /** Take the server's limits: characters of a text to read, and of a map. */
+  /** Store the server's limits: the longest text that a model reads, and the longest text of a map. */
   about({ limits }) {
     this.text.maxLength = limits.read;
     this.setLimits(limits);
@@ -65,10 +65,10 @@ export class Inside {
     if (this.text.value) this.look();
   }
 
-  /** Do nothing. */
+  /** Do nothing: this view needs no events while it is hidden. */
   hide() {}
 
-  /** Let the model read the text, and show the unit and the map. Return whether that worked. */
+  /** Let the model read the text, and show the values of the unit and the map. Return true if there was no error. */
   look() {
     this.looking = this.#look();
     return this.looking;
@@ -90,7 +90,7 @@ export class Inside {
       this.#paint(asked, shown);
       say(`Unit ${unit} of layer ${layer}`);
       this.#press();
-      // A model that is being trained changes with each checkpoint.
+      // Request the map again if the update differs: a model that is being trained changes with each checkpoint.
       const stamp = ({ update }) => JSON.stringify([asked, layer, what, update]);
       if (stamp(shown) !== this.mapped) {
         this.mapped = stamp(await this.#map(asked, layer, what, turn.signal));
@@ -104,7 +104,10 @@ export class Inside {
     }
   }
 
-  /** Show the text of the form first, and then return the model and the text. Return null if that fails. */
+  /**
+   * Return the model and the text in the form. If the view does not show them yet, show them first; return null if that
+   * fails.
+   */
   async #looked() {
     const asked = this.#asked();
     if (!asked || JSON.stringify(asked) === JSON.stringify(this.seen)) return asked;

@@ -1,4 +1,4 @@
-// Collects the records and samples of runs from the event stream. It does not know how they are shown.
+// Collects the records and samples of runs from the event stream. This module does not know how they are shown.
 
 const MOST = 12000; // records of a run; with more, half of them are dropped
 
@@ -16,7 +16,7 @@ function half(records) {
   return [...special, ...others].sort((a, b) => a.update - b.update);
 }
 
-/** The records and samples, by key, of the followed runs and of a few that were followed before. */
+/** The records and samples of the runs whose events the page receives, and of a few earlier such runs. */
 export class Journals {
   /** @param {Live} live the source of the events. */
   constructor(live) {
@@ -45,12 +45,15 @@ export class Journals {
     this.listeners.push(listener);
   }
 
-  /** Return the journal of a run. `total` counts all records; `known` is false until records have arrived. */
+  /**
+   * Return the records and the samples of a run. `total` is the number of all its records. `known` is false until the
+   * first event with records of the run has arrived.
+   */
   of(key) {
     return this.kept.get(key) ?? { records: [], samples: [], total: 0, known: false };
   }
 
-  /** Return the journal of a run for changes, and drop journals of runs that are no longer followed. */
+  /** Return the stored records and samples of a run, to add to them. Drop those of runs that are no longer followed. */
   #journal(key) {
     if (!this.kept.has(key)) this.kept.set(key, this.of(key));
     for (const other of this.kept.keys()) {

@@ -1,5 +1,5 @@
-// The view Learning: the state, curves and samples of one run, live. They come from the run's files, so any process
-// may train it.
+// The view Learning: the state, curves and samples of one run, live. The server reads them from the run's files, so any
+// process may train the run.
 import { get } from "./api.js";
 import { Chart, axis, line } from "./charts.js";
 import { Choices, rest } from "./choices.js";
@@ -56,7 +56,7 @@ export class Learning {
     live.on("runs", ({ runs, total }) => this.#list(runs, total));
   }
 
-  /** Pass the server's limits to the buttons. */
+  /** Pass the server's limits to the buttons of the run. */
   about(server) {
     this.buttons.about(server);
   }
@@ -68,7 +68,7 @@ export class Learning {
     this.#choose();
   }
 
-  /** Stop following runs. */
+  /** Stop receiving the records and samples of runs. */
   hide() {
     this.shown = false;
     this.live.follow("learning", []);
@@ -107,7 +107,7 @@ export class Learning {
       if (key !== null) this.#seek(key);
     }
     this.#run(run ?? this.absent?.run ?? null);
-    // A run that is starting has no directory yet, so there is nothing to follow.
+    // A run that is starting has no directory yet, so there are no records and samples to receive.
     const follows = run && (run.state !== "starting" || this.journals.of(key).known);
     this.live.follow("learning", follows ? [key] : []);
   }
@@ -126,7 +126,7 @@ export class Learning {
     if (this.absent === absent) this.#run(absent.run);
   }
 
-  /** Show the current state of a run; null hides it. */
+  /** Show the current state of a run; if `run` is null, show no run. */
   #run(run) {
     this.run = run;
     const sought = this.absent !== null && !this.absent.sentence;
@@ -141,7 +141,7 @@ export class Learning {
     const seen = JSON.stringify([run?.key, run?.state, run?.reason]);
     if (seen !== this.seen) {
       this.#findDamage(run);
-      // An empty chart and an empty timeline say whether something can still come.
+      // Draw them again even if they are empty: they say whether records and samples can still come.
       this.#journalChanged("samples");
       this.chart.again();
     }
@@ -170,7 +170,7 @@ export class Learning {
     put(badge, badge.dataset.state);
   }
 
-  /** Request the damage of a run, and show what its reason does not say. */
+  /** Request what is damaged in a run, and show those sentences that are not part of the shown reason. */
   async #findDamage(run) {
     const box = byId("learning-damage");
     box.replaceChildren();

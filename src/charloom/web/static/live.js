@@ -1,5 +1,5 @@
-// Receives the list of runs and the journals of followed runs for one window. A shared worker holds the
-// connections of all windows. In a browser without shared workers, each window has its own.
+// Receives the list of runs, and the records, samples and events of some runs, for one window. A shared worker holds the
+// connections of all windows. In a browser without shared workers, each window has its own connections.
 import { get } from "./api.js";
 import { Streams } from "./streams.js";
 
@@ -7,18 +7,18 @@ const FIRST = 200; // runs in the first list of a window, and in each later page
 const MOST_LIVE = 1000; // runs at the top of the list that are updated live
 const STATES = ["answering", "crowded", "runs"]; // events whose last value is sent to new listeners
 
-/** Compare two runs for the order of the list: most recently changed first. */
+/** Compare two runs for sorting, so that the run that changed last is the first of the list. */
 const inOrder = (a, b) => b.changed - a.changed || (a.key < b.key ? -1 : 1);
 
 /**
- * The live list of runs, and the live journals of followed runs.
+ * The list of runs, and the records, samples and events of the runs that a part of the page follows, all live.
  *
  * `on` adds a listener for an event: `runs` (the known runs, with `total` and `unread`), `records`, `samples`,
  * `events`, `answering` (whether the server answers), or `crowded` (whether the server refuses the stream
  * although it answers).
  */
 export class Live {
-  /** How many runs one event stream can follow. The server says it; nothing is requested before. */
+  /** How many runs one event stream can follow; null until the server has sent this limit. No stream opens before. */
   mostFollowed = null;
   #followed = [];
   #listeners = {};
@@ -31,7 +31,7 @@ export class Live {
 
   constructor() {
     this.#send = connect((name, data) => this.#receive(name, data));
-    // A hidden window needs no stream.
+    // A window that becomes hidden or visible again ends or starts its events.
     document.addEventListener("visibilitychange", () => this.#subscribe());
     addEventListener("pagehide", () => this.#send(null));
     addEventListener("pageshow", ({ persisted }) => persisted && this.#subscribe());
@@ -42,19 +42,19 @@ export class Live {
     return this.#followed;
   }
 
-  /** Call `listener` with each event of a name. If there already was one, call it now as well. */
+  /** Call `listener` with each event named `name`. If the last such event is stored (`STATES`), also call it now. */
   on(name, listener) {
     (this.#listeners[name] ??= []).push(listener);
     if (name in this.#last) listener(this.#last[name]);
   }
 
-  /** Open the event stream, which can follow `most` runs. */
+  /** Open the event stream; `most` is how many runs one stream can follow. */
   open(most) {
     this.mostFollowed = most;
     this.#follow();
   }
 
-  /** Let a part of the page follow the journals of some runs; an empty list ends that. */
+  /** Set whose records, samples and events a part of the page receives: the runs with these keys, or none. */
   follow(part, keys) {
     if (keys.length) this.#parts.set(part, keys);
     else this.#parts.delete(part);
@@ -69,17 +69,17 @@ export class Live {
     this.#subscribe();
   }
 
-  /** Request the runs after the known ones. Return whether there were any. */
+  /** Request the next runs of the list. Return true if there were any. */
   async more() {
     const before = this.#runs.size;
     const page = await this.#after([...this.#runs.values()].sort(inOrder));
-    // Runs that the server has read meanwhile may belong before the last known run.
+    // A run that the server has read since then may belong before the last known run, where no later page has it.
     if (!page.next && this.#runs.size < page.total - page.unread) await this.#all();
     this.#list(page);
     return this.#runs.size > before;
   }
 
-  /** Request the page after the last of some runs. */
+  /** Request the page of the list after the last run in `known`. */
   async #after(known) {
     for (; known.length; known.pop()) {
       try {
@@ -114,7 +114,10 @@ export class Live {
     else if (!STATES.includes(name) || this.#last[name] !== data) this.#emit(name, data);
   }
 
-  /** Apply changes of the list. A fresh list also removes known runs that would be in it but are not. */
+  /**
+   * Apply an event with changes of the list. If `fresh` is true, the event has the whole beginning of the list: also
+   * remove the known runs that belong there and are not in the event.
+   */
   #applyChanges({ runs, gone, fresh, total, unread }) {
     if (fresh) {
       const end = runs.length < total && runs.at(-1);
@@ -136,7 +139,7 @@ export class Live {
   }
 }
 
-/** Connect a window to the streams, and return a function that sends its subscriptions. */
+/** Connect this window to the streams of all windows. Return a function that sends the window's subscription. */
 function connect(receive) {
   if (!("SharedWorker" in globalThis)) return alone(receive);
   let last = null;
@@ -144,7 +147,7 @@ function connect(receive) {
   let send = (subscription) => worker.port.postMessage(subscription);
   worker.port.addEventListener("message", ({ data: [name, data] }) => receive(name, data));
   worker.port.start();
-  // Some browsers have shared workers, but no modules in them: there the window has its own streams.
+  // Some browsers cannot run a module in a shared worker. There, the window has its own streams.
   worker.addEventListener("error", () => {
     send = alone(receive);
     send(last);
@@ -155,7 +158,7 @@ function connect(receive) {
   };
 }
 
-/** Open streams for this window only, and return a function that sends its subscriptions. */
+/** Use streams for this window only. Return a function that sends the window's subscription. */
 function alone(receive) {
   const streams = new Streams((_, name, data) => receive(name, data));
   return (subscription) => streams.subscribe(0, subscription);

@@ -1,9 +1,10 @@
-// Selects that list the models. They change when runs save new models; the selected model stays selected.
+// Fills select elements with the list of models. The options change when runs save new models; the selected model stays
+// selected.
 import { get } from "./api.js";
 import { Choices, rest } from "./choices.js";
 import { counted, el, throttled, integer } from "./dom.js";
 
-/** Fills selects with the models of the server. */
+/** Fills select elements with the models of the server. */
 export class Models {
   constructor(live) {
     this.selects = new Map();
@@ -19,11 +20,14 @@ export class Models {
         again();
       }
     });
-    // There is no event for model files: a user who returns to the page may have saved one.
+    // No event reports new model files. A user who returns to the page may have saved one.
     addEventListener("focus", again);
   }
 
-  /** Fill a select, now and after each change. `none` is the text of an option for no model. */
+  /**
+   * Fill a select element, now and after each change of the list. `none` is the text of an option for "no model"; without
+   * it, there is no such option.
+   */
   fill(select, none = null) {
     this.selects.set(select, { none, choices: new Choices(select) });
     this.#draw(select);
@@ -54,7 +58,10 @@ export class Models {
     for (const listener of this.listeners) listener(this.models);
   }
 
-  /** Select a model; "" selects the first option. A model that is not in the list is added, so that using it shows the error. */
+  /**
+   * Select a model; "" selects the first option. If the model is not in the list, add it; the error then appears when
+   * the user uses it.
+   */
   choose(select, id) {
     select.dataset.wanted = id;
     this.#draw(select);
@@ -65,7 +72,10 @@ export class Models {
     return this.models.find((model) => model.id === id)?.name ?? id;
   }
 
-  /** Return the id of a model in the list, where the default model of a run has the run's key alone. */
+  /**
+   * Return the id that a model has in the list. There, the id of a run's default model is the key of the run, without
+   * @latest or @best.
+   */
   #listed(id) {
     return this.models.find((model) => `${model.run}@${model.which}` === id)?.id ?? id;
   }

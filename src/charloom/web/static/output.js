@@ -3,7 +3,10 @@ import { surpriseStep } from "./colours.js";
 import { counted, el, fixed, put } from "./dom.js";
 import { ColouredText } from "./coloured_text.js";
 
-/** The text of one model. `pointed` is called with the prediction at the character under the pointer, or null. */
+/**
+ * The text of one model. `pointed` is called with the prediction at the character that the user points at, or null if
+ * there is none.
+ */
 export class Output {
   constructor(name, pointed) {
     this.sheet = el("div", { class: "sheet of-surprise", tabindex: "0", role: "region", "aria-label": `Text by ${name}` });
@@ -52,7 +55,7 @@ export class Output {
     }
   }
 
-  /** Show that the user stopped the text. */
+  /** Show that the user stopped the writing. */
   stop() {
     this.#draw();
     this.waiting = false;

@@ -1,5 +1,5 @@
-// The view Playground: one or two models write from the same seed, and show their predictions.
-// A link only restores the settings; the user starts the writing.
+// The view Playground: one or two models write with the same seed, and their predictions are shown. A link to the view
+// only restores the settings; it does not start the writing.
 import { events } from "./api.js";
 import { byId, copy, el, put, save, say } from "./dom.js";
 import { Output } from "./output.js";
@@ -48,13 +48,13 @@ export class Playground {
     showHint(byId("play-prediction"), POINT);
   }
 
-  /** Take the server's limits: characters of a prompt and of a written text. */
+  /** Store the server's limits: the longest prompt and the longest text to write. */
   about({ limits }) {
     this.fields.prompt.maxLength = limits.prompt;
     this.fields.length.max = limits.length;
   }
 
-  /** Restore the settings of a link. A setting that the link does not have gets its default. */
+  /** Restore the settings of a link. A setting that is not in the link gets its default. */
   show(settings, again) {
     this.models.load();
     if (again || !Object.keys(settings).length) return;
@@ -167,7 +167,7 @@ export class Playground {
   }
 
   #showPrediction(prediction) {
-    // Keep the last prediction while the pointer is elsewhere.
+    // Keep showing the last prediction while the user points at no character.
     if (!prediction) return;
     showPrediction(byId("play-prediction"), prediction);
     if (this.outputs.some((output) => output.sheet === document.activeElement)) say(predictionInWords(prediction));

@@ -9,7 +9,7 @@ export function showHint(box, sentence) {
   box.replaceChildren(el("p", { class: "aside none" }, sentence));
 }
 
-/** Show a character, its surprise and the most likely next characters. Mark the one that follows in the text. */
+/** Show a character, its surprise and the most likely next characters. Mark the character that follows in the text. */
 export function showPrediction(box, { character, nats, likely, next }) {
   const bits = nats === null || nats === undefined ? null : nats / Math.LN2;
   const sentence = bits === null

@@ -1,5 +1,5 @@
-// The buttons of a run: pause, resume, stop, train further, set the learning rate, and dismiss a failed start. The state
-// of the run changes on the page once its files show the change.
+// The buttons of a run: pause, resume, stop, train further, set the learning rate, and dismiss a failed start. After a
+// click, the page shows the new state of the run when the run's files have it.
 import { post, path } from "./api.js";
 import { el, say, short } from "./dom.js";
 
@@ -11,11 +11,11 @@ const BUTTONS = {
   dismiss: ["Dismiss", (run) => run.dismissible],
 };
 
-// Runs that were sent a pause, by key, with the time of the command, until their files show the effect.
+// Runs to which the command to pause was sent, and whose files do not show its effect yet: time of the command by key.
 const pauses = new Map();
 const PAUSE_LIMIT = 60_000; // ms; another process may have continued the run before the page saw the pause
 
-/** Return the state to show for a run: "pausing" between a pause command and its effect, else its own state. */
+/** Return the state to show for a run: "pausing" between the command to pause and its effect, else `run.state`. */
 export function shownState(run) {
   if (run.state !== "training" || performance.now() - pauses.get(run.key) > PAUSE_LIMIT) pauses.delete(run.key);
   return pauses.has(run.key) ? "pausing" : run.state;
@@ -59,7 +59,7 @@ export class RunButtons {
     box.append(this.rate, this.further);
   }
 
-  /** Take the largest number of minutes that the server allows. */
+  /** Store the largest number of minutes that the server allows. */
   about({ settings }) {
     this.minutes.max = settings.find(({ name }) => name === "minutes").most;
   }
@@ -104,7 +104,7 @@ export class RunButtons {
 
   #rate(event) {
     event.preventDefault();
-    // The command "run" would end a pause, or cancel one that is under way.
+    // The learning rate is sent with a command. "run" would end a pause, or cancel one that has not taken effect yet.
     const command = ["pausing", "paused"].includes(shownState(this.run)) ? "pause" : "run";
     const learning_rate_factor = this.factor.valueAsNumber;
     this.#try(() => post(path`/api/runs/${this.run.key}/control`, { command, learning_rate_factor }), "Learning rate set");
@@ -116,7 +116,7 @@ export class RunButtons {
     this.#try(() => post(path`/api/runs/${this.run.key}/resume`, { minutes }), "starting");
   }
 
-  /** Do `action` and announce `done`; show an error. Return true if there was no error. */
+  /** Call `action` and announce `done`, or show the error. Return true if there was no error. */
   async #try(action, done) {
     const { key, name } = this.run;
     this.problem("");

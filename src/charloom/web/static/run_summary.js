@@ -1,6 +1,9 @@
 // Chooses the bits and the words that stand for a run in the list and at the head of its view.
 
-/** Return the bits of a run's best model, or its last ones as far as the best are not known, and their name. */
+/**
+ * Return the loss to show for a run in bits, and the name of this loss. It is the validation loss of the best model; if
+ * that is not known, the last validation loss; without a validation part, the training loss.
+ */
 export function bitsOf(run) {
   if (run.validation_bits === null) return [run.bits, "bits, training"];
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];

@@ -15,13 +15,13 @@ export class Runs {
     byId("runs-first").addEventListener("click", () => this.start.open(true));
     this.more = byId("runs-more");
     this.more.addEventListener("click", () => this.#more(live));
-    // One call can have several changes; the last one counts.
+    // One call can report several changes in the order of time; only the last one is still true.
     this.near = new IntersectionObserver((changes) => changes.at(-1).isIntersecting && this.#more(live));
     this.near.observe(this.more);
     live.on("runs", (page) => this.#list(page));
   }
 
-  /** Request more of the list. Pressing the button or scrolling near it calls this. */
+  /** Request more runs of the list. This is called when the user presses the button or scrolls near it. */
   async #more(live) {
     if (this.more.disabled) return;
     this.more.disabled = true;
@@ -36,7 +36,7 @@ export class Runs {
     if (this.counts !== before) this.#lookAgain();
   }
 
-  /** Observe the button again: the observer only reports changes, and the button may still be in sight. */
+  /** Observe the button again. The observer only reports changes, and the button may still be visible as before. */
   #lookAgain() {
     this.near.unobserve(this.more);
     this.near.observe(this.more);
@@ -53,7 +53,7 @@ export class Runs {
     if ("new" in settings && !again) this.start.open(true);
   }
 
-  /** Stop following runs. */
+  /** Stop receiving the records of runs for the comparison. */
   hide() {
     this.comparison.hide();
   }

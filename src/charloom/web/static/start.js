@@ -1,5 +1,5 @@
-// The form that starts a run: a dropped or selected text, a recipe and settings.
-// The server sends the recipes and settings.
+// The form that starts a run, with a text (a file dropped or selected, or one from a list), a recipe and settings. The
+// server sends the recipes and the description of the settings.
 import { get, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
 import { byId, bytes, counted, el, put, say, shellWord, short } from "./dom.js";
@@ -55,7 +55,7 @@ export class Start {
     this.text.focus();
   }
 
-  /** Take the current list of runs. A new run may add its text to the list of texts. */
+  /** React to a new list of runs: a new run may add its text to the list of texts. */
   runs(list) {
     const stamp = list.map((run) => run.key).sort().join();
     if (stamp !== this.stamp && !this.form.hidden) this.#texts();
@@ -95,7 +95,7 @@ export class Start {
     return this.recipes.find((recipe) => recipe.name === new FormData(this.form).get("recipe"));
   }
 
-  /** Show the recipe's values in empty fields. */
+  /** Show the recipe's values as placeholders in the empty fields. */
   #placeholders() {
     const { settings, minutes } = this.#recipe;
     for (const [name, { setting, input }] of this.fields) {
@@ -107,7 +107,7 @@ export class Start {
     }
   }
 
-  /** Request the list of texts. If there are several requests, only the last one counts. */
+  /** Request the list of texts. If several requests are open, use only the response to the last one. */
   async #texts() {
     const turn = (this.turn = {});
     try {

@@ -1,5 +1,5 @@
-// Holds the event streams of all windows of a browser in a few connections. It uses no element of the page, because it
-// runs in a shared worker, or in the page if the browser has no shared workers.
+// Holds the event streams for all windows of a browser in a few connections. This module usually runs in a shared
+// worker, so it uses no element of the page. If the browser has no shared workers, it runs in the page.
 import { get } from "./api.js";
 
 const MOST_STREAMS = 3; // a browser opens six connections to a server, and the windows need some for requests
@@ -22,10 +22,10 @@ export class Streams {
   }
 
   /**
-   * Set the subscription of a window; null ends its events.
+   * Set which events a window receives; null ends them.
    *
-   * `keys` are the runs whose journals it follows, `limit` is the number of runs of the list, and `most` how many runs the
-   * server allows for one stream.
+   * `keys` are the keys of the runs whose records, samples and events it receives. `limit` is the number of runs at the
+   * top of the list that it receives. `most` is how many runs the server allows for one stream.
    */
   subscribe(window, subscription) {
     if (subscription === null) this.#subscriptions.delete(window);
@@ -34,11 +34,11 @@ export class Streams {
       this.#most = subscription.most;
     }
     for (const key of subscription?.keys ?? []) this.#gone.delete(key);
-    // A new window needs all events from the beginning.
+    // Open the streams again even if they stay the same: a new window needs all events from the beginning.
     if (subscription !== null || this.#of() !== this.#opened) this.#open();
   }
 
-  /** Return the keys of the runs that any window follows. */
+  /** Return the keys of the runs whose events at least one window receives. */
   get #keys() {
     const requested = [...this.#subscriptions.values()].flatMap(({ keys }) => keys);
     const there = [...new Set(requested)].filter((key) => !this.#gone.has(key)).sort();
@@ -98,7 +98,10 @@ export class Streams {
     for (const [window, { keys }] of this.#subscriptions) if (keys.includes(data.run)) this.#emit(window, name, data);
   }
 
-  /** Find out why a stream failed: the server is gone, a followed run is gone, or there are too many streams. */
+  /**
+   * After a stream failed, find out why: the server does not answer, a run no longer exists, or too many streams are
+   * open. Tell the windows, and open the streams again after a moment.
+   */
   async #lost() {
     const keys = this.#keys;
     const limit = this.#limit;

@@ -1,10 +1,10 @@
-// Shows the samples of a run on a timeline with a slider and a play button. At the right end of the slider it follows
-// the run. The caller passes the samples.
+// Shows one sample of a run at a time, with a slider and a play button to choose it. While the slider is at its right
+// end, the newest sample is shown. The caller passes the samples.
 import { byId, put, say, integer } from "./dom.js";
 
 const STEP = 550; // milliseconds between two samples while playing
 
-/** Return a sentence about the samples, and one about those to come if a process trains the run. */
+/** Return sentences about the samples. `going` is true if a process trains the run, so that more samples can come. */
 function hint(samples, going) {
   if (samples.length > 1) return `${integer(samples.length)} samples. At the right end, the slider follows the newest sample.`;
   if (!samples.length) return going ? "Samples appear during training." : "This run has no samples.";
@@ -12,7 +12,7 @@ function hint(samples, going) {
   return going ? `${only} More samples appear during training.` : only;
 }
 
-/** The timeline of the learning view. */
+/** The timeline of the view Learning. */
 export class Timeline {
   constructor() {
     this.slider = byId("sample-slider");
@@ -27,7 +27,7 @@ export class Timeline {
     byId("sample-play").addEventListener("click", () => (this.timer ? this.#stop() : this.#play()));
   }
 
-  /** Show the samples of a run: the newest one, unless the user looks at another one. `going`: more can come. */
+  /** Show the newest sample of a run, unless the user has chosen another one. If `going`, more samples can come. */
   show(key, samples, going) {
     const atEnd = key !== this.key || this.slider.valueAsNumber >= this.samples.length - 1;
     if (key !== this.key) this.#stop();

@@ -1,8 +1,8 @@
-// Finds units that follow a property of a text, a pattern, or marked parts.
+// Finds the units that follow a property of a text best: a built-in property, a pattern, or parts that the user marked.
 import { post } from "./api.js";
 import { byId, counted, el, fixed, put, say } from "./dom.js";
 
-/** The list of found units. `chosen(layer, unit, quantity)` is called when the user picks one. */
+/** The list of the units found. `chosen(layer, unit, quantity)` is called when the user selects one of them. */
 export class UnitSearch {
   constructor(view, chosen) {
     this.view = view;

@@ -5,7 +5,10 @@ import { byId } from "./dom.js";
 
 const WIDE = 5; // width of a character in pixels
 
-/** The map. `pointed` and `chosen` are called with a unit and a character. */
+/**
+ * The map. `pointed` is called with the unit and the character that the user points at, and `chosen` with those that the
+ * user selects.
+ */
 export class UnitMap {
   constructor({ pointed, chosen }) {
     this.box = byId("map-box");
@@ -25,7 +28,7 @@ export class UnitMap {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
   }
 
-  /** Show values (0 … 255), unit by unit. */
+  /** Show the values of all units (0 … 255): first all values of the first unit, then of the second, and so on. */
   show(units, characters, values) {
     Object.assign(this, { units, characters, values, unit: 0, character: 0 });
     this.tall = units > 400 ? 1 : units > 160 ? 2 : units > 60 ? 4 : 8;
