@@ -13,8 +13,8 @@ from charloom.text.windows import Windows
 def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) -> Work:
     """Return a function that does as many updates of `learner` as its argument says.
 
-    The text is repeated, epoch after epoch. One call of the engine does at most the updates that are left
-    in the epoch.
+    The text is repeated, epoch after epoch. One call of the engine does at most the updates that
+    are left in the epoch.
     """
     config = learner.config
     windows = Windows.of(config, len(tokens))

@@ -1,8 +1,8 @@
 """Benchmark of the classic experiment's update and sampling: charloom, PyTorch and JAX.
 
-A contestant is a library, or an engine of charloom, whose time is measured. The contestants take turns
-on one core and read the same text. Results are medians over the rounds, and ratios of medians. The peak
-is the rate of fused multiply-adds that the same core reached in the same rounds.
+A contestant is a library, or an engine of charloom, whose time is measured. The contestants take
+turns on one core and read the same text. Results are medians over the rounds, and ratios of
+medians. The peak is the rate of fused multiply-adds that the same core reached in the same rounds.
 """
 
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ class Row:
         name: name of the contestant.
         microseconds: time per update or per character.
         per_second: updates or characters per second.
-        ratio: its time divided by the time of the contestant "native float32", or by the time of the
-            fastest contestant if "native float32" was not measured.
+        ratio: its time divided by the time of the contestant "native float32", or by the time of
+            the fastest contestant if "native float32" was not measured.
         spread: (slowest - fastest) / median over the rounds.
         peak_share: floating-point operations per second, divided by the measured peak. None for
             sampling, and for all contestants except charloom's native engine.
@@ -57,8 +57,8 @@ class Bench:
         machine: description of the engine, and the measured peaks in GFLOP/s.
         updates: one row per contestant for the update.
         sampling: one row per contestant for sampling.
-        accuracy: largest error of the native exp and tanh by dtype, in units in the last place; empty
-            without the native engine.
+        accuracy: largest error of the native exp and tanh by dtype, in units in the last place;
+            empty without the native engine.
         missing: a text for each contestant that was not measured, with the reason.
     """
 
@@ -80,8 +80,8 @@ def bench(rounds: int = 7, hidden_size: int = 100, vocabulary_size: int = 80) ->
     Args:
         rounds: how many times each contestant is timed; results are medians over the rounds.
         hidden_size: hidden units H; 100 in the classic experiment.
-        vocabulary_size: vocabulary size K from 2 to 103. In the built-in text, all characters except
-            the K-1 most frequent ones are replaced by one character.
+        vocabulary_size: vocabulary size K from 2 to 103. In the built-in text, all characters
+            except the K-1 most frequent ones are replaced by one character.
 
     Raises:
         ConfigError: a value is out of its range.

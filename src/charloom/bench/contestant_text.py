@@ -12,7 +12,8 @@ from charloom.text import Corpus, Vocabulary
 def bench_text(vocabulary_size: int) -> NDArray[np.uint8]:
     """Return the built-in text as ids from 0 to K-1, where K is `vocabulary_size`; shape (characters,).
 
-    Each of the K-1 most frequent characters has an id of its own. All other characters have the id K-1.
+    Each of the K-1 most frequent characters has an id of its own. All other characters have the id
+    K-1.
     """
     ids = Corpus.open(["python-docs"]).ids
     places = np.argsort(np.argsort(-np.bincount(ids), kind="stable"), kind="stable")

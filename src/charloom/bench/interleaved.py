@@ -50,7 +50,8 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Run the contestants in turn, and return their times.
 
-    The result is a dict that maps the name of each contestant to its seconds per unit of work in each round.
+    The result is a dict that maps the name of each contestant to its seconds per unit of work in
+    each round.
 
     Args:
         contestants: a dict that maps the name of each contestant to the function to time.
@@ -82,8 +83,8 @@ def seconds_of(work: Work, count: int) -> float:
 def peaks(*dtypes: str) -> dict[str, Work]:
     """Return a function for each dtype that does fused multiply-adds as fast as one core can.
 
-    The result is a dict with the names "peak float32" and so on. One unit of work is 10⁹ floating-point
-    operations. The dict is empty if the native engine cannot run.
+    The result is a dict with the names "peak float32" and so on. One unit of work is 10⁹
+    floating-point operations. The dict is empty if the native engine cannot run.
     """
     if native_problem() is not None:
         return {}

@@ -18,8 +18,8 @@ from charloom.config import Config
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
     """Return a function that does as many classic updates in eager PyTorch as its argument says.
 
-    An update uses nn.RNN, nn.Linear, cross-entropy summed over T, clip_grad_value_ and Adagrad. `K` is
-    the vocabulary size.
+    An update uses nn.RNN, nn.Linear, cross-entropy summed over T, clip_grad_value_ and Adagrad. `K`
+    is the vocabulary size.
     """
     import torch
 
@@ -74,8 +74,8 @@ def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Wo
     """Return a function that does as many training steps of the network in `config` as its argument says.
 
     A step uses the mean loss, clipping by the norm and fused Adam. The input is one-hot, because an
-    nn.Embedding needs an additional gradient and is never faster. PyTorch uses oneDNN where it can. `K`
-    is the vocabulary size.
+    nn.Embedding needs an additional gradient and is never faster. PyTorch uses oneDNN where it can.
+    `K` is the vocabulary size.
     """
     import torch
 
@@ -159,8 +159,8 @@ def row_loop(config: Config, K: int, threads: int) -> Work:
 def row_weights(module: Any) -> list[tuple[Any, Any]]:
     """Return a pair of tensors for each layer of an nn.LSTM, as `row_step` needs them.
 
-    In the first layer, the pair is W, and Uᵀ with the sum of the two biases added to each row. In a higher
-    layer, it is the matrix [U W], and the sum of the two biases.
+    In the first layer, the pair is W, and Uᵀ with the sum of the two biases added to each row. In a
+    higher layer, it is the matrix [U W], and the sum of the two biases.
     """
     import torch
 
@@ -178,9 +178,9 @@ def row_weights(module: Any) -> list[tuple[Any, Any]]:
 def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any]:
     """Return a function that reads an id, shape (1,), and returns the logits of the next id, shape (K,).
 
-    The function starts with the zero state, and changes its state in place. The first layer looks up a row
-    of its second tensor instead of multiplying by U. A higher layer needs one matrix product, not two.
-    `weights` is the result of `row_weights`.
+    The function starts with the zero state, and changes its state in place. The first layer looks
+    up a row of its second tensor instead of multiplying by U. A higher layer needs one matrix
+    product, not two. `weights` is the result of `row_weights`.
     """
     import torch
 

@@ -1,8 +1,8 @@
 """Time sampling of one stream in charloom and PyTorch, in turn, and charloom on a long text.
 
 A unit of work is a text of 1,000 characters. The long text shows whether sampling slows down as the
-text grows. Only charloom samples it, once, in pieces of 1,000 characters. Each call gets all characters
-that were sampled before.
+text grows. Only charloom samples it, once, in pieces of 1,000 characters. Each call gets all
+characters that were sampled before.
 """
 
 import time
@@ -53,9 +53,9 @@ class WritingTimes:
         workload: the workload's sizes, its rounds, and the useful `operations` per character.
         machine: engine and number of processors.
         rows: one row for each engine or PyTorch loop and each number of threads.
-        long_text: `characters`, the length of the long text; `characters_per_second` in the whole text;
-            `first_tenth` and `last_tenth`, the median of the characters per second over the pieces
-            of this tenth. None if the long text was not sampled.
+        long_text: `characters`, the length of the long text; `characters_per_second` in the whole
+            text; `first_tenth` and `last_tenth`, the median of the characters per second over the
+            pieces of this tenth. None if the long text was not sampled.
         missing: a text for each contestant that was not measured, with the reason.
     """
 
@@ -195,8 +195,8 @@ def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
 def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, float]:
     """Sample a text of `length` characters with charloom, and return its speed.
 
-    The result is a dict: the number of characters, and the characters per second in the whole text, in
-    its first tenth and in its last tenth. For a tenth it is the median over its pieces of 1,000
+    The result is a dict: the number of characters, and the characters per second in the whole text,
+    in its first tenth and in its last tenth. For a tenth it is the median over its pieces of 1,000
     characters.
     """
     read = np.zeros(length + 1, dtype=learner.vocabulary.id_dtype)

@@ -1,7 +1,7 @@
 """Time a workload's training step in charloom and PyTorch, in turn, with one and with two threads.
 
-A contestant is charloom or PyTorch with a number of threads. It is limited to as many processors as it
-has threads. Ratios are ratios of medians.
+A contestant is charloom or PyTorch with a number of threads. It is limited to as many processors as
+it has threads. Ratios are ratios of medians.
 """
 
 from collections.abc import Iterator
@@ -38,11 +38,12 @@ class StepRow:
         threads: number of threads.
         milliseconds: time of a step.
         characters_per_second: the B·T characters of a step, divided by its time.
-        times_ours: the time of a step divided by charloom's time with the same number of threads; None
-            if charloom was not measured with this number of threads.
-        second_core: the speed with two threads divided by the speed with one thread; None for one thread.
-        peak_share: useful operations per second, divided by `threads` times the measured peak of one
-            core; None if the peak was not measured.
+        times_ours: the time of a step divided by charloom's time with the same number of threads;
+            None if charloom was not measured with this number of threads.
+        second_core: the speed with two threads divided by the speed with one thread; None for one
+            thread.
+        peak_share: useful operations per second, divided by `threads` times the measured peak of
+            one core; None if the peak was not measured.
         spread: (slowest - fastest) / median over the rounds.
     """
 
@@ -139,7 +140,8 @@ def measure_steps(
 
     Args:
         workload: the sizes of the network, and how to time it.
-        rounds: how many times charloom and PyTorch are timed each; None for the number of the workload.
+        rounds: how many times charloom and PyTorch are timed each; None for the number of the
+            workload.
         engine: name of charloom's engine. None takes "native", or "reference" if the native engine
             cannot run.
 
@@ -205,8 +207,9 @@ def _row(
 ) -> StepRow:
     """Return the result of one contestant.
 
-    `seconds` are its times of a step. `medians` maps the label of each contestant to its median time, in
-    seconds. `peak` is the measured peak of one core in operations per second; None if not measured.
+    `seconds` are its times of a step. `medians` maps the label of each contestant to its median
+    time, in seconds. `peak` is the measured peak of one core in operations per second; None if not
+    measured.
     """
     name, threads = contestant.name, contestant.threads
     median = medians[contestant.label]

@@ -27,8 +27,8 @@ class Workload:
         batch_size: streams B.
         seq_length: steps T of a window.
         vocabulary_size: characters K of the vocabulary.
-        kind: "step" times training steps: forward pass, backward pass, clipping by the global norm and
-            Adam on one window of every stream. "writing" times sampling in one stream.
+        kind: "step" times training steps: forward pass, backward pass, clipping by the global norm
+            and Adam on one window of every stream. "writing" times sampling in one stream.
         rounds: default number of times that charloom and PyTorch are timed each.
         turn: approximate seconds of one measurement, which has at least one step.
         length: number of characters of the long text; used only for the kind "writing".
@@ -71,8 +71,9 @@ class Workload:
     def matrix_entries(self) -> int:
         """Return the number of weights that take part in multiplications for each character.
 
-        For G blocks of weights in a cell, L·G·H² weights are recurrent, (L - 1)·G·H² connect the layers,
-        and K·H are at the output. The input of the first layer is a look-up, without multiplications.
+        For G blocks of weights in a cell, L·G·H² weights are recurrent, (L - 1)·G·H² connect the
+        layers, and K·H are at the output. The input of the first layer is a look-up, without
+        multiplications.
         """
         H, L = self.hidden_size, self.layers
         return (2 * L - 1) * len(CELLS[self.cell].blocks) * H * H + self.vocabulary_size * H
@@ -81,9 +82,9 @@ class Workload:
     def operations(self) -> int:
         """Return the number of useful floating-point operations of a training step or a sampled character.
 
-        Training needs 6 operations for each weight, each of the T steps and each stream: a multiplication
-        and an addition for each of the forward pass, the gradient of the inputs and the gradient of the
-        weights. Sampling needs 2 operations for each weight.
+        Training needs 6 operations for each weight, each of the T steps and each stream: a
+        multiplication and an addition for each of the forward pass, the gradient of the inputs and
+        the gradient of the weights. Sampling needs 2 operations for each weight.
         """
         if self.kind == "writing":
             return 2 * self.matrix_entries

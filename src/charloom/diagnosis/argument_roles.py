@@ -1,6 +1,7 @@
 """Finds the role of each argument of a user's function by its name: parameters, x, y or h0.
 
-This module does not run the user's code. If the names do not show the roles, an error asks for them.
+This module does not run the user's code. If the names do not show the roles, an error asks for
+them.
 """
 
 import inspect
@@ -69,7 +70,8 @@ def require_all_roles(
 ) -> None:
     """Raise DoctorError unless `given` names each role exactly once.
 
-    `forms` are the sets of roles that a function may have, and `known` are the names of the parameters.
+    `forms` are the sets of roles that a function may have, and `known` are the names of the
+    parameters.
     """
     if sorted(given) not in map(sorted, (WANTED, (*known, "x", "y", "h0"), *forms)):
         raise DoctorError(
@@ -109,8 +111,8 @@ def roles_of_many(
 ) -> tuple[str, ...]:
     """Return the roles of more than four arguments, in the order of their names in `required`.
 
-    There are more than four if each parameter is a separate argument, or if h0 and c0 are two arguments.
-    `forms` are the sets of roles that a function may have.
+    There are more than four if each parameter is a separate argument, or if h0 and c0 are two
+    arguments. `forms` are the sets of roles that a function may have.
 
     Raises:
         DoctorError: the names do not show the roles.
@@ -176,8 +178,8 @@ def suggested_wrapper(
 def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
     """Return a dict that maps each global variable that holds a parameter or a size to code for its value.
 
-    The code uses the arguments params and h0 of the suggested wrapper function, such as params["W"] or
-    len(h0).
+    The code uses the arguments params and h0 of the suggested wrapper function, such as params["W"]
+    or len(h0).
     """
     variables = getattr(function, "__globals__", {})
     used = getattr(getattr(function, "__code__", None), "co_names", ())
@@ -202,7 +204,10 @@ def size_source(name: str) -> str:
 
 
 def role_of(name: str) -> str | None:
-    """Return the role of an argument called `name`, such as "params"; None if the name is not in `ROLES`."""
+    """Return the role of an argument called `name`, such as "params".
+
+    Return None if the name is not in `ROLES`.
+    """
     return next((role for role, names in ROLES.items() if plain(name) in names), None)
 
 

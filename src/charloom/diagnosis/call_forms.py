@@ -1,8 +1,9 @@
 """Finds out how to call a user's function: the shapes, the orientations and the names that it expects.
 
-The natural form is f(params, x, y, h0), where x and y are ids. The course's form has one-hot X and Y
-of shape (K, T) and column vectors. This module tries the forms. It takes the first form with which the
-function returns the right loss, or else the first form that raises no error. It checks no gradient.
+The natural form is f(params, x, y, h0), where x and y are ids. The course's form has one-hot X and
+Y of shape (K, T) and column vectors. This module tries the forms. It takes the first form with
+which the function returns the right loss, or else the first form that raises no error. It checks no
+gradient.
 """
 
 import contextlib
@@ -22,8 +23,8 @@ from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-# Largest relative error of a loss that counts as right. A wrong convention changes the loss far more,
-# float32 far less.
+# Largest relative error of a loss that counts as right. A wrong convention changes the loss far
+# more, float32 far less.
 LOSS_TOLERANCE: Final = 1e-4
 
 
@@ -32,10 +33,12 @@ class Convention:
     """A way of calling the function.
 
     Attributes:
-        ids: how x and y are passed: as "ids", or as one-hot arrays of shape (K, T), "KT", or (T, K), "TK".
+        ids: how x and y are passed: as "ids", or as one-hot arrays, "KT" (K, T) or "TK" (T, K).
         bias, state: the shape of a bias and of h0: "flat" (n,), "column" (n, 1) or "row" (1, n).
-        matrices: "ours" if all matrices have charloom's shapes, or "transposed" if all are transposed.
-        recurrent: "transposed" if W is transposed once more than the other matrices; otherwise "ours".
+        matrices: "ours" if all matrices have charloom's shapes, or "transposed" if all are
+            transposed.
+        recurrent: "transposed" if W is transposed once more than the other matrices; otherwise
+            "ours".
         arguments: the roles of the arguments, in the function's order.
         names: pairs of charloom's name of a parameter and the function's name for it.
         gates: the function's order of the gates; "" for charloom's order.
@@ -274,8 +277,8 @@ def find_convention(
     If no convention gives this loss, return the first one with which the function raises no error.
 
     Raises:
-        Exception: the function raised an error with every convention. This is the first DoctorError, or
-            the first error if none is a DoctorError.
+        Exception: the function raised an error with every convention. This is the first
+            DoctorError, or the first error if none is a DoctorError.
     """
     arguments = argument_order(function, options, tuple(problem.parameters))
     first_error: Exception | None = None
@@ -287,8 +290,8 @@ def find_convention(
         try:
             reply, convention = find_names(function, problem, convention, options)
         except Exception as error:
-            # The first convention has the form that the user gave, or the natural form, so its error
-            # helps the user most.
+            # The first convention has the form that the user gave, or the natural form, so its
+            # error helps the user most.
             if first_error is None or (
                 isinstance(error, DoctorError) and not isinstance(first_error, DoctorError)
             ):
@@ -313,8 +316,8 @@ def find_names(
     `Network` only if it reads attributes, or uses a name that is not a usual name of a parameter.
 
     Returns:
-        First the loss and the gradients, in charloom's shapes. Second the convention, with the names
-        that the function uses.
+        First the loss and the gradients, in charloom's shapes. Second the convention, with the
+        names that the function uses.
     """
     used: dict[str, str] = {}
     while convention.holder == "dict":
@@ -383,8 +386,8 @@ def find_names_with_network(
 def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]:
     """Return a dict that maps each parameter to a guess of the function's name for it, to show in an error.
 
-    The guess is the usual name by which the function read the parameter. For the other parameters it is
-    the next name that the function read and that is not usual.
+    The guess is the usual name by which the function read the parameter. For the other parameters
+    it is the next name that the function read and that is not usual.
     """
     unknown = iter(network._unknown)
     return {name: network._used.get(name) or next(unknown, "…") for name in parameters}
@@ -396,7 +399,10 @@ def is_right_loss(loss: float, right: float, T: int) -> bool:
 
 
 def conventions(options: Options, arguments: tuple[str, ...]) -> Iterator[Convention]:
-    """Yield the conventions to try, the likeliest first. `arguments` are the roles of the arguments."""
+    """Yield the conventions to try, the likeliest first.
+
+    `arguments` are the roles of the arguments.
+    """
     ids = {"natural": ("ids",), "course": ("KT", "TK")}.get(options.form, ("ids", "KT", "TK"))
     vectors = {
         "ids": (("flat", "flat"), ("column", "column"), ("row", "row"), ("column", "flat"), ("flat", "column")),

@@ -33,5 +33,8 @@ class Options:
 
     @property
     def has_cell_state(self) -> bool:
-        """Return True if `cell` has a second state, c0, besides h0 (LSTM). The function gets both."""
+        """Return True if `cell` has a second state, c0, besides h0 (LSTM).
+
+        The function gets both.
+        """
         return self.cell != "" and "cell" in CELLS[self.cell].states

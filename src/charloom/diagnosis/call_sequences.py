@@ -1,7 +1,8 @@
 """Finds mistakes that show only in several calls or in the precision of the numbers.
 
-Such mistakes are: gradients add up over calls, the state is remembered, the arguments are changed, the
-loss is computed after an update, or the numbers are float32. This module does not run the user's code.
+Such mistakes are: gradients add up over calls, the state is remembered, the arguments are changed,
+the loss is computed after an update, or the numbers are float32. This module does not run the
+user's code.
 """
 
 import math
@@ -21,8 +22,8 @@ from charloom.diagnosis.trials import moved
 SAME: Final = 1e-9  # largest relative difference of equal results
 SAME32: Final = 1e-5  # largest relative difference of equal results in float32
 LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # least relative error due to float32
-# When the weights change slightly, a rounding error changes at least by this share of itself. The error
-# of a wrong formula changes by about 1e-5 of itself.
+# When the weights change slightly, a rounding error changes at least by this share of itself. The
+# error of a wrong formula changes by about 1e-5 of itself.
 JUMP: Final = 0.1
 CHAIN: Final = 80  # largest number of earlier calls that are tried
 
@@ -74,9 +75,9 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
 def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
     """Return True if the losses show that each call started from the last state of the previous call.
 
-    `calls` are consecutive calls on `problem`. There were other calls before them, whose number is not
-    known, because a Python function is also called to find out its convention. `mean` says that the
-    loss is the mean over time.
+    `calls` are consecutive calls on `problem`. There were other calls before them, whose number is
+    not known, because a Python function is also called to find out its convention. `mean` says that
+    the loss is the mean over time.
     """
     if any(call.loss is None for call in calls):
         return False
@@ -123,15 +124,18 @@ def gradients_are_close(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
 
 
 def difference(a: Arrays, b: Arrays) -> Arrays:
-    """Return `a` - `b` for each gradient. Where the two shapes differ, return the gradient in `a`."""
+    """Return `a` - `b` for each gradient.
+
+    Where the two shapes differ, return the gradient in `a`.
+    """
     return {name: a[name] - b[name] if a[name].shape == b[name].shape else a[name] for name in a}
 
 
 def holds_float32(gradients: Arrays) -> bool:
     """Return True if float32 can represent all numbers of `gradients` exactly, but float16 cannot.
 
-    float16 is tested too because numbers such as 0, 1 and 0.5 are exact in every precision, and so do
-    not show that the function computes in float32.
+    float16 is tested too because numbers such as 0, 1 and 0.5 are exact in every precision, and so
+    do not show that the function computes in float32.
     """
     with np.errstate(all="ignore"):
         return all(np.array_equal(g, g.astype(np.float32)) for g in gradients.values()) and not all(
@@ -165,9 +169,10 @@ def loss_after_update(
 ) -> list[Explanation] | None:
     """Return an explanation that has the additional mistake that the loss is computed after an update.
 
-    The result is a list with one set of mistakes. Return None if the additional mistake does not explain
-    the losses, or if a gradient is wrong and `explanations` does not explain it. The mistake explains
-    the losses if the loss of every trial is the right loss after an update with the same learning rate.
+    The result is a list with one set of mistakes. Return None if the additional mistake does not
+    explain the losses, or if a gradient is wrong and `explanations` does not explain it. The
+    mistake explains the losses if the loss of every trial is the right loss after an update with
+    the same learning rate.
 
     `wrong` are the wrong gradients and losses.
     """
@@ -216,8 +221,8 @@ def loss_limit(case: Case) -> float:
 def rate_of(case: Case, step: Any) -> float | None:
     """Return a learning rate η for which the loss of every trial is the right loss after one update.
 
-    Return None if no learning rate that is tried has this property. `step` is a function that returns
-    the step of the update for a gradient; the update subtracts η times this step.
+    Return None if no learning rate that is tried has this property. `step` is a function that
+    returns the step of the update for a gradient; the update subtracts η times this step.
     """
 
     def updated(trial: int, rate: float) -> Arrays:

@@ -1,7 +1,7 @@
 """Holds the right results and the function's results of all trials, and compares predictions with them.
 
-A prediction is the result that code with certain mistakes would return. This module does not know the
-mistakes, and does not decide whether a result is right.
+A prediction is the result that code with certain mistakes would return. This module does not know
+the mistakes, and does not decide whether a result is right.
 """
 
 import math
@@ -54,8 +54,8 @@ class Case:
     def _limits(self, trial: int) -> dict[str, float]:
         """Return the largest relative error that rounding can cause in each gradient and the loss of a trial.
 
-        To measure how much rounding changes the results, this method rounds the parameters and the state
-        to float32 and computes the results again.
+        To measure how much rounding changes the results, this method rounds the parameters and the
+        state to float32 and computes the results again.
         """
         problem, exact = self.trials[trial].problem, self.exact[trial]
         rounded = problem._replace(
@@ -118,8 +118,8 @@ class Case:
 def distance(a: Any, n: Any, zero: float) -> float:
     """Return the norm of `a` - `n`, divided by the sum of the norms of `a` and `n`.
 
-    Return 0 if the norm of the difference is at most `zero`, and infinity if the shapes differ or the
-    norm of the difference is not finite.
+    Return 0 if the norm of the difference is at most `zero`, and infinity if the shapes differ or
+    the norm of the difference is not finite.
     """
     if a.shape != n.shape:
         return math.inf

@@ -1,8 +1,8 @@
 """The main program of the child process, which runs the user's code.
 
-It is started as `python -m charloom.diagnosis.child_process FOLDER PIPE`. It reads job.json, loads the
-user's file, calls the function, and writes outcome.json and outcome.npz. It ends when the parent process
-ends. On Linux, this is so even if the user's code never returns.
+It is started as `python -m charloom.diagnosis.child_process FOLDER PIPE`. It reads job.json, loads
+the user's file, calls the function, and writes outcome.json and outcome.npz. It ends when the
+parent process ends. On Linux, this is so even if the user's code never returns.
 """
 
 import importlib.util
@@ -66,8 +66,8 @@ def job_of(fields: dict[str, Any]) -> Job:
 def loader(file: Path, function: str, numerical: str | None) -> Load:
     """Return a function that loads the user's file again, and the modules in the file's directory.
 
-    It returns the function to check and the function `numerical` (None if `numerical` is None). Both are
-    new in each call, so they remember nothing of earlier calls.
+    It returns the function to check and the function `numerical` (None if `numerical` is None).
+    Both are new in each call, so they remember nothing of earlier calls.
     """
     before = set(sys.modules)
 

@@ -153,7 +153,10 @@ class TrialInfo:
 
 @dataclass(frozen=True)
 class Tried:
-    """The settings of all trials. The certificate shows them, so that users can repeat the trials."""
+    """The settings of all trials.
+
+    The certificate shows them, so that users can repeat the trials.
+    """
 
     cell: str
     dtype: str
@@ -174,8 +177,9 @@ class Diagnosis:
             known mistake explains its errors.
         explanations: sets of mistakes, likeliest first. Each set alone explains the errors of all
             trials. There are several sets if no trial can distinguish them.
-        exact: whether code with these mistakes would return every number of every trial. It is False
-            if each wrong gradient has a separate explanation, or if the loss is not explained.
+        exact: whether code with these mistakes would return every number of every trial. It is
+            False if each wrong gradient has a separate explanation, or if the loss is not
+            explained.
         rows: errors of each gradient and of the loss in each trial.
         errors_by_step: for each parameter and each step t of the first trial's window, the
             norm-relative error of the gradient of step t's loss alone.
@@ -267,8 +271,8 @@ class Diagnosis:
         """Return the diagnosis as plain data. Programs need mostly `verdict` and `mistakes`.
 
         Args:
-            spell: function that puts the names of arguments into a message with placeholders for them.
-                By default they are the names of the arguments of the Python function.
+            spell: function that puts the names of arguments into a message with placeholders for
+                them. By default they are the names of the arguments of the Python function.
         """
         return {
             "verdict": self.verdict,

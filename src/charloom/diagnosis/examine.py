@@ -46,19 +46,20 @@ def doctor(
 
     Args:
         function: computes loss and gradients of one window of a network with one layer
-            (spec/mathematics.md: The network, with B = 1). A Python function runs in this process. A
-            string "FILE.py:FUNCTION" names a function that runs in a separate process. The function
-            has one of three forms. The natural form is f(params, x, y, h0) -> (loss, gradients):
-            params is a dict of U (H, K), W (H, H), b (H), V (K, H) and c (K); x and y are ids (T,);
-            h0 is (H). The course's form has one-hot X and Y (K, T), and vectors as columns. The third
-            form is a module of PyTorch. For an LSTM, the fourth argument is the pair (h0, c0) of
-            hidden state and cell, each (H), or they are two arguments; U, W and b have 4 H rows, with
-            the gates i, f, g, o. For a GRU, U, W and b have 3 H rows, with r, z, n, and the further
-            parameter d (H) is the bias beside W_n h (spec/mathematics.md: The cells).
+            (spec/mathematics.md: The network, with B = 1). A Python function runs in this process.
+            A string "FILE.py:FUNCTION" names a function that runs in a separate process. The
+            function has one of three forms. The natural form is f(params, x, y, h0) -> (loss,
+            gradients): params is a dict of U (H, K), W (H, H), b (H), V (K, H) and c (K); x and y
+            are ids (T,); h0 is (H). The course's form has one-hot X and Y (K, T), and vectors as
+            columns. The third form is a module of PyTorch. For an LSTM, the fourth argument is the
+            pair (h0, c0) of hidden state and cell, each (H), or they are two arguments; U, W and b
+            have 4 H rows, with the gates i, f, g, o. For a GRU, U, W and b have 3 H rows, with r,
+            z, n, and the further parameter d (H) is the bias beside W_n h (spec/mathematics.md: The
+            cells).
         form: "natural", "course" or "torch"; "auto" finds out the form.
         cell: "rnn", "lstm" or "gru". None means the cell of the module, or "rnn" for a function.
-        numerical: the user's numerical gradient, which is then checked too. It is a function with the
-            same arguments as `function`, or the name of a function in the same file.
+        numerical: the user's numerical gradient, which is then checked too. It is a function with
+            the same arguments as `function`, or the name of a function in the same file.
         names: the function's names of the parameters, if they are unusual, such as {"U": "Wxh"}.
         gradients: what each item of the tuple that the function returns is: a parameter (for its
             gradient), "loss", or "_" for anything else.
@@ -70,12 +71,12 @@ def doctor(
         seed: seed of the random numbers of all trials.
         time_limit: largest number of seconds for all calls together, only for "FILE.py:FUNCTION".
         gates: the order of the function's gates, if it is not "ifgo" (LSTM) or "rzn" (GRU).
-        plans: the settings of the trials; None for those in `PLANS`. The first trial is checked step
-            by step, and the second trial must be the smallest.
+        plans: the settings of the trials; None for those in `PLANS`. The first trial is checked
+            step by step, and the second trial must be the smallest.
 
     Returns:
-        The diagnosis. Its `verdict` is "right" or "wrong". Its `mistakes` are the ids of the mistakes
-        that were found, likeliest first.
+        The diagnosis. Its `verdict` is "right" or "wrong". Its `mistakes` are the ids of the
+        mistakes that were found, likeliest first.
 
     Raises:
         ConfigError: an argument has a value that is not valid.
@@ -117,8 +118,8 @@ def call_in_file(
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Call the function FILE.py:FUNCTION in a separate process.
 
-    Return first the results of all calls, and second the notes for the diagnosis: one if the function
-    printed much, else none.
+    Return first the results of all calls, and second the notes for the diagnosis: one if the
+    function printed much, else none.
 
     Raises:
         ConfigError: `numerical` is not the name of a function.
@@ -156,8 +157,8 @@ def require_gates(gates: str, cell: str | None) -> None:
     """Raise ConfigError unless `gates` is empty or is an order of the gates of `cell`.
 
     Raises:
-        ConfigError: `gates` is not a string, `cell` is None although `gates` is not empty, or `gates`
-            does not have the letters of the gates of `cell`.
+        ConfigError: `gates` is not a string, `cell` is None although `gates` is not empty, or
+            `gates` does not have the letters of the gates of `cell`.
     """
     if not isinstance(gates, str):
         raise ConfigError(f"{argument('gates')} is {shortened(gates)}; it must be a string.")

@@ -1,8 +1,8 @@
 """Finds the known mistakes that explain a function's results.
 
 An explanation is a set of mistakes. `faulty_network.py` predicts the results of code with these
-mistakes. An explanation matches if its predictions equal the function's results in every trial, except
-for rounding.
+mistakes. An explanation matches if its predictions equal the function's results in every trial,
+except for rounding.
 """
 
 import itertools
@@ -44,8 +44,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
             nearest(case, ((one,) for one in singles), only)
             or nearest(case, ((one,) for one in constant), only)
             or (
-                # If the function's results match the right ones, nearly every pair of mistakes would
-                # match too, so pairs are not tried.
+                # If the function's results match the right ones, nearly every pair of mistakes
+                # would match too, so pairs are not tried.
                 nearest(case, pairs(case, [*singles, *constant], only), only)
                 if math.isinf(largest_distance(case, (), only))
                 else []
@@ -53,8 +53,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
         )
         if fitting:
             return fitting, only is None
-        # The second round compares only the gradients. It cannot help if only the loss is wrong, or if
-        # the loss is right.
+        # The second round compares only the gradients. It cannot help if only the loss is wrong, or
+        # if the loss is right.
         if LOSS not in names or names == [LOSS]:
             break
     return separate_explanation(case, [*singles, *constant], names), False
@@ -63,8 +63,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
 def candidates(case: Case) -> Iterator[Found]:
     """Yield every variant of every known mistake that changes the result of a single call, likeliest first.
 
-    Mistakes with a constant also get the values that the function's results show, such as a clipping
-    limit.
+    Mistakes with a constant also get the values that the function's results show, such as a
+    clipping limit.
     """
     for mistake in MISTAKES:
         no_mistake = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
@@ -95,7 +95,8 @@ def nearest(
     # An explanation must be clearly closer to the function's results than the right results are.
     without = largest_distance(case, (), only)
     fitting = [(far, e) for far, e in fitting if explains_more(far, without, SAME)]
-    # With `only`, the loss is not compared. But if an explanation changes the loss, it must predict it.
+    # With `only`, the loss is not compared. But if an explanation changes the loss, it must predict
+    # it.
     if only is not None:
         fitting = [(far, e) for far, e in fitting if predicts_no_wrong_loss(case, e)]
     if not fitting:
@@ -123,8 +124,8 @@ def predicts_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
 def likelihood(explanation: Explanation) -> tuple[int, ...]:
     """Return a sort key that puts the likeliest explanation first.
 
-    It has the index of each mistake in `MISTAKES`, and then the index of each variant in its mistake's
-    list of variants.
+    It has the index of each mistake in `MISTAKES`, and then the index of each variant in its
+    mistake's list of variants.
     """
     ranks = sorted(RANK[one.id] for one in explanation)
     variants = [
@@ -141,11 +142,11 @@ def pairs(
 ) -> Iterator[Explanation]:
     """Yield the pairs of mistakes whose predictions match the function's results in the smallest trial.
 
-    If only one of the two mistakes changes a gradient, the function's gradient must match the prediction
-    for this mistake. If neither changes it, the function's gradient must be right. These two rules
-    exclude nearly all pairs without computing their predictions. A mistake may change nothing in the
-    smallest trial, such as a clipping limit that is not reached. A pair with this mistake matches if the
-    other mistake matches.
+    If only one of the two mistakes changes a gradient, the function's gradient must match the
+    prediction for this mistake. If neither changes it, the function's gradient must be right. These
+    two rules exclude nearly all pairs without computing their predictions. A mistake may change
+    nothing in the smallest trial, such as a clipping limit that is not reached. A pair with this
+    mistake matches if the other mistake matches.
 
     `only` are the results to compare; None to compare all.
     """
@@ -198,8 +199,8 @@ def separate_explanation(
 ) -> list[Explanation]:
     """Return one explanation whose mistakes each explain a part of the wrong gradients, or an empty list.
 
-    So it can have three or more mistakes, in different parameters. A mistake that would make a right
-    gradient wrong is left out. The list is empty if a wrong gradient remains unexplained.
+    So it can have three or more mistakes, in different parameters. A mistake that would make a
+    right gradient wrong is left out. The list is empty if a wrong gradient remains unexplained.
 
     `names` are the parameters with a wrong gradient, and "loss" if the loss is wrong.
     """
@@ -234,8 +235,8 @@ def explains(case: Case, one: Found, name: str) -> bool:
 def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
     """Return the largest distance of the function's results from the prediction of `explanation`.
 
-    Return infinity if a result of some trial does not match. `only` are the results to compare; None
-    to compare all.
+    Return infinity if a result of some trial does not match. `only` are the results to compare;
+    None to compare all.
     """
     trials = sorted(range(len(case.trials)), key=lambda trial: len(case.trials[trial].problem.x))
     trials.sort(

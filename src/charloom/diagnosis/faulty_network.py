@@ -2,8 +2,9 @@
 
 It has one plain forward and backward pass for one layer and one stream (spec/mathematics.md: The
 cells; The network). A switch turns on each mistake of `mistakes.py`. Without switches the result is
-exact; a test compares it with the reference engine. This module does not run or explain a user's code.
-The argument `m` of many functions holds the switches: a dict that maps the id of a mistake to its variant.
+exact; a test compares it with the reference engine. This module does not run or explain a user's
+code. The argument `m` of many functions holds the switches: a dict that maps the id of a mistake to
+its variant.
 
 Shapes: x, y ids (T,); states (H,); U (G·H, K), W (G·H, H), b (G·H), d (H), V (K, H), c (K).
 """
@@ -22,7 +23,8 @@ Array = NDArray[Any]
 Arrays = dict[str, Array]
 Switches = Mapping[str, str]  # ids of mistakes and their variants
 
-# Wrong formulas for the derivative of tanh. Their arguments are a, h = tanh(a) and the previous state.
+# Wrong formulas for the derivative of tanh. Their arguments are a, h = tanh(a) and the previous
+# state.
 TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 - a²": lambda a, _h, _prev: 1 - a * a,
     "1 - tanh(a²)": lambda a, _h, _prev: 1 - np.tanh(a * a),
@@ -232,8 +234,8 @@ def gru_step(
 ) -> tuple[Arrays, tuple[Array, ...]]:
     """Compute the gates r and z, the candidate n, and h = (1 - z) n + z h_prev. `read` is U x + b.
 
-    Without mistakes, the reset gate r multiplies W_n h_prev + d, not h_prev alone. Return the state after
-    the step, and the arrays that `gru_back` needs.
+    Without mistakes, the reset gate r multiplies W_n h_prev + d, not h_prev alone. Return the state
+    after the step, and the arrays that `gru_back` needs.
     """
     W, H, h_prev = theta["W"], len(prev["h"]), prev["h"]
     gates = sigmoid(W[: 2 * H] @ h_prev + read[: 2 * H])
@@ -306,8 +308,9 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
 def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
     """Return ln p (T,) changed by the mistake epsilon-in-log, and the factor (T,) for the gradient.
 
-    `log_p` (T,) is ln p of each step's target. The mistake takes ln(p + ε) or ln max(p, ε) instead. Each
-    row of the gradient of the logits must be multiplied by the factor; without the mistake it is 1.
+    `log_p` (T,) is ln p of each step's target. The mistake takes ln(p + ε) or ln max(p, ε) instead.
+    Each row of the gradient of the logits must be multiplied by the factor; without the mistake it
+    is 1.
     """
     one = np.ones_like(log_p)
     if "epsilon-in-log" not in m:
@@ -327,9 +330,9 @@ def backward(
 ) -> tuple[Array, Array, Array]:
     """Return three gradients of each step, da, dr and dq, computed from the last step to the first.
 
-    The gradients of the parameters are sums of them over time: da (T, G·H) is for U and b, dr (T, G·H)
-    is for W, and dq (T, H) is for d. `dh` (T, H) is the gradient of the hidden states that comes from
-    the output.
+    The gradients of the parameters are sums of them over time: da (T, G·H) is for U and b, dr (T,
+    G·H) is for W, and dq (T, H) is for d. `dh` (T, H) is the gradient of the hidden states that
+    comes from the output.
     """
     T = len(steps)
     kind, _, depth = m.get("truncated", "").partition(" ")
@@ -367,7 +370,8 @@ def walk_back(
 ) -> tuple[Array, Array, Array]:
     """Go back through the steps in `span`, and return da, dr and dq as `backward` does.
 
-    Rows of steps outside `span` are zero. No gradient passes from a step in `cuts` to the step before it.
+    Rows of steps outside `span` are zero. No gradient passes from a step in `cuts` to the step
+    before it.
     """
     back = {"rnn": rnn_back, "lstm": lstm_back, "gru": gru_back}[cell]
     T, H = len(steps), dh.shape[1]
@@ -395,8 +399,9 @@ def rnn_back(
 ) -> tuple[Array, Array, Array, Arrays]:
     """Compute da = dh (1 - h²) and dh_prev = Wᵀ da for one step.
 
-    Return four values: da, dr (equal to da), dq (zeros), and the gradients of the states before the step.
-    `dh_above` is the gradient of h from the output, and `carried` those of the states from the next step.
+    Return four values: da, dr (equal to da), dq (zeros), and the gradients of the states before the
+    step. `dh_above` is the gradient of h from the output, and `carried` those of the states from
+    the next step.
     """
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
     other = m.get("activation-differs")
@@ -459,9 +464,10 @@ def gru_back(
 ) -> tuple[Array, Array, Array, Arrays]:
     """Compute the gradients of one step of a GRU (spec/mathematics.md: The cells).
 
-    The arguments are those of `rnn_back`. Return four values: first da (3 H,), the gradients of the sums
-    inside r, z and n; second dr (3 H,), the same for W, with the gradient of W_n h in the last H entries;
-    third dq (H,), the gradient for the bias d; fourth the gradients of the states before the step.
+    The arguments are those of `rnn_back`. Return four values: first da (3 H,), the gradients of the
+    sums inside r, z and n; second dr (3 H,), the same for W, with the gradient of W_n h in the last
+    H entries; third dq (H,), the gradient for the bias d; fourth the gradients of the states before
+    the step.
     """
     _, r, z, n, q = step.cache
     W, h_prev, H = theta["W"], step.prev["h"], len(dh_above)
@@ -530,8 +536,8 @@ def sums(
 ) -> Arrays:
     """Return the gradients of all parameters, which are sums over time.
 
-    `ids` are x and y. `states` are the hidden states after and before each step, (T, H). `steps` are da,
-    dr, dq and do, the gradients of each step (spec/mathematics.md: The cells; The network).
+    `ids` are x and y. `states` are the hidden states after and before each step, (T, H). `steps`
+    are da, dr, dq and do, the gradients of each step (spec/mathematics.md: The cells; The network).
     """
     (x, y), (h, h_prev), (da, dr, dq, do) = ids, states, steps
     T, K, rows = len(x), do.shape[1], da.shape[1]
@@ -579,8 +585,8 @@ def sums(
 def chosen(mistake: str, T: int, m: Switches) -> slice:
     """Return a slice of the steps that a sum over time includes.
 
-    It has all `T` steps. If `m` has the mistake with the id `mistake`, it has only the first step or only
-    the last step.
+    It has all `T` steps. If `m` has the mistake with the id `mistake`, it has only the first step
+    or only the last step.
     """
     return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(m.get(mistake, ""), slice(None))
 
@@ -648,7 +654,8 @@ def scaled_loss(loss: float, T: int, m: Switches) -> tuple[float, float]:
 def clipped(gradients: Arrays, m: Switches) -> Arrays:
     """Return the gradients, clipped if `m` has the mistake to clip the finished gradients.
 
-    The variant says what is limited: each entry, the norm of all gradients together, or the norm of each.
+    The variant says what is limited: each entry, the norm of all gradients together, or the norm of
+    each.
     """
     kind, _, limit = m.get("clipped", "").partition(" ")
     if kind == "entries":
@@ -669,8 +676,8 @@ def clipped(gradients: Arrays, m: Switches) -> Arrays:
 def decayed(theta: Arrays, loss: float, gradients: Arrays, variant: str) -> tuple[float, Arrays]:
     """Return the loss and the gradients with weight decay: λ θ is added to the gradient of a parameter θ.
 
-    `variant` names λ and these parameters, such as "λ = 0.1 in U, W, V and the loss". With "the loss",
-    λ / 2 times the sum of their squares is added to the loss.
+    `variant` names λ and these parameters, such as "λ = 0.1 in U, W, V and the loss". With "the
+    loss", λ / 2 times the sum of their squares is added to the loss.
     """
     decay, _, where = variant.removeprefix("λ = ").partition(" in ")
     rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]

@@ -1,7 +1,8 @@
 """Finds constants in a function's results: a factor, a weight decay, an ε, or a clipping limit.
 
-Some factor or weight decay always fits best, even if all errors come from rounding. So a mistake with a
-fitted constant counts only if `explains_more` returns True. This module does not combine mistakes.
+Some factor or weight decay always fits best, even if all errors come from rounding. So a mistake
+with a fitted constant counts only if `explains_more` returns True. This module does not combine
+mistakes.
 """
 
 import math
@@ -35,9 +36,9 @@ def constant_explains(
 ) -> bool:
     """Return True if a mistake with a fitted constant explains more of an error than rounding can.
 
-    The error is that of the gradient `name`, or of the loss if `name` is "loss". In each trial it is
-    divided by the largest error that rounding can cause there. `trials` are the indices of the trials to
-    compare; None to compare all.
+    The error is that of the gradient `name`, or of the loss if `name` is "loss". In each trial it
+    is divided by the largest error that rounding can cause there. `trials` are the indices of the
+    trials to compare; None to compare all.
     """
     left = without = 0.0
     for trial in range(len(case.trials)) if trials is None else trials:
@@ -51,8 +52,8 @@ def constant_explains(
 def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
     """Return the number by which the right gradients must be multiplied to get the function's gradients.
 
-    Return None if no single number fits all trials, or if the number cannot be distinguished from 1.
-    `names` are the parameters whose gradients are compared; if it is empty, all are compared.
+    Return None if no single number fits all trials, or if the number cannot be distinguished from
+    1. `names` are the parameters whose gradients are compared; if it is empty, all are compared.
     """
     factors = []
     left = without = 0.0
@@ -81,8 +82,8 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
 def epsilons_seen(case: Case) -> list[str]:
     """Return the variants of the mistake epsilon-in-log with the ε that the loss shows.
 
-    The list is empty if the loss shows no ε, or if the ε is one of the usual values. In a window of one
-    step, exp(-loss) is the probability of the target plus ε.
+    The list is empty if the loss shows no ε, or if the ε is one of the usual values. In a window of
+    one step, exp(-loss) is the probability of the target plus ε.
     """
     one_step = [n for n, trial in enumerate(case.trials) if len(trial.problem.x) == 1]
     usual = BY_ID["epsilon-in-log"].variants
@@ -104,7 +105,8 @@ def epsilons_seen(case: Case) -> list[str]:
 def scalings(case: Case) -> Iterator[Found]:
     """Yield the mistake gradient-scaled if some gradients are right except for a constant factor.
 
-    It is yielded at most once. Its variant lists these gradients with their factors, such as "2 db".
+    It is yielded at most once. Its variant lists these gradients with their factors, such as "2
+    db".
     """
     found = []
     for name in case.exact[0].gradients:
@@ -118,8 +120,8 @@ def scalings(case: Case) -> Iterator[Found]:
 def decays(case: Case) -> Iterator[Found]:
     """Yield the mistake weight-decay-added, with the λ and the parameters that the first trial shows.
 
-    It is yielded in two variants: without and with weight decay in the loss. If no gradient of the first
-    trial shows a λ, nothing is yielded.
+    It is yielded in two variants: without and with weight decay in the loss. If no gradient of the
+    first trial shows a λ, nothing is yielded.
     """
     parameters = case.trials[0].problem.parameters
     rates = {}
@@ -130,8 +132,9 @@ def decays(case: Case) -> Iterator[Found]:
             left, limit = distance(given, right + rate * theta, ZERO), case.limits[0][name]
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
-    # `rates` has the λ that fits each gradient. The largest λ has the smallest relative rounding error,
-    # so it is taken. The λ of a parameter without weight decay comes from other errors, and differs.
+    # `rates` has the λ that fits each gradient. The largest λ has the smallest relative rounding
+    # error, so it is taken. The λ of a parameter without weight decay comes from other errors, and
+    # differs.
     for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
         names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]
         variant = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
@@ -142,8 +145,8 @@ def decays(case: Case) -> Iterator[Found]:
 def limits_seen(case: Case) -> list[str]:
     """Return the variants of the mistake "clipped" with the clipping limits that the results show.
 
-    The usual limits are left out. The results show a limit if several entries have exactly the largest
-    absolute value, or if several trials have nearly the largest norm of all gradients.
+    The usual limits are left out. The results show a limit if several entries have exactly the
+    largest absolute value, or if several trials have nearly the largest norm of all gradients.
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(

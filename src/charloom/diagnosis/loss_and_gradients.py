@@ -1,8 +1,9 @@
 """Reads the loss and the gradient of each parameter from the value that the user's function returned.
 
-The value is (loss, gradients) or only the gradients. The gradients are in a dict, an object or a tuple.
-Their names may have prefixes, and biases may be columns. If neither names nor shapes show to which
-parameter a gradient belongs, an error asks for the names. This module does not run the user's code.
+The value is (loss, gradients) or only the gradients. The gradients are in a dict, an object or a
+tuple. Their names may have prefixes, and biases may be columns. If neither names nor shapes show to
+which parameter a gradient belongs, an error asks for the names. This module does not run the user's
+code.
 """
 
 import math
@@ -59,7 +60,8 @@ class Reply(NamedTuple):
 def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
     """Return the parameter in `known` that `name` is a usual name of, such as "W" for "Whh".
 
-    Return None if there is no such parameter. `names` maps parameters to the names that the user gave.
+    Return None if there is no such parameter. `names` maps parameters to the names that the user
+    gave.
     """
     for parameter, users_name in names.items():
         if name == users_name:
@@ -76,8 +78,8 @@ def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> s
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
     """Return the parameter in `known` whose gradient is called `name`, such as "W" for "dW" or "grad_W".
 
-    The name of a gradient is a name of the parameter, with or without a prefix. Return None if `name` is
-    no such name. `names` maps parameters to the names that the user gave.
+    The name of a gradient is a name of the parameter, with or without a prefix. Return None if
+    `name` is no such name. `names` maps parameters to the names that the user gave.
     """
     found = parameter_of(name, known, names)
     for prefix in PREFIXES[1:]:
@@ -182,7 +184,8 @@ def values_in(
         items = {name: getattr(holder, name) for name in tried if hasattr(holder, name)}
         items |= {k: v for k, v in getattr(holder, "__dict__", {}).items() if is_array(v)}
     found: dict[str, Any] = {}
-    # Names with a prefix come first, because in dict(W=…, dW=…) the gradient is dW and W the parameter.
+    # Names with a prefix come first, because in dict(W=…, dW=…) the gradient is dW and W the
+    # parameter.
     for name, value in sorted(items.items(), key=lambda item: item[0] in shapes):
         parameter = gradient_of(name, list(shapes), names)
         if parameter is not None and parameter not in found and value is not None:
@@ -231,9 +234,9 @@ def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]])
 def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
     """Return the gradient of the parameter `name` as an array.
 
-    A bias becomes flat, or has one column per step if the function did not sum it over the T steps. A
-    matrix keeps its shape. `shape` is the shape of the parameter. The shape of `value` is checked before
-    anything is copied.
+    A bias becomes flat, or has one column per step if the function did not sum it over the T steps.
+    A matrix keeps its shape. `shape` is the shape of the parameter. The shape of `value` is checked
+    before anything is copied.
 
     Raises:
         DoctorError: the shape is wrong, or the value is not an array of real numbers.

@@ -1,8 +1,8 @@
 """Lists the known mistakes in hand-written backpropagation: their titles, equations and fixes.
 
 The list is ordered by likelihood. This module computes nothing: `faulty_network.py` computes what a
-gradient looks like with a mistake in it, and `call_sequences.py` finds the mistakes that show only in
-several calls.
+gradient looks like with a mistake in it, and `call_sequences.py` finds the mistakes that show only
+in several calls.
 """
 
 from collections.abc import Iterator
@@ -29,11 +29,12 @@ class Mistake:
         does: the wrong equation that the code computes.
         right: the equation in docs/spec/mathematics.md that the mistake breaks.
         section: the section of docs/spec/mathematics.md with that equation.
-        fix: how to fix the mistake, in one sentence. It may have placeholders for names of arguments,
-            which each interface replaces (`charloom.messages`).
+        fix: how to fix the mistake, in one sentence. It may have placeholders for names of
+            arguments, which each interface replaces (`charloom.messages`).
         cells: the cells in which the mistake can occur.
-        variants: the variants of the mistake, each with the cells that can have it. A mistake without
-            variants has only the variant "". If the dict is empty, variants are made from the results.
+        variants: the variants of the mistake, each with the cells that can have it. A mistake
+            without variants has only the variant "". If the dict is empty, variants are made from
+            the results.
         kind: "gradient" (found by predicting the gradient with the mistake), "calls" (found by
             calling the function more than once) or "numerical" (in the user's numerical gradient).
     """
@@ -67,8 +68,8 @@ def truncations() -> Iterator[str]:
     """
     for kind in ("depth", "chunks", "ends", "last"):
         for k in range(1, 26):
-            # Two variants are left out. Chunks of one step are the mistake time-carry-missing. "depth 25" cuts off
-            # nothing, because the longest window has 26 steps.
+            # Two variants are left out. Chunks of one step are the mistake time-carry-missing.
+            # "depth 25" cuts off nothing, because the longest window has 26 steps.
             if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
 

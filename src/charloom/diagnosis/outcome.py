@@ -15,7 +15,8 @@ class Call(NamedTuple):
     Attributes:
         loss: the returned loss; None if the function returned none.
         gradients: the returned gradients as float64, in charloom's shapes.
-        changed: ids of mistakes that say which arguments the call changed, such as "inputs-changed".
+        changed: ids of mistakes that say which arguments the call changed, such as
+            "inputs-changed".
         after: the parameters after the call, if the call changed them; otherwise empty.
         float32: whether all returned gradients are float32 arrays.
     """

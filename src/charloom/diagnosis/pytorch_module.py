@@ -136,12 +136,12 @@ class ModuleCaller:
     def find_call_form(self, problem: Problem, loss: float) -> str:
         """Find the shapes of x, y and h0 with which the module returns `loss`, and describe them.
 
-        If no shapes give this loss, use the first shapes that the module accepts. `loss` is the right
-        loss of `problem`.
+        If no shapes give this loss, use the first shapes that the module accepts. `loss` is the
+        right loss of `problem`.
 
         Raises:
-            Exception: the module accepts no shapes; this is its error for the first shapes that were
-                tried.
+            Exception: the module accepts no shapes; this is its error for the first shapes that
+                were tried.
         """
         first_error: Exception | None = None
         running: tuple[tuple[str, str, str], bool] | None = None
@@ -225,7 +225,8 @@ class ModuleCaller:
     ) -> tuple[Arrays, bool]:
         """Return the gradients of `loss`, converted to float64, and whether autograd returned only float32.
 
-        `rnn` is the recurrent layer. `weights` has the tensors of the parameters by charloom's names.
+        `rnn` is the recurrent layer. `weights` has the tensors of the parameters by charloom's
+        names.
         """
         tensors = [*weights.values(), *([rnn.bias_hh_l0] if rnn.bias else [])]
         computed = self.torch.autograd.grad(loss, tensors, allow_unused=True)
@@ -248,8 +249,8 @@ class ModuleCaller:
     def changed(self, problem: Problem, before: Any, after: Any, weights: Any) -> list[str]:
         """Return the ids of the mistakes that say what the call changed, such as "inputs-changed".
 
-        `before` and `after` are x, y and the states before and after the call. `weights` are the tensors
-        of the parameters after it.
+        `before` and `after` are x, y and the states before and after the call. `weights` are the
+        tensors of the parameters after it.
         """
         same = [self.torch.equal(b, a) for b, a in zip(before, after, strict=True)]
         kind = np.float64 if self.double else np.float32
@@ -290,8 +291,8 @@ class ModuleCaller:
     def arguments(self, module: Any, x: Any, y: Any, state: Any) -> list[Any]:
         """Return the arguments for the module's method forward, in the order of its parameters.
 
-        The roles in `options.arguments`, or else the names of the parameters, show which argument is
-        `x`, `y` or `state`.
+        The roles in `options.arguments`, or else the names of the parameters, show which argument
+        is `x`, `y` or `state`.
 
         Raises:
             DoctorError: the name of a required parameter does not show this.
@@ -352,8 +353,8 @@ def parts_of(torch: Any, module: Any) -> tuple[Any, Any]:
     """Return the recurrent layer of `module`, and its linear output layer.
 
     Raises:
-        DoctorError: the module does not have exactly one of each, or the recurrent layer has several
-            layers, two directions or a projection.
+        DoctorError: the module does not have exactly one of each, or the recurrent layer has
+            several layers, two directions or a projection.
     """
     layers = [
         m for m in module.modules() if isinstance(m, (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU))
@@ -390,8 +391,8 @@ def require_one_hot_input(torch: Any, module: Any, rnn: Any, K: int) -> None:
 def weights_of(rnn: Any, out: Any) -> dict[str, Any]:
     """Return a dict that maps charloom's names of parameters to the module's tensors.
 
-    `rnn` is the recurrent layer, and `out` the linear output layer. Biases that a layer lacks are left
-    out, and so is the second bias d of a GRU.
+    `rnn` is the recurrent layer, and `out` the linear output layer. Biases that a layer lacks are
+    left out, and so is the second bias d of a GRU.
     """
     weights = {"U": rnn.weight_ih_l0, "W": rnn.weight_hh_l0}
     if rnn.bias:

@@ -1,7 +1,7 @@
 """Reads one value that the user's function returned, as an array or a number.
 
-It checks the shape before it copies anything, so that a huge value needs no memory. This module does not
-know parameters or losses.
+It checks the shape before it copies anything, so that a huge value needs no memory. This module
+does not know parameters or losses.
 """
 
 import math
@@ -33,8 +33,8 @@ class NotNumbers(Exception):
 def as_array(value: Any) -> Array:
     """Return the real numbers of `value` as an array, without changing their dtype.
 
-    Complex numbers become real if their imaginary parts are zero, and Python objects become float64.
-    Lists are copied, so check `shape_of` first.
+    Complex numbers become real if their imaginary parts are zero, and Python objects become
+    float64. Lists are copied, so check `shape_of` first.
 
     Raises:
         NotNumbers: `value` is sparse, has masked entries, or has entries that are not real numbers.
@@ -77,8 +77,8 @@ def as_number(value: Any) -> float:
 def shape_of(value: Any) -> tuple[int, ...] | None:
     """Return the shape of an array, a tensor or nested lists, and () for a number.
 
-    In nested lists, the lengths of the first list of each level are the shape. Return None if `value`
-    has no shape.
+    In nested lists, the lengths of the first list of each level are the shape. Return None if
+    `value` has no shape.
     """
     if hasattr(value, "shape"):
         try:
@@ -118,8 +118,8 @@ def is_sparse(value: Any) -> bool:
 def described(value: Any, depth: int = 0) -> str:
     """Return a description of the type and the shape of `value`, without its contents.
 
-    It is text for an error message, such as "an array of shape (3, 4)". With `depth` above 0, a list or
-    a tuple is described only by its number of items.
+    It is text for an error message, such as "an array of shape (3, 4)". With `depth` above 0, a
+    list or a tuple is described only by its number of items.
     """
     if value is None:
         return "None"

@@ -1,7 +1,7 @@
 """Calls the user's function on every trial and several times in sequence, and collects the results.
 
-It runs in the same process as the user's code. This is a child process (`sandbox.py`), or the user's
-process if the user passed a Python function. This module does not check the results.
+It runs in the same process as the user's code. This is a child process (`sandbox.py`), or the
+user's process if the user passed a Python function. This module does not check the results.
 """
 
 import linecache
@@ -22,14 +22,15 @@ from charloom.diagnosis.trials import PLANS, Plan, make_trial, make_trials, move
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-# Starts of the paths of files that are left out of a traceback: charloom, Python, installed packages.
+# Starts of the paths of files that are left out of a traceback: charloom, Python, installed
+# packages.
 NOT_THE_USERS: Final = (
     str(Path(__file__).parents[1]),
     "<frozen",
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
 )
-# Indices of the trials of the numerical gradient. These trials are small, because a numerical gradient
-# needs two losses per entry.
+# Indices of the trials of the numerical gradient. These trials are small, because a numerical
+# gradient needs two losses per entry.
 NUMERICAL_TRIALS: Final = (1, 5)
 OTHER: Final = 50  # seeds the numbers of a second problem with the first trial's sizes
 QUICK_LOAD: Final = 0.1  # a file that loads in fewer seconds is loaded again for each trial
@@ -101,11 +102,12 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     """Make all calls of the user's function, and return their results.
 
     Args:
-        load: returns the function to check, and the user's numerical gradient (None if there is none).
+        load: returns the function to check, and the user's numerical gradient (None if there is
+            none).
         job: the options, and the seed and plans of the trials.
         report: is called before each step, which is the loading or a call, with its description.
-        reload: whether each call of `load` loads the functions again, so that they remember nothing of
-            earlier calls.
+        reload: whether each call of `load` loads the functions again, so that they remember nothing
+            of earlier calls.
 
     Raises:
         DoctorError: the function raised an exception (the message has the user's lines of the
@@ -127,7 +129,8 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     def fresh() -> Caller:
         """Return a caller of a function that was loaded again and remembers nothing of earlier calls.
 
-        If `reload` is False, or if loading is too slow to repeat, return the caller of the first load.
+        If `reload` is False, or if loading is too slow to repeat, return the caller of the first
+        load.
         """
         return caller.with_function(load()[0]) if reload and quick else caller
 

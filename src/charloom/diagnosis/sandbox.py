@@ -1,7 +1,8 @@
 """Runs the user's code in a separate process, and returns its results or raises an error.
 
-The process has a time limit. Its output is read, and the end of it appears only in errors. The process
-returns its results as arrays and JSON, never as pickles. This module does not know gradients.
+The process has a time limit. Its output is read, and the end of it appears only in errors. The
+process returns its results as arrays and JSON, never as pickles. This module does not know
+gradients.
 """
 
 import contextlib
@@ -82,7 +83,8 @@ def run_in_process(
 ) -> ProcessResult:
     """Run a job in a separate process, and return the results of all calls.
 
-    `numerical` is the name of the user's numerical gradient in the same file; None if there is none.
+    `numerical` is the name of the user's numerical gradient in the same file; None if there is
+    none.
 
     Raises:
         DoctorError: the user's code raised an exception, crashed, ended the process, or took
@@ -91,8 +93,8 @@ def run_in_process(
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
         folder = Path(name)
         write_job(folder, function, numerical, job)
-        # Nothing is written to this pipe. When this process ends, the child process reads the end of the
-        # pipe, and then ends too.
+        # Nothing is written to this pipe. When this process ends, the child process reads the end
+        # of the pipe, and then ends too.
         childs_end, our_end = os.pipe()
         try:
             process = start_process(folder, childs_end)
@@ -138,9 +140,9 @@ def write_job(folder: Path, function: FunctionName, numerical: str | None, job: 
 def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
     """Start the child process for the job in `folder`, and return it.
 
-    The process has a session of its own, so that `kill` can also end the processes that it starts. Linear
-    algebra uses one thread. `pipe` is the file descriptor of the pipe whose end tells the child process
-    that this process has ended.
+    The process has a session of its own, so that `kill` can also end the processes that it starts.
+    Linear algebra uses one thread. `pipe` is the file descriptor of the pipe whose end tells the
+    child process that this process has ended.
     """
     module = "charloom.diagnosis.child_process"
     return subprocess.Popen(

@@ -1,8 +1,8 @@
 """Makes the problems on which the doctor tries a user's function.
 
-These problems also show mistakes that a usual gradient check misses. They have zero and non-zero initial
-states, small and large weights, several sizes, repeated characters, and a window of one step. T always
-differs from H and K, and H from K in all plans, so that a shape identifies an array.
+These problems also show mistakes that a usual gradient check misses. They have zero and non-zero
+initial states, small and large weights, several sizes, repeated characters, and a window of one
+step. T always differs from H and K, and H from K in all plans, so that a shape identifies an array.
 """
 
 from typing import Final, NamedTuple
@@ -49,8 +49,8 @@ class Plan(NamedTuple):
         H, T, K: its sizes.
         sigma: standard deviation of the weights.
         state: initial state, "zero" or "non-zero".
-        text: how the ids x and y are made. "random": independent random ids. "same": x repeats one id,
-            and y repeats another id. "window": y is x shifted by one step, as in training.
+        text: how the ids x and y are made. "random": independent random ids. "same": x repeats one
+            id, and y repeats another id. "window": y is x shifted by one step, as in training.
         output: number by which sigma is multiplied for the parameters V and c of the output.
     """
 
@@ -92,7 +92,8 @@ def make_trials(
 ) -> tuple[Trial, ...]:
     """Return a trial for each plan in `plans`, in the same order.
 
-    `sizes` are the H and K with which the user's code works; None for a size that the plan may choose.
+    `sizes` are the H and K with which the user's code works; None for a size that the plan may
+    choose.
     """
     return tuple(make_trial(cell, seed, place, plan, sizes) for place, plan in enumerate(plans))
 
@@ -106,8 +107,8 @@ def make_trial(
 ) -> Trial:
     """Return the trial that `plan` describes. Its random numbers depend on `seed` and on `place`.
 
-    `place` is usually the index of the plan. `sizes` are the H and K with which the user's code works;
-    None for a size that the plan may choose.
+    `place` is usually the index of the plan. `sizes` are the H and K with which the user's code
+    works; None for a size that the plan may choose.
     """
     H, K = sizes[0] or plan.H, sizes[1] or plan.K
     T = plan.T

@@ -1,8 +1,8 @@
 """Checks the user's numerical gradient, and finds the mistake in it if it is not accurate enough.
 
-The truncation error of a forward difference, or of a step that is too large, can be computed. With a
-step that is too small, the differences are multiples of the last digit of the loss. This module does
-not run the user's code.
+The truncation error of a forward difference, or of a step that is too large, can be computed. With
+a step that is too small, the differences are multiples of the last digit of the loss. This module
+does not run the user's code.
 """
 
 import math
@@ -22,8 +22,8 @@ from charloom.diagnosis.faulty_network import (
 )
 from charloom.diagnosis.fitted_constants import explains_more
 
-# Largest norm-relative error of a good numerical gradient. Central differences with the step 1e-5 in
-# float64 reach 1e-8.
+# Largest norm-relative error of a good numerical gradient. Central differences with the step 1e-5
+# in float64 reach 1e-8.
 GOOD: Final = 1e-6
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
 WHOLE: Final = 1e-3  # a number this close to a whole number counts as whole
@@ -52,8 +52,8 @@ def find_mistake(
 ) -> Found | None:
     """Return the mistake in the user's numerical gradients; None if the gradients are accurate enough.
 
-    `gradients` has the numerical gradient of each problem in `problems`. `mean` says whether the loss is
-    the mean over time, or else the sum.
+    `gradients` has the numerical gradient of each problem in `problems`. `mean` says whether the
+    loss is the mean over time, or else the sum.
     """
     trials = []
     for problem, given in zip(problems, gradients, strict=True):
@@ -102,8 +102,9 @@ def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
     """Return the step with which differences of this kind have about the user's error.
 
-    Return None if there is no such step. The function computes the error of the differences only with the
-    step `reference`. It assumes that this error is proportional to the step to the power `power`.
+    Return None if there is no such step. The function computes the error of the differences only
+    with the step `reference`. It assumes that this error is proportional to the step to the power
+    `power`.
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
@@ -133,8 +134,8 @@ def some_entries(trial: NumericalTrial) -> Array:
     return np.unique(np.linspace(0, n - 1, min(n, ENTRIES)).astype(int))
 
 
-# A function that computes a numerical gradient. Its arguments are the problem, the factor of the loss,
-# the step s, and the indices of the entries to compute.
+# A function that computes a numerical gradient. Its arguments are the problem, the factor of the
+# loss, the step s, and the indices of the entries to compute.
 Kind = Callable[[Problem, float, float, Array], Array]
 
 
@@ -178,12 +179,18 @@ def carried_plus(problem: Problem, factor: float, step: float, entries: Array) -
 
 
 def zeroed(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; h_0) - f(θ - s; 0)) / 2s for each entry. The second loss starts from zeros."""
+    """Return (f(θ + s; h_0) - f(θ - s; 0)) / 2s for each entry.
+
+    The second loss starts from zeros.
+    """
     return two_states(problem, from_zero(problem), factor, step, entries)
 
 
 def zeroed_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; 0) - f(θ - s; h_0)) / 2s for each entry. The first loss starts from zeros."""
+    """Return (f(θ + s; 0) - f(θ - s; h_0)) / 2s for each entry.
+
+    The first loss starts from zeros.
+    """
     return two_states(from_zero(problem), problem, factor, step, entries)
 
 
@@ -202,8 +209,9 @@ def two_states(plus: Problem, minus: Problem, factor: float, step: float, entrie
     )
 
 
-# For each mistake: the function that computes such a numerical gradient, the power of the step to which
-# its error is proportional, and the step with which the error is computed to fit the user's step.
+# For each mistake: the function that computes such a numerical gradient, the power of the step to
+# which its error is proportional, and the step with which the error is computed to fit the user's
+# step.
 KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
     "numerical-forward-difference": (forward, 1, 1e-4),
     "numerical-forward-difference backward": (backward, 1, 1e-4),
@@ -218,7 +226,8 @@ KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
 def loss(problem: Problem, entry: int, step: float) -> float:
     """Return the exact loss after `step` is added to one entry of the parameters.
 
-    `entry` is the index of this entry if all parameters are put one after the other in a flat array.
+    `entry` is the index of this entry if all parameters are put one after the other in a flat
+    array.
     """
     index = int(entry)
     for name, array in problem.parameters.items():
@@ -242,9 +251,9 @@ def is_offset(trial: NumericalTrial) -> bool:
 def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.25) -> float | None:
     """Return the number by which the user divided the differences of losses, such as twice the step.
 
-    Each entry times this number must be a whole multiple of `share` times the last digit of the loss.
-    Return the smallest such number of those that are tried; None if none of them is such a number.
-    `digits` is the dtype of the loss.
+    Each entry times this number must be a whole multiple of `share` times the last digit of the
+    loss. Return the smallest such number of those that are tried; None if none of them is such a
+    number. `digits` is the dtype of the loss.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
     unit = last * share  # a quarter by default, because a smaller loss has a smaller last digit

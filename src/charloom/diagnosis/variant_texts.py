@@ -1,7 +1,7 @@
 """Describes the variants of the known mistakes in words.
 
-A variant has a short name that never changes, such as "chunks 3" for the mistake "truncated". The texts
-are for users, who cannot guess what such a name means.
+A variant has a short name that never changes, such as "chunks 3" for the mistake "truncated". The
+texts are for users, who cannot guess what such a name means.
 """
 
 from typing import Final
@@ -97,8 +97,8 @@ WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
 def variant_text(mistake: str, variant: str) -> str:
     """Return a text for users that describes `variant`, a variant of the mistake with the id `mistake`.
 
-    A variant that users understand, such as an equation, is returned unchanged. Return "" if the title of
-    the mistake contains the variant.
+    A variant that users understand, such as an equation, is returned unchanged. Return "" if the
+    title of the mistake contains the variant.
     """
     kind, _, number = variant.partition(" ")
     text = WITH_NUMBER.get(mistake, {}).get(kind)

@@ -35,8 +35,8 @@ class Checked(NamedTuple):
     """The results of the calls, compared with the right ones.
 
     Attributes:
-        case: the right results and the function's results of all trials, with the largest errors that
-            count as rounding when the mistakes are searched.
+        case: the right results and the function's results of all trials, with the largest errors
+            that count as rounding when the mistakes are searched.
         rows: the errors of all gradients and losses in all trials.
         wrong: the rows with an error that only a mistake in the formulas can explain.
         found: the mistakes that show in several calls or in the precision of the numbers.
@@ -53,7 +53,8 @@ class Checked(NamedTuple):
 class Numerical(NamedTuple):
     """The errors of the user's numerical gradient, and the mistake in it.
 
-    `rows` is empty if the user gave no numerical gradient. `mistake` is None if it is right or not given.
+    `rows` is empty if the user gave no numerical gradient. `mistake` is None if it is right or not
+    given.
     """
 
     rows: tuple[Row, ...]
@@ -114,8 +115,8 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
     found = call_sequences.found_in_calls(outcome, trials[0].problem, reduction)
-    # Two signs show that the function computes in float32: float32 can represent all its numbers, or
-    # its errors are small and change like rounding errors.
+    # Two signs show that the function computes in float32: float32 can represent all its numbers,
+    # or its errors are small and change like rounding errors.
     rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
     small = all(row.norm_relative <= WIDEST for row in wrong)
     if (
@@ -186,8 +187,8 @@ def complete_explanations(
         explanations = [()]
 
     def complete(explanation: Explanation) -> Explanation:
-        # The mistakes that show in several calls come first, because some of them, such as a changed
-        # argument, cause many other errors.
+        # The mistakes that show in several calls come first, because some of them, such as a
+        # changed argument, cause many other errors.
         mistakes = [*checked.found, *explanation]
         mistakes.sort(key=lambda one: one.id != "loss-after-update")
         return tuple(in_users_order(one, outcome.cell, job.options.gates) for one in mistakes)
@@ -230,9 +231,9 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
 def in_users_order(one: Found, cell: str, given: str) -> Found:
     """Convert the wrong gate order in `one` to the order in which the user's code reads the gates.
 
-    The gate order in `one` is a reordering of charloom's order. But the user's function got the gates in
-    the order `given`, so the same reordering is applied to `given`. If `one` is another mistake, or
-    `given` is empty, `one` is returned unchanged.
+    The gate order in `one` is a reordering of charloom's order. But the user's function got the
+    gates in the order `given`, so the same reordering is applied to `given`. If `one` is another
+    mistake, or `given` is empty, `one` is returned unchanged.
     """
     if one.id != "gate-order" or not given:
         return one
@@ -287,7 +288,8 @@ def gradient_row(
     with np.errstate(all="ignore"):
         error = errors(given, right)
         by_entry = distances(given, right)
-    # If the right gradient is zero except for rounding, a difference as small as rounding is no error.
+    # If the right gradient is zero except for rounding, a difference as small as rounding is no
+    # error.
     zero = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
     bad = ~np.isfinite(given)
     worst = np.unravel_index(int(np.argmax(bad if bad.any() else by_entry)), given.shape)

@@ -1,7 +1,7 @@
 """Compares an engine's analytic gradient with numerical gradients, and returns the errors.
 
-Only the numerical gradient by the complex step decides whether the analytic gradient is right. Central
-differences are reported too, because they show why a right gradient can look wrong
+Only the numerical gradient by the complex step decides whether the analytic gradient is right.
+Central differences are reported too, because they show why a right gradient can look wrong
 (spec/mathematics.md: The gradient check).
 """
 
@@ -48,10 +48,10 @@ Entries = int | Literal["auto"] | None
 
 STATES: Final = ("zero", "non-zero")
 
-# The largest errors of a right gradient. In float64, both gradients have rounding errors of 1e-16 in
-# each of a few hundred terms. In float32, only the analytic gradient has rounding errors, of 6e-8. An
-# entry may lose most of its digits in float32 when its terms cancel, so only the norm-relative error has
-# a limit there.
+# The largest errors of a right gradient. In float64, both gradients have rounding errors of 1e-16
+# in each of a few hundred terms. In float32, only the analytic gradient has rounding errors, of
+# 6e-8. An entry may lose most of its digits in float32 when its terms cancel, so only the
+# norm-relative error has a limit there.
 NORM_LIMITS: Final = {"float64": 1e-12, "float32": 1e-5}
 ELEMENTWISE_LIMITS: Final = {"float64": 1e-10, "float32": None}
 
@@ -84,8 +84,8 @@ def gradcheck(
         hidden_size: number H of hidden units.
         seq_length: number T of steps of the window.
         batch_size: number B of streams of the window.
-        vocabulary_size: vocabulary size K of a random window. It is not used with `corpus`, which has
-            a vocabulary of its own.
+        vocabulary_size: vocabulary size K of a random window. It is not used with `corpus`, which
+            has a vocabulary of its own.
         dropout: share of each layer's outputs to drop, with the dropout masks of update 1.
         init: how the weights are initialized: "normal", "uniform", "orthogonal" or "course".
         sigma: standard deviation of the initial weights with init "normal".
@@ -128,8 +128,8 @@ def fresh_problem(
 ) -> tuple[Learner, Array, Array]:
     """Return an untrained learner, the input ids x and the target ids y of one window, each (T, B).
 
-    The ids are random, or those of the first window of `corpus`. `config` has the sizes of the network
-    and the window. The other arguments and the errors are those of `gradcheck`.
+    The ids are random, or those of the first window of `corpus`. `config` has the sizes of the
+    network and the window. The other arguments and the errors are those of `gradcheck`.
     """
     require_one_of("state", state, STATES)
     T, B = config.seq_length, config.batch_size
@@ -162,13 +162,13 @@ def check_gradients(
 ) -> tuple[GradientCheck, ...]:
     """Check the gradient of any learner over one window that starts from the learner's state.
 
-    The gradient by the complex step counts as the true gradient. It is computed in complex128 from the
-    learner's parameters, whatever their dtype is. Central differences are computed in the learner's
-    dtype, with every step size in `STEPS`, for the first 200 checked entries.
+    The gradient by the complex step counts as the true gradient. It is computed in complex128 from
+    the learner's parameters, whatever their dtype is. Central differences are computed in the
+    learner's dtype, with every step size in `STEPS`, for the first 200 checked entries.
 
-    The entries to check are drawn with `seed`, without replacement. For the first layer's U, half of
-    them come from columns that the window reads, because all other columns have a zero gradient. An
-    entry of an engine's gradient that is not finite is always found, even if it was not drawn.
+    The entries to check are drawn with `seed`, without replacement. For the first layer's U, half
+    of them come from columns that the window reads, because all other columns have a zero gradient.
+    An entry of an engine's gradient that is not finite is always found, even if it was not drawn.
 
     Args:
         learner: the learner; it is not changed. Its dropout applies, with the masks of update 1.
@@ -187,8 +187,8 @@ def check_gradients(
         The result of the check for each engine, in the order of `engines`.
 
     Raises:
-        ConfigError: an engine is unknown, `entries` is not a whole number of at least 1, or `seed` is
-            out of its range.
+        ConfigError: an engine is unknown, `entries` is not a whole number of at least 1, or `seed`
+            is out of its range.
         MissingPartError: `engines` names the native engine, which is not installed.
         EngineError: `x` and `y` have wrong shapes or ids, or an engine returned no gradient of a
             parameter, or a gradient of a wrong shape.
@@ -267,7 +267,8 @@ def _settings(learner: Learner, x: Array, text: str, entries: int | None, seed: 
 def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
     """Return the errors of one parameter's analytic `gradient`, compared with its numerical gradients.
 
-    `truth` has the numerical gradients. `dtype` is the learner's dtype, which determines the limits.
+    `truth` has the numerical gradients. `dtype` is the learner's dtype, which determines the
+    limits.
     """
     values = gradient.ravel()
     analytic = values[truth.entries].astype(np.float64)
@@ -327,8 +328,8 @@ def _opened(engine: str | Engine) -> Engine:
 def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
     """Return the largest norm-relative error and the largest elementwise error of a right gradient.
 
-    Both are larger than usual if `rounding`, the measured effect of rounding, is large. The elementwise
-    limit is None if the dtype has none.
+    Both are larger than usual if `rounding`, the measured effect of rounding, is large. The
+    elementwise limit is None if the dtype has none.
     """
     norm, entries = NORM_LIMITS[dtype], ELEMENTWISE_LIMITS[dtype]
     widened = max(norm, min(WIDEST_NORM_LIMIT, ROUNDING_MARGIN * rounding.norm_relative))

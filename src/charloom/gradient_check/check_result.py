@@ -61,24 +61,25 @@ class Worst:
 class Row(Errors):
     """The result of the check for one parameter.
 
-    The inherited errors are those of its analytic gradient, compared with the gradient by the complex
-    step.
+    The inherited errors are those of its analytic gradient, compared with the gradient by the
+    complex step.
 
     Attributes:
-        parameter: b, d, c, U, W or V. Above the first layer, the number of the layer precedes it, as
-            in 1.U.
+        parameter: b, d, c, U, W or V. Above the first layer, the number of the layer precedes it,
+            as in 1.U.
         shape: shape of the parameter.
         checked: number of entries that were checked with the complex step.
         total: number of entries of the parameter.
-        rounding: largest measured norm-relative change of the gradient through rounding: because it is
-            computed in the learner's dtype, or because each of its inputs changes by about the dtype's
-            eps. Errors below this value cannot be expected in the dtype.
+        rounding: largest measured norm-relative change of the gradient through rounding: because it
+            is computed in the learner's dtype, or because each of its inputs changes by about the
+            dtype's eps. Errors below this value cannot be expected in the dtype.
         norm_limit: largest norm-relative error with which the check passes.
         elementwise_limit: largest elementwise error with which the check passes; None for no limit.
         worst: the checked entry with the largest elementwise error, or the first entry that is not
             finite.
         central: the errors compared with central differences at the best step size.
-        curve: the norm-relative error compared with central differences, for each step size in `STEPS`.
+        curve: the norm-relative error compared with central differences, for each step size in
+            `STEPS`.
     """
 
     parameter: str
@@ -130,7 +131,8 @@ class Settings:
         state: initial state of the window, "zero" or "non-zero".
         dtype: dtype of the analytic gradient and of the central differences.
         engine: name of the engine that computed the analytic gradient.
-        entries: largest number of entries of each parameter that are checked; None if all are checked.
+        entries: largest number of entries of each parameter that are checked; None if all are
+            checked.
         seed: seed of the network, the random window and the choice of entries.
         cell: "rnn", "lstm" or "gru".
         layers: number L of recurrent layers.
@@ -291,5 +293,8 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
 
 
 def _number(value: float | None) -> float:
-    """Return `value`, or NaN if `value` is None. This undoes `finite`, which replaces NaN by None."""
+    """Return `value`, or NaN if `value` is None.
+
+    This undoes `finite`, which replaces NaN by None.
+    """
     return math.nan if value is None else value

@@ -1,9 +1,9 @@
 """Computes numerical gradients of the reference engine's loss (spec/mathematics.md: The gradient check).
 
 The complex step, Im f(θ + ih)/h (Squire and Trapp 1998), subtracts nothing, so rounding is its only
-error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. Their error
-grows with large steps, and because of rounding also with small steps, so it has a smallest value. This
-module does not compare gradients or decide whether a gradient is right.
+error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. Their
+error grows with large steps, and because of rounding also with small steps, so it has a smallest
+value. This module does not compare gradients or decide whether a gradient is right.
 """
 
 import math
@@ -29,21 +29,21 @@ DROPOUT_UPDATE: Final = 1  # the window uses the dropout masks of this update
 
 MOST_ENTRIES: Final = 200  # largest number of entries checked per parameter, with entries="auto"
 LEAST_ENTRIES: Final = 2  # smallest number of entries checked per parameter, with entries="auto"
-# With entries="auto", a check may cost BUDGET multiplications, about ten seconds of one core. For each
-# entry, the reference engine runs the network over the window, with one multiplication per parameter
-# value, step and stream. At each step it also reads a separate copy of the perturbed parameter. Reading
-# one value takes as long as READING multiplications (docs/LOG.md). The cost is computed and not timed, so
-# that the same settings always check the same entries.
+# With entries="auto", a check may cost BUDGET multiplications, about ten seconds of one core. For
+# each entry, the reference engine runs the network over the window, with one multiplication per
+# parameter value, step and stream. At each step it also reads a separate copy of the perturbed
+# parameter. Reading one value takes as long as READING multiplications (docs/LOG.md). The cost is
+# computed and not timed, so that the same settings always check the same entries.
 BUDGET: Final = 8e9
 READING: Final = 20
 
-# How often a gradient is computed with artificial rounding errors. In a single computation, the errors
-# could cancel by chance.
+# How often a gradient is computed with artificial rounding errors. In a single computation, the
+# errors could cancel by chance.
 BLURS: Final = 3
 
 SWEEP_ENTRIES: Final = 200  # largest number of entries with central differences
-# Number of bytes of perturbed parameters in one call. Measurements showed that with fewer bytes, the
-# overhead of the calls grows. With more bytes, the data does not fit into the CPU cache.
+# Number of bytes of perturbed parameters in one call. Measurements showed that with fewer bytes,
+# the overhead of the calls grows. With more bytes, the data does not fit into the CPU cache.
 CHUNK_BYTES: Final = 5_000_000
 CHUNK_NETWORKS: Final = 256
 
@@ -109,8 +109,9 @@ def numerical_gradients(
 ) -> list[Numerical]:
     """Return the numerical gradients of every parameter: biases first, then matrices.
 
-    `entries` is the number of entries of each parameter; None for all. `seed` selects them. `between` is
-    called repeatedly during the work. If it raises an exception, the work ends with this exception.
+    `entries` is the number of entries of each parameter; None for all. `seed` selects them.
+    `between` is called repeatedly during the work. If it raises an exception, the work ends with
+    this exception.
     """
     own = learner.parameters
     exact = {name: p.astype(np.complex128) for name, p in own.items()}
@@ -156,8 +157,8 @@ def complex_step(
 ) -> Array:
     """Return the gradient by the complex step, Im f(θ + ih)/h, for N entries θ of the parameter `name`.
 
-    `entries` are the flat indices of the entries. They and the result have the shape (N,). `parameters`
-    must be complex.
+    `entries` are the flat indices of the entries. They and the result have the shape (N,).
+    `parameters` must be complex.
     """
     steps = np.full(len(entries), 1j * COMPLEX_STEP)
     return _perturbed_losses(parameters, name, entries, steps, window, between).imag / COMPLEX_STEP
@@ -173,8 +174,8 @@ def central_differences(
 ) -> Array:
     """Return central differences, (f(θ + s) - f(θ - s)) / 2s, for N entries θ of the parameter `name`.
 
-    The result has a row for each step size s in `steps`: shape (steps, N). `entries` are the flat indices
-    of the entries.
+    The result has a row for each step size s in `steps`: shape (steps, N). `entries` are the flat
+    indices of the entries.
     """
     sizes = np.array(steps)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
@@ -216,9 +217,9 @@ def draw_entries(
 ) -> Array:
     """Draw entries of an array without replacement, and return their flat indices.
 
-    `shape` is the shape of the array. `count` is the number of entries; None to draw all. With `columns`,
-    at least half of the entries are drawn from these columns, or all of them if they have fewer. The
-    choice depends on `seed` and `place`.
+    `shape` is the shape of the array. `count` is the number of entries; None to draw all. With
+    `columns`, at least half of the entries are drawn from these columns, or all of them if they
+    have fewer. The choice depends on `seed` and `place`.
     """
     total = math.prod(shape)
     count = total if count is None else min(count, total)
@@ -234,11 +235,11 @@ def blurred_gradients(
 ) -> list[Parameters]:
     """Return five gradients of all parameters that together show the effect of rounding.
 
-    The reference engine computes all of them: the first in float64, the second in the learner's dtype,
-    and the other three in float64 with artificial rounding errors. For these errors, parameters, gates
-    and probabilities change by about the eps of the learner's dtype, relative to their size. Only the
-    output bias c changes by eps itself, because a relative error of the softmax's probabilities is an
-    absolute error of the logits.
+    The reference engine computes all of them: the first in float64, the second in the learner's
+    dtype, and the other three in float64 with artificial rounding errors. For these errors,
+    parameters, gates and probabilities change by about the eps of the learner's dtype, relative to
+    their size. Only the output bias c changes by eps itself, because a relative error of the
+    softmax's probabilities is an absolute error of the logits.
     """
     blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
     own = {name: p.astype(np.float64) for name, p in learner.parameters.items()}
@@ -281,8 +282,8 @@ class Blur:
     def moved(self, array: Array, size: Array | int) -> Array:
         """Return a copy of `array` with a random error added to each entry.
 
-        The absolute value of the error is between 0.5 and 1 times eps times `size`, which is a number, or
-        an array with a number for each entry.
+        The absolute value of the error is between 0.5 and 1 times eps times `size`, which is a
+        number, or an array with a number for each entry.
         """
         numbers = uniforms(self.seed, "gradcheck", array.size, first=self.used, stream=3)
         self.used += array.size

@@ -28,7 +28,8 @@ class StoredChecks:
     """The gradient checks that were read from a run.
 
     Attributes:
-        begun: True if the run has a gradcheck.json. `reproduce` creates this file in each of its runs.
+        begun: True if the run has a gradcheck.json. `reproduce` creates this file in each of its
+            runs.
         checks: the checks that could be read; empty if they are not finished yet.
         damage: a sentence that says what could not be read; "" if everything was read.
     """
@@ -116,8 +117,8 @@ def makes_sense(check: GradientCheck) -> bool:
 def row_makes_sense(row: Row, steps: int) -> bool:
     """Return True if the result of one parameter can be shown.
 
-    Its numbers must be in valid ranges, and its curve must have one value for each of the `steps` step
-    sizes.
+    Its numbers must be in valid ranges, and its curve must have one value for each of the `steps`
+    step sizes.
     """
     limit = row.elementwise_limit
     return (
