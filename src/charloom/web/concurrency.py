@@ -1,4 +1,4 @@
-"""Limits how many requests are processed and how many wait. Refuses further requests with a time to wait.
+"""Limits how many requests are processed at the same time and how many wait, and refuses all others.
 
 A few threads do the work of all admitted requests in short pieces, so that every request makes progress and the server
 always responds. When a client disconnects, no further piece of its work begins, and the next request can begin once

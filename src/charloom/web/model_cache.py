@@ -55,7 +55,7 @@ class OpenModel:
     update: int
 
     def about(self) -> ModelDetail:
-        """Return the description of the model in the form of a response."""
+        """Return the description of the model that the server sends."""
         config, vocabulary = self.learner.config, self.learner.vocabulary
         return ModelDetail(
             id=self.id,

@@ -305,7 +305,7 @@ def record_of(line: dict[str, Any]) -> wire.Record:
 
 
 def is_end(epoch: float) -> bool:
-    """Return True if `epoch`, the epochs up to a record with a fraction, is the end of an epoch."""
+    """Return True if a record is at the end of an epoch; `epoch` is the number of epochs up to the record."""
     return epoch >= 1 and float(epoch).is_integer()
 
 

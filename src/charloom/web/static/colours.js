@@ -1,5 +1,5 @@
-// Converts the surprise of a character and the value of a unit to colour steps: integers, for each of which style.css
-// has a colour in the light and in the dark theme.
+// Converts the surprise of a character and the value of a unit to colour steps. A colour step is an integer, for which
+// style.css has a colour in the light and in the dark theme.
 
 /** The number of colour steps on each side of zero. */
 export const STEPS = 8;

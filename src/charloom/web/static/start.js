@@ -191,6 +191,6 @@ function field({ name, kind, choices, least, most }) {
   if (kind === "choice") {
     return el("select", {}, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
   }
-  // A least value of 0 may be excluded; the server then refuses it.
+  // If the smallest value is 0, the setting may have to be larger than 0. The server then refuses 0.
   return el("input", { type: "number", step: kind === "whole" ? "1" : "any", min: least ?? undefined, max: most ?? undefined, data: { setting: name } });
 }
