@@ -197,10 +197,11 @@ def in_pairs(cell: str, one: Found) -> bool:
 def separate_explanation(
     case: Case, singles: Sequence[Found], names: Sequence[str]
 ) -> list[Explanation]:
-    """Return one explanation whose mistakes each explain a part of the wrong gradients, or an empty list.
+    """Return a list with one explanation, whose mistakes each explain some of the wrong gradients.
 
-    So it can have three or more mistakes, in different parameters. A mistake that would make a
-    right gradient wrong is left out. The list is empty if a wrong gradient remains unexplained.
+    The explanation can have three or more mistakes, in different parameters. A mistake that would
+    make a right gradient wrong is left out. The list is empty if a wrong gradient remains
+    unexplained.
 
     `names` are the parameters with a wrong gradient, and "loss" if the loss is wrong.
     """

@@ -34,7 +34,7 @@ class Outcome:
 
     Attributes:
         cell: "rnn", "lstm" or "gru".
-        sizes: H and K if the function works only with these sizes; otherwise None.
+        sizes: H and K if the function works only with these sizes; otherwise (None, None).
         convention: how the function was called, in words.
         trials: one call for each trial.
         windows: T calls with the first 1, 2, …, T steps of the first trial's window of T steps.
