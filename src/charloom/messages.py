@@ -36,7 +36,7 @@ class Placeholder(str):
 
 
 def argument(name: str, value: object = None) -> str:
-    """Return a mark that stands for an argument in a message.
+    """Return a mark: text in a message that stands for an argument until an interface shows it.
 
     Args:
         name: the name of the Python argument, such as learning_rate.
@@ -47,17 +47,23 @@ def argument(name: str, value: object = None) -> str:
 
 
 def arguments(**values: object) -> str:
-    """Return a mark that stands for several arguments with their values, to be given together."""
+    """Return a mark, as `argument` does, for several arguments that must be given together.
+
+    `values` are the values of the arguments, by name.
+    """
     return _mark({"arguments": values})
 
 
 def words_by_face(*, in_python: str, elsewhere: str) -> str:
-    """Return a mark that becomes the words `in_python` for Python and `elsewhere` for other faces."""
+    """Return a mark, as `argument` does, for words that depend on the interface that shows them.
+
+    Python shows `in_python`. The command line and the page show `elsewhere`.
+    """
     return _mark({"either": [in_python, elsewhere]})
 
 
 def command(name: str, *values: object, **arguments: object) -> str:
-    """Return a mark that stands for a command that the user can run without changes.
+    """Return a mark, as `argument` does, for a command that the user can run without changes.
 
     Args:
         name: the name of the command and of the Python function, such as resume.
@@ -68,35 +74,35 @@ def command(name: str, *values: object, **arguments: object) -> str:
 
 
 def terminal_command(name: str, *values: object, **arguments: object) -> str:
-    """Return a mark that stands for a command without a Python function.
+    """Return a mark, as `argument` does, for a command without a Python function.
 
-    Every face writes the command as for a terminal. The arguments are those of `command`.
+    Every interface writes the command as for a terminal. The arguments are those of `command`.
     """
     return _mark({"command": name, "values": values, "named": arguments, "terminal": True})
 
 
 def for_python(message: str) -> str:
-    """Return the message for Python users: a mark becomes, for example, unknown="skip"."""
+    """Return the message with arguments and commands as in Python, such as unknown="skip"."""
     return _spelled(message, _python_argument, _python_command, ", ".join)
 
 
 def for_command_line(message: str) -> str:
-    """Return the message for a terminal: a mark becomes, for example, --unknown skip."""
+    """Return the message with arguments and commands as in a terminal, such as --unknown skip."""
     return _spelled(message, _option, _shell_command, " ".join)
 
 
 def for_page(message: str) -> str:
-    """Return the message for the page, with its marks replaced.
+    """Return the message for the page.
 
-    Arguments become names of the page's fields, and commands are written as for a terminal.
+    It names arguments like the fields of the page, and it shows commands as in a terminal.
     """
     return _spelled(message, _field, _shell_command, _enumeration)
 
 
 def for_any_face(message: str) -> str:
-    """Return the message with its marks replaced by words that every face can show.
+    """Return the message with words that suit Python, the command line and the page.
 
-    Messages in the files of a run are written like this, because every face may show them.
+    Messages in the files of a run are written like this, because each of the three may show them.
     """
     return for_page(message)
 
@@ -135,7 +141,7 @@ def quoted(value: object) -> str:
 
 
 def _mark(content: dict[str, Any]) -> str:
-    """Return a mark: `content` as JSON between OPEN and CLOSE.
+    """Return the text of a mark: `content` as JSON between OPEN and CLOSE.
 
     The JSON is ASCII, so it cannot contain OPEN or CLOSE.
     """
@@ -165,11 +171,11 @@ def _spelled(
     spell_command: Callable[[str, list[Any], dict[str, Any]], str],
     join: Callable[[list[str]], str],
 ) -> str:
-    """Return the message with each mark replaced by the words for one face.
+    """Return the message with the words of one interface for its arguments and commands.
 
     Args:
-        message: the message with its marks.
-        spell_argument: returns the words for an argument's name and value.
+        message: the message, with marks that stand for arguments and commands.
+        spell_argument: returns the words of the interface for an argument's name and value.
         spell_command: returns the words for a command's name, its positional arguments and its
             arguments by name.
         join: returns one text from the words for several arguments.

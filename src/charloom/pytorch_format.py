@@ -366,7 +366,10 @@ def _take_layers(rest: dict[str, Array], prefix: str, label: str) -> tuple[str, 
 
 
 def _cell_of(weight_hh: Array, label: str) -> Cell:
-    """Return the cell whose weight_hh has the shape of `weight_hh`. PyTorch's files do not name it."""
+    """Return the cell whose weight_hh has the shape of `weight_hh`.
+
+    PyTorch's files do not name the cell.
+    """
     for cell in CELLS.values():
         if (
             weight_hh.ndim == 2

@@ -1,7 +1,7 @@
 """Scoring: computes the nats of each character in segments of a text, in parallel streams.
 
-A long segment is cut into pieces. Most pieces first read some characters whose nats do not count,
-so that the hidden state fits the text (spec/mathematics.md: Evaluation). This module reads no
+A long segment is cut into pieces. Most pieces first read some characters that are not scored, so
+that the hidden state fits the text (spec/mathematics.md: Evaluation). This module reads no
 files.
 """
 
@@ -22,15 +22,15 @@ from charloom.text.windows import Segment
 
 PIECE: Final = 4_096  # least number of characters of a piece if the number of streams is not given
 MOST_PIECES: Final = 64
-WARM_UP: Final = 512  # number of characters that a piece reads before those whose nats count
+WARM_UP: Final = 512  # number of characters that a piece reads before those that are scored
 BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
 # Up to this number, N parallel streams read about N times as many characters per second as one
 # stream.
 PARALLEL_STREAMS: Final = 16
 
-# The nats that count in one block, as a list with an entry for each piece that has any: the index
-# of the piece, the index of the first of these nats among all that count in the piece, and the
-# nats.
+# The nats of the characters that are scored in one block, as a list with an entry for each piece
+# that has any: the index of the piece, the index of the entry's first character among all
+# characters that are scored in the piece, and the nats.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
 
 
@@ -40,7 +40,8 @@ class Piece:
 
     Attributes:
         reads: index in the text of the first character that is read.
-        counts: index in the text of the first character whose nats count.
+        counts: index in the text of the first character that is scored. The characters before it
+            are only read, so that the hidden state fits the text.
         end: index in the text after the last character.
         warm: which state the stream starts with: if True, the state after the first 512 characters
             of the first segment; if False, the zero state.
@@ -88,7 +89,7 @@ def score_segments(
 def mean_nats_in_steps(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
-    """Return the mean nats of all characters that count in the pieces.
+    """Return the mean nats of all characters that are scored in the pieces.
 
     The mean is not finite if the nats of a character are not. After each call of the engine, yield
     the number of characters that the call read, warm-up included. These numbers sum up to
@@ -103,7 +104,7 @@ def mean_nats_in_steps(
 
 
 def predicted_characters(pieces: Sequence[Piece]) -> int:
-    """Return the number of characters in all pieces together whose nats count."""
+    """Return the number of characters that are scored in all pieces together."""
     return sum(piece.end - piece.counts for piece in pieces)
 
 
@@ -126,8 +127,8 @@ def warm_up_length(pieces: Sequence[Piece]) -> int:
 def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
     """Return the pieces of the segments, which are read in parallel.
 
-    Each character, except the first of a segment, counts in exactly one piece. `streams` is as in
-    `score_segments`.
+    Each character, except the first of a segment, is scored in exactly one piece. `streams` is as
+    in `score_segments`.
     """
     if len(segments) > 1:
         return [Piece(start, start + 1, end) for start, end in segments]
@@ -141,7 +142,7 @@ def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> 
 
 
 def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
-    """Return pieces in which at most `most` characters count (spec/mathematics.md: Evaluation).
+    """Return pieces in which at most `most` characters are scored (spec/mathematics.md: Evaluation).
 
     If the segments have at most `most` predicted characters, or if `most` is 0, return the result
     of `cut_into_pieces`. Otherwise, return short pieces at equal distances over all segments.
@@ -161,7 +162,7 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
 
 
 def _piece(start: int, counts: int, end: int) -> Piece:
-    """Return the piece in which the characters with the indices `counts` to `end` - 1 count.
+    """Return the piece in which the characters with the indices `counts` to `end` - 1 are scored.
 
     The piece is in the segment that begins at index `start`. It also reads up to 513 characters
     before index `counts`.
@@ -199,10 +200,10 @@ def _first_state(
 def _counted(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, None]:
-    """Yield a tuple after each call of the engine: how many characters it read, and nats that count.
+    """Yield two values after each call of the engine: how many characters it read, and `Scores`.
 
-    All nats of a block that count come with the last call for the block; the list is empty before.
-    A piece that has ended repeats its last character, and these predictions do not count.
+    The scores of a block of characters come with the last call for the block; before, the list is
+    empty. A piece that has ended repeats its last character, which is not scored again.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -223,7 +224,7 @@ def _counted(
 
 
 def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """Return the nats of a block that count, for each piece that has any; see `Scores`.
+    """Return the nats of the characters that are scored in a block, for each piece that has any.
 
     Row t of `nats` is for the character that comes `first` + 1 + t characters after the first one
     that a piece reads.

@@ -49,7 +49,8 @@ def folder() -> Path:
 def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
     """Return the cached scan of the files with these stamps; None if it is missing or damaged.
 
-    A stamp is the path, size, time and inode of a file.
+    A scan has the distinct symbols of a text, their counts and its fingerprint. A stamp is the
+    path, size, time and inode of a file.
     """
     try:
         found = json.loads(_scan_path(stamps, tokens).read_bytes())
@@ -76,7 +77,7 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
 
 
 def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
-    """Store `scan` in the cache for the files with these stamps.
+    """Store `scan`, the symbols of a text and their counts, for the files with these stamps.
 
     Store nothing if a file changed less than two seconds ago, or if a stamp is None because its
     text does not come from a file.
@@ -95,7 +96,7 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
 
 
 def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
-    """Delete the cached scan of the files with these stamps."""
+    """Delete the scan that `remember_scan` stored for the files with these stamps."""
     with contextlib.suppress(OSError):
         _scan_path(stamps, tokens).unlink()
 
@@ -160,7 +161,7 @@ def _write_ids(
 
 
 def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
-    """Return the path at which the cache keeps the scan of the files with these stamps."""
+    """Return the path at which `remember_scan` stores the scan of the files with these stamps."""
     key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
     return folder() / "scans" / f"{key}.json"
 

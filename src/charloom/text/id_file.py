@@ -128,7 +128,7 @@ class IdFile:
         return b"".join(parts)
 
     def _stamp_now(self) -> tuple[int, int, int]:
-        """Return the file's length in bytes and its times in nanoseconds, to notice changes."""
+        """Return the file's length in bytes, and its modification and status-change times in ns."""
         now = os.fstat(self._descriptor)
         return now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
