@@ -63,7 +63,10 @@ def parameter_count(config: Config, vocabulary_size: int) -> int:
 
 
 def available_memory() -> float:
-    """Return at most how many bytes of memory this process may use; infinity if no limit is known."""
+    """Return the largest number of bytes of memory that this process may use.
+
+    Return infinity if no limit is known.
+    """
     return min(physical_memory(), *process_limits(), *group_limits())
 
 

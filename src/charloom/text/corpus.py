@@ -56,8 +56,8 @@ class Corpus:
         unknown: the symbols that are not in the given vocabulary, and how they were treated.
         notes: sentences about files that were read or skipped, about symbols that were skipped or
             replaced, and about a cache folder that cannot be used.
-        kept: the pieces of the text, if `sources` is empty and so cannot give them again; otherwise
-            empty.
+        kept: the pieces of the text if `sources` is empty, so that the text can be read again;
+            otherwise empty.
     """
 
     name: str
