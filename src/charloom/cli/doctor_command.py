@@ -141,7 +141,7 @@ def pairs_of(given: str | None) -> dict[str, str]:
 
 
 def list_mistakes(as_json: bool) -> None:
-    """Print each known mistake with its id."""
+    """Print each mistake that `doctor` can find, with its id."""
     from charloom.diagnosis import MISTAKES
 
     if as_json:

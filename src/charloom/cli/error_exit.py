@@ -60,9 +60,8 @@ class ErrorReportingGroup(TyperGroup):
 
 def wrong_number(error: typer.BadParameter) -> str | None:
     """Return a sentence about a value that is not the number which an option takes; None for other errors."""
-    details: list[dict[str, Any]] = getattr(
-        error.__cause__, "errors", list
-    )()  # of Pydantic, which checks the values
+    # The cause is an error of Pydantic, which checks the values of options.
+    details: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if not details or error.param is None:
         return None
     wanted = {"int": "a whole number", "float": "a number"}.get(details[0]["type"].split("_")[0])

@@ -1,4 +1,4 @@
-"""Hints after a training run: that the model overfits or has learned too little, and what to try."""
+"""Hints after a training run: they say if the model overfits or has learned too little, and what to try."""
 
 from typing import TYPE_CHECKING
 

@@ -162,7 +162,7 @@ class ProgressDisplay:
             speed = rate * self._seq_length * self._batch_size
             figures["speed"] = f"{speed:,.0f} {self._one}s/s"
         space = self._space - len(f"{self._updates:,} / {self._updates:,}")
-        # The validation loss says more than the smooth loss.
+        # Remove figures in this order: the smooth loss goes first if the more useful validation loss is known.
         order = ["speed", "smooth"] if self._judged is None else ["smooth", "speed"]
         for name in [*order, "validation", "left"]:
             if sum(len(figure) + 2 for figure in figures.values() if figure) > space:

@@ -34,8 +34,6 @@ from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 from charloom.run_file_names import GRADCHECK
 
-# Settings that may change when a run is resumed; the model and its training stay the same.
-
 
 @takes_settings(*SETTINGS)
 def reproduce(

@@ -30,12 +30,8 @@ from charloom.report.plot_style import (
 SERIES: Final = (
     ("series-1", "o"), ("series-2", "s"), ("series-3", "^"), ("series-4", "D"), ("series-5", "v"),
 )  # fmt: skip
-DASHES: Final = (
-    "solid",
-    "dashed",
-    "dotted",
-    "dashdot",
-)  # the first five parameters are solid, the next five dashed, and so on
+# The line styles: solid for the first five parameters, dashed for the next five, and so on.
+DASHES: Final = ("solid", "dashed", "dotted", "dashdot")
 LEGEND_COLUMNS: Final = 6
 LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # limits of the axis
 

@@ -17,7 +17,7 @@ from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure, font_
 ROW: Final = 34  # height of a row, in units of 1/72 inch
 NAMES: Final = 46  # width of the names of the rows
 ROOM: Final = 34  # width that the error of a cell needs; narrower cells show only a colour
-FAINTEST, STRONGEST = 0.12, 0.55  # opacity of a colour; the text on it stays readable
+FAINTEST, STRONGEST = 0.12, 0.55  # opacity of a cell; the text in it stays readable
 RIGHT: Final = "✓"
 
 

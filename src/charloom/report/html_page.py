@@ -28,9 +28,9 @@ class Colours:
 
 
 class StrictEnvironment(jinja2.Environment):
-    """Compiles templates, which may not read attributes of a mapping.
+    """A Jinja environment that does not let a template read an attribute of a mapping, such as a dict.
 
-    In Jinja, `row.update` of a dict is the dict's method, not its value under "update".
+    In Jinja, `row.update` of a dict would be the dict's method, not its value with the key "update".
     """
 
     def getattr(self, obj: Any, attribute: str) -> Any:

@@ -255,7 +255,7 @@ def evaluation_story(
         f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
         f"{perplexity_text(nats)}."
     ]
-    # While a run is training, the pointer `best` may still name an earlier checkpoint.
+    # While a run is training, its file `best` may still name an earlier checkpoint.
     if kept is not None and kept > best.update:
         sentences.append(
             f"The checkpoint of that update is lost; the best remaining checkpoint is that of update "

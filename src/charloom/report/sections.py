@@ -66,7 +66,7 @@ def run_sentence(view: RunInspection) -> str:
 
 
 def notice(view: RunInspection, records: Records | None) -> str | None:
-    """Return a notice that the run is not finished; None if it is finished."""
+    """Return a notice saying that the run is not finished; None if it is finished."""
     status, done = view.status, records.last.update if records else 0
     done = max(done, status.update if status else 0)
     if status.state == "finished" if status else done >= view.updates:

@@ -1,4 +1,4 @@
-"""Removes points of a curve that do not change how it looks in a plot."""
+"""Removes those points of a curve that make no visible difference in a plot."""
 
 from itertools import pairwise
 from typing import Any

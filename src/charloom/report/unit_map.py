@@ -12,13 +12,17 @@ from charloom.hidden_units import Activity
 from charloom.hidden_units.gate_values import MEANINGS
 from charloom.report.plot_style import LIGHT, UNITS_PER_INCH, WIDE, Palette
 
-SIGNED: Final = "PuOr_r"  # from purple through white, which is zero, to orange
+SIGNED: Final = "PuOr_r"  # purple for negative values, white for zero, orange for positive ones
 GATE: Final = "viridis"  # for gates, from 0 (closed) to 1 (open)
 SIGMOID_GATES: Final = {gate for cell in CELLS.values() for gate in cell.sigmoid_gates}
 LETTERS: Final = 120  # a text up to this length is written below the map
-ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900  # heights of a unit and a layer, in 1/72 inch
+ROW, LEAST_HEIGHT, MOST_HEIGHT = (
+    4,
+    120,
+    900,
+)  # heights of a unit, and of the smallest and largest panel, in 1/72 inch
 FONT: Final = 8.0
-LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in the same units
+LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in 1/72 inch
 
 
 def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:

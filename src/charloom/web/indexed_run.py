@@ -323,7 +323,8 @@ class IndexedRun:
             self._saved = saved_lengths(head.checkpoints, head.latest, events, schedule)
         samples = self.path / SAMPLES
         size = size_of(samples)
-        lines = LostLines()  # samples that cannot be read are not counted here
+        # The list does not read samples.jsonl to look for damaged lines, only if the file is too short.
+        lines = LostLines()
         if self._saved is not None and (size or 0) < self._saved.lengths.get(SAMPLES, 0):
             lines = lost_lines_of(samples, is_sample)
         found = [

@@ -64,7 +64,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
             model = opened(body)
             yield
             found = yield from active(model, body, None)
-            values = found.values[:, 0].T.astype(np.float64)  # (units, characters)
+            values = found.values[:, 0].T.astype(np.float64)  # shape (units, characters)
             low, high = bounds(body.what, values)
             share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
             packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
@@ -77,7 +77,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
 
     @router.post("/api/inside/ranking", response_model=wire.Ranking)
     async def ranking(body: wire.RankingRequest, request: Request) -> Any:
-        """Return the units that follow properties of a text, a pattern or marked parts most closely."""
+        """Return, for each requested property of a text, the units that follow it most closely."""
 
         def compute() -> Steps[AsciiJSONResponse]:
             model = opened(body)

@@ -14,9 +14,7 @@ from charloom.store.lost_lines import LostLines
 from charloom.web.file_descriptors import is_shortage
 
 MOST_BYTES: Final = 8 * 1024 * 1024  # largest number of bytes that one call reads
-CHECKED: Final = (
-    256  # bytes before the read position, compared to notice a file that was cut and grew again
-)
+CHECKED: Final = 256  # bytes before the read position that are compared, to notice a file that was truncated and grew again
 
 
 class Tail:

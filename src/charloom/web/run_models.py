@@ -1,4 +1,4 @@
-"""Lists the models that the runs and the model files of a folder offer, with their ids.
+"""Lists the models in the runs and model files of a folder, with their ids.
 
 No model is loaded here.
 """

@@ -20,7 +20,7 @@ UPLOAD_BODY: Final = 64 * 1024 * 1024  # a text to train on, sent as bytes
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
 LONGEST_READ: Final = 50_000  # a text that is scored, or read to show units
-LONGEST_MAP: Final = 4_000  # a text with all units of a layer: characters × units numbers
+LONGEST_MAP: Final = 4_000  # a text for which all units of a layer are shown: the response has characters × units numbers
 MOST_RECORDS: Final = 20_000
 SHORT: Final = 200
 

@@ -256,9 +256,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        await super().startup(
-            []
-        )  # no sockets: Acceptor accepts connections, as asyncio would loop without free descriptors
+        # uvicorn gets no sockets, because `Acceptor` accepts the connections. The server of asyncio would
+        # retry without a pause while no file descriptor is free.
+        await super().startup([])
         self._accepting = [
             asyncio.ensure_future(self._acceptor(listening).run()) for listening in sockets or ()
         ]
@@ -314,7 +314,8 @@ def serve(
     listening = listen(host, port)
     port = listening.getsockname()[1]
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
-    # asyncio objects are made before uvicorn's loop runs, which is safe as nothing waits on them yet.
+    # The state contains objects of asyncio. They may be made before uvicorn's event loop runs, because
+    # nothing waits for them yet.
     state = AppState(
         folder,
         AccessRules.of(host, port, token),
