@@ -1,6 +1,6 @@
 """The Python interface: a function for each command, which takes and returns values.
 
-It knows the order of the steps. It prints nothing.
+The functions call the steps of a command in the right order. They print nothing.
 """
 
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction

@@ -22,9 +22,10 @@ from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.training import Ended, TrainingEvent, Warned
 from charloom.training.stop_signals import Halt
 
-# The sizes of the course's gradient check; with at most two streams, to check batches too.
+# The sizes of the network for the small gradient check are those of a well-known course. The check uses two
+# streams if the run has several, so that it also checks batches.
 SMALL: Final = {"hidden_size": 5, "seq_length": 3, "batch_size": 2}
-# The settings that a gradient depends on.
+# A gradient depends on these settings of the run, so the small network has them too.
 NETWORK: Final = (
     "cell", "hidden_size", "layers", "dropout", "init", "sigma", "forget_bias",
     "seq_length", "batch_size",
@@ -37,7 +38,8 @@ class Reported:
 
     Attributes:
         path: the path of the report.
-        damage: a marked message about each damaged or missing part that the report leaves out.
+        damage: a message about each damaged or missing file of the run that the report leaves out. The
+            messages have placeholders for names (see `charloom.messages`).
     """
 
     path: Path
@@ -49,11 +51,12 @@ class Reproduction:
     """The result of the classic experiment.
 
     Attributes:
-        checks: the gradient checks of a small and of the full network, for each engine and dtype.
+        checks: the results of the gradient checks of a small and of the full network, for each engine and
+            dtype.
         model: the model with the lowest validation loss; without a validation part, the last model.
         run: the run directory.
         report: the path of the report; None if another process stopped the run.
-        damage: a sentence about each damaged or missing part that the report leaves out.
+        damage: a sentence about each damaged or missing file of the run that the report leaves out.
     """
 
     checks: tuple[GradientCheck, ...]
@@ -64,7 +67,7 @@ class Reproduction:
 
     @property
     def passed(self) -> bool:
-        """True if every gradient is right."""
+        """True if every gradient check found the right gradients."""
         return all(check.passed for check in self.checks)
 
 
@@ -77,7 +80,7 @@ def reproduce(
     listener: Listener = ignore,
     **settings: Any,
 ) -> Reproduction:
-    """Do the classic experiment: check the gradients, train, write text and a report.
+    """Do the classic experiment: check the gradients, train, and write a text and a report.
 
     Args:
         text: as for `train`; by default a built-in text.
@@ -116,14 +119,14 @@ def reproduce(
 def reproduction(
     training: Training, halt: HaltCheck = no_halt, on_progress: ProgressCallback = ignore_progress
 ) -> Generator[GradientCheck | TrainingEvent | Reported]:
-    """Do the experiment and yield its events: gradient checks, training events, the report.
+    """Do the classic experiment and yield its events: gradient checks, training events, the report.
 
-    If `halt` or a command stops the run, there is no report. Gradient checks that are unfinished or
-    damaged are done again.
+    If `halt` or a command stops the run, there is no report. Gradient checks whose results in the run are
+    incomplete or damaged are done again.
 
     Args:
         training: the run to train.
-        halt: returns the reason to stop, or None to continue.
+        halt: returns the reason to stop, such as "SIGINT"; None to continue.
         on_progress: as for `charloom.report.write_report`.
     """
     stored = read_checks(training.run)
@@ -131,7 +134,7 @@ def reproduction(
         message = f"{stored.damage} The gradients are checked again."
         yield Warned(training.learner.update, message)
     if stored.damage or not stored.checks:
-        # An empty list marks the checks as started: if they stay unfinished, `resume` repeats them.
+        # An empty list shows that the checks were started. If they do not end, `resume` repeats them.
         training.writer.write_gradcheck([])
         checks = []
         with suppress(ChecksStopped):
@@ -152,14 +155,14 @@ def reproduction(
 
 
 class ChecksStopped(Exception):
-    """The gradient checks were stopped before the last one."""
+    """The error that the gradient checks were stopped before the last check."""
 
 
 def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[GradientCheck]:
-    """Yield the gradient checks of an experiment.
+    """Do the gradient checks of the experiment, and yield the result of each.
 
-    They cover each engine that the run could use, both dtypes, and a small and the full network. They
-    use the first window of the text.
+    There is a check for each engine that the run could use, each dtype, and a small and the full network.
+    Every check uses the first window of the text.
 
     Raises:
         Unfinished: `halt` or a command stopped the run before the last check.
@@ -185,9 +188,9 @@ def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[G
 
 
 def is_stopped(training: Training) -> bool:
-    """Return True if a command stopped the run since it was opened.
+    """Return True if a command to stop the run was sent after the run was opened.
 
-    A command in a newer format is ignored.
+    Ignores a command that a later version of charloom wrote.
     """
     try:
         control = read_control(training.run)

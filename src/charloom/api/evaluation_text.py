@@ -1,4 +1,4 @@
-"""Chooses the part of a text for an evaluation, and evaluates a model and the baselines on it."""
+"""Chooses the part of a text for an evaluation, and evaluates a model and the baselines on this part."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -28,12 +28,13 @@ PARTS = ("train", "validation", "test", "all")
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A part of a text, in a model's vocabulary.
+    """A part of a text, such as its validation part, as ids of a model's vocabulary.
 
     Attributes:
         corpus: the whole text.
-        split: train, validation, test or all.
-        segments: the segments of the part, as pairs (start, end) of positions in the text.
+        split: the name of the part: train, validation, test or all.
+        segments: the segments of the text that make the part, as pairs (start, end) of indices of
+            characters. A segment ends before `end`.
         own: True if the model was trained on this text.
     """
 
@@ -43,7 +44,7 @@ class Part:
     own: bool
 
     def first(self, limit: int) -> list[Ids]:
-        """Return the ids of the first `limit` characters of the part, one array per segment."""
+        """Return the ids of the first `limit` characters of the part, as one array per segment."""
         kept = []
         for start, end in self.segments:
             kept.append(self.corpus.ids[start : min(end, start + limit)])
@@ -51,7 +52,7 @@ class Part:
         return kept
 
     def last(self, limit: int) -> list[Ids]:
-        """Return the ids of the last `limit` characters of the part, one array per segment."""
+        """Return the ids of the last `limit` characters of the part, as one array per segment."""
         kept: list[Ids] = []
         for start, end in self.segments[::-1]:
             kept.append(self.corpus.ids[max(start, end - limit) : end])
@@ -67,11 +68,12 @@ class TextChoice:
         text: paths, or the name of a built-in text. Without `text` and `string`, the text that the
             model was trained on.
         string: the text itself, instead of `text`.
-        split: the part of the text: train, validation, test or all; None chooses it.
+        split: the part of the text: train, validation, test or all. None means the default part, as in
+            `Model.evaluate`.
         policy: what to do with characters outside the vocabulary; None means the default.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: `split` is not one of the four parts.
     """
 
     text: Text | None = None
@@ -85,12 +87,12 @@ class TextChoice:
 
     @property
     def names_a_text(self) -> bool:
-        """True if the user gave a text."""
+        """True if the user gave a text, so that the model does not read the text it was trained on."""
         return self.text is not None or self.string is not None
 
 
 class TrainedModel(Protocol):
-    """The attributes of `Model` that this module needs, to find the text the model was trained on."""
+    """The attributes of `Model` that this module needs to find the text that the model was trained on."""
 
     @property
     def learner(self) -> Learner:
@@ -98,15 +100,15 @@ class TrainedModel(Protocol):
 
     @property
     def run(self) -> Path | None:
-        """The run directory; None if there is none."""
+        """The run directory of the model; None if the model has no run."""
 
     @property
     def corpus(self) -> Corpus | None:
-        """The text, if the model was trained without a run directory."""
+        """The text that the model was trained on, if it was trained without a run directory; else None."""
 
 
 def choose_part(model: TrainedModel, choice: TextChoice) -> Part:
-    """Return the part to evaluate a model on; errors as for `Model.evaluate`."""
+    """Return the part of a text on which to evaluate a model; errors as for `Model.evaluate`."""
     learner, split = model.learner, choice.split
     if own := not choice.names_a_text:
         corpus = training_text(model)
@@ -131,7 +133,7 @@ def training_text(model: TrainedModel) -> Corpus:
     """Return the text that a model was trained on.
 
     Raises:
-        TextError: the text is missing or has changed, or the model has neither a run nor the text.
+        TextError: the text is missing or has changed, or the model has neither a run nor a text.
         StoreError: the run directory cannot be read.
     """
     if model.corpus is not None:
@@ -146,12 +148,15 @@ def training_text(model: TrainedModel) -> Corpus:
 
 
 def text_identity(corpus: Corpus) -> tuple[str, int]:
-    """Return the fingerprint and the length of a text, which identify it."""
+    """Return the fingerprint and the length in characters of a text, which together identify it."""
     return corpus.fingerprint, len(corpus)
 
 
 def training_text_identity(model: TrainedModel) -> tuple[str, int] | None:
-    """Return the identity of the text that a model was trained on; None if it is not known."""
+    """Return the fingerprint and the length of the text that a model was trained on.
+
+    Returns None if they are not known.
+    """
     if model.corpus is not None:
         return text_identity(model.corpus)
     try:
@@ -164,7 +169,10 @@ def training_text_identity(model: TrainedModel) -> tuple[str, int] | None:
 def evaluate_part(
     learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
 ) -> Evaluation:
-    """Evaluate a model on a part; arguments and errors as for `charloom.evaluation.evaluate`."""
+    """Evaluate a model on a part of a text.
+
+    The other arguments and the errors are those of `charloom.evaluation.evaluate`.
+    """
     corpus, segments = part.corpus, part.segments
     found = evaluate(
         learner, engine, corpus.ids, segments, split=part.split, streams=streams, seed=seed
@@ -176,10 +184,10 @@ def evaluate_part(
 
 
 def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
-    """Evaluate n-gram models and compressors on a part, after they read a training part.
+    """Evaluate n-gram models and compressors on a part of a text.
 
-    They read the training part of the same text. If `part` is the whole of another text, they read
-    the training part of the text that the model was trained on.
+    First they read the training part of the same text. But if `part` is the whole of another text, they
+    first read the training part of the text that the model was trained on.
 
     Raises:
         ConfigError: the part is the training part, or contains it.

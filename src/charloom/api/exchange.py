@@ -66,14 +66,15 @@ def import_model(
         vocabulary: a sequence of the characters with the ids 0, 1, 2 …; or the path of the text that
             the model was trained on, or of a .json file with the characters. Needed if the file
             holds no vocabulary.
-        tokens: unit of prediction, "characters" or "bytes"; None means the file's, else characters.
+        tokens: the unit that the model predicts, "characters" or "bytes". None means the unit in the file,
+            or characters if the file names no unit.
         recurrent: name of the recurrent module to use, if the file has several.
         head: name of the nn.Linear that computes the logits, if the file has several.
         engine: auto, native or reference.
 
     Raises:
         NotAModelError: the file does not exist, is not in the safetensors format or holds another
-            kind of network; or it has several modules and none was chosen.
+            kind of network. Or it has several recurrent modules or heads, and none was chosen.
         DamagedError: the file contradicts itself, or holds numbers that are not finite.
         TextError: the vocabulary is missing, repeats a character, has a wrong size or contradicts
             the vocabulary in the file.

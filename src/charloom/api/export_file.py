@@ -13,7 +13,7 @@ FRAMEWORKS: Final = ("torch",)
 
 
 def export_learner(learner: Learner, path: str | Path, to: str) -> Path:
-    """Write a learner for the framework `to`, and return the path of the file.
+    """Write a learner as a file for the framework `to`, such as "torch", and return the file's path.
 
     The errors are those of `charloom.export`.
     """

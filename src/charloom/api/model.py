@@ -1,4 +1,4 @@
-"""A model in memory, which writes text, is evaluated and is saved; and `load`, which opens one."""
+"""A model in memory, which can write text and can be evaluated and saved. `load` opens a model."""
 
 import zlib
 from collections.abc import Sequence
@@ -44,9 +44,9 @@ class Model:
         run: the run directory of the model; None if it has none.
         which: kind of checkpoint in its run, "best" or "latest"; None for a checkpoint directory or
             a model file.
-        updates: number of updates of the whole training run; None if not known.
-        before: number of updates before `learner.update` starts to count: those of a model file.
-            None if the file does not hold it.
+        updates: number of updates of the whole training run; None if it is not known.
+        before: number of updates of the model before those that `learner.update` counts. It is 0 except for
+            a model file, which holds this number; None if the file does not hold it.
         corpus: the text that the model was trained on, if it was trained without a run directory.
     """
 
@@ -59,24 +59,24 @@ class Model:
     corpus: Corpus | None = field(default=None, repr=False)
     _opened: tuple[int, int] = field(
         init=False, repr=False
-    )  # update and checksum of the weights when the model was opened
+    )  # the learner's update and the checksum of its weights when the model was opened
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_opened", (self.learner.update, checksum(self.parameters)))
 
     @property
     def config(self) -> Config:
-        """The settings."""
+        """The settings of the model."""
         return self.learner.config
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The vocabulary of K characters."""
+        """The vocabulary of the model, with K characters."""
         return self.learner.vocabulary
 
     @property
     def parameters(self) -> Parameters:
-        """The arrays by name.
+        """The parameters of the model: arrays by name.
 
         Each layer has `layers.0.U` of shape (G·H, K), or (G·H, H) above layer 0, `layers.0.W` (G·H, H)
         and `layers.0.b` (G·H); a GRU also has `layers.0.d` (H). The output has `V` (K, H) and `c` (K).
@@ -86,9 +86,10 @@ class Model:
 
     @property
     def update(self) -> int | None:
-        """The number of updates that made the weights.
+        """The number of updates after which the model has its present weights.
 
-        None if it is not known: the weights were changed in place, or the model file does not hold it.
+        None if it is not known, because the weights were changed in place or the model file does not hold
+        the number.
         """
         update = self.learner.update
         if self.before is None or (update == self._opened[0] and self._changed):
@@ -97,7 +98,7 @@ class Model:
 
     @property
     def stage(self) -> str:
-        """The stage of training in words, such as: the best model (update 138 of 2,000)."""
+        """The stage of training in words, such as "the best model (update 138 of 2,000)"."""
         opened = stage(self.which, self.before, self._opened[0], self.updates)
         if not self._changed:
             return opened
@@ -107,7 +108,7 @@ class Model:
 
     @property
     def _changed(self) -> bool:
-        """True if the weights differ from those at creation of this object."""
+        """True if the weights have changed since this object was created."""
         return checksum(self.parameters) != self._opened[1]
 
     def __repr__(self) -> str:
@@ -151,7 +152,7 @@ class Model:
             unknown: what to do with a character of the prompt outside the vocabulary: "refuse",
                 "skip" or "replace".
             replacement: the character that replaces unknown ones.
-            number: number of the text among those of this seed, from 0; each number gives another text.
+            number: selects one of the texts that this seed gives, from 0. Each number gives another text.
 
         Raises:
             ConfigError: a value is out of range.
@@ -210,7 +211,7 @@ class Model:
                 The default for the text that the model was trained on is "validation", or "train" if
                 it has no validation part. The default for any other text is "all".
             streams: number of parallel streams that the part is divided into. 1 is exact; None
-                chooses a number by the length of the part.
+                chooses a number that suits the length of the part.
             unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
             replacement: the character that replaces unknown ones.
             seed: seed of the bootstrap interval.
@@ -236,7 +237,8 @@ class Model:
     ) -> Baselines:
         """Return how well n-gram models and compressors predict a part of a text.
 
-        They read the training part first. Arguments and errors are those of `evaluate`.
+        The n-gram models and compressors first read the training part. The arguments and the other errors
+        are those of `evaluate`.
 
         Raises:
             ConfigError: the part is the training part, or contains it.
@@ -245,7 +247,7 @@ class Model:
         return evaluate_baselines(self, choose_part(self, choice))
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
-        """Return the cost of each character of a text in nats and bits, given all characters before.
+        """Return the loss of each character of a text in nats and bits, given all characters before it.
 
         Args:
             text: the text itself.
@@ -268,7 +270,7 @@ class Model:
         unknown: str = "refuse",
         replacement: str = "",
     ) -> Activity:
-        """Return the values of units after each character of a text.
+        """Return the values of the model's hidden units after each character of a text.
 
         `charloom.neurons` finds the units that follow a property of the text.
 
@@ -277,8 +279,8 @@ class Model:
             layer: number of the layer from 0; None means all layers.
             unit: number of the unit from 0 in each layer. None means all units, which needs memory for
                 characters × layers × units numbers.
-            what: the value: h; for an LSTM also cell and the gates i, f, g, o; for a GRU also the
-                gates r, z, n.
+            what: the name of the value of each unit: h, the hidden state; for an LSTM also cell and the
+                gates i, f, g, o; for a GRU also the gates r, z, n.
             unknown: as for `evaluate`.
             replacement: as for `evaluate`.
 
@@ -312,7 +314,10 @@ class Model:
 
 
 def stage(which: Which | None, before: int | None, update: int, updates: int | None = None) -> str:
-    """Return the stage of training in words; the arguments are attributes of `Model`."""
+    """Return the stage of training in words, as in `Model.stage`.
+
+    `update` is the number of updates in the learner. The other arguments are attributes of `Model`.
+    """
     if before is None:
         return "after an unknown number of updates"
     at = f"update {before + update:,}" + ("" if updates is None else f" of {updates:,}")
@@ -320,7 +325,7 @@ def stage(which: Which | None, before: int | None, update: int, updates: int | N
 
 
 def checksum(parameters: Parameters) -> int:
-    """Return the CRC-32 of all weights, to notice when they change."""
+    """Return the CRC-32 checksum of all weights, which shows whether they change later."""
     found = 0
     for _, array in sorted(parameters.items()):
         found = zlib.crc32(np.ascontiguousarray(array).data, found)
@@ -333,8 +338,8 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
     Args:
         path: a run directory, a checkpoint directory or a model file.
         which: for a run, the "latest" or the "best" checkpoint. The best has the lowest validation
-            loss, or the lowest smooth loss without a validation part. By default the best if the run
-            has a validation part, else the latest.
+            loss or, if there is no validation part, the lowest smooth loss. None means the best if the
+            run has a validation part, else the latest.
         engine: auto, native or reference.
 
     Raises:

@@ -11,18 +11,18 @@ from charloom.config import MACHINE_SETTINGS, Config
 
 @dataclass(frozen=True)
 class RunChanges:
-    """The changes for a run that is continued; None means that something does not change.
+    """The changes that a user makes when a run is continued. None keeps what the run has.
 
     Attributes:
         text: the new path of the text.
         epochs: a new end of the run, in epochs from its start.
         updates: a new end of the run, in updates from its start.
-        minutes: continue for about this long, instead of to a given end.
-        engine: the engine, such as "native".
-        threads: the number of threads; 0 means all processors.
-        save_seconds: time between two checkpoints.
-        allow_older: True continues from the newest intact checkpoint if the last one is damaged, and
-            with the remaining records and samples if some are lost.
+        minutes: continue for about this many minutes, instead of to a given end.
+        engine: the engine to use, such as "native".
+        threads: the number of threads to use; 0 means all processors.
+        save_seconds: seconds between two checkpoints.
+        allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
+            newest intact one. If records or samples are lost, it continues with those that are left.
 
     Raises:
         ConfigError: more than one end is given.
@@ -42,7 +42,7 @@ class RunChanges:
 
     @property
     def sources(self) -> list[str | Path] | None:
-        """The new path of the text as a list; None if the text does not change."""
+        """The new paths of the text as a list; None if the text was not moved."""
         return None if self.text is None else as_sources(self.text)
 
     def on_this_machine(self, config: Config) -> Config:

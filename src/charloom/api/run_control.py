@@ -1,4 +1,4 @@
-"""Sends commands to the process that trains a run: this process or another."""
+"""Sends commands to the process that trains a run. It may be this process or another one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,8 @@ def control(
     Args:
         run: the run directory.
         command: "run", "pause" or "stop". A stopped run saves a checkpoint and can be resumed.
-        learning_rate_factor: from now on, multiplies the learning rate of the settings.
+        learning_rate_factor: number that multiplies the learning rate of the settings from now on. None
+            keeps the present factor.
 
     Returns:
         The command that was sent. The training process takes it within a fraction of a second.

@@ -1,4 +1,4 @@
-"""Opens the texts that a user gives as a corpus, and finds a free run directory."""
+"""Opens the text that a user gives, and finds a path for a new run."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from charloom.text.unknown_policy import REFUSE
 Text = str | Path | Sequence[str | Path]
 
 RUNS: Final = Path("runs")
-DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first one that is installed is used
+DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first of these texts that is installed is used
 
 
 def open_text(
@@ -29,9 +29,9 @@ def open_text(
     tokens: str = "characters",
     policy: UnknownPolicy = REFUSE,
 ) -> Corpus:
-    """Return a corpus from paths or the name of a built-in text, or from the text itself.
+    """Return a corpus with the text that the user gave.
 
-    See `charloom.text.Corpus.open` for the other arguments.
+    `charloom.text.Corpus.open` describes the arguments that are missing below.
 
     Args:
         text: paths, or the name of a built-in text.
@@ -54,15 +54,17 @@ def open_text(
 
 
 def as_path(given: object, name: str = "path") -> Path:
-    """Return a path that is valid for the system. It need not exist.
+    """Return the user's argument `given` as a path, after checking that the system accepts such a path.
+
+    The path need not exist.
 
     Args:
-        given: what the user gave as the argument `name`.
-        name: the argument's name, for the message.
+        given: the value that the user gave.
+        name: the name of the argument, for the message.
 
     Raises:
-        ConfigError: it is neither a str nor a path, is empty, holds a null byte, or is longer than the
-            system allows.
+        ConfigError: `given` is neither a str nor a path, is empty, holds a null byte, or is longer than
+            the system allows.
     """
     path = require_path(name, given)
     try:
@@ -78,7 +80,7 @@ def as_path(given: object, name: str = "path") -> Path:
 
 
 def as_file(given: object) -> Path:
-    """Return a valid path for a file.
+    """Return the user's argument `given` as a path for a file, after checking it as `as_path` does.
 
     Raises:
         ConfigError: the path is not valid, or is a directory.
@@ -90,10 +92,10 @@ def as_file(given: object) -> Path:
 
 
 def as_sources(text: object) -> list[str | Path]:
-    """Return `text` as a list of paths or names; a single one becomes a list.
+    """Return `text` as a list of paths or names of built-in texts. A single path becomes a list of one.
 
     Raises:
-        ConfigError: it is anything else, such as a number or bytes.
+        ConfigError: `text` is neither a path or name nor a sequence of them.
     """
     if isinstance(text, str | Path):
         return [text]
@@ -114,7 +116,7 @@ def demo_text(
     *,
     policy: UnknownPolicy = REFUSE,
 ) -> Corpus:
-    """Return the built-in text that is used if no text is given: prose, if it is installed.
+    """Return the built-in text that is used if the user gives no text: prose, if it is installed.
 
     The arguments are those of `charloom.text.Corpus.open`.
     """
@@ -128,9 +130,9 @@ def demo_text(
 
 
 def new_run(run: str | Path | None) -> Path | None:
-    """Return the path of a new run, or None for None.
+    """Return the path of a new run, after checking that a run can be created there; None if `run` is None.
 
-    Call it before reading the text, so that a bad path is reported early.
+    Call this before reading the text, so that a bad path is reported early.
 
     Raises:
         RunExistsError, RunInUseError, ConfigError: a run cannot be created there.
@@ -143,7 +145,9 @@ def new_run(run: str | Path | None) -> Path | None:
 
 
 def free_run(corpus: Corpus, folder: Path = RUNS) -> Path:
-    """Return the first path of runs/NAME-1, runs/NAME-2, … that does not exist."""
+    """Return the first of the paths NAME-1, NAME-2, … in `folder` that does not exist.
+
+    NAME is made from the name of the text."""
     stem = Path(corpus.name.split(" + ")[0]).stem
     name = re.sub(r"[^\w.]+", "-", stem).strip("-.")[:40] or "text"
     return next(path for n in count(1) if not (path := folder / f"{name}-{n}").exists())

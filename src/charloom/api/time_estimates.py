@@ -26,7 +26,8 @@ from charloom.training.progress_records import FINAL_EVALUATION_SHARE, evaluated
 from charloom.training.run_saving import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
-EVALUATION_SECONDS: Final = 0.5  # measured seconds of a validation loss; the rest is estimated
+# Seconds for which a validation loss is computed. The time for its remaining characters is estimated.
+EVALUATION_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Costs:
     """The durations of the parts of a training run, in seconds.
 
     Attributes:
-        update: one update.
-        validation: computing the validation loss once during training.
-        whole: computing the loss on the whole validation part at the end; 0 if every validation
-            loss uses the whole part.
-        sample: writing one sample.
-        passage: writing the passage at the end.
-        save: saving one checkpoint.
+        update: seconds for one update.
+        validation: seconds for one validation loss during training.
+        whole: seconds for the loss on the whole validation part at the end; 0 if every validation loss
+            during training uses the whole part.
+        sample: seconds for writing one sample.
+        passage: seconds for writing the long sample at the end.
+        save: seconds for saving one checkpoint.
     """
 
     update: float
@@ -51,7 +52,7 @@ class Costs:
     save: float = 0.0
 
     def seconds(self, schedule: Schedule, updates: int, done: int = 0) -> float:
-        """Return how many seconds training takes from update `done` to update `updates`."""
+        """Return how many seconds it takes to continue a run from update `done` to its end at `updates`."""
         config = schedule.config
         learning = (updates - done) * self.update
         every = config.judge_every or schedule.windows.per_epoch
@@ -63,7 +64,9 @@ class Costs:
         return seconds + saves(seconds, config.save_seconds) * self.save
 
     def updates_within(self, seconds: float, schedule: Schedule, done: int = 0) -> int:
-        """Return the last update of a run that trains at most `seconds`; at least `done` + 1."""
+        """Return the update at which a run must end to take at most `seconds` from update `done` on.
+
+        Returns at least `done` + 1, even if this takes longer."""
         low, high = done + 1, done + 2 + int(seconds / self.update)
         while high - low > 1:
             middle = (low + high) // 2
@@ -73,26 +76,32 @@ class Costs:
 
 
 def evaluation_count(updates: int, every: int) -> int:
-    """Return how often the validation loss is computed: at each multiple of `every` and at the end."""
+    """Return how often a run of `updates` updates computes the validation loss.
+
+    It is computed at each multiple of `every` and at the end.
+    """
     return ceil(updates / every)
 
 
 def regular_samples(update: int, config: Config) -> int:
-    """Return about how many samples are written until `update`."""
+    """Return about how many samples a run writes up to `update`, according to its settings."""
     return min(update, config.sample_until) // config.sample_every
 
 
 def saves(seconds: float, interval: float) -> float:
-    """Return about how many checkpoints a run of `seconds` saves, including the last.
+    """Return about how many checkpoints a run that takes `seconds` saves, including the last one.
 
-    `interval` is the setting save_seconds.
+    `interval` is the longest time between two checkpoints in seconds, the setting `save_seconds`.
     """
     first = min(FIRST_SAVE_SECONDS, interval)
     return 1 + min(log2(1 + seconds / first), log2(1 + interval / first)) + seconds / interval
 
 
 def measure(corpus: Corpus, config: Config) -> Costs:
-    """Measure the durations for `config` on a text, with a new network; takes about two seconds."""
+    """Measure how long the parts of a training run on a text take with the settings in `config`.
+
+    The measurement uses a new network and takes about two seconds.
+    """
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     validation, whole = (
@@ -110,16 +119,16 @@ def measure(corpus: Corpus, config: Config) -> Costs:
 
 
 def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
-    """Return the seconds for one validation loss, and for the loss on the whole validation part.
+    """Return the seconds for one validation loss, and those for the loss on the whole validation part.
 
-    The second is 0 if every validation loss uses the whole part.
+    The second number is 0 if every validation loss during training uses the whole part.
     """
     windows = Schedule.of(learner.config, len(corpus)).windows
     pieces, all_of_it = (
         evaluated_pieces(learner.config, windows),
         cut_into_pieces(windows.parts["validation"]),
     )
-    # The warm-up is read as a single stream, which is slow and would bias the average.
+    # The first characters are read as a single stream, which is slow and would make the average wrong.
     cold = [replace(piece, warm=False) for piece in pieces]
     each = seconds_per_character(mean_nats_in_steps(engine, learner, corpus.ids, cold))
     validation, whole = each * characters_read(pieces), each * characters_read(all_of_it)
@@ -129,8 +138,8 @@ def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tupl
 def seconds_per_character(scoring_steps: Iterable[int]) -> float:
     """Return how many seconds it takes to read a character.
 
-    `scoring_steps` calls the engine and yields the number of characters read. The first call also allocates
-    memory and starts threads, so it counts only if there is no other call.
+    `scoring_steps` yields after each of its calls of the engine how many characters the call read. The
+    first call also allocates memory and starts threads, so it is ignored if there is another call.
     """
     marks = [(0, time.perf_counter())]
     for characters in scoring_steps:
@@ -148,10 +157,10 @@ def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
 
 
 def save_seconds(corpus: Corpus, learner: Learner) -> float:
-    """Return how many seconds it takes to save one checkpoint.
+    """Return how many seconds it takes to save one checkpoint; 0 if it cannot be measured.
 
-    Write it to an unnamed file in the system's temporary directory, which disappears even if the
-    process is killed. Return 0 if it cannot be written there.
+    The checkpoint is written to an unnamed file in the system's temporary directory. This file disappears
+    even if the process is killed.
     """
     with suppress(OSError), tempfile.TemporaryFile() as file:
         return seconds_of(lambda: write_checkpoint(file.fileno(), learner, corpus.fingerprint))
@@ -159,7 +168,7 @@ def save_seconds(corpus: Corpus, learner: Learner) -> float:
 
 
 def write_checkpoint(descriptor: int, learner: Learner, fingerprint: str) -> None:
-    """Write and flush the files of a checkpoint to `descriptor`, one after another.
+    """Write the files of a checkpoint to the open file `descriptor`, and flush each to the disk.
 
     Raises:
         OSError: a file cannot be written.
@@ -178,10 +187,10 @@ def seconds_of(action: Callable[[], object]) -> float:
 
 
 def updates_per_second(corpus: Corpus, config: Config) -> float:
-    """Measure how many updates per second `config` does on this machine, by a short trial.
+    """Return how many updates per second this machine does with the settings in `config`, by a short trial.
 
-    The first call of the engine also allocates memory and starts threads, so it counts only if it
-    takes as long as the whole measurement.
+    The first call of the engine also allocates memory and starts threads. So it is ignored, unless it takes
+    as long as the whole trial may take.
     """
     never = WHOLE_LIMIT - 1
     config = config.replace(

@@ -65,16 +65,16 @@ def train(
     """Train a model on a text.
 
     Args:
-        text: one path or several, joined in this order; a directory means the texts in it. Or a
-            pattern such as `**/*.txt`, or the name of a built-in text.
+        text: one path or several, or the name of a built-in text. Several texts are joined in this order.
+            A path may be a directory, which means all texts in it, or a pattern such as `**/*.txt`.
         run: the run directory to create; None creates none and stores nothing about the training.
         string: the text itself, instead of `text`.
         from_model: the model to train further, in a new run from update 0: a `Model`, or the path of a
             run, a checkpoint or a model file. The network, vocabulary and weights are the model's. The
             settings are too, unless a recipe is named. A model from `import_model` has the settings in
             its file, or those of the recipe "quick" if the file has none.
-        minutes: train for about this long, instead of `epochs` or `updates`. This includes reading the
-            text and measuring the speed.
+        minutes: train for about this many minutes, instead of `epochs` or `updates`. They include the time
+            for reading the text and for measuring the speed.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
         listener: called with each event, such as a record or a sample.
@@ -126,15 +126,16 @@ def resume(
     which: Which | None = None,
     listener: Listener = ignore,
 ) -> Model:
-    """Continue a run from its last checkpoint. If the run is finished, only open it.
+    """Continue a run from its last checkpoint, and return its model. If it is finished, only open it.
 
     Args:
         run: the run directory.
         text: the new path of the text, if it was moved.
         epochs: a new end of the run, in epochs from its start.
         updates: a new end of the run, in updates from its start.
-        minutes: continue for about this long, instead of to a given end; the speed is measured first.
-        engine: use this engine instead of the run's; the result then has other bits.
+        minutes: continue for about this many minutes, instead of to a given end; the speed is measured
+            first.
+        engine: use this engine instead of the run's. The weights then differ slightly by rounding.
         threads: use this number of threads instead of the run's; 0 means all processors.
         save_seconds: time between two checkpoints until this call ends; the run's setting stays.
         allow_older: if the last checkpoint is damaged, continue from the newest intact one; if records
@@ -162,9 +163,9 @@ def resume(
 
 
 class Training:
-    """A locked run directory with everything that training needs.
+    """A training run that this process can train. It holds the lock of the run directory.
 
-    `begin` and `reopen` create it. Use it in a `with` statement, which releases the lock.
+    `begin` and `reopen` create a `Training`. Use it in a `with` statement, which releases the lock.
 
     Attributes:
         run: the run directory.
@@ -173,7 +174,7 @@ class Training:
         engine: the engine that computes.
         writer: writes the run directory.
         finished: True if the run has reached its end.
-        save_seconds: time between two checkpoints; None means the run's setting.
+        save_seconds: seconds between two checkpoints; None means the run's setting.
     """
 
     def __init__(
@@ -204,7 +205,7 @@ class Training:
         return Schedule.of(self.learner.config, len(self.corpus)).updates
 
     def items(self, halt: HaltCheck = no_halt) -> Generator[TrainingEvent]:
-        """Train and yield the events, until the end or until `halt` returns a reason.
+        """Train and yield the events of `charloom.training.train_run`, which also describes `halt`.
 
         See `charloom.training.train_run`.
         """
@@ -225,13 +226,13 @@ class Training:
         return which_of(self.learner.config)
 
     def stage(self) -> str:
-        """Return the stage of the checkpoint `self.which` in words; see `Model.stage`."""
+        """The stage of the checkpoint `which` in words, such as "the best model (update 138 of 2,000)"."""
         which, learner = available_which(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
         return stage(which, 0, update or 0, self.updates)
 
     def model(self, which: Which | None = None) -> Model:
-        """Return the "best" or the "latest" model of the run; by default that of `self.which`.
+        """Return the "best" or the "latest" model of the run; None means the one in the attribute `which`.
 
         Raises:
             DamagedError: the best checkpoint is damaged.
@@ -243,7 +244,7 @@ class Training:
 
 
 def learner_of(model: str | Path | Model | None) -> Learner | None:
-    """Return the learner of a model or of a path that `load` opens; None for None."""
+    """Return the learner of a model, which may be given as a path for `load`; None if `model` is None."""
     if model is None:
         return None
     if isinstance(model, Model):
@@ -254,7 +255,7 @@ def learner_of(model: str | Path | Model | None) -> Learner | None:
 def begin(
     corpus: Corpus, config: Config, run: Path | None = None, model: Learner | None = None
 ) -> Training:
-    """Create a run directory and return a new training run in it; raise the same errors as `train`.
+    """Create a run directory and return a new training run in it. The errors are those of `train`.
 
     Args:
         corpus: the text.
@@ -277,9 +278,9 @@ def begin(
 def reopen(
     run: Path, changes: RunChanges = NO_CHANGES, on_message: MessageListener = str
 ) -> Training:
-    """Open a run to continue it.
+    """Open a run to continue it, and return it as a `Training`.
 
-    The errors are those of `resume`; `on_message` is described in `plan_settings`.
+    The errors are those of `resume`. The argument `on_message` is described in `plan_settings`.
     """
     began = time.monotonic()
     with unless_in_use(run):
@@ -305,11 +306,15 @@ def reopen(
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:
-    """Check `which`. Give `config` only for a training run without a run directory.
+    """Raise ConfigError if `which` does not name a model that training can return.
+
+    Args:
+        which: the user's argument.
+        config: the settings of a training run without a run directory; None if there is a run directory.
 
     Raises:
-        ConfigError: `which` is neither best nor latest; or it is best, and there is neither a run
-            directory nor a validation part.
+        ConfigError: `which` is neither "best", "latest" nor None. Or it is "best", and there is neither a
+            run directory nor a validation part.
     """
     if which not in ("best", "latest", None):
         raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")
@@ -327,7 +332,7 @@ def train_without_run(
     model: Learner | None = None,
     which: Which | None = None,
 ) -> Model:
-    """Train without a run directory; on Ctrl-C, warn and return the model as it is."""
+    """Train without a run directory and return the model. On Ctrl-C, warn and return the model as it is."""
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     best, which = Best(), which or which_of(config)

@@ -19,7 +19,8 @@ from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
 
-LEAST_SHARE: Final = 0.5  # the fraction of the given minutes that training gets at least
+# Training gets at least this fraction of the minutes, even if reading the text took more than the rest.
+LEAST_SHARE: Final = 0.5
 SHORT_SECONDS: Final = 1.0  # shorter durations are not reported
 
 # Called with a message about a measurement, without a full stop.
@@ -36,19 +37,19 @@ def plan_settings(
     on_message: MessageListener = str,
     **settings: Any,
 ) -> Config:
-    """Return the complete settings of a training run: a recipe with the given changes.
+    """Return the complete settings of a training run: a recipe with the changes in `settings`.
 
-    Minutes, whether given or from the recipe, are converted to updates. `threads` 0 is replaced by a
-    number of threads.
+    A duration in minutes, from `minutes` or from the recipe, is converted to a number of updates. The value
+    0 of `threads` is replaced by a number of threads for this machine.
 
     Args:
         corpus: the text; the speed is measured on it.
         minutes: duration of training, instead of `epochs` or `updates`.
         default: the recipe to use if `settings` names none and there is no model.
         model: the model to train further; None trains a new network.
-        began: start of the minutes as a time of `time.monotonic`, by default now. Opening the text
-            and measuring count as part of the minutes.
-        on_message: called with a message about the number of updates and the time they will take.
+        began: the time of `time.monotonic` from which the minutes count; None means now. Give the time
+            before the text was opened, so that opening it is part of the minutes.
+        on_message: called with a message about the number of updates and how long they will take.
         **settings: any setting of `Config`; None keeps the recipe's value.
 
     Raises:
@@ -77,9 +78,10 @@ def end_after(
     began: float | None = None,
     on_message: MessageListener = str,
 ) -> int:
-    """Return the last update of a run that ends about `minutes` after its start.
+    """Return the update at which a run must end to train for about `minutes` from `began` on.
 
-    `done` updates were made before. The other arguments are those of `plan_settings`.
+    `done` is the number of updates that the run has already. The other arguments are those of
+    `plan_settings`.
 
     Raises:
         ConfigError: `minutes` is out of range, or gives more updates than a run can have.
@@ -106,14 +108,16 @@ def end_after(
 
 
 def with_threads(config: Config) -> Config:
-    """Return the settings; replace `threads` 0 by the processors, at most one per stream."""
+    """Return `config`, but replace `threads` 0 by the number of processors, at most one per stream."""
     if config.threads:
         return config
     return config.replace(threads=min(config.batch_size, processors()))
 
 
 def initial_config(default: str, model: Learner | None = None, **settings: Any) -> Config:
-    """Return the settings before the speed is measured; arguments and errors as for `plan_settings`."""
+    """Return the settings before minutes are converted to updates.
+
+    The arguments and errors are those of `plan_settings`."""
     recipe = settings.pop("recipe", None)
     if model is None:
         return configure(recipe or default, **settings)
@@ -129,9 +133,9 @@ def text_to_learn(
     model: Learner | None = None,
     **settings: Any,
 ) -> Corpus:
-    """Read the text of a training run as its settings say.
+    """Return the text of a training run, read as the settings of the run say.
 
-    With `model`, the text is read with the model's vocabulary.
+    If `model` is given, the text is read with the vocabulary of this model.
 
     Args:
         text: as for `open_text`.
@@ -156,7 +160,7 @@ def text_to_learn(
 
 
 def require_one_end(**ends: float | None) -> None:
-    """Raise ConfigError if more than one of the settings for the end of training is given."""
+    """Raise ConfigError if more than one of the settings for the end of training is not None."""
     given = [name for name, value in ends.items() if value is not None]
     if len(given) > 1:
         raise ConfigError(

@@ -38,9 +38,10 @@ class Neurons:
         text: the name of the text.
         split: the part of the text: train, validation, test or all.
         characters: number of characters that were read.
-        unknown: number of characters that were skipped or replaced in the whole text.
+        unknown: number of characters of the whole text that were skipped or replaced because they are not
+            in the vocabulary.
         notes: sentences about the text: which files were read, left out or changed.
-        findings: one for each property, in the order of the arguments.
+        findings: one entry per property with the units that follow it, in the order of the arguments.
     """
 
     text: str
@@ -87,18 +88,18 @@ def neurons(
     Args:
         model: a model, or a path that `load` opens.
         text: paths, or the name of a built-in text. Without `text` and `string`, the text that the
-            model was trained on, or a built-in text if that is missing.
+            model was trained on, or a built-in text if that text is missing.
         string: the text itself, instead of `text`.
         split: the part of the text, as for `Model.evaluate`.
         properties: names of built-in properties. None means all of them, or none if `pattern` or
             `spans` is given.
-        pattern: a regular expression; the property "pattern" is 1 in its matches.
-        spans: pairs (start, end) of positions in the characters that are read, counted from 0. The
-            property "marked" is 1 from start up to, but not including, end.
+        pattern: a regular expression. The property "pattern" is 1 for characters in its matches, else 0.
+        spans: pairs (start, end) of indices of the characters that are read, from 0. The property "marked"
+            is 1 for characters from start up to, but not including, end, else 0.
         layer: search only this layer, counted from 0.
         unit: search only this unit of each layer, counted from 0.
-        what: use only this value of each unit: h; for an LSTM also cell, i, f, g, o; for a GRU also
-            r, z, n.
+        what: search only this value of each unit: h, the hidden state; for an LSTM also cell and the gates
+            i, f, g, o; for a GRU also the gates r, z, n.
         top: number of units to list for each property.
         limit: largest number of characters to read.
         unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
@@ -130,8 +131,9 @@ class SearchText:
 
     Attributes:
         part: the part of the text.
-        texts: the ids to read, one array per segment; each is read from the zero state.
-        notes: marked messages about the text.
+        texts: the ids to read, one array per segment of the part. The model reads each array from a hidden
+            state of zeros.
+        notes: messages about the text, with placeholders for names (see `charloom.messages`).
     """
 
     part: Part
@@ -145,7 +147,7 @@ class SearchText:
 def find_units(
     model: Model, search_text: SearchText, properties: Sequence[Property], choice: Choice, top: int
 ) -> Neurons:
-    """Return the units that follow `properties`; raise the same errors as `neurons`."""
+    """Return the units of a model that follow `properties`. The errors are those of `neurons`."""
     findings = rank(model.learner, model.engine, search_text.texts, properties, choice, top)
     corpus = search_text.part.corpus
     return Neurons(
@@ -163,7 +165,10 @@ def requested_properties(
     regex: str | None = None,
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Property, ...]:
-    """Return the properties to search for; arguments and errors as for `neurons`."""
+    """Return the properties of the text for which units are searched.
+
+    The arguments and errors are those of `neurons`; `names` is its `properties`, and `regex` its `pattern`.
+    """
     requested: tuple[Property, ...] = ()
     if names is not None:
         requested = named([names] if isinstance(names, str) else names)
@@ -175,7 +180,7 @@ def requested_properties(
 
 
 def open_search_text(model: Model, choice: TextChoice, limit: int = LIMIT) -> SearchText:
-    """Return the text that the model reads; `limit` and errors as for `neurons`."""
+    """Return the text that the model reads. The argument `limit` and the errors are those of `neurons`."""
     limit = require_whole("limit", limit, least=1)
     learner = model.learner
     notes: tuple[str, ...] = ()

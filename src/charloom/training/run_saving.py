@@ -89,7 +89,7 @@ class RunSaver:
             yield from self.show(state)
 
     def save(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Save the learner `safe`, and yield `Saved` if a checkpoint was written. If this fails, yield a warning.
+        """Save the learner `safe`. Yield `Saved` if a checkpoint was written, or a warning if saving fails.
 
         `again` is True if the user was already warned about this failure; then there is no warning.
         """
