@@ -234,7 +234,7 @@ class Jobs:
                 ) from None
 
     def _ended(self) -> dict[int, int]:
-        """Return a dict with the processes that have ended since the last call: exit code by process id.
+        """Return the exit code of each process that has ended since the last call, by process id.
 
         The call also lets the system release these processes.
         """
@@ -304,7 +304,7 @@ def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
 def forget_claim(path: Path) -> None:
     """Delete the file of a new job if it is still empty after a minute, so that its name can be used.
 
-    The server that created it did not start a process.
+    An empty file means that the server that created it did not start a process.
     """
     with suppress(OSError):
         stat = path.stat()
