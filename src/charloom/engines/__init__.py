@@ -1,4 +1,4 @@
-"""Opens engines by name. Each implements the interface in `base`; none imports another."""
+"""Opens engines by name. Each engine implements the interface in `base`, and no engine imports another."""
 
 from functools import cache
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ __all__ = ["Engine", "Plan", "Sampler", "Trace", "engine_for", "native_problem",
 
 @cache
 def native_problem() -> str | None:
-    """Return why the native engine cannot run here, or None if it can."""
+    """Return a sentence saying why the native engine cannot run here; None if it can run."""
     try:
         from charloom import _native
     except ImportError as error:
@@ -28,7 +28,7 @@ def native_problem() -> str | None:
 
 
 def engine_for(config: Config) -> Engine:
-    """Return the engine that `config` names, after checking that it can train with `config`.
+    """Return the engine that `config` names, after checking that this engine can train with `config`.
 
     Raises:
         EngineError: the engine cannot train with these settings.
@@ -40,7 +40,7 @@ def engine_for(config: Config) -> Engine:
 
 
 def open_engine(name: str = "auto", threads: int = 1) -> Engine:
-    """Return the engine of this name; `auto` is native where it can run, otherwise reference.
+    """Return the engine with this name. "auto" means native if it can run here, otherwise reference.
 
     Raises:
         ConfigError: there is no engine of this name.

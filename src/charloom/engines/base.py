@@ -24,11 +24,11 @@ class Plan:
     """The work of one call of `train`: `len(learning_rates)` updates, one after another.
 
     Stream s reads its windows from tokens[starts[s] + learner.position] on. The caller must make
-    sure that no window crosses the end of the epoch. The learner's config has all other settings.
+    sure that no window crosses the end of the epoch. All other settings are in the learner's config.
 
     Attributes:
         learning_rates: the learning rate of each update, shape (updates,).
-        starts: the position in the text at which each stream starts, shape (B,).
+        starts: the index of the token at which each stream starts, shape (B,).
     """
 
     learning_rates: NDArray[np.float64]
@@ -40,12 +40,14 @@ class Trace:
     """The result of one call of `train`, with one entry per applied update.
 
     Attributes:
-        losses: summed over T and averaged over B, for every `reduction`.
-        gradient_norms: norms of the gradient before clipping, with the config's `reduction`.
-        stopped: "non-finite" if the next update had a loss or a gradient norm that was not finite.
-            That update was not applied.
-        failed_loss: the loss of the update that was not applied.
-        failed_norm: the gradient norm of the update that was not applied.
+        losses: the loss of each update, summed over T and averaged over B, whatever the setting
+            `reduction` is.
+        gradient_norms: the norm of the gradient of each update before clipping. The gradient is that of
+            the loss that the setting `reduction` defines.
+        stopped: "non-finite" if the update after these was not applied, because its loss or gradient
+            norm was not finite.
+        failed_loss: the loss of the update that was not applied, if there is one.
+        failed_norm: the gradient norm of the update that was not applied, if there is one.
     """
 
     losses: NDArray[np.float64]
@@ -59,7 +61,7 @@ class Trace:
 class Sampler:
     """The settings for drawing a character from the logits (spec/mathematics.md: Sampling).
 
-    With the defaults, characters are drawn from the model's own distribution.
+    With the defaults, characters are drawn with exactly the probabilities that the model gives.
 
     Attributes:
         temperature: divides the logits; 0 takes the most likely character.
@@ -80,12 +82,12 @@ class Sampler:
 
 
 class Engine(Protocol):
-    """The methods of every engine. Only `train` changes the learner."""
+    """The interface of every engine. Of its methods, only `train` changes the learner."""
 
     name: str
 
     def require(self, config: Config) -> None:
-        """Raise EngineError if this engine cannot train with `config`. Allocates nothing.
+        """Raise EngineError if this engine cannot train with `config`. Creates no arrays.
 
         Raises:
             EngineError: the settings do not suit this engine; the message says what to change.
@@ -114,25 +116,50 @@ class Engine(Protocol):
         """
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
-        """Apply the plan's updates to `learner`, from its position in the text `tokens` on."""
+        """Apply the updates of `plan` to `learner` in place; return their losses and gradient norms.
+
+        Args:
+            learner: its position says where in the text the updates begin.
+            tokens: the ids of the text, shape (N,).
+            plan: the learning rates and the starts of the streams.
+        """
 
     def score(
         self, learner: Learner, tokens: Ids, state: State
     ) -> tuple[NDArray[np.float64], State]:
-        """Return the losses of tokens[1:], shape (N-1, B), and the state after tokens[:-1].
+        """Return the losses of tokens[1:], shape (N-1, B), and the state after reading tokens[:-1].
 
         Each loss is in nats and is that of one token, given all earlier tokens of its stream.
-        tokens has shape (N, B).
+
+        Args:
+            learner: not changed.
+            tokens: the ids of B streams, shape (N, B).
+            state: the state before the first token.
         """
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
-        """Read one character in each stream, ids (B,); return the logits (B, K) and the next state."""
+        """Read one character in each stream; return the logits and the next state.
+
+        Args:
+            learner: not changed.
+            ids: the id of the character in each stream, shape (B,).
+            state: the state before the character.
+
+        Returns:
+            The logits, shape (B, K), and the state after the character.
+        """
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        """Return the state after each token of one stream, and the last state.
+        """Return the states after each token of one stream, and the state after the last token.
 
-        tokens has shape (N,), and the arrays of `state` have shape (L, 1, H). The arrays of the first
-        result have shape (N, L, H), those of the last state (L, 1, H).
+        Args:
+            learner: not changed.
+            tokens: the ids of one stream, shape (N,).
+            state: the state before the first token, arrays of shape (L, 1, H).
+
+        Returns:
+            The states after each token, arrays of shape (N, L, H), and the state after the last token,
+            arrays of shape (L, 1, H).
         """
 
     def generate(
@@ -143,16 +170,16 @@ class Engine(Protocol):
         uniforms: NDArray[np.float64],
         state: State,
     ) -> tuple[Ids, State]:
-        """Draw one new id per number in `uniforms`; return the ids and the last state.
+        """Draw one new id for each number in `uniforms`; return the new ids and the state.
 
-        The engine reads `read[-1]`, then each id that it drew except the last. To continue, call
-        again with all ids so far and the returned state.
+        The engine reads `read[-1]`, draws an id, reads this id, and so on. It does not read the last id
+        that it draws. To continue, call again with all ids so far and the returned state.
 
         Args:
             learner: not changed.
             read: the ids before the new ones; the ids before the last one only affect the
                 repetition penalty.
-            sampler: how each id is drawn.
-            uniforms: random numbers in [0, 1).
-            state: the state after read[:-1].
+            sampler: the settings for drawing an id.
+            uniforms: random numbers in [0, 1), one for each id to draw.
+            state: the state after reading read[:-1].
         """

@@ -1,8 +1,8 @@
 """The fast engine: checks every array, then passes it to the compiled kernels in cpp/.
 
-The kernels in cpp/ do all computation. This module raises a clear error for an array that would crash
-them. The instruction sets are the x86-64 levels v2, v3 (AVX2 and FMA) and v4 (AVX-512), or baseline on
-other processors; the environment variable CHARLOOM_ISA selects one.
+The kernels do all computation. This module raises a clear error for an array that would crash them. There
+are kernels for several instruction sets: the x86-64 levels v2, v3 (AVX2 and FMA) and v4 (AVX-512), or
+baseline on other processors. The environment variable CHARLOOM_ISA selects one of them.
 """
 
 import os
@@ -27,8 +27,9 @@ from charloom.model.parameters import Parameters
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
 MAX_LAYERS: Final = 64
-SHARED_SAMPLING: Final = 2**21  # bytes of weights; larger models are sampled by several threads
-MAX_WINDOW: Final = 2**24 - 1  # characters: steps T times streams B
+# If the weights of a model have at least this many bytes, several threads together sample one text.
+SHARED_SAMPLING: Final = 2**21
+MAX_WINDOW: Final = 2**24 - 1  # largest number of characters in a window: steps T times streams B
 
 
 def choose_instruction_set() -> str:
@@ -51,13 +52,13 @@ Kernels = _native.Kernels32 | _native.Kernels64
 
 
 def open_kernels(dtype: str, isa: str) -> Kernels:
-    """Return the kernels of an instruction set for "float32" or "float64"."""
+    """Return the kernels for a dtype, "float32" or "float64", and for an instruction set."""
     return _native.Kernels32(isa) if dtype == "float32" else _native.Kernels64(isa)
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """The settings of a network for the kernels, and the config and K that they were made from."""
+    """A network's settings in the form for the kernels, with the config and the K they were made from."""
 
     config: Config
     characters: int
@@ -69,13 +70,13 @@ class NativeEngine:
     """The native engine; `charloom.engines.base.Engine` documents its methods.
 
     Args:
-        threads: the largest number of threads. They share the streams of a batch; one stream is
-            never divided.
-        isa: the instruction set. None takes the best one, or the one in CHARLOOM_ISA.
+        threads: the largest number of threads. Each thread computes some streams of a batch; a stream
+            is never divided between threads.
+        isa: the instruction set. None takes the one in CHARLOOM_ISA, or the best one if that is not set.
 
     Raises:
         EngineError: this processor cannot run the set in CHARLOOM_ISA; or a call got arrays of a
-            wrong shape, dtype or contiguity, ids out of range, or a network or window that is too
+            wrong shape, dtype or memory layout, ids out of range, or a network or window that is too
             large.
         OSError: the system refused to start the threads of a call.
     """
@@ -92,7 +93,7 @@ class NativeEngine:
         self._last: _Settings | None = None
 
     def __reduce__(self) -> tuple[type["NativeEngine"], tuple[int]]:
-        """Pickle and copy the engine without its memory: every engine has separate memory."""
+        """Make pickling and copying create a new engine, because engines cannot share memory."""
         return NativeEngine, (self.threads,)
 
     def kind(self) -> str:
@@ -274,7 +275,7 @@ class NativeEngine:
         return self._kernels[dtype]
 
     def _settings(self, learner: Learner) -> _Settings:
-        """Return the learner's settings. Reuse those of the last call if nothing has changed."""
+        """Return the learner's settings for the kernels, or those of the last call if they still fit."""
         config, characters, last = learner.config, len(learner.vocabulary), self._last
         if last is None or last.config is not config or last.characters != characters:
             last = _Settings(config, characters, _shape(config, characters), _descent(config))
@@ -282,13 +283,14 @@ class NativeEngine:
         return last
 
     def _threads(self, streams: int) -> int:
-        """Return how many threads can work on this number of streams."""
+        """Return how many threads to use for `streams` streams."""
         return min(self.threads, streams, MAX_THREADS)
 
     def _sampling_threads(self, learner: Learner) -> int:
-        """Return how many threads sample one text: 1 if the weights fit into the cache of one core.
+        """Return how many threads to use for sampling one text.
 
-        The kernels sample from a plain network of one layer with one thread.
+        It is 1 if the weights fit into the cache of one core, and for a plain RNN with one layer, for which
+        the kernels use only one thread.
         """
         size = sum(array.nbytes for array in learner.parameters.values())
         alone = size < SHARED_SAMPLING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
@@ -296,12 +298,12 @@ class NativeEngine:
 
 
 def _reference_instead() -> str:
-    """Return the advice to use the reference engine."""
+    """Return the advice to use the reference engine, as the end of a message."""
     return f"use {argument('engine', 'reference')}, which has no limit but is many times slower"
 
 
 def _require_layers(config: Config) -> None:
-    """Raise EngineError if a network has more layers than the kernels take."""
+    """Raise EngineError if a network has more layers than the kernels can compute."""
     if config.layers > MAX_LAYERS:
         raise EngineError(
             f"the network has {config.layers:,} layers, but the native engine supports at most "
@@ -336,7 +338,7 @@ def _descent(config: Config) -> _native.Descent:
 
 
 def _without_dropout(config: Config) -> _native.Descent:
-    """Return the same as `_descent`, but without dropout."""
+    """Return the optimizer and its settings in the form for the kernels, but without dropout."""
     return _descent(config.replace(dropout=0.0))
 
 
@@ -354,7 +356,9 @@ def _sampler(sampler: Sampler) -> _native.Sampler:
 
 
 def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
-    """Check arrays that are shaped like the parameters; return them in the order of the parameters.
+    """Return `arrays` in the order of the learner's parameters, after checking their shapes.
+
+    `arrays` has an array for each parameter, with its name and shape.
 
     Raises:
         EngineError: an array is missing, or the kernels cannot use it.
@@ -371,7 +375,7 @@ def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
 
 
 def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
-    """Check the arrays of the optimizer's slots; return them in the order of `SLOTS`.
+    """Return the arrays of each optimizer slot, after checking them. The slots are in the order of `SLOTS`.
 
     Raises:
         EngineError: a slot or an array is missing, or the kernels cannot use an array.
@@ -385,7 +389,7 @@ def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
 
 
 def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
-    """Check the arrays of a state; return them in the order of the cell's states.
+    """Return the arrays of a hidden state, after checking them: h, and for an LSTM also cell.
 
     Raises:
         EngineError: an array is missing, or the kernels cannot use it.
@@ -404,12 +408,12 @@ def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
 
 
 def _copied(state: State) -> State:
-    """Return a copy of the state that the kernels may change in place."""
+    """Return a copy of `state`, so that the kernels may change the copy in place."""
     return {name: array.copy(order="C") for name, array in state.items()}
 
 
 def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise EngineError unless the kernels can read and write the array in place."""
+    """Raise EngineError unless the array has the right shape, dtype and memory layout for the kernels."""
     if array.shape != shape or array.dtype != dtype:
         raise EngineError(
             f"{name} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {shape}."
@@ -423,9 +427,10 @@ def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dt
 
 
 def _tokens(tokens: Ids) -> Ids:
-    """Return the ids of a text as a plain array, without a copy: they may be in a mapped file.
+    """Return the ids of a text as a plain NumPy array, without copying them.
 
-    The kernels check each id when they read it.
+    The ids may be in a memory-mapped file, which may be larger than the memory. The kernels
+    check each id when they read it.
 
     Raises:
         EngineError: the ids are not contiguous uint8, uint16 or uint32 with one axis.

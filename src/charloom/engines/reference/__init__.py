@@ -1,4 +1,4 @@
-"""The reference engine, in NumPy and for any dtype. Read it beside docs/spec/mathematics.md."""
+"""The reference engine, in NumPy and for any dtype. docs/spec/mathematics.md explains its formulas."""
 
 from charloom.engines.reference.engine import ReferenceEngine
 from charloom.engines.reference.network import losses

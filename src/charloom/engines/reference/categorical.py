@@ -7,13 +7,13 @@ from charloom.errors import EngineError
 
 
 def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
-    """Return one id, drawn from logits (K,) by inverse transform sampling.
+    """Return one id, drawn from the logits by inverse transform sampling.
 
-    Weights have the logits' dtype; their sums are in float64.
+    The probabilities have the logits' dtype; their sums are in float64.
 
     Args:
-        logits: shape (K,).
-        sampler: how the id is drawn.
+        logits: one logit for each id, shape (K,).
+        sampler: the settings for drawing the id.
         recent: the last ids that were read; the repetition penalty makes them less likely.
         uniform: a random number in [0, 1).
 
@@ -33,13 +33,17 @@ def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
         weights = np.exp((logits - logits.max()) / temperature).astype(np.float64)
     ids = kept(weights, sampler)
     sums = np.cumsum(weights[ids])
-    # u < 1, but u * total may round up to the total. Then the last id is drawn.
+    # The uniform number is below 1, but its product with the total may be rounded up to the total. Then the
+    # last id is drawn.
     place = min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(ids) - 1)
     return int(ids[place])
 
 
 def penalised(logits: Array, recent: Ids, penalty: float) -> Array:
-    """Return a copy of the logits with recent ids made less likely (Keskar and others 2019)."""
+    """Return a copy of the logits in which recent ids are less likely (Keskar and others 2019).
+
+    `penalty` is the repetition penalty; 1 changes nothing.
+    """
     logits, ids = logits.copy(), np.unique(recent)
     own = logits[ids]
     logits[ids] = np.where(own > 0, own / penalty, own * penalty)
@@ -47,7 +51,10 @@ def penalised(logits: Array, recent: Ids, penalty: float) -> Array:
 
 
 def kept(weights: Array, sampler: Sampler) -> Ids:
-    """Return the ids that remain after top-k, top-p and min-p, in rising order; at least one."""
+    """Return the ids that top-k, top-p and min-p leave, in ascending order. At least one id is left.
+
+    `weights` has the probability of each id, up to a common factor.
+    """
     order = np.argsort(-weights, kind="stable")
     if sampler.top_k:
         order = order[: sampler.top_k]

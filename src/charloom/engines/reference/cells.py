@@ -22,12 +22,17 @@ class Cell(Protocol):
     """The interface of every cell."""
 
     def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
-        """Return the next state, and the cache that `backward` needs. x is ids (B,) or (…, B, H)."""
+        """Return the state after one step, and the cache that `backward` needs.
+
+        Args:
+            x: the input: ids of shape (B,), or the output of the layer below, shape (…, B, H).
+            prev: the state before the step.
+        """
 
     def backward(
         self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: Any
     ) -> tuple[Array, Carried]:
-        """Add this step's parameter gradients to `gradients`; return those of x and of `prev`.
+        """Add this step's parameter gradients to `gradients`; return the gradients of `x` and of `prev`.
 
         Args:
             x: the input of `forward`. If it is ids, the returned gradient of x has no meaning.
@@ -135,14 +140,20 @@ class GruCell:
 
 
 def read(U: Array, x: Array) -> Array:
-    """Return U x, shape (…, B, G·H). For ids x (B,), these are columns of U; else x is (…, B, H)."""
+    """Return the product U x for each stream, shape (…, B, G·H).
+
+    If x is ids of shape (B,), the product is the column of U for each id. Otherwise x has shape (…, B, H).
+    """
     if np.issubdtype(x.dtype, np.integer):
         return np.asarray(U[..., :, x].mT)
     return np.asarray(x @ U.mT)
 
 
 def read_backward(U: Array, x: Array, da: Array, dU: Array) -> Array:
-    """Add this step's gradient of U to dU, from da (B, G·H); return the gradient of x (B, input)."""
+    """Add this step's gradient of U to `dU`, and return the gradient of x, shape (B, input).
+
+    `da` is the gradient of the product U x, shape (B, G·H).
+    """
     if np.issubdtype(x.dtype, np.integer):
         np.add.at(dU.T, x, da)
     else:
@@ -151,7 +162,7 @@ def read_backward(U: Array, x: Array, da: Array, dU: Array) -> Array:
 
 
 def sigmoid(a: Array) -> Array:
-    """Return 1 / (1 + exp(-a)). It also takes complex numbers, and no exponential overflows."""
+    """Return 1 / (1 + exp(-a)) for each entry of a, real or complex, without overflow."""
     negative = a.real < 0
     e = np.exp(np.where(negative, a, -a))
     return np.asarray(np.where(negative, e, 1) / (1 + e))

@@ -17,7 +17,7 @@ class ReferenceEngine:
     name = "reference"
 
     def require(self, config: Config) -> None:
-        pass  # this engine can train any network
+        pass  # the reference engine can train any network
 
     def kind(self) -> str:
         return f"reference (NumPy {np.__version__})"

@@ -22,7 +22,7 @@ CELL_CLASSES: Final[dict[str, type[Any]]] = {"rnn": RnnCell, "lstm": LstmCell, "
 
 
 def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
-    """Return one cell per layer. The cells share the arrays of `parameters` (or gradients)."""
+    """Return one cell per layer. The cells share the arrays of `parameters`, which may be gradients."""
     layers = sum(name.endswith(".W") for name in parameters)
     return [
         CELL_CLASSES[cell](
@@ -37,14 +37,14 @@ def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
 
 
 def unstack(state: Mapping[str, Array]) -> list[Carried]:
-    """Return the state of each layer, from arrays that hold all layers."""
+    """Return the state of each layer as a list. Each array of `state` holds all layers."""
     return [
         {name: array[layer] for name, array in state.items()} for layer in range(len(state["h"]))
     ]
 
 
 def stack(carried: Sequence[Carried]) -> State:
-    """Return one array per name for all layers; the inverse of `unstack`."""
+    """Return a state whose arrays hold all layers, from the state of each layer. Inverse of `unstack`."""
     return {name: np.stack([layer[name] for layer in carried]) for name in carried[0]}
 
 
@@ -78,13 +78,15 @@ def output(parameters: Mapping[str, Array], h: Array) -> Array:
 
 
 def log_softmax(o: Array) -> Array:
-    """Return ln softmax(o) over the last axis. The shift by the largest real part avoids overflow."""
+    """Return ln softmax(o) over the last axis. Subtracts the largest real part first to avoid overflow."""
     shifted = o - o.real.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def dropout_masks(config: Config, update: int | None, T: int, B: int) -> Array | None:
-    """Return the dropout masks (T, L, B, H) of one update, or None without dropout.
+    """Return the dropout masks of one update, shape (T, L, B, H).
+
+    Returns None if `update` is None or the config has no dropout.
 
     See spec/mathematics.md: Dropout.
     """
@@ -131,10 +133,10 @@ def loss_and_gradients(
     masks: Array | None = None,
     blur: Callable[[Array], Array] | None = None,
 ) -> tuple[float, dict[str, Array], State]:
-    """Return the loss of one window, the exact gradient of every parameter, and the next state.
+    """Return the loss of one window, the exact gradient of every parameter, and the state after the window.
 
-    With `blur`, the probabilities and the cells' caches (the gates) go through that function before
-    the backward pass. The gradient then shows how much their rounding changes it.
+    If `blur` is given, this function changes the probabilities and the cells' caches (the gates) slightly
+    before the backward pass. The gradient then shows how much the rounding of these values changes it.
     """
     T, B = x.shape
     cells = cells_of(parameters, cell)
@@ -151,7 +153,7 @@ def loss_and_gradients(
 
     gradients = {name: np.zeros_like(parameter) for name, parameter in parameters.items()}
     cell_gradients = cells_of(gradients, cell)
-    do = np.exp(log_p)  # the probabilities; targets are subtracted below
+    do = np.exp(log_p)  # at first the probabilities; below, 1 is subtracted at each target
     if blur is not None:
         do = blur(do)
         caches = [[(read, tuple(map(blur, kept))) for read, kept in step] for step in caches]
