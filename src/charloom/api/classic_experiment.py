@@ -22,8 +22,9 @@ from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.training import Ended, TrainingEvent, Warned
 from charloom.training.stop_signals import Halt
 
-# The sizes of the network for the small gradient check are those of a well-known course. The check uses two
-# streams if the run has several, so that it also checks batches.
+# The sizes of the network for the small gradient check are those of the course from which this
+# experiment comes (see README). The check uses two streams if the run has several, so that it also checks
+# batches.
 SMALL: Final = {"hidden_size": 5, "seq_length": 3, "batch_size": 2}
 # A gradient depends on these settings of the run, so the small network has them too.
 NETWORK: Final = (

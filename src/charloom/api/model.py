@@ -45,8 +45,8 @@ class Model:
         which: kind of checkpoint in its run, "best" or "latest"; None for a checkpoint directory or
             a model file.
         updates: number of updates of the whole training run; None if it is not known.
-        before: number of updates of the model before those that `learner.update` counts. It is 0 except for
-            a model file, which holds this number; None if the file does not hold it.
+        before: number of updates that `learner.update` does not count. For a model file these are the
+            updates that made its weights; None if the file does not hold their number. Otherwise 0.
         corpus: the text that the model was trained on, if it was trained without a run directory.
     """
 

@@ -196,7 +196,7 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
             _write(temporary, data, durable)
             temporary.replace(path)
         except FileExistsError:
-            raise  # another writer's file, which must not be removed
+            raise  # do not remove the file: another process has written it
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)

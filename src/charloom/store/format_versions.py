@@ -101,9 +101,8 @@ def was_renumbered(
     The arguments are those of `require_sealed_format`.
     """
     sealed = {name: value for name, value in values.items() if name != SEAL}
-    with suppress(
-        DamagedError
-    ):  # this version may be unable to compute the checksum of a later format
+    # This version may be unable to compute the checksum of a later format.
+    with suppress(DamagedError):
         return any(
             seal({**sealed, "format": number}) == values.get(SEAL)
             for number in range(1, newest + 1)

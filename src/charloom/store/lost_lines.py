@@ -7,9 +7,8 @@ from typing import Final
 
 from charloom.formatting import count, listing
 
-MOST_GAPS: Final = (
-    3  # largest number of gaps that a message names; a gap is a series of unreadable lines
-)
+# Largest number of gaps that a message names. A gap is a series of unreadable lines.
+MOST_GAPS: Final = 3
 
 
 class LostLines:

@@ -271,7 +271,8 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
             f"{problem} The checkpoint of update {whole.learner.update:,} is intact: to continue from "
             f"it, use {command('resume', path, allow_older=True)}."
         )
-    return Start(whole, without_advice(problem))  # the run already continues from another one
+    # Leave out the advice to use another checkpoint: the run already continues from another one.
+    return Start(whole, without_advice(problem))
 
 
 def require_checkpoints(inspection: RunInspection) -> None:

@@ -16,9 +16,8 @@ from charloom.store.control_files import AT_WORK, Status, read_status
 
 # How long to wait for the lock: another process may hold it for a moment to check whether it is free.
 GLANCE_SECONDS: Final = 0.2
-FRESH_SECONDS: Final = (
-    10.0  # a status that was written earlier does not show which process trains the run
-)
+# A status that was written more seconds ago than this does not show which process trains the run.
+FRESH_SECONDS: Final = 10.0
 
 
 def acquire(path: Path) -> FileLock:

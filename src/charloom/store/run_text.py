@@ -70,7 +70,7 @@ def open_text(
         ) from None
     else:
         if corpus.fingerprint == text.fingerprint:
-            # Its sources are files, also those of a directory, which has one name in the run.
+            # The sources are single files, also if the user gave a directory, whose name the run keeps.
             return corpus if moved else dataclasses.replace(corpus, name=text.name)
         now = named(len(corpus), config.tokens, corpus.fingerprint)
     size = text.characters if isinstance(text, TextDescription) else None

@@ -53,7 +53,7 @@ def parse_tensors(data: bytes, label: str) -> Arrays:
             )
         dtype = np.dtype(SAFETENSORS_DTYPES[tensor["dtype"]]).newbyteorder("<")
         values = np.frombuffer(tensor["data"], dtype).astype(dtype.newbyteorder("="), copy=False)
-        if not values.flags.writeable:  # older versions of the library return read-only bytes
+        if not values.flags.writeable:  # older versions of safetensors return read-only bytes
             values = values.copy()
         try:
             arrays[name] = values.reshape(tensor["shape"])

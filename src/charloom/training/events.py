@@ -184,5 +184,5 @@ TrainingEvent = (
     | Ended
 )
 
-# Earlier names of these three. Programs that import them still work.
+# The names on the left are earlier names, which old programs may still import.
 Judging, Judged, Item = EvaluationProgress, FinalEvaluation, TrainingEvent

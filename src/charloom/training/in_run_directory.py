@@ -188,7 +188,7 @@ class RunTrainer:
                 if isinstance(item, WorkStep):
                     ending = yield from self.do_due_work_within(item.safe)
                     if ending is not None:
-                        items.close()  # sets the learner back to `item.safe`
+                        items.close()  # this sets the learner back to `item.safe`
                         return (yield from self._end(*ending))
                     continue
                 events.append(item)
@@ -247,7 +247,7 @@ class RunTrainer:
             return None
         ending = yield from self._do_due_work()
         if ending is None and self._factor_unsaved:
-            # A later resume then computes the same updates with the new factor as this process.
+            # Save now, so that a resumed run would compute the next updates with the same factor.
             yield from self._saver.save()
             self._factor_unsaved = False
         if ending is None and self._saver.failed_saves >= FAILED_SAVES_LIMIT:
@@ -298,10 +298,10 @@ class RunTrainer:
         factor, safe = self._commands.take_factor(), self._saver.safe
         if factor is None or factor == self._learner.learning_rate_factor:
             return
-        # During an evaluation these are two objects, and the run may continue with either.
+        # During an evaluation `safe` is a copy of the learner, and training may continue with either.
         self._learner.learning_rate_factor = safe.learning_rate_factor = factor
         self._factor_unsaved = True
-        # An existing checkpoint of this update has the old factor, so the event must be on disk.
+        # A checkpoint of this update may exist with the old factor, so the event must be on disk.
         self._writer.add_event(
             "learning_rate_factor", safe.update, durable=True, learning_rate_factor=factor
         )

@@ -22,9 +22,8 @@ from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
 from charloom.training.recorder import Recorder
 
-CALL_SECONDS: Final = (
-    0.1  # wanted duration of a call of the engine; short, so that Ctrl-C acts immediately
-)
+# Wanted duration of a call of the engine in seconds. It is short, so that Ctrl-C acts immediately.
+CALL_SECONDS: Final = 0.1
 GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
 PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sample of that update
 

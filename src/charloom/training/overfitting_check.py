@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-RISE: Final = (
-    0.05  # the last validation losses must be above the lowest by this fraction of the lowest
-)
+# The last validation losses must be above the lowest by this fraction of the lowest.
+RISE: Final = 0.05
 # The training loss must have fallen by this fraction since the record with the lowest validation loss.
 FALL: Final = 0.05
 CONSECUTIVE_EVALUATIONS: Final = 3  # validation losses in a row; a single one may be noise

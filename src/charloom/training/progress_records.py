@@ -27,10 +27,10 @@ from charloom.text.id_file import AllIds
 from charloom.training.divergence_advice import advice
 from charloom.training.events import EvaluationProgress, FinalEvaluation, Record
 
-FINAL_EVALUATION_SHARE: Final = (
-    0.1  # the final evaluation may take this fraction of the training time
-)
-RUNAWAY: Final = 2.0  # a loss above this multiple of a uniform prediction's loss means divergence
+# The final evaluation may take at most this fraction of the training time.
+FINAL_EVALUATION_SHARE: Final = 0.1
+# A loss above this multiple of the loss of a uniform prediction means divergence.
+RUNAWAY: Final = 2.0
 
 
 def validation_steps(

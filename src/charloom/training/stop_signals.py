@@ -69,9 +69,8 @@ class Halt:
                 number.name in USER_SIGNALS and is_handled(number)
             )
             if not taken:
-                with suppress(
-                    ValueError
-                ):  # in the main thread of a subinterpreter, signals are not allowed
+                # In the main thread of a subinterpreter, Python does not allow signal handlers.
+                with suppress(ValueError):
                     signal.signal(number, self._receive)
                     self._before[number] = before
         return self
