@@ -169,9 +169,9 @@ def training_text_identity(model: TrainedModel) -> tuple[str, int] | None:
 def evaluate_part(
     learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
 ) -> Evaluation:
-    """Evaluate a model on a part of a text.
+    """Return the result of evaluating a model on a part of a text.
 
-    The other arguments and the errors are those of `charloom.evaluation.evaluate`.
+    The arguments `streams` and `seed` and the errors are those of `charloom.evaluation.evaluate`.
     """
     corpus, segments = part.corpus, part.segments
     found = evaluate(

@@ -50,7 +50,7 @@ def control(
 
 
 def require_run(run: str | Path) -> Path:
-    """Return the path of a run; raise NotAModelError if it is not a run directory."""
+    """Return `run` as a path; raise NotAModelError if it is not a run directory."""
     path = as_path(run, "run")
     if not is_run(path):
         raise NotAModelError(
@@ -60,7 +60,7 @@ def require_run(run: str | Path) -> Path:
 
 
 def require_status(run: str | Path) -> Status:
-    """Return the status of a run; its state is "interrupted" if its process was killed.
+    """Return the status of a run. If the process that trained it was killed, the state is "interrupted".
 
     Raises:
         NotAModelError: `run` is not a run directory, or has no status yet.

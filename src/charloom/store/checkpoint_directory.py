@@ -33,7 +33,7 @@ USE_ANOTHER: Final = "Use another checkpoint, or a copy."
 
 
 def without_advice(message: str) -> str:
-    """Return the message of a damaged checkpoint without the advice to use another one."""
+    """Return a message about a damaged checkpoint without the advice to use another checkpoint."""
     return message.replace(f" {USE_ANOTHER}", "")
 
 

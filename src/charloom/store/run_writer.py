@@ -241,7 +241,7 @@ class RunWriter:
         self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
 
     def save(self, learner: Learner) -> Path:
-        """Save `learner` as the latest checkpoint, and the copy from `keep_best`, if there is one.
+        """Save `learner` as the latest checkpoint. Also save the copy that `keep_best` made, if any.
 
         If the latest checkpoint already has the learner's update, no checkpoint is written.
 
@@ -311,7 +311,7 @@ class RunWriter:
             journal.flush()
 
     def add_event(self, event: str, update: int, durable: bool = False, **details: Any) -> None:
-        """Add an event to the journal of events. If the disk fails, it stays in memory until the next flush.
+        """Add an event to events.jsonl. If the disk fails, the event stays in memory until the next flush.
 
         Args:
             event: name of the event.

@@ -35,8 +35,8 @@ class RunSaver:
         writer: the writer of the run.
         learner: the run's learner.
         updates: number of updates of the whole run.
-        commands: the object that says whether the user asks the run to end. If so, this object waits less
-            for the disk.
+        commands: the object that says whether the user asks the run to end. If the user does, the saver
+            waits less for the disk.
         save_seconds: largest number of seconds between two checkpoints.
 
     Attributes:
