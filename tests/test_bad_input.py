@@ -266,7 +266,7 @@ def test_a_model_is_trained_further_only_on_characters_in_its_vocabulary(run, fo
         "character 11 is 'i'",
         "not in the model's vocabulary",
     )
-    assert "In all" in refused
+    assert "unknown characters" in refused
     for options in ("--unknown replace", "--unknown replace --replacement é", "--layers 2"):
         assert_refused(run_command("train other.txt --from run --run new --updates 2", options))
     assert files_of(folder) == before

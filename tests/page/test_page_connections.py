@@ -140,7 +140,7 @@ def test_a_failed_start_is_removed_from_the_list(tmp_path, page, monkeypatch):
         started = httpx.post(f"{live.url}/api/runs", json={"text": "builtin.python-docs"})
         assert started.status_code == 202
         page.goto(f"{live.url}/#/runs")
-        eventually(page.locator(".run .problem"), "^the disk is full$")
+        eventually(page.locator(".run .problem"), r"^the disk is full\.$")
         page.get_by_role("button", name="Dismiss").click()
         expect(page.locator("#runs-empty")).to_be_visible()
         assert httpx.get(f"{live.url}/api/runs").json()["runs"] == []
