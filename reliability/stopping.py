@@ -93,13 +93,13 @@ def start(
     """
 
     def train(tell: Tell) -> None:
-        steps = recorder.validation_steps
+        steps = recorder.validation_in_slices
 
         def judge(*words: Any, **more: Any) -> Any:
             tell(b"judge")
             return steps(*words, **more)
 
-        recorder.validation_steps = judge
+        recorder.validation_in_slices = judge
         if slow:
             wait = os.fsync
 

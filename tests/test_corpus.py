@@ -248,7 +248,9 @@ def test_each_policy_for_unknown_characters_has_its_own_ids(large):
     ]
     assert len(ids[0]) < len(ids[1])
     assert ids[0] == ids[2]
-    with pytest.raises(UnknownCharacterError, match=r"character 1 is 'g'.*The text has \d+ unknown characters"):
+    with pytest.raises(
+        UnknownCharacterError, match=r"character 1 is 'g'.*The text has \d+ unknown characters"
+    ):
         Corpus.open([large], vocabulary)
 
 

@@ -73,7 +73,9 @@ def charloom_record():
 
 
 def test_a_text_with_characters_outside_the_vocabulary_is_refused(first, tmp_path):
-    with pytest.raises(UnknownCharacterError, match=r"character 3 is 'B'.*The text has 4 unknown characters"):
+    with pytest.raises(
+        UnknownCharacterError, match=r"character 3 is 'B'.*The text has 4 unknown characters"
+    ):
         charloom.train(string="a Big Hen", run=tmp_path / "run", from_model=first)
     assert not (tmp_path / "run").exists()
 

@@ -12,7 +12,7 @@ from charloom import api, baselines, scoring
 from charloom.baselines import GIVEN, measure_baselines
 from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
-from charloom.cooperative import run_all_steps
+from charloom.cooperative import run_all_slices
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.gradient_check import numerical
@@ -31,7 +31,7 @@ from charloom.training import (
     train_in_memory,
     train_run,
 )
-from charloom.training.loop import continuation_steps
+from charloom.training.loop import continuation_in_slices
 from reliability.run_comparison import lasting
 from small_runs import ENGINES, create, resume, small_config, small_corpus, train
 
@@ -68,8 +68,8 @@ def test_the_number_of_characters_per_call_does_not_change_the_text(engine, cell
     for size in (1, 7, 300, 10**9):
         monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, size=size, **__: size)
         found.add(
-            run_all_steps(
-                continuation_steps(learner, corpus.ids, windows, open_engine(engine), 300)
+            run_all_slices(
+                continuation_in_slices(learner, corpus.ids, windows, open_engine(engine), 300)
             )
         )
     assert len(found) == 1
@@ -81,7 +81,7 @@ def test_a_large_network_samples_few_characters_per_call():
     learner = new_learner(small_config(cell="lstm", hidden_size=500), corpus.vocabulary)
     weights = sum(parameter.size for parameter in learner.parameters.values())
     windows = Schedule.of(learner.config, len(corpus)).windows
-    next(continuation_steps(learner, corpus.ids, windows, engine, 1_000))
+    next(continuation_in_slices(learner, corpus.ids, windows, engine, 1_000))
     assert engine.calls == 1
     assert engine.most * weights <= 2**27
 

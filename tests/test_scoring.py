@@ -14,7 +14,7 @@ from charloom.scoring import (
     characters_read,
     cut_into_pieces,
     evenly_spread_pieces,
-    mean_nats_in_steps,
+    mean_nats_in_slices,
     predicted_characters,
     score_segments,
     tokens_of_a_call,
@@ -41,7 +41,7 @@ def in_one_go(learner, segment):
 def mean_of(learner, pieces, engine=None):
     """Return the mean over the pieces and how many characters each call of the engine read."""
     averages, calls = (
-        mean_nats_in_steps(engine or ReferenceEngine(), learner, CORPUS.ids, pieces),
+        mean_nats_in_slices(engine or ReferenceEngine(), learner, CORPUS.ids, pieces),
         [],
     )
     while True:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import SEED_LIMIT, require_number, require_string, require_whole
-from charloom.cooperative import tokens_of_a_step
+from charloom.cooperative import tokens_of_a_slice
 from charloom.engines import Engine, Sampler
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError
@@ -269,7 +269,7 @@ def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[St
     Reads the ids in parts, and yields None between two parts.
     """
     state = zero_state(learner.config)
-    size = tokens_of_a_step(sum(p.size for p in learner.parameters.values()), CHUNK)
+    size = tokens_of_a_slice(sum(p.size for p in learner.parameters.values()), CHUNK)
     for start in range(0, len(ids) - 1, size):
         if start:
             yield None

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.cooperative import tokens_of_a_step
+from charloom.cooperative import tokens_of_a_slice
 from charloom.engines import Engine
 from charloom.model import Learner, State, zero_state
 from charloom.text.id_file import AllIds, side_by_side
@@ -86,7 +86,7 @@ def score_segments(
     return nats
 
 
-def mean_nats_in_steps(
+def mean_nats_in_slices(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
     """Return the mean nats of all characters that are scored in the pieces.
@@ -249,4 +249,4 @@ def tokens_of_a_call(learner: Learner, streams: int) -> int:
     A call takes a few hundredths of a second, so that a request to stop takes effect quickly.
     """
     weights = sum(parameter.size for parameter in learner.parameters.values())
-    return tokens_of_a_step(max(1, weights // min(streams, PARALLEL_STREAMS)), BLOCK)
+    return tokens_of_a_slice(max(1, weights // min(streams, PARALLEL_STREAMS)), BLOCK)

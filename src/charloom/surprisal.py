@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import require_string
-from charloom.cooperative import Steps, run_all_steps, tokens_of_a_step
+from charloom.cooperative import Slices, run_all_slices, tokens_of_a_slice
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
@@ -71,13 +71,13 @@ def surprise(
             is not one known symbol.
         DivergedError: the loss is not finite.
     """
-    return run_all_steps(surprise_in_steps(learner, engine, text, policy))
+    return run_all_slices(surprise_in_slices(learner, engine, text, policy))
 
 
-def surprise_in_steps(
+def surprise_in_slices(
     learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
-) -> Steps[Surprise]:
-    """Compute the result of `surprise` in steps."""
+) -> Slices[Surprise]:
+    """Compute the result of `surprise` in slices."""
     encoded = learner.vocabulary.encode_with(require_string("text", text), policy)
     ids = encoded.ids
     if len(ids) < 2:
@@ -110,7 +110,7 @@ def surprise_in_steps(
 
 def ids_per_call(learner: Learner) -> int:
     """Return the largest number of ids that one call of the engine reads."""
-    return tokens_of_a_step(sum(p.size for p in learner.parameters.values()), BLOCK)
+    return tokens_of_a_slice(sum(p.size for p in learner.parameters.values()), BLOCK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +161,10 @@ class Reader:
         Raises:
             DivergedError: the logits are not finite.
         """
-        return run_all_steps(self.read_in_steps(ids))
+        return run_all_slices(self.read_in_slices(ids))
 
-    def read_in_steps(self, ids: Ids) -> Steps[Predictions]:
-        """Compute the result of `read` in steps."""
+    def read_in_slices(self, ids: Ids) -> Slices[Predictions]:
+        """Compute the result of `read` in slices."""
         parts = []
         for start in range(0, len(ids), self._step):
             parts.append(self._read(ids[start : start + self._step]))

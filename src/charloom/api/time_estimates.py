@@ -16,7 +16,7 @@ from charloom.engines import Engine, engine_for
 from charloom.errors import DivergedError
 from charloom.model import Learner, new_learner
 from charloom.model.schedule import Schedule
-from charloom.scoring import characters_read, cut_into_pieces, mean_nats_in_steps
+from charloom.scoring import characters_read, cut_into_pieces, mean_nats_in_slices
 from charloom.store.atomic_files import blocks_of, write_all
 from charloom.store.checkpoint import checkpoint_files
 from charloom.text import Corpus
@@ -130,19 +130,19 @@ def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tupl
     )
     # The first characters are read as a single stream, which is slow and would make the average wrong.
     cold = [replace(piece, warm=False) for piece in pieces]
-    each = seconds_per_character(mean_nats_in_steps(engine, learner, corpus.ids, cold))
+    each = seconds_per_character(mean_nats_in_slices(engine, learner, corpus.ids, cold))
     validation, whole = each * characters_read(pieces), each * characters_read(all_of_it)
     return validation, whole if pieces != all_of_it else 0.0
 
 
-def seconds_per_character(scoring_steps: Iterable[int]) -> float:
+def seconds_per_character(scoring_slices: Iterable[int]) -> float:
     """Return how many seconds it takes to read a character.
 
-    `scoring_steps` yields after each of its calls of the engine how many characters the call read. The
+    `scoring_slices` yields after each of its calls of the engine how many characters the call read. The
     first call also allocates memory and starts threads, so it is ignored if there is another call.
     """
     marks = [(0, time.perf_counter())]
-    for characters in scoring_steps:
+    for characters in scoring_slices:
         marks.append((marks[-1][0] + characters, time.perf_counter()))
         if marks[-1][1] - marks[0][1] >= EVALUATION_SECONDS:
             break

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import require_whole
-from charloom.cooperative import Steps, run_all_steps
+from charloom.cooperative import Slices, run_all_slices
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
@@ -116,7 +116,7 @@ def rank(
             character.
         DivergedError: a unit's value is not finite.
     """
-    return run_all_steps(comparing(learner, engine, texts, properties, choice, top))
+    return run_all_slices(comparing(learner, engine, texts, properties, choice, top))
 
 
 def comparing(
@@ -126,8 +126,8 @@ def comparing(
     properties: Sequence[Property],
     choice: Choice,
     top: int,
-) -> Steps[tuple[Finding, ...]]:
-    """Compute the result of `rank` in steps."""
+) -> Slices[tuple[Finding, ...]]:
+    """Compute the result of `rank` in slices."""
     top = require_whole("top", top, least=1)
     read = [learner.vocabulary.completed(ids) for ids in texts]
     characters = sum(len(ends) for _, ends in read)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.cooperative import Steps, run_all_steps
+from charloom.cooperative import Slices, run_all_slices
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import TextError
@@ -73,7 +73,7 @@ def activity(
         TextError: the text is empty.
         DivergedError: a value is not finite.
     """
-    return run_all_steps(looking(learner, engine, ids, choice, unknowns))
+    return run_all_slices(looking(learner, engine, ids, choice, unknowns))
 
 
 def looking(
@@ -82,8 +82,8 @@ def looking(
     ids: Ids,
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
-) -> Steps[Activity]:
-    """Compute the result of `activity` in steps."""
+) -> Slices[Activity]:
+    """Compute the result of `activity` in slices."""
     if not len(ids):
         raise TextError("the text is empty; give at least one character.")
     (what,) = choice.whats

@@ -11,7 +11,7 @@ import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.config import as_whole
-from charloom.cooperative import LEAST_TOKENS, tokens_of_a_step
+from charloom.cooperative import LEAST_TOKENS, tokens_of_a_slice
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
@@ -90,7 +90,7 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
     config = learner.config
     kept = config.layers * config.hidden_size * len(WHATS[config.cell])
     weights = sum(parameter.size for parameter in learner.parameters.values())
-    heard = tokens_of_a_step(weights, MOST_TOKENS)
+    heard = tokens_of_a_slice(weights, MOST_TOKENS)
     step = max(LEAST_TOKENS, min(heard, MOST_TOKENS, NUMBERS // kept))
     state = zero_state(config)
     for start in range(0, len(ids), step):

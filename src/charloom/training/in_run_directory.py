@@ -1,6 +1,6 @@
 """Trains in a run directory: writes its journals and obeys commands between two calls of the engine.
 
-The training itself is in `learn_in_steps`. Apart from commands, nothing here changes what the model learns.
+The training itself is in `learn_in_slices`. Apart from commands, nothing here changes what the model learns.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.engines import Engine
 from charloom.errors import CharloomError, DivergedError, StoreError, message_of
 from charloom.messages import for_any_face
@@ -34,7 +34,13 @@ from charloom.training.events import (
     TrainingEvent,
     Warned,
 )
-from charloom.training.loop import LearnEvent, Stopwatch, WorkStep, learn_in_steps, passage_steps
+from charloom.training.loop import (
+    LearnEvent,
+    Stopwatch,
+    WorkSlice,
+    learn_in_slices,
+    passage_in_slices,
+)
 from charloom.training.progress_records import (
     FINAL_EVALUATION_SHARE,
     characters_in_one_stream,
@@ -106,7 +112,7 @@ def train_run(
                 yield trainer.go_back(error)
     except GeneratorExit:
         # The caller closed the generator. The journals have all events of the learner's last complete
-        # update, and `learn_in_steps` set the learner back to it. So the learner can be saved.
+        # update, and `learn_in_slices` set the learner back to it. So the learner can be saved.
         if not writer.closed and not trainer.ended:
             with suppress(CharloomError):
                 writer.save(learner)
@@ -183,9 +189,9 @@ class RunTrainer:
             The last event of the run.
         """
         events: list[LearnEvent] = []
-        with closing(learn_in_steps(self._learner, ids, engine, self._watch)) as items:
+        with closing(learn_in_slices(self._learner, ids, engine, self._watch)) as items:
             for item in items:
-                if isinstance(item, WorkStep):
+                if isinstance(item, WorkSlice):
                     ending = yield from self.do_due_work_within(item.safe)
                     if ending is not None:
                         items.close()  # this sets the learner back to `item.safe`
@@ -379,22 +385,22 @@ class RunTrainer:
         yield from self._saver.save_final_state()
         why = self._schedule.early_end_reason(self._learner)
         model = yield from self._model()
-        text = yield from self._run_with_due_work(passage_steps(model, ids, engine))
+        text = yield from self._run_with_due_work(passage_in_slices(model, ids, engine))
         if isinstance(text, Ending):
             return (yield from self._end(*text))
         yield from self._saver.retry(lambda: self._writer.write_passage(text), "the passage")
         yield from self._evaluate_whole_part(model, ids, engine)
         return (yield from self._end("finished", why, passage=model.update))
 
-    def _run_with_due_work(self, steps: Steps[T]) -> Generator[TrainingEvent, None, T | Ending]:
-        """Run `steps`, and do the work of `do_due_work` after each step.
+    def _run_with_due_work(self, slices: Slices[T]) -> Generator[TrainingEvent, None, T | Ending]:
+        """Run `slices`, and do the work of `do_due_work` after each slice.
 
         Returns:
             The result of the steps, or an `Ending` if the run must end before the last step.
         """
         while True:
             try:
-                next(steps)
+                next(slices)
             except StopIteration as end:
                 result: T = end.value
                 return result

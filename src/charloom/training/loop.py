@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from charloom.cooperative import Steps, run_all_steps
+from charloom.cooperative import Slices, run_all_slices
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class WorkStep:
+class WorkSlice:
     """The event that a call of the engine within an evaluation or a sample is done.
 
     The learner's present update is not complete, so the learner cannot be saved now.
@@ -79,31 +79,31 @@ def learn(
         DivergedError: a loss or gradient was not finite; that update was not applied.
         TextError: the text is too short to be divided as the config says.
     """
-    with closing(learn_in_steps(learner, ids, engine, clock)) as items:
+    with closing(learn_in_slices(learner, ids, engine, clock)) as items:
         for item in items:
-            if not isinstance(item, WorkStep):
+            if not isinstance(item, WorkSlice):
                 yield item
             elif is_cancelled(item.safe):
                 return
 
 
-def learn_in_steps(
+def learn_in_slices(
     learner: Learner,
     ids: AllIds,
     engine: Engine,
     clock: Callable[[], float] | None = None,
-) -> Generator[LearnEvent | WorkStep]:
-    """Train a learner as `learn` does, and also yield a `WorkStep` within evaluations and samples.
+) -> Generator[LearnEvent | WorkSlice]:
+    """Train a learner as `learn` does, and also yield a `WorkSlice` within evaluations and samples.
 
-    The caller can do other work at a `WorkStep`. To cancel the evaluation or the sample, close the
+    The caller can do other work at a `WorkSlice`. To cancel the evaluation or the sample, close the
     generator there: this sets `learner` back to the state of the last `Progress`.
     """
     clock = clock or Stopwatch()
     schedule = Schedule.of(learner.config, len(ids))
     windows = schedule.windows
     if learner.update == 0:
-        writing = sample_steps(learner, ids, windows, engine)
-        yield Sample(0, (yield from with_work_steps(writing, learner)))
+        writing = sample_in_slices(learner, ids, windows, engine)
+        yield Sample(0, (yield from with_work_slices(writing, learner)))
         yield Progress(0, schedule.updates)
     recorder = Recorder(schedule, ids, engine, clock, learner.update)
     call_size = CallSize()
@@ -118,11 +118,11 @@ def learn_in_steps(
         events = list[LearnEvent]()
         try:
             if schedule.record_due(end):
-                recording = recorder.record_steps(learner, trace)
-                events += yield from with_work_steps(recording, before)
+                recording = recorder.record_in_slices(learner, trace)
+                events += yield from with_work_slices(recording, before)
             if schedule.sample_due(end) or schedule.is_finished(learner):
-                writing = sample_steps(learner, ids, windows, engine)
-                events += [Sample(end, (yield from with_work_steps(writing, before)))]
+                writing = sample_in_slices(learner, ids, windows, engine)
+                events += [Sample(end, (yield from with_work_slices(writing, before)))]
         except GeneratorExit:
             restore_learner(learner, before)
             raise
@@ -175,15 +175,15 @@ class CallSize:
         self.updates = max(1, min(GROWTH * self.updates, wanted))
 
 
-def with_work_steps(steps: Steps[T], safe: Learner) -> Generator[WorkStep, None, T]:
-    """Run the generator `steps` and return its result. Yield a `WorkStep` with `safe` after each step."""
+def with_work_slices(slices: Slices[T], safe: Learner) -> Generator[WorkSlice, None, T]:
+    """Run the generator `slices` and return its result. Yield a `WorkSlice` with `safe` after each slice."""
     while True:
         try:
-            next(steps)
+            next(slices)
         except StopIteration as end:
             result: T = end.value
             return result
-        yield WorkStep(safe)
+        yield WorkSlice(safe)
 
 
 def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
@@ -247,37 +247,39 @@ def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> Di
 def sample(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> str:
     """Return a sample of as many characters as the setting `sample_length` says.
 
-    The arguments are those of `continuation_steps`.
+    The arguments are those of `continuation_in_slices`.
     """
-    return run_all_steps(sample_steps(learner, ids, windows, engine))
+    return run_all_slices(sample_in_slices(learner, ids, windows, engine))
 
 
-def sample_steps(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> Steps[str]:
-    """Write what `sample` returns, in steps: yield after each call of the engine, and return the text.
+def sample_in_slices(
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine
+) -> Slices[str]:
+    """Write what `sample` returns, in slices: yield after each call of the engine, and return the text.
 
-    The arguments are those of `continuation_steps`.
+    The arguments are those of `continuation_in_slices`.
     """
-    return continuation_steps(learner, ids, windows, engine, learner.config.sample_length)
+    return continuation_in_slices(learner, ids, windows, engine, learner.config.sample_length)
 
 
 def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
     """Return the long sample at the end of a run, of as many characters as `passage_length` says.
 
-    The arguments are those of `continuation_steps`.
+    The arguments are those of `continuation_in_slices`.
     """
-    return run_all_steps(passage_steps(learner, ids, engine))
+    return run_all_slices(passage_in_slices(learner, ids, engine))
 
 
-def passage_steps(learner: Learner, ids: AllIds, engine: Engine) -> Steps[str]:
-    """Write what `passage` returns, in steps: yield after each call of the engine, and return the text."""
+def passage_in_slices(learner: Learner, ids: AllIds, engine: Engine) -> Slices[str]:
+    """Write what `passage` returns, in slices: yield after each call of the engine, and return the text."""
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length
-    return continuation_steps(learner, ids, windows, engine, length, PASSAGE_STREAM)
+    return continuation_in_slices(learner, ids, windows, engine, length, PASSAGE_STREAM)
 
 
-def continuation_steps(
+def continuation_in_slices(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, stream: int = 0
-) -> Steps[str]:
+) -> Slices[str]:
     """Write `length` characters that continue the text in the learner's first stream.
 
     The model first reads the next character of this stream, and then writes. Yields between two calls of

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Final
 
 from charloom.config import Config
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.engines import Engine, Trace
 from charloom.errors import DivergedError
 from charloom.formatting import decimals
@@ -18,7 +18,7 @@ from charloom.scoring import (
     characters_read,
     cut_into_pieces,
     evenly_spread_pieces,
-    mean_nats_in_steps,
+    mean_nats_in_slices,
     predicted_characters,
     warm_up_length,
 )
@@ -33,10 +33,10 @@ FINAL_EVALUATION_SHARE: Final = 0.1
 RUNAWAY: Final = 2.0
 
 
-def validation_steps(
+def validation_in_slices(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
-) -> Steps[float]:
-    """Compute the validation loss in steps: yield after each call of the engine, and return the loss.
+) -> Slices[float]:
+    """Compute the validation loss in slices: yield after each call of the engine, and return the loss.
 
     The loss is in nats per character. At most `judged_characters` characters of the validation part are
     read, a number from the settings; 0 reads the whole part.
@@ -50,7 +50,9 @@ def validation_steps(
     Raises:
         DivergedError: the loss is not finite.
     """
-    evaluating = mean_nats_in_steps(engine, learner, ids, evaluated_pieces(learner.config, windows))
+    evaluating = mean_nats_in_slices(
+        engine, learner, ids, evaluated_pieces(learner.config, windows)
+    )
     while True:
         try:
             next(evaluating)
@@ -71,7 +73,7 @@ def evaluate_whole_part(
     Yields the progress after each call of the engine and returns the result.
     """
     pieces, read = cut_into_pieces(windows.parts["validation"]), 0
-    evaluating, in_all = mean_nats_in_steps(engine, learner, ids, pieces), characters_read(pieces)
+    evaluating, in_all = mean_nats_in_slices(engine, learner, ids, pieces), characters_read(pieces)
     while True:
         try:
             read += next(evaluating)

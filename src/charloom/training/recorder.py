@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.engines import Engine, Trace
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
@@ -13,7 +13,7 @@ from charloom.training.progress_records import (
     loss_runs_away,
     runaway_warning,
     take_record,
-    validation_steps,
+    validation_in_slices,
 )
 
 
@@ -43,7 +43,7 @@ class Recorder:
         self._update, self._seconds = update, clock()  # update and time of the last record
         self._running_away = False
 
-    def record_steps(self, learner: Learner, trace: Trace) -> Steps[list[Record | Warned]]:
+    def record_in_slices(self, learner: Learner, trace: Trace) -> Slices[list[Record | Warned]]:
         """Make the record of the learner's last update, and a warning if the loss begins to run away.
 
         Computes the validation loss if it is due, and yields after each call of the engine for it. Changes
@@ -62,7 +62,7 @@ class Recorder:
         )
         nats = None
         if self._schedule.evaluation_due(learner.update):
-            nats = yield from validation_steps(learner, self._ids, windows, self._engine)
+            nats = yield from validation_in_slices(learner, self._ids, windows, self._engine)
         record = take_record(learner, windows, trace, float(rate), seconds, speed, nats)
         self._update, self._seconds = learner.update, self._clock()
         before, self._running_away = self._running_away, loss_runs_away(learner)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.cpu_limits import processors
 from charloom.messages import terminal_command
 
@@ -141,28 +141,28 @@ class WorkQueue:
                 done.exception()  # without this call, asyncio would log the exception
             raise
 
-    async def steps(self, steps: Steps[T]) -> T:
-        """Run a generator to its end, each step as one piece of work, and return its return value."""
+    async def run_slices(self, slices: Slices[T]) -> T:
+        """Run a generator to its end, each slice as one piece of work, and return its return value."""
         try:
-            while (found := await self.work(one_step, steps)) is None:
+            while (found := await self.work(one_slice, slices)) is None:
                 pass
             result: T = found[0]
             return result
         finally:
-            steps.close()
+            slices.close()
 
     def close(self) -> None:
         """Let each thread end after its current piece of work, and cancel all other pieces."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def one_step(steps: Steps[T]) -> tuple[T] | None:
-    """Run the next step of a generator.
+def one_slice(slices: Slices[T]) -> tuple[T] | None:
+    """Run the next slice of a generator.
 
-    Return None if more steps can follow. If it has ended, return a tuple with its return value.
+    Return None if more slices can follow. If it has ended, return a tuple with its return value.
     """
     try:
-        next(steps)
+        next(slices)
     except StopIteration as end:
         return (end.value,)
     return None

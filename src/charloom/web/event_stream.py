@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.errors import CharloomError
 from charloom.web.concurrency import Busy, WorkQueue, closing_error
 from charloom.web.connection import SEND_SECONDS
@@ -148,16 +148,16 @@ async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, 
 
 
 async def answer_from_queue(
-    queue: WorkQueue, request: Request, closing: asyncio.Event, steps: Steps[Response]
+    queue: WorkQueue, request: Request, closing: asyncio.Event, slices: Slices[Response]
 ) -> Response:
-    """Wait in the queue, run the generator `steps` to its end, and return the response that it returns.
+    """Wait in the queue, run the generator `slices` to its end, and return the response that it returns.
 
     Errors are those of `answer` and `WorkQueue`.
     """
 
     async def work() -> Response:
         async with queue.place():
-            return await queue.steps(steps)
+            return await queue.run_slices(slices)
 
     response: Response = await answer(request, closing, work())
     return response

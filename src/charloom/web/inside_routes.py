@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from fastapi import APIRouter, Request
 
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.hidden_units import Activity, Property, choose, marked
@@ -43,7 +43,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
     async def unit(body: wire.UnitRequest, request: Request) -> Any:
         """Return the value of a unit after each character of a text."""
 
-        def compute() -> Steps[AsciiJSONResponse]:
+        def compute() -> Slices[AsciiJSONResponse]:
             model = opened(body)
             yield
             found = yield from active(model, body, body.unit)
@@ -60,7 +60,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
     async def unit_map(body: wire.MapRequest, request: Request) -> Any:
         """Return the value of every unit of a layer after each character of a text."""
 
-        def compute() -> Steps[AsciiJSONResponse]:
+        def compute() -> Slices[AsciiJSONResponse]:
             model = opened(body)
             yield
             found = yield from active(model, body, None)
@@ -79,7 +79,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
     async def ranking(body: wire.RankingRequest, request: Request) -> Any:
         """Return, for each requested property of a text, the units that follow it most closely."""
 
-        def compute() -> Steps[AsciiJSONResponse]:
+        def compute() -> Slices[AsciiJSONResponse]:
             model = opened(body)
             yield
             learner = model.learner
@@ -115,7 +115,7 @@ def head(model: OpenModel) -> dict[str, Any]:
     return {"model": model.id, "update": model.update}
 
 
-def active(model: OpenModel, body: Any, unit: int | None) -> Steps[Activity]:
+def active(model: OpenModel, body: Any, unit: int | None) -> Slices[Activity]:
     """Return the values of a unit after each character of the text in `body`.
 
     If `unit` is None, return the values of all units of the layer in `body`.

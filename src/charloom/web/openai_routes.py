@@ -14,7 +14,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.formatting import shortened
 from charloom.surprisal import Predictions
 from charloom.web import schemas as wire
@@ -242,7 +242,7 @@ class Text:
         # The most likely characters after the last part, with their probabilities
         self.before: tuple[tuple[str, float], ...] = ()
 
-    def beginning(self) -> Steps[Choice | None]:
+    def beginning(self) -> Slices[Choice | None]:
         """Let the model read the prompt.
 
         Return a part of the response with the prompt if the request has `echo`; otherwise None.
@@ -325,7 +325,7 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
 async def parts(queue: WorkQueue, texts: list[Text]) -> AsyncIterator[Choice]:
     """Yield the parts of all texts as they are written. The texts take turns: each writes one part."""
     for text in texts:
-        echoed = await queue.steps(text.beginning())
+        echoed = await queue.run_slices(text.beginning())
         if echoed is not None:
             yield echoed
     at_work = list(texts)

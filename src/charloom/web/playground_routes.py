@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 from fastapi import APIRouter, Request
 
-from charloom.cooperative import Steps
+from charloom.cooperative import Slices
 from charloom.engines import Sampler
 from charloom.sampling import SampleOptions, Writing, start_id
-from charloom.surprisal import Predictions, Reader, surprise_in_steps
+from charloom.surprisal import Predictions, Reader, surprise_in_slices
 from charloom.text.unknown_policy import SKIP, UnknownPolicy
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
@@ -80,7 +80,7 @@ class TextWriter:
         reader = Reader(model.learner, model.engine, likely) if body.probabilities else None
         return cls(model, writing, reader)
 
-    def beginning(self, prompt: str) -> Steps[Predictions | None]:
+    def beginning(self, prompt: str) -> Slices[Predictions | None]:
         """Compute and return the predictions for the characters of the prompt.
 
         Return None if the request does not want probabilities. If the prompt is empty, the model reads the
@@ -90,7 +90,7 @@ class TextWriter:
             return None
         ids = self.model.learner.vocabulary.encode_with(prompt, SKIP).ids
         if len(ids):
-            return (yield from self.reader.read_in_steps(ids))
+            return (yield from self.reader.read_in_slices(ids))
         self.reader.read(start_id(self.model.learner))
         return Predictions((), np.empty(0), ())
 
@@ -179,14 +179,14 @@ def prediction_routes(
         If the text is empty, they are those after the id from `start_id`.
         """
 
-        def compute() -> Steps[AsciiJSONResponse]:
+        def compute() -> Slices[AsciiJSONResponse]:
             model = model_cache.open(body.model)
             model.require_known(body.text, body.unknown, "text")
             yield
             policy = UnknownPolicy(body.unknown)
             ids = model.learner.vocabulary.encode_with(body.text, policy).ids
             read = ids if len(ids) else start_id(model.learner)
-            predictions = yield from Reader(model.learner, model.engine, body.count).read_in_steps(
+            predictions = yield from Reader(model.learner, model.engine, body.count).read_in_slices(
                 read
             )
             likely = predictions.likely[-1]
@@ -200,12 +200,12 @@ def prediction_routes(
     async def score(body: wire.Score, request: Request) -> Any:
         """Return the surprise (-ln and -log2 of the probability) of each character of a text."""
 
-        def compute() -> Steps[AsciiJSONResponse]:
+        def compute() -> Slices[AsciiJSONResponse]:
             model = model_cache.open(body.model)
             model.require_known(body.text, body.unknown, "text")
             yield
             policy = UnknownPolicy(body.unknown)
-            found = yield from surprise_in_steps(model.learner, model.engine, body.text, policy)
+            found = yield from surprise_in_slices(model.learner, model.engine, body.text, policy)
             result = {
                 "model": body.model,
                 "update": model.update,
@@ -219,7 +219,7 @@ def prediction_routes(
             if body.likely:
                 ids = model.learner.vocabulary.encode_with(body.text, policy).ids
                 reader = Reader(model.learner, model.engine, LIKELY)
-                result["likely"] = rounded((yield from reader.read_in_steps(ids)))
+                result["likely"] = rounded((yield from reader.read_in_slices(ids)))
                 yield
             return AsciiJSONResponse(result)
 
@@ -269,7 +269,7 @@ async def events(
             "prompt": body.prompt,
             "unknowns": writer.writing.unknowns.sentence,
         }
-        predictions = await queue.steps(writer.beginning(body.prompt))
+        predictions = await queue.run_slices(writer.beginning(body.prompt))
         yield await queue.work(
             event_with_predictions, "begin", with_side(data, side, sides), "read", predictions
         )

@@ -46,7 +46,7 @@ SLOW = {
 
 
 @pytest.fixture
-def small_steps(monkeypatch):
+def small_slices(monkeypatch):
     """Work in steps of 200 characters."""
     monkeypatch.setattr(surprisal, "BLOCK", 200)
     monkeypatch.setattr(sampling, "CHUNK", 200)
@@ -54,7 +54,7 @@ def small_steps(monkeypatch):
 
 
 @pytest.mark.parametrize("path", SLOW)
-def test_work_stops_within_a_step_after_the_client_disconnects(folder, small_steps, path):
+def test_work_stops_within_a_slice_after_the_client_disconnects(folder, small_slices, path):
     with LiveServer(folder) as live:
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = json.dumps({"model": "book", **SLOW[path]}).encode()
@@ -70,7 +70,7 @@ def test_work_stops_within_a_step_after_the_client_disconnects(folder, small_ste
         assert engine.calls == 1
 
 
-def test_short_requests_are_answered_during_long_ones(folder, small_steps):
+def test_short_requests_are_answered_during_long_ones(folder, small_slices):
     with (
         LiveServer(folder, threads=1) as live,
         httpx.Client(base_url=live.url, timeout=20) as client,
@@ -99,7 +99,7 @@ def test_short_requests_are_answered_during_long_ones(folder, small_steps):
         assert engine.calls > 20
 
 
-def test_work_in_steps_gives_the_same_numbers(client, small_steps):
+def test_work_in_slices_gives_the_same_numbers(client, small_slices):
     found = {path: client.post(path, json={"model": "book", **SLOW[path]}) for path in SLOW}
     assert all(answer.status_code == 200 for answer in found.values())
     score = found["/api/score"].json()
@@ -126,7 +126,7 @@ def test_unanswered_requests_get_an_error_when_the_server_closes(folder, path):
     assert "content-security-policy" in answer.headers
 
 
-def test_a_closed_server_has_no_working_thread(folder, small_steps):
+def test_a_closed_server_has_no_working_thread(folder, small_slices):
     with LiveServer(folder) as live:
         engine = live.app_state.model_cache._engine = Gated(live.app_state.model_cache._engine)
         body = {"model": "book", **SLOW["/api/inside/ranking"]}
