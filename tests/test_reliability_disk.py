@@ -58,7 +58,7 @@ def test_a_journal_that_ignores_an_incomplete_write_is_caught(monkeypatch):
 
 
 def test_a_run_that_ends_at_the_first_disk_error_is_caught(monkeypatch):
-    def save(self):
+    def save(self, again=False):
         self._writer.save(self.safe)
         return iter(())
 

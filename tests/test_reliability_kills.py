@@ -59,7 +59,7 @@ def train_without_end(monkeypatch, saves, intervals):
 
 
 def test_missing_saves_are_caught(monkeypatch):
-    monkeypatch.setattr(RunSaver, "save", lambda self: iter(()))
+    monkeypatch.setattr(RunSaver, "save", lambda self, again=False: iter(()))
     train_without_end(monkeypatch, saves=1, intervals=2)
     with pytest.raises(AssertionError, match="of training were lost, more than an interval"):
         kills.check("short")
@@ -68,8 +68,8 @@ def test_missing_saves_are_caught(monkeypatch):
 def test_saves_at_half_the_frequency_are_caught(monkeypatch):
     save = RunSaver.save
 
-    def late(self):
-        yield from save(self)
+    def late(self, again=False):
+        yield from save(self, again)
         self._next_save += self._save_seconds
 
     monkeypatch.setattr(RunSaver, "save", late)

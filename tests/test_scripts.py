@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(
     path.name
     for path in (ROOT / "scripts").iterdir()
-    if path.name != "environment" and not path.suffix
+    if path.is_file() and path.name != "environment" and not path.suffix
 )
 WARNING = "WARNING: Location 'file:///nowhere' is ignored"
 PRETENDED = f"""#!/bin/sh

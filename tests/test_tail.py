@@ -36,5 +36,8 @@ def test_a_missing_file_has_no_lines(tmp_path):
 @pytest.mark.parametrize("keep", [1, 4, 9])
 def test_a_length_that_does_not_end_with_a_whole_line_is_damage(tmp_path, keep):
     (tmp_path / "file").write_bytes(b"ab\ncd\n..")
-    with pytest.raises(DamagedError, match=f"has 8 bytes; .* it had {keep} bytes? that ended with"):
+    with pytest.raises(
+        DamagedError,
+        match=rf"has 8 bytes\. .* it had {keep} bytes?, and its last line was complete",
+    ):
         kept_length(tmp_path / "file", keep)
