@@ -48,7 +48,7 @@ READING_FIXES = {
 
 
 def file_above(path: Path) -> Path | None:
-    """Return the nearest existing parent of `path` if it is a file and not a directory; else None."""
+    """Return the file that is where a parent directory of `path` should be; None if there is none."""
     above = next((parent for parent in path.parents if os.path.lexists(parent)), None)
     return None if above is None or above.is_dir() else above
 
@@ -196,7 +196,7 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
             _write(temporary, data, durable)
             temporary.replace(path)
         except FileExistsError:
-            raise  # do not remove the file: another process has written it
+            raise  # another process has written the temporary file, so do not remove it
         except BaseException:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -304,7 +304,7 @@ def sync_directory(path: Path) -> None:
 def _write(path: Path, data: Data, durable: bool) -> None:
     """Write a file that must not exist yet. With `durable`, wait until it would survive a power cut.
 
-    Raises FileExistsError if the path exists, even as a link: so no link is followed, and no file of
+    Raises FileExistsError if the path exists, also if it is a link. So no link is followed, and no file of
     another writer is overwritten.
     """
     with path.open("xb", buffering=0) as file:
@@ -315,7 +315,7 @@ def _write(path: Path, data: Data, durable: bool) -> None:
 
 
 def write_all(descriptor: int, data: Block) -> None:
-    """Write all bytes of `data` to a file descriptor. One system call may write only some, so repeat it."""
+    """Write all bytes of `data` to a file descriptor, with as many system calls as this takes."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -5,7 +5,7 @@
     state.json            counters, the lengths of the run's journals, the text's fingerprint
     MANIFEST              SHA-256, length and name of each other file
 
-The directory appears complete or not at all. This module does not know runs.
+The directory appears complete or not at all. This module does not know training runs.
 """
 
 from collections.abc import Mapping
@@ -98,10 +98,10 @@ def load_checkpoint(directory: Path) -> Checkpoint:
 
 
 def parse_checkpoint(header: CheckpointHeader, files: Mapping[str, bytes]) -> Checkpoint:
-    """Return the checkpoint that is made from the bytes of its files.
+    """Make a checkpoint from the bytes of its files, and return it.
 
     Args:
-        header: the checkpoint's directory and small files.
+        header: the checkpoint's directory, with the bytes of MANIFEST and state.json.
         files: the bytes of each file by name, as `read_verified` returns them.
 
     Raises:
@@ -109,7 +109,7 @@ def parse_checkpoint(header: CheckpointHeader, files: Mapping[str, bytes]) -> Ch
         DamagedError: the files contradict each other.
     """
     directory = header.directory
-    header.refuse_newer()  # fields of a later version can look like damage
+    header.refuse_newer()  # this comes first, because fields of a later version can look like damage
     learner = parse_model(files[MODEL], str(directory / MODEL))
     read_training(files[TRAINING], learner, str(directory / TRAINING))
     lengths, fingerprint = read_state(files[STATE], learner, str(directory / STATE))

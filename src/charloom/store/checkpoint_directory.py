@@ -69,7 +69,7 @@ class CheckpointHeader:
     state: bytes | Damage | None
 
     def fields(self) -> dict[str, Any] | None:
-        """Return the fields of state.json; None if MANIFEST does not have the SHA-256 of its bytes.
+        """Return the fields of state.json; None if MANIFEST does not list the SHA-256 of state.json.
 
         Raises:
             DamagedError: state.json or MANIFEST is not a plain file, or state.json is not a JSON object.
@@ -81,9 +81,9 @@ class CheckpointHeader:
 
     @property
     def best_update(self) -> int | None:
-        """The update that was the best one when this checkpoint was saved.
+        """The update with the lowest loss up to this checkpoint.
 
-        None if there was no best update yet, or if state.json is missing or damaged.
+        None if no loss was recorded yet, or if state.json is missing or damaged.
         """
         best = self.counters.get("best_update")
         return best if is_count(best) else None
@@ -99,8 +99,8 @@ class CheckpointHeader:
     def refuse_newer(self) -> None:
         """Raise NewerFormatError if a later version of charloom wrote the checkpoint.
 
-        The format number is in state.json. It is ignored if MANIFEST does not have the SHA-256 of that
-        file.
+        The format number is in state.json. It is ignored if MANIFEST does not list the SHA-256 of
+        state.json.
         """
         with suppress(DamagedError):
             state = self.fields()
@@ -140,12 +140,12 @@ def read_verified(header: CheckpointHeader) -> dict[str, bytes]:
     try:
         return read_confirmed(header)
     except DamagedError:
-        header.refuse_newer()  # files of a later version can look like damage
+        header.refuse_newer()  # report a later version instead: its files can look like damage
         raise
 
 
 def read_confirmed(header: CheckpointHeader) -> dict[str, bytes]:
-    """Return what `read_verified` returns, but without its check for a later format."""
+    """Return what `read_verified` returns, without checking for a later version."""
     directory = header.directory
     require_checkpoint(directory)
     known = {MANIFEST: header.manifest, STATE: header.state}
@@ -190,7 +190,7 @@ def require_checkpoint(directory: Path) -> None:
 
 
 def require_no_link(directory: Path) -> None:
-    """Raise DamagedError if a checkpoint directory is a link, or is in a run's `checkpoints` that is one."""
+    """Raise DamagedError if a checkpoint directory or the directory `checkpoints` above it is a link."""
     if directory.parent.name == CHECKPOINTS:
         require_directory(directory.parent)
     require_directory(directory)

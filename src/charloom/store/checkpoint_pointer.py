@@ -17,8 +17,8 @@ from charloom.store.damage import Damage, attempt
 POINTER: Final = re.compile(rb"(?P<update>0|[1-9][0-9]{0,18})(?: (?P<seal>[0-9a-f]{64}))?\n")
 MOST_POINTER: Final = 256  # bytes
 
-# How often to read a pointer. After it was read, another process may replace it and remove the checkpoint
-# that it named.
+# How many times to try to load the checkpoint that a pointer names. Before it is loaded, another process
+# may replace the pointer and remove this checkpoint.
 ATTEMPTS: Final = 5
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Pointer:
 
 
 def parse_pointer(data: bytes, path: Path) -> Pointer:
-    """Return the pointer that is made from `data`, the bytes of the file at `path`.
+    """Parse `data`, the bytes of the pointer at `path`, and return the pointer.
 
     Raises:
         DamagedError: `data` is not the contents of a pointer.
@@ -83,7 +83,7 @@ def pointer_seal(name: str, update: int, manifest: bytes) -> str:
 
 @dataclass(frozen=True)
 class PointerTarget(Generic[T]):
-    """What was loaded by following a pointer, such as the file `latest`.
+    """The result of following a pointer, such as the file `latest`.
 
     Attributes:
         update: the update that the pointer names; None if the pointer is missing or damaged.
@@ -99,12 +99,14 @@ def follow_pointer(
 ) -> PointerTarget[T]:
     """Load the checkpoint that a pointer names, even while another process replaces the pointer.
 
-    If loading fails, read the pointer again. If it now names another checkpoint, load that one instead.
+    If loading fails, read the pointer again. If it now names another checkpoint, load this other
+    checkpoint.
 
     Args:
         read: reads the pointer and returns the update that it names; None if there is no pointer. It
             may raise DamagedError.
-        load: loads the checkpoint of the update that it gets; it gets None if there is no pointer.
+        load: loads a checkpoint. Its argument is the update that the pointer names; None if there is no
+            pointer.
     """
     named = attempt(read)
     for _ in range(ATTEMPTS):

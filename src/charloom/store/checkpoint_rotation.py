@@ -25,7 +25,7 @@ class CheckpointRotation:
     """Writes the checkpoints of a run, and keeps only the newest two and the best.
 
     Attributes:
-        folder: the directory of the checkpoints. No other process may write it.
+        folder: the directory of the checkpoints. No other process may write in it.
         latest: the update of the last saved checkpoint; None before the first one.
     """
 
@@ -48,7 +48,7 @@ class CheckpointRotation:
         return updates_in(self.folder)
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Save a checkpoint. Replace a checkpoint of the same update that a failed save left.
+        """Save a checkpoint. If a failed save left a checkpoint of the same update, replace it.
 
         No pointer may name the replaced checkpoint.
         """
@@ -76,8 +76,8 @@ class CheckpointRotation:
     def repair_latest(self) -> None:
         """Write the pointer `latest` again if a disk error left it unclear which checkpoint it names.
 
-        It then names the last checkpoint whose save succeeded. So a newer checkpoint, whose save failed,
-        can be written again.
+        It then names the last checkpoint whose save succeeded. Since no pointer then names a newer
+        checkpoint whose save failed, `write` may replace this checkpoint.
         """
         if self._latest_is_unclear and self.latest is not None:
             self.point(LATEST, self.latest)

@@ -1,8 +1,8 @@
 """Writes and reads status.json, which shows a run's progress, and control.json, which steers the run.
 
 Other processes read status.json and write control.json. Both files are replaced atomically and never
-locked. A command is new if its sequence number is greater than that of the last command, or if its id
-differs: two processes that send a command at the same time may choose the same number.
+locked. A command is new if its sequence number is greater than that of the last command, or if the two
+commands have different ids: two processes that send a command at the same time may choose the same number.
 """
 
 import math
@@ -57,7 +57,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Status:
-    """The progress of a run, as the process that trains it last wrote it.
+    """The progress of a run. The process that trains the run writes it to status.json.
 
     Attributes:
         pid: id of the process that trains the run.
@@ -77,7 +77,7 @@ class Status:
 
 
 def require_command(command: str, learning_rate_factor: float | None) -> None:
-    """Raise ConfigError if the command is unknown or the factor is out of its range."""
+    """Raise ConfigError if the command is unknown, or the factor is not above 0 and below 1e6."""
     if command not in COMMANDS:
         raise ConfigError(
             f"the command is {shortened(command)}; it must be one of {', '.join(COMMANDS)}."

@@ -1,4 +1,4 @@
-"""Describes a damaged or missing part of a run as a value, so that reading it need not raise an error.
+"""Describes damage to a part of a run as a value, so that functions can return it and need not raise.
 
 A part is a file or a checkpoint. The inspection of a run reads all of its parts. The code that resumes or
 shows the run decides which damage matters.

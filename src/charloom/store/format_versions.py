@@ -1,7 +1,7 @@
 """Holds the format numbers that this version of charloom reads and writes, and refuses later numbers.
 
-What each number added is in spec/formats.md: Format numbers. This module does not know the other
-contents of the files.
+The specification lists what changed with each number (spec/formats.md: Format numbers). This module does
+not know the other contents of the files.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ from charloom.canonical_form import SEAL
 from charloom.errors import DamagedError, NewerFormatError
 
 # These numbers are written. All earlier numbers are read.
-CONFIG_FORMAT: Final = 3  # config.json, and through it the journals and pointers of the run
+CONFIG_FORMAT: Final = 3  # config.json, and the journals and pointers, which have no number
 MODEL_FORMAT: Final = 4  # model files, and the model.safetensors of a checkpoint
 # Model files of this format must have the field `update`. Earlier formats do not have it; in later formats
 # it is optional.
 MODEL_WITH_UPDATE: Final = 3
-STATE_FORMAT: Final = 2  # state.json, and through it the whole checkpoint directory
+STATE_FORMAT: Final = 2  # state.json, and the checkpoint directory as a whole
 TORCH_FORMAT: Final = 2  # files for PyTorch
 GRADCHECK_FORMAT: Final = 2
 STATUS_FORMAT: Final = 1
@@ -66,10 +66,10 @@ def is_format(value: object) -> TypeGuard[int]:
 def require_sealed_format(
     values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str], label: str
 ) -> int:
-    """Return the format number of a JSON object that holds a checksum; raise if it cannot be read.
+    """Return the format number of a JSON object with a checksum; raise if this version cannot read it.
 
-    If the number is later than `newest`, the checksum shows whether a later version of charloom wrote
-    it, or whether damage changed it.
+    If the number is later than `newest`, the checksum shows whether a later version of charloom wrote the
+    object, or whether damage changed the number.
 
     Args:
         values: the JSON object, with the format number in the field `format` and the checksum in the
@@ -97,7 +97,7 @@ def was_renumbered(
 ) -> bool:
     """Return True if the format number was changed after the file was written.
 
-    This is so if the checksum in `values` is right for an earlier number, one that this version reads.
+    It was changed if the checksum in `values` is right for the same object with a number up to `newest`.
     The arguments are those of `require_sealed_format`.
     """
     sealed = {name: value for name, value in values.items() if name != SEAL}

@@ -158,7 +158,7 @@ class JournalLines:
 
     Attributes:
         sound: the lines that are JSON objects, each with its line feed.
-        objects: the object of each of these lines.
+        objects: the JSON objects of the lines in `sound`.
         broken: the lines that are not JSON objects, each with its line feed.
         torn: True if there are bytes after the last line feed.
     """
@@ -194,9 +194,10 @@ def parse_lines(data: bytes, path: Path) -> JournalLines:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON object of each line of a file of JSON lines. Another process may be writing it.
+    """Return the JSON object of each line of a file of JSON lines.
 
-    A missing file has no lines. Bytes after the last line feed are ignored.
+    Another process may be writing the file. A missing file has no lines. Bytes after the last line feed
+    are ignored.
 
     Raises:
         DamagedError: a whole line is not a JSON object; the message has the number of the line.

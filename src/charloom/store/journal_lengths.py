@@ -36,7 +36,7 @@ class JournalEnd:
     Attributes:
         length: how many bytes of the journal to keep.
         seconds: the field `seconds` of the last record in these bytes; 0 if they have no record.
-        lost: why fewer lines are left than the checkpoint counts; None if no line is lost.
+        lost: a sentence saying what is wrong with the journal; None if no line is lost.
         places: words for the updates that the lost lines belong to, as `LostLines.places` returns them;
             empty if no line is lost.
     """
@@ -56,7 +56,8 @@ def journal_end(
         path: the journal, metrics.jsonl or samples.jsonl.
         checkpoint: the checkpoint to continue from.
         events: the run's events.
-        due: the last update up to the checkpoint's update at which the journal should have got a line.
+        due: the last update at which the journal should have got a line. Updates after the checkpoint do
+            not count.
 
     Raises:
         DamagedError: the path is not a plain file.
@@ -81,9 +82,9 @@ class SavedLengths:
     Attributes:
         update: the update of the checkpoint.
         lengths: length in bytes of each journal, by file name. If training resumed from the checkpoint
-            with shorter journals, these are the lengths when it resumed.
-        due: for each journal, by file name, the last update up to `update` at which it should have got a
-            line. Empty if the run's settings are not known.
+            with shorter journals, these are the lengths when training resumed.
+        due: the last update at which each journal should have got a line, by file name. Updates after
+            `update` do not count. Empty if the run's settings are not known.
     """
 
     update: int
@@ -93,7 +94,7 @@ class SavedLengths:
     def missing(self, path: Path, size: int | None, lines: LostLines) -> str | None:
         """Return a sentence about the lines that a journal has lost since the checkpoint was saved.
 
-        Returns None if the journal is at least as long as it was then.
+        Returns None if the journal is at least as long as when the checkpoint was saved.
 
         Args:
             path: the journal.
@@ -128,7 +129,7 @@ def saved_lengths(
 
     Args:
         checkpoints: the run's checkpoints.
-        latest: the update that the pointer `latest` names; None if it names none.
+        latest: the update that the pointer `latest` names; None if the pointer is missing or damaged.
         events: the run's events in order.
         schedule: the run's schedule; None if it is not known.
 
@@ -150,15 +151,18 @@ def saved_lengths(
 
 
 def last_due(schedule: Schedule, update: int) -> dict[str, int]:
-    """Return for each journal the last update, up to `update`, at which it should have got a line."""
+    """Return the last update at which each journal should have got a line, by file name.
+
+    Updates after `update` do not count.
+    """
     return {METRICS: schedule.last_record(update), SAMPLES: schedule.last_sample(update)}
 
 
 def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
-    """Return the journals' lengths in bytes, by file name, when training last resumed at `update`.
+    """Return the journals' lengths in bytes when training last resumed at `update`, by file name.
 
-    They are in the last `records_lost` event of this update, which is written if lines were lost. Returns
-    an empty dict if there is no such event.
+    If training resumes after lines were lost, a `records_lost` event stores these lengths. Returns an
+    empty dict if `events` has no such event of `update`.
     """
     for event in reversed(events):
         found = event.get("update")
@@ -182,7 +186,7 @@ def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> Journ
         update: the update of the checkpoint.
 
     Raises:
-        DamagedError: the bytes do not end with such a line.
+        DamagedError: the journal has fewer bytes, or they do not end with a whole and valid line.
         ReadError: the disk failed while reading.
     """
     require_whole_lines(file, path, length)
@@ -225,7 +229,8 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, due: int, lost: 
         file: the open journal; None if it does not exist.
         path: the path of the journal.
         update: the update of the checkpoint to continue from.
-        due: the last update up to `update` at which the journal should have got a line.
+        due: the last update at which the journal should have got a line. Updates after `update` do not
+            count.
         lost: a sentence that says why the journal is damaged.
 
     Raises:
@@ -241,7 +246,7 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, due: int, lost: 
         try:
             value = parse_object(line, str(path))
             if is_count(value.get("update")) and value["update"] > update:
-                break  # all following lines are even later
+                break  # this line and all lines after it are later than the checkpoint
             lines.add(update_of_line(value, path, update))
         except DamagedError:
             lines.add(None)

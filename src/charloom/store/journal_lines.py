@@ -2,8 +2,8 @@
 Steering).
 
 Records are the lines of metrics.jsonl, samples those of samples.jsonl and events those of events.jsonl.
-A line can be valid JSON without being one of these: it may have been edited or come from another
-program. This module does not know files.
+A line can be valid JSON and still not be a record, a sample or an event: a user or another program may
+have written it. This module does not know files.
 """
 
 import math
@@ -25,8 +25,8 @@ KINDS: Final = frozenset({int, float})
 def is_record(line: Mapping[str, Any]) -> bool:
     """Return True if a line has the fields of a record and all their values are possible.
 
-    All numbers must be finite. All except `validation_nats`, which is optional, must not be negative;
-    `update` and `characters` must be whole numbers.
+    All numbers must be finite. Only `validation_nats`, which is optional, may be negative. `update` and
+    `characters` must be whole numbers.
     """
     try:
         values = FIELDS(line)

@@ -28,7 +28,7 @@ def sound_objects(
         damage: a list. After the last line, a sentence is added to it if lines were skipped or lost, or if
             the journal is missing.
         on_progress: called repeatedly with `path`, the bytes read so far and the file's size.
-        saved: the length that the journal must have; None if it is not known.
+        saved: the lengths that the run's journals must have; None if they are not known.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -59,7 +59,7 @@ def damage_of(
         path: the journal.
         size: the journal's size in bytes; None if the file does not exist.
         lines: the result of reading all whole lines of the journal.
-        saved: the length that the journal must have; None if it is not known.
+        saved: the lengths that the run's journals must have; None if they are not known.
     """
     lost = saved and saved.missing(path, size, lines)
     unread = left_out(lines.broken, lines.lines) if lines.broken else ""
@@ -80,7 +80,7 @@ def lost_lines_of(path: Path, fits: Callable[[dict[str, Any]], bool]) -> LostLin
         ReadError: the disk failed while reading.
     """
     lines = LostLines()
-    with suppress(DamagedError):  # the path is not a plain file
+    with suppress(DamagedError):  # raised if the path is not a plain file
         for line in each_line(path):
             lines.add(line["update"] if line is not None and fits(line) else None)
     return lines

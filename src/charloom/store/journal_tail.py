@@ -12,7 +12,7 @@ from charloom.errors import DamagedError
 from charloom.formatting import counted
 from charloom.store.atomic_files import open_plain
 
-BLOCK: Final = 1 << 16  # bytes of a read; more only for a longer line
+BLOCK: Final = 1 << 16  # bytes that are read in one call, if no line is longer
 
 
 def kept_length(path: Path, keep: int | None) -> int:
@@ -40,7 +40,7 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
     Args:
         file: the open file; None if it does not exist.
         path: the path of the file, for the message.
-        length: the number of bytes; 0 never raises.
+        length: the number of bytes. With 0, no error is raised.
     """
     size = 0 if file is None else size_of(file)
     if not length or (file is not None and length <= size and byte_at(file, length - 1) == b"\n"):
@@ -91,7 +91,8 @@ def lines_from_end(file: BinaryIO, length: int) -> Iterator[bytes]:
 
 
 def end_of_lines(file: BinaryIO, size: int) -> int:
-    """Return how many of the first `size` bytes of a file are up to and including the last line feed."""
+    """Return the offset after the last line feed in the first `size` bytes of a file; 0 if there is
+    none."""
     while size:
         start = max(0, size - BLOCK)
         if (found := block_at(file, start, size).rfind(b"\n")) >= 0:

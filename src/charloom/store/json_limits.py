@@ -10,7 +10,9 @@ MOST_METADATA: Final = 8 << 20  # bytes
 # Each object, list, field and value takes memory when JSON is parsed, so their numbers are limited.
 # A tensor in the header of a safetensors file has one opening brace, two opening brackets and four colons.
 MOST_BRACES: Final = 1 << 14
-MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8  # those of a whole vocabulary and of all tensors
+MOST_COMMAS: Final = (
+    CODE_POINTS + MOST_BRACES * 8
+)  # commas of the largest vocabulary and of all tensors
 MOST_STATE: Final = 1 << 16  # bytes
 
 

@@ -19,9 +19,9 @@ from charloom.store.run_directory import checkpoint_path
 
 
 def trained_update(path: Path, status: Status | None) -> int:
-    """Return up to which update a run was trained, according to its records and status.
+    """Return the last update of a run according to its records and status; 0 if neither has an update.
 
-    Returns 0 if neither has an update. Ignores the checkpoints.
+    The checkpoints are not read.
 
     Args:
         path: the run directory.
@@ -37,7 +37,7 @@ def present_trained_update(path: Path) -> int:
 
 def last_recorded(path: Path) -> int:
     """Return the update of a run's last valid record; 0 if the run has no valid record."""
-    with suppress(DamagedError):  # metrics.jsonl is not a plain file
+    with suppress(DamagedError):  # raised if metrics.jsonl is not a plain file
         for line in last_lines(path / METRICS):
             with suppress(DamagedError):
                 if is_count(found := parse_object(line, METRICS).get("update")):
@@ -46,7 +46,7 @@ def last_recorded(path: Path) -> int:
 
 
 def checkpoints_gone(path: Path, learned: int) -> str:
-    """Return the message that a run was trained up to the update `learned` but has no checkpoint."""
+    """Return a message saying that a run was trained up to the update `learned` but has no checkpoint."""
     return (
         f"{path} was trained up to update {learned:,}, but its checkpoints are missing: there are none in "
         f"{path / CHECKPOINTS}. Restore them from a copy, or train again with another "

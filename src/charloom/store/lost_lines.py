@@ -54,8 +54,8 @@ class LostLines:
         Returns "" if it is not known where lines are lost.
 
         Args:
-            due: the last update up to `update` at which the journal should have got a line; None if it
-                is not known.
+            due: the last update at which the journal should have got a line; None if it is not known.
+                Updates after `update` do not count.
             update: the update of the checkpoint. When it was saved, the journal was complete.
         """
         places = list(self._gaps)

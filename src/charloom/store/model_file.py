@@ -54,8 +54,8 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
 
     Args:
         learner: the model.
-        update: number of updates to store in the file. None or 0 stores no number. This is so for the
-            model file in a checkpoint, which stores the number in state.json.
+        update: number of updates to store in the file. With None or 0, no number is stored. The model file
+            in a checkpoint has no number, because state.json has it.
     """
     about: dict[str, Any] = {
         "format": MODEL_FORMAT,
@@ -109,8 +109,8 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
     """Return the first `most` bytes of a file that a user named; -1 returns all bytes.
 
     Raises:
-        NotAModelError: the path does not exist or is not a plain file. Reading a pipe or a device may
-            never end.
+        NotAModelError: the path does not exist or is not a plain file. A pipe and a device are refused
+            because reading them may never end.
         ReadError: the disk failed while reading.
     """
     with reading(path):
@@ -183,7 +183,9 @@ def parse_about(data: bytes, label: str) -> dict[str, Any]:
     """
     metadata = metadata_of(data, label)
     if METADATA_KEY not in metadata:
-        parse_tensors(data, label)  # raises for a damaged file, which may still be a charloom model
+        parse_tensors(
+            data, label
+        )  # a damaged file may be a charloom model: report the damage instead
         raise NotAModelError(f"{label} is a safetensors file, but not a charloom model.")
     text = str(metadata[METADATA_KEY]).encode("utf-8", "surrogatepass")
     require_modest(text, f"the metadata of {label}")
@@ -191,7 +193,7 @@ def parse_about(data: bytes, label: str) -> dict[str, Any]:
 
 
 def parse_config(values: object, label: str) -> Config:
-    """Return the config that is made from untrusted values; raise DamagedError if they are not valid."""
+    """Make a config from untrusted values and return it; raise DamagedError if they are not valid."""
     if not isinstance(values, dict):
         raise DamagedError(f"{label}: its config is not a JSON object.")
     try:

@@ -30,8 +30,8 @@ from charloom.store.run_lock import unless_in_use
 from charloom.store.run_settings import read_settings
 from charloom.temporary_names import TEMPORARY
 
-# The names that an interrupted creation of a run may have left. BEFORE_CONFIG: it was interrupted before it
-# wrote config.json. BEFORE_TRAINING: it was interrupted after that, but before the first update.
+# The names of files that the interrupted creation of a run may have left. BEFORE_CONFIG: no config.json
+# was written before the interruption. BEFORE_TRAINING: config.json was written, but no update was done.
 BEFORE_CONFIG: Final = frozenset({LOCK, TEXT, CHECKPOINTS})
 BEFORE_TRAINING: Final = BEFORE_CONFIG | {
     CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL
@@ -94,7 +94,7 @@ def refuse_file_above(path: Path) -> None:
 def is_interrupted_creation(path: Path) -> bool:
     """Return True if a directory is empty or has only files that an interrupted creation of a run left.
 
-    If there is a config.json that charloom did not write, all files in the directory are the user's.
+    If charloom did not write the config.json in the directory, the result is False.
     """
     names, folder = lasting_names(path), path / CHECKPOINTS
     saved: set[str] = set()
@@ -103,7 +103,7 @@ def is_interrupted_creation(path: Path) -> bool:
             return False
         saved = lasting_names(folder)
     if CONFIG in names:
-        return names <= BEFORE_TRAINING and saved <= {FIRST_CHECKPOINT} and is_ours(path)
+        return names <= BEFORE_TRAINING and saved <= {FIRST_CHECKPOINT} and has_intact_config(path)
     return names <= BEFORE_CONFIG and not saved and (LOCK in names or TEXT not in names)
 
 
@@ -112,8 +112,8 @@ def lasting_names(path: Path) -> set[str]:
     return {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
 
 
-def is_ours(path: Path) -> bool:
-    """Return True if the config.json in a directory is intact, so that charloom must have written it."""
+def has_intact_config(path: Path) -> bool:
+    """Return True if the config.json in a directory is intact. Then charloom has written it."""
     try:
         read_settings(path)
     except (DamagedError, NotAModelError):

@@ -54,8 +54,8 @@ class ResumePlan:
 
     Attributes:
         inspection: the run as it was when the plan was made.
-        learner: the learner of the checkpoint, but with the settings in config.json, and with the
-            learning-rate factor and the number of rollbacks of the last events.
+        learner: the learner of the checkpoint, with two changes. Its settings come from config.json. Its
+            learning-rate factor and number of rollbacks come from the last events that changed them.
         checkpoint: the checkpoint to continue from.
         corpus: the text of the run.
         version: the version of charloom that created the run; None if config.json must be restored.
@@ -100,8 +100,8 @@ class Start:
 
     Attributes:
         checkpoint: the checkpoint.
-        problem: a sentence saying why the checkpoint is not the one that the file `latest` names. None if
-            it is that one.
+        problem: a sentence saying why the checkpoint that the file `latest` names is not used; None if it
+            is used.
     """
 
     checkpoint: Checkpoint
@@ -240,8 +240,8 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
 
     Raises:
         NotAModelError: the run has not done any update yet.
-        DamagedError: `latest` or the checkpoint that it names is damaged, and either no other is intact, or
-            `allow_older` is False (the message names the newest intact checkpoint).
+        DamagedError: `latest` or the checkpoint that it names is damaged, and `allow_older` is False or no
+            checkpoint is intact. The message names the newest intact checkpoint, if any.
     """
     path, pointer = inspection.path, inspection.path / CHECKPOINTS / LATEST
     require_directory(path / CHECKPOINTS)
@@ -299,7 +299,7 @@ def require_checkpoints(inspection: RunInspection) -> None:
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:
     """Raise DamagedError if config.json and the checkpoint have different settings.
 
-    Their settings `epochs` and `updates` may differ.
+    The settings `epochs` and `updates` may differ, because a user can give a run a new end.
 
     Args:
         path: the run directory, for the message.
@@ -405,8 +405,10 @@ def lost_lines(name: str, end: JournalEnd, update: int) -> str | None:
     """
     if end.lost is None:
         return None
-    what = JOURNAL_CONTENTS[name]
-    lost = f"The {what} {end.places}" if end.places else f"Some {what} up to update {update:,}"
+    contents = JOURNAL_CONTENTS[name]
+    lost = (
+        f"The {contents} {end.places}" if end.places else f"Some {contents} up to update {update:,}"
+    )
     return f"{end.lost} {lost} are lost."
 
 
@@ -414,8 +416,8 @@ def forget_unusable_best(inspection: RunInspection, learner: Learner) -> str | N
     """Remove the learner's `best_loss` and `best_update` if the best checkpoint cannot be used.
 
     Returns:
-        A warning that they were removed; None if the best checkpoint can be used, or if there is no best
-        checkpoint.
+        A warning saying that the best model is determined again; None if the best checkpoint can be used,
+        or if there is no best checkpoint.
     """
     if learner.best_update is None:
         return None
@@ -462,7 +464,7 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
 
 
 def extended(config: Config, end: TrainingEnd) -> Config:
-    """Return `config` with the new end `end`; unchanged if `end` has neither epochs nor updates."""
+    """Return `config` with the end of training `end`; `config` itself if `end` has no value."""
     if end.updates is not None:
         return config.replace(updates=end.updates)
     if end.epochs is not None:

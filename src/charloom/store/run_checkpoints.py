@@ -28,7 +28,8 @@ class RunCheckpoints:
 
     Args:
         folder: the directory of the checkpoints. Another process may be writing it.
-        known: checkpoints that are known to be intact. `problem` reads one of them only if it has changed.
+        known: checkpoints that are known to be intact. `problem` reads such a checkpoint only if it has
+            changed.
     """
 
     def __init__(self, folder: Path, known: IntactCheckpoints | None = None) -> None:
@@ -151,7 +152,7 @@ class RunCheckpoints:
             return read_verified(self.header(update))
 
     def _parse(self, update: int, files: Mapping[str, bytes]) -> Checkpoint:
-        """Return the checkpoint of `update` that is made from the bytes of its files.
+        """Make the checkpoint of `update` from the bytes of its files, and return it.
 
         Raises:
             DamagedError: the files contradict each other, or are those of another update or run.

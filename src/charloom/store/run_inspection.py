@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileStamp:
-    """The properties of a file that show whether it was written since they were read.
+    """The properties of a file that differ later if the file was written in the meantime.
 
     Attributes:
         modified: the time of the last change in nanoseconds.
@@ -80,8 +80,8 @@ class RunHead:
 
     Attributes:
         path: the run directory.
-        stamps: the stamp of each file in WATCHED, by file name, from before any file was read; None for a
-            file that does not exist. It shows whether the file has changed since.
+        stamps: the stamp of each file in WATCHED, by file name; None for a file that does not exist. The
+            stamps were taken before any file was read, so a change after that can be detected.
         problems: the reason why a file could not be used, by file name, such as "config.json" or "latest".
         config_data: the bytes of config.json; None if the file is missing or could not be read.
         found_settings: the settings in config.json; None if the file is missing or damaged.
@@ -250,8 +250,8 @@ def inspect_run(path: Path, known: IntactCheckpoints | None = None) -> RunInspec
     Args:
         path: the run directory. For any other path, `require_settings` of the result raises
             NotAModelError.
-        known: checkpoints that are known to be intact. They are checked only if they have changed.
-            Checkpoints that this function finds intact are added. None checks both checkpoints.
+        known: checkpoints that are known to be intact. Such a checkpoint is checked only if it has
+            changed. A checkpoint that is found to be intact is added. None checks both checkpoints.
 
     Raises:
         NewerFormatError: a later version of charloom wrote a file or a checkpoint.
@@ -324,9 +324,10 @@ class Inspector:
         return self._part(name, lambda: self._checkpoints.pointer(name))
 
     def verified(self, name: str) -> int | None:
-        """Return what `named` returns, and also check the bytes of the checkpoint of this update.
+        """Return the update that the pointer `name` names, after checking the bytes of the checkpoint.
 
-        If the checkpoint is damaged, remember why this model cannot be opened.
+        Returns None if the pointer is missing or damaged. If the pointer or the checkpoint is damaged,
+        remember why the model cannot be opened.
         """
 
         def check(update: int | None) -> Damage | None:
@@ -344,7 +345,7 @@ class Inspector:
         return followed.update
 
     def _check_unnamed_best(self, head: RunHead) -> None:
-        """If the pointer `best` is missing, check the checkpoint that is the best according to the latest.
+        """If the pointer `best` is missing, check the best checkpoint, whose update the latest one stores.
 
         The pointer can be missing because a save writes `latest` before `best`.
         """
@@ -356,7 +357,7 @@ class Inspector:
             self._models[BEST] = Damage(problem.message)
 
     def _part(self, name: str, read: Callable[[], T]) -> T | None:
-        """Return the result of `read`. If it reports damage, remember that under `name`, and return None."""
+        """Return the result of `read`; None if it finds damage, which `_problems` then holds."""
         part = attempt(read)
         if isinstance(part, Damage):
             self._problems[name] = part
@@ -386,9 +387,9 @@ def read_passage(path: Path) -> str | None:
 
 
 def stamps_of(path: Path) -> dict[str, FileStamp | None]:
-    """Return the stamp of each file in WATCHED by name; None for a file that does not exist.
+    """Return the stamp of each file in WATCHED of the run at `path`, by file name.
 
-    A stamp shows whether the file changes later. The files belong to the run at `path`.
+    The stamp is None for a file that does not exist. A later stamp differs if the file was changed.
     """
     return {name: stamp_of(path / name) for name in WATCHED}
 

@@ -14,7 +14,7 @@ from charloom.run_file_names import LOCK
 from charloom.store.atomic_files import reading, writing
 from charloom.store.control_files import AT_WORK, Status, read_status
 
-# How long to wait for the lock: another process may hold it for a moment to check whether it is free.
+# Seconds to wait for the lock: another process may hold it for a moment, only to check whether it is free.
 GLANCE_SECONDS: Final = 0.2
 # A status that was written more seconds ago than this does not show which process trains the run.
 FRESH_SECONDS: Final = 10.0
@@ -38,8 +38,7 @@ def acquire(path: Path) -> FileLock:
 def hold_existing_lock(path: Path) -> Iterator[FileLock | None]:
     """Hold the lock of a run in a `with` block.
 
-    Holds no lock if the run has no lock file, which is not created, or if the lock file cannot be
-    written.
+    Holds no lock if the run has no lock file, or if the lock file cannot be written. Creates no lock file.
 
     Yields:
         The lock; None if no lock is held. A `RunWriter` that gets this lock still holds it after the
@@ -66,7 +65,9 @@ def refuse_if_locked(path: Path) -> None:
 
 
 def reacquired(lock: FileLock) -> FileLock:
-    """Acquire a lock that this process already holds, and return it. It must be released once more."""
+    """Acquire a lock that this process already holds once more, and return it.
+
+    The lock becomes free only when each acquisition has been released."""
     lock.acquire()
     return lock
 
@@ -111,6 +112,6 @@ def who_trains(path: Path) -> str:
 def is_fresh(status: Status) -> bool:
     """Return True if `status` is at most ten seconds old and says that a process trains the run.
 
-    Any other status may be from an earlier process than the one that holds the lock.
+    An older status may come from an earlier process, and not from the process that holds the lock.
     """
     return status.state in AT_WORK and abs(time.time() - status.heartbeat) < FRESH_SECONDS

@@ -29,9 +29,9 @@ Which = Literal["best", "latest"]
 
 
 def which_of(config: Config) -> Which:
-    """Return "best" if the text has a validation part by the config, else "latest".
+    """Return which checkpoint is the model of a run with this config: "best" or "latest".
 
-    This is the checkpoint that is the model of a run with this config.
+    It is the best if the config divides the text so that there is a validation part, else the latest.
     """
     return "best" if config.validation else "latest"
 
@@ -58,8 +58,9 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
 
     Args:
         path: the directory or file.
-        which: the checkpoint of a run, "latest" or "best". Before the validation loss is first computed,
-            the best is the latest. None means the best if the run has a validation part, else the latest.
+        which: the checkpoint of a run, "latest" or "best". The best has the lowest validation loss or, if
+            there is no validation part, the lowest smooth loss; until a loss is recorded, it is the
+            latest. None means the best if the run has a validation part, else the latest.
 
     Raises:
         ConfigError: `which` is neither best nor latest.
@@ -101,7 +102,7 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
 def load_from_run(path: Path, which: Which) -> Learner:
     """Return the learner in the latest or the best checkpoint of a run.
 
-    Another process may be training the run, and replace this checkpoint by a newer one.
+    Another process that trains the run may replace this checkpoint by a newer one in the meantime.
     """
     refuse_newer_run(path)
     followed = follow_pointer(

@@ -116,7 +116,7 @@ def read_settings(run: Path) -> RunSettings:
 
 
 def parse_settings(data: bytes | None, path: Path) -> RunSettings:
-    """Return the contents of config.json that are made from its bytes.
+    """Parse the bytes of config.json, and return its contents.
 
     Raises the errors of `read_settings`, but no ReadError.
 
@@ -182,13 +182,13 @@ def text_makes_sense(text: Mapping[str, Any]) -> bool:
         and isinstance(text.get("name"), str)
         and isinstance(text.get("fingerprint"), str)
         and isinstance(sources, list)
-        and all(isinstance(source, str) and is_place(source) for source in sources)
+        and all(isinstance(source, str) and is_valid_source(source) for source in sources)
         and is_count(text.get("characters"))
         and is_count(text.get("vocabulary_size"))
     )
 
 
-def is_place(source: str) -> bool:
+def is_valid_source(source: str) -> bool:
     """Return True if `source` is the name of a built-in text, or an absolute path of Unix or Windows."""
     return (
         source.startswith(BUILTIN)

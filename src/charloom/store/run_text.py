@@ -35,7 +35,7 @@ def open_text(
         text: the identity of the text that the run was trained on.
         moved: the new paths of the text; None uses the sources in `text`.
         learner: the learner of the run. Its vocabulary and settings are used.
-        place: the name of the argument that takes a new path of the text, for messages.
+        place: how messages name the argument with which a user gives the new path of the text.
 
     Raises:
         TextError: the text is missing, cannot be read, or is another text.
@@ -70,7 +70,8 @@ def open_text(
         ) from None
     else:
         if corpus.fingerprint == text.fingerprint:
-            # The sources are single files, also if the user gave a directory, whose name the run keeps.
+            # If the user gave a directory, `sources` are the files in it, but the text has the directory's
+            # name.
             return corpus if moved else dataclasses.replace(corpus, name=text.name)
         now = named(len(corpus), config.tokens, corpus.fingerprint)
     size = text.characters if isinstance(text, TextDescription) else None
@@ -83,7 +84,7 @@ def open_text(
 
 
 def refused_by_disk(error: CharloomError) -> bool:
-    """Return True if the cause of `error` is that the system could not read an existing file."""
+    """Return True if `error` was raised because the system could not read an existing file."""
     reason = error.__cause__ or error.__context__
     missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
     return isinstance(reason, OSError) and not isinstance(reason, missing)
@@ -103,8 +104,8 @@ def named(size: int | None, tokens: str, fingerprint: str) -> str:
 def require_plain(sources: Sequence[str | Path]) -> None:
     """Raise TextError if one of the `sources` of a run's text is missing or is not a plain file.
 
-    The run may be untrusted, so its sources are not read as freely as a user's: a device or a pipe may
-    never end, a directory may contain any files, and a pattern of file names could search the whole disk.
+    The run may be untrusted, so its sources must be plain files: a device or a pipe may never end, a
+    directory may contain any files, and a pattern of file names could search the whole disk.
     """
     for source in map(str, sources):
         if source.startswith(BUILTIN):

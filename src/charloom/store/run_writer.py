@@ -169,7 +169,7 @@ class RunWriter:
                     f"{path} is at update {learner.update:,} and would end at {schedule.updates:,}; "
                     f"give more epochs or updates."
                 )
-            learner.judgements_since_best = 0  # a new end starts counting again for early stopping
+            learner.judgements_since_best = 0  # with a new end, early stopping counts from 0 again
         learner.config = config
         lock = acquire(path) if lock is None else reacquired(lock)
         try:
@@ -237,7 +237,8 @@ class RunWriter:
         return not self._lock.is_locked
 
     def keep_best(self, learner: Learner) -> None:
-        """Copy the learner in memory as the new best one. The next `save` writes the copy to disk."""
+        """Keep a copy of `learner` in memory as the best learner. The next `save` writes the copy to
+        disk."""
         self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
 
     def save(self, learner: Learner) -> Path:
@@ -291,7 +292,7 @@ class RunWriter:
         return checkpoint.learner
 
     def load_best(self) -> Learner:
-        """Return the learner of the best checkpoint, or of the latest if there is no best one yet.
+        """Return the learner of the best checkpoint; if there is no best checkpoint yet, of the latest.
 
         Raises:
             DamagedError: the checkpoint is damaged.
@@ -389,7 +390,7 @@ class RunWriter:
 def has_ended(inspection: RunInspection, learner: Learner) -> bool:
     """Return True if the run was finished at the learner's update.
 
-    Then its status says "finished" and this update, and it has written its passage.
+    This is so if its status has the state "finished" and this update, and it has written its passage.
     """
     status = inspection.status
     wrote = inspection.passage is not None or PASSAGE in inspection.problems

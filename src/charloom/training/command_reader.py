@@ -20,7 +20,7 @@ class CommandReader:
 
     Args:
         run: the run directory.
-        last: the last command that was there before this process opened the run; it is ignored.
+        last: the command that was in control.json when this process opened the run. It is ignored.
         halt: returns the reason to end the run as interrupted, such as "SIGINT"; None continues.
 
     Attributes:

@@ -34,7 +34,7 @@ def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
     """Set `learner` in place to the state of `earlier`, but with half its present learning rate.
 
     Returns:
-        The message of a warning that this happened because of `error`.
+        The message of a warning. It quotes `error` and says from which update training continues.
     """
     rollbacks, factor = learner.rollbacks + 1, learner.learning_rate_factor / 2
     restore_learner(learner, earlier)

@@ -62,5 +62,6 @@ def _most_decay(config: Config) -> float:
     The product is infinite for optimizers that divide each step by the size of the gradient.
     """
     if config.optimizer == "adamw":
-        return 2.0  # an update multiplies the weights by 1 - product, which is then at least -1
+        # An update multiplies the weights by 1 - product. Up to this product, the factor is between -1 and 1.
+        return 2.0
     return 2.0 * (1 + config.momentum) if config.optimizer == "sgd" else float("inf")

@@ -13,7 +13,7 @@ class Record:
 
     Attributes:
         update: number of applied updates.
-        epoch: passes over the text, with a fraction.
+        epoch: number of passes over the text, such as 1.5.
         characters: characters read so far, in all streams.
         seconds: training time, without interruptions and pauses.
         loss: the loss of the last window, summed over its steps and averaged over the streams.
@@ -79,8 +79,8 @@ class Progress:
     Attributes:
         update: number of applied updates.
         updates: number of updates in the whole run.
-        state: "training" or "paused". During a pause this event comes several times a second. At the end
-            of the pause it comes once with the state "training".
+        state: "training" or "paused". During a pause, an event with the state "paused" comes several times
+            a second. At the end of the pause, one event with the state "training" comes.
         smooth_loss: the smooth loss in nats per window, as in `Record`; None before the first update
             and in a pause.
         cause: why training is paused, "command" or "disk"; None while it trains.

@@ -32,7 +32,7 @@ class Best:
         self.learner: Learner | None = None
 
     def copy_if_best(self, learner: Learner) -> None:
-        """Copy the learner if its last update has its lowest validation loss so far."""
+        """Copy the learner if no earlier update has a validation loss as low as its present update."""
         if learner.config.validation and learner.best_update == learner.update:
             self.learner = copy_learner(learner)
 

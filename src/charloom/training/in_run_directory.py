@@ -49,7 +49,7 @@ from charloom.training.progress_records import (
 )
 from charloom.training.run_saving import RETRY_SECONDS, RunSaver
 
-# Seconds of the final evaluation after which its total time is estimated.
+# After this many seconds of the final evaluation, its total time is estimated.
 TRIAL_SECONDS: Final = 0.5
 STOP_REASON: Final = "a command from a terminal, the page or Python"
 FAILED_SAVES_LIMIT: Final = 3  # training pauses after this many failed saves in a row
@@ -83,8 +83,8 @@ def train_run(
     Yields the events of `learn`, `Saved` after each checkpoint, `EvaluationProgress` and
     `FinalEvaluation` at the end, and `Ended` last. Also yields `Warned` for problems that do not end
     training, such as a full disk, and `LearningRateChanged` after a command. Each record, sample and
-    warning is added to its journal before it is yielded; the disk has it at the next status, at the
-    latest. Closing the generator saves the learner.
+    warning is added to its journal before it is yielded. The journals are written to the disk each time
+    that the status is written. Closing the generator saves the learner.
 
     Args:
         writer: the writer of the run, from `RunWriter.create` or `RunWriter.reopen`.
@@ -194,7 +194,7 @@ class RunTrainer:
                 if isinstance(item, WorkSlice):
                     ending = yield from self.do_due_work_within(item.safe)
                     if ending is not None:
-                        items.close()  # this sets the learner back to `item.safe`
+                        items.close()  # closing sets the learner back to `item.safe`
                         return (yield from self._end(*ending))
                     continue
                 events.append(item)
@@ -211,7 +211,7 @@ class RunTrainer:
         """Set the learner back to the last checkpoint, with half the learning rate.
 
         Returns:
-            A warning that this happened because of `error`.
+            A warning that quotes `error` and says from which update training continues.
 
         Raises:
             DivergedError: the run already went back as often as allowed.
@@ -300,11 +300,12 @@ class RunTrainer:
         return Ending("stopped", STOP_REASON) if self._commands.wanted == "stop" else None
 
     def _apply_factor(self) -> Iterator[TrainingEvent]:
-        """Set a new learning-rate factor in the learner, and also in the copy that is saved."""
+        """Set a new learning-rate factor in the run's learner and in the learner that is saved."""
         factor, safe = self._commands.take_factor(), self._saver.safe
         if factor is None or factor == self._learner.learning_rate_factor:
             return
-        # During an evaluation `safe` is a copy of the learner, and training may continue with either.
+        # During an evaluation, `safe` is a copy of the learner's earlier state. If the evaluation is
+        # cancelled, training continues with this state, else with the learner.
         self._learner.learning_rate_factor = safe.learning_rate_factor = factor
         self._factor_unsaved = True
         # A checkpoint of this update may exist with the old factor, so the event must be on disk.
@@ -329,7 +330,7 @@ class RunTrainer:
             yield self._paused("command")
             self._commands.wait()
             yield from self._saver.show_if_due("paused")
-            # A pause may be long: if the disk refused the save before it, try again.
+            # If the save before the pause failed, try again, because the pause may be long.
             yield from self._saver.save_if_due(again=True)
             self._commands.look()
             yield from self._apply_factor()

@@ -24,8 +24,9 @@ from charloom.training.recorder import Recorder
 
 # Wanted duration of a call of the engine in seconds. It is short, so that Ctrl-C acts immediately.
 CALL_SECONDS: Final = 0.1
-GROWTH: Final = 8  # a call has at most this many times the updates of the call before it
-PASSAGE_STREAM: Final = 1  # gives the passage other random numbers than the sample of that update
+GROWTH: Final = 8  # the number of updates in a call grows at most by this factor per call
+# The passage uses other random numbers than a sample of the same update, whose stream is 0.
+PASSAGE_STREAM: Final = 1
 
 LearnEvent = Record | Sample | Warned | Progress
 
@@ -73,7 +74,7 @@ def learn(
         is_cancelled: called after each call of the engine during an evaluation or a sample, because
             these may take long. It gets the learner of the last `Progress`, which can be saved. If it
             returns True, the generator ends and sets `learner` back to the state of that `Progress`.
-            A later call of `learn` then repeats the updates since.
+            A later call of `learn` then repeats the updates after it.
 
     Raises:
         DivergedError: a loss or gradient was not finite; that update was not applied.
@@ -255,7 +256,7 @@ def sample(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> s
 def sample_in_slices(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 ) -> Slices[str]:
-    """Write what `sample` returns, in slices: yield after each call of the engine, and return the text.
+    """Write the text that `sample` returns; yield after each call of the engine, and return the text.
 
     The arguments are those of `continuation_in_slices`.
     """
@@ -271,7 +272,7 @@ def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
 
 
 def passage_in_slices(learner: Learner, ids: AllIds, engine: Engine) -> Slices[str]:
-    """Write what `passage` returns, in slices: yield after each call of the engine, and return the text."""
+    """Write the text that `passage` returns; yield after each call of the engine, and return the text."""
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length
     return continuation_in_slices(learner, ids, windows, engine, length, PASSAGE_STREAM)

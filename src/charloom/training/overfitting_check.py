@@ -1,4 +1,4 @@
-"""Detects overfitting: the validation loss rose and stayed high after the training loss fell further.
+"""Detects overfitting: the validation loss rises and stays high, while the training loss falls further.
 
 The check needs only the records of a run (spec/formats.md: Records).
 """
@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-# The last validation losses must be above the lowest by this fraction of the lowest.
+# A validation loss is high if it is greater than the lowest one by at least this fraction.
 RISE: Final = 0.05
 # The training loss must have fallen by this fraction since the record with the lowest validation loss.
 FALL: Final = 0.05
-CONSECUTIVE_EVALUATIONS: Final = 3  # validation losses in a row; a single one may be noise
+# A run overfits only after this many high validation losses in a row: a single one may be noise.
+CONSECUTIVE_EVALUATIONS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class OverfittingCheck:
     def __init__(self) -> None:
         self._best: _Evaluation | None = None
         self._last_nats = 0.0
-        # A validation loss is high if it exceeds the lowest by RISE. This is how many of the last ones in
-        # a row are high.
+        # How many of the last validation losses in a row are high.
         self._high = 0
-        # How many of the last ones in a row are high, with a training loss that has fallen by FALL.
+        # How many of the last validation losses in a row are high and have a training loss that has fallen by
+        # FALL in the same record.
         self._high_after_fall = 0
         self._shown = False
 

@@ -13,8 +13,8 @@ def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> s
     Args:
         found: when and how much the run overfitted.
         kept: the update of the best checkpoint that the run still has; None if it has none.
-        writer: the name of what the reader of the message writes texts with, such as a command. A sentence
-            of the message begins with it.
+        writer: the command, or the part of the page, with which a user samples text from the model. It is
+            the subject of a sentence in the message.
     """
     return (
         f"the validation loss was lowest at update {found.update:,} and has risen since by "

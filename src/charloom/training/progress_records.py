@@ -38,8 +38,8 @@ def validation_in_slices(
 ) -> Slices[float]:
     """Compute the validation loss in slices: yield after each call of the engine, and return the loss.
 
-    The loss is in nats per character. At most `judged_characters` characters of the validation part are
-    read, a number from the settings; 0 reads the whole part.
+    The loss is in nats per character. The setting `judged_characters` limits how many characters of the
+    validation part are read; 0 means no limit.
 
     Args:
         learner: not changed.
@@ -95,7 +95,7 @@ def reads_whole_part(config: Config, windows: Windows) -> bool:
 
 
 def characters_evaluated(config: Config, windows: Windows) -> tuple[int, int]:
-    """Return two numbers of predicted characters, of each evaluation and of the whole validation part."""
+    """Return how many characters each evaluation predicts, and how many the whole validation part has."""
     return predicted_characters(evaluated_pieces(config, windows)), predicted_characters(
         cut_into_pieces(windows.parts["validation"])
     )

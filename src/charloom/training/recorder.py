@@ -18,14 +18,14 @@ from charloom.training.progress_records import (
 
 
 class Recorder:
-    """Makes records. The speed in each record is that since the previous record.
+    """Makes records. The speed in each record is the average since the previous record.
 
     Args:
         schedule: says when the validation loss is due.
         ids: the whole text, shape (characters,).
         engine: computes the validation loss.
         clock: returns the seconds of training.
-        update: the learner's update when training begins here.
+        update: the learner's update when training starts with this recorder.
     """
 
     def __init__(
@@ -46,8 +46,8 @@ class Recorder:
     def record_in_slices(self, learner: Learner, trace: Trace) -> Slices[list[Record | Warned]]:
         """Make the record of the learner's last update, and a warning if the loss begins to run away.
 
-        Computes the validation loss if it is due, and yields after each call of the engine for it. Changes
-        the learner's sums and its best loss.
+        If the validation loss is due, computes it and yields after each call of the engine. Changes the
+        learner's sums and its best loss.
 
         Returns:
             A list of the record and, if there is one, the warning.

@@ -108,7 +108,7 @@ class RunSaver:
         self._next_save = time.monotonic() + self._save_seconds
 
     def save_if_due(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Call `save` if the time for it has come, and the last save failed or was of another update."""
+        """Call `save` if the time for it has come and the present update of `safe` is not saved yet."""
         saved = not self.failed_saves and self._writer.saved_update == self.safe.update
         if time.monotonic() >= self._next_save and not saved:
             yield from self.save(again)

@@ -1,4 +1,4 @@
-"""Turns signals into a request to stop: training finishes its step, saves and ends.
+"""Turns signals into a request to stop: training finishes its call of the engine, saves and ends.
 
 A second Ctrl-C ends the process immediately, without saving. One key press can send SIGINT twice: once
 from the terminal and once from the program that started this process. So two SIGINTs within a second
@@ -56,15 +56,16 @@ class Halt:
     def __init__(self, on_message: Callable[[str], object] = str) -> None:
         self._on_message = on_message
         self._signal: signal.Signals | None = None
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
         for number in available_signals() if main else ():
             before = signal.getsignal(number)
-            # A shell starts background processes with SIGINT ignored, so it must stay ignored. A
-            # handler that was not set in Python is None and could not be restored.
+            # A shell starts background processes so that they ignore SIGINT, and they must continue to
+            # ignore it. `before` is None for a handler that was not set in Python; it could not be
+            # restored.
             taken = before in (signal.SIG_IGN, None) or (
                 number.name in USER_SIGNALS and is_handled(number)
             )
@@ -102,10 +103,10 @@ class Halt:
     def _receive(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         again = self._signal is not None and number == signal.SIGINT
-        if again and now - self._heard_at >= ONE_PRESS_SECONDS:
+        if again and now - self._received_at >= ONE_PRESS_SECONDS:
             raise KeyboardInterrupt
         if self._signal is None:
-            self._heard_at = now
+            self._received_at = now
             self._signal = signal.Signals(number)
             hint = "; press again to quit without saving" if number == signal.SIGINT else ""
             with suppress(OSError):
