@@ -28,8 +28,8 @@ def measure(workload: str, rounds: int | None = None) -> StepTimes | WritingTime
 
     Args:
         workload: a name in `WORKLOADS`.
-        rounds: how many times charloom and PyTorch are timed each; None for the number of the
-            workload.
+        rounds: how many times to time charloom, and how many times to time PyTorch. None takes the
+            workload's default, `Workload.rounds`.
 
     Raises:
         ConfigError: the workload is unknown, or `rounds` is below 1.

@@ -11,10 +11,10 @@ from charloom.text.windows import Windows
 
 
 def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) -> Work:
-    """Return a function that does as many updates of `learner` as its argument says.
+    """Return a function of n that applies the next n updates to `learner`.
 
-    The text is repeated, epoch after epoch. One call of the engine does at most the updates that
-    are left in the epoch.
+    At the end of the text, the updates start at its beginning again. The function calls the engine
+    once for the updates before each such end, because one call cannot go beyond it.
     """
     config = learner.config
     windows = Windows.of(config, len(tokens))
@@ -36,10 +36,7 @@ def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) 
 
 
 def engine_sampling(engine: Engine, learner: Learner) -> Work:
-    """Return a function that samples as many characters from the learner's model as its argument says.
-
-    It samples a single stream.
-    """
+    """Return a function of n that samples n characters from the learner's model in one stream."""
 
     def work(count: int) -> None:
         uniforms = np.random.default_rng(0).random(count)

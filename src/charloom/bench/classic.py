@@ -32,8 +32,8 @@ class Row:
         name: name of the contestant.
         microseconds: time per update or per character.
         per_second: updates or characters per second.
-        ratio: its time divided by the time of the contestant "native float32", or by the time of
-            the fastest contestant if "native float32" was not measured.
+        ratio: the contestant's time divided by that of "native float32". If "native float32" was
+            not measured, the fastest contestant takes its place.
         spread: (slowest - fastest) / median over the rounds.
         peak_share: floating-point operations per second, divided by the measured peak. None for
             sampling, and for all contestants except charloom's native engine.
@@ -59,7 +59,7 @@ class Bench:
         sampling: one row per contestant for sampling.
         accuracy: largest error of the native exp and tanh by dtype, in units in the last place;
             empty without the native engine.
-        missing: a text for each contestant that was not measured, with the reason.
+        missing: for each contestant that was not measured, a text with the reason.
     """
 
     setting: dict[str, Any]
@@ -80,8 +80,8 @@ def bench(rounds: int = 7, hidden_size: int = 100, vocabulary_size: int = 80) ->
     Args:
         rounds: how many times each contestant is timed; results are medians over the rounds.
         hidden_size: hidden units H; 100 in the classic experiment.
-        vocabulary_size: vocabulary size K from 2 to 103. In the built-in text, all characters
-            except the K-1 most frequent ones are replaced by one character.
+        vocabulary_size: vocabulary size K from 2 to 103. The K-1 most frequent characters of the
+            built-in text are kept; a single character replaces all others.
 
     Raises:
         ConfigError: a value is out of its range.

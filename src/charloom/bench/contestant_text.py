@@ -28,9 +28,9 @@ def bench_vocabulary(vocabulary_size: int) -> Vocabulary:
 def windows_of(
     tokens: NDArray[np.uint8], T: int, B: int = 1
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield pairs of input ids x and target ids y, each of shape (T, B), without end.
+    """Yield the input ids x and the target ids y of one window after another, each of shape (T, B).
 
-    The windows follow each other in the text. After the last window, the first one comes again.
+    After the last window of the text, the first window comes again. The iterator never ends.
     """
     spacing = (len(tokens) - 1) // (B * T) * T
     x, y = (

@@ -11,18 +11,20 @@ from typing import Final
 
 from charloom.engines import native_problem
 
-# A function that does as many units of work as its argument says. A unit is an update, for example.
+# A function of n that does n units of work. A unit is, for example, an update.
 Work = Callable[[int], None]
 
 SECONDS_A_TURN: Final = 0.25
-PEAK_OPERATIONS: Final = (
-    1e9  # floating-point operations in one unit of work of a function of `peaks`
-)
+# Floating-point operations in one unit of work of each function that `peaks` returns.
+PEAK_OPERATIONS: Final = 1e9
 
 
 @contextmanager
 def on_processors(count: int) -> Iterator[None]:
-    """Limit this thread and the threads that it starts to `count` processors, if the system can."""
+    """Limit this thread, and the threads that it starts, to `count` processors in a `with` statement.
+
+    Does nothing if the operating system cannot do this.
+    """
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if before:
         with suppress(OSError):
@@ -81,9 +83,9 @@ def seconds_of(work: Work, count: int) -> float:
 
 
 def peaks(*dtypes: str) -> dict[str, Work]:
-    """Return a function for each dtype that does fused multiply-adds as fast as one core can.
+    """Return a dict with one function per dtype, which does fused multiply-adds as fast as possible.
 
-    The result is a dict with the names "peak float32" and so on. One unit of work is 10⁹
+    The keys are "peak float32" and so on. A function uses one core, and its unit of work is 10⁹
     floating-point operations. The dict is empty if the native engine cannot run.
     """
     if native_problem() is not None:

@@ -12,7 +12,7 @@ from charloom.config import Config
 
 
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
-    """Return a function that does as many classic updates in JAX as its argument says.
+    """Return a function of n that does n classic updates in JAX.
 
     An update is one jitted function: scan over T steps, gradient, clipping and AdaGrad. `K` is the
     vocabulary size.

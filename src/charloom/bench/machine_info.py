@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Return the name of the processor, or the name of its architecture if the system knows no other."""
+    """Return the name of the processor; its architecture, such as x86_64, if the name is not known."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -16,7 +16,7 @@ from charloom.config import Config
 
 
 def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
-    """Return a function that does as many classic updates in eager PyTorch as its argument says.
+    """Return a function of n that does n classic updates in eager PyTorch.
 
     An update uses nn.RNN, nn.Linear, cross-entropy summed over T, clip_grad_value_ and Adagrad. `K`
     is the vocabulary size.
@@ -49,9 +49,10 @@ def updates(config: Config, K: int, tokens: NDArray[np.uint8]) -> Work:
 
 
 def sampling(config: Config, K: int) -> Work:
-    """Return a function that samples as many characters as its argument says.
+    """Return a function of n that samples n characters from a plain RNN in PyTorch.
 
-    It uses RNNCell, Linear, softmax and multinomial, without gradients. `K` is the vocabulary size.
+    The function uses RNNCell, Linear, softmax and multinomial, without gradients. `K` is the
+    vocabulary size.
     """
     import torch
 
@@ -71,7 +72,7 @@ def sampling(config: Config, K: int) -> Work:
 
 
 def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Work:
-    """Return a function that does as many training steps of the network in `config` as its argument says.
+    """Return a function of n that does n training steps of the network in `config` in PyTorch.
 
     A step uses the mean loss, clipping by the norm and fused Adam. The input is one-hot, because an
     nn.Embedding needs an additional gradient and is never faster. PyTorch uses oneDNN where it can.
@@ -105,9 +106,10 @@ def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Wo
 
 
 def cell_loop(config: Config, K: int, threads: int) -> Work:
-    """Return a function that samples as many characters of one stream as its argument says.
+    """Return a function of n that samples n characters of one stream from an LSTM.
 
-    It calls `torch.lstm_cell`, which is faster than the class LSTMCell. `K` is the vocabulary size.
+    The function calls `torch.lstm_cell`, which is faster than the class LSTMCell. `K` is the
+    vocabulary size.
     """
     import torch
 
@@ -134,9 +136,10 @@ def cell_loop(config: Config, K: int, threads: int) -> Work:
 
 
 def row_loop(config: Config, K: int, threads: int) -> Work:
-    """Return a function that samples as many characters of one stream as its argument says.
+    """Return a function of n that samples n characters of one stream from an LSTM.
 
-    It computes the equations of the LSTM itself, in `row_step`. `K` is the vocabulary size.
+    The function uses `row_step`, which computes the equations of the LSTM without torch.nn. `K` is
+    the vocabulary size.
     """
     import torch
 
@@ -157,10 +160,10 @@ def row_loop(config: Config, K: int, threads: int) -> Work:
 
 
 def row_weights(module: Any) -> list[tuple[Any, Any]]:
-    """Return a pair of tensors for each layer of an nn.LSTM, as `row_step` needs them.
+    """Return the weights of an nn.LSTM as `row_step` needs them: a pair of tensors for each layer.
 
-    In the first layer, the pair is W, and Uᵀ with the sum of the two biases added to each row. In a
-    higher layer, it is the matrix [U W], and the sum of the two biases.
+    Let b be the sum of a layer's two biases. The pair of the first layer is W, and Uᵀ with b added
+    to each row. The pair of a higher layer is the matrix [U W], and b.
     """
     import torch
 
@@ -178,9 +181,9 @@ def row_weights(module: Any) -> list[tuple[Any, Any]]:
 def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any]:
     """Return a function that reads an id, shape (1,), and returns the logits of the next id, shape (K,).
 
-    The function starts with the zero state, and changes its state in place. The first layer looks
-    up a row of its second tensor instead of multiplying by U. A higher layer needs one matrix
-    product, not two. `weights` is the result of `row_weights`.
+    The function keeps a hidden state, which is zero at first. The first layer looks up a row of its
+    second tensor instead of multiplying by U. A higher layer needs one matrix product instead of
+    two. `weights` is the result of `row_weights`.
     """
     import torch
 
@@ -189,9 +192,8 @@ def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any
 
     def step(id: Any) -> Any:
         for layer, (W, rest) in enumerate(weights):
-            before = h[
-                max(0, layer - 1) * H : (layer + 1) * H
-            ]  # h of the layer below, then h of this layer
+            # The factor of [U W]: the h of the layer below, followed by the h of this layer.
+            before = h[max(0, layer - 1) * H : (layer + 1) * H]
             torch.addmv(rest if layer else rest.index_select(0, id)[0], W, before, out=a)
             gates, cell = torch.sigmoid(a), cells[layer]
             cell.mul_(gates[H : 2 * H]).addcmul_(gates[:H], torch.tanh(a[2 * H : 3 * H]))

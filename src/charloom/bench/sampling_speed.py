@@ -1,8 +1,8 @@
-"""Time sampling of one stream in charloom and PyTorch, in turn, and charloom on a long text.
+"""Time how fast charloom and PyTorch sample one stream, and how fast charloom samples a long text.
 
-A unit of work is a text of 1,000 characters. The long text shows whether sampling slows down as the
-text grows. Only charloom samples it, once, in pieces of 1,000 characters. Each call gets all
-characters that were sampled before.
+charloom and PyTorch take turns. Their unit of work is a text of 1,000 characters. The long text
+shows whether sampling slows down as the text grows. Only charloom samples it, once, in pieces of
+1,000 characters. Each call of the engine gets all characters that were sampled before.
 """
 
 import time
@@ -26,14 +26,14 @@ PIECE: Final = 1_000  # number of characters of a short text, and of a piece of 
 
 @dataclass(frozen=True)
 class WritingRow:
-    """The times of charloom or of a PyTorch loop: medians over the rounds, for texts of 1,000 characters.
+    """How fast charloom or a PyTorch loop samples texts of 1,000 characters: medians over the rounds.
 
     Attributes:
         name: charloom's engine, or the PyTorch loop.
         threads: number of threads.
         microseconds: time per character.
         characters_per_second: sampled characters per second.
-        times_ours: its time divided by charloom's time with the same number of threads.
+        times_ours: time per character divided by charloom's, with the same number of threads.
         spread: (slowest - fastest) / median over the rounds.
     """
 
@@ -50,13 +50,14 @@ class WritingTimes:
     """The result of `measure_writing`.
 
     Attributes:
-        workload: the workload's sizes, its rounds, and the useful `operations` per character.
+        workload: the workload's sizes and rounds, and `operations`: useful floating-point
+            operations per character.
         machine: engine and number of processors.
         rows: one row for each engine or PyTorch loop and each number of threads.
         long_text: `characters`, the length of the long text; `characters_per_second` in the whole
             text; `first_tenth` and `last_tenth`, the median of the characters per second over the
             pieces of this tenth. None if the long text was not sampled.
-        missing: a text for each contestant that was not measured, with the reason.
+        missing: for each contestant that was not measured, a text with the reason.
     """
 
     workload: dict[str, Any]
@@ -195,9 +196,9 @@ def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
 def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, float]:
     """Sample a text of `length` characters with charloom, and return its speed.
 
-    The result is a dict: the number of characters, and the characters per second in the whole text,
-    in its first tenth and in its last tenth. For a tenth it is the median over its pieces of 1,000
-    characters.
+    The result is the dict `WritingTimes.long_text`: the number of characters, and the characters per
+    second in the whole text, in its first tenth and in its last tenth. The speed of a tenth is the
+    median over its pieces of 1,000 characters.
     """
     read = np.zeros(length + 1, dtype=learner.vocabulary.id_dtype)
     state, seconds = zero_state(learner.config), []

@@ -62,10 +62,11 @@ class StepTimes:
     """The result of `measure_steps`.
 
     Attributes:
-        workload: the workload's sizes, its rounds, and the useful `operations` of a step.
+        workload: the workload's sizes and rounds, and `operations`: useful floating-point
+            operations of a step.
         machine: engine, number of processors, and the measured peak of one core in GFLOP/s.
         rows: one row for charloom and one for PyTorch, for each number of threads.
-        missing: a text for each contestant that was not measured, with the reason.
+        missing: for each contestant that was not measured, a text with the reason.
     """
 
     workload: dict[str, Any]
@@ -140,8 +141,8 @@ def measure_steps(
 
     Args:
         workload: the sizes of the network, and how to time it.
-        rounds: how many times charloom and PyTorch are timed each; None for the number of the
-            workload.
+        rounds: how many times to time each contestant. None takes the workload's default,
+            `Workload.rounds`.
         engine: name of charloom's engine. None takes "native", or "reference" if the native engine
             cannot run.
 
@@ -207,9 +208,9 @@ def _row(
 ) -> StepRow:
     """Return the result of one contestant.
 
-    `seconds` are its times of a step. `medians` maps the label of each contestant to its median
-    time, in seconds. `peak` is the measured peak of one core in operations per second; None if not
-    measured.
+    `seconds` are the contestant's seconds per step, one number for each round. `medians` maps the
+    label of each contestant to its median seconds per step. `peak` is the measured peak of one core
+    in operations per second; None if it was not measured.
     """
     name, threads = contestant.name, contestant.threads
     median = medians[contestant.label]

@@ -11,7 +11,7 @@ from charloom.config import Config
 
 CHARACTERS: Final = 65  # the vocabulary size of Tiny Shakespeare
 ROUNDS: Final = 7
-FEW_ROUNDS: Final = 3  # for networks with steps of several seconds
+FEW_ROUNDS: Final = 3  # number of rounds for a network whose training step takes several seconds
 LONG_TEXT: Final = 100_000
 
 
@@ -29,7 +29,7 @@ class Workload:
         vocabulary_size: characters K of the vocabulary.
         kind: "step" times training steps: forward pass, backward pass, clipping by the global norm
             and Adam on one window of every stream. "writing" times sampling in one stream.
-        rounds: default number of times that charloom and PyTorch are timed each.
+        rounds: how many times to time charloom, and how many times to time PyTorch, by default.
         turn: approximate seconds of one measurement, which has at least one step.
         length: number of characters of the long text; used only for the kind "writing".
     """
@@ -82,9 +82,9 @@ class Workload:
     def operations(self) -> int:
         """Return the number of useful floating-point operations of a training step or a sampled character.
 
-        Training needs 6 operations for each weight, each of the T steps and each stream: a
-        multiplication and an addition for each of the forward pass, the gradient of the inputs and
-        the gradient of the weights. Sampling needs 2 operations for each weight.
+        In training, each weight needs 6 operations for each step of each stream: a multiplication
+        and an addition in the forward pass, again for the gradient of the inputs, and again for the
+        gradient of the weights. In sampling, each weight needs 2 operations per character.
         """
         if self.kind == "writing":
             return 2 * self.matrix_entries
