@@ -76,7 +76,7 @@ def gradcheck(
 ) -> GradientCheck:
     """Check the gradient of a freshly initialized network over one window.
 
-    Creates the network and the window with `fresh_problem`, and checks it with `check_gradients`.
+    `fresh_problem` creates the network and the window, and `check_gradients` checks the gradient.
 
     Args:
         cell: "rnn", "lstm" or "gru".
@@ -126,7 +126,9 @@ def gradcheck(
 def fresh_problem(
     config: Config, vocabulary_size: int = 80, state: str = "zero", corpus: Corpus | None = None
 ) -> tuple[Learner, Array, Array]:
-    """Return an untrained learner, the input ids x and the target ids y of one window, each (T, B).
+    """Return an untrained learner, and one window: its input ids x and its target ids y.
+
+    The ids x and y have the shape (T, B) each.
 
     The ids are random, or those of the first window of `corpus`. `config` has the sizes of the
     network and the window. The other arguments and the errors are those of `gradcheck`.
@@ -166,8 +168,8 @@ def check_gradients(
     the learner's parameters, whatever their dtype is. Central differences are computed in the
     learner's dtype, with every step size in `STEPS`, for the first 200 checked entries.
 
-    The entries to check are drawn with `seed`, without replacement. For the first layer's U, half
-    of them come from columns that the window reads, because all other columns have a zero gradient.
+    The entries to check are drawn with `seed`, without replacement. In the first layer's U, at least
+    half of the entries are in columns that the window reads; all other columns have a zero gradient.
     An entry of an engine's gradient that is not finite is always found, even if it was not drawn.
 
     Args:
@@ -326,10 +328,10 @@ def _opened(engine: str | Engine) -> Engine:
 
 
 def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
-    """Return the largest norm-relative error and the largest elementwise error of a right gradient.
+    """Return the limits of the norm-relative error and of the elementwise error of a right gradient.
 
-    Both are larger than usual if `rounding`, the measured effect of rounding, is large. The
-    elementwise limit is None if the dtype has none.
+    Both limits are raised if `rounding`, the measured effect of rounding, is large. The elementwise
+    limit is None if the dtype has no such limit.
     """
     norm, entries = NORM_LIMITS[dtype], ELEMENTWISE_LIMITS[dtype]
     widened = max(norm, min(WIDEST_NORM_LIMIT, ROUNDING_MARGIN * rounding.norm_relative))

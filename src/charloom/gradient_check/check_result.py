@@ -70,9 +70,9 @@ class Row(Errors):
         shape: shape of the parameter.
         checked: number of entries that were checked with the complex step.
         total: number of entries of the parameter.
-        rounding: largest measured norm-relative change of the gradient through rounding: because it
-            is computed in the learner's dtype, or because each of its inputs changes by about the
-            dtype's eps. Errors below this value cannot be expected in the dtype.
+        rounding: the largest norm-relative change of the gradient that rounding caused, in two
+            measurements: the gradient is computed in the learner's dtype, or each of its inputs is
+            changed by about the dtype's eps. A smaller error cannot be expected in this dtype.
         norm_limit: largest norm-relative error with which the check passes.
         elementwise_limit: largest elementwise error with which the check passes; None for no limit.
         worst: the checked entry with the largest elementwise error, or the first entry that is not
@@ -95,9 +95,10 @@ class Row(Errors):
 
     @property
     def excess(self) -> float:
-        """Return the larger of two ratios: the norm-relative and the elementwise error to their limits.
+        """Return the larger of two ratios: each error of the parameter divided by its limit.
 
-        The check of the parameter fails if this ratio is above 1 or NaN.
+        The errors are the norm-relative one and the elementwise one. The check of the parameter
+        fails if the result is above 1 or NaN.
         """
         norm = self.norm_relative / self.norm_limit
         limit = self.elementwise_limit
@@ -184,12 +185,12 @@ class GradientCheck:
 
     @property
     def total(self) -> int:
-        """Return how many entries all parameters have."""
+        """Return how many entries all parameters have together."""
         return sum(row.total for row in self.rows)
 
     @property
     def worst(self) -> Row:
-        """Return the result of the parameter whose error is largest, compared with its limit."""
+        """Return the result of the parameter with the largest `excess`."""
         return max(self.rows, key=lambda row: rank(row.excess))
 
     def verdict(self) -> str:

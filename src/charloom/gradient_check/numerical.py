@@ -1,9 +1,9 @@
 """Computes numerical gradients of the reference engine's loss (spec/mathematics.md: The gradient check).
 
 The complex step, Im f(θ + ih)/h (Squire and Trapp 1998), subtracts nothing, so rounding is its only
-error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. Their
-error grows with large steps, and because of rounding also with small steps, so it has a smallest
-value. This module does not compare gradients or decide whether a gradient is right.
+error. Central differences, (f(θ + s) - f(θ - s)) / 2s, subtract two nearly equal losses. A large
+step s makes them inexact, and a small s loses digits in the subtraction, so a best step lies
+between. This module does not compare gradients or decide whether a gradient is right.
 """
 
 import math
@@ -37,8 +37,8 @@ LEAST_ENTRIES: Final = 2  # smallest number of entries checked per parameter, wi
 BUDGET: Final = 8e9
 READING: Final = 20
 
-# How often a gradient is computed with artificial rounding errors. In a single computation, the
-# errors could cancel by chance.
+# The number of times that a gradient is computed with artificial rounding errors. In a single
+# computation, the errors could cancel by chance.
 BLURS: Final = 3
 
 SWEEP_ENTRIES: Final = 200  # largest number of entries with central differences
@@ -49,7 +49,7 @@ CHUNK_NETWORKS: Final = 256
 
 
 class Window(NamedTuple):
-    """Everything besides the parameters on which the loss depends.
+    """All values, except the parameters, that determine the loss of a network.
 
     Attributes:
         cell: the network's cell.
@@ -200,7 +200,8 @@ def _perturbed_losses(
     """
     parameter = parameters[name]
     chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
-    results = [np.empty(0, dtype=parameter.dtype)]  # without entries, the loop adds no result
+    # np.concatenate needs an array even if there are no entries and the loop adds none.
+    results = [np.empty(0, dtype=parameter.dtype)]
     for start in range(0, len(entries), chunk):
         at = entries[start : start + chunk]
         networks = np.tile(parameter.ravel(), (len(at), 1))
@@ -215,11 +216,11 @@ def _perturbed_losses(
 def draw_entries(
     shape: tuple[int, ...], count: int | None, seed: int, place: int, columns: Array | None
 ) -> Array:
-    """Draw entries of an array without replacement, and return their flat indices.
+    """Return the flat indices of entries of an array that are drawn at random without replacement.
 
-    `shape` is the shape of the array. `count` is the number of entries; None to draw all. With
-    `columns`, at least half of the entries are drawn from these columns, or all of them if they
-    have fewer. The choice depends on `seed` and `place`.
+    `shape` is the shape of the array. `count` is the number of entries; None draws all. If `columns`
+    is not None, at least half of the drawn entries are in these columns. If the columns have fewer
+    entries than that, all of their entries are drawn. The choice depends on `seed` and `place`.
     """
     total = math.prod(shape)
     count = total if count is None else min(count, total)
@@ -233,12 +234,12 @@ def draw_entries(
 def blurred_gradients(
     learner: Learner, window: Window, seed: int, between: Callable[[], None] = nothing
 ) -> list[Parameters]:
-    """Return five gradients of all parameters that together show the effect of rounding.
+    """Return five gradients of all parameters, whose differences show the effect of rounding.
 
-    The reference engine computes all of them: the first in float64, the second in the learner's
-    dtype, and the other three in float64 with artificial rounding errors. For these errors,
-    parameters, gates and probabilities change by about the eps of the learner's dtype, relative to
-    their size. Only the output bias c changes by eps itself, because a relative error of the
+    The reference engine computes the first gradient in float64, the second in the learner's dtype,
+    and the other three in float64 with artificial rounding errors. These errors change parameters,
+    gates and probabilities by about eps times their size, with the eps of the learner's dtype. The
+    output bias c changes by about eps, whatever its size is, because a relative error of the
     softmax's probabilities is an absolute error of the logits.
     """
     blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
