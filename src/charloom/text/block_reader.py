@@ -106,9 +106,9 @@ def encode(
 def first_left_out(
     sources: Iterable[Source], tokens: str, table: NDArray[np.int32]
 ) -> tuple[int, int]:
-    """Return the first symbol without an id: its value, and its index in the text from 0.
+    """Return the value and the index of the first symbol of a text that has no id.
 
-    The value is a code point or a byte. The index counts tokens. `table` is as in `encode`.
+    The value is a code point or a byte. The index counts tokens from 0. `table` is as in `encode`.
 
     Raises:
         TextError: every symbol has an id, so the text must have changed since the first reading.
@@ -164,8 +164,9 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
                     block, offset = block[len(BOM) :], len(BOM)
             nul = -1 if raw else block.find(b"\0")
             if nul >= 0:
+                # The bytes before the NUL come first: an encoding error in them is reported instead.
                 if nul:
-                    yield block[:nul], offset  # an encoding error before the NUL is reported first
+                    yield block[:nul], offset
                 raise _nul(offset + nul, source.name)
             cut = len(block) if tokens == "bytes" else _last_boundary(block)
             if cut:
@@ -186,8 +187,8 @@ def _last_boundary(block: bytes) -> int:
     """
     for back in range(1, min(LONGEST, len(block)) + 1):
         byte = block[-back]
-        # The first byte of a character: from 0xc0 on of two bytes, from 0xe0 on of three, from 0xf0
-        # on of four.
+        # The first byte of a character shows its length: two bytes from 0xc0 on, three from 0xe0 on,
+        # four from 0xf0 on.
         if byte >= 0xC0:
             wanted = 2 + (byte >= 0xE0) + (byte >= 0xF0)
             return len(block) - back if wanted > back else len(block)

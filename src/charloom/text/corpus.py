@@ -50,7 +50,7 @@ class Corpus:
             again. Empty if a part of the text was a string or came through a pipe.
         ids: read-only array of shape (ids,), in the smallest unsigned type. For a large text, an
             `IdFile`, whose slices are arrays.
-        vocabulary: the vocabulary that was given to `open`, or else that of the text.
+        vocabulary: the vocabulary that was given to `open`, or else the vocabulary of the text.
         fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal. If the
             tokens are bytes, SHA-256 of all bytes of the text.
         unknown: the symbols that are not in the given vocabulary, and how they were treated.
@@ -136,8 +136,9 @@ class Corpus:
                 input, or names of built-in texts. If a file has the name of a built-in text, the
                 file is read. A directory stands for all texts in it and below, in the order of
                 their paths, without hidden files and run directories.
-            vocabulary: the vocabulary to use; by default that of the text.
-            tokens: "characters" or "bytes", for the vocabulary of the text.
+            vocabulary: the vocabulary to use. By default, all symbols of the text.
+            tokens: whether the symbols are "characters" or "bytes". Ignored if `vocabulary` is
+                given.
             policy: what to do with symbols that the given vocabulary does not have.
             verify: matters only for a large text whose symbol counts are already in the cache. True
                 reads all bytes again to compare the fingerprint. False trusts files whose sizes and
@@ -145,7 +146,7 @@ class Corpus:
 
         Raises:
             TextError: a source is missing, empty or not readable; or the text has only one distinct
-                symbol; or nothing is left of it without unknown symbols; or it changed while it
+                symbol; or all of its symbols are unknown and were skipped; or it changed while it
                 was read.
             EncodingError: the tokens are characters, and a file is not UTF-8 or has a NUL byte.
             UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a
@@ -241,10 +242,10 @@ def _corpus(
 def _known(
     pieces: Sequence[Source], stamps: Sequence[Stamp | None], tokens: str, verify: bool
 ) -> Scan | None:
-    """Return the scan of these files from the cache; None if it is missing or outdated.
+    """Return the cached scan of the text in `pieces`; None if the cache has none that fits.
 
-    Compare the paths, sizes, times and inodes of the files (`stamps`). With `verify`, also read all
-    bytes and compare the fingerprint.
+    The paths, sizes, times and inodes of the files (`stamps`) must be those in the cache. With
+    `verify`, all bytes are read, and the fingerprint of the text must be that of the scan.
     """
     found = id_cache.known_scan(stamps, tokens)
     if found and verify and fingerprint(pieces, tokens) != found.fingerprint:

@@ -146,7 +146,10 @@ def ids_of(
 def _write_ids(
     file: IO[bytes], about: str, count: int, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
 ) -> None:
-    """Write the ids of all blocks, and then the header before them, which has their checksum."""
+    """Write a file of ids: the ids of all blocks, then the header at the beginning of the file.
+
+    The header comes last because it contains the checksum of the ids.
+    """
     file.seek(HEADER)
     written = checksum = 0
     for block in blocks:
@@ -168,9 +171,9 @@ def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file to write, for a `with` statement, and move it to `path` at the end.
+    """Return a context with a temporary file to write, which is moved to `path` at the end.
 
-    After an error, delete the temporary file instead.
+    If the body of the `with` statement raises an error, the file is deleted instead.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent)
@@ -188,7 +191,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Delete the temporary files in `parent` that are so old that their process must have ended."""
+    """Delete abandoned temporary files in `parent`: those so old that their process has ended."""
     for path in parent.glob(f"{TEMPORARY}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:

@@ -34,7 +34,7 @@ class IdFile:
         dtype: the type of the ids, in the processor's byte order.
 
     Raises:
-        TextError: on reading, if another program changed the file or it cannot be read.
+        TextError: a read failed, or found that another program had changed the file.
     """
 
     def __init__(self, path: Path, about: str, count: int, dtype: np.dtype[Any]) -> None:
@@ -104,7 +104,7 @@ class IdFile:
             checksum = zlib.crc32(block, checksum)
         if self._bytes(0, HEADER) != header(self._about, checksum):
             return False
-        # Store the stamp from before the check: so the next read notices changes during the check.
+        # The stamp is from before the check, so that the next read notices changes during the check.
         self._stamp = stamp
         return True
 
@@ -182,10 +182,10 @@ def side_by_side(
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:
-    """Return up to `size` bytes of a file from `offset` on; no bytes only if the file ends there."""
+    """Return up to `size` bytes of a file from `offset` on. At the end of the file, return b""."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
-    # Windows has no pread. There only this process uses the descriptor, so a lock is enough.
+    # Windows has no pread. No other process shares the descriptor there, so a lock is enough.
     with POSITION:
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, size)

@@ -48,7 +48,8 @@ class Source:
             NUL bytes and surrogates. False for other bytes: a byte-order mark is removed, and NUL
             bytes and surrogates are errors, unless the tokens are bytes.
         path: the file on disk; empty if the piece is not a file.
-        content: the bytes of a piece that is not a file, in memory or in a temporary file.
+        content: a stream with the bytes of the piece, in memory or in a temporary file; None if the
+            piece is a file.
     """
 
     name: str
@@ -110,8 +111,8 @@ class FoundText:
     Attributes:
         name: a short name of the source for messages.
         sources: the pieces; several for a directory or a pattern.
-        note: a sentence about the files that were read and skipped, or about a source that was
-            given more than once; empty if there is nothing to say.
+        note: a sentence for users: which files were read or skipped, or that the source was given
+            more than once. Empty if there is nothing to say.
     """
 
     name: str
@@ -138,8 +139,8 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
 
     Args:
         requested: paths of files and directories, patterns, `-`, or names of built-in texts.
-        any_bytes: which files of a directory or a pattern are taken: with True, all that are not
-            empty; with False, only those that are also text in UTF-8.
+        any_bytes: selects files from directories and patterns. True takes every file that is not
+            empty. False takes only those of these files that are text in UTF-8.
 
     Raises:
         TextError: a source does not exist, cannot be read or has no text.
@@ -153,7 +154,7 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
         refuse_empty_path(name, "the path of a text", TextError)
         one = _find_text(name, any_bytes)
         fresh = tuple(source for source in one.sources if source.place not in seen)
-        if one.note:  # only a directory or a pattern has a note at this point
+        if one.note:  # the source is a directory or a pattern; no other source has a note yet
             one = dataclasses.replace(one, sources=fresh)
         elif not fresh:
             one = dataclasses.replace(
@@ -318,14 +319,14 @@ def require_end(name: str, stream: IO[bytes]) -> None:
     try:
         about = os.fstat(stream.fileno())
     except OSError:
-        return  # a stream without a file, such as io.BytesIO
+        return  # a stream without a file descriptor, such as io.BytesIO
     ends = stream.isatty() or about.st_rdev == Path(os.devnull).stat().st_rdev
     if stat.S_ISBLK(about.st_mode) or (stat.S_ISCHR(about.st_mode) and not ends):
         raise TextError(f"{name} is a device that may never end; give a file.")
 
 
 def _copied_source(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -> Source:
-    """Return a piece with a copy of the stream that `opening` opens, which can be read only once."""
+    """Return a piece with a copy of all bytes of the stream that `opening` opens."""
     try:
         with opening() as stream:
             require_end(name, stream)

@@ -10,7 +10,7 @@ from charloom.config import UNKNOWNS, not_one_character, require_one_of
 class UnknownPolicy:
     """What to do with the symbols of a text that a vocabulary does not have.
 
-    The replacement is checked later: a vocabulary must have it if a symbol has to be replaced.
+    Whether the vocabulary has the replacement is checked later, when a symbol must be replaced.
 
     Attributes:
         unknown: "refuse", "skip" or "replace".

@@ -83,7 +83,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class EncodingPlan:
-    """How a text is encoded with a vocabulary that may not have all of its symbols.
+    """How a text is encoded with a vocabulary that may lack some symbols of the text.
 
     Attributes:
         table: at each index, the id of the code point or byte with this value; -1 if it has no id.
@@ -143,7 +143,7 @@ class Vocabulary:
         return len(self.characters)
 
     def __contains__(self, character: str) -> bool:
-        """Return True if `character` is one character whose symbols are all known."""
+        """Return True if `character` is one known character. A byte model must know all its bytes."""
         return len(character) == 1 and bool(
             (self._ids[_symbols(character, self.tokens)] >= 0).all()
         )
@@ -171,9 +171,9 @@ class Vocabulary:
         """Return the ids of a text, shape (symbols,), in `id_dtype`.
 
         Raises:
-            UnknownCharacterError: the text has unknown symbols. The message names the first unknown
-                symbol, its position in the text, the most similar known symbol, and how many are
-                unknown.
+            UnknownCharacterError: the text has unknown symbols. The message gives their number, the
+                first of them with its position in the text, and the known symbol that is most
+                similar to it.
         """
         return self.encode_with(text).ids
 
@@ -240,11 +240,11 @@ class Vocabulary:
         return self.decoder().decode(ids, final=True)
 
     def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Return the characters of `ids`, and for each the number of ids up to its end.
+        """Return the characters of `ids`, and for each character the number of ids up to its end.
 
-        If the tokens are bytes, a character can have several ids. If a byte shows that the bytes
-        before it are not UTF-8, those bytes become U+FFFD. If that byte is itself a character,
-        U+FFFD and the character are returned as one string.
+        If the tokens are bytes, a character can have several ids, and bytes that are not UTF-8 become
+        U+FFFD. Sometimes only the next byte shows this. If the next byte is a character itself, the
+        result has U+FFFD and this character together as one string.
         """
         if self.tokens == "characters":
             characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
@@ -262,7 +262,7 @@ class Vocabulary:
         return Decoder(self)
 
     def to_bytes(self, ids: NDArray[Any]) -> bytes:
-        """Return the bytes that `ids` stand for. If the tokens are characters, these are in UTF-8."""
+        """Return the bytes of the text that `ids` stand for. Characters are encoded in UTF-8."""
         text = "".join(map(self.characters.__getitem__, np.asarray(ids).tolist()))
         if self.tokens == "bytes":
             return text.encode("latin-1")
@@ -289,7 +289,7 @@ class Vocabulary:
             if other.translate(PLAIN_FORMS) == plain:
                 return other
         if not character.isalnum():
-            return None  # any other punctuation mark would not be similar enough to suggest
+            return None  # no other punctuation mark is similar enough to be suggested
         kind = unicodedata.category(character)
         alike = [other for other in self.characters if unicodedata.category(other) == kind]
         return min(alike, key=lambda other: abs(ord(other) - ord(character)), default=None)
@@ -336,7 +336,7 @@ class Decoder:
         )
 
     def decode(self, ids: NDArray[Any] | list[int], final: bool = False) -> str:
-        """Return the characters that `ids` complete, after the ids of the earlier calls.
+        """Return the characters that end in `ids`, which continue the ids of the earlier calls.
 
         With `final`, an incomplete UTF-8 sequence at the end becomes U+FFFD.
         """
@@ -345,7 +345,7 @@ class Decoder:
         return text if self._utf8 is None else self._utf8.decode(text.encode("latin-1"), final)
 
     def decode_with_ends(self, ids: NDArray[Any]) -> tuple[str, NDArray[np.int64]]:
-        """Return the characters that `ids` complete, and the end of each, shape (characters,).
+        """Return the characters that end in `ids`, and the end of each character, shape (characters,).
 
         The end of a character is the number of ids up to its last id, counted over all calls. The
         end of U+FFFD is the end of the bytes that it replaces.
@@ -358,9 +358,9 @@ class Decoder:
         ends: list[int] = []
         for n, last in enumerate(ids.tolist(), start=before + 1):
             if completed := self.decode([last]):
-                # An unexpected byte ends the sequence before it, which becomes U+FFFD. The byte
-                # itself either is a character, or starts a new sequence and waits for more bytes.
-                # The first two bytes of a surrogate become two U+FFFD, one for each byte.
+                # An unexpected byte ends the incomplete sequence before it, which becomes U+FFFD.
+                # The byte itself is either a character or the start of a new sequence, which the
+                # decoder keeps. The first two bytes of a surrogate become one U+FFFD each.
                 waits = 1 if self._utf8.getstate()[0] else 0
                 pieces.append(completed)
                 ends += range(n + 1 - waits - len(completed), n + 1 - waits)

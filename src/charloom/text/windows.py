@@ -38,7 +38,7 @@ class Windows:
             every stream; 0 with the split "streams". With several streams, every second epoch
             starts this many characters later. So every character of the training part but the first
             is predicted in at least one of two successive epochs.
-        parts: the segments of each part of the text; a part that is too short is missing.
+        parts: the segments of each part of the text. A part that is too short is not in the dict.
     """
 
     length: int
@@ -56,8 +56,8 @@ class Windows:
         Args:
             config: settings of the training run.
             length: the length of the text in characters.
-            otherwise: the words after "Give a longer text, or" in the error for a text that is too
-                short. By default, they suggest settings that fit the text.
+            otherwise: advice for the error about a text that is too short; the words after "Give a
+                longer text, or". None advises settings for which the text is long enough.
 
         Raises:
             TextError: the training part has less than one window per stream, or another part has no
@@ -69,19 +69,20 @@ class Windows:
 
     @classmethod
     def _divided(cls, config: Config, length: int) -> "Windows":
-        """Return the windows and parts without checking them; `parts` lacks parts that are too short."""
+        """Return the windows and parts of a text, even if it is too short for `config`."""
         T, B = config.seq_length, config.batch_size
         held_out = config.validation + config.test
         if config.split == "streams":
-            whole = max(length - 1, 0) // (B * T)  # windows of a stream in all three parts
+            whole = max(length - 1, 0) // (B * T)  # windows per stream, in all three parts together
             train = _share(whole, 1 - held_out)
             validation = _share(whole, 1 - config.test)
             spacing, remainder = whole * T, 0
+            # In every stream, a part has the windows from the first number up to the second.
             shares: tuple[tuple[Part, int, int], ...] = (
                 ("train", 0, train),
                 ("validation", train, validation),
                 ("test", validation, whole),
-            )  # each part with its first window and its end (exclusive) in each stream
+            )
             parts: dict[Part, tuple[Segment, ...]] = {
                 part: tuple((s * spacing + a * T, s * spacing + b * T + 1) for s in range(B))
                 for part, a, b in shares
@@ -159,15 +160,18 @@ class Windows:
 
 
 def _share(whole: int, share: float) -> int:
-    """Return `whole * share` rounded down. Adds 1e-6 first, because `share` may be too small."""
+    """Return `whole * share` rounded down.
+
+    1e-6 is added to the product, because the float `share` may be slightly below the user's number.
+    """
     return int(whole * share + 1e-6)
 
 
 def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
-    """Return changed settings, by name, with which a text of `length` characters is long enough.
+    """Return changes to `config`, by name of the setting, so that `length` characters are enough.
 
     Try fewer streams first, then a shorter sequence length, then no validation and test part.
-    Return an empty dict if none of them is enough.
+    Return an empty dict if none of these changes is enough.
     """
     T, B = config.seq_length, config.batch_size
     sizes = [*((T, b) for b in _halves(B)), *((t, 1) for t in _halves(T))]
