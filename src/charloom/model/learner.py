@@ -78,13 +78,13 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
 
 
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
-    """Return the optimizer's arrays (slots) before the first update, which are all zero.
+    """Return the optimizer's arrays (slots) before the first update: zeros.
 
-    They are given by slot name, then by parameter name.
+    The result maps the name of each slot to a dict with an array for each parameter.
     """
     return {
-        # np.zeros reserves memory without using it. zeros_like would write every zero, and so use
-        # memory even for a model that is never trained.
+        # np.zeros only reserves memory. np.zeros_like would write every zero and so use memory,
+        # even for a model that is never trained.
         slot: {name: np.zeros(p.shape, p.dtype) for name, p in parameters.items()}
         for slot in SLOTS[config.optimizer]
     }
@@ -97,7 +97,7 @@ def zero_state(config: Config, streams: int = 1) -> State:
 
 
 def copy_learner(learner: Learner) -> Learner:
-    """Return a copy that shares no array with `learner`."""
+    """Return a copy of `learner` that shares no array with it."""
     values = dict(vars(learner))
     values["parameters"] = {name: p.copy() for name, p in learner.parameters.items()}
     values["slots"] = {

@@ -19,8 +19,8 @@ from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import parameter_shapes
 
 GROUPS: Final = Path("/sys/fs/cgroup")
-# Each limit of a process, with the index in /proc/self/statm of the number of pages that count
-# towards this limit.
+# The memory limits of a process. The value is an index in /proc/self/statm: the number there is
+# how many pages count towards the limit.
 LIMITS: Final = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 
 
@@ -52,8 +52,8 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
 def parameter_count(config: Config, vocabulary_size: int) -> int:
     """Return the number of entries of all parameters of a network together.
 
-    All layers above the first have the same size. So the counts for networks of one and of two
-    layers are enough.
+    All layers above the first have the same size, so the number is computed from those of networks
+    with one layer and with two layers.
     """
     one, two = (
         sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))

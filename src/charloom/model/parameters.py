@@ -18,7 +18,7 @@ Parameters = dict[str, NDArray[Any]]
 
 
 def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each parameter by name, in the order of all lists of parameters."""
+    """Return the shape of each parameter by name. Every list of parameters has this order."""
     H, K, cell = config.hidden_size, vocabulary_size, CELLS[config.cell]
     layers = {
         f"layers.{layer}.{name}": shape
@@ -34,7 +34,7 @@ def short_name(name: str) -> str:
 
 
 def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
-    """Return the initial parameters in the config's dtype, drawn as `config.init` says.
+    """Return the initial parameters in the config's dtype, drawn with the method `config.init`.
 
     Each number depends only on the seed, on the index of its parameter in `parameter_shapes`, and
     on its own index in the parameter (spec/mathematics.md: First values, Random numbers).

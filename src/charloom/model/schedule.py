@@ -1,4 +1,4 @@
-"""The schedule of a training run: its learning rates, and the updates with records, evaluations or samples.
+"""The schedule of a training run: its learning rates, and when a record, evaluation or sample is due.
 
 A record is a line in metrics.jsonl. The schedule depends only on the number of the update, never
 on the clock. So two runs with the same settings have the same records.
@@ -93,7 +93,7 @@ class Schedule:
         return update == 0 or regular or update == self.updates
 
     def last_record(self, update: int) -> int:
-        """Return the last update up to `update` at which a record was due; 0 if there was none."""
+        """Return the last update with a record that is not after `update`; 0 if there was none."""
         if update == self.updates:
             return update
         steps = [self.config.report_every, self.windows.per_epoch]
@@ -102,7 +102,7 @@ class Schedule:
         return max(min(update, 1), *(update - update % step for step in steps))
 
     def last_sample(self, update: int) -> int:
-        """Return the last update up to `update` at which a sample was due."""
+        """Return the last update with a sample that is not after `update`; 0 is before training."""
         if update == self.updates:
             return update
         first, last = self.config.sample_first, min(update, self.config.sample_until)
@@ -111,7 +111,7 @@ class Schedule:
         return max(first, last - last % self.config.sample_every)
 
     def next_due(self, update: int) -> int:
-        """Return the first update after `update` at which a record or a sample may be due."""
+        """Return the first update after `update` that may have a record or a sample."""
         config = self.config
         ahead = [
             next_multiple(update, config.report_every),
