@@ -1,8 +1,7 @@
 """Compute the gates of a network from its inputs and hidden states (spec/mathematics.md: Inside a network).
 
-An engine returns only the states, so the gates are computed again from the states. Given the
-states, the gates of a step do not depend on those of other steps, so all steps are computed in one
-call.
+An engine returns only the states, so the gates are computed again from the states. The gates of a
+step depend only on its input and the state before it, so one call computes the gates of all steps.
 
 Shapes: N tokens, H hidden units, G gates.
 """
@@ -20,8 +19,8 @@ from charloom.messages import argument
 
 Array = NDArray[Any]
 
-# For each cell, the names of the values that a unit has: states, then gates. MEANINGS describes
-# each.
+# For each cell, the names of the values that a unit has: states, then gates. MEANINGS has a
+# description of each value.
 WHATS: Final = {name: (*cell.states, *cell.gates) for name, cell in CELLS.items()}
 MEANINGS: Final = {
     "h": "output",

@@ -23,7 +23,7 @@ from charloom.hidden_units.unit_values import Choice, blocks
 from charloom.model import Learner
 
 LEAST_CHARACTERS: Final = 100  # in a shorter text, some unit follows any property by chance
-# The least number of characters at which a property must differ from its most frequent value.
+# A property must differ from its most frequent value at this many characters or more.
 LEAST_CHANGES: Final = 10
 # To find how large a correlation by chance can be, a property is shifted cyclically by these
 # fractions of the text. They come from the golden section, so that no shift is a period of a
@@ -61,12 +61,12 @@ class Finding:
         description: the property in words.
         mean: mean of the property over the text. For a property that is 0 or 1, this is the
             fraction of characters with 1.
-        by_chance: the largest |r| of all units with three cyclically shifted copies of the
-            property. A unit whose |r| is not larger may follow the property by chance. None if
-            `units` is empty.
+        by_chance: the largest |r| between a unit and any of three copies of the property that are
+            shifted cyclically. A unit with an |r| up to this value may follow the property by
+            chance. None if `units` is empty.
         units: the units with the largest |r|, largest first. Units whose values never changed are
             left out.
-        why_none: the reason why `units` is empty; an empty string if it is not.
+        why_none: the reason why `units` is empty; "" if `units` is not empty.
     """
 
     property: str
@@ -98,8 +98,8 @@ def rank(
 ) -> tuple[Finding, ...]:
     """Return, for each property, the units that follow it best.
 
-    The units' values are computed block by block and not stored. So the memory grows with the text
-    only by four bytes per property and character.
+    The units' values are computed block by block and not stored. Only the numbers of the properties
+    are stored: four bytes for each property and character.
 
     Args:
         learner: the model; it is not changed.
@@ -163,9 +163,10 @@ def comparing(
 
 
 def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
-    """Return the numbers of the property `found` for a text, one for each of its pieces.
+    """Return one number of the property `found` for each piece of a text.
 
-    A piece is usually one character. A piece of several characters gets the number of its last one.
+    A piece is usually one character. A piece of several characters gets the number of its last
+    character.
 
     Raises:
         ConfigError: the property does not return one finite number per character.
@@ -190,8 +191,8 @@ def _finding(
     Args:
         found: the property.
         values: the property's numbers, shape (characters,).
-        r: its correlations with the M selected values of the units, shape (1 + shifts, M). Row 0 is
-            for the property itself, the other rows are for its shifted copies.
+        r: correlations with the M selected values of the units, shape (1 + shifts, M). Row 0 is for
+            the property itself; each other row is for a shifted copy of the property.
         choice: the units and their values.
         top: how many units to return.
     """

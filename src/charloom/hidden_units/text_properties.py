@@ -48,8 +48,8 @@ class Property:
 def in_quotes(text: str) -> Numbers:
     """Return 1 for each character of a quotation, else 0.
 
-    A quotation includes its opening quotation mark, but not its closing one. A blank line also ends
-    it. A quotation without a closing mark lasts until the end of the text.
+    A quotation starts with its opening mark and ends before its closing mark. A blank line also ends
+    a quotation. A quotation without a closing mark lasts until the end of the text.
     """
     inside = np.zeros(len(text), dtype=np.float32)
     opened, closers = -1, ""
@@ -76,7 +76,7 @@ def _is_apostrophe(text: str, place: int) -> bool:
 
 
 def bracket_depth(text: str) -> Numbers:
-    """Return, for each character, how many brackets ( [ { are open after it.
+    """Return, for each character, how many brackets ( [ { are open after this character.
 
     A closing bracket without an opening bracket is ignored. A closing bracket that closes an outer
     bracket also closes the brackets inside. A blank line closes all brackets except braces.
@@ -105,7 +105,7 @@ def in_brackets(text: str) -> Numbers:
 
 
 def line_position(text: str) -> Numbers:
-    """Return, for each character, how many characters of its line were read so far.
+    """Return the position of each character in its line: 1 for the first character, then 2, 3, ….
 
     A line feed gets 0.
     """
@@ -123,9 +123,9 @@ def newline_next(text: str) -> Numbers:
 
 
 def indentation(text: str) -> Numbers:
-    """Return, for each character, how many leading spaces and tabs of its line were read so far.
+    """Return, for each character, how many spaces and tabs at the start of its line were read so far.
 
-    A line feed gets 0.
+    The character itself counts too. A line feed gets 0.
     """
     breaks, blank = where(text, "\n".__eq__), where(text, " \t".__contains__)
     leading = blank & (_last(~blank & ~breaks) <= _last(breaks))
@@ -134,12 +134,18 @@ def indentation(text: str) -> Numbers:
 
 
 def paragraph_position(text: str) -> Numbers:
-    """Return, for each character, the number of characters since the last blank line."""
+    """Return the position of each character in its paragraph: 1 for the first character.
+
+    A paragraph begins after a blank line. The line feed of the blank line gets 0.
+    """
     return _since(blank_lines(text))
 
 
 def sentence_position(text: str) -> Numbers:
-    """Return, for each character, the number of characters since the last . ! ? or blank line."""
+    """Return the position of each character in its sentence: 1 for the first character.
+
+    A sentence begins after . ! ? or a blank line. The mark, or the line feed of the blank line, gets 0.
+    """
     return _since(where(text, ".!?".__contains__) | blank_lines(text))
 
 
@@ -149,7 +155,7 @@ def in_word(text: str) -> Numbers:
 
 
 def word_position(text: str) -> Numbers:
-    """Return, for each character, how many characters of its word were read so far.
+    """Return the position of each character in its word: 1 for the first character, then 2, 3, ….
 
     A character between words gets 0.
     """
@@ -173,9 +179,9 @@ def capital_next(text: str) -> Numbers:
 
 
 def capitals(text: str) -> Numbers:
-    """Return 1 for each character in a word that so far has at least two characters, all capitals.
+    """Return 1 for each character in a word of capital letters, from the second one on, else 0.
 
-    All other characters get 0.
+    The characters of the word up to and including this character must all be capital letters.
     """
     inside, upper = _of_words(text), where(text, str.isupper)
     position = _since(~inside)
@@ -229,7 +235,7 @@ PROPERTIES: Final = tuple(
 
 
 def named(names: Sequence[str]) -> tuple[Property, ...]:
-    """Return the built-in properties with these names, in the order of `names`, each only once.
+    """Return the built-in properties with these names, in the order of `names`, without repeats.
 
     Raises:
         ConfigError: a name is not the name of a built-in property.
@@ -319,14 +325,18 @@ def _of_words(text: str) -> NDArray[np.bool_]:
 
 
 def _last(holds: NDArray[np.bool_]) -> Places:
-    """Return, for each index, the last index up to it at which `holds` is True; -1 if there is none."""
+    """Return, for each index i, the largest index up to i at which `holds` is True.
+
+    The result is -1 for an index i if `holds` is not True up to i.
+    """
     return np.maximum.accumulate(np.where(holds, np.arange(len(holds)), -1))
 
 
 def _since(holds: NDArray[np.bool_]) -> Numbers:
-    """Return, for each index, the number of characters since `holds` was last True.
+    """Return the number of steps from the last True in `holds` to each index.
 
-    If `holds` was never True so far, return the number of characters since the start of the text.
+    An index with True gets 0, and the next index gets 1. Before the first True, the first index of
+    the text gets 1, the second gets 2, and so on.
     """
     return _numbers(np.arange(len(holds)) - _last(holds))
 

@@ -21,7 +21,7 @@ from charloom.messages import argument
 from charloom.model import Learner, zero_state
 
 # Largest number of values in a block, to limit the memory. A block has at least 16 tokens, even if
-# these have more values.
+# the values of 16 tokens exceed this number.
 NUMBERS: Final = 1 << 20
 MOST_TOKENS: Final = 4_096
 
@@ -49,7 +49,9 @@ class Choice:
 def choose(
     learner: Learner, layer: int | None = None, unit: int | None = None, what: str | None = None
 ) -> Choice:
-    """Return the selected units and values. If an argument is None, all are selected.
+    """Return the selected units and values of a model.
+
+    `layer` None selects all layers, `unit` None all units, and `what` None all values.
 
     Args:
         learner: the model.
