@@ -40,7 +40,9 @@ def engine_for(config: Config) -> Engine:
 
 
 def open_engine(name: str = "auto", threads: int = 1) -> Engine:
-    """Return the engine with this name. "auto" means native if it can run here, otherwise reference.
+    """Return the engine with the name `name`, with up to `threads` threads.
+
+    "auto" means "native" if the native engine can run here, otherwise "reference".
 
     Raises:
         ConfigError: there is no engine of this name.

@@ -44,10 +44,10 @@ class Trace:
             `reduction` is.
         gradient_norms: the norm of the gradient of each update before clipping. The gradient is that of
             the loss that the setting `reduction` defines.
-        stopped: "non-finite" if the update after these was not applied, because its loss or gradient
-            norm was not finite.
-        failed_loss: the loss of the update that was not applied, if there is one.
-        failed_norm: the gradient norm of the update that was not applied, if there is one.
+        stopped: None if all updates of the plan were applied. "non-finite" if the engine stopped at
+            an update whose loss or gradient norm was not finite, and did not apply it.
+        failed_loss: the loss of the update that was not applied; 0 if all were applied.
+        failed_norm: the gradient norm of the update that was not applied; 0 if all were applied.
     """
 
     losses: NDArray[np.float64]

@@ -58,7 +58,7 @@ def open_kernels(dtype: str, isa: str) -> Kernels:
 
 @dataclass(frozen=True)
 class _Settings:
-    """A network's settings in the form for the kernels, with the config and the K they were made from."""
+    """A network's settings in the form for the kernels, with the config and K they are made from."""
 
     config: Config
     characters: int
@@ -275,7 +275,11 @@ class NativeEngine:
         return self._kernels[dtype]
 
     def _settings(self, learner: Learner) -> _Settings:
-        """Return the learner's settings for the kernels, or those of the last call if they still fit."""
+        """Return the learner's settings for the kernels.
+
+        Keeps the settings, and returns the same object in the next call if the learner's config and
+        vocabulary size are the same.
+        """
         config, characters, last = learner.config, len(learner.vocabulary), self._last
         if last is None or last.config is not config or last.characters != characters:
             last = _Settings(config, characters, _shape(config, characters), _descent(config))
@@ -289,8 +293,8 @@ class NativeEngine:
     def _sampling_threads(self, learner: Learner) -> int:
         """Return how many threads to use for sampling one text.
 
-        It is 1 if the weights fit into the cache of one core, and for a plain RNN with one layer, for which
-        the kernels use only one thread.
+        One thread is best if the weights fit into the cache of one core. For a plain RNN with one
+        layer, the kernels can use only one thread.
         """
         size = sum(array.nbytes for array in learner.parameters.values())
         alone = size < SHARED_SAMPLING or (learner.config.cell, learner.config.layers) == ("rnn", 1)

@@ -26,14 +26,15 @@ def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
         )
     if sampler.repetition_penalty != 1:
         logits = penalised(logits, recent, sampler.repetition_penalty)
-    with np.errstate(over="ignore"):  # a very high or low temperature may overflow to infinity
+    # A very high temperature becomes infinite in float32. A very low one makes the quotient infinite.
+    with np.errstate(over="ignore"):
         temperature = logits.dtype.type(sampler.temperature)
         if temperature == 0:
             return int(np.argmax(logits))
         weights = np.exp((logits - logits.max()) / temperature).astype(np.float64)
     ids = kept(weights, sampler)
     sums = np.cumsum(weights[ids])
-    # The uniform number is below 1, but its product with the total may be rounded up to the total. Then the
+    # `uniform` is below 1, but its product with the total may be rounded up to the total. Then the
     # last id is drawn.
     place = min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(ids) - 1)
     return int(ids[place])
@@ -53,7 +54,7 @@ def penalised(logits: Array, recent: Ids, penalty: float) -> Array:
 def kept(weights: Array, sampler: Sampler) -> Ids:
     """Return the ids that top-k, top-p and min-p leave, in ascending order. At least one id is left.
 
-    `weights` has the probability of each id, up to a common factor.
+    `weights` has a number for each id that is proportional to its probability.
     """
     order = np.argsort(-weights, kind="stable")
     if sampler.top_k:

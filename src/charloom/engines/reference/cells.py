@@ -32,7 +32,7 @@ class Cell(Protocol):
     def backward(
         self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: Any
     ) -> tuple[Array, Carried]:
-        """Add this step's parameter gradients to `gradients`; return the gradients of `x` and of `prev`.
+        """Return the gradients of `x` and of `prev`, and add those of the parameters to `gradients`.
 
         Args:
             x: the input of `forward`. If it is ids, the returned gradient of x has no meaning.

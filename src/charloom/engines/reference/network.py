@@ -22,7 +22,10 @@ CELL_CLASSES: Final[dict[str, type[Any]]] = {"rnn": RnnCell, "lstm": LstmCell, "
 
 
 def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
-    """Return one cell per layer. The cells share the arrays of `parameters`, which may be gradients."""
+    """Return one cell per layer, whose arrays are those of `parameters`, without a copy.
+
+    `parameters` may also be gradients; `Cell.backward` then adds to them.
+    """
     layers = sum(name.endswith(".W") for name in parameters)
     return [
         CELL_CLASSES[cell](
@@ -135,8 +138,9 @@ def loss_and_gradients(
 ) -> tuple[float, dict[str, Array], State]:
     """Return the loss of one window, the exact gradient of every parameter, and the state after the window.
 
-    If `blur` is given, this function changes the probabilities and the cells' caches (the gates) slightly
-    before the backward pass. The gradient then shows how much the rounding of these values changes it.
+    If `blur` is given, it is applied to the probabilities and to the cells' caches (the gates) before
+    the backward pass. A `blur` that adds small errors shows how much the rounding of these values
+    changes the gradient.
     """
     T, B = x.shape
     cells = cells_of(parameters, cell)
