@@ -68,10 +68,10 @@ def argument_order(
 def require_all_roles(
     given: tuple[str, ...], known: tuple[str, ...], forms: Sequence[tuple[str, ...]]
 ) -> None:
-    """Raise DoctorError unless `given` names each role exactly once.
+    """Raise DoctorError unless `given` is a complete list of roles, in any order.
 
-    `forms` are the sets of roles that a function may have, and `known` are the names of the
-    parameters.
+    The lists in `forms` are complete, and so are these lists without "c0". `known` are the names of
+    the parameters.
     """
     if sorted(given) not in map(sorted, (WANTED, (*known, "x", "y", "h0"), *forms)):
         raise DoctorError(
@@ -109,10 +109,10 @@ def roles_of_many(
     known: tuple[str, ...],
     options: Options,
 ) -> tuple[str, ...]:
-    """Return the roles of more than four arguments, in the order of their names in `required`.
+    """Return the roles of the arguments whose names are in `required`, in the same order.
 
-    There are more than four if each parameter is a separate argument, or if h0 and c0 are two
-    arguments. `forms` are the sets of roles that a function may have.
+    There are more than four arguments, because each parameter is a separate argument, or h0 and c0
+    are two arguments. Each of `forms` is a list of roles that a function may have.
 
     Raises:
         DoctorError: the names do not show the roles.
@@ -137,12 +137,11 @@ def roles_of_many(
 def roles_by_names(
     required: Sequence[str], known: tuple[str, ...], options: Options
 ) -> list[str | None]:
-    """Return the role of each argument in `required`, or None for an argument whose name shows no role."""
+    """Return the role of each argument in `required`; None if the name does not show the role."""
     roles: list[str | None] = []
     for name in required:
         role = role_of(name)
         parameter = parameter_of(name, known, dict(options.names))
-        # A short name such as c, b or W is taken as a parameter, unless `ROLES` contains it.
         roles.append(role if role in WANTED else parameter)
     if options.has_cell_state and roles.count("h0") == 1 and "params" in roles:
         return [
@@ -155,10 +154,10 @@ def roles_by_names(
 def suggested_wrapper(
     function: Callable[..., Any], required: Sequence[str], known: Sequence[str]
 ) -> str:
-    """Return the sentences of an error message that say how to fix a function with too few arguments.
+    """Return sentences for an error message about a function that takes too few arguments.
 
-    If the function reads its parameters from global variables, they contain the code of a wrapper
-    function with four arguments.
+    They say how to wrap the function. If it reads its parameters from global variables, they
+    contain the code of a wrapper function with four arguments.
     """
     values = values_of_globals(function, known)
     roles = [role_of(name) for name in required]
@@ -176,10 +175,10 @@ def suggested_wrapper(
 
 
 def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
-    """Return a dict that maps each global variable that holds a parameter or a size to code for its value.
+    """Return Python code for the value of each global variable that holds a parameter or a size.
 
-    The code uses the arguments params and h0 of the suggested wrapper function, such as params["W"]
-    or len(h0).
+    The keys of the dict are the names of the variables. The code uses the arguments params and h0
+    of the suggested wrapper function, such as params["W"] or len(h0).
     """
     variables = getattr(function, "__globals__", {})
     used = getattr(getattr(function, "__code__", None), "co_names", ())

@@ -2,8 +2,8 @@
 
 The natural form is f(params, x, y, h0), where x and y are ids. The course's form has one-hot X and
 Y of shape (K, T) and column vectors. This module tries the forms. It takes the first form with
-which the function returns the right loss, or else the first form that raises no error. It checks no
-gradient.
+which the function returns the right loss, or else the first form that raises no error. It does not
+check gradients.
 """
 
 import contextlib
@@ -23,8 +23,8 @@ from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-# Largest relative error of a loss that counts as right. A wrong convention changes the loss far
-# more, float32 far less.
+# A loss counts as right up to this relative error. The error due to a wrong convention is far
+# larger, and the error due to float32 is far smaller.
 LOSS_TOLERANCE: Final = 1e-4
 
 
@@ -35,14 +35,14 @@ class Convention:
     Attributes:
         ids: how x and y are passed: as "ids", or as one-hot arrays, "KT" (K, T) or "TK" (T, K).
         bias, state: the shape of a bias and of h0: "flat" (n,), "column" (n, 1) or "row" (1, n).
-        matrices: "ours" if all matrices have charloom's shapes, or "transposed" if all are
-            transposed.
-        recurrent: "transposed" if W is transposed once more than the other matrices; otherwise
-            "ours".
+        matrices: "ours" if U and V have charloom's shapes, or "transposed" if they are transposed.
+        recurrent: "ours" if W has the same orientation as U and V (both charloom's or both
+            transposed), or "transposed" if it has the other one.
         arguments: the roles of the arguments, in the function's order.
         names: pairs of charloom's name of a parameter and the function's name for it.
         gates: the function's order of the gates; "" for charloom's order.
-        holder: how the parameters are passed: in a plain "dict", or in a `Network` ("attributes").
+        holder: "dict" if the parameters are passed in a plain dict, or "attributes" if they are
+            passed in a `Network`.
     """
 
     ids: str = "ids"
@@ -132,7 +132,7 @@ def _copied(arrays: dict[str, Any], names: dict[str, str]) -> Network:
 
 
 class PreparedCall:
-    """The arguments of one call, and copies of them that show afterwards whether the call changed them."""
+    """The arguments of one call. After the call, `changed` finds out which of them it changed."""
 
     def __init__(self, problem: Problem, convention: Convention) -> None:
         self.problem, self.convention = problem, convention
@@ -162,7 +162,7 @@ class PreparedCall:
         return [by_role[role] for role in self.convention.arguments]
 
     def changed(self) -> list[str]:
-        """Return the ids of the mistakes that say which arguments the call changed, such as "inputs-changed"."""
+        """Return a mistake's id for each kind of argument that the call changed, such as "inputs-changed"."""
         found = []
         before = self.problem.state.values()
         if any(
@@ -196,7 +196,7 @@ class PreparedCall:
 
 
 def to_user_shape(name: str, array: Array, convention: Convention) -> Array:
-    """Return the parameter `name` in the shape and the gate order that the user's function expects."""
+    """Convert the parameter `name` to the shape and the gate order that the user's function expects."""
     if convention.gates and name in ("U", "W", "b"):
         array = reordered(array, gates_of(convention), convention.gates)
     if array.ndim == 1:
@@ -208,7 +208,7 @@ def to_user_shape(name: str, array: Array, convention: Convention) -> Array:
 
 
 def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
-    """Return a parameter or gradient of the user's function in charloom's shape and gate order.
+    """Convert a parameter or a gradient from the user's shape and gate order to charloom's.
 
     This is the inverse of `to_user_shape`, except that a bias keeps its shape.
     """
@@ -228,12 +228,16 @@ def gates_of(convention: Convention) -> str:
 
 
 def vector(array: Array, kind: str) -> Array:
-    """Return an array of shape (n,) in the shape of `kind`: "flat" (n,), "column" (n, 1) or "row" (1, n)."""
+    """Return a vector in the shape that `kind` names: "flat" (n,), "column" (n, 1) or "row" (1, n)."""
     return {"flat": array, "column": array.reshape(-1, 1), "row": array.reshape(1, -1)}[kind]
 
 
 def ids_as(ids: Array, K: int, kind: str) -> Array:
-    """Return a copy of `ids` of shape (T,), or a one-hot array: (K, T) if `kind` is "KT", (T, K) if "TK"."""
+    """Return the ids of a window in the form that `kind` names.
+
+    "ids" is a copy of shape (T,). "KT" is a one-hot array of shape (K, T), and "TK" one of shape
+    (T, K).
+    """
     if kind == "ids":
         return ids.copy()
     onehot = np.zeros((len(ids), K))
@@ -274,11 +278,12 @@ def find_convention(
 ) -> Convention:
     """Return the first convention with which the function returns `loss`, the right loss of `problem`.
 
-    If no convention gives this loss, return the first one with which the function raises no error.
+    If no convention gives this loss, return the first convention with which the function raises no
+    error.
 
     Raises:
-        Exception: the function raised an error with every convention. This is the first
-            DoctorError, or the first error if none is a DoctorError.
+        Exception: the function raised an error with every convention. Its first DoctorError is
+            raised, or its first error if none is a DoctorError.
     """
     arguments = argument_order(function, options, tuple(problem.parameters))
     first_error: Exception | None = None
@@ -312,12 +317,13 @@ def find_names(
 ) -> tuple[Reply, Convention]:
     """Call the function, and find the names by which it reads the parameters.
 
-    The function gets the parameters in a plain dict, which other libraries (JAX) accept. It gets a
-    `Network` only if it reads attributes, or uses a name that is not a usual name of a parameter.
+    Pass the parameters in a plain dict, which other libraries, such as JAX, accept. Pass a
+    `Network` only if the function reads attributes, or uses a name that is not a usual name of a
+    parameter.
 
     Returns:
         First the loss and the gradients, in charloom's shapes. Second the convention, with the
-        names that the function uses.
+            names that the function uses.
     """
     used: dict[str, str] = {}
     while convention.holder == "dict":
@@ -384,17 +390,20 @@ def find_names_with_network(
 
 
 def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]:
-    """Return a dict that maps each parameter to a guess of the function's name for it, to show in an error.
+    """Return a guess of the function's name for each parameter, to show in an error.
 
-    The guess is the usual name by which the function read the parameter. For the other parameters
-    it is the next name that the function read and that is not usual.
+    If the function read a parameter by a usual name, the guess is this name. For the other
+    parameters, take the unusual names that the function read, in their order.
     """
     unknown = iter(network._unknown)
     return {name: network._used.get(name) or next(unknown, "…") for name in parameters}
 
 
 def is_right_loss(loss: float, right: float, T: int) -> bool:
-    """Return True if `loss` is nearly `right`, or nearly `right` / T, which is its mean over T steps."""
+    """Return True if `loss` is nearly `right` or nearly `right` / T.
+
+    `right` is the right sum of the losses of T steps, and `right` / T is their mean.
+    """
     return any(abs(loss - r) <= LOSS_TOLERANCE * abs(r) for r in (right, right / T))
 
 

@@ -14,10 +14,10 @@ class Options:
 
     Attributes:
         form: one of `FORMS`.
-        cell: the name of a cell.
+        cell: the name of a cell, such as "lstm".
         names: pairs of charloom's name of a parameter and the user's name for it.
-        gradients: what each item of the tuple that the function returns is: a parameter (for its
-            gradient), "loss", or "_" for anything else.
+        gradients: for each item of the tuple that the function returns: the parameter whose gradient it
+            is, "loss", or "_" for anything else.
         arguments: the roles params, x, y and h0 in the order of the function's arguments.
         reduction: whether the loss is meant to be the "sum" or the "mean" over time.
         gates: the user's order of the gates.
@@ -33,8 +33,5 @@ class Options:
 
     @property
     def has_cell_state(self) -> bool:
-        """Return True if `cell` has a second state, c0, besides h0 (LSTM).
-
-        The function gets both.
-        """
+        """Return True if `cell` has two states (LSTM), so that the function gets c0 besides h0."""
         return self.cell != "" and "cell" in CELLS[self.cell].states

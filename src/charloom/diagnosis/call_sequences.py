@@ -19,15 +19,15 @@ from charloom.diagnosis.fitted_constants import explains_more
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.trials import moved
 
-SAME: Final = 1e-9  # largest relative difference of equal results
-SAME32: Final = 1e-5  # largest relative difference of equal results in float32
-LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # least relative error due to float32
-# When the weights change slightly, a rounding error changes at least by this share of itself. The
-# error of a wrong formula changes by about 1e-5 of itself.
+SAME: Final = 1e-9  # two results are the same up to this relative difference
+SAME32: Final = 1e-5  # two results in float32 are the same up to this relative difference
+LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # float32 causes at least this error
+# A slight change of the weights changes a rounding error by at least this fraction of the error. It
+# changes the error of a wrong formula only by a fraction of about 1e-5.
 JUMP: Final = 0.1
-CHAIN: Final = 80  # largest number of earlier calls that are tried
+CHAIN: Final = 80  # number of consecutive calls whose losses `remembers` computes
 
-# The step of an update for the gradient g. Of AdaGrad and Adam it is the first step.
+# The step of the first update for the gradient g. "AdaGrad, ε outside" is also Adam's first step.
 STEPS: Final = {
     "gradient descent": lambda g: g,
     "clipped gradient descent": lambda g: np.clip(g, -5, 5),
@@ -75,9 +75,9 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
 def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
     """Return True if the losses show that each call started from the last state of the previous call.
 
-    `calls` are consecutive calls on `problem`. There were other calls before them, whose number is
-    not known, because a Python function is also called to find out its convention. `mean` says that
-    the loss is the mean over time.
+    `calls` are consecutive calls on `problem`. An unknown number of calls came before them, because
+    a Python function is also called to find out its convention. `mean` is True if the loss is the
+    mean over time.
     """
     if any(call.loss is None for call in calls):
         return False
@@ -126,7 +126,7 @@ def gradients_are_close(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
 def difference(a: Arrays, b: Arrays) -> Arrays:
     """Return `a` - `b` for each gradient.
 
-    Where the two shapes differ, return the gradient in `a`.
+    A gradient that has different shapes in `a` and `b` is taken from `a`.
     """
     return {name: a[name] - b[name] if a[name].shape == b[name].shape else a[name] for name in a}
 
@@ -197,7 +197,10 @@ def loss_after_update(
 
 
 def gradients_match(case: Case, explanation: Explanation) -> bool:
-    """Return True if code with the mistakes in `explanation` computes all gradients of all trials."""
+    """Return True if code with the mistakes in `explanation` would return the function's gradients.
+
+    The gradients must match in all trials.
+    """
     names = list(case.exact[0].gradients)
     return all(
         not math.isinf(case.distance_if_matching(trial, explanation, names))
@@ -214,15 +217,16 @@ def loss_is(case: Case, trial: int, parameters: Arrays) -> bool:
 
 
 def loss_limit(case: Case) -> float:
-    """Return the largest relative difference between a loss and a predicted loss that counts as a match."""
+    """Return the largest relative difference at which a loss still matches a predicted loss."""
     return SAME32 if case.single else MATCHES
 
 
 def rate_of(case: Case, step: Any) -> float | None:
-    """Return a learning rate η for which the loss of every trial is the right loss after one update.
+    """Return a learning rate η with which one update explains the loss of every trial.
 
-    Return None if no learning rate that is tried has this property. `step` is a function that
-    returns the step of the update for a gradient; the update subtracts η times this step.
+    An update explains a loss if the loss is right for the updated parameters. `step` computes the
+    step of the update from a gradient; the update subtracts η times this step. Return None if none
+    of the learning rates that are tried explains the losses.
     """
 
     def updated(trial: int, rate: float) -> Arrays:

@@ -17,12 +17,12 @@ from charloom.diagnosis.trials import Trial
 
 Explanation = tuple[Found, ...]
 
-# Norm-relative errors, and factors for them. The limit of a right result is the largest error that
-# rounding can cause.
+# The constants are norm-relative errors, and factors for them. A result counts as right up to a
+# limit: the largest error that rounding can cause.
 MATCHES: Final = 1e-6  # largest distance from a prediction that counts as a match in float64
-FLOAT64: Final = 1e-10  # smallest limit of a right result in float64; careful code reaches 1e-14
-FLOAT32: Final = 1e-5  # smallest limit of a right result in float32
-WIDEST: Final = 1e-3  # largest limit of a right result in float32
+FLOAT64: Final = 1e-10  # smallest limit in float64; the errors of careful code are about 1e-14
+FLOAT32: Final = 1e-5  # smallest limit in float32
+WIDEST: Final = 1e-3  # largest limit in float32
 MARGIN: Final = 30.0  # the limit is this many times the error due to rounded parameters
 DIGITS: Final = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 ZERO: Final = 1e-12  # a gradient counts as zero below this share of the norm of all gradients
@@ -42,7 +42,7 @@ class Case:
     def predicted(self, problem: Problem, explanation: Explanation) -> Answer:
         """Return the loss and gradients that code with the mistakes in `explanation` would compute.
 
-        Without mistakes, the result is exact.
+        If `explanation` is empty, they are exact.
         """
         with np.errstate(all="ignore"):
             total = answer(problem, {one.id: one.variant for one in explanation})
@@ -95,7 +95,7 @@ class Case:
     def distance_if_matching(
         self, trial: int, explanation: Explanation, only: Iterable[str] | None = None
     ) -> float:
-        """Return the largest distance of a result of the function from the prediction of `explanation`.
+        """Return the largest distance between the function's results and a prediction in one trial.
 
         Return infinity if some result does not match the prediction.
 
@@ -126,12 +126,12 @@ def distance(a: Any, n: Any, zero: float) -> float:
     gap = a - n
     far = math.sqrt(float(np.vdot(gap, gap)))
     if not math.isfinite(far):
-        return math.inf  # `zero` is computed from the same numbers, and so may be infinite too
+        return math.inf  # not compared with `zero`, which may be infinite too
     if far <= zero:
         return 0.0
     return far / (math.sqrt(float(np.vdot(a, a))) + math.sqrt(float(np.vdot(n, n))))
 
 
 def relative(a: float, n: float) -> float:
-    """Return the distance of the losses `a` and `n`, divided by the sum of their absolute values."""
+    """Return |a - n| / (|a| + |n|) for the losses `a` and `n`; 0 if they are equal."""
     return 0.0 if a == n else abs(a - n) / (abs(a) + abs(n))

@@ -2,7 +2,7 @@
 
 It is started as `python -m charloom.diagnosis.child_process FOLDER PIPE`. It reads job.json, loads
 the user's file, calls the function, and writes outcome.json and outcome.npz. It ends when the
-parent process ends. On Linux, this is so even if the user's code never returns.
+parent process ends. On Linux, it then ends even if the user's code never returns.
 """
 
 import importlib.util
@@ -64,10 +64,11 @@ def job_of(fields: dict[str, Any]) -> Job:
 
 
 def loader(file: Path, function: str, numerical: str | None) -> Load:
-    """Return a function that loads the user's file again, and the modules in the file's directory.
+    """Return a function that loads the user's file and the modules in the file's directory.
 
-    It returns the function to check and the function `numerical` (None if `numerical` is None).
-    Both are new in each call, so they remember nothing of earlier calls.
+    Each call of the returned function loads them again, so that they remember nothing of earlier
+    calls. It returns the function to check, and the function called `numerical` (None if
+    `numerical` is None).
     """
     before = set(sys.modules)
 

@@ -18,7 +18,7 @@ from charloom.messages import argument, for_python
 
 RIGHT: Final = "right"
 WRONG: Final = "wrong"
-LOSS: Final = "loss"  # the `parameter` of a row with the error of the loss
+LOSS: Final = "loss"  # value of `Row.parameter` for the loss
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Found:
     def right(self) -> str:
         """The equation of spec/mathematics.md that the mistake breaks, in one line.
 
-        If it contains the batch size B, the text adds that B is 1.
+        If the equation contains the batch size B, the text adds that B is 1.
         """
         line = self.mistake.right.replace("\n", " ")
         return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
@@ -177,9 +177,9 @@ class Diagnosis:
             known mistake explains its errors.
         explanations: sets of mistakes, likeliest first. Each set alone explains the errors of all
             trials. There are several sets if no trial can distinguish them.
-        exact: whether code with these mistakes would return every number of every trial. It is
-            False if each wrong gradient has a separate explanation, or if the loss is not
-            explained.
+        exact: whether code with the mistakes of an explanation would return every number of every
+            trial. It is False if each wrong gradient has a separate explanation, or if the loss is
+            not explained.
         rows: errors of each gradient and of the loss in each trial.
         errors_by_step: for each parameter and each step t of the first trial's window, the
             norm-relative error of the gradient of step t's loss alone.
@@ -246,9 +246,9 @@ class Diagnosis:
         return f"Wrong, and this is why: {listing(titles)}."
 
     def certificate(self) -> str:
-        """Return a line that says that the function is right, with the settings of the trials.
+        """Return a line that students can hand in: it says that the function is right.
 
-        Students can hand it in. Return "" if the function is wrong.
+        The line also has the settings of the trials. Return "" if the function is wrong.
         """
         if not self.passed:
             return ""
@@ -268,11 +268,11 @@ class Diagnosis:
         )
 
     def to_dict(self, spell: Callable[[str], str] = for_python) -> dict[str, Any]:
-        """Return the diagnosis as plain data. Programs need mostly `verdict` and `mistakes`.
+        """Return the diagnosis as plain data. Most programs need only `verdict` and `mistakes`.
 
         Args:
-            spell: function that puts the names of arguments into a message with placeholders for
-                them. By default they are the names of the arguments of the Python function.
+            spell: function that replaces the placeholders in a message by names of arguments. By
+                default, the names are those of the Python function.
         """
         return {
             "verdict": self.verdict,
@@ -326,7 +326,7 @@ def scaling_text(part: str) -> str:
 
 
 def factor_text(factor: float) -> str:
-    """Return `factor` with six digits, or with more if they are needed to distinguish it from 1.
+    """Return `factor` with at least six digits, and with enough digits to distinguish it from 1.
 
     An example is 1.00000003.
     """

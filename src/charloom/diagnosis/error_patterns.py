@@ -12,15 +12,15 @@ from charloom.diagnosis.fitted_constants import common_factor
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.trials import window
 
-# Errors up to these count as rounding in one step's contribution to a gradient. They are larger
-# than for a gradient, because the contribution is a difference of two gradients.
+# Up to these errors, the gradient of one step's loss counts as right. The limits are larger than
+# those of a window's gradient, because a step's gradient is a difference of two gradients.
 STEP_LIMITS: Final = {"float64": MATCHES, "float32": 1e-4}
 
 
 def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]:
-    """Return a dict that maps each parameter to the errors of the steps' contributions to its gradient.
+    """Return the error of each parameter's gradient in each step of the first trial.
 
-    The contribution of step t is the gradient of step t's loss alone. It is computed as the
+    The error of step t is the error of the gradient of step t's loss alone. This gradient is the
     gradient of the window's first t steps minus the gradient of its first t - 1 steps. Each error
     is norm-relative, and NaN if the function's gradient has a wrong shape.
     """

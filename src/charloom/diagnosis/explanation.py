@@ -27,7 +27,7 @@ from charloom.diagnosis.mistakes import BY_ID, MISTAKES, RANK
 
 SAME: Final = 1e-11  # predictions up to this distance from the results differ only by rounding
 SHORT: Final = 1  # index of the smallest trial, in which pairs of mistakes are tried first
-PAIR_ORDERS: Final = 5  # number of wrong gate orders that are tried together with a second mistake
+PAIR_ORDERS: Final = 5  # so many wrong gate orders are also tried together with a second mistake
 
 
 def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
@@ -44,8 +44,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
             nearest(case, ((one,) for one in singles), only)
             or nearest(case, ((one,) for one in constant), only)
             or (
-                # If the function's results match the right ones, nearly every pair of mistakes
-                # would match too, so pairs are not tried.
+                # If the function's results are nearly right, nearly every pair of mistakes would
+                # match them, so pairs are not tried.
                 nearest(case, pairs(case, [*singles, *constant], only), only)
                 if math.isinf(largest_distance(case, (), only))
                 else []
@@ -53,8 +53,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
         )
         if fitting:
             return fitting, only is None
-        # The second round compares only the gradients. It cannot help if only the loss is wrong, or
-        # if the loss is right.
+        # The second round leaves out the loss. This can help only if the loss and a gradient are
+        # wrong.
         if LOSS not in names or names == [LOSS]:
             break
     return separate_explanation(case, [*singles, *constant], names), False
@@ -63,8 +63,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
 def candidates(case: Case) -> Iterator[Found]:
     """Yield every variant of every known mistake that changes the result of a single call, likeliest first.
 
-    Mistakes with a constant also get the values that the function's results show, such as a
-    clipping limit.
+    Mistakes with a constant, such as a clipping limit, also get variants with the constants that
+    the function's results show.
     """
     for mistake in MISTAKES:
         no_mistake = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
@@ -83,9 +83,11 @@ def candidates(case: Case) -> Iterator[Found]:
 def nearest(
     case: Case, explanations: Iterable[Explanation], only: Sequence[str] | None
 ) -> list[Explanation]:
-    """Return the explanations whose predictions match every trial and are closest, likeliest first.
+    """Return the explanations that predict the function's results in every trial, likeliest first.
 
-    `only` are the results to compare, such as ["U", "W"]; None to compare all.
+    An explanation is left out if another one predicts the results far more exactly, or if the right
+    results are nearly as close. `only` are the results to compare, such as ["U", "W"]; None to
+    compare all.
     """
     fitting: list[tuple[float, Explanation]] = []
     for explanation in explanations:
@@ -95,8 +97,8 @@ def nearest(
     # An explanation must be clearly closer to the function's results than the right results are.
     without = largest_distance(case, (), only)
     fitting = [(far, e) for far, e in fitting if explains_more(far, without, SAME)]
-    # With `only`, the loss is not compared. But if an explanation changes the loss, it must predict
-    # it.
+    # `only` leaves out the loss. But an explanation that changes the loss must predict the
+    # function's loss.
     if only is not None:
         fitting = [(far, e) for far, e in fitting if predicts_no_wrong_loss(case, e)]
     if not fitting:
@@ -107,7 +109,7 @@ def nearest(
 
 
 def predicts_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
-    """Return True if the mistakes do not change the loss, or change it to the loss of the function.
+    """Return True if the mistakes keep the right loss, or change it to the loss of the function.
 
     Trials in which the function's loss is not finite are left out, because a mistake can make the
     probability of a target zero.
@@ -142,11 +144,10 @@ def pairs(
 ) -> Iterator[Explanation]:
     """Yield the pairs of mistakes whose predictions match the function's results in the smallest trial.
 
-    If only one of the two mistakes changes a gradient, the function's gradient must match the
-    prediction for this mistake. If neither changes it, the function's gradient must be right. These
-    two rules exclude nearly all pairs without computing their predictions. A mistake may change
-    nothing in the smallest trial, such as a clipping limit that is not reached. A pair with this
-    mistake matches if the other mistake matches.
+    Two rules exclude nearly all pairs without computing their predictions. A gradient that only one
+    of the two mistakes changes must match the prediction for this mistake. A gradient that neither
+    mistake changes must be right. A mistake may change nothing in the smallest trial, such as a
+    clipping limit that is not reached. It forms a pair with each mistake that matches alone.
 
     `only` are the results to compare; None to compare all.
     """
@@ -189,7 +190,8 @@ def same(a: Answer, b: Answer, name: str) -> bool:
 def in_pairs(cell: str, one: Found) -> bool:
     """Return True if the wrong gate order `one` is also tried together with a second mistake.
 
-    Only the `PAIR_ORDERS` most usual orders are, because there are many orders.
+    This is so for the first `PAIR_ORDERS` known orders. There are too many orders to try all of
+    them.
     """
     return BY_ID["gate-order"].variants_of(cell).index(one.variant) < PAIR_ORDERS
 
@@ -197,7 +199,7 @@ def in_pairs(cell: str, one: Found) -> bool:
 def separate_explanation(
     case: Case, singles: Sequence[Found], names: Sequence[str]
 ) -> list[Explanation]:
-    """Return a list with one explanation, whose mistakes each explain some of the wrong gradients.
+    """Return a list with one explanation, in which each mistake explains some of the wrong gradients.
 
     The explanation can have three or more mistakes, in different parameters. A mistake that would
     make a right gradient wrong is left out. The list is empty if a wrong gradient remains
@@ -227,17 +229,18 @@ def separate_explanation(
 def explains(case: Case, one: Found, name: str) -> bool:
     """Return True if the prediction for a mistake matches the gradient `name` in every trial.
 
-    It must also be clearly closer to the function's gradient than the right gradient is.
+    The prediction must also be clearly closer to the function's gradient than the right gradient
+    is.
     """
     far = largest_distance(case, (one,), [name])
     return math.isfinite(far) and explains_more(far, largest_distance(case, (), [name]), SAME)
 
 
 def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
-    """Return the largest distance of the function's results from the prediction of `explanation`.
+    """Return the largest distance between the function's results and a prediction in all trials.
 
-    Return infinity if a result of some trial does not match. `only` are the results to compare;
-    None to compare all.
+    The prediction is that of code with the mistakes in `explanation`. Return infinity if a result
+    does not match its prediction. `only` are the results to compare; None to compare all.
     """
     trials = sorted(range(len(case.trials)), key=lambda trial: len(case.trials[trial].problem.x))
     trials.sort(
@@ -252,9 +255,10 @@ def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] |
 
 
 def keeps_right_results(case: Case, one: Found, names: Sequence[str]) -> bool:
-    """Return True if a mistake changes no right gradient, and changes the loss only as the function does.
+    """Return True if a mistake would not make a right gradient wrong.
 
-    `names` are the parameters with a wrong gradient.
+    The mistake must also keep the right loss, or change it to the loss of the function. `names` are
+    the parameters with a wrong gradient.
     """
     for place, trial in enumerate(case.trials):
         predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]

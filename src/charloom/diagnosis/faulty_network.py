@@ -21,10 +21,9 @@ from charloom.cell_table import CELLS
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-Switches = Mapping[str, str]  # ids of mistakes and their variants
+Switches = Mapping[str, str]  # maps the ids of mistakes to their variants
 
-# Wrong formulas for the derivative of tanh. Their arguments are a, h = tanh(a) and the previous
-# state.
+# Wrong formulas for the derivative of tanh, as functions of a, h = tanh(a) and the previous state.
 TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 - a²": lambda a, _h, _prev: 1 - a * a,
     "1 - tanh(a²)": lambda a, _h, _prev: 1 - np.tanh(a * a),
@@ -43,7 +42,7 @@ SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
 }
-# The right targets y_t, and wrong targets, computed from x and y.
+# The right targets y_t, and wrong targets, as functions of x and y.
 TARGETS: Final[dict[str, Callable[[Array, Array], Array]]] = {
     "": lambda _x, y: y,
     "y_{t+1}": lambda _x, y: np.append(y[1:], y[-1:]),
@@ -128,13 +127,14 @@ def exact_state(problem: Problem) -> Arrays:
     return forward(problem.cell, problem.parameters, problem.x, problem.state, {})[-1].state
 
 
-# The parameters and the initial state as code with the mistakes uses them.
+# Mistakes in the use of the parameters and of the initial state.
 
 
 def seen_parameters(cell: str, given: Arrays, m: Switches) -> Arrays:
-    """Return the parameters as code with the mistakes uses them, such as zeros for a bias that it ignores.
+    """Change the parameters as the mistakes in `m` do, such as to zeros for an ignored bias.
 
-    `given` are the parameters that the code gets.
+    `given` are the parameters that the user's code gets. Return the parameters that it computes
+    with.
     """
     theta = dict(given)
     if "gate-order" in m:
@@ -166,7 +166,7 @@ def reordered(array: Array, order: str, wanted: str) -> Array:
 
 
 def seen_state(state: Arrays, m: Switches) -> Arrays:
-    """Return the initial states as code with the mistakes uses them: zeros for a state that it ignores."""
+    """Change the initial states as the mistakes in `m` do: return zeros for a state that is ignored."""
     zeroed = {"": tuple(state), "h": ("h",), "cell": ("cell",)}.get(
         m.get("initial-state-ignored", "none"), ()
     )
@@ -306,11 +306,11 @@ def output(o: Array, x: Array, y: Array, K: int, m: Switches) -> tuple[float, Ar
 
 
 def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
-    """Return ln p (T,) changed by the mistake epsilon-in-log, and the factor (T,) for the gradient.
+    """Return ln p (T,) as the mistake epsilon-in-log changes it, and a factor (T,) for each step's gradient.
 
     `log_p` (T,) is ln p of each step's target. The mistake takes ln(p + ε) or ln max(p, ε) instead.
-    Each row of the gradient of the logits must be multiplied by the factor; without the mistake it
-    is 1.
+    The gradient of a step's logits must be multiplied by the factor of the step. Without the
+    mistake, the factors are 1.
     """
     one = np.ones_like(log_p)
     if "epsilon-in-log" not in m:
@@ -328,18 +328,18 @@ def epsilon_in_log(log_p: Array, m: Switches) -> tuple[Array, Array]:
 def backward(
     cell: str, theta: Arrays, steps: list[Step], dh: Array, m: Switches
 ) -> tuple[Array, Array, Array]:
-    """Return three gradients of each step, da, dr and dq, computed from the last step to the first.
+    """Return three gradients of the loss for each step: da, dr and dq.
 
-    The gradients of the parameters are sums of them over time: da (T, G·H) is for U and b, dr (T,
-    G·H) is for W, and dq (T, H) is for d. `dh` (T, H) is the gradient of the hidden states that
-    comes from the output.
+    The gradients of the parameters are sums over time that use them: da (T, G·H) for U and b, dr
+    (T, G·H) for W, and dq (T, H) for d. Only in a GRU does dr differ from da. `dh` (T, H) is the
+    gradient of the hidden states that comes from the output.
     """
     T = len(steps)
     kind, _, depth = m.get("truncated", "").partition(" ")
     k = int(depth or 0)
     if kind in ("depth", "last") and k >= T:
         kind = ""
-    if kind == "depth":  # go back from the loss of each step separately, by at most k steps
+    if kind == "depth":  # a separate backward pass for each step's loss, over at most k steps
         parts = []
         for source in range(T):
             of_source = np.zeros_like(dh)
@@ -388,7 +388,7 @@ def walk_back(
             carried = nothing
         elif missing in carried:
             carried = {**carried, missing: nothing[missing]}
-        if turned == "read too early":  # at t = 0 the index -1 selects the last step
+        if turned == "read too early":  # da[t-1] is still zero, except da[-1], the last step's
             last = carried if t == T - 1 else last
             carried = last if t == 1 else nothing
     return da, dr, dq
@@ -400,8 +400,8 @@ def rnn_back(
     """Compute da = dh (1 - h²) and dh_prev = Wᵀ da for one step.
 
     Return four values: da, dr (equal to da), dq (zeros), and the gradients of the states before the
-    step. `dh_above` is the gradient of h from the output, and `carried` those of the states from
-    the next step.
+    step. `dh_above` is the gradient of h that comes from the output. `carried` has the gradients of
+    the states that come from the next step.
     """
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
     other = m.get("activation-differs")
@@ -465,9 +465,8 @@ def gru_back(
     """Compute the gradients of one step of a GRU (spec/mathematics.md: The cells).
 
     The arguments are those of `rnn_back`. Return four values: first da (3 H,), the gradients of the
-    sums inside r, z and n; second dr (3 H,), the same for W, with the gradient of W_n h in the last
-    H entries; third dq (H,), the gradient for the bias d; fourth the gradients of the states before
-    the step.
+    sums inside r, z and n; second dr (3 H,), the gradients of the three parts of W h_prev; third dq
+    (H,), the gradient for the bias d; fourth the gradients of the states before the step.
     """
     _, r, z, n, q = step.cache
     W, h_prev, H = theta["W"], step.prev["h"], len(dh_above)
@@ -503,7 +502,7 @@ def gru_back(
 
 
 def tanh_slope(h: Array, m: Switches) -> Array:
-    """Return the derivative of tanh, computed from its value `h`, in an LSTM or a GRU."""
+    """Return the derivative of tanh at a value `h` of tanh, with the mistakes in `m`, in an LSTM or a GRU."""
     if "tanh-derivative-missing" in m and m["tanh-derivative-missing"] == "":
         return np.ones_like(h)
     if "tanh-derivative" in m:
@@ -512,7 +511,7 @@ def tanh_slope(h: Array, m: Switches) -> Array:
 
 
 def sigmoid_slope(s: Array, m: Switches) -> Array:
-    """Return the derivative of the sigmoid, computed from its value `s`."""
+    """Return the derivative of the sigmoid at a value `s` of the sigmoid, with the mistakes in `m`."""
     if "sigmoid-derivative" in m:
         return np.asarray(SIGMOID_DERIVATIVES[m["sigmoid-derivative"]](s))
     return np.asarray(s * (1 - s))
@@ -524,7 +523,7 @@ def clipped_step(dh: Array, m: Switches) -> Array:
     return np.clip(dh, -float(limit), float(limit)) if kind == "steps" else dh
 
 
-# The sums over time, and the mistakes that change these sums.
+# The sums over time, with the mistakes in them and after them.
 
 
 def sums(
@@ -534,7 +533,7 @@ def sums(
     steps: tuple[Array, Array, Array, Array],
     m: Switches,
 ) -> Arrays:
-    """Return the gradients of all parameters, which are sums over time.
+    """Sum the gradients of the steps over time, and return the gradient of each parameter.
 
     `ids` are x and y. `states` are the hidden states after and before each step, (T, H). `steps`
     are da, dr, dq and do, the gradients of each step (spec/mathematics.md: The cells; The network).
@@ -585,8 +584,8 @@ def sums(
 def chosen(mistake: str, T: int, m: Switches) -> slice:
     """Return a slice of the steps that a sum over time includes.
 
-    It has all `T` steps. If `m` has the mistake with the id `mistake`, it has only the first step
-    or only the last step.
+    It has all `T` steps. If `m` has the mistake with the id `mistake`, the slice has only the first
+    step or only the last step.
     """
     return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(m.get(mistake, ""), slice(None))
 
@@ -594,7 +593,7 @@ def chosen(mistake: str, T: int, m: Switches) -> slice:
 def finished(
     cell: str, loss: float, gradients: Arrays, T: int, m: Switches
 ) -> tuple[float, Arrays]:
-    """Return the loss and the gradients with the mistakes that code makes after the sums over time.
+    """Apply the mistakes that code makes after the sums over time; return the loss and the gradients.
 
     These mistakes scale, clip, reorder or transpose gradients.
     """
@@ -632,7 +631,7 @@ def bias_mistakes(cell: str, gradients: Arrays, m: Switches) -> Arrays:
 
 
 def scaled_loss(loss: float, T: int, m: Switches) -> tuple[float, float]:
-    """Return the loss multiplied by the factors of the mistakes in `m`, and their factor for all gradients."""
+    """Return the scaled loss, and the factor by which the mistakes in `m` multiply every gradient."""
     scale = -1.0 if "gradient-negated" in m else 1.0
     mean, total = m.get("mean-over-time"), m.get("sum-over-time")
     if mean in ("both", "gradient"):
@@ -677,7 +676,7 @@ def decayed(theta: Arrays, loss: float, gradients: Arrays, variant: str) -> tupl
     """Return the loss and the gradients with weight decay: λ θ is added to the gradient of a parameter θ.
 
     `variant` names λ and these parameters, such as "λ = 0.1 in U, W, V and the loss". With "the
-    loss", λ / 2 times the sum of their squares is added to the loss.
+    loss", λ / 2 times the sum of the squares of these parameters is added to the loss.
     """
     decay, _, where = variant.removeprefix("λ = ").partition(" in ")
     rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]

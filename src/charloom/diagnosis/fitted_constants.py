@@ -15,7 +15,7 @@ from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
 from charloom.diagnosis.diagnosis_result import LOSS, Found
 from charloom.diagnosis.mistakes import BY_ID
 
-MARGIN: Final = 10.0  # a fitted constant must divide the error by at least this number
+MARGIN: Final = 10.0  # a fitted constant must make the error at least this many times smaller
 
 
 def explains_more(left: float, without: float, rounding: float) -> bool:
@@ -36,9 +36,9 @@ def constant_explains(
 ) -> bool:
     """Return True if a mistake with a fitted constant explains more of an error than rounding can.
 
-    The error is that of the gradient `name`, or of the loss if `name` is "loss". In each trial it
-    is divided by the largest error that rounding can cause there. `trials` are the indices of the
-    trials to compare; None to compare all.
+    The error is that of the gradient `name`, or of the loss if `name` is "loss". The error of each
+    trial is divided by the largest error that rounding can cause in this trial. `trials` are the
+    indices of the trials to compare; None to compare all.
     """
     left = without = 0.0
     for trial in range(len(case.trials)) if trials is None else trials:
@@ -80,10 +80,10 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
 
 
 def epsilons_seen(case: Case) -> list[str]:
-    """Return the variants of the mistake epsilon-in-log with the ε that the loss shows.
+    """Compute ε from the loss, and return the variants of the mistake epsilon-in-log with this ε.
 
-    The list is empty if the loss shows no ε, or if the ε is one of the usual values. In a window of
-    one step, exp(-loss) is the probability of the target plus ε.
+    In a window of one step, exp(-loss) is the probability of the target plus ε. The list is empty
+    if no loss shows an ε, or if the ε is one of the usual values.
     """
     one_step = [n for n, trial in enumerate(case.trials) if len(trial.problem.x) == 1]
     usual = BY_ID["epsilon-in-log"].variants
@@ -132,9 +132,8 @@ def decays(case: Case) -> Iterator[Found]:
             left, limit = distance(given, right + rate * theta, ZERO), case.limits[0][name]
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
-    # `rates` has the λ that fits each gradient. The largest λ has the smallest relative rounding
-    # error, so it is taken. The λ of a parameter without weight decay comes from other errors, and
-    # differs.
+    # `rates` has the λ that fits each gradient. Rounding changes the largest λ least, so it is
+    # taken. A gradient that fits another λ has other errors, not weight decay.
     for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
         names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]
         variant = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
@@ -145,8 +144,9 @@ def decays(case: Case) -> Iterator[Found]:
 def limits_seen(case: Case) -> list[str]:
     """Return the variants of the mistake "clipped" with the clipping limits that the results show.
 
-    The usual limits are left out. The results show a limit if several entries have exactly the
-    largest absolute value, or if several trials have nearly the largest norm of all gradients.
+    The results show a limit in two cases: several entries have exactly the largest absolute value,
+    or several trials have nearly the largest norm of all gradients together. The usual limits are
+    left out.
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(

@@ -58,10 +58,10 @@ class Reply(NamedTuple):
 
 
 def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    """Return the parameter in `known` that `name` is a usual name of, such as "W" for "Whh".
+    """Return the parameter in `known` that is usually called `name`, such as "W" for "Whh".
 
     Return None if there is no such parameter. `names` maps parameters to the names that the user
-    gave.
+    gave, which are found too.
     """
     for parameter, users_name in names.items():
         if name == users_name:
@@ -78,8 +78,8 @@ def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> s
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
     """Return the parameter in `known` whose gradient is called `name`, such as "W" for "dW" or "grad_W".
 
-    The name of a gradient is a name of the parameter, with or without a prefix. Return None if
-    `name` is no such name. `names` maps parameters to the names that the user gave.
+    A gradient has a usual name of its parameter, with or without a prefix. Return None if no
+    gradient has the name `name`. `names` maps parameters to the names that the user gave.
     """
     found = parameter_of(name, known, names)
     for prefix in PREFIXES[1:]:
@@ -101,8 +101,8 @@ def read_reply(
     Args:
         returned: the value that the function returned.
         shapes: the shape of each parameter in the arguments of the function.
-        names: the user's names of the parameters, by charloom's names.
-        order: what each item of a returned tuple is: a parameter (for its gradient), "loss", or "_"
+        names: maps charloom's name of a parameter to the user's name.
+        order: for each item of a returned tuple: the parameter whose gradient it is, "loss", or "_"
             for anything else. Empty if the user did not say.
         T: number of steps of the window.
 
@@ -184,8 +184,7 @@ def values_in(
         items = {name: getattr(holder, name) for name in tried if hasattr(holder, name)}
         items |= {k: v for k, v in getattr(holder, "__dict__", {}).items() if is_array(v)}
     found: dict[str, Any] = {}
-    # Names with a prefix come first, because in dict(W=…, dW=…) the gradient is dW and W the
-    # parameter.
+    # The plain names of parameters come last, because in dict(W=…, dW=…) the gradient is dW, not W.
     for name, value in sorted(items.items(), key=lambda item: item[0] in shapes):
         parameter = gradient_of(name, list(shapes), names)
         if parameter is not None and parameter not in found and value is not None:
@@ -218,9 +217,10 @@ def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dic
 
 
 def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return names for the returned items that fit their shapes; _ for an item without a name.
+    """Return a name for each returned item, chosen by the item's shape; "_" if no name fits.
 
-    `wanted` has the shape of each parameter without its axes of length 1.
+    If some parameter fits no item, return "loss" and all parameters instead. `wanted` has the shape
+    of each parameter without its axes of length 1.
     """
     left, order = {"loss": (), **wanted}, []
     for item in items:
@@ -234,9 +234,9 @@ def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]])
 def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
     """Return the gradient of the parameter `name` as an array.
 
-    A bias becomes flat, or has one column per step if the function did not sum it over the T steps.
-    A matrix keeps its shape. `shape` is the shape of the parameter. The shape of `value` is checked
-    before anything is copied.
+    The gradient of a bias has the shape (n,), or (n, T) if the function did not sum it over the T
+    steps. A matrix keeps its shape. `shape` is the shape of the parameter. The shape of `value` is
+    checked before anything is copied.
 
     Raises:
         DoctorError: the shape is wrong, or the value is not an array of real numbers.
@@ -245,7 +245,7 @@ def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Arr
     if given is None:
         raise DoctorError(unreadable(name, described(value), shape))
     bias, n = name in BIASES, math.prod(shape)
-    over_time = bias and squeezed(given) in ((n, T), (T, n))  # a bias that is not summed
+    over_time = bias and squeezed(given) in ((n, T), (T, n))  # the bias is not summed over time
     if not over_time and (math.prod(given) != n if bias else given not in (shape, shape[::-1])):
         raise DoctorError(
             f"the gradient of {name} has the shape {given}; it must have the shape of the parameter, "
@@ -265,7 +265,7 @@ def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Arr
 def unreadable(name: str, description: str, shape: tuple[int, ...]) -> str:
     """Return the error message about the gradient of `name`, which is not an array of real numbers.
 
-    `description` describes what it is instead. `shape` is the shape that it must have.
+    `description` describes the value. `shape` is the shape that the gradient must have.
     """
     return (
         f"the gradient of {name} is {description}; it must be an array of real numbers of shape "
@@ -287,7 +287,7 @@ def loss_number(value: Any) -> float:
 
 
 def first_number(items: Sequence[Any]) -> float | None:
-    """Return the first item that is a single number, which is the loss; None if no item is."""
+    """Return the loss, which is the first item that is a single number; None if there is no such item."""
     return next((loss_number(item) for item in items if is_scalar(item)), None)
 
 

@@ -32,9 +32,9 @@ class Mistake:
         fix: how to fix the mistake, in one sentence. It may have placeholders for names of
             arguments, which each interface replaces (`charloom.messages`).
         cells: the cells in which the mistake can occur.
-        variants: the variants of the mistake, each with the cells that can have it. A mistake
-            without variants has only the variant "". If the dict is empty, variants are made from
-            the results.
+        variants: maps each variant of the mistake to the cells in which it can occur. A mistake
+            without variants has only the variant "". If the dict is empty, the variants are made
+            from the function's results.
         kind: "gradient" (found by predicting the gradient with the mistake), "calls" (found by
             calling the function more than once) or "numerical" (in the user's numerical gradient).
     """
@@ -50,7 +50,10 @@ class Mistake:
     kind: str = "gradient"
 
     def variants_of(self, cell: str) -> tuple[str, ...]:
-        """Return the variants of the mistake that can occur in code for `cell`; none if it cannot occur."""
+        """Return the variants of the mistake that can occur in code for `cell`.
+
+        Return an empty tuple if the mistake cannot occur there.
+        """
         if cell not in self.cells:
             return ()
         return tuple(name for name, cells in self.variants.items() if cell in cells)
@@ -75,7 +78,7 @@ def truncations() -> Iterator[str]:
 
 
 def gate_orders(gates: str, first: tuple[str, ...]) -> list[str]:
-    """Return all orders of the letters in `gates` except `gates` itself, with those in `first` first."""
+    """Return all orders of the letters in `gates` except `gates` itself, starting with the orders in `first`."""
     every = ("".join(order) for order in permutations(gates))
     return [*first, *(order for order in every if order != gates and order not in first)]
 

@@ -15,7 +15,7 @@ from charloom.formatting import listing
 
 EVERYTHING: Final = "everything"
 THE_LOSS: Final = "the loss"
-OUTPUT: Final = ("V", "c")  # the backward pass computes their gradients first
+OUTPUT: Final = ("V", "c")  # the parameters whose gradients the backward pass computes first
 SMALL: Final = 0.1  # weights with this standard deviation or less cannot make exp overflow
 
 
@@ -99,5 +99,5 @@ def usual_cause(case: Case, trials: list[int]) -> str:
 
 
 def in_words(name: str) -> str:
-    """Return how a sentence calls a result: "dU" for the gradient "U", and "the loss" for "loss"."""
+    """Return the words for a result in a sentence: "dU" for the gradient "U", and "the loss" for "loss"."""
     return THE_LOSS if name == LOSS else f"d{name}"

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from charloom.diagnosis.faulty_network import Arrays
 
-# The lists of calls in an `Outcome`.
+# The names of the fields of an `Outcome` that are lists of calls.
 SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical")
 
 
@@ -40,7 +40,8 @@ class Outcome:
         windows: T calls with the first 1, 2, …, T steps of the first trial's window of T steps.
         repeats: three calls with the first trial's arguments, then one with other arguments. The
             function is not loaded again between them.
-        fresh: one call with the other arguments of `repeats`, as the first call after loading.
+        fresh: one call with the arguments of the last call in `repeats`. Before it, the function is
+            loaded again if possible, so that it is the first call.
         moved: one call on the first trial, with slightly changed parameters.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.

@@ -10,13 +10,13 @@ import numpy as np
 from charloom.diagnosis.outcome import SCRIPTS, Call, Outcome
 from charloom.errors import DoctorError
 
-PARTS = ("gradients", "after")  # the dicts of arrays in a `Call`
+PARTS = ("gradients", "after")  # the fields of a `Call` that are dicts of arrays
 
 
 def write_outcome(folder: Path, outcome: Outcome) -> None:
     """Write the arrays to outcome.npz, and then the other results to outcome.json.
 
-    So if outcome.json exists, all results are written.
+    If outcome.json exists, both files are complete.
     """
     arrays: dict[str, Any] = {}
     fields: dict[str, Any] = {
@@ -32,7 +32,7 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
                     arrays[f"{script}.{number}.{part}.{name}"] = array
             fields[script].append(
                 {
-                    # A string, because JSON has no NaN.
+                    # The loss is written as a string, because JSON has no NaN.
                     "loss": None if call.loss is None else repr(float(call.loss)),
                     "gradients": list(call.gradients),
                     "after": list(call.after),

@@ -31,7 +31,7 @@ class ModuleCaller:
     """Calls a module of PyTorch, or the modules that a user's function or class makes.
 
     Attributes:
-        modules: the modules made so far, by H and K.
+        modules: the modules that were made; the keys are their sizes H and K.
         shapes: descriptions of the shapes in which x, y and h0 are passed, such as "ids (T,)".
         double: whether the weights are float64; otherwise float32.
         cell: "rnn", "lstm" or "gru", the cell of the module.
@@ -140,8 +140,8 @@ class ModuleCaller:
         right loss of `problem`.
 
         Raises:
-            Exception: the module accepts no shapes; this is its error for the first shapes that
-                were tried.
+            Exception: the module accepts no shapes. The error is the module's error for the first
+                shapes that were tried.
         """
         first_error: Exception | None = None
         running: tuple[tuple[str, str, str], bool] | None = None
@@ -194,7 +194,7 @@ class ModuleCaller:
                 yield x, y, h0
 
     def with_function(self, function: Any) -> "ModuleCaller":
-        """Return a caller of another module that uses the same shapes and the same precision."""
+        """Return a caller of `function` that uses the same shapes and the same precision as this one."""
         caller = ModuleCaller(function, self.options)
         caller.shapes, caller.double = self.shapes, self.double
         return caller
@@ -239,7 +239,7 @@ class ModuleCaller:
         if (cell := CELLS[self.cell]).second_bias:
             rows = cell.rows(cell.second_bias, H)
             gradients["d"] = arrays[-1][rows] if rnn.bias else np.zeros(H)
-        # A module without biases has the gradient zero for them.
+        # If the module has no biases, their gradients are zero.
         gradients.setdefault("b", np.zeros(len(problem.parameters["b"])))
         gradients.setdefault("c", np.zeros(len(problem.parameters["c"])))
         names = [name for name in ("U", "W", "b", "d", "V", "c") if name in gradients]
@@ -247,10 +247,10 @@ class ModuleCaller:
         return {name: gradients[name].astype(np.float64) for name in names}, single
 
     def changed(self, problem: Problem, before: Any, after: Any, weights: Any) -> list[str]:
-        """Return the ids of the mistakes that say what the call changed, such as "inputs-changed".
+        """Return a mistake's id for each kind of argument that the call changed, such as "inputs-changed".
 
-        `before` and `after` are x, y and the states before and after the call. `weights` are the
-        tensors of the parameters after it.
+        `before` has x, y and the states as they were before the call, and `after` has them as they
+        are after it. `weights` are the tensors of the parameters after the call.
         """
         same = [self.torch.equal(b, a) for b, a in zip(before, after, strict=True)]
         kind = np.float64 if self.double else np.float32
@@ -295,7 +295,7 @@ class ModuleCaller:
         is `x`, `y` or `state`.
 
         Raises:
-            DoctorError: the name of a required parameter does not show this.
+            DoctorError: the name of a required parameter does not show its role.
         """
         parameters = [
             p

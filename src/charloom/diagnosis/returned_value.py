@@ -17,16 +17,16 @@ from charloom.formatting import excerpt
 
 Array = NDArray[Any]
 
-NUMBERS: Final = "biufcO"  # NumPy's letters of the kinds of dtype that may hold real numbers
+NUMBERS: Final = "biufcO"  # values of `dtype.kind` for arrays that may hold real numbers
 LISTED: Final = 12  # largest number of items that a description lists
-LONGEST_NAME: Final = 40  # largest number of characters that a description shows of a name
+LONGEST_NAME: Final = 40  # a description shortens longer names to this many characters
 DEEPEST: Final = 4  # largest number of axes that are counted in lists within lists
 
 
 class NotNumbers(Exception):
     """Raised if a value does not consist of real numbers. The message describes the value.
 
-    If the value can be converted, the message also says how.
+    For a value that the user can convert, such as a sparse array, the message also says how.
     """
 
 
@@ -77,8 +77,8 @@ def as_number(value: Any) -> float:
 def shape_of(value: Any) -> tuple[int, ...] | None:
     """Return the shape of an array, a tensor or nested lists, and () for a number.
 
-    In nested lists, the lengths of the first list of each level are the shape. Return None if
-    `value` has no shape.
+    The shape of nested lists has the length of the first list of each level. Return None if `value`
+    has no shape.
     """
     if hasattr(value, "shape"):
         try:

@@ -22,8 +22,8 @@ from charloom.diagnosis.trials import PLANS, Plan, make_trial, make_trials, move
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-# Starts of the paths of files that are left out of a traceback: charloom, Python, installed
-# packages.
+# A traceback leaves out files whose paths start with one of these texts: the files of charloom, of
+# Python and of installed packages.
 NOT_THE_USERS: Final = (
     str(Path(__file__).parents[1]),
     "<frozen",
@@ -32,7 +32,7 @@ NOT_THE_USERS: Final = (
 # Indices of the trials of the numerical gradient. These trials are small, because a numerical
 # gradient needs two losses per entry.
 NUMERICAL_TRIALS: Final = (1, 5)
-OTHER: Final = 50  # seeds the numbers of a second problem with the first trial's sizes
+OTHER: Final = 50  # the number of a further problem, which has the first trial's sizes
 QUICK_LOAD: Final = 0.1  # a file that loads in fewer seconds is loaded again for each trial
 SHOWN_LINES: Final = 12  # a traceback shows this many lines of its start, and as many of its end
 
@@ -95,7 +95,7 @@ class FunctionCaller:
 
 
 Load = Callable[[], tuple[Any, Any]]  # returns the function, and the numerical gradient or None
-Report = Callable[[str], None]  # gets a description of each call before it is made
+Report = Callable[[str], None]  # is called before each step with a description of the step
 
 
 def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
@@ -105,7 +105,8 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
         load: returns the function to check, and the user's numerical gradient (None if there is
             none).
         job: the options, and the seed and plans of the trials.
-        report: is called before each step, which is the loading or a call, with its description.
+        report: function that is called before each step, with a description of the step. A step is
+            the loading, or a call.
         reload: whether each call of `load` loads the functions again, so that they remember nothing
             of earlier calls.
 
@@ -129,8 +130,8 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     def fresh() -> Caller:
         """Return a caller of a function that was loaded again and remembers nothing of earlier calls.
 
-        If `reload` is False, or if loading is too slow to repeat, return the caller of the first
-        load.
+        If the argument `reload` of `run` is False, or if loading is too slow to repeat, return the
+        caller of the first load.
         """
         return caller.with_function(load()[0]) if reload and quick else caller
 
@@ -191,7 +192,8 @@ def guarded(where: str, work: Callable[[], Any], advice: str = "") -> Any:
 
     Raises:
         DoctorError: the user's code raised an exception. The message has the lines of the traceback
-            that belong to the user's code. If arrays do not fit together, it ends with `advice`.
+            that belong to the user's code. If the shapes of arrays do not fit together, the message
+            ends with `advice`.
     """
     try:
         return work()
@@ -205,7 +207,7 @@ def guarded(where: str, work: Callable[[], Any], advice: str = "") -> Any:
 
 
 def is_about_shapes(error: BaseException) -> bool:
-    """Return True if an error is likely because an array has other axes than the code expects."""
+    """Return True if the likely cause of an error is an array whose shape the code does not expect."""
     words = ("unpack", "shape", "mismatch", "broadcast", "dimension", "size")
     return isinstance(error, (ValueError, IndexError, RuntimeError)) and any(
         word in str(error).lower() for word in words
@@ -213,7 +215,10 @@ def is_about_shapes(error: BaseException) -> bool:
 
 
 def cell_advice(cell: str) -> str:
-    """Return a sentence that the function may be for another cell; `cell` is the option, "" for none."""
+    """Return a sentence saying that the function may be written for another cell.
+
+    `cell` is the cell that the user gave, or "" if the user gave none.
+    """
     if not cell:
         return (
             f"The doctor gave it the parameters of a plain RNN. If it is an LSTM or a GRU, use "

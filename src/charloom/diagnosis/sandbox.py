@@ -1,8 +1,8 @@
 """Runs the user's code in a separate process, and returns its results or raises an error.
 
-The process has a time limit. Its output is read, and the end of it appears only in errors. The
-process returns its results as arrays and JSON, never as pickles. This module does not know
-gradients.
+The process has a time limit. What it prints is not shown, but an error message quotes the last
+lines. The process returns its results as arrays and JSON, never as pickles. This module does not
+know gradients.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from charloom.errors import DoctorError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
-KEPT: Final = 2_000  # number of bytes at the end of the output that are stored
-START: Final = "the start of the process"  # what an error names if the process reported no step yet
+KEPT: Final = 2_000  # only this many bytes are stored, from the end of the output
+START: Final = "the start of the process"  # description of the time before the first step
 
 
 class FunctionName(NamedTuple):
@@ -62,7 +62,7 @@ def parse_function(given: str) -> FunctionName:
     path = Path(file)
     try:
         there = path.is_file()
-    except OSError:  # the name is longer than the system allows
+    except OSError:  # raised if the name is longer than the system allows
         there = False
     if not there:
         raise DoctorError(f"the file {shortened(path)} does not exist; check the path.")
@@ -93,8 +93,8 @@ def run_in_process(
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
         folder = Path(name)
         write_job(folder, function, numerical, job)
-        # Nothing is written to this pipe. When this process ends, the child process reads the end
-        # of the pipe, and then ends too.
+        # Nothing is written to this pipe. It closes when this process ends, and then the child
+        # process ends too.
         childs_end, our_end = os.pipe()
         try:
             process = start_process(folder, childs_end)
@@ -141,8 +141,8 @@ def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
     """Start the child process for the job in `folder`, and return it.
 
     The process has a session of its own, so that `kill` can also end the processes that it starts.
-    Linear algebra uses one thread. `pipe` is the file descriptor of the pipe whose end tells the
-    child process that this process has ended.
+    Linear algebra uses one thread. `pipe` is the file descriptor of a pipe that the child process
+    reads. When the pipe closes, the child process knows that this process has ended.
     """
     module = "charloom.diagnosis.child_process"
     return subprocess.Popen(
@@ -157,7 +157,7 @@ def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
 
 
 class OutputReader(threading.Thread):
-    """A thread that reads the output of a process, so that the process never waits for a reader.
+    """A thread that reads the output of a process, so that a full pipe never stops the process.
 
     Attributes:
         pipe: the pipe from which the output is read.

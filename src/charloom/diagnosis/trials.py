@@ -2,7 +2,8 @@
 
 These problems also show mistakes that a usual gradient check misses. They have zero and non-zero
 initial states, small and large weights, several sizes, repeated characters, and a window of one
-step. T always differs from H and K, and H from K in all plans, so that a shape identifies an array.
+step. In each plan, H, T and K differ, so that a shape identifies an array. If the user's code fixes
+H and K, T still differs from both.
 """
 
 from typing import Final, NamedTuple
@@ -65,10 +66,9 @@ class Plan(NamedTuple):
 
 
 PLANS: Final = (
-    Plan(
-        "large weights", 4, 6, 7, 1.0, "non-zero"
-    ),  # first, because it distinguishes mistakes best
-    Plan("short", 3, 4, 5, 1.0, "non-zero"),  # second and smallest, for pairs of mistakes
+    # The first plan distinguishes mistakes best. The second is the smallest, for pairs of mistakes.
+    Plan("large weights", 4, 6, 7, 1.0, "non-zero"),
+    Plan("short", 3, 4, 5, 1.0, "non-zero"),
     Plan("the usual check", 5, 3, 7, 0.01, "zero", "window"),
     Plan("small weights", 5, 8, 7, 0.01, "non-zero", "window"),
     Plan("medium weights", 6, 9, 5, 0.1, "zero", "window"),
@@ -81,7 +81,7 @@ PLANS: Final = (
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 USUAL: Final = PLANS[2]
-MOVE: Final = 2.0**-16  # relative change of a weight; small, but far above the precision of float32
+MOVE: Final = 2.0**-16  # relative change of each weight; far larger than a rounding of float32
 
 
 def make_trials(
@@ -152,7 +152,7 @@ def window(problem: Problem, length: int) -> Problem:
 def moved(problem: Problem) -> Problem:
     """Return the problem with every parameter increased by a 65,536th of its value.
 
-    The error of a wrong formula hardly changes through this, but rounding errors of float32 change
+    This hardly changes the error of a wrong formula, but it changes the rounding errors of float32
     completely.
     """
     larger = {name: p * (1 + MOVE) for name, p in problem.parameters.items()}

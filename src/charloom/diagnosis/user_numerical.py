@@ -1,8 +1,8 @@
 """Checks the user's numerical gradient, and finds the mistake in it if it is not accurate enough.
 
-The truncation error of a forward difference, or of a step that is too large, can be computed. With
-a step that is too small, the differences are multiples of the last digit of the loss. This module
-does not run the user's code.
+For a forward difference or a step that is too large, the module computes the error that it would
+cause. With a step that is too small, the differences are multiples of the last digit of the loss.
+This module does not run the user's code.
 """
 
 import math
@@ -22,12 +22,12 @@ from charloom.diagnosis.faulty_network import (
 )
 from charloom.diagnosis.fitted_constants import explains_more
 
-# Largest norm-relative error of a good numerical gradient. Central differences with the step 1e-5
-# in float64 reach 1e-8.
+# A numerical gradient is good up to this norm-relative error. The error of central differences
+# with the step 1e-5 in float64 is about 1e-8.
 GOOD: Final = 1e-6
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
 WHOLE: Final = 1e-3  # a number this close to a whole number counts as whole
-SMALL: Final = 3e-8  # if twice the step is smaller than this, rounding explains the error
+SMALL: Final = 3e-8  # rounding explains the error if twice the step is below this
 ENTRIES: Final = 30  # largest number of entries for which differences are computed
 
 
@@ -52,8 +52,8 @@ def find_mistake(
 ) -> Found | None:
     """Return the mistake in the user's numerical gradients; None if the gradients are accurate enough.
 
-    `gradients` has the numerical gradient of each problem in `problems`. `mean` says whether the
-    loss is the mean over time, or else the sum.
+    `gradients` has the numerical gradient of each problem in `problems`. `mean` is True if the loss
+    is the mean over time, and False if it is the sum.
     """
     trials = []
     for problem, given in zip(problems, gradients, strict=True):
@@ -93,18 +93,17 @@ def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
     ):
         divisors = [divisor(trial, digits) for trial in trials]
         if None not in divisors and max(d for d in divisors if d is not None) < largest:
-            # Losses of the same size have the same last digit, so its whole is the likeliest unit.
+            # The two losses usually have the same last digit, so the unit is probably all of it.
             step = (divisor(trials[0], digits, 1.0) or divisors[0] or 0.0) / 2
             yield Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
             return
 
 
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
-    """Return the step with which differences of this kind have about the user's error.
+    """Return the step with which the error of such differences is about as large as the user's error.
 
-    Return None if there is no such step. The function computes the error of the differences only
-    with the step `reference`. It assumes that this error is proportional to the step to the power
-    `power`.
+    `kind` computes the differences. Their error is computed only with the step `reference`, and is
+    assumed to be proportional to the step to the power `power`. Return None if no step fits.
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
@@ -118,7 +117,7 @@ def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: floa
 
 
 def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
-    """Return True if differences of this kind with this step explain the error of the user's gradient."""
+    """Return True if the differences that `kind` computes with this step explain the user's error."""
     entries = some_entries(trial)
     predicted = kind(trial.problem, trial.factor, step, entries)
     remaining = float(np.linalg.norm(trial.given[entries] - predicted))
@@ -209,9 +208,9 @@ def two_states(plus: Problem, minus: Problem, factor: float, step: float, entrie
     )
 
 
-# For each mistake: the function that computes such a numerical gradient, the power of the step to
-# which its error is proportional, and the step with which the error is computed to fit the user's
-# step.
+# Kinds of differences, by the mistake and words that distinguish kinds with the same mistake. Each
+# has the function that computes the differences, and the arguments `power` and `reference` of
+# `fitted_step`.
 KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
     "numerical-forward-difference": (forward, 1, 1e-4),
     "numerical-forward-difference backward": (backward, 1, 1e-4),
@@ -251,12 +250,12 @@ def is_offset(trial: NumericalTrial) -> bool:
 def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.25) -> float | None:
     """Return the number by which the user divided the differences of losses, such as twice the step.
 
-    Each entry times this number must be a whole multiple of `share` times the last digit of the
-    loss. Return the smallest such number of those that are tried; None if none of them is such a
-    number. `digits` is the dtype of the loss.
+    Several numbers are tried. A number fits if each entry times the number is a whole multiple of
+    `share` times the last digit of the loss. Return the smallest number that fits; None if no
+    number fits. `digits` is the dtype of the loss.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
-    unit = last * share  # a quarter by default, because a smaller loss has a smaller last digit
+    unit = last * share  # `share` is 0.25 by default: a smaller loss has a smaller last digit
     some = trial.given[trial.given != 0]
     if not len(some):
         return None

@@ -97,8 +97,8 @@ WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
 def variant_text(mistake: str, variant: str) -> str:
     """Return a text for users that describes `variant`, a variant of the mistake with the id `mistake`.
 
-    A variant that users understand, such as an equation, is returned unchanged. Return "" if the
-    title of the mistake contains the variant.
+    Return a variant that users understand, such as an equation, unchanged. Return "" if the title
+    of the mistake contains the variant.
     """
     kind, _, number = variant.partition(" ")
     text = WITH_NUMBER.get(mistake, {}).get(kind)

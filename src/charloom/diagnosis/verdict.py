@@ -53,8 +53,8 @@ class Checked(NamedTuple):
 class Numerical(NamedTuple):
     """The errors of the user's numerical gradient, and the mistake in it.
 
-    `rows` is empty if the user gave no numerical gradient. `mistake` is None if it is right or not
-    given.
+    `rows` is empty if the user gave no numerical gradient. `mistake` is None if the gradient is
+    right or not given.
     """
 
     rows: tuple[Row, ...]
@@ -115,8 +115,8 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
     found = call_sequences.found_in_calls(outcome, trials[0].problem, reduction)
-    # Two signs show that the function computes in float32: float32 can represent all its numbers,
-    # or its errors are small and change like rounding errors.
+    # Two signs show that the function computes in float32: float32 can represent all returned
+    # numbers, or the errors are small and change like rounding errors.
     rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
     small = all(row.norm_relative <= WIDEST for row in wrong)
     if (
@@ -176,7 +176,7 @@ def complete_explanations(
     outcome: Outcome,
     job: Job,
 ) -> tuple[Explanation, ...]:
-    """Return the explanations, and add to each one the mistakes that were found in other ways.
+    """Add to each explanation the mistakes that were found in other ways, and return the explanations.
 
     These are the mistakes that show in several calls or in the precision, and the mistake in the
     numerical gradient.
@@ -288,8 +288,8 @@ def gradient_row(
     with np.errstate(all="ignore"):
         error = errors(given, right)
         by_entry = distances(given, right)
-    # If the right gradient is zero except for rounding, a difference as small as rounding is no
-    # error.
+    # If the right gradient is zero except for rounding, a difference as small as rounding is not
+    # an error.
     zero = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
     bad = ~np.isfinite(given)
     worst = np.unravel_index(int(np.argmax(bad if bad.any() else by_entry)), given.shape)
