@@ -10,10 +10,11 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
+
+from reliability.replaced_functions import ReplacedFunctions, Replacement
 
 CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -42,7 +43,7 @@ class Torn(OSError):
     """Raise this in `before` to write only half of the data; the caller then gets this error."""
 
 
-class Calls:
+class Calls(ReplacedFunctions):
     """Reports the calls that are made inside a `with` block.
 
     Args:
@@ -62,34 +63,25 @@ class Calls:
         after: Callable[[Call], object] = lambda call: None,
         patch: pytest.MonkeyPatch | None = None,
     ) -> None:
-        self._below = below
+        super().__init__(below, patch)
         self._before = before
         self._after = after
-        self._ours = patch is None
-        self._patch = patch or pytest.MonkeyPatch()
-        self._paths: dict[int, Path] = {}  # of open descriptors
         self.opened: list[Watched] = []
-        self._real = {name: getattr(os, name) for name in
-                      ("open", "close", "write", "fsync", "rename", "mkdir", "rmdir", "unlink")}  # fmt: skip
-        self._real_open = io.open
 
-    def __enter__(self) -> Self:
-        for name in ("open", "close", "write", "fsync", "mkdir", "rmdir", "unlink"):
-            self._patch.setattr(os, name, getattr(self, name))
-        self._patch.setattr(os, "remove", self.unlink)
-        self._patch.setattr(os, "rename", self.rename)
-        self._patch.setattr(os, "replace", self.rename)
-        self._patch.setattr(io, "open", self.open_file)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._ours:
-            self._patch.undo()
+    def replacements(self) -> list[Replacement]:
+        return [
+            *super().replacements(),
+            (os, "open", self.open),
+            (os, "write", self.write),
+            (os, "fsync", self.fsync),
+            (os, "rename", self.rename),
+            (os, "replace", self.rename),
+            (os, "mkdir", self.on_path("mkdir", "mkdir")),
+            (os, "rmdir", self.on_path("rmdir", "rmdir")),
+            (os, "unlink", self.on_path("unlink", "unlink")),
+            (os, "remove", self.on_path("unlink", "remove")),
+            (io, "open", self.open_file),
+        ]
 
     def make(self, call: Call, action: Callable[[], Any]) -> Any:
         """Make a call, and report it if its path is below the folder."""
@@ -100,18 +92,13 @@ class Calls:
         self._after(call)
         return result
 
-    def where(self, path: Any, dir_fd: int | None = None) -> Path:
-        """Return the absolute path that the arguments of a call name."""
-        base = Path.cwd() if dir_fd is None else self._paths.get(dir_fd, Path.cwd())
-        return base / os.fspath(path)
-
     # The functions of os, as they are called
 
     def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         def action() -> int:
             return int(self._real["open"](path, flags, mode, dir_fd=dir_fd))
 
-        whole = self.where(path, dir_fd)
+        whole = self.path_of(path, dir_fd)
         if flags & CHANGING:
             length = 0 if flags & os.O_TRUNC else None
             descriptor = self.make(Call("open", whole, length=length), action)
@@ -119,10 +106,6 @@ class Calls:
             descriptor = action()
         self._paths[descriptor] = whole
         return int(descriptor)
-
-    def close(self, descriptor: int) -> None:
-        self._paths.pop(descriptor, None)
-        self._real["close"](descriptor)
 
     def write(self, descriptor: int, data: Any) -> int:
         if descriptor not in self._paths:
@@ -147,23 +130,20 @@ class Calls:
     def rename(
         self, old: Any, new: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None
     ) -> None:
-        call = Call("rename", self.where(old, src_dir_fd), self.where(new, dst_dir_fd))
+        call = Call("rename", self.path_of(old, src_dir_fd), self.path_of(new, dst_dir_fd))
         self.make(
             call,
             lambda: self._real["rename"](old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd),
         )
 
-    def mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
-        call = Call("mkdir", self.where(path, dir_fd))
-        self.make(call, lambda: self._real["mkdir"](path, mode, dir_fd=dir_fd))
+    def on_path(self, kind: str, name: str) -> Callable[..., None]:
+        """Return a function that reports and makes a call of a function of `os` on one path."""
 
-    def rmdir(self, path: Any, *, dir_fd: int | None = None) -> None:
-        call = Call("rmdir", self.where(path, dir_fd))
-        self.make(call, lambda: self._real["rmdir"](path, dir_fd=dir_fd))
+        def function(path: Any, *rest: Any, dir_fd: int | None = None, **more: Any) -> None:
+            call = Call(kind, self.path_of(path, dir_fd))
+            self.make(call, lambda: self._real[name](path, *rest, dir_fd=dir_fd, **more))
 
-    def unlink(self, path: Any, *, dir_fd: int | None = None) -> None:
-        call = Call("unlink", self.where(path, dir_fd))
-        self.make(call, lambda: self._real["unlink"](path, dir_fd=dir_fd))
+        return function
 
     # io.open
 
@@ -178,13 +158,13 @@ class Calls:
         def action() -> Any:
             if isinstance(file, int) or "b" not in mode or buffering != 0:
                 return self._real_open(file, mode, buffering, *rest, **more)
-            self.opened.append(Watched(self, self.where(file), mode))
+            self.opened.append(Watched(self, self.path_of(file), mode))
             return self.opened[-1]
 
         if isinstance(file, int) or not set(mode) & set("wxa+"):
             return self._real_open(file, mode, buffering, *rest, **more)
         length = 0 if "w" in mode else None
-        return self.make(Call("open", self.where(file), length=length), action)
+        return self.make(Call("open", self.path_of(file), length=length), action)
 
     def adopt(self, descriptor: int, path: Path) -> None:
         """Remember the path of a descriptor that was opened elsewhere."""

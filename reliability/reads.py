@@ -13,8 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
@@ -27,6 +26,7 @@ from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
 from reliability.calls import CHANGING
 from reliability.drawn_plots import keep_plots
+from reliability.replaced_functions import ReplacedFunctions, Replacement
 from reliability.run_comparison import lasting, require_same
 from reliability.run_training import reopen, train
 
@@ -37,7 +37,7 @@ HALTED_AFTER = 6  # calls of `halt`
 OURS = ("report.html", "loss.svg", "loss.png", "lock")  # files that reading a run may write
 
 
-class Reads:
+class Reads(ReplacedFunctions):
     """Reports every call that reads a file below a folder, inside a `with` block.
 
     Args:
@@ -46,67 +46,49 @@ class Reads:
     """
 
     def __init__(self, below: Path, before: Callable[[str, Path], object]) -> None:
-        self._below = below
+        super().__init__(below)
         self._before = before
-        self._patch = pytest.MonkeyPatch()
-        self._paths: dict[int, Path] = {}  # of open descriptors
-        self._real = {name: getattr(os, name) for name in
-                      ("open", "close", "read", "stat", "lstat", "listdir", "scandir")}  # fmt: skip
-        self._real_open = io.open
 
-    def __enter__(self) -> Self:
-        for name in ("open", "close", "read"):
-            self._patch.setattr(os, name, getattr(self, name))
-        for name, kind in (
-            ("stat", "stat"),
-            ("lstat", "stat"),
-            ("listdir", "list"),
-            ("scandir", "list"),
-        ):
-            self._patch.setattr(os, name, self.told(name, kind))
-        for module in (io, builtins):
-            self._patch.setattr(module, "open", self.open_file)
-        return self
+    def replacements(self) -> list[Replacement]:
+        return [
+            *super().replacements(),
+            (os, "open", self.open),
+            (os, "read", self.read),
+            (os, "stat", self.on_path("stat", "stat")),
+            (os, "lstat", self.on_path("stat", "lstat")),
+            (os, "listdir", self.on_path("list", "listdir")),
+            (os, "scandir", self.on_path("list", "scandir")),
+            (io, "open", self.open_file),
+            (builtins, "open", self.open_file),
+        ]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._patch.undo()
-
-    def tell(self, kind: str, path: Any) -> None:
+    def report(self, kind: str, path: Any) -> None:
         """Report a call if its path is below the folder."""
         if isinstance(path, str | bytes | os.PathLike):
-            whole = Path.cwd() / os.fsdecode(path)
-            if whole.is_relative_to(self._below):
-                self._before(kind, whole)
+            absolute = self.path_of(path)
+            if absolute.is_relative_to(self._below):
+                self._before(kind, absolute)
 
-    def told(self, name: str, kind: str) -> Callable[..., Any]:
+    def on_path(self, kind: str, name: str) -> Callable[..., Any]:
         """Return a function that reports a call of a function of `os`, and then makes it."""
 
-        def call(path: Any = ".", *rest: Any, **more: Any) -> Any:
+        def function(path: Any = ".", *rest: Any, **more: Any) -> Any:
             if more.get("dir_fd") is None:
-                self.tell(kind, path)
+                self.report(kind, path)
             return self._real[name](path, *rest, **more)
 
-        return call
+        return function
 
     def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if not flags & CHANGING and dir_fd is None:
-            self.tell("open", path)
+            self.report("open", path)
         descriptor = int(self._real["open"](path, flags, mode, dir_fd=dir_fd))
-        self._paths[descriptor] = Path.cwd() / os.fsdecode(path)
+        self._paths[descriptor] = self.path_of(path, dir_fd)
         return descriptor
-
-    def close(self, descriptor: int) -> None:
-        self._paths.pop(descriptor, None)
-        self._real["close"](descriptor)
 
     def read(self, descriptor: int, length: int) -> bytes:
         if descriptor in self._paths:
-            self.tell("read", self._paths[descriptor])
+            self.report("read", self._paths[descriptor])
         return bytes(self._real["read"](descriptor, length))
 
     def open_file(
@@ -117,10 +99,10 @@ class Reads:
         if set(mode) & set("wxa+") or path is None:
             return self._real_open(file, mode, buffering, *rest, **more)
         if not isinstance(file, int):
-            self.tell("open", path)
+            self.report("open", path)
         if "b" not in mode:
             return self._real_open(file, mode, buffering, *rest, **more)
-        raw = Read(self, Path.cwd() / os.fsdecode(path), file, more.get("closefd", True))
+        raw = Read(self, self.path_of(path), file, more.get("closefd", True))
         return raw if buffering == 0 else io.BufferedReader(raw)
 
 
@@ -133,15 +115,15 @@ class Read(io.FileIO):
         self._path = path
 
     def readinto(self, buffer: Any) -> int:
-        self._reads.tell("read", self._path)
+        self._reads.report("read", self._path)
         return int(super().readinto(buffer) or 0)
 
     def readall(self) -> bytes:
-        self._reads.tell("read", self._path)
+        self._reads.report("read", self._path)
         return super().readall()
 
     def read(self, size: int | None = -1) -> bytes:
-        self._reads.tell("read", self._path)
+        self._reads.report("read", self._path)
         return super().read(-1 if size is None else size) or b""
 
 
@@ -187,10 +169,10 @@ def sample(run: Path) -> None:
 
 def report(run: Path) -> None:
     """Read the whole run, and write its report."""
-    told: list[str] = []
+    messages: list[str] = []
     read_run(run)
-    write_report(run, on_message=told.append)
-    assert not told, f"the report tells of {told}"
+    write_report(run, on_message=messages.append)
+    assert not messages, f"the report tells of {messages}"
 
 
 ACTIONS = (resume, resume_with_less, sample, report)
@@ -199,9 +181,7 @@ ACTIONS = (resume, resume_with_less, sample, report)
 def failing_reads(scale: str, place: Path) -> Figures:
     """Make each read fail in turn, in every action on a run and during training; return the figures."""
     with pytest.MonkeyPatch.context() as patch:
-        keep_plots(
-            patch
-        )  # What a report reads is checked here, and drawing reads nothing of the run.
+        keep_plots(patch)  # Drawing reads no file of the run, so it need not be repeated.
         return refused_reads(scale, place)
 
 
@@ -210,31 +190,31 @@ def refused_reads(scale: str, place: Path) -> Figures:
     train(place / "whole", SETTINGS)
     truth = lasting(place / "whole")
     halted = place / "halted"
-    train(halted, SETTINGS, halt=after(HALTED_AFTER))
+    train(halted, SETTINGS, halt=halt_after(HALTED_AFTER))
     figures: Figures = {}
     for action in ACTIONS:
         tried = 0
-        for at in numbers(scale, copied(halted, place / "run", action)):
+        for at in failing_numbers(scale, count_reads(halted, place / "run", action)):
             for forever in (False, True):
-                looked_at(halted, place / "run", action, at, forever)
+                require_right_action(halted, place / "run", action, at, forever)
                 tried += 1
         figures[f"reads_refused_in_{action.__name__}"] = tried
     trained = 0
-    for at in numbers(scale, copied(halted, place / "run", train_on)):
+    for at in failing_numbers(scale, count_reads(halted, place / "run", finish_training)):
         for forever in (False, True):
-            trained_on(halted, place / "run", at, forever, truth)
+            require_right_training(halted, place / "run", at, forever, truth)
             trained += 1
     figures["reads_refused_in_training"] = trained
     return figures
 
 
-def after(looks: int) -> Callable[[], str | None]:
+def halt_after(looks: int) -> Callable[[], str | None]:
     """Return a `halt` function that returns a reason after some calls."""
     asked: Iterator[int] = iter(range(10**9))
     return lambda: "SIGINT" if next(asked) >= looks else None
 
 
-def copied(source: Path, run: Path, action: Callable[[Path], object]) -> int:
+def count_reads(source: Path, run: Path, action: Callable[[Path], object]) -> int:
     """Return the number of reads of an action on a copy of a run."""
     shutil.copytree(source, run)
     counting = Failing(1 << 60, False)
@@ -244,12 +224,12 @@ def copied(source: Path, run: Path, action: Callable[[Path], object]) -> int:
     return counting.calls
 
 
-def numbers(scale: str, calls: int) -> range:
+def failing_numbers(scale: str, calls: int) -> range:
     """Return the numbers of the calls that fail in turn."""
     return range(1, calls + 1, STEP[scale])
 
 
-def looked_at(
+def require_right_action(
     source: Path, run: Path, action: Callable[[Path], object], at: int, forever: bool
 ) -> None:
     """Run an action on a copy of a run while a read fails, and again when the disk works."""
@@ -260,7 +240,7 @@ def looked_at(
         try:
             action(run)
         except CharloomError as error:
-            require_told(error, run, what)
+            require_clear_error(error, run, what)
             failed = True
         else:
             failed = False
@@ -271,7 +251,7 @@ def looked_at(
     shutil.rmtree(run)
 
 
-def train_on(run: Path) -> None:
+def finish_training(run: Path) -> None:
     """Train a run to its end."""
     writer, learner, corpus = reopen(run)
     with writer:
@@ -279,15 +259,17 @@ def train_on(run: Path) -> None:
             pass
 
 
-def trained_on(source: Path, run: Path, at: int, forever: bool, truth: dict[str, Any]) -> None:
+def require_right_training(
+    source: Path, run: Path, at: int, forever: bool, truth: dict[str, Any]
+) -> None:
     """Train a copy of a run further while a read fails, and again when the disk works."""
     shutil.copytree(source, run)
     what = f"EIO at read {at}{' and all after it' * forever} in training"
     with Reads(run, Failing(at, forever)):
         try:
-            train_on(run)
+            finish_training(run)
         except CharloomError as error:
-            require_told(error, run, what)
+            require_clear_error(error, run, what)
     train(run, SETTINGS)
     require_same(run, truth, what)
     shutil.rmtree(run)
@@ -306,14 +288,13 @@ def changed(before: dict[str, bytes], now: dict[str, bytes]) -> list[str]:
     return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
-def require_told(error: CharloomError, run: Path, what: str) -> None:
+def require_clear_error(error: CharloomError, run: Path, what: str) -> None:
     """Require an error that names the unreadable file, and calls it neither damaged nor missing."""
-    told = str(error)
-    assert not isinstance(error, DamagedError | NotAModelError), f"{what}: {told!r}"
-    assert "damaged" not in told, f"{what}: {told!r}"
-    assert "cannot be" in told, (
-        f"{what}: {told!r}"
-    )  # "cannot be read"; or "cannot be written", if a check before the write failed
-    assert os.strerror(errno.EIO) in told, f"{what}: {told!r} does not say why"
-    assert str(run)[:NAMED] in told, f"{what}: {told!r} names no file"
-    assert told.endswith("."), f"{what}: {told!r}"
+    message = str(error)
+    assert not isinstance(error, DamagedError | NotAModelError), f"{what}: {message!r}"
+    assert "damaged" not in message, f"{what}: {message!r}"
+    # "cannot be read"; or "cannot be written", if a check before the write failed
+    assert "cannot be" in message, f"{what}: {message!r}"
+    assert os.strerror(errno.EIO) in message, f"{what}: {message!r} does not say why"
+    assert str(run)[:NAMED] in message, f"{what}: {message!r} names no file"
+    assert message.endswith("."), f"{what}: {message!r}"

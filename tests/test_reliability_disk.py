@@ -125,9 +125,9 @@ def pointer_fsyncs(scale, place, code):
 
 
 def only(monkeypatch, *actions):
-    """Let reads fail in these ways of looking at a run alone, and never while it trains."""
+    """Make reads fail only in these actions, and not in training."""
     monkeypatch.setattr(reads, "ACTIONS", actions)
-    monkeypatch.setattr(reads, "trained_on", lambda *arguments: None)
+    monkeypatch.setattr(reads, "require_right_training", lambda *arguments: None)
     monkeypatch.setitem(reads.STEP, "short", 5)
 
 
@@ -171,4 +171,4 @@ def test_resuming_that_changes_files_before_it_has_read_all_is_caught(monkeypatc
 
 def test_a_system_error_shown_without_a_sentence_is_caught(tmp_path):
     with pytest.raises(AssertionError, match="at read 3"):
-        reads.require_told(ReadError(f"{tmp_path} cannot be read"), tmp_path, "at read 3")
+        reads.require_clear_error(ReadError(f"{tmp_path} cannot be read"), tmp_path, "at read 3")
