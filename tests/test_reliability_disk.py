@@ -164,7 +164,7 @@ def test_resuming_that_changes_files_before_it_has_read_all_is_caught(monkeypatc
 
     monkeypatch.setattr(run_training, "inspect_run", hasty)
     only(monkeypatch, reads.resume)
-    monkeypatch.setattr(reads, "copied", lambda source, run, action: 30)
+    monkeypatch.setattr(reads, "count_reads", lambda source, run, action: 30)
     with pytest.raises(AssertionError, match=r"it changed \['metrics.jsonl'\]"):
         reads.failing_reads("short", tmp_path)
 
