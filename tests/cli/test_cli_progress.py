@@ -29,9 +29,9 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
         watch(Warned(20, "the disk is full"))
         watch(Progress(20, 100, "paused"))
     assert capsys.readouterr().err.splitlines() == [
-        "charloom: 6 / 100  1 min 34 s left  smooth 10.00 (2.89 bits/char)  50 chars/s",
-        "charloom: 11 / 100  1 min 29 s left  smooth 10.00 (2.89 bits/char)  50 chars/s",
-        "charloom: 16 / 100  1 min 24 s left  smooth 10.00 (2.89 bits/char)  50 chars/s",
+        "charloom: 6 / 100  1 min 34 s left  smooth loss 10.00 (2.89 bits/char)  50 chars/s",
+        "charloom: 11 / 100  1 min 29 s left  smooth loss 10.00 (2.89 bits/char)  50 chars/s",
+        "charloom: 16 / 100  1 min 24 s left  smooth loss 10.00 (2.89 bits/char)  50 chars/s",
         "charloom: after 20 updates it writes: a␛[0mtext with lines",
         "charloom: warning: the disk is full",
         "charloom: paused at update 20 of 100",
@@ -93,9 +93,9 @@ def test_progress_counts_from_the_first_update_and_tells_no_rate_before_there_is
         watch(Progress(25, 100, smooth_loss=10.0))
     lines = capsys.readouterr().err.splitlines()
     assert lines[1:] == [
-        "charloom: 1 / 100  smooth 10.00 (2.89 bits/char)",
-        "charloom: 13 / 100  44 s left  smooth 10.00 (2.89 bits/char)  100 chars/s",
-        "charloom: 25 / 100  38 s left  smooth 10.00 (2.89 bits/char)  100 chars/s",
+        "charloom: 1 / 100  smooth loss 10.00 (2.89 bits/char)",
+        "charloom: 13 / 100  44 s left  smooth loss 10.00 (2.89 bits/char)  100 chars/s",
+        "charloom: 25 / 100  38 s left  smooth loss 10.00 (2.89 bits/char)  100 chars/s",
     ]
 
 
@@ -108,7 +108,7 @@ def test_progress_on_a_terminal_is_one_live_line(monkeypatch):
         watch(Sample(100, "[bold]text"))
         watch(Progress(100, 100, smooth_loss=10.0))
     assert "after 100 updates it writes: [bold]text" in screen.getvalue()
-    assert "smooth 10.00 (2.89 bits/char)" in screen.getvalue()
+    assert "smooth loss 10.00 (2.89 bits/char)" in screen.getvalue()
 
 
 def test_progress_shows_the_last_judgement_in_nats_and_bits(capsys):

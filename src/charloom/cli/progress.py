@@ -1,4 +1,4 @@
-"""Shows the progress of a training run in a terminal, or as lines of a log without a terminal.
+"""Shows the progress of a training run: as one line of a terminal or, without a terminal, as a log.
 
 A run has thousands of events per second. The progress is drawn only a few times per second, so that
 training stays fast.
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DRAW_SECONDS: Final = 0.25
 LINE_WIDTH: Final = 69  # most columns of the line about a sample, without "charloom: "
 LOG_WIDTH: Final = 1_000  # columns of a log line, more than any line needs
-FIGURES_WIDTH: Final = 118  # columns of the longest progress line
+FIGURES_WIDTH: Final = 123  # columns of the longest progress line
 
 
 class ProgressDisplay:
@@ -49,12 +49,13 @@ class ProgressDisplay:
 
     Args:
         updates: number of updates of the whole run.
-        done: number of updates that were done before this call.
+        done: number of updates that were done before this process started.
         seq_length: sequence length T, to convert losses to bits per character.
         batch_size: number of streams B, to convert updates to characters.
         tokens: unit of prediction, characters or bytes.
         clock: function that returns the time in seconds.
-        run: the run directory, which is part of the command that ends a pause; None prints no command.
+        run: the run directory. When a command pauses the run, the display prints the command that
+            continues it, which names this directory. With None, it prints no command.
     """
 
     def __init__(
@@ -143,13 +144,16 @@ class ProgressDisplay:
         self._show(item.update, "  ".join(filter(None, columns)))
 
     def _figures(self, update: int, smooth_loss: float) -> list[str]:
-        """Return the time left, the losses and the speed; empty where unknown or without space."""
+        """Return four strings: the time left, the smooth loss, the validation loss and the speed.
+
+        A string is empty if its value is not known, or if there is no space for it.
+        """
         left = self._pace.seconds_left(self._updates - update)
         smooth = bits_per_character(smooth_loss, self._seq_length)
         rate = self._pace.updates_per_second
         figures = {
             "left": "" if left is None else f"{duration(left)} left",
-            "smooth": f"smooth {decimals(smooth_loss, 2)} ({decimals(smooth, 2)} bits/{self._one})",
+            "smooth": f"smooth loss {decimals(smooth_loss, 2)} ({decimals(smooth, 2)} bits/{self._one})",
             "validation": "",
             "speed": "",
         }
@@ -162,7 +166,8 @@ class ProgressDisplay:
             speed = rate * self._seq_length * self._batch_size
             figures["speed"] = f"{speed:,.0f} {self._one}s/s"
         space = self._space - len(f"{self._updates:,} / {self._updates:,}")
-        # Remove figures in this order: the smooth loss goes first if the more useful validation loss is known.
+        # Figures are removed in this order until the rest fits. The validation loss is more useful than
+        # the smooth loss, so the smooth loss is removed first if the validation loss is known.
         order = ["speed", "smooth"] if self._judged is None else ["smooth", "speed"]
         for name in [*order, "validation", "left"]:
             if sum(len(figure) + 2 for figure in figures.values() if figure) > space:
@@ -172,7 +177,7 @@ class ProgressDisplay:
     def _show(self, update: int, figures: str) -> None:
         """Show `figures` as the progress line of the terminal; without a terminal, print a new line.
 
-        `update` is the length of the bar.
+        `update` sets the length of the bar.
         """
         if self._bar is None:
             say(figures)
