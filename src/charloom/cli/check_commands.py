@@ -127,7 +127,10 @@ def table(check: "GradientCheck") -> str:
 
 
 def mark(row: "Row") -> str:
-    """Return the word that marks `row` as LOST or WRONG; an empty string if the row passed."""
+    """Return LOST if rounding hides whether the gradient in `row` is right, or WRONG if it is not right.
+
+    Return an empty string if the row passed.
+    """
     return "" if row.passed else "   LOST" if row.lost else "   WRONG"
 
 

@@ -14,14 +14,14 @@ from charloom.formatting import harmless
 def paint(
     characters: Sequence[str], styles: Sequence[str], title: str, legend: Sequence[tuple[str, str]]
 ) -> bool:
-    """Print a text, each character in its style, after a legend.
+    """Print a legend, and then a text with each character in its style.
 
     Args:
         characters: the characters of the text.
         styles: for each character, a style in the syntax of the library rich; an empty string is the
             terminal's default.
         title: heading of the legend.
-        legend: pairs of strings: what a style means, and the style.
+        legend: pairs (meaning, style): the words that explain a style, and the style.
 
     Returns:
         True if colours and the legend were printed; False if the terminal has no colours.

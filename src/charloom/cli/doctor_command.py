@@ -40,11 +40,8 @@ if TYPE_CHECKING:
 
 NAME_WIDTH: Final = 40  # most characters of the function's name in the line shown while it runs
 RIGHT: Final = "·"  # the sign of an error that is only rounding
-SHADES: Final = (
-    (1e-3, "░"),
-    (1e-2, "▒"),
-    (1e-1, "▓"),
-)  # (bound, sign of an error below it); an error above all bounds has the sign █
+# Pairs (bound, sign of an error below the bound). An error above all bounds has the sign █.
+SHADES: Final = ((1e-3, "░"), (1e-2, "▒"), (1e-1, "▓"))
 TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
 
 
@@ -119,14 +116,17 @@ def doctor(
 
 
 def parts_of(given: str | None) -> tuple[str, ...]:
-    """Return the entries of a comma-separated list, without spaces around them; () if it is None."""
+    """Return the entries of the comma-separated list `given`, without spaces around them.
+
+    Return () if `given` is None.
+    """
     return tuple(part.strip() for part in given.split(",")) if given else ()
 
 
 def pairs_of(given: str | None) -> dict[str, str]:
-    """Convert a list such as "U=Wxh,W=Whh" to a dict: the user's name of each parameter by charloom's.
+    """Return a dict from charloom's names of parameters to the user's names.
 
-    Raise ConfigError if an entry is not such a pair.
+    `given` is a list of pairs such as "U=Wxh,W=Whh". Raise ConfigError if an entry is not such a pair.
     """
     found = {}
     for part in parts_of(given):
@@ -165,7 +165,7 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
     Args:
         kind: numpy, course or torch.
         cell: rnn, lstm or gru.
-        output: the file; None takes a name that depends on `kind` and `cell`.
+        output: the file; None chooses a name that depends on `kind` and `cell`.
 
     Raises:
         ConfigError: the file exists, or there is no such template.
@@ -201,8 +201,8 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
     for number, explanation in enumerate(diagnosis.explanations):
         if number:
             yield from ("Or this one, which fits all trials as well as the one above:", "")
-        for one in explanation:
-            yield from reason(one)
+        for found in explanation:
+            yield from mistake_lines(found)
     if not diagnosis.passed and not diagnosis.exact and diagnosis.found:
         yield from wrap(
             "This explains the wrong gradients, but not every number of every trial: there may be "
@@ -226,16 +226,19 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
         yield diagnosis.certificate()
 
 
-def reason(one: "Found") -> Iterator[str]:
-    """Yield lines about the mistake `one`: what the user's code computes, what is right, how to fix it."""
-    mistake = one.mistake
-    right = f"{' '.join(one.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
-    yield f"  {mistake.id}: {one.title}"
+def mistake_lines(found: "Found") -> Iterator[str]:
+    """Yield lines about a mistake that was found.
+
+    They say what the user's code computes, what is right, and how to fix it.
+    """
+    mistake = found.mistake
+    right = f"{' '.join(found.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
+    yield f"  {mistake.id}: {found.title}"
     for label, text in (
         ("your code", mistake.does),
-        ("variant", one.variant_text),
+        ("variant", found.variant_text),
         ("right", right),
-        ("fix it", for_command_line(one.marked_fix)),
+        ("fix it", for_command_line(found.marked_fix)),
     ):
         first = f"    {label:<10}"
         yield from wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
@@ -245,7 +248,7 @@ def reason(one: "Found") -> Iterator[str]:
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
     """Yield the lines of a table: its heading, and a row for each parameter.
 
-    The row has the errors of the trial in which the parameter's error is largest.
+    Each row has the errors of one trial: the trial in which the error of its parameter is largest.
     """
     from charloom.gradient_errors import rank
 
@@ -289,7 +292,7 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
 
 
 def shade(error: float, limit: float) -> str:
-    """Return the character that shows the size of `error`: the one for "right" if it is at most `limit`."""
+    """Return the character that shows the size of `error`: `RIGHT` if the error is at most `limit`."""
     if error <= limit:
         return RIGHT
     return next((sign for below, sign in SHADES if error < below), "█")

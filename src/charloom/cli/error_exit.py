@@ -23,7 +23,7 @@ INTERRUPTED: Final = 130
 
 
 class ErrorReportingGroup(TyperGroup):
-    """The group of all commands. For an error of a command, it prints one sentence and sets the exit code."""
+    """The group of all commands. If a command raises an error, the group prints it and sets the exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -59,7 +59,10 @@ class ErrorReportingGroup(TyperGroup):
 
 
 def wrong_number(error: typer.BadParameter) -> str | None:
-    """Return a sentence about a value that is not the number which an option takes; None for other errors."""
+    """Return a sentence saying that an option needs a number and got another value.
+
+    Return None if this is not the cause of `error`.
+    """
     # The cause is an error of Pydantic, which checks the values of options.
     details: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if not details or error.param is None:
@@ -71,7 +74,7 @@ def wrong_number(error: typer.BadParameter) -> str | None:
 
 
 def fail(sentence: str) -> NoReturn:
-    """Print `sentence` and exit with code 2, that of a user's mistake."""
+    """Print `sentence` and exit with code 2, which means a user's mistake."""
     clear_line()
     say(sentence)
     raise typer.Exit(USAGE_ERROR) from None

@@ -1,4 +1,4 @@
-"""Hints after a training run: they say if the model overfits or has learned too little, and what to try."""
+"""Finds out after a training run whether the model overfits or has learned too little."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting | None":
-    """Return from which update on and how much a run overfitted, according to its records.
+    """Return when and how much a run overfitted, according to its records.
 
     Return None if the run did not overfit, has not finished, or has no validation part.
     """

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
 
-# Pairs: the smallest number of bits for a style, and the style. The last fitting pair is used.
+# Pairs (bits, style). A character has the style of the last pair whose bits are at most its own bits.
 SURPRISE_STYLES: Final = (
     (0.0, "dim"),
     (1.0, ""),
@@ -170,7 +170,7 @@ def evaluate(
 def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
     """Print the prompt, and each piece of text as soon as the model has written it.
 
-    End the line at the end, also after an error or Ctrl-C.
+    Then print a line feed, even after an error or Ctrl-C.
     """
     spell = harmless if sys.stdout.isatty() else str
     try:
@@ -183,7 +183,12 @@ def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
 
 
 def require_one_text(named: bool, string: str | None) -> None:
-    """Raise ConfigError if the user gave both the argument TEXT (`named`) and the option --text (`string`)."""
+    """Raise ConfigError if the user gave two texts.
+
+    Args:
+        named: True if the user gave the argument TEXT.
+        string: the value of the option --text; None if the user did not give it.
+    """
     if named and string is not None:
         raise ConfigError("TEXT and --text both give a text; give only one of them.")
 
@@ -194,7 +199,7 @@ def open_model(model: Path, which: str | None, settings: dict[str, Any]) -> "Mod
     Args:
         model: a run, a checkpoint directory or a model file.
         which: "latest" or "best" checkpoint of a run; None takes the run's default model.
-        settings: the settings that the user gave; of these, the engine is used.
+        settings: the settings that the user gave. If `engine` is one of them, it chooses the engine.
     """
     from charloom import api
 
@@ -229,7 +234,10 @@ def model_identity(model: Path, opened: "Model") -> dict[str, Any]:
 
 
 def interval_phrase(result: "Evaluation") -> str:
-    """Return the 95 % interval of the cross-entropy as a phrase; an empty string if it has none."""
+    """Return the 95 % interval of the cross-entropy as a phrase.
+
+    Return an empty string if `result` has no interval.
+    """
     if result.interval is None:
         return ""
     low, high = result.interval
@@ -307,17 +315,18 @@ def score(
 
 
 def paint_surprise(result: "Surprise") -> None:
-    """Print a text, each character coloured by its bits; without colours if the terminal has none."""
+    """Print a text with each character coloured by its bits.
+
+    If the terminal has no colours, print the text without them.
+    """
     spans = [
         (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
         for (least, style), (most, _) in zip(
             SURPRISE_STYLES, (*SURPRISE_STYLES[1:], (math.inf, "")), strict=True
         )
     ]
-    styles = [
-        "underline",
-        *map(surprise_style, result.bits.tolist()[1:]),
-    ]  # the first character is not predicted
+    # The first character has no bits, because it is not predicted.
+    styles = ["underline", *map(surprise_style, result.bits.tolist()[1:])]
     paint(result.characters, styles, "bits", spans)
 
 

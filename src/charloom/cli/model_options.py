@@ -12,7 +12,7 @@ TEXTS: Final = (
     "Files, directories and so on, as for train [default: the text that the model was trained on"
 )
 
-# How text is written
+# Options for writing text
 
 Prompt = Annotated[
     str,
@@ -59,7 +59,7 @@ Stop = Annotated[
     typer.Option(metavar="STRING", help="stop before this string; repeatable"),
 ]
 Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
-# Which text is read
+# Options for choosing the text that a model reads
 
 EvaluatedText = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help=f"{TEXTS}].")]
 SearchedText = Annotated[
@@ -92,7 +92,7 @@ ScoredFile = Annotated[str, typer.Argument(metavar="TEXT", help="A file, or - fo
 TextItself = Annotated[
     str | None, typer.Option("--text", help="the text itself, instead of the name of a file")
 ]
-# Which units are found and shown
+# Options for finding and showing hidden units
 
 Properties = Annotated[
     list[str] | None,
@@ -140,7 +140,7 @@ UnitPlot = Annotated[
         help="plot all units over the text; FILE ends in .png or .svg",
     ),
 ]
-# Conversion to and from PyTorch
+# Options for converting models to and from PyTorch
 
 Framework = Annotated[str, typer.Option(metavar="[torch]", help="target framework")]
 StateDictFile = Annotated[

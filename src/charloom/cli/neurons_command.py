@@ -1,4 +1,4 @@
-"""The command `neurons`, which finds units of a model that follow something in a text."""
+"""The command `neurons`, which finds units of a model that follow a property of a text."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -187,9 +187,9 @@ def values_of(
 
 
 def best_unit(found: "Neurons") -> "Unit | None":
-    """Return the unit that follows a property best, for the first property with units.
+    """Return the best unit of the first property for which units were found.
 
-    Return None if no property has units.
+    Return None if no units were found for any property.
     """
     return next((finding.units[0] for finding in found.findings if finding.units), None)
 
@@ -197,7 +197,7 @@ def best_unit(found: "Neurons") -> "Unit | None":
 def show_units(found: "Neurons", path: Path, model: "Model", by_size: bool) -> None:
     """Print the model, the text that it read, and the units found.
 
-    `path` is that of the model. `by_size` is as in `show_findings`.
+    `path` is the path of the model. `by_size` is as in `show_findings`.
     """
     tokens = model.config.tokens
     show(f"model:      {path}, {model.stage}")
@@ -210,8 +210,8 @@ def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
 
     Args:
         findings: the units found for each property.
-        by_size: True sorts the properties by the absolute value of their best correlation, the largest
-            first.
+        by_size: True sorts the properties by the absolute value of their best correlation, in
+            descending order.
     """
     if by_size:
         findings = sorted(findings, key=lambda f: -abs(f.units[0].r) if f.units else 1.0)
@@ -244,7 +244,7 @@ def paint_unit(seen: "Activity") -> None:
 
 
 def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return two lists: the style for each value, and the legend as pairs (values, their style).
+    """Return two lists: a style for each value, and the legend as pairs (values as text, style).
 
     The range between the two percentiles in `EDGES` is divided into parts of equal width, one per
     style in `SCALE`. If all values are equal, no value gets a colour.
@@ -273,7 +273,7 @@ def require_picture(path: Path | None) -> None:
 
 
 def draw(seen: "Activity", path: Path) -> None:
-    """Write a plot of the values in `seen`, those of units over a text, to the file `path`."""
+    """Write a plot of the values of units over a text to the file `path`, and print a message about it."""
     from charloom.report.plot_files import save_figure
     from charloom.report.unit_map import units_figure
 

@@ -1,4 +1,4 @@
-"""Types of parameters that define the options which commands of several modules share."""
+"""Arguments and options that commands of several modules share, as annotated types of parameters."""
 
 from pathlib import Path
 from typing import Annotated

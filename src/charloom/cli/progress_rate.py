@@ -10,15 +10,15 @@ class SpeedEstimate:
     """Measures the speed of a training run. Pass every event of the run to `take`."""
 
     def __init__(self) -> None:
-        # Update and time of the last event of type Progress
+        # Update and time of the last Progress event
         self._last: tuple[int, float] | None = None
-        # Whether the run was paused at that event
+        # Whether the run was paused at the last Progress event
         self._paused = False
-        # Whether an interruption, such as saving a checkpoint, came after that event
+        # Whether an interruption, such as saving a checkpoint, came after the last Progress event
         self._interrupted = False
-        # Updates and seconds between events with no interruption between them
+        # Number of updates without interruptions, and the seconds that they took
         self._learnt, self._learning_seconds = 0, 0.0
-        # All updates and seconds, including interruptions
+        # Number of all updates, and the seconds that they took, including interruptions
         self._done, self._seconds = 0, 0.0
 
     def take(self, item: TrainingEvent, now: float) -> None:

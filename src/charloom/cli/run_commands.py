@@ -113,7 +113,7 @@ def train(
 
 
 def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
-    """Print which of the settings that the user gave have no effect together with the others."""
+    """Print each setting that the user gave but that has no effect, because of another setting."""
     say_sentences(without_effect(config, settings))
 
 

@@ -49,7 +49,7 @@ ControlCommand = Annotated[
     str | None,
     typer.Argument(
         metavar="COMMAND",
-        help="pause, stop, or run, which continues a paused run. Without it, the run's state is shown.",
+        help="'pause', 'stop', or 'run' to continue after a pause. Without COMMAND, print the state of the run.",
     ),
 ]
 LearningRateFactor = Annotated[

@@ -69,7 +69,7 @@ def takes_settings(
     Args:
         names: names of fields of `Config`.
         recipe: name of the recipe whose values the help shows as defaults.
-        shown: defaults that the help shows instead of the recipe's, by the name of the setting.
+        shown: by the name of a setting, the default that the help shows instead of the recipe's value.
     """
     values = dict(RECIPES[recipe].config.to_dict())
     if RECIPES[recipe].minutes is not None:

@@ -21,7 +21,7 @@ CLEAR_LINE: Final = "\r\x1b[2K"
 
 
 def clear_line() -> None:
-    """Clear the line with the cursor in the terminal, such as a progress line or ^C.
+    """Clear the current line of the terminal, such as a progress line or ^C.
 
     The next message then starts at the beginning of the line. Do nothing if there is no terminal, or if
     the terminal does not know the control codes.

@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
 
 class Outcome:
-    """The results of a training run.
+    """What one command, such as `train` or `resume`, did with a training run.
 
     Attributes:
         checks: the gradient checks.
         ended: how training ended; None if there was nothing to train.
-        last: the last record of this call; None if there was none.
-        validation_nats: the last validation loss in nats per character; None if there was none.
+        last: the last record that the command wrote; None if it wrote no record.
+        validation_nats: the last validation loss in nats per character; None if none was computed.
         judged: the loss on the whole validation part, computed at the end; None if it was not computed.
-        report: path of the report; None if none was written.
+        report: path of the report; None if no report was written.
         damage: a message about each damaged or missing file that the report leaves out.
         exit_code: exit code for the signal that stopped the run; 0 if no signal did.
-        seconds: duration of this call.
+        seconds: how long the command checked gradients, trained and wrote the report, in seconds.
     """
 
     def __init__(self) -> None:
@@ -49,5 +49,5 @@ class Outcome:
 
     @property
     def finished(self) -> bool:
-        """True if training reached its end in this call."""
+        """True if the command trained the run to its end."""
         return self.ended is not None and self.ended.state == "finished"

@@ -195,8 +195,8 @@ def validation_line(learner: "Learner", last: float | None) -> str:
 def part_lines(training: "Training", outcome: Outcome) -> list[str]:
     """Return lines about how much of the validation part each validation loss uses.
 
-    They also have the loss on the whole validation part, or the command that computes it. Return an empty
-    list if each validation loss uses the whole part.
+    The lines also give the loss on the whole validation part, or the command that computes this loss.
+    Return an empty list if each validation loss uses the whole part.
     """
     judged, all_of_it = characters_of(training)
     if judged == all_of_it:
@@ -211,8 +211,11 @@ def part_lines(training: "Training", outcome: Outcome) -> list[str]:
 
 
 def characters_of(training: "Training") -> tuple[int, int]:
-    """Return two numbers: the characters that each validation loss is computed on, and the characters of
-    the whole validation part that can be predicted."""
+    """Return two numbers of characters of the validation part.
+
+    The first is the number on which each validation loss is computed. The second is the number that the
+    model can predict in the whole part.
+    """
     from charloom.model.schedule import Schedule
     from charloom.training.progress_records import characters_evaluated
 
