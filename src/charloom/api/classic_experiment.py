@@ -122,8 +122,8 @@ def reproduction(
 ) -> Generator[GradientCheck | TrainingEvent | Reported]:
     """Do the classic experiment and yield its events: gradient checks, training events, the report.
 
-    If `halt` or a command stops the run, there is no report. Gradient checks whose results in the run are
-    incomplete or damaged are done again.
+    If `halt` or a command stops the run, there is no report. If the run already has results of the
+    gradient checks, the checks are done again only if these results are incomplete or damaged.
 
     Args:
         training: the run to train.
@@ -135,7 +135,8 @@ def reproduction(
         message = f"{stored.damage} The gradients are checked again."
         yield Warned(training.learner.update, message)
     if stored.damage or not stored.checks:
-        # An empty list shows that the checks were started. If they do not end, `resume` repeats them.
+        # An empty list in the file shows that the checks were started. If they do not end, `resume` repeats
+        # them.
         training.writer.write_gradcheck([])
         checks = []
         with suppress(ChecksStopped):
@@ -156,7 +157,7 @@ def reproduction(
 
 
 class ChecksStopped(Exception):
-    """The error that the gradient checks were stopped before the last check."""
+    """Raised by `gradient_checks` if `halt` or a command stops the run before the last check."""
 
 
 def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[GradientCheck]:
@@ -166,7 +167,7 @@ def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[G
     Every check uses the first window of the text.
 
     Raises:
-        Unfinished: `halt` or a command stopped the run before the last check.
+        ChecksStopped: `halt` or a command stopped the run before the last check.
     """
     corpus, config = training.corpus, training.learner.config
 

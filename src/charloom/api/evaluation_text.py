@@ -108,7 +108,7 @@ class TrainedModel(Protocol):
 
 
 def choose_part(model: TrainedModel, choice: TextChoice) -> Part:
-    """Return the part of a text on which to evaluate a model; errors as for `Model.evaluate`."""
+    """Return the part of a text on which to evaluate a model. The errors are those of `Model.evaluate`."""
     learner, split = model.learner, choice.split
     if own := not choice.names_a_text:
         corpus = training_text(model)
@@ -184,10 +184,11 @@ def evaluate_part(
 
 
 def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
-    """Evaluate n-gram models and compressors on a part of a text.
+    """Return how well n-gram models and compressors predict a part of a text.
 
-    First they read the training part of the same text. But if `part` is the whole of another text, they
-    first read the training part of the text that the model was trained on.
+    They first learn from a training part. If `part` is the whole of a text that the model was not trained
+    on, this is the training part of the model's own text. Otherwise it is the training part of the text
+    that `part` belongs to.
 
     Raises:
         ConfigError: the part is the training part, or contains it.
@@ -195,7 +196,7 @@ def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
     """
     learner = model.learner
     corpus = training_text(model) if part.split == "all" and not part.own else part.corpus
-    # The same text may have been given under another name.
+    # The user may have given the model's own text under another name.
     whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
     if part.split == "train" or whole:
         raise ConfigError(

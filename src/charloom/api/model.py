@@ -45,8 +45,8 @@ class Model:
         which: kind of checkpoint in its run, "best" or "latest"; None for a checkpoint directory or
             a model file.
         updates: number of updates of the whole training run; None if it is not known.
-        before: number of updates that `learner.update` does not count. For a model file these are the
-            updates that made its weights; None if the file does not hold their number. Otherwise 0.
+        before: number to add to `learner.update` to get the number of updates that made the weights. For
+            a model file it is the number in the file, or None if the file holds no number. Otherwise 0.
         corpus: the text that the model was trained on, if it was trained without a run directory.
     """
 
@@ -57,9 +57,8 @@ class Model:
     updates: int | None = None
     before: int | None = 0
     corpus: Corpus | None = field(default=None, repr=False)
-    _opened: tuple[int, int] = field(
-        init=False, repr=False
-    )  # the learner's update and the checksum of its weights when the model was opened
+    # The learner's update and the checksum of its weights when the model was opened
+    _opened: tuple[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_opened", (self.learner.update, checksum(self.parameters)))
@@ -152,7 +151,7 @@ class Model:
             unknown: what to do with a character of the prompt outside the vocabulary: "refuse",
                 "skip" or "replace".
             replacement: the character that replaces unknown ones.
-            number: selects one of the texts that this seed gives, from 0. Each number gives another text.
+            number: number of the text, from 0. With the same seed, each number gives another text.
 
         Raises:
             ConfigError: a value is out of range.
@@ -237,8 +236,8 @@ class Model:
     ) -> Baselines:
         """Return how well n-gram models and compressors predict a part of a text.
 
-        The n-gram models and compressors first read the training part. The arguments and the other errors
-        are those of `evaluate`.
+        They first learn from the training part of this text, or of the model's own text if the part is the
+        whole of another text. The arguments and the other errors are those of `evaluate`.
 
         Raises:
             ConfigError: the part is the training part, or contains it.
@@ -247,7 +246,7 @@ class Model:
         return evaluate_baselines(self, choose_part(self, choice))
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
-        """Return the loss of each character of a text in nats and bits, given all characters before it.
+        """Return the loss of each character of a text, given all characters before it, in nats and in bits.
 
         Args:
             text: the text itself.
@@ -316,7 +315,7 @@ class Model:
 def stage(which: Which | None, before: int | None, update: int, updates: int | None = None) -> str:
     """Return the stage of training in words, as in `Model.stage`.
 
-    `update` is the number of updates in the learner. The other arguments are attributes of `Model`.
+    `update` is the value of `learner.update`. The other arguments are attributes of `Model`.
     """
     if before is None:
         return "after an unknown number of updates"
@@ -338,8 +337,9 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
     Args:
         path: a run directory, a checkpoint directory or a model file.
         which: for a run, the "latest" or the "best" checkpoint. The best has the lowest validation
-            loss or, if there is no validation part, the lowest smooth loss. None means the best if the
-            run has a validation part, else the latest.
+            loss or, if there is no validation part, the lowest smooth loss. Before the run has computed
+            this loss, the best is the latest. None means the best if the run has a validation part, else
+            the latest.
         engine: auto, native or reference.
 
     Raises:

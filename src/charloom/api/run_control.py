@@ -1,4 +1,4 @@
-"""Sends commands to the process that trains a run. It may be this process or another one."""
+"""Sends commands to the process that trains a run, and reads the state of the run."""
 
 from dataclasses import replace
 from pathlib import Path

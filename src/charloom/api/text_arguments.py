@@ -116,7 +116,7 @@ def demo_text(
     *,
     policy: UnknownPolicy = REFUSE,
 ) -> Corpus:
-    """Return the built-in text that is used if the user gives no text: prose, if it is installed.
+    """Return the text to use if the user gives none: the first text of `DEMO_TEXTS` that is installed.
 
     The arguments are those of `charloom.text.Corpus.open`.
     """

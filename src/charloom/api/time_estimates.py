@@ -26,7 +26,8 @@ from charloom.training.progress_records import FINAL_EVALUATION_SHARE, evaluated
 from charloom.training.run_saving import FIRST_SAVE_SECONDS
 
 CALIBRATION_SECONDS: Final = 1.0
-# Seconds for which a validation loss is computed. The time for its remaining characters is estimated.
+# How long the trial of the validation loss takes, in seconds. The loss is computed for some of the
+# characters, and the time for the remaining characters is estimated.
 EVALUATION_SECONDS: Final = 0.5
 
 
@@ -119,9 +120,9 @@ def measure(corpus: Corpus, config: Config) -> Costs:
 
 
 def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
-    """Return the seconds for one validation loss, and those for the loss on the whole validation part.
+    """Return two durations in seconds: for one validation loss, and for the loss on the whole part.
 
-    The second number is 0 if every validation loss during training uses the whole part.
+    The second is 0 if every validation loss during training already uses the whole validation part.
     """
     windows = Schedule.of(learner.config, len(corpus)).windows
     pieces, all_of_it = (
@@ -138,8 +139,9 @@ def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tupl
 def seconds_per_character(scoring_slices: Iterable[int]) -> float:
     """Return how many seconds it takes to read a character.
 
-    `scoring_slices` yields after each of its calls of the engine how many characters the call read. The
-    first call also allocates memory and starts threads, so it is ignored if there is another call.
+    `scoring_slices` calls the engine several times. After each call, it yields the number of characters
+    that the call read. The first call also allocates memory and starts threads, so it is ignored if there
+    is another call.
     """
     marks = [(0, time.perf_counter())]
     for characters in scoring_slices:

@@ -70,11 +70,12 @@ def train(
         run: the run directory to create; None creates none and stores nothing about the training.
         string: the text itself, instead of `text`.
         from_model: the model to train further, in a new run from update 0: a `Model`, or the path of a
-            run, a checkpoint or a model file. The network, vocabulary and weights are the model's. The
-            settings are too, unless a recipe is named. A model from `import_model` has the settings in
-            its file, or those of the recipe "quick" if the file has none.
-        minutes: train for about this many minutes, instead of `epochs` or `updates`. They include the time
-            for reading the text and for measuring the speed.
+            run, a checkpoint or a model file. The new run takes the network, vocabulary and weights of
+            this model. It also takes the model's settings, unless a recipe is named. A model from
+            `import_model` has the settings in its file, or those of the recipe "quick" if the file has
+            none.
+        minutes: train for about this many minutes, instead of `epochs` or `updates`. The minutes include
+            the time for reading the text and for measuring the speed.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
         listener: called with each event, such as a record or a sample.
@@ -84,8 +85,9 @@ def train(
     With a run directory, Ctrl-C saves a checkpoint and then raises KeyboardInterrupt.
 
     Returns:
-        The model with the lowest validation loss; without a validation part, the last model. `which`
-        selects the other. A run directory keeps both, and `resume` continues from the last.
+        The model with the lowest validation loss; without a validation part, the last model. The argument
+        `which` can select the other model. A run directory keeps both, and `resume` continues from the
+        last.
 
     Raises:
         ConfigError: a setting does not exist, is out of range, or contradicts the model.
@@ -126,7 +128,9 @@ def resume(
     which: Which | None = None,
     listener: Listener = ignore,
 ) -> Model:
-    """Continue a run from its last checkpoint, and return its model. If it is finished, only open it.
+    """Continue a run from its last checkpoint, and return its model.
+
+    If the run is finished and gets no new end, return its model without training.
 
     Args:
         run: the run directory.
@@ -144,8 +148,8 @@ def resume(
         listener: called with each event, such as a record or a sample.
 
     Returns:
-        The model with the lowest validation loss; without a validation part, the last model. `which`
-        selects the other.
+        The model with the lowest validation loss; without a validation part, the last model. The argument
+        `which` can select the other model.
 
     Raises:
         NotAModelError: `run` is not a run directory.
@@ -205,10 +209,7 @@ class Training:
         return Schedule.of(self.learner.config, len(self.corpus)).updates
 
     def items(self, halt: HaltCheck = no_halt) -> Generator[TrainingEvent]:
-        """Train and yield the events of `charloom.training.train_run`, which also describes `halt`.
-
-        See `charloom.training.train_run`.
-        """
+        """Train and yield the events of `charloom.training.train_run`, which also describes `halt`."""
         yield from train_run(
             self.writer, self.learner, self.corpus, self.engine, halt, self.save_seconds
         )
@@ -226,13 +227,13 @@ class Training:
         return which_of(self.learner.config)
 
     def stage(self) -> str:
-        """The stage of the checkpoint `which` in words, such as "the best model (update 138 of 2,000)"."""
+        """Return the stage of training of `model()` in words, as in `Model.stage`."""
         which, learner = available_which(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
         return stage(which, 0, update or 0, self.updates)
 
     def model(self, which: Which | None = None) -> Model:
-        """Return the "best" or the "latest" model of the run; None means the one in the attribute `which`.
+        """Return the "best" or the "latest" model of the run. None means the kind in the attribute `which`.
 
         Raises:
             DamagedError: the best checkpoint is damaged.
@@ -285,7 +286,7 @@ def reopen(
     began = time.monotonic()
     with unless_in_use(run):
         inspection = inspect_run(run)
-    # Reading the text and measuring the speed may take long, and other processes are refused meanwhile.
+    # Reading the text and measuring the speed may take long. The lock refuses other processes meanwhile.
     with hold_existing_lock(run) as lock:
         plan = plan_to_resume(
             inspection,

@@ -133,7 +133,7 @@ def text_to_learn(
     model: Learner | None = None,
     **settings: Any,
 ) -> Corpus:
-    """Return the text of a training run, read as the settings of the run say.
+    """Return the text of a training run, read according to the settings of the run.
 
     If `model` is given, the text is read with the vocabulary of this model.
 

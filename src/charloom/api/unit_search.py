@@ -103,7 +103,8 @@ def neurons(
         top: number of units to list for each property.
         limit: largest number of characters to read.
         unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
-            None means "skip" for a built-in text that was not asked for, else "refuse".
+            None means "skip" if the model reads a built-in text because its own text is missing, else
+            "refuse".
         replacement: the character that replaces unknown ones.
 
     Raises:
@@ -167,7 +168,8 @@ def requested_properties(
 ) -> tuple[Property, ...]:
     """Return the properties of the text for which units are searched.
 
-    The arguments and errors are those of `neurons`; `names` is its `properties`, and `regex` its `pattern`.
+    The arguments and errors are those of `neurons`, where `names` is called `properties`, and `regex` is
+    called `pattern`.
     """
     requested: tuple[Property, ...] = ()
     if names is not None:
@@ -180,7 +182,10 @@ def requested_properties(
 
 
 def open_search_text(model: Model, choice: TextChoice, limit: int = LIMIT) -> SearchText:
-    """Return the text that the model reads. The argument `limit` and the errors are those of `neurons`."""
+    """Return the text that the model reads to find its units.
+
+    The argument `limit` and the errors are those of `neurons`.
+    """
     limit = require_whole("limit", limit, least=1)
     learner = model.learner
     notes: tuple[str, ...] = ()
