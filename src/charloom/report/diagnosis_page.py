@@ -25,7 +25,7 @@ from charloom.report.plot_files import inline_svg, svg_of
 from charloom.report.plot_style import NARROW, SENTINELS, WIDE
 from charloom.store import charloom_version, replace_file
 
-SEVERAL: Final = 2  # number of explanations shown in full; of further ones, only titles are shown
+SEVERAL: Final = 2  # number of explanations shown in full; the page shows the others as titles
 
 
 def write_diagnosis(
@@ -142,7 +142,7 @@ def digits(value: float) -> str:
 
 
 def row_name(row: Row) -> str:
-    """Return the name of what `row` checks: a gradient, such as dW, or the loss."""
+    """Return the name of the result that `row` checks: a gradient, such as dW, or the loss."""
     return LOSS if row.parameter == LOSS else f"d{row.parameter}"
 
 

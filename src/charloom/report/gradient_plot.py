@@ -33,7 +33,7 @@ SERIES: Final = (
 # The line styles: solid for the first five parameters, dashed for the next five, and so on.
 DASHES: Final = ("solid", "dashed", "dotted", "dashdot")
 LEGEND_COLUMNS: Final = 6
-LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # limits of the axis
+LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # limits of the vertical axis
 
 
 def curve_figure(

@@ -28,7 +28,9 @@ def heatmap_figure(
     width: int = WIDE[0],
     palette: Palette = LIGHT,
 ) -> Figure:
-    """Return a heat map of the error of each time step's contribution to each gradient.
+    """Return a heat map of errors, with a row per gradient and a column per time step.
+
+    A cell shows the error of what its time step contributes to its gradient.
 
     Args:
         errors: norm-relative errors by parameter, one per time step; NaN for a gradient with NaN.

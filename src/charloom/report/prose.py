@@ -115,17 +115,17 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     ]
 
 
-# The settings that give the size of a network. Two checks differ only in size if all their other
-# settings are equal; to compare those, set these to 0 in both.
+# Values that hide the size of the network in the settings of a check. If the settings of two checks are
+# equal with these values, the checks differ at most in size.
 SIZES: Final[dict[str, Any]] = {"hidden_size": 0, "seq_length": 0, "batch_size": 0, "entries": 0}
 
 
 def smallest_and_largest(
     checks: Sequence[GradientCheck],
 ) -> tuple[GradientCheck | None, GradientCheck | None]:
-    """Return two passed checks that differ only in the size of the network: the smaller, the larger.
+    """Return two of the checks that passed and that differ only in the size of the network.
 
-    Return (None, None) if no two such checks exist.
+    The first has the smaller network. Return (None, None) if there are no two such checks.
     """
     right = [check for check in checks if check.passed]
     for large in sorted(right, key=lambda check: -check.settings.hidden_size):
@@ -211,7 +211,7 @@ def loss_story(
 
 
 def fall_story(records: Records, seq_length: int, one: str) -> str:
-    """Return sentences about the lowest smooth loss, and how much of the decrease the first epoch made."""
+    """Return sentences about the lowest smooth loss and the share of the decrease in the first epoch."""
     first, lowest = records.first.smooth_loss, records.lowest
     bits = f"{bits_per_character(lowest.smooth_loss, seq_length):.2f} bits per {one}"
     where = f"{lowest.smooth_loss:.2f} at update {count(lowest.update)}"
@@ -278,7 +278,7 @@ def evaluation_story(
 def share_story(part: JudgedPart | None, config: Config) -> str:
     """Return a sentence that says how much of the validation part each validation loss uses.
 
-    Return an empty string if each uses all of it.
+    Return an empty string if each validation loss uses the whole part.
     """
     if part is None or part.is_whole:
         return ""
@@ -353,10 +353,9 @@ def text_statistics(text: str) -> str:
 
 
 def perplexity_text(nats: float) -> str:
-    """Return the perplexity, the exponential of `nats`, as text.
+    """Return the perplexity, the exponential of `nats`, as text; "more than a million" from a million on.
 
-    After training diverged, it can be too large for a number. From a million, return "more than a
-    million".
+    If training has diverged, the perplexity can be too large for a number.
     """
     return f"{math.exp(nats):,.1f}" if nats < math.log(1e6) else "more than a million"
 

@@ -17,7 +17,7 @@ from charloom.report.thinning import decimate
 from charloom.training.overfitting_check import Overfitting, OverfittingCheck
 
 COLUMNS: Final = 640  # horizontal resolution of the curve in columns of pixels
-MOST_POINTS: Final = 65_536  # points of the curve in memory before it is thinned
+MOST_POINTS: Final = 65_536  # largest number of points of the curve in memory
 MOST_ENDS: Final = 500
 MOST_JUDGED: Final = 500
 
@@ -72,8 +72,8 @@ class Records:
         losses: smooth losses of these points in nats per window, shape (points,).
         last_epoch_nats: mean training loss over the last complete epoch, in nats per character; None
             before the end of the first epoch.
-        at: by each update that `gather` was asked for, the last record at or before that update; None
-            if all records are later.
+        at: a dict with a key for each update in the argument `wanted` of `gather`. The value is the last
+            record at or before this update, or None if all records are later.
     """
 
     first: Record
@@ -92,12 +92,11 @@ class Records:
 
 
 def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | None:
-    """Select the records that a report shows; return None if there are no records.
+    """Return the records that a report shows; None if there are no records.
 
     Args:
         records: the records in the order of their updates.
-        wanted: updates, such as those of the samples. For each, the last record at or before it is kept
-            in `Records.at`.
+        wanted: updates, such as those of the samples. `Records.at` has a record for each of them.
     """
     gathering = RecordCollector(wanted)
     for record in records:
@@ -106,11 +105,11 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
 
 
 class OrderedRecords:
-    """Iterates over records in the order of their updates, and leaves out each record out of order.
+    """Iterates over records, and leaves out those that are not in the order of their updates.
 
     One damaged record with a much too large update must not cause all later records to be left out.
-    Therefore each record is held until the next one is read, and left out if the next update is not
-    larger.
+    Therefore each record is held until the next record is read, and left out if the update of the next
+    record is not larger.
 
     Attributes:
         left_out: number of records that were left out.
@@ -203,7 +202,7 @@ class RecordCollector:
 
 
 class Curve:
-    """The points of the loss curve. When there are too many, those that no plot can show are removed."""
+    """The points of the loss curve. If there are too many, it removes the points that no plot can show."""
 
     def __init__(self) -> None:
         self._updates: list[float] = []
@@ -229,7 +228,7 @@ class EpochMeans:
     """Computes the mean training loss of each epoch; keeps only the last two epochs."""
 
     def __init__(self) -> None:
-        # `epoch` and `characters` of the previous record
+        # The fields `epoch` and `characters` of the previous record
         self._epoch, self._characters = 0.0, 0
         self._sums: dict[int, tuple[float, int]] = {}
 

@@ -41,7 +41,7 @@ LARGEST: Final = 1e15  # largest number that a plot can show
 
 @dataclass(frozen=True)
 class Content:
-    """The data of a report: the files of a run that it shows, and messages about damaged files."""
+    """The data of a run that its report shows, and messages about damaged files of the run."""
 
     view: RunInspection
     records: Records | None
@@ -128,9 +128,9 @@ def read_samples(view: RunInspection, damage: list[str], on_progress: ProgressCa
 def read_records(
     view: RunInspection, wanted: Sequence[int], damage: list[str], on_progress: ProgressCallback
 ) -> Records | None:
-    """Return the records that a report shows, including those at the `wanted` updates.
+    """Return the records that a report shows, including the last record at or before each `wanted` update.
 
-    Return None if there are none. If some records of the run are damaged or lost, add a message to
+    Return None if the run has no records. If some of its records are damaged or lost, add a message to
     `damage`.
     """
     messages: list[str] = []
@@ -165,7 +165,7 @@ def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> I
 
 
 def loss_picture(content: Content, write_files: bool) -> Picture | None:
-    """Return the plot of the smooth loss; None if the run has no record.
+    """Return the plot of the losses of a run; None if the run has no record.
 
     If `write_files` is True, also write the plot into the run directory as loss.svg and loss.png.
     """

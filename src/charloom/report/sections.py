@@ -51,7 +51,7 @@ from charloom.training.overfitting_message import overfitting_sentence
 
 
 def run_sentence(view: RunInspection) -> str:
-    """Return the first lines of the report: what network learns from what text, and for how long."""
+    """Return the first lines of the report: the network, the text that it learns, and for how long."""
     config, text = view.config, view.text
     times = counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
     title = CELLS[config.cell].title
@@ -229,9 +229,10 @@ def samples_section(
 
 
 def record_before(records: Records | None, update: int, config: Config) -> Record | None:
-    """Return the last record at or before `update`.
+    """Return the last record at or before `update`; None if this record was lost.
 
-    Return None if that record is older than one interval between records: a later one was lost.
+    If the newest remaining record is at least `report_every` updates older than `update`, a later record
+    was lost.
     """
     record = records.at.get(update) if records else None
     if record is None or update - record.update >= config.report_every:
@@ -289,8 +290,10 @@ def text_rows(view: RunInspection) -> list[Setting]:
 
 
 def software_rows(view: RunInspection, records: Records | None) -> list[Setting]:
-    """Return the rows about the software that trained the run, the progress, and the software that made
-    the page."""
+    """Return the rows about the progress of the run and about software.
+
+    The software is that which trained the run, and that which made the page.
+    """
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
     asked = (
@@ -327,7 +330,7 @@ def configuration_rows(view: RunInspection) -> list[Setting]:
 
 
 def software_and_machine(view: RunInspection) -> str:
-    """Return as text the software and the kind of machine of the process that trained the run last."""
+    """Return the versions of the software that trained the run last, and the kind of machine, as text."""
     starts = [event for event in view.events if "engine" in event]
     last = starts[-1] if starts else {}
     names = {"version": "charloom ", "python": "Python ", "numpy": "NumPy ", "machine": ""}

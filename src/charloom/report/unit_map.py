@@ -16,11 +16,8 @@ SIGNED: Final = "PuOr_r"  # purple for negative values, white for zero, orange f
 GATE: Final = "viridis"  # for gates, from 0 (closed) to 1 (open)
 SIGMOID_GATES: Final = {gate for cell in CELLS.values() for gate in cell.sigmoid_gates}
 LETTERS: Final = 120  # a text up to this length is written below the map
-ROW, LEAST_HEIGHT, MOST_HEIGHT = (
-    4,
-    120,
-    900,
-)  # heights of a unit, and of the smallest and largest panel, in 1/72 inch
+# Heights in 1/72 inch: of a unit's row, of the smallest panel and of the largest panel
+ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900
 FONT: Final = 8.0
 LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in 1/72 inch
 
@@ -28,8 +25,8 @@ LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in 1/72 inch
 def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
     """Return a heat map of the values of units over a text, with one panel per layer.
 
-    The colour scale of a gate is from 0 to 1. That of other values is symmetric about zero and ends at
-    the 99.5th percentile of their absolute values.
+    The colour scale of a gate is from 0 to 1. The scale of other values is symmetric about zero and ends
+    at the 99.5th percentile of their absolute values.
 
     Args:
         seen: the values of the units for one or more characters.

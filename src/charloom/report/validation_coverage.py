@@ -23,7 +23,7 @@ class WholePart:
 
 @dataclass(frozen=True)
 class JudgedPart:
-    """How many characters of the validation part the validation losses of a run are computed on.
+    """How much of its validation part a run reads for a validation loss.
 
     Attributes:
         predicted: number of characters that each validation loss is computed on.
@@ -42,7 +42,7 @@ class JudgedPart:
 
     @classmethod
     def of(cls, view: RunInspection) -> Self | None:
-        """Return these figures for a run; None if the run has no validation part."""
+        """Return the `JudgedPart` of a run; None if the run has no validation part."""
         if not view.config.validation:
             return None
         windows = Schedule.of(view.config, view.text.characters).windows

@@ -39,7 +39,7 @@ class Writer:
         update = passage_update(view)
         record = None if records is None or update is None else records.at.get(update)
         if record is not None and record.update != update:
-            record = None  # the record of the update itself is lost
+            record = None  # the record of `update` is lost, and this is an earlier record
         which = which_model(view, update)
         if which == "lowest" and update is None and records is not None:
             update, record = records.lowest.update, records.lowest
@@ -47,7 +47,7 @@ class Writer:
 
 
 def end_of(view: RunInspection) -> Mapping[str, Any]:
-    """Return the last event of type finished; an empty dict if there is none."""
+    """Return the last event of type finished; an empty dict if the run has no such event."""
     ends = [event for event in view.events if event["event"] == "finished"]
     return ends[-1] if ends else {}
 
