@@ -85,12 +85,12 @@ def evaluation_count(updates: int, every: int) -> int:
 
 
 def regular_samples(update: int, config: Config) -> int:
-    """Return about how many samples a run writes up to `update`, according to its settings."""
+    """Return the approximate number of samples that a run with these settings writes up to `update`."""
     return min(update, config.sample_until) // config.sample_every
 
 
 def saves(seconds: float, interval: float) -> float:
-    """Return about how many checkpoints a run that takes `seconds` saves, including the last one.
+    """Return the approximate number of checkpoints that a run of `seconds` saves, with the last one.
 
     `interval` is the longest time between two checkpoints in seconds, the setting `save_seconds`.
     """

@@ -86,8 +86,8 @@ def train(
 
     Returns:
         The model with the lowest validation loss; without a validation part, the last model. The argument
-        `which` can select the other model. A run directory keeps both, and `resume` continues from the
-        last.
+        `which` can select the other model. A run directory keeps both models, and `resume` continues from
+        the last model.
 
     Raises:
         ConfigError: a setting does not exist, is out of range, or contradicts the model.

@@ -22,7 +22,7 @@ class SpeedEstimate:
         self._done, self._seconds = 0, 0.0
 
     def take(self, item: TrainingEvent, now: float) -> None:
-        """Take an event that arrived at the time `now`, in seconds. Any clock can be used."""
+        """Take an event that arrived at the time `now`, in seconds of any clock."""
         if isinstance(item, Progress):
             self._measure(item, now)
         elif not isinstance(item, Record) or item.validation_nats is not None:

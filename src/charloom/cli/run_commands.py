@@ -113,7 +113,7 @@ def train(
 
 
 def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
-    """Print each setting that the user gave but that has no effect, because of another setting."""
+    """Print a message about each setting of the user that has no effect because of another setting."""
     say_sentences(without_effect(config, settings))
 
 

@@ -245,8 +245,10 @@ def gradients_line(checks: "list[GradientCheck]") -> str:
 def summary(
     training: "Training", outcome: Outcome, overfitted: "Overfitting | None" = None
 ) -> dict[str, Any]:
-    """Return the results as a dict for JSON. All nats and bits in it are per character, except
-    `smooth_loss` and `best_smooth_loss`: nats per window."""
+    """Return the results as a dict for JSON.
+
+    `smooth_loss` and `best_smooth_loss` are in nats per window. All other losses are per character.
+    """
     learner, ended, last = training.learner, outcome.ended, outcome.validation_nats
     smooth, best = learner.smooth_loss, learner.best_loss
     judged = learner.config.validation > 0

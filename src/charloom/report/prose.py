@@ -353,9 +353,10 @@ def text_statistics(text: str) -> str:
 
 
 def perplexity_text(nats: float) -> str:
-    """Return the perplexity, the exponential of `nats`, as text; "more than a million" from a million on.
+    """Return the perplexity, the exponential of `nats`, as text.
 
-    If training has diverged, the perplexity can be too large for a number.
+    Return "more than a million" if it is a million or more: after training diverged, the perplexity can
+    be too large for a number.
     """
     return f"{math.exp(nats):,.1f}" if nats < math.log(1e6) else "more than a million"
 

@@ -1,7 +1,7 @@
 """Selects the records that a report shows, in one pass and with bounded memory.
 
-The loss curve has as many points as a plot can show. Of the records at the ends of epochs and of those
-with a validation loss, at most a few hundred each are kept.
+The loss curve has as many points as a plot can show. At most a few hundred records at ends of epochs are
+kept, and at most a few hundred records with a validation loss.
 """
 
 import math

@@ -270,7 +270,7 @@ def passage_section(view: RunInspection, records: Records | None) -> PassageSect
 
 
 def settings_section(view: RunInspection, records: Records | None) -> list[SettingsGroup]:
-    """Return the lists of settings: of the text, the software and the run."""
+    """Return three lists: of facts about the text, of software and progress, and of the run's settings."""
     return [
         SettingsGroup("Text", text_rows(view)),
         SettingsGroup("Software and progress", software_rows(view, records)),
@@ -290,10 +290,7 @@ def text_rows(view: RunInspection) -> list[Setting]:
 
 
 def software_rows(view: RunInspection, records: Records | None) -> list[Setting]:
-    """Return the rows about the progress of the run and about software.
-
-    The software is that which trained the run, and that which made the page.
-    """
+    """Return rows about the software that trained the run, its progress, and the software of this page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
     asked = (
