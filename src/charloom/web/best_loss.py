@@ -8,10 +8,11 @@ from typing import Any
 
 
 class BestLoss:
-    """The losses of those records that the best checkpoint can belong to.
+    """The losses at those updates that may be the update of the run's best checkpoint.
 
-    These are the records with the lowest loss so far, from the update of the present best checkpoint on.
-    Earlier ones are not needed, because only a checkpoint of a later update replaces the best one.
+    The loss of a record is stored if no earlier record has a lower value of the loss that selects the best
+    checkpoint. Losses before the present best checkpoint are dropped, because only a checkpoint of a later
+    update can replace it.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,10 @@ class BestLoss:
         self._nats: dict[int, float] = {}  # nats per character, by update
 
     def add(self, record: dict[str, Any], best: int | None) -> None:
-        """Add the next record. `best` is the update of the best checkpoint on disk."""
+        """Add the next record of the run.
+
+        `best` is the update of the best checkpoint on disk; None if there is none.
+        """
         nats = record.get("validation_nats")
         if nats is not None and not self._judged:
             # From the first validation loss on, the smooth loss no longer selects the best checkpoint.
@@ -36,9 +40,10 @@ class BestLoss:
                 self._nats[record["update"]] = record["train_nats"] if nats is None else nats
 
     def of(self, best: int | None) -> float | None:
-        """Return the loss of the best checkpoint, which is that of update `best`, in nats per character.
+        """Return the loss of the best checkpoint in nats per character.
 
-        Return None if `best` is None, or if no record of that update was added.
+        `best` is the update of this checkpoint. Return None if it is None, or if no record of the update
+        was added.
         """
         if best is None:
             return None

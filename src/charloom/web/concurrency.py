@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Busy(Exception):
     """The server refuses a request because a limit is reached.
 
-    `status` is 503 if the whole server is busy, or 429 if one kind of thing, such as event streams, has
-    reached its limit. `retry_after` is the number of seconds after which the client may try again.
+    `status` is 503 if the whole server is busy. It is 429 if only one limit is reached, such as the
+    number of event streams. `retry_after` is the number of seconds after which the client may try again.
     """
 
     def __init__(self, message: str, retry_after: int = RETRY_SECONDS, status: int = 503) -> None:
@@ -40,10 +40,9 @@ class WorkQueue:
     """A queue of requests, which processes a limited number of them at the same time.
 
     Args:
-        at_work: how many requests may be processed at the same time.
-        waiting: how many more requests may wait.
-        threads: how many pieces of work run at the same time; None takes the number of processors, but 2
-            to 8.
+        at_work: the largest number of requests that are processed at the same time.
+        waiting: the largest number of requests that wait until they are processed.
+        threads: how many threads do the work; None takes the result of `worker_threads`.
 
     Attributes:
         working: how many requests are being processed now.
@@ -72,7 +71,7 @@ class WorkQueue:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Wait until the request may be processed; it counts as processed inside the `with` block.
+        """Wait until the request may be processed. It counts as being processed until the `with` block ends.
 
         Raises:
             Busy: too many requests wait already, or this one waited too long.
@@ -97,7 +96,7 @@ class WorkQueue:
                 await asyncio.shield(turn)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                # This request was let in just before the cancellation: let in the next one instead.
+                # The turn of this request came just before the cancellation: the next request gets the turn.
                 self._leave()
             else:
                 self._turns.remove(turn)
@@ -110,7 +109,7 @@ class WorkQueue:
             self.queued -= 1
 
     def _leave(self) -> None:
-        """End the processing of a request, and let the request that has waited longest begin, if any."""
+        """End the processing of a request. If other requests wait, let the one that has waited longest begin."""
         if self._turns:
             self._turns.pop(0).set_result(None)
         else:
@@ -119,8 +118,8 @@ class WorkQueue:
     async def work(self, piece: Callable[..., T], *arguments: Any) -> T:
         """Call `piece` with `arguments` in a thread and return the result.
 
-        If the caller is cancelled, it still waits until the thread is done: until then, the request must
-        count as processed.
+        If the caller is cancelled, still wait until the thread is done. Until then, the request counts as
+        being processed.
 
         Raises:
             Busy: the server is closing.
@@ -152,14 +151,14 @@ class WorkQueue:
             slices.close()
 
     def close(self) -> None:
-        """Let each thread end after its current piece of work, and cancel all other pieces."""
+        """Let each thread end after its current piece of work, and cancel the pieces that have not begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def one_slice(slices: Slices[T]) -> tuple[T] | None:
-    """Run the next slice of a generator.
+    """Run the next slice of a generator, and return None if the generator has not ended.
 
-    Return None if more slices can follow. If it has ended, return a tuple with its return value.
+    If the generator has ended, return a tuple that contains the generator's return value.
     """
     try:
         next(slices)
@@ -174,7 +173,7 @@ def closing_error() -> Busy:
 
 
 def worker_threads() -> int:
-    """Return the number of threads that compute for requests: one per processor, but 2 to 8."""
+    """Return the number of threads for the work: one per processor, but at least 2 and at most 8."""
     return max(2, min(8, processors()))
 
 

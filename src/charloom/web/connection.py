@@ -1,7 +1,7 @@
 """An HTTP connection with time limits, which processes a limited number of bytes at a time.
 
-Without this module, uvicorn waits forever for the head of a request, and for a client that does not read its response.
-It also processes all small chunks of a body that have arrived before it serves other connections. `request_guard.py`
+uvicorn alone waits forever for the head of a request, and for a client that does not read its response. When many small
+chunks of a body have arrived, uvicorn processes all of them before it serves other connections. `request_guard.py`
 limits the time in which a body must arrive.
 """
 
@@ -17,7 +17,7 @@ SEND_SECONDS: Final = 20.0  # time after which a client that reads nothing is di
 LINGER_SECONDS: Final = (
     2.0  # time in which a client that is still sending can read the error response
 )
-PIECE: Final = 16 * 1024  # bytes that the parser gets in one call
+PIECE: Final = 16 * 1024  # largest number of bytes passed to the parser in one call
 
 
 class Connection(H11Protocol):
@@ -28,12 +28,13 @@ class Connection(H11Protocol):
     reading the response.
 
     Attributes:
-        idle_since: when the connection last became idle, by the event loop's clock.
+        idle_since: when the connection was opened or its last response was complete, by the event loop's
+            clock in seconds.
     """
 
-    _waits: asyncio.TimerHandle | None = None
-    _sends: asyncio.TimerHandle | None = None
-    _lingers: asyncio.TimerHandle | None = None
+    _head_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
+    _linger_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -43,10 +44,10 @@ class Connection(H11Protocol):
     @property
     def is_idle(self) -> bool:
         """Return True if the client has received every response that it requested."""
-        return not self._asked and not self.transport.get_write_buffer_size()
+        return not self._responding and not self.transport.get_write_buffer_size()
 
     @property
-    def _asked(self) -> bool:
+    def _responding(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def give_up(self) -> None:
@@ -67,28 +68,28 @@ class Connection(H11Protocol):
         if self.conn.their_state in (h11.SEND_BODY, h11.ERROR) and transport.can_write_eof():
             transport.write_eof()
             transport.resume_reading()
-            self._lingers = self.loop.call_later(LINGER_SECONDS, transport.abort)
+            self._linger_timer = self.loop.call_later(LINGER_SECONDS, transport.abort)
         else:
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        if self._lingers is not None:
+        if self._linger_timer is not None:
             return
         # Pass small pieces: the parser limits only the length of an incomplete head, and one read from the
         # socket can return 256 KiB.
         for start in range(0, len(data), PIECE):
             if not self.transport.is_closing():
                 super().data_received(data[start : start + PIECE])
-        if self._asked:
+        if self._responding:
             self._stop_waiting()
-        elif self._waits is None:
+        elif self._head_timer is None:
             self._begin_to_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self._stop_watching()
-        if self._lingers is not None:
-            self._lingers.cancel()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -101,44 +102,49 @@ class Connection(H11Protocol):
         self._watch_sending()
 
     def _begin_to_wait(self) -> None:
-        self._waits = self.loop.call_later(HEAD_SECONDS, self._close_unasked)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._close_without_request)
 
     def _stop_waiting(self) -> None:
-        if self._waits is not None:
-            self._waits.cancel()
-            self._waits = None
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _close_unasked(self) -> None:
-        """Close the connection without a response, unless a complete head of a request has arrived."""
-        self._waits = None
-        if not self._asked and not self.transport.is_closing():
+    def _close_without_request(self) -> None:
+        """Close the connection, unless the complete head of a request has arrived."""
+        self._head_timer = None
+        if not self._responding and not self.transport.is_closing():
             self.transport.close()
 
     def _watch_sending(self) -> None:
-        """If part of the response waits to be sent, start the timer that checks whether the client reads it."""
+        """Start the timer that checks whether the client reads, if a part of the response is still unsent."""
         waiting = self.transport.get_write_buffer_size()
-        if waiting and self._sends is None:
-            self._sends = self.loop.call_later(SEND_SECONDS, self._look_at_sending, waiting)
+        if waiting and self._send_timer is None:
+            self._send_timer = self.loop.call_later(SEND_SECONDS, self._close_if_unread, waiting)
 
-    def _look_at_sending(self, before: int) -> None:
-        """Close the connection if the client has read nothing since the last check.
+    def _close_if_unread(self, before: int) -> None:
+        """Close the connection if the client has read nothing since the timer was started.
 
-        `before` is the number of bytes that waited to be sent at that check.
+        `before` is the number of unsent bytes when the timer was started.
         """
-        self._sends = None
+        self._send_timer = None
         if self.transport.get_write_buffer_size() >= before:
             self.transport.abort()
         else:
             self._watch_sending()
 
     def _stop_watching(self) -> None:
-        if self._sends is not None:
-            self._sends.cancel()
-            self._sends = None
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
 
 
 class Closing:
-    """A wrapper of a transport. Its `close` calls another function, but only the first time."""
+    """A wrapper of a transport, with another `close`.
+
+    Args:
+        transport: the transport.
+        close: is called with the transport when `close` of the wrapper is called for the first time.
+    """
 
     def __init__(
         self, transport: asyncio.Transport, close: Callable[[asyncio.Transport], None]
@@ -155,7 +161,7 @@ class Closing:
         return self._closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Call the function given for closing, unless it was called before."""
+        """Close the transport with the function `close` of the constructor, unless this was done before."""
         if not self._closed:
             self._closed = True
             self._close(self._transport)
@@ -165,7 +171,7 @@ class WithoutChunks(h11.Connection):
     """An HTTP parser that ignores the body of a request with chunked transfer encoding.
 
     Parsing many tiny chunks would take a long time. The body is not needed: `request_guard.py` refuses every
-    such request because of its head.
+    request with this encoding.
     """
 
     _in_chunks = False
@@ -176,7 +182,7 @@ class WithoutChunks(h11.Connection):
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        """Return the next event of the parser; NEED_DATA as long as a chunked body arrives."""
+        """Return the next event of the parser. During a chunked body, always return NEED_DATA."""
         if self._in_chunks:
             return h11.NEED_DATA
         event = super().next_event()

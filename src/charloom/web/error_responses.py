@@ -37,7 +37,7 @@ class UnknownCharactersError(CharloomError):
     Attributes:
         characters: the characters that are not in the vocabulary.
         param: the name of the request's field that has the text.
-        advice: a sentence on what a program can do instead; None if the route offers nothing else.
+        advice: a sentence saying how a program can send this text anyway; None if it cannot.
     """
 
     def __init__(
@@ -50,7 +50,10 @@ class UnknownCharactersError(CharloomError):
 
 
 class NotAllowedError(CharloomError):
-    """A value in the request is not allowed for this model or run; `param` is the name of its field."""
+    """A value in the request is not allowed.
+
+    `param` is the name of the field with the value; None if there is no such field.
+    """
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)

@@ -48,10 +48,12 @@ class EventStream(Response):
     """A response of server-sent events.
 
     Args:
-        opened: a context manager that returns an iterator over the events. Entering it may take time in a
-            queue. An error on entering becomes an ordinary error response; a later error becomes an event.
+        opened: a context manager that returns an iterator over the events. Entering the context manager
+            may wait in a queue. An error on entering becomes an ordinary error response. A later error
+            becomes an event.
         closing: an event of asyncio that is set when the server closes.
-        mistake: converts the JSON body of an error to an event; None makes an event named `mistake`.
+        mistake: a function that converts the JSON body of an error to a server-sent event; None makes an
+            event named `mistake`.
     """
 
     media_type = "text/event-stream"
@@ -116,7 +118,7 @@ async def wait_for_result(
 
     If the client disconnects or the server closes before that, cancel `working` and return None.
     """
-    leaving = asyncio.ensure_future(left(receive))
+    leaving = asyncio.ensure_future(wait_for_disconnect(receive))
     closed = asyncio.ensure_future(closing.wait())
     try:
         futures: list[asyncio.Future[Any]] = [working, leaving, closed]
@@ -129,17 +131,19 @@ async def wait_for_result(
             await asyncio.gather(working, leaving, closed, return_exceptions=True)
 
 
-async def left(receive: Callable[[], Awaitable[Message]]) -> None:
+async def wait_for_disconnect(receive: Callable[[], Awaitable[Message]]) -> None:
     """Wait until the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
-    """Run `work` for a request and return its result. Cancel it if the client disconnects.
+    """Run the coroutine `work` for a request and return its result.
+
+    Cancel `work` if the server closes or the client disconnects.
 
     Raises:
-        Busy: the server is closing, or the client has disconnected and so does not see this error.
+        Busy: `work` was cancelled.
     """
     result = await wait_for_result(asyncio.ensure_future(work), request.receive, closing)
     if result is None:
@@ -150,7 +154,7 @@ async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, 
 async def answer_from_queue(
     queue: WorkQueue, request: Request, closing: asyncio.Event, slices: Slices[Response]
 ) -> Response:
-    """Wait in the queue, run the generator `slices` to its end, and return the response that it returns.
+    """Return the response that the generator `slices` returns, after waiting in the queue.
 
     Errors are those of `answer` and `WorkQueue`.
     """

@@ -1,6 +1,7 @@
 """Computes how many connections the server may accept, from the number of files that the process may open.
 
-It also reports when no file descriptor is left. It knows nothing about the connections themselves or about routes.
+The module also reports when no file descriptor is free. It knows nothing about the connections themselves or about
+routes.
 """
 
 import errno
@@ -39,7 +40,10 @@ class ConnectionLimits:
 
     @classmethod
     def within(cls, files: int | None) -> "ConnectionLimits":
-        """Return the limits for a process that may open `files` files; None means no limit."""
+        """Return the limits for a process that may have at most `files` open files.
+
+        `files` is None if the process may have any number of open files.
+        """
         most = MOST_CONNECTIONS
         if files is not None:
             most = max(1, min(most, max(files - RESERVED, files // 2)))
@@ -50,7 +54,7 @@ def raise_limit() -> int | None:
     """Raise the limit of open files to what the server needs, as far as the system allows.
 
     Returns:
-        How many files may be open now; None if there is no limit.
+        The number of files that the process may have open now; None if the number is not limited.
     """
     try:
         import resource

@@ -41,12 +41,12 @@ from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
 from charloom.web.training_jobs import Job, is_alive
 
-# If no process has the id in status.json, the run counts as interrupted after this time without a change.
+# A run gets the state `interrupted` after this time without a change if the process in its status.json is gone.
 SILENT_SECONDS: Final = 3.0
-# After this time without a change it counts as interrupted in any case, because another process may have
-# the id by now.
+# A run gets the state `interrupted` after this time without a change even if a process has the id in its
+# status.json, because the system may have given this id to another process.
 LOST_SECONDS: Final = 600.0
-# A run without a status and without an event that ends it counts as starting for this time.
+# A run that has no status.json yet gets the state `starting` for this time after its last change.
 YOUNG_SECONDS: Final = 30.0
 MOST_NUMBER: Final = 1e300
 MOST_REASON: Final = 500  # largest length of a reason, in characters
@@ -62,13 +62,13 @@ LISTED_FILES: Final = (
 
 @dataclass(frozen=True)
 class UnchangedRun:
-    """What was found at the last reading of a run that no process trains.
+    """The result of the last reading of a run that no process trains.
 
     Attributes:
-        job: the process with which this server trained it; None if it did not.
+        job: the process with which this server trained the run; None if this server did not train it.
         directory: modification time and inode of the run directory.
         files: modification time, size and inode of each of `LISTED_FILES`; None for a missing file.
-        run: the run as it was read.
+        run: the entry for the list of runs.
     """
 
     job: Job | None
@@ -78,7 +78,7 @@ class UnchangedRun:
 
 
 class IndexedRun:
-    """A run that is read repeatedly. Each time only its changes are read.
+    """A run that is read repeatedly. Each reading reads only what has changed since the last one.
 
     Args:
         path: the run directory.
@@ -93,7 +93,8 @@ class IndexedRun:
         self._events = Tail(path / EVENTS, is_event)
         self._settings: RunSettings | None = None
         self._schedule: Schedule | None = None
-        # Number of characters that each validation loss is computed on, and number in the validation part
+        # Two numbers of characters: those that each validation loss is computed on, and those in the
+        # validation part. None if the run has no validation part.
         self._part: tuple[int, int] | None = None
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}
@@ -113,13 +114,14 @@ class IndexedRun:
         return None if self._settings is None else self._settings.text
 
     def unchanged(self, job: Job | None, directory: Stamp) -> Run | None:
-        """Return the run as it was last read, if it cannot have changed since; None if it may have.
+        """Return the result of the last reading; None if the run may have changed since then.
 
-        It cannot have changed if no process trained it, and if `job` and `directory` are the same as then.
-        A process that starts to train the run changes the directory, because it replaces files in it.
+        The run is unchanged if no process trained it at the last reading, and if `job` and `directory` are
+        equal to their values at the last reading. A process that starts to train the run changes the
+        directory, because it replaces files in the directory.
 
         Args:
-            job: the process with which this server trained the run; None if it did not.
+            job: the process with which this server trained the run; None if this server did not train it.
             directory: modification time and inode of the run directory.
         """
         unchanged = self._unchanged
@@ -128,13 +130,13 @@ class IndexedRun:
         return unchanged.run
 
     def read(self, place: Location, job: Job | None, directory: Stamp) -> Run:
-        """Return the run as it is now.
+        """Return the entry for the list with the present state of the run.
 
         If no process trains the run, its files are read again only when one of them has changed.
 
         Args:
             place: the key and the name of the run.
-            job: the process with which this server trains the run; None if it does not.
+            job: the process with which this server trained the run; None if this server did not train it.
             directory: modification time and inode of the run directory.
         """
         self.known = True
@@ -149,7 +151,7 @@ class IndexedRun:
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             if is_shortage(error):
                 raise
-            # A file that charloom did not write can cause any of these errors: show the run with the reason.
+            # Files that charloom did not write can cause any of these errors. The list shows the run and the error.
             reason = printable(for_page(message_of(error)))[:MOST_REASON]
             newer = isinstance(error, NewerFormatError)
             state: State = "newer" if newer else "damaged"
@@ -242,15 +244,15 @@ class IndexedRun:
         return self._schedule
 
     def _speed(self, state: State) -> float | None:
-        """Return the speed in characters per second.
+        """Return the speed of the run in characters per second; None if it is not known.
 
-        It is the current speed if a process trains the run (None if not known yet), otherwise the mean
-        since the run began.
+        While a process trains the run, this is the current speed. Otherwise it is the mean speed since the
+        run began.
         """
         if state not in AT_WORK:
             return mean_speed(self._last)
-        # A record that an earlier process wrote, or one of the first update of the present process, does not
-        # show the current speed.
+        # The last record does not show the current speed if an earlier process wrote it, or if it is of the
+        # first update of the present process.
         if number(self._last.get("update")) <= self._begun + 1:
             return None
         return self._last.get("characters_per_second")
@@ -292,9 +294,10 @@ class IndexedRun:
         return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:
-        """Remember `event` if it reports lost lines: it has the lengths of the journals after the loss.
+        """Remember `event` if it reports lost lines, because it has the lengths of the journals after the loss.
 
-        Forget the remembered event if `event` is of an earlier update: the run was resumed from there.
+        If `event` has an earlier update than the remembered event, forget the remembered event: the run was
+        resumed from an update before the loss.
         """
         if event["event"] == RECORDS_LOST:
             self._records_lost, self._saved = event, None
@@ -302,9 +305,9 @@ class IndexedRun:
             self._records_lost, self._saved = None, None
 
     def _damage(self, head: RunHead) -> str | None:
-        """Return a message about the damaged files of the run, with the same words as in its report.
+        """Return a message about the damaged files of the run; None if no file is damaged.
 
-        Return None if no file is damaged.
+        The report of the run has the same sentences.
         """
         names = (STATUS, LATEST, BEST)
         messages = [head.problems[name].message for name in names if name in head.problems]
@@ -323,7 +326,7 @@ class IndexedRun:
             self._saved = saved_lengths(head.checkpoints, head.latest, events, schedule)
         samples = self.path / SAMPLES
         size = size_of(samples)
-        # The list does not read samples.jsonl to look for damaged lines, only if the file is too short.
+        # Read the lines of samples.jsonl only if the file is too short. Reading it for every run takes too long.
         lines = LostLines()
         if self._saved is not None and (size or 0) < self._saved.lengths.get(SAMPLES, 0):
             lines = lost_lines_of(samples, is_sample)
@@ -335,10 +338,11 @@ class IndexedRun:
         return [message for message in found if message is not None]
 
     def _state(self, status: Status | None, changed: float) -> tuple[Any, str | None]:
-        """Return the state of the run, and the reason of the state or None.
+        """Return the state of the run, and the reason for this state; the reason may be None.
 
         Args:
-            status: the content of status.json; None if there is none. Without it, the last event decides.
+            status: the content of status.json. None if there is no status.json: then the last event in
+                events.jsonl determines the state.
             changed: when the run last changed, in Unix time.
         """
         silent = time.time() - changed
@@ -372,7 +376,7 @@ def lost(latest: int | None) -> str:
 
 
 def run_of_job(job: Job) -> Run:
-    """Return the entry of the list for a process that has not created its run directory.
+    """Return an entry for the list of runs for a training process that has not created its run directory.
 
     The process has just been started, or it failed before it could create the directory.
     """
@@ -390,7 +394,10 @@ def run_of_job(job: Job) -> Run:
 
 
 def number(value: Any, otherwise: float = 0.0) -> float:
-    """Return `value`, which was read from a file, as a float; `otherwise` if it is not a finite number."""
+    """Return `value`, which was read from a file, as a float.
+
+    If `value` is not a number, or not between -MOST_NUMBER and MOST_NUMBER, return `otherwise`.
+    """
     if not isinstance(value, (int, float)) or not -MOST_NUMBER < value < MOST_NUMBER:
         return otherwise
     return float(value)

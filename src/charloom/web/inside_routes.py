@@ -1,7 +1,7 @@
-"""The routes that show the units of a model over a text.
+"""The routes that show how the units of a model react to a text.
 
-They return the values of one unit, the values of all units of a layer, or the units that follow a property of the text
-most closely.
+One route returns the values of a unit, another the values of all units of a layer. A third one returns the units that
+follow a property of the text most closely.
 """
 
 import asyncio
@@ -77,7 +77,10 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
 
     @router.post("/api/inside/ranking", response_model=wire.Ranking)
     async def ranking(body: wire.RankingRequest, request: Request) -> Any:
-        """Return, for each requested property of a text, the units that follow it most closely."""
+        """Return the units that follow each property of a text most closely.
+
+        The properties are the built-in ones, and those that the request defines.
+        """
 
         def compute() -> Slices[AsciiJSONResponse]:
             model = opened(body)
@@ -95,10 +98,11 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
         return await answer_from_queue(queue, request, closing, compute())
 
     def opened(body: Any) -> OpenModel:
-        """Return the model of a request.
+        """Return the model that the request `body` names.
 
-        Raise UnknownCharactersError if its vocabulary lacks characters of the text, unless the request
-        skips them.
+        Raises:
+            UnknownCharactersError: the text has characters that are not in the model's vocabulary, and the
+                request does not skip them.
         """
         model = model_cache.open(body.model)
         model.require_known(body.text, body.unknown, "text")
@@ -108,9 +112,9 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
 
 
 def head(model: OpenModel) -> dict[str, Any]:
-    """Return the fields that every response has: the id of the model and the update of its weights.
+    """Return the fields that every response has: the id of the model, and the update of its weights.
 
-    Two responses about the same model with the same update come from the same weights.
+    If both fields of two responses are equal, the responses come from the same weights.
     """
     return {"model": model.id, "update": model.update}
 
@@ -143,9 +147,11 @@ def bounds(what: str, values: Any) -> tuple[float, float]:
 
 
 def requested_properties(body: wire.RankingRequest, text: str) -> list[Property]:
-    """Return the properties that a request defines itself.
+    """Return the properties that the request `body` defines.
 
-    One is being part of an occurrence of its pattern, another is being in one of its marked parts.
+    A character of `text` has the first property if it is in an occurrence of the request's pattern. It has
+    the second property if it is in one of the parts that the request marks. A property is left out if the
+    request has no pattern or no marks.
     """
     found = []
     if body.pattern is not None:

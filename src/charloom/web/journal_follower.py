@@ -1,7 +1,7 @@
 """Reads the new lines of a journal (a file to which a run appends lines of JSON) again and again.
 
 When a run is resumed, its journals are truncated to the state of the checkpoint (spec/formats.md: Journals). This
-module notices that. It does not know what the lines mean.
+module notices the truncation. It does not know what the lines mean.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ class Tail:
         fits: returns True for an object that is a valid line of this journal.
 
     Attributes:
-        behind: whether the last call did not reach the end of the file.
-        lines: the lines that were read so far, with those that were left out because they could not be read.
+        behind: whether the last call of `new_lines` stopped before the end of the file.
+        lines: counts the lines that were read so far, and those of them that are not valid.
     """
 
     def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool]) -> None:
@@ -38,10 +38,10 @@ class Tail:
         self._before = b""
 
     def new_lines(self) -> tuple[bool, list[dict[str, Any]]]:
-        """Return whether the file was cut back, and the new lines.
+        """Return whether the file was truncated, and the new lines.
 
-        If it was cut back, the lines of earlier calls are no longer valid, and the new lines begin at the
-        start of the file. A line that is not a JSON object, or does not fit, is left out and counted.
+        After a truncation, the lines of earlier calls are no longer valid, and the new lines begin at the
+        start of the file. A line that is not valid is left out, and counted in `lines`.
 
         Raises:
             OSError: there is no free file descriptor.

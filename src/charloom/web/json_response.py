@@ -9,8 +9,10 @@ from charloom.formatting import finite
 
 
 class AsciiJSONResponse(JSONResponse):
-    """A JSON response in ASCII. It can contain unpaired surrogates, which a model can write but UTF-8
-    cannot encode."""
+    """A JSON response in ASCII.
+
+    It can contain unpaired surrogates. A model can write these, but UTF-8 cannot encode them.
+    """
 
     def render(self, content: Any) -> bytes:
         return dumped(content)

@@ -18,12 +18,12 @@ RETRY_SECONDS: Final = 0.5  # time before the next attempt while there is no fre
 
 
 class Acceptor:
-    """Accepts the connections of a listening socket.
+    """Accepts connections at a listening socket.
 
     Args:
         listening: the socket, in non-blocking mode.
         made: a function that makes a new `Connection`.
-        connections: the set of open connections. Each connection adds itself to it and removes itself.
+        connections: the set of open connections. Each connection adds and removes itself.
         limits: the limits on connections.
         shortage: is notified when there is no free file descriptor.
     """
@@ -72,7 +72,8 @@ class Acceptor:
     async def _admit(self, accepted: socket.socket) -> None:
         """Start to serve a connection, or close it if there are too many."""
         if self._count() >= self._limits.answered:
-            # First let the event loop read from all connections: one with an unread request is not idle.
+            # First let the event loop read from all connections, because a connection with an unread request
+            # is not idle.
             for _ in range(3):
                 await asyncio.sleep(0)
             self._close_idlest()
@@ -89,7 +90,7 @@ class Acceptor:
     async def _begin(self, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._made, accepted)
-        except OSError as error:  # the client has gone, or there is no file descriptor
+        except OSError as error:  # the client has disconnected, or no file descriptor is free
             accepted.close()
             if is_shortage(error):
                 self._shortage.met()

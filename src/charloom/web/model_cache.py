@@ -55,7 +55,7 @@ class OpenModel:
     update: int
 
     def about(self) -> ModelDetail:
-        """Return the description of the model that the server sends."""
+        """Return a description of the model as a response body."""
         config, vocabulary = self.learner.config, self.learner.vocabulary
         return ModelDetail(
             id=self.id,
@@ -129,7 +129,12 @@ class ModelCache:
         return OpenModel(key, learner, self._engine, learner.update)
 
     def _file(self, path: Path) -> Learner:
-        """Return the model in the file `path`. Load it if it is not in memory, or if the file has changed."""
+        """Return the model in the model file `path`.
+
+        Raises:
+            NotFoundError: the file cannot be read.
+            OSError: there is no free file descriptor.
+        """
         try:
             return self._kept(path, path, load_model)
         except OSError as error:
@@ -150,7 +155,7 @@ class ModelCache:
                 lambda: named_update(path, which), lambda update: self._checkpoint(path, update)
             )
             if isinstance(followed.found, Damage):
-                return without_slots(load_where_lost(path, which))
+                return without_slots(load_again(path, which))
             return followed.found
         learner = self._checkpoint(path, int(which))
         if not isinstance(learner, Damage):
@@ -163,9 +168,10 @@ class ModelCache:
         )
 
     def _checkpoint(self, path: Path, update: int | None) -> Learner | Damage:
-        """Return the model of the run's checkpoint of `update`, or a `Damage` that says why it cannot be loaded.
+        """Return the model in the checkpoint that the run at `path` saved at `update`.
 
-        `update` is None if the run has no checkpoint.
+        If the checkpoint cannot be loaded, return a `Damage` that says why. `update` is None if the run has
+        no checkpoint.
 
         Raises:
             OSError: there is no free file descriptor.
@@ -184,9 +190,9 @@ class ModelCache:
             return Damage(message_of(error), missing=True)
 
     def _kept(self, path: Path, witness: Path, read: Callable[[Path], Learner]) -> Learner:
-        """Return a model from memory. If it is not in memory, load it with `read(path)` and keep it.
+        """Return the model at `path` from memory. If it is not in memory, load it with `read(path)`.
 
-        When the file `witness` has changed, the model at `path` is another one and is loaded again.
+        Also load it if the file `witness` has changed, because there is another model at `path` then.
 
         Raises:
             OSError: the file `witness` does not exist.
@@ -209,10 +215,10 @@ class ModelCache:
         return learner
 
     def _keep(self, stamp: Stamp, learner: Learner) -> None:
-        """Keep a model as the most recently used one.
+        """Keep a model as the most recently used model.
 
-        Drop the least recently used ones while there are too many models, or while they are too large
-        together.
+        Drop the least recently used models while there are more than `KEPT` models, or while the models
+        have more than `KEPT_BYTES` together.
         """
         with self._lock:
             self._models[stamp] = learner
@@ -224,28 +230,29 @@ class ModelCache:
 
 
 def without_slots(learner: Learner) -> Learner:
-    """Return the learner without the state of its optimizer, which is large and not needed for sampling."""
+    """Return a copy of the learner without the optimizer's state, which is large and not needed for sampling."""
     return replace(learner, slots={})
 
 
 def named_update(path: Path, which: str) -> int | None:
-    """Return the update of the run's checkpoint that `which`, "latest" or "best", names.
+    """Return the update of the latest or the best checkpoint of the run at `path`.
 
-    The name is in a file of the run. If the file is missing, return the update of the latest checkpoint,
-    or None if that file is missing too.
+    `which` is "latest" or "best", which is also the name of the file with the update. If the file `best` is
+    missing, return the update in the file `latest`. If that is missing too, return None.
     """
     update = read_pointer(path, which)
     return read_pointer(path, LATEST) if update is None else update
 
 
-def load_where_lost(path: Path, which: str) -> Learner:
-    """Return the "latest" or "best" model of a run without the checkpoint that should be it.
+def load_again(path: Path, which: str) -> Learner:
+    """Return the "latest" or "best" model of a run whose checkpoint could not be loaded.
 
-    The checkpoint is missing or damaged, or the file that names it is missing.
+    Loading succeeds if the run has saved a new checkpoint since then. Otherwise the error says more than
+    that of the first attempt.
 
     Raises:
         NotFoundError: the run has saved no model yet.
-        DamagedError: a file of the run is lost or damaged; the message names it.
+        DamagedError: a file of the run is missing or damaged; the message names it.
     """
     try:
         return load_model(path, "best" if which == BEST else "latest")

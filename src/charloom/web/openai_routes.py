@@ -120,7 +120,7 @@ class ModelCard(wire.ResponseBody):
 class ModelCards(wire.ResponseBody):
     """A page of the list of models.
 
-    If `has_more` is true, the value of `last_id` as the parameter `after` requests the next page.
+    If `has_more` is true, there is a next page. To request it, give `last_id` as the parameter `after`.
     """
 
     object: str = "list"
@@ -142,9 +142,9 @@ class Logprobs(wire.ResponseBody):
 
 
 class Choice(wire.ResponseBody):
-    """One text of a completion, or a part of it in a stream.
+    """One text of a completion, or a part of the text in a stream.
 
-    `finish_reason` is "stop" or "length"; None in each part but the last.
+    `finish_reason` is "stop" or "length". In a stream, it is None in all parts except the last one.
     """
 
     text: str
@@ -193,7 +193,7 @@ def routes(
 
     @router.get("/v1/models/{model}")
     def one_model(model: wire.ModelKey) -> ModelCard:
-        """Return the model with an id."""
+        """Return the model whose id is `model`."""
         with suppress(NotFoundError):
             # If the list does not include this run yet, read the run now.
             run_index.run(model.partition("@")[0])
@@ -239,13 +239,13 @@ class Text:
         self.prompt = prompt
         self.offset = 0
         self.over = False
-        # The most likely characters after the last part, with their probabilities
+        # The most likely next characters after the last part, with their probabilities
         self.before: tuple[tuple[str, float], ...] = ()
 
     def beginning(self) -> Slices[Choice | None]:
-        """Let the model read the prompt.
+        """Let the model read the prompt, and return the part of the response with the prompt.
 
-        Return a part of the response with the prompt if the request has `echo`; otherwise None.
+        Return None if the prompt is empty, or if the request does not have `echo`.
         """
         predictions = yield from self.writer.beginning(self.prompt)
         echoed = self.body.echo and self.prompt
@@ -255,9 +255,9 @@ class Text:
         return Choice(text=self.prompt, index=self.index, logprobs=logprobs) if echoed else None
 
     def next(self) -> Choice | None:
-        """Return the next part of the text, or None after the last part.
+        """Return the next part of the text; None after the last part.
 
-        A part may be empty. Only the last part has a finish reason.
+        A part may have an empty text. Only the last part has a finish reason.
         """
         if self.over:
             return None
@@ -339,7 +339,7 @@ async def parts(queue: WorkQueue, texts: list[Text]) -> AsyncIterator[Choice]:
 
 
 def head(body: Completion) -> dict[str, Any]:
-    """Return the fields that a whole response, and every event of a stream, have."""
+    """Return the fields that are in a whole response and in every event of a stream."""
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "created": int(time.time()),
@@ -394,14 +394,17 @@ async def writing(
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Wait in the queue, then yield an iterator over the events of a streamed completion.
 
-    The request counts as processed inside the `with` block.
+    The request counts as being processed until the `with` block ends.
     """
     async with queue.place():
         yield streamed(queue, body, await queue.work(texts_of, model_cache, body))
 
 
 async def streamed(queue: WorkQueue, body: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
-    """Yield the server-sent events of a completion: one for each part, the usage if requested, the end."""
+    """Yield the server-sent events of a completion.
+
+    Each part of a text is one event. Then follow the usage, if the request wants it, and the end.
+    """
     start = {**head(body), "object": "text_completion"}
     async for part in parts(queue, texts):
         yield b"data: " + dumped({**start, "choices": [part.model_dump()]}) + b"\n\n"

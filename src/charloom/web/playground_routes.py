@@ -1,7 +1,7 @@
 """The routes of the page's view Playground: models write texts piece by piece, and predict the characters of a text.
 
-`charloom sample` writes the same text with the same settings. Each request waits in a queue. Then its work is done in
-pieces of a few hundredths of a second, so that it ends soon after its client disconnects.
+`charloom sample` writes the same text with the same settings. Each request waits in a queue. Its work is done in pieces
+of a few hundredths of a second, so that the work ends soon after the client disconnects.
 """
 
 import asyncio
@@ -43,9 +43,9 @@ class TextWriter:
 
     Attributes:
         model: the model.
-        writing: the text that it writes.
+        writing: yields the pieces of the text.
         reader: computes the probabilities; None if the request does not want them.
-        written: the number of characters so far.
+        written: the number of characters written so far.
     """
 
     model: OpenModel
@@ -57,13 +57,14 @@ class TextWriter:
     def of(
         cls, model: OpenModel, body: wire.SamplingOptions, number: int = 0, likely: int = LIKELY
     ) -> "TextWriter":
-        """Return the writer of a text that a request asks for.
+        """Return a writer of the text that a request asks for.
 
         Args:
             model: the model.
             body: the request.
-            number: the number of the text if the request asks for several; each has other random numbers.
-            likely: for how many of the most likely next characters probabilities are computed.
+            number: the number of the text, from 0, if the request asks for several texts. Texts with
+                different numbers are sampled with different random numbers.
+            likely: how many of the most likely next characters are returned with their probabilities.
 
         Raises:
             UnknownCharactersError: the prompt has characters that are not in the model's vocabulary.
@@ -81,10 +82,9 @@ class TextWriter:
         return cls(model, writing, reader)
 
     def beginning(self, prompt: str) -> Slices[Predictions | None]:
-        """Compute and return the predictions for the characters of the prompt.
+        """Return the predictions for the characters of the prompt.
 
-        Return None if the request does not want probabilities. If the prompt is empty, the model reads the
-        id from `start_id`, which the response does not show.
+        Return None if the request does not want probabilities. The predictions of an empty prompt are empty.
         """
         if self.reader is None:
             return None
@@ -97,8 +97,8 @@ class TextWriter:
     def next(self) -> tuple[str, Predictions | None] | None:
         """Return the next piece of text, and the predictions for its characters.
 
-        The predictions are None if the request does not want them. Return only None at the end of the text.
-        A piece is empty while the model still reads the prompt.
+        The predictions are None if the request does not want probabilities. The piece is empty if this call
+        only read a part of the prompt. At the end of the text, return None instead of the two values.
         """
         piece = self.writing.step()
         if piece is None:
@@ -106,7 +106,7 @@ class TextWriter:
         self.written += len(piece.text)
         if self.reader is None:
             return piece.text, None
-        # Read the ids: the text shows bytes that are not UTF-8 as U+FFFD and cannot be converted back.
+        # Use the ids, because the text cannot be converted to ids: U+FFFD stands for any byte that is not UTF-8.
         return piece.text, self.reader.read(piece.ids)
 
 
@@ -134,7 +134,7 @@ def routes(
     @router.get("/api/models")
     def list_models(limit: Limit = MOST, after: After = None) -> wire.Models:
         """Return a page of the list of models."""
-        # Read the folder again: the page would not notice a new model file later.
+        # Refresh the list, because no event tells the page that there is a new model file.
         listed = run_index.read_list(refresh=True)
         page = page_after(models_in(listed), lambda model: model.id, limit, after)
         return wire.Models(
@@ -176,7 +176,7 @@ def prediction_routes(
     async def likely_next(body: wire.Next, request: Request) -> Any:
         """Return the most likely characters after a text.
 
-        If the text is empty, they are those after the id from `start_id`.
+        If the text is empty, the model first reads the id that `start_id` returns.
         """
 
         def compute() -> Slices[AsciiJSONResponse]:
@@ -238,14 +238,14 @@ async def writing(
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Wait in the queue, then yield an iterator over the events of models that write.
 
-    The request counts as processed inside the `with` block.
+    The request counts as being processed until the `with` block ends.
 
     Args:
         model_cache: the models in memory.
         queue: the queue of requests.
         body: the request.
         models: the ids of the models.
-        sides: True adds the index of the model to each event.
+        sides: True adds the field `side`, the index of the model in `models`, to each event.
     """
     async with queue.place():
         # Errors of the request are raised here, before the response begins.
@@ -258,7 +258,7 @@ async def writing(
 async def events(
     queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter], sides: bool
 ) -> AsyncIterator[bytes]:
-    """Yield the events of all writers. They take turns: each writes one piece."""
+    """Yield the events of all writers. The writers take turns, and each writes one piece in its turn."""
     began = time.perf_counter()
     at_work = list(enumerate(writers))
     for side, writer in at_work:
@@ -308,9 +308,10 @@ def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
 def event_with_predictions(
     name: str, data: dict[str, Any], key: str, predictions: Predictions | None
 ) -> bytes:
-    """Return an event with the fields in `data`. Add the predictions, if any, as the field `key`.
+    """Return an event with the fields in `data`.
 
-    This function is called in a thread, because it can take long.
+    If there are predictions, add them as the field `key`. Call this function in a thread, because it can
+    take long.
     """
     return event(name, data | ({key: shown(predictions)} if predictions else {}))
 
@@ -330,5 +331,5 @@ def shown(predictions: Predictions) -> dict[str, Any]:
 
 
 def rounded(predictions: Predictions) -> list[list[tuple[str, float]]]:
-    """Return the most likely next characters after each character, with rounded probabilities."""
+    """Return a list of the most likely next characters, with rounded probabilities, for each character."""
     return [[(symbol, round(p, DIGITS)) for symbol, p in row] for row in predictions.likely]

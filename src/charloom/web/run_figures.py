@@ -15,7 +15,7 @@ from charloom.store.json_numbers import is_number
 
 @dataclass(frozen=True)
 class RunFigures:
-    """The figures of a run at an update; each is None if it is not known.
+    """The figures of a run at an update. A figure that is not known is None.
 
     Attributes:
         epoch: passes over the training text, with a fraction.
@@ -44,8 +44,8 @@ def figures_at(
         schedule: gives the learning rate and the length of an epoch.
         factor: multiplies the learning rate of the schedule.
         record: the run's last record; empty if there is none.
-        counters: the counters of its latest checkpoint; empty if there is none. They give the smooth
-            loss if they are of `update`; otherwise the record gives it.
+        counters: the counters in the run's latest checkpoint; empty if there is none. The smooth loss comes
+            from these counters if the checkpoint is of `update`, otherwise from the record.
     """
     smooth = counters.get("smooth_loss") if counters.get("update") == update else None
     if not is_number(smooth):

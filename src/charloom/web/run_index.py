@@ -1,7 +1,6 @@
-"""Lists the runs and model files of one folder, and finds each by its key.
+"""Lists the runs and model files in one folder, and finds a run or model file by its key.
 
-A client requests a run or a model by its key. The server never uses a path from a client. `indexed_run.py` reads a
-single run.
+Clients give keys, and the server never uses a path from a client. `indexed_run.py` reads a single run.
 """
 
 import math
@@ -21,11 +20,11 @@ from charloom.web.runs_folder import Location, RunsFolder, ScanResult
 from charloom.web.schemas import Run
 from charloom.web.training_jobs import Jobs
 
-READ_AT_ONCE: Final = 200  # most new runs that one reading of the folder includes
-CHECKED_AT_ONCE: Final = 500  # apparently unchanged runs whose files are checked each time
+READ_AT_ONCE: Final = 200  # largest number of new runs that are read in one reading of the folder
+CHECKED_AT_ONCE: Final = 500  # apparently unchanged runs whose files are checked in each reading
 STALE_SECONDS: Final = 0.4  # a list up to this age is returned again, without reading the folder
-# A list is also returned again up to this multiple of the time that reading it took, so that reading does
-# not take all of the processor's time.
+# The age up to which a list is returned again is at least this multiple of the time that reading the list
+# took. Otherwise reading could take all of the processor's time.
 RESTS: Final = 3
 
 
@@ -37,7 +36,7 @@ class RunList:
         places: the locations of the runs by key.
         files: the locations of the model files by key.
         runs: the runs that have been read, most recently changed first.
-        unread: how many runs have not been read yet. Each reading of the folder includes some of them.
+        unread: how many runs have not been read yet. Each reading of the folder reads some of these.
         time: when the reading began, in seconds of `time.monotonic`.
     """
 
@@ -66,13 +65,11 @@ class RunIndex:
         self.folder = folder
         self.jobs = jobs
         self._shortage = shortage or Shortage()
-        self._looking = (
-            threading.Lock()
-        )  # held while the folder is read; not needed to use the last result
+        self._reading = threading.Lock()  # held while the folder is read
         self._folder = RunsFolder(folder)
         self._indexed: dict[str, IndexedRun] = {}
         self._wanted: set[str] = set()  # keys of requested runs, which are read first
-        # Index in the list of keys at which the next checks of apparently unchanged runs begin
+        # The next reading checks apparently unchanged runs from this index of the list of keys on.
         self._checked = 0
         self._took = 0.0  # seconds that the last reading took
         self._last_list = RunList({}, {}, [], 0, -math.inf)
@@ -80,12 +77,12 @@ class RunIndex:
     def read_list(self, refresh: bool = False) -> RunList:
         """Return the list of runs and model files.
 
-        It may be a moment old (`STALE_SECONDS`, `RESTS`). If `refresh` is True, the folder is read now.
+        The list may be a moment old (`STALE_SECONDS`, `RESTS`). If `refresh` is True, read the folder now.
         """
         now = time.monotonic()
         since = now if refresh else now - max(STALE_SECONDS, RESTS * self._took)
         if self._last_list.time < since:
-            with self._looking:
+            with self._reading:
                 # Another thread may have read the folder while this one waited for the lock.
                 if self._last_list.time < since:
                     self._last_list = self._read_or_keep()
@@ -142,7 +139,7 @@ class RunIndex:
         Raises:
             NotFoundError: no run has this key.
         """
-        self._wanted.add(key)  # the next reading includes this run, even if there are many new runs
+        self._wanted.add(key)  # the next reading reads this run, even if there are many new runs
         for refresh in (False, True):
             for run in self.read_list(refresh).runs:
                 if run.key == key:
@@ -159,10 +156,10 @@ class RunIndex:
         ]
 
     def model(self, key: str) -> tuple[Location, str | None]:
-        """Return where a model is: the location of the run or file, and which model of the run it is.
+        """Return the location of the run or file that has the model, and which model of the run it is.
 
-        The second value is "latest", "best" or an update as a string; None if `key` is that of a run alone;
-        and "file" for a model file.
+        For a model file, the second value is "file". For a model of a run, the second value is "latest",
+        "best" or an update as a string; None means the run's default model.
 
         Raises:
             NotFoundError: there is no such model.
@@ -170,7 +167,7 @@ class RunIndex:
         name, _, which = key.partition("@")
         listed = self._last_list
         if name not in listed.places and name not in listed.files:
-            # A known model is returned without reading the folder again, so that writing begins immediately.
+            # Only for an unknown name, read the folder first. With a known model, writing begins immediately.
             listed = self.read_list(refresh=True)
         if name in listed.places:
             return listed.places[name], which or None
@@ -181,7 +178,11 @@ class RunIndex:
         )
 
     def _read(self) -> RunList:
-        """Read the new and the changing runs, and a few of the others, different ones in each call."""
+        """Read the folder once, and return the list.
+
+        This reads the new and the changed runs. It also checks the files of some of the other runs, which
+        are different runs in each call.
+        """
         began = time.monotonic()
         found = self._folder.scan()
         jobs = self.jobs.remove_old_jobs(found.runs)
@@ -189,7 +190,7 @@ class RunIndex:
             key: self._indexed.get(key) or IndexedRun(place.path)
             for key, place in found.runs.items()
         }
-        runs, unread = [], self._to_read(found)
+        runs, unread = [], self._too_many(found)
         checked = self._to_check(list(found.runs))
         for key, place in found.runs.items():
             if key not in unread:
@@ -200,10 +201,11 @@ class RunIndex:
         runs.sort(key=lambda run: (-run.changed, run.key))
         return RunList(found.runs, found.files, runs, len(unread), began)
 
-    def _to_read(self, found: ScanResult) -> set[str]:
-        """Return the keys of the new runs that this reading leaves out, because there are too many new ones.
+    def _too_many(self, found: ScanResult) -> set[str]:
+        """Return the keys of the new runs that this reading does not read, because there are too many.
 
-        It includes the runs that a client has requested, and then those that changed last.
+        A reading reads at most `READ_AT_ONCE` new runs: first the runs that a client has requested, then the
+        runs that changed last.
         """
         new = [key for key, indexed in self._indexed.items() if not indexed.known]
         new.sort(key=lambda key: (key in self._wanted, found.stamps[key]), reverse=True)
@@ -211,9 +213,9 @@ class RunIndex:
         return set(new[READ_AT_ONCE:])
 
     def _to_check(self, keys: list[str]) -> set[str]:
-        """Return the keys of runs whose files are checked even if their directories have not changed.
+        """Return the keys of the runs whose files are checked even if their directories have not changed.
 
-        These are the runs that changed last, and a few of the others, different ones in each call.
+        These are the runs that changed last, and some of the other runs, which are different in each call.
         """
         checked = {run.key for run in self._last_list.runs[:READ_AT_ONCE]}
         start = self._checked if self._checked < len(keys) else 0

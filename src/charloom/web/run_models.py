@@ -1,6 +1,6 @@
-"""Lists the models in the runs and model files of a folder, with their ids.
+"""Lists the models in a folder of runs and model files, with their ids.
 
-No model is loaded here.
+This module loads no model.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class ModelId(NamedTuple):
 
     Attributes:
         id: the id of the model in requests.
-        run: its run; None for a model file.
+        run: the run that saved the model; None for a model file.
         which: "latest", "best", an update as a string, or "file".
         update: the update of the model; None for a model file.
         name: the name that the page shows.
@@ -33,7 +33,7 @@ class ModelId(NamedTuple):
         return int(self.run.changed) if self.run else 0
 
     def about(self) -> ModelAbout:
-        """Return the model as the server sends it."""
+        """Return the entry for this model in a response."""
         if self.run is None:
             return ModelAbout(id=self.id, run=None, which=self.which, name=self.name)
         return ModelAbout(
@@ -58,8 +58,8 @@ def models_in(listed: RunList) -> list[ModelId]:
 def models_of(run: Run) -> list[ModelId]:
     """Return the models of a run; an empty list if it has no checkpoint.
 
-    The first one is the run's default model, which is its latest or its best. The second is the other of
-    these two, if it exists. Then each checkpoint follows once more, with its update in the id.
+    The first model is the run's default model, which is its latest or its best model. The second is the
+    other one of these two, if it exists. Then each checkpoint follows, with its update in the id.
     """
     if run.latest is None:
         return []

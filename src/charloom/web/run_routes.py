@@ -1,7 +1,7 @@
 """The routes of runs: the list of runs, the journals of a run, a live stream of both, and commands to runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -112,8 +112,8 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
     ) -> wire.Records:
         """Return the records of a run, thinned to at most `most`.
 
-        Thinning keeps the first and the last record. It keeps the ends of epochs and the validation
-        losses as far as they fit.
+        Thinning keeps the first and the last record. It prefers records at the end of an epoch and records
+        with a validation loss.
         """
         damage: list[str] = []
         lines, total = sample_records(
@@ -142,7 +142,7 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
 def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[str, Any]:
     """Return the fields of the schema `RunDetail` for the run with the key `run`.
 
-    Errors are those of `RunIndex.run`. Checkpoints in `known` are intact and are not checked again.
+    Raise the errors of `RunIndex.run`. Checkpoints in `known` are intact and are not checked again.
     """
     place, listed = run_index.place_if_any(run), run_index.run(run)
     detail = wire.RunDetail(run=listed).model_dump()
@@ -167,17 +167,17 @@ async def counted_stream(
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Yield an iterator over the events that `follow` yields.
 
-    Inside the `with` block, the stream counts as one of the open event streams, whose number is limited.
+    The stream is one of the open event streams, whose number is limited, during the `with` block.
     """
     async with stream_limit.place():
         yield follow(run_index, paths, limit)
 
 
-@lru_cache(maxsize=4)  # all streams send the same event, which is encoded only once
+@lru_cache(maxsize=4)  # all streams send the same event, so encode it only once
 def list_changes(before: RunList | None, now: RunList, limit: int) -> bytes | None:
     """Return an event with the changes of the list from `before` to `now`; None if nothing has changed.
 
-    Only the first `limit` runs of the list are compared. If `before` is None, the event has all of these.
+    Only the first `limit` runs of the list are compared. If `before` is None, the event has all `limit` runs.
     """
     first, gone = now.runs[:limit], list[str]()
     if before is not None:
@@ -279,11 +279,11 @@ def page_of(
 
 
 def sample_records(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return two values: a selection of the records, and the number of all records.
+    """Return a selection of the records in `lines`, and the number of all records.
 
-    The selection has at most `2 * most` evenly spread records with the end of an epoch or a validation
-    loss, and as many of the others. `thinned` selects from these. A journal can have millions of records;
-    only the selected ones are in memory.
+    The selection is evenly spread. It has at most `2 * most` records with the end of an epoch or a validation
+    loss, and at most `2 * most` other records. A journal can have millions of records, but only the selected
+    records are kept in memory.
     """
     special: EvenSample[dict[str, Any]] = EvenSample(2 * most)
     others: EvenSample[dict[str, Any]] = EvenSample(2 * most)
@@ -295,7 +295,7 @@ def sample_records(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dic
 
 
 def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the fields of the schema `Record` for each of some lines. This function is called in a thread."""
+    """Return the fields of the schema `Record` for each line of metrics.jsonl in `lines`."""
     return [record_of(line).model_dump() for line in lines]
 
 
@@ -305,14 +305,15 @@ def record_of(line: dict[str, Any]) -> wire.Record:
 
 
 def is_end(epoch: float) -> bool:
-    """Return True if a record is at the end of an epoch; `epoch` is the number of epochs up to the record."""
+    """Return True if a record is at the end of an epoch. `epoch` is the number of epochs before the record."""
     return epoch >= 1 and float(epoch).is_integer()
 
 
 def thinned(records: list[Any], most: int) -> list[Any]:
-    """Return at most `most` of the records, evenly spread, including the first and the last.
+    """Return at most `most` evenly spread records, including the first and the last record.
 
-    Up to half of them are records with the end of an epoch or a validation loss, which are preferred.
+    Up to half of the result is selected among the records with the end of an epoch or a validation loss, and
+    the rest among all records.
     """
     if len(records) <= most:
         return records
@@ -328,8 +329,11 @@ def thinned(records: list[Any], most: int) -> list[Any]:
     return [records[n] for n in sorted(kept)]
 
 
-def spread(items: Any, count: int) -> list[int]:
-    """Return `count` evenly spread items, including the first and the last; only the last if `count` is 1."""
+def spread(indices: Sequence[int], count: int) -> list[int]:
+    """Return `count` evenly spread elements of the sequence `indices`, including the first and the last.
+
+    If `count` is 1 or less, return only the last element.
+    """
     if count <= 1:
-        return [items[-1]]
-    return [items[round(n * (len(items) - 1) / (count - 1))] for n in range(count)]
+        return [indices[-1]]
+    return [indices[round(n * (len(indices) - 1) / (count - 1))] for n in range(count)]

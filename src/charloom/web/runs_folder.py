@@ -1,7 +1,7 @@
 """Finds runs and model files in the folder of the runs, and gives each a key.
 
-A directory with a `config.json` is a run. This module looks for that file and reads nothing else of a run. A later
-search needs one system call per run, so that ten thousand runs can be searched twice a second.
+A directory with a `config.json` is a run. This module looks for that file and reads nothing else of a run. A repeated
+search needs one system call per run, so that the search of ten thousand runs can be repeated twice a second.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ Stamp = tuple[int, int]  # the modification time and the inode of a directory
 def key_of(relative: str) -> str:
     """Return the key of the run or model file with the path `relative`, relative to the folder.
 
-    The key is the path itself if that has only letters, digits, `_`, `-` and single full stops, and is not
-    too long. Otherwise it is the path with other characters replaced, followed by eight digits of the
+    The key is the path itself if the path is short and has only letters, digits, `_`, `-` and single full
+    stops. Otherwise the key is the path with other characters replaced, followed by eight digits of the
     path's SHA-256.
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))

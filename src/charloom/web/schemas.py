@@ -82,8 +82,8 @@ class ErrorDetail(ResponseBody):
         code: the identifier of the error, such as `unknown_characters`; None if it has none.
         characters: with the code `unknown_characters`, the characters that are not in the model's
             vocabulary.
-        advice: with the code `unknown_characters`, a sentence on what a program can do instead; None if
-            the route offers nothing else.
+        advice: with the code `unknown_characters`, a sentence saying how a program can send this text
+            anyway; None if it cannot.
     """
 
     message: str
@@ -106,7 +106,8 @@ class ErrorBody(ResponseBody):
 class Health(ResponseBody):
     """The state of the server.
 
-    `writing` is the number of requests that it computes for, and `waiting` the number of those that wait.
+    `writing` is the number of requests that are being processed by a model, and `waiting` is the number of
+    requests that wait for this.
     """
 
     ok: bool
@@ -119,8 +120,10 @@ class RecipeAbout(ResponseBody):
     """A recipe with all its settings.
 
     Attributes:
-        minutes: how many minutes it trains; None if a number of epochs or updates ends it.
-        nats: the loss that a run with it reached in a test, in nats per character; None if not measured.
+        minutes: how many minutes a run with this recipe trains; None if a number of epochs or updates ends
+            the run.
+        nats: the loss that a run with this recipe reached in a test, in nats per character; None if not
+            measured.
     """
 
     name: str
@@ -136,7 +139,7 @@ class SettingAbout(ResponseBody):
 
     Attributes:
         kind: `choice`, `whole` (an integer) or `number`.
-        least, most: the smallest and the largest value.
+        least, most: the smallest and the largest allowed value; None for a choice.
     """
 
     name: str
@@ -164,14 +167,14 @@ class Run(ResponseBody):
 
     Attributes:
         key: the id of the run in other requests.
-        state: `starting` until its process has created the run directory; `interrupted` also if its process
-            has disappeared.
-        reason: why it is in that state, or a problem that does not stop the training.
-        damage: sentences about the damaged parts of the run that the list knows; None if there are none.
+        state: `starting` until the process of the run has written its first status; `interrupted` if a signal
+            ended the process, or if the process has disappeared.
+        reason: why the run is in this state, or a problem that does not stop the training.
+        damage: sentences about damaged files of the run; None if the list knows of no damage.
         here: whether a process trains the run. Only then, commands can be sent to it.
         resumable: whether POST /api/runs/{run}/resume can continue it.
-        text: the name of the text that it trains on.
-        characters: the length of this text.
+        text: the name of the text that the run trains on.
+        characters: the number of characters in this text.
         update, updates: the current update and the total number of updates; None while not known.
         epoch: passes over the training text, with a fraction.
         bits: the last validation bits per character if there are any, otherwise the smooth loss in bits
@@ -181,10 +184,10 @@ class Run(ResponseBody):
         overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if it did not.
         held_out: the number of characters in the validation part that can be predicted; None if the run
             has no validation part.
-        judged_characters: how many of these characters are used for each validation loss; None if the run
-            has no validation part.
-        smooth_loss: the smooth loss in nats per window: that of `update` if a checkpoint of it exists,
-            otherwise that of the last record.
+        judged_characters: how many characters of the validation part each validation loss is computed on;
+            None if the run has no validation part.
+        smooth_loss: the smooth loss in nats per window at `update` if the latest checkpoint is of `update`,
+            otherwise at the last record.
         learning_rate: the learning rate at `update`, with `learning_rate_factor`.
         learning_rate_factor: the factor set by a command.
         seconds: training time so far.
@@ -244,7 +247,7 @@ class Runs(ResponseBody):
     Attributes:
         total: how many runs there are.
         next: the value of `after` for the next page; None on the last page.
-        unread: how many runs the server has not read yet. They are missing from the list until it has.
+        unread: how many runs the server has not read yet. The list does not have these runs.
     """
 
     runs: list[Run]
@@ -254,7 +257,10 @@ class Runs(ResponseBody):
 
 
 class RunDetail(ResponseBody):
-    """A run with its settings. `damage` has a sentence for each file of the run that is damaged or missing."""
+    """A run with its settings.
+
+    `damage` has a sentence for each file of the run that is damaged or missing.
+    """
 
     run: Run
     settings: dict[str, Any] = {}
@@ -283,9 +289,10 @@ class Record(ResponseBody):
 
 
 class Records(ResponseBody):
-    """At most `most` of a run's records, which are `total` in all.
+    """Records of a run. The run has `total` records, and the request limits how many are sent.
 
-    Lines that cannot be read are left out, and `damage` has sentences about them."""
+    Lines that cannot be read are left out, and `damage` has sentences about these lines.
+    """
 
     records: list[Record]
     total: int
@@ -300,9 +307,11 @@ class StoredSample(ResponseBody):
 
 
 class Samples(ResponseBody):
-    """A page of the samples of a run, which are `total` in all. The first sample was written before training.
+    """A page of the samples of a run. The first sample of a run was written before training.
 
-    `next` is the value of `after` that requests the next page; None on the last page."""
+    `total` is the number of samples of the run. `next` is the value of `after` that requests the next page;
+    None on the last page.
+    """
 
     samples: list[StoredSample]
     total: int
@@ -353,7 +362,7 @@ class TextAbout(ResponseBody):
     Attributes:
         key: the id of the text in POST /api/runs.
         kind: `builtin`, `uploaded`, or `run` if a run in the list trains on it.
-        bytes: the size of its file; None for a built-in text.
+        bytes: the size of the text's files; None for a built-in text.
     """
 
     key: str
@@ -405,7 +414,10 @@ class NewRun(RequestBody):
 
 
 class ResumeRequest(RequestBody):
-    """The new end of a run that is resumed. Give at most one field; without a field, the end is unchanged."""
+    """A request to resume a run, with the new end of training in one field.
+
+    Without a field, the end of training is unchanged. More than one field is an error.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
@@ -436,8 +448,8 @@ class ModelAbout(ResponseBody):
 
     Attributes:
         id: the id of the model in other requests.
-        run: the key of its run; None for a model file.
-        which: `latest`, `best`, an update, or `file`.
+        run: the key of the run that saved the model; None for a model file.
+        which: `latest`, `best`, an update, or `file` for a model file.
     """
 
     id: str
@@ -450,8 +462,10 @@ class ModelAbout(ResponseBody):
 
 
 class Models(ResponseBody):
-    """A page of the list of models. `total` and `next` are as in Runs. `unread` is how many runs the server
-    has not read yet; their models are missing from the list."""
+    """A page of the list of models. `total` and `next` are as in Runs.
+
+    `unread` is the number of runs that the server has not read yet. The list does not have their models.
+    """
 
     models: list[ModelAbout]
     total: int
@@ -599,8 +613,9 @@ class UnitRequest(RequestBody):
 class UnitValues(ResponseBody):
     """A unit's value after each character of a text.
 
-    `low` and `high` are the smallest and the largest value that it can have, such as 0 and 1 for a gate.
-    `update` is the update of the model, which may change between two responses while the run trains."""
+    `low` and `high` are the smallest and the largest value that the unit can have, such as 0 and 1 for a
+    gate. `update` is the update of the model. While the run trains, it may differ between two responses.
+    """
 
     model: str
     update: int
@@ -676,8 +691,8 @@ class PropertyRanked(ResponseBody):
     Attributes:
         mean: the mean of the property over the text. For a yes-or-no property, the share of
             characters that have it.
-        by_chance: the largest |r| of any unit after the property is shifted along the text. An |r| that is
-            not larger than this can be due to chance.
+        by_chance: the largest |r| of any unit with the property shifted along the text. An |r| that is not
+            larger than this can be due to chance.
         why_none: the reason why there are no units; otherwise empty.
     """
 

@@ -64,7 +64,7 @@ also `application/octet-stream`), with its length in `Content-Length` (status 41
 
 @dataclass
 class AppState:
-    """The objects that the routes share.
+    """The objects that the parts of the server share.
 
     Attributes:
         folder: the folder of the runs.
@@ -77,7 +77,7 @@ class AppState:
         jobs: the training processes that this server started.
         run_index: the list of runs and models in the folder.
         model_cache: the models in memory.
-        connections: the connections that are open now.
+        connections: the open connections.
     """
 
     folder: Path
@@ -109,7 +109,7 @@ class AppState:
     def warm_up(self) -> None:
         """Load the first model of the list, and read all runs, so that the first request need not wait.
 
-        Errors are ignored here: a request that needs a damaged file reports them.
+        Ignore errors, because a request that needs a damaged file reports the damage.
         """
         with suppress(CharloomError, OSError):
             for model in models_in(self.run_index.read_list())[:1]:
@@ -121,7 +121,7 @@ class AppState:
 
 
 def make_app(state: AppState) -> Guard:
-    """Return the ASGI application of the server, inside the guard that checks its requests."""
+    """Return the ASGI application of the server. It is a `Guard`, which checks every request."""
     jobs, run_index, model_cache = state.jobs, state.run_index, state.model_cache
     texts = TextIndex(run_index)
     version = charloom_version()
@@ -142,7 +142,7 @@ def make_app(state: AppState) -> Guard:
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
-        """Return the version, the number of requests that are processed, and the number that wait."""
+        """Return the version, the number of requests that are being processed, and the number that wait."""
         return wire.Health(
             ok=True,
             version=version,
@@ -170,7 +170,8 @@ def make_app(state: AppState) -> Guard:
     app.include_router(inside_routes.routes(model_cache, state.queue, state.closing))
     app.include_router(openai_routes.routes(model_cache, run_index, state.queue, state.closing))
     app.include_router(static_files.routes())
-    # FastAPI completes its routes when the first request is matched. Do it now, so that this request is fast.
+    # FastAPI completes its routes when it matches the first request. Match one now, so that the first request
+    # of a client is fast.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
     return Guard(app, state.access, state.queue.full, state.too_many_connections)
@@ -208,8 +209,10 @@ def server_about(folder: Path) -> wire.About:
 
 
 def setting_about(name: str) -> wire.SettingAbout:
-    """Return the description of a setting of the form, with the help from `Config` and the bounds from
-    the schema `Settings`."""
+    """Return the description of the setting `name` of the form.
+
+    The help is that of `Config`, and the bounds are those of the schema `Settings`.
+    """
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
     help = "train for about this many minutes, instead of a number of epochs or updates"
     if name != "minutes":
@@ -226,7 +229,7 @@ def setting_about(name: str) -> wire.SettingAbout:
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server with limits on connections. A signal to close ends all streams immediately.
+    """A uvicorn server with limits on connections. SIGINT and SIGTERM end all streams immediately.
 
     Args:
         state: the shared objects of the application.
@@ -314,8 +317,8 @@ def serve(
     listening = listen(host, port)
     port = listening.getsockname()[1]
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
-    # The state contains objects of asyncio. They may be made before uvicorn's event loop runs, because
-    # nothing waits for them yet.
+    # The state contains objects of asyncio. It may be made before uvicorn's event loop runs, because nothing
+    # waits for these objects yet.
     state = AppState(
         folder,
         AccessRules.of(host, port, token),
@@ -351,7 +354,7 @@ def serve(
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that is bound to `host` and `port`.
 
-    It is bound here and not by uvicorn, which would only log that a port is in use.
+    uvicorn does not bind the socket, because it would only log that a port is in use.
 
     Raises:
         ConfigError: the address or the port cannot be used.

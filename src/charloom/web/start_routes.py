@@ -1,7 +1,7 @@
 """The routes that start or resume a run in a separate process.
 
-The process runs `charloom train` or `charloom resume`, and continues when the server stops. Only one request at a time
-may check the number of processes and start another one; a lock ensures this.
+The process runs `charloom train` or `charloom resume`, and continues when the server stops. A lock ensures that only one
+request at a time checks the number of processes and starts another process.
 """
 
 import os
@@ -85,7 +85,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
             require_free_process(jobs)
             run_index.read_list(refresh=True)
             place, listed = run_index.place(run), run_index.run(run)
-            require_rest(listed, ends)
+            require_resumable(listed, ends)
             if (job := jobs.all().get(run)) is not None and job.alive:
                 raise RunInUseError(f"{run} is in use: process {job.pid} trains it; wait a moment.")
             acquire(place.path).release()  # raises if another process trains the run
@@ -109,14 +109,16 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
     return router
 
 
-def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
+def require_resumable(run: wire.Run, ends: dict[str, float]) -> None:
     """Raise NotAllowedError if a run cannot be resumed.
 
-    It cannot if it is training or damaged, or if it has reached its end and `ends` gives no later one.
+    A run cannot be resumed if it is training or damaged, or if it has reached its end and `ends` gives no
+    later end.
 
     Args:
         run: the run.
-        ends: the new end in the request: epochs, updates or minutes; empty if it has none.
+        ends: the new end of training in the request: epochs, updates or minutes. Empty if the request has no
+            new end.
     """
     if not run.resumable:
         raise NotAllowedError(
@@ -138,7 +140,7 @@ def require_rest(run: wire.Run, ends: dict[str, float]) -> None:
 def require_name(name: str) -> None:
     """Raise NotAllowedError if a run cannot have the name `name`.
 
-    It may have only the characters of a key, and must not be the name of the folder with uploaded texts.
+    A name may have only the characters of a key, and must not be that of the folder with uploaded texts.
     """
     if key_of(name) != name or name.casefold() == FOLDER:
         raise NotAllowedError(
@@ -148,7 +150,7 @@ def require_name(name: str) -> None:
 
 
 def require_free_process(jobs: Jobs) -> None:
-    """Raise Busy if as many processes of this server train as are allowed at the same time."""
+    """Raise Busy if the number of training processes that this server started has reached its limit."""
     running = sum(job.alive for job in jobs.all().values())
     if running >= MOST_AT_ONCE:
         raise Busy(
@@ -159,9 +161,10 @@ def require_free_process(jobs: Jobs) -> None:
 
 
 def checked_settings(recipe: str, given: dict[str, object]) -> Config:
-    """Return the settings of a new run: those of `recipe`, replaced by the ones in `given`.
+    """Return the settings of a new run: the recipe's settings, replaced by the settings in `given`.
 
-    The process of the run makes them again. They are made here to report errors before it starts.
+    The process of the run makes the same settings. Making them before it starts reports errors in the
+    response.
 
     Raises:
         NotAllowedError: there is no such recipe, or more than one setting says when training ends.
@@ -181,7 +184,10 @@ def checked_settings(recipe: str, given: dict[str, object]) -> Config:
 
 
 def names(text: str) -> Iterator[str]:
-    """Return an endless iterator over names for a run: the name of its text without accents, and -1, -2, …"""
+    """Return an endless iterator over names for a run that trains on the text named `text`.
+
+    For the text "Über.txt", the names are Uber-1, Uber-2, and so on.
+    """
     letters = unicodedata.normalize("NFKD", text.removesuffix(".txt"))
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", bare).strip("-")[:40]

@@ -1,4 +1,4 @@
-"""Sends the files of the page and plotly.js to browsers. Only files in a fixed table can be requested."""
+"""Sends the files of the page and plotly.js to browsers. Browsers can only request files in a fixed table."""
 
 import importlib.util
 from hashlib import sha256
@@ -50,7 +50,10 @@ def routes() -> APIRouter:
         return send(request, name)
 
     def send(request: Request, name: str) -> Response:
-        """Return a response with the file `name`, or with the status 304 if the browser has this version."""
+        """Return a response with the file `name`.
+
+        If the browser has the present version of the file, the response has the status 304 and no file.
+        """
         if name not in files:
             raise NotFoundError(f"the page has no file {name[:100]!r}; reload the page.")
         changed = files[name].stat().st_mtime_ns

@@ -1,7 +1,6 @@
-"""The texts to train on: those built into charloom, those uploaded from the page, and those of runs in the list.
+"""The texts to train on, and their routes: built-in texts, uploaded texts, and the texts of runs in the list.
 
-Each text has a key. Uploaded texts are stored in the folder of the runs, because a run needs its text again when it is
-resumed.
+Each text has a key. Uploaded texts are stored in the folder of the runs, because resuming a run needs its text.
 """
 
 import asyncio
@@ -43,7 +42,10 @@ PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
 
 @dataclass(frozen=True)
 class Text:
-    """A text. `sources` are the arguments of `charloom train` that select it: a built-in name, or paths."""
+    """A text that a run can train on.
+
+    `sources` are the arguments of `charloom train` that select the text: a built-in name, or paths.
+    """
 
     about: wire.TextAbout
     sources: tuple[str, ...]
@@ -77,7 +79,10 @@ def routes(texts: "TextIndex") -> APIRouter:
             Query(description=f"the name of a text in {BYTES}; {JSON} has it in the body"),
         ] = None,
     ) -> wire.TextAbout:
-        """Store a text that the request contains as UTF-8 bytes or as JSON. The same text is stored only once."""
+        """Store the text in the request, as UTF-8 bytes or in JSON, and return its entry in the list.
+
+        If the same text is stored already, return the entry of the stored text.
+        """
         # The guard passes the body on in one message; `request.body()` would copy it.
         data = (await request.receive())["body"]
         if not request.headers["content-type"].lower().startswith(BYTES):
@@ -109,26 +114,25 @@ def new_text(body: bytes) -> wire.NewText:
 
 
 def checked_and_kept(texts: "TextIndex", name: str, data: bytes) -> Text:
-    """Check an uploaded text, store it and return it. Errors are those of `require_text` and
-    `TextIndex.keep`."""
+    """Check and store an uploaded text, and return it.
+
+    Raise the errors of `require_text` and `TextIndex.keep`.
+    """
     require_text(name, data)
     return texts.keep(name, data)
 
 
 def require_text(name: str, data: bytes) -> None:
-    """Check that `data` is UTF-8 with at least two different characters.
+    """Raise NotAllowedError if `data` is not UTF-8, or has fewer than two different characters.
 
-    `data` is decoded in pieces: decoding 64 MiB in one call would block all other requests for a tenth of
-    a second, because it holds Python's lock.
-
-    Raises:
-        NotAllowedError: `data` is not UTF-8, and the message gives the offset of the first wrong byte; or
-            it has fewer than two different characters.
+    The message gives the offset of the first byte that is not UTF-8. `data` is decoded in pieces, because
+    Python holds its lock while it decodes: decoding 64 MiB in one call would block all other requests for a
+    tenth of a second.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     first, several = "", False
     for start in range(0, len(data), PIECE):
-        # Number of bytes of an incomplete character at the end of the last piece
+        # Number of bytes at the end of the last piece that are the beginning of a character
         held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data[start : start + PIECE], final=start + PIECE >= len(data))
@@ -200,7 +204,7 @@ class TextIndex:
         """Store an uploaded text, `data` in UTF-8, and return it.
 
         Raises:
-            NotAllowedError: together, the uploaded texts would be larger than `MOST_BYTES`.
+            NotAllowedError: all uploaded texts together would have more than `MOST_BYTES` bytes.
             WriteError: the file could not be written.
         """
         letters = unicodedata.normalize("NFC", Path(name).stem)
@@ -229,13 +233,13 @@ def _kept(path: Path) -> Text:
 
 
 def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
-    """Return the text of a run, with the name `name` and the paths `sources`.
+    """Return the text of a run; None if one of `sources` is not the absolute path of a file that exists.
 
-    Return None unless all sources are files that exist.
+    `name` is the name of the text. `sources` are the arguments of `charloom train` that selected the text.
     """
     try:
         files = [Path(source) for source in sources]
-        # A source may also be a pattern or a pipe, which may give another text when it is read again.
+        # A source may also be a pattern or a pipe. Reading these again may give another text.
         if not all(file.is_absolute() and file.is_file() for file in files):
             return None
         size = sum(file.stat().st_size for file in files)

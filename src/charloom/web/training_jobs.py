@@ -1,7 +1,7 @@
 """Stores which training processes the server started, so that it finds them again after a restart.
 
-A job is one such process. It has two files in a folder beside the runs: one says which process trains which run, the
-other has the output of the process. This module does not read run directories.
+A job is a training process that the server started. It has two files in a folder beside the runs: one says which process
+trains which run, the other has the output of the process. This module does not read run directories.
 """
 
 import os
@@ -27,7 +27,8 @@ from charloom.web.schemas import KEY
 
 FOLDER: Final = ".jobs"  # a folder beside the runs; hidden folders are not searched for runs
 KEPT_SECONDS: Final = 24 * 3_600.0  # how long a job without a run directory stays in the list
-# If the start time of a process is not known, its id may belong to another process after this time.
+# If the system does not report when a process started, a job counts as ended after this time, because another
+# process may have its id.
 LOST_SECONDS: Final = 3_600.0
 NAME: Final = re.compile(KEY)
 CLAIM_SECONDS: Final = (
@@ -43,15 +44,15 @@ class Job:
     """A training process that this server started.
 
     Attributes:
-        run: the key of its run, which is also its name.
+        run: the key of the run that the process trains; the key is also the run's name.
         pid: the process id.
-        time: when it was started, in Unix time.
-        text: the name of its text.
+        time: when the process was started, in Unix time.
+        text: the name of the run's text; None if not known.
         recipe: the recipe of the run; None if the process resumes a run.
         log: the file with the output of the process.
         birth: the start time of the process as the system reports it, to distinguish it from a later
             process with the same id; None if the system does not report it.
-        seen: whether the server has seen its run directory.
+        seen: whether the run directory has existed.
         code: the exit code of the process; None if not known.
     """
 
@@ -77,10 +78,11 @@ class Job:
     def state(
         self, state: Any, reason: str | None, status: Status | None
     ) -> tuple[Any, str | None]:
-        """Return the state of the run, and the reason of the state or None.
+        """Return the state of the run, and the reason for this state; the reason may be None.
 
-        The files of the run do not show the state of a process that has just started, or that failed
-        before it wrote its first status. For such a process, return "starting" or "failed".
+        A process that has just started, or that failed before it wrote its first status, is not in the files
+        of the run yet. For such a process, return "starting" or "failed". Otherwise return `state` and
+        `reason`.
 
         Args:
             state: the state according to the files of the run.
@@ -111,7 +113,7 @@ class Job:
 
 
 class Jobs:
-    """The training processes that this server started, also before a restart.
+    """The training processes that this server started, including those from before a restart of the server.
 
     Args:
         folder: the folder of the runs.
@@ -131,16 +133,16 @@ class Jobs:
     def start(
         self, run: str, command: list[str], text: str | None, recipe: str | None = None
     ) -> Job:
-        """Start the process `charloom COMMAND …`, which continues when the server ends; return its job.
+        """Start a process of charloom that continues when the server ends, and return its job.
 
         Args:
             run: the name of the run.
-            command: the command and its arguments.
+            command: the arguments of `charloom`, beginning with train or resume.
             text: the name of the run's text.
-            recipe: the recipe of a new run; None resumes a run.
+            recipe: the recipe of a new run; None if the command resumes a run.
 
         Raises:
-            RunExistsError: the name of a new run is taken.
+            RunExistsError: another job has the name of the new run.
             WriteError: a file could not be written.
         """
         path, log = self.folder / f"{run}.json", self.folder / f"{run}.log"
@@ -150,8 +152,8 @@ class Jobs:
             try:
                 with writing(self.folder):
                     self.folder.mkdir(parents=True, exist_ok=True)
-                    with log.open("wb") as said:
-                        child = spawn([sys.executable, "-m", "charloom", *command], said)
+                    with log.open("wb") as output:
+                        child = spawn([sys.executable, "-m", "charloom", *command], output)
                 job = Job(
                     run,
                     child.pid,
@@ -193,10 +195,10 @@ class Jobs:
         return found
 
     def remove_old_jobs(self, runs: Collection[str]) -> dict[str, Job]:
-        """Delete old jobs, and return all others by the key of their run.
+        """Delete old jobs, and return all other jobs by the key of their run.
 
-        A job is deleted if its process has ended without a failure or its run was deleted, or if it failed
-        long ago before it created the run directory. A job whose run exists is never deleted.
+        A job is old if its process has ended and its run does not exist. But if the process failed before it
+        created the run directory, the job is kept for `KEPT_SECONDS`.
 
         Args:
             runs: the keys of the runs that exist.
@@ -220,9 +222,9 @@ class Jobs:
             job.log.unlink()
 
     def _claim(self, path: Path) -> None:
-        """Create the file `path` of a new job, which reserves the name of its run.
+        """Create the empty file `path` of a new job. This reserves the name of the run.
 
-        Raise RunExistsError if another job, also one of another server, has the name.
+        Raise RunExistsError if a job of this server or of another server has the name already.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -234,9 +236,9 @@ class Jobs:
                 ) from None
 
     def _ended(self) -> dict[int, int]:
-        """Return the exit code of each process that has ended since the last call, by process id.
+        """Return the exit codes, by process id, of the processes that have ended since the last call.
 
-        The call also lets the system release these processes.
+        Reading the exit code of a process also lets the system release the process.
         """
         codes = {}
         for pid, child in list(self._children.items()):
@@ -246,7 +248,7 @@ class Jobs:
         return codes
 
     def _note(self, path: Path, job: Job) -> Job:
-        """Write the changed `job` to the file `path`, and return it. Ignore an error of writing."""
+        """Write the changed `job` to the file `path`, and return the job. Ignore an error of writing."""
         with suppress(WriteError):
             self._write(path, job)
         return job
@@ -284,17 +286,17 @@ class Jobs:
         return job
 
 
-def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
-    """Start a process in a new session, so that it continues when the server ends.
+def spawn(command: list[str], output: BinaryIO) -> "subprocess.Popen[bytes]":
+    """Start the process `command` in a new session, so that it continues when the server ends.
 
-    The process writes its output to the file `said`. Its messages name the fields and buttons of the page
-    instead of options and commands of the command line.
+    The process writes its messages to the file `output`. They name the fields and buttons of the page instead
+    of the options and commands of the command line.
     """
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=said,
-        stderr=said,
+        stdout=output,
+        stderr=output,
         env={**os.environ, FACE: PAGE},
         start_new_session=True,
         close_fds=True,
@@ -302,9 +304,10 @@ def spawn(command: list[str], said: BinaryIO) -> "subprocess.Popen[bytes]":
 
 
 def forget_claim(path: Path) -> None:
-    """Delete the file of a new job if it is still empty after a minute, so that its name can be used.
+    """Delete the file of a new job if the file is still empty after a minute.
 
-    An empty file means that the server that created it did not start a process.
+    The name of the run can then be used again. A server that creates the file but cannot start a process
+    may leave the file empty.
     """
     with suppress(OSError):
         stat = path.stat()
@@ -332,6 +335,6 @@ def is_alive(pid: Any) -> bool:
     except OSError:
         return True  # the process exists, but belongs to another user
     with suppress(OSError):
-        # State Z: the process has ended, but its parent process has not collected its exit code.
+        # State Z: the process has ended, but its parent process has not read its exit code.
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
     return True

@@ -1,6 +1,6 @@
-"""Says in a sentence what is wrong with a field of a request: what was given, and what was wanted.
+"""Converts an error of pydantic to a message: what is wrong with a field of a request, and what was wanted.
 
-It reads the errors of pydantic, which checks requests against `schemas.py`.
+pydantic checks requests against `schemas.py`.
 """
 
 import re
@@ -9,7 +9,7 @@ from typing import Any, Final
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
-# What a field must be, for each type of error of pydantic.
+# What a field must be, by the type of pydantic's error.
 WANTED: Final = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -26,18 +26,18 @@ WANTED: Final = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
-# The words for a bound, for each name that pydantic gives a bound in an error.
+# The words for a bound, by the name of the bound in pydantic's error.
 BOUNDS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 LENGTHS: Final = {"min_length": "at least", "max_length": "at most"}
 FIELD: Final = re.compile(r"[a-z][a-z_]*")
-# Names in pydantic's place of an error that are not fields: types of a union, and parts of a request.
+# Names that are not fields in the place that pydantic reports: types of a union, and parts of a request.
 TYPES: Final = ("str", "int", "float", "bool", "list", "body", "query", "path")
 
 
 def validation_message(error: Any) -> str:
     """Return a message about one of pydantic's errors, without a full stop.
 
-    It has a placeholder for the name of the field; see `charloom.messages`.
+    The message has a placeholder for the name of the field; see `charloom.messages`.
     """
     kind, given, limits = error["type"], error.get("input"), error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -68,10 +68,11 @@ def validation_message(error: Any) -> str:
 
 
 def field_of(place: tuple[int | str, ...]) -> str:
-    """Return a placeholder for the name of the field with an error; "the request" if no field is named.
+    """Return a placeholder for the name of the field with an error; "the request" if `place` has no field.
 
     Args:
-        place: where pydantic found the error: the names and indices on the way to the field.
+        place: where pydantic found the error: the names of fields and the indices of list items, from the
+            outermost to the innermost.
     """
     names = [part for part in place if isinstance(part, str) and part not in TYPES]
     fields = [name for name in names if FIELD.fullmatch(name)]

@@ -27,7 +27,7 @@ async function ask(path, options) {
   try {
     details = (await answer.json()).error;
   } catch {
-    // The response is not from charloom's server: the message below has the status.
+    // The body is not JSON, so the response is not from charloom's server. The message below has the status.
   }
   const message = details?.message ?? `The server answered with status ${answer.status}. Try again.`;
   const wait = answer.headers.get("retry-after");

@@ -43,8 +43,8 @@ function route() {
     else link.removeAttribute("aria-current");
   }
   document.title = `${byId(`title-${view}`).textContent} – charloom`;
-  // When the user goes back to a view, its link must not overwrite what the user changed since. A click on the same
-  // link does apply its settings again.
+  // When the user goes back to a view, the view's link must not overwrite later changes of the user. A click on the
+  // link applies its settings again.
   const again = followed[view] === query && history.state === FOLLOWED;
   if (query) {
     followed[view] = query;

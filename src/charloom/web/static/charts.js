@@ -18,7 +18,7 @@ function plotly() {
   return wanted;
 }
 
-/** Return the layout of an axis with a title, in the style of the page. `more` replaces or adds properties. */
+/** Return the layout of an axis with a title, in the page's style. The properties in `more` are added or replaced. */
 export function axis(title, more = {}) {
   return {
     title: { text: title, font: { size: 12 }, standoff: 6 },

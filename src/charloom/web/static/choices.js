@@ -2,7 +2,7 @@
 // it. The caller makes the options.
 import { el } from "./dom.js";
 
-/** Return a disabled option, whose text says how many options are missing from the list. */
+/** Return a disabled option whose text says how many options are missing from the list. */
 export function rest(text) {
   return el("option", { value: "", disabled: true }, text);
 }

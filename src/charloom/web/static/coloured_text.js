@@ -115,7 +115,7 @@ export class ColouredText {
     return range ? range.getBoundingClientRect() : null;
   }
 
-  /** Return the text node to which characters of a colour step and a class are to be added. */
+  /** Return the text node to which to add characters with a colour step and a CSS class. */
   #node(step, kind) {
     if (!this.last || this.last.step !== step || this.last.kind !== kind) {
       const node = document.createTextNode("");

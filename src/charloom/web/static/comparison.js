@@ -1,11 +1,11 @@
-// Shows curves of several selected runs in one chart.
-// It follows at most as many runs as the server allows for one stream.
+// Shows curves of several selected runs in one chart. The server's limit for one stream also limits how many runs can be
+// selected.
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
 import { byId, counted, el, put, toast } from "./dom.js";
 import { spread } from "./journal.js";
 
-const POINTS = 1000; // of one curve, at most
+const POINTS = 1000; // largest number of points of a curve
 const INKS = ["accent", "amber", "blue", "red", "violet", "high", "soft"];
 const WHAT = {
   smooth: ["Smooth bits per character", (record, run) => record.smooth_loss / (run.seq_length || 1) / Math.LN2],
@@ -77,7 +77,7 @@ export class Comparison {
    */
   choose(key, on) {
     const others = this.chosen.filter((other) => other !== key);
-    const most = this.live.mostFollowed - 1; // leaves one for the learning view
+    const most = this.live.mostFollowed - 1; // one more run may be followed by the view Learning
     const full = on && others.length >= most;
     if (full) toast(`At most ${counted(most, "run")} can be compared. Deselect one first.`);
     this.chosen = on && !full ? [...others, key] : others;
@@ -88,7 +88,7 @@ export class Comparison {
     return this.chosen.includes(key);
   }
 
-  /** Show how many runs are selected, and the way to the chart, while the chart is out of sight. */
+  /** While the chart is out of sight, show how many runs are selected, and a button that scrolls to the chart. */
   #bar() {
     put(byId("compare-count"), `${counted(this.chosen.length, "run")} selected`);
     byId("compare-bar").hidden = this.chosen.length === 0 || this.inView;

@@ -45,7 +45,7 @@ export function shellWord(path) {
 /** Return true if a state means an error, so that the reason of the run is shown as a problem. */
 export const isErrorState = (state) => ["failed", "damaged", "newer"].includes(state);
 
-/** Return true if a process trains a run in this state, or starts to. */
+/** Return true if a process trains a run in this state, or is starting to train it. */
 export const isGoing = (state) => ["starting", "training", "paused"].includes(state);
 
 /** Format an integer with thousands separators. */
@@ -138,7 +138,10 @@ export function save(content, name, type = "text/plain;charset=utf-8") {
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-/** Return a function that runs `action` at most once in so many milliseconds, also after its last call. */
+/**
+ * Return a function that runs `action` soon after each call, but at most once in `milliseconds`. Several calls in that
+ * time run `action` once.
+ */
 export function throttled(milliseconds, action) {
   let timer = null;
   let last = -Infinity;

@@ -65,7 +65,7 @@ export class Inside {
     if (this.text.value) this.look();
   }
 
-  /** Do nothing: this view needs no events while it is hidden. */
+  /** Do nothing, because this view follows no runs. */
   hide() {}
 
   /** Let the model read the text, and show the values of the unit and the map. Return true if there was no error. */
@@ -80,7 +80,7 @@ export class Inside {
     this.turn?.abort();
     const turn = (this.turn = new AbortController());
     this.#problem("");
-    await this.#detail(); // which quantities the model has
+    await this.#detail(); // fits the layer, the unit and the quantity to the model
     if (turn.signal.aborted) return this.looking; // a newer request has replaced this one
     const layer = this.layer.valueAsNumber;
     const unit = this.unit.valueAsNumber;
@@ -105,8 +105,8 @@ export class Inside {
   }
 
   /**
-   * Return the model and the text in the form. If the view does not show them yet, show them first; return null if that
-   * fails.
+   * Return the model and the text in the form, after showing them if the view does not show them yet. Return null if
+   * there is no text or an error.
    */
   async #looked() {
     const asked = this.#asked();

@@ -1,6 +1,6 @@
 // Collects the records and samples of runs from the event stream. This module does not know how they are shown.
 
-const MOST = 12000; // records of a run; with more, half of them are dropped
+const MOST = 12000; // largest number of stored records of a run; half of the records are dropped if there are more
 
 /** Return at most `most` evenly spread items, the first and the last included. */
 export function spread(items, most) {
@@ -8,7 +8,7 @@ export function spread(items, most) {
   return Array.from({ length: most }, (_, n) => items[Math.round((n * (items.length - 1)) / (most - 1))]);
 }
 
-/** Return half as many records. Ends of epochs and validation losses are kept before others. */
+/** Return half of the records. Records at the end of an epoch or with a validation loss are preferred. */
 function half(records) {
   const matters = (record) => record.end || record.validation_nats !== null;
   const special = spread(records.filter(matters), MOST / 4);
@@ -16,7 +16,7 @@ function half(records) {
   return [...special, ...others].sort((a, b) => a.update - b.update);
 }
 
-/** The records and samples of the runs whose events the page receives, and of a few earlier such runs. */
+/** The records and samples of the runs that the page follows, and of a few runs that it followed before. */
 export class Journals {
   /** @param {Live} live the source of the events. */
   constructor(live) {

@@ -25,7 +25,7 @@ const FIGURES = [
   ["Time left", (run) => (run.seconds_left === null ? "–" : duration(run.seconds_left))],
 ];
 
-// The gradient norm is the only figure that only records have.
+// The gradient norm comes from the last record, and all other figures come from the entry of the run in the list.
 const NORM = FIGURES.findIndex(([name]) => name === "Gradient norm");
 
 /** The view of one run. */
@@ -36,7 +36,7 @@ export class Learning {
     this.runs = null; // until the first list arrives
     this.key = null;
     this.run = null; // the last known state of the run
-    this.absent = null; // for a run that the list does not have: the run, or why it does not exist
+    this.absent = null; // {run, sentence} for a key that is not in the list: the run, or why there is no run
     this.shown = false;
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
@@ -141,7 +141,7 @@ export class Learning {
     const seen = JSON.stringify([run?.key, run?.state, run?.reason]);
     if (seen !== this.seen) {
       this.#findDamage(run);
-      // Draw them again even if they are empty: they say whether records and samples can still come.
+      // Draw the samples and curves again even if there are none: they say whether the run can still get some.
       this.#journalChanged("samples");
       this.chart.again();
     }
@@ -170,7 +170,7 @@ export class Learning {
     put(badge, badge.dataset.state);
   }
 
-  /** Request what is damaged in a run, and show those sentences that are not part of the shown reason. */
+  /** Request the sentences about damaged files of a run, and show those that the shown reason does not have. */
   async #findDamage(run) {
     const box = byId("learning-damage");
     box.replaceChildren();

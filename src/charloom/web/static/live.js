@@ -7,7 +7,7 @@ const FIRST = 200; // runs in the first list of a window, and in each later page
 const MOST_LIVE = 1000; // runs at the top of the list that are updated live
 const STATES = ["answering", "crowded", "runs"]; // events whose last value is sent to new listeners
 
-/** Compare two runs for sorting, so that the run that changed last is the first of the list. */
+/** Compare two runs for sorting: the run that changed last is the first of the list. */
 const inOrder = (a, b) => b.changed - a.changed || (a.key < b.key ? -1 : 1);
 
 /**
@@ -18,7 +18,7 @@ const inOrder = (a, b) => b.changed - a.changed || (a.key < b.key ? -1 : 1);
  * although it answers).
  */
 export class Live {
-  /** How many runs one event stream can follow; null until the server has sent this limit. No stream opens before. */
+  /** How many runs one event stream can follow. Until the server has sent this limit, it is null and no stream is open. */
   mostFollowed = null;
   #followed = [];
   #listeners = {};
@@ -31,7 +31,7 @@ export class Live {
 
   constructor() {
     this.#send = connect((name, data) => this.#receive(name, data));
-    // A window that becomes hidden or visible again ends or starts its events.
+    // A hidden window receives no events. When it becomes visible again, it subscribes again.
     document.addEventListener("visibilitychange", () => this.#subscribe());
     addEventListener("pagehide", () => this.#send(null));
     addEventListener("pageshow", ({ persisted }) => persisted && this.#subscribe());
@@ -73,7 +73,7 @@ export class Live {
   async more() {
     const before = this.#runs.size;
     const page = await this.#after([...this.#runs.values()].sort(inOrder));
-    // A run that the server has read since then may belong before the last known run, where no later page has it.
+    // The server may have read more runs since the earlier pages. Some belong on these pages, so request all pages again.
     if (!page.next && this.#runs.size < page.total - page.unread) await this.#all();
     this.#list(page);
     return this.#runs.size > before;
@@ -115,8 +115,8 @@ export class Live {
   }
 
   /**
-   * Apply an event with changes of the list. If `fresh` is true, the event has the whole beginning of the list: also
-   * remove the known runs that belong there and are not in the event.
+   * Apply an event with changes of the list. If `fresh` is true, the event has all runs at the beginning of the list. Then
+   * also remove the known runs that would be among them but are not in the event.
    */
   #applyChanges({ runs, gone, fresh, total, unread }) {
     if (fresh) {

@@ -20,7 +20,7 @@ export class Models {
         again();
       }
     });
-    // No event reports new model files. A user who returns to the page may have saved one.
+    // No event reports new model files. A user who returns to the page may have saved a model file.
     addEventListener("focus", again);
   }
 

@@ -66,7 +66,7 @@ export class Playground {
     this.#outputs();
   }
 
-  /** Do nothing: the models continue to write. */
+  /** Do nothing, because the models continue to write while the view is hidden. */
   hide() {}
 
   /** Let the selected models write. */

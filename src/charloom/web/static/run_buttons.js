@@ -11,7 +11,7 @@ const BUTTONS = {
   dismiss: ["Dismiss", (run) => run.dismissible],
 };
 
-// Runs to which the command to pause was sent, and whose files do not show its effect yet: time of the command by key.
+// The time of the command to pause, by the key of the run, as long as the run's files do not show the pause.
 const pauses = new Map();
 const PAUSE_LIMIT = 60_000; // ms; another process may have continued the run before the page saw the pause
 
@@ -104,7 +104,8 @@ export class RunButtons {
 
   #rate(event) {
     event.preventDefault();
-    // The learning rate is sent with a command. "run" would end a pause, or cancel one that has not taken effect yet.
+    // The learning rate is part of a command. The command "run" would end the pause of a paused run, or cancel a pause
+    // that has not begun yet.
     const command = ["pausing", "paused"].includes(shownState(this.run)) ? "pause" : "run";
     const learning_rate_factor = this.factor.valueAsNumber;
     this.#try(() => post(path`/api/runs/${this.run.key}/control`, { command, learning_rate_factor }), "Learning rate set");

@@ -1,8 +1,8 @@
 // Chooses the bits and the words that stand for a run in the list and at the head of its view.
 
 /**
- * Return the loss to show for a run in bits, and the name of this loss. It is the validation loss of the best model; if
- * that is not known, the last validation loss; without a validation part, the training loss.
+ * Return the loss to show for a run in bits, and the name of this loss. This is the validation loss of the best checkpoint,
+ * or the last validation loss if the former is not known. For a run without a validation part, it is the training loss.
  */
 export function bitsOf(run) {
   if (run.validation_bits === null) return [run.bits, "bits, training"];
@@ -16,7 +16,7 @@ export function reasonOf(run) {
   return damage ? `${sentence(reason)} ${damage}` : sentence(reason);
 }
 
-/** Return a reason as a sentence. Some reasons are only the name of a signal, or of what stopped the run. */
+/** Return a reason as a sentence. Some reasons are only the name of a signal or of the rule that stopped the run. */
 function sentence(reason) {
   if (reason === "SIGINT") return "Stopped by SIGINT (Ctrl-C).";
   if (/^SIG[A-Z0-9]+$/.test(reason)) return `Stopped by the signal ${reason}.`;

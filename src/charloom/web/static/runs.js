@@ -15,7 +15,7 @@ export class Runs {
     byId("runs-first").addEventListener("click", () => this.start.open(true));
     this.more = byId("runs-more");
     this.more.addEventListener("click", () => this.#more(live));
-    // One call can report several changes in the order of time; only the last one is still true.
+    // The observer can report several changes in one call. Only the last change shows the present state.
     this.near = new IntersectionObserver((changes) => changes.at(-1).isIntersecting && this.#more(live));
     this.near.observe(this.more);
     live.on("runs", (page) => this.#list(page));
@@ -36,7 +36,7 @@ export class Runs {
     if (this.counts !== before) this.#lookAgain();
   }
 
-  /** Observe the button again. The observer only reports changes, and the button may still be visible as before. */
+  /** Observe the button again, because the observer reports nothing while the button stays visible. */
   #lookAgain() {
     this.near.unobserve(this.more);
     this.near.observe(this.more);

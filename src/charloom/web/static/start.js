@@ -15,7 +15,7 @@ export class Start {
     this.form = byId("start");
     this.text = byId("start-text");
     this.texts = new Choices(this.text);
-    this.uploadedKey = null; // key of an uploaded text, selected once it is in the list
+    this.uploadedKey = null; // key of an uploaded text, to be selected when the list has it
     this.text.addEventListener("change", () => (this.uploadedKey = null));
     this.fields = new Map();
     byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
@@ -191,6 +191,6 @@ function field({ name, kind, choices, least, most }) {
   if (kind === "choice") {
     return el("select", {}, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
   }
-  // If the smallest value is 0, the setting may have to be larger than 0. The server then refuses 0.
+  // A smallest value of 0 may mean that the setting must be larger than 0. Then the server refuses 0.
   return el("input", { type: "number", step: kind === "whole" ? "1" : "any", min: least ?? undefined, max: most ?? undefined, data: { setting: name } });
 }

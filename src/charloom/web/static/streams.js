@@ -8,7 +8,7 @@ const AGAIN = 1000; // milliseconds until the next attempt after a stream failed
 /** The streams for all windows. Each window subscribes to the list of runs and to the journals of some runs. */
 export class Streams {
   #emit;
-  #subscriptions = new Map(); // the subscription {keys, limit, most} of each visible window
+  #subscriptions = new Map(); // by visible window, its subscription: {keys, limit, most}
   #most = 1; // runs that one stream can follow
   #sources = [];
   #opened = ""; // the keys and the limit of the open sources
@@ -22,10 +22,11 @@ export class Streams {
   }
 
   /**
-   * Set which events a window receives; null ends them.
+   * Set which events a window receives. If `subscription` is null, the window receives no events.
    *
-   * `keys` are the keys of the runs whose records, samples and events it receives. `limit` is the number of runs at the
-   * top of the list that it receives. `most` is how many runs the server allows for one stream.
+   * The subscription has three values. `keys` are the keys of the runs whose records, samples and events the window
+   * receives. `limit` is how many runs at the top of the list it receives. `most` is how many runs the server allows for
+   * one stream.
    */
   subscribe(window, subscription) {
     if (subscription === null) this.#subscriptions.delete(window);
@@ -34,7 +35,7 @@ export class Streams {
       this.#most = subscription.most;
     }
     for (const key of subscription?.keys ?? []) this.#gone.delete(key);
-    // Open the streams again even if they stay the same: a new window needs all events from the beginning.
+    // Open the streams again even if they follow the same runs, because a new window needs all events from the beginning.
     if (subscription !== null || this.#of() !== this.#opened) this.#open();
   }
 
@@ -99,8 +100,8 @@ export class Streams {
   }
 
   /**
-   * After a stream failed, find out why: the server does not answer, a run no longer exists, or too many streams are
-   * open. Tell the windows, and open the streams again after a moment.
+   * After a stream failed, find the cause: the server does not answer, a run no longer exists, or too many streams are
+   * open. Send the cause to the windows, and open the streams again after a moment.
    */
   async #lost() {
     const keys = this.#keys;

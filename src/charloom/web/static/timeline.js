@@ -4,7 +4,7 @@ import { byId, put, say, integer } from "./dom.js";
 
 const STEP = 550; // milliseconds between two samples while playing
 
-/** Return sentences about the samples. `going` is true if a process trains the run, so that more samples can come. */
+/** Return sentences about the samples. `going` is true if a process trains the run and can still write samples. */
 function hint(samples, going) {
   if (samples.length > 1) return `${integer(samples.length)} samples. At the right end, the slider follows the newest sample.`;
   if (!samples.length) return going ? "Samples appear during training." : "This run has no samples.";
@@ -27,7 +27,7 @@ export class Timeline {
     byId("sample-play").addEventListener("click", () => (this.timer ? this.#stop() : this.#play()));
   }
 
-  /** Show the newest sample of a run, unless the user has chosen another one. If `going`, more samples can come. */
+  /** Show the newest sample of a run, unless the user has chosen another sample. `going`: a process trains the run. */
   show(key, samples, going) {
     const atEnd = key !== this.key || this.slider.valueAsNumber >= this.samples.length - 1;
     if (key !== this.key) this.#stop();

@@ -6,8 +6,8 @@ import { byId } from "./dom.js";
 const WIDE = 5; // width of a character in pixels
 
 /**
- * The map. `pointed` is called with the unit and the character that the user points at, and `chosen` with those that the
- * user selects.
+ * The map. `pointed` is called with the unit, the character and the value at which the user points. `chosen` is called with
+ * the unit and the character that the user selects.
  */
 export class UnitMap {
   constructor({ pointed, chosen }) {
