@@ -11,7 +11,7 @@ import pytest
 
 from charloom.cell_table import CELL_NAMES, CELLS, CellName, in_table_order
 from charloom.config import ONLY_WITH, Config
-from charloom.diagnosis import faulty_network
+from charloom.diagnosis import faulty_cells
 from charloom.engines import native_problem
 from charloom.engines.reference import network
 from charloom.hidden_units.gate_values import MEANINGS, WHATS
@@ -116,8 +116,8 @@ def test_the_kernels_have_a_step_for_each_cell():
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_the_doctor_computes_each_cell(cell):
-    assert callable(getattr(faulty_network, f"{cell}_step"))
-    assert callable(getattr(faulty_network, f"{cell}_back"))
+    assert callable(getattr(faulty_cells, f"{cell}_step"))
+    assert callable(getattr(faulty_cells, f"{cell}_back"))
 
 
 def test_every_value_of_a_unit_is_described_on_every_face():

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import charloom
 from charloom.cell_table import CELL_NAMES
 from charloom.diagnosis import MISTAKES, Found, doctor
-from charloom.diagnosis.faulty_network import Problem, answer, exact_state
+from charloom.diagnosis.faulty_network import answer, exact_state
+from charloom.diagnosis.problem import Problem
 from charloom.diagnosis.trials import PLANS, make_trials, window
 from charloom.engines.reference.network import loss_and_gradients
 from charloom.errors import CharloomError, ConfigError, DoctorError

@@ -17,8 +17,9 @@ import numpy as np
 from charloom.cell_table import in_table_order
 from charloom.diagnosis.argument_roles import argument_order
 from charloom.diagnosis.call_options import Options
-from charloom.diagnosis.faulty_network import Array, Problem, reordered
+from charloom.diagnosis.faulty_cells import reorder_gates
 from charloom.diagnosis.loss_and_gradients import ALIASES, Reply, parameter_of, read_reply
+from charloom.diagnosis.problem import Array, Problem
 from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
@@ -198,7 +199,7 @@ class PreparedCall:
 def to_user_shape(name: str, array: Array, convention: Convention) -> Array:
     """Convert the parameter `name` to the shape and the gate order that the user's function expects."""
     if convention.gates and name in ("U", "W", "b"):
-        array = reordered(array, gates_of(convention), convention.gates)
+        array = reorder_gates(array, gates_of(convention), convention.gates)
     if array.ndim == 1:
         return vector(array, convention.bias)
     transposed = convention.matrices == "transposed"
@@ -218,7 +219,7 @@ def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
         transposed = not transposed
     array = array.T if transposed else array
     if convention.gates and name in ("U", "W", "b") and len(array) % len(convention.gates) == 0:
-        return reordered(array, convention.gates, gates_of(convention))
+        return reorder_gates(array, convention.gates, gates_of(convention))
     return array
 
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from charloom.diagnosis.case import MATCHES, Case, Explanation, relative
 from charloom.diagnosis.diagnosis_result import LOSS, Found, Row
-from charloom.diagnosis.faulty_network import Arrays, Problem, answer, exact_state
+from charloom.diagnosis.faulty_network import answer, exact_state
 from charloom.diagnosis.fitted_constants import explains_more
 from charloom.diagnosis.outcome import Call, Outcome
+from charloom.diagnosis.problem import Arrays, Problem
 from charloom.diagnosis.trials import moved
 
 SAME: Final = 1e-9  # two results are the same up to this relative difference

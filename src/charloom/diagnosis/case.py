@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from charloom.diagnosis.diagnosis_result import LOSS, Found
-from charloom.diagnosis.faulty_network import Answer, Problem, answer
+from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.outcome import Call
+from charloom.diagnosis.problem import Answer, Problem
 from charloom.diagnosis.trials import Trial
 
 Explanation = tuple[Found, ...]

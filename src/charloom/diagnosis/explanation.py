@@ -14,7 +14,6 @@ import numpy as np
 
 from charloom.diagnosis.case import Case, Explanation
 from charloom.diagnosis.diagnosis_result import LOSS, Found, Row
-from charloom.diagnosis.faulty_network import Answer
 from charloom.diagnosis.fitted_constants import (
     MARGIN,
     decays,
@@ -24,6 +23,7 @@ from charloom.diagnosis.fitted_constants import (
     scalings,
 )
 from charloom.diagnosis.mistakes import BY_ID, MISTAKES, RANK
+from charloom.diagnosis.problem import Answer
 
 SAME: Final = 1e-11  # predictions up to this distance from the results differ only by rounding
 SHORT: Final = 1  # index of the smallest trial, in which pairs of mistakes are tried first

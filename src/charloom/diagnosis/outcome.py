@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from charloom.diagnosis.faulty_network import Arrays
+from charloom.diagnosis.problem import Arrays
 
 # The names of the fields of an `Outcome` that are lists of calls.
 SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical")

@@ -14,8 +14,8 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, plain, role_of
 from charloom.diagnosis.call_forms import is_right_loss
 from charloom.diagnosis.call_options import Options
-from charloom.diagnosis.faulty_network import Array, Arrays, Problem
 from charloom.diagnosis.outcome import Call
+from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.errors import DoctorError
 from charloom.formatting import number_of
 from charloom.messages import argument

@@ -16,8 +16,9 @@ from typing import Any, Final, Protocol
 from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
-from charloom.diagnosis.faulty_network import Problem, answer
+from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.outcome import Call, Outcome
+from charloom.diagnosis.problem import Problem
 from charloom.diagnosis.trials import PLANS, Plan, make_trial, make_trials, moved, window
 from charloom.errors import DoctorError
 from charloom.messages import argument

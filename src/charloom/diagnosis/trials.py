@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.faulty_network import Arrays, Problem
+from charloom.diagnosis.problem import Arrays, Problem
 from charloom.random import normals, uniforms
 
 

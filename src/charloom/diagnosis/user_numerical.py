@@ -12,15 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.diagnosis_result import Found
-from charloom.diagnosis.faulty_network import (
-    Array,
-    Arrays,
-    Problem,
-    answer,
-    exact_loss,
-    exact_state,
-)
+from charloom.diagnosis.faulty_network import answer, exact_loss, exact_state
 from charloom.diagnosis.fitted_constants import explains_more
+from charloom.diagnosis.problem import Array, Arrays, Problem
 
 # A numerical gradient is good up to this norm-relative error. The error of central differences
 # with the step 1e-5 in float64 is about 1e-8.

@@ -1,0 +1,268 @@
+"""Computes one step of each cell, forward and backward, as code with known mistakes would compute it.
+
+Without mistakes the steps are exact (spec/mathematics.md: The cells). The argument `switches` of the
+functions says which mistakes of `mistakes.py` are made. Shapes are those of `problem.py`.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from charloom.diagnosis.problem import Array, Arrays, Switches
+
+# Wrong formulas for the derivative of tanh, as functions of a, h = tanh(a) and the previous state.
+TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
+    "1 - a²": lambda a, _h, _prev: 1 - a * a,
+    "1 - tanh(a²)": lambda a, _h, _prev: 1 - np.tanh(a * a),
+    "1 - h": lambda _a, h, _prev: 1 - h,
+    "1 - tanh(h)²": lambda _a, h, _prev: 1 - np.tanh(h) ** 2,
+    "h (1 - h)": lambda _a, h, _prev: h * (1 - h),
+    "1 + h²": lambda _a, h, _prev: 1 + h * h,
+    "h² - 1": lambda _a, h, _prev: h * h - 1,
+    "1 - h_{t-1}²": lambda _a, _h, prev: 1 - prev * prev,
+    "(1 - h)²": lambda _a, h, _prev: (1 - h) ** 2,
+    "1 where a > 0, else 0": lambda a, _h, _prev: (a > 0).astype(a.dtype),
+}
+
+SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
+    "1": lambda s: np.ones_like(s),
+    "1 - σ²": lambda s: 1 - s * s,
+    "σ": lambda s: s,
+    "1 - σ": lambda s: 1 - s,
+}
+
+
+class Step(NamedTuple):
+    """A step of the forward pass.
+
+    Attributes:
+        prev, state: the states before the step, and after it.
+        cache: arrays that the backward pass of the same cell needs.
+        first: whether it is the first step of the window.
+    """
+
+    prev: Arrays
+    state: Arrays
+    cache: tuple[Array, ...]
+    first: bool
+
+
+def rnn_step(
+    theta: Arrays, read: Array, prev: Arrays, switches: Switches
+) -> tuple[Arrays, tuple[Array, ...]]:
+    """Compute h = tanh(W h_prev + U x + b), where `read` is U x + b.
+
+    Return the states after the step, and the arrays that `rnn_back` needs.
+    """
+    a = theta["W"] @ prev["h"] + read
+    other = switches.get("activation-differs")
+    if other is None:
+        h = np.tanh(a)
+    elif other == "sigmoid":
+        h = sigmoid(a)
+    elif other == "relu":
+        h = np.maximum(a, 0)
+    else:
+        h = a
+    return {"h": h}, (a,)
+
+
+def rnn_back(
+    theta: Arrays, step: Step, dh_above: Array, carried: Arrays, switches: Switches
+) -> tuple[Array, Array, Array, Arrays]:
+    """Compute da = dh (1 - h²) and dh_prev = Wᵀ da for one step.
+
+    Return four values: da, dr (equal to da), dq (zeros), and the gradients of the states before the
+    step. `dh_above` is the gradient of h that comes from the output. `carried` has the gradients of
+    the states that come from the next step.
+    """
+    (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
+    other = switches.get("activation-differs")
+    if "tanh-derivative-missing" in switches:
+        slope = np.ones_like(h)
+    elif "tanh-derivative" in switches:
+        slope = TANH_DERIVATIVES[switches["tanh-derivative"]](a, h, prev)
+    elif other == "sigmoid":
+        slope = h * (1 - h)
+    elif other == "relu":
+        slope = (a > 0).astype(h.dtype)
+    elif other == "identity":
+        slope = np.ones_like(h)
+    else:
+        slope = 1 - h * h
+    if "carry-after-derivative" in switches:
+        dh = dh_above + carried["h"]
+        da = dh_above * slope + carried["h"]
+    else:
+        dh = clipped_step(dh_above + carried["h"], switches)
+        da = dh * slope
+    W = theta["W"].T if "carry-not-transposed" not in switches else theta["W"]
+    back = W @ (dh if "carry-without-derivative" in switches else da)
+    return da, da, np.zeros_like(h), {"h": back}
+
+
+def lstm_step(
+    theta: Arrays, read: Array, prev: Arrays, switches: Switches
+) -> tuple[Arrays, tuple[Array, ...]]:
+    """Compute the gates i, f, g, o, then s = f s_prev + i g and h = o tanh(s). `read` is U x + b.
+
+    Return the states after the step, and the arrays that `lstm_back` needs.
+    """
+    a = theta["W"] @ prev["h"] + read
+    H = len(a) // 4
+    i, f, g, o = (
+        sigmoid(a[:H]),
+        sigmoid(a[H : 2 * H]),
+        np.tanh(a[2 * H : 3 * H]),
+        sigmoid(a[3 * H :]),
+    )
+    s = f * prev["cell"] + i * g
+    tanh_s = s if "cell-tanh-missing" in switches else np.tanh(s)
+    return {"h": o * tanh_s, "cell": s}, (a, i, f, g, o, tanh_s)
+
+
+def lstm_back(
+    theta: Arrays, step: Step, dh_above: Array, carried: Arrays, switches: Switches
+) -> tuple[Array, Array, Array, Arrays]:
+    """Compute da of the four gates, dh_prev = Wᵀ da and ds_prev = ds f (spec/mathematics.md: The cells).
+
+    The arguments and the four returned values are those of `rnn_back`.
+    """
+    _, i, f, g, o, tanh_s = step.cache
+    s_prev = step.prev["cell"]
+    if step.first and "initial-cell-dropped" in switches:
+        s_prev = np.zeros_like(s_prev)
+    dh = clipped_step(dh_above + carried["h"], switches)
+    slope_s = np.ones_like(o) if "cell-tanh-missing" in switches else tanh_slope(tanh_s, switches)
+    if switches.get("tanh-derivative-missing") == "state":
+        slope_s = np.ones_like(o)
+    slope_g = (
+        np.ones_like(g)
+        if switches.get("tanh-derivative-missing") == "candidate"
+        else tanh_slope(g, switches)
+    )
+    ds = carried["cell"] + dh * o * slope_s
+    da = np.concatenate(
+        [
+            ds * g * sigmoid_slope(i, switches),
+            ds * s_prev * sigmoid_slope(f, switches),
+            ds * i * slope_g,
+            dh * tanh_s * sigmoid_slope(o, switches),
+        ]
+    )
+    back = ds if "forget-gate-not-carried" in switches else ds * f
+    return da, da, np.zeros_like(dh_above), {"h": theta["W"].T @ da, "cell": back}
+
+
+def gru_step(
+    theta: Arrays, read: Array, prev: Arrays, switches: Switches
+) -> tuple[Arrays, tuple[Array, ...]]:
+    """Compute the gates r and z, the candidate n, and h = (1 - z) n + z h_prev. `read` is U x + b.
+
+    Without mistakes, the reset gate r multiplies W_n h_prev + d, not h_prev alone. Return the state
+    after the step, and the arrays that `gru_back` needs.
+    """
+    W, H, h_prev = theta["W"], len(prev["h"]), prev["h"]
+    gates = sigmoid(W[: 2 * H] @ h_prev + read[: 2 * H])
+    r, z = gates[:H], gates[H:]
+    reset = switches.get("reset-before-product")
+    if reset == "product":
+        q = W[2 * H :] @ (r * h_prev) + theta["d"]
+        a = read[2 * H :] + q
+    elif reset == "bias":
+        q = W[2 * H :] @ h_prev
+        a = read[2 * H :] + r * q + theta["d"]
+    else:
+        q = W[2 * H :] @ h_prev + theta["d"]
+        a = read[2 * H :] + r * q
+    n = np.tanh(a)
+    h = z * n + (1 - z) * h_prev if "update-gate-reversed" in switches else (1 - z) * n + z * h_prev
+    return {"h": h}, (a, r, z, n, q)
+
+
+def gru_back(
+    theta: Arrays, step: Step, dh_above: Array, carried: Arrays, switches: Switches
+) -> tuple[Array, Array, Array, Arrays]:
+    """Compute the gradients of one step of a GRU (spec/mathematics.md: The cells).
+
+    The arguments are those of `rnn_back`. Return four values: first da (3 H,), the gradients of the
+    sums inside r, z and n; second dr (3 H,), the gradients of the three parts of W h_prev; third dq
+    (H,), the gradient for the bias d; fourth the gradients of the states before the step.
+    """
+    _, r, z, n, q = step.cache
+    W, h_prev, H = theta["W"], step.prev["h"], len(dh_above)
+    dh = clipped_step(dh_above + carried["h"], switches)
+    mixed, kept, update = (
+        (dh * z, dh * (1 - z), dh * (n - h_prev))
+        if "update-gate-reversed" in switches
+        else (dh * (1 - z), dh * z, dh * (h_prev - n))
+    )
+    slope = (
+        np.ones_like(n)
+        if switches.get("tanh-derivative-missing") == "candidate"
+        else tanh_slope(n, switches)
+    )
+    da_n = mixed * slope
+    da_z = update * sigmoid_slope(z, switches)
+    reset = switches.get("reset-before-product")
+    if reset == "product":
+        back_n = W[2 * H :].T @ da_n
+        da_r = back_n * h_prev * sigmoid_slope(r, switches)
+        dq, dr_n, extra = da_n, da_n, back_n * r
+    elif reset == "bias":
+        da_r = da_n * q * sigmoid_slope(r, switches)
+        dq, dr_n = da_n, da_n * r
+        extra = W[2 * H :].T @ dr_n
+    else:
+        da_r = da_n * q * sigmoid_slope(r, switches)
+        dq = dr_n = da_n if "reset-gate-not-in-gradient" in switches else da_n * r
+        extra = W[2 * H :].T @ dr_n
+    back = W[:H].T @ da_r + W[H : 2 * H].T @ da_z + extra
+    if switches.get("time-carry-missing") == "gates":
+        back = np.zeros_like(back)
+    if switches.get("time-carry-missing") != "direct":
+        back = back + kept
+    dr = np.concatenate([da_r, da_z, dr_n])
+    return np.concatenate([da_r, da_z, da_n]), dr, dq, {"h": back}
+
+
+# The steps of each cell.
+STEP_FORWARD: Final = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}
+STEP_BACKWARD: Final = {"rnn": rnn_back, "lstm": lstm_back, "gru": gru_back}
+
+
+def tanh_slope(h: Array, switches: Switches) -> Array:
+    """Return the derivative of tanh at a value `h` of tanh, with the mistakes in `switches`, in an LSTM or a GRU."""
+    if "tanh-derivative-missing" in switches and switches["tanh-derivative-missing"] == "":
+        return np.ones_like(h)
+    if "tanh-derivative" in switches:
+        return np.asarray(TANH_DERIVATIVES[switches["tanh-derivative"]](h, h, h))
+    return 1 - h * h
+
+
+def sigmoid_slope(s: Array, switches: Switches) -> Array:
+    """Return the derivative of the sigmoid at a value `s` of the sigmoid, with the mistakes in `switches`."""
+    if "sigmoid-derivative" in switches:
+        return np.asarray(SIGMOID_DERIVATIVES[switches["sigmoid-derivative"]](s))
+    return np.asarray(s * (1 - s))
+
+
+def clipped_step(dh: Array, switches: Switches) -> Array:
+    """Return `dh`, clipped entry by entry if `switches` has the mistake to clip in every step."""
+    kind, _, limit = switches.get("clipped", "").partition(" ")
+    return np.clip(dh, -float(limit), float(limit)) if kind == "steps" else dh
+
+
+def sigmoid(a: Array) -> Array:
+    """Return 1 / (1 + exp(-a)), without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * a)))
+
+
+def reorder_gates(array: Array, order: str, wanted: str) -> Array:
+    """Return a copy of `array` with its blocks of rows, one per gate, in the order `wanted`.
+
+    `order` is the order of the gates in `array`, such as "ifgo".
+    """
+    blocks = dict(zip(order, np.split(array, len(order)), strict=True))
+    return np.concatenate([blocks[gate] for gate in wanted])

@@ -1,0 +1,113 @@
+"""Changes the loss and the gradients of a window as known mistakes after the sums over time do.
+
+These mistakes scale, clip, reorder, transpose or decay gradients. The argument `switches` of the functions
+says which mistakes of `mistakes.py` are made.
+"""
+
+import math
+import re
+
+import numpy as np
+
+from charloom.cell_table import CELLS
+from charloom.diagnosis.faulty_cells import reorder_gates
+from charloom.diagnosis.problem import Arrays, Switches
+
+
+def after_the_sums(
+    cell: str, loss: float, gradients: Arrays, T: int, switches: Switches
+) -> tuple[float, Arrays]:
+    """Apply the mistakes that code makes after the sums over time; return the loss and the gradients.
+
+    These mistakes scale, clip, reorder or transpose gradients.
+    """
+    gradients = bias_mistakes(cell, gradients, switches)
+    loss, scale = scaled_loss(loss, T, switches)
+    if scale != 1:
+        gradients = {name: gradient * scale for name, gradient in gradients.items()}
+    gradients = clipped(gradients, switches)
+    for part in switches["gradient-scaled"].split(", ") if "gradient-scaled" in switches else ():
+        factor, _, name = part.partition(" d")
+        gradients[name] = float(factor) * gradients[name]
+    for mistake, name in (
+        ("input-gradient-transposed", "U"),
+        ("recurrent-gradient-transposed", "W"),
+        ("output-gradient-transposed", "V"),
+    ):
+        if mistake in switches:
+            gradients[name] = gradients[name].T
+    return loss, gradients
+
+
+def bias_mistakes(cell: str, gradients: Arrays, switches: Switches) -> Arrays:
+    """Return the gradients changed by two kinds of mistakes: a wrong gate order, a bias added twice."""
+    gradients = dict(gradients)
+    if "gate-order" in switches:
+        for name in ("U", "W", "b"):
+            gradients[name] = reorder_gates(
+                gradients[name], CELLS[cell].blocks, switches["gate-order"]
+            )
+    if switches.get("forget-bias-twice") == "b_f twice, gradient too":
+        H = gradients["V"].shape[1]
+        gradients["b"] = gradients["b"].copy()
+        gradients["b"][H : 2 * H] *= 2
+    if switches.get("hidden-bias-twice") == "gradient too":
+        gradients["b"] = 2 * gradients["b"]
+    return gradients
+
+
+def scaled_loss(loss: float, T: int, switches: Switches) -> tuple[float, float]:
+    """Return the scaled loss, and the factor by which the mistakes in `switches` multiply every gradient."""
+    scale = -1.0 if "gradient-negated" in switches else 1.0
+    mean, total = switches.get("mean-over-time"), switches.get("sum-over-time")
+    if mean in ("both", "gradient"):
+        scale /= T
+    if mean in ("both", "loss"):
+        loss /= T
+    if total in ("both", "gradient"):
+        scale *= T
+    if total in ("both", "loss"):
+        loss *= T
+    base = switches.get("logarithm-base")
+    if base is not None:
+        number, _, both = base.partition(" ")
+        loss /= math.log(float(number))
+        scale /= math.log(float(number)) if both else 1
+    return loss, scale
+
+
+def clipped(gradients: Arrays, switches: Switches) -> Arrays:
+    """Return the gradients, clipped if `switches` has the mistake to clip the finished gradients.
+
+    The variant says what is limited: each entry, the norm of all gradients together, or the norm of
+    each.
+    """
+    kind, _, limit = switches.get("clipped", "").partition(" ")
+    if kind == "entries":
+        bound = float(limit)
+        return {name: np.clip(g, -bound, bound) for name, g in gradients.items()}
+    if kind not in ("norm", "norms"):
+        return gradients
+    squares = {name: float((g * g).sum()) for name, g in gradients.items()}
+    whole = sum(squares.values())
+
+    def factor(name: str) -> float:
+        norm = math.sqrt(squares[name] if kind == "norms" else whole)
+        return min(1.0, float(limit) / max(norm, 1e-300))
+
+    return {name: g * factor(name) for name, g in gradients.items()}
+
+
+def decayed(theta: Arrays, loss: float, gradients: Arrays, variant: str) -> tuple[float, Arrays]:
+    """Return the loss and the gradients with weight decay: λ θ is added to the gradient of a parameter θ.
+
+    `variant` names λ and these parameters, such as "λ = 0.1 in U, W, V and the loss". With "the
+    loss", λ / 2 times the sum of the squares of these parameters is added to the loss.
+    """
+    decay, _, where = variant.removeprefix("λ = ").partition(" in ")
+    rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]
+    added = {name: gradients[name] + rate * theta[name] for name in names
+             if gradients[name].shape == theta[name].shape}  # fmt: skip
+    if "loss" in where:
+        loss += rate / 2 * sum(float((theta[name] ** 2).sum()) for name in names)
+    return loss, {**gradients, **added}

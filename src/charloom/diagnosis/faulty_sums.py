@@ -1,0 +1,103 @@
+"""Sums the gradients of steps over time as code with known mistakes would sum them.
+
+The sums are the gradients of the parameters. Without mistakes they are exact (spec/mathematics.md: The
+cells; The network). The argument `switches` of the functions says which mistakes of `mistakes.py` are made.
+"""
+
+import numpy as np
+
+from charloom.cell_table import CELLS
+from charloom.diagnosis.problem import Array, Arrays, Switches
+
+
+def sums(
+    cell: str,
+    ids: tuple[Array, Array],
+    states: tuple[Array, Array],
+    steps: tuple[Array, Array, Array, Array],
+    switches: Switches,
+) -> Arrays:
+    """Sum the gradients of the steps over time, and return the gradient of each parameter.
+
+    `ids` are x and y. `states` are the hidden states after and before each step, (T, H). `steps`
+    are da, dr, dq and do, the gradients of each step (spec/mathematics.md: The cells; The network).
+    """
+    (x, y), (h, h_prev), (da, dr, dq, do) = ids, states, steps
+    T, K, rows = len(x), do.shape[1], da.shape[1]
+    before = previous_states(h, h_prev, switches)
+    hidden = h_prev if "output-gradient-from-previous-state" in switches else h
+    onehot = inputs(y if "input-gradient-from-target" in switches else x, K, switches)
+    of_U, of_W, of_V = (
+        included_steps(f"{name}-gradient-not-summed", T, switches)
+        for name in ("input", "recurrent", "output")
+    )
+    gradients = {
+        "U": da[of_U].T @ onehot[of_U],
+        "W": dr[of_W].T @ before[of_W],
+        "b": bias_sum("hidden-bias-not-summed", da, switches),
+        "V": do[of_V].T @ hidden[of_V],
+        "c": bias_sum("output-bias-not-summed", do, switches),
+    }
+    if CELLS[cell].second_bias:
+        gradients["d"] = dq.sum(axis=0)
+    if switches.get("hidden-bias-left-out") in ("", "d too"):
+        gradients["b"] = np.zeros(rows)
+        if switches["hidden-bias-left-out"] == "d too":
+            gradients["d"] = np.zeros_like(gradients["d"])
+    if switches.get("output-bias-left-out") == "":
+        gradients["c"] = np.zeros(K)
+    return gradients
+
+
+def previous_states(h: Array, h_prev: Array, switches: Switches) -> Array:
+    """Return the hidden states (T, H) that the gradient of W is computed from.
+
+    Without mistakes these are `h_prev`, the states before each step.
+    """
+    if "recurrent-gradient-from-current-state" in switches:
+        return h
+    if "recurrent-gradient-from-last-state" in switches:
+        return np.broadcast_to(h[-1], h.shape)
+    if "initial-state-dropped" in switches or "index-wraps" in switches:
+        states = h_prev.copy()
+        states[0] = h[-1] if "index-wraps" in switches else 0
+        return states
+    return h_prev
+
+
+def inputs(ids: Array, K: int, switches: Switches) -> Array:
+    """Return the one-hot inputs (T, K) of `ids` (T,).
+
+    With the mistake input-gradient-repeats-lost, only the first or the last of equal ids has a one.
+    """
+    onehot = np.zeros((len(ids), K))
+    onehot[np.arange(len(ids)), ids] = 1
+    kept = switches.get("input-gradient-repeats-lost")
+    if kept is not None:
+        for k in np.unique(ids):
+            (at,) = np.nonzero(ids == k)
+            onehot[at, k] = 0
+            onehot[at[0] if kept == "first" else at[-1], k] = 1
+    return onehot
+
+
+def bias_sum(mistake: str, gradients: Array, switches: Switches) -> Array:
+    """Return the sum over time of the gradients of a bias in each step.
+
+    The mistake with the id `mistake` leaves steps out, or does not sum and returns an array (N, T).
+    """
+    T = len(gradients)
+    if switches.get(mistake) == "apart" and T > 1:
+        return gradients.T
+    return np.asarray(gradients[included_steps(mistake, T, switches)].sum(axis=0))
+
+
+def included_steps(mistake: str, T: int, switches: Switches) -> slice:
+    """Return a slice of the steps that a sum over time includes.
+
+    It has all `T` steps. If `switches` has the mistake with the id `mistake`, the slice has only the first
+    step or only the last step.
+    """
+    return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(
+        switches.get(mistake, ""), slice(None)
+    )
