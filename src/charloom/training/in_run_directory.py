@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from itertools import chain, repeat
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from charloom.cooperative import Slices
+from charloom.cooperative import SliceLoop
 from charloom.engines import Engine
 from charloom.errors import CharloomError, DivergedError, StoreError, message_of
 from charloom.messages import for_any_face
@@ -66,8 +66,6 @@ class Ending(NamedTuple):
 
 # A generator that yields events, and returns an `Ending` if training must end.
 DueWork = Generator[TrainingEvent, None, Ending | None]
-
-T = TypeVar("T")
 
 
 def train_run(
@@ -384,30 +382,17 @@ class RunTrainer:
             The last event of the run.
         """
         yield from self._saver.save_final_state()
-        why = self._schedule.early_end_reason(self._learner)
+        reason = self._schedule.early_end_reason(self._learner)
         model = yield from self._model()
-        text = yield from self._run_with_due_work(passage_in_slices(model, ids, engine))
-        if isinstance(text, Ending):
-            return (yield from self._end(*text))
-        yield from self._saver.retry(lambda: self._writer.write_passage(text), "the passage")
-        yield from self._evaluate_whole_part(model, ids, engine)
-        return (yield from self._end("finished", why, passage=model.update))
-
-    def _run_with_due_work(self, slices: Slices[T]) -> Generator[TrainingEvent, None, T | Ending]:
-        """Run `slices`, and do the work of `do_due_work` after each slice.
-
-        Returns:
-            The result of the steps, or an `Ending` if the run must end before the last step.
-        """
-        while True:
-            try:
-                next(slices)
-            except StopIteration as end:
-                result: T = end.value
-                return result
+        writing = SliceLoop(passage_in_slices(model, ids, engine))
+        for _ in writing:
             ending = yield from self._do_due_work()
             if ending is not None:
-                return ending
+                return (yield from self._end(*ending))
+        text = writing.result
+        yield from self._saver.retry(lambda: self._writer.write_passage(text), "the passage")
+        yield from self._evaluate_whole_part(model, ids, engine)
+        return (yield from self._end("finished", reason, passage=model.update))
 
     def _model(self) -> Generator[TrainingEvent, None, Learner]:
         """Return the best learner if there is a validation part, else the latest one."""
@@ -432,20 +417,12 @@ class RunTrainer:
         take too long in comparison with the training, or if the user asks the run to end.
         """
         windows = self._schedule.windows
-        if reads_whole_part(best.config, windows):
+        if reads_whole_part(best.config, windows) or (yield from self._do_due_work()) is not None:
             return
         began, most = self._watch(), FINAL_EVALUATION_SHARE * self._watch()
-        evaluating, alone, before = (
-            evaluate_whole_part(best, ids, windows, engine),
-            characters_in_one_stream(windows),
-            0,
-        )
-        while (yield from self._do_due_work()) is None:
-            try:
-                item = next(evaluating)
-            except StopIteration as end:
-                yield self._write_evaluation(end.value)
-                return
+        alone, before = characters_in_one_stream(windows), 0
+        evaluating = SliceLoop(evaluate_whole_part(best, ids, windows, engine))
+        for item in evaluating:
             yield item
             now = self._watch()
             # The first characters are read in one stream, which is slow: leave them out of the
@@ -455,6 +432,9 @@ class RunTrainer:
             whole, read = item.characters - before, item.read - before
             if now - began >= TRIAL_SECONDS and (now - began) * whole > most * read:
                 return
+            if (yield from self._do_due_work()) is not None:
+                return
+        yield self._write_evaluation(evaluating.result)
 
     def _write_evaluation(self, result: FinalEvaluation) -> TrainingEvent:
         """Write the loss on the whole validation part to the journal, and return `result`.

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from charloom.cooperative import Slices, run_all_slices
+from charloom.cooperative import SliceLoop, Slices, run_all_slices
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
@@ -47,17 +47,12 @@ class WorkSlice:
     safe: Learner
 
 
-def never_cancel(_: Learner) -> bool:
-    """Return False, so that no evaluation and no sample is cancelled."""
-    return False
-
-
 def learn(
     learner: Learner,
     ids: AllIds,
     engine: Engine,
     clock: Callable[[], float] | None = None,
-    is_cancelled: Callable[[Learner], bool] = never_cancel,
+    is_cancelled: Callable[[Learner], bool] = lambda _: False,
 ) -> Iterator[LearnEvent]:
     """Train a learner until all updates or epochs are done, or until its patience runs out.
 
@@ -178,13 +173,10 @@ class CallSize:
 
 def with_work_slices(slices: Slices[T], safe: Learner) -> Generator[WorkSlice, None, T]:
     """Run the generator `slices` and return its result. Yield a `WorkSlice` with `safe` after each slice."""
-    while True:
-        try:
-            next(slices)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+    loop = SliceLoop(slices)
+    for _ in loop:
         yield WorkSlice(safe)
+    return loop.result
 
 
 def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:

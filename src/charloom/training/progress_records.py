@@ -8,7 +8,7 @@ from collections.abc import Generator
 from typing import Final
 
 from charloom.config import Config
-from charloom.cooperative import Slices
+from charloom.cooperative import SliceLoop, Slices
 from charloom.engines import Engine, Trace
 from charloom.errors import DivergedError
 from charloom.formatting import decimals
@@ -50,16 +50,11 @@ def validation_in_slices(
     Raises:
         DivergedError: the loss is not finite.
     """
-    evaluating = mean_nats_in_slices(
-        engine, learner, ids, evaluated_pieces(learner.config, windows)
-    )
-    while True:
-        try:
-            next(evaluating)
-        except StopIteration as end:
-            nats: float = end.value
-            break
+    pieces = evaluated_pieces(learner.config, windows)
+    evaluating = SliceLoop(mean_nats_in_slices(engine, learner, ids, pieces))
+    for _ in evaluating:
         yield
+    nats = evaluating.result
     if not math.isfinite(nats):
         raise DivergedError(f"after update {learner.update:,} the validation loss is {nats:g}.")
     return nats
@@ -72,14 +67,13 @@ def evaluate_whole_part(
 
     Yields the progress after each call of the engine and returns the result.
     """
-    pieces, read = cut_into_pieces(windows.parts["validation"]), 0
-    evaluating, in_all = mean_nats_in_slices(engine, learner, ids, pieces), characters_read(pieces)
-    while True:
-        try:
-            read += next(evaluating)
-        except StopIteration as end:
-            return FinalEvaluation(learner.update, end.value, predicted_characters(pieces))
+    pieces = cut_into_pieces(windows.parts["validation"])
+    read, in_all = 0, characters_read(pieces)
+    evaluating = SliceLoop(mean_nats_in_slices(engine, learner, ids, pieces))
+    for characters in evaluating:
+        read += characters
         yield EvaluationProgress(learner.update, read, in_all)
+    return FinalEvaluation(learner.update, evaluating.result, predicted_characters(pieces))
 
 
 def characters_in_one_stream(windows: Windows) -> int:
