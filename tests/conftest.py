@@ -29,3 +29,11 @@ def kept_plots(monkeypatch):
     from reliability.drawn_plots import keep_plots
 
     keep_plots(monkeypatch)
+
+
+@pytest.fixture
+def kept_predictions(monkeypatch):
+    """Let the doctor predict equal results only once, for tests that check many functions."""
+    from kept_predictions import keep_predictions
+
+    keep_predictions(monkeypatch)

@@ -20,6 +20,8 @@ from charloom.engines.reference.network import loss_and_gradients
 from charloom.errors import CharloomError, ConfigError, DoctorError
 from plants import CELL, PLANTS, TORCH_PLANTS, Plant, function, source
 
+pytestmark = pytest.mark.usefixtures("kept_predictions")
+
 HAND_WRITTEN = ("loop", "whole", "course", "scalar", "lstm", "gru")
 
 

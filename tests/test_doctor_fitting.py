@@ -9,6 +9,8 @@ from charloom.diagnosis import doctor
 from charloom.diagnosis.fitted_constants import MARGIN, explains_more
 from plants import Plant, function
 
+pytestmark = pytest.mark.usefixtures("kept_predictions")
+
 RIGHT = function("loop")
 
 

@@ -10,6 +10,8 @@ from charloom.errors import ConfigError
 from charloom.messages import argument, for_command_line, for_python
 from plants import function
 
+pytestmark = pytest.mark.usefixtures("kept_predictions")
+
 OWN = {"lstm": "ifgo", "gru": "rzn"}
 GRU_ORDERS = ["".join(order) for order in permutations("rzn")]
 LSTM_PAIRS = [("ofig", "ifgo"), ("ofig", "gfoi"), ("fiog", "ogfi"), ("", "figo"), ("iofg", "")]

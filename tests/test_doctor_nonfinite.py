@@ -6,6 +6,8 @@ import pytest
 from charloom.diagnosis import doctor
 from plants import PLANTS, function
 
+pytestmark = pytest.mark.usefixtures("kept_predictions")
+
 RIGHT = function("loop")
 
 

@@ -19,6 +19,8 @@ from charloom.errors import DoctorError
 from plants import CELL, PLANTS, Plant, source
 from waiting import until
 
+pytestmark = pytest.mark.usefixtures("kept_predictions")
+
 HEAD = "import numpy as np\n\n\ndef f(params, x, y, h0):\n"
 
 
