@@ -19,13 +19,8 @@ from charloom.config import Config
 from charloom.engines import native_problem, open_engine
 from charloom.errors import CharloomError, DamagedError, NotAModelError, ReadError, TextError
 from charloom.model import new_learner, zero_state
-from charloom.pytorch_format import (
-    Prefixes,
-    loading_lines,
-    read_characters,
-    read_torch_file,
-    torch_bytes,
-)
+from charloom.pytorch_format import loading_lines, read_characters, read_torch_file, torch_bytes
+from charloom.pytorch_state_dict import Prefixes
 from charloom.store import load_model, model_bytes
 from charloom.text import Vocabulary
 from golden import make_torch_logits as golden

@@ -25,7 +25,7 @@ from charloom.hidden_units import (
 from charloom.hidden_units.correlation import Correlation
 from charloom.hidden_units.gate_values import WHATS
 from charloom.model import copy_learner, new_learner, zero_state
-from charloom.pytorch_format import to_state_dict
+from charloom.pytorch_state_dict import to_state_dict
 from charloom.text import Vocabulary
 from small_runs import ENGINES, TEXT, train
 

@@ -1,13 +1,10 @@
 """Exports models to PyTorch files and imports models from them, without using PyTorch.
 
-Such a file is a safetensors file with a state_dict, whose names are those of nn.RNN, nn.LSTM,
-nn.GRU and nn.Linear (spec/formats.md: PyTorch files). Everything in a file is checked before it is
-used. An imported model is at update 0.
+Such a file is a safetensors file with a state_dict (spec/formats.md: PyTorch files). Everything in
+a file is checked before it is used. An imported model is at update 0.
 """
 
 import json
-import re
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +14,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from charloom.canonical_form import canonical_json
-from charloom.cell_table import CELLS, Cell
+from charloom.cell_table import CELLS
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.formatting import shortened
-from charloom.messages import Placeholder, argument
+from charloom.messages import argument
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
-from charloom.model.parameters import Parameters
+from charloom.pytorch_state_dict import DETECTED, Prefixes, find_network, to_state_dict
 from charloom.recipes import DEFAULT_RECIPE, recipe_of
 from charloom.store.atomic_files import reading
 from charloom.store.format_versions import TORCH_FORMAT, require_format
@@ -36,15 +33,13 @@ from charloom.store.training_state import require_finite
 from charloom.text import Corpus, Vocabulary
 from charloom.text.vocabulary import BYTES
 
-Array = NDArray[Any]
-
 METADATA_KEY: Final = "charloom.torch"
-PICKLES: Final = (b"PK", b"\x80")  # first bytes of the files of torch.save, new and old format
-RECURRENT: Final = re.compile(r"(?P<prefix>.*?)weight_hh_l0", re.DOTALL)
-UNSUPPORTED: Final = {
-    "_reverse": "reads both ways (bidirectional)",
-    "weight_hr_l": "projects its states (proj_size)",
-}
+# First bytes of the files of torch.save, in its new and its old format.
+PICKLES: Final = (b"PK", b"\x80")
+WANTED: Final = (
+    "wanted a list of single characters in the order of their ids, or an object from each "
+    "character to its id (0, 1, 2 …)"
+)
 
 LOADING: Final = """\
 import json
@@ -72,34 +67,6 @@ class CharRNN(torch.nn.Module):
 model = CharRNN()
 model.load_state_dict(weights)
 """
-
-
-# To PyTorch
-
-
-def to_state_dict(learner: Learner) -> Parameters:
-    """Return a model's parameters by PyTorch's names, as arrays of the model's dtype.
-
-    The PyTorch network reads one-hot vectors, with batch_first=False. For each layer l the result
-    has `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) for the others,
-    `rnn.weight_hh_l{l}` (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has
-    `head.weight` (K, H) and `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in
-    the rows of its candidate n.
-    """
-    H, ours, cell = learner.config.hidden_size, learner.parameters, CELLS[learner.config.cell]
-    state_dict: Parameters = {}
-    for layer in range(learner.config.layers):
-        b = ours[f"layers.{layer}.b"]
-        bias_hh = np.zeros_like(b)
-        if cell.second_bias:
-            bias_hh[cell.rows(cell.second_bias, H)] = ours[f"layers.{layer}.d"]
-        state_dict |= {
-            f"rnn.weight_ih_l{layer}": ours[f"layers.{layer}.U"],
-            f"rnn.weight_hh_l{layer}": ours[f"layers.{layer}.W"],
-            f"rnn.bias_ih_l{layer}": b,
-            f"rnn.bias_hh_l{layer}": bias_hh,
-        }
-    return {**state_dict, "head.weight": ours["V"], "head.bias": ours["c"]}
 
 
 def torch_bytes(learner: Learner, file: str) -> bytes:
@@ -140,25 +107,11 @@ def loading_lines(learner: Learner, file: str) -> str:
     )
 
 
-# From PyTorch
-
-
-@dataclass(frozen=True)
-class Prefixes:
-    """The name prefixes of the recurrent part and of the head (nn.Linear) in a state_dict.
-
-    A prefix is, for example, `model.rnn`. If it is None, it is detected from names and shapes.
-    """
-
-    recurrent: str | None = None
-    head: str | None = None
-
-
 def read_torch_file(
     path: Path,
     characters: list[str] | None = None,
     tokens: str | None = None,
-    prefixes: Prefixes = Prefixes(),
+    prefixes: Prefixes = DETECTED,
 ) -> Learner:
     """Return the model of a PyTorch file, at update 0 and with the zero state.
 
@@ -183,9 +136,14 @@ def read_torch_file(
             U+00FF.
     """
     label = str(path)
-    arrays, metadata = _read_tensors(path)
-    cell, theirs = _find_network(arrays, prefixes, label)
-    # The tensors do not show the other settings. These matter only if the model is trained further.
+    # The metadata comes first: it shows a later format, whose tensors may be different.
+    about = _read_metadata(path)
+    try:
+        cell, theirs = find_network(_read_tensors(path), prefixes)
+    except NotAModelError as error:
+        raise NotAModelError(f"{label}: {error.message}") from None
+    # The tensors show only these settings. The others, from a recipe, matter only if the model is
+    # trained further.
     config = recipe_of(DEFAULT_RECIPE).config.replace(
         cell=cell,
         hidden_size=theirs["layers.0.W"].shape[1],
@@ -193,8 +151,8 @@ def read_torch_file(
         dtype=str(theirs["V"].dtype),
     )
     K = len(theirs["V"])
-    if METADATA_KEY in metadata:
-        config, known = _read_about(metadata[METADATA_KEY], config, label)
+    if about is not None:
+        config, known = _parse_metadata(about, config, label)
         if characters is not None and characters != known:
             raise TextError(
                 f"{label} contains its own vocabulary. {_difference(characters, known)}"
@@ -203,8 +161,7 @@ def read_torch_file(
     config = config.replace(tokens=tokens)
     vocabulary, order = _order(characters, config.tokens, K, label)
     shapes = parameter_shapes(config, K)
-    if theirs["layers.0.U"].shape == shapes["layers.0.U"]:
-        theirs["layers.0.U"] = theirs["layers.0.U"][:, order]
+    theirs["layers.0.U"] = theirs["layers.0.U"][:, order]
     theirs["V"], theirs["c"] = theirs["V"][order], theirs["c"][order]
     require_arrays(theirs, shapes, config, label)
     parameters = {name: np.ascontiguousarray(theirs[name]) for name in shapes}
@@ -246,19 +203,13 @@ def read_characters(source: str, tokens: str | None = None) -> list[str]:
     return found
 
 
-WANTED: Final = (
-    "wanted a list of single characters in the order of their ids, or an object from each "
-    "character to its id (0, 1, 2 …)"
-)
-
-
-def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return two dicts from an untrusted file: its arrays by name, all of one dtype, and its metadata.
+def _read_metadata(path: Path) -> dict[str, Any] | None:
+    """Return charloom's metadata in an untrusted file; None if charloom did not write the file.
 
     Raises:
-        NotAModelError: the file is not a safetensors file, or its tensors are not all F32 or all
-            F64.
-        DamagedError: the file contradicts itself.
+        NotAModelError: the file is not a safetensors file.
+        NewerFormatError: a later version of charloom wrote the file.
+        DamagedError: the header of the file is damaged.
     """
     beginning = read_model_file(path, 9 + MOST_METADATA)
     # In a safetensors file, a { follows the eight bytes of the length; in a pickle, something else.
@@ -269,11 +220,20 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
             f"'model.safetensors')."
         )
     metadata = metadata_of(beginning, str(path))
-    if METADATA_KEY in metadata:
-        _parse_about(
-            metadata[METADATA_KEY], str(path)
-        )  # raises for a later format, whose tensors may differ
-    del beginning, metadata
+    if METADATA_KEY not in metadata:
+        return None
+    about = parse_object(metadata[METADATA_KEY], f"the metadata of {path}")
+    require_format(about, TORCH_FORMAT, str(path))
+    return about
+
+
+def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays in an untrusted safetensors file by name, all of one dtype.
+
+    Raises:
+        NotAModelError: the tensors are not all F32 or all F64.
+        DamagedError: the file contradicts itself.
+    """
     try:
         with reading(path), safe_open(path, "np") as tensors:
             types = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
@@ -282,239 +242,40 @@ def _read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
                     f"{path} has tensors of the types {', '.join(sorted(types)) or 'none at all'}; "
                     f"they must be all F32 or all F64. In PyTorch, convert the model with model.float()."
                 )
-            arrays = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
-            return arrays, tensors.metadata() or {}
+            return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, OverflowError) as error:
         raise DamagedError(f"{path} is damaged ({error}).") from None
 
 
-def _find_network(
-    arrays: dict[str, Array], prefixes: Prefixes, label: str
-) -> tuple[str, Parameters]:
-    """Return the name of the cell, and the parameters by charloom's names.
+def _parse_metadata(about: dict[str, Any], found: Config, label: str) -> tuple[Config, list[str]]:
+    """Return the settings in charloom's metadata `about`, and the characters in the order of their ids.
 
-    Rows and columns that stand for ids are in the order of the file's ids. If the file has an
-    nn.Embedding, U of layer 0 is the product of weight_ih_l0 and the transposed embedding.
+    `found` has the settings that the tensors show, and `label` is the name of the file in messages.
+
+    Raises:
+        DamagedError: the metadata is damaged, or contradicts the tensors.
     """
-    for part, meaning in UNSUPPORTED.items():
-        if any(part in name for name in arrays):
-            raise NotAModelError(
-                f"{label}: its network {meaning}, which charloom does not support."
-            )
-    rnn = _recurrent_prefix(arrays, prefixes.recurrent, label)
-    rest = dict(arrays)
-    cell, parameters = _take_layers(rest, rnn, label)
-    H = parameters["layers.0.W"].shape[1]
-    head = _head_prefix(rest, prefixes.head, H, label)
-    V = rest.pop(f"{head}weight")
-    c = rest.pop(f"{head}bias", np.zeros(len(V), V.dtype))
-    U = parameters["layers.0.U"]
-    if len(rest) == 1:
-        ((name, embedding),) = rest.items()
-        if embedding.ndim == 2 and embedding.shape == (len(V), U.shape[1]):
-            U = np.asarray(U.astype(np.float64) @ embedding.T, dtype=U.dtype)
-            del rest[name]
-    if rest:
-        raise NotAModelError(
-            f"{label}: {_listed(rest)} does not belong to a network of nn.RNN, nn.LSTM or nn.GRU, with "
-            f"nn.Linear after it and possibly nn.Embedding before it; charloom supports no other parts."
-        )
-    if U.shape[1] != len(V):
-        raise NotAModelError(
-            f"{label}: layer 0 reads {U.shape[1]:,} inputs, but the output has {len(V):,} characters; "
-            f"it needs {len(V):,} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
-        )
-    return cell, {**parameters, "layers.0.U": U, "V": V, "c": c}
-
-
-def _recurrent_prefix(arrays: dict[str, Array], given: str | None, label: str) -> str:
-    """Return the prefix of the names of the recurrent part: the text before `weight_hh_l0`.
-
-    `given` is the prefix that the user gave; None if it must be detected.
-    """
-    matches = [RECURRENT.fullmatch(name) for name in arrays]
-    found = [match["prefix"] for match in matches if match]
-    return _choose(
-        found, given, "recurrent", "no weight_hh_l0, as nn.RNN, nn.LSTM and nn.GRU name it", label
-    )
-
-
-def _take_layers(rest: dict[str, Array], prefix: str, label: str) -> tuple[str, Parameters]:
-    """Return the name of the cell, and the layers' parameters by charloom's names.
-
-    Remove the arrays of the layers from `rest`. Raise NotAModelError if an array is missing or has
-    a wrong shape.
-    """
-    name = f"{prefix}weight_hh_l0"
-    cell = _cell_of(rest[name], f"{label}: {name}")
-    H = rest[name].shape[1]
-    parameters: Parameters = {}
-    layer = 0
-    while f"{prefix}weight_hh_l{layer}" in rest:
-        name = f"{prefix}weight_ih_l{layer}"
-        shapes = cell.shapes(H, H if layer else _columns(rest.get(name)))
-        U = _take(rest, name, shapes["U"], label)
-        W = _take(rest, f"{prefix}weight_hh_l{layer}", shapes["W"], label)
-        b_ih, b_hh = (
-            _take(rest, f"{prefix}bias_{kind}_l{layer}", shapes["b"], label, zeros=W.dtype)
-            for kind in ("ih", "hh")
-        )
-        found = {"U": U, "W": W, **_biases(cell, b_ih, b_hh, H)}
-        parameters |= {f"layers.{layer}.{name}": array for name, array in found.items()}
-        layer += 1
-    return cell.name, parameters
-
-
-def _cell_of(weight_hh: Array, label: str) -> Cell:
-    """Return the cell whose weight_hh has the shape of `weight_hh`.
-
-    PyTorch's files do not name the cell.
-    """
-    for cell in CELLS.values():
-        if (
-            weight_hh.ndim == 2
-            and weight_hh.size
-            and weight_hh.shape == cell.shapes(weight_hh.shape[1], 0)["W"]
-        ):
-            return cell
-    *others, last = (
-        f"({len(cell.blocks) if cell.gates else ''}H, H) for nn.{cell.torch_class}"
-        for cell in CELLS.values()
-    )
-    raise NotAModelError(
-        f"{label} has shape {weight_hh.shape}; it must have shape {', '.join(others)} or {last}."
-    )
-
-
-def _biases(cell: Cell, b_ih: Array, b_hh: Array, H: int) -> Parameters:
-    """Return the biases of a layer by charloom's names: b, and d for a cell with a second bias.
-
-    b is the sum of PyTorch's two biases. Only in the rows of the gate with the second bias, b is
-    `b_ih` and d is `b_hh`.
-    """
-    b = np.asarray(b_ih.astype(np.float64) + b_hh, dtype=b_ih.dtype)
-    if not cell.second_bias:
-        return {"b": b}
-    rows = cell.rows(cell.second_bias, H)
-    b[rows] = b_ih[rows]
-    return {"b": b, "d": b_hh[rows]}
-
-
-def _columns(array: Array | None) -> int:
-    """Return the number of columns of a matrix; 0 if `array` is None or not a matrix."""
-    return array.shape[1] if array is not None and array.ndim == 2 else 0
-
-
-def _take(
-    rest: dict[str, Array], name: str, shape: tuple[int, ...], label: str, zeros: Any = None
-) -> Array:
-    """Remove the array `name` from `rest` and return it. Its shape must be `shape`.
-
-    If the array is missing and `zeros` is a dtype, return zeros of this dtype: a module with
-    bias=False has no biases.
-    """
-    if name not in rest and zeros is not None:
-        return np.zeros(shape, zeros)
-    if name not in rest:
-        raise NotAModelError(f"{label}: {name} is missing; its shape must be {shape}.")
-    array = rest.pop(name)
-    if array.shape != shape:
-        raise NotAModelError(
-            f"{label}: {name} has shape {array.shape}; it must have shape {shape}."
-        )
-    return array
-
-
-def _head_prefix(rest: dict[str, Array], given: str | None, H: int, label: str) -> str:
-    """Return the prefix of the names of the nn.Linear that computes the logits from H inputs.
-
-    `given` is the prefix that the user gave; None if it must be detected.
-    """
-    found = []
-    for name, array in rest.items():
-        prefix = name.removesuffix("weight")
-        bias = rest.get(f"{prefix}bias")
-        if (
-            name.endswith("weight")
-            and array.ndim == 2
-            and array.shape[1] == H
-            and (bias is None or bias.shape == array.shape[:1])
-        ):
-            found.append(prefix)
-    with_bias = [prefix for prefix in found if f"{prefix}bias" in rest]
-    if given is None and with_bias:
-        found = with_bias  # an nn.Embedding of the same width has no bias
-    return _choose(
-        found, given, "head", f"no nn.Linear with {H} inputs on top of the layers", label
-    )
-
-
-def _choose(found: list[str], given: str | None, name: str, none: str, label: str) -> str:
-    """Return `given` if it is in `found`; if `given` is None, return the only prefix in `found`.
-
-    Raise NotAModelError if `given` is not in `found`, or if `given` is None and `found` does not
-    have exactly one prefix. In the message, `name` is the argument's name, and `none` says what is
-    missing.
-    """
-    if given is not None:
-        wanted = f"{given}." if given and not given.endswith(".") else given
-        if wanted in found:
-            return wanted
-        raise NotAModelError(
-            f"{label}: {argument(name)} {shortened(given)} does not fit; "
-            f"{'it can be ' + _listed(found) if found else 'it has ' + none}."
-        )
-    if not found:
-        raise NotAModelError(f"{label}: it has {none}.")
-    if len(found) > 1:
-        raise NotAModelError(
-            f"{label}: several parts fit: {_listed(found)}. Select one with "
-            f"{argument(name, Placeholder('NAME'))}."
-        )
-    return found[0]
-
-
-def _listed(names: Any) -> str:
-    """Return the first four of the names in an untrusted file, and how many more there are, as text."""
-    shown = [shortened(name.removesuffix(".")) for name in sorted(names)]
-    return ", ".join(shown[:4]) + (f" and {len(shown) - 4} more" if len(shown) > 4 else "")
-
-
-def _read_about(about: object, found: Config, label: str) -> tuple[Config, list[str]]:
-    """Return the settings and the characters in charloom's metadata `about`.
-
-    `found` has the settings that the tensors show. Raise DamagedError if the metadata contradict
-    them.
-    """
-    values = _parse_about(about, label)
-    if not {"config", "vocabulary"} <= set(values):
+    if not {"config", "vocabulary"} <= set(about):
         raise DamagedError(
-            f"{label}: its metadata has the fields {', '.join(sorted(values))}; it must have config and "
+            f"{label}: its metadata has the fields {', '.join(sorted(about))}; it must have config and "
             f"vocabulary."
         )
-    config = parse_config(values["config"], label)
+    config = parse_config(about["config"], label)
     for name in ("cell", "hidden_size", "layers"):
         if getattr(config, name) != getattr(found, name):
             raise DamagedError(
                 f"{label}: its metadata says {name} {getattr(config, name)!r}, its tensors "
                 f"{getattr(found, name)!r}."
             )
-    vocabulary = parse_vocabulary(values["vocabulary"], config.tokens, label)
+    vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, label)
     return config.replace(dtype=found.dtype), list(vocabulary.characters)
 
 
-def _parse_about(about: object, label: str) -> dict[str, Any]:
-    """Return the fields of charloom's metadata `about`.
-
-    Raise NewerFormatError if a later version of charloom wrote the metadata.
-    """
-    values = parse_object(about, f"the metadata of {label}")  # type: ignore[arg-type]
-    require_format(values, TORCH_FORMAT, label)
-    return values
-
-
 def _difference(given: list[str], known: list[str]) -> str:
-    """Return the end of a message: the first difference of two vocabularies, and how to fix it."""
+    """Return the end of an error message: where two vocabularies first differ, and how to fix it.
+
+    `given` and `known` are the characters that the user gave and those in the file.
+    """
     pairs = zip_longest(given, known)
     where, (one, other) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
     return (
@@ -525,10 +286,10 @@ def _difference(given: list[str], known: list[str]) -> str:
 def _order(
     characters: list[str] | None, tokens: str, K: int, label: str
 ) -> tuple[Vocabulary, list[int]]:
-    """Return the vocabulary, and a list with the id in the file for each id of the vocabulary.
+    """Return the vocabulary, and a list that gives the id in the file for each id of the vocabulary.
 
     `characters` are in the order of the file's ids; None if they are not known. `K` is the number
-    of ids in the file.
+    of ids in the file, and `label` is the name of the file in messages.
     """
     if characters is None and tokens == "bytes" and K == BYTES:
         characters = list(map(chr, range(BYTES)))

@@ -9,7 +9,8 @@ from charloom.api.text_arguments import as_file, as_path
 from charloom.config import require_one_of
 from charloom.engines import open_engine
 from charloom.errors import ConfigError
-from charloom.pytorch_format import Prefixes, read_characters, read_torch_file
+from charloom.pytorch_format import read_characters, read_torch_file
+from charloom.pytorch_state_dict import Prefixes
 
 
 def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") -> Path:
