@@ -39,7 +39,7 @@ import small_runs
 from charloom.store.control_files import write_status
 from charloom.web import run_routes as followed
 from charloom.web import training_jobs
-from charloom.web.request_guard import BYTES
+from charloom.web.body_rules import BYTES
 from web_servers import LiveServer
 
 TOO_LONG = (413, 414)  # refusals, which schemathesis does not count as such

@@ -22,11 +22,19 @@ import httpx
 from starlette.testclient import TestClient
 
 import small_runs
-from charloom.web import connection, file_descriptors, request_guard, run_index, training_jobs
+from charloom.web import (
+    connection,
+    file_descriptors,
+    request_body,
+    response_pieces,
+    run_index,
+    training_jobs,
+)
+from charloom.web.access_rules import AccessRules
 from charloom.web.connection import Connection
 from charloom.web.file_descriptors import ConnectionLimits, Shortage, is_shortage
 from charloom.web.journal_follower import Tail
-from charloom.web.request_guard import Guard
+from charloom.web.refusal import Refused
 from charloom.web.server import make_app
 from waiting import until
 from web_servers import HERE, LiveServer, app_state, is_complete, status_of
@@ -278,7 +286,7 @@ def test_a_large_response_waits_for_its_client():
         sent.append(message)
 
     async def answer():
-        sending = request_guard.in_pieces(send)
+        sending = response_pieces.in_pieces(send)
         await sending({"type": "http.response.start", "status": 200})
         body = bytes(range(256)) * 1_000
         await sending({"type": "http.response.body", "body": body})
@@ -287,7 +295,7 @@ def test_a_large_response_waits_for_its_client():
     body = asyncio.run(answer())
     parts = [message["body"] for message in sent[1:]]
     assert b"".join(parts) == body
-    assert max(map(len, parts)) <= request_guard.SENT_AT_ONCE
+    assert max(map(len, parts)) <= response_pieces.SENT_AT_ONCE
     assert [message["more_body"] for message in sent[1:]] == [True] * (len(parts) - 1) + [False]
 
 
@@ -368,7 +376,7 @@ class Written:
 
 def test_a_request_head_is_limited_however_fast_it_arrives(folder, monkeypatch):
     asked = []
-    monkeypatch.setattr(Guard, "check_origin_and_host", lambda *_: asked.append(1))
+    monkeypatch.setattr(AccessRules, "check_origin_and_host", lambda *_: asked.append(1))
     with LiveServer(folder) as live:
         config, state = live._server.config, live._server.server_state
     head = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n".encode()
@@ -412,7 +420,7 @@ def test_a_json_body_of_very_many_parts_is_refused_before_it_is_parsed(
 
 
 def test_json_delimiters_inside_a_string_are_one_part():
-    request_guard.check_parts(json.dumps({"text": ',[{"\\' * 10_000}).encode())
-    request_guard.check_parts(b"[" * request_guard.MOST_PARTS)
-    with pytest.raises(request_guard.Refused):
-        request_guard.check_parts(b"[" * (request_guard.MOST_PARTS + 1))
+    request_body.check_parts(json.dumps({"text": ',[{"\\' * 10_000}).encode())
+    request_body.check_parts(b"[" * request_body.MOST_PARTS)
+    with pytest.raises(Refused):
+        request_body.check_parts(b"[" * (request_body.MOST_PARTS + 1))

@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 from starlette.testclient import TestClient
 
 from charloom.web import schemas, start_routes, text_routes
-from charloom.web.request_guard import BYTES
+from charloom.web.body_rules import BYTES
 from charloom.web.server import make_app
 from web_servers import HERE, app_state
 

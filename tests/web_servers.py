@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import httpx
 
 from charloom.web import concurrency, server
+from charloom.web.access_rules import AccessRules
 from charloom.web.file_descriptors import ConnectionLimits
-from charloom.web.request_guard import AccessRules
 
 PORT = 8421
 HERE = f"http://127.0.0.1:{PORT}"
@@ -29,6 +29,7 @@ class LiveServer:
     Attributes:
         url: the address of the server.
         app_state: the shared objects of its application.
+        guard: the application, a `Guard`.
     """
 
     def __init__(self, folder, port=0, limits=None, **queue):
@@ -38,6 +39,7 @@ class LiveServer:
         self.app_state = app_state(folder, self.port, limits=limits, **queue)
         self._ready = threading.Event()
         self._server = server.Server(self.app_state, self._ready.set)
+        self.guard = self._server.config.app
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True
         )

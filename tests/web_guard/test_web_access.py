@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 import httpx
 from starlette.testclient import TestClient
 
-from charloom.web.request_guard import AccessRules, is_loopback
+from charloom.web.access_rules import AccessRules, is_loopback
 from charloom.web.server import make_app
 from web_servers import HERE, app_state
 
@@ -42,6 +42,10 @@ def test_requests_without_the_token_are_refused(open_door):
         assert open_door.get("/api/runs", headers=headers).status_code == 401
     assert open_door.get(f"/api/runs?token={TOKEN}").status_code == 401  # links carry no token
     assert open_door.post("/api/generate", json={"model": "book"}).status_code == 401
+
+
+def test_a_query_with_many_fields_and_no_token_is_refused(open_door):
+    assert open_door.get("/?" + "a=1&" * 100).status_code == 401
 
 
 def test_the_token_admits_browsers_and_programs(open_door):

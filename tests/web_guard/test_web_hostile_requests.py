@@ -12,8 +12,9 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 import httpx
 
-from charloom.web import request_guard, schemas
-from charloom.web.request_guard import Guard
+from charloom.web import schemas
+from charloom.web.access_rules import AccessRules
+from charloom.web.security_headers import HEADERS
 from guard_requests import request
 from web_servers import status_of
 
@@ -340,7 +341,7 @@ def test_valid_requests_are_answered(live):
 
 @pytest.mark.parametrize("check", ["check_origin_and_host", "check_token"])
 def test_a_missing_check_of_the_guard_is_found(live, monkeypatch, check):
-    monkeypatch.setattr(Guard, check, lambda *_: None)
+    monkeypatch.setattr(AccessRules, check, lambda *_: None)
     opened = [name for name, sent, statuses in HOSTILE if not refused(live, sent, statuses)]
     assert (len(opened) > 30) == (check == "check_origin_and_host")
 
@@ -352,8 +353,8 @@ def test_every_answer_has_the_headers(live):
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert "*" not in policy
-        for name, value in request_guard.HEADERS:
-            assert headers[name.decode()] == value.decode()
+        for name, value in HEADERS.items():
+            assert headers[name] == value
         assert "server" not in headers
         assert "access-control-allow-origin" not in headers
 

@@ -10,8 +10,10 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 from charloom.web import connection as connections
-from charloom.web import request_guard
+from charloom.web import request_body
+from charloom.web.body_rules import BYTES
 from charloom.web.file_descriptors import ConnectionLimits
+from charloom.web.request_guard import UPLOADS_AT_ONCE
 from guard_requests import request
 from waiting import until
 from web_servers import LiveServer, is_complete, status_of, streaming
@@ -19,8 +21,8 @@ from web_servers import LiveServer, is_complete, status_of, streaming
 
 @pytest.mark.parametrize("path", ["/api/generate", "/api/texts"])
 def test_a_request_without_its_body_is_closed(live, monkeypatch, path):
-    monkeypatch.setattr(request_guard, "BODY_SECONDS", 0.3)
-    monkeypatch.setattr(request_guard, "UPLOAD_SECONDS", 0.3)
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(request_body, "UPLOAD_SECONDS", 0.3)
     sent = request("POST", path, body='{"mod', more=["Content-Length: 1000"])
     answer = live.raw(sent.replace("{host}", f"127.0.0.1:{live.port}").encode())
     assert status_of(answer) == 408
@@ -52,21 +54,20 @@ def test_a_second_request_without_its_head_is_closed(live, monkeypatch):
 
 def test_simultaneous_uploads_are_limited_and_a_closed_one_frees_its_place(live):
     opened = []
-    head = request(
-        "POST", "/api/texts", body="", kind=request_guard.BYTES, more=["Content-Length: 1000"]
-    )
+    head = request("POST", "/api/texts", body="", kind=BYTES, more=["Content-Length: 1000"])
     head = head.replace("{host}", f"127.0.0.1:{live.port}").encode()
-    for _ in range(request_guard.UPLOADS_AT_ONCE):
+    for _ in range(UPLOADS_AT_ONCE):
         connection = socket.create_connection(("127.0.0.1", live.port), timeout=5)
         connection.sendall(head + b"{")
         opened.append(connection)
-    until(lambda: live.app_state.access.uploads.locked())
+    uploads = live.guard.uploads
+    until(uploads.locked)
     answer = live.raw(head)
     assert status_of(answer) == 503
     assert b"retry-after" in answer.lower()
     for connection in opened:
         connection.close()
-    until(lambda: not live.app_state.access.uploads.locked())
+    until(lambda: not uploads.locked())
 
 
 def test_a_client_beyond_the_connection_limit_gets_an_error(folder):

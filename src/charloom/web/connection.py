@@ -1,7 +1,7 @@
 """An HTTP connection with time limits, which processes a limited number of bytes at a time.
 
 uvicorn alone waits forever for the head of a request, and for a client that does not read its response. When many small
-chunks of a body have arrived, uvicorn processes all of them before it serves other connections. `request_guard.py`
+chunks of a body have arrived, uvicorn processes all of them before it serves other connections. `request_body.py`
 limits the time in which a body must arrive.
 """
 
@@ -170,7 +170,7 @@ class Closing:
 class WithoutChunks(h11.Connection):
     """An HTTP parser that ignores the body of a request with chunked transfer encoding.
 
-    Parsing many tiny chunks would take a long time. The body is not needed: `request_guard.py` refuses every
+    Parsing many tiny chunks would take a long time. The body is not needed: `request_head.py` refuses every
     request with this encoding.
     """
 

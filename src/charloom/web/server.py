@@ -38,6 +38,7 @@ from charloom.web import (
     text_routes,
 )
 from charloom.web import schemas as wire
+from charloom.web.access_rules import AccessRules, is_loopback
 from charloom.web.concurrency import Busy, StreamLimit, WorkQueue
 from charloom.web.connection import Connection
 from charloom.web.error_responses import register_error_handlers
@@ -45,7 +46,8 @@ from charloom.web.file_descriptors import ConnectionLimits, Shortage, raise_limi
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.listener import Acceptor
 from charloom.web.model_cache import ModelCache
-from charloom.web.request_guard import LONGEST_HEAD, AccessRules, Guard, is_loopback
+from charloom.web.request_guard import Guard
+from charloom.web.request_head import LONGEST_HEAD
 from charloom.web.run_index import RunIndex
 from charloom.web.run_models import models_in
 from charloom.web.text_routes import TextIndex

@@ -24,9 +24,9 @@ from charloom.run_file_names import TEXT
 from charloom.store.atomic_files import replace_file, writing
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import schemas as wire
+from charloom.web.body_rules import BYTES, JSON
 from charloom.web.error_responses import NotAllowedError, NotFoundError
 from charloom.web.pagination import MOST, After, Limit, page_after
-from charloom.web.request_guard import BYTES, JSON
 from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of, printable
 

@@ -1,0 +1,147 @@
+"""The rules for who may use the server: the host that a request names, the page that sent it, and its token.
+
+Any page that the user visits in a browser can send requests to a local server. Therefore a request must name this
+server as its host, because an attacker can let another name point to the address of this machine. The request must also
+come from charloom's page or from a program that is not a page. If other machines can reach the server, the request must
+contain the server's token.
+"""
+
+import hmac
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import Headers, QueryParams
+from starlette.responses import Response
+from starlette.types import Scope
+
+from charloom.web.refusal import Refused
+
+COOKIE: Final = "charloom"
+HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True)
+class AccessRules:
+    """The rules for who may use the server.
+
+    Attributes:
+        hosts: the accepted values of the header Host, such as localhost:8421. Empty if other machines can
+            reach the server. They may use any name for the server, and its token protects it.
+        token: the secret that every request must contain; None on a loopback address.
+    """
+
+    hosts: frozenset[str]
+    token: str | None = None
+
+    @classmethod
+    def of(cls, host: str, port: int, token: str | None) -> "AccessRules":
+        """Return the rules for a server that listens at `host` and `port`."""
+        if token is not None:
+            return cls(frozenset(), token)
+        names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
+        ports = {f":{port}"} | ({""} if port == 80 else set())
+        return cls(frozenset(name + suffix for name in names for suffix in ports))
+
+    def check_origin_and_host(self, scope: Scope, headers: Headers) -> None:
+        """Raise Refused if a page other than charloom's sent the request, or if its Host is not this server."""
+        host = self._checked_host(headers)
+        for origin in headers.getlist("origin"):
+            if origin.lower() != f"http://{host}":
+                raise Refused(
+                    403,
+                    f"pages of {origin[:100]!r} may not use this server; only its own page may.",
+                )
+        # A link on another site may open the page.
+        opens_page = is_page(scope) and headers.getlist("sec-fetch-mode") == ["navigate"]
+        for site in headers.getlist("sec-fetch-site"):
+            if site not in ("same-origin", "none") and not opens_page:
+                raise Refused(
+                    403, "pages of other sites may not use this server; only its own page may."
+                )
+
+    def _checked_host(self, headers: Headers) -> str:
+        """Return the header Host in lower case; raise Refused if it does not name this server."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not HOST.fullmatch(hosts[0]):
+            raise Refused(
+                400,
+                "a request must have exactly one Host header, with the name and the port of this server.",
+            )
+        host = hosts[0].lower()
+        if self.hosts and host not in self.hosts:
+            # Suggest a name or an IPv4 address rather than an IPv6 address.
+            suggested = min(self.hosts, key=lambda name: (name.startswith("["), name))
+            raise Refused(
+                403, f"this server does not answer as {host!r}; open http://{suggested}/ instead."
+            )
+        return host
+
+    def check_token(self, scope: Scope, headers: Headers) -> str | None:
+        """Raise Refused if a token is required and the request does not have it.
+
+        Returns:
+            The token if the request has it in its address; `page_with_cookie` moves it into a cookie. None if
+            the request has the token in a header, or if no token is required.
+        """
+        if self.token is None or any(map(self._is_token, tokens_in(headers))):
+            return None
+        if is_page(scope):
+            for token in QueryParams(scope["query_string"]).getlist("token"):
+                if self._is_token(token):
+                    return token
+        raise Refused(
+            401,
+            "the token is missing or wrong; open the address that the server printed when it started, or "
+            "send its token in the header Authorization: Bearer.",
+            {"www-authenticate": "Bearer"},
+        )
+
+    def _is_token(self, text: str) -> bool:
+        """Return True if `text` is the token of the server.
+
+        The comparison takes the same time for each wrong text, so that an attacker learns nothing from the
+        time.
+        """
+        assert self.token is not None
+        return hmac.compare_digest(text.encode(), self.token.encode())
+
+
+def is_page(scope: Scope) -> bool:
+    """Return True if a request is for the HTML file of the page."""
+    return bool(scope["method"] == "GET" and scope["path"] == "/")
+
+
+def tokens_in(headers: Headers) -> list[str]:
+    """Return the values in the headers Authorization and Cookie that may be the server's token."""
+    found = [
+        value.removeprefix("Bearer ")
+        for value in headers.getlist("authorization")
+        if value.startswith("Bearer ")
+    ]
+    for line in headers.getlist("cookie"):
+        for pair in line.split(";"):
+            name, _, value = pair.strip().partition("=")
+            if name == COOKIE:
+                found.append(value)
+    return found
+
+
+def page_with_cookie(token: str) -> Response:
+    """Return a response that stores `token` in a cookie and redirects to the page's address without the token.
+
+    A link to the page, or a screenshot of it, then does not show the token.
+    """
+    cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict"
+    return Response(status_code=303, headers={"location": "/", "set-cookie": cookie})
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if `host` is an address of this machine that no other machine can reach."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,91 @@
+"""Reads the body of a request, with limits on its time, its size and the number of its parts."""
+
+import asyncio
+import re
+from itertools import islice
+from typing import Final
+
+from starlette.types import Message, Receive
+
+from charloom.web.body_rules import BYTES, BodyRule
+from charloom.web.refusal import Refused
+
+BODY_SECONDS: Final = 10.0
+UPLOAD_SECONDS: Final = 60.0
+MOST_PARTS: Final = (
+    2_000  # strings, fields and items of a body; validating more would take too long
+)
+# What `check_parts` counts in JSON: strings, and the characters that begin or separate items.
+PART: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]', re.DOTALL)
+
+
+class ClientDisconnected(Exception):
+    """The client disconnected before its request was complete."""
+
+
+async def read_body(receive: Receive, rule: BodyRule) -> bytes:
+    """Return the whole body of a request.
+
+    Raises:
+        Refused: the body breaks `rule`, takes too long, or has too many parts.
+        ClientDisconnected: the client disconnected.
+    """
+    if rule.media_type == BYTES:
+        blocks = await read_blocks(receive, rule, UPLOAD_SECONDS)
+        # Join 64 MiB in a thread: it takes tens of milliseconds and would block other requests.
+        return await asyncio.to_thread(b"".join, blocks)
+    body = b"".join(await read_blocks(receive, rule, BODY_SECONDS))
+    check_parts(body)
+    return body
+
+
+async def read_blocks(receive: Receive, rule: BodyRule, seconds: float) -> list[bytes]:
+    """Read the whole body of a request, and return the blocks in which it arrived.
+
+    Raises:
+        Refused: the body is larger than `rule` allows, or takes longer than `seconds`.
+        ClientDisconnected: the client disconnected.
+    """
+    blocks, size = list[bytes](), 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnected
+                block = message.get("body", b"")
+                size += len(block)
+                if size > rule.most:
+                    raise rule.too_large()
+                blocks.append(block)
+                if not message.get("more_body"):
+                    return blocks
+    except TimeoutError:
+        raise Refused(
+            408,
+            f"the body did not arrive within {seconds:g} seconds; send the request again over a faster connection.",
+        ) from None
+
+
+def check_parts(body: bytes) -> None:
+    """Raise Refused if `body`, which is JSON, has too many strings, fields and items.
+
+    Validating them would block other requests.
+    """
+    if sum(1 for _ in islice(PART.finditer(body), MOST_PARTS + 1)) > MOST_PARTS:
+        raise Refused(
+            413, f"the body has too many strings, fields and items: at most {MOST_PARTS:,} in all."
+        )
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return a function that can be used like `receive` after the body of a request has been read.
+
+    Its first call returns a message with `body`. Later calls return the messages that `receive` returns.
+    """
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return again
