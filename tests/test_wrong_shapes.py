@@ -1,6 +1,6 @@
 """Files of a run that are valid, but not of the shape that they must have: told in a sentence everywhere.
 
-Each is written as somebody who edits a file by hand would leave it, or a stranger.
+Each file is as an attacker or a user who edits it by hand could leave it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Files from others are only data; the checker notices a loader that trusts one of them."""
+"""Untrusted files are only read as data, and the checker catches a loader that trusts one of them."""
 
 import sys
 
@@ -6,21 +6,21 @@ import pytest
 
 from charloom.store import checkpoint, checkpoint_directory, resume_plan
 from charloom.text import block_reader
-from reliability import SHORT, fuzz, strangers
+from reliability import SHORT, fuzz, untrusted_files
 
 
-def test_files_from_others_are_only_data():
-    figures = strangers.check(SHORT)
+def test_untrusted_files_are_only_data():
+    figures = untrusted_files.check(SHORT)
     assert figures["refused"] > figures["hostile_files"] > 100
-    assert figures["loader_inputs_by_chance"] + figures["text_inputs_by_chance"] >= 3_000
-    assert all(name in figures["loader_inputs_by_chance_accepted"] for name in fuzz.SEEDS)
+    assert figures["random_loader_inputs"] + figures["random_text_inputs"] >= 3_000
+    assert all(name in figures["random_loader_inputs_accepted"] for name in fuzz.SEEDS)
 
 
-def child(place, faults):
-    """Return the messages of the process that opens all hostile files, with a planted fault."""
+def error_of_process(place, faults):
+    """Open all hostile files in a process with a planted fault, and return its error message."""
     import subprocess
 
-    code = f"import reliability.strangers as s\n{faults}\nimport json, pathlib\n" + (
+    code = f"import reliability.untrusted_files as s\n{faults}\nimport json, pathlib\n" + (
         f"try:\n    s.main(pathlib.Path({str(place)!r}), {2 << 20})\n"
         "except AssertionError as error:\n    raise SystemExit(str(error))\n"
     )
@@ -32,9 +32,9 @@ def child(place, faults):
 
 
 @pytest.mark.parametrize(
-    ("faults", "said"),
+    ("faults", "message"),
     [
-        # A loader that unpickles what is no safetensors file.
+        # A loader that unpickles every file.
         (
             "import pickle, charloom.store.tensor_reader as c; honest = c.header_of\n"
             "def header_of(data, what):\n"
@@ -47,40 +47,40 @@ def child(place, faults):
         # A loader that lets a NaN through.
         (
             "import charloom.store.tensor_reader as c; c.all_finite = lambda array: True\n"
-            "s.files = lambda size, all=s.files: [f for f in all(size) if 'weight' in f[0]]",
+            "s.hostile_model_files = lambda size, all=s.hostile_model_files: [f for f in all(size) if 'weight' in f[0]]",
             "a weight that is nan: was taken for a model",
         ),
         # A reader of runs that follows links.
         (
             "import charloom.store.atomic_files as f, os; f.READING = os.O_RDONLY\n"
-            "s.RUNS = {name: build for name, build in s.RUNS.items() if 'secret' in name}",
+            "s.HOSTILE_RUNS = {name: build for name, build in s.HOSTILE_RUNS.items() if 'secret' in name}",
             "secret",
         ),
-        # A writer that takes the name of its temporary file for its own.
+        # A writer that follows a link at the name of its temporary file.
         (
             "import charloom.store.atomic_files as f, os, pathlib\n"
             "def _write(path, data, durable):\n"
             "    with open(path, 'wb') as file: file.write(data if isinstance(data, bytes) else b'x')\n"
             "f._write = _write\n"
-            "s.files = lambda size: ()\n"
-            "s.RUNS = {name: build for name, build in s.RUNS.items() if 'names' in name}",
+            "s.hostile_model_files = lambda size: ()\n"
+            "s.HOSTILE_RUNS = {name: build for name, build in s.HOSTILE_RUNS.items() if 'names' in name}",
             "names that a writer will use",
         ),
     ],
     ids=["unpickles", "lets a NaN through", "follows links", "follows links to write"],
 )
-def test_a_planted_fault_is_noticed(tmp_path, faults, said):
-    assert said in child(tmp_path, faults)
+def test_a_planted_fault_is_noticed(tmp_path, faults, message):
+    assert message in error_of_process(tmp_path, faults)
 
 
 def test_a_loader_without_limits_is_noticed(tmp_path):
     faults = (
         "import charloom.store.model_file as m, charloom.store.tensor_reader as r\n"
         "m.require_modest = r.require_modest = lambda text, what: None\nr.MOST_METADATA = 1 << 40\n"
-        "s.ALLOWED = 20 << 20\n"
-        "s.files = lambda size, all=s.files: [f for f in all(size) if 'objects' in f[0]]\ns.RUNS = {}"
+        "s.MEMORY_LIMIT = 20 << 20\n"
+        "s.hostile_model_files = lambda size, all=s.hostile_model_files: [f for f in all(size) if 'objects' in f[0]]\ns.HOSTILE_RUNS = {}"
     )
-    assert "of memory" in child(tmp_path, faults)
+    assert "of memory" in error_of_process(tmp_path, faults)
 
 
 def test_the_fuzzer_finds_an_error_that_is_not_charlooms(monkeypatch):
