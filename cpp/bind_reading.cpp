@@ -1,4 +1,4 @@
-// Binds the calls that learn nothing: scoring, activations, single steps and writing.
+// Binds the calls that do not train: scoring, activations, single steps and sampling.
 #include "bindings.hpp"
 #include "gil.hpp"
 #include "threads.hpp"

@@ -1,4 +1,4 @@
-// Binds the calls that learn: the gradient of one window, and many updates.
+// Binds the calls for training: the gradient of one window, and many updates.
 #include "bindings.hpp"
 #include "gil.hpp"
 #include "threads.hpp"

@@ -12,8 +12,8 @@ namespace {
 
 using charloom::Cell;
 
-// The plain cell and the GRU keep no cell state. `inner` is a value within a step that backward
-// needs.
+// Only the LSTM has a cell state. Each cell except the plain one stores `inner`, a value of the step
+// forward that the step backward needs.
 constexpr bool has_cell_state(Cell cell) { return cell == Cell::lstm; }
 constexpr bool has_inner(Cell cell) { return cell != Cell::rnn; }
 
@@ -23,7 +23,7 @@ struct StepVectors {
   T* gates;               // forward: the gates; backward: the gradients of their sums
   T *h_prev, *h;          // the hidden state before and after the step
   T *cell_prev, *cell;    // LSTM: the cell state before and after the step
-  T* inner;               // LSTM: tanh(cell); GRU: W_n h + d, and backward the gradient of n's sum
+  T* inner;               // LSTM: tanh(cell); GRU: W_n h + d, after backward the gradient of n's sum
 };
 
 // forward(at, sums, from_input) turns the sums of the gates into the gates and the next state. In
@@ -31,8 +31,8 @@ struct StepVectors {
 // only: sums[2] is W_n h + d, and from_input is U_n x + b. Other cells ignore from_input.
 //
 // backward(at, carry, dh) takes the gradient of h and turns the gates into the gradients of their
-// sums. `carry` holds the part of the gradient that reaches the previous step beside the recurrent
-// matrix.
+// sums. `carry` holds the part of the gradient that reaches the previous step without passing
+// through the recurrent matrix.
 template <Cell cell, typename T>
 struct CellStep;
 
@@ -109,9 +109,9 @@ struct CellStep<Cell::gru, T> {
     store<T>(carry, dh * z);
   }
 
-  // Swap the two gradients of the candidate after `backward`: that of W_n h + d, which is in the
-  // gates and belongs to W and d, and that of the whole sum, which belongs to U, b and the layer
-  // below.
+  // Swap the two gradients of the candidate n that `backward` leaves in the gates and in `inner`.
+  // The gates first have the gradient of W_n h + d, which W and d need. `inner` has the gradient of
+  // the whole sum, which U, b and the layer below need.
   static CHARLOOM_INLINE void swap_candidates(StepVectors<T> at) {
     T* gate = at.gates + 2 * lanes;
     const Vec<T> held = load<T>(gate);

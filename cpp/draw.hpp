@@ -60,7 +60,7 @@ class CharacterSampler {
     return best;
   }
 
-  // Set the weights to 0 that top-k, top-p and min-p leave out, in this order.
+  // Apply top-k, top-p and min-p, in this order: set every weight that they leave out to 0.
   void zero_unlikely(T* row) const {
     for (int k = 0; k < K_; ++k) order_[k] = k;
     // Order by falling weight, equal weights by rising id. Heap sort needs no additional memory.

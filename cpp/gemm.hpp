@@ -2,8 +2,8 @@
 //
 // Every product has the same form: row r of the result is the sum over d of A(r, d) times row d of
 // B. Entries of A are broadcast; rows of B and of the result are read as vectors. A tile of MR rows
-// and NR vectors is summed in registers over the whole depth and then passed to a function
-// `finish`. It stores the sums or, for gradients, applies the update immediately (optimizers.hpp).
+// and NR vectors is summed in registers over the whole depth. The sums are then passed to a function
+// `finish`, which stores them or, for gradients, applies the update immediately (optimizers.hpp).
 #pragma once
 
 #include <type_traits>
@@ -180,8 +180,8 @@ CHARLOOM_INLINE Vec<T> dot_group(int rows, const Vec<T> (&x)[NR], Rows<const T> 
   return sums_of_rows<T>(sums);
 }
 
-// The same if x does not fit into the registers: multiply one vector of x at a time by all rows of
-// a group.
+// Compute the dot products of all rows of B with an x that does not fit into the registers: multiply
+// one vector of x at a time by all rows of a group.
 template <typename T, typename Finish>
 CHARLOOM_INLINE void dot_products_wide(int count, int vectors, const T* x, Rows<const T> B,
                                        bool backwards, Finish& finish) {

@@ -171,7 +171,7 @@ TrainResult train(Shape shape, Arrays<T> weights, const Arrays<T>* slots, State<
 
 constexpr int score_steps = 32;
 
-// The part of one thread in scoring: its own streams, to their ends.
+// The work of one thread in scoring: it reads its own streams to their ends.
 template <typename T>
 struct ScoreJob {
   const PanelLayout<T>& layout;

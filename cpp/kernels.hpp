@@ -15,8 +15,8 @@ struct Shape {
   Cell cell;
   int layers, K, H;
 
-  // The functions are always inlined: no object of an instruction set may contain a weak symbol of
-  // them.
+  // The functions are always inlined. Otherwise each object file would have a weak symbol of them,
+  // and the linker could choose the one of an instruction set that the processor does not have.
 
   // The number of blocks of H rows in U, W and b: the gates, or 1 for the plain cell.
   [[gnu::always_inline]] int blocks() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
@@ -75,15 +75,15 @@ struct Windows {
   const std::int64_t* starts;
   int B, T, count;
   const double* learning_rates;
-  std::int64_t update;  // applied before the first of these
+  std::int64_t update;  // number of updates that were applied before the first of these
 };
 
 struct TrainResult {
-  int updates;       // applied
-  bool not_finite;   // the next update had a loss or gradient that was not finite
+  int updates;       // number of applied updates
+  bool not_finite;   // the next update was not applied: its loss or gradient was not finite
   bool no_memory;
-  bool bad_id;       // a token was not below K: nothing of its update was applied
-  double loss, norm;  // of that update
+  bool bad_id;       // the next update was not applied: a token was not below K
+  double loss, norm;  // of the update that was not applied
 };
 
 struct Sampler {

@@ -7,9 +7,9 @@
 
 namespace {
 
-// What a layer is to keep room for.
+// What a layer is used for, which determines the buffers that it needs.
 struct Purpose {
-  bool learns, drops;  // it goes backward; it has dropout
+  bool learns, drops;  // the layer also runs backward; it has dropout
 };
 
 // Every buffer has panels of one vector, except `gates`, which has the panels of the layout's
@@ -24,7 +24,7 @@ struct LayerBuffers {
   T* inner;       // T·B rows: StepVectors::inner
   T *out, *mask;  // T·B rows: h after dropout, and the factors of dropout
   T* dh;          // T·B rows: the gradient of h that comes from above
-  T* carry;       // B rows: the gradient that a step backward hands to the previous one
+  T* carry;       // B rows: the `carry` of the step backward, a gradient for the previous step
 
   // How many elements the buffers of one layer need; `rows` and `streams` are the rows of a panel.
   static std::ptrdiff_t elements(const PanelLayout<T>& layout, std::ptrdiff_t rows, int streams,

@@ -31,8 +31,9 @@ struct PanelLayout {
   static constexpr int most_layers = 64;
   Shape shape;
   int G, per_panel, panels, groups;  // blocks of rows; groups per panel; panels; groups
-  int vectors;                       // in a row of a panel of gates
-  std::ptrdiff_t row, depth, Hp, Kp; // elements of such a row; of the rows of all panels; padded H and K
+  int vectors;                       // vectors in a row of a panel of gates
+  // Elements in such a row, and in one row of all panels together; H and K with padding.
+  std::ptrdiff_t row, depth, Hp, Kp;
   Columns units, logits;
   LayerPlaces at[most_layers];
   std::ptrdiff_t V, c, end, V_back, back_end;

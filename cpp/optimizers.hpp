@@ -45,7 +45,7 @@ struct AdaGrad {
   double norm() const { return __builtin_sqrt(static_cast<double>(sum<T>(squares))); }
 };
 
-// The same interface without an update: write the gradient to a block.
+// Has the interface of AdaGrad, but only writes the gradient to a block.
 template <typename T>
 struct StoreGradient {
   T* block;

@@ -98,8 +98,8 @@ TileSums<T> tile_of_rows(int rows, bool alone) {
 }
 
 // Return the tile function for `rows` rows (at most rows_for(vectors)) and 1 to 4 vectors. `alone`
-// says that the product has only this row; such a row may be summed in another order than rows that
-// a division into blocks left over.
+// says that the whole product has only this row. Such a row may be summed in another order. A single
+// row that a division into blocks leaves over is summed like the other rows.
 template <typename T>
 TileSums<T> tile_for(int rows, int vectors, bool alone = false) {
   switch (vectors) {
@@ -167,8 +167,8 @@ CHARLOOM_INLINE void panel_product(int rows, Columns columns, int depth, const F
   }
 }
 
-// How many rows of a long sum are added in one block. Their part of d stays in the second-level
-// cache while all rows of the result use it, and a long sum loses no digits.
+// The number of rows n that `gradient_panel` adds in one block. The rows of d in a block stay in the
+// second-level cache while all rows of the gradient use them. Sums in blocks also lose no digits.
 constexpr int sum_rows = 512;
 
 // Set gradient[j], or add to it if `more`: the sum over n < rows of h(n, j) d(n). This is what one

@@ -24,7 +24,7 @@ class Reader {
   // Compute the logits after each of `steps` steps of stack.x.
   void run(int steps) { stack.forward(block_, steps, Dropout<T>{}); }
 
-  // Run a share of one step of a layer, or of its logits.
+  // Run one step of a layer, or compute the logits of one step: the share of one thread.
   void forward_layer(int l, Share share) { stack.forward_layer(block_, l, 1, false, share); }
   void logits(Share share) { stack.logits(block_, 1, false, share); }
 

@@ -45,7 +45,7 @@ class LayerStack {
         memory_(elements(layout, T_steps, B, purpose)) {
     if (ok()) take_buffers(purpose);
   }
-  // The same for training, in the memory number `slot` of a workspace.
+  // Take memory for training, from number `slot` of a workspace.
   LayerStack(const PanelLayout<T>& layout, int T_steps, Streams streams, bool drops,
              const charloom::Workspace& workspace, int slot)
       : B(streams.count),
@@ -234,7 +234,8 @@ class LayerStack {
       }
   }
 
-  // What the layer above reads of layer l, and the same as factors of a product.
+  // Return the output of layer l, which the layer above reads: as a buffer, or as the factors of a
+  // product.
   const T* output(int l, bool dropped) const {
     return dropped ? layer_[l].out : layer_[l].h + std::ptrdiff_t(B) * lanes;
   }

@@ -64,7 +64,7 @@ void ThreadTeam::run(void (*job)(void* context, int thread), void* context) {
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   job(context, 0);
-  barrier();  // until no thread is in the job
+  barrier();  // wait until every thread has finished the job
 }
 
 void ThreadTeam::work(int thread) {

@@ -83,7 +83,7 @@ class Training {
   }
 
  private:
-  // Do the part of one thread in all updates.
+  // Do the work of one thread in all updates.
   void work(int thread) {
     const NoSubnormals fast;
     LayerStack<T>& stack = *stacks_[thread];
@@ -103,7 +103,7 @@ class Training {
       wait_for_all();
       part_squares_[thread] = sum_gradients(start, end);
       wait_for_all();
-      // Every thread decides the same, because each adds the same numbers in the same order.
+      // Every thread gets the same totals, because each adds the same numbers in the same order.
       bool bad = false;
       double loss = 0, squares = 0;
       for (int k = 0; k < team_.threads; ++k) {
@@ -178,7 +178,7 @@ class Training {
     }
     return squares;
   }
-  // The same sum of squares, for gradients with squares beyond the range of T.
+  // Return the sum of squares in double, for gradients whose squares are beyond the range of T.
   double squares_in_double(std::ptrdiff_t from, std::ptrdiff_t to) const {
     double squares = 0;
     for (std::ptrdiff_t at = from; at < to; ++at)
