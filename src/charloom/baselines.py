@@ -1,8 +1,8 @@
-"""Measures how well n-grams and compressors predict the same text, to compare a model with.
+"""Measures how well n-gram models and compressors predict a text, for a comparison with a model.
 
-They learn from the model's training part and are evaluated on the same part as the model
-(spec/mathematics.md: Baselines). This module reads no files, and uses only the vocabulary of a
-model.
+These baselines learn from the model's training part, and are evaluated on the same part of the text
+as the model (spec/mathematics.md: Baselines). This module reads no files. Of the model, it needs
+only the vocabulary.
 """
 
 import lzma
@@ -21,7 +21,8 @@ from charloom.text import Vocabulary
 
 GZIP: Final = 16  # zlib writes the gzip format when 16 is added to the window bits
 ORDERS: Final = 8
-# Largest number of characters that are used of each part, because memory and time grow with it.
+# The largest number of characters of the training part, and of the evaluated part, that the
+# baselines use. It limits the memory and the time.
 LIMIT: Final = 4_000_000
 
 # The discounts for n-grams that occur once, twice and more often. They are used if the text has too
@@ -52,9 +53,10 @@ class Compressed:
     """A compressor's result on the evaluated characters, in bits per character.
 
     Attributes:
-        bits: by how much the compressed data grow when the evaluated characters are appended to the
-            training part and the first character of each segment.
-        alone: compressed size of the evaluated characters alone.
+        bits: growth of the compressed data when the evaluated characters are appended to the
+            training part. The first character of each segment is not evaluated, so it is appended to
+            the training part before.
+        alone: compressed size of the evaluated characters without the training part.
     """
 
     bits: float
@@ -108,8 +110,8 @@ def measure_baselines(
             "longer text."
         )
     nats = ngram_nats(known, asked, len(vocabulary)).mean(axis=1) / math.log(2)
-    # No baseline predicts a segment's first character, so compressors get it with the training
-    # part.
+    # No baseline predicts the first character of a segment, so the compressors read these characters
+    # together with the training part.
     before = b"".join(vocabulary.to_bytes(segment) for segment in (*known, *first))
     after = b"".join(vocabulary.to_bytes(segment) for segment in predicted)
     return Baselines(
@@ -139,9 +141,10 @@ def ngram_nats(
 
     All characters of the `judged` segments are predicted, except the first of each segment. Row n-1
     is for the model of order n, with interpolated, modified Kneser-Ney smoothing (Chen and Goodman
-    1998). A model's probabilities use its own order and all lower orders. Its own order counts how
-    often an n-gram occurs; the lower orders count how many distinct characters precede it. Below
-    order 1, all `size` characters are equally likely. A context never extends beyond its segment.
+    1998). A model of order n combines the n-grams of order n with those of all lower orders. The
+    count of an n-gram of order n is how often it occurs. The count of a shorter one is how many
+    distinct characters precede it. Below order 1, all `size` characters are equally likely. A
+    context never extends beyond its segment.
     """
     segments = [*training, *judged]
     ids = np.concatenate(segments).astype(np.int64)
@@ -153,13 +156,13 @@ def ngram_nats(
     # An n-gram that spans two segments, or that wraps around from the end to the beginning of the
     # text, also gets a number, but it is neither counted nor used.
     grams = np.zeros(len(ids), dtype=np.int64)
-    # For each n-gram, its context, as the number of the (n-1)-gram with which it begins.
+    # The context of each n-gram: the number of the (n-1)-gram with which the n-gram begins.
     contexts = np.zeros(1, dtype=np.int64)
     below = previous = np.full(len(at), 1 / size)
     nats = np.empty((orders, len(at)))
     for n in range(1, orders + 1):
         shorter, shorter_contexts, earlier = grams, contexts, previous
-        # The context of each prediction, as the number of the n-1 characters before it.
+        # The context of each prediction: the number of the (n-1)-gram before it.
         previous = np.roll(grams, 1)[at]
         keys, first, grams = np.unique(
             np.roll(shorter, 1) * size + ids, return_index=True, return_inverse=True
@@ -167,7 +170,7 @@ def ngram_nats(
         contexts = keys // size
         counts = np.bincount(grams[learnt & (place >= n - 1)], minlength=len(keys))
         if n > 1:
-            # Each n-gram that occurs in the training part, without its first character.
+            # The numbers of the (n-1)-grams that end the n-grams of the training part.
             suffixes = shorter[first[counts > 0]]
             predecessors = np.bincount(suffixes, minlength=len(shorter_contexts))
             within = place[at] >= n - 2
@@ -187,8 +190,9 @@ def interpolate(
 ) -> NDArray[np.float64]:
     """Return the probability of each predicted character by the n-grams of one order.
 
-    A discount is subtracted from the count of each n-gram. The probability that the discounts free
-    is divided among the characters as the next lower order says.
+    A discount is subtracted from the count of each n-gram. This leaves a part of the probability
+    over, which is divided among all characters in proportion to their probability by the next lower
+    order.
 
     Args:
         counts: the count of each distinct n-gram; an n-gram's number is its index here.

@@ -21,7 +21,7 @@ from charloom.text.windows import Segment
 # Characters in a block. The bootstrap draws blocks, because neighbouring characters are not
 # independent.
 BLOCK: Final = 1_000
-FEWEST_BLOCKS: Final = 10  # no interval is computed for fewer blocks
+FEWEST_BLOCKS: Final = 10  # with fewer blocks, no interval is computed
 RESAMPLES: Final = 1_000
 TAILS: Final = (0.025, 0.975)
 
@@ -35,8 +35,8 @@ class Evaluation:
         characters: number of predicted characters: all characters of each segment except its first.
         nats: cross-entropy per predicted character in nats.
         bits: cross-entropy per predicted character in bits.
-        interval: 95 % bootstrap interval of `bits`, its lower and its upper end; None if the
-            predicted characters make fewer than ten blocks of 1,000.
+        interval: lower and upper end of the 95 % bootstrap interval of `bits`; None for fewer than
+            ten blocks of 1,000 predicted characters, of which the last may be shorter.
         perplexity: exp(nats). The model is as uncertain as if it chose among this many equally
             likely characters. Infinite for 709 nats or more.
         text: name of the text; empty if it is not known.
@@ -97,11 +97,11 @@ def evaluate(
         learner: the model; it is not changed.
         engine: the engine that computes the predictions.
         ids: the text in the model's vocabulary, shape (characters,).
-        segments: the segments to evaluate; by default the whole text. Of several segments, each is
+        segments: the segments to evaluate; by default the whole text. If there are several, each is
             read from the zero state. A single segment is divided into pieces.
-        split: the name of the part of the text that the segments are.
-        streams: number of pieces of a single segment, which are read in parallel. With 1, the
-            result is exact. None chooses the number by the segment's length.
+        split: the name of the part of the text that `segments` make up, such as "validation".
+        streams: the number of pieces into which a single segment is divided, which are read in
+            parallel. With 1, the result is exact. None chooses the number by the segment's length.
         seed: seed of the bootstrap interval.
 
     Returns:

@@ -6,7 +6,7 @@ Item = TypeVar("Item")
 
 
 class EvenSample(Generic[Item]):
-    """At most `most` evenly spaced items of a sequence, always with its first and its last item.
+    """At most `most` evenly spaced items of a sequence, including its first and its last item.
 
     Args:
         most: the largest number of items to keep, at least 3.
@@ -17,7 +17,7 @@ class EvenSample(Generic[Item]):
 
     def __init__(self, most: int) -> None:
         self.total = 0
-        self._room = most - 1  # one place is left for the last item
+        self._room = most - 1  # `kept` adds the last item to at most this many others
         self._stride = 1
         self._kept: list[Item] = []
         self._last: list[Item] = []

@@ -14,13 +14,10 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
 
-NETWORK: Final = (
-    "cell",
-    "hidden_size",
-    "layers",
-    "tokens",
-)  # settings that determine the shapes of the weights and the vocabulary
-BEGINNING: Final = ("init", "sigma", "forget_bias")  # settings of the model's initial weights
+# The settings that determine the shapes of the weights, and the kind of vocabulary.
+NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")
+# The settings with which the model's weights were initialized.
+BEGINNING: Final = ("init", "sigma", "forget_bias")
 
 
 def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) -> Config:
@@ -28,9 +25,9 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
 
     Args:
         model: the model's settings.
-        recipe: the settings to train with. By default those of the model, except that training ends
-            after the model's `epochs` even if it has `updates`, and that unknown characters are
-            refused.
+        recipe: the settings to train with. None takes the settings of the model with two exceptions:
+            the training run ends after `epochs`, because `updates` is set to None; and unknown
+            characters are refused.
         **changes: settings to change; a setting given as None does not change.
 
     Raises:

@@ -25,11 +25,10 @@ from charloom.random import uniforms
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Decoder, Unknowns
 
-FIRST_PIECE: Final = 16  # symbols; small, so that users immediately see some text
+FIRST_PIECE: Final = 16  # number of symbols; small, so that users immediately see some text
 LARGEST_PIECE: Final = 4_096
-CHUNK: Final = (
-    4_096  # largest number of prompt symbols per call of the engine, so that Ctrl-C works quickly
-)
+# Largest number of symbols of the prompt per call of the engine, so that Ctrl-C works quickly.
+CHUNK: Final = 4_096
 
 DEFAULT_SAMPLER: Final = Sampler()
 
@@ -181,17 +180,17 @@ class Writing(Iterator[str]):
     def step(self) -> Piece | None:
         """Do one step of the work and return the next piece; None if the text has ended.
 
-        The piece is empty if this step read a part of the prompt, or if all sampled characters that
-        were not returned could be the beginning of a stop string.
+        The piece is empty if this step only read a part of the prompt. It is also empty as long as
+        all characters that were not returned yet could be the beginning of a stop string.
         """
         return next(self._pieces, None)
 
     def _write(
         self, learner: Learner, engine: Engine, read: Ids, options: SampleOptions, number: int
     ) -> Iterator[Piece]:
-        """Yield the text in pieces, of growing size if `piece_seconds` allows it.
+        """Yield the text in pieces, which grow as long as sampling one is fast (`piece_seconds`).
 
-        Do not yield the end of the sampled text as long as it could be the beginning of a stop
+        The end of the sampled text is kept back as long as it could be the beginning of a stop
         string.
         """
         length, sampler = options.length, options.sampler
@@ -199,8 +198,8 @@ class Writing(Iterator[str]):
         reading = read_all_but_last(learner, engine, read)
         while (state := next(reading)) is None:
             yield drawn.take(0)
-        # The next character depends only on the state and on the last `recent` ids, so that its
-        # cost does not grow with the text.
+        # The next character depends only on the state and on the last `recent` ids. The engine gets
+        # no others, so the cost per character does not grow with the text.
         recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
         written, size = 0, FIRST_PIECE
         while written < length:
@@ -216,7 +215,8 @@ class Writing(Iterator[str]):
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
-            drawn.add(ids)  # an incomplete UTF-8 character at the end is not yet in drawn.text
+            # drawn.text does not yet have an incomplete UTF-8 character at the end.
+            drawn.add(ids)
             end = first_stop(drawn.text, options.stop)
             if end is not None:
                 self.ended = "stop"
@@ -264,9 +264,9 @@ class UnreturnedText:
 
 
 def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[State | None]:
-    """Read all ids except the last one in one stream; yield the state after them at the end.
+    """Read all ids except the last one, and then yield the state after the ids that were read.
 
-    Reads the ids in parts, and yields None between two parts.
+    Reads the ids in parts, in a single stream, and yields None between two parts.
     """
     state = zero_state(learner.config)
     size = tokens_of_a_slice(sum(p.size for p in learner.parameters.values()), CHUNK)
@@ -282,7 +282,8 @@ def start_id(learner: Learner) -> Ids:
     """Return the id that a network reads when there is no prompt, shape (1,).
 
     This is the id of a line feed, or of a space if the vocabulary has no line feed. If the
-    vocabulary has neither, it is the id with the largest output bias, the lowest of several.
+    vocabulary has neither, it is the id with the largest output bias. If several ids have the same
+    bias, it is the lowest of these ids.
     """
     vocabulary = learner.vocabulary
     for character in "\n ":

@@ -24,13 +24,13 @@ PIECE: Final = 4_096  # least number of characters of a piece if the number of s
 MOST_PIECES: Final = 64
 WARM_UP: Final = 512  # number of characters that a piece reads before those that are scored
 BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
-# Up to this number, N parallel streams read about N times as many characters per second as one
-# stream.
+# N parallel streams read about N times as many characters per second as one stream, as long as N is
+# at most this number.
 PARALLEL_STREAMS: Final = 16
 
-# The nats of the characters that are scored in one block, as a list with an entry for each piece
-# that has any: the index of the piece, the index of the entry's first character among all
-# characters that are scored in the piece, and the nats.
+# The nats of the characters that are scored in one block. The list has an entry for each piece with
+# such characters: the index of the piece; the number of characters that were scored in the piece
+# before this block; and the nats.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
 
 
@@ -153,7 +153,8 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     count, before = min(MOST_PIECES, most), [0, *accumulate(sizes)]
     pieces = []
     for n in range(count):
-        place = n * before[-1] // count  # index among the predicted characters of all segments
+        # The index of the piece's first character among the predicted characters of all segments.
+        place = n * before[-1] // count
         at = bisect_right(before, place) - 1
         start, end = segments[at]
         counts = start + 1 + place - before[at]
@@ -164,8 +165,8 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
 def _piece(start: int, counts: int, end: int) -> Piece:
     """Return the piece in which the characters with the indices `counts` to `end` - 1 are scored.
 
-    The piece is in the segment that begins at index `start`. It also reads up to 513 characters
-    before index `counts`.
+    The piece is in the segment that begins at index `start`. Before index `counts`, it reads up to
+    513 characters: 512 to warm up, and then the one from which the first scored character follows.
     """
     reads = max(start, counts - 1 - WARM_UP)
     return Piece(reads, counts, end, warm=start < reads < counts - 1)
@@ -200,10 +201,10 @@ def _first_state(
 def _counted(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, None]:
-    """Yield two values after each call of the engine: how many characters it read, and `Scores`.
+    """Yield, after each call of the engine, how many characters the call read, and `Scores`.
 
-    The scores of a block of characters come with the last call for the block; before, the list is
-    empty. A piece that has ended repeats its last character, which is not scored again.
+    The scores of a block of characters come with the last call for the block. The other calls come
+    with an empty list. A piece that has ended repeats its last character, which is not scored again.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -224,10 +225,10 @@ def _counted(
 
 
 def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """Return the nats of the characters that are scored in a block, for each piece that has any.
+    """Return the nats of the characters that are scored in a block, for each piece that has some.
 
-    Row t of `nats` is for the character that comes `first` + 1 + t characters after the first one
-    that a piece reads.
+    `nats` has a column for each piece. Row t is for the character of the text with the index
+    piece.reads + `first` + 1 + t.
     """
     found = []
     for n, piece in enumerate(pieces):

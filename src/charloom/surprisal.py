@@ -25,14 +25,14 @@ BLOCK: Final = 1_024  # largest number of ids per call of the engine, to limit t
 
 @dataclass(frozen=True, eq=False)
 class Surprise:
-    """The surprise of a model by each character of a text.
+    """How surprised a model is by each character of a text.
 
     Attributes:
         characters: the text, one string per character that the model read. For a byte model, bytes
             that are not UTF-8 are shown as U+FFFD.
         nats: -ln of the probability of each character given the text before it, shape
-            (characters,). NaN for the first character, which is not predicted. If a character has
-            several bytes as tokens, the sum over its bytes.
+            (characters,). NaN for the first character, which is not predicted. For a byte model, a
+            character has the sum over its bytes.
         unknowns: the characters of the text that were skipped or replaced.
     """
 
@@ -54,7 +54,7 @@ class Surprise:
 def surprise(
     learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
 ) -> Surprise:
-    """Return the surprise of a model by each character of a text.
+    """Return how surprised a model is by each character of a text.
 
     The model reads the text from the zero state, in one stream.
 
@@ -120,8 +120,8 @@ class Predictions:
     Attributes:
         characters: the piece, one string per character that the model read.
         nats: -ln of the probability of each character, shape (characters,). NaN for the first
-            character of the text, which is not predicted. If a character has several bytes as
-            tokens, the sum over its bytes.
+            character of the text, which is not predicted. For a byte model, a character has the sum
+            over its bytes.
         likely: for each character, the likeliest symbols after it as pairs (symbol, probability),
             the likeliest first. A byte model's bytes are written as `byte_name` returns them.
     """
@@ -180,7 +180,7 @@ class Reader:
         return Predictions(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
 
     def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-        """Return three arrays for N ids: nats, likeliest next ids and the probabilities of these.
+        """Read N ids; return their nats, the likeliest next ids, and the probabilities of those.
 
         The nats of each id have shape (N,). The likeliest ids after each id and their probabilities
         have shape (N, count), the likeliest first.
