@@ -12,9 +12,8 @@ def main() -> None:
         from charloom.cli import main as command
 
         command()
-    except (
-        KeyboardInterrupt
-    ):  # Ctrl-C before or after a command; a running command handles it itself
+    # Ctrl-C before or after a command. While a command runs, it handles Ctrl-C itself.
+    except KeyboardInterrupt:
         print("charloom: interrupted.", file=sys.stderr)
         raise SystemExit(130) from None
     except MemoryError:

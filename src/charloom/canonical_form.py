@@ -25,6 +25,6 @@ def canonical_json(value: Any) -> bytes:
 def seal_of(values: dict[str, Any]) -> str:
     """Return the checksum (seal) of a JSON object: the SHA-256 of its canonical JSON, in hexadecimal.
 
-    `values` are the object's fields without the field `SEAL`, which is meant for the checksum.
+    `values` are all fields of the object except `SEAL`, the field that stores the checksum.
     """
     return hashlib.sha256(canonical_json(values)).hexdigest()

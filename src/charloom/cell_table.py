@@ -23,7 +23,8 @@ class Cell:
         states: names of the arrays that make up a layer's state.
         gates: the gates in order, one letter per gate as in the equations; "" for the plain cell.
         sigmoid_gates: the gates with values from 0 to 1. The other gates have values from -1 to 1.
-        second_bias: the gate with a second bias, d, which PyTorch keeps in bias_hh; "" for none.
+        second_bias: the gate with a second bias, d, which PyTorch keeps in bias_hh; "" if no gate
+            has one.
     """
 
     name: CellName

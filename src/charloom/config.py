@@ -29,6 +29,7 @@ UNKNOWNS: Final = ("refuse", "skip", "replace")
 ENGINES: Final = ("auto", "native", "reference")
 DTYPES: Final = ("float32", "float64")
 
+# The allowed values of each setting that has a fixed list of them.
 CHOICES: Final = {
     "cell": CELL_NAMES,
     "init": INITS,
@@ -41,7 +42,7 @@ CHOICES: Final = {
     "split": SPLITS,
     "dtype": DTYPES,
     "engine": ENGINES,
-}  # for each setting with a fixed list of allowed values, this list
+}
 
 # Settings that have an effect only if another setting has one of the listed values.
 ONLY_WITH: Final = {
@@ -62,10 +63,11 @@ ONLY_WITH: Final = {
 # Settings that may differ when a run is resumed, because they depend on the machine.
 MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 
-STDIN: Final = "-"  # the name of standard input in place of a text's path
+STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64
-WHOLE_LIMIT: Final = 2**31  # upper limit of all other whole numbers: the kernels count in 32 bits
+# All other whole numbers are below this limit, because the kernels count in 32 bits.
+WHOLE_LIMIT: Final = 2**31
 
 
 def setting(default: Any, help: str) -> Any:
@@ -219,7 +221,7 @@ class Config:
     def _number(self, name: str, **bounds: float) -> None:
         """Check a setting and store it as a plain float; `bounds` as in `require_number`.
 
-        So the settings 5 and 5.0 are written to files as the same bytes.
+        As a result, the settings 5 and 5.0 have the same bytes in files.
         """
         object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
 
@@ -290,7 +292,7 @@ def require_one_of(name: str, value: object, options: tuple[str, ...]) -> None:
 
 
 def require_whole(name: str, value: object, least: int, below: int = WHOLE_LIMIT) -> int:
-    """Return `value`, a whole number of any type, such as one of NumPy's, as a plain int.
+    """Return `value` as a plain int. It may be a whole number of any type, such as numpy.int64.
 
     Raises:
         ConfigError: `value` is not a whole number, is less than `least`, or is not less than
@@ -312,7 +314,7 @@ def require_number(
     below: float | None = None,
     most: float | None = None,
 ) -> float:
-    """Return `value`, a number of any type, such as one of NumPy's, as a plain float.
+    """Return `value` as a plain float. It may be a number of any type, such as numpy.float32.
 
     Args:
         name: the argument's name for the message.
@@ -388,9 +390,8 @@ def as_whole(value: object) -> int | None:
     """Return `value` as an int if it is a whole number of any type, but not a bool; otherwise None."""
     if is_bool(value) or not isinstance(value, SupportsIndex):
         return None
-    with contextlib.suppress(
-        TypeError
-    ):  # an array has the method __index__, but it raises TypeError
+    # The method __index__ of an array with several numbers raises TypeError.
+    with contextlib.suppress(TypeError):
         return operator.index(value)
     return None
 
@@ -400,7 +401,7 @@ def as_number(value: object) -> float:
     takes = isinstance(value, SupportsFloat | SupportsIndex) and not getattr(value, "ndim", 0)
     if not takes or is_bool(value) or "complex" in dtype_of(value):
         return math.nan
-    # OverflowError: a whole number can be larger than the largest float.
+    # OverflowError: `value` may be a whole number above the largest float.
     with contextlib.suppress(OverflowError, TypeError, ValueError):
         return float(value)  # type: ignore[arg-type]
     return math.nan

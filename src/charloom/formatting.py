@@ -11,10 +11,10 @@ from typing import Any, Final
 
 SUPERSCRIPTS: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
-THIN: Final = "\u202f"  # a narrow space at which lines do not break
+THIN: Final = "\u202f"  # a narrow space; a line cannot end at it
 
-# Characters that a terminal would execute or that could make a page unreadable, with the visible
-# text that replaces each.
+# The visible text that replaces each character that a terminal would execute, or that could make a
+# page unreadable.
 SIGNS: Final[dict[int, str]] = {
     **{point: chr(0x2400 + point) for point in range(0x20) if chr(point) not in "\n\t"},
     0x7F: "\u2421",
@@ -34,7 +34,7 @@ WORDS: Final = (
 
 
 def bits_per_character(nats: float, seq_length: int = 1) -> float:
-    """Return in bits per character a loss that is given in nats per `seq_length` characters."""
+    """Return the bits per character of a loss of `nats` nats per `seq_length` characters."""
     return nats / seq_length / math.log(2)
 
 
@@ -44,14 +44,14 @@ def one_of(tokens: str) -> str:
 
 
 def count(value: int) -> str:
-    """Return a whole number as text with a comma after the thousands, such as 443,010."""
+    """Return a whole number as text with commas between thousands, such as 443,010."""
     return f"{value:,}"
 
 
 def number_of(value: int, thing: str, things: str = "") -> str:
     """Return a number with its noun, such as one sample or 13 samples.
 
-    Numbers up to twelve are words. `things` is the plural of `thing` if it does not just add an s.
+    Numbers up to twelve are words. `things` is the plural of `thing`; "" adds an s to `thing`.
     """
     word = WORDS[value] if value < len(WORDS) else count(value)
     return f"{word} {thing if value == 1 else things or thing + 's'}"
@@ -60,7 +60,7 @@ def number_of(value: int, thing: str, things: str = "") -> str:
 def counted(value: int, thing: str, things: str = "") -> str:
     """Return a number in figures with its noun, such as 1 update or 2,000 updates.
 
-    `things` is the plural of `thing` if it does not just add an s.
+    `things` is the plural of `thing`; "" adds an s to `thing`.
     """
     return f"{count(value)} {thing if value == 1 else things or thing + 's'}"
 
@@ -73,7 +73,7 @@ def decimals(value: float, places: int) -> str:
 def scientific(value: float) -> str:
     """Return a number with two digits as text, such as 2.3 × 10⁻¹³, 10⁻⁵ or 0.62.
 
-    Lines do not break at its spaces.
+    The spaces in the text are such that a line cannot end at them.
     """
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else "infinite"
@@ -119,13 +119,15 @@ def excerpt(text: str, width: int = 72) -> str:
 
 
 def shortened(value: object, most: int = 120) -> str:
-    """Return text on one line that shows a user's value in a message; a long text loses its middle.
+    """Return a user's value as text for a message, on one line of at most `most` characters.
 
-    A path is written as it is, and any other value as its `repr`.
+    A path is written as it is, and any other value as its `repr`. The middle of a longer text is
+    left out.
     """
     try:
         text = str(value) if isinstance(value, PurePath) else repr(value)
-    except Exception:  # for example an int with thousands of digits, or an object of a user's class
+    # `repr` may raise any exception, for example for a user's class or an int with 5,000 digits.
+    except Exception:
         return f"a value of the type {type(value).__name__} that cannot be shown"
     line = " ".join(harmless(text).split()) if len(text.splitlines()) > 1 else harmless(text)
     if len(line) <= most:
@@ -140,7 +142,7 @@ def listing(items: Sequence[str]) -> str:
 
 
 def finite(value: Any) -> Any:
-    """Return a value as JSON can hold it: tuples become lists; NaN and infinity become None."""
+    """Return a value that JSON can express: tuples become lists; NaN and infinity become None."""
     if isinstance(value, dict):
         return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):

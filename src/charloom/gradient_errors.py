@@ -22,7 +22,7 @@ ELEMENTWISE_FLOOR: Final = 1e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Errors:
-    """The errors of a gradient a compared with a gradient n, over the entries of one parameter.
+    """The errors of a gradient `a` compared with a gradient `n`, over the entries of one parameter.
 
     Attributes:
         absolute: the largest |a - n|.

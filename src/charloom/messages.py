@@ -158,9 +158,10 @@ def _plain(value: Any) -> Any:
 
 
 def _read(value: dict[str, Any]) -> Any:
-    """Return the `Placeholder` that `_plain` converted to the dict `value`; other dicts as they are.
+    """Undo `_plain`: return the `Placeholder` that the dict `value` stands for, if it is one.
 
-    The JSON parser calls this function for each object, the innermost first.
+    Returns any other dict unchanged. The JSON parser calls this function for each object, the
+    innermost first.
     """
     return Placeholder(value[PLACEHOLDER]) if PLACEHOLDER in value else value
 
@@ -195,7 +196,7 @@ def _spelled(
             spell = _shell_command if "terminal" in content else spell_command
             return spell(content["command"], content["values"], content["named"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            # This is not a mark. It comes from a text that the message quotes, such as a file name.
+            # The match is not a mark, but part of a text in the message, such as a file name.
             return found[0]
 
     return MARK.sub(spell, message)

@@ -84,7 +84,7 @@ def normals(
     return np.asarray(radius * np.cos(2.0 * np.pi * pairs[:, 1]))
 
 
-# Number of bits (a field) that decide whether a unit is dropped. Four units share a 64-bit word.
+# The number of random bits that decide whether a unit is dropped. Four units share a 64-bit word.
 FIELD_BITS: Final = 16
 
 
@@ -105,5 +105,5 @@ def dropout_mask(
 
 
 def dropout_threshold(dropout: float) -> int:
-    """Return how many of the 2^16 values of 16 random bits drop a unit; at most 2^16 - 1."""
+    """Return the number below which the 16 random bits of a unit drop it; at most 2^16 - 1."""
     return min(round(dropout * 2**FIELD_BITS), 2**FIELD_BITS - 1)

@@ -38,7 +38,7 @@ class Recipe:
 
     @property
     def judged(self) -> str:
-        """Return which loss `nats` is: "validation", or "smooth loss" if there is no validation part."""
+        """Return the kind of loss in `nats`: "validation", or "smooth loss" without a validation part."""
         return "validation" if self.config.validation else "smooth loss"
 
 
