@@ -69,7 +69,7 @@ def test_promises_of_equal_bits_state_their_conditions():
 
 MAKERS = {
     "README.md": ("scripts/screenshots.py", "scripts/pictures"),
-    "docs/gradient-checking.md": ("scripts/lesson.py",),
+    "docs/gradient-checking.md": ("scripts/lesson_pictures.py",),
 }
 
 

@@ -1,11 +1,12 @@
-"""The lesson says what is measured: its quoted figures, its pictures, and a part of them measured again.
+"""The lesson on gradient checking quotes and draws the stored figures, and some are measured again.
 
-All of it is measured by `sh scripts/lesson --check`, which takes minutes.
+`sh scripts/lesson --check` measures all of them, which takes minutes.
 """
 
 import importlib.util
 import json
 import re
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,26 +16,31 @@ from charloom.report.plot_files import svg_of
 from charloom.report.plot_style import DARK, LIGHT
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import lesson  # noqa: E402
+import lesson_measurements as measurements  # noqa: E402
+import lesson_pictures  # noqa: E402
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def script(folder: str, name: str):
-    """A script of the repository as a module."""
+def module_of(folder: str, name: str):
+    """Import a script of the repository, and return the module."""
     spec = importlib.util.spec_from_file_location(f"{folder}_{name}", ROOT / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-lesson = script("scripts", "lesson")
-judge = script("benchmarks", "doctor")
+doctor_benchmark = module_of("benchmarks", "doctor")
 FIGURES = json.loads(lesson.FIGURES.read_text(encoding="utf-8"))
 TEXT = lesson.LESSON.read_text(encoding="utf-8")
 
 
 def test_the_text_quotes_the_stored_figures():
     texts = lesson.quoted(FIGURES)
-    assert lesson.written(TEXT, texts) == TEXT
+    assert lesson.with_figures(TEXT, texts) == TEXT
     assert {found[1] for found in lesson.QUOTED.finditer(TEXT)} == set(texts)
 
 
@@ -42,42 +48,47 @@ def test_a_figure_that_was_changed_by_hand_is_caught():
     texts = lesson.quoted(FIGURES)
     planted = TEXT.replace("<!-- loss -->109.5", "<!-- loss -->109.4")
     assert planted != TEXT
-    assert lesson.written(planted, texts) == TEXT
-    other = {**FIGURES, "mistake": lesson.rounded(lesson.measure_mistake())[::-1]}
-    assert lesson.written(TEXT, lesson.quoted(other)) != TEXT
+    assert lesson.with_figures(planted, texts) == TEXT
+    other = {
+        **FIGURES,
+        "mistake": measurements.rounded(measurements.measure_mistake())[::-1],
+    }
+    assert lesson.with_figures(TEXT, lesson.quoted(other)) != TEXT
 
 
 def test_small_networks_measured_again_give_the_same_figures():
-    sizes = lesson.SIZES[:2]
-    found = lesson.rounded(lesson.measure_growth(sizes))
-    assert lesson.disagreements(FIGURES["growth"][: len(sizes)], found) == []
-    found = lesson.rounded(lesson.measure_entries(lesson.SIZES[:1]))
-    (kept,) = FIGURES["entries"][:1]
+    sizes = measurements.SIZES[:2]
+    found = measurements.rounded(measurements.measure_growth(sizes))
+    assert measurements.differences(FIGURES["growth"][: len(sizes)], found) == []
+    found = measurements.rounded(measurements.measure_entries(measurements.SIZES[:1]))
+    (stored,) = FIGURES["entries"][:1]
     sums = ("H", "count", "loss", "spacing", "expected", "largest", "smallest", "typical")
-    assert lesson.disagreements({k: kept[k] for k in sums}, {k: found[0][k] for k in sums}) == []
+    assert (
+        measurements.differences({k: stored[k] for k in sums}, {k: found[0][k] for k in sums}) == []
+    )
 
 
 def test_the_mistake_measured_again_gives_the_same_figures():
-    found = lesson.rounded(lesson.measure_mistake())
-    assert lesson.disagreements(FIGURES["mistake"], found) == []
-    assert [row["right"] for row in found] == [True, False]
+    found = measurements.rounded(measurements.measure_mistake())
+    assert measurements.differences(FIGURES["mistake"], found) == []
+    assert [row["passed"] for row in found] == [True, False]
 
 
-def test_some_steps_of_the_v_measured_again_give_the_same_figures():
-    """The largest network, at a few of its steps."""
+def test_some_step_sizes_measured_again_give_the_same_figures():
+    """Every eighth step is measured, with the largest network."""
     every = 8
-    found = lesson.rounded(lesson.measure_valley(steps=lesson.STEPS[::every]))
+    found = measurements.rounded(measurements.measure_step_sizes(steps=measurements.STEPS[::every]))
     for dtype in ("float64", "float32"):
-        for name, curve in FIGURES["valley"][dtype]["curves"].items():
-            there = found[dtype]["curves"][name]
-            assert lesson.disagreements(curve[::every], there) == []
+        for name, curve in FIGURES["step_sizes"][dtype]["curves"].items():
+            measured = found[dtype]["curves"][name]
+            assert measurements.differences(curve[::every], measured) == []
         assert max(found[dtype]["analytic"].values()) < {"float64": 1e-12, "float32": 1e-5}[dtype]
 
 
 def broken_paragraphs(text):
-    """Lines that begin with a comment: there a paragraph of Markdown ends, whatever was meant."""
+    """Return the lines that begin with a comment, because such a line ends a paragraph of Markdown."""
     starts = [line.strip() for line in text.splitlines() if line.lstrip().startswith("<!--")]
-    return [line for line in starts if line not in judge.MARKS]
+    return [line for line in starts if line not in doctor_benchmark.MARKS]
 
 
 def test_no_quoted_figure_breaks_its_paragraph():
@@ -86,23 +97,23 @@ def test_no_quoted_figure_breaks_its_paragraph():
 
 
 def table_in(text):
-    """What stands between the marks of the table of the usual check."""
-    before, after = judge.MARKS
+    """Return the text between the marks of the table of the usual check."""
+    before, after = doctor_benchmark.MARKS
     return text.partition(before)[2].partition(after)[0].strip()
 
 
 def test_the_table_of_missed_mistakes_has_the_stored_figures():
-    rows = json.loads(judge.FIGURES.read_text(encoding="utf-8"))["usual"]
-    assert table_in(TEXT) == judge.usual_table(rows)
+    rows = json.loads(doctor_benchmark.FIGURES.read_text(encoding="utf-8"))["usual"]
+    assert table_in(TEXT) == doctor_benchmark.usual_table(rows)
     missed = [row["id"] for row in rows if row["passes_absolute"] and row["passes_relative"]]
     assert "initial-state-dropped" in missed
     assert [row["id"] for row in rows if row["id"] not in row["doctor"]] == []
     planted = [{**row, "passes_absolute": False, "passes_relative": False} for row in rows]
-    assert table_in(TEXT) != judge.usual_table(planted)
+    assert table_in(TEXT) != doctor_benchmark.usual_table(planted)
 
 
 @pytest.mark.parametrize(
-    ("kept", "found", "count"),
+    ("stored", "found", "count"),
     [
         (1e-7, 2.9e-7, 0),
         (1e-7, 3.1e-7, 1),
@@ -114,8 +125,8 @@ def test_the_table_of_missed_mistakes_has_the_stored_figures():
         (True, False, 1),
     ],
 )
-def test_a_planted_disagreement_is_found(kept, found, count):
-    assert len(lesson.disagreements(kept, found)) == count
+def test_a_planted_difference_is_found(stored, found, count):
+    assert len(measurements.differences(stored, found)) == count
 
 
 def test_the_statements_about_the_figures_are_true():
@@ -124,8 +135,8 @@ def test_the_statements_about_the_figures_are_true():
         assert last["worst"][name] > 10 * first["worst"][name]
     assert last["worst"]["W"] > 100 * first["worst"]["W"]
     for name in ("W", "V"):
-        assert last["worst"][name] > lesson.USUAL_LIMIT > first["worst"][name]
-    for name in lesson.NAMES:
+        assert last["worst"][name] > measurements.USUAL_LIMIT > first["worst"][name]
+    for name in measurements.NAMES:
         assert last["norm"][name] < 2 * first["norm"][name]
         assert last["absolute"][name] < 2 * first["absolute"][name]
     assert max(value for row in FIGURES["growth"] for value in row["analytic"].values()) < 1e-11
@@ -135,14 +146,14 @@ def test_the_statements_about_the_figures_are_true():
         assert 0.1 < middle[len(middle) // 2] / (row["expected"] / 2) < 3
     large = FIGURES["entries"][-1]
     assert 1e-7 / 3 < large["expected"] / (2 * large["typical"]) < 3e-7
-    valley = FIGURES["valley"]
-    assert max(min(valley["float64"]["curves"][name]) for name in "cW") < 1e-8
-    blur = valley["float32"]["spacing"] / (2 * lesson.USUAL_STEP)
-    assert 50 < blur / large["typical"] < 200
+    step_sizes = FIGURES["step_sizes"]
+    assert max(min(step_sizes["float64"]["curves"][name]) for name in "cW") < 1e-8
+    expected_error = step_sizes["float32"]["spacing"] / (2 * measurements.USUAL_STEP)
+    assert 50 < expected_error / large["typical"] < 200
     zero, other = FIGURES["mistake"]
-    assert max(zero["central"].values()) < lesson.USUAL_LIMIT
-    assert zero["right"]
-    assert [name for name in lesson.NAMES if other["complex"][name] > 1e-12] == ["W"]
+    assert max(zero["central"].values()) < measurements.USUAL_LIMIT
+    assert zero["passed"]
+    assert [name for name in measurements.NAMES if other["complex"][name] > 1e-12] == ["W"]
 
 
 def test_every_picture_has_a_light_and_a_dark_version_and_a_text_alternative():
@@ -151,10 +162,10 @@ def test_every_picture_has_a_light_and_a_dark_version_and_a_text_alternative():
         r'<img src="([^"]+)" alt="([^"]+)">\n</picture>',
         TEXT,
     )
-    assert len(pictures) == TEXT.count("<picture>") == len(lesson.DRAWN)
+    assert len(pictures) == TEXT.count("<picture>") == len(lesson_pictures.PICTURES)
     for dark, light, words in pictures:
         assert dark == light.replace(".svg", "-dark.svg")
-        assert Path(light).stem in lesson.DRAWN
+        assert Path(light).stem in lesson_pictures.PICTURES
         assert len(words) > 100
         for name, palette in ((light, LIGHT), (dark, DARK)):
             svg = (lesson.DOCS / name).read_text(encoding="utf-8")
@@ -162,7 +173,7 @@ def test_every_picture_has_a_light_and_a_dark_version_and_a_text_alternative():
             assert palette["ink"] in svg
 
 
-@pytest.mark.parametrize("name", list(lesson.DRAWN))
+@pytest.mark.parametrize("name", list(lesson_pictures.PICTURES))
 def test_a_picture_draws_the_stored_figures(name):
     """The committed picture has the same lines at the same places, whatever matplotlib's version."""
 
@@ -177,9 +188,9 @@ def test_a_picture_draws_the_stored_figures(name):
                 lines[group.get("id")] = [float(n) for n in " ".join([*numbers, *uses]).split()]
         return lines
 
-    drawn = places(svg_of(lesson.DRAWN[name](FIGURES, LIGHT)))
-    kept = places((lesson.PICTURES / f"{name}.svg").read_text(encoding="utf-8"))
+    drawn = places(svg_of(lesson_pictures.PICTURES[name](FIGURES, LIGHT)))
+    stored = places((lesson.PICTURES / f"{name}.svg").read_text(encoding="utf-8"))
     assert drawn
-    assert drawn.keys() == kept.keys()
+    assert drawn.keys() == stored.keys()
     for line, numbers in drawn.items():
-        assert numbers == pytest.approx(kept[line], abs=0.5), line
+        assert numbers == pytest.approx(stored[line], abs=0.5), line
