@@ -7,22 +7,21 @@ of files and functions are untrusted text.
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
-
-from markupsafe import Markup
 
 from charloom.diagnosis import Diagnosis, Row
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.error_patterns import STEP_LIMITS
 from charloom.errors import ConfigError
 from charloom.formatting import count, duration, listing, number_of, scientific
+from charloom.gradient_errors import rank
 from charloom.messages import for_python
 from charloom.report.heatmap import heatmap_figure
 from charloom.report.html_page import page
 from charloom.report.page_data import GradientErrors, KeyFigure, Picture, Setting, TrialErrors
-from charloom.report.plot_files import inline_svg, svg_of
-from charloom.report.plot_style import NARROW, SENTINELS, WIDE
+from charloom.report.plot_files import picture_of
 from charloom.store import charloom_version, replace_file
 
 SEVERAL: Final = 2  # number of explanations shown in full; the page shows the others as titles
@@ -109,16 +108,14 @@ def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
 
 def worst_rows(rows: Sequence[Row]) -> list[Row]:
     """Return, for each parameter, the row whose error is largest relative to its limit."""
-    found: dict[str, Row] = {}
-    for row in rows:
-        if row.parameter not in found or excess(row) > excess(found[row.parameter]):
-            found[row.parameter] = row
-    return list(found.values())
-
-
-def excess(row: Row) -> float:
-    """Return the norm-relative error of `row` divided by its limit; infinity if the error is NaN."""
-    return math.inf if math.isnan(row.norm_relative) else row.norm_relative / row.limit
+    names = dict.fromkeys(row.parameter for row in rows)
+    return [
+        max(
+            (row for row in rows if row.parameter == name),
+            key=lambda row: rank(row.norm_relative) / row.limit,
+        )
+        for name in names
+    ]
 
 
 def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
@@ -161,12 +158,7 @@ def picture(diagnosis: Diagnosis) -> Picture | None:
         return None
     limit = STEP_LIMITS[diagnosis.tried.dtype]
     label = f"Errors by parameter and time step. {heatmap_description(errors, limit)}"
-
-    def drawn(name: str, width: int) -> Markup:
-        figure = heatmap_figure(errors, limit, width=width, palette=SENTINELS)
-        return inline_svg(svg_of(figure), f"steps-{name}", label)
-
-    return Picture(drawn("wide", WIDE[0]), drawn("narrow", NARROW[0]))
+    return picture_of(partial(heatmap_figure, errors, limit), "steps", label)
 
 
 def heatmap_description(errors: Any, limit: float) -> str:

@@ -4,7 +4,6 @@ Templates may only write strings, which are escaped. Control characters are repl
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +16,6 @@ from charloom.report.plot_style import DARK, LIGHT
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 CSS: Final = "page.css"  # the style sheet of all pages
-
-
-@dataclass(frozen=True)
-class Colours:
-    """The CSS variables of a page for light and for dark screens."""
-
-    light: Markup
-    dark: Markup
 
 
 class StrictEnvironment(jinja2.Environment):
@@ -51,7 +42,8 @@ def page(template: str, **values: Any) -> str:
         .get_template(template)
         .render(
             css=Markup((TEMPLATES / CSS).read_text(encoding="utf-8")),
-            colours=Colours(variables(LIGHT), variables(DARK)),
+            light=variables(LIGHT),
+            dark=variables(DARK),
             **values,
         )
     )

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,8 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from charloom.errors import ConfigError
-from charloom.report.plot_style import SENTINELS, UNITS_PER_INCH, Palette
+from charloom.report.page_data import Picture
+from charloom.report.plot_style import NARROW, SENTINELS, UNITS_PER_INCH, WIDE, Palette
 from charloom.store.atomic_files import replace_file
 
 FONTS: Final = "system-ui, 'Segoe UI', Roboto, Helvetica, Arial, 'DejaVu Sans', sans-serif"
@@ -53,6 +55,20 @@ def coloured(svg: str, palette: Palette) -> str:
     of the same name in `palette`."""
     names = {colour: name for name, colour in SENTINELS.items()}
     return re.sub(r"#0101[0-9a-f]{2}", lambda found: palette[names[found[0]]], svg)
+
+
+def picture_of(draw: Callable[..., Figure], name: str, label: str) -> Picture:
+    """Return a plot for a page, drawn once for wide screens and once for narrow screens.
+
+    Args:
+        draw: function with the keyword arguments `width` and `palette` that returns the plot.
+        name: prefix that makes the ids of the plot unique on the page.
+        label: as for `inline_svg`.
+    """
+    wide, narrow = (svg_of(draw(width=width, palette=SENTINELS)) for width in (WIDE[0], NARROW[0]))
+    return Picture(
+        inline_svg(wide, f"{name}-wide", label), inline_svg(narrow, f"{name}-narrow", label)
+    )
 
 
 def inline_svg(svg: str, prefix: str, label: str) -> Markup:

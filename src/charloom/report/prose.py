@@ -22,9 +22,10 @@ from charloom.formatting import (
 )
 from charloom.gradient_check import NORM_LIMITS, GradientCheck, Row
 from charloom.report.records import Record, Records
-from charloom.report.samples import Sample, Samples
+from charloom.report.samples import Samples
 from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer
+from charloom.training import Sample
 
 
 def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from markupsafe import Markup
-
 from charloom.errors import ConfigError
 from charloom.formatting import number_of, one_of
 from charloom.gradient_check import GradientCheck, StoredChecks, read_checks
@@ -21,8 +19,8 @@ from charloom.report.gradient_plot import curve_figure
 from charloom.report.html_page import page
 from charloom.report.loss_plot import loss_figure
 from charloom.report.page_data import Picture
-from charloom.report.plot_files import coloured, inline_svg, png_of, svg_of
-from charloom.report.plot_style import LIGHT, NARROW, SENTINELS, WIDE
+from charloom.report.plot_files import coloured, inline_svg, picture_of, png_of, svg_of
+from charloom.report.plot_style import LIGHT, NARROW, SENTINELS
 from charloom.report.records import OrderedRecords, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update
@@ -192,12 +190,7 @@ def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
     if not checks:
         return None
     label = "The error of central differences over their step, and the error of the complex step"
-
-    def drawn(name: str, width: int) -> Markup:
-        svg = svg_of(curve_figure(checks, width=width, palette=SENTINELS))
-        return inline_svg(svg, f"curve-{name}", label)
-
-    return Picture(drawn("wide", WIDE[0]), drawn("narrow", NARROW[0]))
+    return picture_of(partial(curve_figure, checks), "curve", label)
 
 
 def render(content: Content, loss: Picture | None, curve: Picture | None) -> str:

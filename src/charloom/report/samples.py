@@ -5,16 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from charloom.even_sample import EvenSample
+from charloom.training import Sample
 
 MOST_SAMPLES: Final = 200
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A text that the network wrote during training, and the update after which it was written."""
-
-    update: int
-    text: str
 
 
 @dataclass(frozen=True)

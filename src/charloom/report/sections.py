@@ -41,12 +41,13 @@ from charloom.report.page_data import (
     SettingsGroup,
 )
 from charloom.report.records import Record, Records
-from charloom.report.samples import Sample, Samples
+from charloom.report.samples import Samples
 from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer
 from charloom.run_file_names import TEXT
 from charloom.store import RunInspection, charloom_version
 from charloom.store.journal_lines import is_finite
+from charloom.training import Sample
 from charloom.training.overfitting_message import overfitting_sentence
 
 

@@ -10,7 +10,7 @@ from charloom.cell_table import CELLS
 from charloom.formatting import harmless
 from charloom.hidden_units import Activity
 from charloom.hidden_units.gate_values import MEANINGS
-from charloom.report.plot_style import LIGHT, UNITS_PER_INCH, WIDE, Palette
+from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure
 
 SIGNED: Final = "PuOr_r"  # purple for negative values, white for zero, orange for positive ones
 GATE: Final = "viridis"  # for gates, from 0 (closed) to 1 (open)
@@ -36,11 +36,7 @@ def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
     panel = min(max(ROW * units, LEAST_HEIGHT), MOST_HEIGHT)
     width = WIDE[0]
     height = layers * panel + (layers - 1) * BETWEEN + BELOW + ABOVE
-    figure = Figure(
-        figsize=(width / UNITS_PER_INCH, height / UNITS_PER_INCH),
-        dpi=UNITS_PER_INCH,
-        facecolor=palette["paper"],
-    )
+    figure = blank_figure((width, height), palette)
     values = np.asarray(seen.values, dtype=np.float64)
     size = float(np.percentile(np.abs(values), 99.5)) or 1.0
     low, high, colours = (0.0, 1.0, GATE) if seen.what in SIGMOID_GATES else (-size, size, SIGNED)

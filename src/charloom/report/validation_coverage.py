@@ -7,18 +7,8 @@ from charloom.model.schedule import Schedule
 from charloom.store import RunInspection
 from charloom.store.journal_lines import is_finite
 from charloom.store.json_numbers import is_count
+from charloom.training import FinalEvaluation
 from charloom.training.progress_records import characters_evaluated
-
-
-@dataclass(frozen=True)
-class WholePart:
-    """A loss on the whole validation part.
-
-    `update` is the update of the evaluated model, and `nats` is its loss in nats per character.
-    """
-
-    update: int
-    nats: float
 
 
 @dataclass(frozen=True)
@@ -33,7 +23,7 @@ class JudgedPart:
 
     predicted: int
     held_out: int
-    whole: WholePart | None
+    whole: FinalEvaluation | None
 
     @property
     def is_whole(self) -> bool:
@@ -46,8 +36,11 @@ class JudgedPart:
         if not view.config.validation:
             return None
         windows = Schedule.of(view.config, view.text.characters).windows
+        predicted, held_out = characters_evaluated(view.config, windows)
         judged = [event for event in view.events if event["event"] == "judged"]
-        whole = judged[-1] if judged else {}
-        update, nats = whole.get("update"), whole.get("nats")
-        found = WholePart(update, nats) if is_count(update) and is_finite(nats) else None  # type: ignore[arg-type]
-        return cls(*characters_evaluated(view.config, windows), found)
+        last = judged[-1] if judged else {}
+        update, nats = last.get("update"), last.get("nats")
+        whole = None
+        if is_count(update) and is_finite(nats):
+            whole = FinalEvaluation(update, nats, held_out)  # type: ignore[arg-type]
+        return cls(predicted, held_out, whole)
