@@ -98,10 +98,49 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
         records: the records in the order of their updates.
         wanted: updates, such as those of the samples. `Records.at` has a record for each of them.
     """
-    gathering = RecordCollector(wanted)
+    pending = sorted(set(wanted), reverse=True)  # pop() returns the smallest update
+    at: dict[int, Record | None] = {}
+    first: Record | None = None
+    last: Record | None = None
+    lowest: Record | None = None
+    best: Record | None = None
+    best_nats = math.inf
+    judged: EvenSample[Record] = EvenSample(MOST_JUDGED)
+    ends: EvenSample[Record] = EvenSample(MOST_ENDS)
+    check, curve, means = OverfittingCheck(), Curve(), EpochMeans()
     for record in records:
-        gathering.add(record)
-    return gathering.result()
+        while pending and pending[-1] < record.update:
+            at[pending.pop()] = last
+        first, last = first or record, record
+        if lowest is None or record.smooth_loss < lowest.smooth_loss:
+            lowest = record
+        if record.validation_nats is not None:
+            judged.add(record)
+            if record.validation_nats < best_nats:
+                best, best_nats = record, record.validation_nats
+        if record.ends_epoch:
+            ends.add(record)
+        check.add(record.update, record.train_nats, record.validation_nats)
+        curve.add(record.update, record.smooth_loss)
+        means.add(record)
+    if first is None or last is None or lowest is None:
+        return None
+    updates, losses = curve.points()
+    return Records(
+        first=first,
+        last=last,
+        lowest=lowest,
+        best=best,
+        judged=sorted({*judged.kept(), *([] if best is None else [best])}),
+        judgements=judged.total,
+        overfitting=check.result(),
+        ends=ends.kept(),
+        epochs=ends.total,
+        updates=updates,
+        losses=losses,
+        last_epoch_nats=means.last_whole(),
+        at={**at, **dict.fromkeys(pending, last)},
+    )
 
 
 class OrderedRecords:
@@ -133,72 +172,6 @@ class OrderedRecords:
             held = record
         if held is not None:
             yield held
-
-
-class RecordCollector:
-    """Takes all records of a run one after another and keeps those that a report shows.
-
-    `wanted` is as in `gather`.
-    """
-
-    def __init__(self, wanted: Iterable[int]) -> None:
-        # In descending order, so that pop() returns the smallest update.
-        self._wanted = sorted(set(wanted), reverse=True)
-        self._at: dict[int, Record | None] = {}
-        self._first: Record | None = None
-        self._last: Record | None = None
-        self._lowest: Record | None = None
-        self._best: Record | None = None
-        self._best_nats = math.inf
-        self._judged: EvenSample[Record] = EvenSample(MOST_JUDGED)
-        self._ends: EvenSample[Record] = EvenSample(MOST_ENDS)
-        self._overfitting = OverfittingCheck()
-        self._curve = Curve()
-        self._means = EpochMeans()
-
-    def add(self, record: Record) -> None:
-        """Take the next record."""
-        while self._wanted and self._wanted[-1] < record.update:
-            self._at[self._wanted.pop()] = self._last
-        if self._lowest is None or record.smooth_loss < self._lowest.smooth_loss:
-            self._lowest = record
-        if record.validation_nats is not None:
-            self._judge(record, record.validation_nats)
-        if record.ends_epoch:
-            self._ends.add(record)
-        self._overfitting.add(record.update, record.train_nats, record.validation_nats)
-        self._curve.add(record.update, record.smooth_loss)
-        self._means.add(record)
-        self._first = self._first or record
-        self._last = record
-
-    def _judge(self, record: Record, nats: float) -> None:
-        """Take a record with a validation loss, which is `nats` per character."""
-        self._judged.add(record)
-        if nats < self._best_nats:
-            self._best, self._best_nats = record, nats
-
-    def result(self) -> Records | None:
-        """Return the selected records; None if no record was added."""
-        if self._first is None or self._last is None or self._lowest is None:
-            return None
-        best = [] if self._best is None else [self._best]
-        updates, losses = self._curve.points()
-        return Records(
-            first=self._first,
-            last=self._last,
-            lowest=self._lowest,
-            best=self._best,
-            judged=sorted({*self._judged.kept(), *best}),
-            judgements=self._judged.total,
-            overfitting=self._overfitting.result(),
-            ends=self._ends.kept(),
-            epochs=self._ends.total,
-            updates=updates,
-            losses=losses,
-            last_epoch_nats=self._means.last_whole(),
-            at={**self._at, **dict.fromkeys(self._wanted, self._last)},
-        )
 
 
 class Curve:
