@@ -321,7 +321,9 @@ def help_texts(package):
     found = []
     for path in sorted(package.rglob("cli/*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("typer."):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).startswith(
+                ("typer.", "path_option")
+            ):
                 found += [ast.unparse(k.value) for k in node.keywords if k.arg == "help"]
     return found
 

@@ -5,17 +5,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from charloom.cli.check_options import (
-    AllEntries,
-    ClassicVocabularySize,
-    Entries,
-    ErrorPlot,
-    InitialState,
-    ListWorkloads,
-    Rounds,
-    VocabularySize,
-    Workload,
-)
+from charloom.cli import check_options
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json, Texts
 from charloom.cli.setting_options import takes_settings
@@ -36,14 +26,14 @@ if TYPE_CHECKING:
     dtype="both", engine="all that are available",
 )  # fmt: skip
 def gradcheck(
+    settings: dict[str, Any],
     text: Texts = None,
-    vocabulary_size: VocabularySize = 80,
-    state: InitialState = "zero",
-    entries: Entries = None,
-    every: AllEntries = False,
-    picture: ErrorPlot = None,
+    vocabulary_size: check_options.VocabularySize = 80,
+    state: check_options.InitialState = "zero",
+    entries: check_options.Entries = None,
+    every: check_options.AllEntries = False,
+    picture: check_options.ErrorPlot = None,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Check each gradient against numerical gradients.
 
@@ -65,15 +55,16 @@ def gradcheck(
         )
     if entries is not None:
         require_whole("entries", entries, least=1)
-    chosen = dict(settings or {})
-    dtypes = [chosen.pop("dtype")] if "dtype" in chosen else ["float64", "float32"]
+    dtypes = [settings.pop("dtype")] if "dtype" in settings else ["float64", "float32"]
     here = ["reference"] if native_problem() else ["reference", "native"]
-    engines = [chosen.pop("engine")] if "engine" in chosen else here
+    engines = [settings.pop("engine")] if "engine" in settings else here
     explain_terminal_input(text or [])
     corpus = api.open_text(text) if text else None
     checks: list[GradientCheck] = []
     for dtype in dtypes:
-        learner, x, y = fresh_problem(Config(dtype=dtype, **chosen), vocabulary_size, state, corpus)
+        learner, x, y = fresh_problem(
+            Config(dtype=dtype, **settings), vocabulary_size, state, corpus
+        )
         say(f"checking {' and '.join(engines)} in {dtype} …")
         found = check_gradients(
             learner,
@@ -136,12 +127,12 @@ def mark(row: "Row") -> str:
 
 @takes_settings("hidden_size")
 def bench(
-    workload: Workload = "classic",
-    rounds: Rounds = None,
-    vocabulary_size: ClassicVocabularySize = None,
-    names: ListWorkloads = False,
+    settings: dict[str, Any],
+    workload: check_options.Workload = "classic",
+    rounds: check_options.Rounds = None,
+    vocabulary_size: check_options.ClassicVocabularySize = None,
+    names: check_options.ListWorkloads = False,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Time an update and sampling, and compare with PyTorch and JAX.
 
@@ -154,7 +145,7 @@ def bench(
     from charloom.bench import CLASSIC, WORKLOADS, measure, render
     from charloom.bench import bench as measure_classic
 
-    given = {"rounds": rounds, "vocabulary_size": vocabulary_size, **(settings or {})}
+    given = {"rounds": rounds, "vocabulary_size": vocabulary_size, **settings}
     sizes = {name: value for name, value in given.items() if value is not None}
     if names:
         titles = {CLASSIC: "an update of the classic experiment, and sampling"}

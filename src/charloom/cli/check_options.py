@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from charloom.cell_table import CELL_NAMES
-from charloom.cli.options import given_path
+from charloom.cli.options import path_option
 
 # gradcheck
 
@@ -27,10 +27,8 @@ Entries = Annotated[
 AllEntries = Annotated[bool, typer.Option("--all", help="check every entry of every parameter")]
 ErrorPlot = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        parser=given_path,
-        help="plot the error of the numerical gradient against its step size; FILE ends in .svg or .png",
+    path_option(
+        help="plot the error of the numerical gradient against its step size; FILE ends in .svg or .png"
     ),
 ]
 # bench
@@ -84,8 +82,7 @@ GateOrder = Annotated[
 NumericalFunction = Annotated[
     str | None,
     typer.Option(
-        metavar="FUNCTION",
-        help="also check your numerical gradient, a FUNCTION of the same file",
+        metavar="FUNCTION", help="also check your numerical gradient, a FUNCTION of the same file"
     ),
 ]
 ParameterNames = Annotated[
@@ -100,8 +97,7 @@ ReturnedItems = Annotated[
     typer.Option(help="the items of the returned tuple, in order, such as loss,U,W,b,V,c,_"),
 ]
 ArgumentOrder = Annotated[
-    str | None,
-    typer.Option(help="the arguments of the function, in order, such as params,x,y,h0"),
+    str | None, typer.Option(help="the arguments of the function, in order, such as params,x,y,h0")
 ]
 LossReduction = Annotated[
     str,
@@ -123,16 +119,8 @@ Template = Annotated[
         metavar="[numpy|course|torch]", help="write an example file to start from, and exit"
     ),
 ]
-TemplateFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", parser=given_path, help="where to write the template"),
-]
-DiagnosisPage = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", parser=given_path, help="also write the diagnosis as an HTML page"
-    ),
-]
+TemplateFile = Annotated[Path | None, path_option(help="where to write the template")]
+DiagnosisPage = Annotated[Path | None, path_option(help="also write the diagnosis as an HTML page")]
 AllTables = Annotated[
     bool, typer.Option("--table", help="also show the tables if the function is right")
 ]

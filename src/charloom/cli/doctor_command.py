@@ -8,25 +8,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from charloom.cell_table import CELL_NAMES
-from charloom.cli.check_options import (
-    AllTables,
-    ArgumentOrder,
-    CallForm,
-    CheckedCell,
-    CheckedDtype,
-    DiagnosisPage,
-    Function,
-    GateOrder,
-    ListMistakes,
-    LossReduction,
-    NumericalFunction,
-    ParameterNames,
-    ReturnedItems,
-    Template,
-    TemplateFile,
-    TimeLimit,
-    TrialSeed,
-)
+from charloom.cli import check_options
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json
 from charloom.cli.terminal import WIDTH, say, show, show_json
@@ -46,23 +28,23 @@ TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch":
 
 
 def doctor(
-    function: Function = None,
-    form: CallForm = "auto",
-    cell: CheckedCell = None,
-    gates: GateOrder = "",
-    numerical: NumericalFunction = None,
-    names: ParameterNames = None,
-    gradients: ReturnedItems = None,
-    arguments: ArgumentOrder = None,
-    reduction: LossReduction = "sum",
-    dtype: CheckedDtype = "auto",
-    seed: TrialSeed = 0,
-    time_limit: TimeLimit = 60.0,
-    known: ListMistakes = False,
-    template: Template = None,
-    output: TemplateFile = None,
-    html: DiagnosisPage = None,
-    whole: AllTables = False,
+    function: check_options.Function = None,
+    form: check_options.CallForm = "auto",
+    cell: check_options.CheckedCell = None,
+    gates: check_options.GateOrder = "",
+    numerical: check_options.NumericalFunction = None,
+    names: check_options.ParameterNames = None,
+    gradients: check_options.ReturnedItems = None,
+    arguments: check_options.ArgumentOrder = None,
+    reduction: check_options.LossReduction = "sum",
+    dtype: check_options.CheckedDtype = "auto",
+    seed: check_options.TrialSeed = 0,
+    time_limit: check_options.TimeLimit = 60.0,
+    known: check_options.ListMistakes = False,
+    template: check_options.Template = None,
+    output: check_options.TemplateFile = None,
+    html: check_options.DiagnosisPage = None,
+    whole: check_options.AllTables = False,
     as_json: Json = False,
 ) -> None:
     """Find the mistakes in your own backpropagation.

@@ -3,17 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charloom.cli import model_options
 from charloom.cli.model_commands import model_identity
-from charloom.cli.model_options import (
-    Force,
-    Framework,
-    HeadModule,
-    ImportedFile,
-    ModelFile,
-    RecurrentModule,
-    StateDictFile,
-    VocabularyOf,
-)
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, show, show_json
@@ -26,10 +17,10 @@ if TYPE_CHECKING:
 
 def export(
     model: AModel,
-    to: Framework = "torch",
-    output: StateDictFile = None,
+    to: model_options.Framework = "torch",
+    output: model_options.StateDictFile = None,
     which: Which = None,
-    force: Force = False,
+    force: model_options.Force = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as a PyTorch state_dict, and print Python code that loads it.
@@ -64,14 +55,14 @@ def export(
 
 @takes_settings("tokens", tokens="the file's, else characters")
 def import_(
-    file: ImportedFile,
-    output: ModelFile,
-    vocabulary: VocabularyOf = None,
-    recurrent: RecurrentModule = None,
-    head: HeadModule = None,
-    force: Force = False,
+    settings: dict[str, Any],
+    file: model_options.ImportedFile,
+    output: model_options.ModelFile,
+    vocabulary: model_options.VocabularyOf = None,
+    recurrent: model_options.RecurrentModule = None,
+    head: model_options.HeadModule = None,
+    force: model_options.Force = False,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Convert a PyTorch state_dict to a model.
 
@@ -86,12 +77,11 @@ def import_(
     from charloom import api
     from charloom.api.text_arguments import as_file
 
-    tokens = (settings or {}).get("tokens")
     explain_terminal_input([vocabulary or ""])
     model = api.import_model(
         file,
         vocabulary=vocabulary,
-        tokens=tokens,
+        tokens=settings.get("tokens"),
         recurrent=recurrent,
         head=head,
         engine="reference",

@@ -9,26 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from charloom.cli import model_options
 from charloom.cli.colours import paint
-from charloom.cli.model_options import (
-    EvaluatedText,
-    Length,
-    MinP,
-    Prompt,
-    PromptFile,
-    RepetitionPenalty,
-    RepetitionWindow,
-    Samples,
-    ScoredFile,
-    Split,
-    Stop,
-    Streams,
-    Temperature,
-    TextItself,
-    TopK,
-    TopP,
-    WithBaselines,
-)
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
@@ -56,21 +38,21 @@ SURPRISE_STYLES: Final = (
 
 @takes_settings("seed", "engine", "unknown", "replacement")
 def sample(
+    settings: dict[str, Any],
     model: AModel,
-    prompt: Prompt = "",
-    prompt_file: PromptFile = None,
-    length: Length = 200,
-    temperature: Temperature = 1.0,
-    top_k: TopK = 0,
-    top_p: TopP = 1.0,
-    min_p: MinP = 0.0,
-    repetition_penalty: RepetitionPenalty = 1.0,
-    repetition_window: RepetitionWindow = 64,
-    stop: Stop = None,
-    samples: Samples = 1,
+    prompt: model_options.Prompt = "",
+    prompt_file: model_options.PromptFile = None,
+    length: model_options.Length = 200,
+    temperature: model_options.Temperature = 1.0,
+    top_k: model_options.TopK = 0,
+    top_p: model_options.TopP = 1.0,
+    min_p: model_options.MinP = 0.0,
+    repetition_penalty: model_options.RepetitionPenalty = 1.0,
+    repetition_window: model_options.RepetitionWindow = 64,
+    stop: model_options.Stop = None,
+    samples: model_options.Samples = 1,
     which: Which = None,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Write text with a model.
 
@@ -85,12 +67,11 @@ def sample(
     from charloom.sampling import SampleOptions, Writing
 
     require_whole("samples", samples, least=1)
-    given = settings or {}
     begun = prompt_text(prompt, prompt_file)
     sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
-    policy = policy_of(given)
-    options = SampleOptions(length, given.get("seed", 0), sampler, stop or [], policy)
-    opened = open_model(model, which, given)
+    policy = policy_of(settings)
+    options = SampleOptions(length, settings.get("seed", 0), sampler, stop or [], policy)
+    opened = open_model(model, which, settings)
     write = partial(Writing, opened.learner, opened.engine, begun, options)
     first = write(number=0)  # raises here if an option is not valid, before anything is printed
     writings = chain([first], (write(number=number) for number in range(1, samples)))
@@ -119,14 +100,14 @@ def sample(
 
 @takes_settings("seed", "engine", "unknown", "replacement")
 def evaluate(
+    settings: dict[str, Any],
     model: AModel,
-    text: EvaluatedText = None,
-    split: Split = None,
-    streams: Streams = None,
-    baselines: WithBaselines = False,
+    text: model_options.EvaluatedText = None,
+    split: model_options.Split = None,
+    streams: model_options.Streams = None,
+    baselines: model_options.WithBaselines = False,
     which: Which = None,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Compute how well a model predicts a text.
 
@@ -139,14 +120,13 @@ def evaluate(
     """
     from charloom import api
 
-    given = settings or {}
-    choice = api.TextChoice(text or None, split=split, policy=policy_of(given))
-    opened = open_model(model, which, given)
+    choice = api.TextChoice(text or None, split=split, policy=policy_of(settings))
+    opened = open_model(model, which, settings)
     learner = opened.learner
     explain_terminal_input(text or [])
     part = api.choose_part(opened, choice)
     say_sentences(part.corpus.notes)
-    result = api.evaluate_part(learner, opened.engine, part, streams, given.get("seed", 0))
+    result = api.evaluate_part(learner, opened.engine, part, streams, settings.get("seed", 0))
     others = api.evaluate_baselines(opened, part) if baselines else None
     if as_json:
         about = {
@@ -269,12 +249,12 @@ def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
 
 @takes_settings("engine", "unknown", "replacement")
 def score(
+    settings: dict[str, Any],
     model: AModel,
-    file: ScoredFile = STDIN,
-    text: TextItself = None,
+    file: model_options.ScoredFile = STDIN,
+    text: model_options.TextItself = None,
     which: Which = None,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Show how well a model predicts each character of a text.
 
@@ -288,10 +268,9 @@ def score(
     require_one_text(file != STDIN, text)
     from charloom.surprisal import surprise
 
-    given = settings or {}
-    policy = policy_of(given)
+    policy = policy_of(settings)
     read = read_text(file) if text is None else text
-    opened = open_model(model, which, given)
+    opened = open_model(model, which, settings)
     result = surprise(opened.learner, opened.engine, read, policy)
     if result.unknowns.total:
         say(f"{result.unknowns.sentence}.")

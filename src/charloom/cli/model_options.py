@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
-from charloom.cli.options import given_path
+from charloom.cli.options import given_path, path_option
 
 # The first words of the help of the argument TEXT, in every command where a model reads a text.
 TEXTS: Final = (
@@ -21,12 +21,7 @@ Prompt = Annotated[
         "too [default: a line feed, which is not printed]"
     ),
 ]
-PromptFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", parser=given_path, help="a file with the prompt, instead of --prompt"
-    ),
-]
+PromptFile = Annotated[Path | None, path_option(help="a file with the prompt, instead of --prompt")]
 Length = Annotated[int, typer.Option(help="largest number of characters to write")]
 Temperature = Annotated[
     float,
@@ -51,12 +46,10 @@ RepetitionPenalty = Annotated[
     float, typer.Option(help="above 1: characters in the repetition window become less likely")
 ]
 RepetitionWindow = Annotated[
-    int,
-    typer.Option(help="number of latest characters to which the repetition penalty applies"),
+    int, typer.Option(help="number of latest characters to which the repetition penalty applies")
 ]
 Stop = Annotated[
-    list[str] | None,
-    typer.Option(metavar="STRING", help="stop before this string; repeatable"),
+    list[str] | None, typer.Option(metavar="STRING", help="stop before this string; repeatable")
 ]
 Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
 # Options for choosing the text that a model reads
@@ -97,9 +90,7 @@ TextItself = Annotated[
 Properties = Annotated[
     list[str] | None,
     typer.Option(
-        "--property",
-        metavar="NAME",
-        help="a built-in property; repeatable [default: all]",
+        "--property", metavar="NAME", help="a built-in property; repeatable [default: all]"
     ),
 ]
 Pattern = Annotated[
@@ -129,35 +120,22 @@ ShownCharacters = Annotated[
     typer.Option("--show", help="number of characters to colour or plot, counted from the first"),
 ]
 Colour = Annotated[
-    bool,
-    typer.Option("--colour", help="colour the text by the best unit of the first property"),
+    bool, typer.Option("--colour", help="colour the text by the best unit of the first property")
 ]
 UnitPlot = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        parser=given_path,
-        help="plot all units over the text; FILE ends in .png or .svg",
-    ),
+    Path | None, path_option(help="plot all units over the text; FILE ends in .png or .svg")
 ]
 # Options for converting models to and from PyTorch
 
 Framework = Annotated[str, typer.Option(metavar="[torch]", help="target framework")]
 StateDictFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        parser=given_path,
-        help="the file to write [default: NAME.torch.safetensors]",
-    ),
+    Path | None, path_option(help="the file to write [default: NAME.torch.safetensors]")
 ]
 ImportedFile = Annotated[
     Path,
     typer.Argument(metavar="FILE", parser=given_path, help="A safetensors file with a state_dict."),
 ]
-ModelFile = Annotated[
-    Path, typer.Option(metavar="MODEL", parser=given_path, help="the model file to write")
-]
+ModelFile = Annotated[Path, path_option(metavar="MODEL", help="the model file to write")]
 VocabularyOf = Annotated[
     str | None,
     typer.Option(

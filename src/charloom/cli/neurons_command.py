@@ -7,23 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from charloom.cli import model_options
 from charloom.cli.colours import paint
 from charloom.cli.model_commands import model_identity, open_model, policy_of, require_one_text
-from charloom.cli.model_options import (
-    Colour,
-    MostCharacters,
-    OnlyLayer,
-    OnlyUnit,
-    Pattern,
-    Properties,
-    SearchedText,
-    ShownCharacters,
-    Split,
-    TextItself,
-    TopUnits,
-    UnitPlot,
-    UnitValue,
-)
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
@@ -70,24 +56,24 @@ ListProperties = Annotated[
 
 @takes_settings("engine", "unknown", "replacement")
 def neurons(
+    settings: dict[str, Any],
     model: AModel,
-    text: SearchedText = None,
-    string: TextItself = None,
-    split: Split = None,
-    properties: Properties = None,
-    pattern: Pattern = None,
-    layer: OnlyLayer = None,
-    unit: OnlyUnit = None,
-    what: UnitValue = None,
-    top: TopUnits = 3,
-    limit: MostCharacters = 50_000,
-    shown: ShownCharacters = 1_000,
-    colour: Colour = False,
-    png: UnitPlot = None,
+    text: model_options.SearchedText = None,
+    string: model_options.TextItself = None,
+    split: model_options.Split = None,
+    properties: model_options.Properties = None,
+    pattern: model_options.Pattern = None,
+    layer: model_options.OnlyLayer = None,
+    unit: model_options.OnlyUnit = None,
+    what: model_options.UnitValue = None,
+    top: model_options.TopUnits = 3,
+    limit: model_options.MostCharacters = 50_000,
+    shown: model_options.ShownCharacters = 1_000,
+    colour: model_options.Colour = False,
+    png: model_options.UnitPlot = None,
     listed: ListProperties = False,  # noqa: ARG001 - its callback does the work
     which: Which = None,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Find the units of a model that follow a property of the text.
 
@@ -112,9 +98,8 @@ def neurons(
     require_whole("show", shown, least=1)
     require_whole("top", top, least=1)
     requested = requested_properties(properties, pattern)
-    given = settings or {}
-    policy = policy_of(given) if "unknown" in given else None
-    opened = open_model(model, which, given)
+    policy = policy_of(settings) if "unknown" in settings else None
+    opened = open_model(model, which, settings)
     layer = layer_of_unit(opened, layer, unit)
     choice = choose(opened.learner, layer, unit, what)
     require_picture(png)

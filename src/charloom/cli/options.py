@@ -1,7 +1,7 @@
 """Arguments and options that commands of several modules share, as annotated types of parameters."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,11 @@ def given_path(text: str | Path) -> Path:
     """Return `text`, which the user typed, as a path; raise typer.BadParameter if it is empty."""
     refuse_empty_path(text, error=typer.BadParameter)
     return Path(text)
+
+
+def path_option(*names: str, metavar: str = "FILE", help: str) -> Any:
+    """Return an option whose value is a path. The arguments are those of typer.Option."""
+    return typer.Option(*names, metavar=metavar, parser=given_path, help=help)
 
 
 Texts = Annotated[
@@ -25,12 +30,7 @@ Texts = Annotated[
 Run = Annotated[Path, typer.Argument(metavar="RUN", parser=given_path, help="A run directory.")]
 NewRun = Annotated[
     Path | None,
-    typer.Option(
-        "--run",
-        metavar="DIR",
-        parser=given_path,
-        help="the run directory to create [default: runs/TEXT-N]",
-    ),
+    path_option("--run", metavar="DIR", help="the run directory to create [default: runs/TEXT-N]"),
 ]
 AModel = Annotated[
     Path,

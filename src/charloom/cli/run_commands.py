@@ -4,20 +4,10 @@ import dataclasses
 import time
 from typing import Any
 
+from charloom.cli import run_options
 from charloom.cli.error_exit import fail
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.report_output import ReadingProgress, say_left_out
-from charloom.cli.run_options import (
-    AllowOlder,
-    ControlCommand,
-    FromModel,
-    LearningRateFactor,
-    MoreMinutes,
-    MovedText,
-    ReportFile,
-    UntilEpochs,
-    UntilUpdates,
-)
 from charloom.cli.setting_options import SETTINGS, takes_settings
 from charloom.cli.terminal import (
     explain_terminal_input,
@@ -29,7 +19,7 @@ from charloom.cli.terminal import (
 )
 from charloom.cli.training_outcome import Outcome
 from charloom.cli.training_output import finish, follow, introduce
-from charloom.config import MACHINE_SETTINGS, Config, without_effect
+from charloom.config import MACHINE_SETTINGS, without_effect
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 from charloom.run_file_names import GRADCHECK
@@ -37,11 +27,11 @@ from charloom.run_file_names import GRADCHECK
 
 @takes_settings(*SETTINGS)
 def reproduce(
+    settings: dict[str, Any],
     text: Texts = None,
     run: NewRun = None,
     minutes: Minutes = None,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Do the classic experiment: check gradients, train, write text and a report.
 
@@ -54,7 +44,7 @@ def reproduce(
     """
     from charloom import api
 
-    began, settings = time.monotonic(), settings or {}
+    began = time.monotonic()
     api.new_run(run)
     explain_terminal_input(text or [])
     if text:
@@ -64,7 +54,7 @@ def reproduce(
     config = api.plan_settings(
         corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
     )
-    warn_without_effect(config, settings)
+    say_sentences(without_effect(config, settings))
     with api.begin(corpus, config, run) as training:
         introduce(training)
         say("checking the gradients …")
@@ -74,12 +64,12 @@ def reproduce(
 
 @takes_settings(*SETTINGS, recipe=DEFAULT_RECIPE)
 def train(
+    settings: dict[str, Any],
     text: Texts = None,
-    from_model: FromModel = None,
+    from_model: run_options.FromModel = None,
     run: NewRun = None,
     minutes: Minutes = None,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Train a model on a text, in a new run directory.
 
@@ -93,13 +83,13 @@ def train(
 
     began = time.monotonic()
     api.new_run(run)
-    model, settings = api.learner_of(from_model), settings or {}
+    model = api.learner_of(from_model)
     explain_terminal_input(text or [])
     corpus = api.text_to_learn(text or [], model=model, **settings)
     config = api.plan_settings(
         corpus, minutes, model=model, began=began, on_message=say_sentence, **settings
     )
-    warn_without_effect(config, settings)
+    say_sentences(without_effect(config, settings))
     if model is None and "unknown" in settings:
         say("--unknown has no effect without --from: the vocabulary is made from the text.")
     if model is not None and "recipe" not in settings:
@@ -112,21 +102,16 @@ def train(
         finish(training, follow(training), as_json)
 
 
-def warn_without_effect(config: Config, settings: dict[str, Any]) -> None:
-    """Print a message about each setting of the user that has no effect because of another setting."""
-    say_sentences(without_effect(config, settings))
-
-
 @takes_settings(*MACHINE_SETTINGS, **dict.fromkeys(MACHINE_SETTINGS, "the run's"))
 def resume(
+    settings: dict[str, Any],
     run: Run,
-    text: MovedText = None,
-    epochs: UntilEpochs = None,
-    updates: UntilUpdates = None,
-    minutes: MoreMinutes = None,
-    allow_older: AllowOlder = False,
+    text: run_options.MovedText = None,
+    epochs: run_options.UntilEpochs = None,
+    updates: run_options.UntilUpdates = None,
+    minutes: run_options.MoreMinutes = None,
+    allow_older: run_options.AllowOlder = False,
     as_json: Json = False,
-    settings: dict[str, Any] | None = None,
 ) -> None:
     """Continue a run from its last checkpoint.
 
@@ -143,9 +128,7 @@ def resume(
     """
     from charloom import api
 
-    changes = api.RunChanges(
-        text, epochs, updates, minutes, allow_older=allow_older, **(settings or {})
-    )
+    changes = api.RunChanges(text, epochs, updates, minutes, allow_older=allow_older, **settings)
     explain_terminal_input(text or [])
     with api.reopen(run, changes, on_message=say_sentence) as training:
         if training.finished:
@@ -165,7 +148,7 @@ def resume(
 
 def report(
     run: Run,
-    output: ReportFile = None,
+    output: run_options.ReportFile = None,
     as_json: Json = False,
 ) -> None:
     """Write the report of a run: report.html, loss.svg and loss.png.
@@ -188,8 +171,8 @@ def report(
 
 def control(
     run: Run,
-    command: ControlCommand = None,
-    learning_rate_factor: LearningRateFactor = None,
+    command: run_options.ControlCommand = None,
+    learning_rate_factor: run_options.LearningRateFactor = None,
     as_json: Json = False,
 ) -> None:
     """Pause, continue, stop or steer a run that another process trains.

@@ -5,14 +5,13 @@ from typing import Annotated
 
 import typer
 
-from charloom.cli.options import given_path
+from charloom.cli.options import given_path, path_option
 
 FromModel = Annotated[
     Path | None,
-    typer.Option(
+    path_option(
         "--from",
         metavar="MODEL",
-        parser=given_path,
         help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
         "if the run has a validation part, else the last",
     ),
@@ -38,12 +37,7 @@ AllowOlder = Annotated[
     ),
 ]
 ReportFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        parser=given_path,
-        help="write the report to this file, and nothing into the run",
-    ),
+    Path | None, path_option(help="write the report to this file, and nothing into the run")
 ]
 ControlCommand = Annotated[
     str | None,

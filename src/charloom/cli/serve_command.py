@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from charloom.cli.run_options import Host, OpenPage, Port, RunsFolder
+from charloom.cli import run_options
 from charloom.cli.terminal import say
 from charloom.config import require_whole
 from charloom.errors import MissingPartError
@@ -12,10 +12,10 @@ PORTS: Final = 1 << 16
 
 
 def serve(
-    runs: RunsFolder = Path("runs"),
-    host: Host = "127.0.0.1",
-    port: Port = 8421,
-    open_page: OpenPage = True,
+    runs: run_options.RunsFolder = Path("runs"),
+    host: run_options.Host = "127.0.0.1",
+    port: run_options.Port = 8421,
+    open_page: run_options.OpenPage = True,
 ) -> None:
     """Serve the page: watch training runs, write with models, look inside them.
 

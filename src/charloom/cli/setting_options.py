@@ -63,8 +63,8 @@ def takes_settings(
 ) -> Callable[[Command], Command]:
     """Return a decorator that gives a command an option for each setting in `names`.
 
-    The command must have a parameter `settings`. The decorator passes it a dict of the settings that
-    the user gave.
+    The command must have a parameter `settings`, to which the decorator passes a dict of the settings
+    that the user gave.
 
     Args:
         names: names of fields of `Config`.
