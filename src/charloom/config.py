@@ -227,7 +227,7 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dict by name, in the order of the fields."""
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":
@@ -388,6 +388,8 @@ def refuse_empty_path(
 
 def as_whole(value: object) -> int | None:
     """Return `value` as an int if it is a whole number of any type, but not a bool; otherwise None."""
+    if type(value) is int:
+        return value
     if is_bool(value) or not isinstance(value, SupportsIndex):
         return None
     # The method __index__ of an array with several numbers raises TypeError.
@@ -398,6 +400,8 @@ def as_whole(value: object) -> int | None:
 
 def as_number(value: object) -> float:
     """Return `value` as a float if it is a number of any type, but not a bool; otherwise NaN."""
+    if type(value) is float:
+        return value
     takes = isinstance(value, SupportsFloat | SupportsIndex) and not getattr(value, "ndim", 0)
     if not takes or is_bool(value) or "complex" in dtype_of(value):
         return math.nan
