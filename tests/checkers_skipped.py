@@ -7,7 +7,7 @@ import pytest
 
 
 def skip_where_a_process_cannot_be_copied(items):
-    """Mark the tests of the checkers as skipped if the system has no fork or no /proc."""
+    """Mark the checkers' tests as skipped if the system has no fork or no /proc."""
     if hasattr(os, "fork") and Path("/proc/self/status").exists():
         return
     for item in items:

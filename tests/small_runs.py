@@ -72,7 +72,7 @@ def linked(source, folder, count):
 
 
 def resume(path, engine="reference", halt=lambda: None, **changes):
-    """Continue a run and return its events; the size of engine calls ignores the clock."""
+    """Continue a run, and return its events. The size of engine calls does not depend on the clock."""
     writer, learner, corpus = reopen(path, **changes)
     with writer, calls_without_clock():
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))

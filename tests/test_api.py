@@ -38,7 +38,7 @@ def book(tmp_path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run of a string; tests only read it."""
+    """Return a finished run of a text that was given as a string. Tests only read it."""
     path = tmp_path_factory.mktemp("runs") / "run"
     charloom.train(string=TEXT, run=path, **SMALL)
     return path
@@ -219,7 +219,7 @@ def test_unknown_settings_and_recipes_are_refused():
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """Calibration in a twentieth of its time."""
+    """Shorten the calibration to a twentieth of its time."""
     monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.05)
 
 
@@ -294,7 +294,7 @@ def test_a_free_run_directory_is_named_after_the_text(tmp_path):
 
 @pytest.fixture(scope="module")
 def reproduction(tmp_path_factory):
-    """The experiment on a small network. Drawing the report takes the second or two."""
+    """Return the experiment on a small network. It takes one or two seconds, because it draws the report."""
     heard = []
     path = tmp_path_factory.mktemp("runs") / "whole"
     result = charloom.reproduce(string=TEXT, run=path, listener=heard.append, **SMALL)
@@ -380,7 +380,7 @@ def test_ctrl_c_without_a_run_returns_the_model_trained_so_far():
 
 
 def test_a_run_name_that_another_process_claims_first_is_skipped(monkeypatch, tmp_path):
-    """The first free name is taken by the other one just before ours could be."""
+    """The other process takes the first free name just before this one can."""
     monkeypatch.chdir(tmp_path)
     honest, corpus = RunWriter.create, Corpus.from_text(TEXT)
 
@@ -416,7 +416,7 @@ def test_a_training_run_is_steered_from_another_process(tmp_path):
 
 
 def test_a_run_whose_process_was_killed_is_not_steered(run, tmp_path):
-    """Its status still says that it trains; nobody holds its lock."""
+    """Its status still says that it trains, but no process holds its lock."""
     path = shutil.copytree(run, tmp_path / "run")
     write_status(path / "status.json", "training", 3, 9, None)
     with pytest.raises(ConfigError, match=r"no process trains .*killed.*charloom\.resume"):
@@ -426,7 +426,7 @@ def test_a_run_whose_process_was_killed_is_not_steered(run, tmp_path):
 
 @pytest.fixture
 def damaged(tmp_path):
-    """A run whose last checkpoint is damaged, and whose first is whole."""
+    """Return a run whose last checkpoint is damaged and whose first one is complete."""
     charloom.train(string=TEXT, run=tmp_path / "damaged", **SMALL)
     latest = load_model(tmp_path / "damaged").update
     model = tmp_path / "damaged" / "checkpoints" / str(latest) / "model.safetensors"

@@ -44,7 +44,7 @@ OPENERS = {"engines"}  # a package's __init__ may choose among the independent m
 
 
 def module_name(path, package):
-    """`engines.reference.cells` for engines/reference/cells.py; the package itself is ""."""
+    """Return a module's name in the package, such as `engines.reference.cells`; "" for the package."""
     parts = path.relative_to(package).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
@@ -399,7 +399,7 @@ def test_a_planted_list_of_options_is_caught(tmp_path):
 
 
 def modules_after(code):
-    """The modules that a fresh interpreter has loaded after some code."""
+    """Return the modules that a new interpreter has loaded after it ran `code`."""
     code += "\nimport sys, json; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", code],

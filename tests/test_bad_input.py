@@ -32,7 +32,7 @@ def run_command(*words):
 
 
 def assert_refused(done, *parts):
-    """Exit code 2, one sentence on stderr that has these parts, nothing on stdout."""
+    """Assert exit code 2, one sentence with the given parts on stderr, and nothing on stdout."""
     assert done.exit_code == 2, done.output
     assert done.stdout == ""
     sentence = done.stderr
@@ -46,20 +46,20 @@ def assert_refused(done, *parts):
 
 
 def files_of(folder):
-    """Every file under a folder, with its bytes."""
+    """Return the bytes of every file below a folder."""
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty folder to be in."""
+    """Change to an empty folder, and return it."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished run and its text; tests copy it."""
+    """Return a finished run and its text. Tests copy it."""
     folder = tmp_path_factory.mktemp("finished")
     (folder / "book.txt").write_text(TEXT, encoding="utf-8")
     done = run_command("train", folder / "book.txt", "--run", folder / "run", SMALL)
@@ -69,7 +69,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def run(finished, folder):
-    """A copy of the finished run, to be broken."""
+    """Return a copy of the finished run that a test may damage."""
     return shutil.copytree(finished / "run", folder / "run")
 
 
@@ -373,7 +373,7 @@ def test_a_directory_without_write_permission_is_refused(folder):
 
 
 def test_a_real_process_ends_without_a_traceback(folder):
-    """The one test of a plain mistake from outside: the interpreter adds nothing of its own."""
+    """Only this test runs a separate process, to show that the interpreter prints nothing of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "charloom", "train", "nowhere.txt"],
         capture_output=True,

@@ -168,7 +168,7 @@ def test_the_hand_written_pytorch_step_is_an_lstm():
 
 
 def test_pytorch_and_charloom_do_the_same_training_steps():
-    """From the same weights, both reach the same weights."""
+    """Both start from the same weights and end with the same weights."""
     torch = pytest.importorskip("torch")
     from charloom.bench import pytorch
 
@@ -241,7 +241,7 @@ def test_sampling_is_timed_for_charloom_and_pytorch(monkeypatch):
 
 
 def test_the_pieces_of_the_long_text_continue_each_other():
-    """Each piece gets the whole text so far and starts from the last piece's final state."""
+    """Each piece gets all of the text so far and starts from the final state of the piece before."""
     learner = tiny_learner("sample-2x512")
     engine, read_lengths = open_engine("reference"), []
 

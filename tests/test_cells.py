@@ -23,7 +23,7 @@ SOURCE = ROOT / "src" / "charloom"
 
 
 def text_of(path):
-    """A file of the repository."""
+    """Return the text of a file of the repository."""
     return (ROOT / path).read_text(encoding="utf-8")
 
 
@@ -154,7 +154,7 @@ COUNTED = re.compile(
 
 
 def branching(pattern):
-    """The files of the package, apart from the table, in which a line matches."""
+    """Return the files of the package, except the table of cells, with a line that matches `pattern`."""
     return {
         path.relative_to(SOURCE).as_posix()
         for path in SOURCE.rglob("*.py")

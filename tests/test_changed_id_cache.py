@@ -27,7 +27,7 @@ SETTINGS = {"cell": "lstm", "validation": 0.2, "judge_every": 20, "save_seconds"
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
-    """A file that counts as large, and an empty cache."""
+    """Return a file that counts as large, with an empty cache."""
     monkeypatch.setattr(corpus, "IN_MEMORY", 10)
     monkeypatch.setenv(id_cache.VARIABLE, str(tmp_path / "cache"))
     path = tmp_path / "book.txt"
@@ -36,13 +36,13 @@ def book(tmp_path, monkeypatch):
 
 
 def cached(folder: Path) -> Path:
-    """The only file of ids in the cache."""
+    """Return the only file of ids in the cache."""
     (path,) = (folder / "cache" / "ids").iterdir()
     return path
 
 
 def overwrite(path: Path) -> None:
-    """Other ids that are valid, in place."""
+    """Write other valid ids into the file."""
     with path.open("r+b") as file:
         file.seek(HEADER)
         file.write(bytes(path.stat().st_size - HEADER))
@@ -54,14 +54,14 @@ def cut_off(path: Path) -> None:
 
 
 def overwrite_keeping_the_time(path: Path) -> None:
-    """Other ids, with the time of change as it was."""
+    """Write other ids into the file, and keep its modification time."""
     before = path.stat()
     overwrite(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def put_another_file_there(path: Path) -> None:
-    """Other ids in a file that takes this one's place."""
+    """Replace the file by another one with other ids."""
     other = path.with_name("other")
     shutil.copy(path, other)
     overwrite(other)
@@ -73,12 +73,12 @@ HARMLESS = [put_another_file_there, Path.unlink, os.utime]
 
 
 def settings(engine):
-    """Of runs that are compared."""
+    """Return the settings of the runs that are compared."""
     return small_config(engine=engine, **SETTINGS).to_dict()
 
 
 def train(path, book, engine, disturb=lambda path: None):
-    """A run whose cached ids are disturbed once it has made some updates."""
+    """Train a run, and call `disturb` with the file of cached ids after ten updates."""
     disturbed = False
 
     def listener(item):
@@ -91,7 +91,7 @@ def train(path, book, engine, disturb=lambda path: None):
 
 
 def require_same(one: Path, other: Path) -> None:
-    """Two runs ended with the same model, to the bit."""
+    """Assert that two runs ended with the same bits."""
     first, second = charloom.load(one).learner, charloom.load(other).learner
     assert (first.update, first.best_loss) == (second.update, second.best_loss)
     for name, array in first.parameters.items():

@@ -15,12 +15,12 @@ MOST_LINES = 3
 
 
 def is_long(lines):
-    """Whether an item takes more lines, or longer ones, than a reader skims."""
+    """Return True if an item has more or longer lines than a reader skims."""
     return len(lines) > MOST_LINES or max(map(len, lines)) > 130
 
 
 def problems_of(markdown):
-    """What is wrong with the groups and the items of a changelog."""
+    """Return the problems of the groups and the items of a changelog."""
     found = []
     for version in re.split(r"^## ", markdown, flags=re.MULTILINE)[1:]:
         kinds = re.split(r"^### ", version, flags=re.MULTILINE)[1:]

@@ -31,14 +31,14 @@ from charloom.text.id_file import IdFile
 
 
 def write(folder, data, name="text.txt"):
-    """A file with these bytes."""
+    """Write these bytes to a file, and return its path."""
     path = folder / name
     path.write_bytes(data)
     return path
 
 
 def text_of(corpus):
-    """The corpus as a string."""
+    """Return the text of a corpus as a string."""
     return corpus.vocabulary.decode(corpus.ids)
 
 
@@ -186,7 +186,7 @@ def test_a_text_that_changes_between_its_two_readings_is_refused(tmp_path, monke
 
 @pytest.fixture
 def large(tmp_path, monkeypatch):
-    """A text that counts as large, written a while ago, and an empty cache."""
+    """Return an older text that counts as large, with an empty cache."""
     monkeypatch.setattr(corpus, "IN_MEMORY", 10)
     monkeypatch.setenv(id_cache.VARIABLE, str(tmp_path / "cache"))
     path = write(tmp_path, b"\xef\xbb\xbf" + "größer als nichts\n".encode() * 5)
@@ -280,7 +280,7 @@ def test_the_python_documentation_is_always_available():
 
 
 def test_the_new_testament_is_the_end_of_the_bible():
-    """Reading the whole Bible twice takes half a second."""
+    """Takes half a second, because it reads the whole Bible twice."""
     pytest.importorskip("pythonbible", reason="the extra corpora is not installed")
     bible, testament = Corpus.open(["kjv"]), Corpus.open(["kjv-nt"])
     assert len(bible) == 4_181_902

@@ -30,7 +30,7 @@ def of(kind, items):
 
 
 class Exploding(ReferenceEngine):
-    """Refuses the update after `last` while the learning rate is `rate` or more."""
+    """An engine that refuses the update after `last` while the learning rate is `rate` or more."""
 
     def __init__(self, last=7, rate=0.0, figure=math.nan):
         self.last, self.rate, self.figure = last, rate, figure
@@ -234,7 +234,7 @@ def test_training_in_memory_can_be_halted_and_the_learner_is_complete():
 
 
 class Growing(ReferenceEngine):
-    """Tells losses of three times those of a network that knows nothing."""
+    """An engine that returns losses three times as large as those of an untrained network."""
 
     def train(self, learner, tokens, plan):
         trace = super().train(learner, tokens, plan)

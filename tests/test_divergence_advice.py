@@ -57,7 +57,7 @@ def test_the_diverging_term_is_named_and_the_advice_helps(name, engine):
 
 
 def of(update=7, factor=1.0, **settings):
-    """The advice to a learner that is so far, for somebody in Python."""
+    """Return the advice for a learner after `update` updates, in Python's spelling."""
     learner = new_learner(Config(hidden_size=2, **settings), small_corpus().vocabulary)
     learner.update, learner.learning_rate_factor = update, factor
     return for_python(advice(learner))

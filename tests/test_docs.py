@@ -70,7 +70,7 @@ def section(markdown, title):
 
 
 def blocks(markdown, language):
-    """The fenced blocks of a language: what else stands in the fence's first line, and the block."""
+    """Return the fenced blocks of a language as pairs: the rest of the fence's first line, and the block."""
     fence = re.compile(rf"^```{language}\b *([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return [(found[1].strip(), found[2]) for found in fence.finditer(markdown)]
 
@@ -82,10 +82,10 @@ TITLES = re.compile(r"[A-Z][A-Za-z -]*(?:; [A-Z][A-Za-z -]*)*")
 
 
 def cited(source):
-    """The sections that a source cites, as pairs of file and title.
+    """Return the sections that a source cites, as pairs of file and title.
 
-    They are written `spec/server.md: This one` or `spec/server.md: This one; That one`. A citation that
-    names no file, or no title, is a pair of "" and its first characters.
+    Citations have the form `spec/server.md: This one` or `spec/server.md: This one; That one`. For a citation
+    without a file or a title, the pair is "" and its first characters.
     """
     joined = re.sub(r"\s*\n\s*(?://|#)?\s*", " ", source)
     found = []
@@ -99,12 +99,12 @@ def cited(source):
 
 
 def missing_citations(source, titles):
-    """The cited sections that do not exist; `titles` are the sections of each file."""
+    """Return the cited sections that do not exist. `titles` are the sections of each file."""
     return [title for file, title in cited(source) if title not in titles.get(file, [])]
 
 
 def sections_of_the_specification():
-    """The titles of the sections of each file of the specification."""
+    """Return the titles of the sections of each file of the specification."""
     return {Path(name).stem: headings(read(name)) for name in SPECIFICATION}
 
 
@@ -158,7 +158,7 @@ def test_each_file_of_the_specification_has_one_title_and_contents_that_name_eve
 
 
 def missing_references(markdown):
-    """The sections that a file of the specification names as `section X` and that it does not have."""
+    """Return the sections that a file of the specification refers to as `section X` but does not have."""
     words = " ".join(markdown.split())
     named = re.findall(r"\b[Ss]ection ((?:[A-Z][a-z]*)(?: [A-Za-z-]+)*)", words)
     titles = headings(markdown)
@@ -183,7 +183,7 @@ def test_a_planted_reference_is_caught():
 
 
 def broken_links(name, markdown):
-    """Links within the repository that lead nowhere, and to sections that are not there."""
+    """Return the links within the repository whose file or section does not exist."""
     found = []
     for target in re.findall(r"\]\(([^)\s]+)\)", markdown):
         if re.match(r"[a-z]+:", target):
@@ -222,7 +222,7 @@ PLACES = re.compile(r"`((?:src|cpp|tests|scripts|docs|benchmarks|examples)/[\w./
 
 
 def missing_places(markdown):
-    """Paths of the repository and names of tests that a document gives and that there are not."""
+    """Return the paths of the repository and the names of tests that a document gives but that do not exist."""
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     places = PLACES.findall(markdown)
     return [
@@ -252,7 +252,7 @@ def test_the_changelog_names_every_command():
 
 
 def named_texts(code):
-    """The text files that a program names."""
+    """Return the text files that a program names."""
     constants = (node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant))
     texts = [text for text in constants if isinstance(text, str) and text.endswith(".txt")]
     return [text for text in texts if not Path(text).is_absolute()]
@@ -303,7 +303,7 @@ SEPARATORS = {"|", "||", "&&", ";", "&", ">", ">>", "<"}
 
 
 def commands_in(script):
-    """The commands of a shell block, each as a list of words."""
+    """Return the commands of a shell block, each as a list of words."""
     joined = script.replace("\\\n", " ")
     found = []
     for line in joined.splitlines():
@@ -323,7 +323,7 @@ def commands_in(script):
 
 
 def problems_of(words):
-    """What is wrong with one command of charloom's or one script of ours."""
+    """Return the problems of one command of charloom or one script of the repository."""
     program, *rest = words
     if program == "sh":
         return [] if (ROOT / rest[0]).is_file() else [f"there is no {rest[0]}"]
@@ -354,7 +354,7 @@ def problems_of(words):
 
 
 def command_problems(markdown):
-    """What is wrong with the commands of a document."""
+    """Return the problems of the commands in a document."""
     return [
         problem
         for _, script in blocks(markdown, "sh")
@@ -410,26 +410,26 @@ def test_commands_are_parsed_as_users_write_them():
 
 
 def examples(title):
-    """The JSON examples of a section of the formats, as bytes without the newline."""
+    """Return the JSON examples in a section of docs/spec/formats.md, as bytes without the newline."""
     return [b.strip().encode() for _, b in blocks(section(read(FORMATS), title), "json")]
 
 
 def table(title, name):
-    """The rows of the tables in a section of a document, as lists of cells, without the headings."""
+    """Return the rows of the tables in a section of a document as lists of cells, without the headings."""
     rows = re.findall(r"^\| *(.+?) *\|$", section(read(name), title), re.MULTILINE)
     cells = [re.split(r" *\| *", row) for row in rows]
     return [row for row in cells if row[0].startswith("`")]
 
 
 def parse_metrics_line(line):
-    """A record from its line, which must be the very bytes that the record writes."""
+    """Return the record of a line. Assert that the record writes the same bytes."""
     record = Record(**json.loads(line))
     assert record.to_line() == line
     return record
 
 
 def parse_manifest(data):
-    """Length and SHA-256 by name, of a MANIFEST in the form that the code writes."""
+    """Return length and SHA-256 by name of a MANIFEST. Assert that the code writes it in the same form."""
     entries = {}
     for line in data.decode("ascii").splitlines():
         digest, length, name = re.fullmatch(r"([0-9a-f]{64}) (0|[1-9]\d*) (\S+)", line).groups()
@@ -440,13 +440,13 @@ def parse_manifest(data):
 
 
 def example_state():
-    """The example of a state.json."""
+    """Return the example of a state.json."""
     (state,) = examples("Checkpoints")
     return state
 
 
 def a_learner():
-    """A learner to read things into."""
+    """Return a learner for the tests of reading."""
     return new_learner(Config(hidden_size=2), Vocabulary("ab"))
 
 

@@ -30,7 +30,7 @@ def charloom_(*words):
 
 @pytest.fixture
 def book(tmp_path):
-    """A small text in a file."""
+    """Write a small text to a file, and return its path."""
     path = tmp_path / "book.txt"
     path.write_text(100 * small_runs.TEXT, encoding="utf-8")
     return path
@@ -38,7 +38,7 @@ def book(tmp_path):
 
 @pytest.fixture
 def unmeasured(monkeypatch):
-    """Fails where anything is measured."""
+    """Fail if anything is measured."""
 
     def measure(*args):
         raise AssertionError("measured before it was refused")

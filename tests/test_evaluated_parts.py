@@ -11,7 +11,7 @@ OTHER = "the 7 times é is 49; " * 12
 
 
 def trained(tmp_path, **settings):
-    """A small model with its run, and the text that it was trained on."""
+    """Return a small model with its run, and the text that it was trained on."""
     path = tmp_path / "text.txt"
     path.write_text(TEXT, encoding="utf-8")
     return charloom.train(
@@ -20,8 +20,10 @@ def trained(tmp_path, **settings):
 
 
 def counted(model, **arguments):
-    """Characters that the model is judged on, those of the baselines, and the segments of the part;
-    in how many streams a part is read does not matter."""
+    """Return the characters evaluated with the model, those with the baselines, and the segments of the part.
+
+    Assert that the number of streams does not change the first of them.
+    """
     found = [model.evaluate(streams=streams, **arguments) for streams in (None, 1, 3)]
     (characters,) = {one.characters for one in found}
     return characters, model.baselines(**arguments).judged, found[0].segments

@@ -121,7 +121,7 @@ def blocks_of_50(nats, seed):
 
 
 def test_an_interval_without_blocks_would_be_too_narrow():
-    """The test above would catch it: drawing single characters gives about a tenth of the width."""
+    """The test above would catch it: an interval from single characters is about a tenth as wide."""
     nats = 2 + np.repeat(np.random.default_rng(3).normal(size=40), 50)
     low, high = blocks_of_50(nats, seed=0)
     with pytest.MonkeyPatch.context() as patch:

@@ -12,7 +12,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 def output_of(program, folder):
-    """What a program prints in an empty folder; it must end well and leave nothing behind."""
+    """Run a program in an empty folder, and return its output. Assert that it succeeds and leaves no file."""
     done = subprocess.run(
         [sys.executable, program], cwd=folder, capture_output=True, encoding="utf-8", check=False
     )
@@ -22,7 +22,7 @@ def output_of(program, folder):
 
 @pytest.fixture
 def empty(tmp_path, monkeypatch):
-    """An empty folder to run a program in, which must be empty afterwards."""
+    """Change to an empty folder. Assert at the end that it is still empty."""
     monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
     folder = tmp_path / "empty"
     folder.mkdir()

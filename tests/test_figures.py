@@ -11,13 +11,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def text_of(name):
-    """A document with single spaces for line breaks."""
+    """Return a document with its line breaks replaced by single spaces."""
     return " ".join((ROOT / name).read_text(encoding="utf-8").split())
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    """The module that makes docs/DOCTOR.md."""
+    """Return the module that makes docs/DOCTOR.md."""
     spec = importlib.util.spec_from_file_location(
         "doctor_benchmark", ROOT / "benchmarks" / "doctor.py"
     )
@@ -74,7 +74,7 @@ MAKERS = {
 
 
 def names_made(path):
-    """The pictures that a script says it writes: by file name, or by the name that it keeps."""
+    """Return the names of the pictures that a script writes."""
     text = (ROOT / path).read_text(encoding="utf-8")
     named = re.findall(r"docs/pictures/([\w-]+)\.svg", text)
     kept = re.findall(r'keep\(page, "([\w-]+)"\)', text)

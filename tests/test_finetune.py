@@ -66,7 +66,7 @@ def test_the_new_run_starts_from_what_the_model_has_learned(first):
 
 
 def charloom_record():
-    """What a training tells at a record."""
+    """Return the class of the records that training yields."""
     from charloom.training import Record
 
     return Record

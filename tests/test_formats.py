@@ -39,13 +39,13 @@ WRITTEN = {
 
 
 def newest(directory):
-    """The newest checkpoint of the run that is kept in a directory."""
+    """Return the newest checkpoint of the run that is stored in a directory."""
     saved = (directory / "run" / "checkpoints").glob("[0-9]*")
     return max(saved, key=lambda path: int(path.name))
 
 
 def contents(directory):
-    """What each file with a number says, by the file's name."""
+    """Return the JSON values of each file with a format number, by the file's name."""
     run, found = directory / "run", {}
     for path in (run / "config.json", newest(directory) / "state.json"):
         found[path.name] = json.loads(path.read_bytes())
@@ -60,12 +60,12 @@ def contents(directory):
 
 
 def numbers(directory):
-    """The number of each file's format."""
+    """Return the format number of each file."""
     return {name: values["format"] for name, values in contents(directory).items()}
 
 
 def fields(value, path=""):
-    """The names of all fields within a value, each with those that it lies in."""
+    """Return the path of every field in a value."""
     if isinstance(value, list):
         return set().union(*(fields(inner, path) for inner in value))
     if not isinstance(value, dict):
@@ -75,7 +75,10 @@ def fields(value, path=""):
 
 
 def described(directory):
-    """The fields of each file with a number; of the journals under config.json, which counts for them."""
+    """Return the fields of each file with a format number.
+
+    The fields of the journals are under config.json, whose number covers them.
+    """
     found = {name: fields(values) for name, values in contents(directory).items()}
     for name in JOURNALS:
         lines = (directory / "run" / name).read_bytes().splitlines()
@@ -115,7 +118,7 @@ def test_every_format_number_has_a_stored_run():
 
 
 def unnumbered(now, before):
-    """The files of which two directories have the same number and other fields."""
+    """Return the files that have the same number but other fields in two directories."""
     one, two = numbers(now), numbers(before)
     fields_now, fields_before = described(now), described(before)
     return {name: fields_now[name] ^ fields_before[name] for name in one

@@ -32,7 +32,7 @@ def run_command(*words):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a text and a run of it."""
+    """Return a folder with a text and a run of it."""
     path = tmp_path_factory.mktemp("given")
     (path / "book.txt").write_text(small_runs.TEXT)
     small_runs.train(path / "run")
@@ -290,7 +290,7 @@ def test_every_number_option_names_both_its_bounds(words, value, place, monkeypa
 
 
 def number_options():
-    """Each command with its options that take a number, settings left out."""
+    """Yield each command with its options that take a number, except settings."""
     for about in app.registered_commands:
         options = {parameter.name: parameter.opts for parameter in COMMANDS[about.name].params}
         for name, parameter in inspect.signature(about.callback).parameters.items():

@@ -23,24 +23,24 @@ IDS = np.array([0, 1, 0, 1, 0], dtype=np.uint8)
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """An empty cache."""
+    """Return an empty cache."""
     monkeypatch.setenv(id_cache.VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 def ids_of(blocks, vocabulary=VOCABULARY, treatment=(), count=5):
-    """The ids of the text, made from these blocks where they are not there."""
+    """Return the ids of the text. They are computed from `blocks` if they are not in the cache."""
     return id_cache.ids_of(SCAN.fingerprint, vocabulary, treatment, count, blocks)
 
 
 def nothing():
-    """Blocks that nobody may ask for."""
+    """Fail if blocks are requested."""
     raise AssertionError("the ids were made again")
     yield
 
 
 def files(folder):
-    """Every file of the cache."""
+    """Return every file of the cache."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 

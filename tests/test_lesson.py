@@ -175,7 +175,7 @@ def test_every_picture_has_a_light_and_a_dark_version_and_a_text_alternative():
 
 @pytest.mark.parametrize("name", list(lesson_pictures.PICTURES))
 def test_a_picture_draws_the_stored_figures(name):
-    """The committed picture has the same lines at the same places, whatever matplotlib's version."""
+    """The committed picture has the same lines at the same places, with any version of matplotlib."""
 
     def places(svg):
         groups = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("id")]

@@ -13,7 +13,7 @@ FEWEST_WORDS = 5  # a verdict is a sentence, a topic is not: "The page", "Texts 
 
 
 def problems_of(markdown):
-    """What is wrong with the titles of a log."""
+    """Return the problems of the titles of a log."""
     found, before, titles = [], None, []
     for line in re.findall(r"^##? ?(?!#)(.*)$", markdown, re.MULTILINE)[1:]:
         title = TITLE.fullmatch(line)

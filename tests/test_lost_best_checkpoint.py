@@ -26,7 +26,7 @@ def charloom_(*words):
 
 
 def best_of(run):
-    """The update that the pointer `best` names."""
+    """Return the update that the pointer `best` names."""
     return int((run / "checkpoints" / "best").read_text().split()[0])
 
 
@@ -48,8 +48,10 @@ def test_the_hint_names_the_model_that_sample_uses(kept, told):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run whose records have their lowest validation loss at an update of which nothing is left, as after
-    the best checkpoint was lost and training resumed without it."""
+    """Return a run whose lowest validation loss is at an update without a checkpoint.
+
+    That happens if the best checkpoint is lost and training is resumed without it.
+    """
     path = tmp_path / "run"
     small_runs.train(path, validation=0.2)
     lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)

@@ -153,7 +153,7 @@ def test_a_command_without_memory_to_start_prints_an_error(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """A text in a file."""
+    """Write a text to a file, and return its path."""
     path = tmp_path_factory.mktemp("memory") / "book.txt"
     path.write_text(TEXT * 3)
     return path

@@ -38,8 +38,10 @@ STYLES = {"report/html_page.py", "report/plot_files.py"}
 
 
 def strings_of(tree):
-    """Every string constant with its line, a docstring or not; of an f-string each part, one that
-    comes before a value marked by {."""
+    """Yield the line and the text of every string constant, and whether it is a docstring.
+
+    An f-string yields each of its parts. A part before a value ends with {.
+    """
     docs = {id(node.body[0].value) for node in ast.walk(tree) if has_docstring(node)}
     before = {
         id(part)
@@ -60,7 +62,7 @@ def has_docstring(node):
 
 
 def spelled_for_terminals(source, styles=False):
-    """The lines of a module that have options, or outside docstrings commands, in a string."""
+    """Return the lines of a module whose strings contain options or, outside docstrings, commands."""
     found = []
     for line, text, doc in strings_of(ast.parse(source)):
         made = text.endswith("--{") and not styles
@@ -97,7 +99,7 @@ def test_words_that_only_look_like_options_are_not_reported():
 
 
 def python_names():
-    """The parameters of everything that people call from Python."""
+    """Return the names of the parameters of everything that users call from Python."""
     from charloom.web.server import serve
 
     public = [getattr(charloom, name) for name in charloom.__all__ if name != "__version__"]
@@ -121,7 +123,7 @@ MARKERS = {"argument", "terminal_command", *PYTHON_COMMANDS}
 
 
 def marked_in(path):
-    """Each marker called in a module with a name that stands there, and its keywords."""
+    """Yield each call of a marker with a constant name in a module: the marker, the name and the keywords."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             given = node.args[0] if node.func.id in MARKERS and node.args else None
@@ -226,7 +228,7 @@ TYPICAL = {
 
 
 def wrong_values():
-    """Each option of `train` that has a smallest value or a list of choices, with one that it refuses."""
+    """Yield each option of `train` with a minimum or a list of choices, and a value that it refuses."""
     for parameter in COMMANDS["train"].params:
         name = parameter.name
         if name in CHOICES:
@@ -251,7 +253,7 @@ def test_the_error_for_a_damaged_file_has_the_names_of_its_fields():
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a text, a run of it and files that are not texts."""
+    """Return a folder with a text, a run of it and files that are not texts."""
     path = tmp_path_factory.mktemp("faces")
     (path / "book.txt").write_text(small_runs.TEXT)
     (path / "short.txt").write_text("to be")
@@ -276,7 +278,7 @@ def test_a_typical_error_reads_well_on_every_face(name, place, monkeypatch):
 
 
 def assert_no_marks(*texts):
-    """No mark is left, nor one that was written as JSON or as HTML does."""
+    """Assert that no mark is left, not even escaped as in JSON or HTML."""
     for text in texts:
         for mark in (OPEN, CLOSE):
             escapes = (mark, f"\\u{ord(mark):04x}", f"&#{ord(mark)};", f"&#x{ord(mark):x};")

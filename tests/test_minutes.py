@@ -24,13 +24,13 @@ SETTINGS = {"recipe": "classic", "seq_length": 5, "hidden_size": 4, "engine": "r
 
 
 def schedule(**settings):
-    """Of a text of 2,200 characters, 440 windows an epoch where nothing is held out."""
+    """Return a schedule for a text of 2,200 characters: 440 windows an epoch without a validation part."""
     usual = {"seq_length": 5, "sample_until": 0, "save_seconds": 1e9}
     return Schedule.of(Config(**usual | settings), len(TEXT))
 
 
 class Clock:
-    """Seconds that pass only where somebody lets them."""
+    """A clock whose seconds pass only when `take` is called."""
 
     def __init__(self, monkeypatch, *modules):
         self.now = 100.0
@@ -102,7 +102,7 @@ def test_at_least_half_of_the_minutes_are_for_training_and_the_total_is_reported
 
 
 class Timed(ReferenceEngine):
-    """An engine that takes a second for each character that it scores, and ten for each call of one stream."""
+    """An engine whose scoring takes a second per character, or ten in a single stream."""
 
     def __init__(self, clock):
         self.clock, self.scored = clock, 0
@@ -116,7 +116,7 @@ class Timed(ReferenceEngine):
 
 @pytest.mark.parametrize("most", [0, 100])
 def test_the_time_of_an_evaluation_is_estimated_from_a_part_of_it(monkeypatch, most):
-    """Told by a clock that counts the characters that are scored."""
+    """The clock counts the characters that are scored."""
     clock = Clock(monkeypatch, time_estimates)
     corpus = Corpus.from_text(TEXT)
     config = Config(validation=0.9, judged_characters=most)

@@ -28,7 +28,7 @@ SMALL = {
 
 @pytest.fixture
 def model():
-    """A model after twelve updates; tests may change it."""
+    """Return a model after twelve updates. Tests may change it."""
     return charloom.train(string=TEXT, **SMALL)
 
 

@@ -28,7 +28,7 @@ SETTINGS = {"epochs": 1, "validation": 0.2, "test": 0.1}
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run whose text is in a file, with all three parts; tests only read it."""
+    """Return a finished run with all three parts, whose text is in a file. Tests only read it."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "book.txt").write_text(TEXT, encoding="utf-8")
     train(folder / "run", Corpus.open([folder / "book.txt"]), **SETTINGS)
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(run):
-    """Its model, on the engine that every machine has."""
+    """Return the run's model on the reference engine, which every machine has."""
     return charloom.load(run, engine="reference")
 
 
@@ -116,7 +116,7 @@ def test_the_command_writes_several_texts_and_says_how_each_ended(run, model):
 
 
 def test_texts_are_sampled_one_after_another(run, monkeypatch):
-    """However many are asked for."""
+    """This holds for any number of texts."""
     begun = []
     honest = sampling.Writing
 
@@ -292,7 +292,7 @@ def test_for_another_text_baselines_learn_from_the_models_own_training_part(mode
 
 
 def test_baselines_do_not_learn_from_the_part_they_are_evaluated_on(run, model):
-    """The model's own text is that also where its file is named."""
+    """A file that holds the model's own text counts as its own text too."""
     for given in ({"split": "train"}, {"split": "all"}, {"string": TEXT, "split": "all"}):
         with pytest.raises(ConfigError, match="cannot be evaluated on it"):
             model.baselines(**given)

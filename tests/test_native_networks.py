@@ -33,7 +33,7 @@ def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def make_learner(K=11, dtype="float64", **changes) -> Learner:
-    """A small network whose every parameter and state is away from zero."""
+    """Return a small network. None of its parameters and states is near zero."""
     defaults = {"hidden_size": 18, "seq_length": 6, "init": "uniform", "dtype": dtype}
     config = Config(**{**defaults, **changes})
     learner = new_learner(config, Vocabulary(chr(0x100 + k) for k in range(K)))
@@ -68,7 +68,7 @@ def farthest(ours, theirs) -> float:
 
 
 def gradients_apart(engine, learner: Learner, update: int | None = None) -> float:
-    """How far an engine's loss, gradients and state are from the float64 reference's."""
+    """Return how far an engine's loss, gradients and state are from those of the float64 reference."""
     T, B, K = learner.config.seq_length, learner.config.batch_size, len(learner.vocabulary)
     x, y = np.random.default_rng(2).integers(0, K, (2, T, B))
     ours = engine.loss_and_gradients(learner, x, y, update)

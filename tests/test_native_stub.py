@@ -53,7 +53,7 @@ def members_of(node: ast.ClassDef) -> dict[str, list[str] | None]:
 
 
 def built_signatures() -> dict[str, list[str] | None]:
-    """The same of the module that was built, from the signatures that nanobind keeps."""
+    """Return the parameters of each function and class of the built module, from nanobind's signatures."""
     found: dict[str, list[str] | None] = {}
     for name, value in vars(_native).items():
         if name.startswith("__"):
@@ -82,7 +82,7 @@ def built_parameters(member: object) -> list[str] | None:
 
 
 def parameters(text: str) -> list[str]:
-    """The names of a signature's parameters in their order, with `*` where only keywords follow."""
+    """Return the names of a signature's parameters in order, with `*` before keyword-only ones."""
     inside = text[text.index("(") + 1 : text.rindex(")") if "->" not in text else text.rindex("->")]
     flat = re.sub(r"\\\d+|\"[^\"]*\"", "X", inside).rstrip(") ")
     while "[" in flat:

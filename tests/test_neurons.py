@@ -101,7 +101,7 @@ def test_values_equal_those_of_the_references_steps(cell, engine, monkeypatch):
 
 
 def test_a_planted_error_in_a_gate_is_caught():
-    """Exchange two gates, and use h of the same step instead of the previous step."""
+    """The error exchanges two gates, or uses h of the same step instead of the previous step."""
     learner = lively("lstm")
     ids = learner.vocabulary.encode(STORY[:50])
     wanted = reference_values(learner, ids)

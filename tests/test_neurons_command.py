@@ -170,7 +170,7 @@ def test_colours_divide_the_range_evenly_and_the_legend_says_so():
 
 
 def test_a_planted_error_in_the_colours_is_caught():
-    """Invert the colour scale."""
+    """The error inverts the colour scale."""
     values = np.linspace(-1, 1, 101).tolist()
     assert coloured(values)[0] != coloured(values[::-1])[0]
 

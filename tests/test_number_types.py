@@ -57,7 +57,7 @@ def test_a_value_that_is_not_a_number_is_refused(value):
 
 
 def of_numpy(value):
-    """A number of Python's as one of NumPy's."""
+    """Return a Python number as a NumPy number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     return np.int64(value) if isinstance(value, int) else np.float64(value)
@@ -83,7 +83,7 @@ def test_a_whole_number_given_for_a_fraction_is_stored_as_the_fraction(tmp_path)
 
 @pytest.fixture(scope="module")
 def model():
-    """A small model."""
+    """Return a small model."""
     return charloom.train(string=TEXT, updates=6, **SMALL)
 
 

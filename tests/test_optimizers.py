@@ -13,7 +13,7 @@ RULES = ("sgd", "rmsprop", "adam", "adamw")
 
 
 def own_steps(name, weight_decay):
-    """The parameter after each of six updates by our rule."""
+    """Return the parameter after each of six updates by charloom."""
     config = Config(optimizer=name, weight_decay=weight_decay, dtype="float64")
     parameter = np.array([script.number(1, i) for i in range(4)])
     slots = {slot: np.zeros(4) for slot in optimizers.SLOTS[name]}
@@ -25,7 +25,7 @@ def own_steps(name, weight_decay):
 
 
 def golden_steps(name, weight_decay):
-    """The same by PyTorch, once."""
+    """Return the stored parameter after each of six updates by PyTorch."""
     golden = json.loads(script.GOLDEN.read_text(encoding="utf-8"))
     return golden["optimizers"][name][str(weight_decay)]
 

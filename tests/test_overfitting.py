@@ -9,7 +9,7 @@ from charloom.training import Overfitting, overfitting
 
 
 def records(validation, train=None):
-    """Records every ten updates, judged at each; the training loss falls unless it is given."""
+    """Return records every ten updates, each with a validation loss. By default, the training loss falls."""
     train = train or [2.0 - 0.1 * n for n in range(len(validation))]
     return [
         {"update": 10 * (n + 1), "train_nats": t, "validation_nats": v}
@@ -58,7 +58,7 @@ def test_other_losses_are_not_overfitting(validation, train):
 
 
 def test_noise_around_a_level_is_not_called_overfitting():
-    """A thousand trainings whose judgements scatter by 1 % (standard deviation), fifty each."""
+    """Checks a thousand runs of fifty evaluations whose losses vary by 1 % (standard deviation)."""
     numbers = random.Random(1)
     told = 0
     for _ in range(1_000):
@@ -73,7 +73,7 @@ def test_of_equal_best_losses_the_first_is_the_best():
 
 
 def test_losses_that_both_rise_are_not_called_overfitting():
-    """The training losses scatter by 5 %; only a few of a thousand runs may be called overfitted."""
+    """The training losses vary by 5 %. Only a few of a thousand runs may be called overfitted."""
     numbers = random.Random(1)
     found = 0
     for _ in range(1_000):

@@ -17,7 +17,7 @@ from pages import Page
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a run that overfits, one that does not, and one that is not finished."""
+    """Return a folder with a run that overfits, one that does not, and one that is not finished."""
     path = tmp_path_factory.mktemp("overfitting")
     overfitting_runs.train(path / "over")
     small_runs.train(path / "sound", validation=0.2)
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
 
 
 def sentence_of(run, writer):
-    """The marked sentence about a run, with a capital letter; `writer` writes texts."""
+    """Return the marked sentence about a run, with a capital letter. `writer` formats its values."""
     found = overfitting(lines_of(run / "metrics.jsonl"))
     assert found is not None
     best = int((run / "checkpoints" / "best").read_text().split()[0])

@@ -34,19 +34,19 @@ LONG = {
 
 @pytest.fixture(autouse=True)
 def short_calls(monkeypatch):
-    """Evaluations and samples take several calls of the engine, and commands are read after each."""
+    """Split evaluations and samples into several engine calls, and read commands after each."""
     monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, **__: 40)
     monkeypatch.setattr(scoring, "tokens_of_a_call", lambda *_: 30)
     monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)
 
 
 class Acting(ReferenceEngine):
-    """An engine that does something at the start of one of its calls, counted from 1.
+    """An engine that calls a function at the start of one of its calls.
 
     Args:
         kind: of the counted calls: "score" for evaluations, "generate" for samples and the passage.
-        at: number of the call.
-        action: called with no arguments.
+        at: number of the call, counted from 1.
+        action: called without arguments.
     """
 
     def __init__(self, kind, at, action):
@@ -209,7 +209,7 @@ def test_a_factor_changed_within_such_a_pause_counts_from_the_next_update(tmp_pa
 
 
 def test_a_factor_changed_within_such_a_pause_is_saved_after_the_evaluation(tmp_path):
-    """A run that is killed later then computes the same updates with the new factor."""
+    """So a run that is killed later computes the same updates with the new factor."""
     _, events = paused_run(tmp_path, "an evaluation", new_factor, save_seconds=1e9)
     (paused,) = {item.update for item in events if getattr(item, "state", "") == "paused"}
     saved = [item.update for item in events if type(item).__name__ == "Saved"]
@@ -281,7 +281,7 @@ def test_a_pause_that_is_heard_only_after_the_work_is_noticed(tmp_path, monkeypa
 
 @pytest.mark.parametrize("forgotten", ["learner", "safe"])
 def test_a_factor_that_misses_one_of_the_two_learners_is_noticed(tmp_path, monkeypatch, forgotten):
-    """One of them continues after a pause, the other one after a stop within it."""
+    """One learner continues after a pause. The other one continues after a stop within the pause."""
     apply = in_run_directory.RunTrainer._apply_factor
 
     def forgetful(self):

@@ -60,7 +60,7 @@ def same(one, other):
 
 
 def content(file):
-    """All bytes of an open file."""
+    """Return all bytes of an open file."""
     file.seek(0)
     return file.read()
 
@@ -106,7 +106,7 @@ def test_the_comparison_catches_a_changed_copy(returned):
 
 
 def kinds_of_error(kind=CharloomError):
-    """Every class of errors, those of the page too."""
+    """Return every class of errors, also those of the web package."""
     import charloom.web.server  # noqa: F401
 
     return [kind, *(below for one in kind.__subclasses__() for below in kinds_of_error(one))]
@@ -151,18 +151,18 @@ def test_a_copied_engine_has_as_many_threads(engine):
 
 
 def trained(seed: int) -> Model:
-    """A model, made in another process."""
+    """Train a model in another process, and return it."""
     return charloom.train(string=TEXT, seed=seed, **SMALL)
 
 
 def written_by(model: Model) -> str:
-    """What a model that was sent here writes."""
+    """Return a text that the model generates in another process."""
     return model.sample("the", length=30)
 
 
 @pytest.mark.parametrize("start", get_all_start_methods())
 def test_models_go_to_the_processes_of_a_pool_and_come_back(start):
-    """More than two seconds: new processes import the package."""
+    """Takes more than two seconds, because new processes import the package."""
     with ProcessPoolExecutor(1, mp_context=get_context(start)) as pool:
         model = pool.submit(trained, 3).result(timeout=120)
         assert same(model, trained(3))

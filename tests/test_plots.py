@@ -26,14 +26,14 @@ XLINK = "{http://www.w3.org/1999/xlink}"
 
 
 def record(update: int, loss: float = 100.0, per_epoch: int = 100) -> Record:
-    """The record of an update."""
+    """Return the record of an update."""
     return Record(update, update / per_epoch, 25 * update, update / 1000, loss, loss / 25)
 
 
 def records(
     count: int = 300, per_epoch: int = 100, every: int = 10, spike: int | None = None
 ) -> Records:
-    """Records as training writes them: at update 1, every so many, and at each epoch's end."""
+    """Return records as training writes them: at update 1, at every `every` updates and at each epoch's end."""
     updates = sorted({1, *range(every, count + 1, every), *range(per_epoch, count + 1, per_epoch)})
     losses = {u: 300.0 if u == spike else 40 + 60 * math.exp(-u / 80) for u in updates}
     found = gather(record(u, loss, per_epoch) for u, loss in losses.items())
@@ -42,14 +42,14 @@ def records(
 
 
 def group(svg: str, gid: str) -> ET.Element:
-    """The group of an SVG document that has this id."""
+    """Return the group with the id `gid` of an SVG document."""
     found = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("id") == gid]
     assert len(found) == 1
     return found[0]
 
 
 def crosses(svg: str) -> list[tuple[float, float]]:
-    """Where the red crosses stand, in units of the picture."""
+    """Return the positions of the red crosses in units of the picture."""
     return [
         (float(use.get("x", "nan")), float(use.get("y", "nan")))
         for use in group(svg, "epoch-ends").iter(f"{SVG}use")

@@ -61,7 +61,7 @@ def test_every_property_has_an_example_counted_by_hand():
 
 
 def test_a_planted_error_in_a_property_is_caught():
-    """Count the character after the quotation as inside: one digit differs."""
+    """The error counts the character after a quotation as inside, so one digit differs."""
     (found,) = named(["in-quotes"])
     text = 'a "bc" d'
     late = np.roll(found.measure(text), 1)
@@ -79,7 +79,7 @@ def test_every_property_gives_one_small_number_for_each_character(text):
 
 @given(st.text(alphabet='ab \n"A.(', max_size=40), st.integers(0, 40))
 def test_later_text_changes_a_property_only_at_the_character_before_it(text, cut):
-    """A property depends on the text so far and on the next character at most, except after a ’."""
+    """A property depends on the text so far and at most on the next character, except after a ’."""
     for found in PROPERTIES:
         whole, part = found.measure(text), found.measure(text[:cut])
         assert (whole[: max(0, len(part) - 1)] == part[:-1]).all(), found.name

@@ -48,7 +48,7 @@ def test_the_version_equals_that_of_the_project():
 
 @pytest.mark.parametrize("name", charloom.__all__)
 def test_a_public_name_is_not_also_a_module(name):
-    """Importing a module charloom.doctor would put it in the place of the function of that name."""
+    """Importing a module charloom.doctor would replace the function of that name."""
     package = Path(charloom.__file__).parent
     assert not (package / name).exists()
     assert not (package / f"{name}.py").exists()

@@ -37,13 +37,13 @@ def charloom_(words):
 
 
 def make_learner(cell="lstm", characters=CHARACTERS, tokens="characters", **settings):
-    """A model with no weight and no bias at zero."""
+    """Return a model with no weight or bias at zero."""
     config = Config(cell=cell, hidden_size=6, init="uniform", tokens=tokens, **settings)
     return new_learner(config, Vocabulary(characters, tokens))
 
 
 def logits_of(learner, ids):
-    """The logits after each id, shape (len(ids), K), by the reference engine."""
+    """Return the logits after each id, shape (len(ids), K), computed by the reference engine."""
     engine, state, rows = open_engine("reference"), zero_state(learner.config), []
     for id in ids:
         logits, state = engine.step(learner, np.array([id]), state)
@@ -52,19 +52,19 @@ def logits_of(learner, ids):
 
 
 def written(path, tensors, **more):
-    """A safetensors file of these arrays."""
+    """Write a safetensors file with these arrays, and return its path."""
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, path, **more)
     return path
 
 
 def golden_tensors(cell):
-    """The weights that the golden logits belong to, float64."""
+    """Return the weights of the golden logits, in float64."""
     return {name: np.array(values) for name, values in golden.state_dict(cell).items()}
 
 
 @pytest.fixture
 def exported(tmp_path):
-    """A file that charloom wrote, and its model."""
+    """Return a file that charloom exported, and its model."""
     learner = make_learner(layers=2)
     path = tmp_path / "book.torch.safetensors"
     path.write_bytes(torch_bytes(learner, path.name))
@@ -129,7 +129,7 @@ SHARE = {"float32": 3e-6, "float64": 6e-15}
 
 
 def states_before(learner, ids, engine):
-    """The logits after each id, (len(ids), K), and the states before it, (L, len(ids), H) by name."""
+    """Return the logits after each id (len(ids), K), and the states before it by name, (L, len(ids), H)."""
     state, rows, states = zero_state(learner.config), [], []
     for id in ids:
         states.append({name: array.copy() for name, array in state.items()})
@@ -298,7 +298,7 @@ def test_characters_that_contradict_the_files_own_are_refused(exported):
 
 
 def two_of_each():
-    """A state_dict with two recurrent parts and two outputs."""
+    """Return a state_dict with two recurrent layers' names and two outputs."""
     tensors = golden_tensors("rnn")
     other = {name.replace("rnn", "spare").replace("head", "aux"): a for name, a in tensors.items()}
     return {**tensors, **other}
@@ -328,7 +328,7 @@ def test_a_selected_part_must_fit(tmp_path):
 
 
 def changed(cell="lstm", **changes):
-    """The golden tensors with some replaced, added, or (None) left out; dots are written as __."""
+    """Return the golden tensors with some replaced, added or, if None, left out. Write dots as __."""
     tensors = golden_tensors(cell)
     for name, array in changes.items():
         name = name.replace("__", ".")

@@ -24,7 +24,7 @@ WEYL = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
 
 
 def philox4x64_10(counter, key):
-    """Four words from a counter of four and a key of two (Salmon, Moraes, Dror and Shaw 2011)."""
+    """Return four words for a counter of four words and a key of two (Salmon, Moraes, Dror and Shaw 2011)."""
     c, k = list(counter), list(key)
     for _ in range(10):
         low = [m * word & MASK for m, word in zip(MULTIPLIERS, (c[0], c[2]), strict=True)]
@@ -35,13 +35,13 @@ def philox4x64_10(counter, key):
 
 
 def word(unit, seed, purpose, update=0, layer=0, stream=0, time=0):
-    """One word as docs/spec/mathematics.md numbers them: the block of units 0…3 has the counter 1."""
+    """Return one word as docs/spec/mathematics.md numbers them: the block of units 0…3 has the counter 1."""
     counter = (unit // 4 + 1, time, layer << 32 | stream, update)
     return philox4x64_10(counter, (seed, PURPOSES[purpose]))[unit % 4]
 
 
 def test_the_oracle_returns_the_published_words():
-    """The known answers that the authors of Philox publish."""
+    """The expected words are those that the authors of Philox publish."""
     assert philox4x64_10([0] * 4, [0] * 2) == [
         0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B,
     ]  # fmt: skip

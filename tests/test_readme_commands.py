@@ -25,7 +25,7 @@ TEXTS = ("book.txt", "other.txt", "chapter1.txt", "chapter2.txt", "diary.txt", "
 
 
 def commands(markdown):
-    """The charloom commands of the shell blocks, in their order: what is piped in, and the words."""
+    """Return the charloom commands of the shell blocks in order: the input that is piped in, and the words."""
     found = []
     for block in re.findall(r"^```sh\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
@@ -39,7 +39,7 @@ def commands(markdown):
 
 
 def shortened(words, updates):
-    """A command with an end after so many updates; other commands as they are."""
+    """Return a training command that ends after `updates` updates. Return other commands unchanged."""
     if words[0] not in TRAINING:
         return words
     kept = [
@@ -70,7 +70,7 @@ def refused(markdown, folder):
 
 
 def test_the_commands_of_the_readme_work_in_order(tmp_path, monkeypatch):
-    """Half a minute: some thirty commands, trainings and the whole experiment among them."""
+    """Takes half a minute: some thirty commands, with training runs and the whole experiment."""
     monkeypatch.chdir(tmp_path)
     markdown = README.read_text(encoding="utf-8")
     assert len(commands(markdown)) > 25

@@ -21,7 +21,7 @@ ROW = {
 
 @pytest.fixture(scope="module")
 def script():
-    """benchmarks/recipes.py as a module."""
+    """Return benchmarks/recipes.py as a module."""
     spec = importlib.util.spec_from_file_location("script", ROOT / "benchmarks" / "recipes.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -77,7 +77,7 @@ def rows(script):
 
 
 def wrong_figures(script, rows, recipes):
-    """The recipes whose figure is not the mean of their rows."""
+    """Return the recipes whose figure is not the mean of their rows."""
     means = {name: script.mean_nats(rows, name) for name in recipes}
     return [
         name
@@ -113,7 +113,7 @@ def test_the_table_has_mean_and_spread_in_nats_and_bits(script):
 
 
 def test_the_script_trains_evaluates_and_counts(script, tmp_path, monkeypatch):
-    """With a recipe cut down to a second on the reference engine."""
+    """The recipe is shortened to a second, on the reference engine."""
     text = tmp_path / "book.txt"
     text.write_text("the cat sat on the mat, and the hat sat on the cat.\n" * 20, encoding="utf-8")
     small = {

@@ -55,7 +55,7 @@ def planted(monkeypatch, tmp_path, check, *words):
 
 
 def good():
-    """A promise that holds."""
+    """Return a promise whose check passes."""
     return types.SimpleNamespace(NUMBER=2, PROMISE="So does that.", check=lambda scale: {"seen": 7})
 
 

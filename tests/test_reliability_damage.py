@@ -27,7 +27,7 @@ def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):
     honest = checkpoint_directory.manifest_of
 
     def careless(files):
-        """All lines but that of the state are taken from what is there."""
+        """Recompute every line of the manifest from the files, except the line of the training state."""
         return b"".join(
             line + b"\n"
             for line in honest(files).splitlines()

@@ -105,7 +105,7 @@ def test_rewriting_the_checkpoint_that_latest_names_is_caught(monkeypatch):
 
 
 def pointer_fsyncs(scale, place, code):
-    """The calls that bring a new name of `latest` to the disk."""
+    """Return the numbers of the fsync calls right after the rename of the pointer `latest`."""
     seen, found = [], []
 
     def look(call):

@@ -27,7 +27,7 @@ def test_training_that_does_not_check_the_losses_of_the_engine_is_noticed(monkey
 
 
 class Careless:
-    """NumPy, to which every number is finite."""
+    """NumPy with an isfinite that accepts every number."""
 
     def __getattr__(self, name):
         return getattr(np, name)

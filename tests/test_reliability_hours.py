@@ -37,7 +37,7 @@ def test_too_few_measurements_are_noticed():
 
 
 class FakeProcess:
-    """A process whose own time the test sets."""
+    """A process whose processor time the test sets."""
 
     def __init__(self, work):
         self.pid, self.own_time = os.getpid(), 5.0

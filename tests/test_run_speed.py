@@ -32,7 +32,7 @@ def test_there_is_no_speed_before_the_first_measurement():
 
 
 def test_the_speed_counts_from_the_first_update():
-    """An hour of gradient checks and the first call of the engine count for nothing."""
+    """An hour of gradient checks and the first engine call do not count."""
     pace = paced((Sample(0, "x"), 3_600.0), (0, 1.0), (1, 30.0), (11, 1.0), (21, 1.0))
     assert pace.updates_per_second == pytest.approx(10)
     assert pace.seconds_left(100) == pytest.approx(10)

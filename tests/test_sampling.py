@@ -116,7 +116,7 @@ def only(ids):
 
 
 def chi_squared(counts, wanted):
-    """Pearson's statistic, divided by what it must stay below with probability 0.9999."""
+    """Return Pearson's statistic over the limit that it stays below with probability 0.9999."""
     assert not counts[wanted == 0].any(), "what cannot be drawn was drawn"
     counts, wanted = counts[wanted > 0], wanted[wanted > 0] * counts.sum()
     freedom = len(wanted) - 1
@@ -157,8 +157,10 @@ def test_at_the_highest_temperature_all_characters_are_equally_likely(engine):
 
 
 def worst_after_each(engine, penalty):
-    """The largest statistic of what follows each character, whose own logit a penalty of 1.5 made
-    less likely: those above 0 are divided by it, the others multiplied."""
+    """Return the largest statistic of the characters after each character, with a penalty of 1.5.
+
+    The penalty divides the logit of that character if it is above 0, and multiplies it otherwise.
+    """
     learner = forgetful()
     drawing = {"repetition_penalty": penalty, "repetition_window": 1}
     text = write(learner, open_engine(engine), prompt="a", length=DRAWS, seed=11, **drawing)

@@ -14,7 +14,7 @@ from small_runs import small_config, small_corpus
 
 
 def schedule(characters=457, **settings):
-    """A schedule; by default of about 45 windows an epoch."""
+    """Return a schedule. By default, it has about 45 windows an epoch."""
     config = small_config(**settings)
     return Schedule(config, Windows.of(config, characters))
 

@@ -150,7 +150,7 @@ def test_a_character_that_counts_twice_or_never_is_caught(monkeypatch):
 def test_the_size_of_the_calls_does_not_change_a_single_bit_of_the_mean(
     engine, cell, layers, monkeypatch
 ):
-    """Uses blocks of several calls, and warm pieces."""
+    """Uses blocks of several calls, and pieces with a warm-up."""
     config = small_config(cell=cell, layers=layers, hidden_size=20, init="uniform")
     learner = new_learner(config, CORPUS.vocabulary)
     monkeypatch.setattr(scoring, "WARM_UP", 30)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="the scripts are for 
 
 @pytest.fixture
 def tree(tmp_path):
-    """A copy of what the scripts look at, with the Python that pretends."""
+    """Return a copy of the files that the scripts read, with an executable that stands in for Python."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     (tmp_path / "cpp").mkdir()
     (tmp_path / "reliability").mkdir()
@@ -47,7 +47,7 @@ def tree(tmp_path):
 
 
 def started(tree, name, *words, shell="sh", **environment):
-    """A script that was started; what it says is one stream."""
+    """Start a script, and return its process. Its stdout and stderr are one stream."""
     settings = {
         "PYTHON": str(tree / "pretended"),
         "SIGN_SECONDS": "0.1",
@@ -64,7 +64,7 @@ def started(tree, name, *words, shell="sh", **environment):
 
 
 def said(tree, name, *words, **environment):
-    """Exit code and words of a script that ends by itself."""
+    """Run a script to its end, and return its exit code and its output."""
     process = started(tree, name, *words, **environment)
     text, _ = process.communicate(timeout=60)
     return process.returncode, text

@@ -16,7 +16,7 @@ PICTURE = b"\x89PNG\r\n\x1a\n\0\0"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder to be in, with texts and other things."""
+    """Change to a folder with texts and other files, and return it."""
     for name, data in {
         "books/b.txt": b"second",
         "books/a.txt": b"first",
@@ -38,13 +38,13 @@ def folder(tmp_path, monkeypatch):
 
 
 def places(asked, any_bytes=False):
-    """Where the pieces lie, relative to this folder."""
+    """Return the paths of the sources, relative to the current folder."""
     found = find_sources(asked, any_bytes)
     return [os.path.relpath(source.place) for one in found for source in one.sources]
 
 
 def content(source):
-    """The bytes of a piece, read twice."""
+    """Return the bytes of a source. Assert that it can be read twice."""
     read = []
     for _ in range(2):
         with source.opened() as file:

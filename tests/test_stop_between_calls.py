@@ -40,12 +40,12 @@ LONG = {"sample_length": 300, "passage_length": 400}
 
 @pytest.fixture
 def few(monkeypatch):
-    """Calls of 40 characters."""
+    """Limit engine calls to 40 characters."""
     monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, **__: 40)
 
 
 class Writing(ReferenceEngine):
-    """An engine that does something at one of its calls that sample."""
+    """An engine that calls a function at one of its sampling calls."""
 
     def __init__(self, at=0, action=None):
         self.at, self.action, self.calls, self.most = at, action, 0, 0
@@ -202,7 +202,7 @@ def test_a_compressor_gets_a_small_block_per_call(monkeypatch):
 
 
 def test_the_evaluation_of_a_large_network_can_be_interrupted_often():
-    """As the one that took nine seconds to hear: 16 streams, two layers of 512 units."""
+    """Uses 16 streams and two layers of 512 units, for which a request to stop once took nine seconds."""
     corpus = small_corpus()
     learner = new_learner(small_config(cell="lstm", hidden_size=512, layers=2), corpus.vocabulary)
     weights = sum(parameter.size for parameter in learner.parameters.values())

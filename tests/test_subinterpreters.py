@@ -29,7 +29,7 @@ else:
 
 
 def said_by(code: str, before: str = "") -> str:
-    """What the code prints in a subinterpreter."""
+    """Return the output of `code` in a subinterpreter."""
     indented = "".join(f"    {line}\n" for line in code.strip().splitlines())
     program = PROGRAM.format(module=MODULE, before=before, code=indented)
     done = subprocess.run(

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(SHELL is None or BASH is None, reason="there is 
 
 @pytest.fixture(params=CASES)
 def place(request, tmp_path, monkeypatch):
-    """A shell and a name, in a folder with a text of that name and a command charloom."""
+    """Prepare a folder with a text and a command `charloom`. Return a shell and the name of the text."""
     shell, name = CASES[request.param]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts").mkdir()
@@ -54,7 +54,7 @@ def pasted(shell, command):
 
 
 def trained(name, *words):
-    """A small run of that name, made by a command in this process."""
+    """Train a small run of that name with the command line, in this process."""
     arguments = ["train", f"texts/{name}", "--run", name, *SMALL.split(), *words]
     return CliRunner().invoke(app, arguments, prog_name="charloom")
 

@@ -11,7 +11,7 @@ from charloom.hidden_units.ranking import LEAST_CHARACTERS
 
 @pytest.fixture
 def run(tmp_path):
-    """A run whose text is a file and a directory."""
+    """Return a run whose text is a file and a directory."""
     folder = tmp_path / "letters"
     folder.mkdir()
     (folder / "a.txt").write_text("the cat sat on the mat. " * 20)

@@ -21,7 +21,7 @@ END = (len(TEXT) * 3 // 4, len(TEXT))
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """The text in a file."""
+    """Write a text to a file, and return its path."""
     path = tmp_path_factory.mktemp("texts") / "book.txt"
     path.write_text(TEXT)
     return path
@@ -29,7 +29,7 @@ def book(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["memory", "run", "loaded", "pickled"])
 def model(request, tmp_path_factory, book):
-    """A trained model, wherever its text is known from."""
+    """Return a trained model. The parameters are all ways in which its text can be known."""
     run = None if request.param in ("memory", "pickled") else tmp_path_factory.mktemp("r") / "run"
     trained = charloom.train(book, run, **SMALL)
     if request.param == "pickled":

@@ -18,12 +18,12 @@ BOM = b"\xef\xbb\xbf"
 
 
 def source(data, raw=False):
-    """A piece with these bytes."""
+    """Return a source with these bytes."""
     return Source("it", "", raw, content=io.BytesIO(data))
 
 
 def read(*pieces, tokens="characters", raw=False):
-    """The text of these pieces as it is read: its scan, and its ids as one array."""
+    """Scan and encode these pieces. Return the scan, the vocabulary and all ids as one array."""
     sources = [source(piece, raw) for piece in pieces]
     found = scan(sources, tokens)
     vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
@@ -35,14 +35,14 @@ def read(*pieces, tokens="characters", raw=False):
 
 
 def text_of(data, **options):
-    """The text of one piece."""
+    """Return the text of one piece."""
     _, vocabulary, ids = read(data, **options)
     return vocabulary.decode(ids)
 
 
 @pytest.fixture(params=[1, 2, 3, 5, 1 << 20])
 def block(request, monkeypatch):
-    """Blocks of so many bytes, fewer than some characters have."""
+    """Set the size of a block in bytes, which is smaller than some characters."""
     monkeypatch.setattr(block_reader, "BLOCK", request.param)
     return request.param
 
@@ -132,7 +132,7 @@ def test_any_bytes_are_read_exactly_or_refused(data):
 
 
 def decodes(data):
-    """Whether Python takes these bytes for UTF-8."""
+    """Return True if Python decodes these bytes as UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError:

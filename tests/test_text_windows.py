@@ -14,13 +14,13 @@ lengths_and_steps = st.integers(1, 30).flatmap(
 
 
 def divide(length, steps, streams=1, **settings):
-    """The division of a text of so many characters."""
+    """Return the division of a text of `length` characters."""
     return Windows.of(Config(seq_length=steps, batch_size=streams, **settings), length)
 
 
 @st.composite
 def divisions(draw):
-    """Divisions of all kinds, long enough to be possible, and the length of the text."""
+    """Draw the division of a text and the length of the text. The text is long enough for the division."""
     steps, streams = draw(st.integers(1, 9)), draw(st.integers(1, 5))
     settings = {
         "split": draw(st.sampled_from(["end", "streams"])),
@@ -32,7 +32,7 @@ def divisions(draw):
 
 
 def predicted(windows, epoch):
-    """The characters that an epoch predicts, in the order of its streams."""
+    """Return the characters that an epoch predicts, in the order of its streams."""
     T = windows.seq_length
     return [
         start + n * T + 1 + step
@@ -43,7 +43,7 @@ def predicted(windows, epoch):
 
 
 def starts(length, steps):
-    """Where the windows of one epoch start, as the course's loop has it."""
+    """Return the starts of the windows of one epoch, computed as the course's loop does."""
     e, found = 0, []
     while not e > length - steps - 1:
         found.append(e)

@@ -21,7 +21,7 @@ MANY = [chr(point) for point in range(0x4E00, 0x4E00 + 2_000)]
 
 @pytest.fixture(scope="module")
 def learner():
-    """A network of 2,000 characters after 12,000 updates."""
+    """Return a network of 2,000 characters after 12,000 updates."""
     found = new_learner(Config(hidden_size=2, seq_length=5), Vocabulary(MANY))
     found.update = 12_000
     return found

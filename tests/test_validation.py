@@ -184,7 +184,7 @@ def test_a_validation_loss_that_is_not_finite_counts_as_divergence(nats):
 
 
 class Slow(ReferenceEngine):
-    """An engine that does something at one of its calls during evaluations."""
+    """An engine that calls a function at one of its calls during evaluations."""
 
     def __init__(self, at, action):
         self.at, self.action, self.calls = at, action, 0
@@ -302,7 +302,7 @@ def test_an_evaluation_always_reads_the_same_limited_part(tmp_path):
 
 
 def test_a_limit_above_the_validation_part_changes_no_bit(tmp_path):
-    """The default is far above it here; 0 is what runs of before there was a cap did."""
+    """The default is far above the size of this part. Runs of versions without a limit behave as with 0."""
     for name, most in (("none", 0), ("default", 200_000)):
         train(tmp_path / name, judged_characters=most, **JUDGED)
     for name in ("metrics.jsonl", "samples.jsonl"):
@@ -331,8 +331,10 @@ def test_a_run_stored_without_a_limit_is_evaluated_on_the_whole_validation_part(
 
 
 class Costly(ReferenceEngine):
-    """An engine for which each character that it scores takes some seconds, by a clock of its own, where
-    all that is held out is read: in one stream, for there is little."""
+    """An engine whose scoring in a single stream takes `seconds` per character, by its own clock.
+
+    The validation part is so short here that it is read in one stream.
+    """
 
     def __init__(self, monkeypatch, seconds):
         self.now, self.seconds = 0.0, seconds

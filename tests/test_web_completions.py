@@ -16,7 +16,7 @@ from web_servers import LiveServer  # noqa: E402
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run."""
+    """Return a folder with a run."""
     path = tmp_path_factory.mktemp("v1")
     small_runs.train(path / "book", validation=0.2)
     return path
@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(folder):
-    """OpenAI's client of a server."""
+    """Return OpenAI's client, connected to a server."""
     with (
         LiveServer(folder) as live,
         openai.OpenAI(base_url=f"{live.url}/v1", api_key="none", max_retries=0) as client,

@@ -60,8 +60,10 @@ def live(folder):
 
 @contextlib.contextmanager
 def served(folder, limits, inherited=0):
-    """`charloom serve` as a process under limits of open files, some of which it inherits open: its
-    address, and the file of what it says."""
+    """Run `charloom serve` in a process that inherits open files, after the shell commands `limits`.
+
+    Yield its address and the file with its output.
+    """
     given = [os.open(os.devnull, os.O_RDONLY) for _ in range(inherited)]
     said = folder.parent / f"said-{os.getpid()}-{inherited}.txt"
     command = f'{limits}; exec "$0" -m charloom serve "$1" --port 0 --no-open'
@@ -303,7 +305,7 @@ def test_a_large_response_waits_for_its_client():
 
 
 class Events:
-    """How many events of each kind were read from connections."""
+    """Counts the events of each kind that were read from connections."""
 
     def __init__(self, monkeypatch):
         self.counts = {}
@@ -343,7 +345,7 @@ def test_a_post_request_must_have_a_content_length(live):
 
 
 class Written:
-    """A transport that keeps what is written."""
+    """A transport that stores the bytes that are written to it."""
 
     def __init__(self):
         self.data, self.closing = b"", False

@@ -17,7 +17,7 @@ from web_servers import HERE, app_state
 
 
 def reason_of(client):
-    """What the list says of the one run."""
+    """Return the reason that the list gives for the only run."""
     return client.get("/api/runs").json()["runs"][0]["reason"]
 
 

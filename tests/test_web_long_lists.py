@@ -26,7 +26,7 @@ MANY = 1_203  # more than one page of any size, and more than once was listed
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder of many runs."""
+    """Return a folder of many runs."""
     path = tmp_path_factory.mktemp("many")
     small_runs.train(path / "one", epochs=1)
     small_runs.linked(path / "one", path, MANY - 1)
@@ -41,7 +41,7 @@ def client(folder):
 
 
 def pages(client, path, name, limit):
-    """Every page of a list, as it is answered."""
+    """Return the response for every page of a list."""
     found, after = [], ""
     while True:
         answer = client.get(f"{path}?limit={limit}{after}")

@@ -18,7 +18,7 @@ from web_servers import HERE, app_state
 
 @pytest.fixture
 def client(tmp_path):
-    """A client of a server with an empty folder."""
+    """Return a client of a server with an empty folder."""
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         yield client
 

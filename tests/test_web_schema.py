@@ -19,12 +19,12 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory):
-    """The server's OpenAPI."""
+    """Return the server's OpenAPI schema."""
     return make_app(app_state(tmp_path_factory.mktemp("schema"))).app.openapi()
 
 
 def operations(schema):
-    """Every operation: method, path and what is said of it."""
+    """Return method, path and description of every operation."""
     return [
         (method.upper(), path, operation)
         for path, methods in schema["paths"].items()
@@ -41,8 +41,10 @@ def test_every_operation_is_described(schema):
 
 
 def named_routes(markdown):
-    """Method and path of each route in the table of docs/spec/server.md; those that begin with the last
-    part of the one before them share what stands before it."""
+    """Return method and path of each route in the table of docs/spec/server.md.
+
+    A route may be given by the end of its path. It then shares the beginning with the route before it.
+    """
     found = set()
     for row in re.findall(r"^\| (`(?:GET|POST) .*?) \|", markdown, re.MULTILINE):
         method, before = "", ""
@@ -63,7 +65,7 @@ def test_the_specification_names_every_route(schema):
 
 
 def unbounded(schema, name, part):
-    """The places in a request's schema where a string, a list or a number has no bound."""
+    """Return the places in a request's schema where a string, a list or a number has no bound."""
     found = []
     for key in ("anyOf", "oneOf", "allOf"):
         for n, option in enumerate(part.get(key, [])):
@@ -115,7 +117,7 @@ def test_a_planted_field_without_a_limit_is_noticed(planted):
 
 
 def fuzzing():
-    """benchmarks/fuzz.py as a module."""
+    """Return benchmarks/fuzz.py as a module."""
     pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     spec = importlib.util.spec_from_file_location("fuzz", ROOT / "benchmarks" / "fuzz.py")
     module = importlib.util.module_from_spec(spec)

@@ -19,19 +19,19 @@ AS_BYTES = {"content-type": BYTES}
 
 @pytest.fixture
 def client(tmp_path):
-    """A client of a server with an empty folder."""
+    """Return a client of a server with an empty folder."""
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         yield client
 
 
 def stored(folder):
-    """The bytes of the only text that the server has stored."""
+    """Return the bytes of the only text that the server has stored."""
     (path,) = (folder / "texts").iterdir()
     return path.read_bytes()
 
 
 def error_of(answer):
-    """Status, field and message of a refusal."""
+    """Return status, field and message of a refusal."""
     error = answer.json()["error"]
     return answer.status_code, error["param"], error["message"]
 

@@ -30,7 +30,7 @@ OVER = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two finished runs of a text that can only be learnt by heart: one judged, one not."""
+    """Return two finished runs of a text that can only be memorized, with and without a validation part."""
     folder = tmp_path_factory.mktemp("which")
     charloom.train(string=NOISE, run=folder / "judged", **OVER)
     charloom.train(
@@ -135,7 +135,7 @@ def test_which_accepts_only_best_and_latest(runs):
 
 
 def test_a_rollback_in_memory_forgets_a_later_best_model(monkeypatch):
-    """The first judgement after the copy to go back to is the best one; then a number breaks."""
+    """The first evaluation after the copy for the rollback is the best one. Then training diverges."""
     from charloom.training import Best, in_memory, train_in_memory
 
     monkeypatch.setattr(in_memory, "COPY_UPDATES", 40)

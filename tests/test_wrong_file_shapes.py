@@ -51,7 +51,7 @@ WRONG_LINES = [(name, line) for name, lines in LINES.items() for line in lines]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A finished run with a gradient check."""
+    """Return a finished run with a gradient check."""
     path = tmp_path_factory.mktemp("made") / "run"
     small_runs.train(path, validation=0.2)
     check = gradcheck(hidden_size=2, seq_length=2, vocabulary_size=3)
@@ -99,7 +99,7 @@ def test_a_report_names_the_damaged_file_and_shows_the_rest(run, name, wrong):
 
 @pytest.mark.parametrize(("name", "wrong"), [WRONG_FILES[6], WRONG_FILES[11], *WRONG_LINES[::5]])
 def test_every_command_reports_damage_in_a_sentence(run, name, wrong):
-    """Two seconds each: five commands, of which two train."""
+    """Takes two seconds each: five commands, and two of them train."""
     damage(run, name, wrong)
     assert str(run / name) in told("report", run)
     told("control", run, "pause")
@@ -123,7 +123,7 @@ def test_a_report_shows_the_gradient_checks_that_are_intact(run):
 
 
 def edited(check, path, value):
-    """A check's plain data with another value at a path."""
+    """Return the JSON values of a gradient check with another value at `path`."""
     plain = json.loads(json.dumps(check))
     inner = plain
     for step in path[:-1]:

@@ -14,7 +14,7 @@ from charloom.errors import CharloomError, ConfigError
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a text and a run of it."""
+    """Return a folder with a text and a run of it."""
     path = tmp_path_factory.mktemp("given")
     (path / "book.txt").write_text(small_runs.TEXT)
     small_runs.train(path / "run")
@@ -23,7 +23,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def there(place, monkeypatch):
-    """Every test runs in that folder."""
+    """Run every test in that folder."""
     monkeypatch.chdir(place)
 
 
@@ -69,7 +69,7 @@ def test_an_empty_path_of_a_text_is_refused_at_a_terminal(words):
 
 
 def path_parameters():
-    """Each command with the names of its parameters that are paths, and how many arguments come before."""
+    """Yield each command with an empty path for one of its path parameters, and the arguments before it."""
     commands = typer.main.get_command(app).commands
     for about in app.registered_commands:
         command, before = commands[about.name], 0

@@ -9,7 +9,7 @@ from command_line import SMALL, TEXT, charloom_, started
 
 @pytest.fixture
 def book(tmp_path):
-    """A small text in a file."""
+    """Write a small text to a file, and return its path."""
     path = tmp_path / "book.txt"
     path.write_text(TEXT, encoding="utf-8")
     return path
@@ -17,7 +17,7 @@ def book(tmp_path):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A finished run; tests only read it."""
+    """Return a finished run. Tests only read it."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "book.txt").write_text(TEXT, encoding="utf-8")
     done = charloom_("train", folder / "book.txt", "--run", folder / "run", SMALL)

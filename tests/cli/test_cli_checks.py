@@ -22,7 +22,7 @@ def test_gradcheck_shows_a_table_for_each_engine_and_type():
 
 
 def test_gradcheck_as_json_and_as_a_picture(book, tmp_path):
-    """Drawing takes a second."""
+    """Takes a second, because it draws."""
     done = charloom_(
         "gradcheck", book, "--hidden-size 5 --seq-length 3 --dtype float64 --engine reference",
         "--state non-zero --entries 20 --json --picture", tmp_path / "curve.svg",

@@ -12,7 +12,7 @@ from charloom.training import LearningRateChanged, Progress, Record, Sample, War
 
 
 def make_record(update, **changes):
-    """A record with plausible figures."""
+    """Return a record with plausible figures."""
     figures = {
         "update": update, "epoch": 0.5, "characters": 5 * update, "seconds": 1.0, "loss": 9.0,
         "smooth_loss": 10.0, "train_nats": 2.0, "learning_rate": 0.1, "gradient_norm": 1.0,
@@ -39,7 +39,7 @@ def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
 
 
 class Terminal(io.StringIO):
-    """A screen that says that it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self):
         return True
@@ -83,7 +83,7 @@ def test_progress_reports_pauses_and_a_changed_learning_rate_once_each(
 
 
 def test_progress_counts_from_the_first_update_and_tells_no_rate_before_there_is_one(capsys):
-    """Fifty seconds of gradient checks go before; the first update itself says nothing yet."""
+    """Fifty seconds of gradient checks come first, and the first update has no rate yet."""
     times = iter([50.0, 50.0, 60.0, 66.0, 72.0])
     with ProgressDisplay(100, 0, 5, 10, clock=times.__next__) as watch:
         watch(Sample(0, "xyz"))
@@ -132,7 +132,7 @@ def test_a_warning_on_a_terminal_has_no_control_characters_of_a_path(monkeypatch
 
 
 def last_line(monkeypatch, columns, judged):
-    """The last progress line on a terminal of so many columns."""
+    """Return the last progress line on a terminal with `columns` columns."""
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")

@@ -9,7 +9,7 @@ from command_line import SMALL, TEXT, charloom_
 
 
 def test_reproduce_ends_with_the_headlines_and_the_report(book, tmp_path):
-    """Drawing the report takes the second or two."""
+    """Takes one or two seconds, because it draws the report."""
     done = charloom_("reproduce", book, "--run", tmp_path / "run", SMALL)
     assert done.exit_code == 0, done.output
     heads = [line.split(":")[0] for line in done.stdout.splitlines()]
@@ -39,7 +39,7 @@ def test_reproduce_fails_on_a_wrong_gradient(book, monkeypatch, tmp_path):
 
 
 def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, tmp_path):
-    """Two reports, a second each."""
+    """Takes two seconds, because it writes two reports."""
     run, items = tmp_path / "run", api.Training.items
 
     def broken_at_its_end(training, *args):
@@ -69,7 +69,7 @@ def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, 
 
 
 def test_python_is_told_what_the_report_left_out(monkeypatch, tmp_path):
-    """Two seconds: eight gradient checks and a report."""
+    """Takes two seconds: eight gradient checks and a report."""
     items = api.Training.items
 
     def without_samples(training, *args):
@@ -117,7 +117,7 @@ def test_an_interrupted_reproduction_is_resumed_to_its_report(book, monkeypatch,
 
 
 def test_report_says_where_it_is(run):
-    """Drawing takes a second."""
+    """Takes a second, because it draws."""
     done = charloom_("report", run)
     assert done.stdout == f"{run / 'report.html'}\n"
     assert json.loads(charloom_("report", run, "--json").stdout) == {

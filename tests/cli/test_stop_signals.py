@@ -21,7 +21,7 @@ QUIETLY = ("--recipe", "classic", "--engine", "reference")
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
 def test_a_signal_saves_the_run_and_it_can_be_resumed(book, tmp_path, name, start):
-    """Three processes are started and trained for a moment each."""
+    """Starts three processes, and trains in each for a moment."""
     number = getattr(signal, name)
     run = tmp_path / "my run"
     process = start("train", book, "--run", run, *QUIETLY, "--epochs", 1_000_000)

@@ -16,12 +16,12 @@ GOLDEN = Path(__file__).with_name("torch_gradients.json")
 
 
 def number(place, row, column=0):
-    """A number in [-0.5, 0.5], exact in binary: a multiple of 1/128."""
+    """Return a number in [-0.5, 0.5]: a multiple of 1/128, which is exact in binary."""
     return (37 * place + 29 * row + 53 * column + 17 * row * column) % 129 / 128 - 0.5
 
 
 def inputs(cell):
-    """Parameters by name, ids and start state of a window, by formula."""
+    """Return the parameters by name, the ids and the initial state of a window, computed by a formula."""
     H, K, T, B, G = HIDDEN, CHARACTERS, STEPS, STREAMS, CELLS[cell]
     shapes = {}
     for layer in range(LAYERS):
@@ -52,9 +52,9 @@ def inputs(cell):
 
 
 class TorchNetwork:
-    """PyTorch's own network with given parameters, in float64; its redundant biases are zero.
+    """PyTorch's own network with given parameters, in float64.
 
-    For the GRU, b_hh is zero but for the candidate's part, which is d.
+    Its redundant biases are zero. For a GRU, bias_hh is zero except the candidate's part, which is d.
     """
 
     def __init__(self, cell, parameters):
@@ -78,7 +78,7 @@ class TorchNetwork:
                     bias[2 * H :] = d
 
     def named(self):
-        """Its tensors by our names, but for d."""
+        """Return its tensors by charloom's names, except d."""
         pairs = {"U": "weight_ih", "W": "weight_hh", "b": "bias_ih"}
         return {
             f"layers.{layer}.{ours}": getattr(self.recurrent, f"{theirs}_l{layer}")
@@ -87,7 +87,7 @@ class TorchNetwork:
         } | {"V": self.linear.weight, "c": self.linear.bias}
 
     def trained(self):
-        """The tensors that training may change: the redundant biases are not among them."""
+        """Return the tensors that training may change, which excludes the redundant biases."""
         if self.cell != "gru":
             return list(self.named().values())
         biases = [getattr(self.recurrent, f"bias_hh_l{layer}") for layer in range(self.layers)]
@@ -98,7 +98,7 @@ class TorchNetwork:
         return [*self.named().values(), *biases]
 
     def loss(self, x, y, state):
-        """Loss (summed over T, averaged over B) and the state after the window."""
+        """Return the loss, summed over T and averaged over B, and the state after the window."""
         x, y = self.torch.tensor(x), self.torch.tensor(y)
         one_hot = self.torch.nn.functional.one_hot(x, self.K).double()
         start = [self.torch.as_tensor(array, dtype=self.torch.float64) for array in state.values()]
@@ -109,7 +109,7 @@ class TorchNetwork:
         return total / x.shape[1], dict(zip(state, last, strict=True))
 
     def collect(self, of):
-        """Something of each tensor, as nested lists by our names."""
+        """Return `of(tensor)` for each tensor as nested lists, by charloom's names."""
         found = {name: of(tensor).tolist() for name, tensor in self.named().items()}
         if self.cell == "gru":
             for layer in range(self.layers):
@@ -119,7 +119,7 @@ class TorchNetwork:
 
 
 def torch_gradients(cell, values):
-    """Loss, gradients and the state after the window by PyTorch's autograd, in float64."""
+    """Return loss, gradients and the state after the window, computed by PyTorch's autograd in float64."""
     network = TorchNetwork(cell, values["parameters"])
     loss, state = network.loss(values["x"], values["y"], values["state"])
     loss.backward()
@@ -131,7 +131,7 @@ def torch_gradients(cell, values):
 
 
 def torch_optimizer(name, tensors, *, learning_rate, weight_decay):
-    """PyTorch's optimizer of our name, with our defaults."""
+    """Return PyTorch's optimizer for charloom's name, with charloom's defaults."""
     import torch
 
     kind, settings = {
@@ -144,12 +144,12 @@ def torch_optimizer(name, tensors, *, learning_rate, weight_decay):
 
 
 def gradients_to_step_by():
-    """Six gradients of four entries; some entries are zero."""
+    """Return six gradients of four entries. Some entries are zero."""
     return [[number(3, n, i) * (0 if (n + i) % 4 == 3 else 1) for i in range(4)] for n in range(6)]
 
 
 def torch_steps(name, weight_decay):
-    """The parameter after each of PyTorch's six updates."""
+    """Return the parameter after each of six updates by PyTorch."""
     import torch
 
     tensor = torch.tensor([number(1, i) for i in range(4)], dtype=torch.float64, requires_grad=True)

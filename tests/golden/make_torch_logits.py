@@ -16,12 +16,12 @@ GOLDEN = Path(__file__).with_name("torch_logits.json")
 
 
 def number(place, row, column=0):
-    """A number in [-1, 1], exact in binary: a multiple of 1/64."""
+    """Return a number in [-1, 1]: a multiple of 1/64, which is exact in binary."""
     return (37 * place + 29 * row + 53 * column + 17 * row * column) % 129 / 64 - 1
 
 
 def state_dict(cell):
-    """Every weight and bias by PyTorch's names, as nested lists; no bias is zero."""
+    """Return every weight and bias as nested lists, by PyTorch's names. No bias is zero."""
     rows, inputs = GATES[cell] * HIDDEN, (CHARACTERS, HIDDEN)
     values = {}
     for layer in range(LAYERS):
@@ -39,7 +39,7 @@ def state_dict(cell):
 
 
 def torch_logits(cell):
-    """The logits after each of IDS, in float64."""
+    """Return the logits after each of IDS, in float64."""
     import torch
 
     kinds = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}

@@ -12,14 +12,14 @@ CLOSE = 1e-12
 
 
 def relative_error(actual, expected):
-    """Norm of the difference over the norm of the truth; 0 where both are zero."""
+    """Return the norm of the difference over the norm of `expected`; 0 if both are zero."""
     actual, expected = np.asarray(actual), np.asarray(expected)
     distance, size = np.linalg.norm(actual - expected), np.linalg.norm(expected)
     return distance / size if size else distance
 
 
 def assert_same(actual, expected, tolerance=CLOSE):
-    """Each named array on its own."""
+    """Assert that each array equals the expected one of the same name."""
     assert set(actual) == set(expected)
     for name, array in actual.items():
         assert np.shape(array) == np.shape(expected[name]), name
@@ -28,7 +28,7 @@ def assert_same(actual, expected, tolerance=CLOSE):
 
 
 def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **settings):
-    """A float64 learner with weights large enough to matter, biases and state that are not zero."""
+    """Return a float64 learner with large weights. Its biases and state are not zero."""
     config = Config(
         hidden_size=hidden_size, seq_length=seq_length, sigma=sigma, dtype="float64", **settings
     )
@@ -44,23 +44,23 @@ def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **setting
 
 
 def make_ids(learner, *shape):
-    """Random ids of the vocabulary's type."""
+    """Return random ids of the vocabulary's dtype."""
     K = len(learner.vocabulary)
     ids = np.random.default_rng(2).integers(0, K, shape)
     return ids.astype(learner.vocabulary.id_dtype)
 
 
 def make_window(learner):
-    """Ids x and y (T, B)."""
+    """Return ids x and y, each (T, B)."""
     shape = learner.config.seq_length, learner.config.batch_size
     return make_ids(learner, *shape), make_ids(learner, *shape)[::-1]
 
 
 def as_lists(arrays):
-    """Named arrays as the oracle and the golden script want them."""
+    """Return named arrays as nested lists, as the oracle and the golden script need them."""
     return {name: array.tolist() for name, array in arrays.items()}
 
 
 def plan(updates, learning_rate=0.1, starts=(0,)):
-    """A plan of equal learning rates."""
+    """Return a plan of updates with equal learning rates."""
     return Plan(np.full(updates, learning_rate), np.array(starts))

@@ -14,7 +14,7 @@ from reference_networks import assert_same, make_ids, make_learner, plan
 
 
 def snapshot(learner):
-    """All that a learner holds, as bytes and numbers."""
+    """Return everything that a learner holds, as bytes and numbers."""
     slots = [array for arrays in learner.slots.values() for array in arrays.values()]
     arrays = [*learner.parameters.values(), *slots, *learner.state.values()]
     counters = {name: value for name, value in vars(learner).items() if not hasattr(value, "items")}

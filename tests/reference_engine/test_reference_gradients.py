@@ -21,7 +21,7 @@ from reference_networks import (
 
 
 def true_masks(learner, update):
-    """The dropout masks (T, L, B, H) of an update, one by one from their definition."""
+    """Return the dropout masks (T, L, B, H) of an update, computed one by one from their definition."""
     c = learner.config
     return np.array([
         [[dropout_mask(c.seed, update, layer, s, t, c.hidden_size, c.dropout)
@@ -65,7 +65,7 @@ def test_dropout_is_left_out_where_no_update_is_named():
 
 
 def trajectory(learner, ids, updates, learning_rate):
-    """Losses of the reference engine over several epochs, the caller's part done by hand."""
+    """Return the reference engine's losses over several epochs, with the caller's part done by hand."""
     engine, T, found = ReferenceEngine(), learner.config.seq_length, []
     for _ in range(updates):
         found += engine.train(learner, ids, plan(1, learning_rate)).losses.tolist()
@@ -90,7 +90,7 @@ def test_twenty_updates_over_two_epochs_follow_the_single_numbers():
 
 
 def one_update(**settings):
-    """What one update of SGD subtracts from each parameter, beside its exact gradient."""
+    """Return what one update of SGD subtracts from each parameter, and the exact gradient of each."""
     learner = make_learner(
         4, cell="lstm", layers=2, batch_size=2, optimizer="sgd", dropout=0.3, **settings
     )

@@ -13,7 +13,7 @@ from charloom.random import dropout_mask
 
 
 def forget_the_future(honest):
-    """BPTT that hands no gradient to the step before."""
+    """Plant an error: no gradient goes back to the previous step."""
 
     def backward(cell, x, prev, cache, d, gradients):
         dx, d_prev = honest(cell, x, prev, cache, d, gradients)
@@ -23,7 +23,7 @@ def forget_the_future(honest):
 
 
 def forget_the_layer_below(honest):
-    """A gradient that stops at the layer."""
+    """Plant an error: no gradient goes to the layer below."""
 
     def backward(cell, x, prev, cache, d, gradients):
         dx, d_prev = honest(cell, x, prev, cache, d, gradients)
@@ -33,7 +33,7 @@ def forget_the_layer_below(honest):
 
 
 def scale_one_gradient(honest):
-    """dW too large by 0.1 %."""
+    """Plant an error: dW is too large by 0.1 %."""
 
     def backward(cell, x, prev, cache, d, gradients):
         before = gradients.W.copy()
@@ -45,7 +45,7 @@ def scale_one_gradient(honest):
 
 
 def forget_the_cell(honest):
-    """An LSTM whose cell carries no gradient back in time."""
+    """Plant an error: the cell state of an LSTM carries no gradient back in time."""
 
     def backward(cell, x, prev, cache, d, gradients):
         dx, d_prev = honest(cell, x, prev, cache, d, gradients)
@@ -55,7 +55,7 @@ def forget_the_cell(honest):
 
 
 def forget_d(honest):
-    """A GRU whose bias d has no gradient."""
+    """Plant an error: the bias d of a GRU has no gradient."""
 
     def backward(cell, x, prev, cache, d, gradients):
         result = honest(cell, x, prev, cache, d, gradients)
@@ -90,13 +90,13 @@ def test_a_planted_error_in_the_gradient_is_caught(cell, planted, monkeypatch):
 
 
 def swapped(array):
-    """The LSTM's gates in another order: f, i, g, o."""
+    """Return the LSTM's gates in another order: f, i, g, o."""
     i, f, g, o = np.split(array, 4)
     return np.concatenate([f, i, g, o])
 
 
 class SwappedLstm(LstmCell):
-    """An LSTM that takes its input gate for its forget gate: consistent, and not PyTorch's."""
+    """An LSTM that uses its input gate as its forget gate. It is consistent, but differs from PyTorch."""
 
     def forward(self, x, prev):
         return LstmCell(*map(swapped, (self.U, self.W, self.b))).forward(x, prev)
@@ -111,7 +111,7 @@ class SwappedLstm(LstmCell):
 
 
 class EarlyReset(GruCell):
-    """A GRU as first published: the reset gate acts on h, before the product, and there is no d."""
+    """A GRU as first published: the reset gate multiplies h before the product, and there is no d."""
 
     def forward(self, x, prev):
         _, (r, z, n, held) = super().forward(x, prev)

@@ -19,7 +19,7 @@ from reference_networks import (
 
 
 def learner_from(cell, values):
-    """A learner with given parameters and start state."""
+    """Return a learner with given parameters and initial state."""
     K, H = np.shape(values["parameters"]["V"])
     layers, streams, _ = np.shape(values["state"]["h"])
     learner = make_learner(H, len(values["x"]), K, cell=cell, layers=layers, batch_size=streams)
@@ -31,7 +31,7 @@ def learner_from(cell, values):
 
 
 def assert_agrees_with(truth, cell, values):
-    """The reference engine on the values against what PyTorch found for them."""
+    """Assert that the reference engine's results for `values` equal PyTorch's results `truth`."""
     learner = learner_from(cell, values)
     loss, gradients, state = ReferenceEngine().loss_and_gradients(
         learner, np.array(values["x"], np.uint8), np.array(values["y"], np.uint8)
@@ -50,7 +50,7 @@ def test_gradients_are_those_that_pytorch_once_gave(cell):
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("layers", "streams"), [(1, 1), (2, 7), (3, 32)])
 def test_gradients_are_those_that_pytorch_gives_now(cell, layers, streams):
-    """Importing PyTorch takes the seconds."""
+    """Takes seconds, because it imports PyTorch."""
     pytest.importorskip("torch", reason="PyTorch is not installed: its golden values must do")
     learner = make_learner(
         50, 12, 40, 0.2, cell=cell, layers=layers, batch_size=streams, init="orthogonal"
@@ -64,7 +64,7 @@ def test_gradients_are_those_that_pytorch_gives_now(cell, layers, streams):
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam", "adamw"])
 def test_fifty_updates_follow_pytorch(cell, optimizer):
-    """Of the mean loss, clipped by norm; at a small step, where dynamics are not chaotic."""
+    """The gradients are of the mean loss, clipped by norm. The learning rate is too small for chaotic training."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     learner = make_learner(
         8, 6, 9, cell=cell, layers=2, batch_size=3, init="uniform", optimizer=optimizer,

@@ -11,7 +11,7 @@ LOGITS = np.log([4.0, 1.0, 8.0, 2.0, 1.0])  # the weights of five ids
 
 
 def drawn(sampler, read=(0,), logits=LOGITS):
-    """How the ids share the unit interval, by drawing at 1,600 places of it; shape (5,)."""
+    """Draw at 1,600 points of the unit interval, and return the share of each id, shape (5,)."""
     learner, engine = make_learner(characters=len(logits)), ReferenceEngine()
     for parameter in learner.parameters.values():
         parameter[...] = 0
@@ -26,7 +26,7 @@ def drawn(sampler, read=(0,), logits=LOGITS):
 
 
 def shares(*weights):
-    """Weights as shares of their sum."""
+    """Return weights as shares of their sum."""
     return pytest.approx(np.array(weights) / sum(weights), abs=1 / 1_600)
 
 

@@ -22,7 +22,7 @@ CHARACTERS = PER_EPOCH * T + 1
 
 
 def records(updates: int, every: int = 50) -> list[dict[str, Any]]:
-    """Records as training writes them."""
+    """Return records as training writes them."""
     kept = sorted({1, *range(every, updates + 1, every), *range(PER_EPOCH, updates + 1, PER_EPOCH)})
     return [
         {
@@ -60,7 +60,7 @@ def make_run(
     text: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Path:
-    """A run directory as the store writes it; three epochs unless told otherwise."""
+    """Write a run directory as the store does, and return its path. By default it has three epochs."""
     metrics = records(3 * PER_EPOCH) if metrics is None else metrics
     samples = [{"update": 0, "text": "xqz"}] if samples is None else samples
     config = Config(**{"hidden_size": 10, "epochs": 3, **settings})

@@ -132,7 +132,7 @@ def test_no_figure_of_another_update_stands_in_for_a_record_that_is_lost(
 
 
 def records_of(run: Path) -> list[dict[str, Any]]:
-    """The records of a run that stand in whole lines."""
+    """Return the records of a run that are in complete lines."""
     whole = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     return [json.loads(line) for line in whole if line.endswith(b"\n")]
 

@@ -92,7 +92,7 @@ def test_each_column_of_the_epochs_holds_what_its_heading_says(tmp_path: Path) -
 
 
 def test_no_report_shows_what_is_not_a_value(tmp_path: Path, checks: list[GradientCheck]) -> None:
-    """Neither that of a whole run, nor one of a run that was judged, nor one that has barely begun."""
+    """Checks reports of a complete run, of one with a validation part and of one that has just begun."""
     for name, parts in {
         "whole": {"checks": checks, "samples": [{"update": u, "text": "x"} for u in (0, 400)]},
         "judged": {"metrics": judged(), "validation": 0.1},
@@ -104,7 +104,7 @@ def test_no_report_shows_what_is_not_a_value(tmp_path: Path, checks: list[Gradie
 
 
 def judged(updates: int = 3 * PER_EPOCH, nats: tuple[float, ...] = (2.0, 1.5, 1.6)) -> Any:
-    """Records of a training that was judged at each epoch's end."""
+    """Return records of a training run that was evaluated at the end of each epoch."""
     found = records(updates)
     for record, n in zip([r for r in found if r["epoch"] in (1, 2, 3)], nats, strict=True):
         record["validation_nats"] = n

@@ -72,7 +72,7 @@ def test_many_epochs_and_judgements_are_thinned_and_counted() -> None:
 
 
 def test_the_curve_keeps_its_extremes_however_long_it_is() -> None:
-    """A second: as many records as a long run has, so that the curve is thinned on the way."""
+    """Takes a second: a long run has so many records that the curve is thinned on the way."""
     count, peak, dip = 200_000, 70_001, 150_003
     losses = {peak: 99.0, dip: 1.0}
     found = gather(record(n, losses.get(n, 50.0)) for n in range(1, count + 1))
@@ -85,7 +85,7 @@ def test_the_curve_keeps_its_extremes_however_long_it_is() -> None:
 
 
 def peak_bytes(count: int) -> int:
-    """The memory that gathering so many records takes at most."""
+    """Return the peak memory in bytes while `count` records are collected."""
     tracemalloc.start()
     try:
         gather(record(n, nats=2.0) for n in range(1, count + 1))
@@ -95,7 +95,7 @@ def peak_bytes(count: int) -> int:
 
 
 def test_twice_as_many_records_take_no_more_memory() -> None:
-    """Two seconds: so many that the curve is thinned several times, and each allocation is traced."""
+    """Takes two seconds: the curve is thinned several times, and each allocation is traced."""
     assert peak_bytes(280_000) < 1.1 * peak_bytes(140_000)
 
 

@@ -62,7 +62,7 @@ def test_every_setting_that_was_changed_is_in_the_command(tmp_path: Path) -> Non
 def test_the_command_of_a_recipe_that_trains_for_minutes_says_how_long(
     tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """So that it is no longer and no shorter on another machine."""
+    """Then it trains for the same number of updates on another machine."""
     config = {**RECIPES["quick"].config.to_dict(), "threads": 2, **settings}
     _, page = report(make_run(tmp_path / "run", **config))
     end = "--updates 500" if settings["updates"] else "--epochs 10"
@@ -77,7 +77,7 @@ def test_a_network_of_any_kind_is_named(tmp_path: Path) -> None:
 
 
 def row_of(page: Page, name: str) -> str:
-    """What follows the name of a setting."""
+    """Return the text after the name of a setting."""
     return page.words.partition(f"\n{name}")[2][:80]
 
 

@@ -16,7 +16,7 @@ GARBAGE = b"garbage\n"
 
 @pytest.fixture
 def run(tmp_path):
-    """A finished run with a record at 1, 10, 20, …, 60."""
+    """Return a finished run with records at updates 1, 10, 20, …, 60."""
     small_runs.train(tmp_path / "run", updates=60, report_every=10)
     return tmp_path / "run"
 
@@ -32,7 +32,7 @@ def spoil(run, *places):
 
 
 def places_of(updates, bad):
-    """The words for one bad line: the first, one in the middle or the last."""
+    """Return the words for the updates whose records a bad line loses. `bad` is the index of the line."""
     if bad == 0:
         return f"before update {updates[1]}"
     if bad in (-1, len(updates) - 1):
@@ -59,7 +59,7 @@ def test_resuming_names_the_records_that_a_bad_line_lost(run, bad):
 
 
 def read_run_records(run):
-    """The readable records of a run."""
+    """Return the readable records of a run."""
     return list(sound_objects(run / "metrics.jsonl", is_record, []))
 
 

@@ -20,7 +20,7 @@ from small_runs import create, resume, small_config, small_corpus
 
 @pytest.mark.parametrize("second", ["train", "resume"])
 def test_a_run_that_is_being_created_is_in_use(tmp_path, monkeypatch, second):
-    """Checked at each call that changes a file, from the lock to the first record."""
+    """Checks at each call that changes a file, from the lock to the first record."""
     run, corpus = tmp_path / "run", small_corpus()
     held, told = [], []
     acquire, other = run_module.acquire, new_learner(small_config(), corpus.vocabulary)

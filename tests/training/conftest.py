@@ -7,5 +7,5 @@ from charloom.training import command_reader
 
 @pytest.fixture
 def attentive(monkeypatch):
-    """A training that looks for commands after every call."""
+    """Let training read commands after every call."""
     monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)

@@ -104,7 +104,7 @@ def test_a_learning_rate_factor_applies_from_the_next_update_and_is_an_event(tmp
 
 
 def killed_after(run, command, **settings):
-    """A run that gets a command and is killed as soon as it obeyed, before another save."""
+    """Kill a run as soon as it has obeyed a command, before it saves again. Return it."""
     writer, learner, corpus = create(run, save_seconds=1e9, **settings)
     with writer:
         items = train_run(writer, learner, corpus, ReferenceEngine())
@@ -164,7 +164,7 @@ def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(t
 
 @pytest.mark.parametrize("paused", [False, True])
 def test_a_learning_rate_factor_is_on_disk_before_it_applies(tmp_path, attentive, paused):
-    """Of a paused run no further checkpoint tells it, for one of that update is there already."""
+    """A paused run already has a checkpoint of its update, so no further checkpoint stores the factor."""
     run, calls = tmp_path / "run", []
     with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
         writer, learner, corpus = create(run)

@@ -14,7 +14,7 @@ from training_items import of
 
 
 def start(**settings):
-    """A learner and its text."""
+    """Return a learner and its text."""
     corpus = small_corpus()
     return new_learner(small_config(**settings), corpus.vocabulary), corpus
 
@@ -97,7 +97,7 @@ def test_the_number_of_updates_in_a_call_changes_no_bit(monkeypatch, engine, gro
 
 
 def without_clock(items):
-    """Records without what the clock said, and samples."""
+    """Return records without the values that depend on the clock, and samples."""
     records = [record.to_dict() for record in of(Record, items)]
     for record in records:
         for field in CLOCK_FIELDS:

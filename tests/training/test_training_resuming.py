@@ -64,7 +64,7 @@ def test_every_cell_and_optimizer_resumes_bit_for_bit(tmp_path, engine, way):
 
 
 def test_a_resumed_run_uses_the_given_save_interval(tmp_path, monkeypatch):
-    """By a clock that goes on by a second at each update."""
+    """The clock advances by a second at each update."""
     settings = {"updates": 60, "report_every": 1, "save_seconds": 1e9}
     train(tmp_path / "whole", **settings)
     saved = {}

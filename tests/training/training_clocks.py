@@ -5,7 +5,7 @@ from charloom.training import in_run_directory
 
 
 class Timed(ReferenceEngine):
-    """An engine by whose clock a call that trains takes a second, and one that writes an hour."""
+    """An engine with a clock. A call that trains takes a second, and one that generates takes an hour."""
 
     seconds = 0.0
 
@@ -19,7 +19,7 @@ class Timed(ReferenceEngine):
 
 
 class Waiting:
-    """A clock on which only waiting takes time, and what happens after some seconds of it."""
+    """A clock on which only waiting takes time. It calls `action` after `seconds` of waiting."""
 
     def __init__(self, monkeypatch, seconds=0.0, action=lambda: None):
         self.now, self.waited, self._seconds, self._action = 0.0, 0.0, seconds, action

@@ -4,12 +4,12 @@ from charloom.training import Record
 
 
 def of(kind, items):
-    """The items of one kind."""
+    """Return the items of one kind."""
     return [item for item in items if isinstance(item, kind)]
 
 
 def eventful(items, actions):
-    """All items, where something happens at the records of some updates."""
+    """Return all items, and call the action of an update at its record."""
     told = []
     for item in items:
         told.append(item)

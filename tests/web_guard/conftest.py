@@ -7,7 +7,7 @@ import small_runs
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a run, and beside it what nobody shall reach."""
+    """Return a folder with a run. Beside it is a file that nobody may reach."""
     path = tmp_path_factory.mktemp("door")
     (path / "secret.txt").write_text("the secret")
     small_runs.train(path / "runs" / "book", epochs=1)
@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def live(folder):
-    """A server of it."""
+    """Return a server of the folder."""
     from web_servers import LiveServer
 
     with LiveServer(folder) as live:

@@ -4,7 +4,7 @@
 def request(
     method="GET", path="/api/runs", host="{host}", body=None, kind="application/json", more=()
 ):
-    """A request as a template: {host} becomes the server's own name."""
+    """Return a request as a template, where {host} stands for the server's own name."""
     lines = [f"{method} {path} HTTP/1.1"]
     lines += [] if host is None else [f"Host: {host}"]
     if body is not None:

@@ -26,7 +26,7 @@ def test_loopback_addresses_are_recognised():
 
 @pytest.fixture
 def open_door(folder):
-    """A client of a server that other machines can reach."""
+    """Return a client of a server that other machines can reach."""
     app = make_app(app_state(folder, token=TOKEN))
     with TestClient(app, base_url="http://192.168.1.2:8421", follow_redirects=False) as client:
         yield client

@@ -20,12 +20,12 @@ from web_servers import status_of
 
 
 def generate(**asked):
-    """A request to write."""
+    """Return a request to generate text."""
     return request("POST", "/api/generate", body=json.dumps({"model": "book", **asked}))
 
 
 def hostile():
-    """Every hostile request: what it is, its bytes, and the statuses that refuse it."""
+    """Return every hostile request: its description, its bytes, and the statuses that refuse it."""
     found = []
 
     def add(name, sent, *statuses):
@@ -286,7 +286,7 @@ HOSTILE = hostile()
 
 
 def refused(live, sent, statuses):
-    """Whether the server refuses a request, and with nothing that it should not say."""
+    """Return True if the server refuses a request and its response contains nothing private."""
     host = f"127.0.0.1:{live.port}"
     data = sent.replace("{host}", host).replace("{port}", str(live.port)).encode("utf-8")
     answer = live.raw(data)
@@ -370,7 +370,7 @@ def test_the_page_has_no_inline_code_and_loads_nothing_from_other_servers():
 
 
 def guard_static():
-    """The folder of the page's files."""
+    """Return the folder of the page's files."""
     from charloom.web.static_files import STATIC
 
     return STATIC

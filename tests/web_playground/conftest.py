@@ -9,7 +9,7 @@ from charloom.text import Corpus
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two runs, one of bytes, and a model file."""
+    """Return a folder with two runs, one of them a byte model, and a model file."""
     path = tmp_path_factory.mktemp("models")
     small_runs.train(path / "book", cell="lstm", layers=2, validation=0.2)
     umlauts = Corpus.from_text(small_runs.TEXT.replace("o", "ö€"), tokens="bytes")
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def live(folder):
-    """A server that listens; tests leave nothing running on it."""
+    """Return a server that listens. Tests leave no work running on it."""
     from web_servers import LiveServer
 
     with LiveServer(folder) as live:
@@ -29,7 +29,7 @@ def live(folder):
 
 @pytest.fixture(scope="module")
 def client(folder):
-    """A client of a server of that folder."""
+    """Return a client of a server of that folder."""
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app

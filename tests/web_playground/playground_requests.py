@@ -4,6 +4,6 @@ from web_servers import events_of
 
 
 def told(answer):
-    """The events of an answer that is whole."""
+    """Return the events of a complete response."""
     assert answer.status_code == 200, answer.text
     return list(events_of(answer.text.split("\n")))

@@ -19,7 +19,7 @@ from web_servers import LiveServer
 
 
 class Gated:
-    """An engine whose every call waits for a sign, and which counts its calls."""
+    """An engine whose calls wait until `open` is set. It counts its calls."""
 
     def __init__(self, engine):
         self.engine, self.calls, self.open = engine, 0, threading.Event()
@@ -47,7 +47,7 @@ SLOW = {
 
 @pytest.fixture
 def small_slices(monkeypatch):
-    """Work in steps of 200 characters."""
+    """Limit each slice of work to 200 characters."""
     monkeypatch.setattr(surprisal, "BLOCK", 200)
     monkeypatch.setattr(sampling, "CHUNK", 200)
     monkeypatch.setattr(unit_values, "MOST_TOKENS", 200)

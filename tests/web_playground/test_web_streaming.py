@@ -44,8 +44,10 @@ def test_generation_stops_when_the_client_disconnects(live, monkeypatch):
 
 @pytest.mark.parametrize("turns", range(12))
 def test_a_client_that_disconnects_during_a_send_is_noticed(turns):
-    """A cancellation that comes just as the sending ends must not get lost (Python 3.11's wait_for
-    loses it): such a writing would go on for nobody, and keep its place."""
+    """A cancellation that arrives just as a send ends must not get lost, as in wait_for of Python 3.11.
+
+    Otherwise the model would continue to write without a reader and keep its slot.
+    """
 
     async def scene():
         gone, closing, sent = asyncio.Event(), asyncio.Event(), 0
@@ -103,7 +105,7 @@ def test_requests_beyond_the_limit_wait_and_more_are_refused(folder):
 
 
 class Waiting:
-    """A request in a thread, whose answer may come late."""
+    """A request that is sent in a thread, because its response may come late."""
 
     def __init__(self, client, request):
         self._answer = None

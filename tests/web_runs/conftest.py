@@ -7,7 +7,7 @@ import small_runs
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a finished run, a stopped one, one within a folder, and one that is damaged."""
+    """Return a folder with a finished, a stopped, a nested and a damaged run."""
     path = tmp_path_factory.mktemp("shelf")
     small_runs.train(path / "book", validation=0.2)
     small_runs.train(path / "cut short", halt=small_runs.after(3))
@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(folder):
-    """A client of a server of that folder; tests only read it."""
+    """Return a client of a server of that folder. Tests only read it."""
     from starlette.testclient import TestClient
 
     from charloom.web.server import make_app

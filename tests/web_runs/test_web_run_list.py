@@ -121,7 +121,7 @@ def test_a_damaged_run_is_listed_as_damaged(client):
 
 
 def test_a_long_journal_is_thinned_to_few_records():
-    """Those that matter most among them: the first, the last, and ends of epochs."""
+    """The most important records remain: the first, the last, and the ends of epochs."""
     lines = ({"update": n, "epoch": n / 50, "validation_nats": None} for n in range(1, 10_001))
     held, total = sample_records(lines, 20)
     assert total == 10_000

@@ -34,7 +34,7 @@ SLOWLY = {"recipe": "classic", "settings": {"hidden_size": 16, "updates": 5_000_
 
 @pytest.fixture
 def folder_of_trainings(tmp_path):
-    """A folder for runs; what still trains in it at the end is ended."""
+    """Yield a folder for runs. Kill the training processes that are left at the end."""
     yield tmp_path / "runs"
     for job in training_jobs.Jobs(tmp_path / "runs").all().values():
         if job.alive:
@@ -82,7 +82,7 @@ def test_a_training_run_survives_the_server_and_is_found_again(folder_of_trainin
 
 
 def state_of(client, key, state):
-    """A run, if it is in a state."""
+    """Return a run if it is in `state`; None otherwise. Assert that it has not failed."""
     run = client.get(f"/api/runs/{key}").json()["run"]
     assert run["state"] == state or run["state"] != "failed", run
     return run if run["state"] == state else None
@@ -141,7 +141,7 @@ def test_the_number_of_training_runs_is_limited(tmp_path, monkeypatch):
 
 
 class Spawned:
-    """Processes that stand for trainings."""
+    """Starts processes that stand for training runs."""
 
     def __init__(self, command):
         self.command, self.children, self.asked = command, [], []
@@ -155,7 +155,7 @@ class Spawned:
 
 @pytest.fixture
 def spawned(monkeypatch):
-    """What is started instead of trainings: processes that do nothing, or what a test sets."""
+    """Replace training processes by processes that do nothing or that a test chooses."""
     spawned = Spawned(["sleep", "60"])
     monkeypatch.setattr(training_jobs, "spawn", spawned)
     yield spawned
@@ -168,7 +168,7 @@ PYTHON_DOCS = {"text": "builtin.python-docs"}
 
 
 def at_once(count, call):
-    """The statuses of so many calls at the same time."""
+    """Return the statuses of `count` calls at the same time."""
     with ThreadPoolExecutor(count) as pool:
         return collections.Counter(answer.status_code for answer in pool.map(call, range(count)))
 

@@ -53,8 +53,10 @@ def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
     ("begun", "update", "known"), [(0, 1, False), (0, 7, True), (40, 40, False), (40, 49, True)]
 )
 def test_the_speed_is_unknown_until_the_current_session_has_one(tmp_path, begun, update, known):
-    """The record of the first update has the engine's first call in it, one of before a resumption the
-    speed of another time, perhaps of another machine."""
+    """The first record includes the first engine call.
+
+    A record before a resumption has the speed of another time and perhaps of another machine.
+    """
     writer, _, _ = small_runs.create(tmp_path / "book")
     with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         writer.add_event("resumed" if begun else "started", begun)
