@@ -102,18 +102,17 @@ def reproduce(
     config = plan_settings(corpus, minutes, default=CLASSIC, began=began, **settings)
     with begin(corpus, config, place) as training:
         checks: list[GradientCheck] = []
-        reported = None
+        report: Path | None = None
+        damage: tuple[str, ...] = ()
         with Halt() as halt, closing(reproduction(training, halt)) as items:
             for item in items:
                 if isinstance(item, Reported):
-                    reported = item
+                    report, damage = item.path, tuple(map(for_python, item.damage))
                     continue
                 if isinstance(item, GradientCheck):
                     checks.append(item)
                 listener(item)
         halt.raise_received()
-        report = None if reported is None else reported.path
-        damage = () if reported is None else tuple(map(for_python, reported.damage))
         return Reproduction(tuple(checks), training.model(), training.run, report, damage)
 
 

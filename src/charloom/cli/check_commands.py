@@ -147,20 +147,14 @@ def bench(
 
     given = {"rounds": rounds, "vocabulary_size": vocabulary_size, **settings}
     sizes = {name: value for name, value in given.items() if value is not None}
+    result: dict[str, Any]
     if names:
         titles = {CLASSIC: "an update of the classic experiment, and sampling"}
         titles |= {name: found.title for name, found in WORKLOADS.items()}
-        if as_json:
-            show_json(titles)
-        else:
-            for name, title in titles.items():
-                show(f"{name:<14}{title}")
+        result, text = titles, "\n".join(f"{name:<14}{title}" for name, title in titles.items())
     elif workload == CLASSIC:
-        result = measure_classic(**sizes)
-        if as_json:
-            show_json(result.to_dict())
-        else:
-            show(render(result))
+        classic = measure_classic(**sizes)
+        result, text = classic.to_dict(), render(classic)
     else:
         require_one_of("workload", workload, (CLASSIC, *WORKLOADS))
         if set(sizes) - {"rounds"}:
@@ -169,7 +163,8 @@ def bench(
                 f"--vocabulary-size, or use --workload {CLASSIC}."
             )
         times = measure(workload, rounds)
-        if as_json:
-            show_json(times.to_dict())
-        else:
-            show(times.render())
+        result, text = times.to_dict(), times.render()
+    if as_json:
+        show_json(result)
+    else:
+        show(text)

@@ -14,7 +14,7 @@ from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
 from charloom.errors import ConfigError
-from charloom.formatting import count, shortened
+from charloom.formatting import count
 
 if TYPE_CHECKING:
     from charloom.api import Model
@@ -102,7 +102,10 @@ def neurons(
     opened = open_model(model, which, settings)
     layer = layer_of_unit(opened, layer, unit)
     choice = choose(opened.learner, layer, unit, what)
-    require_picture(png)
+    if png is not None:
+        from charloom.report.plot_files import require_image
+
+        require_image(png)
     explain_terminal_input(text or [])
     search_text = open_search_text(opened, TextChoice(text or None, string, split, policy), limit)
     say_sentences(search_text.notes)
@@ -247,14 +250,6 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
     meanings = [f"{(low + high) / 2 + (n - half) * step:.2g}" for n in range(len(SCALE))]
     meanings[0], meanings[-1] = f"<{low + step:.2g}", f">{high - step:.2g}"
     return [SCALE[place] for place in places], list(zip(meanings, SCALE, strict=True))
-
-
-def require_picture(path: Path | None) -> None:
-    """Raise ConfigError if `path` is not None and does not end in .png or .svg."""
-    if path is not None and path.suffix not in (".png", ".svg"):
-        raise ConfigError(
-            f"{shortened(path)} has no image format; give a name that ends in .png or .svg."
-        )
 
 
 def draw(seen: "Activity", path: Path) -> None:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from charloom.errors import ConfigError
+from charloom.formatting import shortened
 from charloom.report.page_data import Picture
 from charloom.report.plot_style import NARROW, SENTINELS, UNITS_PER_INCH, WIDE, Palette
 from charloom.store.atomic_files import replace_file
@@ -44,10 +45,17 @@ def save_figure(figure: Figure, path: str | Path) -> None:
         WriteError: the file cannot be written.
     """
     path = Path(path)
-    if path.suffix not in (".png", ".svg"):
-        raise ConfigError(f"{path} has no image format; give a name that ends in .png or .svg.")
+    require_image(path)
     data = png_of(figure) if path.suffix == ".png" else svg_of(figure).encode()
     replace_file(path, data, durable=False)
+
+
+def require_image(path: Path) -> None:
+    """Raise ConfigError if `path` does not end in .png or .svg."""
+    if path.suffix not in (".png", ".svg"):
+        raise ConfigError(
+            f"{shortened(path)} has no image format; give a name that ends in .png or .svg."
+        )
 
 
 def coloured(svg: str, palette: Palette) -> str:

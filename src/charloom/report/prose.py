@@ -37,12 +37,14 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
     rows = [(check, row) for check in checks for row in check.rows]
     parts = []
     for dtype in dict.fromkeys(check.settings.dtype for check in checks):
-        check, row = max(of_dtype(rows, dtype), key=lambda pair: pair[1].norm_relative)
+        of_dtype = [pair for pair in rows if pair[0].settings.dtype == dtype]
+        check, row = max(of_dtype, key=lambda pair: pair[1].norm_relative)
         parts.append(
             f"{scientific(row.norm_relative)} in {dtype} ({row.parameter} at {size(check)}, engine "
             f"{check.settings.engine}; the limit is {scientific(row.norm_limit)})"
         )
-    check, row = max(of_dtype(rows, checks[0].settings.dtype), key=lambda pair: pair[1].elementwise)
+    of_dtype = [pair for pair in rows if pair[0].settings.dtype == checks[0].settings.dtype]
+    check, row = max(of_dtype, key=lambda pair: pair[1].elementwise)
     parameters = listing(list(dict.fromkeys(row.parameter for _, row in rows)))
     paragraphs = [
         f"The gradient that backpropagation through time computes is right. It was compared with the "
@@ -60,13 +62,6 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
             f"{scientific(row.rounding)}. The limits are therefore wider: up to thirty times this change."
         )
     return paragraphs
-
-
-def of_dtype(
-    rows: Sequence[tuple[GradientCheck, Row]], dtype: str
-) -> list[tuple[GradientCheck, Row]]:
-    """Return those pairs (check, row) of `rows` whose check used gradients of `dtype`."""
-    return [(check, row) for check, row in rows if check.settings.dtype == dtype]
 
 
 def central_story(checks: Sequence[GradientCheck]) -> list[str]:
@@ -90,16 +85,16 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     )
     if len(right) < len(checks):
         return [why]
-    small, large = smallest_and_largest(checks)
+    sizes = smallest_and_largest(checks)
     growth = ""
-    if small is not None and large is not None:
+    if sizes is not None:
+        small, large = sizes
         before, after = matrix(small), matrix(large)
         exact = max(
             row.norm_relative
-            for _, row in of_dtype(
-                [(c, row) for c in right for row in c.rows], large.settings.dtype
-            )
-            if row.parameter == after.parameter
+            for check in checks
+            for row in check.rows
+            if check.settings.dtype == large.settings.dtype and row.parameter == after.parameter
         )
         growth = (
             f"From {size(small)} to {size(large)} in {large.settings.dtype} the best central "
@@ -123,19 +118,18 @@ SIZES: Final[dict[str, Any]] = {"hidden_size": 0, "seq_length": 0, "batch_size":
 
 def smallest_and_largest(
     checks: Sequence[GradientCheck],
-) -> tuple[GradientCheck | None, GradientCheck | None]:
-    """Return two of the checks that passed and that differ only in the size of the network.
+) -> tuple[GradientCheck, GradientCheck] | None:
+    """Return two of `checks` that differ only in the size of the network.
 
-    The first has the smaller network. Return (None, None) if there are no two such checks.
+    The first has the smaller network. Return None if there are no two such checks.
     """
-    right = [check for check in checks if check.passed]
-    for large in sorted(right, key=lambda check: -check.settings.hidden_size):
-        for small in sorted(right, key=lambda check: check.settings.hidden_size):
+    for large in sorted(checks, key=lambda check: -check.settings.hidden_size):
+        for small in sorted(checks, key=lambda check: check.settings.hidden_size):
             a, b = small.settings, large.settings
             same = dataclasses.replace(a, **SIZES) == dataclasses.replace(b, **SIZES)
             if same and a.hidden_size < b.hidden_size:
                 return small, large
-    return None, None
+    return None
 
 
 def matrix(check: GradientCheck) -> Row:

@@ -36,15 +36,8 @@ class Record(NamedTuple):
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Self:
         """Return the record of a line of metrics.jsonl. `is_record` must have accepted `line`."""
-        return cls(
-            line["update"],
-            line["epoch"],
-            line["characters"],
-            line["seconds"],
-            line["smooth_loss"],
-            line["train_nats"],
-            line.get("validation_nats"),
-        )
+        fields: dict[str, Any] = {name: line.get(name) for name in cls._fields}
+        return cls(**fields)
 
     @property
     def ends_epoch(self) -> bool:

@@ -54,16 +54,20 @@ from charloom.training.overfitting_message import overfitting_sentence
 def run_sentence(view: RunInspection) -> str:
     """Return the first lines of the report: the network, the text that it learns, and for how long."""
     config, text = view.config, view.text
-    times = counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
     title = CELLS[config.cell].title
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
         f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units learns to "
         f"write like this text of {count(text.characters)} {config.tokens}, "
-        f"{count(text.vocabulary_size)} of them different. It is trained for {times} with windows of "
+        f"{count(text.vocabulary_size)} of them different. It is trained for {length_of_run(config)} with windows of "
         f"{config.seq_length} {config.tokens}{streams}."
     )
+
+
+def length_of_run(config: Config) -> str:
+    """Return the length of a run as its settings give it: a number of updates or of epochs."""
+    return counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
 
 
 def notice(view: RunInspection, records: Records | None) -> str | None:
@@ -294,12 +298,8 @@ def software_rows(view: RunInspection, records: Records | None) -> list[Setting]
     """Return rows about the software that trained the run, its progress, and the software of this page."""
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
-    asked = (
-        counted(view.updates, "update")
-        if view.config.updates
-        else counted(view.config.epochs, "epoch")
-    )
-    reached = f"update {count(done)}, after {epoch} epochs; the goal is {asked}"
+    goal = length_of_run(view.config)
+    reached = f"update {count(done)}, after {epoch} epochs; the goal is {goal}"
     taken = f"{seconds:,.1f} for {count(done)} of {counted(view.updates, 'update')}"
     page = (
         f"charloom {charloom_version()}, Python {platform.python_version()}, NumPy "
