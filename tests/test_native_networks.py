@@ -1,5 +1,6 @@
 """The native engine on every cell, depth, batch, rule and number of threads, against the reference."""
 
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -24,9 +25,12 @@ from charloom.engines.native import NativeEngine
 
 REFERENCE = ReferenceEngine()
 CHARACTERS = 1_500
+INSTRUCTION_SETS = _native.instruction_sets()
+# The topmost parameter changes fastest, so that a kept result of the reference serves all instruction sets.
+each_instruction_set = pytest.mark.parametrize("native", INSTRUCTION_SETS, indirect=True)
 
 
-@pytest.fixture(params=_native.instruction_sets())
+@pytest.fixture(params=INSTRUCTION_SETS)
 def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> NativeEngine:
     monkeypatch.setenv("CHARLOOM_ISA", request.param)
     return NativeEngine()
@@ -67,12 +71,20 @@ def farthest(ours, theirs) -> float:
     return max(distance(ours[name], theirs[name]) for name in theirs)
 
 
-def gradients_apart(engine, learner: Learner, update: int | None = None) -> float:
-    """Return how far an engine's loss, gradients and state are from those of the float64 reference."""
+def window(learner: Learner) -> np.ndarray:
+    """Return random ids x and y, (2, T, B)."""
     T, B, K = learner.config.seq_length, learner.config.batch_size, len(learner.vocabulary)
-    x, y = np.random.default_rng(2).integers(0, K, (2, T, B))
-    ours = engine.loss_and_gradients(learner, x, y, update)
-    theirs = REFERENCE.loss_and_gradients(in_dtype(learner, "float64"), x, y, update)
+    return np.random.default_rng(2).integers(0, K, (2, T, B))
+
+
+def true_gradients(learner: Learner, update: int | None):
+    """Return loss, gradients and state of the float64 reference."""
+    return REFERENCE.loss_and_gradients(in_dtype(learner, "float64"), *window(learner), update)
+
+
+def gradients_apart(engine, learner: Learner, theirs, update: int | None = None) -> float:
+    """Return how far an engine's loss, gradients and state are from `theirs`."""
+    ours = engine.loss_and_gradients(learner, *window(learner), update)
     return max(
         abs(ours[0] - theirs[0]) / theirs[0],
         farthest(ours[1], theirs[1]),
@@ -84,43 +96,57 @@ def gradients_apart(engine, learner: Learner, update: int | None = None) -> floa
 SIZES = [(1, 1, 2), (5, 1, 7), (33, 4, 2), (18, 6, 70), (131, 3, 20)]
 
 
+@lru_cache(2 * len(SIZES))  # for every size with and without an update
+def learner_and_truth(K: int, dtype: str, update: int | None, **changes):
+    """Return a learner, and what the float64 reference computes for it; nobody may change them."""
+    learner = in_dtype(make_learner(K, "float64", **changes), dtype)
+    return learner, true_gradients(learner, update)
+
+
+@each_instruction_set
 @pytest.mark.parametrize(("layers", "batch_size"), list(product((1, 2, 3), (1, 7, 32))))
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_every_gradient_agrees_with_the_reference(native, cell, layers, batch_size, dtype, limit):
-    for H, T, K in SIZES:
-        learner = make_learner(
-            K, "float64", cell=cell, layers=layers, batch_size=batch_size, hidden_size=H,
+    for (H, T, K), update in product(SIZES, (None, 3)):
+        learner, truth = learner_and_truth(
+            K, dtype, update, cell=cell, layers=layers, batch_size=batch_size, hidden_size=H,
             seq_length=T, dropout=0.25,
         )  # fmt: skip
-        for update in (None, 3):
-            assert gradients_apart(native, in_dtype(learner, dtype), update) <= limit, (H, T, K)
+        assert gradients_apart(native, learner, truth, update) <= limit, (H, T, K)
 
 
 # Rows, steps times streams, are summed some hundred at a time (512 at most): here in three stretches.
+@each_instruction_set
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
 def test_gradients_of_long_windows_of_many_streams_agree_too(native, cell, dtype, limit):
-    learner = make_learner(70, cell=cell, layers=2, batch_size=33, seq_length=41, dropout=0.25)
-    assert gradients_apart(native, in_dtype(learner, dtype), 3) <= limit
+    learner, truth = learner_and_truth(
+        70, dtype, 3, cell=cell, layers=2, batch_size=33, seq_length=41, dropout=0.25
+    )
+    assert gradients_apart(native, learner, truth, 3) <= limit
 
 
+@each_instruction_set
 @pytest.mark.parametrize(("batch_size", "seq_length"), [(600, 3), (1, 1030)])
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_gradients_agree_for_one_step_of_many_streams_and_many_steps_of_one(
     native, cell, batch_size, seq_length
 ):
-    learner = make_learner(cell=cell, layers=2, batch_size=batch_size, seq_length=seq_length)
-    assert gradients_apart(native, learner) <= 1e-12
+    learner, truth = learner_and_truth(
+        11, "float64", None, cell=cell, layers=2, batch_size=batch_size, seq_length=seq_length
+    )
+    assert gradients_apart(native, learner, truth) <= 1e-12
 
 
 # 2^18 rows: in one chain of additions float32 would be wrong by up to 1e-4.
+@each_instruction_set
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_very_long_sum_loses_no_digits(native, cell):
-    learner = make_learner(
-        2, "float32", cell=cell, layers=2, hidden_size=2, batch_size=1024, seq_length=256
+    learner, truth = learner_and_truth(
+        2, "float32", None, cell=cell, layers=2, hidden_size=2, batch_size=1024, seq_length=256
     )
-    assert gradients_apart(native, learner) <= 2e-6
+    assert gradients_apart(native, learner, truth) <= 2e-6
 
 
 @settings(max_examples=60, deadline=None)
@@ -132,7 +158,9 @@ def test_gradients_agree_at_any_size(data):
         hidden_size=draw(whole(1, 70)), seq_length=draw(whole(1, 9)),
         batch_size=draw(whole(1, 20)), dropout=draw(st.sampled_from([0.0, 0.1, 0.9])),
     )  # fmt: skip
-    assert gradients_apart(NativeEngine(), learner, draw(whole(1, 10**9))) <= 1e-12
+    update = draw(whole(1, 10**9))
+    truth = true_gradients(learner, update)
+    assert gradients_apart(NativeEngine(), learner, truth, update) <= 1e-12
 
 
 def test_the_comparison_catches_another_dropout_mask(native):
@@ -144,27 +172,44 @@ def test_the_comparison_catches_another_dropout_mask(native):
 
 
 RULES = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
-WAYS = [
-    {"clip": 0.02, "clip_by": "value", "reduction": "sum"},
-    {"clip": 0.1, "clip_by": "norm", "reduction": "mean", "weight_decay": 0.05},
-    {"clip": 0.0, "dropout": 0.3},
-]
+WAYS = {
+    "by-value": {"clip": 0.02, "clip_by": "value", "reduction": "sum"},
+    "by-norm": {"clip": 0.1, "clip_by": "norm", "reduction": "mean", "weight_decay": 0.05},
+    "unclipped": {"clip": 0.0, "dropout": 0.3},
+}
 
 
-@pytest.mark.parametrize("optimizer", RULES)
-@pytest.mark.parametrize("way", WAYS, ids=["by-value", "by-norm", "unclipped"])
-@pytest.mark.parametrize("cell", CELL_NAMES)
-@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-11), ("float32", 2e-4)])
-def test_updates_equal_those_of_the_reference(native, cell, way, optimizer, dtype, limit):
-    start = make_learner(cell=cell, layers=2, batch_size=3, optimizer=optimizer, **way)
-    ours, theirs = in_dtype(start, dtype), in_dtype(start, "float64")
-    windows = Windows.of(start.config, CHARACTERS)
+def train_two_epochs(engine, learner: Learner) -> list:
+    """Train a learner in two epochs; return the trace, the update and the position after each epoch."""
+    windows, ends = Windows.of(learner.config, CHARACTERS), []
     for epoch, rates in ((0, [0.002, 0.001, 0.003, 0.002]), (1, [0.001])):
-        plan = Plan(np.array(rates), windows.starts(epoch))
-        trace, truth = (e.train(n, text(n), plan) for e, n in ((native, ours), (REFERENCE, theirs)))
+        trace = engine.train(learner, text(learner), Plan(np.array(rates), windows.starts(epoch)))
+        ends.append((trace, learner.update, learner.position))
+    return ends
+
+
+@lru_cache(1)
+def start_and_truth(cell: str, way: str, optimizer: str):
+    """Return a learner, its copy that the float64 reference trained, and how each epoch ended."""
+    start = make_learner(cell=cell, layers=2, batch_size=3, optimizer=optimizer, **WAYS[way])
+    theirs = in_dtype(start, "float64")
+    return start, theirs, train_two_epochs(REFERENCE, theirs)
+
+
+@each_instruction_set
+@pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-11), ("float32", 2e-4)])
+@pytest.mark.parametrize("optimizer", RULES)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_updates_equal_those_of_the_reference(native, cell, way, optimizer, dtype, limit):
+    start, theirs, truths = start_and_truth(cell, way, optimizer)
+    ours = in_dtype(start, dtype)
+    for (trace, *end), (truth, *true_end) in zip(
+        train_two_epochs(native, ours), truths, strict=True
+    ):
         assert distance(trace.losses, truth.losses) <= limit
         assert distance(trace.gradient_norms, truth.gradient_norms) <= limit
-        assert (ours.update, ours.position) == (theirs.update, theirs.position)
+        assert end == true_end
     for name, before in start.parameters.items():
         # The way that was gone, not where it led: a weight's own size would hide a wrong step.
         way_gone = ours.parameters[name] - before, theirs.parameters[name] - before
