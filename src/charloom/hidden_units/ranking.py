@@ -5,7 +5,7 @@ the text. This module does not depend on files.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -47,10 +47,6 @@ class Unit:
     what: str
     r: float
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as a dict for JSON."""
-        return {"layer": self.layer, "unit": self.unit, "what": self.what, "r": self.r}
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -78,14 +74,7 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as a dict for JSON."""
-        return {
-            "property": self.property,
-            "description": self.description,
-            "mean": self.mean,
-            "by_chance": self.by_chance,
-            "units": [unit.to_json() for unit in self.units],
-            "why_none": self.why_none,
-        }
+        return {**asdict(self), "units": list(map(asdict, self.units))}
 
 
 def rank(

@@ -26,7 +26,6 @@ QUOTES: Final = {
     "\u00ab": "\u00bb", "\u00bb": "\u00ab",
 }  # fmt: skip
 BRACKETS: Final = {"(": ")", "[": "]", "{": "}"}
-VOWELS: Final = "aeiouAEIOU"
 
 
 @dataclass(frozen=True)
@@ -112,16 +111,6 @@ def line_position(text: str) -> Numbers:
     return _since(where(text, "\n".__eq__))
 
 
-def after_newline(text: str) -> Numbers:
-    """Return 1 for each line feed, else 0."""
-    return _numbers(where(text, "\n".__eq__))
-
-
-def newline_next(text: str) -> Numbers:
-    """Return 1 for each character before a line feed, else 0."""
-    return _before(where(text, "\n".__eq__))
-
-
 def indentation(text: str) -> Numbers:
     """Return, for each character, how many spaces and tabs at the start of its line were read so far.
 
@@ -149,9 +138,9 @@ def sentence_position(text: str) -> Numbers:
     return _since(where(text, ".!?".__contains__) | blank_lines(text))
 
 
-def in_word(text: str) -> Numbers:
-    """Return 1 for each letter, digit or underscore, else 0."""
-    return _numbers(_of_words(text))
+def is_word_character(character: str) -> bool:
+    """Return True for a letter, digit or underscore."""
+    return character.isalnum() or character == "_"
 
 
 def word_position(text: str) -> Numbers:
@@ -159,23 +148,13 @@ def word_position(text: str) -> Numbers:
 
     A character between words gets 0.
     """
-    return _since(~_of_words(text))
+    return _since(~where(text, is_word_character))
 
 
 def word_end(text: str) -> Numbers:
     """Return 1 for the last character of each word, else 0."""
-    inside = _of_words(text)
+    inside = where(text, is_word_character)
     return _numbers(inside & (_before(~inside) > 0))
-
-
-def capital(text: str) -> Numbers:
-    """Return 1 for each capital letter, else 0."""
-    return _numbers(where(text, str.isupper))
-
-
-def capital_next(text: str) -> Numbers:
-    """Return 1 for each character before a capital letter, else 0."""
-    return _before(where(text, str.isupper))
 
 
 def capitals(text: str) -> Numbers:
@@ -183,29 +162,24 @@ def capitals(text: str) -> Numbers:
 
     The characters of the word up to and including this character must all be capital letters.
     """
-    inside, upper = _of_words(text), where(text, str.isupper)
+    inside, upper = where(text, is_word_character), where(text, str.isupper)
     position = _since(~inside)
     return _numbers(upper & (_since(~upper) == position) & (position > 1))
 
 
-def digit(text: str) -> Numbers:
-    """Return 1 for each decimal digit, else 0."""
-    return _numbers(where(text, str.isdecimal))
-
-
-def space(text: str) -> Numbers:
-    """Return 1 for each space or tab, else 0."""
-    return _numbers(where(text, " \t".__contains__))
-
-
 def punctuation(text: str) -> Numbers:
     """Return 1 for each character that is not a letter, digit, underscore or white space, else 0."""
-    return _numbers(~_of_words(text) & ~where(text, str.isspace))
+    return _numbers(~where(text, is_word_character) & ~where(text, str.isspace))
 
 
-def vowel(text: str) -> Numbers:
-    """Return 1 for each of the vowels a, e, i, o, u and their capitals, else 0."""
-    return _numbers(where(text, VOWELS.__contains__))
+def read(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
+    """Return a measure that is 1 for each character for which `holds` is True, else 0."""
+    return lambda text: _numbers(where(text, holds))
+
+
+def comes_next(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
+    """Return a measure that is 1 for each character if `holds` is True for the next one, else 0."""
+    return lambda text: _before(where(text, holds))
 
 
 PROPERTIES: Final = tuple(
@@ -215,21 +189,21 @@ PROPERTIES: Final = tuple(
         ("in-brackets", "inside ( [ {", in_brackets),
         ("bracket-depth", "number of open brackets", bracket_depth),
         ("line-position", "characters of the line so far", line_position),
-        ("after-newline", "a line feed was read", after_newline),
-        ("newline-next", "a line feed comes next", newline_next),
+        ("after-newline", "a line feed was read", read("\n".__eq__)),
+        ("newline-next", "a line feed comes next", comes_next("\n".__eq__)),
         ("indentation", "spaces and tabs before the line's text", indentation),
         ("paragraph-position", "characters since a blank line", paragraph_position),
         ("sentence-position", "characters since . ! ? or a blank line", sentence_position),
-        ("in-word", "a letter, a digit or _ was read", in_word),
+        ("in-word", "a letter, a digit or _ was read", read(is_word_character)),
         ("word-position", "characters of the word so far", word_position),
         ("word-end", "a word's last character was read", word_end),
-        ("capital", "a capital letter was read", capital),
-        ("capital-next", "a capital letter comes next", capital_next),
+        ("capital", "a capital letter was read", read(str.isupper)),
+        ("capital-next", "a capital letter comes next", comes_next(str.isupper)),
         ("capitals", "in a word of capital letters", capitals),
-        ("digit", "a digit was read", digit),
-        ("space", "a space or a tab was read", space),
+        ("digit", "a digit was read", read(str.isdecimal)),
+        ("space", "a space or a tab was read", read(" \t".__contains__)),
         ("punctuation", "punctuation or a symbol was read", punctuation),
-        ("vowel", "a vowel (a e i o u) was read", vowel),
+        ("vowel", "a vowel (a e i o u) was read", read("aeiouAEIOU".__contains__)),
     )
 )
 
@@ -317,11 +291,6 @@ def blank_lines(text: str) -> NDArray[np.bool_]:
     anything = _last(~where(text, str.isspace))
     begun = np.concatenate([[-1], _last(breaks)[:-1]]) if len(text) else anything
     return breaks & (anything <= begun)
-
-
-def _of_words(text: str) -> NDArray[np.bool_]:
-    """Return True for each letter, digit or underscore, else False; shape (characters,)."""
-    return where(text, lambda character: character.isalnum() or character == "_")
 
 
 def _last(holds: NDArray[np.bool_]) -> Places:
