@@ -136,9 +136,9 @@ def _take_layers(rest: dict[str, Array], prefix: str) -> tuple[str, Parameters]:
 
 
 def _cell_of(weight_hh: Array, name: str) -> Cell:
-    """Return the cell whose weight_hh has the shape of `weight_hh`; a state_dict does not name it.
+    """Return the cell whose weight_hh has the shape of `weight_hh`.
 
-    `name` is the name of the array in the error message.
+    A state_dict does not name its cell. `name` is the name of the array in the error message.
     """
     for cell in CELLS.values():
         if (

@@ -72,9 +72,9 @@ def read_checks(run: Path) -> StoredChecks:
 
 
 def check_of(value: object) -> GradientCheck | None:
-    """Return the gradient check that `value`, plain data of a JSON file, describes.
+    """Return the gradient check with the plain data `value`, which comes from a JSON file.
 
-    Return None if `value` does not describe a valid gradient check.
+    Return None if `value` is not the data of a valid gradient check.
     """
     if not isinstance(value, Mapping):
         return None

@@ -225,7 +225,7 @@ def _single_text(source: Source) -> FoundText:
 
 
 def _file(path: Path) -> Source:
-    """Return the piece for a path.
+    """Return a piece with the content of the file, pipe or device at `path`.
 
     The content of a pipe or device is copied, because it can be read only once.
     """
