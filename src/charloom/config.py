@@ -19,12 +19,8 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
-SCHEDULES: Final = ("constant", "step", "cosine")
-INITS: Final = ("normal", "uniform", "orthogonal", "course")
-CLIPS: Final = ("value", "norm")
 REDUCTIONS: Final = ("sum", "mean")
 TOKENS: Final = ("characters", "bytes")
-SPLITS: Final = ("end", "streams")
 UNKNOWNS: Final = ("refuse", "skip", "replace")
 ENGINES: Final = ("auto", "native", "reference")
 DTYPES: Final = ("float32", "float64")
@@ -32,14 +28,14 @@ DTYPES: Final = ("float32", "float64")
 # The allowed values of each setting that has a fixed list of them.
 CHOICES: Final = {
     "cell": CELL_NAMES,
-    "init": INITS,
+    "init": ("normal", "uniform", "orthogonal", "course"),
     "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "clip_by": CLIPS,
+    "schedule": ("constant", "step", "cosine"),
+    "clip_by": ("value", "norm"),
     "reduction": REDUCTIONS,
     "tokens": TOKENS,
     "unknown": UNKNOWNS,
-    "split": SPLITS,
+    "split": ("end", "streams"),
     "dtype": DTYPES,
     "engine": ENGINES,
 }

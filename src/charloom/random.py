@@ -45,41 +45,22 @@ def words(
     return np.asarray(generator.random_raw(skip + count)[skip:], dtype=np.uint64)
 
 
-def uniforms(
-    seed: int,
-    purpose: Purpose,
-    count: int,
-    *,
-    first: int = 0,
-    update: int = 0,
-    layer: int = 0,
-    stream: int = 0,
-    time: int = 0,
-) -> NDArray[np.float64]:
-    """Return random numbers, uniform in [0, 1) with 53 random bits each, float64, shape (count,)."""
-    raw = words(
-        seed, purpose, count, first=first, update=update, layer=layer, stream=stream, time=time
-    )
+def uniforms(seed: int, purpose: Purpose, count: int, **place: int) -> NDArray[np.float64]:
+    """Return random numbers, uniform in [0, 1) with 53 random bits each, float64, shape (count,).
+
+    `place` has any of the keyword arguments of `words`.
+    """
+    raw = words(seed, purpose, count, **place)
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def normals(
-    seed: int,
-    purpose: Purpose,
-    count: int,
-    *,
-    update: int = 0,
-    layer: int = 0,
-    stream: int = 0,
-    time: int = 0,
-) -> NDArray[np.float64]:
+def normals(seed: int, purpose: Purpose, count: int, **place: int) -> NDArray[np.float64]:
     """Return standard normal random numbers, float64, shape (count,).
 
-    Method: Box and Muller 1958, cosine branch.
+    `place` has any of the keyword arguments of `words`, except `first`. Method: Box and Muller 1958,
+    cosine branch.
     """
-    pairs = uniforms(
-        seed, purpose, 2 * count, update=update, layer=layer, stream=stream, time=time
-    ).reshape(count, 2)
+    pairs = uniforms(seed, purpose, 2 * count, **place).reshape(count, 2)
     radius = np.sqrt(-2.0 * np.log1p(-pairs[:, 0]))
     return np.asarray(radius * np.cos(2.0 * np.pi * pairs[:, 1]))
 

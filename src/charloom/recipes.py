@@ -7,10 +7,7 @@ compares them with that file.
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.config import Config
-from charloom.errors import ConfigError
-from charloom.formatting import shortened
-from charloom.messages import argument
+from charloom.config import Config, require_one_of
 
 
 @dataclass(frozen=True)
@@ -166,10 +163,7 @@ def recipe_of(name: str) -> Recipe:
     Raises:
         ConfigError: no recipe has this name.
     """
-    if name not in RECIPES:
-        raise ConfigError(
-            f"{argument('recipe')} is {shortened(name)}; it must be one of {', '.join(RECIPES)}."
-        )
+    require_one_of("recipe", name, tuple(RECIPES))
     return RECIPES[name]
 
 

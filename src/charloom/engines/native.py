@@ -130,7 +130,9 @@ class NativeEngine:
             x=_whole(x, learner),
             y=_whole(y, learner),
             state=_states(learner, learner.state, x.shape[1]),
-            descent=settings.descent if as_trained else _without_dropout(learner.config),
+            descent=settings.descent
+            if as_trained
+            else _descent(learner.config.replace(dropout=0.0)),
             update=update or 0,
             gradients=tuple(gradients.values()),
             next=tuple(state.values()),
@@ -339,11 +341,6 @@ def _descent(config: Config) -> _native.Descent:
         dropout=config.dropout,
         seed=config.seed,
     )
-
-
-def _without_dropout(config: Config) -> _native.Descent:
-    """Return the optimizer and its settings in the form for the kernels, but without dropout."""
-    return _descent(config.replace(dropout=0.0))
 
 
 @lru_cache(maxsize=16)

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import ENGINES, SEED_LIMIT, Config, require_one_of, require_whole
+from charloom.config import SEED_LIMIT, Config, require_one_of, require_whole
 from charloom.engines import Engine, open_engine
 from charloom.errors import EngineError
 from charloom.gradient_check.check_result import (
@@ -201,7 +201,7 @@ def check_gradients(
         entries = affordable_entries(learner, x)
     elif entries is not None:
         entries = require_whole("entries", entries, least=1)
-    opened = [_opened(engine) for engine in engines]
+    opened = [open_engine(each) if isinstance(each, str) else each for each in engines]
     settings = _settings(learner, x, text, entries, seed)
     dropped = {"update": DROPOUT_UPDATE} if learner.config.dropout else {}
     checks = []
@@ -319,19 +319,11 @@ def _worst(truth: Numerical, values: Array) -> Worst:
     return Worst(index=index, analytic=float(values[place]), numeric=numeric)
 
 
-def _opened(engine: str | Engine) -> Engine:
-    """Return an open engine: `engine` itself, or the engine with this name if `engine` is a string."""
-    if not isinstance(engine, str):
-        return engine
-    require_one_of("engine", engine, ENGINES)
-    return open_engine(engine)
-
-
 def _limits(dtype: str, rounding: Errors) -> tuple[float, float | None]:
     """Return the limits of the norm-relative error and of the elementwise error of a right gradient.
 
-    Both limits are raised if `rounding`, the measured effect of rounding, is large. The elementwise
-    limit is None if the dtype has no such limit.
+    Both limits are larger than usual if `rounding`, the measured effect of rounding, is large. The
+    elementwise limit is None if the dtype has no such limit.
     """
     norm, entries = NORM_LIMITS[dtype], ELEMENTWISE_LIMITS[dtype]
     widened = max(norm, min(WIDEST_NORM_LIMIT, ROUNDING_MARGIN * rounding.norm_relative))

@@ -271,9 +271,7 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
         shape=tuple(row["shape"]),
         checked=row["checked"],
         total=row["total"],
-        absolute=_number(row["absolute"]),
-        elementwise=_number(row["elementwise"]),
-        norm_relative=_number(row["norm_relative"]),
+        **_errors(row),
         rounding=_number(row["rounding"]),
         norm_limit=row["norm_limit"],
         elementwise_limit=row["elementwise_limit"],
@@ -282,15 +280,14 @@ def _row_from_dict(row: Mapping[str, Any]) -> Row:
             analytic=_number(worst["analytic"]),
             numeric=_number(worst["numeric"]),
         ),
-        central=Central(
-            step=central["step"],
-            checked=central["checked"],
-            absolute=_number(central["absolute"]),
-            elementwise=_number(central["elementwise"]),
-            norm_relative=_number(central["norm_relative"]),
-        ),
+        central=Central(step=central["step"], checked=central["checked"], **_errors(central)),
         curve=tuple(map(_number, row["curve"])),
     )
+
+
+def _errors(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return the fields of `Errors` by name from plain data that may have other fields too."""
+    return {field.name: _number(values[field.name]) for field in dataclasses.fields(Errors)}
 
 
 def _number(value: float | None) -> float:

@@ -4,7 +4,7 @@ An engine changes a learner's arrays. The store writes a learner and reads back 
 resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Learner:
     best_update: int | None = None
     judgements_since_best: int = 0
     rollbacks: int = 0
-    pending_loss: float = field(default=0.0)
+    pending_loss: float = 0.0
     pending_updates: int = 0
     learning_rate_factor: float = 1.0
 
@@ -98,14 +98,16 @@ def zero_state(config: Config, streams: int = 1) -> State:
 
 def copy_learner(learner: Learner) -> Learner:
     """Return a copy of `learner` that shares no array with it."""
-    values = dict(vars(learner))
-    values["parameters"] = {name: p.copy() for name, p in learner.parameters.items()}
-    values["slots"] = {
-        slot: {name: p.copy() for name, p in arrays.items()}
-        for slot, arrays in learner.slots.items()
-    }
-    values["state"] = {name: s.copy() for name, s in learner.state.items()}
-    return Learner(**values)
+
+    def copied(arrays: Parameters) -> Parameters:
+        return {name: array.copy() for name, array in arrays.items()}
+
+    return replace(
+        learner,
+        parameters=copied(learner.parameters),
+        slots={slot: copied(arrays) for slot, arrays in learner.slots.items()},
+        state=copied(learner.state),
+    )
 
 
 def stream_state(state: State, stream: int = 0) -> State:

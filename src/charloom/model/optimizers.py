@@ -40,6 +40,9 @@ def norm_factor(norm: float, limit: float) -> float:
     return min(1.0, limit / (norm + NORM_GUARD))
 
 
+# A learning rate that is far too high makes numbers overflow here. The next loss is then not finite,
+# and training stops before it saves anything. So NumPy's warnings are not needed.
+@np.errstate(over="ignore", invalid="ignore")
 def step(
     config: Config,
     parameter: Array,
@@ -58,21 +61,6 @@ def step(
         learning_rate: the learning rate of this update.
         update: the number of this update, from 1.
     """
-    # A learning rate that is far too high makes numbers overflow here. The next loss is then not
-    # finite, and training stops before it saves anything. So NumPy's warnings are not needed.
-    with np.errstate(over="ignore", invalid="ignore"):
-        _step(config, parameter, gradient, slots, learning_rate, update)
-
-
-def _step(
-    config: Config,
-    parameter: Array,
-    gradient: Array,
-    slots: Mapping[str, Array],
-    learning_rate: float,
-    update: int,
-) -> None:
-    """Do the work of `step`, without silencing NumPy's warnings."""
     if config.weight_decay and config.optimizer == "adamw":
         parameter *= 1 - learning_rate * config.weight_decay
     elif config.weight_decay:

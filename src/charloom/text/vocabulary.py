@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from charloom.config import TOKENS, require_one_of
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
-from charloom.formatting import shortened
+from charloom.formatting import one_of, shortened
 from charloom.messages import argument
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 
@@ -64,7 +64,7 @@ class Unknowns:
         named = [f"{_shown(symbol, self.tokens)} ({count:,})" for symbol, count in self.counts]
         listed = ", ".join(named[:COMMONEST]) + (", …" if len(named) > COMMONEST else "")
         if self.total == 1:
-            return f"1 unknown {_noun(self.tokens)} was {done}: {listed}"
+            return f"1 unknown {one_of(self.tokens)} was {done}: {listed}"
         return (
             f"{self.total:,} unknown {self.tokens}, {len(named):,} distinct, were {done}: {listed}"
         )
@@ -120,7 +120,7 @@ class Vocabulary:
             found = (
                 _shown(self.characters[0], tokens)
                 if self.characters
-                else f"no {_noun(self.tokens)}"
+                else f"no {one_of(self.tokens)}"
             )
             raise TextError(
                 f"the text has only {found}; a model needs at least two distinct {tokens}."
@@ -314,7 +314,7 @@ class Vocabulary:
             else ""
         )
         return UnknownCharacterError(
-            f"{_noun(self.tokens)} {position + 1:,} is {shown}, which is not in the model's vocabulary of "
+            f"{one_of(self.tokens)} {position + 1:,} is {shown}, which is not in the model's vocabulary of "
             f"{len(self):,} {self.tokens}.{closest}{more} To read the text anyway, use "
             f"{argument('unknown', 'skip')}, or {argument('unknown', 'replace')} with a "
             f"{argument('replacement')} that it knows.",
@@ -372,11 +372,6 @@ def _symbols(text: str, tokens: str) -> NDArray[Any]:
     if tokens == "bytes":
         return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-
-
-def _noun(tokens: str) -> str:
-    """Return the singular of `tokens`: "character" or "byte"."""
-    return tokens.removesuffix("s")
 
 
 def _shown(symbol: str, tokens: str) -> str:
