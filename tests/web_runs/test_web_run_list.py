@@ -184,7 +184,7 @@ def test_the_list_of_models_follows_the_folder(tmp_path):
 def test_a_known_model_is_opened_while_the_folder_is_read(tmp_path):
     small_runs.train(tmp_path / "book", epochs=1)
     index = run_index.RunIndex(tmp_path, training_jobs.Jobs(tmp_path))
-    index.runs()
+    index.read_list()
     with index._reading, ThreadPoolExecutor(1) as pool:
         place, which = pool.submit(index.model, "book@best").result(5)
     assert (place.key, which) == ("book", "best")

@@ -18,7 +18,7 @@ from charloom.errors import (
     WriteError,
 )
 from charloom.messages import for_page, for_python
-from charloom.web.concurrency import RETRY_SECONDS, Busy
+from charloom.web.concurrency import Busy
 from charloom.web.file_descriptors import Shortage, is_shortage
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.validation_messages import validation_message
@@ -110,26 +110,14 @@ def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:
     """
 
     @app.exception_handler(CharloomError)
-    async def charloom_error(_: Request, error: CharloomError) -> Response:
-        return no_files() if is_shortage(error) else response_to(error)
-
     @app.exception_handler(Busy)
-    async def busy(_: Request, error: Busy) -> Response:
-        return response_to(error, error.retry_after)
-
     @app.exception_handler(OSError)
-    async def refused_by_the_system(_: Request, error: OSError) -> Response:
-        if not is_shortage(error):
-            raise error
-        return no_files()
-
-    def no_files() -> Response:
-        shortage.met()
-        return response_to(Busy(NO_FILES), RETRY_SECONDS)
-
-    def response_to(error: Exception, retry_after: int | None = None) -> Response:
+    async def expected(_: Request, error: Exception) -> Response:
+        if is_shortage(error):
+            shortage.met()
+            error = Busy(NO_FILES)
         status, body = status_and_body(error)
-        headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+        headers = {"retry-after": str(error.retry_after)} if isinstance(error, Busy) else {}
         return AsciiJSONResponse(body, status, headers)
 
     @app.exception_handler(RequestValidationError)

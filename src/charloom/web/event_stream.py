@@ -137,7 +137,7 @@ async def wait_for_disconnect(receive: Callable[[], Awaitable[Message]]) -> None
         pass
 
 
-async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, Any]) -> Any:
+async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine `work` for a request and return its result.
 
     Cancel `work` if the server closes or the client disconnects.
@@ -163,5 +163,4 @@ async def answer_from_queue(
         async with queue.place():
             return await queue.run_slices(slices)
 
-    response: Response = await answer(request, closing, work())
-    return response
+    return await answer(request, closing, work())

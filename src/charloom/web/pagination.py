@@ -4,6 +4,7 @@ The items can be anything.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Query
@@ -28,6 +29,7 @@ Skipped = Annotated[
 ]
 
 
+@dataclass(frozen=True)
 class Page(Generic[T]):
     """A page of a list.
 
@@ -37,10 +39,9 @@ class Page(Generic[T]):
         next: the value of the parameter `after` that requests the next page; None on the last page.
     """
 
-    def __init__(self, items: Sequence[T], total: int, next: Any) -> None:
-        self.items = items
-        self.total = total
-        self.next = next
+    items: Sequence[T]
+    total: int
+    next: Any
 
 
 def page_after(

@@ -99,10 +99,6 @@ class RunIndex:
             self._shortage.met()
             return replace(self._last_list, time=time.monotonic())
 
-    def runs(self) -> list[Run]:
-        """Return all runs that have been read, most recently changed first."""
-        return self.read_list().runs
-
     def place(self, key: str) -> Location:
         """Return the location of the run with the key `key`.
 

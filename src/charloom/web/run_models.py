@@ -34,15 +34,13 @@ class ModelId(NamedTuple):
 
     def about(self) -> ModelAbout:
         """Return the entry for this model in a response."""
-        if self.run is None:
-            return ModelAbout(id=self.id, run=None, which=self.which, name=self.name)
         return ModelAbout(
             id=self.id,
-            run=self.run.key,
+            run=self.run.key if self.run else None,
             which=self.which,
             update=self.update,
             name=self.name,
-            state=self.run.state,
+            state=self.run.state if self.run else None,
             created=self.created,
         )
 

@@ -1,7 +1,7 @@
 """The routes of runs: the list of runs, the journals of a run, a live stream of both, and commands to runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -38,9 +38,10 @@ MOST_AT_FIRST: Final = 5_000  # largest number of records of a run in its first 
 MANY: Final = 2_000  # largest number of lines in each later event
 FIRST_RUNS: Final = 200  # runs on a page of the list, by default
 
-JOURNALS: Final = (
-    ("records", METRICS, is_record), ("samples", SAMPLES, is_sample), ("events", EVENTS, is_event),
-)  # fmt: skip
+# The file of each journal, and the function that returns True for a valid line.
+JOURNALS: Final = {
+    "records": (METRICS, is_record), "samples": (SAMPLES, is_sample), "events": (EVENTS, is_event),
+}  # fmt: skip
 
 RunKey = wire.Key
 
@@ -75,11 +76,7 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
             )
         except ConfigError as error:
             raise NotAllowedError(error.message, "command") from None
-        return wire.Sent(
-            sequence=sent.sequence,
-            command=sent.command,
-            learning_rate_factor=sent.learning_rate_factor,
-        )
+        return wire.Sent.model_validate(sent, from_attributes=True)
 
     @router.get("/api/stream", status_code=200, response_class=EventStream, responses=EVENT_STREAM)
     async def stream(
@@ -116,25 +113,19 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
         with a validation loss.
         """
         damage: list[str] = []
-        lines, total = sample_records(
-            journal(run_index.path(run), METRICS, is_record, damage), most
-        )
+        lines, total = sample_records(journal(run_index.path(run), "records", damage), most)
         found = thinned([record_of(line) for line in lines], most)
         return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
     def samples(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
         """Return a page of the samples of a run, in the order of their updates."""
-        return AsciiJSONResponse(
-            page_of(run_index.path(run), SAMPLES, is_sample, "samples", limit, after)
-        )
+        return page_of(run_index.path(run), "samples", limit, after)
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
     def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
         """Return a page of the events of a run."""
-        return AsciiJSONResponse(
-            page_of(run_index.path(run), EVENTS, is_event, "events", limit, after)
-        )
+        return page_of(run_index.path(run), "events", limit, after)
 
     return router
 
@@ -207,7 +198,7 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
     followed = [
         (kind, key, Tail(path / name, fits))
         for key, path in paths.items()
-        for kind, name, fits in JOURNALS
+        for kind, (name, fits) in JOURNALS.items()
     ]
     before: RunList | None = None
     first, silent = True, 0.0
@@ -247,35 +238,31 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def journal(
-    run: Path, file: str, fits: Callable[[dict[str, Any]], bool], damage: list[str]
-) -> Iterator[dict[str, Any]]:
+def journal(run: Path, kind: str, damage: list[str]) -> Iterator[dict[str, Any]]:
     """Return the readable lines of a run's journal; no lines while the run is starting.
 
     Args:
         run: the run directory.
-        file: the name of the journal in it.
-        fits: returns True for an object that is a valid line of this journal.
+        kind: the key of the journal in `JOURNALS`.
         damage: a list to which messages about damaged or lost lines are added.
     """
+    file, fits = JOURNALS[kind]
     saved = None if file == EVENTS else lengths_at(run)
     if saved is None and not (run / file).exists():
         return iter(())
     return sound_objects(run / file, fits, damage, saved=saved)
 
 
-def page_of(
-    run: Path, file: str, fits: Callable[[dict[str, Any]], bool], name: str, limit: int, after: int
-) -> dict[str, Any]:
-    """Return a page of a run's journal as a response body, with the lines in the field `name`.
+def page_of(run: Path, kind: str, limit: int, after: int) -> AsciiJSONResponse:
+    """Return a response with a page of a run's journal.
 
-    The page has at most `limit` lines, after the first `after` lines. `run`, `file` and `fits` are as in
-    `journal`.
+    The field `kind` of the response has at most `limit` lines, after the first `after` lines. `run` and
+    `kind` are as in `journal`.
     """
     damage: list[str] = []
-    page = page_from(list(journal(run, file, fits, damage)), limit, after)
+    page = page_from(list(journal(run, kind, damage)), limit, after)
     body = {"total": page.total, "next": page.next, "damage": list(map(for_page, damage))}
-    return {name: page.items, **body}
+    return AsciiJSONResponse({kind: page.items, **body})
 
 
 def sample_records(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:

@@ -13,7 +13,6 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from charloom.config import Config
 from charloom.errors import RunExistsError, RunInUseError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument, option
@@ -45,7 +44,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
         given = new.settings.model_dump(exclude_none=True)
-        checked_settings(recipe, given)
+        require_settings(recipe, given)
         if new.name is not None:
             require_name(new.name)
         options = [
@@ -160,11 +159,8 @@ def require_free_process(jobs: Jobs) -> None:
         )
 
 
-def checked_settings(recipe: str, given: dict[str, object]) -> Config:
-    """Return the settings of a new run: the recipe's settings, replaced by the settings in `given`.
-
-    The process of the run makes the same settings. Making them before it starts reports errors in the
-    response.
+def require_settings(recipe: str, given: dict[str, object]) -> None:
+    """Raise an error if the process of a new run would refuse the recipe or the settings in `given`.
 
     Raises:
         NotAllowedError: there is no such recipe, or more than one setting says when training ends.
@@ -180,7 +176,7 @@ def checked_settings(recipe: str, given: dict[str, object]) -> Config:
             f"{' and '.join(map(argument, ends))} each set the end of training; give only one of them.",
             f"settings.{ends[1]}",
         )
-    return configure(recipe, **{name: v for name, v in given.items() if name != "minutes"})
+    configure(recipe, **{name: v for name, v in given.items() if name != "minutes"})
 
 
 def names(text: str) -> Iterator[str]:

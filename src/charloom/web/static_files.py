@@ -17,10 +17,6 @@ KINDS: Final = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
-    ".webmanifest": "application/manifest+json",
-    ".woff2": "font/woff2",
 }
 
 
@@ -42,7 +38,7 @@ def routes() -> APIRouter:
     @router.get("/favicon.ico")
     def icon(request: Request) -> Response:
         """Return the icon of the page, which browsers request even if the page does not name it."""
-        return send(request, "favicon.svg") if "favicon.svg" in files else Response(status_code=204)
+        return send(request, "favicon.svg")
 
     @router.get("/static/{name}")
     def file(request: Request, name: str) -> Response:

@@ -90,8 +90,8 @@ def routes(texts: "TextIndex") -> APIRouter:
             name, data = new.name, new.text.encode()
         elif name is None:
             raise NotAllowedError("the text has no name; give it in the query, ?name=….", "name")
-        # A thread checks and writes the text, so that a large one does not block other requests.
-        kept = await asyncio.to_thread(checked_and_kept, texts, name, data)
+        # A thread checks and writes the text, so that a large text does not block other requests.
+        kept = await asyncio.to_thread(texts.keep, name, data)
         return kept.about
 
     return router
@@ -111,15 +111,6 @@ def new_text(body: bytes) -> wire.NewText:
         raise RequestValidationError(
             [{"type": "json_invalid", "loc": ("body",), "msg": "no JSON"}]
         ) from None
-
-
-def checked_and_kept(texts: "TextIndex", name: str, data: bytes) -> Text:
-    """Check and store an uploaded text, and return it.
-
-    Raise the errors of `require_text` and `TextIndex.keep`.
-    """
-    require_text(name, data)
-    return texts.keep(name, data)
 
 
 def require_text(name: str, data: bytes) -> None:
@@ -201,12 +192,18 @@ class TextIndex:
         return texts[key]
 
     def keep(self, name: str, data: bytes) -> Text:
-        """Store an uploaded text, `data` in UTF-8, and return it.
+        """Store an uploaded text and return it. If the same text is stored already, return the stored text.
+
+        Args:
+            name: the name of the text.
+            data: the text in UTF-8.
 
         Raises:
-            NotAllowedError: all uploaded texts together would have more than `MOST_BYTES` bytes.
+            NotAllowedError: `require_text` refuses `data`, or all uploaded texts together would have more than
+                `MOST_BYTES` bytes.
             WriteError: the file could not be written.
         """
+        require_text(name, data)
         letters = unicodedata.normalize("NFC", Path(name).stem)
         plain = re.sub(r"[^\w-]+", "-", letters).strip("-")[:40] or "text"
         path = self.folder / f"{plain}-{hashlib.sha256(data).hexdigest()[:8]}.txt"

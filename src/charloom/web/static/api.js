@@ -6,9 +6,7 @@ class RequestError extends Error {
   constructor(status, error) {
     super(error.message);
     this.status = status;
-    this.param = error.param ?? null;
     this.code = error.code ?? null;
-    this.characters = error.characters ?? null;
   }
 }
 

@@ -7,7 +7,7 @@ const WIDE = 5; // width of a character in pixels
 
 /**
  * The map. `pointed` is called with the unit, the character and the value at which the user points. `chosen` is called with
- * the unit and the character that the user selects.
+ * the unit that the user selects.
  */
 export class UnitMap {
   constructor({ pointed, chosen }) {
@@ -21,7 +21,7 @@ export class UnitMap {
     this.canvas.addEventListener("pointermove", (event) => this.#point(...at(event)));
     this.canvas.addEventListener("click", (event) => {
       this.#point(...at(event));
-      if (this.units) this.chosen(this.unit, this.character);
+      if (this.units) this.chosen(this.unit);
     });
     this.box.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("themechange", () => this.#draw());
@@ -80,6 +80,6 @@ export class UnitMap {
       event.preventDefault();
       this.#point(this.unit + steps[event.key][0], this.character + steps[event.key][1]);
       this.cursor.scrollIntoView({ block: "nearest", inline: "nearest" });
-    } else if (event.key === "Enter") this.chosen(this.unit, this.character);
+    } else if (event.key === "Enter") this.chosen(this.unit);
   }
 }
