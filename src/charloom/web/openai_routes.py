@@ -78,34 +78,43 @@ class Completion(BaseModel):
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
 
+    @property
+    def prompts(self) -> list[str]:
+        """Return the prompts as a list."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def texts_per_prompt(self) -> int:
+        """Return the number of texts to write for each prompt."""
+        return self.n or 1
+
     def refuse_unsupported(self) -> None:
         """Raise NotAllowedError if the request has a value that this server does not support."""
-        if self.suffix:
-            raise NotAllowedError(
-                "suffix: charloom only continues a prompt; leave suffix out.", "suffix"
-            )
-        if self.best_of not in (None, self.n or 1):
-            raise NotAllowedError(
-                "best_of: only the value of n is supported; leave best_of out.", "best_of"
-            )
-        for name in ("presence_penalty", "frequency_penalty"):
-            if getattr(self, name):
-                raise NotAllowedError(
-                    f"{name}: only 0 is supported; use repetition_penalty instead.", name
-                )
-        if self.logit_bias:
-            raise NotAllowedError("logit_bias: not supported; leave it out.", "logit_bias")
-        if self.max_tokens == 0 and not self.echo:
-            raise NotAllowedError(
-                "max_tokens: 0 is only allowed together with echo; give at least 1.", "max_tokens"
-            )
-        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        if len(prompts) * (self.n or 1) > MOST_CHOICES:
-            raise NotAllowedError(
-                f"n: {len(prompts)} prompts with n = {self.n} ask for {len(prompts) * (self.n or 1)} texts; at "
-                f"most {MOST_CHOICES} are allowed.",
-                "n",
-            )
+        texts = len(self.prompts) * self.texts_per_prompt
+        penalty = "only 0 is supported; use repetition_penalty instead."
+        # By field: whether the value is not supported, and what to do.
+        problems = {
+            "suffix": (self.suffix, "charloom only continues a prompt; leave suffix out."),
+            "best_of": (
+                self.best_of not in (None, self.texts_per_prompt),
+                "only the value of n is supported; leave best_of out.",
+            ),
+            "presence_penalty": (self.presence_penalty, penalty),
+            "frequency_penalty": (self.frequency_penalty, penalty),
+            "logit_bias": (self.logit_bias, "not supported; leave it out."),
+            "max_tokens": (
+                self.max_tokens == 0 and not self.echo,
+                "0 is only allowed together with echo; give at least 1.",
+            ),
+            "n": (
+                texts > MOST_CHOICES,
+                f"{len(self.prompts)} prompts with n = {self.n} ask for {texts} texts; at most "
+                f"{MOST_CHOICES} are allowed.",
+            ),
+        }
+        for name, (unsupported, problem) in problems.items():
+            if unsupported:
+                raise NotAllowedError(f"{name}: {problem}", name)
 
 
 class ModelCard(wire.ResponseBody):
@@ -294,8 +303,6 @@ class Text:
 def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
     """Return the texts that a request asks for: `n` for each prompt. Nothing is written yet."""
     model = model_cache.open(body.model)
-    prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    n = body.n or 1
     drawing: dict[str, Any] = {
         "length": max(1, 16 if body.max_tokens is None else body.max_tokens),
         "temperature": 1.0 if body.temperature is None else body.temperature,
@@ -307,18 +314,18 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
         "stop": [body.stop] if isinstance(body.stop, str) else body.stop or [],
         "probabilities": body.logprobs is not None,
     }
-    texts = []
-    for place, prompt in enumerate(prompts):
+    texts: list[Text] = []
+    for prompt in body.prompts:
         # No advice: the routes of /v1 cannot skip unknown characters.
         model.require_known(prompt, "refuse", "prompt", advice=None)
-        for number in range(n):
+        for number in range(body.texts_per_prompt):
             writer = TextWriter.of(
                 model,
                 wire.SamplingOptions(prompt=prompt, **drawing),
                 number,
                 max(body.logprobs or 0, 1),
             )
-            texts.append(Text(writer, place * n + number, body, prompt))
+            texts.append(Text(writer, len(texts), body, prompt))
     return texts
 
 
@@ -342,6 +349,7 @@ def head(body: Completion) -> dict[str, Any]:
     """Return the fields that are in a whole response and in every event of a stream."""
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
+        "object": "text_completion",
         "created": int(time.time()),
         "model": body.model,
         "system_fingerprint": "charloom",
@@ -353,8 +361,7 @@ def usage(texts: list[Text]) -> Usage:
 
     Each prompt counts once, even if several texts continue it.
     """
-    n = texts[0].body.n or 1
-    read = sum(len(text.prompt) for text in texts[::n])
+    read = sum(map(len, texts[0].body.prompts))
     written = sum(text.writer.written for text in texts)
     return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)
 
@@ -379,12 +386,7 @@ async def whole(model_cache: ModelCache, queue: WorkQueue, body: Completion) -> 
             choice.text = "".join(written)
         sent = [choice.model_dump() for choice in choices]
         return AsciiJSONResponse(
-            {
-                **head(body),
-                "object": "text_completion",
-                "choices": sent,
-                "usage": usage(texts).model_dump(),
-            }
+            {**head(body), "choices": sent, "usage": usage(texts).model_dump()}
         )
 
 
@@ -405,7 +407,7 @@ async def streamed(queue: WorkQueue, body: Completion, texts: list[Text]) -> Asy
 
     Each part of a text is one event. Then follow the usage, if the request wants it, and the end.
     """
-    start = {**head(body), "object": "text_completion"}
+    start = head(body)
     async for part in parts(queue, texts):
         yield b"data: " + dumped({**start, "choices": [part.model_dump()]}) + b"\n\n"
     if body.stream_options is not None and body.stream_options.include_usage:
