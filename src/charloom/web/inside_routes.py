@@ -20,7 +20,6 @@ from charloom.hidden_units import Activity, Property, choose, marked
 from charloom.hidden_units.ranking import comparing
 from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.hidden_units.unit_activity import looking
-from charloom.text import UnknownPolicy
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
 from charloom.web.error_responses import NotAllowedError
@@ -44,12 +43,12 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
         """Return the value of a unit after each character of a text."""
 
         def compute() -> Slices[AsciiJSONResponse]:
-            model = opened(body)
+            model = model_cache.open_for(body)
             yield
             found = yield from active(model, body, body.unit)
             values = found.values[:, 0, 0].astype(np.float64)
             low, high = bounds(body.what, values)
-            scale = {**head(model), "characters": found.characters, "low": low, "high": high}
+            scale = {**model.head(), "characters": found.characters, "low": low, "high": high}
             return AsciiJSONResponse(
                 {**scale, "values": [round(value, 4) for value in values.tolist()]}
             )
@@ -61,14 +60,14 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
         """Return the value of every unit of a layer after each character of a text."""
 
         def compute() -> Slices[AsciiJSONResponse]:
-            model = opened(body)
+            model = model_cache.open_for(body)
             yield
             found = yield from active(model, body, None)
             values = found.values[:, 0].T.astype(np.float64)  # shape (units, characters)
             low, high = bounds(body.what, values)
             share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
             packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
-            scale = {**head(model), "characters": found.characters, "low": low, "high": high}
+            scale = {**model.head(), "characters": found.characters, "low": low, "high": high}
             return AsciiJSONResponse(
                 {**scale, "units": len(values), "values": base64.b64encode(packed).decode("ascii")}
             )
@@ -83,40 +82,22 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
         """
 
         def compute() -> Slices[AsciiJSONResponse]:
-            model = opened(body)
+            model = model_cache.open_for(body)
             yield
-            learner = model.learner
-            encoded = learner.vocabulary.encode_with(body.text, UnknownPolicy(body.unknown))
+            learner, encoded = model.learner, model.encode(body)
             text = "".join(learner.vocabulary.completed(encoded.ids)[0])
             properties = [*PROPERTIES, *requested_properties(body, text)]
             found = yield from comparing(
                 learner, model.engine, [encoded.ids], properties, choose(learner), body.top
             )
             ranked = [finding.to_json() for finding in found]
-            return AsciiJSONResponse({**head(model), "characters": len(text), "properties": ranked})
+            return AsciiJSONResponse(
+                {**model.head(), "characters": len(text), "properties": ranked}
+            )
 
         return await answer_from_queue(queue, request, closing, compute())
 
-    def opened(body: Any) -> OpenModel:
-        """Return the model that the request `body` names.
-
-        Raises:
-            UnknownCharactersError: the text has characters that are not in the model's vocabulary, and the
-                request does not skip them.
-        """
-        model = model_cache.open(body.model)
-        model.require_known(body.text, body.unknown, "text")
-        return model
-
     return router
-
-
-def head(model: OpenModel) -> dict[str, Any]:
-    """Return the fields that every response has: the id of the model, and the update of its weights.
-
-    If both fields of two responses are equal, the responses come from the same weights.
-    """
-    return {"model": model.id, "update": model.update}
 
 
 def active(model: OpenModel, body: Any, unit: int | None) -> Slices[Activity]:
@@ -131,7 +112,7 @@ def active(model: OpenModel, body: Any, unit: int | None) -> Slices[Activity]:
         choice = choose(model.learner, body.layer, unit, body.what)
     except ConfigError as error:
         raise NotAllowedError(error.message, str(error).split(" ")[0]) from None
-    encoded = model.learner.vocabulary.encode_with(body.text, UnknownPolicy(body.unknown))
+    encoded = model.encode(body)
     return (yield from looking(model.learner, model.engine, encoded.ids, choice, encoded.unknown))
 
 

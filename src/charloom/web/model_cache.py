@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from charloom.engines import Engine, open_engine
 from charloom.errors import DamagedError, NotAModelError, message_of
@@ -23,10 +23,12 @@ from charloom.store.checkpoint_pointer import follow_pointer
 from charloom.store.damage import Damage
 from charloom.store.run_checkpoints import read_pointer
 from charloom.store.run_directory import checkpoint_path
+from charloom.text import UnknownPolicy
+from charloom.text.vocabulary import Encoded
 from charloom.web.error_responses import NotFoundError, UnknownCharactersError
 from charloom.web.file_descriptors import is_shortage
 from charloom.web.run_index import RunIndex
-from charloom.web.schemas import ModelDetail
+from charloom.web.schemas import ModelDetail, TextRequest
 
 KEPT_BYTES: Final = 512 * 1024 * 1024
 KEPT: Final = 8
@@ -53,6 +55,13 @@ class OpenModel:
     learner: Learner
     engine: Engine
     update: int
+
+    def head(self) -> dict[str, Any]:
+        """Return the fields of a response that name the model: its id, and the update of its weights.
+
+        If both fields of two responses are equal, the responses come from the same weights.
+        """
+        return {"model": self.id, "update": self.update}
 
     def about(self) -> ModelDetail:
         """Return a description of the model as a response body."""
@@ -97,6 +106,10 @@ class OpenModel:
                 advice,
             )
 
+    def encode(self, body: TextRequest) -> Encoded:
+        """Return the ids of the text in the request `body`, and the characters that are not in the vocabulary."""
+        return self.learner.vocabulary.encode_with(body.text, UnknownPolicy(body.unknown))
+
 
 class ModelCache:
     """The models in memory.
@@ -127,6 +140,18 @@ class ModelCache:
             return OpenModel(key, learner, self._engine, update_of_file(place.path) or 0)
         learner = self._run(place.path, which)
         return OpenModel(key, learner, self._engine, learner.update)
+
+    def open_for(self, body: TextRequest) -> OpenModel:
+        """Return the model that the request `body` names.
+
+        Raises:
+            UnknownCharactersError: the text has characters that are not in the model's vocabulary, and the
+                request does not skip them.
+            NotFoundError, DamagedError: as in `open`.
+        """
+        model = self.open(body.model)
+        model.require_known(body.text, body.unknown, "text")
+        return model
 
     def _file(self, path: Path) -> Learner:
         """Return the model in the model file `path`.

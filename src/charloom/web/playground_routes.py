@@ -180,19 +180,13 @@ def prediction_routes(
         """
 
         def compute() -> Slices[AsciiJSONResponse]:
-            model = model_cache.open(body.model)
-            model.require_known(body.text, body.unknown, "text")
+            model = model_cache.open_for(body)
             yield
-            policy = UnknownPolicy(body.unknown)
-            ids = model.learner.vocabulary.encode_with(body.text, policy).ids
+            ids = model.encode(body).ids
             read = ids if len(ids) else start_id(model.learner)
-            predictions = yield from Reader(model.learner, model.engine, body.count).read_in_slices(
-                read
-            )
-            likely = predictions.likely[-1]
-            return AsciiJSONResponse(
-                {"model": body.model, "update": model.update, "likely": likely}
-            )
+            reader = Reader(model.learner, model.engine, body.count)
+            likely = (yield from reader.read_in_slices(read)).likely[-1]
+            return AsciiJSONResponse({**model.head(), "likely": likely})
 
         return await answer_from_queue(queue, request, closing, compute())
 
@@ -201,14 +195,12 @@ def prediction_routes(
         """Return the surprise (-ln and -log2 of the probability) of each character of a text."""
 
         def compute() -> Slices[AsciiJSONResponse]:
-            model = model_cache.open(body.model)
-            model.require_known(body.text, body.unknown, "text")
+            model = model_cache.open_for(body)
             yield
             policy = UnknownPolicy(body.unknown)
             found = yield from surprise_in_slices(model.learner, model.engine, body.text, policy)
             result = {
-                "model": body.model,
-                "update": model.update,
+                **model.head(),
                 "characters": found.characters,
                 "nats": found.nats.tolist(),
                 "bits": found.bits.tolist(),
@@ -217,9 +209,9 @@ def prediction_routes(
                 "unknowns": found.unknowns.sentence,
             }
             if body.likely:
-                ids = model.learner.vocabulary.encode_with(body.text, policy).ids
                 reader = Reader(model.learner, model.engine, LIKELY)
-                result["likely"] = rounded((yield from reader.read_in_slices(ids)))
+                predictions = yield from reader.read_in_slices(model.encode(body).ids)
+                result["likely"] = rounded(predictions)
                 yield
             return AsciiJSONResponse(result)
 
@@ -263,8 +255,7 @@ async def events(
     at_work = list(enumerate(writers))
     for side, writer in at_work:
         data = {
-            "model": writer.model.id,
-            "update": writer.model.update,
+            **writer.model.head(),
             "seed": body.seed,
             "prompt": body.prompt,
             "unknowns": writer.writing.unknowns.sentence,

@@ -443,6 +443,14 @@ class Started(ResponseBody):
 # Models and the playground
 
 
+class TextRequest(RequestBody):
+    """The base of requests in which a model reads a text."""
+
+    model: ModelKey
+    text: str
+    unknown: Unknown = "refuse"
+
+
 class ModelAbout(ResponseBody):
     """A model that can write.
 
@@ -555,12 +563,10 @@ class Analysis(ResponseBody):
     likely: list[list[Probable]]
 
 
-class Score(RequestBody):
+class Score(TextRequest):
     """A request for the surprise of each character of a text."""
 
-    model: ModelKey
     text: Annotated[str, StringConstraints(min_length=2, max_length=LONGEST_READ)]
-    unknown: Unknown = "refuse"
     likely: bool = False
 
 
@@ -577,13 +583,11 @@ class Surprises(ResponseBody):
     unknowns: str = ""
 
 
-class Next(RequestBody):
+class Next(TextRequest):
     """A request for the most likely characters after a text."""
 
-    model: ModelKey
     text: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] = ""
     count: Annotated[int, Field(ge=1, le=256)] = 5
-    unknown: Unknown = "refuse"
 
 
 class NextLikely(ResponseBody):
@@ -599,15 +603,13 @@ class NextLikely(ResponseBody):
 What = Literal["h", "cell", "i", "f", "g", "o", "r", "z", "n"]
 
 
-class UnitRequest(RequestBody):
+class UnitRequest(TextRequest):
     """A request for the value of one unit after each character of a text."""
 
-    model: ModelKey
     text: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_READ)]
     layer: Annotated[int, Field(ge=0, le=63)] = 0
     unit: Annotated[int, Field(ge=0, le=65_535)] = 0
     what: What = "h"
-    unknown: Unknown = "refuse"
 
 
 class UnitValues(ResponseBody):
@@ -625,14 +627,12 @@ class UnitValues(ResponseBody):
     high: float
 
 
-class MapRequest(RequestBody):
+class MapRequest(TextRequest):
     """A request for the values of all units of a layer after each character of a text."""
 
-    model: ModelKey
     text: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_MAP)]
     layer: Annotated[int, Field(ge=0, le=63)] = 0
     what: What = "h"
-    unknown: Unknown = "refuse"
 
 
 class UnitMap(ResponseBody):
@@ -652,7 +652,7 @@ class UnitMap(ResponseBody):
     values: str
 
 
-class RankingRequest(RequestBody):
+class RankingRequest(TextRequest):
     """A request for the units that follow properties of a text most closely.
 
     Attributes:
@@ -662,7 +662,6 @@ class RankingRequest(RequestBody):
         top: the number of units for each property.
     """
 
-    model: ModelKey
     text: Annotated[str, StringConstraints(min_length=2, max_length=LONGEST_READ)]
     pattern: Annotated[str, StringConstraints(min_length=1, max_length=SHORT)] | None = None
     marks: Annotated[
@@ -670,7 +669,6 @@ class RankingRequest(RequestBody):
         Field(max_length=1_000),
     ] = []
     top: Annotated[int, Field(ge=1, le=50)] = 5
-    unknown: Unknown = "refuse"
 
 
 class UnitFound(ResponseBody):
