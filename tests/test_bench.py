@@ -117,7 +117,7 @@ def test_work_is_limited_to_its_processors_and_released_even_after_an_error():
 
     for count in (1, 2):
         with pytest.raises(ValueError):
-            interleaved.limited_to_processors(work, count)(1)
+            interleaved.on_processors(count)(work)(1)
     assert seen == [set(sorted(before)[-1:]), set(sorted(before)[-2:])]
     assert os.sched_getaffinity(0) == before
 

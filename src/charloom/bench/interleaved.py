@@ -5,8 +5,10 @@ The functions to time are called contestants. This module does not know what the
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from charloom.engines import native_problem
@@ -19,11 +21,36 @@ SECONDS_A_TURN: Final = 0.25
 PEAK_OPERATIONS: Final = 1e9
 
 
+@dataclass(frozen=True)
+class Contestant:
+    """A library or an engine with a number of threads, and a function of n that does n units of work."""
+
+    name: str
+    threads: int
+    work: Work
+
+    @property
+    def label(self) -> str:
+        """Return the name and the number of threads, such as "native 2"."""
+        return f"{self.name} {self.threads}"
+
+
+def limited_works(contestants: Iterable[Contestant]) -> dict[str, Work]:
+    """Return the work of each contestant by its label, limited to one processor per thread."""
+    return {c.label: on_processors(c.threads)(c.work) for c in contestants}
+
+
+def spread(seconds: Sequence[float]) -> float:
+    """Return (slowest - fastest) / median of the times `seconds`."""
+    return (max(seconds) - min(seconds)) / median(seconds)
+
+
 @contextmanager
 def on_processors(count: int) -> Iterator[None]:
-    """Limit this thread, and the threads that it starts, to `count` processors in a `with` statement.
+    """Limit this thread, and the threads that it starts, to `count` processors.
 
-    Does nothing if the operating system cannot do this.
+    This is the context of a `with` statement, or the decorator of a function. It does nothing if the
+    operating system cannot limit processors.
     """
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     if before:
@@ -35,16 +62,6 @@ def on_processors(count: int) -> Iterator[None]:
         if before:
             with suppress(OSError):
                 os.sched_setaffinity(0, before)
-
-
-def limited_to_processors(work: Work, count: int) -> Work:
-    """Return a function that does the same as `work`, but on at most `count` processors."""
-
-    def held(units: int) -> None:
-        with on_processors(count):
-            work(units)
-
-    return held
 
 
 def interleave(

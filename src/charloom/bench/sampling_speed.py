@@ -7,6 +7,7 @@ shows whether sampling slows down as the text grows. Only charloom samples it, o
 
 import time
 from dataclasses import asdict, dataclass
+from statistics import mean, median
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,14 @@ import numpy as np
 from charloom.bench import pytorch
 from charloom.bench.charloom_engines import engine_sampling
 from charloom.bench.contestant_text import bench_vocabulary
-from charloom.bench.interleaved import Work, interleave, limited_to_processors, on_processors
+from charloom.bench.interleaved import (
+    Contestant,
+    Work,
+    interleave,
+    limited_works,
+    on_processors,
+    spread,
+)
 from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
 from charloom.cpu_limits import processors
@@ -116,45 +124,33 @@ def measure_writing(
     learner = new_learner(workload.config, bench_vocabulary(workload.vocabulary_size))
     opened = open_engine(ours)
     counts = (1, 2) if processors() > 1 and ours == "native" else (1,)
-    works = {
-        (ours, threads): limited_to_processors(
-            texts(engine_sampling(open_engine(ours, threads), learner)), threads
-        )
+    contestants = [
+        Contestant(ours, threads, texts(engine_sampling(open_engine(ours, threads), learner)))
         for threads in counts
-    }
+    ]
     try:
-        works |= _torch_works(workload)
+        contestants += _torch_contestants(workload)
     except ImportError as error:
         missing.append(f"PyTorch: {error}")
-    times = interleave(
-        {f"{name} {threads}": work for (name, threads), work in works.items()},
-        rounds,
-        workload.turn,
-    )
+    times = interleave(limited_works(contestants), rounds, workload.turn)
     rows = []
-    for name, threads in works:
-        seconds = times[f"{name} {threads}"]
-        median = float(np.median(seconds))
-        base = float(np.median(times.get(f"{ours} {threads}", times[f"{ours} 1"])))
+    for contestant in contestants:
+        seconds = times[contestant.label]
+        base = times.get(f"{ours} {contestant.threads}", times[f"{ours} 1"])
         rows.append(
             WritingRow(
-                name=name,
-                threads=threads,
-                microseconds=median / PIECE * 1e6,
-                characters_per_second=PIECE / median,
-                times_ours=median / base,
-                spread=(max(seconds) - min(seconds)) / median,
+                name=contestant.name,
+                threads=contestant.threads,
+                microseconds=median(seconds) / PIECE * 1e6,
+                characters_per_second=PIECE / median(seconds),
+                times_ours=median(seconds) / median(base),
+                spread=spread(seconds),
             )
         )
     with on_processors(1):
         long_text = write_long_text(opened, learner, workload.length)
     return WritingTimes(
-        workload={
-            **asdict(workload),
-            "title": workload.title,
-            "rounds": rounds,
-            "operations": workload.operations,
-        },
+        workload=workload.to_dict(rounds),
         machine={"engine": opened.describe(), "processors": processors()},
         rows=rows,
         long_text=long_text,
@@ -175,22 +171,19 @@ def texts(work: Work) -> Work:
     return write
 
 
-def _torch_works(workload: Workload) -> dict[tuple[str, int], Work]:
-    """Return the functions that sample texts of 1,000 characters in PyTorch.
-
-    The result is a dict whose keys are pairs of a name and a number of threads.
-    """
+def _torch_contestants(workload: Workload) -> list[Contestant]:
+    """Return the PyTorch loops that sample texts of 1,000 characters, with one and two threads."""
     loops = {
         "PyTorch LSTMCell": pytorch.cell_loop,
         "PyTorch, cell by hand": pytorch.row_loop,
     }
     counts = (1, 2) if processors() > 1 else (1,)
     config, K = workload.config, workload.vocabulary_size
-    return {
-        (name, threads): limited_to_processors(texts(loop(config, K, threads)), threads)
+    return [
+        Contestant(name, threads, texts(loop(config, K, threads)))
         for name, loop in loops.items()
         for threads in counts
-    }
+    ]
 
 
 def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, float]:
@@ -212,7 +205,7 @@ def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, 
     tenth = max(1, len(seconds) // 10)
     return {
         "characters": length,
-        "characters_per_second": 1 / float(np.mean(seconds)),
-        "first_tenth": 1 / float(np.median(seconds[:tenth])),
-        "last_tenth": 1 / float(np.median(seconds[-tenth:])),
+        "characters_per_second": 1 / mean(seconds),
+        "first_tenth": 1 / median(seconds[:tenth]),
+        "last_tenth": 1 / median(seconds[-tenth:]),
     }

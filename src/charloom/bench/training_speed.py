@@ -6,19 +6,20 @@ it has threads. Ratios are ratios of medians.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any, Final
-
-import numpy as np
 
 from charloom.bench import pytorch
 from charloom.bench.charloom_engines import engine_updates
 from charloom.bench.contestant_text import bench_text, bench_vocabulary
 from charloom.bench.interleaved import (
     PEAK_OPERATIONS,
-    Work,
+    Contestant,
     interleave,
-    limited_to_processors,
+    limited_works,
+    on_processors,
     peaks,
+    spread,
 )
 from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
@@ -117,23 +118,6 @@ class StepTimes:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Contestant:
-    """The name of an engine or of PyTorch, a number of threads, and a function that does training steps."""
-
-    name: str
-    threads: int
-    work: Work
-
-    @property
-    def label(self) -> str:
-        """Return the name and the number of threads, such as "native 2".
-
-        They are the key of this contestant in the measured times.
-        """
-        return f"{self.name} {self.threads}"
-
-
 def measure_steps(
     workload: Workload, rounds: int | None = None, engine: str | None = None
 ) -> StepTimes:
@@ -154,18 +138,12 @@ def measure_steps(
     ours = engine or ("reference" if native_problem() else "native")
     missing = [str(native_problem())] if engine is None and native_problem() else []
     contestants = list(_contestants(workload, ours, missing))
-    peak_works = {label: limited_to_processors(work, 1) for label, work in peaks("float32").items()}
-    works = {contestant.label: contestant.work for contestant in contestants} | peak_works
-    times = interleave(works, rounds, workload.turn)
-    medians = {label: float(np.median(seconds)) for label, seconds in times.items()}
+    peak_works = {label: on_processors(1)(work) for label, work in peaks("float32").items()}
+    times = interleave(limited_works(contestants) | peak_works, rounds, workload.turn)
+    medians = {label: median(seconds) for label, seconds in times.items()}
     peak = PEAK_OPERATIONS / medians["peak float32"] if peak_works else None
     return StepTimes(
-        workload={
-            **asdict(workload),
-            "title": workload.title,
-            "rounds": rounds,
-            "operations": workload.operations,
-        },
+        workload=workload.to_dict(rounds),
         machine={
             "engine": open_engine(ours).describe(),
             "processors": processors(),
@@ -187,11 +165,10 @@ def _contestants(workload: Workload, ours: str, missing: list[str]) -> Iterator[
     for threads in counts if ours == "native" else (1,):
         learner = new_learner(workload.config, bench_vocabulary(K))
         work = engine_updates(open_engine(ours, threads), learner, tokens)
-        yield Contestant(ours, threads, limited_to_processors(work, threads))
+        yield Contestant(ours, threads, work)
     try:
         for threads in counts:
-            work = pytorch.steps(workload.config, K, tokens, threads)
-            yield Contestant(TORCH, threads, limited_to_processors(work, threads))
+            yield Contestant(TORCH, threads, pytorch.steps(workload.config, K, tokens, threads))
     except ImportError as error:
         missing.append(f"{TORCH}: {error}")
     if len(counts) == 1:
@@ -213,15 +190,15 @@ def _row(
     in operations per second; None if it was not measured.
     """
     name, threads = contestant.name, contestant.threads
-    median = medians[contestant.label]
+    own = medians[contestant.label]
     base = medians.get(f"{ours} {threads}")
     return StepRow(
         name=name,
         threads=threads,
-        milliseconds=median * 1e3,
-        characters_per_second=workload.batch_size * workload.seq_length / median,
-        times_ours=None if base is None else median / base,
-        second_core=medians[f"{name} 1"] / median if threads > 1 else None,
-        peak_share=None if peak is None else workload.operations / median / (threads * peak),
-        spread=(max(seconds) - min(seconds)) / median,
+        milliseconds=own * 1e3,
+        characters_per_second=workload.batch_size * workload.seq_length / own,
+        times_ours=None if base is None else own / base,
+        second_core=medians[f"{name} 1"] / own if threads > 1 else None,
+        peak_share=None if peak is None else workload.operations / own / (threads * peak),
+        spread=spread(seconds),
     )

@@ -3,8 +3,8 @@
 This module measures nothing.
 """
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal
 
 from charloom.cell_table import CELLS
 from charloom.config import Config
@@ -89,6 +89,11 @@ class Workload:
         if self.kind == "writing":
             return 2 * self.matrix_entries
         return 6 * self.matrix_entries * self.batch_size * self.seq_length
+
+    def to_dict(self, rounds: int) -> dict[str, Any]:
+        """Return the fields by name, with `rounds` as the number of rounds, `title` and `operations`."""
+        derived = {"title": self.title, "rounds": rounds, "operations": self.operations}
+        return {**asdict(self), **derived}
 
     @property
     def title(self) -> str:
