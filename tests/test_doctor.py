@@ -359,7 +359,7 @@ def test_trials_depend_only_on_the_seed_and_have_three_different_sizes():
             assert all(
                 np.array_equal(a.problem.parameters[n], p) for n, p in b.problem.parameters.items()
             )
-            assert len({a.hidden_size, a.seq_length, a.vocabulary_size}) == 3
+            assert len({a.info.hidden_size, a.info.seq_length, a.info.vocabulary_size}) == 3
     assert not np.array_equal(
         make_trials("rnn", 0)[0].problem.x, make_trials("rnn", 1)[0].problem.x
     )  # fmt: skip

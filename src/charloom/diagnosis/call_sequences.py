@@ -246,7 +246,7 @@ def rate_of(case: Case, step: Any) -> float | None:
         if loss_is(case, 0, updated(0, rate)) and fits(rate):
             return rate
     # Find other rates by bisection in the trial with small weights, whose loss is smooth in η.
-    smooth = min(range(len(case.trials)), key=lambda trial: case.trials[trial].sigma)
+    smooth = min(range(len(case.trials)), key=lambda trial: case.trials[trial].info.sigma)
 
     def error(rate: float) -> float:
         problem = case.trials[smooth].problem._replace(parameters=updated(smooth, rate))

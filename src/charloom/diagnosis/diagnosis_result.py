@@ -150,6 +150,13 @@ class TrialInfo:
     sigma: float
     state: str
 
+    def description(self) -> str:
+        """Return the sizes, the standard deviation of the weights and the initial state in words."""
+        return (
+            f"H = {self.hidden_size}, T = {self.seq_length}, K = {self.vocabulary_size}, "
+            f"sigma {self.sigma:g}, {self.state} state"
+        )
+
 
 @dataclass(frozen=True)
 class Tried:

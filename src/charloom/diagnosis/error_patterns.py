@@ -55,7 +55,9 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
             yield f"right in every trial: {', '.join(names)}."
     yield from first_wrong_steps(by_step, STEP_LIMITS["float32" if case.single else "float64"])
     failed = {row.trial for row in rows if not row.passed}
-    non_zero = {number for number, trial in enumerate(case.trials) if trial.state == "non-zero"}
+    non_zero = {
+        number for number, trial in enumerate(case.trials) if trial.info.state == "non-zero"
+    }
     if failed == non_zero:
         yield "it is wrong in all trials with a non-zero initial state, and right in all others."
     factor = common_factor(case)

@@ -63,7 +63,7 @@ def clues(case: Case) -> Iterator[str]:
     first = trials[0]
     names = not_finite(case, first)
     earliest = [LOSS] if LOSS in names else [name for name in names if name in OUTPUT] or names
-    where = f"in the trial with {case.trials[first].description()}"
+    where = f"in the trial with {case.trials[first].info.description()}"
     yield (
         f"it begins in {listing([in_words(name) for name in earliest])}, {where}; "
         f"{len(trials)} of {len(case.trials)} trials have numbers that are not finite."
@@ -76,7 +76,7 @@ def usual_cause(case: Case, trials: list[int]) -> str:
 
     `trials` are the indices of the trials with such numbers.
     """
-    if any(case.trials[trial].sigma <= SMALL for trial in trials):
+    if any(case.trials[trial].info.sigma <= SMALL for trial in trials):
         return (
             "it happens with small weights too, where nothing overflows. Usual causes: 0 / 0, the "
             "logarithm of 0 or of a negative number, np.empty instead of np.zeros, or a NaN in the code."

@@ -121,7 +121,7 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     quick = time.perf_counter() - started < QUICK_LOAD
     caller = caller_of(function, job.options)
     trials = make_trials(caller.cell, job.seed, caller.sizes, job.plans)
-    first, description = trials[0].problem, trials[0].description()
+    first, description = trials[0].problem, trials[0].info.description()
     report(f"the first call ({description})")
     exact = answer(first).loss
     advice = cell_advice(job.options.cell)
@@ -148,13 +148,13 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     outcome.repeats.append(call(same, other, "a call with other arguments after it"))
     outcome.fresh.append(call(fresh(), other, "a first call with those arguments"))
     for trial in trials:
-        outcome.trials.append(call(fresh(), trial.problem, trial.description()))
+        outcome.trials.append(call(fresh(), trial.problem, trial.info.description()))
     for length in range(1, len(first.x) + 1):
         outcome.windows.append(call(fresh(), window(first, length), f"a window of length {length}"))
     outcome.moved.append(call(fresh(), moved(first), "a call with slightly changed weights"))
     if numerical is not None:
         for trial in (trials[number] for number in NUMERICAL_TRIALS):
-            where = f"the numerical gradient, {trial.description()}"
+            where = f"the numerical gradient, {trial.info.description()}"
             outcome.numerical.append(call(caller.with_function(numerical), trial.problem, where))
     return outcome
 

@@ -11,35 +11,16 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.diagnosis_result import TrialInfo
 from charloom.diagnosis.problem import Arrays, Problem
 from charloom.random import normals, uniforms
 
 
 class Trial(NamedTuple):
-    """A problem on which a function is tried, with the settings from which it was made.
+    """A problem on which a function is tried, and the settings from which it was made."""
 
-    Attributes:
-        name: name of the trial.
-        hidden_size, seq_length, vocabulary_size: its sizes H, T and K.
-        sigma: standard deviation of the weights.
-        state: initial state, "zero" or "non-zero".
-        problem: the parameters, the window and the initial state.
-    """
-
-    name: str
-    hidden_size: int
-    seq_length: int
-    vocabulary_size: int
-    sigma: float
-    state: str
+    info: TrialInfo
     problem: Problem
-
-    def description(self) -> str:
-        """Return the sizes, the standard deviation of the weights and the initial state in words."""
-        return (
-            f"H = {self.hidden_size}, T = {self.seq_length}, K = {self.vocabulary_size}, "
-            f"sigma {self.sigma:g}, {self.state} state"
-        )
 
 
 class Plan(NamedTuple):
@@ -133,7 +114,7 @@ def make_trial(
     elif plan.text == "same":
         x, y = np.full(T, ids[0]), np.full(T, (ids[0] + 1) % K)
     problem = Problem(cell, parameters, x.copy(), y.copy(), state)
-    return Trial(plan.name, H, T, K, plan.sigma, plan.state, problem)
+    return Trial(TrialInfo(plan.name, H, T, K, plan.sigma, plan.state), problem)
 
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:

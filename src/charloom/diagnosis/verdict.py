@@ -20,7 +20,6 @@ from charloom.diagnosis.diagnosis_result import (
     Diagnosis,
     Found,
     Row,
-    TrialInfo,
     Tried,
 )
 from charloom.diagnosis.error_patterns import clues, errors_by_step
@@ -224,7 +223,7 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
         seed=job.seed,
         convention=outcome.convention,
         calls=sum(len(getattr(outcome, script)) for script in SCRIPTS if script != "numerical"),
-        trials=tuple(TrialInfo(*trial[:6]) for trial in checked.case.trials),
+        trials=tuple(trial.info for trial in checked.case.trials),
     )
 
 
