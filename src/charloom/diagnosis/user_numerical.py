@@ -5,12 +5,12 @@ cause. With a step that is too small, the differences are multiples of the last 
 This module does not run the user's code.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from charloom.diagnosis.case import distance
 from charloom.diagnosis.diagnosis_result import Found
 from charloom.diagnosis.faulty_network import answer, exact_loss, exact_state
 from charloom.diagnosis.fitted_constants import explains_more
@@ -57,30 +57,26 @@ def find_mistake(
             return Found("numerical-unexplained", "shapes differ")
         numbers = flat({name: given[name] for name in exact})
         trials.append(NumericalTrial(problem, numbers, flat(exact), factor))
-    if all(distance(trial.given, trial.right) <= GOOD for trial in trials):
+    if all(distance(trial.given, trial.right, 0) <= GOOD for trial in trials):
         return None
-    return next(iter(explanations(trials)), Found("numerical-unexplained"))
+    return explanation(trials) or Found("numerical-unexplained")
 
 
-def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
-    """Yield the likeliest mistake that explains the numerical gradients of all trials.
+def explanation(trials: Sequence[NumericalTrial]) -> Found | None:
+    """Return the likeliest mistake that explains the numerical gradients of all trials.
 
-    Yield nothing if there is no such mistake.
+    Return None if no known mistake explains them.
     """
     if all(not trial.given.any() for trial in trials):
-        yield Found("numerical-copy-unused")
-        return
-    if all(distance(trial.given, 2 * trial.right) <= 1e-3 for trial in trials):
-        yield Found("numerical-not-halved")
-        return
-    for name, (kind, power, reference) in KINDS.items():
+        return Found("numerical-copy-unused")
+    if all(distance(trial.given, 2 * trial.right, 0) <= 1e-3 for trial in trials):
+        return Found("numerical-not-halved")
+    for mistake, kind, power, reference in KINDS:
         step = fitted_step(trials[0], kind, power, reference)
         if step is not None and all(explains(trial, kind, step) for trial in trials):
-            yield Found(name.partition(" ")[0], f"s ≈ {step:.1e}")
-            return
+            return Found(mistake, f"s ≈ {step:.1e}")
     if all(is_offset(trial) for trial in trials):
-        yield Found("numerical-state-differs")
-        return
+        return Found("numerical-state-differs")
     for digits, largest, variant in (
         (np.float64, SMALL, ""),
         (np.float32, 1.0, "the loss is float32"),
@@ -89,8 +85,8 @@ def explanations(trials: Sequence[NumericalTrial]) -> Iterator[Found]:
         if None not in divisors and max(d for d in divisors if d is not None) < largest:
             # The two losses usually have the same last digit, so the unit is probably all of it.
             step = (divisor(trials[0], digits, 1.0) or divisors[0] or 0.0) / 2
-            yield Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
-            return
+            return Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
+    return None
 
 
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
@@ -101,7 +97,7 @@ def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: floa
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
-    predicted = kind(trial.problem, trial.factor, reference, entries) - trial.right[entries]
+    predicted = kind(trial, reference, entries) - trial.right[entries]
     size = float(predicted @ predicted)
     ratio = float(error @ predicted) / size if size else 0.0
     if not ratio > 0:
@@ -113,8 +109,7 @@ def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: floa
 def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
     """Return True if the differences that `kind` computes with this step explain the user's error."""
     entries = some_entries(trial)
-    predicted = kind(trial.problem, trial.factor, step, entries)
-    remaining = float(np.linalg.norm(trial.given[entries] - predicted))
+    remaining = float(np.linalg.norm(trial.given[entries] - kind(trial, step, entries)))
     error = float(np.linalg.norm(trial.given[entries] - trial.right[entries]))
     # The rounding error of a difference is the last digit of the loss, divided by the step.
     rounding = float(np.spacing(abs(trial.factor * exact_loss(trial.problem)))) / step
@@ -127,93 +122,67 @@ def some_entries(trial: NumericalTrial) -> Array:
     return np.unique(np.linspace(0, n - 1, min(n, ENTRIES)).astype(int))
 
 
-# A function that computes a numerical gradient. Its arguments are the problem, the factor of the
-# loss, the step s, and the indices of the entries to compute.
-Kind = Callable[[Problem, float, float, Array], Array]
+# A function that computes a numerical gradient of a trial with a step. The last argument has the
+# indices of the entries to compute, which count through all parameters.
+Kind = Callable[[NumericalTrial, float, Array], Array]
 
 
-def forward(problem: Problem, factor: float, step: float, entries: Array) -> Array:
+def forward(trial: NumericalTrial, step: float, entries: Array) -> Array:
     """Return the forward difference (f(θ + s) - f(θ)) / s for each entry θ, where s is `step`.
 
-    f is the loss times `factor`. `entries` are indices that count through all parameters.
+    f is the trial's loss.
     """
-    here = factor * exact_loss(problem)
-    return np.array([(factor * loss(problem, e, step) - here) / step for e in entries])
+    here = trial.factor * exact_loss(trial.problem)
+    return np.array([(trial.factor * loss(trial.problem, e, step) - here) / step for e in entries])
 
 
-def backward(problem: Problem, factor: float, step: float, entries: Array) -> Array:
+def backward(trial: NumericalTrial, step: float, entries: Array) -> Array:
     """Return the backward difference (f(θ) - f(θ - s)) / s for each entry; otherwise like `forward`."""
-    return forward(problem, factor, -step, entries)
+    return forward(trial, -step, entries)
 
 
-def central(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return the central difference (f(θ + s) - f(θ - s)) / 2s for each entry; otherwise like `forward`."""
-    return np.array(
-        [factor * (loss(problem, e, step) - loss(problem, e, -step)) / (2 * step) for e in entries]
-    )
+def central(plus: str, minus: str) -> Kind:
+    """Return a function that computes the central difference (f(θ + s) - f(θ - s)) / 2s for each entry.
 
-
-def carried(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; h_0) - f(θ - s; h_T)) / 2s for each entry.
-
-    The second loss starts from h_T, the last state of the window.
+    The first loss starts from the states `plus`, and the second loss from the states `minus`. Both
+    are one of "given", "last" and "zero" (see `started`).
     """
-    later = problem._replace(state=exact_state(problem))
-    return two_states(problem, later, factor, step, entries)
+
+    def differences(trial: NumericalTrial, step: float, entries: Array) -> Array:
+        above, below = started(trial.problem, plus), started(trial.problem, minus)
+        return np.array(
+            [
+                trial.factor * (loss(above, e, step) - loss(below, e, -step)) / (2 * step)
+                for e in entries
+            ]
+        )
+
+    return differences
 
 
-def carried_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; h_T) - f(θ - s; h_0)) / 2s for each entry.
+def started(problem: Problem, start: str) -> Problem:
+    """Return `problem` with other initial states.
 
-    The first loss starts from h_T, the last state of the window.
+    `start` names them: "given" (unchanged), "last" (the last states of the window) or "zero".
     """
-    later = problem._replace(state=exact_state(problem))
-    return two_states(later, problem, factor, step, entries)
+    if start == "last":
+        return problem._replace(state=exact_state(problem))
+    if start == "zero":
+        return problem._replace(state={name: np.zeros_like(s) for name, s in problem.state.items()})
+    return problem
 
 
-def zeroed(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; h_0) - f(θ - s; 0)) / 2s for each entry.
-
-    The second loss starts from zeros.
-    """
-    return two_states(problem, from_zero(problem), factor, step, entries)
-
-
-def zeroed_plus(problem: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return (f(θ + s; 0) - f(θ - s; h_0)) / 2s for each entry.
-
-    The first loss starts from zeros.
-    """
-    return two_states(from_zero(problem), problem, factor, step, entries)
-
-
-def from_zero(problem: Problem) -> Problem:
-    """Return a copy of `problem` whose initial states are zeros."""
-    return problem._replace(state={name: np.zeros_like(s) for name, s in problem.state.items()})
-
-
-def two_states(plus: Problem, minus: Problem, factor: float, step: float, entries: Array) -> Array:
-    """Return central differences: the loss at θ + s is that of `plus`, the loss at θ - s that of `minus`.
-
-    The two problems differ only in their initial states.
-    """
-    return np.array(
-        [factor * (loss(plus, e, step) - loss(minus, e, -step)) / (2 * step) for e in entries]
-    )
-
-
-# Kinds of differences, by the mistake and words that distinguish kinds with the same mistake. Each
-# has the function that computes the differences, and the arguments `power` and `reference` of
-# `fitted_step`.
-KINDS: Final[dict[str, tuple[Kind, int, float]]] = {
-    "numerical-forward-difference": (forward, 1, 1e-4),
-    "numerical-forward-difference backward": (backward, 1, 1e-4),
-    "numerical-step-large": (central, 2, 1e-2),
-    "numerical-state-differs carried": (carried, -1, 1e-5),
-    "numerical-state-differs carried, plus": (carried_plus, -1, 1e-5),
-    "numerical-state-differs zero": (zeroed, -1, 1e-5),
-    "numerical-state-differs zero, plus": (zeroed_plus, -1, 1e-5),
-}
+# Each row has the id of a mistake, and the arguments `kind`, `power` and `reference` of
+# `fitted_step` that find it.
+KINDS: Final[tuple[tuple[str, Kind, int, float], ...]] = (
+    ("numerical-forward-difference", forward, 1, 1e-4),
+    ("numerical-forward-difference", backward, 1, 1e-4),
+    ("numerical-step-large", central("given", "given"), 2, 1e-2),
+    ("numerical-state-differs", central("given", "last"), -1, 1e-5),
+    ("numerical-state-differs", central("last", "given"), -1, 1e-5),
+    ("numerical-state-differs", central("given", "zero"), -1, 1e-5),
+    ("numerical-state-differs", central("zero", "given"), -1, 1e-5),
+)
 
 
 def loss(problem: Problem, entry: int, step: float) -> float:
@@ -267,14 +236,3 @@ def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.2
 def flat(arrays: Arrays) -> Array:
     """Return the entries of all arrays in one flat array, in the order of the dict `arrays`."""
     return np.concatenate([np.ravel(array) for array in arrays.values()])
-
-
-def distance(a: Array, n: Array) -> float:
-    """Return the norm of `a` - `n`, divided by the sum of the norms of `a` and `n`.
-
-    Return infinity if an entry of `a` is not finite.
-    """
-    if not np.isfinite(a).all():
-        return math.inf
-    sizes = float(np.linalg.norm(a) + np.linalg.norm(n))
-    return float(np.linalg.norm(a - n)) / sizes if sizes else 0.0
