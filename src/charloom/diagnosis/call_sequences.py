@@ -167,15 +167,15 @@ def looks_like_float32(case: Case, outcome: Outcome) -> bool:
 
 def loss_after_update(
     case: Case, explanations: Sequence[Explanation], wrong: Sequence[Row]
-) -> list[Explanation] | None:
-    """Return an explanation that has the additional mistake that the loss is computed after an update.
+) -> Explanation | None:
+    """Return the explanation that the function computes the loss after an update of the parameters.
 
-    The result is a list with one set of mistakes. Return None if the additional mistake does not
-    explain the losses, or if a gradient is wrong and `explanations` does not explain it. The
-    mistake explains the losses if the loss of every trial is the right loss after an update with
-    the same learning rate.
+    If gradients are wrong too, the explanation also has the mistakes of the likeliest of
+    `explanations`. Return None if gradients are wrong and none of `explanations` explains them all,
+    or if no update explains the losses. An update explains them if, with the same learning rate,
+    the loss of every trial is right for the updated parameters.
 
-    `wrong` are the wrong gradients and losses.
+    `wrong` are the rows of the wrong gradients and losses.
     """
     if LOSS not in {row.parameter for row in wrong}:
         return None
@@ -189,11 +189,11 @@ def loss_after_update(
         return None
     after = [call.after for call in case.calls]
     if all(after) and all(loss_is(case, trial, arrays) for trial, arrays in enumerate(after)):
-        return [(*of_gradients[0], Found("loss-after-update"))]
+        return (*of_gradients[0], Found("loss-after-update"))
     for name, step in STEPS.items():
         rate = rate_of(case, step)
         if rate is not None:
-            return [(*of_gradients[0], Found("loss-after-update", f"{name}, η = {rate:.4g}"))]
+            return (*of_gradients[0], Found("loss-after-update", f"{name}, η = {rate:.4g}"))
     return None
 
 

@@ -49,10 +49,8 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
     yield from nonfinite.clues(case)
     wrong = {row.parameter for row in rows if not row.passed}
     right = [name for name in (*case.exact[0].gradients, LOSS) if name not in wrong]
-    if (right and any(row.parameter == LOSS for row in rows)) or LOSS not in right:
-        names = [("the loss" if name == LOSS else f"d{name}") for name in right]
-        if names:
-            yield f"right in every trial: {', '.join(names)}."
+    if right and any(row.parameter == LOSS for row in rows):
+        yield f"right in every trial: {', '.join(map(nonfinite.in_words, right))}."
     yield from first_wrong_steps(by_step, STEP_LIMITS["float32" if case.single else "float64"])
     failed = {row.trial for row in rows if not row.passed}
     non_zero = {

@@ -72,12 +72,9 @@ def candidates(case: Case) -> Iterator[Found]:
             continue
         for variant in mistake.variants_of(case.cell):
             yield Found(mistake.id, variant)
-        if mistake.id == "clipped":
-            for variant in limits_seen(case):
-                yield Found(mistake.id, variant)
-        if mistake.id == "epsilon-in-log":
-            for variant in epsilons_seen(case):
-                yield Found(mistake.id, variant)
+        seen = {"clipped": limits_seen, "epsilon-in-log": epsilons_seen}.get(mistake.id)
+        for variant in seen(case) if seen else ():
+            yield Found(mistake.id, variant)
 
 
 def nearest(
@@ -89,14 +86,12 @@ def nearest(
     results are nearly as close. `only` are the results to compare, such as ["U", "W"]; None to
     compare all.
     """
-    fitting: list[tuple[float, Explanation]] = []
-    for explanation in explanations:
-        far = largest_distance(case, explanation, only)
-        if math.isfinite(far):
-            fitting.append((far, explanation))
+    fitting = [(largest_distance(case, e, only), e) for e in explanations]
     # An explanation must be clearly closer to the function's results than the right results are.
     without = largest_distance(case, (), only)
-    fitting = [(far, e) for far, e in fitting if explains_more(far, without, SAME)]
+    fitting = [
+        (far, e) for far, e in fitting if math.isfinite(far) and explains_more(far, without, SAME)
+    ]
     # `only` leaves out the loss. But an explanation that changes the loss must predict the
     # function's loss.
     if only is not None:
@@ -154,11 +149,12 @@ def pairs(
     exact = case.exact[SHORT]
     names = [*exact.gradients, LOSS] if only is None else list(only)
     right = case.matching(SHORT, exact, names)
+    orders = BY_ID["gate-order"].variants_of(case.cell)
     changes: dict[Found, set[str]] = {}
     matches: dict[Found, set[str]] = {}
     for one in singles:
-        if one.id == "gate-order" and not in_pairs(case.cell, one):
-            continue
+        if one.id == "gate-order" and one.variant not in orders[:PAIR_ORDERS]:
+            continue  # there are too many orders to try all of them
         predicted = case.predicted(case.trials[SHORT].problem, (one,))
         changes[one] = {name for name in names if not same(predicted, exact, name)}
         matches[one] = case.matching(SHORT, predicted, names)
@@ -170,14 +166,12 @@ def pairs(
             by_first - by_second <= matches[first]
             and by_second - by_first <= matches[second]
             and set(names) - by_first - by_second <= right
-            and (not by_first & by_second or pair_matches(case, (first, second), only))
+            and (
+                not by_first & by_second
+                or math.isfinite(case.distance_if_matching(SHORT, (first, second), only))
+            )
         ):
             yield (first, second)
-
-
-def pair_matches(case: Case, pair: Explanation, only: Sequence[str] | None) -> bool:
-    """Return True if the prediction for a pair of mistakes matches the smallest trial."""
-    return not math.isinf(case.distance_if_matching(SHORT, pair, only))
 
 
 def same(a: Answer, b: Answer, name: str) -> bool:
@@ -185,15 +179,6 @@ def same(a: Answer, b: Answer, name: str) -> bool:
     if name == LOSS:
         return a.loss == b.loss
     return np.array_equal(a.gradients[name], b.gradients[name])
-
-
-def in_pairs(cell: str, one: Found) -> bool:
-    """Return True if the wrong gate order `one` is also tried together with a second mistake.
-
-    This is so for the first `PAIR_ORDERS` known orders. There are too many orders to try all of
-    them.
-    """
-    return BY_ID["gate-order"].variants_of(cell).index(one.variant) < PAIR_ORDERS
 
 
 def separate_explanation(
@@ -242,12 +227,11 @@ def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] |
     The prediction is that of code with the mistakes in `explanation`. Return infinity if a result
     does not match its prediction. `only` are the results to compare; None to compare all.
     """
-    trials = sorted(range(len(case.trials)), key=lambda trial: len(case.trials[trial].problem.x))
-    trials.sort(
-        key=lambda trial: trial != SHORT
-    )  # the smallest trial first: it excludes most explanations
     far = 0.0
-    for trial in trials:
+    # The smallest trial excludes most explanations, so it comes first.
+    for trial in sorted(
+        range(len(case.trials)), key=lambda n: (n != SHORT, case.trials[n].info.seq_length)
+    ):
         far = max(far, case.distance_if_matching(trial, explanation, only))
         if math.isinf(far):
             break

@@ -31,21 +31,18 @@ def explains_more(left: float, without: float, rounding: float) -> bool:
     return MARGIN * max(left, rounding) <= without
 
 
-def constant_explains(
-    case: Case, one: Found, name: str, trials: Iterable[int] | None = None
-) -> bool:
-    """Return True if a mistake with a fitted constant explains more of an error than rounding can.
+def explains_loss(case: Case, one: Found, trials: Iterable[int]) -> bool:
+    """Return True if a mistake with a fitted constant explains more of the loss than rounding can.
 
-    The error is that of the gradient `name`, or of the loss if `name` is "loss". The error of each
-    trial is divided by the largest error that rounding can cause in this trial. `trials` are the
-    indices of the trials to compare; None to compare all.
+    The error of each loss is divided by the largest error that rounding can cause in its trial.
+    `trials` are the indices of the trials to compare.
     """
     left = without = 0.0
-    for trial in range(len(case.trials)) if trials is None else trials:
-        limit = case.limits[trial][name]
+    for trial in trials:
+        limit = case.limits[trial][LOSS]
         predicted = case.predicted(case.trials[trial].problem, (one,))
-        left = max(left, case.distances(trial, predicted).get(name, 0.0) / limit)
-        without = max(without, case.distances(trial, case.exact[trial]).get(name, 0.0) / limit)
+        left = max(left, case.distances(trial, predicted).get(LOSS, 0.0) / limit)
+        without = max(without, case.distances(trial, case.exact[trial]).get(LOSS, 0.0) / limit)
     return explains_more(left, without, 1.0)
 
 
@@ -97,7 +94,7 @@ def epsilons_seen(case: Case) -> list[str]:
         if not 0 < epsilon < 1 or float(variant[4:]) in known:
             continue
         one = Found("epsilon-in-log", variant)
-        if constant_explains(case, one, LOSS, one_step) or constant_explains(case, one, LOSS):
+        if any(explains_loss(case, one, trials) for trials in (one_step, range(len(case.trials)))):
             return [variant, f"{variant}, gradient too"]
     return []
 
@@ -134,7 +131,8 @@ def decays(case: Case) -> Iterator[Found]:
                 rates[name] = rate
     # `rates` has the λ that fits each gradient. Rounding changes the largest λ least, so it is
     # taken. A gradient that fits another λ has other errors, not weight decay.
-    for rate in sorted(rates.values(), key=abs, reverse=True)[:1]:
+    if rates:
+        rate = max(rates.values(), key=abs)
         names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]
         variant = f"λ = {float(f'{rate:.9g}')!r} in {', '.join(names)}"
         yield Found("weight-decay-added", variant)

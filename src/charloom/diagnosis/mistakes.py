@@ -85,7 +85,6 @@ def gate_orders(gates: str, first: tuple[str, ...]) -> list[str]:
 
 CELLS_SECTION: Final = "The cells"
 NETWORK_SECTION: Final = "The network"
-CLIPPING_SECTION: Final = "Optimizers and clipping"
 CHECK_SECTION: Final = "The gradient check"
 
 DW: Final = "dW += da_t h_{t-1}ᵀ"
@@ -261,7 +260,6 @@ MISTAKES: Final = (
         DW,
         CELLS_SECTION,
         "swap the two factors: da_t is the column, h_{t-1} is the row.",
-        cells=ALL,
     ),
     Mistake(
         "output-gradient-transposed",

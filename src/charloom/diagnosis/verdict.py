@@ -162,7 +162,7 @@ def explain(checked: Checked) -> tuple[list[Explanation], bool]:
         if not (explanations and exact):
             late = call_sequences.loss_after_update(checked.case, explanations, checked.wrong)
             if late is not None:
-                explanations, exact = late, True
+                explanations, exact = [late], True
     if broken and not explanations:
         return [(Found("not-a-number", broken),)], True
     return explanations, exact
