@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from charloom.diagnosis.call_options import Options
-from charloom.diagnosis.loss_and_gradients import parameter_of
+from charloom.diagnosis.loss_and_gradients import parameter_of, plain
 from charloom.errors import DoctorError
 from charloom.formatting import number_of
 from charloom.messages import argument, terminal_command
@@ -89,13 +89,9 @@ def roles_of_four(names: Sequence[str]) -> tuple[str, ...]:
         DoctorError: the names do not show the roles.
     """
     roles = [role_of(name) for name in names]
-    if sorted(role or "" for role in roles) == sorted(WANTED):
-        return tuple(role for role in roles if role)
-    if sum(role is None for role in roles) == 1 and len({r for r in roles if r}) == 3:
-        (missing,) = set(WANTED) - set(roles)
-        return tuple(role or missing for role in roles)
-    if roles == [None] * 4:
-        return WANTED
+    order = WANTED if roles == [None] * 4 else completed(roles, WANTED)
+    if order is not None:
+        return order
     raise DoctorError(
         f"the function's arguments are {', '.join(names)}; their names do not show which are the "
         "parameters, x, y and h0. Give the roles in the order of the arguments, for example "
@@ -119,12 +115,9 @@ def roles_of_many(
     """
     roles = roles_by_names(required, known, options)
     for form in forms:
-        if sorted(role or "" for role in roles) == sorted(form):
-            return tuple(role for role in roles if role)
-        if len(required) == len(form) and sum(role is None for role in roles) == 1:
-            missing = set(form) - set(roles)
-            if len(missing) == 1 and len(set(roles)) == len(roles):
-                return tuple(role or next(iter(missing)) for role in roles)
+        order = completed(roles, form)
+        if order is not None:
+            return order
     example = [*known, "x", "y", "h0", *(["c0"] if options.has_cell_state else [])]
     raise DoctorError(
         f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}), and "
@@ -134,15 +127,22 @@ def roles_of_many(
     )
 
 
+def completed(roles: Sequence[str | None], form: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return `roles`, in which None is replaced if it is the only role of `form` that is missing.
+
+    Return None if the result would not have each role of `form` exactly once.
+    """
+    missing = set(form) - set(roles)
+    if len(roles) == len(form) and len(missing) == roles.count(None) <= 1:
+        return tuple(role or missing.pop() for role in roles)
+    return None
+
+
 def roles_by_names(
     required: Sequence[str], known: tuple[str, ...], options: Options
 ) -> list[str | None]:
     """Return the role of each argument in `required`; None if the name does not show the role."""
-    roles: list[str | None] = []
-    for name in required:
-        role = role_of(name)
-        parameter = parameter_of(name, known, dict(options.names))
-        roles.append(role if role in WANTED else parameter)
+    roles = [role_of(name) or parameter_of(name, known, dict(options.names)) for name in required]
     if options.has_cell_state and roles.count("h0") == 1 and "params" in roles:
         return [
             "c0" if plain(name) in CELL_NAMES else role
@@ -208,8 +208,3 @@ def role_of(name: str) -> str | None:
     Return None if the name is not in `ROLES`.
     """
     return next((role for role, names in ROLES.items() if plain(name) in names), None)
-
-
-def plain(name: str) -> str:
-    """Return `name` in lower case and without underscores."""
-    return name.lower().replace("_", "")

@@ -56,6 +56,11 @@ class Convention:
     gates: str = ""
     holder: str = "dict"
 
+    def transposes(self, name: str) -> bool:
+        """Return True if the function expects the transpose of charloom's matrix `name`."""
+        other_way = name == "W" and self.recurrent == "transposed"
+        return (self.matrices == "transposed") != other_way
+
     def in_words(self, cell_state: bool = False) -> str:
         """Return a description of this convention for the user, with its parts separated by semicolons.
 
@@ -199,13 +204,10 @@ class PreparedCall:
 def to_user_shape(name: str, array: Array, convention: Convention) -> Array:
     """Convert the parameter `name` to the shape and the gate order that the user's function expects."""
     if convention.gates and name in ("U", "W", "b"):
-        array = reorder_gates(array, gates_of(convention), convention.gates)
+        array = reorder_gates(array, in_table_order(convention.gates), convention.gates)
     if array.ndim == 1:
         return vector(array, convention.bias)
-    transposed = convention.matrices == "transposed"
-    if name == "W" and convention.recurrent == "transposed":
-        transposed = not transposed
-    return np.ascontiguousarray(array.T) if transposed else array
+    return np.ascontiguousarray(array.T) if convention.transposes(name) else array
 
 
 def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
@@ -214,18 +216,10 @@ def from_user_shape(name: str, array: Array, convention: Convention) -> Array:
     This is the inverse of `to_user_shape`, except that a bias keeps its shape.
     """
     matrix = array.ndim == 2 and 1 not in array.shape and name not in ("b", "c", "d")
-    transposed = matrix and convention.matrices == "transposed"
-    if matrix and name == "W" and convention.recurrent == "transposed":
-        transposed = not transposed
-    array = array.T if transposed else array
+    array = array.T if matrix and convention.transposes(name) else array
     if convention.gates and name in ("U", "W", "b") and len(array) % len(convention.gates) == 0:
-        return reorder_gates(array, convention.gates, gates_of(convention))
+        return reorder_gates(array, convention.gates, in_table_order(convention.gates))
     return array
-
-
-def gates_of(convention: Convention) -> str:
-    """Return the letters of `convention.gates` in charloom's order of the gates."""
-    return in_table_order(convention.gates)
 
 
 def vector(array: Array, kind: str) -> Array:
@@ -244,18 +238,6 @@ def ids_as(ids: Array, K: int, kind: str) -> Array:
     onehot = np.zeros((len(ids), K))
     onehot[np.arange(len(ids)), ids] = 1
     return np.ascontiguousarray(onehot.T) if kind == "KT" else onehot
-
-
-def call(
-    function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
-) -> tuple[Reply, PreparedCall]:
-    """Call the function on `problem` in the way that `convention` describes.
-
-    Returns:
-        First the loss and the gradients, in charloom's shapes. Second the arguments of the call.
-    """
-    prepared = PreparedCall(problem, convention)
-    return reply_of(function, prepared, options), prepared
 
 
 def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Options) -> Reply:

@@ -51,15 +51,9 @@ def main(folder: Path) -> None:
 def job_of(fields: dict[str, Any]) -> Job:
     """Return the job that the fields of job.json describe."""
     given = fields["options"]
-    options = Options(
-        form=given["form"],
-        cell=given["cell"],
-        names=tuple((parameter, name) for parameter, name in given["names"]),
-        gradients=tuple(given["gradients"]),
-        arguments=tuple(given["arguments"]),
-        reduction=given["reduction"],
-        gates=given["gates"],
-    )
+    tuples = {name: tuple(given[name]) for name in ("gradients", "arguments")}
+    tuples["names"] = tuple((parameter, name) for parameter, name in given["names"])
+    options = Options(**{**given, **tuples})
     return Job(options, fields["seed"], tuple(Plan(*plan) for plan in fields["plans"]))
 
 

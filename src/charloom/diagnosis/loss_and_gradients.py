@@ -68,11 +68,12 @@ def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> s
             return parameter
     if name in known:
         return name
-    plain = name.lower().replace("_", "")
-    for parameter in known:
-        if plain in ALIASES[parameter]:
-            return parameter
-    return None
+    return next((parameter for parameter in known if plain(name) in ALIASES[parameter]), None)
+
+
+def plain(name: str) -> str:
+    """Return `name` in lower case and without underscores."""
+    return name.lower().replace("_", "")
 
 
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:

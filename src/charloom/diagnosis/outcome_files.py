@@ -32,12 +32,10 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
                     arrays[f"{script}.{number}.{part}.{name}"] = array
             fields[script].append(
                 {
+                    **call._asdict(),
                     # The loss is written as a string, because JSON has no NaN.
                     "loss": None if call.loss is None else repr(float(call.loss)),
-                    "gradients": list(call.gradients),
-                    "after": list(call.after),
-                    "changed": call.changed,
-                    "float32": call.float32,
+                    **{part: list(getattr(call, part)) for part in PARTS},
                 }
             )
     with (folder / "outcome.npz").open("wb") as file:

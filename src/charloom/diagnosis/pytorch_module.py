@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, plain, role_of
+from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, role_of
 from charloom.diagnosis.call_forms import is_right_loss
 from charloom.diagnosis.call_options import Options
+from charloom.diagnosis.loss_and_gradients import plain
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.errors import DoctorError
@@ -21,10 +22,7 @@ from charloom.formatting import number_of
 from charloom.messages import argument
 
 CELL_OF_CLASS: Final = {cell.torch_class: cell.name for cell in CELLS.values()}
-PROBE: Final = (
-    4,
-    7,
-)  # hidden size H and vocabulary size K of a module made only to inspect its layers
+PROBE: Final = (4, 7)  # sizes H and K of a module that is made only to inspect its layers
 
 
 class ModuleCaller:

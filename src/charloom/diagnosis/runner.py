@@ -89,7 +89,8 @@ class FunctionCaller:
         return caller
 
     def call(self, problem: Problem) -> Call:
-        reply, prepared = call_forms.call(self.function, problem, self.convention, self.options)
+        prepared = call_forms.PreparedCall(problem, self.convention)
+        reply = call_forms.reply_of(self.function, prepared, self.options)
         changed = tuple(prepared.changed())
         after = prepared.parameters() if "parameters-changed" in changed else {}
         return Call(reply.loss, reply.gradients, changed, after, reply.float32)

@@ -130,9 +130,7 @@ def write_job(folder: Path, function: FunctionName, numerical: str | None, job: 
         "file": str(function.file),
         "function": function.function,
         "numerical": numerical,
-        "seed": job.seed,
-        "plans": job.plans,
-        "options": dataclasses.asdict(job.options),
+        **dataclasses.asdict(job),
     }
     (folder / "job.json").write_text(json.dumps(fields), encoding="utf-8")
 
