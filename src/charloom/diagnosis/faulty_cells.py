@@ -25,6 +25,13 @@ TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 where a > 0, else 0": lambda a, _h, _prev: (a > 0).astype(a.dtype),
 }
 
+# Activation functions of a, and their derivatives as functions of a and h.
+ACTIVATIONS: Final[dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]]] = {
+    "tanh": (np.tanh, lambda _a, h: 1 - h * h),
+    "sigmoid": (lambda a: sigmoid(a), lambda _a, h: h * (1 - h)),
+    "relu": (lambda a: np.maximum(a, 0), lambda a, _h: (a > 0).astype(a.dtype)),
+    "identity": (lambda a: a, lambda _a, h: np.ones_like(h)),
+}
 SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "1": lambda s: np.ones_like(s),
     "1 - σ²": lambda s: 1 - s * s,
@@ -56,16 +63,8 @@ def rnn_step(
     Return the states after the step, and the arrays that `rnn_back` needs.
     """
     a = theta["W"] @ prev["h"] + read
-    other = switches.get("activation-differs")
-    if other is None:
-        h = np.tanh(a)
-    elif other == "sigmoid":
-        h = sigmoid(a)
-    elif other == "relu":
-        h = np.maximum(a, 0)
-    else:
-        h = a
-    return {"h": h}, (a,)
+    activation, _ = ACTIVATIONS[switches.get("activation-differs", "tanh")]
+    return {"h": activation(a)}, (a,)
 
 
 def rnn_back(
@@ -78,19 +77,13 @@ def rnn_back(
     the states that come from the next step.
     """
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
-    other = switches.get("activation-differs")
     if "tanh-derivative-missing" in switches:
         slope = np.ones_like(h)
     elif "tanh-derivative" in switches:
         slope = TANH_DERIVATIVES[switches["tanh-derivative"]](a, h, prev)
-    elif other == "sigmoid":
-        slope = h * (1 - h)
-    elif other == "relu":
-        slope = (a > 0).astype(h.dtype)
-    elif other == "identity":
-        slope = np.ones_like(h)
     else:
-        slope = 1 - h * h
+        _, derivative = ACTIVATIONS[switches.get("activation-differs", "tanh")]
+        slope = derivative(a, h)
     if "carry-after-derivative" in switches:
         dh = dh_above + carried["h"]
         da = dh_above * slope + carried["h"]
@@ -134,20 +127,14 @@ def lstm_back(
     if step.first and "initial-cell-dropped" in switches:
         s_prev = np.zeros_like(s_prev)
     dh = clipped_step(dh_above + carried["h"], switches)
-    slope_s = np.ones_like(o) if "cell-tanh-missing" in switches else tanh_slope(tanh_s, switches)
-    if switches.get("tanh-derivative-missing") == "state":
-        slope_s = np.ones_like(o)
-    slope_g = (
-        np.ones_like(g)
-        if switches.get("tanh-derivative-missing") == "candidate"
-        else tanh_slope(g, switches)
-    )
+    untouched = "cell-tanh-missing" in switches
+    slope_s = np.ones_like(o) if untouched else tanh_slope(tanh_s, "state", switches)
     ds = carried["cell"] + dh * o * slope_s
     da = np.concatenate(
         [
             ds * g * sigmoid_slope(i, switches),
             ds * s_prev * sigmoid_slope(f, switches),
-            ds * i * slope_g,
+            ds * i * tanh_slope(g, "candidate", switches),
             dh * tanh_s * sigmoid_slope(o, switches),
         ]
     )
@@ -198,12 +185,7 @@ def gru_back(
         if "update-gate-reversed" in switches
         else (dh * (1 - z), dh * z, dh * (h_prev - n))
     )
-    slope = (
-        np.ones_like(n)
-        if switches.get("tanh-derivative-missing") == "candidate"
-        else tanh_slope(n, switches)
-    )
-    da_n = mixed * slope
+    da_n = mixed * tanh_slope(n, "candidate", switches)
     da_z = update * sigmoid_slope(z, switches)
     reset = switches.get("reset-before-product")
     if reset == "product":
@@ -232,9 +214,12 @@ STEP_FORWARD: Final = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}
 STEP_BACKWARD: Final = {"rnn": rnn_back, "lstm": lstm_back, "gru": gru_back}
 
 
-def tanh_slope(h: Array, switches: Switches) -> Array:
-    """Return the derivative of tanh at a value `h` of tanh, with the mistakes in `switches`, in an LSTM or a GRU."""
-    if "tanh-derivative-missing" in switches and switches["tanh-derivative-missing"] == "":
+def tanh_slope(h: Array, place: str, switches: Switches) -> Array:
+    """Return the derivative of tanh in an LSTM or a GRU, with the mistakes in `switches`.
+
+    `h` is the value of tanh. `place` says where tanh is used: "candidate" or "state".
+    """
+    if switches.get("tanh-derivative-missing") in ("", place):
         return np.ones_like(h)
     if "tanh-derivative" in switches:
         return np.asarray(TANH_DERIVATIVES[switches["tanh-derivative"]](h, h, h))

@@ -1,9 +1,9 @@
 """Computes loss and gradients of one window as code with known mistakes would compute them.
 
 It has one plain forward and backward pass for one layer and one stream (spec/mathematics.md: The
-cells; The network). The argument `switches` of the functions says which mistakes of `mistakes.py` are
-made. Without mistakes the result is exact; a test compares it with the reference engine. This module does not run or explain a user's
-code. Shapes are those of `problem.py`.
+cells; The network). The argument `switches` of the functions says which mistakes of `mistakes.py`
+are made. Without mistakes the result is exact; a test compares it with the reference engine. This
+module does not run or explain a user's code. Shapes are those of `problem.py`.
 """
 
 from types import MappingProxyType
