@@ -10,6 +10,7 @@ keep_numpy_to_one_thread()
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
+from book_text import TEXT  # noqa: E402
 from checkers_skipped import skip_where_a_process_cannot_be_copied  # noqa: E402
 from memory_folder import keep_temporary_files_in_memory  # noqa: E402
 
@@ -21,6 +22,14 @@ keep_temporary_files_in_memory()
 def pytest_collection_modifyitems(items):
     """Mark the tests that cannot run on this system as skipped, with the reason."""
     skip_where_a_process_cannot_be_copied(items)
+
+
+@pytest.fixture
+def book(tmp_path):
+    """Write a small text to a file, and return its path."""
+    path = tmp_path / "book.txt"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
 
 
 @pytest.fixture

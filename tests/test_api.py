@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import charloom
+from book_text import TEXT
 from charloom import api
 from charloom.api import time_estimates, training_plan
 from charloom.api.time_estimates import Costs
@@ -21,19 +22,10 @@ from charloom.store.control_files import write_status
 from charloom.text import Corpus
 from charloom.training import Ended, Progress, Record, Sample
 
-TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = {
     "recipe": "classic", "hidden_size": 8, "seq_length": 5, "updates": 40, "report_every": 10,
     "seed": 3,
 }  # fmt: skip
-
-
-@pytest.fixture
-def book(tmp_path):
-    """Return the path of a small text."""
-    path = tmp_path / "book.txt"
-    path.write_text(TEXT, encoding="utf-8")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,12 @@ import pytest
 from typer.testing import CliRunner
 
 import charloom
+from book_text import TEXT
 from charloom.cli import app
 from charloom.store import atomic_files, journal
 from charloom.training import run_saving
 from reliability.run_training import reopen
 
-TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
 
 
@@ -141,8 +141,7 @@ def test_a_missing_extra_is_named(folder, monkeypatch):
         ("--minutes 1 --epochs 2", "--minutes and --epochs each set the end of training"),
     ],
 )
-def test_a_setting_out_of_its_range_is_refused(option, part, folder):
-    (folder / "book.txt").write_text(TEXT)
+def test_a_setting_out_of_its_range_is_refused(option, part, book, folder):
     assert_refused(run_command("train book.txt", option), part)
     assert list(files_of(folder)) == [folder / "book.txt"]
 
@@ -161,8 +160,7 @@ def test_a_network_larger_than_the_memory_is_refused(folder):
     assert not (folder / "run").exists()
 
 
-def test_the_error_of_a_diverging_run_says_how_to_fix_it(folder):
-    (folder / "book.txt").write_text(TEXT)
+def test_the_error_of_a_diverging_run_says_how_to_fix_it(book, folder):
     done = run_command(
         "train book.txt --run run --dtype float32 --learning-rate 1e38 --engine reference", SMALL
     )
@@ -191,8 +189,7 @@ def test_a_run_that_exists_is_refused_and_left_alone(command, run, finished):
     assert files_of(run) == before
 
 
-def test_a_run_is_not_created_in_a_directory_with_other_files(folder):
-    (folder / "book.txt").write_text(TEXT)
+def test_a_run_is_not_created_in_a_directory_with_other_files(book, folder):
     assert_refused(run_command("train book.txt --run .", SMALL), "contains other files")
 
 
@@ -316,8 +313,9 @@ def refuse_after(monkeypatch, allowed):
 
 
 @pytest.mark.parametrize("allowed", [0, 2_000])
-def test_a_disk_that_is_full_before_the_first_update_is_reported(allowed, folder, monkeypatch):
-    (folder / "book.txt").write_text(TEXT)
+def test_a_disk_that_is_full_before_the_first_update_is_reported(
+    allowed, book, folder, monkeypatch
+):
     with monkeypatch.context() as patch:
         refuse_after(patch, allowed)
         done = run_command("train book.txt --run run", SMALL)
@@ -327,8 +325,7 @@ def test_a_disk_that_is_full_before_the_first_update_is_reported(allowed, folder
     assert run_command("train book.txt --run run", SMALL).exit_code == 0
 
 
-def test_a_disk_that_fills_up_loses_nothing_that_was_saved(folder, finished, monkeypatch):
-    (folder / "book.txt").write_text(TEXT)
+def test_a_disk_that_fills_up_loses_nothing_that_was_saved(book, folder, finished, monkeypatch):
     with monkeypatch.context() as patch:
         refuse_after(patch, 12_000)
         done = run_command("train book.txt --run run", SMALL)
@@ -366,8 +363,7 @@ def test_results_that_cannot_be_written_are_reported(command, before, run):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_without_write_permission_is_refused(folder):
-    (folder / "book.txt").write_text(TEXT)
+def test_a_directory_without_write_permission_is_refused(book, folder):
     (folder / "locked").mkdir(mode=0o500)
     assert_refused(run_command("train book.txt --run locked/run", SMALL), "Permission denied")
 

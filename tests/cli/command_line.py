@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 
 from charloom.cli import app
 
-TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 20
 SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-every 10"
 
 

@@ -4,15 +4,8 @@ import contextlib
 
 import pytest
 
-from command_line import SMALL, TEXT, charloom_, started
-
-
-@pytest.fixture
-def book(tmp_path):
-    """Write a small text to a file, and return its path."""
-    path = tmp_path / "book.txt"
-    path.write_text(TEXT, encoding="utf-8")
-    return path
+from book_text import TEXT
+from command_line import SMALL, charloom_, started
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ import sys
 import pytest
 
 import charloom.cli
+from book_text import TEXT
 from charloom.cli import terminal
 from charloom.formatting import excerpt, harmless
-from command_line import TEXT, charloom_
+from command_line import charloom_
 
 
 def test_sample_writes_the_prompt_and_the_text(run):

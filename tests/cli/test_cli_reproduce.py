@@ -2,10 +2,11 @@
 
 import json
 
+from book_text import TEXT
 from charloom import api
 from charloom.cli.report_output import ReadingProgress
 from charloom.training.stop_signals import Halt
-from command_line import SMALL, TEXT, charloom_
+from command_line import SMALL, charloom_
 
 
 def test_reproduce_ends_with_the_headlines_and_the_report(book, tmp_path):
