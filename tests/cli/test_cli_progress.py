@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from charloom.cli.progress import ProgressDisplay
+from charloom.config import Config
 from charloom.training import LearningRateChanged, Progress, Record, Sample, Warned
+
+CONFIG = Config(seq_length=5, batch_size=10)
 
 
 def make_record(update, **changes):
@@ -22,7 +25,7 @@ def make_record(update, **changes):
 
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(capsys):
-    with ProgressDisplay(100, 0, 5, 10, clock=map(float, range(1000)).__next__) as watch:
+    with ProgressDisplay(100, 0, CONFIG, clock=map(float, range(1000)).__next__) as watch:
         for update in range(1, 21):
             watch(Progress(update, 100, smooth_loss=10.0))
         watch(Sample(20, "a\x1b[0mtext\nwith lines"))
@@ -55,7 +58,7 @@ def test_progress_reports_pauses_and_a_changed_learning_rate_once_each(
         monkeypatch.setenv("TERM", "xterm")
         monkeypatch.setenv("COLUMNS", "200")
     clock = map(float, range(0, 100_000, 100)).__next__  # every event is due to be drawn
-    with ProgressDisplay(100, 0, 5, 10, clock=clock, run=Path("runs/my book")) as watch:
+    with ProgressDisplay(100, 0, CONFIG, clock=clock, run=Path("runs/my book")) as watch:
         for _ in range(3):
             watch(Progress(20, 100, "paused", cause="command"))
         watch(LearningRateChanged(20, 0.5))
@@ -85,7 +88,7 @@ def test_progress_reports_pauses_and_a_changed_learning_rate_once_each(
 def test_progress_counts_from_the_first_update_and_tells_no_rate_before_there_is_one(capsys):
     """Fifty seconds of gradient checks come first, and the first update has no rate yet."""
     times = iter([50.0, 50.0, 60.0, 66.0, 72.0])
-    with ProgressDisplay(100, 0, 5, 10, clock=times.__next__) as watch:
+    with ProgressDisplay(100, 0, CONFIG, clock=times.__next__) as watch:
         watch(Sample(0, "xyz"))
         watch(Progress(0, 100))
         watch(Progress(1, 100, smooth_loss=10.0))
@@ -104,7 +107,7 @@ def test_progress_on_a_terminal_is_one_live_line(monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "140")
-    with ProgressDisplay(100, 0, 5, 10) as watch:
+    with ProgressDisplay(100, 0, CONFIG) as watch:
         watch(Sample(100, "[bold]text"))
         watch(Progress(100, 100, smooth_loss=10.0))
     assert "after 100 updates it writes: [bold]text" in screen.getvalue()
@@ -112,7 +115,7 @@ def test_progress_on_a_terminal_is_one_live_line(monkeypatch):
 
 
 def test_progress_shows_the_last_judgement_in_nats_and_bits(capsys):
-    with ProgressDisplay(100, 0, 5, 10, clock=map(float, range(1000)).__next__) as watch:
+    with ProgressDisplay(100, 0, CONFIG, clock=map(float, range(1000)).__next__) as watch:
         watch(Progress(98, 100, smooth_loss=10.0))
         watch(Progress(99, 100, smooth_loss=10.0))
         watch(make_record(1, validation_nats=1.5))
@@ -126,7 +129,7 @@ def test_a_warning_on_a_terminal_has_no_control_characters_of_a_path(monkeypatch
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "140")
-    with ProgressDisplay(100, 0, 5, 10) as watch:
+    with ProgressDisplay(100, 0, CONFIG) as watch:
         watch(Warned(20, "a\x1b]0;title\x07b cannot be written"))
     assert "warning: a␛]0;title␇b cannot be written" in screen.getvalue()
 
@@ -138,7 +141,7 @@ def last_line(monkeypatch, columns, judged):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     clock = map(float, range(0, 100_000, 1)).__next__
-    with ProgressDisplay(12_000, 0, 64, 100, clock=clock) as watch:
+    with ProgressDisplay(12_000, 0, Config(seq_length=64, batch_size=100), clock=clock) as watch:
         for update in range(8_000, 8_020):
             watch(Progress(update, 12_000, smooth_loss=133.4))
         if judged:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from charloom.cli.progress_rate import SpeedEstimate
 from charloom.cli.terminal import LINE_SECONDS, say
+from charloom.config import Config
 from charloom.formatting import (
     bits_per_character,
     counted,
@@ -50,9 +51,7 @@ class ProgressDisplay:
     Args:
         updates: number of updates of the whole run.
         done: number of updates that were done before this process started.
-        seq_length: sequence length T, to convert losses to bits per character.
-        batch_size: number of streams B, to convert updates to characters.
-        tokens: unit of prediction, characters or bytes.
+        config: the settings of the run.
         clock: function that returns the time in seconds.
         run: the run directory. When a command pauses the run, the display prints the command that
             continues it, which names this directory. With None, it prints no command.
@@ -62,16 +61,13 @@ class ProgressDisplay:
         self,
         updates: int,
         done: int,
-        seq_length: int,
-        batch_size: int,
-        tokens: str = "characters",
+        config: Config,
         clock: Callable[[], float] = time.monotonic,
         run: Path | None = None,
     ) -> None:
-        self._updates = updates
+        self._updates, self._config = updates, config
         self._run, self._paused = run, False
-        self._seq_length, self._batch_size = seq_length, batch_size
-        self._one = one_of(tokens)[:4]  # "char" or "byte", because the line has little space
+        self._one = one_of(config.tokens)[:4]  # "char" or "byte", because the line has little space
         self._judged: float | None = None  # last validation loss in nats per character
         self._clock, self._pace = clock, SpeedEstimate()
         self._bar = make_bar() if sys.stderr.isatty() else None
@@ -149,7 +145,7 @@ class ProgressDisplay:
         A string is empty if its value is not known, or if there is no space for it.
         """
         left = self._pace.seconds_left(self._updates - update)
-        smooth = bits_per_character(smooth_loss, self._seq_length)
+        smooth = bits_per_character(smooth_loss, self._config.seq_length)
         rate = self._pace.updates_per_second
         figures = {
             "left": "" if left is None else f"{duration(left)} left",
@@ -163,7 +159,7 @@ class ProgressDisplay:
                 f"validation {decimals(self._judged, 3)} ({decimals(bits, 3)} bits)"
             )
         if rate is not None:
-            speed = rate * self._seq_length * self._batch_size
+            speed = rate * self._config.seq_length * self._config.batch_size
             figures["speed"] = f"{speed:,.0f} {self._one}s/s"
         space = self._space - len(f"{self._updates:,} / {self._updates:,}")
         # Figures are removed in this order until the rest fits. The validation loss is more useful than

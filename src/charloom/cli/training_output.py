@@ -68,19 +68,13 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
     from charloom.gradient_check import GradientCheck
     from charloom.training.stop_signals import Halt
 
-    outcome = Outcome()
-    config, done = training.learner.config, training.learner.update
+    outcome, learner = Outcome(), training.learner
     started = time.monotonic()
     try:
-        watcher = ProgressDisplay(
-            training.updates,
-            done,
-            config.seq_length,
-            config.batch_size,
-            config.tokens,
-            run=training.run,
+        progress = ProgressDisplay(
+            training.updates, learner.update, learner.config, run=training.run
         )
-        with Halt(say) as halt, watcher as watch:
+        with Halt(say) as halt, progress:
             reading = ReadingProgress()
             items = reproduction(training, halt, reading) if whole else training.items(halt)
             with closing(items):
@@ -92,7 +86,7 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
                     elif isinstance(item, Reported):
                         outcome.report, outcome.damage = item.path, item.damage
                     else:
-                        watch(item)
+                        progress(item)
                         outcome.note(item)
             if outcome.ended is not None and outcome.ended.state == "interrupted":
                 outcome.exit_code = halt.exit_code
