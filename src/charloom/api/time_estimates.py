@@ -57,7 +57,8 @@ class Costs:
         config = schedule.config
         learning = (updates - done) * self.update
         every = config.judge_every or schedule.windows.per_epoch
-        judged = evaluation_count(updates, every) - done // every if config.validation else 0
+        # The validation loss is computed at each multiple of `every` and at the end.
+        judged = ceil(updates / every) - done // every if config.validation else 0
         sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
         seconds = learning + judged * self.validation + sampled * self.sample + self.passage
         if self.whole <= FINAL_EVALUATION_SHARE * learning:
@@ -74,14 +75,6 @@ class Costs:
             within = self.seconds(schedule, middle, done) <= seconds
             low, high = (middle, high) if within else (low, middle)
         return low
-
-
-def evaluation_count(updates: int, every: int) -> int:
-    """Return how often a run of `updates` updates computes the validation loss.
-
-    It is computed at each multiple of `every` and at the end.
-    """
-    return ceil(updates / every)
 
 
 def regular_samples(update: int, config: Config) -> int:

@@ -127,13 +127,8 @@ def list_mistakes(as_json: bool) -> None:
     from charloom.diagnosis import MISTAKES
 
     if as_json:
-        show_json(
-            [
-                {"id": m.id, "title": m.title, "does": m.does, "right": m.right, "section": m.section,
-                 "fix": m.fix, "cells": m.cells}
-                for m in MISTAKES
-            ]
-        )  # fmt: skip
+        names = ("id", "title", "does", "right", "section", "fix", "cells")
+        show_json([{name: getattr(m, name) for name in names} for m in MISTAKES])
         return
     width = max(len(m.id) for m in MISTAKES)
     for m in MISTAKES:

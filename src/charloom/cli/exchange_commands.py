@@ -129,8 +129,7 @@ def figures(learner: "Learner") -> dict[str, Any]:
 
 def described(learner: "Learner") -> str:
     """Return a phrase with the cell, the sizes and the dtype of a network."""
-    config = learner.config
-    return (
-        f"{config.cell}, {config.layers} × {config.hidden_size:,} hidden units, "
-        f"{len(learner.vocabulary):,} {config.tokens}, {config.dtype}"
+    phrase = (
+        "{cell}, {layers} × {hidden_size:,} hidden units, {vocabulary_size:,} {tokens}, {dtype}"
     )
+    return phrase.format_map(figures(learner))

@@ -101,17 +101,16 @@ def differences(recipe: "Recipe") -> list[str]:
     """
     from charloom.config import default_of
 
-    # A no-break space keeps an option and its value on one line.
-    options = [
-        f"--{name.replace('_', '-')}\N{NO-BREAK SPACE}{value}"
+    values = {} if recipe.minutes is None else {"minutes": f"{recipe.minutes:g}"}
+    values |= {
+        name: value
         for name, value in recipe.config.to_dict().items()
         if name != "recipe" and value != default_of(name)
+    }
+    # A no-break space keeps an option and its value on one line.
+    return [
+        f"--{name.replace('_', '-')}\N{NO-BREAK SPACE}{value}" for name, value in values.items()
     ]
-    return (
-        options
-        if recipe.minutes is None
-        else [f"--minutes\N{NO-BREAK SPACE}{recipe.minutes:g}", *options]
-    )
 
 
 def info(as_json: Json = False) -> None:

@@ -6,8 +6,7 @@ A new field of `Config` becomes an option of each command that takes all setting
 import dataclasses
 import inspect
 from collections.abc import Callable
-from types import NoneType
-from typing import Annotated, Any, Final, get_args, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -101,8 +100,6 @@ def setting_option(name: str, shown: Any) -> inspect.Parameter:
 
     Its value is None if the user does not give the option. `shown` is the default that the help shows.
     """
-    kind = KINDS[name]
-    plain = next((part for part in get_args(kind) if part is not NoneType), kind)
     option = typer.Option(
         f"--{name.replace('_', '-')}",
         help=help_of(name) + ("" if shown in (None, "") else f" [default: {shown}]"),
@@ -113,5 +110,5 @@ def setting_option(name: str, shown: Any) -> inspect.Parameter:
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[plain | None, option],
+        annotation=Annotated[KINDS[name] | None, option],
     )

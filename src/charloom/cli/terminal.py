@@ -75,15 +75,6 @@ def show_json(value: Any) -> None:
     characters outside ASCII become JSON escapes.
     """
     value = spelled_for(finite(value), for_command_line)
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    plain = harmless(text) == text and holds(sys.stdout.encoding, text)
+    text, encoding = json.dumps(value, ensure_ascii=False, indent=2), sys.stdout.encoding or "utf-8"
+    plain = text == harmless(text) == text.encode(encoding, "replace").decode(encoding)
     print(text if plain else json.dumps(value, indent=2))
-
-
-def holds(encoding: str | None, text: str) -> bool:
-    """Return True if `text` can be written in `encoding`; None means UTF-8."""
-    try:
-        text.encode(encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
