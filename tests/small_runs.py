@@ -80,5 +80,5 @@ def resume(path, engine="reference", halt=lambda: None, **changes):
 
 def after(calls, reason="SIGINT"):
     """Return a `halt` function that returns `reason` from its call number `calls` on, and None before."""
-    asked = iter(range(1, 10**9))
-    return lambda: reason if next(asked) >= calls else None
+    numbers = iter(range(1, 10**9))
+    return lambda: reason if next(numbers) >= calls else None

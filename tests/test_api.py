@@ -75,12 +75,12 @@ def test_a_text_must_be_given_once(given):
 
 
 def test_the_listener_receives_every_event_in_order(tmp_path):
-    heard = []
-    charloom.train(string=TEXT, run=tmp_path / "run", listener=heard.append, **SMALL)
-    records = [item.update for item in heard if isinstance(item, Record)]
+    events = []
+    charloom.train(string=TEXT, run=tmp_path / "run", listener=events.append, **SMALL)
+    records = [item.update for item in events if isinstance(item, Record)]
     assert records == [1, 10, 20, 30, 40]
-    assert [item.update for item in heard if isinstance(item, Sample)] == [0, 40]
-    assert heard[-1] == Ended(40, "finished")
+    assert [item.update for item in events if isinstance(item, Sample)] == [0, 40]
+    assert events[-1] == Ended(40, "finished")
 
 
 def test_a_listener_that_fails_loses_nothing(tmp_path):
@@ -98,17 +98,17 @@ def test_a_listener_that_fails_loses_nothing(tmp_path):
 
 
 def test_resume_of_a_finished_run_only_opens_it(run):
-    heard = []
-    model = charloom.resume(run, listener=heard.append)
-    assert heard == []
+    events = []
+    model = charloom.resume(run, listener=events.append)
+    assert events == []
     assert model.learner.update == charloom.load(run).learner.update
 
 
 def test_resume_extends_a_run(tmp_path):
     charloom.train(string=TEXT, run=tmp_path / "run", **SMALL)
-    heard = []
-    charloom.resume(tmp_path / "run", updates=60, listener=heard.append)
-    assert heard[-1] == Ended(60, "finished")
+    events = []
+    charloom.resume(tmp_path / "run", updates=60, listener=events.append)
+    assert events[-1] == Ended(60, "finished")
     with pytest.raises(ConfigError, match="would end at 50"):
         charloom.resume(tmp_path / "run", updates=50)
 
@@ -287,33 +287,35 @@ def test_a_free_run_directory_is_named_after_the_text(tmp_path):
 @pytest.fixture(scope="module")
 def reproduction(tmp_path_factory):
     """Return the experiment on a small network. It takes one or two seconds, because it draws the report."""
-    heard = []
+    events = []
     path = tmp_path_factory.mktemp("runs") / "whole"
-    result = charloom.reproduce(string=TEXT, run=path, listener=heard.append, **SMALL)
-    return result, heard
+    result = charloom.reproduce(string=TEXT, run=path, listener=events.append, **SMALL)
+    return result, events
 
 
 def test_reproduce_checks_trains_and_reports(reproduction):
-    result, heard = reproduction
+    result, events = reproduction
     assert result.passed
     assert result.report == result.run / "report.html"
     assert result.report.exists()
     assert (result.run / "passage.txt").exists()
     assert result.model.run == result.run
-    assert list(result.checks) == heard[: len(result.checks)]
-    assert heard[-1] == Ended(40, "finished")
+    assert list(result.checks) == events[: len(result.checks)]
+    assert events[-1] == Ended(40, "finished")
 
 
 def test_reproduce_checks_both_sizes_and_types_on_the_text(reproduction):
     result, _ = reproduction
     kept = json.loads((result.run / "gradcheck.json").read_text())
     assert kept["checks"] == [check.to_dict() for check in result.checks]
-    seen = {
+    checked = {
         (check.settings.hidden_size, check.settings.seq_length, check.settings.dtype)
         for check in result.checks
         if check.settings.engine == "reference"
     }
-    assert seen == {(H, T, dtype) for H, T in ((5, 3), (8, 5)) for dtype in ("float64", "float32")}
+    assert checked == {
+        (H, T, dtype) for H, T in ((5, 3), (8, 5)) for dtype in ("float64", "float32")
+    }
     assert {check.settings.vocabulary_size for check in result.checks} == {len(set(TEXT))}
 
 
@@ -342,10 +344,10 @@ def test_the_demo_text_needs_nothing(monkeypatch):
 
 
 def test_ctrl_c_in_python_saves_before_it_interrupts(tmp_path):
-    seen = []
+    updates = []
 
     def press(item):
-        seen.append(item)
+        updates.append(item)
         if isinstance(item, Record) and item.update >= 300:
             signal.raise_signal(signal.SIGINT)
 
@@ -353,7 +355,7 @@ def test_ctrl_c_in_python_saves_before_it_interrupts(tmp_path):
         charloom.train(
             string=TEXT, run=tmp_path / "run", listener=press, **SMALL | {"updates": 50_000}
         )
-    ended = seen[-1]
+    ended = updates[-1]
     assert isinstance(ended, Ended)
     assert ended.state == "interrupted"
     assert charloom.load(tmp_path / "run", which="latest").learner.update == ended.update >= 300
@@ -389,18 +391,18 @@ def test_a_run_name_that_another_process_claims_first_is_skipped(monkeypatch, tm
 
 
 def test_a_training_run_is_steered_from_another_process(tmp_path):
-    path, heard = tmp_path / "run", []
+    path, events = tmp_path / "run", []
 
     def steer(item):
-        heard.append(item)
+        events.append(item)
         if isinstance(item, Record) and item.update == 100:
             charloom.control(path, learning_rate_factor=0.5)
         elif isinstance(item, Record) and item.update > 100 and item.learning_rate < 0.1:
             charloom.control(path, "stop")
 
     charloom.train(string=TEXT, run=path, listener=steer, **SMALL | {"updates": 200_000})
-    assert heard[-1].state == "stopped"
-    assert {item.learning_rate for item in heard if isinstance(item, Record)} == {0.1, 0.05}
+    assert events[-1].state == "stopped"
+    assert {item.learning_rate for item in events if isinstance(item, Record)} == {0.1, 0.05}
     with pytest.raises(ConfigError, match=r"no process trains .* it is stopped"):
         charloom.control(path, "pause")
     with pytest.raises(NotAModelError, match="is not a run directory"):

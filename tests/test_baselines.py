@@ -35,15 +35,15 @@ class Dictionary:
         self.order, self.size = order, size
         self.counts = defaultdict(Counter)  # by context, of each character
         for n in range(1, order + 1):
-            seen = {}
+            counts = {}
             for segment in segments:
                 for end in range(n, len(segment) + 1):
                     gram = tuple(segment[end - n : end].tolist())
                     if n == order:
-                        seen[gram] = seen.get(gram, 0) + 1
+                        counts[gram] = counts.get(gram, 0) + 1
                     elif end > n:
-                        seen.setdefault(gram, set()).add(int(segment[end - n - 1]))
-            for gram, what in seen.items():
+                        counts.setdefault(gram, set()).add(int(segment[end - n - 1]))
+            for gram, what in counts.items():
                 self.counts[gram[:-1]][gram[-1]] = what if n == order else len(what)
         self.discounts = {}
         for n in range(1, order + 1):
@@ -103,8 +103,8 @@ def test_the_independent_implementation_catches_a_planted_error(monkeypatch, dic
 @pytest.mark.parametrize("context", ["the ca", "zzzzzz", "t", ""])
 def test_the_probabilities_after_any_context_sum_to_one(order, context):
     """Sums the probabilities of all continuations of a context."""
-    asked = [VOCABULARY.encode(" " + context + c) for c in VOCABULARY.characters]
-    nats = ngram_nats(TRAINING, asked, len(VOCABULARY), order)[-1]
+    texts = [VOCABULARY.encode(" " + context + c) for c in VOCABULARY.characters]
+    nats = ngram_nats(TRAINING, texts, len(VOCABULARY), order)[-1]
     last = nats.reshape(len(VOCABULARY), -1)[:, -1]
     assert np.exp(-last).sum() == pytest.approx(1, rel=1e-12)
 
@@ -138,13 +138,13 @@ def test_compressors_run_with_and_without_the_training_part():
         ("gzip", lambda data: gzip.compress(data, 9, mtime=0)),
     ):
         before, both = (training + judged[0]).encode(), (training + judged).encode()
-        told = found.compressors[name]
+        rates = found.compressors[name]
         wanted = 8 * (len(compress(both)) - len(compress(before))) / (len(judged) - 1)
-        assert told.bits == pytest.approx(wanted)
-        assert told.alone == pytest.approx(
+        assert rates.bits == pytest.approx(wanted)
+        assert rates.alone == pytest.approx(
             8 * len(compress(judged[1:].encode())) / (len(judged) - 1)
         )
-        assert told.bits < told.alone
+        assert rates.bits < rates.alone
 
 
 def test_compressors_get_the_bytes_of_the_text():
@@ -152,12 +152,12 @@ def test_compressors_get_the_bytes_of_the_text():
     text = "€₤₧" * 400
     characters = Vocabulary.from_text(text)
     ids = characters.encode(text)
-    told = measure_baselines([ids], [ids[:300]], characters).compressors["xz"].alone
-    assert told == pytest.approx(8 * len(lzma.compress(text[1:300].encode(), preset=9)) / 299)
+    rate = measure_baselines([ids], [ids[:300]], characters).compressors["xz"].alone
+    assert rate == pytest.approx(8 * len(lzma.compress(text[1:300].encode(), preset=9)) / 299)
     known = Vocabulary.from_text(text, "bytes")
     ids = known.encode(text)
-    told = measure_baselines([ids], [ids[:900]], known).compressors["xz"].alone
-    assert told == pytest.approx(8 * len(lzma.compress(text[:300].encode()[1:], preset=9)) / 899)
+    rate = measure_baselines([ids], [ids[:900]], known).compressors["xz"].alone
+    assert rate == pytest.approx(8 * len(lzma.compress(text[:300].encode()[1:], preset=9)) / 899)
 
 
 def test_long_texts_are_limited_to_the_characters_nearest_to_the_boundary(monkeypatch):

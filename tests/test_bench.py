@@ -109,16 +109,16 @@ def test_contestants_take_turns():
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no threads")
 def test_work_is_limited_to_its_processors_and_released_even_after_an_error():
-    before, seen = os.sched_getaffinity(0), []
+    before, processors = os.sched_getaffinity(0), []
 
     def work(count):
-        seen.append(os.sched_getaffinity(0))
+        processors.append(os.sched_getaffinity(0))
         raise ValueError
 
     for count in (1, 2):
         with pytest.raises(ValueError):
             interleaved.on_processors(count)(work)(1)
-    assert seen == [set(sorted(before)[-1:]), set(sorted(before)[-2:])]
+    assert processors == [set(sorted(before)[-1:]), set(sorted(before)[-2:])]
     assert os.sched_getaffinity(0) == before
 
 
@@ -332,11 +332,11 @@ def test_a_workload_is_printed_as_text_or_json(monkeypatch):
         def to_dict(self):
             return {"rows": []}
 
-    asked = []
-    monkeypatch.setattr("charloom.bench.measure", lambda *given: asked.append(given) or Times())
+    workloads = []
+    monkeypatch.setattr("charloom.bench.measure", lambda *given: workloads.append(given) or Times())
     assert charloom_("bench --workload gru-128 --rounds 4").stdout == "a table\n"
     assert json.loads(charloom_("bench --workload gru-128 --json").stdout) == {"rows": []}
-    assert asked == [("gru-128", 4), ("gru-128", None)]
+    assert workloads == [("gru-128", 4), ("gru-128", None)]
 
 
 @pytest.mark.parametrize(

@@ -32,10 +32,10 @@ def constants(source):
 
 def defined_twice(sources):
     """Return the names that two of the sources define with the same value, in order."""
-    seen, twice = set(), set()
+    defined, twice = set(), set()
     for source in sources:
         for constant in set(constants(source)):
-            (twice if constant in seen else seen).add(constant)
+            (twice if constant in defined else defined).add(constant)
     return sorted({name for name, _ in twice})
 
 

@@ -82,10 +82,10 @@ def test_training_continues_from_the_last_checkpoint_with_half_the_learning_rate
 def test_after_three_rollbacks_training_fails_with_an_error(tmp_path):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
-    told = []
+    items = []
     with writer, pytest.raises(DivergedError) as caught:
-        told.extend(train_run(writer, learner, corpus, Exploding()))
-    assert len(of(Warned, told)) == 3
+        items.extend(train_run(writer, learner, corpus, Exploding()))
+    assert len(of(Warned, items)) == 3
     for word in ("update 8", "nan", "inf", "3 times", "learning_rate than 0.0125"):
         assert word in str(caught.value)
     status = read_status(run)
@@ -149,10 +149,10 @@ def test_a_huge_learning_rate_never_saves_a_checkpoint_that_is_not_finite(
     writer, learner, corpus = create(
         tmp_path / "run", learning_rate=1e38, save_seconds=1e-9, optimizer=optimizer
     )
-    told = []
+    items = []
     with writer, pytest.raises(DivergedError, match="a lower learning_rate"):
-        told.extend(train_run(writer, learner, corpus, open_engine(engine)))
-    assert len(of(Warned, told)) >= 3
+        items.extend(train_run(writer, learner, corpus, open_engine(engine)))
+    assert len(of(Warned, items)) >= 3
     assert read_status(tmp_path / "run").state == "failed"
     for directory in (tmp_path / "run" / "checkpoints").iterdir():
         if directory.is_dir():
@@ -195,23 +195,23 @@ def test_training_in_memory_rolls_back_to_a_copy(monkeypatch):
 def test_training_in_memory_fails_after_three_rollbacks():
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
-    told = []
+    items = []
     with pytest.raises(DivergedError, match=r"3 times.*learning_rate than 0\.0125"):
-        told.extend(train_in_memory(learner, corpus.ids, Exploding()))
-    assert len(of(Warned, told)) == 3
+        items.extend(train_in_memory(learner, corpus.ids, Exploding()))
+    assert len(of(Warned, items)) == 3
 
 
 def test_training_in_memory_gives_the_same_records_and_weights_as_a_run(tmp_path):
     corpus = small_corpus()
     learner = new_learner(small_config(), corpus.vocabulary)
-    told = list(train_in_memory(learner, corpus.ids, ReferenceEngine()))
+    items = list(train_in_memory(learner, corpus.ids, ReferenceEngine()))
     kept = train(tmp_path / "run")
-    for records in (told, kept):
+    for records in (items, kept):
         records[:] = [item.to_dict() for item in of(Record, records)]
         for record in records:
             for field in CLOCK_FIELDS:
                 del record[field]
-    assert told == kept
+    assert items == kept
     assert (
         load_model(tmp_path / "run").parameters["V"].tobytes() == learner.parameters["V"].tobytes()
     )

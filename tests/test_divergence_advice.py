@@ -45,10 +45,10 @@ def test_the_diverging_term_is_named_and_the_advice_helps(name, engine):
     settings, named, advised = DIVERGES[name]
     with pytest.raises(DivergedError) as caught:
         trained(small_config(engine=engine, **settings))
-    told = str(caught.value)
-    assert named in told
-    assert "lower learning_rate" not in told
-    assert dict(re.findall(r"(\w+)=([\d.e-]+[\d])", told)) == {
+    message = str(caught.value)
+    assert named in message
+    assert "lower learning_rate" not in message
+    assert dict(re.findall(r"(\w+)=([\d.e-]+[\d])", message)) == {
         k: f"{v}" for k, v in advised.items()
     }
     items = trained(small_config(engine=engine, **{**settings, **advised}))
@@ -79,23 +79,23 @@ def test_weight_decay_is_named_only_where_it_makes_the_weights_grow():
 
 
 def test_clipping_that_is_off_is_named():
-    told = of(clip=0.0, learning_rate=0.3)
-    assert told == (
+    text = of(clip=0.0, learning_rate=0.3)
+    assert text == (
         "The gradient is not clipped. Train again with clip=5.0, or with a lower learning_rate than 0.3."
     )
 
 
 def test_a_high_momentum_is_named():
-    told = of(optimizer="sgd", momentum=0.999)
-    assert "a step is up to 1,000 times as large" in told
-    assert "momentum=0.9, or with a lower learning_rate than 0.1" in told
+    text = of(optimizer="sgd", momentum=0.999)
+    assert "a step is up to 1,000 times as large" in text
+    assert "momentum=0.9, or with a lower learning_rate than 0.1" in text
     assert "momentum" not in of(optimizer="adam", momentum=0.999)
 
 
 def test_a_learning_rate_that_a_command_raised_is_named():
-    told = of(factor=50.0)
-    assert "A command made the learning rate 50 times as high" in told
-    assert told.endswith(
+    text = of(factor=50.0)
+    assert "A command made the learning rate 50 times as high" in text
+    assert text.endswith(
         'Undo this while the run trains: charloom.control(RUN, "run", learning_rate_factor=1).'
     )
 
@@ -103,8 +103,8 @@ def test_a_learning_rate_that_a_command_raised_is_named():
 def test_the_advised_command_that_resets_the_learning_rate_is_valid(tmp_path):
     writer, learner, _ = create(tmp_path / "run")
     learner.update, learner.learning_rate_factor = 7, 50.0
-    *_, told = for_command_line(advice(learner)).split("Undo this while the run trains: ")
-    words = told.removesuffix(".").replace("RUN", str(tmp_path / "run")).split()
+    *_, command = for_command_line(advice(learner)).split("Undo this while the run trains: ")
+    words = command.removesuffix(".").replace("RUN", str(tmp_path / "run")).split()
     with writer:
         done = CliRunner().invoke(app, words[1:])
     assert (words[0], done.exit_code) == ("charloom", 0), done.output
@@ -112,9 +112,9 @@ def test_the_advised_command_that_resets_the_learning_rate_is_valid(tmp_path):
 
 
 def test_before_the_first_update_no_rate_is_to_blame():
-    told = of(update=0, init="uniform", clip=0.0)
-    assert "another init, or from another model" in told
-    assert "learning_rate" not in told
+    text = of(update=0, init="uniform", clip=0.0)
+    assert "another init, or from another model" in text
+    assert "learning_rate" not in text
 
 
 def test_initial_weights_that_are_too_large_are_named_and_the_advice_helps():

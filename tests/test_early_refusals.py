@@ -47,14 +47,14 @@ def unmeasured(monkeypatch):
 
 
 @pytest.mark.skipif(native_problem() is not None, reason="there is no native engine")
-@pytest.mark.parametrize(("options", "told"), TOO_LARGE)
+@pytest.mark.parametrize(("options", "message"), TOO_LARGE)
 def test_a_network_the_native_engine_cannot_train_is_refused_with_an_alternative(
-    book, tmp_path, options, told
+    book, tmp_path, options, message
 ):
     run = tmp_path / "run"
     done = charloom_("train", book, "--run", run, *options.split(), "--updates", "1")
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "or use --engine reference" in done.stderr
     assert not run.exists()
 
@@ -109,10 +109,10 @@ def test_the_error_for_a_damaged_config_says_how_to_recover(tmp_path, command, c
     run = tmp_path / "run"
     small_runs.train(run)
     (run / "config.json").write_text(content)
-    told = charloom_(command, run).stderr
-    assert "config.json" in told
-    assert "is intact: charloom resume" in told
-    assert "--allow-older" in told
+    output = charloom_(command, run).stderr
+    assert "config.json" in output
+    assert "is intact: charloom resume" in output
+    assert "--allow-older" in output
 
 
 def test_a_count_of_one_is_printed_in_the_singular(book, tmp_path):
@@ -121,13 +121,13 @@ def test_a_count_of_one_is_printed_in_the_singular(book, tmp_path):
     (folder / "a.txt").write_text(book.read_text())
     (folder / "b.txt").write_bytes(b"")
     words = ("--recipe", "classic", "--hidden-size", "4", "--updates", "1")
-    told = charloom_("train", folder, "--run", tmp_path / "run", *words).stderr
-    assert "; skipped 1 file without text in UTF-8: " in told
-    assert "1 update;" in told
-    assert "1 updates" not in told
+    output = charloom_("train", folder, "--run", tmp_path / "run", *words).stderr
+    assert "; skipped 1 file without text in UTF-8: " in output
+    assert "1 update;" in output
+    assert "1 updates" not in output
 
 
 def test_the_recipe_classic_is_described_as_the_classic_experiment():
-    told = " ".join(charloom_("recipes").stdout.split())
-    assert "defaults of every setting" not in told
-    assert "none; this is the classic experiment" in told
+    output = " ".join(charloom_("recipes").stdout.split())
+    assert "defaults of every setting" not in output
+    assert "none; this is the classic experiment" in output

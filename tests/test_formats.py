@@ -54,8 +54,8 @@ def contents(directory):
     for name in ("model.safetensors", TORCH):
         if (directory / name).exists():
             with safe_open(directory / name, "np") as file:
-                (said,) = file.metadata().values()
-                found[name] = json.loads(said) | {"tensors": dict.fromkeys(file.keys())}
+                (metadata,) = file.metadata().values()
+                found[name] = json.loads(metadata) | {"tensors": dict.fromkeys(file.keys())}
     return found
 
 
@@ -161,9 +161,9 @@ def test_a_stored_model_samples_the_same_text_as_when_it_was_made(kept):
 
 
 def test_a_stored_run_has_a_report(kept):
-    told = []
-    page = write_report(kept / "run", on_message=told.append)
-    assert told == []
+    messages = []
+    page = write_report(kept / "run", on_message=messages.append)
+    assert messages == []
     assert "Generated long text passage" in page.read_text(encoding="utf-8")
 
 

@@ -176,12 +176,12 @@ def test_the_error_for_a_short_text_names_settings_that_work(name, tmp_path, mon
     text, words = TOO_SHORT[name]
     (tmp_path / "short.txt").write_text(text)
     ends = BRIEF if "--epochs" not in words else BRIEF.replace("--updates 3", "")
-    asked = f"train short.txt --run run {words} {ends}"
-    refused = run_command(asked)
+    command = f"train short.txt --run run {words} {ends}"
+    refused = run_command(command)
     assert refused.exit_code == 2
-    told = re.search(r"Give a longer text, or use (.*), which fits this one", refused.stderr)
-    assert told, refused.stderr
-    done = run_command(asked, told[1])
+    advice = re.search(r"Give a longer text, or use (.*), which fits this one", refused.stderr)
+    assert advice, refused.stderr
+    done = run_command(command, advice[1])
     assert done.exit_code == 0, done.stderr
 
 
@@ -195,11 +195,11 @@ def test_a_text_that_is_too_short_to_divide_can_be_evaluated_as_a_whole(place, m
     (place / "brief.txt").write_text("the cat")
     refused = run_command("evaluate run brief.txt --split train")
     assert refused.exit_code == 2
-    told = re.search(
+    advice = re.search(
         r"Give a longer text, or evaluate on the whole text: (.*)\.$", refused.stderr.strip()
     )
-    assert told, refused.stderr
-    done = run_command("evaluate run brief.txt", told[1])
+    assert advice, refused.stderr
+    done = run_command("evaluate run brief.txt", advice[1])
     assert done.exit_code == 0, done.stderr
 
 
@@ -219,27 +219,27 @@ def test_every_number_setting_names_both_its_bounds(name):
     below, above = (-1e300, 1e300) if "float" in str(NUMBERS[name]) else (-(10**12), 10**30)
     if name in UNBOUNDED:
         above = float("inf")
-    told = []
+    messages = []
     for value in (below, above):
         with pytest.raises(ConfigError) as caught:
             Config(**{name: value})
-        told.append(str(caught.value).partition("; ")[2])
-    assert told[0] == told[1]
+        messages.append(str(caught.value).partition("; ")[2])
+    assert messages[0] == messages[1]
     assert re.search(
-        r"from \S+ to \S+|(at least|above) \S+( and (below|at most) \S+)?$", told[0][:-1]
+        r"from \S+ to \S+|(at least|above) \S+( and (below|at most) \S+)?$", messages[0][:-1]
     )
     if name not in UNBOUNDED:
-        numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?", told[0])
-        assert len(numbers) == 2, told[0]
+        numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?", messages[0])
+        assert len(numbers) == 2, messages[0]
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_setting_accepts_the_bounds_that_it_names(name):
     with pytest.raises(ConfigError) as caught:
         Config(**{name: float("nan")})
-    told = str(caught.value)
+    message = str(caught.value)
     for word, bound in re.findall(
-        r"(from|to|at least|at most) (-?[\d,]+(?:\.\d+)?(?:e[+-]?\d+)?)", told
+        r"(from|to|at least|at most) (-?[\d,]+(?:\.\d+)?(?:e[+-]?\d+)?)", message
     ):
         value = float(bound.replace(",", ""))
         value = int(bound.replace(",", "")) if word in ("from", "to") else value

@@ -587,5 +587,5 @@ def test_the_best_step_is_said_to_be_the_largest_or_smallest_that_was_tried() ->
             dataclasses.replace(row, central=dataclasses.replace(row.central, step=step))
             for row in check.rows
         )
-        told = dataclasses.replace(check, rows=rows).verdict()
-        assert f"step size, {step:.0e}{words}: the cause" in " ".join(told.split())
+        verdict = dataclasses.replace(check, rows=rows).verdict()
+        assert f"step size, {step:.0e}{words}: the cause" in " ".join(verdict.split())

@@ -31,18 +31,18 @@ def best_of(run):
 
 
 @pytest.mark.parametrize(
-    ("kept", "told"),
+    ("kept", "hint"),
     [
         (140, "charloom sample runs/book uses the best checkpoint."),
         (295, "uses that of update 295, the best one that is left."),
         (None, "uses the last one."),
     ],
 )
-def test_the_hint_names_the_model_that_sample_uses(kept, told):
+def test_the_hint_names_the_model_that_sample_uses(kept, hint):
     sentence = for_command_line(
         overfitting_sentence(FOUND, kept, terminal_command("sample", Path("runs/book")))
     )
-    assert told in sentence
+    assert hint in sentence
     assert ("The checkpoint of that update is lost" in sentence) == (kept != 140)
 
 
@@ -66,8 +66,8 @@ def test_the_hint_the_report_and_sample_agree(run, monkeypatch):
     kept = best_of(run.path)
     assert kept > run.lost
     monkeypatch.setattr(training, "overfitting", lambda _: Overfitting(run.lost, 0.35, 0.12))
-    told = charloom_("resume", run.path).stderr
-    assert f"uses that of update {kept:,}, the best one that is left" in told
+    output = charloom_("resume", run.path).stderr
+    assert f"uses that of update {kept:,}, the best one that is left" in output
     sample = charloom_("sample", run.path, "--length", "5", "--json").stdout
     assert json.loads(sample)["update"] == kept
     words = Page(write_report(run.path).read_text(encoding="utf-8")).words

@@ -74,29 +74,29 @@ def test_the_number_of_updates_is_the_largest_that_fits_the_time(done):
 
 
 def test_opening_the_text_and_measuring_count_among_the_minutes(monkeypatch):
-    clock, told = Clock(monkeypatch, training_plan), []
+    clock, messages = Clock(monkeypatch, training_plan), []
     corpus = Corpus.from_text(TEXT)
     monkeypatch.setattr(training_plan, "measure", lambda *_: clock.take(2.0, Costs(update=0.1)))
     began = clock.now
     clock.take(8.0)  # the text is opened
     settings = {**SETTINGS, "sample_until": 0}
-    config = api.plan_settings(corpus, 1, began=began, on_message=told.append, **settings)
+    config = api.plan_settings(corpus, 1, began=began, on_message=messages.append, **settings)
     assert config.updates == (60 - 10) / 0.1
-    assert told == [
+    assert messages == [
         "measured on this machine: 500 updates will take about 1 min 00 s in total, including 8.0 s to open the text"
     ]
 
 
 def test_at_least_half_of_the_minutes_are_for_training_and_the_total_is_reported(monkeypatch):
-    clock, told = Clock(monkeypatch, training_plan), []
+    clock, messages = Clock(monkeypatch, training_plan), []
     monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
     began = clock.now
     clock.take(55.0)
     config = api.plan_settings(
-        Corpus.from_text(TEXT), 1, began=began, on_message=told.append, **SETTINGS
+        Corpus.from_text(TEXT), 1, began=began, on_message=messages.append, **SETTINGS
     )
     assert config.updates == 30 / 0.1
-    assert told[0].startswith(
+    assert messages[0].startswith(
         "measured on this machine: 300 updates will take about 1 min 25 s in total, including 55 s"
     )
 

@@ -44,8 +44,8 @@ def test_a_model_file_stores_its_number_of_updates(model, tmp_path):
     assert (opened.update, opened.stage, opened.learner.update) == (12, "update 12", 0)
     again = charloom.load(opened.save(tmp_path / "again.safetensors"), engine="reference")
     assert again.update == 12
-    told = CliRunner().invoke(app, ["sample", str(tmp_path / "m.safetensors"), "--json"]).stdout
-    assert json.loads(told)["update"] == 12
+    output = CliRunner().invoke(app, ["sample", str(tmp_path / "m.safetensors"), "--json"]).stdout
+    assert json.loads(output)["update"] == 12
 
 
 def test_updates_made_directly_with_the_engine_are_counted(model, tmp_path):
@@ -67,8 +67,8 @@ def test_a_model_changed_in_place_says_so_and_its_file_stores_no_update(model, t
     assert "update" not in about(path)
     opened = charloom.load(path, engine="reference")
     assert (opened.update, opened.stage) == (None, "after an unknown number of updates")
-    told = CliRunner().invoke(app, ["sample", str(path), "--json"]).stdout
-    assert json.loads(told)["update"] is None
+    output = CliRunner().invoke(app, ["sample", str(path), "--json"]).stdout
+    assert json.loads(output)["update"] is None
 
 
 def test_a_checkpoint_has_the_same_bytes_as_a_file_without_an_update(tmp_path):
@@ -83,13 +83,13 @@ def test_a_checkpoint_has_the_same_bytes_as_a_file_without_an_update(tmp_path):
 @pytest.mark.parametrize("update", [0, -1, True, 1.0, None, 2**70, "12"])
 def test_an_impossible_update_is_damage(model, tmp_path, update):
     path = model.save(tmp_path / "m.safetensors")
-    said = about(path)
-    del said["sha256"]
+    values = about(path)
+    del values["sha256"]
     for planted in (13, update):
-        said["update"] = planted
-        metadata = {**said, "sha256": model_seal(said, model.parameters)}
-        told = {"charloom": canonical_json(metadata).decode()}
-        path.write_bytes(save(model.parameters, metadata=told))
+        values["update"] = planted
+        metadata = {**values, "sha256": model_seal(values, model.parameters)}
+        header = {"charloom": canonical_json(metadata).decode()}
+        path.write_bytes(save(model.parameters, metadata=header))
         if planted == 13:
             assert charloom.load(path, engine="reference").update == 13
     with pytest.raises(DamagedError, match="its update is"):

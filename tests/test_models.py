@@ -102,15 +102,15 @@ def test_every_sampling_argument_changes_the_sample(model):
 
 def test_the_command_writes_several_texts_and_says_how_each_ended(run, model):
     drawing = "--length 80 --temperature 0.8 --top-k 9 --top-p 0.95 --min-p 0.01 --seed 3"
-    told = told_by("sample", run, drawing, "--repetition-penalty 1.1 -n 3 --stop at --stop og")
+    output = told_by("sample", run, drawing, "--repetition-penalty 1.1 -n 3 --stop at --stop og")
     python = {
         "length": 80, "temperature": 0.8, "top_k": 9, "top_p": 0.95, "min_p": 0.01, "seed": 3,
         "repetition_penalty": 1.1, "repetition_window": 64, "stop": ["at", "og"],
         "unknown": "refuse", "replacement": "",
     }  # fmt: skip
-    assert {name: told[name] for name in python} == python
-    assert [sample["number"] for sample in told["samples"]] == [0, 1, 2]
-    for sample in told["samples"]:
+    assert {name: output[name] for name in python} == python
+    assert [sample["number"] for sample in output["samples"]] == [0, 1, 2]
+    for sample in output["samples"]:
         writing = model.stream(number=sample["number"], **python)
         assert (sample["text"], sample["ended"]) == ("".join(writing), writing.ended)
 
@@ -176,8 +176,12 @@ def test_a_model_is_evaluated_on_the_validation_part_of_its_own_text(run, model)
     found = model.evaluate()
     assert (found.split, found.characters) == ("validation", end - start - 1)
     assert found.nats == pytest.approx(nats.mean(), rel=1e-12)
-    told = told_by("evaluate", run)
-    assert (told["nats"], told["split"], told["text"]) == (found.nats, "validation", "book.txt")
+    output = told_by("evaluate", run)
+    assert (output["nats"], output["split"], output["text"]) == (
+        found.nats,
+        "validation",
+        "book.txt",
+    )
     shown = charloom_("evaluate", run).stdout
     assert f"validation: characters {start + 1:,} to {end:,} of {len(TEXT):,}" in shown
     assert f"bits:       {found.bits:.4f} per character\n" in shown
@@ -207,8 +211,8 @@ def test_a_given_text_is_divided_as_in_training_on_request(model, alone):
 
 def test_without_a_validation_part_the_training_part_is_evaluated_and_named(tmp_path):
     train(tmp_path / "run", epochs=1)
-    told = told_by("evaluate", tmp_path / "run")
-    assert (told["split"], told["characters"]) == ("train", len(TEXT) - 1)
+    output = told_by("evaluate", tmp_path / "run")
+    assert (output["split"], output["characters"]) == ("train", len(TEXT) - 1)
     sentence = refused("evaluate", tmp_path / "run", "--split test")
     assert "choose train or all" in sentence
     assert "--validation 0.1" in refused("evaluate", tmp_path / "run", "--baselines")
@@ -234,9 +238,9 @@ def test_a_model_without_its_run_must_be_given_a_text(alone, run):
 
 def test_a_long_part_has_an_interval(run, tmp_path):
     (tmp_path / "long.txt").write_text(TEXT * 20, encoding="utf-8")
-    told = told_by("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4")
-    low, high = told["interval"]
-    assert low <= told["bits"] <= high
+    output = told_by("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4")
+    low, high = output["interval"]
+    assert low <= output["bits"] <= high
     shown = charloom_("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4").stdout
     assert f"per character, 95 % between {low:.4f} and {high:.4f}" in shown
 
@@ -246,9 +250,9 @@ def test_unknown_characters_of_a_text_are_refused_or_reported(run, model, tmp_pa
     assert "not in the model's vocabulary" in refused("evaluate", run, tmp_path / "other.txt")
     done = charloom_("evaluate", run, tmp_path / "other.txt", "--unknown skip")
     assert "1 unknown character was skipped: '€' (1)." in done.stderr
-    told = told_by("evaluate", run, tmp_path / "other.txt", "--unknown replace --replacement c")
-    assert told["unknown"] == 1
-    assert told["nats"] == model.evaluate(string="the cat sat").nats
+    output = told_by("evaluate", run, tmp_path / "other.txt", "--unknown replace --replacement c")
+    assert output["unknown"] == 1
+    assert output["nats"] == model.evaluate(string="the cat sat").nats
 
 
 def test_an_unknown_split_is_refused(model):
@@ -265,13 +269,13 @@ def test_an_unknown_policy_is_refused_with_the_models_own_text_too(model):
 
 
 def test_baselines_and_model_are_evaluated_on_the_same_part(run, model):
-    told = told_by("evaluate", run, "--baselines")["baselines"]
+    output = told_by("evaluate", run, "--baselines")["baselines"]
     found = model.baselines()
     parts = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts
     learnt, judged = (end - start for ((start, end),) in (parts["train"], parts["validation"]))
     assert (found.learnt, found.judged) == (learnt, judged - 1)  # as the model: not the first
-    assert list(told["ngrams"].values()) == list(found.ngrams.values())
-    assert told["compressors"]["xz"]["alone"] == found.compressors["xz"].alone
+    assert list(output["ngrams"].values()) == list(found.ngrams.values())
+    assert output["compressors"]["xz"]["alone"] == found.compressors["xz"].alone
     shown = charloom_("evaluate", run, "--baselines").stdout
     assert f"{found.best_order}-gram, the best of 1 to {max(found.ngrams)}" in shown
     table = [line.split()[-1] for line in shown.splitlines() if line.startswith("  ")]
@@ -304,12 +308,12 @@ def test_baselines_do_not_learn_from_the_part_they_are_evaluated_on(run, model):
 
 
 def test_score_prints_the_bits_of_each_character(run, model):
-    told = told_by("score", run, "--text 'the cat'")
+    output = told_by("score", run, "--text 'the cat'")
     found = model.score("the cat")
-    assert told["characters"] == list("the cat")
-    assert told["bits"] == [None, *found.bits.tolist()[1:]]
-    assert told["nats"] == [None, *found.nats.tolist()[1:]]
-    assert told["mean_bits"] == pytest.approx(model.evaluate(string="the cat").bits)
+    assert output["characters"] == list("the cat")
+    assert output["bits"] == [None, *found.bits.tolist()[1:]]
+    assert output["nats"] == [None, *found.nats.tolist()[1:]]
+    assert output["mean_bits"] == pytest.approx(model.evaluate(string="the cat").bits)
 
 
 def test_score_reads_a_file_or_standard_input(run, tmp_path):
@@ -373,12 +377,12 @@ def test_input_that_is_not_text_is_refused(run):
     assert "standard input is not UTF-8" in refused("score", run, stdin=stdin)
 
 
-@pytest.mark.parametrize(("terminal", "said"), [(True, 1), (False, 0)])
-def test_a_terminal_shows_how_to_type_the_text(terminal, said, monkeypatch, capsys):
+@pytest.mark.parametrize(("terminal", "count"), [(True, 1), (False, 0)])
+def test_a_terminal_shows_how_to_type_the_text(terminal, count, monkeypatch, capsys):
     typed = SimpleNamespace(buffer=io.BytesIO(b"the cat"), isatty=lambda: terminal)
     monkeypatch.setattr(sys, "stdin", typed)
     assert read_text("-") == "the cat"
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.count("reading the text from the terminal") == said
-    assert told.err.count("end it with Ctrl-") == said
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("reading the text from the terminal") == count
+    assert output.err.count("end it with Ctrl-") == count

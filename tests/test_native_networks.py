@@ -259,17 +259,17 @@ def test_threads_that_share_a_character_sample_the_same_text_as_one_thread(
 ):
     learner = make_learner(dtype=dtype, cell=cell, layers=2, hidden_size=70)
     uniforms, read = np.random.default_rng(4).random(60), np.array([3, 1])
-    asked = []
+    calls = []
     alone = native.generate(learner, read, Sampler(), uniforms, learner.state)
     monkeypatch.setattr("charloom.engines.native.SHARED_SAMPLING", 0)
     for threads in (1, 2, 3, 9):  # more than panels: some have nothing to do
         engine = NativeEngine(threads)
-        asked.append(engine._sampling_threads(learner))
+        calls.append(engine._sampling_threads(learner))
         ids, state = engine.generate(learner, read, Sampler(), uniforms, learner.state)
         assert np.array_equal(ids, alone[0])
         for name, value in alone[1].items():
             assert np.array_equal(state[name], value)
-    assert asked == [1, 2, 3, 9]
+    assert calls == [1, 2, 3, 9]
     learner.parameters["c"][0] = np.nan
     with pytest.raises(EngineError, match="not finite"):
         NativeEngine(3).generate(learner, read, Sampler(), uniforms, learner.state)

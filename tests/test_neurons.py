@@ -152,9 +152,9 @@ def test_activity_has_the_selected_units_at_each_character(engine):
     one = model.activity(STORY[:40], layer=1, unit=3, what="z")
     assert (one.layers, one.units, one.what) == ((1,), (3,), "z")
     assert (one.values[:, 0, 0] == whole.values[:, 1, 3]).all()
-    told = json.loads(json.dumps(one.to_json()))
-    assert told["values"] == one.values.tolist()
-    assert told["characters"] == list(STORY[:40])
+    values = json.loads(json.dumps(one.to_json()))
+    assert values["values"] == one.values.tolist()
+    assert values["characters"] == list(STORY[:40])
 
 
 def test_reading_does_not_change_the_model():
@@ -171,10 +171,10 @@ def test_in_a_byte_model_a_character_has_the_values_after_its_last_byte():
     learner = lively("gru", characters=map(chr, range(256)), tokens="bytes")
     ids = learner.vocabulary.encode("aé€b")  # 1, 2, 3 and 1 bytes
     model = charloom.Model(learner, ReferenceEngine())
-    seen = model.activity("aé€b")
-    assert seen.characters == ("a", "é", "€", "b")
+    activity = model.activity("aé€b")
+    assert activity.characters == ("a", "é", "€", "b")
     wanted = all_values(learner, ids)[[0, 2, 5, 6], 0]
-    assert (seen.values == wanted).all()
+    assert (activity.values == wanted).all()
 
 
 def test_layers_units_and_values_that_the_model_lacks_are_refused():
@@ -423,11 +423,11 @@ def test_several_texts_are_read_separately():
 
 def test_findings_are_frozen_and_can_be_written_as_json():
     found = charloom.neurons(charloom.Model(latch(), ReferenceEngine()), string=STORY)
-    told = json.loads(json.dumps(found.to_json()))
-    assert told["characters"] == len(STORY)
-    assert [row["property"] for row in told["findings"]] == [f.property for f in found.findings]
+    values = json.loads(json.dumps(found.to_json()))
+    assert values["characters"] == len(STORY)
+    assert [row["property"] for row in values["findings"]] == [f.property for f in found.findings]
     first = found.findings[0].units[0]
-    assert told["findings"][0]["units"][0] == dataclasses.asdict(first)
+    assert values["findings"][0]["units"][0] == dataclasses.asdict(first)
     for thing in (found, found.findings[0], first):
         with pytest.raises(dataclasses.FrozenInstanceError):
             thing.extra = 1

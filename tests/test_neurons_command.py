@@ -81,13 +81,13 @@ def test_the_table_has_the_best_units_of_every_property(run, model):
 
 def test_json_has_every_field(run, model):
     done = neurons(run, "--property vowel --layer 1 --unit 3 --what z --show 20 --json")
-    told = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     found = charloom.neurons(model, properties=["vowel"], layer=1, unit=3, what="z")
-    assert {name: told[name] for name in found.to_json()} == found.to_json()
+    assert {name: result[name] for name in found.to_json()} == found.to_json()
     start = len(TEXT) - HELD_OUT
-    seen = model.activity(TEXT[start : start + 20], layer=1, unit=3, what="z")
-    assert told["activity"] == seen.to_json()
-    assert told["update"] == model.learner.update
+    activity = model.activity(TEXT[start : start + 20], layer=1, unit=3, what="z")
+    assert result["activity"] == activity.to_json()
+    assert result["update"] == model.learner.update
 
 
 def test_the_properties_are_listed():
@@ -97,12 +97,12 @@ def test_the_properties_are_listed():
 
 
 def test_a_text_comes_from_a_file_standard_input_or_an_option(run):
-    asked = "--property vowel --split all --json"
-    told = json.loads(neurons(run, run.parent / "book.txt", asked).stdout)
-    assert (told["split"], told["characters"]) == ("all", len(TEXT))
-    piped = json.loads(neurons(run, f"- {asked}", stdin=TEXT).stdout)
-    given = json.loads(neurons(run, asked, "--text", shlex.quote(TEXT)).stdout)
-    assert piped["findings"] == given["findings"] == told["findings"]
+    options = "--property vowel --split all --json"
+    result = json.loads(neurons(run, run.parent / "book.txt", options).stdout)
+    assert (result["split"], result["characters"]) == ("all", len(TEXT))
+    piped = json.loads(neurons(run, f"- {options}", stdin=TEXT).stdout)
+    given = json.loads(neurons(run, options, "--text", shlex.quote(TEXT)).stdout)
+    assert piped["findings"] == given["findings"] == result["findings"]
 
 
 def test_a_unit_colours_the_text(run, model):
@@ -184,12 +184,12 @@ def test_the_map_is_an_image(run, tmp_path):
 
 def test_the_map_has_a_row_for_each_unit_and_a_column_for_each_character(model):
     for what, low in (("h", None), ("z", 0)):
-        seen = model.activity("the cat", what=what)
-        seen = dataclasses.replace(seen, characters=tuple("the\ncat"))
-        upper, lower, scale = units_figure(seen).axes
+        activity = model.activity("the cat", what=what)
+        activity = dataclasses.replace(activity, characters=tuple("the\ncat"))
+        upper, lower, scale = units_figure(activity).axes
         for layer, axes in enumerate((upper, lower)):
             (image,) = axes.images
-            assert (image.get_array() == seen.values[:, layer].T).all()
+            assert (image.get_array() == activity.values[:, layer].T).all()
             assert image.norm.vmin == (-image.norm.vmax if low is None else low)
             assert axes.get_ylabel() == f"layer {layer}, unit"
         assert [label.get_text() for label in lower.get_xticklabels()] == list("the↵cat")

@@ -167,10 +167,10 @@ def test_training_continues_when_a_later_version_sends_a_command(tmp_path, monke
     with writer:
         items = list(train_run(writer, learner, corpus, open_engine("reference")))
     warned = [item.message for item in items if isinstance(item, Warned)]
-    told = [event["reason"] for event in file_contents.lines_of(tmp_path / "run" / "events.jsonl")
+    reasons = [event["reason"] for event in file_contents.lines_of(tmp_path / "run" / "events.jsonl")
             if event["event"] == "warning"]  # fmt: skip
-    assert len(warned) == len(told) == 1
-    assert "a command was ignored" in told[0]
+    assert len(warned) == len(reasons) == 1
+    assert "a command was ignored" in reasons[0]
     assert items[-1].state == "finished"
 
 

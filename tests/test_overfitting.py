@@ -60,12 +60,12 @@ def test_other_losses_are_not_overfitting(validation, train):
 def test_noise_around_a_level_is_not_called_overfitting():
     """Checks a thousand runs of fifty evaluations whose losses vary by 1 % (standard deviation)."""
     numbers = random.Random(1)
-    told = 0
+    count = 0
     for _ in range(1_000):
         levels = [max(1.5, 3.0 - 0.1 * n) for n in range(50)]
         noisy = [level * (1 + 0.01 * numbers.gauss(0, 1)) for level in levels]
-        told += overfitting(records(noisy)) is not None
-    assert told == 0
+        count += overfitting(records(noisy)) is not None
+    assert count == 0
 
 
 def test_of_equal_best_losses_the_first_is_the_best():

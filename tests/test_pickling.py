@@ -69,8 +69,8 @@ def content(file):
 def returned(tmp_path_factory):
     """Return one value of each kind that public functions return or send to listeners, by name."""
     path = tmp_path_factory.mktemp("pickling") / "run"
-    told = []
-    model = charloom.train(string=TEXT, run=path, listener=told.append, validation=0.2, **SMALL)
+    messages = []
+    model = charloom.train(string=TEXT, run=path, listener=messages.append, validation=0.2, **SMALL)
     return {
         "Model": model,
         "Config": model.config,
@@ -88,7 +88,7 @@ def returned(tmp_path_factory):
         "Diagnosis": charloom.doctor(function("loop", name="loss_and_gradients"), cell="rnn"),
         "RunView": read_run(path),
         "Checkpoint": load_checkpoint(checkpoint_path(path, 40)),
-        **{type(item).__name__: item for item in told},
+        **{type(item).__name__: item for item in messages},
     }
 
 

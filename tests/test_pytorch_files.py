@@ -169,9 +169,9 @@ def test_one_step_of_a_trained_network_stays_within_the_specified_difference(cel
 
 
 def test_the_specification_states_the_difference_that_the_test_allows():
-    told = " ".join(SPEC.read_text(encoding="utf-8").split())
+    text = " ".join(SPEC.read_text(encoding="utf-8").split())
     single, double = (f"{share:g}".replace("e-0", "e-") for share in SHARE.values())
-    assert f"at most {single} of the largest logit in float32 and {double} of it in float64" in told
+    assert f"at most {single} of the largest logit in float32 and {double} of it in float64" in text
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
@@ -510,8 +510,8 @@ def test_the_commands_export_and_import_a_model(tmp_path, monkeypatch):
     again = "import book.torch.safetensors --output again.safetensors"
     assert charloom_(again).exit_code == 2
     assert charloom_(f"{again} --force").exit_code == 0
-    told = json.loads(charloom_("export again.safetensors --output x.st --json").stdout)
-    assert told["load"] == loading_lines(learner, "x.st")
+    result = json.loads(charloom_("export again.safetensors --output x.st --json").stdout)
+    assert result["load"] == loading_lines(learner, "x.st")
 
 
 def test_an_imported_model_can_be_sampled_and_evaluated(tmp_path, monkeypatch):

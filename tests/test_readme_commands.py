@@ -78,17 +78,17 @@ def test_the_commands_of_the_readme_work_in_order(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("second", "told"),
+    ("second", "message"),
     [
         ("charloom train book.txt --recipe classic --run runs/book", "already contains a run"),
         ("charloom doctor my_rnn.py:no_such_function", "no_such_function"),
     ],
 )
-def test_a_planted_command_that_is_refused_is_caught(second, told, tmp_path, monkeypatch):
+def test_a_planted_command_that_is_refused_is_caught(second, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first = (
         "charloom train book.txt --recipe classic --run runs/book\ncharloom doctor --template numpy"
     )
-    ((words, said),) = refused(f"```sh\n{first}\n{second}\n```\n", tmp_path)
+    ((words, output),) = refused(f"```sh\n{first}\n{second}\n```\n", tmp_path)
     assert f"charloom {words}" == second
-    assert told in said
+    assert message in output

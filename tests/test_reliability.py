@@ -60,29 +60,29 @@ def good():
 
 
 def test_a_broken_promise_is_reported_instead_of_its_old_figures(monkeypatch, tmp_path):
-    code, told = planted(monkeypatch, tmp_path, lambda scale: {"found": 3})
-    assert (code, "found 3" in told, command.version() in told) == (0, True, True)
+    code, table_text = planted(monkeypatch, tmp_path, lambda scale: {"found": 3})
+    assert (code, "found 3" in table_text, command.version() in table_text) == (0, True, True)
 
     def broken(scale):
         raise AssertionError("a | was\nlost")
 
-    code, told = planted(monkeypatch, tmp_path, broken)
+    code, table_text = planted(monkeypatch, tmp_path, broken)
     assert code == 1
-    assert "**BROKEN**: AssertionError: a \\| was lost" in told
-    assert "found 3" not in told
+    assert "**BROKEN**: AssertionError: a \\| was lost" in table_text
+    assert "found 3" not in table_text
 
 
 def test_after_any_error_of_a_checker_the_next_promise_is_checked(monkeypatch, tmp_path):
-    code, told = planted(monkeypatch, tmp_path, lambda scale: {"found": 1 / 0})
+    code, table_text = planted(monkeypatch, tmp_path, lambda scale: {"found": 1 / 0})
     assert code == 1
-    assert "**BROKEN**: ZeroDivisionError" in told
-    assert "seen 7" in told
+    assert "**BROKEN**: ZeroDivisionError" in table_text
+    assert "seen 7" in table_text
 
 
 def test_a_shortened_check_is_not_stored_as_a_long_check(monkeypatch, tmp_path):
-    code, told = planted(monkeypatch, tmp_path, lambda scale, minutes=60: {"minutes": minutes}, "--minutes", "2", "--only", "it")  # fmt: skip
-    assert (code, "minutes 2" in told, ", shortened, " in told) == (0, True, True)
-    assert ", long, " not in told
+    code, table_text = planted(monkeypatch, tmp_path, lambda scale, minutes=60: {"minutes": minutes}, "--minutes", "2", "--only", "it")  # fmt: skip
+    assert (code, "minutes 2" in table_text, ", shortened, " in table_text) == (0, True, True)
+    assert ", long, " not in table_text
 
 
 def test_the_checkers_refuse_to_run_without_assertions():

@@ -25,7 +25,7 @@ TALK = "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         (TALK, r"corpora: .*getaddrinfo"),
         ("import socket; socket.socket().bind(('127.0.0.1', 0))", r"corpora: .*socket\.bind"),
@@ -44,9 +44,9 @@ TALK = "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError:
          "writes into memory", "a child that talks", "a child", "a child that is not watched",
          "a program", "leaves something"],
 )  # fmt: skip
-def test_a_command_that_does_something_forbidden_is_noticed(place, monkeypatch, code, told):
+def test_a_command_that_does_something_forbidden_is_noticed(place, monkeypatch, code, message):
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", code)
-    with pytest.raises(AssertionError, match=told):
+    with pytest.raises(AssertionError, match=message):
         apart.run(place, Line("corpora"))
 
 

@@ -88,11 +88,11 @@ def test_an_inspection_that_accepts_damaged_settings_is_noticed(monkeypatch):
 
 def test_an_error_that_names_the_wrong_file_is_noticed():
     touched = {"run/checkpoints/40/state.json"}
-    for told in ("run/checkpoints/40 is damaged.", "state.json is damaged."):
-        damage.require_named(told, touched, "")
-    for told in ("a file has 40 bytes too few.", "run/checkpoints/20 is damaged."):
+    for message in ("run/checkpoints/40 is damaged.", "state.json is damaged."):
+        damage.require_named(message, touched, "")
+    for message in ("a file has 40 bytes too few.", "run/checkpoints/20 is damaged."):
         with pytest.raises(AssertionError, match="does not name what is damaged"):
-            damage.require_named(told, touched, "")
+            damage.require_named(message, touched, "")
     with pytest.raises(AssertionError, match="does not name what is damaged"):
         damage.require_named("the latest checkpoint is damaged.", {"run/checkpoints/latest"}, "")
 

@@ -106,16 +106,16 @@ def test_rewriting_the_checkpoint_that_latest_names_is_caught(monkeypatch):
 
 def pointer_fsyncs(scale, place, code):
     """Return the numbers of the fsync calls right after the rename of the pointer `latest`."""
-    seen, found = [], []
+    calls, found = [], []
 
     def look(call):
-        seen.append(call)
+        calls.append(call)
         if (
             call.kind == "fsync"
-            and seen[-2].target is not None
-            and seen[-2].target.name == "latest"
+            and calls[-2].target is not None
+            and calls[-2].target.name == "latest"
         ):
-            found.append(len(seen))
+            found.append(len(calls))
 
     run = place / "looked"
     with disk.Calls(run, before=look):

@@ -43,15 +43,15 @@ def train_without_end(monkeypatch, saves, intervals):
     """
 
     def kill_once(process, chance, within, interval):
-        heard = b""
-        while heard.count(b"<") < saves:
+        received = b""
+        while received.count(b"<") < saves:
             more = process.hear()
             assert more, "it ended early"
-            heard += more
+            received += more
         process.let_live(intervals * interval)
         process.send()
         monkeypatch.setattr(kills, "kill", lambda *_: pytest.fail("the first kill showed nothing"))
-        return heard
+        return received
 
     monkeypatch.setattr(kills, "kill", kill_once)
     monkeypatch.setattr(kills, "uninterrupted", lambda run, settings: {})

@@ -366,9 +366,9 @@ def test_each_piece_has_the_ids_of_its_text(monkeypatch, size, stops):
         pieces = list(iter(text.step, None))
         for piece in pieces:
             assert learner.vocabulary.decode(piece.ids) == piece.text
-        told = b"".join(piece.ids.astype(np.uint8).tobytes() for piece in pieces)
-        assert drawn.startswith(told)
-        assert "".join(piece.text for piece in pieces) == told.decode("utf-8", "replace")
+        data = b"".join(piece.ids.astype(np.uint8).tobytes() for piece in pieces)
+        assert drawn.startswith(data)
+        assert "".join(piece.text for piece in pieces) == data.decode("utf-8", "replace")
 
 
 # The first input

@@ -37,9 +37,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def places(asked, any_bytes=False):
+def places(paths, any_bytes=False):
     """Return the paths of the sources, relative to the current folder."""
-    found = find_sources(asked, any_bytes)
+    found = find_sources(paths, any_bytes)
     return [os.path.relpath(source.place) for one in found for source in one.sources]
 
 
@@ -99,17 +99,17 @@ def test_a_character_cut_at_the_end_of_the_checked_bytes_is_not_binary(folder):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("paths", "message"),
     [
         ("nothing/*.txt", "no file found"),
         ("empty", "no file found"),
         ("books/*.png", "no text in UTF-8 among"),
     ],
 )
-def test_a_directory_without_texts_is_reported(folder, asked, told):
+def test_a_directory_without_texts_is_reported(folder, paths, message):
     (folder / "empty").mkdir()
-    with pytest.raises(TextError, match=told):
-        find_sources([asked], any_bytes=False)
+    with pytest.raises(TextError, match=message):
+        find_sources([paths], any_bytes=False)
 
 
 def test_a_text_that_is_named_twice_is_read_twice_and_reported(folder):

@@ -88,18 +88,20 @@ def test_a_large_network_samples_few_characters_per_call():
 
 @pytest.mark.parametrize("at", [1, 2, 10, 12, 24])
 def test_an_interrupted_sample_is_repeated_with_the_same_bits(tmp_path, few, at):
-    asked = []
+    signals = []
     writer, learner, corpus = create(tmp_path / "run", **LONG)
-    engine = Writing(at, lambda: asked.append("SIGINT"))
+    engine = Writing(at, lambda: signals.append("SIGINT"))
     with writer:
-        told = list(train_run(writer, learner, corpus, engine, lambda: asked[0] if asked else None))
-    assert (engine.calls, told[-1].state) == (at, "interrupted")
+        items = list(
+            train_run(writer, learner, corpus, engine, lambda: signals[0] if signals else None)
+        )
+    assert (engine.calls, items[-1].state) == (at, "interrupted")
     assert not [
         item
-        for item in told[:-1]
-        if isinstance(item, Record | Sample) and item.update > told[-1].update
+        for item in items[:-1]
+        if isinstance(item, Record | Sample) and item.update > items[-1].update
     ]
-    assert load_model(tmp_path / "run").update == told[-1].update == learner.update
+    assert load_model(tmp_path / "run").update == items[-1].update == learner.update
     resume(tmp_path / "run")
     train(tmp_path / "whole", **LONG)
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
@@ -115,8 +117,8 @@ def test_an_interrupted_passage_is_written_after_resuming(tmp_path, few, monkeyp
     )
     engine = Writing(before + 3, lambda: write_control(run, "stop"))
     with writer:
-        told = list(train_run(writer, learner, corpus, engine))
-    assert (engine.calls, told[-1].state) == (before + 3, "stopped")
+        items = list(train_run(writer, learner, corpus, engine))
+    assert (engine.calls, items[-1].state) == (before + 3, "stopped")
     assert read_run(run).passage is None
     write_control(run, "run")
     assert resume(run)[-1].state == "finished"
@@ -124,14 +126,16 @@ def test_an_interrupted_passage_is_written_after_resuming(tmp_path, few, monkeyp
 
 
 def test_a_sample_without_a_run_can_be_interrupted(few):
-    corpus, asked = small_corpus(), []
+    corpus, signals = small_corpus(), []
     learner = new_learner(small_config(**LONG), corpus.vocabulary)
-    engine = Writing(10, lambda: asked.append("SIGINT"))
-    *told, ended = train_in_memory(learner, corpus.ids, engine, lambda: asked[0] if asked else None)
+    engine = Writing(10, lambda: signals.append("SIGINT"))
+    *items, ended = train_in_memory(
+        learner, corpus.ids, engine, lambda: signals[0] if signals else None
+    )
     assert ended == Ended(learner.update, "interrupted", "SIGINT")
     assert engine.calls == 10
     # Nobody heard of an update that was taken back.
-    assert max(item.update for item in told) == learner.update
+    assert max(item.update for item in items) == learner.update
     rest = list(train_in_memory(learner, corpus.ids, ReferenceEngine()))
     whole = new_learner(small_config(**LONG), corpus.vocabulary)
     samples = [
@@ -144,23 +148,23 @@ def test_a_sample_without_a_run_can_be_interrupted(few):
 def test_the_gradient_checks_of_an_experiment_end_after_the_next_few_networks(
     tmp_path, monkeypatch, how
 ):
-    corpus, networks, heard = small_corpus(), [], []
+    corpus, networks, signals = small_corpus(), [], []
     right = numerical.losses
 
     def losses(parameters, *window):
         networks.append(len(parameters))
         if len(networks) == 3:
-            heard.append(how)
+            signals.append(how)
             if how == "stop":
                 write_control(tmp_path / "run", "stop")
         return right(parameters, *window)
 
     monkeypatch.setattr(numerical, "losses", losses)
     with api.begin(corpus, small_config(engine="reference"), tmp_path / "run") as training:
-        halt = (lambda: heard[0] if heard else None) if how != "stop" else (lambda: None)
-        told = list(api.reproduction(training, halt))
+        halt = (lambda: signals[0] if signals else None) if how != "stop" else (lambda: None)
+        items = list(api.reproduction(training, halt))
     assert len(networks) == 3
-    assert told[-1].state == ("stopped" if how == "stop" else "interrupted")
+    assert items[-1].state == ("stopped" if how == "stop" else "interrupted")
     assert json.loads((tmp_path / "run" / "gradcheck.json").read_text())["checks"] == []
 
 

@@ -76,9 +76,9 @@ def test_the_command_of_an_error_can_be_pasted(place):
     trained(name)
     with pytest.raises(charloom.CharloomError) as caught:
         charloom.train(f"texts/{name}", name, recipe="classic")
-    told = for_command_line(caught.value.message)
-    told = re.search(r"continue it with (.*), or give another", told)[1]
-    assert "is finished" in pasted(shell, told).stderr
+    text = for_command_line(caught.value.message)
+    text = re.search(r"continue it with (.*), or give another", text)[1]
+    assert "is finished" in pasted(shell, text).stderr
 
 
 def test_the_commands_of_a_report_can_be_pasted(place):

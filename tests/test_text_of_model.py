@@ -70,8 +70,8 @@ def test_baselines_and_neurons_read_the_same_part(model):
     assert found.judged == END[1] - END[0] - 1
     with pytest.raises(ConfigError, match="cannot be evaluated on it"):
         model.baselines(string=TEXT, split="all")
-    seen = charloom.neurons(model, string=TEXT, properties=["in-word"])
-    assert (seen.split, seen.characters) == ("validation", END[1] - END[0])
+    neurons = charloom.neurons(model, string=TEXT, properties=["in-word"])
+    assert (neurons.split, neurons.characters) == ("validation", END[1] - END[0])
 
 
 def test_without_a_validation_part_the_training_part_is_named():
@@ -95,8 +95,8 @@ def test_the_command_recognises_the_text_and_says_the_part(tmp_path, book):
         return done.stdout
 
     assert f"book.txt, validation: characters {END[0] + 1:,} to" in evaluate(book)
-    told = json.loads(evaluate(book, "--json"))
-    assert (told["own"], told["split"], told["segments"]) == (True, "validation", [list(END)])
+    result = json.loads(evaluate(book, "--json"))
+    assert (result["own"], result["split"], result["segments"]) == (True, "validation", [list(END)])
     other = tmp_path / "other.txt"
     other.write_text(OTHER)
     assert "other.txt, all of it\n" in evaluate(other)

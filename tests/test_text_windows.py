@@ -100,8 +100,8 @@ def test_every_window_and_its_targets_lie_within_the_training_part(division):
 def test_two_epochs_of_several_streams_predict_every_character_of_the_training_part(division):
     windows, _ = division
     trained = {n for a, b in windows.parts["train"] for n in range(a + 1, b)}
-    seen = set(predicted(windows, 0)) | set(predicted(windows, 1))
-    missed = len(trained - seen)
+    characters = set(predicted(windows, 0)) | set(predicted(windows, 1))
+    missed = len(trained - characters)
     assert missed == (0 if windows.streams > 1 else windows.remainder)
     assert missed < windows.seq_length
 

@@ -204,15 +204,17 @@ def patient(monkeypatch):
 
 @pytest.mark.parametrize("at", [1, 3, 6, 8])
 def test_an_interrupted_evaluation_is_repeated_with_the_same_bits(tmp_path, patient, at):
-    asked = []
+    signals = []
     writer, learner, corpus = create(tmp_path / "run", **JUDGED)
-    engine = Slow(at, lambda: asked.append("SIGINT"))
+    engine = Slow(at, lambda: signals.append("SIGINT"))
     with writer:
-        told = list(train_run(writer, learner, corpus, engine, lambda: asked[0] if asked else None))
+        items = list(
+            train_run(writer, learner, corpus, engine, lambda: signals[0] if signals else None)
+        )
     assert engine.calls == at  # and no further one
-    assert (told[-1].state, told[-1].reason) == ("interrupted", "SIGINT")
-    assert not [item for item in of(Record, told) if item.update > told[-1].update]
-    assert load_model(tmp_path / "run", "latest").update == told[-1].update == learner.update
+    assert (items[-1].state, items[-1].reason) == ("interrupted", "SIGINT")
+    assert not [item for item in of(Record, items) if item.update > items[-1].update]
+    assert load_model(tmp_path / "run", "latest").update == items[-1].update == learner.update
     resume(tmp_path / "run")
     train(tmp_path / "whole", **JUDGED)
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
@@ -224,11 +226,11 @@ def test_a_stop_command_is_obeyed_during_an_evaluation(tmp_path, patient, monkey
     writer, learner, corpus = create(run, **JUDGED)
     engine = Slow(3, lambda: write_control(run, "stop", learning_rate_factor=0.5))
     with writer:
-        told = list(train_run(writer, learner, corpus, engine))
+        items = list(train_run(writer, learner, corpus, engine))
     assert engine.calls == 3
-    assert told[-1].state == "stopped"
+    assert items[-1].state == "stopped"
     saved = load_model(run)
-    assert saved.update == told[-1].update < JUDGED["judge_every"]
+    assert saved.update == items[-1].update < JUDGED["judge_every"]
     assert saved.learning_rate_factor == 0.5
     write_control(run, "run", learning_rate_factor=1.0)
     resume(run)
@@ -250,11 +252,11 @@ def test_a_save_that_is_due_during_an_evaluation_is_not_delayed(tmp_path, patien
     engine = Slow(4, copy)
     engine.score = lambda *given: (hour(), Slow.score(engine, *given))[1]
     with writer:
-        told = list(train_run(writer, learner, corpus, engine))
+        items = list(train_run(writer, learner, corpus, engine))
     killed = load_model(tmp_path / "killed").update
-    first = next(item.update for item in of(Record, told) if item.validation_nats is not None)
+    first = next(item.update for item in of(Record, items) if item.validation_nats is not None)
     assert 0 < killed < first  # all that was learnt before the call that ended in the judgement
-    assert of(Saved, told)[0].update == killed
+    assert of(Saved, items)[0].update == killed
     resume(tmp_path / "killed")
     train(tmp_path / "whole", **JUDGED)
     for name in ("run", "killed"):
@@ -264,9 +266,9 @@ def test_a_save_that_is_due_during_an_evaluation_is_not_delayed(tmp_path, patien
 def test_an_evaluation_without_a_run_can_be_interrupted(patient):
     corpus = small_corpus()
     learner = new_learner(small_config(**JUDGED), corpus.vocabulary)
-    asked = []
-    engine = Slow(2, lambda: asked.append("SIGINT"))
-    items = train_in_memory(learner, corpus.ids, engine, lambda: asked[0] if asked else None)
+    signals = []
+    engine = Slow(2, lambda: signals.append("SIGINT"))
+    items = train_in_memory(learner, corpus.ids, engine, lambda: signals[0] if signals else None)
     *_, ended = items
     assert ended == Ended(learner.update, "interrupted", "SIGINT")
     assert learner.update < 6
@@ -319,8 +321,8 @@ def test_a_run_stored_without_a_limit_is_evaluated_on_the_whole_validation_part(
     writer, learner, corpus = reopen(run, epochs=3)
     with writer:
         assert learner.config.judged_characters == 0
-        told = list(train_run(writer, learner, corpus, ReferenceEngine()))
-    assert told[-1].state == "finished"
+        items = list(train_run(writer, learner, corpus, ReferenceEngine()))
+    assert items[-1].state == "finished"
     assert read_run(run).config.judged_characters == 0
     assert load_model(run).config.judged_characters == 0
     assert load_model(OLD_RUN / "checkpoints" / "9").config.judged_characters == 0
@@ -356,14 +358,14 @@ def test_the_final_evaluation_reads_the_whole_validation_part_if_that_is_fast(
     writer, learner, corpus = create(tmp_path / "run", **CAPPED)
     engine = Costly(monkeypatch, seconds)
     with writer:
-        told = list(train_run(writer, learner, corpus, engine))
+        items = list(train_run(writer, learner, corpus, engine))
     events = [e for e in lines_of(tmp_path / "run" / "events.jsonl") if e["event"] == "judged"]
-    assert told[-1].state == "finished"
-    assert of(EvaluationProgress, told)
+    assert items[-1].state == "finished"
+    assert of(EvaluationProgress, items)
     if not worth_it:
-        assert (of(FinalEvaluation, told), events) == ([], [])
+        assert (of(FinalEvaluation, items), events) == ([], [])
         return
-    (judged,) = of(FinalEvaluation, told)
+    (judged,) = of(FinalEvaluation, items)
     best = load_model(tmp_path / "run", "best")
     windows = Schedule.of(learner.config, len(corpus)).windows
     (segment,) = windows.parts["validation"]
@@ -378,28 +380,28 @@ def test_slow_reading_by_one_stream_does_not_prevent_the_final_evaluation(tmp_pa
     settings = {"updates": 10, "validation": 0.5, "judged_characters": 100}
     writer, learner, corpus = create(tmp_path / "run", corpus, **settings)
     with writer:
-        told = list(train_run(writer, learner, corpus, Costly(monkeypatch, 0.01)))
+        items = list(train_run(writer, learner, corpus, Costly(monkeypatch, 0.01)))
     (segment,) = Schedule.of(learner.config, len(corpus)).windows.parts["validation"]
     assert len(scoring.cut_into_pieces([segment])) > 1
-    assert [item.characters for item in of(FinalEvaluation, told)] == [segment[1] - segment[0] - 1]
+    assert [item.characters for item in of(FinalEvaluation, items)] == [segment[1] - segment[0] - 1]
 
 
 def test_interrupting_the_final_evaluation_loses_nothing_else(tmp_path, patient):
-    asked = []
+    signals = []
     writer, learner, corpus = create(tmp_path / "run", **CAPPED)
     with writer:
         items = train_run(
-            writer, learner, corpus, ReferenceEngine(), lambda: "SIGINT" if asked else None
+            writer, learner, corpus, ReferenceEngine(), lambda: "SIGINT" if signals else None
         )
-        told = [
-            asked.append(item) or item if isinstance(item, EvaluationProgress) else item
+        first_items = [
+            signals.append(item) or item if isinstance(item, EvaluationProgress) else item
             for item in items
         ]
-    assert len(asked) == 1
-    assert (told[-1].state, of(FinalEvaluation, told)) == ("finished", [])
+    assert len(signals) == 1
+    assert (first_items[-1].state, of(FinalEvaluation, first_items)) == ("finished", [])
     assert read_run(tmp_path / "run").passage
 
 
 def test_the_final_evaluation_is_left_out_if_every_evaluation_reads_everything(tmp_path):
-    told = train(tmp_path / "run", **JUDGED)
-    assert of(EvaluationProgress, told) == of(FinalEvaluation, told) == []
+    items = train(tmp_path / "run", **JUDGED)
+    assert of(EvaluationProgress, items) == of(FinalEvaluation, items) == []

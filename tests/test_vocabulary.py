@@ -62,7 +62,7 @@ def test_ids_use_the_smallest_unsigned_type(size, dtype):
 
 def test_the_vocabulary_does_not_depend_on_the_process():
     code = "from charloom.text import Vocabulary; print(Vocabulary('to be or not'))"
-    said = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", code],
             env={**os.environ, "PYTHONHASHSEED": seed},
@@ -72,7 +72,7 @@ def test_the_vocabulary_does_not_depend_on_the_process():
         ).stdout
         for seed in ("1", "2")
     }
-    assert said == {"Vocabulary(' benort')\n"}
+    assert outputs == {"Vocabulary(' benort')\n"}
 
 
 def test_equal_vocabularies_have_the_same_characters():

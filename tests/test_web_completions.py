@@ -90,10 +90,10 @@ def test_a_completion_ends_before_a_stop_string(client, folder):
 
 @pytest.mark.parametrize("options", [{}, {"n": 3, "echo": True, "logprobs": 2}, {"stop": "t"}])
 def test_a_stream_is_the_same_text_in_parts(client, options):
-    asked = {"model": "book", "prompt": "the ", "max_tokens": 150, "seed": 4, **options}
-    whole = client.completions.create(**asked)
+    body = {"model": "book", "prompt": "the ", "max_tokens": 150, "seed": 4, **options}
+    whole = client.completions.create(**body)
     parts = list(
-        client.completions.create(**asked, stream=True, stream_options={"include_usage": True})
+        client.completions.create(**body, stream=True, stream_options={"include_usage": True})
     )
     assert parts[-1].usage == whole.usage
     for choice in whole.choices:
@@ -170,16 +170,16 @@ def test_no_tokens_with_echo_scores_a_prompt(client, folder):
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_unsupported_requests_raise_the_clients_own_errors(client, change, error, named, stream):
-    asked = {"model": "book", "prompt": "the ", "max_tokens": 4, **change}
+    body = {"model": "book", "prompt": "the ", "max_tokens": 4, **change}
     with pytest.raises(error) as caught:
-        client.completions.create(**asked, stream=stream)
+        client.completions.create(**body, stream=stream)
     assert named in str(caught.value)
     assert caught.value.body["message"]
 
 
 def test_charlooms_own_settings_are_accepted_in_extra_body(client, folder):
-    asked = {"model": "book", "prompt": "the ", "max_tokens": 60, "seed": 9}
-    answer = client.completions.create(**asked, extra_body={"top_k": 1})
+    body = {"model": "book", "prompt": "the ", "max_tokens": 60, "seed": 9}
+    answer = client.completions.create(**body, extra_body={"top_k": 1})
     assert answer.choices[0].text == charloom.load(folder / "book").sample(
         "the ", 60, top_k=1, seed=9
     )

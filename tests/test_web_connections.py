@@ -65,15 +65,15 @@ def served(folder, limits, inherited=0):
     Yield its address and the file with its output.
     """
     given = [os.open(os.devnull, os.O_RDONLY) for _ in range(inherited)]
-    said = folder.parent / f"said-{os.getpid()}-{inherited}.txt"
+    output = folder.parent / f"said-{os.getpid()}-{inherited}.txt"
     command = f'{limits}; exec "$0" -m charloom serve "$1" --port 0 --no-open'
-    with said.open("wb") as file:
+    with output.open("wb") as file:
         process = subprocess.Popen(
             ["sh", "-c", command, sys.executable, str(folder)], stderr=file, pass_fds=given
         )
     try:
-        until(lambda: b"Ctrl-C" in said.read_bytes() or process.poll() is not None, 60)
-        yield said.read_text().split()[5], said
+        until(lambda: b"Ctrl-C" in output.read_bytes() or process.poll() is not None, 60)
+        yield output.read_text().split()[5], output
     finally:
         process.terminate()
         try:
@@ -110,7 +110,7 @@ def healthy(url):
     ids=["soft", "hard", "less than counted on"],
 )
 def test_with_few_descriptors_the_server_answers_and_logs_little(folder, limits, inherited):
-    with served(folder, limits, inherited) as (url, said):
+    with served(folder, limits, inherited) as (url, output):
         assert healthy(url)
         with httpx.Client(timeout=20) as client, client.stream("GET", f"{url}api/stream") as stream:
             events = stream.iter_lines()
@@ -121,8 +121,8 @@ def test_with_few_descriptors_the_server_answers_and_logs_little(folder, limits,
                 small_runs.train(folder / f"more-{inherited}-{len(limits)}", epochs=1)
                 until(lambda: f"more-{inherited}-{len(limits)}" in next(events), 60)
         until(lambda: healthy(url), 60)
-        assert len(said.read_bytes()) < 2_000
-        assert b"Traceback" not in said.read_bytes()
+        assert len(output.read_bytes()) < 2_000
+        assert b"Traceback" not in output.read_bytes()
 
 
 @posix
@@ -156,24 +156,24 @@ def test_the_connection_limits_leave_descriptors_for_files():
 
 
 def test_a_shortage_is_logged_once_and_its_end_once():
-    now, said = [0.0], []
-    shortage = Shortage(said.append, lambda: now[0])
+    now, messages = [0.0], []
+    shortage = Shortage(messages.append, lambda: now[0])
     shortage.check()
     for _ in range(1_000):
         shortage.met()
     shortage.check()
-    assert len(said) == 1
+    assert len(messages) == 1
     now[0] = 5.0
     shortage.check()
     shortage.check()
-    assert len(said) == 2
-    assert "again" in said[1]
+    assert len(messages) == 2
+    assert "again" in messages[1]
     # One that lasts is told each minute.
     for second in range(6, 300):
         now[0] = second
         shortage.met()
         shortage.check()
-    assert len(said) == 2 + 4
+    assert len(messages) == 2 + 4
 
 
 def test_errors_for_too_many_open_files_are_a_shortage():
@@ -202,9 +202,9 @@ def nothing_opens(monkeypatch):
 
 def test_without_free_descriptors_the_run_list_and_the_jobs_are_kept(tmp_path, monkeypatch):
     small_runs.train(tmp_path / "book", epochs=1)
-    said = []
+    messages = []
     kept = training_jobs.Jobs(tmp_path)
-    index = run_index.RunIndex(tmp_path, kept, Shortage(said.append))
+    index = run_index.RunIndex(tmp_path, kept, Shortage(messages.append))
     ended = subprocess.Popen(["true"])
     ended.wait()
     monkeypatch.setattr(training_jobs, "spawn", lambda *_: ended)
@@ -217,7 +217,7 @@ def test_without_free_descriptors_the_run_list_and_the_jobs_are_kept(tmp_path, m
             run_index.RunIndex(tmp_path, kept).read_list()  # which has seen nothing yet
         with pytest.raises(OSError, match="Too many"):
             Tail(tmp_path / "book" / "metrics.jsonl", bool).new_lines()
-    assert len(said) == 1
+    assert len(messages) == 1
     assert (tmp_path / ".jobs" / "book.json").exists()
     assert [run.state for run in index.read_list(refresh=True).runs] == [
         run.state for run in before.runs
@@ -227,9 +227,9 @@ def test_without_free_descriptors_the_run_list_and_the_jobs_are_kept(tmp_path, m
 def test_without_free_descriptors_a_request_gets_retry_after_and_nothing_is_logged(
     folder, monkeypatch, caplog
 ):
-    said = []
+    messages = []
     home = app_state(folder)
-    home.shortage._say = said.append
+    home.shortage._say = messages.append
     with TestClient(make_app(home), base_url=HERE) as client:
         assert client.get("/api/runs/book/records").status_code == 200
         with nothing_opens(monkeypatch):
@@ -237,7 +237,7 @@ def test_without_free_descriptors_a_request_gets_retry_after_and_nothing_is_logg
                 answer = client.get(path)
                 assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy"), path
                 assert answer.headers["retry-after"]
-    assert len(said) == 1
+    assert len(messages) == 1
     assert caplog.records == []
 
 
@@ -270,13 +270,11 @@ def test_the_longest_idle_connection_is_closed_for_a_new_one(folder):
 def test_a_client_that_reads_nothing_is_disconnected(folder, monkeypatch):
     monkeypatch.setattr(connection, "SEND_SECONDS", 0.2)
     with LiveServer(folder) as live:
-        asked = (
-            f"GET /static/plotly.min.js HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
-        )
+        head = f"GET /static/plotly.min.js HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.connect(("127.0.0.1", live.port))
-            slow.sendall(asked)
+            slow.sendall(head)
             until(lambda: len(live.app_state.connections) == 1)
             until(lambda: len(live.app_state.connections) == 0)
 
@@ -339,8 +337,8 @@ def test_a_body_in_chunks_is_refused_and_no_chunk_is_read(live, monkeypatch):
 
 
 def test_a_post_request_must_have_a_content_length(live):
-    asked = f"POST /api/next HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
-    assert status_of(live.raw(asked)) == 411
+    head = f"POST /api/next HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n\r\n".encode()
+    assert status_of(live.raw(head)) == 411
     assert httpx.post(f"{live.url}/api/next", json={"model": "book"}).status_code == 200
 
 
@@ -377,8 +375,8 @@ class Written:
 
 
 def test_a_request_head_is_limited_however_fast_it_arrives(folder, monkeypatch):
-    asked = []
-    monkeypatch.setattr(AccessRules, "check_origin_and_host", lambda *_: asked.append(1))
+    requests = []
+    monkeypatch.setattr(AccessRules, "check_origin_and_host", lambda *_: requests.append(1))
     with LiveServer(folder) as live:
         config, state = live._server.config, live._server.server_state
     head = f"GET /api/health HTTP/1.1\r\nHost: 127.0.0.1:{live.port}\r\n".encode()
@@ -394,7 +392,7 @@ def test_a_request_head_is_limited_however_fast_it_arrives(folder, monkeypatch):
 
     assert asyncio.run(status(head + b"a:\r\n" * 60_000 + b"\r\n")) == 400
     assert asyncio.run(status(head.replace(b"health", b"h" * 200_000) + b"\r\n")) == 400
-    assert asked == []
+    assert requests == []
 
 
 @pytest.mark.parametrize(

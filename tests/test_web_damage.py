@@ -33,10 +33,10 @@ def test_the_list_and_the_records_report_lost_lines(tmp_path, name, what):
         assert client.get(f"/api/runs/book/{what}").json()["damage"] == []
         file.write_bytes(file.read_bytes()[:40])
         waiting.until(lambda: reason_of(client))
-        (told,) = client.get(f"/api/runs/book/{what}").json()["damage"]
-        assert f"it has 40 bytes, and had {size:,} bytes when update" in told
-        assert f"all its {what} are lost" in told
-        assert reason_of(client) == told
+        (message,) = client.get(f"/api/runs/book/{what}").json()["damage"]
+        assert f"it has 40 bytes, and had {size:,} bytes when update" in message
+        assert f"all its {what} are lost" in message
+        assert reason_of(client) == message
         file.unlink()
         waiting.until(lambda: f"{name} is missing, and had" in reason_of(client))
         assert client.get(f"/api/runs/book/{what}").json()["damage"] == [reason_of(client)]
@@ -73,8 +73,8 @@ def test_a_model_that_cannot_be_opened_says_what_is_damaged(tmp_path, lost, what
             for path in (tmp_path / "book").glob(pattern):
                 path.unlink()
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
-        asked = {"model": "book" + which, "prompt": "the", "max_tokens": 5}
-        answer = client.post("/v1/completions", json=asked)
+        body = {"model": "book" + which, "prompt": "the", "max_tokens": 5}
+        answer = client.post("/v1/completions", json=body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (409, "damaged")
     assert what in error["message"]
@@ -105,9 +105,9 @@ def test_the_server_and_the_report_describe_a_damaged_run_equally(tmp_path, name
     assert listed["state"] == "finished"
     assert messages[0].startswith(listed["reason"])
     assert detail["settings"]["validation"] == 0.1
-    told = [*detail["damage"], *records["damage"]]
-    assert len(told) == 1
-    assert messages[0].startswith(told[0])
+    server_messages = [*detail["damage"], *records["damage"]]
+    assert len(server_messages) == 1
+    assert messages[0].startswith(server_messages[0])
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl"])

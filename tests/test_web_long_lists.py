@@ -104,9 +104,9 @@ def test_samples_and_events_of_a_run_are_sent_in_pages(tmp_path):
 def test_the_stream_sends_the_beginning_of_the_list_and_its_length(folder):
     with LiveServer(folder) as live, streaming(live.url, "/api/stream?limit=20") as events:
         name, data = next(events)
-        told = {run["key"] for run in data["runs"]}
+        keys = {run["key"] for run in data["runs"]}
         assert (name, data["fresh"]) == ("runs", True)
-        assert len(told) <= 20
+        assert len(keys) <= 20
         while data["unread"]:
             name, data = next(events)
             assert len(data["runs"]) <= 20
@@ -143,9 +143,9 @@ def test_the_stream_sends_only_changes_of_the_list(tmp_path):
     events.write_bytes(events.read_bytes() + b'{"event":"resumed","time":9000000000.5}\n')
     (tmp_path / "third").rename(tmp_path / "another")
     now = index.read_list(refresh=True)
-    told = json.loads(list_changes(before, now, 10).partition(b"data: ")[2])
-    assert {run["key"] for run in told["runs"]} == {"first", "another"}
-    assert (told["gone"], told["total"], told["fresh"]) == (["third"], 3, False)
+    changes = json.loads(list_changes(before, now, 10).partition(b"data: ")[2])
+    assert {run["key"] for run in changes["runs"]} == {"first", "another"}
+    assert (changes["gone"], changes["total"], changes["fresh"]) == (["third"], 3, False)
 
 
 # Looking at a folder again and again
@@ -200,16 +200,16 @@ def test_a_refresh_checks_few_files_of_idle_runs(folder, monkeypatch):
     index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
     while index.read_list(refresh=True).unread:
         pass
-    asked = []
+    checked = []
     stamp = indexed_run.stamp_of
-    monkeypatch.setattr(indexed_run, "stamp_of", lambda path: asked.append(path) or stamp(path))
+    monkeypatch.setattr(indexed_run, "stamp_of", lambda path: checked.append(path) or stamp(path))
     index.read_list(refresh=True)
     each = len(indexed_run.LISTED_FILES)
-    assert len(asked) <= each * (run_index.READ_AT_ONCE + run_index.CHECKED_AT_ONCE) < each * MANY
+    assert len(checked) <= each * (run_index.READ_AT_ONCE + run_index.CHECKED_AT_ONCE) < each * MANY
     # In turn each is looked at, though nothing of its directory seems to have changed.
     for _ in range(MANY // run_index.CHECKED_AT_ONCE + 1):
         index.read_list(refresh=True)
-    assert {path.relative_to(folder).parts[0] for path in asked} == set(index.read_list().places)
+    assert {path.relative_to(folder).parts[0] for path in checked} == set(index.read_list().places)
 
 
 def test_a_run_that_is_trained_again_is_seen_at_the_next_refresh(folder):
@@ -219,9 +219,9 @@ def test_a_run_that_is_trained_again_is_seen_at_the_next_refresh(folder):
     index._checked = 0
     key = list(index.read_list().places)[-1]
     status = folder / key / "status.json"
-    told = json.loads(status.read_text()) | {"state": "training", "pid": os.getpid()}
+    values = json.loads(status.read_text()) | {"state": "training", "pid": os.getpid()}
     other = status.with_name("other")
-    other.write_text(json.dumps(told))
+    other.write_text(json.dumps(values))
     before = status.read_bytes()
     other.replace(status)
     try:

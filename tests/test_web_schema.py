@@ -60,8 +60,8 @@ def named_routes(markdown):
 
 def test_the_specification_names_every_route(schema):
     named = named_routes((ROOT / "docs" / "spec" / "server.md").read_text(encoding="utf-8"))
-    there = {(method, path) for method, path, _ in operations(schema)}
-    assert {pair for pair in named if pair[1].startswith(("/api", "/v1"))} == there
+    routes = {(method, path) for method, path, _ in operations(schema)}
+    assert {pair for pair in named if pair[1].startswith(("/api", "/v1"))} == routes
 
 
 def unbounded(schema, name, part):
@@ -127,12 +127,12 @@ def fuzzing():
 
 def test_requests_generated_from_the_schema_get_the_responses_it_specifies(tmp_path):
     fuzz = fuzzing()
-    told = fuzz.fuzz(tmp_path, 1, seed=1)  # one right and one wrong request of each
-    assert told["failures"] == []
-    assert told["cases"] >= 40
-    assert told["operations"] >= 25
-    assert [name for name, count in told["answered"].items() if not count] == []
-    assert not any(status.startswith("5") for status in told["statuses"])
+    problems = fuzz.fuzz(tmp_path, 1, seed=1)  # one right and one wrong request of each
+    assert problems["failures"] == []
+    assert problems["cases"] >= 40
+    assert problems["operations"] >= 25
+    assert [name for name, count in problems["answered"].items() if not count] == []
+    assert not any(status.startswith("5") for status in problems["statuses"])
 
 
 def test_a_planted_wrong_response_is_noticed(tmp_path, monkeypatch):
@@ -142,6 +142,6 @@ def test_a_planted_wrong_response_is_noticed(tmp_path, monkeypatch):
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr("charloom.web.playground_routes.models_in", broken)
-    told = fuzz.fuzz(tmp_path, 1, seed=1, under="/api/models")
-    assert told["statuses"]["500"] >= 1
-    assert any("/api/models" in failure for failure in told["failures"])
+    problems = fuzz.fuzz(tmp_path, 1, seed=1, under="/api/models")
+    assert problems["statuses"]["500"] >= 1
+    assert any("/api/models" in failure for failure in problems["failures"])

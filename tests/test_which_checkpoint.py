@@ -169,10 +169,10 @@ def test_the_passage_is_sampled_from_the_model_of_the_run(runs):
 def test_commands_use_the_model_of_the_run_and_say_which(runs, words):
     name, *options = shlex.split(words)
     view = read_run(runs / "judged")
-    told = json.loads(command(name, runs / "judged", *options).stdout)
-    assert (told["which"], told["update"]) == ("best", view.best)
-    told = json.loads(command(name, runs / "judged", *options, "--which", "latest").stdout)
-    assert (told["which"], told["update"]) == ("latest", view.latest)
+    result = json.loads(command(name, runs / "judged", *options).stdout)
+    assert (result["which"], result["update"]) == ("best", view.best)
+    result = json.loads(command(name, runs / "judged", *options, "--which", "latest").stdout)
+    assert (result["which"], result["update"]) == ("latest", view.latest)
 
 
 def test_neurons_and_evaluate_print_which_model_they_use(runs):
@@ -213,8 +213,8 @@ def test_the_end_of_a_run_says_which_model_is_used_and_that_it_overfitted(runs, 
     again = "When you train again, try --dropout, a smaller --hidden-size or --patience."
     assert sample + again in done.stderr
     done = command("resume", tmp_path / "run", "--json")
-    told = json.loads(done.stdout)
-    assert (told["model"], told["overfitting"]["update"]) == ("best", view.best)
+    result = json.loads(done.stdout)
+    assert (result["model"], result["overfitting"]["update"]) == ("best", view.best)
 
 
 def test_the_page_and_v1_list_the_model_under_the_key_of_its_run(runs):
@@ -233,8 +233,8 @@ def test_the_page_and_v1_list_the_model_under_the_key_of_its_run(runs):
         assert list(updates.values()) == [view.best, view.best, view.latest, last, last]
         for key in ("judged", "judged@best", "judged@latest", "alone", "alone@latest"):
             assert client.get(f"/v1/models/{key}").json()["id"] == key
-        asked = {"model": "judged", "prompt": "a", "max_tokens": 40, "seed": 3}
-        text = client.post("/v1/completions", json=asked).json()["choices"][0]["text"]
+        body = {"model": "judged", "prompt": "a", "max_tokens": 40, "seed": 3}
+        text = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
         assert text == charloom.load(runs / "judged").sample("a", 40, seed=3)
 
 

@@ -244,8 +244,8 @@ def test_a_run_whose_gradient_check_is_damaged_is_checked_again(tmp_path):
     small = {"hidden_size": 3, "seq_length": 4, "updates": 3, "passage_length": 20}
     charloom.reproduce(string=small_runs.TEXT, run=run, **small)
     (run / "gradcheck.json").write_text('{"checks":[3],"format":1}')
-    said = told("resume", run, "--updates", "4")
-    assert "1 of 1 gradient checks cannot be read" in said
-    assert "The gradients are checked again." in said
+    output = told("resume", run, "--updates", "4")
+    assert "1 of 1 gradient checks cannot be read" in output
+    assert "The gradients are checked again." in output
     assert read_checks(run).checks
     assert read_checks(run).damage == ""

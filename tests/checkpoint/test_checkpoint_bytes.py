@@ -137,8 +137,8 @@ def test_the_model_file_begins_with_these_bytes(saved):
 
 def sha256_of(about, tensors, header):
     """Compute the seal of a model file from its bytes only (spec/formats.md: Model files)."""
-    told = {name: value for name, value in about.items() if name != "sha256"}
-    digest = hashlib.sha256(canonical_json(told))
+    values = {name: value for name, value in about.items() if name != "sha256"}
+    digest = hashlib.sha256(canonical_json(values))
     for name in sorted(header):
         start, end = header[name]["data_offsets"]
         digest.update(b"\n" + name.encode() + b"\n" + tensors[start:end])

@@ -88,8 +88,8 @@ def test_bench_is_shown_and_told(monkeypatch):
     monkeypatch.setattr(charloom.bench, "render", lambda result: f"a table of {result.settings}")
     wanted = {"rounds": 3, "hidden_size": 9}
     assert charloom_("bench --rounds 3 --hidden-size 9").stdout == f"a table of {wanted}\n"
-    told = json.loads(charloom_("bench --rounds 3 --hidden-size 9 --json").stdout)
-    assert told == {**wanted, "ratio": None}
+    values = json.loads(charloom_("bench --rounds 3 --hidden-size 9 --json").stdout)
+    assert values == {**wanted, "ratio": None}
 
 
 # Progress

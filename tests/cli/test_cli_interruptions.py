@@ -23,8 +23,8 @@ def test_a_closed_pipe_ends_quietly(run, start):
     with start("sample", run, "--length", 5_000_000) as process:
         assert len(process.stdout.read(100)) == 100
         process.stdout.close()
-        told = process.stderr.read().splitlines()
-    assert [line.endswith(", writes:") for line in told] == [True]
+        lines = process.stderr.read().splitlines()
+    assert [line.endswith(", writes:") for line in lines] == [True]
     assert process.returncode == 0
 
 

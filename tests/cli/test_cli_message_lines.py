@@ -44,8 +44,10 @@ def test_a_command_that_reads_a_text_from_a_terminal_says_so(
     with pytest.raises(SystemExit) as ended:
         app(words.split())
     assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert said.count("reading the text from the terminal: type it, and end it with Ctrl-") == times
+    output = capsys.readouterr().err
+    assert (
+        output.count("reading the text from the terminal: type it, and end it with Ctrl-") == times
+    )
 
 
 def test_a_text_that_an_error_ends_has_a_whole_last_line(run, monkeypatch, capsys):

@@ -27,19 +27,19 @@ def test_a_sample_that_is_piped_says_on_stderr_which_model_wrote_it(run):
 
 
 def test_sample_as_json_separates_the_text(run):
-    told = json.loads(charloom_("sample", run, "--prompt 'the ' --length 60 --json").stdout)
-    assert told["prompt"] == "the "
-    (sample,) = told["samples"]
+    result = json.loads(charloom_("sample", run, "--prompt 'the ' --length 60 --json").stdout)
+    assert result["prompt"] == "the "
+    (sample,) = result["samples"]
     assert sample["text"] == charloom.load(run).sample("the ", 60)
-    assert (told["seed"], told["temperature"]) == (0, 1.0)
+    assert (result["seed"], result["temperature"]) == (0, 1.0)
 
 
 def test_sample_takes_a_checkpoint_and_a_file(run):
     checkpoint = run / "checkpoints" / "40"
-    told = {
+    results = {
         charloom_("sample", path).stdout for path in (checkpoint, checkpoint / "model.safetensors")
     }
-    assert len(told) == 1
+    assert len(results) == 1
 
 
 def test_control_characters_do_not_reach_a_terminal(capsys):
@@ -71,6 +71,6 @@ def test_evaluate_shows_nats_and_bits(run, book):
     found = charloom.load(run).evaluate(book)
     assert f"nats:       {found.nats:.4f} per character" in done.stdout
     assert f"bits:       {found.bits:.4f} per character" in done.stdout
-    told = json.loads(charloom_("evaluate", run, book, "--json").stdout)
-    assert told["nats"] == found.nats
-    assert told["characters"] == len(TEXT) - 1
+    result = json.loads(charloom_("evaluate", run, book, "--json").stdout)
+    assert result["nats"] == found.nats
+    assert result["characters"] == len(TEXT) - 1

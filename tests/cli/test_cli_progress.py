@@ -72,8 +72,8 @@ def test_progress_reports_pauses_and_a_changed_learning_rate_once_each(
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", shown)
     # On a terminal, the line of progress is before a line that stays.
     lines = [line[line.find("charloom: ") :].rstrip() for line in shown.splitlines()]
-    told = [line for line in lines if line.startswith("charloom: ") and " / 100" not in line]
-    assert told == [
+    messages = [line for line in lines if line.startswith("charloom: ") and " / 100" not in line]
+    assert messages == [
         "charloom: paused at update 20 of 100 by a command. To continue: charloom control "
         "'runs/my book' run",
         "charloom: a command changed the learning rate: from the next update on it is 0.5 × that of "

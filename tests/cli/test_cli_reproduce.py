@@ -34,9 +34,9 @@ def test_reproduce_fails_on_a_wrong_gradient(book, monkeypatch, tmp_path):
     )
     assert done.exit_code == 1
     assert "The gradient is WRONG" in done.stderr
-    told = json.loads(done.stdout)
-    assert told["gradients_right"] is False
-    assert told["report"] is not None
+    result = json.loads(done.stdout)
+    assert result["gradients_right"] is False
+    assert result["report"] is not None
 
 
 def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, tmp_path):
@@ -50,16 +50,16 @@ def test_reproduce_and_resume_say_what_their_report_left_out(book, monkeypatch, 
 
     monkeypatch.setattr(api.Training, "items", broken_at_its_end)
     done = charloom_("reproduce", book, "--run", run, SMALL, "--json")
-    told = json.loads(done.stdout)["damage"]
-    assert len(told) == 1
-    assert told[0].startswith(f"{run / 'samples.jsonl'} is damaged: 1 of ")
-    sentence = f"charloom: the report leaves out a damaged or missing part: {told[0]}"
+    damage = json.loads(done.stdout)["damage"]
+    assert len(damage) == 1
+    assert damage[0].startswith(f"{run / 'samples.jsonl'} is damaged: 1 of ")
+    sentence = f"charloom: the report leaves out a damaged or missing part: {damage[0]}"
     assert done.stderr.splitlines().count(sentence) == 1
     monkeypatch.undo()
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert f"Damaged: {told[0]}" in page
+    assert f"Damaged: {damage[0]}" in page
     again = charloom_("report", run, "--json")
-    assert json.loads(again.stdout)["damage"] == told
+    assert json.loads(again.stdout)["damage"] == damage
     assert again.stderr.splitlines() == [sentence]
     (run / "events.jsonl").write_bytes((run / "events.jsonl").read_bytes() + b"[2]\n")
     done = charloom_("resume", run, "--epochs 4 --allow-older")

@@ -53,10 +53,10 @@ def test_options_reach_the_config(book, tmp_path):
 
 def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
     done = charloom_("train", book, "--run", tmp_path / "run", SMALL, "--json")
-    told = json.loads(done.stdout)
-    assert (told["state"], told["update"], told["updates"]) == ("finished", 40, 40)
-    assert told["run"] == str(tmp_path / "run")
-    assert told["train_bits_per_character"] == pytest.approx(told["smooth_loss"] / 5 / 0.693147)
+    result = json.loads(done.stdout)
+    assert (result["state"], result["update"], result["updates"]) == ("finished", 40, 40)
+    assert result["run"] == str(tmp_path / "run")
+    assert result["train_bits_per_character"] == pytest.approx(result["smooth_loss"] / 5 / 0.693147)
 
 
 def test_training_ends_after_the_given_minutes(book, monkeypatch, tmp_path):
@@ -79,11 +79,13 @@ def test_the_validation_loss_is_computed_and_named(book, tmp_path):
     done = charloom_(
         "train", book, "--run", tmp_path / "more", SMALL, JUDGED, "--split streams --json"
     )
-    told = json.loads(done.stdout)
-    assert told["best_validation_bits"] == pytest.approx(told["best_validation_nats"] / 0.693147)
-    assert (told["best_smooth_loss"], told["validation_nats"]) == (
+    result = json.loads(done.stdout)
+    assert result["best_validation_bits"] == pytest.approx(
+        result["best_validation_nats"] / 0.693147
+    )
+    assert (result["best_smooth_loss"], result["validation_nats"]) == (
         None,
-        told["best_validation_nats"],
+        result["best_validation_nats"],
     )
 
 
@@ -123,9 +125,9 @@ def test_control_sends_commands_to_a_training_process(book, tmp_path, start):
         f"charloom: sent run to {run}, with the settings' learning rate times 0.25.\n"
     )
     assert charloom_("control", run, "stop").stderr == f"charloom: sent stop to {run}.\n"
-    _, said = process.communicate(timeout=30)
+    _, output = process.communicate(timeout=30)
     assert process.returncode == 0
-    assert "stopped by a command" in said
+    assert "stopped by a command" in output
     assert charloom_("control", run, "pause").exit_code == 2
     assert charloom_("control", run, "faster").exit_code == 2
 
@@ -153,7 +155,7 @@ def test_a_network_too_large_for_memory_is_refused_immediately(book, tmp_path, s
 
 
 @pytest.mark.parametrize(
-    ("given", "text", "said"),
+    ("given", "text", "message"),
     [
         ("/dev/zero", "/dev/null", "/dev/zero is a device"),
         ("-", "/dev/zero", "stdin is a device"),
@@ -161,12 +163,12 @@ def test_a_network_too_large_for_memory_is_refused_immediately(book, tmp_path, s
         ("/dev/stdin", "/dev/null", "/dev/stdin is empty"),
     ],
 )
-def test_devices_are_refused_as_texts(tmp_path, given, text, said, start):
+def test_devices_are_refused_as_texts(tmp_path, given, text, message, start):
     with open(text) as stdin:  # noqa: PTH123
         process = start("train", given, "--run", tmp_path / "run", stdin=stdin)
-        _, told = process.communicate(timeout=60)
-    assert (process.returncode, told.count("\n")) == (2, 1)
-    assert said in told
+        _, output = process.communicate(timeout=60)
+    assert (process.returncode, output.count("\n")) == (2, 1)
+    assert message in output
 
 
 def test_very_large_losses_are_printed_with_few_digits(book, tmp_path):

@@ -57,12 +57,12 @@ def test_the_first_signal_asks_to_stop_and_the_second_stops_immediately(monkeypa
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
 def test_every_signal_that_ends_a_process_asks_to_stop(name):
-    number, told = getattr(signal, name), []
+    number, messages = getattr(signal, name), []
     before = signal.getsignal(number)
-    with Halt(told.append) as halt:
+    with Halt(messages.append) as halt:
         signal.raise_signal(number)
         assert (halt(), halt.exit_code) == (name, 128 + number)
-    assert told == [f"{name}: saving …"]
+    assert messages == [f"{name}: saving …"]
     assert signal.getsignal(number) is before
     with pytest.raises(SystemExit) as ended:
         halt.raise_received()
@@ -71,15 +71,15 @@ def test_every_signal_that_ends_a_process_asks_to_stop(name):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 def test_a_signal_with_a_handler_of_the_program_is_left_alone():
-    heard = []
-    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    received = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: received.append(number))
     try:
         with Halt() as halt:
             signal.raise_signal(signal.SIGUSR1)
             assert halt() is None
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert heard == [signal.SIGUSR1]
+    assert received == [signal.SIGUSR1]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

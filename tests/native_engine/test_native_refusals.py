@@ -57,25 +57,28 @@ def test_arrays_of_wrong_shapes_are_refused_in_python():
         lambda: engine.train(deep, tokens, plan),
     )
     refuse("at most 16,777,215 characters", lambda: engine.train(long, tokens, plan))
-    good = make_learner()
-    refuse("80 characters", lambda: engine.train(good, np.full(100, 80, np.uint8), plan))
+    accepted = make_learner()
+    refuse("80 characters", lambda: engine.train(accepted, np.full(100, 80, np.uint8), plan))
     refuse(
-        "starts", lambda: engine.train(good, tokens, Plan(plan.learning_rates, np.zeros(2, int)))
+        "starts",
+        lambda: engine.train(accepted, tokens, Plan(plan.learning_rates, np.zeros(2, int))),
     )
-    refuse("int64", lambda: engine.train(good, tokens.astype(np.int64), plan))
-    refuse("need 76 characters, but the text has 75", lambda: engine.train(good, tokens[:75], plan))
+    refuse("int64", lambda: engine.train(accepted, tokens.astype(np.int64), plan))
+    refuse(
+        "need 76 characters, but the text has 75", lambda: engine.train(accepted, tokens[:75], plan)
+    )
     refuse(
         "80 characters",
-        lambda: engine.generate(good, np.array([80]), Sampler(), np.ones(1), good.state),
+        lambda: engine.generate(accepted, np.array([80]), Sampler(), np.ones(1), accepted.state),
     )
     refuse(
         "80 characters",
-        lambda: engine.generate(good, np.array([-1]), Sampler(), np.ones(1), good.state),
+        lambda: engine.generate(accepted, np.array([-1]), Sampler(), np.ones(1), accepted.state),
     )
-    refuse(r"\(N, B\)", lambda: engine.score(good, tokens, good.state))
-    refuse(r"\(N, B\)", lambda: engine.score(good, tokens[:0, np.newaxis], good.state))
-    refuse(r"shape \(T, B\)", lambda: engine.loss_and_gradients(good, tokens, tokens))
-    refuse("80 characters", lambda: engine.step(good, np.array([200]), good.state))
+    refuse(r"\(N, B\)", lambda: engine.score(accepted, tokens, accepted.state))
+    refuse(r"\(N, B\)", lambda: engine.score(accepted, tokens[:0, np.newaxis], accepted.state))
+    refuse(r"shape \(T, B\)", lambda: engine.loss_and_gradients(accepted, tokens, tokens))
+    refuse("80 characters", lambda: engine.step(accepted, np.array([200]), accepted.state))
 
 
 def test_the_compiled_code_refuses_what_python_did_not_check():

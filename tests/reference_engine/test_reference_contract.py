@@ -154,8 +154,8 @@ def test_generate_reads_what_it_wrote_and_can_go_on(cell):
     tail, end = engine.generate(learner, so_far, sampler, uniforms[5:], state)
     assert whole.tolist() == head.tolist() + tail.tolist()
     assert_same(end, last, 0)
-    _, seen = engine.activations(learner, np.append(read[-1], whole[:-1]), learner.state)
-    assert_same(last, seen)
+    _, states = engine.activations(learner, np.append(read[-1], whole[:-1]), learner.state)
+    assert_same(last, states)
     assert whole.dtype == learner.vocabulary.id_dtype
 
 

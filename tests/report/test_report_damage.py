@@ -35,7 +35,7 @@ def break_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "sentence"),
     [
         (lambda run: (run / "checkpoints" / "latest").write_bytes(b""), "latest is damaged"),
         (lambda run: (run / "checkpoints" / "latest").unlink(), "latest is missing"),
@@ -50,17 +50,17 @@ def break_line(path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_report_is_made_of_what_is_whole_and_says_what_is_not(
-    run: Path, harm: Callable[[Path], object], told: str
+    run: Path, harm: Callable[[Path], object], sentence: str
 ) -> None:
     assert "Damaged:" not in report(run)[1].words
     harm(run)
     sentences: list[str] = []
     html = write_report(run, on_message=sentences.append).read_text(encoding="utf-8")
     assert len(sentences) == 1
-    assert told in sentences[0]
+    assert sentence in sentences[0]
     page = Page(html)
     assert page.words.count("Damaged:") == 1
-    assert told in page.words
+    assert sentence in page.words
     assert page.titles == TITLES
 
 
@@ -79,7 +79,7 @@ NO_RECORDS = "The report shows no losses."
 
 
 @pytest.mark.parametrize(
-    ("file", "harm", "told", "shown"),
+    ("file", "harm", "sentence", "shown"),
     [
         ("metrics.jsonl", cut, "all its records are lost", NO_RECORDS),
         ("samples.jsonl", cut, "all its samples are lost", "The report shows no samples."),
@@ -90,14 +90,14 @@ NO_RECORDS = "The report shows no losses."
     ],
 )
 def test_a_journal_that_lost_its_end_is_told_with_what_is_missing_and_what_is_shown(
-    run: Path, file: str, harm: Callable[[Path], object], told: str, shown: str
+    run: Path, file: str, harm: Callable[[Path], object], sentence: str, shown: str
 ) -> None:
     harm(run / file)
     sentences: list[str] = []
     page = Page(write_report(run, on_message=sentences.append).read_text(encoding="utf-8"))
     assert len(sentences) == 1
     assert sentences[0].startswith(str(run / file))
-    assert told in sentences[0]
+    assert sentence in sentences[0]
     assert shown in sentences[0]
     assert sentences[0] in page.words
 

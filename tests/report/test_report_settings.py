@@ -15,7 +15,7 @@ def test_the_settings_tell_text_versions_engine_seconds_and_command(
     tmp_path: Path, checks: list[GradientCheck]
 ) -> None:
     _, page = report(make_run(tmp_path / "run", checks=checks, seed=7, engine="native (v4)"))
-    for said in (
+    for words in (
         "ab" * 32,
         "0.0.9",
         "native (v4)",
@@ -23,7 +23,7 @@ def test_the_settings_tell_text_versions_engine_seconds_and_command(
         "1.2 for 1,200 of 1,200 updates",
         "matplotlib",
     ):
-        assert said in page.words
+        assert words in page.words
     assert page.samples[-1] == (
         "charloom reproduce '/books/my book.txt' --run new-run --hidden-size 10 --epochs 3 --seed 7"
     )
@@ -35,8 +35,8 @@ def test_what_happened_on_the_way_is_told(tmp_path: Path) -> None:
         {"event": "learning_rate_factor", "update": 400, "learning_rate_factor": 0.5},
     ]
     _, page = report(make_run(tmp_path / "run", events=events))
-    for said in ("native (v3)", "NumPy 2.9.0", "from update 300", "× 0.5 from update 400"):
-        assert said in page.words
+    for words in ("native (v3)", "NumPy 2.9.0", "from update 300", "× 0.5 from update 400"):
+        assert words in page.words
 
 
 def test_without_gradient_check_the_command_is_train(tmp_path: Path) -> None:

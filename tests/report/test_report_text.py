@@ -40,7 +40,7 @@ def test_names_in_a_gradient_check_are_text_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "shown"),
     [
         ("\n\nfirst lines empty\n", "\n\nfirst lines empty\n"),
         ("  two  spaces\tand a tab", "  two  spaces\tand a tab"),
@@ -53,11 +53,11 @@ def test_names_in_a_gradient_check_are_text_too(tmp_path: Path) -> None:
     ],
 )
 def test_white_space_is_kept_and_what_would_disturb_is_shown(
-    tmp_path: Path, text: str, seen: str
+    tmp_path: Path, text: str, shown: str
 ) -> None:
     run = make_run(tmp_path / "run", samples=[{"update": 0, "text": text}], passage=text)
     _, page = report(run)
-    assert page.samples[:2] == [seen, seen]
+    assert page.samples[:2] == [shown, shown]
 
 
 @given(st.text())

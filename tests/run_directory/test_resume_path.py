@@ -79,8 +79,8 @@ def observed(tmp_path):
     with writer:
         list(train_run(writer, learner, corpus, ReferenceEngine(), after_the_best))
     command = [sys.executable, "-c", OBSERVED, str(run)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return json.loads(told.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 def test_resuming_opens_no_file_of_a_run_twice(observed):

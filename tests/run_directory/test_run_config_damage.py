@@ -94,7 +94,7 @@ def test_a_damaged_config_is_restored_from_the_checkpoint_if_allowed(tmp_path, h
     if data is not None:
         path.write_bytes(data)
     option = "" if kept else ", text=TEXT"
-    told = (
+    warning = (
         rf'config\.json.* is intact: charloom\.resume\("{run}", allow_older=True{option}\) restores .*'
         rf'charloom\.train\(TEXT, from_model="{run}/checkpoints/{update}"\) starts a new run with its weights'
     )
@@ -102,7 +102,7 @@ def test_a_damaged_config_is_restored_from_the_checkpoint_if_allowed(tmp_path, h
     if not kept:
         looks.append(lambda run: reopen(run, allow_older=True))
     for look in looks:
-        with pytest.raises((DamagedError, NotAModelError), match=told):
+        with pytest.raises((DamagedError, NotAModelError), match=warning):
             look(run)
     assert load_model(run / "checkpoints" / str(update)).update == update
     text = None if kept else [book]

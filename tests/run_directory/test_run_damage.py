@@ -48,9 +48,9 @@ def test_a_damaged_latest_names_an_intact_checkpoint_that_can_be_resumed(tmp_pat
     state.write_bytes(state.read_bytes()[:-1])
     with pytest.raises(DamagedError, match=f"update {older} is intact.*allow_older=True"):
         reopen(run)
-    told = resume(run, allow_older=True)
-    assert "continues from the checkpoint of update" in told[0].message
-    assert "Use another checkpoint" not in told[0].message
+    events = resume(run, allow_older=True)
+    assert "continues from the checkpoint of update" in events[0].message
+    assert "Use another checkpoint" not in events[0].message
     assert (run / "checkpoints" / f"damaged-{latest}" / "state.json").exists()
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")
@@ -81,9 +81,9 @@ def test_a_run_without_its_checkpoints_is_reported_and_never_overwritten(tmp_pat
     run = tmp_path / "run"
     train(run, halt=after(10**6 if finished else 8))
     update = load_model(run).update
-    told = f"trained up to update {update}, but its checkpoints are missing.*another run"
+    message = f"trained up to update {update}, but its checkpoints are missing.*another run"
     for look in without_checkpoints(run):
-        with pytest.raises(DamagedError, match=told):
+        with pytest.raises(DamagedError, match=message):
             look(run)
     before = tree(run)
     with pytest.raises(RunExistsError, match=f"up to update {update}.*give another run"):
@@ -122,7 +122,7 @@ def empty_latest(run, update):
 
 
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "message"),
     [
         (lose_manifest, r"^checkpoint \S+ is damaged: missing MANIFEST\. Use another .*latest refers to it"),
         (cut_manifest, r"^checkpoint \S+ is damaged: .*MANIFEST disagree\. Use another .*latest refers to it"),
@@ -130,16 +130,16 @@ def empty_latest(run, update):
         (empty_latest, r"latest is damaged: it must contain the number of a checkpoint in the same directory\."),
     ],
 )  # fmt: skip
-def test_a_message_names_the_damaged_file_and_an_intact_checkpoint(tmp_path, harm, told):
+def test_a_message_names_the_damaged_file_and_an_intact_checkpoint(tmp_path, harm, message):
     run = tmp_path / "run"
     train(run, save_seconds=1e-9, halt=after(9))
     older, latest = sorted(map(int, checkpoints(run) - {"best", "latest"}))[-2:]
     harm(run, str(latest))
     whole = latest if harm is empty_latest else older
-    with pytest.raises(DamagedError, match=told) as refused:
+    with pytest.raises(DamagedError, match=message) as refused:
         load_model(run)
     assert f"An intact checkpoint is {run}/checkpoints/{whole}." in str(refused.value)
-    with pytest.raises(DamagedError, match=told) as refused:
+    with pytest.raises(DamagedError, match=message) as refused:
         reopen(run)
     assert f"update {whole} is intact: to continue from it" in str(refused.value)
     assert ("refers to it" in str(refused.value)) == (harm is not empty_latest)
@@ -210,8 +210,10 @@ def test_a_run_with_damaged_records_continues_with_those_that_are_left(tmp_path,
     (run / name).unlink()
     if harmed is not None:
         (run / name).write_bytes(harmed)
-    told = f"{name} is missing" if harmed is None else name
-    with pytest.raises(DamagedError, match=told + r'.*charloom\.resume\(".*", allow_older=True\)'):
+    message = f"{name} is missing" if harmed is None else name
+    with pytest.raises(
+        DamagedError, match=message + r'.*charloom\.resume\(".*", allow_older=True\)'
+    ):
         reopen(run)
     reopened(run, allow_older=True)
     kept = whole_records(harmed or b"", data)
@@ -248,7 +250,7 @@ def untimed(data):
 def test_repairs_while_opening_with_minutes_are_reported(halted):
     (halted / "metrics.jsonl").unlink()
     with api_training.reopen(halted, RunChanges(minutes=0.01, allow_older=True)) as training:
-        assert any("metrics.jsonl is missing" in told for told in training.writer.warnings)
+        assert any("metrics.jsonl is missing" in warning for warning in training.writer.warnings)
 
 
 def test_a_checkpoint_with_the_wrong_number_is_damage(halted):

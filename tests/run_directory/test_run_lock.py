@@ -22,7 +22,7 @@ from small_runs import create, resume, small_config, small_corpus
 def test_a_run_that_is_being_created_is_in_use(tmp_path, monkeypatch, second):
     """Checks at each call that changes a file, from the lock to the first record."""
     run, corpus = tmp_path / "run", small_corpus()
-    held, told = [], []
+    held, messages = [], []
     acquire, other = run_module.acquire, new_learner(small_config(), corpus.vocabulary)
     ways = {
         "train": lambda: RunWriter.create(run, other, corpus),
@@ -34,12 +34,12 @@ def test_a_run_that_is_being_created_is_in_use(tmp_path, monkeypatch, second):
         return held[-1]
 
     def come(_):
-        if not held or (told and told[-1] is None):
+        if not held or (messages and messages[-1] is None):
             return
-        told.append(None)  # while the second one looks, nobody else comes
+        messages.append(None)  # while the second one looks, nobody else comes
         with pytest.raises(RunInUseError, match="is in use") as caught:
             ways[second]()
-        told[-1] = str(caught.value)
+        messages[-1] = str(caught.value)
 
     monkeypatch.setattr(run_lock, "GLANCE_SECONDS", 0.0)
     monkeypatch.setattr(run_module, "acquire", acquired)
@@ -48,7 +48,7 @@ def test_a_run_that_is_being_created_is_in_use(tmp_path, monkeypatch, second):
         with writer:
             next(train_run(writer, learner, corpus, ReferenceEngine()))
             held.clear()
-    assert len(told) > 30
+    assert len(messages) > 30
     assert reopen(run)[0].close() is None
 
 

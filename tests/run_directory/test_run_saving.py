@@ -17,16 +17,16 @@ from small_runs import create, resume, train
 
 def test_the_newest_two_checkpoints_and_the_best_are_kept(tmp_path):
     writer, learner, corpus = create(tmp_path / "run", save_seconds=1e-9, smoothing=0.0)
-    seen = set()
+    all_names = set()
     with writer:
         for _ in train_run(writer, learner, corpus, ReferenceEngine()):
-            there = checkpoints(tmp_path / "run") - {"latest", "best"}
+            names = checkpoints(tmp_path / "run") - {"latest", "best"}
             view = read_run(tmp_path / "run")
-            newest = sorted(map(int, there))[-2:]
-            assert {str(view.latest)} <= there
-            assert {int(name) for name in there} <= {*newest, view.best}
-            seen.add(len(there))
-    assert seen == {1, 2, 3}
+            newest = sorted(map(int, names))[-2:]
+            assert {str(view.latest)} <= names
+            assert {int(name) for name in names} <= {*newest, view.best}
+            all_names.add(len(names))
+    assert all_names == {1, 2, 3}
 
 
 def test_saving_the_same_update_again_writes_nothing(tmp_path):

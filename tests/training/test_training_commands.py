@@ -29,20 +29,20 @@ from training_items import of
 def steered(run, commands, **settings):
     """Train a run while sending it commands, each after so many items; everything told."""
     writer, learner, corpus = create(run, **settings)
-    told = []
+    items = []
     with writer:
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
-            told.append(item)
-            for command in commands.pop(len(told), []):
+            items.append(item)
+            for command in commands.pop(len(items), []):
                 write_control(run, **command)
-    return told
+    return items
 
 
 def test_stop_saves_and_ends(tmp_path, attentive):
-    told = steered(tmp_path / "run", {10: [{"command": "stop"}]})
-    assert told[-1].state == "stopped"
+    items = steered(tmp_path / "run", {10: [{"command": "stop"}]})
+    assert items[-1].state == "stopped"
     assert read_status(tmp_path / "run").state == "stopped"
-    assert read_run(tmp_path / "run").latest == told[-1].update
+    assert read_run(tmp_path / "run").latest == items[-1].update
     resume(tmp_path / "run")  # the old command is not for this training
     train(tmp_path / "whole")
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
@@ -65,8 +65,8 @@ def test_a_paused_run_saves_and_continues_with_the_same_bytes(tmp_path, attentiv
     assert paused == 3
     train(tmp_path / "whole")
     assert lasting(run) == lasting(tmp_path / "whole")
-    told = [event["event"] for event in read_run(run).events]
-    assert told == ["created", "started", "paused", "continued", "finished"]
+    events = [event["event"] for event in read_run(run).events]
+    assert events == ["created", "started", "paused", "continued", "finished"]
 
 
 def test_a_paused_run_can_be_interrupted_or_stopped(tmp_path, attentive):
@@ -74,9 +74,9 @@ def test_a_paused_run_can_be_interrupted_or_stopped(tmp_path, attentive):
         run, halt = tmp_path / name, []
         writer, learner, corpus = create(run)
         with writer:
-            asked = iter(lambda halt=halt: halt[0] if halt else None, object())
+            signals = iter(lambda halt=halt: halt[0] if halt else None, object())
             items = train_run(
-                writer, learner, corpus, ReferenceEngine(), functools.partial(next, asked)
+                writer, learner, corpus, ReferenceEngine(), functools.partial(next, signals)
             )
             for item in items:
                 if isinstance(item, Record) and item.update == 7:
@@ -92,13 +92,13 @@ def test_a_paused_run_can_be_interrupted_or_stopped(tmp_path, attentive):
 
 def test_a_learning_rate_factor_applies_from_the_next_update_and_is_an_event(tmp_path, attentive):
     run = tmp_path / "run"
-    told = steered(run, {10: [{"command": "run", "learning_rate_factor": 0.5}]})
-    rates = [record.learning_rate for record in of(Record, told)]
+    items = steered(run, {10: [{"command": "run", "learning_rate_factor": 0.5}]})
+    rates = [record.learning_rate for record in of(Record, items)]
     assert rates == sorted(rates, reverse=True)
     assert set(rates) == {0.1, 0.05}
     (event,) = [e for e in read_run(run).events if e["event"] == "learning_rate_factor"]
     assert event["learning_rate_factor"] == 0.5
-    first = next(record for record in of(Record, told) if record.learning_rate == 0.05)
+    first = next(record for record in of(Record, items) if record.learning_rate == 0.05)
     assert event["update"] < first.update
     assert load_model(run, "latest").learning_rate_factor == 0.5
 
@@ -176,8 +176,8 @@ def test_a_learning_rate_factor_is_on_disk_before_it_applies(tmp_path, attentive
                 write_control(run, "run", 0.5)
             if learner.learning_rate_factor == 0.5:
                 break
-    told = [n for n, call in enumerate(calls) if b'"learning_rate_factor":0.5' in call.data]
-    (line,) = [n for n in told if calls[n].path.name == "events.jsonl"]
+    written = [n for n, call in enumerate(calls) if b'"learning_rate_factor":0.5' in call.data]
+    (line,) = [n for n in written if calls[n].path.name == "events.jsonl"]
     after_it = next(call for call in calls[line + 1 :])
     assert (after_it.kind, after_it.path.name) == ("fsync", "events.jsonl")
 
@@ -240,11 +240,11 @@ def test_an_invalid_control_file_is_ignored(tmp_path, attentive, data):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     with writer:
-        told = []
+        items = []
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
             (run / "control.json").write_bytes(data)
-            told.append(item)
-    assert told[-1].state == "finished"
+            items.append(item)
+    assert items[-1].state == "finished"
     assert read_control(run).sequence == 0
     assert learner.learning_rate_factor == 1.0
 

@@ -45,18 +45,20 @@ def test_training_waits_for_a_full_disk_and_continues_with_the_same_bytes(
     writer.status = lambda state, *more: (states.append((state, more[-1])), status(state, *more))
     with writer:
         items = train_run(writer, learner, corpus, ReferenceEngine())
-        told = eventful(items, {21: lambda: disk.arm(1, forever=True)})
-    assert told[-1].state == "finished"
+        received = eventful(items, {21: lambda: disk.arm(1, forever=True)})
+    assert received[-1].state == "finished"
     assert 60 * minutes <= waiting.waited <= 60 * minutes + 16
-    paused = {item.update for item in of(Progress, told) if item.state == "paused"}
+    paused = {item.update for item in of(Progress, received) if item.state == "paused"}
     assert len(paused) == 1
-    refused = [item for item in of(Warned, told) if "was not saved" in item.message]
+    refused = [item for item in of(Warned, received) if "was not saved" in item.message]
     assert len(refused) == in_run_directory.FAILED_SAVES_LIMIT
     assert paused == {refused[-1].update}
-    (said,) = [item for item in of(Warned, told) if "Training pauses at update" in item.message]
-    assert "3 saves in a row failed" in said.message
-    assert "No space left on device" in said.message
-    assert [reason for state, reason in states if state == "paused"][-1] == said.message
+    (warning,) = [
+        item for item in of(Warned, received) if "Training pauses at update" in item.message
+    ]
+    assert "3 saves in a row failed" in warning.message
+    assert "No space left on device" in warning.message
+    assert [reason for state, reason in states if state == "paused"][-1] == warning.message
     events = [event["event"] for event in read_run(tmp_path / "run").events]
     assert events.index("paused") < events.index("continued") < events.index("finished")
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
@@ -90,26 +92,26 @@ def test_a_save_that_failed_at_a_pause_is_tried_again_while_the_run_is_paused(
 
 @pytest.mark.parametrize("how", ["SIGINT", "stop"])
 def test_a_run_that_waits_for_a_disk_can_be_stopped(tmp_path, monkeypatch, how):
-    run, asked = tmp_path / "run", []
+    run, signals = tmp_path / "run", []
 
     def end():
         disk.disarm()
         if how == "stop":
             write_control(run, "stop")
         else:
-            asked.append(how)
+            signals.append(how)
 
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(run, save_seconds=1e-9)
     waiting = Waiting(monkeypatch, 100.0, end)
     with writer:
         items = train_run(
-            writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
+            writer, learner, corpus, ReferenceEngine(), lambda: signals[0] if signals else None
         )
-        told = eventful(items, {21: lambda: disk.arm(1, forever=True)})
-    assert told[-1].state == ("stopped" if how == "stop" else "interrupted")
+        events = eventful(items, {21: lambda: disk.arm(1, forever=True)})
+    assert events[-1].state == ("stopped" if how == "stop" else "interrupted")
     assert waiting.waited < 101
-    assert load_model(run).update == told[-1].update < 98
+    assert load_model(run).update == events[-1].update < 98
     write_control(run, "run")
     resume(run)
     train(tmp_path / "whole", save_seconds=1e-9)
@@ -150,16 +152,16 @@ def test_a_full_disk_at_the_end_is_reported_immediately_and_waited_for(tmp_path,
     )
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
-    told = []
+    events = []
     with writer:
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
-            told.append(item)
+            events.append(item)
             if isinstance(item, Record) and item.update == 49:
                 disk.arm(1, forever=True)
             if isinstance(item, Warned) and "Trying again for 10 minutes" in item.message:
                 assert not waits
                 disk.disarm()
-    assert told[-1].state == "finished"
+    assert events[-1].state == "finished"
     assert waits == [0.5]
 
 
@@ -168,7 +170,7 @@ def test_a_full_disk_at_the_end_is_reported_immediately_and_waited_for(tmp_path,
 def test_a_stopped_run_does_not_wait_for_a_full_disk(
     tmp_path, monkeypatch, attentive, told_before, how
 ):
-    waits, asked, run = [], [], tmp_path / "run"
+    waits, signals, run = [], [], tmp_path / "run"
 
     def end():
         if how == "stop":
@@ -176,7 +178,7 @@ def test_a_stopped_run_does_not_wait_for_a_full_disk(
             write_control(run, "stop")
             disk.armed = True
         else:
-            asked.append(how)
+            signals.append(how)
 
     def wait(self, seconds, hurried):
         waits.append(seconds)
@@ -193,7 +195,7 @@ def test_a_stopped_run_does_not_wait_for_a_full_disk(
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(run)
     items = train_run(
-        writer, learner, corpus, ReferenceEngine(), lambda: asked[0] if asked else None
+        writer, learner, corpus, ReferenceEngine(), lambda: signals[0] if signals else None
     )
     with writer, pytest.raises(WriteError, match="is lost"):
         eventful(items, {49: full})

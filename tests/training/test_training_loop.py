@@ -82,10 +82,10 @@ def test_training_gives_the_same_numbers_as_a_loop_over_windows():
 def test_the_number_of_updates_in_a_call_changes_no_bit(monkeypatch, engine, growth):
     monkeypatch.setattr(loop, "CALL_SECONDS", 1e9)
     first, corpus = start(report_every=40)
-    told = [list(learn(first, corpus.ids, open_engine(engine)))]
+    results = [list(learn(first, corpus.ids, open_engine(engine)))]
     monkeypatch.setattr(loop, "GROWTH", growth)
     second, _ = start(report_every=40)
-    told.append(list(learn(second, corpus.ids, open_engine(engine))))
+    results.append(list(learn(second, corpus.ids, open_engine(engine))))
     for name, parameter in first.parameters.items():
         assert second.parameters[name].tobytes() == parameter.tobytes()
     assert vars(second) | {"parameters": 0, "slots": 0, "state": 0} == vars(first) | {
@@ -93,7 +93,7 @@ def test_the_number_of_updates_in_a_call_changes_no_bit(monkeypatch, engine, gro
         "slots": 0,
         "state": 0,
     }
-    assert without_clock(told[0]) == without_clock(told[1])
+    assert without_clock(results[0]) == without_clock(results[1])
 
 
 def without_clock(items):

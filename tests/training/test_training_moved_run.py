@@ -27,9 +27,9 @@ def test_training_continues_when_a_moved_run_is_put_back(tmp_path, monkeypatch, 
     Waiting(monkeypatch, 10.0, back)
     items = train_run(writer, learner, corpus, ReferenceEngine())
     with writer:
-        told = eventful(items, {21: lambda: (run / name).rename(away)})
+        events = eventful(items, {21: lambda: (run / name).rename(away)})
     gone = "cannot be written: it was moved or removed. Move it back; a copy of it is not"
-    assert any(f"{run / name} {gone}" in warning.message for warning in of(Warned, told))
+    assert any(f"{run / name} {gone}" in warning.message for warning in of(Warned, events))
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")
 

@@ -51,11 +51,11 @@ def test_every_cell_and_optimizer_resumes_bit_for_bit(tmp_path, engine, way):
     settings = {"hidden_size": 5, "seq_length": 15, "epochs": 3, "report_every": 5, **way}
     train(tmp_path / "whole", engine=engine, **settings)
     items = train(tmp_path / "cut", engine=engine, halt=after(2), **settings)
-    saved, asked = set(), 1
+    saved, looks = set(), 1
     while items[-1].state == "interrupted":
-        asked = 2 * asked if items[-1].update in saved else 1
+        looks = 2 * looks if items[-1].update in saved else 1
         saved.add(items[-1].update)
-        items = resume(tmp_path / "cut", engine=engine, halt=after(asked))
+        items = resume(tmp_path / "cut", engine=engine, halt=after(looks))
     schedule = Schedule.of(small_config(**settings), len(small_corpus()))
     assert saved == set(range(1, schedule.updates))
     judged = [update for update in saved if schedule.evaluation_due(update)]
@@ -76,13 +76,13 @@ def test_a_resumed_run_uses_the_given_save_interval(tmp_path, monkeypatch):
             patch.setattr(in_run_directory.time, "monotonic", lambda now=now: now[0])
             writer, learner, corpus = reopen(run)
             with writer:
-                told = []
+                events = []
                 for item in train_run(
                     writer, learner, corpus, ReferenceEngine(), save_seconds=seconds
                 ):
-                    told.append(item)
+                    events.append(item)
                     now[0] += isinstance(item, Record)
-        saved[seconds] = len(of(Saved, told))
+        saved[seconds] = len(of(Saved, events))
         assert lasting(run) == lasting(tmp_path / "whole")
     assert saved[3.0] > saved[10.0] > saved[None]
 
@@ -117,20 +117,20 @@ def test_saving_after_every_call_gives_the_same_best_and_journals(tmp_path):
 def test_every_yielded_item_is_in_the_journals_and_the_learner_can_be_saved(tmp_path):
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
-        told = []
+        yielded = []
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
-            told.append(item)
-            assert of(Record, told) == [] or learner.update >= of(Record, told)[-1].update
+            yielded.append(item)
+            assert of(Record, yielded) == [] or learner.update >= of(Record, yielded)[-1].update
             writer.flush()
-            assert len(lines_of(writer.path / "metrics.jsonl")) >= len(of(Record, told))
+            assert len(lines_of(writer.path / "metrics.jsonl")) >= len(of(Record, yielded))
     view = read_run(tmp_path / "run")
-    assert view.metrics == [record.to_dict() for record in of(Record, told)]
-    assert view.samples == [sample.to_dict() for sample in of(Sample, told)]
+    assert view.metrics == [record.to_dict() for record in of(Record, yielded)]
+    assert view.samples == [sample.to_dict() for sample in of(Sample, yielded)]
     assert [event["event"] for event in view.events] == ["created", "started", "finished"]
     assert last_engine(view.events) == ReferenceEngine().describe()
     assert view.status.state == "finished"
     assert view.status.update == view.status.updates == view.updates == learner.update
-    assert of(Saved, told)[-1].path == tmp_path / "run" / "checkpoints" / str(learner.update)
+    assert of(Saved, yielded)[-1].path == tmp_path / "run" / "checkpoints" / str(learner.update)
 
 
 def test_the_best_checkpoint_has_the_lowest_smooth_loss_and_the_latest_writes_the_passage(tmp_path):

@@ -10,9 +10,9 @@ def of(kind, items):
 
 def eventful(items, actions):
     """Return all items, and call the action of an update at its record."""
-    told = []
+    received = []
     for item in items:
-        told.append(item)
+        received.append(item)
         if isinstance(item, Record) and item.update in actions:
             actions[item.update]()
-    return told
+    return received

@@ -19,9 +19,9 @@ from guard_requests import request
 from web_servers import status_of
 
 
-def generate(**asked):
+def generate(**settings):
     """Return a request to generate text."""
-    return request("POST", "/api/generate", body=json.dumps({"model": "book", **asked}))
+    return request("POST", "/api/generate", body=json.dumps({"model": "book", **settings}))
 
 
 def hostile():
@@ -124,7 +124,7 @@ def hostile():
     add("a post that reads", request("POST", "/api/health", body="{}"), 405)
 
     # Bodies that are no JSON, or that a form could send.
-    asked = json.dumps({"model": "book"})
+    model_body = json.dumps({"model": "book"})
     for kind in (
         None,
         "text/plain",
@@ -135,9 +135,9 @@ def hostile():
         "application/xml",
         "text/plain; application/json",
     ):
-        add("kind", request("POST", "/api/generate", body=asked, kind=kind), 415)
+        add("kind", request("POST", "/api/generate", body=model_body, kind=kind), 415)
     bodies = [
-        "", "{", "[]", "null", "1", '"x"', "{}", '{"model":}', "{'model':'book'}", asked + asked, "\x00",
+        "", "{", "[]", "null", "1", '"x"', "{}", '{"model":}', "{'model':'book'}", model_body + model_body, "\x00",
         '{"model":"book","length":NaN}', '{"model":"book","temperature":Infinity}',
         '{"model":"book","temperature":1e999}', '{"model":"book","seed":' + "9" * 5_000 + "}",
         '{"model":"book","prompt":"\\ud800"}', '{"model":"book","seed":1.5}', '{"model":"book","seed":true}',
@@ -215,7 +215,9 @@ def hostile():
         411,
     )
     add(
-        "packed", request("POST", "/api/generate", body=asked, more=["Content-Encoding: gzip"]), 415
+        "packed",
+        request("POST", "/api/generate", body=model_body, more=["Content-Encoding: gzip"]),
+        415,
     )
     add("a get with a body", request("GET", "/api/runs", body="{}"), 400)
     add("a large head", request(more=[f"X-Fill: {'a' * 20_000}"]), 400, 431)
@@ -292,9 +294,9 @@ def refused(live, sent, statuses):
     answer = live.raw(data)
     status = status_of(answer)
     body = answer.partition(b"\r\n\r\n")[2]
-    told = b"Traceback" in answer or b"the secret" in answer or b"root:" in answer
+    leaks = b"Traceback" in answer or b"the secret" in answer or b"root:" in answer
     headed = status is None or b"access-control" not in answer.lower()
-    return status in statuses and not told and headed and len(body) < 5_000
+    return status in statuses and not leaks and headed and len(body) < 5_000
 
 
 def test_there_are_two_hundred_hostile_requests():

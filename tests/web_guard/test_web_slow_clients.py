@@ -75,10 +75,10 @@ def test_a_client_beyond_the_connection_limit_gets_an_error(folder):
         LiveServer(folder, limits=ConnectionLimits(4, 2, 4)) as live,
         contextlib.ExitStack() as opened,
     ):
-        asked = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
+        data = request(path="/api/health").replace("{host}", f"127.0.0.1:{live.port}").encode()
         for _ in range(2):
             opened.enter_context(streaming(live.url, "/api/stream"))
-        answer = live.raw(asked)
+        answer = live.raw(data)
         head, _, body = answer.partition(b"\r\n\r\n")
         assert status_of(answer) == 503
         assert b"retry-after: 2" in head
@@ -86,7 +86,7 @@ def test_a_client_beyond_the_connection_limit_gets_an_error(folder):
         assert json.loads(body)["error"]["code"] == "busy"
         opened.close()
         until(lambda: len(live.app_state.connections) == 0)
-        assert status_of(live.raw(asked)) == 200
+        assert status_of(live.raw(data)) == 200
 
 
 def test_connections_far_beyond_the_limit_are_closed(folder):

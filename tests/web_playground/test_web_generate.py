@@ -22,23 +22,23 @@ HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 
 
 @pytest.mark.parametrize("model", ["book", "book@best", "bytes", "kept.safetensors"])
-@pytest.mark.parametrize("asked", [{}, HOT, {"prompt": "the cat", "stop": ["mat", "a"], **HOT}])
-def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, model, asked):
+@pytest.mark.parametrize("settings", [{}, HOT, {"prompt": "the cat", "stop": ["mat", "a"], **HOT}])
+def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, model, settings):
     text, (name, last) = text_and_last_event(
-        told(client.post("/api/generate", json={"model": model, **asked}))
+        told(client.post("/api/generate", json={"model": model, **settings}))
     )
     key, _, which = model.partition("@")
     options = [str(folder / key), *(["--which", which] if which else [])]
-    for option, value in asked.items():
+    for option, value in settings.items():
         for one in value if isinstance(value, list) else [value]:
             options += [f"--{option.replace('_', '-')}", str(one)]
     done = CliRunner().invoke(app, ["sample", *options])
-    assert asked.get("prompt", "") + text + "\n" == done.stdout
+    assert settings.get("prompt", "") + text + "\n" == done.stdout
     assert name == "end"
     assert last["characters"] == len(text)
-    assert last["ended"] in ("length", "stop" if "stop" in asked else "length")
+    assert last["ended"] in ("length", "stop" if "stop" in settings else "length")
     if model != "bytes":
-        assert (last["ended"] == "length") == (len(text) == asked.get("length", 200))
+        assert (last["ended"] == "length") == (len(text) == settings.get("length", 200))
 
 
 def test_another_seed_gives_another_text(client):
@@ -53,8 +53,8 @@ def test_another_seed_gives_another_text(client):
 
 @pytest.mark.parametrize("model", ["book", "bytes"])
 def test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(client, folder, model):
-    asked = {"model": model, "prompt": "the cat ", "length": 60, "probabilities": True, "seed": 3}
-    events = told(client.post("/api/generate", json=asked))
+    body = {"model": model, "prompt": "the cat ", "length": 60, "probabilities": True, "seed": 3}
+    events = told(client.post("/api/generate", json=body))
     parts = [events[0][1]["read"], *(data["analysis"] for name, data in events if name == "text")]
     whole = {key: [x for part in parts for x in part[key]] for key in parts[0]}
     text = "the cat " + "".join(data["text"] for name, data in events if name == "text")
@@ -90,8 +90,8 @@ def test_a_planted_wrong_probability_is_seen(client, folder, monkeypatch):
 
 
 def test_a_byte_models_probabilities_are_of_the_drawn_bytes(client, folder):
-    asked = {"prompt": "the ", "length": 80, "temperature": 3.0, "seed": 5}
-    body = {"model": "bytes", "probabilities": True, **asked}
+    settings = {"prompt": "the ", "length": 80, "temperature": 3.0, "seed": 5}
+    body = {"model": "bytes", "probabilities": True, **settings}
     events = told(client.post("/api/generate", json=body))
     text = "".join(data["text"] for name, data in events if name == "text")
     assert "\ufffd" in text  # bytes that are no character, which no text spells
@@ -171,7 +171,7 @@ def test_invalid_requests_are_refused_before_any_text_is_generated(client, chang
 
 
 def test_a_prompt_that_is_a_script_comes_back_as_text_in_json(client):
-    asked = {"model": "book", "prompt": "<script>alert(1)</script>", "unknown": "skip"}
-    answer = client.post("/api/generate", json=asked)
+    body = {"model": "book", "prompt": "<script>alert(1)</script>", "unknown": "skip"}
+    answer = client.post("/api/generate", json=body)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -14,13 +14,13 @@ import small_runs
 
 def test_a_unit_and_the_map_of_all_units_show_the_same(client, folder):
     text = small_runs.TEXT[:200]
-    asked = {"model": "book", "text": text, "layer": 1, "what": "cell"}
-    packed = client.post("/api/inside/map", json=asked).json()
+    body = {"model": "book", "text": text, "layer": 1, "what": "cell"}
+    packed = client.post("/api/inside/map", json=body).json()
     values = np.frombuffer(base64.b64decode(packed["values"]), dtype=np.uint8)
     values = values.reshape(packed["units"], len(text)) / 255
     values = packed["low"] + values * (packed["high"] - packed["low"])
     for number in range(packed["units"]):
-        unit = client.post("/api/inside/unit", json={**asked, "unit": number}).json()
+        unit = client.post("/api/inside/unit", json={**body, "unit": number}).json()
         np.testing.assert_allclose(unit["values"], values[number], atol=packed["high"] / 200)
     model = charloom.load(folder / "book")
     ids = model.vocabulary.encode(text)
@@ -32,14 +32,14 @@ def test_a_unit_and_the_map_of_all_units_show_the_same(client, folder):
 
 def test_units_are_ranked_by_properties_marks_and_patterns(client):
     text = small_runs.TEXT[:400]
-    asked = {
+    body = {
         "model": "book",
         "text": text,
         "pattern": "cat",
         "marks": [[0, 40], [100, 160]],
         "top": 3,
     }
-    found = client.post("/api/inside/ranking", json=asked).json()
+    found = client.post("/api/inside/ranking", json=body).json()
     named = {row["property"]: row for row in found["properties"]}
     assert {"in-quotes", "line-position", "pattern", "marked"} <= set(named)
     best = [abs(unit["r"]) for unit in named["pattern"]["units"]]
@@ -65,7 +65,7 @@ def test_units_are_ranked_by_properties_marks_and_patterns(client):
     ],
 )
 def test_invalid_requests_about_units_are_refused(client, path, change, named):
-    asked = {"model": "book", "text": small_runs.TEXT[:200], **change}
-    answer = client.post(f"/api/inside/{path}", json=asked)
+    body = {"model": "book", "text": small_runs.TEXT[:200], **change}
+    answer = client.post(f"/api/inside/{path}", json=body)
     assert answer.status_code == 422, answer.text
     assert named in json.dumps(answer.json()) or "100" in answer.json()["error"]["message"]

@@ -67,8 +67,8 @@ def test_simultaneous_requests_read_a_model_once_and_do_not_block_others(folder,
 def test_the_server_gives_the_same_surprisal_as_score(client, folder):
     text = "the red cat sat"
     score = charloom.load(folder / "book").score(text)
-    asked = {"model": "book", "text": text, "likely": True}
-    answer = client.post("/api/score", json=asked).json()
+    body = {"model": "book", "text": text, "likely": True}
+    answer = client.post("/api/score", json=body).json()
     assert answer["characters"] == list(text)
     assert answer["nats"][0] is None
     np.testing.assert_allclose(answer["nats"][1:], score.nats[1:])

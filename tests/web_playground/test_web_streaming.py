@@ -25,10 +25,10 @@ ENDLESS = {"model": "book", "length": 100_000, "stop": []}
 
 def test_generated_text_is_streamed_in_pieces(live):
     with streaming(live.url, "/api/generate", {"model": "book", "length": 20_000}) as events:
-        seen = list(events)
-    assert [name for name, _ in seen[:2]] == ["begin", "text"]
-    assert len(seen) > 5
-    assert len(seen[1][1]["text"]) <= 16
+        received = list(events)
+    assert [name for name, _ in received[:2]] == ["begin", "text"]
+    assert len(received) > 5
+    assert len(received[1][1]["text"]) <= 16
 
 
 def test_generation_stops_when_the_client_disconnects(live, monkeypatch):
@@ -81,11 +81,11 @@ def test_a_client_that_disconnects_during_a_send_is_noticed(turns):
 
 
 def test_requests_beyond_the_limit_wait_and_more_are_refused(folder):
-    asked = {"model": "book", "length": 100_000, "probabilities": True}
+    body = {"model": "book", "length": 100_000, "probabilities": True}
     # A request that waited would get its response only after 20 seconds.
     other = httpx.Client(timeout=15)
     with LiveServer(folder, at_work=1, waiting=1) as live, other:
-        with streaming(live.url, "/api/generate", asked) as first:
+        with streaming(live.url, "/api/generate", body) as first:
             next(first)
             with httpx.Client(base_url=live.url, timeout=20) as client:
                 request = client.build_request("POST", "/api/generate", json=ENDLESS)

@@ -75,10 +75,10 @@ def test_a_run_with_its_settings_and_its_journals(client, folder):
     assert one["settings"]["hidden_size"] == 8
     assert one["passage"] == (folder / "book" / "passage.txt").read_text()
     lines = file_contents.lines_of(folder / "book" / "metrics.jsonl")
-    told = client.get("/api/runs/book/records").json()
-    assert told["total"] == len(lines)
-    assert [record["update"] for record in told["records"]] == [line["update"] for line in lines]
-    ends = [record["update"] for record in told["records"] if record["end"]]
+    records = client.get("/api/runs/book/records").json()
+    assert records["total"] == len(lines)
+    assert [record["update"] for record in records["records"]] == [line["update"] for line in lines]
+    ends = [record["update"] for record in records["records"] if record["end"]]
     assert ends == [line["update"] for line in lines if line["epoch"] in (1, 2)]
     samples = client.get("/api/runs/book/samples").json()["samples"]
     assert samples == file_contents.lines_of(folder / "book" / "samples.jsonl")

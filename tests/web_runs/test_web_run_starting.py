@@ -146,8 +146,8 @@ class Spawned:
     def __init__(self, command):
         self.command, self.children, self.asked = command, [], []
 
-    def __call__(self, command, said):
-        child = subprocess.Popen(self.command, stdout=said, stderr=said)
+    def __call__(self, command, output):
+        child = subprocess.Popen(self.command, stdout=output, stderr=output)
         self.asked.append(command)
         self.children.append(child)
         return child
@@ -316,8 +316,8 @@ def test_no_untrusted_file_causes_a_server_error(tmp_path, spawned):
     small_runs.train(tmp_path / "book", epochs=1)
     small_runs.train(tmp_path / "a..b", epochs=1)
     status = json.loads((tmp_path / "book" / "status.json").read_text())
-    told = json.dumps(status | {"heartbeat": 0}).replace(": 0}", ": 1e400}")
-    (tmp_path / "book" / "status.json").write_text(told)
+    status_text = json.dumps(status | {"heartbeat": 0}).replace(": 0}", ": 1e400}")
+    (tmp_path / "book" / "status.json").write_text(status_text)
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "gone.txt").symlink_to(tmp_path / "nowhere")
     (tmp_path / "texts" / "my book.txt").write_text(TEXT)
@@ -333,8 +333,8 @@ def test_no_untrusted_file_causes_a_server_error(tmp_path, spawned):
             assert client.get(path).status_code == 200, path
         for run in client.get("/api/runs").json()["runs"]:
             assert client.get(f"/api/runs/{run['key']}").json()["run"]["state"] == "finished"
-        asked = {"model": "gone.safetensors"}
-        assert client.post("/api/generate", json=asked).status_code == 404
+        body = {"model": "gone.safetensors"}
+        assert client.post("/api/generate", json=body).status_code == 404
         keys = {text["name"]: text["key"] for text in client.get("/api/texts").json()["texts"]}
         assert "gone" not in keys
         assert client.post("/api/texts", json={"name": "x", "text": "more"}).status_code == 201

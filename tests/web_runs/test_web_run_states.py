@@ -64,10 +64,10 @@ def test_the_speed_is_unknown_until_the_current_session_has_one(tmp_path, begun,
         record = Record(update, 0.5, 10 * update, 1.0, 10.0, 10.0, 1.0, 0.1, 1.0, 20.0)
         append(tmp_path / "book" / "metrics.jsonl", record.to_line() + b"\n")
         write_status(tmp_path / "book" / "status.json", "training", update, 100, None)
-        told = client.get("/api/runs").json()["runs"][0]
-    assert told["state"] == "training"
-    assert told["characters_per_second"] == (20.0 if known else None)
-    assert told["seconds_left"] == ((100 - update) * 10 / 20 if known else None)
+        listed = client.get("/api/runs").json()["runs"][0]
+    assert listed["state"] == "training"
+    assert listed["characters_per_second"] == (20.0 if known else None)
+    assert listed["seconds_left"] == ((100 - update) * 10 / 20 if known else None)
 
 
 def test_a_run_past_its_last_record_has_the_figures_of_its_update(tmp_path):
