@@ -89,9 +89,16 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")
-def training(tmp_path_factory):
+def steered(tmp_path_factory):
     """Return a server with a finished run, and a training run that several tests steer."""
     from page.page_servers import serving_a_training
 
     with serving_a_training(tmp_path_factory.mktemp("training")) as training:
         yield training
+
+
+@pytest.fixture
+def training(steered):
+    """Return the server with the training run, which is paused after the test: it would need a whole core."""
+    yield steered
+    steered.pause()

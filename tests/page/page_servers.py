@@ -53,14 +53,21 @@ class Training:
         return self.get(f"/api/runs/{self.key}")["run"]["state"]
 
     def going(self):
-        """Start the training run if it is not running, wait until it trains, and return its key."""
+        """Start or continue the training run, wait until it trains, and return its key."""
         if self.key is None:
             with httpx.Client(base_url=self.live.url, timeout=20) as client:
                 text = {"name": "cat.txt", "text": TEXT}
                 asked = {"text": client.post("/api/texts", json=text).json()["key"], **SLOW}
                 self.key = client.post("/api/runs", json=asked).json()["run"]
+        elif self.state() == "paused":
+            self.send("run")
         until(lambda: self.state() == "training", 30)
         return self.key
+
+    def pause(self):
+        """Pause the training run if there is one, and wait until it is paused; a run that is starting obeys later."""
+        if self.key is not None:
+            until(lambda: self.send("pause") or self.state() == "paused", 30)
 
     def stop(self):
         """Stop the training run and wait until it has stopped; a run that is starting obeys later."""

@@ -28,6 +28,7 @@ if chromium_path() is None:
 
 
 def test_a_run_on_a_dropped_file_is_started_and_its_curve_grows(training, page):
+    training.stop()  # the run of an earlier test
     page.goto(f"{training.live.url}/#/learning?run=cats")
     eventually(page.locator("#learning-state"), "finished")
     # All that the view ever says of a run, and whether it could be steered then.
