@@ -83,11 +83,20 @@ def test_a_finished_run_trains_further(tmp_path, page):
     without_charts(page)
     small_runs.train(tmp_path / "cats")
     before = load_model(tmp_path / "cats").update
+    asked = []
+
+    def shorter(route):
+        """Train for a tenth of the minutes that the page asks for."""
+        asked.append(route.request.post_data_json)
+        route.continue_(post_data={"minutes": asked[0]["minutes"] / 10})
+
     with LiveServer(tmp_path) as live:
+        page.route("**/resume", shorter)
         page.goto(f"{live.url}/#/learning?run=cats")
         page.get_by_label("More minutes").fill("0.1")
         page.click("#learning-buttons >> text=Train further")
         until(lambda: load_model(tmp_path / "cats").update > before, 90)
+        assert asked == [{"minutes": 0.1}]
         expect(page.locator("#learning-state")).to_have_text("finished", timeout=4 * PATIENCE)
 
 
