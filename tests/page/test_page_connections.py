@@ -16,6 +16,7 @@ import charloom
 import small_runs
 from browser import NONE, chromium_path
 from charloom.web import training_jobs
+from charloom.web.run_routes import MOST_FOLLOWED
 from page.page_steps import eventually, without_charts
 from page.page_window import PATIENCE
 from small_runs import linked
@@ -31,6 +32,15 @@ SEEN = """(seen) => {
   Object.defineProperty(document, "hidden", { configurable: true, get: () => !seen });
   document.dispatchEvent(new Event("visibilitychange"));
 }"""
+
+
+@contextlib.contextmanager
+def another_window(context, page):
+    """Open another window, as a link of the page would: it shares the process of the page, and so opens fast."""
+    with context.expect_page() as opened:
+        page.evaluate("void open()")
+    with contextlib.closing(opened.value) as window:
+        yield window
 
 
 def test_a_hidden_page_closes_its_connection(trained, page):
@@ -50,19 +60,19 @@ def test_a_hidden_page_closes_its_connection(trained, page):
 
 def test_eight_windows_of_one_browser_are_live_and_can_send_requests(training, context, page):
     key = training.going()
+    training.pause()  # while the windows open, it would take a core from them
     with contextlib.ExitStack() as opened:
-        windows = [page]
-        for _ in range(7):
-            windows.append(context.new_page())
-            opened.callback(windows[-1].close)
+        windows = [page, *(opened.enter_context(another_window(context, page)) for _ in range(7))]
         for window in windows:
-            window.goto(f"{training.live.url}/#/learning?run={key}")
             without_charts(window)
-        for window in windows:
-            done = window.locator("#learning-done")
+            window.goto(f"{training.live.url}/#/learning?run={key}")
+        progress = [window.locator("#learning-done") for window in windows]
+        for done in progress:
             expect(done).to_contain_text("update", timeout=PATIENCE)
-            before = done.text_content()
-            expect(done).not_to_have_text(before, timeout=PATIENCE)
+        before = [done.text_content() for done in progress]
+        training.going()
+        for done, text in zip(progress, before, strict=True):
+            expect(done).not_to_have_text(text, timeout=PATIENCE)
         # One stream for all of them, and so the others can ask.
         assert training.live.app_state.stream_limit.count == 1
         windows[-1].get_by_role("button", name="Pause").first.click()
@@ -70,22 +80,26 @@ def test_eight_windows_of_one_browser_are_live_and_can_send_requests(training, c
             expect(window.locator("#learning-state")).to_have_text("paused", timeout=PATIENCE)
 
 
-def test_windows_that_follow_more_runs_than_one_stream_allows_use_several(tmp_path, context, page):
-    for n in range(12):
-        small_runs.train(tmp_path / f"run-{n:02d}", epochs=1)
+def test_windows_that_follow_more_runs_than_one_stream_allows_use_several(
+    tmp_path, trained, context, page
+):
+    for n in range(MOST_FOLLOWED + 1):
+        shutil.copytree(trained.app_state.folder / "cats", tmp_path / f"run-{n}")
     with LiveServer(tmp_path) as live, contextlib.ExitStack() as opened:
-        windows = [page]
-        for _ in range(11):
-            windows.append(context.new_page())
-            opened.callback(windows[-1].close)
+        windows = [
+            page,
+            *(opened.enter_context(another_window(context, page)) for _ in range(MOST_FOLLOWED)),
+        ]
         for n, window in enumerate(windows):
-            window.goto(f"{live.url}/#/learning?run=run-{n:02d}")
+            without_charts(window)
+            window.goto(f"{live.url}/#/learning?run=run-{n}")
         for window in windows:
             expect(window.locator("#sample-hint")).to_contain_text("samples", timeout=PATIENCE)
         assert live.app_state.stream_limit.count == 2
 
 
 def test_a_browser_without_shared_workers_has_a_stream_for_each_window(trained, page):
+    without_charts(page)
     page.add_init_script("delete globalThis.SharedWorker")
     page.goto(f"{trained.url}/#/learning?run=cats")
     eventually(page.locator("#learning-state"), "finished")
