@@ -10,9 +10,6 @@ from charloom.cell_table import CELLS
 from charloom.config import Config
 
 CHARACTERS: Final = 65  # the vocabulary size of Tiny Shakespeare
-ROUNDS: Final = 7
-FEW_ROUNDS: Final = 3  # number of rounds for a network whose training step takes several seconds
-LONG_TEXT: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -42,9 +39,9 @@ class Workload:
     seq_length: int = 25
     vocabulary_size: int = CHARACTERS
     kind: Literal["step", "writing"] = "step"
-    rounds: int = ROUNDS
+    rounds: int = 7
     turn: float = 0.25
-    length: int = LONG_TEXT
+    length: int = 100_000
 
     @property
     def config(self) -> Config:
@@ -116,9 +113,7 @@ WORKLOADS: Final = {
         Workload("lstm-2x128", "lstm", 128, layers=2, batch_size=50, seq_length=50),
         Workload("lstm-256", "lstm", 256, batch_size=64, seq_length=128, rounds=5),
         *(
-            Workload(
-                f"{cell}-2x512", cell, 512, 2, batch_size=64, seq_length=128, rounds=FEW_ROUNDS
-            )
+            Workload(f"{cell}-2x512", cell, 512, 2, batch_size=64, seq_length=128, rounds=3)
             for cell in ("lstm", "gru", "rnn")
         ),
         Workload("sample-2x512", "lstm", 512, 2, kind="writing"),

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -34,6 +35,9 @@ LONGEST_NAME: Final = 255  # longest name of a file on common file systems
 MOST_NAMES: Final = 3  # largest number of file names in a message
 
 Stamp = tuple[str, int, int, int]
+BY_FOLDER: Final = attrgetter(
+    "parts"
+)  # a sort key of paths that keeps the files of a directory together
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ def _find_text(requested: str, any_bytes: bool) -> FoundText:
             matches = list(map(Path, glob.glob(requested, recursive=True)))  # noqa: PTH207
             if not matches and looks_like_a_text(requested):
                 raise missing_text_error(requested)
-            files = sorted((match for match in matches if match.is_file()), key=_order)
+            files = sorted((match for match in matches if match.is_file()), key=BY_FOLDER)
             return _several_texts(requested, files, requested, any_bytes)
         path.stat()  # raises OSError with the reason if the path cannot be accessed
         return _single_text(_file(path))
@@ -273,18 +277,13 @@ def _under(folder: Path) -> list[Path]:
         folders[:] = [name for name in folders if _is_entered(Path(parent, name))]
         paths = (Path(parent, name) for name in files if not name.startswith("."))
         found += [path for path in paths if path.is_file()]
-    return sorted(found, key=_order)
+    return sorted(found, key=BY_FOLDER)
 
 
 def _is_entered(folder: Path) -> bool:
     """Return True if a directory is not hidden and is not a run directory."""
     is_run = (folder / CONFIG).exists() and (folder / CHECKPOINTS).is_dir()
     return not folder.name.startswith(".") and not is_run
-
-
-def _order(path: Path) -> tuple[str, ...]:
-    """Return the names in a path as a sort key, so that the files of a directory stay together."""
-    return path.parts
 
 
 def _is_text(path: Path) -> bool:

@@ -71,35 +71,28 @@ class Windows:
     def _divided(cls, config: Config, length: int) -> "Windows":
         """Return the windows and parts of a text, even if it is too short for `config`."""
         T, B = config.seq_length, config.batch_size
-        held_out = config.validation + config.test
-        if config.split == "streams":
-            whole = max(length - 1, 0) // (B * T)  # windows per stream, in all three parts together
-            train = _share(whole, 1 - held_out)
-            validation = _share(whole, 1 - config.test)
-            spacing, remainder = whole * T, 0
-            # In every stream, a part has the windows from the first number up to the second.
-            shares: tuple[tuple[Part, int, int], ...] = (
-                ("train", 0, train),
-                ("validation", train, validation),
-                ("test", validation, whole),
-            )
+        by_stream = config.split == "streams"
+        # The parts are counted in windows of each stream, or in characters of the text.
+        total = max(length - 1, 0) // (B * T) if by_stream else length
+        train = _share(total, 1 - (config.validation + config.test))
+        validation = _share(total, 1 - config.test)
+        bounds: tuple[tuple[Part, int, int], ...] = (
+            ("train", 0, train),
+            ("validation", train, validation),
+            ("test", validation, total),
+        )
+        if by_stream:
+            per_epoch, spacing, remainder = train, total * T, 0
             parts: dict[Part, tuple[Segment, ...]] = {
                 part: tuple((s * spacing + a * T, s * spacing + b * T + 1) for s in range(B))
-                for part, a, b in shares
+                for part, a, b in bounds
                 if b > a
             }
         else:
-            end = _share(length, 1 - held_out)
-            middle = _share(length, 1 - config.test)
-            train = max(end - 1, 0) // (B * T)
-            spacing, remainder = train * T, max(end - 1, 0) - train * T * B
-            pieces: tuple[tuple[Part, int, int], ...] = (
-                ("train", 0, end),
-                ("validation", end, middle),
-                ("test", middle, length),
-            )
-            parts = {part: ((a, b),) for part, a, b in pieces if b > a + 1}
-        return cls(length, T, B, train, spacing, remainder, parts)
+            per_epoch = max(train - 1, 0) // (B * T)
+            spacing, remainder = per_epoch * T, max(train - 1, 0) - per_epoch * T * B
+            parts = {part: ((a, b),) for part, a, b in bounds if b > a + 1}
+        return cls(length, T, B, per_epoch, spacing, remainder, parts)
 
     def _is_whole(self, config: Config) -> bool:
         """Return True if each stream has a window, and no part that `config` asks for is missing."""
