@@ -210,12 +210,12 @@ def test_unknown_settings_and_recipes_are_refused():
 
 
 @pytest.fixture
-def hasty(monkeypatch):
+def short_calibration(monkeypatch):
     """Shorten the calibration to a twentieth of its time."""
     monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.05)
 
 
-def test_minutes_become_updates_that_the_config_keeps(hasty, monkeypatch):
+def test_minutes_become_updates_that_the_config_keeps(short_calibration, monkeypatch):
     found = []
 
     def measured(corpus, config):
@@ -229,7 +229,7 @@ def test_minutes_become_updates_that_the_config_keeps(hasty, monkeypatch):
     assert 0.5 * most * 0.99 <= config.updates <= most
 
 
-def test_the_minutes_of_a_recipe_are_replaced_by_any_other_end(hasty):
+def test_the_minutes_of_a_recipe_are_replaced_by_any_other_end(short_calibration):
     corpus = Corpus.from_text(TEXT)
     small = {"hidden_size": 8, "seq_length": 5, "batch_size": 2}
     assert RECIPES["quick"].minutes == 1
@@ -241,7 +241,9 @@ def test_the_minutes_of_a_recipe_are_replaced_by_any_other_end(hasty):
     assert (by_epochs.updates, by_epochs.epochs) == (None, 7)
 
 
-def test_the_default_is_one_thread_per_processor_and_at_most_one_per_stream(hasty, monkeypatch):
+def test_the_default_is_one_thread_per_processor_and_at_most_one_per_stream(
+    short_calibration, monkeypatch
+):
     corpus = Corpus.from_text(TEXT)
     monkeypatch.setattr(training_plan, "processors", lambda: 6)
     small = {"hidden_size": 8, "seq_length": 5, "engine": "reference", "updates": 1}
@@ -250,12 +252,12 @@ def test_the_default_is_one_thread_per_processor_and_at_most_one_per_stream(hast
     assert api.plan_settings(corpus, batch_size=4, threads=3, **small).threads == 3
 
 
-def test_a_diverging_calibration_gives_a_speed_without_an_error(hasty):
+def test_a_diverging_calibration_gives_a_speed_without_an_error(short_calibration):
     config = Config(hidden_size=4, seq_length=5, learning_rate=1e300, clip=0.0, optimizer="sgd")
     assert api.updates_per_second(Corpus.from_text(TEXT), config) > 0
 
 
-def test_more_minutes_than_a_run_can_have_are_refused(hasty):
+def test_more_minutes_than_a_run_can_have_are_refused(short_calibration):
     with pytest.raises(ConfigError, match=r"minutes is 1e\+08, which gives .* Give fewer"):
         charloom.train(string=TEXT, minutes=1e8, recipe="classic", hidden_size=2, seq_length=2)
 

@@ -56,7 +56,7 @@ def test_the_diverging_term_is_named_and_the_advice_helps(name, engine):
     assert not any(isinstance(item, Warned) for item in items)
 
 
-def of(update=7, factor=1.0, **settings):
+def advice_for(update=7, factor=1.0, **settings):
     """Return the advice for a learner after `update` updates, in Python's spelling."""
     learner = new_learner(Config(hidden_size=2, **settings), small_corpus().vocabulary)
     learner.update, learner.learning_rate_factor = update, factor
@@ -64,36 +64,39 @@ def of(update=7, factor=1.0, **settings):
 
 
 def test_a_lower_rate_is_advised_where_nothing_else_stands_out():
-    assert of(learning_rate=0.3, factor=0.5) == "Train again with a lower learning_rate than 0.15."
+    assert (
+        advice_for(learning_rate=0.3, factor=0.5)
+        == "Train again with a lower learning_rate than 0.15."
+    )
 
 
 def test_weight_decay_is_named_only_where_it_makes_the_weights_grow():
     adamw = {"optimizer": "adamw", "learning_rate": 0.1}
-    assert "weight decay" not in of(weight_decay=19.9, **adamw)
-    assert "weight_decay=0.01" in of(weight_decay=20.1, **adamw)
+    assert "weight decay" not in advice_for(weight_decay=19.9, **adamw)
+    assert "weight_decay=0.01" in advice_for(weight_decay=20.1, **adamw)
     sgd = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
-    assert "weight decay" not in of(weight_decay=37.9, **sgd)
-    assert "weight_decay=0.01" in of(weight_decay=38.1, **sgd)
+    assert "weight decay" not in advice_for(weight_decay=37.9, **sgd)
+    assert "weight_decay=0.01" in advice_for(weight_decay=38.1, **sgd)
     # Adam divides what the decay adds by its own size.
-    assert "weight decay" not in of(weight_decay=1e9, optimizer="adam")
+    assert "weight decay" not in advice_for(weight_decay=1e9, optimizer="adam")
 
 
 def test_clipping_that_is_off_is_named():
-    text = of(clip=0.0, learning_rate=0.3)
+    text = advice_for(clip=0.0, learning_rate=0.3)
     assert text == (
         "The gradient is not clipped. Train again with clip=5.0, or with a lower learning_rate than 0.3."
     )
 
 
 def test_a_high_momentum_is_named():
-    text = of(optimizer="sgd", momentum=0.999)
+    text = advice_for(optimizer="sgd", momentum=0.999)
     assert "a step is up to 1,000 times as large" in text
     assert "momentum=0.9, or with a lower learning_rate than 0.1" in text
-    assert "momentum" not in of(optimizer="adam", momentum=0.999)
+    assert "momentum" not in advice_for(optimizer="adam", momentum=0.999)
 
 
 def test_a_learning_rate_that_a_command_raised_is_named():
-    text = of(factor=50.0)
+    text = advice_for(factor=50.0)
     assert "A command made the learning rate 50 times as high" in text
     assert text.endswith(
         'Undo this while the run trains: charloom.control(RUN, "run", learning_rate_factor=1).'
@@ -112,7 +115,7 @@ def test_the_advised_command_that_resets_the_learning_rate_is_valid(tmp_path):
 
 
 def test_before_the_first_update_no_rate_is_to_blame():
-    text = of(update=0, init="uniform", clip=0.0)
+    text = advice_for(update=0, init="uniform", clip=0.0)
     assert "another init, or from another model" in text
     assert "learning_rate" not in text
 

@@ -55,7 +55,7 @@ def charloom_(*words, stdin=None, **environment):
     )
 
 
-def told_by(*words, **more):
+def output_of(*words, **more):
     """Return the JSON object that a command prints with `--json`."""
     done = charloom_(*words, "--json", **more)
     assert done.exit_code == 0, done.output
@@ -102,7 +102,7 @@ def test_every_sampling_argument_changes_the_sample(model):
 
 def test_the_command_writes_several_texts_and_says_how_each_ended(run, model):
     drawing = "--length 80 --temperature 0.8 --top-k 9 --top-p 0.95 --min-p 0.01 --seed 3"
-    output = told_by("sample", run, drawing, "--repetition-penalty 1.1 -n 3 --stop at --stop og")
+    output = output_of("sample", run, drawing, "--repetition-penalty 1.1 -n 3 --stop at --stop og")
     python = {
         "length": 80, "temperature": 0.8, "top_k": 9, "top_p": 0.95, "min_p": 0.01, "seed": 3,
         "repetition_penalty": 1.1, "repetition_window": 64, "stop": ["at", "og"],
@@ -140,10 +140,10 @@ def test_several_texts_are_kept_apart(run, model):
 
 
 def test_a_prompt_comes_from_a_file_or_from_standard_input_as_it_is(run, tmp_path):
-    wanted = told_by("sample", run, "--prompt 'the big '")
+    wanted = output_of("sample", run, "--prompt 'the big '")
     (tmp_path / "prompt.txt").write_bytes(b"\xef\xbb\xbfthe big ")
-    assert told_by("sample", run, "--prompt-file", tmp_path / "prompt.txt") == wanted
-    assert told_by("sample", run, "--prompt -", stdin="the big ") == wanted
+    assert output_of("sample", run, "--prompt-file", tmp_path / "prompt.txt") == wanted
+    assert output_of("sample", run, "--prompt -", stdin="the big ") == wanted
 
 
 def test_unknown_characters_of_a_prompt_are_reported(run):
@@ -176,7 +176,7 @@ def test_a_model_is_evaluated_on_the_validation_part_of_its_own_text(run, model)
     found = model.evaluate()
     assert (found.split, found.characters) == ("validation", end - start - 1)
     assert found.nats == pytest.approx(nats.mean(), rel=1e-12)
-    output = told_by("evaluate", run)
+    output = output_of("evaluate", run)
     assert (output["nats"], output["split"], output["text"]) == (
         found.nats,
         "validation",
@@ -211,7 +211,7 @@ def test_a_given_text_is_divided_as_in_training_on_request(model, alone):
 
 def test_without_a_validation_part_the_training_part_is_evaluated_and_named(tmp_path):
     train(tmp_path / "run", epochs=1)
-    output = told_by("evaluate", tmp_path / "run")
+    output = output_of("evaluate", tmp_path / "run")
     assert (output["split"], output["characters"]) == ("train", len(TEXT) - 1)
     sentence = refused("evaluate", tmp_path / "run", "--split test")
     assert "choose train or all" in sentence
@@ -232,13 +232,13 @@ def test_the_end_of_each_stream_is_evaluated_from_the_zero_state(tmp_path):
 
 def test_a_model_without_its_run_must_be_given_a_text(alone, run):
     assert "give a text, or the run directory" in refused("evaluate", alone)
-    found = told_by("evaluate", alone, run.parent / "book.txt")
+    found = output_of("evaluate", alone, run.parent / "book.txt")
     assert found["characters"] == len(TEXT) - 1
 
 
 def test_a_long_part_has_an_interval(run, tmp_path):
     (tmp_path / "long.txt").write_text(TEXT * 20, encoding="utf-8")
-    output = told_by("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4")
+    output = output_of("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4")
     low, high = output["interval"]
     assert low <= output["bits"] <= high
     shown = charloom_("evaluate", run, tmp_path / "long.txt", "--streams 1 --seed 4").stdout
@@ -250,7 +250,7 @@ def test_unknown_characters_of_a_text_are_refused_or_reported(run, model, tmp_pa
     assert "not in the model's vocabulary" in refused("evaluate", run, tmp_path / "other.txt")
     done = charloom_("evaluate", run, tmp_path / "other.txt", "--unknown skip")
     assert "1 unknown character was skipped: '€' (1)." in done.stderr
-    output = told_by("evaluate", run, tmp_path / "other.txt", "--unknown replace --replacement c")
+    output = output_of("evaluate", run, tmp_path / "other.txt", "--unknown replace --replacement c")
     assert output["unknown"] == 1
     assert output["nats"] == model.evaluate(string="the cat sat").nats
 
@@ -269,7 +269,7 @@ def test_an_unknown_policy_is_refused_with_the_models_own_text_too(model):
 
 
 def test_baselines_and_model_are_evaluated_on_the_same_part(run, model):
-    output = told_by("evaluate", run, "--baselines")["baselines"]
+    output = output_of("evaluate", run, "--baselines")["baselines"]
     found = model.baselines()
     parts = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts
     learnt, judged = (end - start for ((start, end),) in (parts["train"], parts["validation"]))
@@ -308,7 +308,7 @@ def test_baselines_do_not_learn_from_the_part_they_are_evaluated_on(run, model):
 
 
 def test_score_prints_the_bits_of_each_character(run, model):
-    output = told_by("score", run, "--text 'the cat'")
+    output = output_of("score", run, "--text 'the cat'")
     found = model.score("the cat")
     assert output["characters"] == list("the cat")
     assert output["bits"] == [None, *found.bits.tolist()[1:]]
@@ -317,11 +317,11 @@ def test_score_prints_the_bits_of_each_character(run, model):
 
 
 def test_score_reads_a_file_or_standard_input(run, tmp_path):
-    wanted = told_by("score", run, "--text 'the cat'")
+    wanted = output_of("score", run, "--text 'the cat'")
     (tmp_path / "text.txt").write_text("the cat", encoding="utf-8")
-    assert told_by("score", run, tmp_path / "text.txt") == wanted
-    assert told_by("score", run, stdin="the cat") == wanted
-    assert told_by("score", run, "-", stdin="the cat") == wanted
+    assert output_of("score", run, tmp_path / "text.txt") == wanted
+    assert output_of("score", run, stdin="the cat") == wanted
+    assert output_of("score", run, "-", stdin="the cat") == wanted
     assert "give only one of them" in refused("score", run, tmp_path / "text.txt", "--text cat")
 
 

@@ -48,13 +48,13 @@ def planted(monkeypatch, tmp_path, check, *words):
     )
     monkeypatch.setattr(table, "FIGURES", tmp_path / "figures.json")
     monkeypatch.setattr(table, "TABLE", tmp_path / "TABLE.md")
-    monkeypatch.setattr(command, "promises", lambda: {"it": module, "that": good()})
+    monkeypatch.setattr(command, "promises", lambda: {"it": module, "that": kept_promise()})
     monkeypatch.setattr(sys, "argv", ["reliability", *words])
     code = command.main()
     return code, (tmp_path / "TABLE.md").read_text(encoding="utf-8")
 
 
-def good():
+def kept_promise():
     """Return a promise whose check passes."""
     return types.SimpleNamespace(NUMBER=2, PROMISE="So does that.", check=lambda scale: {"seen": 7})
 

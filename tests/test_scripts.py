@@ -63,7 +63,7 @@ def started(tree, name, *words, shell="sh", **environment):
     )
 
 
-def said(tree, name, *words, **environment):
+def run_script(tree, name, *words, **environment):
     """Run a script to its end, and return its exit code and its output."""
     process = started(tree, name, *words, **environment)
     text, _ = process.communicate(timeout=60)
@@ -74,7 +74,7 @@ def said(tree, name, *words, **environment):
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_shows_its_help_and_does_nothing_else(tree, name, word):
     before = sorted(tree.rglob("*"))
-    code, text = said(tree, name, word)
+    code, text = run_script(tree, name, word)
     assert code == 0
     head = (tree / "scripts" / name).read_text().splitlines()[1].removeprefix("# ")
     assert text.startswith(head)
@@ -101,7 +101,7 @@ def test_a_script_shows_its_help_and_does_nothing_else(tree, name, word):
 def test_a_wrong_argument_is_refused_before_anything_is_done(tree, words, problem):
     before = sorted(tree.rglob("*"))
     name, *arguments = words.split()
-    code, text = said(tree, name, *arguments)
+    code, text = run_script(tree, name, *arguments)
     assert code == 2
     assert text.startswith(f"scripts/{name}: ")
     assert problem in text
@@ -112,7 +112,7 @@ def test_a_wrong_argument_is_refused_before_anything_is_done(tree, words, proble
 def test_right_arguments_are_passed_on(tree):
     (tree / "go").touch()
     words = ["--only", "kills", "--minutes", "0.5", "--short"]
-    code, text = said(tree, "reliability", *words)
+    code, text = run_script(tree, "reliability", *words)
     assert code == 0
     assert text.endswith(f"ran -m reliability {' '.join(words)}\n")
 
@@ -156,7 +156,7 @@ def test_an_installation_names_its_steps_in_plain_words(tree, step, shown):
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_if_pip_fails_its_whole_output_is_shown(tree, shell):
-    code, text = said(tree, "demo", shell=shell, FAILS="1")
+    code, text = run_script(tree, "demo", shell=shell, FAILS="1")
     assert code == 3
     for part in (WARNING, "Collecting numpy", "ERROR: no such package", "installing failed"):
         assert part in text
@@ -166,5 +166,5 @@ def test_if_pip_fails_its_whole_output_is_shown(tree, shell):
 
 def test_an_installed_extra_is_not_installed_again(tree):
     (tree / "go").touch()
-    assert "installing" in said(tree, "demo")[1]
-    assert said(tree, "demo") == (0, "ran reproduce kjv-nt\n")
+    assert "installing" in run_script(tree, "demo")[1]
+    assert run_script(tree, "demo") == (0, "ran reproduce kjv-nt\n")

@@ -39,7 +39,7 @@ LONG = {"sample_length": 300, "passage_length": 400}
 
 
 @pytest.fixture
-def few(monkeypatch):
+def short_calls(monkeypatch):
     """Limit engine calls to 40 characters."""
     monkeypatch.setattr(loop, "tokens_of_a_call", lambda *_, **__: 40)
 
@@ -87,7 +87,7 @@ def test_a_large_network_samples_few_characters_per_call():
 
 
 @pytest.mark.parametrize("at", [1, 2, 10, 12, 24])
-def test_an_interrupted_sample_is_repeated_with_the_same_bits(tmp_path, few, at):
+def test_an_interrupted_sample_is_repeated_with_the_same_bits(tmp_path, short_calls, at):
     signals = []
     writer, learner, corpus = create(tmp_path / "run", **LONG)
     engine = Writing(at, lambda: signals.append("SIGINT"))
@@ -107,7 +107,7 @@ def test_an_interrupted_sample_is_repeated_with_the_same_bits(tmp_path, few, at)
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
-def test_an_interrupted_passage_is_written_after_resuming(tmp_path, few, monkeypatch):
+def test_an_interrupted_passage_is_written_after_resuming(tmp_path, short_calls, monkeypatch):
     monkeypatch.setattr(command_reader, "LOOK_SECONDS", 0.0)
     run = tmp_path / "run"
     writer, learner, corpus = create(run, sample_length=5, passage_length=400)
@@ -125,7 +125,7 @@ def test_an_interrupted_passage_is_written_after_resuming(tmp_path, few, monkeyp
     assert lasting(run) == lasting(tmp_path / "whole")
 
 
-def test_a_sample_without_a_run_can_be_interrupted(few):
+def test_a_sample_without_a_run_can_be_interrupted(short_calls):
     corpus, signals = small_corpus(), []
     learner = new_learner(small_config(**LONG), corpus.vocabulary)
     engine = Writing(10, lambda: signals.append("SIGINT"))

@@ -28,7 +28,7 @@ else:
 """
 
 
-def said_by(code: str, before: str = "") -> str:
+def output_of(code: str, before: str = "") -> str:
     """Return the output of `code` in a subinterpreter."""
     indented = "".join(f"    {line}\n" for line in code.strip().splitlines())
     program = PROGRAM.format(module=MODULE, before=before, code=indented)
@@ -54,7 +54,7 @@ try:
 except MissingPartError as error:
     print(error)
 """
-    problem, error = said_by(code, before).splitlines()
+    problem, error = output_of(code, before).splitlines()
     assert problem.startswith("the native engine cannot be loaded: ")
     assert "subinterpreter" in problem
     assert error.startswith(problem)
@@ -67,4 +67,4 @@ import charloom
 model = charloom.train(string="hello world " * 1000, hidden_size=8, updates=5)
 print(model.engine.name, len(model.sample(length=20)))
 """
-    assert said_by(code) == "reference 20\n"
+    assert output_of(code) == "reference 20\n"

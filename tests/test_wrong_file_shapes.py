@@ -76,7 +76,7 @@ def damage(run, name, wrong):
         (run / name).write_text("\n".join([*lines[:-1], wrong, lines[-1], ""]))
 
 
-def told(*command):
+def output_of(*command):
     """Return what a command prints to stderr; it must end without an exception."""
     done = CliRunner().invoke(app, list(map(str, command)))
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -101,11 +101,11 @@ def test_a_report_names_the_damaged_file_and_shows_the_rest(run, name, wrong):
 def test_every_command_reports_damage_in_a_sentence(run, name, wrong):
     """Takes two seconds each: five commands, and two of them train."""
     damage(run, name, wrong)
-    assert str(run / name) in told("report", run)
-    told("control", run, "pause")
-    told("resume", run)
-    told("sample", run, "--length", "5")
-    assert "Traceback" not in told("resume", run, "--epochs", "3", "--allow-older")
+    assert str(run / name) in output_of("report", run)
+    output_of("control", run, "pause")
+    output_of("resume", run)
+    output_of("sample", run, "--length", "5")
+    assert "Traceback" not in output_of("resume", run, "--epochs", "3", "--allow-older")
 
 
 def test_a_report_shows_the_gradient_checks_that_are_intact(run):
@@ -174,10 +174,10 @@ def test_a_run_without_a_gradient_check_is_not_damaged(run):
 
 def test_a_passage_that_is_not_a_string_is_damage(run):
     (run / "passage.txt").write_bytes(b"abc\xff")
-    assert "byte 3 is not UTF-8" in told("report", run)
+    assert "byte 3 is not UTF-8" in output_of("report", run)
     with pytest.raises(DamagedError, match=r"passage\.txt is damaged"):
         read_run(run)
-    told("resume", run)
+    output_of("resume", run)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_run_whose_gradient_check_is_damaged_is_checked_again(tmp_path):
     small = {"hidden_size": 3, "seq_length": 4, "updates": 3, "passage_length": 20}
     charloom.reproduce(string=small_runs.TEXT, run=run, **small)
     (run / "gradcheck.json").write_text('{"checks":[3],"format":1}')
-    output = told("resume", run, "--updates", "4")
+    output = output_of("resume", run, "--updates", "4")
     assert "1 of 1 gradient checks cannot be read" in output
     assert "The gradients are checked again." in output
     assert read_checks(run).checks

@@ -23,7 +23,7 @@ from reliability.calls import Calls
 from reliability.run_comparison import lasting
 from reliability.run_training import reopen
 from small_runs import after, create, resume, train
-from training_items import of
+from training_items import items_of
 
 
 def steered(run, commands, **settings):
@@ -38,7 +38,7 @@ def steered(run, commands, **settings):
     return items
 
 
-def test_stop_saves_and_ends(tmp_path, attentive):
+def test_stop_saves_and_ends(tmp_path, commands_after_each_call):
     items = steered(tmp_path / "run", {10: [{"command": "stop"}]})
     assert items[-1].state == "stopped"
     assert read_status(tmp_path / "run").state == "stopped"
@@ -48,7 +48,7 @@ def test_stop_saves_and_ends(tmp_path, attentive):
     assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
 
 
-def test_a_paused_run_saves_and_continues_with_the_same_bytes(tmp_path, attentive):
+def test_a_paused_run_saves_and_continues_with_the_same_bytes(tmp_path, commands_after_each_call):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     paused = 0
@@ -69,7 +69,7 @@ def test_a_paused_run_saves_and_continues_with_the_same_bytes(tmp_path, attentiv
     assert events == ["created", "started", "paused", "continued", "finished"]
 
 
-def test_a_paused_run_can_be_interrupted_or_stopped(tmp_path, attentive):
+def test_a_paused_run_can_be_interrupted_or_stopped(tmp_path, commands_after_each_call):
     for name, command, state in (("a", None, "interrupted"), ("b", "stop", "stopped")):
         run, halt = tmp_path / name, []
         writer, learner, corpus = create(run)
@@ -90,15 +90,17 @@ def test_a_paused_run_can_be_interrupted_or_stopped(tmp_path, attentive):
         assert read_status(run).state == state
 
 
-def test_a_learning_rate_factor_applies_from_the_next_update_and_is_an_event(tmp_path, attentive):
+def test_a_learning_rate_factor_applies_from_the_next_update_and_is_an_event(
+    tmp_path, commands_after_each_call
+):
     run = tmp_path / "run"
     items = steered(run, {10: [{"command": "run", "learning_rate_factor": 0.5}]})
-    rates = [record.learning_rate for record in of(Record, items)]
+    rates = [record.learning_rate for record in items_of(Record, items)]
     assert rates == sorted(rates, reverse=True)
     assert set(rates) == {0.1, 0.05}
     (event,) = [e for e in read_run(run).events if e["event"] == "learning_rate_factor"]
     assert event["learning_rate_factor"] == 0.5
-    first = next(record for record in of(Record, items) if record.learning_rate == 0.05)
+    first = next(record for record in items_of(Record, items) if record.learning_rate == 0.05)
     assert event["update"] < first.update
     assert load_model(run, "latest").learning_rate_factor == 0.5
 
@@ -117,7 +119,7 @@ def killed_after(run, command, **settings):
         items.close()
 
 
-def test_a_learning_rate_factor_survives_a_kill(tmp_path, attentive):
+def test_a_learning_rate_factor_survives_a_kill(tmp_path, commands_after_each_call):
     run = tmp_path / "run"
     killed_after(run, {"command": "run", "learning_rate_factor": 0.5})
     latest = load_model(run)
@@ -126,7 +128,7 @@ def test_a_learning_rate_factor_survives_a_kill(tmp_path, attentive):
     assert load_model(run).learning_rate_factor == 0.5
 
 
-def test_a_learning_rate_factor_is_saved_immediately(tmp_path, attentive):
+def test_a_learning_rate_factor_is_saved_immediately(tmp_path, commands_after_each_call):
     run = tmp_path / "run"
     writer, learner, corpus = create(run, save_seconds=1e9)
     with writer:
@@ -140,7 +142,9 @@ def test_a_learning_rate_factor_is_saved_immediately(tmp_path, attentive):
     assert saved.learning_rate_factor == 0.5
 
 
-def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(tmp_path, attentive):
+def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(
+    tmp_path, commands_after_each_call
+):
     run, halt = tmp_path / "run", []
     writer, learner, corpus = create(run)
     with writer:
@@ -163,7 +167,9 @@ def test_a_learning_rate_factor_sent_to_a_paused_run_survives_its_interruption(t
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_a_learning_rate_factor_is_on_disk_before_it_applies(tmp_path, attentive, paused):
+def test_a_learning_rate_factor_is_on_disk_before_it_applies(
+    tmp_path, commands_after_each_call, paused
+):
     """A paused run already has a checkpoint of its update, so no further checkpoint stores the factor."""
     run, calls = tmp_path / "run", []
     with Calls(run, after=calls.append), contextlib.ExitStack() as opened:
@@ -217,7 +223,7 @@ def test_events_of_other_updates_do_not_change_a_resumed_run(tmp_path):
     assert (learner.learning_rate_factor, learner.rollbacks) == (1.0, 0)
 
 
-def test_a_stop_sent_before_training_begins_is_obeyed(tmp_path, attentive):
+def test_a_stop_sent_before_training_begins_is_obeyed(tmp_path, commands_after_each_call):
     writer, learner, corpus = create(tmp_path / "run")
     with writer:
         write_control(tmp_path / "run", "stop")  # as while the gradients are checked
@@ -225,7 +231,7 @@ def test_a_stop_sent_before_training_begins_is_obeyed(tmp_path, attentive):
     assert items[-1] == Ended(0, "stopped", "a command from a terminal, the page or Python")
 
 
-def test_a_command_from_an_earlier_session_is_ignored(tmp_path, attentive):
+def test_a_command_from_an_earlier_session_is_ignored(tmp_path, commands_after_each_call):
     train(tmp_path / "run", halt=after(5))
     write_control(tmp_path / "run", "stop")
     assert resume(tmp_path / "run")[-1].state == "finished"
@@ -236,7 +242,7 @@ def test_a_command_from_an_earlier_session_is_ignored(tmp_path, attentive):
     [b"", b"{", b"[]", b'{"sequence":-1}', b'{"sequence":9,"command":"format"}']
     + [b'{"sequence":9,"command":"run","learning_rate_factor":%s}' % f for f in (b"0", b"-1")],
 )
-def test_an_invalid_control_file_is_ignored(tmp_path, attentive, data):
+def test_an_invalid_control_file_is_ignored(tmp_path, commands_after_each_call, data):
     run = tmp_path / "run"
     writer, learner, corpus = create(run)
     with writer:

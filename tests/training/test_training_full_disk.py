@@ -11,7 +11,7 @@ from full_disk import FullDisk
 from reliability.run_comparison import lasting
 from small_runs import create, resume, train
 from training_clocks import Waiting
-from training_items import eventful, of
+from training_items import eventful, items_of
 
 
 def test_a_full_disk_during_training_is_a_warning_and_the_next_save_succeeds(tmp_path, monkeypatch):
@@ -22,7 +22,7 @@ def test_a_full_disk_during_training_is_a_warning_and_the_next_save_succeeds(tmp
     warnings = []
     with writer:
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
-            warnings += of(Warned, [item])
+            warnings += items_of(Warned, [item])
             if isinstance(item, Record) and item.update == 21:
                 disk.arm(1, forever=True)
             if isinstance(item, Record) and item.update == 49:
@@ -48,13 +48,13 @@ def test_training_waits_for_a_full_disk_and_continues_with_the_same_bytes(
         received = eventful(items, {21: lambda: disk.arm(1, forever=True)})
     assert received[-1].state == "finished"
     assert 60 * minutes <= waiting.waited <= 60 * minutes + 16
-    paused = {item.update for item in of(Progress, received) if item.state == "paused"}
+    paused = {item.update for item in items_of(Progress, received) if item.state == "paused"}
     assert len(paused) == 1
-    refused = [item for item in of(Warned, received) if "was not saved" in item.message]
+    refused = [item for item in items_of(Warned, received) if "was not saved" in item.message]
     assert len(refused) == in_run_directory.FAILED_SAVES_LIMIT
     assert paused == {refused[-1].update}
     (warning,) = [
-        item for item in of(Warned, received) if "Training pauses at update" in item.message
+        item for item in items_of(Warned, received) if "Training pauses at update" in item.message
     ]
     assert "3 saves in a row failed" in warning.message
     assert "No space left on device" in warning.message
@@ -65,7 +65,7 @@ def test_training_waits_for_a_full_disk_and_continues_with_the_same_bytes(
 
 
 def test_a_save_that_failed_at_a_pause_is_tried_again_while_the_run_is_paused(
-    tmp_path, monkeypatch, attentive
+    tmp_path, monkeypatch, commands_after_each_call
 ):
     train(tmp_path / "whole", save_seconds=1e-9)
     run, disk = tmp_path / "run", FullDisk(monkeypatch)
@@ -83,7 +83,7 @@ def test_a_save_that_failed_at_a_pause_is_tried_again_while_the_run_is_paused(
                 if len(pauses) == 20:
                     saved = [load_model(run, "latest").update]
                     write_control(run, "run")
-            warned += of(Warned, [item])
+            warned += items_of(Warned, [item])
     assert saved == [pauses[0]]
     assert len([warning for warning in warned if "was not saved" in warning.message]) == 1
     assert {*pauses} == {*saved}
@@ -168,7 +168,7 @@ def test_a_full_disk_at_the_end_is_reported_immediately_and_waited_for(tmp_path,
 @pytest.mark.parametrize("told_before", [True, False])
 @pytest.mark.parametrize("how", ["SIGTERM", "stop"])
 def test_a_stopped_run_does_not_wait_for_a_full_disk(
-    tmp_path, monkeypatch, attentive, told_before, how
+    tmp_path, monkeypatch, commands_after_each_call, told_before, how
 ):
     waits, signals, run = [], [], tmp_path / "run"
 

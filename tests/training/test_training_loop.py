@@ -10,7 +10,7 @@ from charloom.model.schedule import Schedule
 from charloom.training import Progress, Record, Sample, learn, loop
 from reliability.run_comparison import CLOCK_FIELDS
 from small_runs import ENGINES, small_config, small_corpus
-from training_items import of
+from training_items import items_of
 
 
 def start(**settings):
@@ -27,13 +27,15 @@ def test_records_and_samples_come_when_they_are_due():
     items = list(learn(learner, corpus.ids, ReferenceEngine()))
     schedule = Schedule.of(learner.config, len(corpus))
     updates = range(schedule.updates + 1)
-    assert [r.update for r in of(Record, items)] == [
+    assert [r.update for r in items_of(Record, items)] == [
         u for u in updates if u and schedule.record_due(u)
     ]
-    assert [s.update for s in of(Sample, items)] == [u for u in updates if schedule.sample_due(u)]
-    assert len({s.update for s in of(Sample, items)}) == len(of(Sample, items))
+    assert [s.update for s in items_of(Sample, items)] == [
+        u for u in updates if schedule.sample_due(u)
+    ]
+    assert len({s.update for s in items_of(Sample, items)}) == len(items_of(Sample, items))
     assert learner.update == schedule.updates
-    whole = [record.epoch for record in of(Record, items) if record.epoch % 1 == 0]
+    whole = [record.epoch for record in items_of(Record, items) if record.epoch % 1 == 0]
     assert whole == [1.0, 2.0]
     assert isinstance(items[-1], Progress)
 
@@ -44,7 +46,7 @@ def test_records_and_samples_come_when_they_are_due():
 def test_training_gives_the_same_numbers_as_a_loop_over_windows():
     learner, corpus = start(smoothing=0.9)
     twin = copy_learner(learner)
-    records = of(Record, learn(learner, corpus.ids, ReferenceEngine()))
+    records = items_of(Record, learn(learner, corpus.ids, ReferenceEngine()))
 
     T, ids, engine = 10, corpus.ids, ReferenceEngine()
     losses, smooth, ends = [], None, []
@@ -98,17 +100,17 @@ def test_the_number_of_updates_in_a_call_changes_no_bit(monkeypatch, engine, gro
 
 def without_clock(items):
     """Return records without the values that depend on the clock, and samples."""
-    records = [record.to_dict() for record in of(Record, items)]
+    records = [record.to_dict() for record in items_of(Record, items)]
     for record in records:
         for field in CLOCK_FIELDS:
             del record[field]
-    return records, of(Sample, items)
+    return records, items_of(Sample, items)
 
 
 def test_sampling_during_training_changes_no_result():
     often, corpus = start(sample_every=1, sample_first=1, sample_until=10**6)
     rarely, _ = start(sample_until=0)
-    samples = of(Sample, learn(often, corpus.ids, ReferenceEngine()))
+    samples = items_of(Sample, learn(often, corpus.ids, ReferenceEngine()))
     list(learn(rarely, corpus.ids, ReferenceEngine()))
     assert len(samples) == often.update + 1
     assert all(len(sample.text) == 30 for sample in samples)
@@ -119,7 +121,7 @@ def test_sampling_during_training_changes_no_result():
 
 def test_the_last_update_has_only_one_sample():
     learner, corpus = start(updates=20)
-    samples = of(Sample, learn(learner, corpus.ids, ReferenceEngine()))
+    samples = items_of(Sample, learn(learner, corpus.ids, ReferenceEngine()))
     assert [sample.update for sample in samples] == [0, 5, 20]
 
 
@@ -150,6 +152,6 @@ def test_the_learning_rate_factor_multiplies_the_rate():
             rates.extend(plan.learning_rates.tolist())
             return super().train(learner, tokens, plan)
 
-    records = of(Record, learn(learner, corpus.ids, Spy()))
+    records = items_of(Record, learn(learner, corpus.ids, Spy()))
     assert rates == [0.025] * 3
     assert {record.learning_rate for record in records} == {0.025}

@@ -11,7 +11,7 @@ from charloom.training import Warned, run_saving, train_run
 from reliability.run_comparison import lasting
 from small_runs import create, train
 from training_clocks import Waiting
-from training_items import eventful, of
+from training_items import eventful, items_of
 
 
 @pytest.mark.parametrize("name", ["", "metrics.jsonl"])
@@ -29,7 +29,7 @@ def test_training_continues_when_a_moved_run_is_put_back(tmp_path, monkeypatch, 
     with writer:
         events = eventful(items, {21: lambda: (run / name).rename(away)})
     gone = "cannot be written: it was moved or removed. Move it back; a copy of it is not"
-    assert any(f"{run / name} {gone}" in warning.message for warning in of(Warned, events))
+    assert any(f"{run / name} {gone}" in warning.message for warning in items_of(Warned, events))
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")
 

@@ -11,7 +11,7 @@ from file_contents import lines_of
 from reliability.run_comparison import lasting
 from reliability.run_training import reopen
 from small_runs import ENGINES, after, create, resume, small_config, small_corpus, train
-from training_items import of
+from training_items import items_of
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -82,7 +82,7 @@ def test_a_resumed_run_uses_the_given_save_interval(tmp_path, monkeypatch):
                 ):
                     events.append(item)
                     now[0] += isinstance(item, Record)
-        saved[seconds] = len(of(Saved, events))
+        saved[seconds] = len(items_of(Saved, events))
         assert lasting(run) == lasting(tmp_path / "whole")
     assert saved[3.0] > saved[10.0] > saved[None]
 
@@ -120,23 +120,28 @@ def test_every_yielded_item_is_in_the_journals_and_the_learner_can_be_saved(tmp_
         yielded = []
         for item in train_run(writer, learner, corpus, ReferenceEngine()):
             yielded.append(item)
-            assert of(Record, yielded) == [] or learner.update >= of(Record, yielded)[-1].update
+            assert (
+                items_of(Record, yielded) == []
+                or learner.update >= items_of(Record, yielded)[-1].update
+            )
             writer.flush()
-            assert len(lines_of(writer.path / "metrics.jsonl")) >= len(of(Record, yielded))
+            assert len(lines_of(writer.path / "metrics.jsonl")) >= len(items_of(Record, yielded))
     view = read_run(tmp_path / "run")
-    assert view.metrics == [record.to_dict() for record in of(Record, yielded)]
-    assert view.samples == [sample.to_dict() for sample in of(Sample, yielded)]
+    assert view.metrics == [record.to_dict() for record in items_of(Record, yielded)]
+    assert view.samples == [sample.to_dict() for sample in items_of(Sample, yielded)]
     assert [event["event"] for event in view.events] == ["created", "started", "finished"]
     assert last_engine(view.events) == ReferenceEngine().describe()
     assert view.status.state == "finished"
     assert view.status.update == view.status.updates == view.updates == learner.update
-    assert of(Saved, yielded)[-1].path == tmp_path / "run" / "checkpoints" / str(learner.update)
+    assert items_of(Saved, yielded)[-1].path == tmp_path / "run" / "checkpoints" / str(
+        learner.update
+    )
 
 
 def test_the_best_checkpoint_has_the_lowest_smooth_loss_and_the_latest_writes_the_passage(tmp_path):
     # Not smoothed at all, so that the last loss is not the lowest one.
     items = train(tmp_path / "run", smoothing=0.0)
-    best = min(of(Record, items), key=lambda record: record.smooth_loss)
+    best = min(items_of(Record, items), key=lambda record: record.smooth_loss)
     view = read_run(tmp_path / "run")
     assert view.best == best.update < view.latest
     learner = load_model(tmp_path / "run", "best")
@@ -168,7 +173,7 @@ def test_a_finished_run_is_recognised_and_can_be_extended(tmp_path):
     writer, learner, corpus = reopen(run)
     with writer:
         assert writer.finished
-        assert of(Ended, train_run(writer, learner, corpus, ReferenceEngine()))
+        assert items_of(Ended, train_run(writer, learner, corpus, ReferenceEngine()))
     writer, *_ = reopen(run, updates=40)
     with writer:
         assert not writer.finished

@@ -3,7 +3,7 @@
 from charloom.training import Record
 
 
-def of(kind, items):
+def items_of(kind, items):
     """Return the items of one kind."""
     return [item for item in items if isinstance(item, kind)]
 

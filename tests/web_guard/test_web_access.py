@@ -25,39 +25,39 @@ def test_loopback_addresses_are_recognised():
 
 
 @pytest.fixture
-def open_door(folder):
+def public_client(folder):
     """Return a client of a server that other machines can reach."""
     app = make_app(app_state(folder, token=TOKEN))
     with TestClient(app, base_url="http://192.168.1.2:8421", follow_redirects=False) as client:
         yield client
 
 
-def test_requests_without_the_token_are_refused(open_door):
+def test_requests_without_the_token_are_refused(public_client):
     for path in ("/", "/api/health", "/api/runs", "/static/page.js", "/openapi.json", "/v1/models"):
-        answer = open_door.get(path)
+        answer = public_client.get(path)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     for shown in ("x", TOKEN[:-1], TOKEN + "x", TOKEN.upper(), ""):
-        assert open_door.get(f"/?token={shown}").status_code == 401
+        assert public_client.get(f"/?token={shown}").status_code == 401
         headers = {"Authorization": f"Bearer {shown}"}
-        assert open_door.get("/api/runs", headers=headers).status_code == 401
-    assert open_door.get(f"/api/runs?token={TOKEN}").status_code == 401  # links carry no token
-    assert open_door.post("/api/generate", json={"model": "book"}).status_code == 401
+        assert public_client.get("/api/runs", headers=headers).status_code == 401
+    assert public_client.get(f"/api/runs?token={TOKEN}").status_code == 401  # links carry no token
+    assert public_client.post("/api/generate", json={"model": "book"}).status_code == 401
 
 
-def test_a_query_with_many_fields_and_no_token_is_refused(open_door):
-    assert open_door.get("/?" + "a=1&" * 100).status_code == 401
+def test_a_query_with_many_fields_and_no_token_is_refused(public_client):
+    assert public_client.get("/?" + "a=1&" * 100).status_code == 401
 
 
-def test_the_token_admits_browsers_and_programs(open_door):
+def test_the_token_admits_browsers_and_programs(public_client):
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    assert open_door.get("/api/runs", headers=headers).status_code == 200
-    answer = open_door.get(f"/?token={TOKEN}")
+    assert public_client.get("/api/runs", headers=headers).status_code == 200
+    answer = public_client.get(f"/?token={TOKEN}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     for word in ("HttpOnly", "SameSite=Strict", "Path=/"):
         assert word in answer.headers["set-cookie"]
-    assert open_door.get("/api/runs").status_code == 200  # by the cookie
+    assert public_client.get("/api/runs").status_code == 200  # by the cookie
     strange = {"Origin": "http://evil.example"}
-    assert open_door.get("/api/runs", headers=strange).status_code == 403
+    assert public_client.get("/api/runs", headers=strange).status_code == 403
 
 
 def test_a_server_for_others_prints_its_token_once(tmp_path):

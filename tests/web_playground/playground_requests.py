@@ -3,7 +3,7 @@
 from web_servers import events_of
 
 
-def told(answer):
+def complete_events(answer):
     """Return the events of a complete response."""
     assert answer.status_code == 200, answer.text
     return list(events_of(answer.text.split("\n")))

@@ -12,7 +12,7 @@ from charloom.cli import app
 from charloom.engines import Sampler
 from charloom.sampling import SampleOptions, Writing
 from charloom.surprisal import Reader
-from playground_requests import told
+from playground_requests import complete_events
 from web_servers import text_and_last_event
 
 HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
@@ -25,7 +25,7 @@ HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 @pytest.mark.parametrize("settings", [{}, HOT, {"prompt": "the cat", "stop": ["mat", "a"], **HOT}])
 def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, model, settings):
     text, (name, last) = text_and_last_event(
-        told(client.post("/api/generate", json={"model": model, **settings}))
+        complete_events(client.post("/api/generate", json={"model": model, **settings}))
     )
     key, _, which = model.partition("@")
     options = [str(folder / key), *(["--which", which] if which else [])]
@@ -44,7 +44,7 @@ def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, mode
 def test_another_seed_gives_another_text(client):
     texts = {
         text_and_last_event(
-            told(client.post("/api/generate", json={"model": "book", "seed": seed}))
+            complete_events(client.post("/api/generate", json={"model": "book", "seed": seed}))
         )[0]
         for seed in range(3)
     }
@@ -54,7 +54,7 @@ def test_another_seed_gives_another_text(client):
 @pytest.mark.parametrize("model", ["book", "bytes"])
 def test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(client, folder, model):
     body = {"model": model, "prompt": "the cat ", "length": 60, "probabilities": True, "seed": 3}
-    events = told(client.post("/api/generate", json=body))
+    events = complete_events(client.post("/api/generate", json=body))
     parts = [events[0][1]["read"], *(data["analysis"] for name, data in events if name == "text")]
     whole = {key: [x for part in parts for x in part[key]] for key in parts[0]}
     text = "the cat " + "".join(data["text"] for name, data in events if name == "text")
@@ -92,7 +92,7 @@ def test_a_planted_wrong_probability_is_seen(client, folder, monkeypatch):
 def test_a_byte_models_probabilities_are_of_the_drawn_bytes(client, folder):
     settings = {"prompt": "the ", "length": 80, "temperature": 3.0, "seed": 5}
     body = {"model": "bytes", "probabilities": True, **settings}
-    events = told(client.post("/api/generate", json=body))
+    events = complete_events(client.post("/api/generate", json=body))
     text = "".join(data["text"] for name, data in events if name == "text")
     assert "\ufffd" in text  # bytes that are no character, which no text spells
     model = charloom.load(folder / "bytes")
@@ -117,10 +117,10 @@ def test_a_byte_models_probabilities_are_of_the_drawn_bytes(client, folder):
 
 def test_models_write_side_by_side_from_the_same_seed(client):
     models = ["book", "book@best", "bytes"]
-    events = told(client.post("/api/compare", json={"models": models, "seed": 5}))
+    events = complete_events(client.post("/api/compare", json={"models": models, "seed": 5}))
     for side, model in enumerate(models):
         alone = text_and_last_event(
-            told(client.post("/api/generate", json={"model": model, "seed": 5}))
+            complete_events(client.post("/api/generate", json={"model": model, "seed": 5}))
         )[0]
         of_side = [(name, data) for name, data in events if data["side"] == side]
         assert of_side[0][1]["model"] == model
@@ -167,7 +167,7 @@ def test_invalid_requests_are_refused_before_any_text_is_generated(client, chang
         skipping = client.post(
             "/api/generate", json={"model": "book", **change, "unknown": "skip", "length": 5}
         )
-        assert "skipped" in told(skipping)[0][1]["unknowns"]
+        assert "skipped" in complete_events(skipping)[0][1]["unknowns"]
 
 
 def test_a_prompt_that_is_a_script_comes_back_as_text_in_json(client):

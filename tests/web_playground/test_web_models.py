@@ -15,7 +15,7 @@ import charloom
 import small_runs
 from charloom.web import model_cache
 from charloom.web.server import make_app
-from playground_requests import told
+from playground_requests import complete_events
 from waiting import until
 from web_servers import HERE, app_state, text_and_last_event
 
@@ -38,7 +38,7 @@ def test_a_retrained_run_of_the_same_name_uses_the_new_model(tmp_path):
             shutil.rmtree(tmp_path / "book", ignore_errors=True)
             small_runs.train(tmp_path / "book", epochs=1, seed=seed)
             text, _ = text_and_last_event(
-                told(client.post("/api/generate", json={"model": "book"}))
+                complete_events(client.post("/api/generate", json={"model": "book"}))
             )
             assert text == charloom.load(tmp_path / "book").sample()
             texts.append(text)

@@ -16,7 +16,7 @@ import small_runs
 from charloom.web import concurrency, connection, event_stream
 from charloom.web.event_stream import EventStream
 from charloom.web.server import make_app
-from playground_requests import told
+from playground_requests import complete_events
 from waiting import until
 from web_servers import HERE, LiveServer, app_state, streaming, text_and_last_event
 
@@ -153,7 +153,9 @@ def test_a_diverged_model_gives_an_error_event(tmp_path, monkeypatch):
     small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert (
-            text_and_last_event(told(client.post("/api/generate", json={"model": "book"})))[1][0]
+            text_and_last_event(
+                complete_events(client.post("/api/generate", json={"model": "book"}))
+            )[1][0]
             == "end"
         )
 
@@ -162,6 +164,6 @@ def test_a_diverged_model_gives_an_error_event(tmp_path, monkeypatch):
 
         engine = type(charloom.load(tmp_path / "book").engine)
         monkeypatch.setattr(engine, "generate", diverged)
-        name, data = told(client.post("/api/generate", json={"model": "book"}))[-1]
+        name, data = complete_events(client.post("/api/generate", json={"model": "book"}))[-1]
         assert name == "mistake"
         assert "not finite" in data["error"]["message"]

@@ -144,11 +144,11 @@ class Spawned:
     """Starts processes that stand for training runs."""
 
     def __init__(self, command):
-        self.command, self.children, self.asked = command, [], []
+        self.command, self.children, self.commands = command, [], []
 
     def __call__(self, command, output):
         child = subprocess.Popen(self.command, stdout=output, stderr=output)
-        self.asked.append(command)
+        self.commands.append(command)
         self.children.append(child)
         return child
 
@@ -300,7 +300,7 @@ def test_a_run_is_resumed_for_a_number_of_minutes(tmp_path, spawned):
     small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         assert client.post("/api/runs/book/resume", json={"minutes": 0.5}).status_code == 202
-    (command,) = spawned.asked
+    (command,) = spawned.commands
     assert command[-2:] == ["--minutes", "0.5"]
 
 
