@@ -4,10 +4,12 @@ import dataclasses
 import json
 import math
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,13 @@ from charloom.engines.reference import ReferenceEngine, network
 from charloom.engines.reference.cells import RnnCell
 from charloom.errors import ConfigError, EngineError, TextError
 from charloom.gradient_check import STEPS, GradientCheck, check_gradients, fresh_problem, gradcheck
-from charloom.gradient_check.numerical import affordable_entries, draw_entries
+from charloom.gradient_check.numerical import (
+    Numerical,
+    Window,
+    affordable_entries,
+    draw_entries,
+    numerical_gradients,
+)
 from charloom.model import Learner, State, new_learner
 from charloom.model.parameters import Parameters
 from charloom.text import Corpus, Vocabulary
@@ -43,6 +51,30 @@ def problem(vocabulary_size=80, state="zero", corpus=None, dtype="float64", **se
     return fresh_problem(Config(dtype=dtype, **settings), vocabulary_size, state, corpus)
 
 
+LAST_NUMERICAL: dict[bytes, list[Numerical]] = {}
+
+
+@pytest.fixture
+def each_numerical_gradient_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute the numerical gradients, which do not depend on the engine, once for both engines.
+
+    The engine must be the parameter of the test that changes fastest, because only the last
+    numerical gradients are kept.
+    """
+
+    def kept(
+        learner: Learner, window: Window, entries: int | None, seed: int, *rest: Any
+    ) -> list[Numerical]:
+        key = pickle.dumps((learner.config, learner.parameters, tuple(window), entries, seed))
+        if key not in LAST_NUMERICAL:
+            LAST_NUMERICAL.clear()
+            LAST_NUMERICAL[key] = numerical_gradients(learner, window, entries, seed, *rest)
+        return LAST_NUMERICAL[key]
+
+    monkeypatch.setattr("charloom.gradient_check.check.numerical_gradients", kept)
+
+
+once = pytest.mark.usefixtures("each_numerical_gradient_once")
 Plant = Callable[[Learner, Ids, Ids, Parameters], None]
 
 
@@ -212,6 +244,7 @@ def test_a_missing_gradient_is_refused_by_name() -> None:
 
 
 # The full size takes about a second per case. It is tested because users check networks of that size.
+@once
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("H", "T"), [(5, 3), (100, 25)])
 @pytest.mark.parametrize(("sigma", "state"), [(0.01, "zero"), (0.1, "non-zero")])
@@ -229,6 +262,7 @@ def test_right_gradients_stay_within_the_float64_limits(
     assert len(check.verdict().splitlines()) == 2
 
 
+@once
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
@@ -285,6 +319,7 @@ def test_an_engine_that_ignores_dropout_is_caught() -> None:
     assert gradcheck(**SMALL, engine=WithoutDropout()).passed
 
 
+@once
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("H", "T", "sigma"), [(5, 3, 0.01), (100, 25, 0.1)])
 def test_right_gradients_stay_within_the_float32_limits(
