@@ -72,12 +72,12 @@ HARMFUL = [overwrite, cut_off, overwrite_keeping_the_time]
 HARMLESS = [put_another_file_there, Path.unlink, os.utime]
 
 
-def settings(engine):
-    """Return the settings of the runs that are compared."""
-    return small_config(engine=engine, **SETTINGS).to_dict()
+def settings(engine, **changes):
+    """Return the settings of the runs."""
+    return small_config(engine=engine, **SETTINGS, **changes).to_dict()
 
 
-def train(path, book, engine, disturb=lambda path: None):
+def train(path, book, engine, disturb=lambda path: None, **changes):
     """Train a run, and call `disturb` with the file of cached ids after ten updates."""
     disturbed = False
 
@@ -87,7 +87,18 @@ def train(path, book, engine, disturb=lambda path: None):
             disturbed = True
             disturb(cached(book.parent))
 
-    charloom.train(book, run=path, listener=listener, **settings(engine))
+    charloom.train(book, run=path, listener=listener, **settings(engine, **changes))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Train a run with each engine, whose text is in memory; return the runs' paths by engine."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "book.txt").write_text(TEXT * 3)
+    runs = {engine: folder / engine for engine in ENGINES}
+    for engine, path in runs.items():
+        charloom.train(folder / "book.txt", run=path, **settings(engine))
+    return runs
 
 
 def require_same(one: Path, other: Path) -> None:
@@ -100,25 +111,25 @@ def require_same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("disturb", HARMFUL)
-def test_after_training_fails_resuming_computes_the_ids_again(disturb, engine, book, tmp_path):
-    train(tmp_path / "whole", book, engine)
+def test_after_training_fails_resuming_computes_the_ids_again(
+    disturb, engine, book, whole, tmp_path
+):
     with pytest.raises(TextError, match=r"\.ids.*another program changed it"):
         train(tmp_path / "run", book, engine, disturb)
     status = read_run(tmp_path / "run").status
     assert status.state == "failed"
     assert "another program changed it" in str(status)
     charloom.resume(tmp_path / "run")
-    require_same(tmp_path / "whole", tmp_path / "run")
+    require_same(whole[engine], tmp_path / "run")
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("disturb", HARMLESS)
 def test_a_replaced_deleted_or_touched_file_does_not_change_the_result(
-    disturb, engine, book, tmp_path
+    disturb, engine, book, whole, tmp_path
 ):
-    train(tmp_path / "whole", book, engine)
     train(tmp_path / "run", book, engine, disturb)
-    require_same(tmp_path / "whole", tmp_path / "run")
+    require_same(whole[engine], tmp_path / "run")
 
 
 @pytest.mark.parametrize("disturb", HARMFUL)
@@ -130,7 +141,7 @@ def test_training_without_a_run_fails_with_the_same_error(disturb, book):
 @pytest.mark.parametrize("disturb", HARMFUL)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_text_that_changes_during_evaluation_is_reported(disturb, engine, book, tmp_path):
-    train(tmp_path / "run", book, engine)
+    train(tmp_path / "run", book, engine, epochs=1)
     model = charloom.load(tmp_path / "run", engine=engine)
     honest = model.engine.score
 
@@ -146,7 +157,7 @@ def test_a_text_that_changes_during_evaluation_is_reported(disturb, engine, book
 @pytest.mark.parametrize("disturb", HARMFUL)
 @pytest.mark.parametrize("work", ["evaluate", "baselines", "neurons"])
 def test_ids_that_changed_before_resuming_are_computed_again(disturb, work, book, tmp_path):
-    train(tmp_path / "run", book, "reference")
+    train(tmp_path / "run", book, "reference", epochs=1)
     model = charloom.load(tmp_path / "run")
     do = {
         "evaluate": lambda: model.evaluate(),
