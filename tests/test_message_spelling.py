@@ -8,6 +8,7 @@ import ast
 import inspect
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -132,26 +133,36 @@ def marked_in(path):
                 yield node.func.id, given.value, keywords
 
 
-MARKED = [marked for path in PACKAGE.rglob("*.py") for marked in marked_in(path)]
-MARKED_BELOW = [marked for path in BELOW for marked in marked_in(path)]
+@cache
+def marked_everywhere():
+    """Return the marked names of all modules."""
+    return [marked for path in PACKAGE.rglob("*.py") for marked in marked_in(path)]
+
+
+@cache
+def marked_below():
+    """Return the marked names of the modules below the command line."""
+    return [marked for path in BELOW for marked in marked_in(path)]
 
 
 def test_arguments_that_messages_name_exist_in_python_and_as_options():
-    names = {name for kind, name, _ in MARKED if kind == "argument"}
+    names = {name for kind, name, _ in marked_everywhere() if kind == "argument"}
     assert len(names) > 20
     assert names - python_names() - OF_IMPORT == set()
     assert {option(name) for name in names | OF_IMPORT} - OPTIONS == set()
 
 
 def test_commands_that_messages_name_exist_and_accept_their_arguments():
-    marked = [(name, given) for kind, name, given in MARKED if kind.endswith("command")]
+    marked = [
+        (name, given) for kind, name, given in marked_everywhere() if kind.endswith("command")
+    ]
     assert len(marked) > 10
     for name, given in marked:
         assert {option(keyword) for keyword in given} <= options_of(name), name
 
 
 def test_commands_shown_in_python_are_functions_that_accept_their_arguments():
-    marked = [(name, given) for kind, name, given in MARKED_BELOW if kind in PYTHON_COMMANDS]
+    marked = [(name, given) for kind, name, given in marked_below() if kind in PYTHON_COMMANDS]
     assert len(marked) > 5
     for name, given in marked:
         assert name in charloom.__all__, name
