@@ -2,7 +2,8 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 from charloom.api.text_arguments import Text, open_text
 from charloom.baselines import LIMIT, Baselines, measure_baselines
@@ -21,9 +22,6 @@ from charloom.store.run_text import open_text as open_own_text
 from charloom.text import Corpus, UnknownPolicy, Windows
 from charloom.text.unknown_policy import REFUSE
 from charloom.text.windows import Segment
-
-if TYPE_CHECKING:
-    from charloom.api.model import Model
 
 PARTS = ("train", "validation", "test", "all")
 
@@ -93,7 +91,23 @@ class TextChoice:
         return self.text is not None or self.string is not None
 
 
-def choose_part(model: "Model", choice: TextChoice) -> Part:
+class TrainedModel(Protocol):
+    """The attributes of `Model` that this module needs to find the text that the model was trained on."""
+
+    @property
+    def learner(self) -> Learner:
+        """The network and its training state."""
+
+    @property
+    def run(self) -> Path | None:
+        """The run directory of the model; None if the model has no run."""
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """The text that the model was trained on, if it was trained without a run directory; else None."""
+
+
+def choose_part(model: TrainedModel, choice: TextChoice) -> Part:
     """Return the part of a text on which to evaluate a model. The errors are those of `Model.evaluate`."""
     learner, split = model.learner, choice.split
     if own := not choice.names_a_text:
@@ -115,7 +129,7 @@ def choose_part(model: "Model", choice: TextChoice) -> Part:
     )
 
 
-def training_text(model: "Model") -> Corpus:
+def training_text(model: TrainedModel) -> Corpus:
     """Return the text that a model was trained on.
 
     Raises:
@@ -138,7 +152,7 @@ def text_identity(corpus: Corpus) -> tuple[str, int]:
     return corpus.fingerprint, len(corpus)
 
 
-def training_text_identity(model: "Model") -> tuple[str, int] | None:
+def training_text_identity(model: TrainedModel) -> tuple[str, int] | None:
     """Return the fingerprint and the length of the text that a model was trained on.
 
     Returns None if they are not known.
@@ -169,7 +183,7 @@ def evaluate_part(
     )
 
 
-def evaluate_baselines(model: "Model", part: Part) -> Baselines:
+def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
     """Return how well n-gram models and compressors predict a part of a text.
 
     They first learn from a training part. If `part` is the whole of a text that the model was not trained

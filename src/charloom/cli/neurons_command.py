@@ -102,10 +102,7 @@ def neurons(
     opened = open_model(model, which, settings)
     layer = layer_of_unit(opened, layer, unit)
     choice = choose(opened.learner, layer, unit, what)
-    if png is not None:
-        from charloom.report.plot_files import require_image
-
-        require_image(png)
+    require_plot_name(png)
     explain_terminal_input(text or [])
     search_text = open_search_text(opened, TextChoice(text or None, string, split, policy), limit)
     say_sentences(search_text.notes)
@@ -116,11 +113,10 @@ def neurons(
     else:
         wanted = f"a text of at least {LEAST_CHARACTERS} characters"
         say(f"to find what the unit follows, give {wanted}.")
-    best = best_unit(found) if colour and found is not None else None
     seen: Activity | None = None
     if unit is not None:
         seen = activity_of(layer, unit, what)
-    elif best is not None:
+    elif colour and found is not None and (best := best_unit(found)) is not None:
         seen = activity_of(best.layer, best.unit, best.what)
     if png is not None:
         draw(activity_of(layer, None, what), png)
@@ -250,6 +246,14 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
     meanings = [f"{(low + high) / 2 + (n - half) * step:.2g}" for n in range(len(SCALE))]
     meanings[0], meanings[-1] = f"<{low + step:.2g}", f">{high - step:.2g}"
     return [SCALE[place] for place in places], list(zip(meanings, SCALE, strict=True))
+
+
+def require_plot_name(path: Path | None) -> None:
+    """Raise ConfigError if `path` is not None and does not end in .png or .svg."""
+    if path is not None:
+        from charloom.report.plot_files import require_image
+
+        require_image(path)
 
 
 def draw(seen: "Activity", path: Path) -> None:
