@@ -323,17 +323,16 @@ def require_number(
     Raises:
         ConfigError: `value` is not a number, is not finite, or is outside these bounds.
     """
-    bounds = (("at least", least), ("above", above), ("below", below), ("at most", most))
-    wanted = [f"{word} {bound:g}" for word, bound in bounds if bound is not None]
-    x = as_number(value)
-    fits = (
-        math.isfinite(x)
-        and (least is None or x >= least)
-        and (above is None or x > above)
-        and (below is None or x < below)
-        and (most is None or x <= most)
+    bounds = (
+        ("at least", operator.ge, least),
+        ("above", operator.gt, above),
+        ("below", operator.lt, below),
+        ("at most", operator.le, most),
     )
-    if not fits:
+    given = [(words, holds, bound) for words, holds, bound in bounds if bound is not None]
+    x = as_number(value)
+    if not (math.isfinite(x) and all(holds(x, bound) for _, holds, bound in given)):
+        wanted = [f"{words} {bound:g}" for words, _, bound in given]
         raise ConfigError(
             f"{argument(name)} is {shortened(value)}; it must be a finite number {' and '.join(wanted)}."
         )

@@ -105,10 +105,10 @@ def rank(
             character.
         DivergedError: a unit's value is not finite.
     """
-    return run_all_slices(comparing(learner, engine, texts, properties, choice, top))
+    return run_all_slices(rank_in_slices(learner, engine, texts, properties, choice, top))
 
 
-def comparing(
+def rank_in_slices(
     learner: Learner,
     engine: Engine,
     texts: Sequence[Ids],

@@ -73,10 +73,10 @@ def activity(
         TextError: the text is empty.
         DivergedError: a value is not finite.
     """
-    return run_all_slices(looking(learner, engine, ids, choice, unknowns))
+    return run_all_slices(activity_in_slices(learner, engine, ids, choice, unknowns))
 
 
-def looking(
+def activity_in_slices(
     learner: Learner,
     engine: Engine,
     ids: Ids,

@@ -17,9 +17,9 @@ from charloom.cooperative import Slices
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.hidden_units import Activity, Property, choose, marked
-from charloom.hidden_units.ranking import comparing
+from charloom.hidden_units.ranking import rank_in_slices
 from charloom.hidden_units.text_properties import PROPERTIES
-from charloom.hidden_units.unit_activity import looking
+from charloom.hidden_units.unit_activity import activity_in_slices
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
 from charloom.web.error_responses import NotAllowedError
@@ -87,7 +87,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
             learner, encoded = model.learner, model.encode(body)
             text = "".join(learner.vocabulary.completed(encoded.ids)[0])
             properties = [*PROPERTIES, *requested_properties(body, text)]
-            found = yield from comparing(
+            found = yield from rank_in_slices(
                 learner, model.engine, [encoded.ids], properties, choose(learner), body.top
             )
             ranked = [finding.to_json() for finding in found]
@@ -113,7 +113,11 @@ def active(model: OpenModel, body: Any, unit: int | None) -> Slices[Activity]:
     except ConfigError as error:
         raise NotAllowedError(error.message, str(error).split(" ")[0]) from None
     encoded = model.encode(body)
-    return (yield from looking(model.learner, model.engine, encoded.ids, choice, encoded.unknown))
+    return (
+        yield from activity_in_slices(
+            model.learner, model.engine, encoded.ids, choice, encoded.unknown
+        )
+    )
 
 
 def bounds(what: str, values: Any) -> tuple[float, float]:
