@@ -42,8 +42,8 @@ class BestLoss:
     def of(self, best: int | None) -> float | None:
         """Return the loss of the best checkpoint in nats per character.
 
-        `best` is the update of this checkpoint. Return None if it is None, or if no record of the update
-        was added.
+        `best` is the update of this checkpoint. Return None if `best` is None, or if no record of update
+        `best` was added.
         """
         if best is None:
             return None

@@ -37,7 +37,8 @@ class UnknownCharactersError(CharloomError):
     Attributes:
         characters: the characters that are not in the vocabulary.
         param: the name of the request's field that has the text.
-        advice: a sentence saying how a program can send this text anyway; None if it cannot.
+        advice: a sentence saying how a program can let the model skip these characters; None if the route
+            has no way to do this.
     """
 
     def __init__(

@@ -112,7 +112,7 @@ class Shortage:
             )
 
     def check(self) -> None:
-        """If a shortage was reported and has ended, report its end."""
+        """Report the end of a shortage if a shortage was reported and has ended."""
         if self._met is None or self._clock() - self._met < QUIET_SECONDS:
             return
         self._met = None

@@ -135,8 +135,8 @@ def requested_properties(body: wire.RankingRequest, text: str) -> list[Property]
     """Return the properties that the request `body` defines.
 
     A character of `text` has the first property if it is in an occurrence of the request's pattern. It has
-    the second property if it is in one of the parts that the request marks. A property is left out if the
-    request has no pattern or no marks.
+    the second property if it is in one of the parts that the request marks. Without a pattern or without
+    marks, the request does not define the property.
     """
     found = []
     if body.pattern is not None:

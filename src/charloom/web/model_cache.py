@@ -272,8 +272,8 @@ def named_update(path: Path, which: str) -> int | None:
 def load_again(path: Path, which: str) -> Learner:
     """Return the "latest" or "best" model of a run whose checkpoint could not be loaded.
 
-    Loading succeeds if the run has saved a new checkpoint since then. Otherwise the error says more than
-    that of the first attempt.
+    Loading succeeds if the run has saved a new checkpoint since the first attempt. Otherwise the error names
+    the damaged file and what to do.
 
     Raises:
         NotFoundError: the run has saved no model yet.

@@ -405,7 +405,8 @@ async def writing(
 async def streamed(queue: WorkQueue, body: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
     """Yield the server-sent events of a completion.
 
-    Each part of a text is one event. Then follow the usage, if the request wants it, and the end.
+    Each part of a text is one event. After the last part, an event with the usage follows if the request
+    wants the usage. The last event marks the end.
     """
     start = head(body)
     async for part in parts(queue, texts):

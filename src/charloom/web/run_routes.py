@@ -85,13 +85,13 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
     ) -> EventStream:
         """Stream the first `limit` runs of the list, and the journals of the runs in `run`.
 
-        The event `runs` is `{runs, gone, total, unread, fresh}`. The first one has the first `limit`
-        runs and `fresh` true. Each later one has the runs among the first `limit` that are new or
+        The event `runs` is `{runs, gone, total, unread, fresh}`. The first such event has the first `limit`
+        runs, and its `fresh` is true. Each later event has those of the first `limit` runs that are new or
         changed, and in `gone` the keys of runs that were removed. With `limit` 0 there is no such event.
 
-        The events `records`, `samples` and `events` of a run are `{run, fresh, …}`. If `fresh` is true,
-        they replace all earlier ones of that run. The first `records` also have `total`, the number of
-        records before thinning.
+        The events `records`, `samples` and `events` of a run are `{run, fresh, …}`. If `fresh` is true, the
+        event replaces all earlier events of this kind for the run. The first event `records` also has
+        `total`, the number of records before thinning.
         """
         paths = {key: await asyncio.to_thread(run_index.path, key) for key in run}
         return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)

@@ -102,8 +102,7 @@ class RunsFolder:
     ) -> Iterator[tuple[str, Stamp | None]]:
         """Yield a pair for each run and model file: its path, and its stamp or None.
 
-        The stamp of a run is the modification time and the inode of its directory. It is None for a model
-        file.
+        The stamp of a run is the modification time and the inode of its directory. A model file has no stamp.
 
         Args:
             folder: the folder to search.

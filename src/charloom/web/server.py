@@ -381,7 +381,7 @@ def listen(host: str, port: int) -> socket.socket:
 def has_screen() -> bool:
     """Return True if there is a graphical screen, on which a browser can open the page.
 
-    Without one, a text browser could start and take over the terminal.
+    Without such a screen, a text browser could start and take over the terminal.
     """
     if not sys.platform.startswith("linux"):
         return True

@@ -139,7 +139,8 @@ def require_resumable(run: wire.Run, ends: dict[str, float]) -> None:
 def require_name(name: str) -> None:
     """Raise NotAllowedError if a run cannot have the name `name`.
 
-    A name may have only the characters of a key, and must not be that of the folder with uploaded texts.
+    The folder with uploaded texts has the name `FOLDER`, so no run can have it. Otherwise, a name may have
+    only the characters of a key.
     """
     if key_of(name) != name or name.casefold() == FOLDER:
         raise NotAllowedError(
