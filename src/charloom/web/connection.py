@@ -62,8 +62,8 @@ class Connection(H11Protocol):
     def close(self, transport: asyncio.Transport) -> None:
         """Close the connection.
 
-        If the client is still sending its request, first read and discard data for a moment. Without this,
-        the system would reset the connection, and the client would not see the response.
+        If the client is still sending its request, first read and discard data for a moment. If the server
+        did not do this, the system would reset the connection, and the client would not see the response.
         """
         if self.conn.their_state in (h11.SEND_BODY, h11.ERROR) and transport.can_write_eof():
             transport.write_eof()
@@ -86,10 +86,9 @@ class Connection(H11Protocol):
             self._begin_to_wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        self._stop_watching()
-        if self._linger_timer is not None:
-            self._linger_timer.cancel()
+        for timer in (self._head_timer, self._send_timer, self._linger_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
@@ -131,11 +130,6 @@ class Connection(H11Protocol):
             self.transport.abort()
         else:
             self._watch_sending()
-
-    def _stop_watching(self) -> None:
-        if self._send_timer is not None:
-            self._send_timer.cancel()
-            self._send_timer = None
 
 
 class Closing:

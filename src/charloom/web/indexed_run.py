@@ -78,7 +78,7 @@ class UnchangedRun:
 
 
 class IndexedRun:
-    """A run that is read repeatedly. Each reading reads only what has changed since the last one.
+    """A run that is read repeatedly. Each reading reads only what has changed since the last reading.
 
     Args:
         path: the run directory.

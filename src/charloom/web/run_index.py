@@ -6,9 +6,10 @@ Clients give keys, and the server never uses a path from a client. `indexed_run.
 import math
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from charloom.errors import CharloomError
 from charloom.formatting import shortened
@@ -26,6 +27,8 @@ STALE_SECONDS: Final = 0.4  # a list up to this age is returned again, without r
 # The age up to which a list is returned again is at least this multiple of the time that reading the list
 # took. Otherwise reading could take all of the processor's time.
 RESTS: Final = 3
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +108,7 @@ class RunIndex:
         Raises:
             NotFoundError: no run has this key.
         """
-        for refresh in (False, True):
-            if (place := self.read_list(refresh).places.get(key)) is not None:
-                return place
-        raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
+        return self._look_up(key, lambda listed: listed.places.get(key))
 
     def path(self, key: str) -> Path:
         """Return the directory of the run with the key `key`, even if its process has not created it yet.
@@ -136,10 +136,19 @@ class RunIndex:
             NotFoundError: no run has this key.
         """
         self._wanted.add(key)  # the next reading reads this run, even if there are many new runs
+        return self._look_up(
+            key, lambda listed: next((run for run in listed.runs if run.key == key), None)
+        )
+
+    def _look_up(self, key: str, find: Callable[[RunList], T | None]) -> T:
+        """Return the result of `find` for the list; read the folder again if the result is None.
+
+        Raises:
+            NotFoundError: the result is None again. The message says that there is no run `key`.
+        """
         for refresh in (False, True):
-            for run in self.read_list(refresh).runs:
-                if run.key == key:
-                    return run
+            if (found := find(self.read_list(refresh))) is not None:
+                return found
         raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def texts(self) -> list[tuple[Run, Path, TextDescription]]:

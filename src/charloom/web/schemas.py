@@ -82,8 +82,8 @@ class ErrorDetail(ResponseBody):
         code: the identifier of the error, such as `unknown_characters`; None if it has none.
         characters: with the code `unknown_characters`, the characters that are not in the model's
             vocabulary.
-        advice: with the code `unknown_characters`, a sentence saying how a program can send this text
-            anyway; None if it cannot.
+        advice: with the code `unknown_characters`, a sentence saying how a program can let the model skip
+            these characters; None if the route has no way to do this.
     """
 
     message: str
@@ -241,19 +241,24 @@ class Run(ResponseBody):
     model: Literal["latest", "best"] = "latest"
 
 
-class Runs(ResponseBody):
-    """A page of the list of runs, most recently changed first.
+class ListPage(ResponseBody):
+    """The base of responses with a page of a list.
 
     Attributes:
-        total: how many runs there are.
-        next: the value of `after` for the next page; None on the last page.
-        unread: how many runs the server has not read yet. The list does not have these runs.
+        total: the number of items in the whole list.
+        next: the value of `after` that requests the next page; None on the last page.
+        unread: how many runs the server has not read yet. The list does not have their entries.
     """
 
-    runs: list[Run]
     total: int
     next: str | None
     unread: int
+
+
+class Runs(ListPage):
+    """A page of the list of runs, most recently changed first."""
+
+    runs: list[Run]
 
 
 class RunDetail(ResponseBody):
@@ -289,7 +294,7 @@ class Record(ResponseBody):
 
 
 class Records(ResponseBody):
-    """Records of a run. The run has `total` records, and the request limits how many are sent.
+    """Records of a run. `total` is the number of all records of the run; a request limits how many are sent.
 
     Lines that cannot be read are left out, and `damage` has sentences about these lines.
     """
@@ -306,26 +311,30 @@ class StoredSample(ResponseBody):
     text: str
 
 
-class Samples(ResponseBody):
-    """A page of the samples of a run. The first sample of a run was written before training.
+class JournalPage(ResponseBody):
+    """The base of responses with a page of a run's journal.
 
-    `total` is the number of samples of the run. `next` is the value of `after` that requests the next page;
-    None on the last page.
+    Attributes:
+        total: the number of readable lines in the journal.
+        next: the value of `after` that requests the next page; None on the last page.
+        damage: sentences about damaged or lost lines of the journal.
     """
 
-    samples: list[StoredSample]
     total: int
     next: int | None
     damage: list[str] = []
 
 
-class Events(ResponseBody):
-    """A page of the events of a run (spec/formats.md: Steering). `total` and `next` are as in Samples."""
+class Samples(JournalPage):
+    """A page of the samples of a run. The first sample of a run was written before training."""
+
+    samples: list[StoredSample]
+
+
+class Events(JournalPage):
+    """A page of the events of a run (spec/formats.md: Steering)."""
 
     events: list[dict[str, Any]]
-    total: int
-    next: int | None
-    damage: list[str] = []
 
 
 # Steering and starting
@@ -372,15 +381,13 @@ class TextAbout(ResponseBody):
     description: str | None = None
 
 
-class Texts(ResponseBody):
-    """A page of the list of texts. `total`, `next` and `unread` are as in Runs.
+class Texts(ListPage):
+    """A page of the list of texts.
 
-    A text of kind `run` is missing from the list until the server has read a run that trains on it."""
+    A text of kind `run` is missing from the list until the server has read a run that trains on the text.
+    """
 
     texts: list[TextAbout]
-    total: int
-    next: str | None
-    unread: int
 
 
 class Settings(RequestBody):
@@ -469,16 +476,10 @@ class ModelAbout(ResponseBody):
     created: int = 0
 
 
-class Models(ResponseBody):
-    """A page of the list of models. `total` and `next` are as in Runs.
-
-    `unread` is the number of runs that the server has not read yet. The list does not have their models.
-    """
+class Models(ListPage):
+    """A page of the list of models."""
 
     models: list[ModelAbout]
-    total: int
-    next: str | None
-    unread: int
 
 
 class ModelDetail(ResponseBody):
@@ -570,11 +571,20 @@ class Score(TextRequest):
     likely: bool = False
 
 
-class Surprises(ResponseBody):
-    """The surprise of each character of a text. `likely` is as in Analysis; None if it was not requested."""
+class ModelResponse(ResponseBody):
+    """The base of responses about a text that a model has read.
+
+    `model` is the id of the model in the request. `update` is the update of the model's weights, which may
+    differ between two responses while the run trains.
+    """
 
     model: str
     update: int
+
+
+class Surprises(ModelResponse):
+    """The surprise of each character of a text. `likely` is as in Analysis; None if it was not requested."""
+
     characters: list[str]
     nats: list[float | None]
     bits: list[float | None]
@@ -590,11 +600,9 @@ class Next(TextRequest):
     count: Annotated[int, Field(ge=1, le=256)] = 5
 
 
-class NextLikely(ResponseBody):
+class NextLikely(ModelResponse):
     """The most likely characters after a text, beginning with the most likely one."""
 
-    model: str
-    update: int
     likely: list[Probable]
 
 
@@ -612,19 +620,21 @@ class UnitRequest(TextRequest):
     what: What = "h"
 
 
-class UnitValues(ResponseBody):
-    """A unit's value after each character of a text.
+class ActivityResponse(ModelResponse):
+    """The base of responses with the values of units after each character of a text.
 
-    `low` and `high` are the smallest and the largest value that the unit can have, such as 0 and 1 for a
-    gate. `update` is the update of the model. While the run trains, it may differ between two responses.
+    `low` and `high` are the smallest and the largest value that a unit can have, such as 0 and 1 for a gate.
     """
 
-    model: str
-    update: int
     characters: list[str]
-    values: list[float]
     low: float
     high: float
+
+
+class UnitValues(ActivityResponse):
+    """A unit's value after each character of a text."""
+
+    values: list[float]
 
 
 class MapRequest(TextRequest):
@@ -635,20 +645,15 @@ class MapRequest(TextRequest):
     what: What = "h"
 
 
-class UnitMap(ResponseBody):
+class UnitMap(ActivityResponse):
     """The values of all units of a layer after each character of a text.
 
     `values` is a base64 string of unsigned bytes: all values of the first unit, then of the second, and
     so on. The byte with the index `unit * len(characters) + n` gives the unit's value after character n:
-    `low + byte / 255 * (high - low)`. `update` is as in UnitValues.
+    `low + byte / 255 * (high - low)`.
     """
 
-    model: str
-    update: int
-    characters: list[str]
     units: int
-    low: float
-    high: float
     values: str
 
 
@@ -702,10 +707,8 @@ class PropertyRanked(ResponseBody):
     why_none: str = ""
 
 
-class Ranking(ResponseBody):
-    """The units that follow each property. `update` is as in UnitValues."""
+class Ranking(ModelResponse):
+    """The units that follow each property of a text."""
 
-    model: str
-    update: int
     characters: int
     properties: list[PropertyRanked]

@@ -147,13 +147,13 @@ class Jobs:
         """
         path, log = self.folder / f"{run}.json", self.folder / f"{run}.log"
         with self._lock:
+            with writing(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
             if recipe is not None:
                 self._claim(path)
             try:
-                with writing(self.folder):
-                    self.folder.mkdir(parents=True, exist_ok=True)
-                    with log.open("wb") as output:
-                        child = spawn([sys.executable, "-m", "charloom", *command], output)
+                with writing(self.folder), log.open("wb") as output:
+                    child = spawn([sys.executable, "-m", "charloom", *command], output)
                 job = Job(
                     run,
                     child.pid,
@@ -227,7 +227,6 @@ class Jobs:
         Raise RunExistsError if a job of this server or of another server has the name already.
         """
         with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 path.open("xb").close()
             except FileExistsError:
