@@ -1,4 +1,4 @@
-"""Computes the validation loss, makes records, tracks the best model and detects a loss that runs away.
+"""Computes the validation loss, tracks the best loss and detects a loss that runs away.
 
 This module does not know when records are due or who reads them (spec/formats.md: Records).
 """
@@ -9,7 +9,7 @@ from typing import Final
 
 from charloom.config import Config
 from charloom.cooperative import SliceLoop, Slices
-from charloom.engines import Engine, Trace
+from charloom.engines import Engine
 from charloom.errors import DivergedError
 from charloom.formatting import decimals
 from charloom.model import Learner
@@ -103,57 +103,21 @@ def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
     return evenly_spread_pieces(windows.parts["validation"], config.judged_characters)
 
 
-def take_record(
-    learner: Learner,
-    windows: Windows,
-    trace: Trace,
-    learning_rate: float,
-    seconds: float,
-    characters_per_second: float,
-    validation_nats: float | None,
-) -> Record:
-    """Return the record of the learner's last update.
+def update_best_loss(learner: Learner, record: Record) -> None:
+    """Store the loss of `record` as the learner's best loss if it is lower than the best loss so far.
 
-    Also reset the learner's sums since the last record, and update its best loss.
-
-    Args:
-        learner: changed in place.
-        windows: the windows of the text.
-        trace: the result of the last call of the engine.
-        learning_rate: the learning rate of the last update.
-        seconds: training time so far.
-        characters_per_second: the speed of training since the last record.
-        validation_nats: validation loss per character; None if it was not computed.
+    This is the validation loss or, if there is no validation part, the smooth loss. Also counts the
+    validation losses since the best.
     """
-    config = learner.config
-    record = Record(
-        update=learner.update,
-        epoch=learner.update / windows.per_epoch,
-        characters=learner.update * config.seq_length * config.batch_size,
-        seconds=round(seconds, 3),
-        loss=float(trace.losses[-1]),
-        smooth_loss=learner.smooth_loss or 0.0,
-        train_nats=learner.pending_loss / (learner.pending_updates * config.seq_length),
-        learning_rate=learning_rate,
-        gradient_norm=float(trace.gradient_norms[-1]),
-        characters_per_second=characters_per_second,
-        validation_nats=validation_nats,
-    )
-    learner.pending_loss, learner.pending_updates = 0.0, 0
-    if not config.validation:
-        update_best_loss(learner, record.smooth_loss)
-    elif validation_nats is not None:
-        update_best_loss(learner, validation_nats)
-        if learner.best_update != learner.update:
-            learner.judgements_since_best += 1
-    return record
-
-
-def update_best_loss(learner: Learner, loss: float) -> None:
-    """Store `loss` as the learner's best loss if it is lower than the best loss so far."""
+    validation = learner.config.validation
+    loss = record.validation_nats if validation else record.smooth_loss
+    if loss is None:
+        return
     if learner.best_loss is None or loss < learner.best_loss:
         learner.best_loss, learner.best_update = loss, learner.update
         learner.judgements_since_best = 0
+    elif validation:
+        learner.judgements_since_best += 1
 
 
 def limited_rate(characters: int, seconds: float) -> float:

@@ -12,7 +12,7 @@ from charloom.training.progress_records import (
     limited_rate,
     loss_runs_away,
     runaway_warning,
-    take_record,
+    update_best_loss,
     validation_in_slices,
 )
 
@@ -63,7 +63,21 @@ class Recorder:
         nats = None
         if self._schedule.evaluation_due(learner.update):
             nats = yield from validation_in_slices(learner, self._ids, windows, self._engine)
-        record = take_record(learner, windows, trace, float(rate), seconds, speed, nats)
+        record = Record(
+            update=learner.update,
+            epoch=learner.update / windows.per_epoch,
+            characters=learner.update * config.seq_length * config.batch_size,
+            seconds=round(seconds, 3),
+            loss=float(trace.losses[-1]),
+            smooth_loss=learner.smooth_loss or 0.0,
+            train_nats=learner.pending_loss / (learner.pending_updates * config.seq_length),
+            learning_rate=float(rate),
+            gradient_norm=float(trace.gradient_norms[-1]),
+            characters_per_second=speed,
+            validation_nats=nats,
+        )
+        learner.pending_loss, learner.pending_updates = 0.0, 0
+        update_best_loss(learner, record)
         self._update, self._seconds = learner.update, self._clock()
         before, self._running_away = self._running_away, loss_runs_away(learner)
         if self._running_away and not before:
