@@ -58,7 +58,8 @@ FAILED_SAVES_LIMIT: Final = 3  # training pauses after this many failed saves in
 class Ending(NamedTuple):
     """The reason why training must end before its last update, and the state that the run then has.
 
-    The state is "interrupted" or "stopped"."""
+    The state is "interrupted" or "stopped".
+    """
 
     state: str
     reason: str
@@ -287,15 +288,24 @@ class RunTrainer:
 
     def _obey(self) -> DueWork:
         """Obey signals and commands; return an `Ending` if training must end here, else None."""
-        self._commands.look()
-        yield from self._apply_factor()
-        yield from self._report_unreadable_command()
+        yield from self._read_commands()
         if self._commands.wanted == "pause" and self._commands.halt_reason() is None:
             yield from self._pause()
         reason = self._commands.halt_reason()
         if reason is not None:
             return Ending("interrupted", reason)
         return Ending("stopped", STOP_REASON) if self._commands.wanted == "stop" else None
+
+    def _read_commands(self) -> Iterator[TrainingEvent]:
+        """Read a new command and apply its learning-rate factor.
+
+        Yields a warning if a command could not be read, but only once in a training run.
+        """
+        self._commands.look()
+        yield from self._apply_factor()
+        message = self._commands.take_warning()
+        if message is not None:
+            yield self._saver.warn(message)
 
     def _apply_factor(self) -> Iterator[TrainingEvent]:
         """Set a new learning-rate factor in the run's learner and in the learner that is saved."""
@@ -312,12 +322,6 @@ class RunTrainer:
         )
         yield LearningRateChanged(safe.update, factor)
 
-    def _report_unreadable_command(self) -> Iterator[TrainingEvent]:
-        """Yield a warning if a command could not be read, but only once in a training run."""
-        message = self._commands.take_warning()
-        if message is not None:
-            yield self._saver.warn(message)
-
     def _pause(self) -> Iterator[TrainingEvent]:
         """Save, and wait until a command other than pause comes or `halt` returns a reason to end."""
         self._watch.stop()
@@ -330,9 +334,7 @@ class RunTrainer:
             yield from self._saver.show_if_due("paused")
             # If the save before the pause failed, try again, because the pause may be long.
             yield from self._saver.save_if_due(again=True)
-            self._commands.look()
-            yield from self._apply_factor()
-            yield from self._report_unreadable_command()
+            yield from self._read_commands()
         if self._commands.wanted == "run":
             yield from self._continue()
 
