@@ -37,10 +37,9 @@ def clean_up(plan: ResumePlan) -> dict[str, int]:
     # Other processes may be writing control.json or a report, so only old temporary files are removed.
     remove_temporaries(path, older_than=ABANDONED_SECONDS)
     lengths = {name: end.length for name, end in plan.journals.items()}
-    lengths[EVENTS] = 0 if lines is None else lines.length
+    lengths[EVENTS] = 0 if lines is None else sum(map(len, lines.sound))
     if lines is not None and lines.broken:
         set_aside_events(path, lines.sound, lines.broken)
-        lengths[EVENTS] = sum(map(len, lines.sound))
     return lengths
 
 

@@ -14,7 +14,7 @@ from charloom.canonical_form import canonical_json
 from charloom.errors import DamagedError, WriteError
 from charloom.formatting import counted
 from charloom.store.atomic_files import open_plain, read_file, write_all, writing
-from charloom.store.journal_tail import kept_length
+from charloom.store.journal_tail import length_of_lines
 from charloom.store.json_format import parse_object
 
 # A function that is called with a file's path, the bytes read so far, and its size when reading began.
@@ -45,7 +45,7 @@ class Journal:
 
     def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
-        length = kept_length(path, None) if keep is None else keep
+        length = length_of_lines(path) if keep is None else keep
         with writing(path):
             # Append mode never overwrites bytes that another process may have read already.
             self._file = path.open("ab", buffering=0)
@@ -172,11 +172,6 @@ class JournalLines:
     def total(self) -> int:
         """The number of all lines."""
         return len(self.sound) + len(self.broken)
-
-    @property
-    def length(self) -> int:
-        """The number of bytes up to and including the last line feed."""
-        return sum(map(len, (*self.sound, *self.broken)))
 
 
 def parse_lines(data: bytes, path: Path) -> JournalLines:

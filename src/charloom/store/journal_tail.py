@@ -15,23 +15,15 @@ from charloom.store.atomic_files import open_plain
 BLOCK: Final = 1 << 16  # bytes that are read in one call, if no line is longer
 
 
-def kept_length(path: Path, keep: int | None) -> int:
-    """Return how many bytes of a file to keep: `keep`, or without it the bytes of all whole lines.
-
-    Args:
-        path: the file. A missing file counts as empty.
-        keep: how many bytes to keep; they must exist and end with a whole line. None keeps every
-            whole line.
+def length_of_lines(path: Path) -> int:
+    """Return how many bytes the whole lines of a file have; 0 if the file does not exist.
 
     Raises:
-        DamagedError: the file is shorter than `keep`, or these bytes do not end with a whole line.
+        DamagedError: the path is not a plain file.
         ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
-        if keep is None:
-            return 0 if file is None else end_of_lines(file, size_of(file))
-        require_whole_lines(file, path, keep)
-    return keep
+        return 0 if file is None else end_of_lines(file)
 
 
 def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
@@ -43,7 +35,9 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
         length: the number of bytes. With 0, no error is raised.
     """
     size = 0 if file is None else size_of(file)
-    if not length or (file is not None and length <= size and byte_at(file, length - 1) == b"\n"):
+    if not length or (
+        file is not None and length <= size and block_at(file, length - 1, length) == b"\n"
+    ):
         return
     if file is None:
         raise DamagedError(
@@ -55,21 +49,18 @@ def require_whole_lines(file: BinaryIO | None, path: Path, length: int) -> None:
     )
 
 
-def last_lines(path: Path, length: int | None = None) -> Iterator[bytes]:
-    """Yield the lines of a file, last line first, each with its line feed. A missing file has no lines.
+def last_lines(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines of a file, last line first, each with its line feed.
 
-    Args:
-        path: the file.
-        length: how many bytes of the file to read; they must end with a whole line. None reads every
-            whole line.
+    A missing file has no lines.
 
     Raises:
+        DamagedError: the path is not a plain file.
         ReadError: the disk failed while reading.
     """
     with open_plain(path) as file:
         if file is not None:
-            whole = end_of_lines(file, size_of(file)) if length is None else length
-            yield from lines_from_end(file, whole)
+            yield from lines_from_end(file, end_of_lines(file))
 
 
 def lines_from_end(file: BinaryIO, length: int) -> Iterator[bytes]:
@@ -90,9 +81,9 @@ def lines_from_end(file: BinaryIO, length: int) -> Iterator[bytes]:
     yield rest + b"\n"
 
 
-def end_of_lines(file: BinaryIO, size: int) -> int:
-    """Return the offset after the last line feed in the first `size` bytes of a file; 0 if there is
-    none."""
+def end_of_lines(file: BinaryIO) -> int:
+    """Return the offset after the last line feed of an open file; 0 if there is no line feed."""
+    size = size_of(file)
     while size:
         start = max(0, size - BLOCK)
         if (found := block_at(file, start, size).rfind(b"\n")) >= 0:
@@ -104,11 +95,6 @@ def end_of_lines(file: BinaryIO, size: int) -> int:
 def size_of(file: BinaryIO) -> int:
     """Return the size of an open file in bytes."""
     return os.fstat(file.fileno()).st_size
-
-
-def byte_at(file: BinaryIO, place: int) -> bytes:
-    """Return the byte of a file at the offset `place`."""
-    return block_at(file, place, place + 1)
 
 
 def block_at(file: BinaryIO, start: int, end: int) -> bytes:

@@ -64,14 +64,6 @@ def refuse_if_locked(path: Path) -> None:
         pass
 
 
-def reacquired(lock: FileLock) -> FileLock:
-    """Acquire a lock that this process already holds once more, and return it.
-
-    The lock becomes free only when each acquisition has been released."""
-    lock.acquire()
-    return lock
-
-
 def has_lock_file(path: Path) -> bool:
     """Return True if a run has a lock file that charloom created.
 

@@ -44,12 +44,12 @@ from charloom.store.format_versions import GRADCHECK_FORMAT
 from charloom.store.interrupted_writer import clean_up
 from charloom.store.journal import Journal
 from charloom.store.journal_lengths import RECORDS_LOST
-from charloom.store.journal_tail import kept_length
+from charloom.store.journal_tail import length_of_lines
 from charloom.store.new_run import refuse_existing, require_free
 from charloom.store.resume_plan import ResumePlan, TrainingEnd, extended
 from charloom.store.run_checkpoints import load_at, read_pointer
 from charloom.store.run_inspection import RunInspection
-from charloom.store.run_lock import acquire, reacquired
+from charloom.store.run_lock import acquire
 from charloom.store.run_settings import RunSettings, settings_bytes
 from charloom.store.training_state import require_finite
 from charloom.text import Corpus
@@ -126,7 +126,7 @@ class RunWriter:
                 # Keep a text that has no file, so that the run can always be resumed.
                 replace_file(path / TEXT, corpus.kept_bytes())
             replace_file(path / CONFIG, settings_bytes(RunSettings.of(learner.config, corpus)))
-            lengths = {METRICS: 0, SAMPLES: 0, EVENTS: kept_length(path / EVENTS, None)}
+            lengths = {METRICS: 0, SAMPLES: 0, EVENTS: length_of_lines(path / EVENTS)}
             writer = cls(path, lock, corpus, lengths, read_control(path))
         except BaseException:
             lock.release()
@@ -171,7 +171,10 @@ class RunWriter:
                 )
             learner.judgements_since_best = 0  # with a new end, early stopping counts from 0 again
         learner.config = config
-        lock = acquire(path) if lock is None else reacquired(lock)
+        if lock is None:
+            lock = acquire(path)
+        else:
+            lock.acquire()  # a second time, so that it stays locked when the caller releases it
         try:
             plan.inspection.require_unchanged()
             with reading(path):
@@ -237,8 +240,10 @@ class RunWriter:
         return not self._lock.is_locked
 
     def keep_best(self, learner: Learner) -> None:
-        """Keep a copy of `learner` in memory as the best learner. The next `save` writes the copy to
-        disk."""
+        """Keep a copy of `learner` in memory as the best learner.
+
+        The next `save` writes the copy to disk.
+        """
         self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
 
     def save(self, learner: Learner) -> Path:
