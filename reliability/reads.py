@@ -21,7 +21,7 @@ from charloom.engines import open_engine
 from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.report import write_report
 from charloom.store import load_model, read_run
-from charloom.store.run_directory import checkpoint_path, saved_updates
+from charloom.store.run_directory import checkpoint_path, updates_in
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
 from reliability.calls import CHANGING
@@ -164,7 +164,7 @@ def sample(run: Path) -> None:
     """Load the model of the run, as sampling and evaluating do."""
     load_model(run, "best")
     load_model(run, "latest")
-    load_model(checkpoint_path(run, saved_updates(run)[0]))
+    load_model(checkpoint_path(run, updates_in(run / "checkpoints")[0]))
 
 
 def report(run: Path) -> None:

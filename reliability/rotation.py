@@ -33,7 +33,7 @@ from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, load_checkpoint
 from charloom.store.checkpoint_rotation import NEWEST_KEPT
 from charloom.store.run_checkpoints import read_pointer
-from charloom.store.run_directory import checkpoint_path, saved_updates
+from charloom.store.run_directory import checkpoint_path, updates_in
 from charloom.text import Corpus
 from reliability import LONG, SHORT, Figures
 from reliability.calls import Call, Calls
@@ -101,7 +101,7 @@ class Rotation(RuleBasedStateMachine):
     def change_clock(self, shift: int, times: list[int]) -> None:
         """Move the clock, and give the checkpoints other modification times."""
         self._shift = shift
-        for update, away in zip(saved_updates(self.run), times, strict=False):
+        for update, away in zip(updates_in(self.run / "checkpoints"), times, strict=False):
             moment = 1_800_000_000 + away
             os.utime(checkpoint_path(self.run, update), (moment, moment))
 
@@ -114,7 +114,7 @@ class Rotation(RuleBasedStateMachine):
             self._train(updates, better)
             self.writer.save(self.learner)
             self._saved()
-        updates_left = saved_updates(self.run)
+        updates_left = updates_in(self.run / "checkpoints")
         assert len(updates_left) <= NEWEST_KEPT + 1, f"{updates_left}: nothing is ever removed"
 
     @precondition(lambda self: self.writer is not None)
@@ -187,7 +187,7 @@ class Rotation(RuleBasedStateMachine):
     @invariant()
     def the_newest_the_best_and_the_only_one_are_there(self) -> None:
         """Require that `latest` and `best` name intact checkpoints, and `latest` the last save."""
-        updates = saved_updates(self.run)
+        updates = updates_in(self.run / "checkpoints")
         assert updates, "the only checkpoint is gone"
         latest = read_pointer(self.run, "latest")
         assert latest in (self.saved, self.saving), f"{self.saved} was saved; latest is {latest}"

@@ -20,7 +20,7 @@ from charloom.store.checkpoint_directory import MANIFEST, MODEL, STATE, manifest
 from charloom.store.control_files import read_control, write_control
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_checkpoints import read_pointer
-from charloom.store.run_directory import checkpoint_path, saved_updates
+from charloom.store.run_directory import checkpoint_path, updates_in
 from charloom.training import Record, Warned, train_run
 from reliability.run_training import reopen
 
@@ -36,7 +36,7 @@ def run(tmp_path):
         writer.write_gradcheck([])
     small_runs.resume(path, halt=small_runs.after(4))
     write_control(path, "run")
-    assert saved_updates(path)[0] < read_pointer(path, LATEST)
+    assert updates_in(path / "checkpoints")[0] < read_pointer(path, LATEST)
     return path
 
 
@@ -82,7 +82,9 @@ def later_model(run):
 LATER_FILES = {
     "config.json": lambda run: renumber(run / "config.json", weather="fine"),
     "state.json": later_state,
-    "an earlier checkpoint's state.json": lambda run: later_state(run, saved_updates(run)[0]),
+    "an earlier checkpoint's state.json": lambda run: later_state(
+        run, updates_in(run / "checkpoints")[0]
+    ),
     "the model of a checkpoint": later_model,
     "gradcheck.json": lambda run: renumber(run / "gradcheck.json"),
     "control.json": lambda run: renumber(run / "control.json"),
@@ -128,7 +130,9 @@ def test_a_checkpoint_that_only_claims_to_be_later_is_damaged(run):
 def test_a_changed_format_number_is_damage(run, tmp_path):
     for path in (run / "config.json", tmp_path / "model"):
         if path.name == "model":
-            path.write_bytes(model_bytes(load_model(checkpoint_path(run, saved_updates(run)[0]))))
+            path.write_bytes(
+                model_bytes(load_model(checkpoint_path(run, updates_in(run / "checkpoints")[0])))
+            )
         data = path.read_bytes()
         place = max(data.find(b'"format":'), data.find(b'\\"format\\":') + 2) + len('"format":')
         assert data[place : place + 1].isdigit()

@@ -21,7 +21,7 @@ from charloom.errors import (
 )
 from charloom.model import new_learner
 from charloom.store import RunWriter, load_model
-from charloom.store.run_directory import saved_updates
+from charloom.store.run_directory import updates_in
 from charloom.text import Corpus
 from file_contents import tree
 from full_disk import FullDisk
@@ -160,8 +160,8 @@ def test_links_instead_of_directories_are_not_followed(halted, tmp_path):
                 look(run)
         with pytest.raises(RunExistsError):
             create(run)
-    assert saved_updates(whole) == []
-    assert int(latest) not in saved_updates(one)
+    assert updates_in(whole / "checkpoints") == []
+    assert int(latest) not in updates_in(one / "checkpoints")
     with pytest.raises(RunExistsError):
         create(empty)
     assert tree(tmp_path) == before

@@ -15,7 +15,8 @@ from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DamagedError, MissingPartError, NotAModelError
 from charloom.store import load_model, read_run
 from charloom.store.checkpoint_directory import FILES, manifest_of
-from charloom.store.lost_checkpoints import present_trained_update
+from charloom.store.control_files import read_status
+from charloom.store.lost_checkpoints import trained_update
 from charloom.store.run_checkpoints import load_at
 from charloom.training import train_run
 from file_contents import temporaries, tree
@@ -224,7 +225,7 @@ def test_resuming_reads_only_the_end_of_long_journals(halted):
     (latest / "MANIFEST").write_bytes(manifest_of(files))
     for name in ("latest", "best"):
         (halted / "checkpoints" / name).write_text(f"{latest.name}\n")
-    assert present_trained_update(halted) >= int(latest.name)
+    assert trained_update(halted, read_status(halted)) >= int(latest.name)
     reopened(halted)
     assert (halted / "metrics.jsonl").stat().st_size == state["lengths"]["metrics.jsonl"]
 

@@ -90,14 +90,12 @@ class CheckpointRotation:
 
     def remove_old(self, best_update: int | None) -> None:
         """Remove all checkpoints except the newest two and the best."""
-        saved: list[int] = []
         with suppress(ReadError):
-            saved = self.updates()
-        for update in saved[:-NEWEST_KEPT]:
-            if update != best_update:
-                # A checkpoint that cannot be removed does no harm; the next save tries again.
-                with suppress(WriteError):
-                    remove_directory(self.path(update))
+            for update in self.updates()[:-NEWEST_KEPT]:
+                if update != best_update:
+                    # A checkpoint that cannot be removed does no harm; the next save tries again.
+                    with suppress(WriteError):
+                        remove_directory(self.path(update))
 
     def set_aside(self, updates: Iterable[int]) -> None:
         """Rename the damaged checkpoints of these updates to damaged-UPDATE, so that they are ignored.

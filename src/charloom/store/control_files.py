@@ -10,7 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,14 +76,21 @@ class Status:
     reason: str | None
 
 
-def require_command(command: str, learning_rate_factor: float | None) -> None:
-    """Raise ConfigError if the command is unknown, or the factor is not above 0 and below 1e6."""
+def require_command(command: str, learning_rate_factor: float | None) -> float | None:
+    """Return the learning-rate factor as a float; None for None.
+
+    Raises:
+        ConfigError: the command is unknown, or the factor is not a number above 0 and below 1e6.
+    """
     if command not in COMMANDS:
         raise ConfigError(
             f"the command is {shortened(command)}; it must be one of {', '.join(COMMANDS)}."
         )
-    if learning_rate_factor is not None:
-        require_number("learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT)
+    if learning_rate_factor is None:
+        return None
+    return require_number(
+        "learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT
+    )
 
 
 def write_control(run: Path, command: str, learning_rate_factor: float | None = None) -> Control:
@@ -98,13 +105,8 @@ def write_control(run: Path, command: str, learning_rate_factor: float | None = 
         ReadError: the disk failed while reading the last command.
         WriteError: the disk failed while writing.
     """
-    require_command(command, learning_rate_factor)
-    if learning_rate_factor is not None:
-        learning_rate_factor = require_number(
-            "learning_rate_factor", learning_rate_factor, above=0.0, below=FACTOR_LIMIT
-        )
-    sequence = read_control(run).sequence + 1
-    control = Control(sequence, command, learning_rate_factor, secrets.token_hex(8))
+    factor = require_command(command, learning_rate_factor)
+    control = Control(read_control(run).sequence + 1, command, factor, secrets.token_hex(8))
     replace_file(run / CONTROL, canonical_json({"format": CONTROL_FORMAT, **asdict(control)}))
     return control
 
@@ -129,7 +131,7 @@ def control_in(path: Path) -> Control:
     except DamagedError:
         return Control()
     factor = values.get("learning_rate_factor")
-    if type(factor) is int and is_count(factor):
+    if is_count(factor):
         factor = float(factor)
     control = Control(
         values.get("sequence", 0), values.get("command", "run"), factor, values.get("id", "")
@@ -187,14 +189,8 @@ def require_status(path: Path) -> Status | None:
     refuse_later_format(values, STATUS_FORMAT, str(path))
     if not is_status(values):
         raise DamagedError(f"{path} is damaged: it is not a status of a run.")
-    return Status(
-        pid=values["pid"],
-        state=values["state"],
-        update=values["update"],
-        updates=values["updates"],
-        heartbeat=values["heartbeat"],
-        reason=values.get("reason"),
-    )
+    found: dict[str, Any] = {field.name: values.get(field.name) for field in fields(Status)}
+    return Status(**found)
 
 
 def is_status(values: Mapping[str, Any]) -> bool:

@@ -59,8 +59,3 @@ def require(part: T | Damage) -> T:
 def intact(part: T | Damage) -> T | None:
     """Return `part`; None if it is a `Damage`."""
     return None if isinstance(part, Damage) else part
-
-
-def damage_in(part: T | Damage) -> Damage | None:
-    """Return `part` if it is a `Damage`; None if it is anything else."""
-    return part if isinstance(part, Damage) else None

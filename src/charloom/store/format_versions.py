@@ -4,7 +4,7 @@ The specification lists what changed with each number (spec/formats.md: Format n
 not know the other contents of the files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from typing import Any, Final, TypeGuard
 
@@ -108,3 +108,24 @@ def was_renumbered(
             for number in range(1, newest + 1)
         )
     return False
+
+
+def require_fields(
+    values: Mapping[str, Any], sealed: object, fields: Set[str], number: int, subject: str
+) -> None:
+    """Raise DamagedError unless a JSON object has the required fields, and a checksum if it needs one.
+
+    Args:
+        values: the JSON object without its checksum.
+        sealed: the checksum of the object; None if it has no checksum.
+        fields: the names of the required fields, without the checksum.
+        number: the format number of the object, which decides whether it needs a checksum.
+        subject: the subject of the message, such as "config.json is damaged: it".
+    """
+    if set(values) == fields and (sealed is not None or number < SEALED):
+        return
+    given = values if sealed is None else {*values, SEAL}
+    wanted = fields if number < SEALED else {*fields, SEAL}
+    raise DamagedError(
+        f"{subject} has the fields {', '.join(sorted(given))}; it must have {', '.join(sorted(wanted))}."
+    )

@@ -9,13 +9,12 @@ from pathlib import Path
 from charloom.errors import DamagedError
 from charloom.messages import argument
 from charloom.run_file_names import CHECKPOINTS, LATEST, METRICS
-from charloom.store.control_files import Status, read_status
+from charloom.store.control_files import Status
 from charloom.store.damage import Damage
 from charloom.store.journal_tail import last_lines
 from charloom.store.json_format import parse_object
 from charloom.store.json_numbers import is_count
 from charloom.store.run_checkpoints import RunCheckpoints
-from charloom.store.run_directory import checkpoint_path
 
 
 def trained_update(path: Path, status: Status | None) -> int:
@@ -28,11 +27,6 @@ def trained_update(path: Path, status: Status | None) -> int:
         status: the run's status; None if it is missing or damaged.
     """
     return max(last_recorded(path), 0 if status is None else status.update)
-
-
-def present_trained_update(path: Path) -> int:
-    """Read the status of the run at `path`, and return the result of `trained_update`."""
-    return trained_update(path, read_status(path))
 
 
 def last_recorded(path: Path) -> int:
@@ -76,9 +70,9 @@ def why_no_latest(path: Path, checkpoints: RunCheckpoints, status: Status | None
     )
 
 
-def intact_checkpoint(path: Path, checkpoints: RunCheckpoints) -> str:
+def intact_checkpoint(checkpoints: RunCheckpoints) -> str:
     """Return a sentence that names the newest intact checkpoint of a run; "" if no checkpoint is intact."""
     newest = checkpoints.newest_intact()
     if newest is None:
         return ""
-    return f"An intact checkpoint is {checkpoint_path(path, newest.learner.update)}."
+    return f"An intact checkpoint is {checkpoints.path(newest.learner.update)}."

@@ -23,7 +23,7 @@ from charloom.store.atomic_files import Block, reading
 from charloom.store.format_versions import (
     MODEL_FORMAT,
     MODEL_WITH_UPDATE,
-    SEALED,
+    require_fields,
     require_sealed_format,
 )
 from charloom.store.json_format import parse_object
@@ -139,13 +139,7 @@ def parse_model(data: bytes, label: str) -> Learner:
     fields = {"format", "config", "vocabulary"}
     if number == MODEL_WITH_UPDATE or (number > MODEL_WITH_UPDATE and UPDATE in about):
         fields.add(UPDATE)
-    if set(about) != fields or (sealed is None and number >= SEALED):
-        given = about if sealed is None else {*about, SEAL}
-        wanted = fields if number < SEALED else {*fields, SEAL}
-        raise DamagedError(
-            f"{label} is damaged: its metadata has the fields {', '.join(sorted(given))}; it must have "
-            f"{', '.join(sorted(wanted))}."
-        )
+    require_fields(about, sealed, fields, number, f"{label} is damaged: its metadata")
     if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
         raise DamagedError(
             f"{label} is damaged: its update is {about[UPDATE]!r:.50}; it must be a whole number from 1."

@@ -6,7 +6,7 @@ This module does not change anything on the disk.
 from pathlib import Path
 from typing import Final
 
-from charloom.errors import DamagedError, NotAModelError, RunExistsError
+from charloom.errors import RunExistsError
 from charloom.messages import argument, command
 from charloom.run_file_names import (
     CHECKPOINTS,
@@ -22,7 +22,9 @@ from charloom.run_file_names import (
     TEXT,
 )
 from charloom.store.atomic_files import file_above, reading
-from charloom.store.lost_checkpoints import present_trained_update
+from charloom.store.control_files import read_status
+from charloom.store.damage import Damage, attempt
+from charloom.store.lost_checkpoints import trained_update
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_checkpoints import read_pointer
 from charloom.store.run_directory import is_run
@@ -63,12 +65,12 @@ def refuse_existing(path: Path) -> None:
         raise RunExistsError(
             f"{path} is a file; give {argument('run')} a directory that does not exist yet."
         )
-    if is_run(path) and read_pointer_or_none(path) is not None:
+    if is_run(path) and attempt(lambda: read_pointer(path, LATEST)) is not None:
         raise RunExistsError(
             f"{path} already contains a run: continue it with {command('resume', path)}, "
             f"or give another {argument('run')}."
         )
-    learned = present_trained_update(path) if is_run(path) else 0
+    learned = trained_update(path, read_status(path)) if is_run(path) else 0
     if learned:
         raise RunExistsError(
             f"{path} contains the records of a run up to update {learned:,}, but its checkpoints are "
@@ -103,30 +105,11 @@ def is_interrupted_creation(path: Path) -> bool:
             return False
         saved = lasting_names(folder)
     if CONFIG in names:
-        return names <= BEFORE_TRAINING and saved <= {FIRST_CHECKPOINT} and has_intact_config(path)
+        expected = names <= BEFORE_TRAINING and saved <= {FIRST_CHECKPOINT}
+        return expected and not isinstance(attempt(lambda: read_settings(path)), Damage)
     return names <= BEFORE_CONFIG and not saved and (LOCK in names or TEXT not in names)
 
 
 def lasting_names(path: Path) -> set[str]:
     """Return the names of the files and directories in a directory, except temporary ones."""
     return {entry.name for entry in path.iterdir() if not entry.name.startswith(TEMPORARY)}
-
-
-def has_intact_config(path: Path) -> bool:
-    """Return True if the config.json in a directory is intact. Then charloom has written it."""
-    try:
-        read_settings(path)
-    except (DamagedError, NotAModelError):
-        return False
-    return True
-
-
-def read_pointer_or_none(path: Path) -> int | None:
-    """Return the update that the file `latest` of a run names.
-
-    Returns None if the file does not exist, and 0 if it is damaged.
-    """
-    try:
-        return read_pointer(path, LATEST)
-    except DamagedError:
-        return 0

@@ -20,7 +20,7 @@ from charloom.store.atomic_files import reading, require_directory
 from charloom.store.checkpoint import Checkpoint
 from charloom.store.checkpoint_directory import without_advice
 from charloom.store.control_files import FACTOR_LIMIT
-from charloom.store.damage import Damage, attempt
+from charloom.store.damage import Damage, attempt, require
 from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end, last_due
 from charloom.store.json_numbers import is_count, is_number
 from charloom.store.lost_checkpoints import checkpoints_gone, trained_update
@@ -383,10 +383,10 @@ def end_of(
         DamagedError: lines are lost and `allow_older` is False, or the path is not a plain file.
     """
     end = attempt(lambda: journal_end(path, checkpoint, events, due))
-    if not isinstance(end, Damage) and (end.lost is None or allow_older):
+    if allow_older:
+        return require(end)
+    if not isinstance(end, Damage) and end.lost is None:
         return end
-    if allow_older and isinstance(end, Damage):
-        end.refuse()
     update = checkpoint.learner.update
     raise DamagedError(
         f"{end.message if isinstance(end, Damage) else end.lost} Put it back as it was, or, to continue "

@@ -18,7 +18,7 @@ from charloom.store.checkpoint_directory import (
     read_verified,
 )
 from charloom.store.checkpoint_pointer import MOST_POINTER, Pointer, parse_pointer
-from charloom.store.damage import Damage, attempt, damage_in, intact, require
+from charloom.store.damage import Damage, attempt, intact, require
 from charloom.store.intact_checkpoints import IntactCheckpoints, stamps_in
 from charloom.store.run_directory import updates_in
 
@@ -34,7 +34,7 @@ class RunCheckpoints:
 
     def __init__(self, folder: Path, known: IntactCheckpoints | None = None) -> None:
         self.folder = folder
-        self._known = known
+        self._known = known or IntactCheckpoints()
         self._headers: dict[int, CheckpointHeader] = {}
         self._files: dict[int, dict[str, bytes] | Damage] = {}
         self._loaded: dict[int, Checkpoint | Damage] = {}
@@ -103,28 +103,16 @@ class RunCheckpoints:
             NewerFormatError: a later version of charloom wrote the checkpoint.
             ReadError: the disk failed while reading.
         """
-        if update in self._loaded:
-            return damage_in(self._loaded[update])
-        if update not in self._files and self._known is not None:
-            return self._problem_unless_known(update, self._known)
-        return self._read_problem(update)
-
-    def _problem_unless_known(self, update: int, known: IntactCheckpoints) -> Damage | None:
-        """Return what `problem` returns, but do not read a checkpoint that `known` holds as intact."""
-        path = self.path(update)
-        stamps = stamps_in(path)
-        if known.has(path, stamps):
-            return None
-        problem = self._read_problem(update)
-        if problem is None:
-            known.add(path, stamps)
-        return problem
-
-    def _read_problem(self, update: int) -> Damage | None:
-        """Return what `problem` returns. Read the checkpoint, unless this object has already read it."""
-        if update not in self._files:
+        if update not in self._loaded and update not in self._files:
+            path = self.path(update)
+            stamps = stamps_in(path)
+            if self._known.has(path, stamps):
+                return None
             self._files[update] = attempt(lambda: self._read(update))
-        return damage_in(self._files[update])
+            if not isinstance(self._files[update], Damage):
+                self._known.add(path, stamps)
+        found = self._loaded.get(update, self._files.get(update))
+        return found if isinstance(found, Damage) else None
 
     def load(self, update: int) -> Checkpoint | Damage:
         """Return the checkpoint of `update`, or a `Damage` that says why it is damaged or missing.
@@ -134,12 +122,9 @@ class RunCheckpoints:
             ReadError: the disk failed while reading.
         """
         if update not in self._loaded:
-            # `pop` removes the bytes from memory when they are parsed.
-            files = (
-                self._files.pop(update)
-                if update in self._files
-                else attempt(lambda: self._read(update))
-            )
+            if update not in self._files:
+                self._files[update] = attempt(lambda: self._read(update))
+            files = self._files.pop(update)  # removes the bytes from memory when they are parsed
             self._loaded[update] = attempt(lambda: self._parse(update, require(files)))
         return self._loaded[update]
 

@@ -32,17 +32,15 @@ def checkpoint_path(run: Path, update: int) -> Path:
     return run / CHECKPOINTS / str(update)
 
 
-def saved_updates(run: Path) -> list[int]:
-    """Return the update numbers of all checkpoints of a run in ascending order; ignore links.
+def updates_in(folder: Path) -> list[int]:
+    """Return the update numbers of a run's checkpoints in ascending order; ignore links.
+
+    Args:
+        folder: the directory `checkpoints` of the run.
 
     Raises:
         ReadError: the disk failed while reading.
     """
-    return updates_in(run / CHECKPOINTS)
-
-
-def updates_in(folder: Path) -> list[int]:
-    """Return the update numbers of all checkpoints in the directory `folder`; see `saved_updates`."""
     with reading(folder):
         if folder.is_symlink() or not folder.is_dir():
             return []

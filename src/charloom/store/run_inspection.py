@@ -56,22 +56,9 @@ WATCHED: Final = (
     f"{CHECKPOINTS}/{BEST}",
 )  # fmt: skip
 
+Stamp = tuple[int, int, int]  # a file's time of change in nanoseconds, size in bytes and inode
+
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class FileStamp:
-    """The properties of a file that differ later if the file was written in the meantime.
-
-    Attributes:
-        modified: the time of the last change in nanoseconds.
-        size: the size in bytes.
-        inode: the number of the file in its file system.
-    """
-
-    modified: int
-    size: int
-    inode: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +80,7 @@ class RunHead:
     """
 
     path: Path
-    stamps: Mapping[str, FileStamp | None]
+    stamps: Mapping[str, Stamp | None]
     problems: Mapping[str, Damage]
     config_data: bytes | None
     found_settings: RunSettings | None
@@ -316,7 +303,7 @@ class Inspector:
                 self._checkpoints, head.latest, events, schedule_of(head.found_settings)
             ),
             models=self._models,
-            advice=intact_checkpoint(self._path, self._checkpoints) if damaged else "",
+            advice=intact_checkpoint(self._checkpoints) if damaged else "",
         )
 
     def named(self, name: str) -> int | None:
@@ -386,7 +373,7 @@ def read_passage(path: Path) -> str | None:
         ) from None
 
 
-def stamps_of(path: Path) -> dict[str, FileStamp | None]:
+def stamps_of(path: Path) -> dict[str, Stamp | None]:
     """Return the stamp of each file in WATCHED of the run at `path`, by file name.
 
     The stamp is None for a file that does not exist. A later stamp differs if the file was changed.
@@ -394,7 +381,7 @@ def stamps_of(path: Path) -> dict[str, FileStamp | None]:
     return {name: stamp_of(path / name) for name in WATCHED}
 
 
-def stamp_of(path: Path) -> FileStamp | None:
+def stamp_of(path: Path) -> Stamp | None:
     """Return the time of change, the size and the inode of a file or directory.
 
     Returns None if it does not exist.
@@ -407,4 +394,4 @@ def stamp_of(path: Path) -> FileStamp | None:
             found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-    return FileStamp(found.st_mtime_ns, found.st_size, found.st_ino)
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -84,7 +84,7 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
         if (path / CHECKPOINTS).is_dir():
             raise NotAModelError(
                 f"{path} has checkpoints but no {CONFIG}, so it is not a run; give one of its "
-                f"checkpoints, or restore {CONFIG}. {intact_checkpoint(path, RunCheckpoints(path / CHECKPOINTS))}".rstrip()
+                f"checkpoints, or restore {CONFIG}. {intact_checkpoint(RunCheckpoints(path / CHECKPOINTS))}".rstrip()
             )
         if not (path / MANIFEST).exists():
             raise NotAModelError(
@@ -114,7 +114,7 @@ def load_from_run(path: Path, which: Which) -> Learner:
     if learner.missing:
         learner.refuse()
     named = "" if followed.update is None else f" {path / CHECKPOINTS / which} refers to it."
-    advice = intact_checkpoint(path, RunCheckpoints(path / CHECKPOINTS))
+    advice = intact_checkpoint(RunCheckpoints(path / CHECKPOINTS))
     raise DamagedError(f"{learner.message}{named} {advice}".rstrip())
 
 
@@ -143,10 +143,8 @@ def load_named(path: Path, which: Which, update: int | None) -> Learner | Damage
 def why_no_model(path: Path) -> Damage:
     """Return a `Damage` that says why a run has no pointer to a checkpoint."""
     problem = why_no_latest(path, RunCheckpoints(path / CHECKPOINTS), read_status(path))
-    if problem.missing:
-        settings = attempt(lambda: read_settings(path))
-        return settings if isinstance(settings, Damage) else problem
-    return problem
+    settings = attempt(lambda: read_settings(path)) if problem.missing else None
+    return settings if isinstance(settings, Damage) else problem
 
 
 def best_of_latest(path: Path) -> int | None:

@@ -16,7 +16,7 @@ from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.model.schedule import Schedule
 from charloom.run_file_names import CONFIG
 from charloom.store.atomic_files import read_file
-from charloom.store.format_versions import CONFIG_FORMAT, SEALED, require_sealed_format
+from charloom.store.format_versions import CONFIG_FORMAT, require_fields, require_sealed_format
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import require_modest
 from charloom.store.json_numbers import is_count
@@ -134,13 +134,7 @@ def parse_settings(data: bytes | None, path: Path) -> RunSettings:
     sealed = values.pop(SEAL, None)
     if sealed is not None and sealed != seal_of(values):
         raise DamagedError(f"{path} is damaged: it was changed after it was written.")
-    if set(values) != FIELDS or (sealed is None and number >= SEALED):
-        given = values if sealed is None else {*values, SEAL}
-        wanted = FIELDS if number < SEALED else {*FIELDS, SEAL}
-        raise DamagedError(
-            f"{path} is damaged: it has the fields {', '.join(sorted(given))}; it must have "
-            f"{', '.join(sorted(wanted))}."
-        )
+    require_fields(values, sealed, FIELDS, number, f"{path} is damaged: it")
     config = parse_config(values.get("config"), str(path))
     text = values.get("text")
     if not isinstance(text, dict) or not text_makes_sense(text):

@@ -45,7 +45,7 @@ def open_text(
     sources, config = moved or text.sources, learner.config
     policy = UnknownPolicy(config.unknown, config.replacement)
     where = ", ".join(map(str, sources)) or str(kept)
-    if not sources and (kept).is_symlink():
+    if not sources and kept.is_symlink():
         raise DamagedError(
             f"{kept} is not a plain file but a link; links are not followed. Put the file itself there."
         )
