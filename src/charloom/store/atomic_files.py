@@ -48,7 +48,7 @@ READING_FIXES = {
 
 
 def file_above(path: Path) -> Path | None:
-    """Return the file that is where a parent directory of `path` should be; None if there is none."""
+    """Return the file that is where a parent directory of `path` should be; None if no file is there."""
     above = next((parent for parent in path.parents if os.path.lexists(parent)), None)
     return None if above is None or above.is_dir() else above
 
@@ -78,7 +78,7 @@ def writing(path: Path) -> Iterator[None]:
 def reading(path: Path) -> Iterator[None]:
     """Convert an OSError of a `with` block that reads into a ReadError.
 
-    The message names the file that the OSError names, or `path` if it names none.
+    The message names the file of the OSError, or `path` if the OSError has no file.
 
     Raises:
         ReadError: the block raised an OSError, which is the `__cause__` of this error.
@@ -152,7 +152,7 @@ def read_file(path: Path, most: int | None = None) -> bytes | None:
 def require_directory(path: Path) -> None:
     """Raise DamagedError if the path exists and is not a plain directory.
 
-    A link to a directory is refused too: it could lead into another run and bypass that run's lock.
+    A link to a directory is refused too: it could lead into another run, whose lock is not held.
 
     Raises:
         DamagedError: the path is a link or a file.

@@ -39,7 +39,7 @@ class Checkpoint:
     """The contents of a checkpoint directory.
 
     Attributes:
-        learner: the learner, bit for bit as it was saved.
+        learner: the learner, with exactly the bits that were saved.
         lengths: the length in bytes of each of the run's journals when the checkpoint was saved, by file
             name.
         fingerprint: the fingerprint of the run's text, as in `Corpus.fingerprint`.

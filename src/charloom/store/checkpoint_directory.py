@@ -38,7 +38,7 @@ def without_advice(message: str) -> str:
 
 
 def manifest_of(files: Mapping[str, Data]) -> bytes:
-    """Return the contents of MANIFEST for these files: a line per file, in the order of their names.
+    """Return the contents of MANIFEST for `files`: a line for each file, sorted by file name.
 
     A line holds the file's SHA-256, its length in bytes and its name.
     """

@@ -68,8 +68,8 @@ def pointer_line(name: str, update: int, manifest: bytes | None) -> bytes:
     Args:
         name: the name of the pointer, "latest" or "best".
         update: the update of the checkpoint.
-        manifest: the bytes of the checkpoint's MANIFEST. None if it is missing or damaged: then the
-            pointer gets no checksum, and loading the checkpoint reports the damage.
+        manifest: the bytes of the checkpoint's MANIFEST. None if MANIFEST is missing or damaged: the
+            pointer then gets no checksum, and loading the checkpoint reports the damage.
     """
     if manifest is None:
         return f"{update}\n".encode("ascii")

@@ -26,7 +26,7 @@ class CheckpointRotation:
 
     Attributes:
         folder: the directory of the checkpoints. No other process may write in it.
-        latest: the update of the last saved checkpoint; None before the first one.
+        latest: the update of the last saved checkpoint; None before the first save.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -110,7 +110,7 @@ class CheckpointRotation:
                 self.path(update).rename(aside)
 
     def restore_best(self, named: int | None, best_update: int | None) -> None:
-        """Make the pointer `best` name the best checkpoint; remove the pointer if there is none.
+        """Make the pointer `best` name the best checkpoint; remove it if there is no best checkpoint.
 
         Args:
             named: the update that the pointer names now; None if the pointer is missing or damaged.

@@ -50,12 +50,12 @@ def attempt(read: Callable[[], T]) -> T | Damage:
 
 
 def require(part: T | Damage) -> T:
-    """Return `part`; if it is a `Damage`, raise the error that it describes instead."""
+    """Return `part`; if `part` is a `Damage`, raise the error that it describes."""
     if isinstance(part, Damage):
         part.refuse()
     return part
 
 
 def intact(part: T | Damage) -> T | None:
-    """Return `part`; None if it is a `Damage`."""
+    """Return `part`; None if `part` is a `Damage`."""
     return None if isinstance(part, Damage) else part

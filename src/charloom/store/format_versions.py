@@ -80,7 +80,8 @@ def require_sealed_format(
 
     Raises:
         NewerFormatError: a later version of charloom wrote the file.
-        DamagedError: the number is missing or impossible, or the checksum shows that it was changed.
+        DamagedError: the number is missing or impossible, or the checksum shows that the number was
+            changed.
     """
     try:
         return require_format(values, newest, label)
@@ -113,7 +114,7 @@ def was_renumbered(
 def require_fields(
     values: Mapping[str, Any], sealed: object, fields: Set[str], number: int, subject: str
 ) -> None:
-    """Raise DamagedError unless a JSON object has the required fields, and a checksum if it needs one.
+    """Raise DamagedError if a JSON object has other fields than `fields`, or lacks a checksum.
 
     Args:
         values: the JSON object without its checksum.

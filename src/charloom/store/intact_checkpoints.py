@@ -38,7 +38,7 @@ class IntactCheckpoints:
     def has(self, directory: Path, stamps: Stamps) -> bool:
         """Return True if the checkpoint in `directory` was added with the same `stamps`.
 
-        Then it was intact, and none of its files has changed since.
+        Then the checkpoint was intact when it was added, and none of its files has changed after that.
         """
         with self._lock:
             return bool(stamps) and self._stamps.get(directory) == stamps

@@ -1,7 +1,7 @@
 """Writes and reads a journal: a file of JSON lines to which whole lines are added.
 
-New lines stay in memory until they are written, so a full disk loses none. This module does not know what
-the lines mean.
+New lines stay in memory until they are written, so no line is lost if the disk is full. This module does
+not know what the lines mean.
 """
 
 import os
@@ -66,7 +66,7 @@ class Journal:
 
     @property
     def in_place(self) -> bool:
-        """True if the file at `path` is still the one that this journal writes.
+        """True if the file at `path` is still the file that this journal writes.
 
         Raises:
             WriteError: the disk failed during this check.
@@ -78,11 +78,11 @@ class Journal:
                 return False
 
     def append(self, value: Any) -> None:
-        """Add a line with the canonical JSON of `value` in memory."""
+        """Add a line with the canonical JSON of `value`. The line stays in memory."""
         self.append_line(canonical_json(value))
 
     def append_line(self, line: bytes) -> None:
-        """Add a line in memory. `line` holds JSON, without a line feed at the end."""
+        """Add a line, which stays in memory. `line` is JSON without a line feed at the end."""
         self._waiting += line
         self._waiting += b"\n"
 

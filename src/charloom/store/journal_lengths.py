@@ -35,7 +35,7 @@ class JournalEnd:
 
     Attributes:
         length: how many bytes of the journal to keep.
-        seconds: the field `seconds` of the last record in these bytes; 0 if they have no record.
+        seconds: the field `seconds` of the last record that is kept; 0 if no record is kept.
         lost: a sentence saying what is wrong with the journal; None if no line is lost.
         places: words for the updates that the lost lines belong to, as `LostLines.places` returns them;
             empty if no line is lost.

@@ -49,7 +49,7 @@ def is_sample(line: Mapping[str, Any]) -> bool:
 
 
 def is_event(line: Mapping[str, Any]) -> bool:
-    """Return True if a line is an event: it has a valid name and update, and its time is valid if given."""
+    """Return True if a line is an event: its name and update, and its time if it has one, are valid."""
     time = line.get("time")
     return (
         isinstance(line.get("event"), str)

@@ -1,6 +1,6 @@
 """Distinguishes a run whose checkpoints were lost from a run that has not saved a checkpoint yet.
 
-A run's records and status show up to which update it was trained.
+The records and the status of a run show up to which update the run was trained.
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Refuses a run in which a later version of charloom wrote a file, before it is read or changed.
+"""Refuses a run with a file of a later version of charloom, before the run is read or changed.
 
 This module does not change anything on the disk.
 """

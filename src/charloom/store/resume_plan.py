@@ -59,8 +59,8 @@ class ResumePlan:
         checkpoint: the checkpoint to continue from.
         corpus: the text of the run.
         version: the version of charloom that created the run; None if config.json must be restored.
-        fell_back: True if `checkpoint` is an older one, because the file `latest` or the checkpoint that
-            it names is damaged or missing.
+        fell_back: True if `checkpoint` is an older checkpoint, because the file `latest` or the checkpoint
+            that it names is damaged or missing.
         journals: how much of metrics.jsonl and of samples.jsonl to keep, by file name.
         warnings: sentences about damage that is repaired or accepted when the run is resumed.
     """
@@ -119,10 +119,10 @@ def plan_to_resume(
 
     Args:
         inspection: the inspected run.
-        text: the new paths of the run's text, if it was moved. It must be the same text. None uses the
-            old paths.
+        text: the new paths of the run's text, if the text was moved. The text itself must be the same.
+            None uses the old paths.
         allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
-            newest intact one. If records or samples are lost, it continues with those that are left.
+            newest intact checkpoint. If records or samples are lost, training continues with the rest.
         locked: True if the caller holds the lock of the run, so that no other process can write it.
 
     Raises:
@@ -233,7 +233,7 @@ def basis_of(
 
 
 def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Start:
-    """Return the checkpoint to continue from: the one that the file `latest` names.
+    """Return the checkpoint to continue from: normally the checkpoint that the file `latest` names.
 
     If this checkpoint or `latest` is damaged and `allow_older` is True, return the newest intact
     checkpoint that has the settings and the text in `basis`.
@@ -464,7 +464,7 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
 
 
 def extended(config: Config, end: TrainingEnd) -> Config:
-    """Return `config` with the end of training `end`; `config` itself if `end` has no value."""
+    """Return `config` with the epochs or updates of `end`; `config` itself if `end` has neither."""
     if end.updates is not None:
         return config.replace(updates=end.updates)
     if end.epochs is not None:

@@ -344,7 +344,7 @@ class Inspector:
             self._models[BEST] = Damage(problem.message)
 
     def _part(self, name: str, read: Callable[[], T]) -> T | None:
-        """Return the result of `read`; None if it finds damage, which `_problems` then holds."""
+        """Return the result of `read`. If it finds damage, remember the damage of `name`, and return None."""
         part = attempt(read)
         if isinstance(part, Damage):
             self._problems[name] = part

@@ -150,8 +150,8 @@ def why_no_model(path: Path) -> Damage:
 def best_of_latest(path: Path) -> int | None:
     """Return the update of a run's best checkpoint according to its latest checkpoint.
 
-    This is needed if the pointer `best` is missing, since a save writes `latest` before `best`. Before the
-    validation loss is first computed, the best checkpoint is the latest. Returns None if `latest` is
+    This is needed if the pointer `best` is missing, because a save writes `latest` before `best`. Before
+    the validation loss is first computed, the best checkpoint is the latest. Returns None if `latest` is
     missing.
     """
     latest = read_pointer(path, LATEST)

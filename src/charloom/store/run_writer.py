@@ -67,9 +67,10 @@ class RunWriter:
         metrics: the journal of records.
         samples: the journal of samples.
         events: the journal of events.
-        seconds: the training time of the run up to when it was opened, in seconds.
+        seconds: how many seconds the run had been trained when it was opened.
         command: the last command in control.json when the run was opened.
-        engine: the description of the engine that trained the run before; None if it is not known.
+        engine: the description of the engine that trained the run before; None if no event names an
+            engine.
         finished: True if the run had reached its end when it was opened.
         warnings: sentences about damage that was found and repaired.
     """
@@ -151,8 +152,8 @@ class RunWriter:
         Args:
             plan: the plan for resuming the run. The run must not have changed since it was inspected.
             end: the new end of the run.
-            lock: the lock of the run, if the caller holds it already; the writer then holds it too. None
-                acquires the lock.
+            lock: the lock of the run, if the caller holds it already. The writer then holds the lock too.
+                With None, the writer acquires the lock.
 
         Raises:
             RunInUseError: another process writes the run, or has written it since the inspection.

@@ -23,7 +23,7 @@ from charloom.store.tensor_reader import all_finite, parse_tensors, require_arra
 
 WHOLE_COUNTERS: Final = (
     "update", "epoch", "position", "pending_updates", "judgements_since_best", "rollbacks"
-)  # fmt: skip  # fmt: skip
+)  # fmt: skip
 NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
 OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS

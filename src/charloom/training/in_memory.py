@@ -1,7 +1,7 @@
 """Trains in memory: runs `learn`, and keeps a copy of an earlier state and a copy of the best learner.
 
 Training goes back to the earlier state if a number is not finite. It writes nothing to disk. The caller can
-save the learner or the copy of the best one.
+save the learner or the copy of the best learner.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Best:
         self.learner: Learner | None = None
 
     def copy_if_best(self, learner: Learner) -> None:
-        """Copy the learner if no earlier update has a validation loss as low as its present update."""
+        """Copy the learner if the validation loss of its last update is lower than all before."""
         if learner.config.validation and learner.best_update == learner.update:
             self.learner = copy_learner(learner)
 

@@ -229,7 +229,7 @@ class RunTrainer:
         return self._saver.warn(message)
 
     def write(self, events: list[LearnEvent]) -> None:
-        """Write events to the journals, and keep a copy of the learner if it is the best one."""
+        """Write events to the journals, and keep a copy of the learner if its loss is the lowest."""
         recorded = False
         for item in events:
             if isinstance(item, Record):
@@ -397,7 +397,7 @@ class RunTrainer:
         return (yield from self._end("finished", reason, passage=model.update))
 
     def _model(self) -> Generator[TrainingEvent, None, Learner]:
-        """Return the best learner if there is a validation part, else the latest one."""
+        """Return the best learner if there is a validation part, else the latest learner."""
         if which_of(self._learner.config) == "latest":
             return self._learner
         try:

@@ -69,7 +69,7 @@ def learn(
         is_cancelled: called after each call of the engine during an evaluation or a sample, because
             these may take long. It gets the learner of the last `Progress`, which can be saved. If it
             returns True, the generator ends and sets `learner` back to the state of that `Progress`.
-            A later call of `learn` then repeats the updates after it.
+            A later call of `learn` then repeats the updates after that `Progress`.
 
     Raises:
         DivergedError: a loss or gradient was not finite; that update was not applied.

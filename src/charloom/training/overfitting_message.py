@@ -1,4 +1,4 @@
-"""Makes the message that a model overfits. It says since which update, and what to try."""
+"""Makes the message that a model overfits, with the update of the lowest loss and with advice."""
 
 from charloom.formatting import decimals
 from charloom.messages import argument
@@ -6,13 +6,14 @@ from charloom.training.overfitting_check import Overfitting
 
 
 def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> str:
-    """Return a message saying that the model overfits, since which update, and what to try.
+    """Return a message that the model overfits, with the update of the lowest loss and with advice.
 
     The message has placeholders for the names of settings (see `charloom.messages`).
 
     Args:
         found: when and how much the run overfitted.
-        kept: the update of the best checkpoint that the run still has; None if it has none.
+        kept: the update of the best checkpoint that the run still has; None if the run has no checkpoint
+            of its best learner.
         writer: the command, or the part of the page, with which a user samples text from the model. It is
             the subject of a sentence in the message.
     """

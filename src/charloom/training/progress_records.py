@@ -77,7 +77,7 @@ def evaluate_whole_part(
 
 
 def characters_in_one_stream(windows: Windows) -> int:
-    """Return how many characters `evaluate_whole_part` reads in one stream before it uses several."""
+    """Return how many characters `evaluate_whole_part` reads before it uses several streams."""
     return warm_up_length(cut_into_pieces(windows.parts["validation"]))
 
 
@@ -106,8 +106,8 @@ def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
 def update_best_loss(learner: Learner, record: Record) -> None:
     """Store the loss of `record` as the learner's best loss if it is lower than the best loss so far.
 
-    This is the validation loss or, if there is no validation part, the smooth loss. Also counts the
-    validation losses since the best.
+    The loss is the validation loss or, if there is no validation part, the smooth loss. Also counts the
+    validation losses after the lowest one.
     """
     validation = learner.config.validation
     loss = record.validation_nats if validation else record.smooth_loss

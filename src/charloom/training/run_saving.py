@@ -91,7 +91,7 @@ class RunSaver:
     def save(self, again: bool = False) -> Iterator[TrainingEvent]:
         """Save the learner `safe`. Yield `Saved` if a checkpoint was written, or a warning if saving fails.
 
-        `again` is True if the user was already warned about this failure; then there is no warning.
+        With `again`, there is no warning, because the user was already warned about this failure.
         """
         learner, before = self.safe, self._writer.saved_update
         try:
@@ -108,7 +108,7 @@ class RunSaver:
         self._next_save = time.monotonic() + self._save_seconds
 
     def save_if_due(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Call `save` if the time for it has come and the present update of `safe` is not saved yet."""
+        """Call `save` if the time has come and the learner has an update that is not saved yet."""
         saved = not self.failed_saves and self._writer.saved_update == self.safe.update
         if time.monotonic() >= self._next_save and not saved:
             yield from self.save(again)
