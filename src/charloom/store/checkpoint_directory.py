@@ -32,11 +32,6 @@ MOST_MANIFEST: Final = 1 << 12  # bytes
 USE_ANOTHER: Final = "Use another checkpoint, or a copy."
 
 
-def without_advice(message: str) -> str:
-    """Return a message about a damaged checkpoint without the advice to use another checkpoint."""
-    return message.replace(f" {USE_ANOTHER}", "")
-
-
 def manifest_of(files: Mapping[str, Data]) -> bytes:
     """Return the contents of MANIFEST for `files`: a line for each file, sorted by file name.
 

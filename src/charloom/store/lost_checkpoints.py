@@ -39,15 +39,6 @@ def last_recorded(path: Path) -> int:
     return 0
 
 
-def checkpoints_gone(path: Path, learned: int) -> str:
-    """Return a message saying that a run was trained up to the update `learned` but has no checkpoint."""
-    return (
-        f"{path} was trained up to update {learned:,}, but its checkpoints are missing: there are none in "
-        f"{path / CHECKPOINTS}. Restore them from a copy, or train again with another "
-        f"{argument('run')}."
-    )
-
-
 def why_no_latest(path: Path, checkpoints: RunCheckpoints, status: Status | None) -> Damage:
     """Return a `Damage` that says why a run has no file `latest`.
 
@@ -62,7 +53,11 @@ def why_no_latest(path: Path, checkpoints: RunCheckpoints, status: Status | None
         return Damage(f"{path} is damaged: {path / CHECKPOINTS / LATEST} is missing.")
     learned = trained_update(path, status)
     if learned:
-        return Damage(checkpoints_gone(path, learned))
+        return Damage(
+            f"{path} was trained up to update {learned:,}, but its checkpoints are missing: there are none "
+            f"in {path / CHECKPOINTS}. Restore them from a copy, or train again with another "
+            f"{argument('run')}."
+        )
     return Damage(
         f"{path} has no checkpoint yet. If it is being created, wait a moment; if its creation was "
         f"interrupted, train again with the same {argument('run')}.",

@@ -18,12 +18,12 @@ from charloom.model.schedule import Schedule
 from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, DAMAGED_EVENTS, EVENTS, LATEST, TEXT
 from charloom.store.atomic_files import reading, require_directory
 from charloom.store.checkpoint import Checkpoint
-from charloom.store.checkpoint_directory import without_advice
+from charloom.store.checkpoint_directory import USE_ANOTHER
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt, require
 from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end, last_due
 from charloom.store.json_numbers import is_count, is_number
-from charloom.store.lost_checkpoints import checkpoints_gone, trained_update
+from charloom.store.lost_checkpoints import why_no_latest
 from charloom.store.new_run import is_interrupted_creation
 from charloom.store.run_inspection import RunInspection
 from charloom.store.run_lock import is_fresh, refuse_if_locked
@@ -272,7 +272,7 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
             f"it, use {command('resume', path, allow_older=True)}."
         )
     # Leave out the advice to use another checkpoint: the run already continues from another one.
-    return Start(whole, without_advice(problem))
+    return Start(whole, problem.replace(f" {USE_ANOTHER}", ""))
 
 
 def require_checkpoints(inspection: RunInspection) -> None:
@@ -282,18 +282,16 @@ def require_checkpoints(inspection: RunInspection) -> None:
         NotAModelError: the run has not done any update yet.
         DamagedError: the run was trained, but its checkpoints are missing.
     """
-    path, saved = inspection.path, inspection.checkpoints.updates
-    if max(saved, default=0) > 0:
-        return
-    learned = trained_update(path, inspection.status)
-    if learned and not saved:
-        raise DamagedError(checkpoints_gone(path, learned))
-    if not learned:
+    path, checkpoints = inspection.path, inspection.checkpoints
+    problem = why_no_latest(path, checkpoints, inspection.status)
+    if problem.missing:
         which = "the same" if is_interrupted_creation(path) else "another"
         raise NotAModelError(
             f"{path} has no checkpoint: its creation was interrupted before the first update. "
             f"Train again with {which} {argument('run')}."
         )
+    if not checkpoints.updates:
+        problem.refuse()
 
 
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:

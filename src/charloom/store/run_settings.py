@@ -6,7 +6,7 @@ The file may be untrusted. This module does not know checkpoints.
 import importlib.metadata
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -26,7 +26,6 @@ from charloom.text import Corpus
 BUILTIN: Final = "builtin:"
 MOST_SETTINGS: Final = 8 << 20  # bytes of config.json, which may name many texts
 FIELDS: Final = frozenset({"format", "config", "text", "version"})  # all fields except the checksum
-TEXT_FIELDS: Final = frozenset({"name", "sources", "characters", "fingerprint", "vocabulary_size"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +171,7 @@ def text_makes_sense(text: Mapping[str, Any]) -> bool:
     """Return True if the fields in `text` have the types and values of a `TextDescription`."""
     sources = text.get("sources")
     return (
-        set(text) == TEXT_FIELDS
+        set(text) == {field.name for field in fields(TextDescription)}
         and isinstance(text.get("name"), str)
         and isinstance(text.get("fingerprint"), str)
         and isinstance(sources, list)
