@@ -31,7 +31,7 @@ MOST_SECONDS: Final = 1e10
 
 @dataclass(frozen=True)
 class JournalEnd:
-    """The end of the lines of a journal that belong to a checkpoint.
+    """How much of a journal belongs to a checkpoint, and what is lost.
 
     Attributes:
         length: how many bytes of the journal to keep.

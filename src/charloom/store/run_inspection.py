@@ -332,7 +332,7 @@ class Inspector:
         return followed.update
 
     def _check_unnamed_best(self, head: RunHead) -> None:
-        """If the pointer `best` is missing, check the best checkpoint, whose update the latest one stores.
+        """If the pointer `best` is missing, check the best checkpoint. The latest checkpoint names it.
 
         The pointer can be missing because a save writes `latest` before `best`.
         """

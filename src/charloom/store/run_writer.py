@@ -298,7 +298,7 @@ class RunWriter:
         return checkpoint.learner
 
     def load_best(self) -> Learner:
-        """Return the learner of the best checkpoint; if there is no best checkpoint yet, of the latest.
+        """Return the learner of the best checkpoint or, if there is none yet, of the latest checkpoint.
 
         Raises:
             DamagedError: the checkpoint is damaged.

@@ -115,7 +115,7 @@ class FinalEvaluation:
     The final evaluation is done only if the evaluations during training read less than the whole part.
 
     Attributes:
-        update: the update of the model that was evaluated, which is the best one.
+        update: the update of the model that was evaluated. This is the best model.
         nats: validation loss per character.
         characters: number of predicted characters.
     """
