@@ -118,12 +118,11 @@ def roles_of_many(
         order = completed(roles, form)
         if order is not None:
             return order
-    example = [*known, "x", "y", "h0", *(["c0"] if options.has_cell_state else [])]
     raise DoctorError(
         f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}), and "
         "their names do not show their roles. It must take the parameters, as one argument or each as "
         "a separate one, and x, y and h0. Give the roles in the order of the arguments, "
-        f"for example {argument('arguments', example)}."
+        f"for example {argument('arguments', list(forms[-1]))}."
     )
 
 
@@ -142,7 +141,7 @@ def roles_by_names(
     required: Sequence[str], known: tuple[str, ...], options: Options
 ) -> list[str | None]:
     """Return the role of each argument in `required`; None if the name does not show the role."""
-    roles = [role_of(name) or parameter_of(name, known, dict(options.names)) for name in required]
+    roles = [role_of(name) or parameter_of(name, known, options.names) for name in required]
     if options.has_cell_state and roles.count("h0") == 1 and "params" in roles:
         return [
             "c0" if plain(name) in CELL_NAMES else role

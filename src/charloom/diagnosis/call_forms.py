@@ -8,8 +8,9 @@ check gradients.
 
 import contextlib
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from charloom.diagnosis.argument_roles import argument_order
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_cells import reorder_gates
 from charloom.diagnosis.loss_and_gradients import ALIASES, Reply, parameter_of, read_reply
+from charloom.diagnosis.outcome import CHANGES
 from charloom.diagnosis.problem import Array, Problem
 from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
@@ -40,7 +42,7 @@ class Convention:
         recurrent: "ours" if W has the same orientation as U and V (both charloom's or both
             transposed), or "transposed" if it has the other one.
         arguments: the roles of the arguments, in the function's order.
-        names: pairs of charloom's name of a parameter and the function's name for it.
+        names: maps charloom's name of a parameter to the function's name for it.
         gates: the function's order of the gates; "" for charloom's order.
         holder: "dict" if the parameters are passed in a plain dict, or "attributes" if they are
             passed in a `Network`.
@@ -52,7 +54,7 @@ class Convention:
     matrices: str = "ours"
     recurrent: str = "ours"
     arguments: tuple[str, ...] = ("params", "x", "y", "h0")
-    names: tuple[tuple[str, str], ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     gates: str = ""
     holder: str = "dict"
 
@@ -83,7 +85,9 @@ class Convention:
             parts.append("parameters as attributes")
         if self.names:
             parts.append(
-                ", ".join(f"{ours} called {name}" for ours, name in self.names if ours != name)
+                ", ".join(
+                    f"{ours} called {name}" for ours, name in self.names.items() if ours != name
+                )
             )
         if self.gates:
             parts.append(f"gates in the order {', '.join(self.gates)}")
@@ -97,9 +101,10 @@ class Network(dict[str, Any]):
     the function used.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], names: Mapping[str, str]) -> None:
-        super().__init__({names.get(name, name): array for name, array in arrays.items()})
-        object.__setattr__(self, "_names", {name: names.get(name, name) for name in arrays})
+    def __init__(self, arrays: Mapping[str, Any], names: Mapping[str, str]) -> None:
+        """Store `arrays` by the user's names; `names` maps charloom's names to the user's names."""
+        super().__init__(arrays)
+        object.__setattr__(self, "_names", dict(names))
         object.__setattr__(self, "_used", {})
         object.__setattr__(self, "_unknown", [])
 
@@ -126,15 +131,7 @@ class Network(dict[str, Any]):
         self[name] = value
 
     def __reduce__(self) -> Any:
-        return (_copied, (dict(self), dict(self._names)))
-
-
-def _copied(arrays: dict[str, Any], names: dict[str, str]) -> Network:
-    """Return a `Network` with these arrays and names. copy.copy and copy.deepcopy call it."""
-    network = Network({}, {})
-    network.update(arrays)
-    network._names.update(names)
-    return network
+        return Network, (dict(self), self._names)
 
 
 class PreparedCall:
@@ -142,16 +139,16 @@ class PreparedCall:
 
     def __init__(self, problem: Problem, convention: Convention) -> None:
         self.problem, self.convention = problem, convention
-        names = dict(convention.names)
         K = len(problem.parameters["c"])
         arrays = {
             name: to_user_shape(name, array.copy(), convention)
             for name, array in problem.parameters.items()
         }
         self.shapes = {name: array.shape for name, array in arrays.items()}
-        self.network: dict[str, Any] = {names.get(name, name): a for name, a in arrays.items()}
+        self.keys = {name: convention.names.get(name, name) for name in arrays}
+        self.network: dict[str, Any] = {self.keys[name]: array for name, array in arrays.items()}
         if convention.holder == "attributes":
-            self.network = Network(arrays, names)
+            self.network = Network(self.network, self.keys)
         self.states = [vector(s.copy(), convention.state) for s in problem.state.values()]
         self.x = ids_as(problem.x, K, convention.ids)
         self.y = ids_as(problem.y, K, convention.ids)
@@ -161,39 +158,32 @@ class PreparedCall:
         """Return the arguments of the call, in the order in which the function takes them."""
         state = self.states[0] if len(self.states) == 1 else tuple(self.states)
         by_role = {"params": self.network, "x": self.x, "y": self.y, "h0": state}
-        names = dict(self.convention.names)
-        by_role |= {name: self.network[names.get(name, name)] for name in self.shapes}
+        by_role |= {name: self.network[key] for name, key in self.keys.items()}
         if "c0" in self.convention.arguments:
             by_role |= {"h0": self.states[0], "c0": self.states[1]}
         return [by_role[role] for role in self.convention.arguments]
 
-    def changed(self) -> list[str]:
+    def changed(self) -> tuple[str, ...]:
         """Return a mistake's id for each kind of argument that the call changed, such as "inputs-changed"."""
-        found = []
-        before = self.problem.state.values()
-        if any(
-            not np.array_equal(np.ravel(s), b) for s, b in zip(self.states, before, strict=True)
-        ):
-            found.append("initial-state-changed")
-        after = self.parameters()
-        if any(
-            name not in after or not np.array_equal(after[name], p)
-            for name, p in self.problem.parameters.items()
-        ):
-            found.append("parameters-changed")
-        if not (np.array_equal(self.x, self._x) and np.array_equal(self.y, self._y)):
-            found.append("inputs-changed")
-        return found
+        before, after = self.problem.state.values(), self.parameters()
+        same = (
+            all(np.array_equal(np.ravel(s), b) for s, b in zip(self.states, before, strict=True)),
+            all(
+                name in after and np.array_equal(after[name], p)
+                for name, p in self.problem.parameters.items()
+            ),
+            np.array_equal(self.x, self._x) and np.array_equal(self.y, self._y),
+        )
+        return tuple(itertools.compress(CHANGES, map(operator.not_, same)))
 
     def parameters(self) -> dict[str, Array]:
         """Return the parameters with the values that they have after the call, in charloom's shapes.
 
         A parameter is left out if its shape changed or it is not an array of numbers any more.
         """
-        names = dict(self.convention.names)
         found = {}
         for name, array in self.problem.parameters.items():
-            value = self.network.get(names.get(name, name))
+            value = self.network.get(self.keys[name])
             if shape_of(value) == self.shapes[name]:
                 with contextlib.suppress(NotNumbers):
                     current = from_user_shape(name, as_array(value), self.convention)
@@ -249,7 +239,7 @@ def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Opti
     convention = prepared.convention
     with np.errstate(all="ignore"):
         returned = function(*prepared.arguments())
-    names = {**dict(options.names), **dict(convention.names)}
+    names = {**options.names, **convention.names}
     T = len(prepared.problem.x)
     reply = read_reply(returned, prepared.shapes, names, options.gradients, T)
     gradients = {name: from_user_shape(name, g, convention) for name, g in reply.gradients.items()}
@@ -310,7 +300,7 @@ def find_names(
     """
     used: dict[str, str] = {}
     while convention.holder == "dict":
-        names = (*convention.names, *used.items())
+        names = {**convention.names, **used}
         prepared = PreparedCall(problem, replace(convention, names=names))
         try:
             return reply_of(function, prepared, options), prepared.convention
@@ -349,9 +339,9 @@ def find_names_with_network(
             reply = reply_of(function, prepared, options)
         except Exception as caught:
             error = caught
-        names = {**dict(convention.names), **network._used}
-        if names != dict(convention.names):
-            convention = replace(convention, names=tuple(names.items()))
+        names = {**convention.names, **network._used}
+        if names != convention.names:
+            convention = replace(convention, names=names)
             continue
         if error is not None:
             if network._unknown and isinstance(error, (KeyError, AttributeError)):

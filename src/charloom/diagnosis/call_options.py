@@ -1,6 +1,7 @@
 """Holds what the user said about their function: its form, cell, names, arguments and gates."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from charloom.cell_table import CELLS
@@ -15,7 +16,7 @@ class Options:
     Attributes:
         form: one of `FORMS`.
         cell: the name of a cell, such as "lstm".
-        names: pairs of charloom's name of a parameter and the user's name for it.
+        names: maps charloom's name of a parameter to the user's name for it.
         gradients: for each item of the tuple that the function returns: the parameter whose gradient it
             is, "loss", or "_" for anything else.
         arguments: the roles params, x, y and h0 in the order of the function's arguments.
@@ -25,7 +26,7 @@ class Options:
 
     form: str = "auto"
     cell: str = ""
-    names: tuple[tuple[str, str], ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     gradients: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     reduction: str = "sum"

@@ -14,10 +14,10 @@ import numpy as np
 
 from charloom.diagnosis.case import MATCHES, Case, Explanation, relative
 from charloom.diagnosis.diagnosis_result import LOSS, Found, Row
-from charloom.diagnosis.faulty_network import answer, exact_state
+from charloom.diagnosis.faulty_network import exact_state
 from charloom.diagnosis.fitted_constants import explains_more
-from charloom.diagnosis.outcome import Call, Outcome
-from charloom.diagnosis.problem import Arrays, Problem
+from charloom.diagnosis.outcome import CHANGES, Call, Outcome
+from charloom.diagnosis.problem import Arrays
 from charloom.diagnosis.trials import moved
 
 SAME: Final = 1e-9  # two results are the same up to this relative difference
@@ -39,19 +39,10 @@ STEPS: Final = {
 USUAL_RATES: Final = (0.1, 0.01, 0.001, 1e-4, 1.0, 0.5, 0.05, 0.005, 1e-5)
 
 
-def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[Found]:
-    """Return the mistakes that only several calls show, such as gradients that add up over calls.
-
-    `problem` is the problem of the first trial. `reduction` is "sum" or "mean" over time.
-    """
-    changed = {
-        name for calls in (outcome.trials, outcome.repeats) for c in calls for name in c.changed
-    }
-    found = [
-        Found(name)
-        for name in ("initial-state-changed", "parameters-changed", "inputs-changed")
-        if name in changed
-    ]
+def found_in_calls(case: Case, outcome: Outcome) -> list[Found]:
+    """Return the mistakes that only several calls show, such as gradients that add up over calls."""
+    changed = {name for call in (*outcome.trials, *outcome.repeats) for name in call.changed}
+    found = [Found(name) for name in CHANGES if name in changed]
     first, second, third, other = outcome.repeats
     fresh = outcome.fresh[0]
     if same(first, second) and same(second, third) and same(other, fresh):
@@ -68,25 +59,25 @@ def found_in_calls(outcome: Outcome, problem: Problem, reduction: str) -> list[F
         and any(np.any(g) for g in left.values())
     ):
         return [Found("gradients-carried-over"), *found]
-    if remembers(problem, (first, second, third), mean=reduction == "mean"):
+    if remembers(case, (first, second, third)):
         return [Found("state-carried-over"), *found]
     return [Found("answers-differ"), *found]
 
 
-def remembers(problem: Problem, calls: Sequence[Call], mean: bool) -> bool:
+def remembers(case: Case, calls: Sequence[Call]) -> bool:
     """Return True if the losses show that each call started from the last state of the previous call.
 
-    `calls` are consecutive calls on `problem`. An unknown number of calls came before them, because
-    a Python function is also called to find out its convention. `mean` is True if the loss is the
-    mean over time.
+    `calls` are consecutive calls on the first trial. An unknown number of calls came before them,
+    because a Python function is also called to find out its convention.
     """
     if any(call.loss is None for call in calls):
         return False
+    problem = case.trials[0].problem
     zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
     for start in (problem.state, zero):
         chain, losses = problem._replace(state=start), []
         for _ in range(CHAIN):
-            losses.append(answer(chain).loss / (len(problem.x) if mean else 1))
+            losses.append(case.predicted(chain, ()).loss)
             chain = chain._replace(state=exact_state(chain))
         for first in range(CHAIN - len(calls) + 1):
             expected = losses[first : first + len(calls)]

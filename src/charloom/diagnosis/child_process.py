@@ -52,7 +52,6 @@ def job_of(fields: dict[str, Any]) -> Job:
     """Return the job that the fields of job.json describe."""
     given = fields["options"]
     tuples = {name: tuple(given[name]) for name in ("gradients", "arguments")}
-    tuples["names"] = tuple((parameter, name) for parameter, name in given["names"])
     options = Options(**{**given, **tuples})
     return Job(options, fields["seed"], tuple(Plan(*plan) for plan in fields["plans"]))
 

@@ -131,6 +131,10 @@ class Row:
         """Whether the norm-relative error is at most `limit`; False if the error is NaN."""
         return self.norm_relative <= self.limit
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the errors as plain data."""
+        return {**vars(self), "index": list(self.index), "passed": self.passed}
+
 
 @dataclass(frozen=True)
 class TrialInfo:
@@ -302,13 +306,8 @@ class Diagnosis:
                 ]
                 for explanation in self.explanations
             ],
-            "rows": [
-                {**vars(row), "index": list(row.index), "passed": row.passed} for row in self.rows
-            ],
-            "numerical": [
-                {**vars(row), "index": list(row.index), "passed": row.passed}
-                for row in self.numerical
-            ],
+            "rows": [row.to_dict() for row in self.rows],
+            "numerical": [row.to_dict() for row in self.numerical],
             "errors_by_step": {name: list(errors) for name, errors in self.errors_by_step.items()},
             "clues": list(self.clues),
             "notes": list(self.notes),

@@ -89,7 +89,7 @@ def doctor(
     options = Options(
         form=form,
         cell=cell or "",
-        names=tuple((names or {}).items()),
+        names=dict(names or {}),
         gradients=tuple(gradients),
         arguments=tuple(arguments),
         reduction=reduction,

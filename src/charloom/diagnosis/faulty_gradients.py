@@ -1,7 +1,7 @@
-"""Changes the loss and the gradients of a window as known mistakes after the sums over time do.
+"""Applies known mistakes that code makes after the sums over time, to the loss and the gradients.
 
-These mistakes scale, clip, reorder, transpose or decay gradients. The argument `switches` of the functions
-says which mistakes of `mistakes.py` are made.
+These mistakes scale, clip, reorder, transpose or decay gradients. The argument `switches` of the
+functions says which mistakes of `mistakes.py` are made.
 """
 
 import math

@@ -1,7 +1,8 @@
 """Sums the gradients of steps over time as code with known mistakes would sum them.
 
-The sums are the gradients of the parameters. Without mistakes they are exact (spec/mathematics.md: The
-cells; The network). The argument `switches` of the functions says which mistakes of `mistakes.py` are made.
+The sums are the gradients of the parameters. Without mistakes they are exact (spec/mathematics.md:
+The cells; The network). The argument `switches` of the functions says which mistakes of
+`mistakes.py` are made.
 """
 
 import numpy as np
@@ -68,7 +69,8 @@ def previous_states(h: Array, h_prev: Array, switches: Switches) -> Array:
 def inputs(ids: Array, K: int, switches: Switches) -> Array:
     """Return the one-hot inputs (T, K) of `ids` (T,).
 
-    With the mistake input-gradient-repeats-lost, only the first or the last of equal ids has a one.
+    With the mistake input-gradient-repeats-lost, only the first or the last step with the same id
+    has a one.
     """
     onehot = np.zeros((len(ids), K))
     onehot[np.arange(len(ids)), ids] = 1
@@ -84,7 +86,8 @@ def inputs(ids: Array, K: int, switches: Switches) -> Array:
 def bias_sum(mistake: str, gradients: Array, switches: Switches) -> Array:
     """Return the sum over time of the gradients of a bias in each step.
 
-    The mistake with the id `mistake` leaves steps out, or does not sum and returns an array (N, T).
+    Code with the mistake whose id is `mistake` leaves out steps, or returns the gradients of all
+    steps as an array (n, T).
     """
     T = len(gradients)
     if switches.get(mistake) == "apart" and T > 1:
@@ -95,8 +98,8 @@ def bias_sum(mistake: str, gradients: Array, switches: Switches) -> Array:
 def included_steps(mistake: str, T: int, switches: Switches) -> slice:
     """Return a slice of the steps that a sum over time includes.
 
-    It has all `T` steps. If `switches` has the mistake with the id `mistake`, the slice has only the first
-    step or only the last step.
+    It has all `T` steps. If `switches` has the mistake with the id `mistake`, the slice has only
+    the first step or only the last step.
     """
     return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(
         switches.get(mistake, ""), slice(None)

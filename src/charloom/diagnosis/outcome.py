@@ -8,6 +8,9 @@ from charloom.diagnosis.problem import Arrays
 # The names of the fields of an `Outcome` that are lists of calls.
 SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical")
 
+# The mistakes that say which arguments a call changed.
+CHANGES: Final = ("initial-state-changed", "parameters-changed", "inputs-changed")
+
 
 class Call(NamedTuple):
     """The result of one call.
@@ -15,8 +18,7 @@ class Call(NamedTuple):
     Attributes:
         loss: the returned loss; None if the function returned none.
         gradients: the returned gradients as float64, in charloom's shapes.
-        changed: ids of mistakes that say which arguments the call changed, such as
-            "inputs-changed".
+        changed: the ids in `CHANGES` that name what the call changed.
         after: the parameters after the call, if the call changed them; otherwise empty.
         float32: whether all returned gradients are float32 arrays.
     """

@@ -5,6 +5,8 @@ runs in the same process as the user's code. No other module of the doctor uses 
 """
 
 import inspect
+import itertools
+import operator
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, role_of
 from charloom.diagnosis.call_forms import is_right_loss
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.loss_and_gradients import plain
-from charloom.diagnosis.outcome import Call
+from charloom.diagnosis.outcome import CHANGES, Call
 from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.errors import DoctorError
 from charloom.formatting import number_of
@@ -213,7 +215,7 @@ class ModuleCaller:
         return Call(
             float(loss.detach()),
             gradients,
-            tuple(changed),
+            changed,
             {name: t.detach().cpu().numpy().astype(np.float64) for name, t in after.items()},
             single,
         )
@@ -244,7 +246,7 @@ class ModuleCaller:
         single = all(array.dtype == np.float32 for array in arrays)
         return {name: gradients[name].astype(np.float64) for name in names}, single
 
-    def changed(self, problem: Problem, before: Any, after: Any, weights: Any) -> list[str]:
+    def changed(self, problem: Problem, before: Any, after: Any, weights: Any) -> tuple[str, ...]:
         """Return a mistake's id for each kind of argument that the call changed, such as "inputs-changed".
 
         `before` has x, y and the states as they were before the call, and `after` has them as they
@@ -256,15 +258,8 @@ class ModuleCaller:
             np.array_equal(t.detach().cpu().numpy(), problem.parameters[name].astype(kind))
             for name, t in weights.items()
         )
-        return [
-            mistake
-            for mistake, unchanged in (
-                ("initial-state-changed", all(same[2:])),
-                ("parameters-changed", kept),
-                ("inputs-changed", all(same[:2])),
-            )
-            if not unchanged
-        ]
+        unchanged = (all(same[2:]), kept, all(same[:2]))
+        return tuple(itertools.compress(CHANGES, map(operator.not_, unchanged)))
 
     def inputs(self, problem: Problem) -> tuple[Any, Any, list[Any]]:
         """Return x, y and the list of initial states as tensors, in the shapes that `self.shapes` describes."""

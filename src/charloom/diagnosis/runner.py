@@ -33,7 +33,7 @@ NOT_THE_USERS: Final = (
 # Indices of the trials of the numerical gradient. These trials are small, because a numerical
 # gradient needs two losses per entry.
 NUMERICAL_TRIALS: Final = (1, 5)
-OTHER: Final = 50  # the number of a further problem, which has the first trial's sizes
+OTHER: Final = 50  # stands for a trial's index in a further problem with the first trial's sizes
 QUICK_LOAD: Final = 0.1  # a file that loads in fewer seconds is loaded again for each trial
 SHOWN_LINES: Final = 12  # a traceback shows this many lines of its start, and as many of its end
 
@@ -91,7 +91,7 @@ class FunctionCaller:
     def call(self, problem: Problem) -> Call:
         prepared = call_forms.PreparedCall(problem, self.convention)
         reply = call_forms.reply_of(self.function, prepared, self.options)
-        changed = tuple(prepared.changed())
+        changed = prepared.changed()
         after = prepared.parameters() if "parameters-changed" in changed else {}
         return Call(reply.loss, reply.gradients, changed, after, reply.float32)
 

@@ -83,7 +83,8 @@ def explanation(trials: Sequence[NumericalTrial]) -> Found | None:
     ):
         divisors = [divisor(trial, digits) for trial in trials]
         if None not in divisors and max(d for d in divisors if d is not None) < largest:
-            # The two losses usually have the same last digit, so the unit is probably all of it.
+            # The last digits of the two losses usually have the same size. The difference of the
+            # losses is then a multiple of this size, and not of a smaller one.
             step = (divisor(trials[0], digits, 1.0) or divisors[0] or 0.0) / 2
             return Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
     return None

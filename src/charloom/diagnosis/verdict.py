@@ -113,7 +113,7 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     case = Case(trials, calls, reduction, single)
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
-    found = call_sequences.found_in_calls(outcome, trials[0].problem, reduction)
+    found = call_sequences.found_in_calls(case, outcome)
     # Two signs show that the function computes in float32: float32 can represent all returned
     # numbers, or the errors are small and change like rounding errors.
     rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
