@@ -16,10 +16,11 @@ from waiting import until
 from web_servers import HERE, app_state
 
 
-@pytest.fixture
-def client(tmp_path):
-    """Return a client of a server with an empty folder."""
-    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Return a client of a server with an empty folder; only one test stores something in it."""
+    folder = tmp_path_factory.mktemp("messages")
+    with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
         yield client
 
 

@@ -1,6 +1,7 @@
 """Texts are uploaded as bytes, or as JSON if they are small, and are checked before they are stored."""
 
 import json
+import shutil
 import threading
 
 import pytest
@@ -17,11 +18,26 @@ from web_servers import HERE, app_state
 AS_BYTES = {"content-type": BYTES}
 
 
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """Return the folder of a server and a client of it: a server for each test would take most of the time."""
+    folder = tmp_path_factory.mktemp("uploads")
+    with TestClient(make_app(app_state(folder)), base_url=HERE) as client:
+        yield folder, client
+
+
 @pytest.fixture
-def client(tmp_path):
+def folder(served):
+    """Return the folder of the server; it is empty."""
+    shutil.rmtree(served[0])
+    served[0].mkdir()
+    return served[0]
+
+
+@pytest.fixture
+def client(served, folder):
     """Return a client of a server with an empty folder."""
-    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
-        yield client
+    return served[1]
 
 
 def stored(folder):
@@ -36,7 +52,7 @@ def error_of(answer):
     return answer.status_code, error["param"], error["message"]
 
 
-def test_a_text_sent_as_bytes_is_stored_unchanged(client, tmp_path):
+def test_a_text_sent_as_bytes_is_stored_unchanged(client, folder):
     data = "\ufeffDrei Zeilen,\r\n„quoted“, 紅樓夢 😀\n".encode() * 20_000
     assert len(data) > schemas.TEXT_BODY
     answer = client.post(
@@ -45,10 +61,10 @@ def test_a_text_sent_as_bytes_is_stored_unchanged(client, tmp_path):
     assert answer.status_code == 201
     assert answer.json()["name"] == "a-book"
     assert answer.json()["bytes"] == len(data)
-    assert stored(tmp_path) == data
+    assert stored(folder) == data
 
 
-def test_a_small_text_can_also_be_sent_as_json(client, tmp_path):
+def test_a_small_text_can_also_be_sent_as_json(client, folder):
     text = 'A line of a text, "quoted".\n€'
     as_json = client.post("/api/texts", json={"name": "short", "text": text})
     as_bytes = client.post(
@@ -57,7 +73,7 @@ def test_a_small_text_can_also_be_sent_as_json(client, tmp_path):
         headers={"content-type": f"{BYTES.upper()}; charset=utf-8"},
     )
     assert (as_json.status_code, as_json.json()) == (201, as_bytes.json())
-    assert stored(tmp_path) == text.encode()
+    assert stored(folder) == text.encode()
     long = client.post("/api/texts", json={"name": "long", "text": "ab" * schemas.TEXT_BODY})
     assert long.status_code == 413
 
@@ -75,7 +91,7 @@ def test_a_small_text_can_also_be_sent_as_json(client, tmp_path):
     ],
 )
 def test_a_byte_that_is_not_utf8_is_named_with_its_offset(
-    client, tmp_path, monkeypatch, piece, data, offset
+    client, folder, monkeypatch, piece, data, offset
 ):
     monkeypatch.setattr(text_routes, "PIECE", piece)
     answer = client.post("/api/texts?name=old.txt", content=data, headers=AS_BYTES)
@@ -84,18 +100,16 @@ def test_a_byte_that_is_not_utf8_is_named_with_its_offset(
     assert message.startswith(
         f"old.txt is not UTF-8: byte 0x{data[offset]:02x} at offset {offset};"
     )
-    assert not (tmp_path / "texts").exists()
+    assert not (folder / "texts").exists()
 
 
 @pytest.mark.parametrize("piece", [4, 5, 7, 1_000])
 @pytest.mark.parametrize("text", ["ab", "ä€😀\x00\n" * 9, "aaaaaaaaab", "😀" * 9 + "a"])
-def test_a_text_is_accepted_however_it_is_cut_into_pieces(
-    client, tmp_path, monkeypatch, piece, text
-):
+def test_a_text_is_accepted_however_it_is_cut_into_pieces(client, folder, monkeypatch, piece, text):
     monkeypatch.setattr(text_routes, "PIECE", piece)
     answer = client.post("/api/texts?name=x", content=text.encode(), headers=AS_BYTES)
     assert answer.status_code == 201
-    assert stored(tmp_path) == text.encode()
+    assert stored(folder) == text.encode()
 
 
 @pytest.mark.parametrize(
@@ -136,11 +150,11 @@ def test_bytes_without_a_name_are_refused(client, name):
         (b'["abc"]', None),
     ],
 )
-def test_json_that_is_not_a_text_is_refused(client, tmp_path, body, param):
+def test_json_that_is_not_a_text_is_refused(client, folder, body, param):
     headers = {"content-type": "application/json"}
     answer = client.post("/api/texts", content=body, headers=headers)
     assert error_of(answer)[:2] == (422, param)
-    assert not (tmp_path / "texts").exists()
+    assert not (folder / "texts").exists()
 
 
 @pytest.mark.parametrize(
@@ -151,14 +165,14 @@ def test_json_that_is_not_a_text_is_refused(client, tmp_path, body, param):
         "text/plain; application/octet-stream", "application/octet-streams", "application/xml",
     ],
 )  # fmt: skip
-def test_a_content_type_that_needs_no_preflight_request_is_refused(client, tmp_path, kind):
+def test_a_content_type_that_needs_no_preflight_request_is_refused(client, folder, kind):
     headers = {} if kind is None else {"content-type": kind}
     answer = client.post("/api/texts?name=x", content=b"abcdef", headers=headers)
     assert answer.status_code == 415
-    assert not (tmp_path / "texts").exists()
+    assert not (folder / "texts").exists()
 
 
-def test_another_website_cannot_send_bytes(client, tmp_path):
+def test_another_website_cannot_send_bytes(client, folder):
     other = {"origin": "http://evil.example"}
     headers = {
         "access-control-request-method": "POST",
@@ -169,7 +183,7 @@ def test_another_website_cannot_send_bytes(client, tmp_path):
     assert not any(name.startswith("access-control") for name in preflight.headers)
     answer = client.post("/api/texts?name=x", content=b"abcdef", headers=other | AS_BYTES)
     assert answer.status_code == 403
-    assert not (tmp_path / "texts").exists()
+    assert not (folder / "texts").exists()
 
 
 @pytest.mark.parametrize("path", ["/api/runs", "/api/generate", "/api/score", "/v1/completions"])
