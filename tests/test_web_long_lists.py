@@ -22,6 +22,7 @@ from waiting import until
 from web_servers import HERE, LiveServer, app_state, streaming
 
 MANY = 1_203  # more than one page of any size, and more than once was listed
+SOME = 301  # more than an index reads and checks at once in `index`
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +32,23 @@ def folder(tmp_path_factory):
     small_runs.train(path / "one", epochs=1)
     small_runs.linked(path / "one", path, MANY - 1)
     return path
+
+
+@pytest.fixture(scope="module")
+def shorter(tmp_path_factory):
+    """Return a folder of a quarter of the runs."""
+    path = tmp_path_factory.mktemp("some")
+    small_runs.train(path / "one", epochs=1)
+    small_runs.linked(path / "one", path, SOME - 1)
+    return path
+
+
+@pytest.fixture
+def index(shorter, monkeypatch):
+    """Return an index of this folder; indexes read and check only a quarter of the usual number of runs at once."""
+    monkeypatch.setattr(run_index, "READ_AT_ONCE", run_index.READ_AT_ONCE // 4)
+    monkeypatch.setattr(run_index, "CHECKED_AT_ONCE", run_index.CHECKED_AT_ONCE // 4)
+    return run_index.RunIndex(shorter, training_jobs.Jobs(shorter))
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +119,8 @@ def test_samples_and_events_of_a_run_are_sent_in_pages(tmp_path):
         assert [page["total"] for page in events] == [3, 3]
 
 
-def test_the_stream_sends_the_beginning_of_the_list_and_its_length(folder):
-    with LiveServer(folder) as live, streaming(live.url, "/api/stream?limit=20") as events:
+def test_the_stream_sends_the_beginning_of_the_list_and_its_length(index):
+    with LiveServer(index.folder) as live, streaming(live.url, "/api/stream?limit=20") as events:
         name, data = next(events)
         keys = {run["key"] for run in data["runs"]}
         assert (name, data["fresh"]) == ("runs", True)
@@ -110,11 +128,11 @@ def test_the_stream_sends_the_beginning_of_the_list_and_its_length(folder):
         while data["unread"]:
             name, data = next(events)
             assert len(data["runs"]) <= 20
-        assert data["total"] == MANY
+        assert data["total"] == SOME
 
 
-def test_a_stream_without_a_list_sends_only_journals(folder):
-    with LiveServer(folder) as live, streaming(live.url, "/api/stream?limit=0&run=one") as events:
+def test_a_stream_without_a_list_sends_only_journals(shorter):
+    with LiveServer(shorter) as live, streaming(live.url, "/api/stream?limit=0&run=one") as events:
         names = [next(events) for _ in range(3)]
     assert [name for name, _ in names] == ["records", "samples", "events"]
     records = names[0][1]
@@ -171,10 +189,9 @@ class Reads:
 
 
 def test_a_refresh_reads_a_limited_number_of_runs_and_the_next_ones_read_the_rest(
-    folder, monkeypatch
+    index, monkeypatch
 ):
     reads = Reads(monkeypatch)
-    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
     read, looks = set(), 0
     while index.read_list(refresh=True).unread or looks == 0:
         looks += 1
@@ -182,22 +199,20 @@ def test_a_refresh_reads_a_limited_number_of_runs_and_the_next_ones_read_the_res
         assert len(found) <= run_index.READ_AT_ONCE
         assert not read & set(found)
         read |= set(found)
-        assert index.read_list().total == MANY
-    assert len(read | set(reads.since())) == MANY
+        assert index.read_list().total == SOME
+    assert len(read | set(reads.since())) == SOME
     index.read_list(refresh=True)
     assert reads.since() == []
 
 
-def test_a_requested_run_is_read_before_the_others(folder):
-    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
+def test_a_requested_run_is_read_before_the_others(index):
     index.read_list(refresh=True)
     known = {run.key for run in index.read_list().runs}
     late = next(key for key in index.read_list().places if key not in known)
     assert index.run(late).key == late
 
 
-def test_a_refresh_checks_few_files_of_idle_runs(folder, monkeypatch):
-    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
+def test_a_refresh_checks_few_files_of_idle_runs(index, monkeypatch):
     while index.read_list(refresh=True).unread:
         pass
     checked = []
@@ -205,20 +220,21 @@ def test_a_refresh_checks_few_files_of_idle_runs(folder, monkeypatch):
     monkeypatch.setattr(indexed_run, "stamp_of", lambda path: checked.append(path) or stamp(path))
     index.read_list(refresh=True)
     each = len(indexed_run.LISTED_FILES)
-    assert len(checked) <= each * (run_index.READ_AT_ONCE + run_index.CHECKED_AT_ONCE) < each * MANY
+    assert len(checked) <= each * (run_index.READ_AT_ONCE + run_index.CHECKED_AT_ONCE) < each * SOME
     # In turn each is looked at, though nothing of its directory seems to have changed.
-    for _ in range(MANY // run_index.CHECKED_AT_ONCE + 1):
+    for _ in range(SOME // run_index.CHECKED_AT_ONCE + 1):
         index.read_list(refresh=True)
-    assert {path.relative_to(folder).parts[0] for path in checked} == set(index.read_list().places)
+    assert {path.relative_to(index.folder).parts[0] for path in checked} == set(
+        index.read_list().places
+    )
 
 
-def test_a_run_that_is_trained_again_is_seen_at_the_next_refresh(folder):
-    index = run_index.RunIndex(folder, training_jobs.Jobs(folder))
+def test_a_run_that_is_trained_again_is_seen_at_the_next_refresh(index):
     while index.read_list(refresh=True).unread:
         pass
     index._checked = 0
     key = list(index.read_list().places)[-1]
-    status = folder / key / "status.json"
+    status = index.folder / key / "status.json"
     values = json.loads(status.read_text()) | {"state": "training", "pid": os.getpid()}
     other = status.with_name("other")
     other.write_text(json.dumps(values))
