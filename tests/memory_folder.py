@@ -1,7 +1,7 @@
 """Lets pytest keep the temporary files of the tests in memory, if this system has room for them.
 
-The tests write about 25,000 files and wait for the disk at each save of a run. In memory they need less than half
-the time. No test needs a real disk: reliability/disk.py and reliability/power.py simulate faults of a disk.
+The tests write about 25,000 files and wait for the disk at each save of a run. In memory they need less than
+half the time. No test needs a real disk: reliability/disk.py and reliability/power.py simulate disk faults.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Parses an HTML page in tests: what a browser would show of it, and words that must never be in it."""
+"""Parses an HTML page in tests: its visible contents, and words that it must not contain."""
 
 import re
 from html.parser import HTMLParser

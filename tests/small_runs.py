@@ -47,7 +47,7 @@ def create(path, corpus=None, **settings):
 
 
 def train(path, corpus=None, engine="reference", halt=lambda: None, **settings):
-    """Train a new run and return its events; the size of engine calls ignores the clock, as `halt` counts calls."""
+    """Train a new run, and return its events. Engine calls have a fixed size, because `halt` counts calls."""
     writer, learner, corpus = create(path, corpus, **settings)
     with writer, calls_without_clock():
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
@@ -79,6 +79,6 @@ def resume(path, engine="reference", halt=lambda: None, **changes):
 
 
 def after(calls, reason="SIGINT"):
-    """Return a `halt` function that returns `reason` from its call number `calls` on, and None before."""
+    """Return a `halt` function that returns `reason` from call number `calls` on, and None before."""
     numbers = iter(range(1, 10**9))
     return lambda: reason if next(numbers) >= calls else None

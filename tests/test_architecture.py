@@ -1,7 +1,7 @@
-"""The house keeps its floors: imports go down, never up and never sideways (ARCHITECTURE.md).
+"""Imports of the package go only to lower floors, never up or sideways (ARCHITECTURE.md).
 
-The rules are checked on the source, by `ast`, so that an import inside a function counts as well;
-what a start costs is checked on a live interpreter.
+The rules are checked on the source with `ast`, so an import inside a function counts too. A separate
+interpreter shows which modules are loaded at the start.
 """
 
 import ast
@@ -329,7 +329,7 @@ def help_texts(package):
 
 
 def repeated(texts):
-    """Return the texts that stand more than once."""
+    """Return the texts that occur more than once."""
     return sorted({text for text in texts if texts.count(text) > 1})
 
 

@@ -1,7 +1,7 @@
-"""Every mistake that a user can make ends in exit code 2 and one sentence, and loses nothing.
+"""Each mistake of a user ends with exit code 2 and one sentence, and loses no data.
 
-The commands run in this process, through the same door as from a shell; those at the end, where the
-system itself refuses, run as processes of their own.
+The commands run in this process, through the same entry point as from a shell. The tests at the end, where
+the system itself refuses, start processes.
 """
 
 import errno
@@ -26,7 +26,7 @@ SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-e
 
 
 def run_command(*words):
-    """Run a command in this process; the words are split as a shell does."""
+    """Run a command in this process. Words are split as in a shell."""
     args = [part for word in words for part in shlex.split(str(word))]
     return CliRunner().invoke(app, args, prog_name="charloom")
 
@@ -296,7 +296,7 @@ def test_sampling_that_makes_no_sense_is_refused(option, run):
 
 
 def refuse_after(monkeypatch, allowed):
-    """Let the disk take so many bytes, then say that it is full."""
+    """Let the disk accept `allowed` bytes, and then report that it is full."""
     honest, taken = atomic_files.write_all, 0
 
     def write(descriptor, data):

@@ -19,7 +19,7 @@ WORDS = "the cat sat on a mat and then that other cat ate the rat at the bar"
 
 
 def babble(count, seed):
-    """Return a random sequence of words: some n-grams are frequent, many are rare."""
+    """Return a random sequence of words with some frequent and many rare n-grams."""
     return " ".join(random.Random(seed).choices(WORDS.split(), k=count))
 
 
@@ -148,7 +148,7 @@ def test_compressors_run_with_and_without_the_training_part():
 
 
 def test_compressors_get_the_bytes_of_the_text():
-    """Each of these characters has three bytes; in a byte model, ids are the bytes."""
+    """Each of these characters has three bytes. In a byte model, ids are the bytes."""
     text = "€₤₧" * 400
     characters = Vocabulary.from_text(text)
     ids = characters.encode(text)

@@ -1,4 +1,4 @@
-"""Tests of the benchmarks: contestants take turns, on the right processors, with the same work."""
+"""Tests of the benchmarks: the contestants take turns on the right processors, and do the same work."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The table of cells, and every place that must know each cell: where a new cell must be added.
+"""The table of cells and every place that must know each cell, so that no place of a new cell is forgotten.
 
 docs/adding.md (Adding a cell) lists these places, and those that no test can check.
 """

@@ -1,7 +1,7 @@
-"""Ids in the cache that another program changes while a model is trained or judged on them.
+"""Another program changes cached ids while a model is trained or evaluated on them.
 
-Nothing that was changed is learnt from or measured, the process survives, the run is failed in its
-status, and resuming it gives the bits of a run that nobody disturbed.
+Charloom learns nothing from changed ids. The process survives, and the status says that the run failed.
+Resuming it gives the same bits as a run that was not disturbed.
 """
 
 import os

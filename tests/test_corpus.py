@@ -195,7 +195,7 @@ def large(tmp_path, monkeypatch):
 
 
 def forbid(monkeypatch, name):
-    """Make this part of the reading fail when it is asked for."""
+    """Make this part of the reading fail when it is used."""
 
     def refuse(*args):
         raise AssertionError("the text was read again")

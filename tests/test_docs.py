@@ -1,8 +1,8 @@
-"""The documents say what the code does: their citations, names, examples and commands are tried.
+"""The documents are true: their citations, names, examples and commands are checked.
 
-A fenced ```python block is run, unless it is marked ```python sketch: then it is only compiled. The
-blocks of one document share their names, and run in a folder where each text file that they name is
-there. In ```sh blocks each `charloom` command is held to the options that the command has.
+A fenced ```python block is run. A block with the mark ```python sketch is only compiled. The blocks of one
+document share their variables, and run in a folder with each text file that they name. In ```sh blocks, each
+`charloom` command may have only options that exist.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""Tests of evaluation: it is the mean surprise over the text without its first character."""
+"""Evaluation returns the mean surprisal over the text without its first character."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Figures in the documents say what they were measured on, and tables are those that scripts make."""
+"""Figures in the documents say what they were measured on, and scripts make the tables."""
 
 import importlib.util
 import json

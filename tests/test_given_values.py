@@ -25,7 +25,7 @@ PROSE = "It was the best of times, it was the worst of times.\n" * 2_000
 
 
 def run_command(*words):
-    """Run a command in this process; the words are split as a shell does."""
+    """Run a command in this process. Words are split as in a shell."""
     arguments = [part for word in words for part in shlex.split(str(word))]
     return CliRunner().invoke(app, arguments, prog_name="charloom")
 

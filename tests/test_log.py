@@ -1,4 +1,4 @@
-"""The log is newest first, and the title of each entry says what came out."""
+"""The log begins with the newest entry, and the title of each entry says the result."""
 
 import re
 from datetime import date

@@ -1,6 +1,6 @@
-"""Memory that cannot be had is a clear error, never the end of the process, and saving needs none.
+"""If memory runs out, charloom reports a clear error and does not crash, and it can still save.
 
-Each test runs processes under a limit of their address space, which takes seconds.
+Each test limits the address space of processes, which takes seconds.
 """
 
 import os
@@ -47,7 +47,7 @@ learner = new_learner(Config(hidden_size=1500, dtype="float64"), Vocabulary("ab"
 
 
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own."""
+    """Run Python in a separate process."""
     return subprocess.run(
         [sys.executable, "-c", LIMIT + code, *map(str, arguments)],
         capture_output=True, text=True, timeout=300, env={**os.environ, **ALONE},
@@ -132,7 +132,7 @@ main()
 
 
 def command(megabytes: float, *words: object) -> None:
-    """Run a command with so much memory left: it succeeds, or says in one line what is wrong."""
+    """Run a command with a limit of memory. Assert that it succeeds or prints one line about the problem."""
     done = run(COMMAND, megabytes, *words)
     if done.returncode:
         assert done.returncode == 2, done.stderr

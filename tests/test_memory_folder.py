@@ -1,4 +1,4 @@
-"""The tests' files are kept in memory only where the system has room and the user named no other place."""
+"""Temporary files of the tests are in memory only if there is room and the user chose no other folder."""
 
 import os
 from types import SimpleNamespace

@@ -1,7 +1,7 @@
-"""Each face spells messages its own way: no option reaches Python, no mark reaches anybody.
+"""Each interface spells messages in its own way: Python shows no option, and no message shows a mark.
 
-The source below `cli/` is read by `ast`; the names that messages use are held to the real parameters
-of the Python functions and the real options of the commands.
+The source below `cli/` is read with `ast`. Names in messages must be parameters of the Python functions and
+options of the commands.
 """
 
 import ast

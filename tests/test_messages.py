@@ -1,4 +1,4 @@
-"""Messages that name arguments or commands: each face reads its own spelling."""
+"""Messages that name arguments or commands are spelled for each interface."""
 
 import ast
 import os

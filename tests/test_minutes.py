@@ -39,7 +39,7 @@ class Clock:
             monkeypatch.setattr(module.time, "perf_counter", lambda: self.now)
 
     def take(self, seconds, result=None):
-        """Let time pass; gives the result."""
+        """Let time pass, and return the result."""
         self.now += seconds
         return result
 

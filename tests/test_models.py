@@ -48,7 +48,7 @@ def alone(model, tmp_path_factory):
 
 
 def charloom_(*words, stdin=None, **environment):
-    """Run a command in this process; the words are split as a shell does."""
+    """Run a command in this process. Words are split as in a shell."""
     args = [part for word in words for part in shlex.split(str(word))]
     return CliRunner().invoke(
         app, [*args, "--engine", "reference"], input=stdin, env=environment, prog_name="charloom"

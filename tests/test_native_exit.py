@@ -1,7 +1,7 @@
-"""A process ends as it should while a thread of it is in native code.
+"""A process ends with the right exit code while one of its threads is in native code.
 
-Python ends a daemon thread that wants the GIL back after the interpreter began to shut down. Each
-test runs processes of its own, which takes seconds.
+Python ends a daemon thread that requests the GIL after the interpreter began to shut down. Each test starts
+processes, which takes seconds.
 """
 
 import os
@@ -64,7 +64,7 @@ FUNCTIONS = ["train", "loss_and_gradients", "score", "step", "activations", "gen
 
 
 def ended(function: str, threads: int, end: str) -> tuple[int, str, str]:
-    """Return the exit code, the output and the messages of a process that runs this code."""
+    """Run a native function in threads of a process. Return its exit code, output and messages."""
     program = PROGRAM.format(function=function, threads=threads, end=end)
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program],

@@ -98,7 +98,7 @@ SIZES = [(1, 1, 2), (5, 1, 7), (33, 4, 2), (18, 6, 70), (131, 3, 20)]
 
 @lru_cache(2 * len(SIZES))  # for every size with and without an update
 def learner_and_truth(K: int, dtype: str, update: int | None, **changes):
-    """Return a learner, and what the float64 reference computes for it; nobody may change them."""
+    """Return a learner and the float64 reference's results for it. Tests must not change them."""
     learner = in_dtype(make_learner(K, "float64", **changes), dtype)
     return learner, true_gradients(learner, update)
 

@@ -24,7 +24,7 @@ HELD_OUT = len(TEXT) - int(0.7 * len(TEXT))
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Return a finished run of a model with two layers, trained on a text file; read-only."""
+    """Return a finished run of a model with two layers, trained on a text file. Tests only read it."""
     folder = tmp_path_factory.mktemp("inside")
     (folder / "book.txt").write_text(TEXT, encoding="utf-8")
     train(folder / "run", Corpus.open([folder / "book.txt"]), cell="gru", layers=2, epochs=1,
@@ -39,7 +39,7 @@ def model(run):
 
 
 def neurons(*words, stdin=None, **environment):
-    """Run `charloom neurons` in this process; split `words` as a shell does."""
+    """Run `charloom neurons` in this process. `words` are split as in a shell."""
     args = [part for word in words for part in shlex.split(str(word))]
     return CliRunner().invoke(
         app,

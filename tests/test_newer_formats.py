@@ -1,4 +1,4 @@
-"""Tests of files of a later version of charloom: they are named, not called damaged, and not changed."""
+"""Files of a later version of charloom are reported as such, not as damaged, and are not changed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The optimizers make the same steps as PyTorch's, installed and stored."""
+"""The optimizers make the same steps as those of PyTorch, installed and stored."""
 
 import json
 

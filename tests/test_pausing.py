@@ -73,14 +73,14 @@ class Acting(ReferenceEngine):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Return what a run without a pause leaves on disk."""
+    """Return the files that a run without a pause leaves on disk."""
     run = tmp_path_factory.mktemp("whole") / "run"
     train(run, **LONG)
     return lasting(run)
 
 
 def calls_before_the_passage():
-    """Return how many calls of `generate` the samples of a run need; each sample takes 8."""
+    """Return how many calls of `generate` the samples of a run need. Each sample takes 8."""
     schedule = Schedule.of(small_config(**LONG), len(small_corpus()))
     return 8 * sum(map(schedule.sample_due, range(schedule.updates + 1)))
 
@@ -235,7 +235,7 @@ CAPPED = {"validation": 0.5, "judge_every": 20, "judged_characters": 60}
 
 
 def clock_of_pauses(monkeypatch):
-    """Let a day pass at each event of a pause, by a clock that else stands still."""
+    """Let a day pass at each event of a pause. Otherwise the clock stands still."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 

@@ -35,7 +35,7 @@ SMALL = {"hidden_size": 8, "seq_length": 10, "batch_size": 1, "updates": 40}
 
 
 def same(one, other):
-    """Return True if two values are equal in all parts; engines are compared by their descriptions."""
+    """Return True if two values are equal in all parts. Engines are compared by their descriptions."""
     if type(one) is not type(other):
         return False
     if isinstance(one, np.ndarray):

@@ -1,4 +1,4 @@
-"""Random numbers equal those of a second Philox4x64-10, and words that never change."""
+"""Random numbers equal those of a second implementation of Philox4x64-10, and fixed words."""
 
 import numpy as np
 import pytest

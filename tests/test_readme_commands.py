@@ -1,7 +1,7 @@
-"""Whoever types the README's commands one after another is never refused.
+"""The README's commands succeed if a user types them one after another.
 
-Trainings are cut to a few updates of the recipe classic's size; what needs a server, another process, a
-network or minutes is left out by name.
+Training runs are cut to a few updates with the size of the recipe classic. Commands that need a server,
+another process, a network or minutes are left out by name.
 """
 
 import re
@@ -51,7 +51,7 @@ def shortened(words, updates):
 
 
 def refused(markdown, folder):
-    """Run the commands in a folder; those that failed, each with what it said."""
+    """Run the commands in a folder. Return those that failed, each with its output."""
     for name in TEXTS:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(TEXT, encoding="utf-8")

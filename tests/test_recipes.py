@@ -1,4 +1,4 @@
-"""The recipes: overridable presets whose figures are those of docs/RESULTS.md, made by the script."""
+"""The recipes are presets that a user can override, with the measured figures of docs/RESULTS.md."""
 
 import importlib.util
 import json

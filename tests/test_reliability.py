@@ -42,7 +42,7 @@ def test_every_promise_is_one_sentence_with_tests_that_plant_a_fault():
 
 
 def planted(monkeypatch, tmp_path, check, *words):
-    """Run the command with one promise, whose checker is this; what the table says then."""
+    """Run the command with a promise that `check` checks. Return the exit code and the text of the table."""
     module = types.SimpleNamespace(
         NUMBER=1, PROMISE="It holds.", MINUTES={"short": 1, "long": 60}, check=check
     )

@@ -1,4 +1,4 @@
-"""charloom uses no network and writes only its files; the checker notices commands that do otherwise."""
+"""charloom uses no network and writes only its files, and the checker catches commands that do otherwise."""
 
 import signal
 

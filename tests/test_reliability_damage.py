@@ -1,4 +1,4 @@
-"""Damage is found everywhere; the checker notices a loader that leaves out one of its checks."""
+"""Damage is always found, and the checker catches a loader without one of its checks."""
 
 from dataclasses import replace
 

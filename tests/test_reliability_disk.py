@@ -1,5 +1,8 @@
-"""A disk that refuses; the checker catches an error that ends a training, one that is not told, a
-failed save that costs the one before, and an fsync whose failure is forgotten."""
+"""Training survives a disk that refuses calls, and the checker catches faults.
+
+The planted faults: an error that ends training, an error that is not reported, a failed save that costs the
+previous one, and an fsync whose failure is forgotten.
+"""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Values that are not finite are caught before the next save; the checker notices a missing check."""
+"""Values that are not finite are caught before the next save, and the checker catches a missing check."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A long run; the checker catches growing memory, lost records and files left open."""
+"""A long run keeps its resources constant. The checker catches growing memory, lost records and open files."""
 
 import os
 
@@ -60,7 +60,7 @@ def test_a_life_is_warm_after_a_while_of_its_own_time(monkeypatch, tmp_path):
 
 
 def leak(monkeypatch, what):
-    """Do something each time that a training attends to its run."""
+    """Call `what` each time that a training run does the work that is due."""
     do_due_work = RunTrainer.do_due_work
 
     def leaking(self):

@@ -1,5 +1,7 @@
-"""A crash at any moment; the checker catches a pointer that comes too early, saves that never come,
-and bytes that differ in the end."""
+"""A run survives a crash at any moment, and the checker catches faults.
+
+The planted faults: a pointer that is written too early, saves that never happen, and different final bytes.
+"""
 
 import dataclasses
 
@@ -37,9 +39,9 @@ def test_a_pointer_that_is_replaced_before_its_checkpoint_is_saved_is_caught(mon
 
 
 def train_without_end(monkeypatch, saves, intervals):
-    """Let runs train until they are killed: once, so many intervals after so many saves began.
+    """Let runs train until they are killed, after `saves` saves began and `intervals` save intervals passed.
 
-    A run that ends by itself would end before a save is due where the machine is fast.
+    A run with an end could reach it before a save is due on a fast machine.
     """
 
     def kill_once(process, chance, within, interval):

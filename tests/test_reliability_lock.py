@@ -1,4 +1,4 @@
-"""A run has one writer; the checker catches a lock that is never taken or never released."""
+"""A run has one writer. The checker catches a lock that is never taken or never released."""
 
 from pathlib import Path
 

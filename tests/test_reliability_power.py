@@ -1,5 +1,8 @@
-"""Power loss; the checker catches saves that do not wait for the disk, names that come before what
-they name, and writes that go around it."""
+"""A run survives power loss, and the checker catches faults.
+
+The planted faults: saves that do not wait for the disk, names that are written before the files that they
+name, and writes that the checker does not see.
+"""
 
 import os
 

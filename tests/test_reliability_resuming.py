@@ -1,4 +1,4 @@
-"""Resuming is exact; the checker catches a lost state and a missing warning about threads."""
+"""Resuming is exact. The checker catches a lost state and a missing warning about threads."""
 
 import pytest
 

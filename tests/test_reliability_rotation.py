@@ -1,5 +1,8 @@
-"""Rotation; the checker catches one that removes the best, one that goes by the clock, and one that
-removes what a pointer still names."""
+"""The removal of old checkpoints keeps those that are needed, and the checker catches faults.
+
+The planted faults: a removal of the best checkpoint, one that depends on the clock, and one of a checkpoint
+that a pointer still names.
+"""
 
 from contextlib import suppress
 
@@ -15,7 +18,7 @@ TRIES = 10  # of 30 sequences each
 
 
 def caught(match):
-    """Require that the checker catches a fault with this message, in enough random sequences to meet it."""
+    """Assert that the checker catches a fault with this message, in enough random sequences to find it."""
 
     def check_all():
         for number in range(TRIES):

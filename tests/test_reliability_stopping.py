@@ -1,4 +1,4 @@
-"""A run stops cleanly; the checker catches a stop that does not save or shows a traceback."""
+"""A run stops cleanly. The checker catches a stop that does not save or that shows a traceback."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Any bytes are trained on or refused with their offset; the checker notices a wrong reader."""
+"""Any bytes are trained on or refused with their offset. The checker catches a wrong reader."""
 
 import pytest
 

@@ -7,7 +7,7 @@ from charloom.training import Progress, Record, Sample, Saved
 
 
 def paced(*steps):
-    """Return the pace after some items, each with its seconds; an update is given by its number."""
+    """Return the speed after some items, each with its seconds. An update is given by its number."""
     pace, now = SpeedEstimate(), 1_000.0
     for what, seconds in steps:
         now += seconds

@@ -32,7 +32,7 @@ def opinionated(characters, **settings):
 
 
 def writing(learner, engine=None, prompt="", number=0, **given):
-    """Return the iterator over a text; `given` are flat options, as `Model.sample` takes them."""
+    """Return the iterator over a text. `given` are flat options as for `Model.sample`."""
     drawing = {name: given.pop(name) for name in list(given) if hasattr(Sampler(), name)}
     policy = {name: given.pop(name) for name in list(given) if hasattr(UnknownPolicy(), name)}
     options = SampleOptions(sampler=Sampler(**drawing), policy=UnknownPolicy(**policy), **given)
@@ -109,7 +109,7 @@ def softmax(logits):
 
 
 def only(ids):
-    """Return the model's distribution when only the given ids can be sampled."""
+    """Return the model's distribution if only the given ids can be sampled."""
     left = np.zeros(8)
     left[ids] = softmax(LOGITS)[ids]
     return left / left.sum()

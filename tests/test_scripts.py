@@ -1,6 +1,7 @@
-"""The scripts: help and refusals come before any work, and work that takes long says so.
+"""The scripts print help and refusals before any work, and say so if the work takes long.
 
-They run in a copy of the tree with a Python that only pretends: its pip waits until it is let go.
+They run in a copy of the tree. An executable stands in for Python, and its pip waits until the test lets it
+continue.
 """
 
 import os

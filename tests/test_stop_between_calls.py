@@ -1,6 +1,6 @@
-"""Whoever wants work to end is heard between two calls of the engine, and each is a fraction of a second.
+"""A request to stop is obeyed between two engine calls, each of which takes a fraction of a second.
 
-Counted in characters, networks or bytes between two looks, never by the clock.
+The tests count characters, networks or bytes between two checks, and do not use the clock.
 """
 
 import json

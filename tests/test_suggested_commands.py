@@ -1,7 +1,7 @@
-"""Suggested commands do what they say when they are pasted, whatever a run or a file is called.
+"""Suggested commands can be pasted into a shell, with any name of a run or a file.
 
-They are taken from what charloom printed and run by a shell, in which charloom is this Python's. Each takes
-seconds, for a process starts and trains; tests/test_messages.py holds more names, without charloom.
+The tests take them from charloom's output. A shell runs them with this Python's charloom. Each test takes
+seconds, because a process starts and trains. tests/test_messages.py tests more names without a process.
 """
 
 import html

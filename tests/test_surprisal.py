@@ -1,4 +1,4 @@
-"""Tests of the surprise of each character: it follows from the model's own probabilities."""
+"""The surprisal of each character follows from the model's own probabilities."""
 
 import math
 

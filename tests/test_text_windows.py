@@ -1,4 +1,4 @@
-"""The division of a text into windows equals that of a simple loop, and counts by hand."""
+"""A text is divided into the same windows as by a simple loop, with counts computed by hand."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Evaluation on the validation part: the right figure, the best model, and the end by patience."""
+"""Evaluation on the validation part gives the right loss and the best model, and stops training by patience."""
 
 import json
 import shutil

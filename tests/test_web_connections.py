@@ -1,7 +1,7 @@
-"""Connections and what they may cost: few file descriptors, silent and slow clients, many small pieces.
+"""Connections cost little: few file descriptors, silent and slow clients, many small pieces.
 
-None of it may keep other clients waiting, fill the log, or end what goes on. Nothing here measures time:
-what the server took, refused or said is counted.
+They must not make other clients wait, fill the log or end running work. The tests do not measure time. They
+count what the server accepts, refuses and prints.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""Long lists over the wire: a page at a time, how many there are, and nothing that is left out unsaid.
+"""The server sends long lists in pages with their total, and says what is left out.
 
-A folder has thousands of runs here, which are hard links to one that was trained.
+The folder has thousands of runs, which are hard links to one trained run.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the page shows of errors is in the words of the page: of requests, and of starts that fail."""
+"""The page shows errors of requests and of failed starts in its own words."""
 
 import pytest
 

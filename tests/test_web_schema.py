@@ -1,6 +1,6 @@
-"""The server's own OpenAPI: complete, bounded, and true of what it answers.
+"""The server's OpenAPI schema is complete and bounded, and its responses follow it.
 
-The long version is benchmarks/fuzz.py; here each operation gets a few requests of it.
+benchmarks/fuzz.py is the long version. Here each operation gets a few generated requests.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""The model of a run is the best one with a validation part, and the latest without, on every face."""
+"""Every interface uses the best model of a run with a validation part, and the latest model otherwise."""
 
 import json
 import random
@@ -40,7 +40,7 @@ def runs(tmp_path_factory):
 
 
 def command(*words):
-    """Run a command."""
+    """Run a command in this process."""
     return CliRunner().invoke(app, [str(word) for word in words], prog_name="charloom")
 
 

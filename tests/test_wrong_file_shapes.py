@@ -1,4 +1,4 @@
-"""Files of a run that are valid, but not of the shape that they must have: told in a sentence everywhere.
+"""Every command reports a file of a run that is valid JSON but has the wrong shape.
 
 Each file is as an attacker or a user who edits it by hand could leave it.
 """
@@ -68,7 +68,7 @@ def run(made, tmp_path):
 
 
 def damage(run, name, wrong):
-    """Put a wrong file in the place of one, or a wrong line before the last of a journal."""
+    """Replace a file by a wrong one, or insert a wrong line before the last line of a journal."""
     if name.endswith(".json"):
         (run / name).write_text(wrong)
     else:
@@ -77,7 +77,7 @@ def damage(run, name, wrong):
 
 
 def output_of(*command):
-    """Return what a command prints to stderr; it must end without an exception."""
+    """Run a command, and return what it prints to stderr. Assert that it ends without an exception."""
     done = CliRunner().invoke(app, list(map(str, command)))
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     assert done.exit_code in (0, 1, 2, 3, 4), done.output

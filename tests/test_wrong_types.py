@@ -1,4 +1,4 @@
-"""Values of a wrong type, and empty paths: each is refused with a message that names the argument."""
+"""A value of a wrong type or an empty path is refused with a message that names the argument."""
 
 import shlex
 

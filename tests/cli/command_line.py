@@ -1,4 +1,4 @@
-"""Run charloom's commands in this process or as another one, for tests."""
+"""Runs charloom's commands in this process or as another one, for tests."""
 
 import shlex
 import subprocess
@@ -13,7 +13,7 @@ SMALL = "--recipe classic --hidden-size 8 --seq-length 5 --updates 40 --report-e
 
 
 def charloom_(*words):
-    """Run a command in this process; the words are split as a shell does."""
+    """Run a command in this process. Words are split as in a shell."""
     args = [part for word in words for part in shlex.split(str(word))]
     return CliRunner().invoke(app, args, prog_name="charloom")
 

@@ -20,6 +20,6 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def start():
-    """Start a command as a process; those that still run when the test ends are killed."""
+    """Start a command as a process. Processes that are left at the end of the test are killed."""
     with contextlib.ExitStack() as processes:
         yield lambda *words, **options: processes.enter_context(started(*words, **options))

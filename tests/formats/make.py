@@ -2,9 +2,9 @@
 
     python tests/formats/make.py tests/formats/NAME
 
-What it makes is kept beside this file and opened by every later version (tests/test_formats.py).
-Make another one whenever a number in store/format_versions.py grows, and never change one that is there.
-It runs with old versions too: put the src of an old commit first in PYTHONPATH.
+The files are stored beside this script, and every later version must open them (tests/test_formats.py).
+Make another set when a number in store/format_versions.py grows. Never change a set that exists. The script
+also runs with old versions: put the src of an old commit first in PYTHONPATH.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
-"""Makes torch_gradients.json: what PyTorch's autograd and optimizers give for small problems.
+"""Makes torch_gradients.json: what PyTorch's autograd and optimizers compute for small problems.
 
-The inputs come from a formula in whole numbers, so that nothing random stands between this file
-and its reader. Run again (only if the inputs change) with PyTorch installed:
+A formula in whole numbers gives the inputs, so nothing is random. Run it again, with PyTorch installed, only
+if the inputs change:
 
     python tests/golden/make_torch_gradients.py
 """

@@ -1,7 +1,7 @@
-"""Makes torch_logits.json: the logits of small nn.RNN, nn.LSTM and nn.GRU with weights by formula.
+"""Makes torch_logits.json: the logits of a small nn.RNN, nn.LSTM and nn.GRU.
 
-Nothing random stands between this file and its reader: `state_dict` makes the weights of both, from
-whole numbers. Run again (only if the inputs change) with PyTorch installed:
+`state_dict` computes the weights from whole numbers, so nothing is random. The test uses the same function.
+Run it again, with PyTorch installed, only if the inputs change:
 
     python tests/golden/make_torch_logits.py
 """

@@ -1,4 +1,4 @@
-"""The reference engine agrees with PyTorch: kept gradients, today's gradients, and fifty updates."""
+"""The reference engine agrees with PyTorch: stored gradients, gradients computed now, and fifty updates."""
 
 import json
 

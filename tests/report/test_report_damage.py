@@ -1,4 +1,4 @@
-"""The report of a run of which something is damaged or lost: it says what, and shows the rest."""
+"""The report of a damaged run says what is damaged or lost, and shows the rest."""
 
 import json
 import shutil

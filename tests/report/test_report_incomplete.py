@@ -1,4 +1,4 @@
-"""A run that is unfinished, without records, or edited by hand gets a report of what there is."""
+"""A report of an unfinished, empty or hand-edited run shows the available data."""
 
 import shlex
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""A report is one file with four sections in order; it fetches nothing and runs nothing."""
+"""A report is one file with four sections in order. It loads nothing and runs nothing."""
 
 import time
 from pathlib import Path

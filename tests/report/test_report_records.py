@@ -1,4 +1,4 @@
-"""What a report keeps of a run's records: the right ones, in bounded memory, in one pass."""
+"""A report reads the right records of a run in one pass, with bounded memory."""
 
 import math
 import tracemalloc

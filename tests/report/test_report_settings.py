@@ -1,4 +1,4 @@
-"""A report names the text, versions, settings and command of a run, and what happened on the way."""
+"""A report names the text, versions, settings and command of a run, and the events during training."""
 
 from pathlib import Path
 from typing import Any

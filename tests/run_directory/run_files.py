@@ -1,4 +1,4 @@
-"""What a run directory holds, and ways to open a run again, for tests."""
+"""Lists the files of a run directory and opens a run again, for tests."""
 
 from charloom.text import Corpus
 from reliability.run_training import reopen

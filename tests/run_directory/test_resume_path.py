@@ -1,7 +1,7 @@
-"""How `charloom.resume` reads a run: each file once, and through few modules.
+"""`charloom.resume` reads each file of a run once, and calls functions of few modules.
 
-The opening of files is observed by an audit hook, and the calls by a profile function, from the call of
-`charloom.resume` to the first update. Neither can be removed again, so they run in another process.
+From the call of `charloom.resume` to the first update, an audit hook observes opened files and a profile
+function observes calls. The hook cannot be removed, so they run in another process.
 """
 
 import json

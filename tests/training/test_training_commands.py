@@ -27,7 +27,7 @@ from training_items import items_of
 
 
 def steered(run, commands, **settings):
-    """Train a run while sending it commands, each after so many items; everything told."""
+    """Train a run, and send it commands, each after some items. Return all items."""
     writer, learner, corpus = create(run, **settings)
     items = []
     with writer:

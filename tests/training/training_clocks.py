@@ -1,4 +1,4 @@
-"""An engine and a clock whose seconds a test decides."""
+"""An engine and a clock whose seconds the test sets."""
 
 from charloom.engines.reference import ReferenceEngine
 from charloom.training import in_run_directory

@@ -1,4 +1,4 @@
-"""Select and react to the items that a training run yields, for tests."""
+"""Selects the items that a training run yields and reacts to them, for tests."""
 
 from charloom.training import Record
 

@@ -1,6 +1,6 @@
 """The server refuses two hundred hostile requests, and answers honest ones.
 
-Each goes as bytes over a socket to a server that listens, for a client library would mend it.
+The tests send bytes over a socket, because a client library would correct them.
 """
 
 import json

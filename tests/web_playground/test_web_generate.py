@@ -1,4 +1,4 @@
-"""The server writes the same text as `charloom sample`, and refuses senseless requests."""
+"""The server generates the same text as `charloom sample`, and refuses invalid requests."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The server lists, opens and scores with models."""
+"""The server lists and opens models, and scores texts with them."""
 
 import shutil
 import threading

@@ -1,4 +1,4 @@
-"""The server does long work in steps, beside short work, and ends it when the client leaves."""
+"""The server does long work in slices beside short work, and ends it when the client leaves."""
 
 import contextlib
 import json
@@ -143,6 +143,6 @@ def test_a_closed_server_has_no_working_thread(folder, small_slices):
 
 
 def suppressed(call, *arguments, **named):
-    """Call, and forget what comes of it."""
+    """Call a function, and ignore its result and errors of HTTP."""
     with contextlib.suppress(httpx.HTTPError):
         call(*arguments, **named, timeout=20)

@@ -1,4 +1,4 @@
-"""Tests of the server as a process: its end, its port and its own errors."""
+"""Tests of the server as a process: how it ends, its port and its own errors."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Change the files of a run as the process that trains it would."""
+"""Changes the files of a run as the process that trains it would."""
 
 
 def append(path, data):
