@@ -54,8 +54,8 @@ class Compressed:
 
     Attributes:
         bits: growth of the compressed data when the evaluated characters are appended to the
-            training part. The first character of each segment is not evaluated, so it is appended to
-            the training part before.
+            training part. The first character of each segment is not evaluated, so it belongs to the
+            data before the growth.
         alone: compressed size of the evaluated characters without the training part.
     """
 
@@ -93,9 +93,10 @@ def measure_baselines(
     """Return the bits per character of all n-gram models and compressors.
 
     Args:
-        training: the ids of each segment to learn from, shape (characters,). Only the last `LIMIT`
-            characters are used.
-        judged: the ids of each segment to evaluate on. Only the first `LIMIT` characters are used.
+        training: the ids of each segment to learn from, shape (characters,). Of all segments
+            together, only the last `LIMIT` characters are used.
+        judged: the ids of each segment to evaluate on. Of all segments together, only the first
+            `LIMIT` characters are used.
         vocabulary: the vocabulary of all segments.
 
     Raises:
@@ -142,7 +143,7 @@ def ngram_nats(
     All characters of the `judged` segments are predicted, except the first of each segment. Row n-1
     is for the model of order n, with interpolated, modified Kneser-Ney smoothing (Chen and Goodman
     1998). A model of order n combines the n-grams of order n with those of all lower orders. The
-    count of an n-gram of order n is how often it occurs. The count of a shorter one is how many
+    count of an n-gram of order n is how often it occurs. The count of a shorter n-gram is how many
     distinct characters precede it. Below order 1, all `size` characters are equally likely. A
     context never extends beyond its segment.
     """

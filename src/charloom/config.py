@@ -407,7 +407,7 @@ def as_number(value: object) -> float:
 
 
 def is_bool(value: object) -> bool:
-    """Return True if `value` is a bool, one of NumPy's bools or an array of these."""
+    """Return True if `value` is a bool of Python or NumPy, or a NumPy array of bools."""
     return isinstance(value, bool) or "bool" in dtype_of(value)
 
 

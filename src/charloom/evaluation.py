@@ -35,8 +35,8 @@ class Evaluation:
         characters: number of predicted characters: all characters of each segment except its first.
         nats: cross-entropy per predicted character in nats.
         bits: cross-entropy per predicted character in bits.
-        interval: lower and upper end of the 95 % bootstrap interval of `bits`; None for fewer than
-            ten blocks of 1,000 predicted characters, of which the last may be shorter.
+        interval: lower and upper end of the 95 % bootstrap interval of `bits`; None if there are
+            9,000 predicted characters or fewer.
         perplexity: exp(nats). The model is as uncertain as if it chose among this many equally
             likely characters. Infinite for 709 nats or more.
         text: name of the text; empty if it is not known.

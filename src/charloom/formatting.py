@@ -66,7 +66,7 @@ def counted(value: int, thing: str, things: str = "") -> str:
 
 
 def decimals(value: float, places: int) -> str:
-    """Return a number with `places` decimals. From 10⁶ on, it has three digits, such as 5.23e+29."""
+    """Return a number as text with `places` decimals; from 10⁶ on with three digits: 5.23e+29."""
     return f"{value:.{places}f}" if abs(value) < 1e6 else f"{value:.3g}"
 
 

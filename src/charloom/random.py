@@ -86,5 +86,8 @@ def dropout_mask(
 
 
 def dropout_threshold(dropout: float) -> int:
-    """Return the number below which the 16 random bits of a unit drop it; at most 2^16 - 1."""
+    """Return the threshold of `dropout`, at most 2^16 - 1.
+
+    A unit is dropped if the number that its 16 random bits form is below the threshold.
+    """
     return min(round(dropout * 2**FIELD_BITS), 2**FIELD_BITS - 1)

@@ -1,7 +1,7 @@
 """Sampling: a model writes text after a prompt, piece by piece. This module reads no files.
 
 The text depends only on the model, the prompt, the sampler, the seed and the text's number among
-texts with the same seed. It does not depend on how it is divided into pieces.
+texts with the same seed. The division into pieces does not change the text.
 """
 
 import math

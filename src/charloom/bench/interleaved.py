@@ -100,9 +100,9 @@ def seconds_of(work: Work, count: int) -> float:
 
 
 def peaks(*dtypes: str) -> dict[str, Work]:
-    """Return a dict with one function per dtype, which does fused multiply-adds as fast as possible.
+    """Return functions that do fused multiply-adds as fast as one core can, in a dict.
 
-    The keys are "peak float32" and so on. A function uses one core, and its unit of work is 10⁹
+    There is a function for each dtype; the keys are "peak float32" and so on. A unit of work is 10⁹
     floating-point operations. The dict is empty if the native engine cannot run.
     """
     if native_problem() is not None:

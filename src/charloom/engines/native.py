@@ -33,7 +33,7 @@ MAX_WINDOW: Final = 2**24 - 1  # largest number of characters in a window: steps
 
 
 def choose_instruction_set() -> str:
-    """Return the best instruction set of this processor, or the one in CHARLOOM_ISA.
+    """Return the instruction set in CHARLOOM_ISA; if it is not set, the best one of this processor.
 
     Raises:
         EngineError: this processor cannot run the set in CHARLOOM_ISA.

@@ -299,9 +299,10 @@ def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
 
 
 def _worst(truth: Numerical, values: Array) -> Worst:
-    """Return the checked entry with the largest elementwise error, or the first entry that is not finite.
+    """Return the first entry that is not finite; else the checked entry with the largest error.
 
-    If the parameter has no entries, the index is empty and both values are 0.
+    Errors are compared elementwise. If the parameter has no entries, the result has an empty index,
+    and both of its values are 0.
 
     Args:
         truth: numerical gradients of the parameter.

@@ -44,7 +44,7 @@ class Central(Errors):
 
 @dataclass(frozen=True, kw_only=True)
 class Worst:
-    """The entry with the largest elementwise error, or the first entry that is not finite.
+    """The first entry that is not finite; otherwise the entry with the largest elementwise error.
 
     Attributes:
         index: index of the entry in the parameter.
@@ -75,8 +75,8 @@ class Row(Errors):
             changed by about the dtype's eps. A smaller error cannot be expected in this dtype.
         norm_limit: largest norm-relative error with which the check passes.
         elementwise_limit: largest elementwise error with which the check passes; None for no limit.
-        worst: the checked entry with the largest elementwise error, or the first entry that is not
-            finite.
+        worst: the first entry that is not finite; if all are finite, the checked entry with the
+            largest elementwise error.
         central: the errors compared with central differences at the best step size.
         curve: the norm-relative error compared with central differences, for each step size in
             `STEPS`.

@@ -1,4 +1,4 @@
-"""Compares properties of a text with the values of a network's units while it reads the text."""
+"""Compares properties of a text with the values of a network's units while the network reads it."""
 
 from charloom.hidden_units.gate_values import gates
 from charloom.hidden_units.ranking import Finding, Unit, rank

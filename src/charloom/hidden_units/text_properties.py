@@ -158,7 +158,7 @@ def word_end(text: str) -> Numbers:
 
 
 def capitals(text: str) -> Numbers:
-    """Return 1 for each character in a word of capital letters, from the second one on, else 0.
+    """Return 1 for each character in a word of capital letters, from the second letter on, else 0.
 
     The characters of the word up to and including this character must all be capital letters.
     """
@@ -178,7 +178,7 @@ def read(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
 
 
 def comes_next(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
-    """Return a measure that is 1 for each character if `holds` is True for the next one, else 0."""
+    """Return a measure that is 1 for each character if `holds` is True for the next character, else 0."""
     return lambda text: _before(where(text, holds))
 
 

@@ -73,7 +73,7 @@ class Corpus:
         return len(self.ids)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickled or copied corpus. Make `ids` read-only again, which NumPy does not do."""
+        """Restore a pickled or copied corpus. Make `ids` read-only again, as before the pickling."""
         self.__dict__.update(state)
         if isinstance(self.ids, np.ndarray):
             self.ids.flags.writeable = False

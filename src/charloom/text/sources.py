@@ -143,8 +143,8 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
 
     Args:
         requested: paths of files and directories, patterns, `-`, or names of built-in texts.
-        any_bytes: selects files from directories and patterns. True takes every file that is not
-            empty. False takes only those of these files that are text in UTF-8.
+        any_bytes: whether to take files of directories and patterns that are not text in UTF-8.
+            Empty files of directories and patterns are never taken.
 
     Raises:
         TextError: a source does not exist, cannot be read or has no text.
