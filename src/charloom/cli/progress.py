@@ -137,38 +137,33 @@ class ProgressDisplay:
             columns.append("paused")
         elif item.smooth_loss is not None:
             columns += self._figures(item.update, item.smooth_loss)
-        self._show(item.update, "  ".join(filter(None, columns)))
+        self._show(item.update, "  ".join(columns))
 
     def _figures(self, update: int, smooth_loss: float) -> list[str]:
-        """Return four strings: the time left, the smooth loss, the validation loss and the speed.
+        """Return the time left, the smooth loss, the validation loss and the speed as text.
 
-        A string is empty if its value is not known, or if there is no space for it.
+        Leave out each that is not known, or for which there is no space.
         """
-        left = self._pace.seconds_left(self._updates - update)
-        smooth = bits_per_character(smooth_loss, self._config.seq_length)
-        rate = self._pace.updates_per_second
-        figures = {
-            "left": "" if left is None else f"{duration(left)} left",
-            "smooth": f"smooth loss {decimals(smooth_loss, 2)} ({decimals(smooth, 2)} bits/{self._one})",
-            "validation": "",
-            "speed": "",
-        }
+        T, B = self._config.seq_length, self._config.batch_size
+        bits = decimals(bits_per_character(smooth_loss, T), 2)
+        figures = {"smooth": f"smooth loss {decimals(smooth_loss, 2)} ({bits} bits/{self._one})"}
+        if (left := self._pace.seconds_left(self._updates - update)) is not None:
+            figures["left"] = f"{duration(left)} left"
         if self._judged is not None:
-            bits = bits_per_character(self._judged)
-            figures["validation"] = (
-                f"validation {decimals(self._judged, 3)} ({decimals(bits, 3)} bits)"
-            )
-        if rate is not None:
-            speed = rate * self._config.seq_length * self._config.batch_size
-            figures["speed"] = f"{speed:,.0f} {self._one}s/s"
+            bits = decimals(bits_per_character(self._judged), 3)
+            figures["validation"] = f"validation {decimals(self._judged, 3)} ({bits} bits)"
+        if (rate := self._pace.updates_per_second) is not None:
+            figures["speed"] = f"{rate * T * B:,.0f} {self._one}s/s"
         space = self._space - len(f"{self._updates:,} / {self._updates:,}")
         # Figures are removed in this order until the rest fits. The validation loss is more useful than
         # the smooth loss, so the smooth loss is removed first if the validation loss is known.
         order = ["speed", "smooth"] if self._judged is None else ["smooth", "speed"]
         for name in [*order, "validation", "left"]:
-            if sum(len(figure) + 2 for figure in figures.values() if figure) > space:
-                figures[name] = ""
-        return list(figures.values())
+            if sum(len(figure) + 2 for figure in figures.values()) > space:
+                figures.pop(name, None)
+        return [
+            figures[name] for name in ("left", "smooth", "validation", "speed") if name in figures
+        ]
 
     def _show(self, update: int, figures: str) -> None:
         """Show `figures` as the progress line of the terminal; without a terminal, print a new line.

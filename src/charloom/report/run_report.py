@@ -147,7 +147,7 @@ def sound_records(records: Iterable[Record], path: Path, damage: list[str]) -> I
     """
     ordered, large = OrderedRecords(records), 0
     for record in ordered:
-        if can_be_drawn(record):
+        if max(record.update, record.smooth_loss, record.validation_nats or 0.0) < LARGEST:
             yield record
         else:
             large += 1
@@ -210,8 +210,3 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
         settings=sections.settings_section(view, records),
         command=sections.repeating_command(view, whole=stored.begun),
     )
-
-
-def can_be_drawn(record: Record) -> bool:
-    """Return True if the update and the losses of a record are small enough for a plot."""
-    return max(record.update, record.smooth_loss, record.validation_nats or 0.0) < LARGEST
