@@ -68,7 +68,7 @@ def takes_settings(
     Args:
         names: names of fields of `Config`.
         recipe: name of the recipe whose values the help shows as defaults.
-        shown: by the name of a setting, the default that the help shows instead of the recipe's value.
+        shown: for a setting, the default that the help shows instead of the recipe's value.
     """
     values = dict(RECIPES[recipe].config.to_dict())
     if RECIPES[recipe].minutes is not None:

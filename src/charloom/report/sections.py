@@ -66,12 +66,12 @@ def run_sentence(view: RunInspection) -> str:
 
 
 def length_of_run(config: Config) -> str:
-    """Return the length of a run as its settings give it: a number of updates or of epochs."""
+    """Return the planned length of a run as text: a number of updates or of epochs."""
     return counted(config.updates, "update") if config.updates else counted(config.epochs, "epoch")
 
 
 def notice(view: RunInspection, records: Records | None) -> str | None:
-    """Return a notice saying that the run is not finished; None if it is finished."""
+    """Return a notice saying that the run is not finished; None if the run is finished."""
     status, done = view.status, records.last.update if records else 0
     done = max(done, status.update if status else 0)
     if status.state == "finished" if status else done >= view.updates:
@@ -193,9 +193,9 @@ def loss_section(
 
 
 def overfitting_paragraph(view: RunInspection, records: Records) -> list[str]:
-    """Return one paragraph saying that the model overfits.
+    """Return a list with a paragraph saying that the model overfits.
 
-    Return an empty list if it does not, or if the run is not finished.
+    Return an empty list if the model does not overfit, or if the run is not finished.
     """
     found = records.overfitting
     if found is None or not view.config.validation or notice(view, records) is not None:
