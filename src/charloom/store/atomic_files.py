@@ -78,7 +78,7 @@ def writing(path: Path) -> Iterator[None]:
 def reading(path: Path) -> Iterator[None]:
     """Convert an OSError of a `with` block that reads into a ReadError.
 
-    The message names the file of the OSError, or `path` if the OSError has no file.
+    The message names the same file as the OSError. If the OSError names no file, the message names `path`.
 
     Raises:
         ReadError: the block raised an OSError, which is the `__cause__` of this error.
@@ -168,7 +168,7 @@ def require_directory(path: Path) -> None:
 
 
 def blocks_of(data: Data) -> Iterable[Block]:
-    """Return the blocks of `data`; if `data` is a bytes object, it is the only block."""
+    """Return the blocks of `data`. A bytes object is a single block."""
     return (data,) if isinstance(data, bytes) else data
 
 

@@ -76,8 +76,8 @@ class CheckpointRotation:
     def repair_latest(self) -> None:
         """Write the pointer `latest` again if a disk error left it unclear which checkpoint it names.
 
-        It then names the last checkpoint whose save succeeded. Since no pointer then names a newer
-        checkpoint whose save failed, `write` may replace this checkpoint.
+        It then names the last checkpoint whose save succeeded. No pointer then names a newer checkpoint
+        whose save failed. So `write` may replace the newer checkpoint.
         """
         if self._latest_is_unclear and self.latest is not None:
             self.point(LATEST, self.latest)

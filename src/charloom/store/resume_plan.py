@@ -209,7 +209,7 @@ def basis_of(
     """Return a run's settings and the identity of its text, from config.json.
 
     If config.json is damaged or missing, they come from the newest intact checkpoint. This requires
-    `allow_older`, and the text either in `moved` or in the run directory.
+    `allow_older`, and that the text is in `moved` or in the run directory.
 
     Raises:
         NotAModelError: config.json is missing, and the settings cannot come from a checkpoint.

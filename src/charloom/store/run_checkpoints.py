@@ -153,7 +153,7 @@ class RunCheckpoints:
     def newest_intact(
         self, fits: Callable[[Checkpoint], bool] = lambda _: True
     ) -> Checkpoint | None:
-        """Return the newest intact checkpoint for which `fits` returns True; None if there is none.
+        """Return the newest intact checkpoint for which `fits` returns True; None if no checkpoint fits.
 
         Does not read the pointer `latest`.
 

@@ -161,8 +161,8 @@ class RunInspection(RunHead):
         passage: the long sample at the end of the run; None if it is missing or damaged.
         lengths: the lengths that metrics.jsonl and samples.jsonl must have; None if no checkpoint holds
             them.
-        models: for "latest" and "best", the reason why this model cannot be opened. A model that can be
-            opened has no entry.
+        models: the reason why a model cannot be opened, by its name "latest" or "best". A model that can
+            be opened has no entry.
         advice: a sentence that names an intact checkpoint to use instead of a damaged model; "" if no
             model is damaged or no checkpoint is intact.
     """
@@ -384,7 +384,7 @@ def stamps_of(path: Path) -> dict[str, Stamp | None]:
 def stamp_of(path: Path) -> Stamp | None:
     """Return the time of change, the size and the inode of a file or directory.
 
-    Returns None if it does not exist.
+    Returns None if `path` does not exist.
 
     Raises:
         ReadError: the disk failed while reading.

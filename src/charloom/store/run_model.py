@@ -150,9 +150,8 @@ def why_no_model(path: Path) -> Damage:
 def best_of_latest(path: Path) -> int | None:
     """Return the update of a run's best checkpoint according to its latest checkpoint.
 
-    This is needed if the pointer `best` is missing, because a save writes `latest` before `best`. Before
-    the validation loss is first computed, the best checkpoint is the latest. Returns None if `latest` is
-    missing.
+    This is needed if the pointer `best` is missing, because a save writes `latest` before `best`. Until a
+    loss is recorded, the best checkpoint is the latest. Returns None if `latest` is missing.
     """
     latest = read_pointer(path, LATEST)
     if latest is None:

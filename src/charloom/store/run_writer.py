@@ -196,7 +196,7 @@ class RunWriter:
     def _continue(self, plan: ResumePlan, lengths: Mapping[str, int]) -> None:
         """Make the files of the run agree with the plan's checkpoint.
 
-        `lengths` are the bytes of each journal that are kept, by file name.
+        `lengths` says how many bytes of each journal are kept, by file name.
         """
         inspection, learner, path = plan.inspection, plan.learner, self.path
         checkpoints = self._checkpoints

@@ -58,9 +58,9 @@ class CommandReader:
         return self.halt_reason() is not None or self.wanted == "stop"
 
     def take_factor(self) -> float | None:
-        """Return the newest learning-rate factor of the commands since the last call of this method.
+        """Return the last learning-rate factor that a command set since the last call of this method.
 
-        None if these commands do not change the factor.
+        Returns None if no command set a factor.
         """
         factor, self._factor = self._factor, None
         return factor

@@ -74,7 +74,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Progress:
-    """The event that an update is complete. Its records and samples were yielded before this event.
+    """The event that an update is complete. The update's records and samples were yielded before.
 
     Attributes:
         update: number of applied updates.

@@ -275,7 +275,7 @@ class RunTrainer:
             self._saver.safe = self._learner
 
     def _do_due_work(self) -> DueWork:
-        """Obey commands, and write the status and save if these are due.
+        """Do the work that `do_due_work` and `do_due_work_within` share.
 
         Returns:
             An `Ending` if training must end here, else None.
