@@ -17,8 +17,8 @@ from charloom.store import run_checkpoints
 from charloom.store.control_files import write_status
 from charloom.text import Corpus
 from charloom.web import indexed_run, run_index, training_jobs
+from charloom.web.record_thinning import sample_records, spread, thinned
 from charloom.web.run_models import models_in
-from charloom.web.run_routes import sample_records, spread, thinned
 from charloom.web.runs_folder import key_of
 from charloom.web.server import make_app
 from web_run_files import append
@@ -134,10 +134,10 @@ def test_a_long_journal_is_thinned_to_few_records():
 
 
 def test_thinned_records_keep_the_ends():
-    many = [{"n": n, "end": n % 50 == 49, "validation_nats": None} for n in range(1_000)]
+    many = [{"n": n, "epoch": (n + 1) / 50, "validation_nats": None} for n in range(1_000)]
     kept = thinned(many, 60)
     assert len(kept) <= 60
-    assert {record["n"] for record in many if record["end"]} <= {record["n"] for record in kept}
+    assert {n for n in range(1_000) if n % 50 == 49} <= {record["n"] for record in kept}
     assert (kept[0]["n"], kept[-1]["n"]) == (0, 999)
     assert thinned(many, 1_000) == many
     assert spread(range(10), 3) == [0, 4, 9]

@@ -1,7 +1,7 @@
 """The routes of runs: the list of runs, the journals of a run, a live stream of both, and commands to runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,6 @@ from fastapi import APIRouter, Query
 
 from charloom import api
 from charloom.errors import ConfigError
-from charloom.even_sample import EvenSample
 from charloom.gradient_check import read_checks
 from charloom.messages import for_page
 from charloom.run_file_names import EVENTS, METRICS, SAMPLES
@@ -29,6 +28,7 @@ from charloom.web.indexed_run import UNREADABLE
 from charloom.web.journal_follower import Tail
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, page_from
+from charloom.web.record_thinning import is_end, sample_records, thinned
 from charloom.web.run_index import RunIndex, RunList
 
 LOOK_SECONDS: Final = 0.25  # time between two readings of the list and the journals
@@ -114,7 +114,7 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
         """
         damage: list[str] = []
         lines, total = sample_records(journal(run_index.path(run), "records", damage), most)
-        found = thinned([record_of(line) for line in lines], most)
+        found = [record_of(line) for line in thinned(lines, most)]
         return wire.Records(records=found, total=total, damage=list(map(for_page, damage)))
 
     @router.get("/api/runs/{run}/samples", response_model=wire.Samples)
@@ -221,10 +221,10 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
             active = True
             more: dict[str, Any] = {}
             if kind == "records":
-                lines = await asyncio.to_thread(readable, lines)
                 if first:
                     more = {"total": len(lines)}
                     lines = thinned(lines, MOST_AT_FIRST)
+                lines = await asyncio.to_thread(readable, lines)
             # The first event for each journal is always sent, so that a page knows when a journal is empty.
             at_once = max(len(lines), 1) if first else MANY
             for at in range(0, max(len(lines), 1), at_once):
@@ -265,22 +265,6 @@ def page_of(run: Path, kind: str, limit: int, after: int) -> AsciiJSONResponse:
     return AsciiJSONResponse({kind: page.items, **body})
 
 
-def sample_records(lines: Iterable[dict[str, Any]], most: int) -> tuple[list[dict[str, Any]], int]:
-    """Return a selection of the records in `lines`, and the number of all records.
-
-    The selection is evenly spread. It has at most `2 * most` records with the end of an epoch or a validation
-    loss, and at most `2 * most` other records. A journal can have millions of records, but only the selected
-    records are kept in memory.
-    """
-    special: EvenSample[dict[str, Any]] = EvenSample(2 * most)
-    others: EvenSample[dict[str, Any]] = EvenSample(2 * most)
-    for line in lines:
-        matters = is_end(line["epoch"]) or line.get("validation_nats") is not None
-        (special if matters else others).add(line)
-    kept = [*special.kept(), *others.kept()]
-    return sorted(kept, key=lambda line: int(line["update"])), special.total + others.total
-
-
 def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the fields of the schema `Record` for each line of metrics.jsonl in `lines`."""
     return [record_of(line).model_dump() for line in lines]
@@ -289,38 +273,3 @@ def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def record_of(line: dict[str, Any]) -> wire.Record:
     """Return a line of metrics.jsonl as the server sends it. `is_record` must have accepted the line."""
     return wire.Record.model_validate({**line, "end": is_end(line["epoch"])})
-
-
-def is_end(epoch: float) -> bool:
-    """Return True if a record is at the end of an epoch. `epoch` is the number of epochs before the record."""
-    return epoch >= 1 and float(epoch).is_integer()
-
-
-def thinned(records: list[Any], most: int) -> list[Any]:
-    """Return at most `most` evenly spread records, including the first and the last record.
-
-    Up to half of the result is selected among the records with the end of an epoch or a validation loss, and
-    the rest among all records.
-    """
-    if len(records) <= most:
-        return records
-
-    def matters(record: Any) -> bool:
-        values = record if isinstance(record, dict) else vars(record)
-        return bool(values["end"]) or values["validation_nats"] is not None
-
-    special = [n for n, record in enumerate(records) if matters(record)]
-    if len(special) > most // 2:
-        special = spread(special, most // 2)
-    kept = {*special, *spread(range(len(records)), most - len(special))}
-    return [records[n] for n in sorted(kept)]
-
-
-def spread(indices: Sequence[int], count: int) -> list[int]:
-    """Return `count` evenly spread elements of the sequence `indices`, including the first and the last.
-
-    If `count` is 1 or less, return only the last element.
-    """
-    if count <= 1:
-        return [indices[-1]]
-    return [indices[round(n * (len(indices) - 1) / (count - 1))] for n in range(count)]

@@ -1,0 +1,59 @@
+"""Selects a limited number of a run's records for the curves of the page.
+
+The selected records are evenly spread. Records at the end of an epoch and records with a validation loss are preferred.
+A record here is a line of metrics.jsonl that `is_record` has accepted.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from charloom.even_sample import EvenSample
+
+Record = dict[str, Any]
+
+
+def sample_records(records: Iterable[Record], most: int) -> tuple[list[Record], int]:
+    """Return a selection of the records, and the number of all records.
+
+    The selection is evenly spread. It has at most `2 * most` preferred records, and at most `2 * most` other
+    records. A journal can have millions of records, but only the selected records are kept in memory.
+    """
+    preferred, others = EvenSample[Record](2 * most), EvenSample[Record](2 * most)
+    for record in records:
+        (preferred if is_preferred(record) else others).add(record)
+    kept = [*preferred.kept(), *others.kept()]
+    return sorted(kept, key=lambda record: int(record["update"])), preferred.total + others.total
+
+
+def thinned(records: list[Record], most: int) -> list[Record]:
+    """Return at most `most` evenly spread records, including the first and the last record.
+
+    Up to half of the result is selected among the preferred records, and the rest among all records.
+    """
+    if len(records) <= most:
+        return records
+    preferred = [n for n, record in enumerate(records) if is_preferred(record)]
+    if len(preferred) > most // 2:
+        preferred = spread(preferred, most // 2)
+    kept = {*preferred, *spread(range(len(records)), most - len(preferred))}
+    return [records[n] for n in sorted(kept)]
+
+
+def is_preferred(record: Record) -> bool:
+    """Return True if a record is at the end of an epoch or has a validation loss."""
+    return is_end(record["epoch"]) or record.get("validation_nats") is not None
+
+
+def is_end(epoch: float) -> bool:
+    """Return True if a record is at the end of an epoch. `epoch` is the number of epochs before the record."""
+    return epoch >= 1 and float(epoch).is_integer()
+
+
+def spread(indices: Sequence[int], count: int) -> list[int]:
+    """Return `count` evenly spread elements of the sequence `indices`, including the first and the last.
+
+    If `count` is 1 or less, return only the last element.
+    """
+    if count <= 1:
+        return [indices[-1]]
+    return [indices[round(n * (len(indices) - 1) / (count - 1))] for n in range(count)]
