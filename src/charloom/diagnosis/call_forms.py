@@ -135,7 +135,7 @@ class Network(dict[str, Any]):
 
 
 class PreparedCall:
-    """The arguments of one call. After the call, `changed` finds out which of them it changed."""
+    """The arguments of one call. After the call, `changed` finds out which arguments the call changed."""
 
     def __init__(self, problem: Problem, convention: Convention) -> None:
         self.problem, self.convention = problem, convention
@@ -296,7 +296,7 @@ def find_names(
 
     Returns:
         First the loss and the gradients, in charloom's shapes. Second the convention, with the
-            names that the function uses.
+        names that the function uses.
     """
     used: dict[str, str] = {}
     while convention.holder == "dict":

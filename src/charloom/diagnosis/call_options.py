@@ -17,8 +17,8 @@ class Options:
         form: one of `FORMS`.
         cell: the name of a cell, such as "lstm".
         names: maps charloom's name of a parameter to the user's name for it.
-        gradients: for each item of the tuple that the function returns: the parameter whose gradient it
-            is, "loss", or "_" for anything else.
+        gradients: for each item of the tuple that the function returns: the parameter whose
+            gradient it is, "loss", or "_" for anything else.
         arguments: the roles params, x, y and h0 in the order of the function's arguments.
         reduction: whether the loss is meant to be the "sum" or the "mean" over time.
         gates: the user's order of the gates.

@@ -159,12 +159,12 @@ def looks_like_float32(case: Case, outcome: Outcome) -> bool:
 def loss_after_update(
     case: Case, explanations: Sequence[Explanation], wrong: Sequence[Row]
 ) -> Explanation | None:
-    """Return the explanation that the function computes the loss after an update of the parameters.
+    """Return an explanation with the mistake loss-after-update; None if it does not fit.
 
-    If gradients are wrong too, the explanation also has the mistakes of the likeliest of
-    `explanations`. Return None if gradients are wrong and none of `explanations` explains them all,
-    or if no update explains the losses. An update explains them if, with the same learning rate,
-    the loss of every trial is right for the updated parameters.
+    The mistake is that the loss is computed after an update of the parameters. It fits if, with the
+    same learning rate in all trials, every loss is right for the updated parameters. If gradients
+    are wrong too, the explanation also has the mistakes of the likeliest of `explanations`, and
+    some explanation must predict all gradients.
 
     `wrong` are the rows of the wrong gradients and losses.
     """

@@ -12,16 +12,15 @@ import sys
 import threading
 import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.outcome_files import write_error, write_outcome
+from charloom.diagnosis.returned_value import LISTED, more
 from charloom.diagnosis.runner import Job, Load, guarded, run
 from charloom.diagnosis.trials import Plan
 from charloom.errors import CharloomError, DoctorError
 from charloom.parent_process import end_with_parent, end_with_pipe
-
-LISTED: Final = 12  # largest number of functions that an error lists
 
 
 def main(folder: Path) -> None:
@@ -92,10 +91,9 @@ def named(module: Any, name: str, file: Path) -> Any:
             for other, value in vars(module).items()
             if callable(value) and not other.startswith("_")
         ]
-        more = len(functions) - LISTED
         raise DoctorError(
             f"{file.name} has no {name}; it has {', '.join(functions[:LISTED]) or 'no function'}"
-            f"{f' and {more} more' if more > 0 else ''}."
+            f"{more(functions)}."
         )
     return getattr(module, name)
 

@@ -51,18 +51,18 @@ def doctor(
             function has one of three forms. The natural form is f(params, x, y, h0) -> (loss,
             gradients): params is a dict of U (H, K), W (H, H), b (H), V (K, H) and c (K); x and y
             are ids (T,); h0 is (H). The course's form has one-hot X and Y (K, T), and vectors as
-            columns. The third form is a module of PyTorch. An LSTM has the two initial states h0
-            and c0, each (H). They are the fourth argument as a pair, or the last two arguments. Its
-            U, W and b have 4 H rows, with the gates i, f, g, o. For a GRU, U, W and b have 3 H rows,
-            with r, z, n, and the further parameter d (H) is the bias beside W_n h
+            columns. The third form is a module of PyTorch. An LSTM has two initial states, h0 and
+            c0, each (H). The function takes them as the pair (h0, c0) or as two arguments. U, W and
+            b of an LSTM have 4 H rows, with the gates i, f, g, o. For a GRU, U, W and b have 3 H
+            rows, with r, z, n, and the further parameter d (H) is the bias beside W_n h
             (spec/mathematics.md: The cells).
         form: "natural", "course" or "torch"; "auto" finds out the form.
         cell: "rnn", "lstm" or "gru". None means the cell of the module, or "rnn" for a function.
         numerical: the user's numerical gradient, which is then checked too. It is a function with
             the same arguments as `function`, or the name of a function in the same file.
         names: the function's names of the parameters, if they are unusual, such as {"U": "Wxh"}.
-        gradients: for each item of the tuple that the function returns: the parameter whose gradient it
-            is, "loss", or "_" for anything else.
+        gradients: for each item of the tuple that the function returns: the parameter whose
+            gradient it is, "loss", or "_" for anything else.
         arguments: the roles "params", "x", "y" and "h0" in the order of the function's arguments.
         reduction: whether the loss is meant to be the "sum" over time, as in spec/mathematics.md,
             or the "mean".
@@ -120,7 +120,7 @@ def call_in_file(
 
     Returns:
         First the results of all calls. Second the notes for the diagnosis: one note if the function
-            printed much, or none.
+        printed much, or none.
 
     Raises:
         ConfigError: `numerical` is not the name of a function.

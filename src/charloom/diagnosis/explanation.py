@@ -82,9 +82,9 @@ def nearest(
 ) -> list[Explanation]:
     """Return the explanations that predict the function's results in every trial, likeliest first.
 
-    An explanation is left out if another one predicts the results far more exactly, or if the right
-    results are nearly as close. `only` are the results to compare, such as ["U", "W"]; None to
-    compare all.
+    An explanation is left out if another one predicts the results far more exactly. It is also left
+    out if it is hardly closer to the function's results than the right results are. `only` are the
+    results to compare, such as ["U", "W"]; None to compare all.
     """
     fitting = [(largest_distance(case, e, only), e) for e in explanations]
     # An explanation must be clearly closer to the function's results than the right results are.

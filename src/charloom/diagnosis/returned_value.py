@@ -18,7 +18,7 @@ from charloom.formatting import excerpt
 Array = NDArray[Any]
 
 NUMBERS: Final = "biufcO"  # values of `dtype.kind` for arrays that may hold real numbers
-LISTED: Final = 12  # largest number of items that a description lists
+LISTED: Final = 12  # a message lists at most this many items
 LONGEST_NAME: Final = 40  # a description shortens longer names to this many characters
 DEEPEST: Final = 4  # largest number of axes that are counted in lists within lists
 
@@ -143,8 +143,8 @@ def described(value: Any, depth: int = 0) -> str:
 
 
 def more(value: Mapping[Any, Any] | Sequence[Any]) -> str:
-    """Return text such as " and 3 more" for the items that a description does not list.
+    """Return text such as " and 3 more" for the items of `value` after the first `LISTED` items.
 
-    Return "" if the description lists all items of `value`.
+    Return "" if there are no further items.
     """
     return f" and {len(value) - LISTED:,} more" if len(value) > LISTED else ""

@@ -91,10 +91,10 @@ def explanation(trials: Sequence[NumericalTrial]) -> Found | None:
 
 
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
-    """Return the step with which the error of such differences is about as large as the user's error.
+    """Return the step with which the differences of `kind` have about the same error as the user's gradient.
 
-    `kind` computes the differences. Their error is computed only with the step `reference`, and is
-    assumed to be proportional to the step to the power `power`. Return None if no step fits.
+    The error of the differences is computed only with the step `reference`, and is assumed to be
+    proportional to the step to the power `power`. Return None if no step fits.
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
