@@ -87,8 +87,9 @@ class OpenModel:
         Args:
             text: the text.
             unknown: "refuse" or "skip".
-            param: the name of the request's field that has the text. The error contains it.
-            advice: a sentence on what a program can do instead. The error contains it.
+            param: for the error, the name of the request's field that has the text.
+            advice: for the error, a sentence saying how a program can let the model skip characters; None if
+                the route has no way to do this.
 
         Raises:
             UnknownCharactersError: some characters are not in the vocabulary; the error lists them.

@@ -15,8 +15,8 @@ Record = dict[str, Any]
 def sample_records(records: Iterable[Record], most: int) -> tuple[list[Record], int]:
     """Return a selection of the records, and the number of all records.
 
-    The selection is evenly spread. It has at most `2 * most` preferred records, and at most `2 * most` other
-    records. A journal can have millions of records, but only the selected records are kept in memory.
+    The selection is evenly spread. It has at most `2 * most` records for which `is_preferred` is True, and at
+    most `2 * most` other records. A journal can have millions of records, but only the selected records are kept in memory.
     """
     preferred, others = EvenSample[Record](2 * most), EvenSample[Record](2 * most)
     for record in records:
@@ -28,7 +28,8 @@ def sample_records(records: Iterable[Record], most: int) -> tuple[list[Record], 
 def thinned(records: list[Record], most: int) -> list[Record]:
     """Return at most `most` evenly spread records, including the first and the last record.
 
-    Up to half of the result is selected among the preferred records, and the rest among all records.
+    Up to half of the result is selected among the records for which `is_preferred` is True. The rest is
+    selected among all records.
     """
     if len(records) <= most:
         return records

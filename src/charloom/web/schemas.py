@@ -106,8 +106,8 @@ class ErrorBody(ResponseBody):
 class Health(ResponseBody):
     """The state of the server.
 
-    `writing` is the number of requests that are being processed by a model, and `waiting` is the number of
-    requests that wait for this.
+    `writing` is the number of requests that models are processing, and `waiting` is the number of requests
+    in the queue.
     """
 
     ok: bool
@@ -192,8 +192,8 @@ class Run(ResponseBody):
         learning_rate_factor: the factor set by a command.
         seconds: training time so far.
         seconds_left: the remaining time at the current speed; None if the run is not training.
-        characters_per_second: while a process trains the run, the speed in the last record; None until
-            this process has made more than one update. Otherwise the mean speed of the run.
+        characters_per_second: the speed in the last record while a process trains the run, otherwise the
+            mean speed of the run. None if it is not known, as before a process has made two updates.
         dismissible: whether the start of the run failed before it had a directory. If so, POST
             /api/runs/{run}/dismiss removes it from the list.
         changed: when the run last changed, in Unix time.

@@ -39,7 +39,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
     def start(new: wire.NewRun) -> wire.Started:
         """Start a run in a separate process.
 
-        If the process finds that the text cannot be used, the run gets the state `failed` with the reason.
+        If the process cannot use the text, the run gets the state `failed`, and its reason says why.
         """
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
@@ -72,7 +72,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
 
     @router.post("/api/runs/{run}/resume", status_code=202)
     def resume(run: wire.Key, further: wire.ResumeRequest) -> wire.Started:
-        """Resume a run that no process trains, in a separate process."""
+        """Start a separate process that resumes a run. No other process may be training the run."""
         ends = further.model_dump(exclude_none=True)
         if len(ends) > 1:
             raise NotAllowedError(
@@ -139,8 +139,7 @@ def require_resumable(run: wire.Run, ends: dict[str, float]) -> None:
 def require_name(name: str) -> None:
     """Raise NotAllowedError if a run cannot have the name `name`.
 
-    The folder with uploaded texts has the name `FOLDER`, so no run can have it. Otherwise, a name may have
-    only the characters of a key.
+    A name may have only the characters of a key. No run can have the name of the folder with uploaded texts.
     """
     if key_of(name) != name or name.casefold() == FOLDER:
         raise NotAllowedError(
