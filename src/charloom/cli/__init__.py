@@ -57,8 +57,7 @@ COMMANDS: Final = (
     info_commands.info,
 )
 for command in COMMANDS:
-    # import is a keyword of Python, so the function is named import_.
-    app.command(command.__name__.rstrip("_"), cls=CommandWithHeadings)(command)
+    app.command(command.__name__, cls=CommandWithHeadings)(command)
 
 
 def show_version(wanted: bool) -> None:

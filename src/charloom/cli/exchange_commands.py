@@ -103,7 +103,7 @@ def import_(
         )
 
 
-import_.__name__ = "import"  # the name of the command, which is a keyword of Python
+import_.__name__ = "import"  # the command's name; a function cannot have it, as import is a keyword
 
 
 def require_new(path: Path, force: bool) -> None:
