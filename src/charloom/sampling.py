@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import SEED_LIMIT, require_number, require_string, require_whole
-from charloom.cooperative import tokens_of_a_slice
 from charloom.engines import Engine, Sampler
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError
@@ -22,6 +21,7 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, State, zero_state
 from charloom.random import uniforms
+from charloom.scoring import tokens_of_a_call
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Decoder, Unknowns
 
@@ -269,7 +269,7 @@ def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[St
     Reads the ids in parts, in a single stream, and yields None between two parts.
     """
     state = zero_state(learner.config)
-    size = tokens_of_a_slice(sum(p.size for p in learner.parameters.values()), CHUNK)
+    size = tokens_of_a_call(learner, most=CHUNK)
     for start in range(0, len(ids) - 1, size):
         if start:
             yield None

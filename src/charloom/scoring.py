@@ -244,10 +244,11 @@ def _steps(pieces: Sequence[Piece]) -> int:
     return max(piece.end - 1 - piece.reads for piece in pieces)
 
 
-def tokens_of_a_call(learner: Learner, streams: int) -> int:
-    """Return how many characters one call of the engine may read in all streams together.
+def tokens_of_a_call(learner: Learner, streams: int = 1, most: int = BLOCK) -> int:
+    """Return how many tokens one call of the engine may read in all streams together.
 
-    A call takes a few hundredths of a second, so that a request to stop takes effect quickly.
+    A call takes a few hundredths of a second, so that a request to stop takes effect quickly. The
+    result is at most `most`.
     """
     weights = sum(parameter.size for parameter in learner.parameters.values())
-    return tokens_of_a_slice(max(1, weights // min(streams, PARALLEL_STREAMS)), BLOCK)
+    return tokens_of_a_slice(max(1, weights // min(streams, PARALLEL_STREAMS)), most)

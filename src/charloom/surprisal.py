@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import require_string
-from charloom.cooperative import Slices, run_all_slices, tokens_of_a_slice
+from charloom.cooperative import Slices, run_all_slices
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.formatting import number_of, one_of
 from charloom.model import Learner, zero_state
+from charloom.scoring import tokens_of_a_call
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
 
@@ -86,7 +87,7 @@ def surprise_in_slices(
             f"the text {f'has {known}' if text else 'is empty'}, but "
             f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
         )
-    size, parts = ids_per_call(learner), [np.array([math.nan])]
+    size, parts = tokens_of_a_call(learner, most=BLOCK), [np.array([math.nan])]
     state = zero_state(learner.config)
     for start in range(0, len(ids) - 1, size):
         tokens = np.ascontiguousarray(ids[start : start + size + 1, np.newaxis])
@@ -106,11 +107,6 @@ def surprise_in_slices(
         )
     sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
     return Surprise(characters, sums, encoded.unknown)
-
-
-def ids_per_call(learner: Learner) -> int:
-    """Return the largest number of ids that one call of the engine reads."""
-    return tokens_of_a_slice(sum(p.size for p in learner.parameters.values()), BLOCK)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +142,7 @@ class Reader:
         self._learner = learner
         self._engine = engine
         self._count = min(count, len(learner.vocabulary))
-        self._step = ids_per_call(learner)
+        self._step = tokens_of_a_call(learner, most=BLOCK)
         self._state = zero_state(learner.config)
         self._next: NDArray[np.float64] | None = None
         symbols = learner.vocabulary.characters

@@ -11,7 +11,7 @@ import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.config import as_whole
-from charloom.cooperative import LEAST_TOKENS, tokens_of_a_slice
+from charloom.cooperative import LEAST_TOKENS
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
@@ -19,6 +19,7 @@ from charloom.formatting import shortened
 from charloom.hidden_units.gate_values import WHATS, Array, gates, require_value_name
 from charloom.messages import argument
 from charloom.model import Learner, zero_state
+from charloom.scoring import tokens_of_a_call
 
 # Largest number of values in a block, to limit the memory. A block has at least 16 tokens, even if
 # the values of 16 tokens exceed this number.
@@ -91,9 +92,7 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
     """
     config = learner.config
     kept = config.layers * config.hidden_size * len(WHATS[config.cell])
-    weights = sum(parameter.size for parameter in learner.parameters.values())
-    heard = tokens_of_a_slice(weights, MOST_TOKENS)
-    step = max(LEAST_TOKENS, min(heard, MOST_TOKENS, NUMBERS // kept))
+    step = max(LEAST_TOKENS, min(tokens_of_a_call(learner, most=MOST_TOKENS), NUMBERS // kept))
     state = zero_state(config)
     for start in range(0, len(ids), step):
         tokens = np.ascontiguousarray(ids[start : start + step])
