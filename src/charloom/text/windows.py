@@ -94,27 +94,29 @@ class Windows:
             parts = {part: ((a, b),) for part, a, b in bounds if b > a + 1}
         return cls(length, T, B, per_epoch, spacing, remainder, parts)
 
-    def _is_whole(self, config: Config) -> bool:
-        """Return True if each stream has a window, and no part that `config` asks for is missing."""
-        wanted = [part for part in HELD_OUT if getattr(config, part)]
-        return self.per_epoch > 0 and all(part in self.parts for part in wanted)
+    def _short_part(self, config: Config) -> Part | None:
+        """Return the first part that is too short for `config`; None if each part is long enough."""
+        if not self.per_epoch:
+            return "train"
+        wanted = (part for part in HELD_OUT if getattr(config, part))
+        return next((part for part in wanted if part not in self.parts), None)
 
     def _require_parts(self, config: Config, otherwise: str | None) -> None:
         """Raise TextError if the text is too short to be divided as `config` says.
 
         `otherwise` is as in `of`.
         """
-        if self._is_whole(config):
+        part = self._short_part(config)
+        if part is None:
             return
         B, T, held_out = self.streams, self.seq_length, config.validation + config.test
-        if not self.per_epoch:
+        if part == "train":
             streams = f" in each of {B} streams" if B > 1 else ""
             problem = f"a window of {T} steps{streams} needs at least {B * T + 1:,}"
             problem += (
                 f" in the training part, without the {held_out:.0%} held out" if held_out else ""
             )
         else:
-            part = next(p for p in HELD_OUT if getattr(config, p) and p not in self.parts)
             problem = f"{getattr(config, part):g} of it is too little for the {part} part"
         if otherwise is None and (changes := _changes_that_fit(config, self.length)):
             otherwise = f"use {arguments(**changes)}, which fits this one"
@@ -173,7 +175,7 @@ def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
         for t, b in sizes:
             asked = {"seq_length": t, "batch_size": b, **parts}
             tried = config.replace(**asked)
-            if Windows._divided(tried, length)._is_whole(tried):
+            if Windows._divided(tried, length)._short_part(tried) is None:
                 return {name: v for name, v in asked.items() if v != getattr(config, name)}
     return {}
 
