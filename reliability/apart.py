@@ -68,17 +68,17 @@ class Line:
     words: str
     code: int = 0
     beside: tuple["Line | Callable[[str], object]", ...] = ()
-    ready: Callable[[Path, str], object] = lambda place, said: True
+    ready: Callable[[Path, str], object] = lambda place, output: True
     end: signal.Signals | None = None
     talks: str = ""
     starts: str = ""
     writes: tuple[str, ...] = ()
 
 
-def look_at_the_page(said: str) -> None:
+def look_at_the_page(output: str) -> None:
     """Request the page and the list of runs, as a browser does."""
-    address = re.search(r"http://127\.0\.0\.1:\d+/", said)
-    assert address, f"serve: says no address: {said}"
+    address = re.search(r"http://127\.0\.0\.1:\d+/", output)
+    assert address, f"serve: prints no address: {output}"
     for path in ("", "api/runs"):
         with urllib.request.urlopen(address[0] + path, timeout=PATIENCE) as answer:
             assert answer.status == 200
@@ -88,7 +88,7 @@ SMALL = "--recipe classic --hidden-size 4 --seq-length 5"
 HERE = r"\('127\.0\.0\.1', \d+"  # the loopback address in an audit event
 STEERED = Line(
     f"train book.txt --run runs/d {SMALL} --updates 100000000 --report-every 5000",
-    ready=lambda place, said: (place / "runs/d/status.json").exists(),
+    ready=lambda place, output: (place / "runs/d/status.json").exists(),
     beside=(
         Line("control runs/d pause"),
         Line("control runs/d run --learning-rate-factor 0.5"),
@@ -98,7 +98,7 @@ STEERED = Line(
 SERVED = Line(
     "serve runs --port 0 --no-open",
     code=-signal.SIGTERM,
-    ready=lambda place, said: "http://" in said,
+    ready=lambda place, output: "http://" in output,
     beside=(look_at_the_page,),
     end=signal.SIGTERM,
     talks=rf"socket\.(bind|getaddrinfo)\(?{HERE}.*",
@@ -233,21 +233,21 @@ def run(place: Path, line: Line) -> Noted:
         environment.pop(name, None)
     noted = Noted()
     with tempfile.TemporaryDirectory() as name:
-        notes, said = Path(name) / "notes", Path(name) / "said"
+        notes, output_path = Path(name) / "notes", Path(name) / "output"
         environment["CHARLOOM_NOTES"] = str(notes)
-        with said.open("wb") as heard:
+        with output_path.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "charloom", *line.words.split()],
-                cwd=place, env=environment, stdout=heard, stderr=heard, stdin=subprocess.DEVNULL,
+                cwd=place, env=environment, stdout=file, stderr=file, stdin=subprocess.DEVNULL,
             )  # fmt: skip
         try:
             if line.beside or line.end:
-                wait_until_ready(place, line, said, process)
+                wait_until_ready(place, line, output_path, process)
             for other in line.beside:
                 if isinstance(other, Line):
                     noted += run(place, other)
                 else:
-                    other(said.read_text(encoding="utf-8", errors="replace"))
+                    other(output_path.read_text(encoding="utf-8", errors="replace"))
             if line.end is not None:
                 process.send_signal(line.end)
             with suppress(subprocess.TimeoutExpired):
@@ -255,22 +255,22 @@ def run(place: Path, line: Line) -> Noted:
         finally:
             process.kill()
             process.wait()
-        told = said.read_text(encoding="utf-8", errors="replace")
-        assert "Traceback" not in told, f"{line.words}: {told[-1500:]}"
+        output = output_path.read_text(encoding="utf-8", errors="replace")
+        assert "Traceback" not in output, f"{line.words}: {output[-1500:]}"
         assert process.returncode == line.code, (
-            f"{line.words}: exit code {process.returncode}, not {line.code}: {told[-500:]}"
+            f"{line.words}: exit code {process.returncode}, not {line.code}: {output[-500:]}"
         )
         return noted + judged(place, line, notes)
 
 
 def wait_until_ready(
-    place: Path, line: Line, said: Path, process: "subprocess.Popen[bytes]"
+    place: Path, line: Line, output_path: Path, process: "subprocess.Popen[bytes]"
 ) -> None:
     """Wait until a command is ready."""
     until = time.monotonic() + PATIENCE
-    while not line.ready(place, said.read_text(encoding="utf-8", errors="replace")):
+    while not line.ready(place, output_path.read_text(encoding="utf-8", errors="replace")):
         assert process.poll() is None and time.monotonic() < until, (
-            f"{line.words}: never at work: {said.read_text(encoding='utf-8', errors='replace')}"
+            f"{line.words}: never at work: {output_path.read_text(encoding='utf-8', errors='replace')}"
         )
         time.sleep(0.02)
 
@@ -284,8 +284,8 @@ def judged(place: Path, line: Line, notes: Path) -> Noted:
     found: dict[str, list[object]] = {
         kind: [] for kind in ("begins", "talks", "starts", "starts unwatched", "writes")
     }
-    for told in notes.read_text(encoding="utf-8").splitlines():
-        kind, what = json.loads(told)
+    for note in notes.read_text(encoding="utf-8").splitlines():
+        kind, what = json.loads(note)
         found[kind].append(what)
     listened = [
         what for what in found["talks"] if line.talks and re.fullmatch(line.talks, str(what))

@@ -78,8 +78,8 @@ def check(scale: str) -> Figures:
             write(case, files)
             try:
                 noticed, fell_back = read_all(case, truth, what, touched, files)
-            except Silent as told:
-                silent.append(str(told))
+            except Silent as error:
+                silent.append(str(error))
                 if len(silent) == ENOUGH:
                     break
                 continue
@@ -354,9 +354,9 @@ def resumed_learner(run: Path, truth: Truth, wanted: Learner, allow_older: bool 
     """
     writer, learner, _ = reopen(run, text=[truth.text], allow_older=allow_older)
     with writer:
-        told = " ".join(writer.warnings)
-    assert told or not allow_older, "fell back without a word"
-    if "the best model is determined again" in told and learner.best_update is None:
+        warnings = " ".join(writer.warnings)
+    assert warnings or not allow_older, "fell back without a word"
+    if "the best model is determined again" in warnings and learner.best_update is None:
         learner.best_loss, learner.best_update = wanted.best_loss, wanted.best_update
     return learner
 
@@ -376,7 +376,7 @@ def attempt(name: str, read: Callable[[], Result], what: str, touched: set[str])
     return None
 
 
-def require_named(told: str, touched: set[str], what: str) -> None:
+def require_named(message: str, touched: set[str], what: str) -> None:
     """Raise AssertionError unless an error names a damaged file, or gives its path or its checkpoint's."""
     names = set()
     for place in touched:
@@ -386,7 +386,7 @@ def require_named(told: str, touched: set[str], what: str) -> None:
             names |= {path.rpartition("/")[0], Path(path).name}
         elif path.endswith((".json", ".jsonl", ".safetensors")):
             names.add(Path(path).name)
-    assert any(name in told for name in names), f"does not name what is damaged: {what}"
+    assert any(name in message for name in names), f"does not name what is damaged: {what}"
 
 
 def same(one: Learner, two: Learner) -> bool:

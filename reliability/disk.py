@@ -136,13 +136,13 @@ def numbers(scale: str, place: Path, code: int) -> range:
 
 def writes(scale: str, place: Path) -> list[int]:
     """Return the numbers of the write calls that are torn one after another."""
-    seen: list[Call] = []
-    with Calls(place / "counted", before=seen.append):
+    calls: list[Call] = []
+    with Calls(place / "counted", before=calls.append):
         train(place / "counted", SETTINGS)
     shutil.rmtree(place / "counted")
     found = [
         number
-        for number, call in enumerate(seen, 1)
+        for number, call in enumerate(calls, 1)
         if call.kind == "write" and (scale == LONG or call.path.suffix == ".jsonl")
     ]
     return found[:: TEAR[scale]]
@@ -171,7 +171,7 @@ def refused_from(run: Path, number: int, gap: int, code: int, truth: dict[str, A
     """Make a call fail, and all calls after a gap; then resume the run on a disk that works."""
     what = f"{errno.errorcode[code]} at call {number}, and from call {number + gap} on"
     refusal = Refusal(number, code, number + gap)
-    told: list[str] = []
+    messages: list[str] = []
     reached: list[int] = []
     saved: list[int] = []
     save = RunWriter.save
@@ -181,22 +181,22 @@ def refused_from(run: Path, number: int, gap: int, code: int, truth: dict[str, A
         saved.append(learner.update)
         return path
 
-    def seen(item: Any) -> None:
+    def on_item(item: Any) -> None:
         reached.append(item.update)
         if isinstance(item, Warned):
-            told.append(item.message)
+            messages.append(item.message)
 
     with Calls(run, before=refusal), pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunWriter, "save", noted)
         try:
-            train(run, SETTINGS, seen=seen)
+            train(run, SETTINGS, on_item=on_item)
         except WriteError as error:
             require_sentence(error, what)
             if saved:
                 assert reached[-1] == SETTINGS["updates"], (
                     f"{what}: training did not go on in memory: it ended at {reached[-1]}"
                 )
-                assert told, f"{what}: nobody was warned"
+                assert messages, f"{what}: nobody was warned"
         else:
             # The failed calls only wrote the status or removed old files.
             require_same(run, truth, what)
@@ -289,9 +289,9 @@ class LosingFsync:
 
 def require_sentence(error: WriteError, what: str) -> None:
     """Raise AssertionError unless the error is a sentence that says what cannot be written."""
-    told = str(error)
-    assert "cannot be written" in told, f"{what}: {told!r}"
-    assert told.endswith("."), f"{what}: {told!r}"
+    message = str(error)
+    assert "cannot be written" in message, f"{what}: {message!r}"
+    assert message.endswith("."), f"{what}: {message!r}"
 
 
 # A small file system
@@ -320,27 +320,29 @@ def small_tmpfs() -> Figures:
 
 def filled_up(disk: Path, truth: dict[str, Any]) -> None:
     """Fill the disk until training pauses; training must warn, continue when there is space, and lose nothing."""
-    told: list[str] = []
+    messages: list[str] = []
 
-    def seen(item: Any) -> None:
+    def on_item(item: Any) -> None:
         if isinstance(item, Record) and item.update == 12:
             fill(disk / "ballast")
         if isinstance(item, Warned):
-            told.append(item.message)
+            messages.append(item.message)
             if "Training pauses" in item.message:
                 (disk / "ballast").unlink()
 
-    train(disk / "run", ON_TMPFS, seen=seen)
-    assert any("No space left" in message for message in told), f"on a full disk it told {told}"
-    assert not (disk / "ballast").exists(), f"on a full disk it did not pause: {told}"
+    train(disk / "run", ON_TMPFS, on_item=on_item)
+    assert any("No space left" in message for message in messages), (
+        f"on a full disk it warned {messages}"
+    )
+    assert not (disk / "ballast").exists(), f"on a full disk it did not pause: {messages}"
     require_same(disk / "run", truth, "a disk that was full")
     shutil.rmtree(disk / "run")
 
 
 def read_only(disk: Path, truth: dict[str, Any]) -> None:
     """Resume a run on a read-only disk, which must fail with a sentence, and on a writable one."""
-    asked = iter(range(100))
-    train(disk / "run", ON_TMPFS, halt=lambda: "SIGINT" if next(asked) > 5 else None)
+    looks = iter(range(100))
+    train(disk / "run", ON_TMPFS, halt=lambda: "SIGINT" if next(looks) > 5 else None)
     require_mount("ro", disk)
     try:
         train(disk / "run", ON_TMPFS)

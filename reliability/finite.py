@@ -120,15 +120,15 @@ class Faulty:
 class BadGradient(ReferenceEngine):
     """The reference engine with one wrong entry in one gradient, once."""
 
-    def __init__(self, told: Faulty, value: float) -> None:
-        self.told, self.value = told, value
+    def __init__(self, fault: Faulty, value: float) -> None:
+        self.fault, self.value = fault, value
 
     def loss_and_gradients(
         self, learner: Learner, x: Any, y: Any, update: int | None = None
     ) -> Any:
         loss, gradients, state = super().loss_and_gradients(learner, x, y, update)
-        if not self.told.done and learner.update >= AT:
-            self.told.done = True
+        if not self.fault.done and learner.update >= AT:
+            self.fault.done = True
             gradients["V"][0, 0] = self.value
         return loss, gradients, state
 

@@ -463,8 +463,10 @@ def with_coverage(target: str, inputs: int, seed: int) -> Fuzzed:
         )
         assert "No module named 'atheris'" not in done.stderr, "pip install 'charloom[fuzz]'"
         kept = sorted(Path(scratch).glob("crash-*")) + sorted(Path(scratch).glob("oom-*"))
-        told = "; ".join(repr(path.read_bytes()[:300]) for path in kept)
-        assert done.returncode == 0, f"{target}: {told}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        contents = "; ".join(repr(path.read_bytes()[:300]) for path in kept)
+        assert done.returncode == 0, (
+            f"{target}: {contents}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
         accepted = str(Counts(Path(scratch) / COUNTED.name))
     executed, added = (
         re.search(rf"{figure}:\s*(\d+)", done.stderr + done.stdout)

@@ -143,8 +143,8 @@ class Life:
     def close(self, *wanted: int) -> Looks:
         """Wait for the end with one of these exit codes, and return the measurements."""
         code = self.process.code()
-        told = self.process.close()
-        assert code in wanted, f"{self.what} ended with {code}: {told}"
+        output = self.process.close()
+        assert code in wanted, f"{self.what} ended with {code}: {output}"
         return self.looks
 
 

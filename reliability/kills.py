@@ -112,7 +112,7 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
     """Train a run to its end from its last checkpoint, in the process that is killed."""
     save = RunWriter.save
 
-    def told(writer: RunWriter, learner: Any) -> Path:
+    def save_and_report(writer: RunWriter, learner: Any) -> Path:
         began = own_time()
         if writer.saved_update is not None:
             note_alive(began)
@@ -127,17 +127,17 @@ def live(run: Path, settings: dict[str, Any], life: Life, tell: Tell) -> None:
     def note_alive(now: float) -> None:
         life.note(alive=now, pause=max(life.pause, now - life.alive) if life.alive else 0.0)
 
-    def seen(item: Any) -> None:
+    def on_item(item: Any) -> None:
         now = own_time()
         if not life.saving and not life.since:
             life.note(since=now)
         note_alive(now)
         life.note(update=item.update)
 
-    RunWriter.save = told  # type: ignore[method-assign]
+    RunWriter.save = save_and_report  # type: ignore[method-assign]
     # Training and measurements use the same clock, so that other load on the machine is not a delay.
     run_saving.time = OwnTime  # type: ignore[assignment]
-    train(run, settings, seen=seen)
+    train(run, settings, on_item=on_item)
 
 
 def check(scale: str, seed: int = 0) -> Figures:
@@ -182,8 +182,8 @@ def uninterrupted(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Train a run without interruption, and return its lasting bytes."""
     process = Forked(lambda tell: train(run, settings))
     code = process.code()
-    told = process.close()
-    assert code == 0, f"an uninterrupted training failed: {told}"
+    output = process.close()
+    assert code == 0, f"an uninterrupted training failed: {output}"
     return lasting(run)
 
 
@@ -196,16 +196,16 @@ def lives(
     while code != 0:
         life = Life()
         process = Forked(lambda tell, life=life: live(run, settings, life, tell))
-        heard = b""
+        received = b""
         if tally.kills < kills:
             within = tally.usual_save_seconds if 2 * tally.in_a_save <= tally.kills else None
-            heard = kill(process, chance, within, settings["save_seconds"])
+            received = kill(process, chance, within, settings["save_seconds"])
         code = process.code()
         while more := process.hear():
-            heard += more
-        told = process.close()
+            received += more
+        output = process.close()
         if code not in (0, -9):
-            yield f"the training failed: {told}"
+            yield f"the training failed: {output}"
         try:
             after = latest(run)
         except CharloomError as error:
@@ -216,7 +216,7 @@ def lives(
         tally.resumed += before is not None
         if code:
             tally.kills += 1
-            tally.in_a_save += heard.endswith(b"<")
+            tally.in_a_save += received.endswith(b"<")
             tally.before_the_first_checkpoint += after is None
             yield from loss(life, after, settings["save_seconds"], tally)
         if life.save:
@@ -229,20 +229,20 @@ def kill(process: Forked, chance: random.Random, within: float | None, interval:
 
     With `within`, kill it at most so many seconds after the start of one of its next saves.
     """
-    heard, count = b"", 0
+    received, count = b"", 0
     if within is not None:
         wanted = chance.randint(1, 2)
         while count < wanted:
             more = process.hear()
             if not more:
-                return heard
-            heard += more
+                return received
+            received += more
             count += more.count(b"<")
         process.let_live(within * chance.random())
     else:
         process.let_live(moment(chance, interval))
     process.send()
-    return heard
+    return received
 
 
 def moment(chance: random.Random, interval: float) -> float:

@@ -53,9 +53,9 @@ def check(scale: str, seed: int = 0) -> Figures:
             killed += kill
             winner.send(signal.SIGKILL if kill else signal.SIGTERM)
             code = winner.code(10.0)
-            told = winner.close()
+            output = winner.close()
             wanted = -signal.SIGKILL if kill else 128 + signal.SIGTERM
-            assert code == wanted, f"race {race}: the winner ended with {code}: {told}"
+            assert code == wanted, f"race {race}: the winner ended with {code}: {output}"
             load_model(run, "latest")
     return {
         "races": RACES[scale],
@@ -93,15 +93,15 @@ def race_once(work: Callable[[], object], what: str) -> tuple[Forked, float]:
             alive = [contender for contender in contenders if contender not in losers]
             working = [contender for contender in alive if contender.computed() > WORK]
             if len(working) > 1 or time.monotonic() > gone + PATIENCE:
-                told = [contender.close() for contender in alive]
-                raise AssertionError(f"{what}: {len(alive)} processes go on with one run: {told}")
+                output = [contender.close() for contender in alive]
+                raise AssertionError(f"{what}: {len(alive)} processes go on with one run: {output}")
         seconds = max(loser.account() - began[loser] for loser in losers)
         assert seconds < LIMIT, f"{what}: a loser took {seconds:.1f} s to end"
         for loser in losers:
-            code, told = loser.code(0), loser.close()
-            assert code == 2, f"{what}: a loser ended with {code}: {told}"
-            assert CLEAR in told, f"{what}: a loser said {told!r}"
-            assert "Traceback" not in told, f"{what}: a loser showed {told}"
+            code, output = loser.code(0), loser.close()
+            assert code == 2, f"{what}: a loser ended with {code}: {output}"
+            assert CLEAR in output, f"{what}: a loser said {output!r}"
+            assert "Traceback" not in output, f"{what}: a loser showed {output}"
         left = [contender for contender in contenders if contender not in losers]
         assert left, f"{what}: nobody won"
         return left[0], seconds

@@ -243,11 +243,11 @@ def record(root: Path, run: Path, scale: str) -> list[Call | Mark]:
         log.append(Mark(learner.update, done=True))
         return path
 
-    asked = iter(range(1_000_000))
+    looks = iter(range(1_000_000))
     RunWriter.save = marked  # type: ignore[method-assign]
     try:
         with Calls(root, after=log.append):
-            halt = lambda: "SIGINT" if next(asked) >= HALTS[scale] else None  # noqa: E731
+            halt = lambda: "SIGINT" if next(looks) >= HALTS[scale] else None  # noqa: E731
             train(run, SETTINGS[scale], halt=halt)
             train(run, SETTINGS[scale])
     finally:
@@ -264,7 +264,7 @@ def states(
         The number of the call, the update of the last save that had returned, the update of the last
         save that had begun, and the remaining files.
     """
-    disk, saved, saving, seen = Disk(root), None, None, set()
+    disk, saved, saving, checked = Disk(root), None, None, set()
     for number, entry in enumerate(log):
         if isinstance(entry, Mark):
             saving = entry.update
@@ -274,8 +274,8 @@ def states(
         for way in ways:
             left = way(disk.top)
             known = hash((repr(left), saved, saving))
-            if known not in seen:
-                seen.add(known)
+            if known not in checked:
+                checked.add(known)
                 yield number, saved, saving, left
     assert everything(disk.top) == lie_at(root), (
         "a write was not recorded: the calls give other files than those on the disk"

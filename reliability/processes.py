@@ -42,7 +42,7 @@ class Forked:
     """
 
     def __init__(self, work: Callable[[Tell], object]) -> None:
-        self._hear, told = os.pipe()
+        self._hear, write_end = os.pipe()
         # A file and not a pipe, because a process blocks when it writes much to a pipe that is not read.
         with tempfile.TemporaryFile() as errors:
             self._errors = os.dup(errors.fileno())
@@ -55,8 +55,8 @@ class Forked:
             self.pid = os.fork()
         if not self.pid:
             os.close(self._hear)
-            _do(work, told, self._errors, self._account)
-        os.close(told)
+            _do(work, write_end, self._errors, self._account)
+        os.close(write_end)
 
     def hear(self, timeout: float = PATIENCE) -> bytes:
         """Wait for bytes from the process and return them.
@@ -128,7 +128,9 @@ def own_time(pid: int | None = None) -> float:
         return time.monotonic()  # the system does not have these figures
 
 
-def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mmap) -> NoReturn:
+def _do(
+    work: Callable[[Tell], object], write_end: int, errors: int, account: mmap.mmap
+) -> NoReturn:
     """Run the work in the fork, and exit."""
     code = 1
     try:
@@ -137,7 +139,7 @@ def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mm
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.dup2(errors, 2)
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-        work(lambda data: _tell(told, data))
+        work(lambda data: _tell(write_end, data))
         code = 0
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 0 if done.code is None else 1
@@ -150,9 +152,9 @@ def _do(work: Callable[[Tell], object], told: int, errors: int, account: mmap.mm
         os._exit(code)
 
 
-def _tell(told: int, data: bytes) -> None:
+def _tell(write_end: int, data: bytes) -> None:
     with suppress(BrokenPipeError):
-        os.write(told, data)
+        os.write(write_end, data)
 
 
 def command(*arguments: object) -> None:

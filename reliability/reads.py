@@ -210,8 +210,8 @@ def refused_reads(scale: str, place: Path) -> Figures:
 
 def halt_after(looks: int) -> Callable[[], str | None]:
     """Return a `halt` function that returns a reason after some calls."""
-    asked: Iterator[int] = iter(range(10**9))
-    return lambda: "SIGINT" if next(asked) >= looks else None
+    looks_done: Iterator[int] = iter(range(10**9))
+    return lambda: "SIGINT" if next(looks_done) >= looks else None
 
 
 def count_reads(source: Path, run: Path, action: Callable[[Path], object]) -> int:

@@ -83,11 +83,11 @@ def halted(run: Path, settings: dict[str, Any], engine: str, wanted: int, exactl
     """Stop a run at the update `wanted`, or after the engine call that reaches it."""
     at = 0
 
-    def seen(item: Any) -> None:
+    def on_item(item: Any) -> None:
         nonlocal at
         at = item.update
 
-    ended = train(run, settings, engine, lambda: "SIGINT" if at >= wanted else None, seen)
+    ended = train(run, settings, engine, lambda: "SIGINT" if at >= wanted else None, on_item)
     assert ended.state == "interrupted"
     assert ended.update == wanted or not exactly, f"it stopped at {ended.update}, not {wanted}"
 
@@ -137,8 +137,10 @@ def killed(run: Path, settings: dict[str, Any], engine: str, name: str, number: 
 
     process = Forked(work)
     code = process.code()
-    told = process.close()
-    assert code == -signal.SIGKILL, f"it was to be killed in {name}, and ended with {code}: {told}"
+    output = process.close()
+    assert code == -signal.SIGKILL, (
+        f"it was to be killed in {name}, and ended with {code}: {output}"
+    )
 
 
 STOPS = {
@@ -167,19 +169,19 @@ def go_on_elsewhere(place: Path) -> int:
     first = on(here)
     others = [on(here, threads=2), *(on(isa) for isa in _native.instruction_sets() if isa != here)]
     for number, other in enumerate([first, *others]):
-        run, told = place / f"elsewhere{number}", []
+        run, messages = place / f"elsewhere{number}", []
 
-        def seen(item: Any, told: list[str] = told) -> None:
+        def on_item(item: Any, messages: list[str] = messages) -> None:
             if isinstance(item, Warned):
-                told.append(item.message)
+                messages.append(item.message)
 
-        asked = itertools.count()
-        train(run, SETTINGS, first, lambda: "SIGINT" if next(asked) >= 5 else None, seen)  # noqa: B023
-        assert not told
-        ended = train(run, SETTINGS, other, seen=seen)
+        looks = itertools.count()
+        train(run, SETTINGS, first, lambda: "SIGINT" if next(looks) >= 5 else None, on_item)  # noqa: B023
+        assert not messages
+        ended = train(run, SETTINGS, other, on_item=on_item)
         assert ended.update == SETTINGS["updates"]
-        said = any(OTHER in message for message in told)
-        assert said == (other is not first), (
-            f"from {first.describe()} to {other.describe()} it said {told}"
+        warned = any(OTHER in message for message in messages)
+        assert warned == (other is not first), (
+            f"from {first.describe()} to {other.describe()} it said {messages}"
         )
     return len(others)

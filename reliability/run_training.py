@@ -100,13 +100,13 @@ def train(
     settings: dict[str, Any] | None = None,
     engine: str | Engine = "auto",
     halt: Callable[[], str | None] = lambda: None,
-    seen: Callable[[TrainingEvent], object] = lambda item: None,
+    on_item: Callable[[TrainingEvent], object] = lambda item: None,
 ) -> Ended:
     """Train a run from its last checkpoint until it ends or is halted."""
     chosen = open_engine(engine) if isinstance(engine, str) else engine
     writer, learner, corpus = opened(run, settings or {})
     with writer:
         for item in train_run(writer, learner, corpus, chosen, halt):
-            seen(item)
+            on_item(item)
     assert isinstance(item, Ended)
     return item

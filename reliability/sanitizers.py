@@ -160,9 +160,9 @@ def under(kind: str, words: Sequence[str]) -> str:
         text=True,
         check=False,
     )
-    told = done.stderr[-6000:] + done.stdout[-3000:]
-    assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, told
-    assert done.returncode == 0, told
+    output = done.stderr[-6000:] + done.stdout[-3000:]
+    assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, output
+    assert done.returncode == 0, output
     return done.stdout
 
 
@@ -170,11 +170,11 @@ def pytest_under(kind: str) -> int:
     """Run the tests of the native engine under a sanitizer, and return how many passed."""
     proof = "import charloom._native as n; assert 'sanitizers' in n.__file__, n.__file__"
     under(kind, ["-c", proof])
-    told = under(
+    output = under(
         kind,
         ["-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS, "-k", LEFT_OUT, "-W", "default"],
     )
-    return int(told.rsplit(" passed", 1)[0].split()[-1])
+    return int(output.rsplit(" passed", 1)[0].split()[-1])
 
 
 # The work that runs under the sanitizers

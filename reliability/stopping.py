@@ -142,12 +142,12 @@ def ask_to_end(process: Forked, run: Path, which: signal.Signals) -> float:
     process.send(which)
     code = process.code(6 * LIMIT)
     seconds = process.account() - began
-    told = process.close()
+    output = process.close()
     assert seconds < LIMIT, f"{which.name}: it took {seconds:.1f} s"
-    assert code == 128 + which, f"{which.name}: exit code {code} after {seconds:.1f} s: {told}"
-    assert "Traceback" not in told, told
-    update = re.search(r"interrupted by \w+ at update ([\d,]+) of .*; saved", told)
-    assert update, f"{which.name}: it said {told!r}"
+    assert code == 128 + which, f"{which.name}: exit code {code} after {seconds:.1f} s: {output}"
+    assert "Traceback" not in output, output
+    update = re.search(r"interrupted by \w+ at update ([\d,]+) of .*; saved", output)
+    assert update, f"{which.name}: it said {output!r}"
     found, wanted = load_model(run, "latest").update, int(update[1].replace(",", ""))
     assert found == wanted, f"{which.name}: it said update {wanted} was saved, and {found} was"
     return seconds
@@ -166,11 +166,11 @@ def stop_twice(book: Path, run: Path, chance: random.Random) -> float:
     process.send(signal.SIGINT)
     code = process.code()
     seconds = process.account() - began
-    told = process.close()
+    output = process.close()
     assert seconds < AT_ONCE, f"the second SIGINT took {seconds:.1f} s"
-    assert code == 130, f"the second SIGINT: exit code {code} after {seconds:.1f} s: {told}"
-    assert "stopped immediately" in told, f"the second SIGINT: it said {told!r}"
-    assert "Traceback" not in told, told
+    assert code == 130, f"the second SIGINT: exit code {code} after {seconds:.1f} s: {output}"
+    assert "stopped immediately" in output, f"the second SIGINT: it said {output!r}"
+    assert "Traceback" not in output, output
     load_model(run, "latest")
     return seconds
 
@@ -192,11 +192,11 @@ def close_results(run: Path, chance: random.Random) -> None:
     time.sleep(0.1 * chance.random())
     os.close(reading)
     code = process.code()
-    told = process.close()
+    output = process.close()
     # Standard error contains only the line with the model's name.
-    lines = told.splitlines()
+    lines = output.splitlines()
     assert code == 0 and [line.endswith(", writes:") for line in lines] == [True], (
-        f"a closed pipe: exit code {code}: {told}"
+        f"a closed pipe: exit code {code}: {output}"
     )
 
 

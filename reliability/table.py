@@ -58,26 +58,26 @@ def row(name: str, module: ModuleType, kept: Kept) -> str:
     scales = kept.get(name, {})
     there = [scale for scale in (LONG, SHORTENED, SHORT) if scale in scales]
     chosen = [scale for scale in there if "broken" in scales[scale]] or there[:1]
-    told = "; ".join(figures_of(scales[scale]) for scale in chosen) or "not run yet"
+    figures = "; ".join(figures_of(scales[scale]) for scale in chosen) or "not run yet"
     when = "; ".join(when_of(scale, scales[scale]) for scale in chosen)
     return (
         f"| {module.NUMBER} | {module.PROMISE} | `tests/test_reliability_{name}.py` "
-        f"| `sh scripts/reliability --only {name}` | {told} | {when} |\n"
+        f"| `sh scripts/reliability --only {name}` | {figures} | {when} |\n"
     )
 
 
 def figures_of(entry: dict[str, Any]) -> str:
     """Return the figures, or the problem, as the text of a table cell."""
     if "broken" in entry:
-        told = " ".join(entry["broken"].split()).replace("|", "\\|")
-        return f"**BROKEN**: {told[:MOST_OF_A_PROBLEM]}"
+        problem = " ".join(entry["broken"].split()).replace("|", "\\|")
+        return f"**BROKEN**: {problem[:MOST_OF_A_PROBLEM]}"
     return "; ".join(spell(key, value) for key, value in entry["figures"].items())
 
 
 def when_of(scale: str, entry: dict[str, Any]) -> str:
     """Return date, scale, version and machine of a check; older entries lack the last two."""
-    told = [entry["date"], scale, f"{entry['seconds']:,.0f} s"]
-    return ", ".join(told + [entry[name] for name in ("version", "machine") if name in entry])
+    parts = [entry["date"], scale, f"{entry['seconds']:,.0f} s"]
+    return ", ".join(parts + [entry[name] for name in ("version", "machine") if name in entry])
 
 
 def spell(key: str, value: int | float | str) -> str:
