@@ -20,8 +20,8 @@ def parse_json(data: bytes | str, label: str) -> Any:
         raise DamagedError(f"{label} is not valid JSON ({error}).") from None
 
 
-def parse_object(data: bytes, label: str) -> dict[str, Any]:
-    """Return the JSON object in untrusted bytes. `label` is the name of the JSON in messages.
+def parse_object(data: bytes | str, label: str) -> dict[str, Any]:
+    """Return the object in untrusted JSON. `label` is the name of the JSON in messages.
 
     Raises:
         DamagedError: `data` is not JSON that `parse_json` accepts, or its value is not an object.

@@ -15,8 +15,9 @@ from charloom.errors import DamagedError, NotAModelError
 from charloom.formatting import count, counted, name_differences, shortened
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_METADATA, require_modest
+from charloom.store.tensor_file import TYPES
 
-SAFETENSORS_DTYPES: Final = {"F32": np.float32, "F64": np.float64}
+SAFETENSORS_DTYPES: Final = {type_name: dtype for dtype, type_name in TYPES.items()}
 
 Arrays = dict[str, NDArray[Any]]
 
