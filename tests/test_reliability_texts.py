@@ -1,5 +1,7 @@
 """Any bytes are trained on or refused with their offset. The checker catches a wrong reader."""
 
+import re
+
 import pytest
 
 from charloom.text import Vocabulary, block_reader
@@ -23,8 +25,9 @@ def test_an_offset_that_is_one_off_is_noticed(monkeypatch):
 
 def test_a_decoder_that_changes_line_ends_is_noticed(monkeypatch):
     honest = Vocabulary.decode
+    # As files opened with newline=None do; a text with a CR is met much earlier than one with CRLF.
     monkeypatch.setattr(
-        Vocabulary, "decode", lambda self, ids: honest(self, ids).replace("\r\n", "\n")
+        Vocabulary, "decode", lambda self, ids: re.sub("\r\n?", "\n", honest(self, ids))
     )
     with pytest.raises(AssertionError, match="another text"):
         texts.round_trips(20_000)
