@@ -445,8 +445,8 @@ def test_each_variant_has_a_text_of_its_own_without_internal_names():
         assert len(set(texts)) == len(texts), mistake.id
         for variant, text in zip(mistake.variants, texts, strict=True):
             assert bool(text) == bool(variant)
-            said = re.sub("the window is cut into chunks|each entry|entries", "", text)
-            assert not re.search(NAMES_OF_KINDS, said), text
+            public_text = re.sub("the window is cut into chunks|each entry|entries", "", text)
+            assert not re.search(NAMES_OF_KINDS, public_text), text
     assert Found("clipped", "norm 0.7").variant_text.endswith("scaled down to a norm of 0.7")
     assert Found("truncated", "last 1").variant_text.endswith("the last 1 step of the window")
     assert Found("gradient-scaled", "2 db").variant_text == ""

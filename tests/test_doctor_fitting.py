@@ -24,7 +24,7 @@ def returning(loss_off, factor=lambda array: 1.0):
     return loss_and_gradients
 
 
-def said(found):
+def texts_of(found):
     """Return all texts about a function as one string."""
     titles = [one.title for explanation in found.explanations for one in explanation]
     return " ".join([found.headline(), *titles, *found.clues])
@@ -41,8 +41,8 @@ def test_right_gradients_with_a_wrong_loss_have_no_factor_and_no_decay(far):
     found = doctor(returning(0.01, lambda _array: 1 + far))
     assert found.verdict == "wrong"
     assert found.mistakes == ()
-    assert not re.search(r"\b1 times", said(found))
-    assert "weight decay" not in said(found)
+    assert not re.search(r"\b1 times", texts_of(found))
+    assert "weight decay" not in texts_of(found)
 
 
 @pytest.mark.parametrize("far", [1e-6, 1e-8, 1e-9])
@@ -52,7 +52,7 @@ def test_small_irregular_errors_are_not_explained_by_a_constant(far):
 
     found = doctor(returning(0.01, noise))
     assert (found.verdict, found.mistakes) == ("wrong", ())
-    assert "times the right one" not in said(found)
+    assert "times the right one" not in texts_of(found)
 
 
 @pytest.mark.parametrize(("far", "text"), [(1e-8, "1.00000001"), (1e-4, "1.0001"), (2.0, "3")])

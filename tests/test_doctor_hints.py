@@ -10,7 +10,7 @@ from charloom.errors import DoctorError
 
 
 def template(name):
-    """The function of a template."""
+    """Return the function of a template."""
     source = (files("charloom.diagnosis") / "templates" / f"{name}.txt").read_text()
     space = {}
     exec(source, space)

@@ -43,7 +43,7 @@ def context(browser):
 
 @pytest.fixture(scope="package")
 def window(context):
-    """Return one page for all tests, as each new page needs a process."""
+    """Return one page for all tests, because each new page needs a process."""
     page = context.new_page()
     page.thrown = []
     page.on("pageerror", lambda error: page.thrown.append(str(error)))
@@ -99,6 +99,6 @@ def steered(tmp_path_factory):
 
 @pytest.fixture
 def training(steered):
-    """Return the server with the training run, which is paused after the test: it would need a whole core."""
+    """Return the server with the training run. It is paused after the test, as it would use a whole core."""
     yield steered
     steered.pause()

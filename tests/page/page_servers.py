@@ -16,7 +16,7 @@ SLOW = {"recipe": "classic", "settings": {"cell": "lstm", "hidden_size": 100, "e
 
 @contextmanager
 def serving_two_runs(folder):
-    """Serve a folder with two finished runs; a sample of the second contains markup."""
+    """Serve a folder with two finished runs. A sample of the second one contains markup."""
     small_runs.train(folder / "cats", validation=0.2)
     small_runs.train(folder / "gates", cell="lstm", hidden_size=12, seed=3)
     samples = folder / "gates" / "samples.jsonl"
@@ -57,20 +57,20 @@ class Training:
         if self.key is None:
             with httpx.Client(base_url=self.live.url, timeout=20) as client:
                 text = {"name": "cat.txt", "text": TEXT}
-                asked = {"text": client.post("/api/texts", json=text).json()["key"], **SLOW}
-                self.key = client.post("/api/runs", json=asked).json()["run"]
+                body = {"text": client.post("/api/texts", json=text).json()["key"], **SLOW}
+                self.key = client.post("/api/runs", json=body).json()["run"]
         elif self.state() == "paused":
             self.send("run")
         until(lambda: self.state() == "training", 30)
         return self.key
 
     def pause(self):
-        """Pause the training run if there is one, and wait until it is paused; a run that is starting obeys later."""
+        """Pause the training run if there is one, and wait until it is paused. A starting run obeys later."""
         if self.key is not None:
             until(lambda: self.send("pause") or self.state() == "paused", 30)
 
     def stop(self):
-        """Stop the training run and wait until it has stopped; a run that is starting obeys later."""
+        """Stop the training run, and wait until it has stopped. A starting run obeys later."""
         if self.key is not None:
             until(lambda: self.send("stop") or self.state() in ("stopped", "finished"), 30)
             self.key = None

@@ -32,7 +32,7 @@ PLACE = """(box, n) => {
 
 
 def without_charts(page):
-    """Do not load plotly.js, which takes most of the time, in a test that checks no chart."""
+    """Do not load plotly.js, which takes most of the time, in a test without charts."""
     page.route("**/plotly.min.js", lambda route: route.abort())
 
 
@@ -50,7 +50,7 @@ window.Plotly = { react: async (box, traces) => {
 
 
 def slow_charts(page):
-    """Let the page draw with a library that seems to take hours for each chart."""
+    """Let the page draw with a library that claims to take hours for each chart."""
     page.route(
         "**/plotly.min.js",
         lambda route: route.fulfill(body=SLOW_CHARTS, content_type="text/javascript"),

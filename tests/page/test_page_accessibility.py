@@ -35,7 +35,7 @@ WHOLE = {
 
 
 def violations(page, rules=None):
-    """What axe-core finds that is serious or worse, by some rules or all."""
+    """Return the serious and critical problems that axe-core finds, by the given rules or all."""
     axe = resources.files("axe_playwright_python") / "axe.min.js"
     page.evaluate(axe.read_text(encoding="utf-8"))
     options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
@@ -48,7 +48,7 @@ def violations(page, rules=None):
 
 
 def show_all(page, view):
-    """Open a view with all that it has to show: the form, a character that is pointed at, what was found."""
+    """Open a view with everything that it can show: the form, a selected character, the results."""
     name = view.split("?")[0]
     if name == "runs":
         page.click("#start summary")

@@ -1,4 +1,4 @@
-"""The page keeps its connections few and its lists up to date. Each test loads a browser's page."""
+"""The page uses few connections and keeps its lists up to date. Each test loads the page in a browser."""
 
 import contextlib
 import shutil
@@ -36,7 +36,7 @@ SEEN = """(seen) => {
 
 @contextlib.contextmanager
 def another_window(context, page):
-    """Open another window, as a link of the page would: it shares the process of the page, and so opens fast."""
+    """Open another window as a link of the page does: it shares the page's process, so it opens fast."""
     with context.expect_page() as opened:
         page.evaluate("void open()")
     with contextlib.closing(opened.value) as window:

@@ -1,4 +1,4 @@
-"""A user looks at the units of a model on the page. Each test loads a browser's page."""
+"""A user examines the hidden units of a model on the page. Each test loads the page in a browser."""
 
 import re
 
@@ -47,11 +47,11 @@ def test_a_text_is_coloured_by_a_found_unit(trained, page, context):
     expect(page.locator("#inside-unit")).to_have_value(unit)
     expect(page.locator("#inside-what")).to_have_value(what)
     eventually(page.locator("#inside-readout"), f"unit {unit}, {what}, after update .*: from")
-    asked = {"model": "gates", "text": small_runs.TEXT[:400], "unit": int(unit), "what": what}
-    told = httpx.post(f"{trained.url}/api/inside/unit", json=asked).json()
+    body = {"model": "gates", "text": small_runs.TEXT[:400], "unit": int(unit), "what": what}
+    result = httpx.post(f"{trained.url}/api/inside/unit", json=body).json()
     box.focus()
     page.keyboard.press("Home")
-    eventually(page.locator("#inside-readout"), f"{told['values'][0]:.3f}$".replace("-", "−"))
+    eventually(page.locator("#inside-readout"), f"{result['values'][0]:.3f}$".replace("-", "−"))
 
     row = page.locator("#map").bounding_box()["height"] / 12
     page.click("#map", position={"x": 20, "y": 7.5 * row})
@@ -119,10 +119,10 @@ def test_the_map_and_the_unit_are_of_the_same_update(trained, page):
     maps = []
 
     def answer(route):
-        told = route.fetch().json()
+        data = route.fetch().json()
         if route.request.url.endswith("map"):
             maps.append(update)
-        route.fulfill(json={**told, "update": update})
+        route.fulfill(json={**data, "update": update})
 
     page.route(re.compile("/api/inside/(unit|map)"), answer)
     page.goto(f"{trained.url}/#/inside?model=cats&text=the+cat+sat+on")

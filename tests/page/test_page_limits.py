@@ -1,4 +1,4 @@
-"""The page takes its limits from the server. Each test loads a browser's page."""
+"""The page takes its limits from the server. Each test loads the page in a browser."""
 
 import pytest
 
@@ -20,7 +20,7 @@ LIMITS = {"prompt": 51, "read": 52, "length": 53, "map": 20, "followed": 2}
 
 @pytest.fixture
 def limited(trained, page):
-    """The page, with other limits than the server's."""
+    """Return the page, with other limits than the server's."""
     about = httpx.get(f"{trained.url}/api/about", timeout=20).json()
     about["limits"] |= LIMITS
     minutes = next(setting for setting in about["settings"] if setting["name"] == "minutes")

@@ -1,4 +1,4 @@
-"""A user lets models write in the page's playground. Each test loads a browser's page."""
+"""A user samples from models in the page's playground. Each test loads the page in a browser."""
 
 import json
 import math
@@ -23,9 +23,9 @@ if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
 
 
-def answered(live, asked):
-    """The events of a writing: pairs of name and data."""
-    answer = httpx.post(f"{live.url}/api/generate", json=asked, timeout=20).text
+def answered(live, body):
+    """Return the events of a request to generate, as pairs of name and data."""
+    answer = httpx.post(f"{live.url}/api/generate", json=body, timeout=20).text
     return list(events_of(answer.splitlines()))
 
 
@@ -44,10 +44,10 @@ def test_a_text_is_streamed_can_be_stopped_and_shows_probabilities(trained, page
     until(lambda: httpx.get(f"{trained.url}/api/health").json()["writing"] == 0)
 
     text = write(page)
-    asked = {"model": "cats", "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 1}
+    body = {"model": "cats", "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 1}
     nats = [
         nats
-        for name, data in answered(trained, {**asked, "probabilities": True})
+        for name, data in answered(trained, {**body, "probabilities": True})
         if name == "text"
         for nats in data["analysis"]["nats"]
     ]
@@ -90,8 +90,8 @@ def test_two_models_sample_side_by_side_with_one_seed(trained, page):
     expect(page.locator(".output")).to_have_count(2)
     write(page)
     for side, model in enumerate(("cats", "gates")):
-        asked = {"model": model, "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 5}
-        events = answered(trained, asked)
+        body = {"model": model, "prompt": "the ", "length": 60, "temperature": 0.8, "seed": 5}
+        events = answered(trained, body)
         text = "".join(data["text"] for name, data in events if name == "text")
         assert page.locator(".output .letters").nth(side).text_content() == "the " + text
 

@@ -1,4 +1,4 @@
-"""The page shows what is known of a finished run: its best loss, overfitting and damage. Each test loads a page."""
+"""The page shows the best loss, overfitting and damage of a finished run. Each test loads a page."""
 
 import re
 
@@ -23,7 +23,7 @@ if chromium_path() is None:
 
 
 def shown_in_list(page, key):
-    """The bits of a run in the list, and their name."""
+    """Return the bits per character of a run in the list, and their label."""
     row = page.locator(".run", has=page.get_by_role("link", name=key, exact=True))
     return row.locator(".bits")
 
@@ -144,15 +144,15 @@ def test_a_stopped_run_shows_its_damage_and_the_update_of_each_figure(tmp_path, 
     small_runs.train(tmp_path / "ended", halt=small_runs.after(3), report_every=1_000)
     with (tmp_path / "ended" / "metrics.jsonl").open("ab") as file:
         file.write(b"{\n")
-    said = (
+    messages = (
         r"^Stopped by SIGINT \(Ctrl-C\)\. \S*ended/metrics\.jsonl is damaged: 1 of \d+ lines .*\.$"
     )
     with LiveServer(tmp_path) as live:
         run = httpx.get(f"{live.url}/api/runs/ended", timeout=20).json()["run"]
         page.goto(live.url)
-        eventually(page.locator(".run .reason"), said)
+        eventually(page.locator(".run .reason"), messages)
         page.goto(f"{live.url}/#/learning?run=ended")
-        eventually(page.locator("#learning-reason"), said)
+        eventually(page.locator("#learning-reason"), messages)
         figures = page.locator("#learning-figures")
         eventually(figures, rf"Smooth loss{run['smooth_loss']:.2f}")
         eventually(figures, "Gradient norm at update 1[0-9]")

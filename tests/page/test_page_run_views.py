@@ -1,4 +1,4 @@
-"""The page shows a run: its curves, samples, figures and damaged lines. Each test loads a browser's page."""
+"""The page shows a run's curves, samples, figures and damaged lines. Each test loads the page."""
 
 import json
 import math
@@ -127,7 +127,7 @@ READ = """() => {
 
 @pytest.fixture(scope="module")
 def edited(tmp_path_factory):
-    """A server of a folder with a run in whose journals somebody wrote lines of the wrong shape."""
+    """Return a server with a run whose journals have hand-written lines of the wrong shape."""
     folder = tmp_path_factory.mktemp("edited")
     small_runs.train(folder / "cats", validation=0.2)
     for name, line in {
@@ -165,13 +165,13 @@ def test_each_figure_of_a_run_has_its_name(trained, page):
     without_charts(page)
     page.goto(f"{trained.url}/#/learning?run=cats")
     eventually(page.locator("#learning-state"), "finished")
-    told = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
+    run = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
     wanted = {
-        "Bits, best validation": f"{told['best_bits']:.3f}",
-        "Smooth training loss, bits": f"{told['smooth_loss'] / told['seq_length'] / math.log(2):.3f}",
-        "Last validation loss, bits": f"{told['validation_bits']:.3f}",
-        "Smooth loss": f"{told['smooth_loss']:.2f}",
-        "Learning rate": f"{told['learning_rate']:g}",
+        "Bits, best validation": f"{run['best_bits']:.3f}",
+        "Smooth training loss, bits": f"{run['smooth_loss'] / run['seq_length'] / math.log(2):.3f}",
+        "Last validation loss, bits": f"{run['validation_bits']:.3f}",
+        "Smooth loss": f"{run['smooth_loss']:.2f}",
+        "Learning rate": f"{run['learning_rate']:g}",
         "Time left": "–",
     }
     for name, value in wanted.items():
@@ -183,14 +183,14 @@ def test_validation_bits_on_a_part_of_the_validation_part_are_marked(tmp_path, t
     without_charts(page)
     small_runs.train(tmp_path / "part", validation=0.2, judged_characters=64)
     with LiveServer(tmp_path) as live:
-        told = httpx.get(f"{live.url}/api/runs/part", timeout=20).json()["run"]
-        assert told["judged_characters"] == 64 < told["held_out"]
+        run = httpx.get(f"{live.url}/api/runs/part", timeout=20).json()["run"]
+        assert run["judged_characters"] == 64 < run["held_out"]
         page.goto(f"{live.url}/#/learning?run=part")
-        said = (
+        label = (
             "The validation loss is computed on 64 characters, spread evenly over the "
-            f"{told['held_out']:,} characters of the validation part."
+            f"{run['held_out']:,} characters of the validation part."
         )
-        eventually(page.locator("#learning-judged"), said)
+        eventually(page.locator("#learning-judged"), label)
     page.goto(f"{trained.url}/#/learning?run=cats")
     eventually(page.locator("#learning-state"), "finished")
     expect(page.locator("#learning-judged")).to_be_empty()
@@ -200,8 +200,8 @@ def test_unreadable_lines_are_reported_with_the_run(edited, page):
     without_charts(page)
     page.goto(f"{edited.url}/#/learning?run=cats")
     left_out = r"is damaged: 1 of \d+ lines cannot be read and is left out\."
-    said = rf"^\S*cats/metrics\.jsonl {left_out} \S*cats/events\.jsonl {left_out}$"
-    eventually(page.locator("#learning-reason"), said)
+    pattern = rf"^\S*cats/metrics\.jsonl {left_out} \S*cats/events\.jsonl {left_out}$"
+    eventually(page.locator("#learning-reason"), pattern)
 
 
 def test_as_many_runs_as_can_be_followed_are_compared_in_one_chart(tmp_path, trained, page):

@@ -52,9 +52,9 @@ def test_the_last_request_for_the_list_of_texts_counts(trained, page):
 
 def test_a_text_without_two_different_characters_is_refused_immediately(trained, page):
     page.goto(trained.url)
-    for text, told in ("", "is empty"), ("aaaa", "repeats a single character"):
+    for text, message in ("", "is empty"), ("aaaa", "repeats a single character"):
         page.evaluate(DROP, {"name": "one.txt", "text": text})
-        eventually(page.locator("#start-problem"), f"one.txt {told}")
+        eventually(page.locator("#start-problem"), f"one.txt {message}")
 
 
 def test_a_file_that_is_too_large_is_not_sent(trained, page):

@@ -1,7 +1,7 @@
 """A user starts, follows and steers training runs in a browser.
 
-Every test fails, too, where the page's own code throws or breaks the content policy. Each takes a second
-or more, for a browser must load the page; a few start trainings as well, each a process of its own.
+Each test also fails if the page's code raises an error or violates the content policy. Each takes a second or
+more, because a browser loads the page. A few start training runs, each in its own process.
 """
 
 import subprocess
@@ -83,12 +83,12 @@ def test_a_finished_run_trains_further(tmp_path, page):
     without_charts(page)
     small_runs.train(tmp_path / "cats")
     before = load_model(tmp_path / "cats").update
-    asked = []
+    requests = []
 
     def shorter(route):
-        """Train for a tenth of the minutes that the page asks for."""
-        asked.append(route.request.post_data_json)
-        route.continue_(post_data={"minutes": asked[0]["minutes"] / 10})
+        """Train for a tenth of the minutes that the page requests."""
+        requests.append(route.request.post_data_json)
+        route.continue_(post_data={"minutes": requests[0]["minutes"] / 10})
 
     with LiveServer(tmp_path) as live:
         page.route("**/resume", shorter)
@@ -96,7 +96,7 @@ def test_a_finished_run_trains_further(tmp_path, page):
         page.get_by_label("More minutes").fill("0.1")
         page.click("#learning-buttons >> text=Train further")
         until(lambda: load_model(tmp_path / "cats").update > before, 90)
-        assert asked == [{"minutes": 0.1}]
+        assert requests == [{"minutes": 0.1}]
         expect(page.locator("#learning-state")).to_have_text("finished", timeout=4 * PATIENCE)
 
 
@@ -163,7 +163,7 @@ def test_a_run_is_shown_as_pausing_from_the_command_to_its_effect(training, page
     sent = []
 
     def swallow(route):
-        """Answer as the server does, but do not let the run see the command."""
+        """Answer as the server does, but do not send the command to the run."""
         sent.append(route.request.post_data_json)
         route.fulfill(json={"sequence": 1, "learning_rate_factor": None, **sent[-1]})
 
