@@ -200,7 +200,7 @@ class Config:
                 f"{argument('validation')} to a fraction of the text, such as 0.1."
             )
         if not isinstance(self.replacement, str) or len(self.replacement) > 1:
-            raise not_one_character("replacement", self.replacement)
+            raise replacement_error(self.replacement)
         if self.unknown == "replace" and not self.replacement:
             raise ConfigError(
                 f"{argument('unknown')} is 'replace'; set {argument('replacement')} to one known character."
@@ -348,9 +348,11 @@ def require_string(name: str, value: object) -> str:
     return value
 
 
-def not_one_character(name: str, value: object) -> ConfigError:
-    """Return the error for an argument `name` whose `value` is not one character."""
-    return ConfigError(f"{argument(name)} is {shortened(value)}; it must be one character.")
+def replacement_error(value: object) -> ConfigError:
+    """Return the error for a replacement for unknown characters that is not one character."""
+    return ConfigError(
+        f"{argument('replacement')} is {shortened(value)}; it must be one character."
+    )
 
 
 def require_path(name: str, value: object) -> Path:

@@ -169,15 +169,14 @@ def central_differences(
     name: str,
     entries: Array,
     window: Window,
-    steps: Sequence[float] = STEPS,
     between: Callable[[], None] = nothing,
 ) -> Array:
     """Return central differences, (f(θ + s) - f(θ - s)) / 2s, for N entries θ of the parameter `name`.
 
-    The result has a row for each step size s in `steps`: shape (steps, N). `entries` are the flat
+    The result has a row for each step size s in `STEPS`: shape (steps, N). `entries` are the flat
     indices of the entries.
     """
-    sizes = np.array(steps)
+    sizes = np.array(STEPS)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
     everywhere = np.tile(entries, 2 * len(sizes))
     f = _perturbed_losses(parameters, name, everywhere, signed, window, between)

@@ -4,9 +4,9 @@ from charloom.model.learner import (
     Learner,
     State,
     copy_learner,
+    first_stream_state,
     new_learner,
     restore_learner,
-    stream_state,
     zero_slots,
     zero_state,
 )
@@ -16,11 +16,11 @@ __all__ = [
     "Learner",
     "State",
     "copy_learner",
+    "first_stream_state",
     "initial_parameters",
     "new_learner",
     "parameter_shapes",
     "restore_learner",
-    "stream_state",
     "zero_slots",
     "zero_state",
 ]

@@ -110,9 +110,9 @@ def copy_learner(learner: Learner) -> Learner:
     )
 
 
-def stream_state(state: State, stream: int = 0) -> State:
-    """Return a copy of one stream's hidden state, arrays of shape (layers, 1, H)."""
-    return {name: s[:, stream : stream + 1].copy() for name, s in state.items()}
+def first_stream_state(state: State) -> State:
+    """Return a copy of the hidden state of the first stream, arrays of shape (layers, 1, H)."""
+    return {name: s[:, :1].copy() for name, s in state.items()}
 
 
 def restore_learner(learner: Learner, earlier: Learner) -> None:

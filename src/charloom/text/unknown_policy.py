@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from charloom.config import UNKNOWNS, not_one_character, require_one_of
+from charloom.config import UNKNOWNS, replacement_error, require_one_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class UnknownPolicy:
     def __post_init__(self) -> None:
         require_one_of("unknown", self.unknown, UNKNOWNS)
         if not isinstance(self.replacement, str):
-            raise not_one_character("replacement", self.replacement)
+            raise replacement_error(self.replacement)
 
 
 REFUSE: Final = UnknownPolicy()

@@ -13,7 +13,7 @@ from charloom.cooperative import SliceLoop, Slices, run_all_slices
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
-from charloom.model import Learner, copy_learner, restore_learner, stream_state, zero_state
+from charloom.model import Learner, copy_learner, first_stream_state, restore_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
 from charloom.scoring import tokens_of_a_call
@@ -291,7 +291,7 @@ def continuation_in_slices(
         learner.config.seed, "training_sample", length, update=learner.update, stream=stream
     )
     place = windows.place(learner.epoch, learner.position)
-    state, read = stream_state(learner.state), ids[place : place + 1]
+    state, read = first_stream_state(learner.state), ids[place : place + 1]
     size, drawn = tokens_of_a_call(learner, streams=1), list[Ids]()
     for first in range(0, length, size):
         if drawn:
