@@ -275,15 +275,16 @@ class Blur:
     def __call__(self, array: Array) -> Array:
         """Return a copy of `array` with a random error added to each entry.
 
-        The absolute value of the error is between 0.5 and 1 times eps times the entry.
+        The absolute value of the error is eps times that of the entry, multiplied by a random number
+        from 0.5 to 1.
         """
         return self.moved(array, array)
 
     def moved(self, array: Array, size: Array | int) -> Array:
         """Return a copy of `array` with a random error added to each entry.
 
-        The absolute value of the error is between 0.5 and 1 times eps times `size`, which is a
-        number, or an array with a number for each entry.
+        The absolute value of the error is eps times `size`, multiplied by a random number from 0.5 to
+        1. `size` is a number, or an array with a number for each entry.
         """
         numbers = uniforms(self.seed, "gradcheck", array.size, first=self.used, stream=3)
         self.used += array.size

@@ -187,8 +187,8 @@ def _last_boundary(block: bytes) -> int:
     """
     for back in range(1, min(LONGEST, len(block)) + 1):
         byte = block[-back]
-        # The first byte of a character shows its length: two bytes from 0xc0 on, three from 0xe0 on,
-        # four from 0xf0 on.
+        # The first byte of a character shows how many bytes the character has: two from 0xc0 on,
+        # three from 0xe0 on, four from 0xf0 on.
         if byte >= 0xC0:
             wanted = 2 + (byte >= 0xE0) + (byte >= 0xF0)
             return len(block) - back if wanted > back else len(block)
