@@ -13,7 +13,6 @@ EQUAL_BY_CHANCE = {
     "BLOCK",  # bytes of a text, and of a file of ids
     "CLASSIC",  # a recipe, and a workload
     "LARGEST",  # number in a stored gradient check, and number that a plot can show
-    "LISTED",  # items of a returned value, and functions of a file
     "MOST_NAMES",  # sources in a text's name, and files in a message
 }
 
