@@ -157,7 +157,7 @@ def check(scale: str) -> Figures:
     return {
         "commands_run": noted.commands,
         "processes_watched": noted.processes,
-        "writes_where_they_may": noted.writes,
+        "allowed_writes": noted.writes,
         "listened_on_this_machine": noted.listened,
         "connections_or_writes_elsewhere": noted.elsewhere,
         "files_with_ordinary_permissions": files,

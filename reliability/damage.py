@@ -93,8 +93,8 @@ def check(scale: str) -> Figures:
         "damages": DAMAGES[scale],
         "found": found,
         "silent": len(silent),
-        "of_no_effect": harmless,
-        "fallbacks_to_the_newest_whole": fallbacks,
+        "without_effect": harmless,
+        "fallbacks_to_the_newest_complete_checkpoint": fallbacks,
         "seed": SEED,
     }
 

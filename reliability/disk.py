@@ -105,10 +105,10 @@ def check(scale: str) -> Figures:
     return {
         "calls_refused_once": refusals["once"],
         "calls_refused_from_then_on": refusals["forever"],
-        "runs_that_could_not_be_made_and_then_could": refusals["made_anew"],
+        "runs_created_after_a_refusal": refusals["made_anew"],
         "errors": ", ".join(errno.errorcode[code] for code in GAPS[scale]),
         "writes_torn_in_two": len(torn),
-        "fsyncs_that_lost_what_waited": lost,
+        "fsyncs_that_lost_waiting_data": lost,
         **reads,
         **small_tmpfs(),
     }

@@ -59,8 +59,8 @@ def check(scale: str) -> Figures:
                     in_a_run(place_of_run / "run", config, Faulty(engine, place, value), what)
                 in_memory(config, Faulty(engine, place, value), what)
     return {
-        "faults_put_in": 2 * injected,
-        "saved_or_told_late": 0,
+        "planted_values": 2 * injected,
+        "saved_or_reported_late": 0,
         "refusals_to_sample": refuses_to_sample(engines),
         "samples_at_extreme_temperatures": samples(engines, TEMPERATURES[scale]),
         "engines": ", ".join(engines),

@@ -177,14 +177,14 @@ def check(scale: str, seed: int = 0, minutes: float | None = None) -> Figures:
     tally.require_enough()
     return {
         "minutes_disturbed": round(disturbed / 60, 2),
-        "lives_ended": tally.ended,
-        "looks": tally.looks,
-        "lives_looked_at_long_enough": tally.judged,
+        "processes_ended": tally.ended,
+        "measurements": tally.looks,
+        "processes_measured_long_enough": tally.judged,
         "most_growth_of_memory_bytes": tally.memory,
         "most_growth_of_open_files": tally.files,
         "most_growth_of_threads": tally.threads,
         "updates": updates,
-        "records_none_missing_none_twice": records,
+        "records_complete_without_repetition": records,
         "differing_bytes": 0,
         "seed": seed,
     }

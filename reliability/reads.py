@@ -153,7 +153,7 @@ def resume(run: Path) -> None:
     reopen(run)[0].close()
 
 
-def resume_with_less(run: Path) -> None:
+def resume_with_allow_older(run: Path) -> None:
     """Open the run with `allow_older`, and close it; as nothing is damaged, it must not warn."""
     writer = reopen(run, allow_older=True)[0]
     writer.close()
@@ -175,7 +175,7 @@ def report(run: Path) -> None:
     assert not messages, f"the report tells of {messages}"
 
 
-ACTIONS = (resume, resume_with_less, sample, report)
+ACTIONS = (resume, resume_with_allow_older, sample, report)
 
 
 def failing_reads(scale: str, place: Path) -> Figures:

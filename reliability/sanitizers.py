@@ -57,7 +57,7 @@ def check(scale: str) -> Figures:
         return {"findings": "no compiler here"}
     for name in FAULTS:
         assert tells_of(name), f"the {name} sanitizer does not tell of its fault"
-    figures: Figures = {"planted_faults_told": len(FAULTS)}
+    figures: Figures = {"planted_faults_reported": len(FAULTS)}
     if scale != LONG:
         return figures
     for kind, flags in BUILDS.items():
@@ -70,7 +70,7 @@ def check(scale: str) -> Figures:
         "findings": 0,
         "tests_passed_under_address_and_undefined": passed,
         "random_networks": int(shapes.split()[-1]),
-        "calls_side_by_side_under_thread": int(calls.split()[-1]),
+        "concurrent_calls_under_thread": int(calls.split()[-1]),
         "seed": SEED,
     }
 

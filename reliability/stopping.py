@@ -69,11 +69,11 @@ def check(scale: str, seed: int = 0) -> Figures:
     return {
         "stops": len(stops),
         "slowest_stop_seconds": round(max(stops), 2),
-        "seconds_to_stop_in_a_long_judgement": round(judging, 2) if judging else "not tried",
+        "seconds_to_stop_in_a_long_evaluation": round(judging, 2) if judging else "not tried",
         "second_signals": len(twice),
         "slowest_second_signal_seconds": round(max(twice), 2),
         "closed_pipes": 2 * PIPES[scale],
-        "busy_processes_beside": BUSY[scale],
+        "other_busy_processes": BUSY[scale],
         "seed": seed,
     }
 

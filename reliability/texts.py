@@ -115,7 +115,7 @@ def check(scale: str) -> Figures:
         "texts_refused_with_a_sentence": refused,
         "line_of_MB": LINE[scale] >> 20,
         "trained_within_MB": megabytes,
-        "examples_decoded_from_what_they_were_encoded_to": round_trips(EXAMPLES[scale]),
+        "examples_equal_after_encoding_and_decoding": round_trips(EXAMPLES[scale]),
     }
 
 

@@ -20,7 +20,7 @@ def test_damage_is_found_and_training_falls_back_to_an_intact_checkpoint():
     figures = damage.check(SHORT)
     assert figures["silent"] == 0
     assert figures["found"] > figures["damages"] / 2
-    assert figures["fallbacks_to_the_newest_whole"] > 0
+    assert figures["fallbacks_to_the_newest_complete_checkpoint"] > 0
 
 
 def test_a_loader_that_skips_one_hash_is_noticed(monkeypatch):

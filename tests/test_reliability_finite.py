@@ -10,7 +10,7 @@ from reliability import SHORT, finite
 
 
 def test_values_that_are_not_finite_are_caught_and_never_saved():
-    assert finite.check(SHORT)["faults_put_in"] > 40
+    assert finite.check(SHORT)["planted_values"] > 40
 
 
 def test_a_save_that_does_not_check_for_finite_values_is_noticed(monkeypatch):

@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no compiler
 
 
 def test_each_sanitizer_reports_its_planted_fault():
-    assert sanitizers.check(SHORT)["planted_faults_told"] == len(sanitizers.FAULTS)
+    assert sanitizers.check(SHORT)["planted_faults_reported"] == len(sanitizers.FAULTS)
 
 
 def test_a_sanitizer_that_reports_nothing_is_noticed(monkeypatch):
