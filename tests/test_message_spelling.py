@@ -123,14 +123,17 @@ PYTHON_COMMANDS = {"command", "marked_command"}
 MARKERS = {"argument", "terminal_command", *PYTHON_COMMANDS}
 
 
+@cache
 def marked_in(path):
-    """Yield each call of a marker with a constant name in a module: the marker, the name and the keywords."""
+    """Return each call of a marker with a constant name in a module: the marker, the name and the keywords."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             given = node.args[0] if node.func.id in MARKERS and node.args else None
             if isinstance(given, ast.Constant):
                 keywords = [keyword.arg for keyword in node.keywords if keyword.arg]
-                yield node.func.id, given.value, keywords
+                found.append((node.func.id, given.value, keywords))
+    return found
 
 
 @cache
