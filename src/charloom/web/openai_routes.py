@@ -92,7 +92,7 @@ class Completion(BaseModel):
         """Raise NotAllowedError if the request has a value that this server does not support."""
         texts = len(self.prompts) * self.texts_per_prompt
         penalty = "only 0 is supported; use repetition_penalty instead."
-        # By field: whether the value is not supported, and what to do.
+        # For each field: whether the server refuses its value, and the error message if so.
         problems = {
             "suffix": (self.suffix, "charloom only continues a prompt; leave suffix out."),
             "best_of": (
@@ -151,9 +151,10 @@ class Logprobs(wire.ResponseBody):
 
 
 class Choice(wire.ResponseBody):
-    """One text of a completion, or a part of the text in a stream.
+    """A text of a completion; in a stream, a part of the text.
 
-    `finish_reason` is "stop" or "length". In a stream, it is None in all parts except the last one.
+    `finish_reason` says why the text ended: "stop" or "length". In a stream, only the last part of a text
+    has a reason; `finish_reason` is None in the other parts.
     """
 
     text: str
@@ -204,7 +205,7 @@ def routes(
     def one_model(model: wire.ModelKey) -> ModelCard:
         """Return the model whose id is `model`."""
         with suppress(NotFoundError):
-            # If the list does not include this run yet, read the run now.
+            # If the list does not include the model's run yet, read the run now.
             run_index.run(model.partition("@")[0])
         models = models_in(run_index.read_list(refresh=True))
         listed = {f"{known.run.key}@{known.which}": known for known in models if known.run}
@@ -235,7 +236,7 @@ class Text:
     """One of the texts of a completion, while a model writes it.
 
     Args:
-        writer: the model that writes.
+        writer: writes the text with the model.
         index: the index of the text in the response.
         body: the request.
         prompt: the prompt of this text.
@@ -248,13 +249,13 @@ class Text:
         self.prompt = prompt
         self.offset = 0
         self.over = False
-        # The most likely next characters after the last part, with their probabilities
+        # The most likely characters to follow the text so far, with their probabilities.
         self.before: tuple[tuple[str, float], ...] = ()
 
     def beginning(self) -> Slices[Choice | None]:
-        """Let the model read the prompt, and return the part of the response with the prompt.
+        """Let the model read the prompt, and return the echo of the prompt for the response.
 
-        Return None if the prompt is empty, or if the request does not have `echo`.
+        Return None if the prompt is empty, or if the request does not set `echo`.
         """
         predictions = yield from self.writer.beginning(self.prompt)
         echoed = self.body.echo and self.prompt
@@ -266,7 +267,7 @@ class Text:
     def next(self) -> Choice | None:
         """Return the next part of the text; None after the last part.
 
-        A part may have an empty text. Only the last part has a finish reason.
+        A part is a few characters, or none. Only the last part has a finish reason.
         """
         if self.over:
             return None
@@ -278,11 +279,12 @@ class Text:
         return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], sent=True))
 
     def logprobs(self, predictions: Predictions | None, sent: bool) -> Logprobs | None:
-        """Return the log probabilities for a part of the text; None if the request does not want them.
+        """Return the log probabilities of some characters; None if the request does not want log probabilities.
 
         Args:
-            predictions: the model's predictions for the characters of the part.
-            sent: True if these characters are in the response; False for a prompt that is not echoed.
+            predictions: the model's predictions for the characters.
+            sent: True if the response contains the characters. False for a prompt that is not echoed: the
+                offsets in the response already count its characters.
         """
         if predictions is None or self.body.logprobs is None:
             return None
@@ -301,7 +303,10 @@ class Text:
 
 
 def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
-    """Return the texts that a request asks for: `n` for each prompt. Nothing is written yet."""
+    """Return a `Text` object for each text that a request asks for: `n` texts for each prompt.
+
+    The model has not read a prompt or written a character yet.
+    """
     model = model_cache.open(body.model)
     drawing: dict[str, Any] = {
         "length": max(1, 16 if body.max_tokens is None else body.max_tokens),
@@ -330,7 +335,10 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
 
 
 async def parts(queue: WorkQueue, texts: list[Text]) -> AsyncIterator[Choice]:
-    """Yield the parts of all texts as they are written. The texts take turns: each writes one part."""
+    """Let the model write all texts, and yield each part of a text, a few characters, as soon as it is written.
+
+    The model writes one part of each text in turn. An echoed prompt is the first part of its text.
+    """
     for text in texts:
         echoed = await queue.run_slices(text.beginning())
         if echoed is not None:
@@ -367,7 +375,7 @@ def usage(texts: list[Text]) -> Usage:
 
 
 async def whole(model_cache: ModelCache, queue: WorkQueue, body: Completion) -> AsciiJSONResponse:
-    """Write all texts of a request, and return them as one response."""
+    """Let the model write all texts of a request, and return one response with the texts."""
     async with queue.place():
         texts = await queue.work(texts_of, model_cache, body)
         choices = [Choice(text="", index=text.index) for text in texts]
@@ -405,8 +413,8 @@ async def writing(
 async def streamed(queue: WorkQueue, body: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
     """Yield the server-sent events of a completion.
 
-    Each part of a text is one event. After the last part, an event with the usage follows if the request
-    wants the usage. The last event marks the end.
+    Each part of a text is one event. If the request sets `include_usage`, an event with the numbers of
+    characters that were read and written follows. The last event marks the end.
     """
     start = head(body)
     async for part in parts(queue, texts):

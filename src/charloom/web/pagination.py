@@ -1,6 +1,6 @@
 """Returns a page of a long list: the items after the last item of the previous page.
 
-The items can be anything.
+This module does not know what the items are.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,12 +47,12 @@ class Page(Generic[T]):
 def page_after(
     items: Sequence[T], key: Callable[[T], str], limit: int, after: str | None
 ) -> Page[T]:
-    """Return the page of at most `limit` items after the item with the key `after`.
+    """Return the page of at most `limit` items after the item whose key is `after`.
 
-    `key` returns the key of an item. If `after` is None, return the first page.
+    `key` is a function that returns the key of an item. If `after` is None, return the first page.
 
     Raises:
-        NotFoundError: no item has that key any more.
+        NotFoundError: no item in the list has the key `after`; perhaps the item was removed.
     """
     start = 0
     if after is not None:
@@ -69,7 +69,8 @@ def page_after(
 def page_from(items: Sequence[T], limit: int, skipped: int) -> Page[T]:
     """Return the page of at most `limit` items after the first `skipped` items.
 
-    Use it for lists that only grow at the end, so that the next page neither repeats nor misses an item.
+    Use this function only for lists that grow at the end. In other lists, the next page could repeat or miss
+    an item.
     """
     end = skipped + limit
     return Page(items[skipped:end], len(items), end if end < len(items) else None)

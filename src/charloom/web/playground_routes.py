@@ -30,9 +30,9 @@ from charloom.web.run_index import RunIndex
 from charloom.web.run_models import models_in
 
 PIECE_SECONDS: Final = 0.03
-PREDICTING_SECONDS: Final = (
-    0.006  # seconds to write a piece; its probabilities take several times as long
-)
+# How long the model writes a piece of a text in a request that wants probabilities. Computing the probabilities
+# of the piece takes several times as long.
+PREDICTING_SECONDS: Final = 0.006
 LIKELY: Final = 5
 DIGITS: Final = 5  # decimals of the probabilities and nats in a response
 
@@ -44,7 +44,7 @@ class TextWriter:
     Attributes:
         model: the model.
         writing: yields the pieces of the text.
-        reader: computes the probabilities; None if the request does not want them.
+        reader: computes the probabilities; None if the request does not want probabilities.
         written: the number of characters written so far.
     """
 
@@ -61,9 +61,9 @@ class TextWriter:
 
         Args:
             model: the model.
-            body: the request.
-            number: the number of the text, from 0, if the request asks for several texts. Texts with
-                different numbers are sampled with different random numbers.
+            body: the prompt and the sampling options in the request.
+            number: the index of the text among the texts that the request asks for. Texts with different
+                indices are sampled with different random numbers.
             likely: how many of the most likely next characters are returned with their probabilities.
 
         Raises:
@@ -82,9 +82,10 @@ class TextWriter:
         return cls(model, writing, reader)
 
     def beginning(self, prompt: str) -> Slices[Predictions | None]:
-        """Return the predictions for the characters of the prompt.
+        """Let the model read the prompt, and return its predictions for the characters of the prompt.
 
-        Return None if the request does not want probabilities. The predictions of an empty prompt are empty.
+        If the request does not want probabilities, read nothing and return None. For an empty prompt, the
+        predictions are empty.
         """
         if self.reader is None:
             return None
@@ -106,7 +107,8 @@ class TextWriter:
         self.written += len(piece.text)
         if self.reader is None:
             return piece.text, None
-        # Use the ids, because the text cannot be converted to ids: U+FFFD stands for any byte that is not UTF-8.
+        # The reader gets the ids of the piece. Its text cannot be converted back to ids, because U+FFFD in the text
+        # stands for any byte that is not UTF-8.
         return piece.text, self.reader.read(piece.ids)
 
 
@@ -160,7 +162,7 @@ def routes(
         "/api/compare", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def compare(body: wire.Compare) -> EventStream:
-        """Let several models write. The events are those of `Generate`; each also has the field `side`."""
+        """Let several models each write a text. The schema `Compare` describes the events of the response."""
         return EventStream(writing(model_cache, queue, body, body.models, sides=True), closing)
 
     return router
@@ -169,14 +171,15 @@ def routes(
 def prediction_routes(
     model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event
 ) -> APIRouter:
-    """Return the routes that predict the next characters, and compute the surprise of a text's characters."""
+    """Return two routes: one predicts the next character, one computes the surprise of each character of a text."""
     router = APIRouter()
 
     @router.post("/api/next", response_model=wire.NextLikely)
     async def likely_next(body: wire.Next, request: Request) -> Any:
         """Return the most likely characters after a text.
 
-        If the text is empty, the model first reads the id that `start_id` returns.
+        If the text is empty, the model reads a line feed or, without a line feed in its vocabulary, a space or
+        another character first.
         """
 
         def compute() -> Slices[AsciiJSONResponse]:
@@ -228,19 +231,19 @@ async def writing(
     models: list[str],
     sides: bool = False,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Wait in the queue, then yield an iterator over the events of models that write.
+    """Wait in the queue, then yield an iterator over the events of models that each write a text.
 
     The request counts as being processed until the `with` block ends.
 
     Args:
         model_cache: the models in memory.
         queue: the queue of requests.
-        body: the request.
+        body: the prompt and the sampling options in the request.
         models: the ids of the models.
         sides: True adds the field `side`, the index of the model in `models`, to each event.
     """
     async with queue.place():
-        # Errors of the request are raised here, before the response begins.
+        # A wrong model or prompt raises its error here, before the response begins.
         writers = await queue.work(
             lambda: [TextWriter.of(model_cache.open(key), body) for key in models]
         )
@@ -250,7 +253,11 @@ async def writing(
 async def events(
     queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter], sides: bool
 ) -> AsyncIterator[bytes]:
-    """Yield the events of all writers. The writers take turns, and each writes one piece in its turn."""
+    """Let each writer write its text, and yield the events of the response.
+
+    The writers take turns, and each writes one piece, a few characters, in its turn. If `sides` is True, each
+    event has the index of its writer as the field `side`.
+    """
     began = time.perf_counter()
     at_work = list(enumerate(writers))
     for side, writer in at_work:
@@ -266,7 +273,8 @@ async def events(
         )
     while at_work:
         for side, writer in list(at_work):
-            # The thread also encodes the event: encoding many numbers as JSON would block the event loop.
+            # The thread that writes the piece also encodes its event. Encoding many numbers as JSON in the event
+            # loop would block the loop.
             piece = await queue.work(next_event, writer, side, sides)
             if piece is None:
                 at_work.remove((side, writer))
@@ -281,9 +289,10 @@ async def events(
 
 
 def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
-    """Return the event for the next piece of text of `writer`.
+    """Let `writer` write the next piece of its text, and return the event with the piece.
 
-    Return b"" if the piece is empty, and None after the last piece.
+    Return b"" if the piece is empty, and None after the last piece. If `sides` is True, the event has the
+    index `side` of the writer as a field.
     """
     piece = writer.next()
     if piece is None:
@@ -299,21 +308,20 @@ def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
 def event_with_predictions(
     name: str, data: dict[str, Any], key: str, predictions: Predictions | None
 ) -> bytes:
-    """Return an event with the fields in `data`.
+    """Return the event `name` with the fields in `data`, and with `predictions`, if any, as the field `key`.
 
-    If there are predictions, add them as the field `key`. Call this function in a thread, because it can
-    take long.
+    Call this function in a thread, because it can take long.
     """
     return event(name, data | ({key: shown(predictions)} if predictions else {}))
 
 
 def with_side(data: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
-    """Return the data of an event; if `sides` is True, add the index of the model as the field `side`."""
+    """Return the fields `data` of an event; if `sides` is True, with `side`, the index of the event's model."""
     return {"side": side, **data} if sides else data
 
 
 def shown(predictions: Predictions) -> dict[str, Any]:
-    """Return predictions as the fields of the schema `Analysis`."""
+    """Return the fields of the schema `Analysis` for `predictions`."""
     return {
         "characters": predictions.characters,
         "nats": [None if math.isnan(x) else round(x, DIGITS) for x in predictions.nats.tolist()],
@@ -322,5 +330,5 @@ def shown(predictions: Predictions) -> dict[str, Any]:
 
 
 def rounded(predictions: Predictions) -> list[list[tuple[str, float]]]:
-    """Return a list of the most likely next characters, with rounded probabilities, for each character."""
+    """Return, for each character of a text, the most likely next characters with rounded probabilities."""
     return [[(symbol, round(p, DIGITS)) for symbol, p in row] for row in predictions.likely]

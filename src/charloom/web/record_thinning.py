@@ -1,7 +1,7 @@
 """Selects a limited number of a run's records for the curves of the page.
 
 The selected records are evenly spread. Records at the end of an epoch and records with a validation loss are preferred.
-A record here is a line of metrics.jsonl that `is_record` has accepted.
+A record here is a valid line of metrics.jsonl, the journal of losses (see `journal_lines.is_record`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,10 +13,11 @@ Record = dict[str, Any]
 
 
 def sample_records(records: Iterable[Record], most: int) -> tuple[list[Record], int]:
-    """Return a selection of the records, and the number of all records.
+    """Return evenly spread records, from which `thinned` can select, and the number of all records.
 
-    The selection is evenly spread. It has at most `2 * most` records for which `is_preferred` is True, and at
-    most `2 * most` other records. A journal can have millions of records, but only the selected records are kept in memory.
+    At most `2 * most` of the returned records are at the end of an epoch or have a validation loss; at most
+    `2 * most` are other records. `records` may yield millions of records: only the returned records are kept
+    in memory.
     """
     preferred, others = EvenSample[Record](2 * most), EvenSample[Record](2 * most)
     for record in records:
@@ -26,10 +27,10 @@ def sample_records(records: Iterable[Record], most: int) -> tuple[list[Record], 
 
 
 def thinned(records: list[Record], most: int) -> list[Record]:
-    """Return at most `most` evenly spread records, including the first and the last record.
+    """Return at most `most` evenly spread records, in order.
 
-    Up to half of the result is selected among the records for which `is_preferred` is True. The rest is
-    selected among all records.
+    The last record is always returned, and the first record if `most` is 3 or more. At most half of the
+    result is reserved for records at the end of an epoch and records with a validation loss.
     """
     if len(records) <= most:
         return records
@@ -46,7 +47,7 @@ def is_preferred(record: Record) -> bool:
 
 
 def is_end(epoch: float) -> bool:
-    """Return True if a record is at the end of an epoch. `epoch` is the number of epochs before the record."""
+    """Return True if `epoch`, the number of epochs trained so far, is a whole number of at least 1."""
     return epoch >= 1 and float(epoch).is_integer()
 
 

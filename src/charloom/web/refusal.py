@@ -13,9 +13,9 @@ class Refused(Exception):
     Args:
         status: the HTTP status of the response.
         message: what was wrong, and how to fix it.
-        headers: more headers of the response.
-        kind: the kind of error, as in `ErrorDetail.type`.
-        code: the identifier of the error; None if it has none.
+        headers: additional headers of the response.
+        kind: the field `type` of the error in the response, such as `busy_error`.
+        code: the identifier of the error, such as `busy`; None if it has none.
     """
 
     def __init__(
@@ -42,6 +42,9 @@ class Refused(Exception):
 
 
 def busy_refusal(busy: Busy) -> Refused:
-    """Return the error that refuses a request because of `busy`. The client may send the request again later."""
+    """Return the error that refuses a request because a limit is reached; `busy` says which limit.
+
+    The response tells the client after how many seconds it may send the request again.
+    """
     headers = {"retry-after": str(busy.retry_after)}
     return Refused(busy.status, str(busy), headers, "busy_error", "busy")

@@ -1,4 +1,4 @@
-"""Reads the body of a request, with limits on its time, its size and the number of its parts."""
+"""Reads the body of a request, with limits on its time, its size and the number of its strings, fields and items."""
 
 import asyncio
 import re
@@ -12,9 +12,9 @@ from charloom.web.refusal import Refused
 
 BODY_SECONDS: Final = 10.0
 UPLOAD_SECONDS: Final = 60.0
-MOST_PARTS: Final = (
-    2_000  # strings, fields and items of a body; validating more would take too long
-)
+# The largest number of strings, fields and items in a JSON body. Validating a body with more of them would take
+# too long.
+MOST_PARTS: Final = 2_000
 # What `check_parts` counts in JSON: strings, and the characters that begin or separate items.
 PART: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{,]', re.DOTALL)
 
@@ -27,12 +27,13 @@ async def read_body(receive: Receive, rule: BodyRule) -> bytes:
     """Return the whole body of a request.
 
     Raises:
-        Refused: the body breaks `rule`, takes too long, or has too many parts.
+        Refused: the body is larger than `rule` allows, arrives too slowly, or is JSON with too many strings,
+            fields and items.
         ClientDisconnected: the client disconnected.
     """
     if rule.media_type == BYTES:
         blocks = await read_blocks(receive, rule, UPLOAD_SECONDS)
-        # Join 64 MiB in a thread: it takes tens of milliseconds and would block other requests.
+        # Joining 64 MiB takes tens of milliseconds. A thread joins the blocks, so that other requests are not blocked.
         return await asyncio.to_thread(b"".join, blocks)
     body = b"".join(await read_blocks(receive, rule, BODY_SECONDS))
     check_parts(body)
@@ -43,7 +44,7 @@ async def read_blocks(receive: Receive, rule: BodyRule, seconds: float) -> list[
     """Read the whole body of a request, and return the blocks in which it arrived.
 
     Raises:
-        Refused: the body is larger than `rule` allows, or takes longer than `seconds`.
+        Refused: the body is larger than `rule` allows, or takes longer than `seconds` to arrive.
         ClientDisconnected: the client disconnected.
     """
     blocks, size = list[bytes](), 0
@@ -68,9 +69,9 @@ async def read_blocks(receive: Receive, rule: BodyRule, seconds: float) -> list[
 
 
 def check_parts(body: bytes) -> None:
-    """Raise Refused if `body`, which is JSON, has too many strings, fields and items.
+    """Raise Refused if `body`, which is JSON, has more than `MOST_PARTS` strings, fields and items.
 
-    Validating them would block other requests.
+    Validating such a body would block other requests.
     """
     if sum(1 for _ in islice(PART.finditer(body), MOST_PARTS + 1)) > MOST_PARTS:
         raise Refused(

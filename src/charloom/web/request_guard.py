@@ -54,7 +54,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        if scope["type"] != "http":  # no route is a websocket
+        if scope["type"] != "http":  # the server has no websocket routes
             await send({"type": "websocket.close", "code": 1008})
             return
         guarded = with_headers(in_pieces(send))
@@ -69,7 +69,7 @@ class Guard:
         """Check a request and pass it to the application.
 
         Raises:
-            Refused: the request is not accepted.
+            Refused: the request breaks a rule of the server, or the server is busy.
             ClientDisconnected: the client disconnected before its request was complete.
         """
         headers = Headers(scope=scope)
@@ -96,6 +96,6 @@ class Guard:
     async def _read_and_pass(
         self, scope: Scope, receive: Receive, send: Send, rule: BodyRule
     ) -> None:
-        """Read the body of a request, and pass the request to the application."""
+        """Read the body of a request, within the limits of `rule`, and pass the request to the application."""
         body = await read_body(receive, rule)
         await self.app(scope, replay(body, receive), send)

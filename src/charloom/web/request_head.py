@@ -10,10 +10,11 @@ from charloom.web.body_rules import BodyRule, rule_for
 from charloom.web.refusal import Refused
 
 METHODS: Final = ("GET", "POST")
-LONGEST_HEAD: Final = 16 * 1024  # bytes
-LONGEST_QUERY: Final = 2_048  # bytes
+LONGEST_HEAD: Final = 16 * 1024  # largest size of all headers of a request together, in bytes
+LONGEST_QUERY: Final = 2_048  # largest size of the query in a request's URL, in bytes
 MOST_HEADERS: Final = 100
-# No route's path contains these; attackers use them to reach files outside of a folder.
+# Finds parts of a path, such as .. and //, with which attackers try to reach files outside of a folder. No
+# route has such a path.
 ODD_PATH: Final = re.compile(rb"\.\.|%2e|%2f|%5c|%00|\\|//|[^\x21-\x7e]", re.IGNORECASE)
 
 
@@ -21,7 +22,8 @@ def check_head(scope: Scope, headers: Headers) -> BodyRule | None:
     """Raise Refused if the request has a method, path or header that no route accepts.
 
     Returns:
-        The rule that the body must follow; None for a GET request, which has no body.
+        The rule for the request's body: its media type and its largest size. None for a GET request, which
+        has no body.
     """
     method = scope["method"]
     if method not in METHODS:
@@ -50,7 +52,11 @@ def check_head(scope: Scope, headers: Headers) -> BodyRule | None:
 
 
 def checked_rule(path: str, headers: Headers) -> BodyRule:
-    """Return the rule for the body of a POST request; raise Refused if the headers break the rule."""
+    """Return the rule for the body of a POST request to `path`.
+
+    Raises:
+        Refused: the headers announce a body that the rule does not allow, or do not give its length.
+    """
     sizes = headers.getlist("content-length")
     if "transfer-encoding" in headers or not sizes:
         raise Refused(

@@ -5,13 +5,13 @@ from typing import Final
 
 from starlette.types import Message, Send
 
-SENT_AT_ONCE: Final = 64 * 1024  # bytes; the next piece is sent after the client has read this one
+SENT_AT_ONCE: Final = 64 * 1024  # largest size of a piece of a response, in bytes
 
 
 def in_pieces(send: Send) -> Send:
-    """Return a function that calls `send`, and sends a large body in pieces.
+    """Return a function that sends a response with `send`, a large body in pieces.
 
-    Each piece is sent after the client has read the previous one. Other requests are served in between.
+    Each piece is sent after the client has read the previous piece. Other requests are served in between.
     """
 
     async def sending(message: Message) -> None:

@@ -1,7 +1,7 @@
 """Computes a run's losses, epoch, learning rate and speed at its current update, for the list of runs.
 
-The current update can be later than that of the last record. This module reads no file: the caller passes the
-last record, and the counters in the latest checkpoint.
+A record is a line of metrics.jsonl. The current update can be later than the update of the last record. This module
+reads no file: the caller passes the last record, and the counters in the latest checkpoint.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from charloom.store.json_numbers import is_number
 
 @dataclass(frozen=True)
 class RunFigures:
-    """The figures of a run at an update. A figure that is not known is None.
+    """The epoch, the smooth loss and the learning rate of a run at an update. An unknown value is None.
 
     Attributes:
         epoch: passes over the training text, with a fraction.
         smooth_loss: the smooth loss in nats per window.
         smooth_bits: the smooth loss in bits per character.
-        learning_rate: the learning rate, with the factor that a command set.
+        learning_rate: the learning rate, multiplied by the factor that a command has set.
     """
 
     epoch: float | None
@@ -37,12 +37,12 @@ def figures_at(
     record: Mapping[str, Any],
     counters: Mapping[str, Any],
 ) -> RunFigures:
-    """Return the figures of a run at `update`.
+    """Return the epoch, the smooth loss and the learning rate of a run at its update `update`.
 
     Args:
-        update: the run's current update; None or 0 before the first one.
+        update: the run's current update; None or 0 before the first update.
         schedule: gives the learning rate and the length of an epoch.
-        factor: multiplies the learning rate of the schedule.
+        factor: the factor, set by a command, that multiplies the learning rate of the schedule.
         record: the run's last record; empty if there is none.
         counters: the counters in the run's latest checkpoint; empty if there is none. The smooth loss comes
             from these counters if the checkpoint is of `update`, otherwise from the record.
@@ -62,7 +62,7 @@ def figures_at(
 def mean_speed(record: Mapping[str, Any]) -> float | None:
     """Return the mean speed of a run from its beginning to `record`, in characters per second.
 
-    Return None if the record has no characters or no seconds.
+    `record` is a line of metrics.jsonl. Return None if its characters or seconds are missing or 0.
     """
     characters, seconds = record.get("characters"), record.get("seconds")
     return characters / seconds if characters and seconds else None
