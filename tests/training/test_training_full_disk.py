@@ -148,7 +148,7 @@ def test_a_full_disk_at_the_end_is_an_error_after_several_tries(tmp_path, monkey
 def test_a_full_disk_at_the_end_is_reported_immediately_and_waited_for(tmp_path, monkeypatch):
     waits = []
     monkeypatch.setattr(
-        run_saving.RunSaver, "_wait", lambda self, seconds, hurried: waits.append(seconds) or ()
+        run_saving.RunSaver, "_wait", lambda self, seconds, is_ending: waits.append(seconds) or ()
     )
     disk = FullDisk(monkeypatch)
     writer, learner, corpus = create(tmp_path / "run")
@@ -180,7 +180,7 @@ def test_a_stopped_run_does_not_wait_for_a_full_disk(
         else:
             signals.append(how)
 
-    def wait(self, seconds, hurried):
+    def wait(self, seconds, is_ending):
         waits.append(seconds)
         if len(waits) == 8:
             end()

@@ -20,8 +20,8 @@ class CommandReader:
 
     Args:
         run: the run directory.
-        last: the command that was in control.json when this process opened the run. It is ignored.
-        halt: returns the reason to end the run as interrupted, such as "SIGINT"; None continues.
+        last: the command that was in control.json when this process opened the run. It is not obeyed.
+        halt: returns the reason to interrupt the run, such as "SIGINT"; None if the run continues.
 
     Attributes:
         wanted: the last command: "run", "pause" or "stop".
@@ -33,11 +33,12 @@ class CommandReader:
         self._run, self._last = run, last
         self._factor: float | None = None
         self._warning: str | None = None
-        self._warned = False  # True after the one warning about an unreadable command
+        # True after the user was warned that a command cannot be read: there is only one such warning.
+        self._warned = False
         self._next_look = time.monotonic()
 
     def look(self) -> None:
-        """Read control.json if it was not read in the last 0.1 seconds, and remember a new command."""
+        """Read control.json and remember a new command. Do nothing if the last read was under 0.1 s ago."""
         now = time.monotonic()
         if now < self._next_look:
             return
@@ -49,11 +50,11 @@ class CommandReader:
                 self._factor = control.learning_rate_factor
 
     def wait(self, most: float = math.inf) -> None:
-        """Wait 0.1 seconds, the time between two reads of control.json, or `most` seconds if less."""
+        """Wait 0.1 seconds, the time between two reads of control.json, but at most `most` seconds."""
         time.sleep(min(most, LOOK_SECONDS))
 
     def asks_to_end(self) -> bool:
-        """Call `look`, and return True if `halt` returns a reason or the last command is "stop"."""
+        """Return True if `halt` returns a reason or the last command, after `look`, is "stop"."""
         self.look()
         return self.halt_reason() is not None or self.wanted == "stop"
 
@@ -66,10 +67,7 @@ class CommandReader:
         return factor
 
     def take_warning(self) -> str | None:
-        """Return a warning if a command could not be read; None if there is no new warning.
-
-        The warning is returned only once in a training run.
-        """
+        """Return a warning if a command could not be read; None if not, or if the user was already warned."""
         warning, self._warning = self._warning, None
         return warning
 

@@ -14,14 +14,14 @@ MOST_ROLLBACKS: Final = 3
 
 
 def require_another_try(learner: Learner, error: DivergedError) -> None:
-    """Raise DivergedError if the learner already went back to an earlier state as often as allowed.
+    """Raise DivergedError if the learner already went back to an earlier state three times.
 
     Args:
-        learner: the learner.
-        error: the error that says which number is not finite.
+        learner: the learner, which counts how often it went back.
+        error: the new error, which says which number is not finite.
 
     Raises:
-        DivergedError: the message says what happened and which setting to change.
+        DivergedError: the message quotes `error` and says which setting to change.
     """
     if learner.rollbacks >= MOST_ROLLBACKS:
         raise DivergedError(
@@ -31,7 +31,7 @@ def require_another_try(learner: Learner, error: DivergedError) -> None:
 
 
 def go_back(learner: Learner, earlier: Learner, error: DivergedError) -> str:
-    """Set `learner` in place to the state of `earlier`, but with half its present learning rate.
+    """Set `learner` in place to the state of `earlier`, but with half the present learning rate of `learner`.
 
     Returns:
         The message of a warning. It quotes `error` and says from which update training continues.

@@ -11,7 +11,8 @@ from charloom.config import Config, default_of
 from charloom.messages import Placeholder, argument, arguments, command
 from charloom.model import Learner
 
-HIGH_MOMENTUM: Final = 0.99  # with this momentum, a step can be 100 times the learning rate
+# With this momentum, a step can be 100 times as large as without momentum.
+HIGH_MOMENTUM: Final = 0.99
 USUAL_DECAY: Final = 0.01
 LARGE_LOGITS: Final = 10.0  # initial logits of this size make very wrong predictions certain
 
@@ -57,11 +58,12 @@ def advice(learner: Learner) -> str:
 
 
 def _most_decay(config: Config) -> float:
-    """Return the largest product of learning rate and weight decay that still shrinks the weights.
+    """Return the largest product of learning rate and weight decay with which the weights do not grow.
 
-    The product is infinite for optimizers that divide each step by the size of the gradient.
+    The result is infinite for optimizers that divide each step by the size of the gradient.
     """
     if config.optimizer == "adamw":
-        # An update multiplies the weights by 1 - product. Up to this product, the factor is between -1 and 1.
+        # Weight decay multiplies the weights by 1 - learning rate × weight decay at each update. If the product
+        # learning rate × weight decay is at most 2, this does not make the weights larger.
         return 2.0
     return 2.0 * (1 + config.momentum) if config.optimizer == "sgd" else float("inf")

@@ -80,10 +80,10 @@ class Progress:
         update: number of applied updates.
         updates: number of updates in the whole run.
         state: "training" or "paused". During a pause, an event with the state "paused" comes several times
-            a second. At the end of the pause, one event with the state "training" comes.
+            a second. If training continues after the pause, one event with the state "training" comes.
         smooth_loss: the smooth loss in nats per window, as in `Record`; None before the first update
             and in a pause.
-        cause: why training is paused, "command" or "disk"; None while it trains.
+        cause: why training is paused, "command" or "disk"; None if it is not paused.
     """
 
     update: int
@@ -112,7 +112,7 @@ class EvaluationProgress:
 class FinalEvaluation:
     """The result of the final evaluation on the whole validation part.
 
-    The final evaluation is done only if the evaluations during training read less than the whole part.
+    A run has a final evaluation only if its evaluations during training do not read the whole validation part.
 
     Attributes:
         update: the update of the model that was evaluated. This is the best model.
@@ -136,11 +136,11 @@ class Saved:
 
 @dataclass(frozen=True)
 class LearningRateChanged:
-    """The event that a command changed the learning-rate factor, from the next update on.
+    """The event that a command changed the learning-rate factor. Only later updates use the new factor.
 
     Attributes:
         update: number of applied updates.
-        factor: multiplies the learning rate of the settings.
+        factor: the new factor, which multiplies the learning rate of the settings.
     """
 
     update: int

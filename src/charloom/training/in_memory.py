@@ -17,7 +17,8 @@ from charloom.training.divergence import go_back, require_another_try
 from charloom.training.events import Ended, Progress, Record, TrainingEvent, Warned
 from charloom.training.loop import learn
 
-COPY_UPDATES: Final = 1_000  # copy the learner again at the first record after this many updates
+# Copy the learner at a record if at least this many updates were applied since the last copy.
+COPY_UPDATES: Final = 1_000
 
 
 class Best:
@@ -32,7 +33,10 @@ class Best:
         self.learner: Learner | None = None
 
     def copy_if_best(self, learner: Learner) -> None:
-        """Copy the learner if the validation loss of its last update is lower than all before."""
+        """Copy the learner if its lowest validation loss is that of its last update.
+
+        Do nothing if there is no validation part.
+        """
         if learner.config.validation and learner.best_update == learner.update:
             self.learner = copy_learner(learner)
 

@@ -49,23 +49,20 @@ from charloom.training.progress_records import (
 )
 from charloom.training.run_saving import RETRY_SECONDS, RunSaver
 
-# After this many seconds of the final evaluation, its total time is estimated.
+# Seconds. When the final evaluation has taken this long, its total time is estimated.
 TRIAL_SECONDS: Final = 0.5
 STOP_REASON: Final = "a command from a terminal, the page or Python"
 FAILED_SAVES_LIMIT: Final = 3  # training pauses after this many failed saves in a row
 
 
 class Ending(NamedTuple):
-    """The reason why training must end before its last update, and the state that the run then has.
-
-    The state is "interrupted" or "stopped".
-    """
+    """How a run ends before its last update: its last state, "interrupted" or "stopped", and the reason."""
 
     state: str
     reason: str
 
 
-# A generator that yields events, and returns an `Ending` if training must end.
+# A generator that yields events. It returns an `Ending` if training must end, else None.
 DueWork = Generator[TrainingEvent, None, Ending | None]
 
 
@@ -155,12 +152,14 @@ class RunTrainer:
             self._commands,
             save_seconds or learner.config.save_seconds,
         )
-        self._factor_unsaved = False  # True if the factor changed after the last save
+        # True if a command changed the learning-rate factor after the last save.
+        self._factor_unsaved = False
 
     def start(self, engine: Engine) -> Iterator[TrainingEvent]:
-        """Add an event about the start to the journal, and yield the warnings of the writer.
+        """Add an event about the start to the journal, and write the status. Yield warnings for the user.
 
-        The event names the versions of the software and the machine.
+        The event names the versions of the software and the machine. The warnings say what was repaired in
+        the run directory, and whether the run was trained by another engine before.
         """
         self._writer.add_event(
             "resumed" if self._learner.update else "started",
@@ -182,7 +181,9 @@ class RunTrainer:
         yield from self._saver.show("training")
 
     def train(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
-        """Train to the end; write and yield the events, and do the work of `do_due_work` between them.
+        """Train to the end of the run. Write the events to the journals, and yield them.
+
+        After each call of the engine, obey commands, and write the status and a checkpoint if they are due.
 
         Returns:
             The last event of the run.
@@ -193,7 +194,7 @@ class RunTrainer:
                 if isinstance(item, WorkSlice):
                     ending = yield from self.do_due_work_within(item.safe)
                     if ending is not None:
-                        items.close()  # closing sets the learner back to `item.safe`
+                        items.close()  # sets the learner back to the state of `item.safe`
                         return (yield from self._end(*ending))
                     continue
                 events.append(item)
@@ -243,7 +244,9 @@ class RunTrainer:
             self._writer.keep_best(self._learner)
 
     def do_due_work(self) -> DueWork:
-        """Obey commands, and write the status and save if these are due. Called after an update.
+        """Do the work between two updates: obey commands, and write the status and a checkpoint if due.
+
+        Pause training if several saves in a row failed.
 
         Returns:
             An `Ending` if training must end here, else None.
@@ -252,7 +255,7 @@ class RunTrainer:
             return None
         ending = yield from self._do_due_work()
         if ending is None and self._factor_unsaved:
-            # Save now, so that a resumed run would compute the next updates with the same factor.
+            # Save the new learning-rate factor now, so that a resumed run uses it for the same updates.
             yield from self._saver.save()
             self._factor_unsaved = False
         if ending is None and self._saver.failed_saves >= FAILED_SAVES_LIMIT:
@@ -260,10 +263,11 @@ class RunTrainer:
         return ending
 
     def do_due_work_within(self, safe: Learner) -> DueWork:
-        """Do the work of `do_due_work` in the middle of an evaluation or a sample.
+        """Obey commands, and write the status and a checkpoint if due, during an evaluation or a sample.
 
         Args:
-            safe: the learner of the last `Progress`. Only this learner may be saved now.
+            safe: a learner with the state of the last `Progress` event. This learner is saved, because the
+                present update of the run's learner is not complete.
 
         Returns:
             An `Ending` if training must end here, else None.
@@ -275,7 +279,7 @@ class RunTrainer:
             self._saver.safe = self._learner
 
     def _do_due_work(self) -> DueWork:
-        """Do the work that `do_due_work` and `do_due_work_within` share.
+        """Obey commands, and write the status and a checkpoint if they are due.
 
         Returns:
             An `Ending` if training must end here, else None.
@@ -312,11 +316,12 @@ class RunTrainer:
         factor, safe = self._commands.take_factor(), self._saver.safe
         if factor is None or factor == self._learner.learning_rate_factor:
             return
-        # During an evaluation, `safe` is a copy of the learner's earlier state. If the evaluation is
-        # cancelled, training continues with this state, else with the learner.
+        # During an evaluation, `safe` is a copy of an earlier state of the learner. Set the factor in both:
+        # if the evaluation is cancelled, the learner is set back to `safe`.
         self._learner.learning_rate_factor = safe.learning_rate_factor = factor
         self._factor_unsaved = True
-        # A checkpoint of this update may exist with the old factor, so the event must be on disk.
+        # A checkpoint of this update may already exist, with the old factor. So the event about the new factor
+        # must be on disk before training continues.
         self._writer.add_event(
             "learning_rate_factor", safe.update, durable=True, learning_rate_factor=factor
         )
@@ -339,7 +344,7 @@ class RunTrainer:
             yield from self._continue()
 
     def _continue(self) -> Iterator[TrainingEvent]:
-        """Continue after a pause: write and yield the event that training continues."""
+        """Continue training after a pause: write this to the journal and the status, and yield a `Progress`."""
         self._watch.start()
         safe = self._saver.safe
         self._writer.add_event("continued", safe.update)
@@ -378,7 +383,9 @@ class RunTrainer:
         return None
 
     def finish(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
-        """Save the last state, write the long passage, and evaluate the whole validation part.
+        """Save the learner, write the passage, and compute the loss on the whole validation part.
+
+        The passage is a long sample that each finished run writes.
 
         Returns:
             The last event of the run.
@@ -397,7 +404,10 @@ class RunTrainer:
         return (yield from self._end("finished", reason, passage=model.update))
 
     def _model(self) -> Generator[TrainingEvent, None, Learner]:
-        """Return the best learner if there is a validation part, else the latest learner."""
+        """Return the best learner if the text has a validation part, else the latest learner.
+
+        If the best learner cannot be read from the disk, yield a warning and return the latest learner.
+        """
         if which_of(self._learner.config) == "latest":
             return self._learner
         try:
@@ -427,8 +437,8 @@ class RunTrainer:
         for item in evaluating:
             yield item
             now = self._watch()
-            # The first characters are read in one stream, which is slow: leave them out of the
-            # estimate.
+            # The first characters are read in a single stream, which is slow. So the estimate of the total
+            # time leaves them out.
             if item.read <= alone:
                 began, before = now, item.read
             whole, read = item.characters - before, item.read - before
@@ -452,13 +462,22 @@ class RunTrainer:
     def _end(
         self, state: str, reason: str | None, **details: Any
     ) -> Generator[TrainingEvent, None, Ended]:
-        """Save, write the end of the run to its journal and status, and return the event `Ended`."""
+        """Save, write the end of the run to its journal and status, and return the event `Ended`.
+
+        The arguments are those of `write_end`.
+        """
         yield from self._saver.save_final_state()
         self.write_end(state, reason, **details)
         return Ended(self._learner.update, state, reason)
 
     def write_end(self, state: str, reason: str | None, **details: Any) -> None:
-        """Write the end of the run to its journal and status, as far as the disk allows."""
+        """Write the end of the run to its journal and status; ignore a disk that refuses this.
+
+        Args:
+            state: the last state of the run: "finished", "interrupted", "stopped" or "failed".
+            reason: why the run ends early; None if it does not.
+            **details: further fields of the event in the journal.
+        """
         self.ended = True
         if not self._writer.closed:
             self._saver.write_end(state, reason, **details)

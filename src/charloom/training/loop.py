@@ -25,7 +25,8 @@ from charloom.training.recorder import Recorder
 # Wanted duration of a call of the engine in seconds. It is short, so that Ctrl-C acts immediately.
 CALL_SECONDS: Final = 0.1
 GROWTH: Final = 8  # the number of updates in a call grows at most by this factor per call
-# The passage uses other random numbers than a sample of the same update, whose stream is 0.
+# Number of the series of random numbers for the passage, the long sample at the end of a run. The usual
+# samples use series 0.
 PASSAGE_STREAM: Final = 1
 
 LearnEvent = Record | Sample | Warned | Progress
@@ -41,7 +42,7 @@ class WorkSlice:
     The learner's present update is not complete, so the learner cannot be saved now.
 
     Attributes:
-        safe: the learner of the last `Progress`, which can be saved instead.
+        safe: a learner with the state of the last `Progress` event; this learner can be saved instead.
     """
 
     safe: Learner
@@ -138,8 +139,8 @@ def apply_updates(
         DivergedError: a loss or gradient is not finite; that update was not applied.
     """
     windows = schedule.windows
-    # Reset at the start of an epoch, not at the end of the last one: the last state of an epoch
-    # must still be there for the sample and the checkpoint.
+    # Reset the hidden state when an epoch starts, not when the epoch before it ends: the sample and the
+    # checkpoint at the end of an epoch need the epoch's last hidden state.
     if windows.ends_epoch(learner.position):
         learner.position = 0
         learner.state = zero_state(learner.config, learner.config.batch_size)
@@ -172,7 +173,10 @@ class CallSize:
 
 
 def with_work_slices(slices: Slices[T], safe: Learner) -> Generator[WorkSlice, None, T]:
-    """Run the generator `slices` and return its result. Yield a `WorkSlice` with `safe` after each slice."""
+    """Run the generator `slices` to its end and return its result.
+
+    Each time that `slices` yields, yield a `WorkSlice` event with the learner `safe`.
+    """
     loop = SliceLoop(slices)
     for _ in loop:
         yield WorkSlice(safe)
@@ -248,9 +252,9 @@ def sample(learner: Learner, ids: AllIds, windows: Windows, engine: Engine) -> s
 def sample_in_slices(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 ) -> Slices[str]:
-    """Write the text that `sample` returns; yield after each call of the engine, and return the text.
+    """Return a generator that yields after each call of the engine and at its end returns a sample.
 
-    The arguments are those of `continuation_in_slices`.
+    The sample has `sample_length` characters. The arguments are those of `continuation_in_slices`.
     """
     return continuation_in_slices(learner, ids, windows, engine, learner.config.sample_length)
 
@@ -264,7 +268,11 @@ def passage(learner: Learner, ids: AllIds, engine: Engine) -> str:
 
 
 def passage_in_slices(learner: Learner, ids: AllIds, engine: Engine) -> Slices[str]:
-    """Write the text that `passage` returns; yield after each call of the engine, and return the text."""
+    """Return a generator that yields after each call of the engine and at its end returns the passage.
+
+    The passage is the long sample at the end of a run, with `passage_length` characters. The arguments are
+    those of `continuation_in_slices`.
+    """
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length
     return continuation_in_slices(learner, ids, windows, engine, length, PASSAGE_STREAM)
@@ -273,19 +281,19 @@ def passage_in_slices(learner: Learner, ids: AllIds, engine: Engine) -> Slices[s
 def continuation_in_slices(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, stream: int = 0
 ) -> Slices[str]:
-    """Write `length` characters that continue the text in the learner's first stream.
+    """Return a generator that samples a continuation of the training text in the learner's first stream.
 
-    The model first reads the next character of this stream, and then writes. Yields between two calls of
-    the engine and returns the written text. The random numbers depend only on the config's seed, the
-    update and `stream`.
+    The generator yields between two calls of the engine and at its end returns the sampled text. The model
+    first reads the next character of the training text and then draws `length` characters. The random
+    numbers depend only on the config's seed, the update and `stream`.
 
     Args:
-        learner: not changed; writing starts from the hidden state of its first stream.
+        learner: not changed; sampling starts from the hidden state of its first stream.
         ids: the whole text, shape (characters,).
         windows: the windows of the text.
         engine: computes the probabilities.
-        length: number of characters.
-        stream: number that selects one of several series of random numbers.
+        length: number of characters to draw.
+        stream: number of the series of random numbers.
     """
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=stream
@@ -313,9 +321,9 @@ class Stopwatch:
         return self._before + (0.0 if self._since is None else time.monotonic() - self._since)
 
     def stop(self) -> None:
-        """Stop counting."""
+        """Stop counting the seconds."""
         self._before, self._since = self(), None
 
     def start(self) -> None:
-        """Continue counting."""
+        """Continue to count the seconds after `stop`."""
         self._since = time.monotonic()

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-# A validation loss is high if it is greater than the lowest one by at least this fraction.
+# A validation loss is high if it is greater than the lowest validation loss by at least this fraction.
 RISE: Final = 0.05
 # The training loss must have fallen by this fraction since the record with the lowest validation loss.
 FALL: Final = 0.05
-# A run overfits only after this many high validation losses in a row: a single one may be noise.
+# A run overfits only after this many high validation losses in a row: a single high loss may be noise.
 CONSECUTIVE_EVALUATIONS: Final = 3
 
 
@@ -36,15 +36,15 @@ class OverfittingCheck:
     def __init__(self) -> None:
         self._best: _Evaluation | None = None
         self._last_nats = 0.0
-        # How many of the last validation losses in a row are high.
+        # Number of successive high validation losses, up to the last record.
         self._high = 0
-        # How many of the last validation losses in a row are high and have a training loss that has fallen by
-        # FALL in the same record.
+        # Number of successive records, up to the last record, in which the validation loss is high although the
+        # training loss has fallen by FALL.
         self._high_after_fall = 0
         self._shown = False
 
     def add(self, update: int, train_nats: float, validation_nats: float | None) -> None:
-        """Take the next record of the run.
+        """Add the next record of the run to the check.
 
         Args:
             update: the update of the record.
@@ -84,10 +84,11 @@ class _Evaluation(NamedTuple):
 def overfitting(records: Iterable[Mapping[str, Any]]) -> Overfitting | None:
     """Return when and how much a training run overfitted; None if the records do not show overfitting.
 
-    A run overfitted if two conditions hold. Call the record with the lowest validation loss the best.
-    1. Each of the last three validation losses is at least 5 % above that of the best record.
-    2. After the best record, three validation losses in a row were that high, while the training loss was
-       at least 5 % below that of the best record.
+    The best record is the record with the lowest validation loss. A validation loss is high if it is at least
+    5 % above the validation loss of the best record. A run overfitted if two conditions hold:
+    1. The last three validation losses are high.
+    2. In three successive evaluations after the best record, the validation loss was high although the
+       training loss was at least 5 % below the training loss of the best record.
     If both losses only rise, the cause is not overfitting.
 
     Args:

@@ -14,8 +14,8 @@ def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> s
         found: when and how much the run overfitted.
         kept: the update of the best checkpoint that the run still has; None if the run has no checkpoint
             of its best learner.
-        writer: the command, or the part of the page, with which a user samples text from the model. It is
-            the subject of a sentence in the message.
+        writer: the command, or the part of the page, with which a user samples text from the model. The
+            message says which checkpoint it uses.
     """
     return (
         f"the validation loss was lowest at update {found.update:,} and has risen since by "
@@ -26,9 +26,10 @@ def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> s
 
 
 def writing_sentence(found: Overfitting, kept: int | None, writer: str) -> str:
-    """Return a sentence saying which checkpoint `writer` uses.
+    """Return a sentence saying which checkpoint is used for sampling after a run overfitted.
 
-    The arguments are those of `overfitting_sentence`.
+    The arguments are those of `overfitting_sentence`. `writer`, such as "charloom sample", is the subject of
+    the sentence.
     """
     if kept == found.update:
         return f"{writer} uses the best checkpoint."

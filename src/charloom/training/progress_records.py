@@ -27,16 +27,16 @@ from charloom.text.id_file import AllIds
 from charloom.training.divergence_advice import advice
 from charloom.training.events import EvaluationProgress, FinalEvaluation, Record
 
-# The final evaluation may take at most this fraction of the training time.
+# Largest duration of the final evaluation, as a fraction of the training time.
 FINAL_EVALUATION_SHARE: Final = 0.1
-# A loss above this multiple of the loss of a uniform prediction means divergence.
+# A loss runs away if it is above this multiple of the loss of a uniform prediction.
 RUNAWAY: Final = 2.0
 
 
 def validation_in_slices(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 ) -> Slices[float]:
-    """Compute the validation loss in slices: yield after each call of the engine, and return the loss.
+    """Return a generator that yields after each call of the engine and at its end returns the validation loss.
 
     The loss is in nats per character. The setting `judged_characters` limits how many characters of the
     validation part are read; 0 means no limit.
@@ -63,9 +63,9 @@ def validation_in_slices(
 def evaluate_whole_part(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 ) -> Generator[EvaluationProgress, None, FinalEvaluation]:
-    """Compute the loss on the whole validation part.
+    """Return a generator that computes the loss on the whole validation part.
 
-    Yields the progress after each call of the engine and returns the result.
+    The generator yields its progress after each call of the engine, and at its end returns the result.
     """
     pieces = cut_into_pieces(windows.parts["validation"])
     read, in_all = 0, characters_read(pieces)
@@ -77,7 +77,7 @@ def evaluate_whole_part(
 
 
 def characters_in_one_stream(windows: Windows) -> int:
-    """Return how many characters `evaluate_whole_part` reads before it uses several streams."""
+    """Return how many characters `evaluate_whole_part` reads in one stream before it uses several streams."""
     return warm_up_length(cut_into_pieces(windows.parts["validation"]))
 
 
@@ -98,7 +98,7 @@ def characters_evaluated(config: Config, windows: Windows) -> tuple[int, int]:
 def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
     """Return the pieces of the validation part that each evaluation during training reads.
 
-    The setting `judged_characters` limits how many characters they have together; 0 means no limit.
+    The setting `judged_characters` limits the total number of characters of these pieces; 0 means no limit.
     """
     return evenly_spread_pieces(windows.parts["validation"], config.judged_characters)
 
@@ -106,8 +106,8 @@ def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
 def update_best_loss(learner: Learner, record: Record) -> None:
     """Store the loss of `record` as the learner's best loss if it is lower than the best loss so far.
 
-    The loss is the validation loss or, if there is no validation part, the smooth loss. Also counts the
-    validation losses after the lowest one.
+    The loss is the validation loss or, if there is no validation part, the smooth loss. Also count the
+    evaluations since the lowest validation loss.
     """
     validation = learner.config.validation
     loss = record.validation_nats if validation else record.smooth_loss
@@ -121,7 +121,7 @@ def update_best_loss(learner: Learner, record: Record) -> None:
 
 
 def limited_rate(characters: int, seconds: float) -> float:
-    """Return the characters per second, but at most the largest number that fits into a record."""
+    """Return the characters per second, but at most the largest speed that a line of metrics.jsonl can hold."""
     return round(min(characters / max(seconds, 1e-6), 999_999_999_999.0), 1)
 
 

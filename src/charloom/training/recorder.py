@@ -18,14 +18,14 @@ from charloom.training.progress_records import (
 
 
 class Recorder:
-    """Makes records. The speed in each record is the average since the previous record.
+    """Makes the records of a training run. The speed in a record is the average since the record before.
 
     Args:
         schedule: says when the validation loss is due.
         ids: the whole text, shape (characters,).
         engine: computes the validation loss.
         clock: returns the seconds of training.
-        update: the learner's update when training starts with this recorder.
+        update: the learner's number of applied updates when the recorder is created.
     """
 
     def __init__(
@@ -40,23 +40,28 @@ class Recorder:
         self._ids = ids
         self._engine = engine
         self._clock = clock
-        self._update, self._seconds = update, clock()  # update and time of the last record
+        # The update and the time in seconds of the last record.
+        self._update, self._seconds = update, clock()
         self._running_away = False
 
     def record_in_slices(self, learner: Learner, trace: Trace) -> Slices[list[Record | Warned]]:
-        """Make the record of the learner's last update, and a warning if the loss begins to run away.
+        """Return a generator that makes the record of the learner's last update.
 
-        If the validation loss is due, computes it and yields after each call of the engine. Changes the
-        learner's sums and its best loss.
+        If the validation loss is due, the generator computes it, and yields after each call of the engine.
+        It updates the learner's best loss and sets its sums of losses to zero.
+
+        Args:
+            learner: the learner after the update.
+            trace: the losses and gradient norms of the last call of the engine.
 
         Returns:
-            A list of the record and, if there is one, the warning.
+            A list with the record, and with a warning if the loss has begun to grow far too large.
         """
         config, windows, seconds = learner.config, self._schedule.windows, self._clock()
         characters = (learner.update - self._update) * config.seq_length * config.batch_size
         speed = limited_rate(characters, seconds - self._seconds)
-        # Read the factor before the evaluation: a command during the evaluation may change it, but only for
-        # later updates.
+        # Read the learning-rate factor before the evaluation. A command during the evaluation may change the
+        # factor, but only for later updates.
         (rate,) = (
             self._schedule.learning_rates(learner.update - 1, 1) * learner.learning_rate_factor
         )

@@ -17,10 +17,12 @@ from charloom.training.events import Saved, TrainingEvent, Warned
 
 # Seconds until the first save. The time between saves doubles each time, up to the config's save_seconds.
 FIRST_SAVE_SECONDS: Final = 5.0
-STATUS_SECONDS: Final = 1.0  # seconds between two flushes of the journals and two status updates
-# Seconds to wait between attempts at the last save.
+# Seconds between two times at which the saver flushes the journals and writes the status.
+STATUS_SECONDS: Final = 1.0
+# Seconds to wait after the first, the second … failed attempt to write to the disk.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-# Further seconds to wait, unless the user asked the run to end.
+# Seconds to wait after each later failed attempt. If the user asked the run to end, there are no later
+# attempts.
 PATIENT_SECONDS: Final = (30.0,) * 19
 
 DISK_ERRORS: Final = (ReadError, WriteError)  # errors of a disk that may work again later
@@ -40,8 +42,8 @@ class RunSaver:
         save_seconds: largest number of seconds between two checkpoints.
 
     Attributes:
-        safe: the learner that is saved; all of its events were yielded. During an evaluation or a sample
-            this is a copy of an earlier state of the run's learner.
+        safe: the learner to save, whose events were all yielded. During an evaluation or a sample, it is a
+            copy of an earlier state of the run's learner.
         failed_saves: number of failed saves in a row.
         failure: the message of the last failed save.
     """
@@ -68,7 +70,10 @@ class RunSaver:
         self._next_save = now + self._save_seconds
 
     def show(self, state: str) -> Iterator[TrainingEvent]:
-        """Flush the journals and write the status, so that other processes see the progress."""
+        """Flush the journals and write the status, so that other processes see the progress.
+
+        `state` is the state of the run for the status: "training" or "paused".
+        """
         self._next_status = time.monotonic() + STATUS_SECONDS
         refused = None
         try:
@@ -76,7 +81,7 @@ class RunSaver:
         except WriteError as error:
             refused = error.message
         try:
-            # A disk that is too full for the journals may still take the short status.
+            # A disk that is too full for the journals may still have space for the short status.
             self._writer.status(state, self.safe.update, self._updates, self._problem)
         except WriteError as error:
             refused = refused or error.message
@@ -84,14 +89,17 @@ class RunSaver:
             yield self.warn(refused)
 
     def show_if_due(self, state: str) -> Iterator[TrainingEvent]:
-        """Call `show` if the time for the next status has come."""
+        """Flush the journals and write the status, if the last status is at least a second old.
+
+        `state` is the state of the run for the status: "training" or "paused".
+        """
         if time.monotonic() >= self._next_status:
             yield from self.show(state)
 
     def save(self, again: bool = False) -> Iterator[TrainingEvent]:
         """Save the learner `safe`. Yield `Saved` if a checkpoint was written, or a warning if saving fails.
 
-        With `again`, there is no warning, because the user was already warned about this failure.
+        `again` is True for a repeated attempt: if it fails too, it yields no second warning.
         """
         learner, before = self.safe, self._writer.saved_update
         try:
@@ -108,7 +116,10 @@ class RunSaver:
         self._next_save = time.monotonic() + self._save_seconds
 
     def save_if_due(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Call `save` if the time has come and the learner has an update that is not saved yet."""
+        """Save the learner if the next save is due and this state of it is not saved yet.
+
+        `again` is True for a repeated attempt: if it fails too, it yields no second warning.
+        """
         saved = not self.failed_saves and self._writer.saved_update == self.safe.update
         if time.monotonic() >= self._next_save and not saved:
             yield from self.save(again)
@@ -124,9 +135,10 @@ class RunSaver:
             yield Saved(learner.update, learner.best_update, path)
 
     def retry(self, action: Callable[[], T], lost: str) -> Generator[TrainingEvent, None, T]:
-        """Call `action` until it succeeds, and return its result. Give up after about ten minutes.
+        """Call `action` until it succeeds, and return its result.
 
-        The user may free disk space in this time.
+        The user has ten minutes to free disk space, or 30 seconds after asking the run to end before this
+        call. If the user asks during the ten minutes, the next attempt is the last one.
 
         Args:
             action: function that writes to or reads from the disk.
@@ -135,8 +147,8 @@ class RunSaver:
         Raises:
             WriteError: all attempts failed; the message says what is lost and how to continue.
         """
-        hurried = self._commands.asks_to_end()
-        waits = RETRY_SECONDS if hurried else (*RETRY_SECONDS, *PATIENT_SECONDS)
+        is_ending = self._commands.asks_to_end()
+        waits = RETRY_SECONDS if is_ending else (*RETRY_SECONDS, *PATIENT_SECONDS)
         for n, seconds in enumerate(waits):
             try:
                 return action()
@@ -145,26 +157,30 @@ class RunSaver:
                     total = sum(waits)
                     often = (
                         f"{total:.0f} seconds"
-                        if hurried
+                        if is_ending
                         else f"{total / 60:.0f} minutes; Ctrl-C or a stop command ends this"
                     )
                     yield self.warn(f"{error.message} Trying again for {often}.")
-            yield from self._wait(seconds, hurried)
-            if not hurried and self._commands.asks_to_end():
+            yield from self._wait(seconds, is_ending)
+            if not is_ending and self._commands.asks_to_end():
                 break
         try:
             return action()
         except DISK_ERRORS as error:
             raise WriteError(
-                f"{lost} is lost: {error.message} Then continue from update "
+                f"{lost} is lost: {error.message} When this is fixed, continue from update "
                 f"{self._writer.saved_update:,}: {command('resume', self._writer.path)}."
             ) from error
 
-    def _wait(self, seconds: float, hurried: bool) -> Iterator[TrainingEvent]:
-        """Wait for `seconds`. If `hurried` is False, stop waiting when the user asks the run to end."""
+    def _wait(self, seconds: float, is_ending: bool) -> Iterator[TrainingEvent]:
+        """Wait for `seconds`, and write the status when it is due.
+
+        Stop waiting early if the user asks the run to end now. `is_ending` is True if the user already asked
+        for this before; then wait for all of the `seconds`.
+        """
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and (
-            hurried or not self._commands.asks_to_end()
+            is_ending or not self._commands.asks_to_end()
         ):
             yield from self.show_if_due("training")
             self._commands.wait(left)
@@ -176,12 +192,18 @@ class RunSaver:
         return Warned(self.safe.update, message)
 
     def write_end(self, state: str, reason: str | None, **details: Any) -> None:
-        """Write the end of the run to its journal and status, as far as the disk allows."""
+        """Write the end of the run to its journal and status; ignore a disk that refuses this.
+
+        Args:
+            state: the last state of the run: "finished", "interrupted", "stopped" or "failed".
+            reason: why the run ends early; None if it does not.
+            **details: further fields of the event in the journal.
+        """
         self._writer.add_event(state, self.safe.update, reason=reason, **details)
         with suppress(WriteError):
             self._writer.flush()
         try:
             self._writer.status(state, self.safe.update, self._updates, reason)
         except WriteError:
-            # No status is better than one that says that the run still trains.
+            # Remove the old status, which says that the run still trains: a missing status is better.
             self._writer.remove_status()

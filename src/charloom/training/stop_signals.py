@@ -14,10 +14,11 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, Final, Self
 
-# In this order: Ctrl-C, kill, a closed terminal, Ctrl-Break, and three signals that batch systems send
-# before a time limit. SIGQUIT keeps its meaning: it ends a process without saving.
+# The signals that end training, in the order of their causes: Ctrl-C, kill, a closed terminal, Ctrl-Break, and
+# three signals that batch systems send before a time limit. SIGQUIT is not among them, so that users can end a
+# process without saving.
 SIGNAL_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK", "SIGXCPU", "SIGUSR1", "SIGUSR2")
-# Programs may use these for their own purposes: handle them only if no other handler is set.
+# Signals that programs may use for their own purposes. `Halt` handles them only if no other handler is set.
 USER_SIGNALS: Final = ("SIGUSR1", "SIGUSR2")
 
 # A function of Python's C API. It returns the address of the system's handler for a signal, or None for
@@ -35,9 +36,9 @@ def available_signals(module: object = signal) -> tuple[signal.Signals, ...]:
 
 
 def is_handled(number: signal.Signals) -> bool:
-    """Return True if a handler is set for the signal, in Python or in C.
+    """Return True if a handler is set for the signal `number`, in Python or in C.
 
-    Python's `signal` module does not show a handler that was set in C, such as by `faulthandler.register`.
+    `signal.getsignal` does not show a handler that was set in C, for example by `faulthandler.register`.
     """
     return signal.getsignal(number) is not signal.SIG_DFL or handler_of_system(number) is not None
 
@@ -63,14 +64,13 @@ class Halt:
         main = threading.current_thread() is threading.main_thread()
         for number in available_signals() if main else ():
             before = signal.getsignal(number)
-            # A shell starts background processes so that they ignore SIGINT, and they must continue to
-            # ignore it. `before` is None for a handler that was not set in Python; it could not be
-            # restored.
+            # A background process of a shell ignores SIGINT, and must continue to ignore it. If the present
+            # handler was not set in Python, `before` is None, and `__exit__` could not restore the handler.
             taken = before in (signal.SIG_IGN, None) or (
                 number.name in USER_SIGNALS and is_handled(number)
             )
             if not taken:
-                # In the main thread of a subinterpreter, Python does not allow signal handlers.
+                # Python raises ValueError in a subinterpreter, where it does not allow signal handlers.
                 with suppress(ValueError):
                     signal.signal(number, self._receive)
                     self._before[number] = before

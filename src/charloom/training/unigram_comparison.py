@@ -7,7 +7,8 @@ import numpy as np
 from charloom.text.id_file import AllIds
 
 COUNTED_CHARACTERS: Final = 1_000_000  # largest number of characters that are counted
-SAMPLED_PIECES: Final = 64  # a longer text is counted in this many pieces at equal distances
+# In a text with more characters than COUNTED_CHARACTERS, this many pieces at equal distances are counted.
+SAMPLED_PIECES: Final = 64
 
 
 def frequency_nats(ids: AllIds) -> float:
