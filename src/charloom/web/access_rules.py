@@ -1,9 +1,9 @@
 """The rules for who may use the server: the host that a request names, the page that sent it, and its token.
 
 Any page that the user visits in a browser can send requests to a local server. Therefore a request must name this
-server as its host, because an attacker can let another name point to the address of this machine. The request must also
-come from charloom's page or from a program that is not a page. If other machines can reach the server, the request must
-contain the server's token.
+server in its Host header: otherwise an attacker's host name, which resolves to the address of this machine, could reach
+the server. A request that a page sends must come from charloom's own page. If other machines can reach the server, the
+request must also contain the server's token.
 """
 
 import hmac
@@ -27,9 +27,9 @@ class AccessRules:
     """The rules for who may use the server.
 
     Attributes:
-        hosts: the accepted values of the header Host, such as localhost:8421. Empty if other machines can
-            reach the server. They may use any name for the server, and its token protects it.
-        token: the secret that every request must contain; None on a loopback address.
+        hosts: the accepted values of the header Host, such as localhost:8421. An empty set accepts every
+            value: the server then has a token, because other machines can reach it.
+        token: the secret that every request must contain; None if only this machine can reach the server.
     """
 
     hosts: frozenset[str]
@@ -37,7 +37,11 @@ class AccessRules:
 
     @classmethod
     def of(cls, host: str, port: int, token: str | None) -> "AccessRules":
-        """Return the rules for a server that listens at `host` and `port`."""
+        """Return the rules for a server that listens at `host` and `port`.
+
+        `token` is the secret that every request must contain. It is None if only this machine can reach
+        the server.
+        """
         if token is not None:
             return cls(frozenset(), token)
         names = {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host}
@@ -45,7 +49,7 @@ class AccessRules:
         return cls(frozenset(name + suffix for name in names for suffix in ports))
 
     def check_origin_and_host(self, scope: Scope, headers: Headers) -> None:
-        """Raise Refused if a page other than charloom's sent the request, or if its Host is not this server."""
+        """Raise Refused if a page of another site sent the request, or if the header Host is not this server's."""
         host = self._checked_host(headers)
         for origin in headers.getlist("origin"):
             if origin.lower() != f"http://{host}":
@@ -53,7 +57,7 @@ class AccessRules:
                     403,
                     f"pages of {origin[:100]!r} may not use this server; only its own page may.",
                 )
-        # A link on another site may open the page.
+        # Another site may contain a link that opens the page, but may not send any other request.
         opens_page = is_page(scope) and headers.getlist("sec-fetch-mode") == ["navigate"]
         for site in headers.getlist("sec-fetch-site"):
             if site not in ("same-origin", "none") and not opens_page:
@@ -71,7 +75,7 @@ class AccessRules:
             )
         host = hosts[0].lower()
         if self.hosts and host not in self.hosts:
-            # Suggest a name or an IPv4 address rather than an IPv6 address.
+            # The error suggests an IPv6 address only if the server has no other name or address.
             suggested = min(self.hosts, key=lambda name: (name.startswith("["), name))
             raise Refused(
                 403, f"this server does not answer as {host!r}; open http://{suggested}/ instead."

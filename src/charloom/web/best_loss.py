@@ -8,15 +8,15 @@ from typing import Any
 
 
 class BestLoss:
-    """The losses at those updates that may be the update of the run's best checkpoint.
+    """The losses of the updates that are, or may become, the update of the run's best checkpoint.
 
-    The loss of a record is stored if no earlier record has a lower value of the loss that selects the best
-    checkpoint. Losses before the present best checkpoint are dropped, because only a checkpoint of a later
-    update can replace it.
+    The best checkpoint has the lowest validation loss, or the lowest smooth loss (the smoothed training loss)
+    in a run without a validation part. So the loss of a record is kept if no earlier record has a lower loss
+    of this kind. Losses of updates before the best checkpoint on disk are dropped.
     """
 
     def __init__(self) -> None:
-        # The lowest value so far of the loss that selects the best checkpoint
+        # the lowest validation loss so far; the lowest smooth loss if no record has a validation loss
         self._lowest = math.inf
         self._judged = False
         self._nats: dict[int, float] = {}  # nats per character, by update
@@ -24,16 +24,17 @@ class BestLoss:
     def add(self, record: dict[str, Any], best: int | None) -> None:
         """Add the next record of the run.
 
-        `best` is the update of the best checkpoint on disk; None if there is none.
+        `best` is the update of the best checkpoint on disk; None if there is no best checkpoint. Losses of
+        earlier updates are not kept.
         """
         nats = record.get("validation_nats")
         if nats is not None and not self._judged:
-            # From the first validation loss on, the smooth loss no longer selects the best checkpoint.
+            # This run has a validation part, so the smooth losses before this record do not count.
             self._judged, self._lowest, self._nats = True, math.inf, {}
         elif nats is None and self._judged:
             return
         loss = record["smooth_loss"] if nats is None else nats
-        # Not <: losses that are equal here may differ in digits that the journal does not have.
+        # Keep equal losses too: the journal rounds, so the later one may have been lower before rounding.
         if loss <= self._lowest:
             self._lowest = loss
             if best is None or record["update"] >= best:

@@ -1,7 +1,7 @@
 """The types and sizes of request bodies that the routes accept.
 
-The type must be one that no HTML form can send, and that a script of another page can send only if the server allows it
-(CORS preflight).
+The routes accept only types that an HTML form cannot send. Before a script on a page of another site sends such a
+type, the browser asks the server (CORS preflight), and the server does not allow it.
 """
 
 from typing import Final, NamedTuple
@@ -14,13 +14,13 @@ BYTES: Final = "application/octet-stream"
 
 
 class BodyRule(NamedTuple):
-    """A type of body that some routes accept.
+    """The type and the largest size of the bodies that a group of routes accepts.
 
     Attributes:
-        path: the beginning of the paths of these routes.
+        path: the beginning of the paths of all routes in the group.
         media_type: the required Content-Type.
-        most: the largest size in bytes.
-        computes: whether the request waits in the queue for requests that need computing.
+        most: the largest size of a body in bytes.
+        computes: whether the routes compute with a model; a request to them then waits in the `WorkQueue`.
     """
 
     path: str
@@ -33,7 +33,7 @@ class BodyRule(NamedTuple):
         return Refused(413, f"the body is too large: at most {self.most:,} bytes.")
 
 
-# The first rule whose path is the beginning of the request's path decides which types are accepted.
+# A request follows all rules that have the first `path` in this list with which the request's path begins.
 BODIES: Final = (
     BodyRule("/api/texts", BYTES, UPLOAD_BODY),
     BodyRule("/api/texts", JSON, TEXT_BODY),
@@ -48,12 +48,12 @@ BODIES: Final = (
 
 
 def rule_for(path: str, types: list[str]) -> BodyRule:
-    """Return the rule for the body of a request; raise Refused if the route does not accept its type.
+    """Return the rule for the body of a request; raise Refused if the body's type is not accepted.
 
     Args:
         path: the path of the request.
-        types: the values of the header Content-Type. A request without this header is refused, because a
-            script of another page could send it.
+        types: the values of all headers Content-Type in the request. A request without this header is
+            refused, because a script on a page of another site could send it.
     """
     given = types[0].split(";")[0].strip().lower() if len(types) == 1 else None
     first = next(rule for rule in BODIES if path.startswith(rule.path))

@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Busy(Exception):
     """The server refuses a request because a limit is reached.
 
-    `status` is 503 if the whole server is busy. It is 429 if only one limit is reached, such as the
-    number of event streams. `retry_after` is the number of seconds after which the client may try again.
+    `status` is the HTTP status: 503 if the whole server is busy; 429 if only one kind of request has reached
+    its limit, such as event streams. `retry_after` is the number of seconds after which to try again.
     """
 
     def __init__(self, message: str, retry_after: int = RETRY_SECONDS, status: int = 503) -> None:
@@ -42,7 +42,7 @@ class WorkQueue:
     Args:
         at_work: the largest number of requests that are processed at the same time.
         waiting: the largest number of requests that wait until they are processed.
-        threads: how many threads do the work; None takes the result of `worker_threads`.
+        threads: how many threads process the requests; None takes the result of `worker_threads`.
 
     Attributes:
         working: how many requests are being processed now.
@@ -71,10 +71,10 @@ class WorkQueue:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Wait until the request may be processed. It counts as being processed until the `with` block ends.
+        """Wait until the server may process a request, and count it as being processed inside the `with` block.
 
         Raises:
-            Busy: too many requests wait already, or this one waited too long.
+            Busy: too many other requests wait already, or this request waited too long.
         """
         await self._enter()
         try:
@@ -96,7 +96,7 @@ class WorkQueue:
                 await asyncio.shield(turn)
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                # The turn of this request came just before the cancellation: the next request gets the turn.
+                # This request left the queue just before it was cancelled: let the next request be processed instead.
                 self._leave()
             else:
                 self._turns.remove(turn)
@@ -109,7 +109,7 @@ class WorkQueue:
             self.queued -= 1
 
     def _leave(self) -> None:
-        """End the processing of a request. If other requests wait, let the one that has waited longest begin."""
+        """End the processing of a request, and begin with the request that has waited longest, if any waits."""
         if self._turns:
             self._turns.pop(0).set_result(None)
         else:
@@ -132,16 +132,20 @@ class WorkQueue:
         try:
             return await asyncio.shield(done)
         except asyncio.CancelledError:
-            running.cancel()  # has no effect if a thread has already begun the piece
+            running.cancel()  # cancels the call of `piece` unless a thread has already begun it
             while not done.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait({done})
             if not done.cancelled():
-                done.exception()  # without this call, asyncio would log the exception
+                done.exception()  # retrieves the exception, because otherwise asyncio would log it
             raise
 
     async def run_slices(self, slices: Slices[T]) -> T:
-        """Run a generator to its end, each slice as one piece of work, and return its return value."""
+        """Run the generator `slices` to its end in threads, and return its return value.
+
+        The generator yields after each short piece of work. Between two pieces, a thread can work for other
+        requests.
+        """
         try:
             while (found := await self.work(one_slice, slices)) is None:
                 pass
@@ -151,14 +155,14 @@ class WorkQueue:
             slices.close()
 
     def close(self) -> None:
-        """Let each thread end after its current piece of work, and cancel the pieces that have not begun."""
+        """Let each thread finish its current piece of work and end; cancel the pieces that no thread has begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def one_slice(slices: Slices[T]) -> tuple[T] | None:
-    """Run the next slice of a generator, and return None if the generator has not ended.
+    """Run the generator `slices` to its next `yield` and return None.
 
-    If the generator has ended, return a tuple that contains the generator's return value.
+    If the generator ends instead of yielding, return a tuple that contains the generator's return value.
     """
     try:
         next(slices)
@@ -173,7 +177,7 @@ def closing_error() -> Busy:
 
 
 def worker_threads() -> int:
-    """Return the number of threads for the work: one per processor, but at least 2 and at most 8."""
+    """Return how many threads a `WorkQueue` starts: one per processor, but at least 2 and at most 8."""
     return max(2, min(8, processors()))
 
 
@@ -190,10 +194,10 @@ class StreamLimit:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Count one more open stream inside the `with` block.
+        """Count one more event stream as open inside the `with` block.
 
         Raises:
-            Busy: the limit is reached.
+            Busy: the largest number of event streams is open already.
         """
         if self.count >= self.most:
             raise Busy(

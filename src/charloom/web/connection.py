@@ -1,8 +1,8 @@
-"""An HTTP connection with time limits, which processes a limited number of bytes at a time.
+"""An HTTP connection of the server, with time limits. It parses at most 16 KiB at a time.
 
 uvicorn alone waits forever for the head of a request, and for a client that does not read its response. When many small
-chunks of a body have arrived, uvicorn processes all of them before it serves other connections. `request_body.py`
-limits the time in which a body must arrive.
+chunks of a body have arrived, uvicorn parses all of them before it serves other connections. This module does not limit
+how long the body of a request may take: `request_body.py` does.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS: Final = 10.0  # time limit for the head of a request
-SEND_SECONDS: Final = 20.0  # time after which a client that reads nothing is disconnected
+SEND_SECONDS: Final = 20.0  # after this time, a client that reads nothing is disconnected
 LINGER_SECONDS: Final = (
     2.0  # time in which a client that is still sending can read the error response
 )
@@ -51,7 +51,7 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def give_up(self) -> None:
-        """Close the connection immediately, so that the server can accept another one."""
+        """Close the connection immediately, so that the server can accept a new connection."""
         self.connections.discard(self)
         self.transport.abort()
 
@@ -75,8 +75,8 @@ class Connection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if self._linger_timer is not None:
             return
-        # Pass small pieces: the parser limits only the length of an incomplete head, and one read from the
-        # socket can return 256 KiB.
+        # `data` can have 256 KiB. If the parser got all of it in one call, it would accept a head of that length,
+        # because it checks the length only of a head that is still incomplete.
         for start in range(0, len(data), PIECE):
             if not self.transport.is_closing():
                 super().data_received(data[start : start + PIECE])
@@ -115,15 +115,15 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _watch_sending(self) -> None:
-        """Start the timer that checks whether the client reads, if a part of the response is still unsent."""
+        """If a part of the response is unsent, start a timer that later checks whether the client reads."""
         waiting = self.transport.get_write_buffer_size()
         if waiting and self._send_timer is None:
             self._send_timer = self.loop.call_later(SEND_SECONDS, self._close_if_unread, waiting)
 
     def _close_if_unread(self, before: int) -> None:
-        """Close the connection if the client has read nothing since the timer was started.
+        """Close the connection if the client has read nothing since `_watch_sending` started the timer.
 
-        `before` is the number of unsent bytes when the timer was started.
+        `before` is the number of unsent bytes at the start of the timer.
         """
         self._send_timer = None
         if self.transport.get_write_buffer_size() >= before:
@@ -133,11 +133,11 @@ class Connection(H11Protocol):
 
 
 class Closing:
-    """A wrapper of a transport, with another `close`.
+    """A wrapper of a transport. Its method `close` calls a given function instead of the transport's `close`.
 
     Args:
         transport: the transport.
-        close: is called with the transport when `close` of the wrapper is called for the first time.
+        close: the given function, which gets the transport and closes it. It is called at most once.
     """
 
     def __init__(
@@ -151,11 +151,11 @@ class Closing:
         return getattr(self._transport, name)
 
     def is_closing(self) -> bool:
-        """Return True if nothing more can be written."""
+        """Return True if the transport is closed or being closed, so that nothing more can be written to it."""
         return self._closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Close the transport with the function `close` of the constructor, unless this was done before."""
+        """Close the transport with the function that the wrapper was created with; do nothing if called again."""
         if not self._closed:
             self._closed = True
             self._close(self._transport)
@@ -171,12 +171,12 @@ class WithoutChunks(h11.Connection):
     _in_chunks = False
 
     def receive_data(self, data: bytes) -> None:
-        """Pass `data` to the parser, unless it belongs to a chunked body."""
+        """Pass `data`, the bytes that arrived, to h11's parser, unless the body is ignored."""
         if not self._in_chunks:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        """Return the next event of the parser. During a chunked body, always return NEED_DATA."""
+        """Return the next event that h11 parsed, such as a request; NEED_DATA if the body is ignored."""
         if self._in_chunks:
             return h11.NEED_DATA
         event = super().next_event()

@@ -1,4 +1,4 @@
-"""Turns an error into a status and a JSON body of the same form on every route."""
+"""Turns every error of a route into an HTTP status and a JSON body; the body has the same fields on all routes."""
 
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ NO_FILES: Final = "the server has no free file descriptor; try again soon."
 
 
 class NotFoundError(CharloomError):
-    """No run, model, text or file of the page has the key or name in the request."""
+    """The server knows no run, model, text or file with the key or name in the request."""
 
 
 class UnknownCharactersError(CharloomError):
@@ -53,7 +53,7 @@ class UnknownCharactersError(CharloomError):
 class NotAllowedError(CharloomError):
     """A value in the request is not allowed.
 
-    `param` is the name of the field with the value; None if there is no such field.
+    `param` is the name of the request's field that has the value; None if the value is not in a field.
     """
 
     def __init__(self, message: str, param: str | None = None) -> None:
@@ -79,7 +79,7 @@ KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
 def status_and_body(error: Exception) -> tuple[int, dict[str, Any]]:
     """Return the HTTP status of `error`, and the JSON body that describes it.
 
-    Raise `error` itself if it is of an unexpected type.
+    `error` is a `CharloomError`, `Busy` or a lack of file descriptors. Any other error is raised again.
     """
     if is_shortage(error):
         error = Busy(NO_FILES)
@@ -123,24 +123,24 @@ def register_error_handlers(app: FastAPI, shortage: Shortage) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        # The message repeats a wrong value only in a short form, because a body may be large or not JSON.
+        # The message shortens a wrong value that it repeats, because the value may be very long.
         found = error.errors()[0]
         place = [str(part) for part in found["loc"] if part not in ("body", "query", "path")]
         param = ".".join(place)[:200] or None
         more = f" ({len(error.errors())} errors in all)" if len(error.errors()) > 1 else ""
-        # Requests to /v1 come from programs, not from the page: name fields as in the JSON.
+        # Programs, not the page, send requests to /v1: the message names fields as they are in the JSON body.
         of_openai = request.url.path.startswith("/v1/")
         spell = for_python if of_openai else for_page
         message = f"{spell(validation_message(found))}{more}."
         if found["type"] == "json_invalid":
             param, message = None, "the body is not valid JSON."
-        # OpenAI's server sends the status 400, for which OpenAI's clients raise BadRequestError.
+        # OpenAI's server refuses an invalid body with 400, so its client libraries raise BadRequestError.
         status = 400 if of_openai else 422
         return AsciiJSONResponse(error_body(message, INVALID, param, "invalid"), status)
 
     @app.exception_handler(Exception)
     async def ours(_: Request, __: Exception) -> Response:
-        # The details are printed in the terminal of the server; a client must not see them.
+        # The response does not contain the traceback, which may be private; the server prints it in its terminal.
         message = "the server has an internal error; the terminal in which it was started shows the details."
         return AsciiJSONResponse(error_body(message, "server_error", code="mistake"), 500)
 

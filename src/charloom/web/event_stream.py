@@ -40,7 +40,7 @@ Source = AbstractAsyncContextManager[AsyncIterator[bytes]]
 
 
 def event(name: str, data: Any) -> bytes:
-    """Return one event in the format of server-sent events."""
+    """Return the event `name` with `data` as JSON, in the format of server-sent events."""
     return b"event: %s\ndata: %s\n\n" % (name.encode("ascii"), dumped(data))
 
 
@@ -48,12 +48,12 @@ class EventStream(Response):
     """A response of server-sent events.
 
     Args:
-        opened: a context manager that returns an iterator over the events. Entering the context manager
-            may wait in a queue. An error on entering becomes an ordinary error response. A later error
-            becomes an event.
-        closing: an event of asyncio that is set when the server closes.
-        mistake: a function that converts the JSON body of an error to a server-sent event; None makes an
-            event named `mistake`.
+        opened: a context manager that returns an iterator over the events. Entering it may wait in a
+            queue. If entering it fails, the response is an ordinary error response. If the iterator fails,
+            an event reports the error and the response ends.
+        closing: an asyncio.Event that is set when the server closes.
+        mistake: a function that returns the event that reports an error, from the error's JSON body. None
+            sends the body in an event with the name `mistake`.
     """
 
     media_type = "text/event-stream"
@@ -80,9 +80,8 @@ class EventStream(Response):
         if not self.started:
             raise closing_error()
         with suppress(OSError, TimeoutError):
-            await self.send(
-                send, b"", more=False
-            )  # ends the body, so that the client sees no broken response
+            # The server closes: end the body, so that the client does not get a broken response.
+            await self.send(send, b"", more=False)
 
     async def send_events(self, send: Send) -> None:
         """Send the head of the response, and then each event when it is ready."""
@@ -106,7 +105,7 @@ class EventStream(Response):
         `more` is False for the last part.
         """
         message: Message = {"type": "http.response.body", "body": block, "more_body": more}
-        # Not wait_for: in Python 3.11 it loses a cancellation that arrives when the sending ends.
+        # asyncio.wait_for would lose a cancellation that arrives when the sending ends (in Python 3.11).
         async with asyncio.timeout(SEND_SECONDS):
             await send(message)
 
@@ -114,9 +113,10 @@ class EventStream(Response):
 async def wait_for_result(
     working: "asyncio.Future[T]", receive: Receive, closing: asyncio.Event
 ) -> T | None:
-    """Wait until `working` is done and return its result.
+    """Wait until the future `working` is done and return its result.
 
-    If the client disconnects or the server closes before that, cancel `working` and return None.
+    If the client disconnects before that, or `closing` is set because the server closes, cancel `working`
+    and return None.
     """
     leaving = asyncio.ensure_future(wait_for_disconnect(receive))
     closed = asyncio.ensure_future(closing.wait())
@@ -140,7 +140,7 @@ async def wait_for_disconnect(receive: Callable[[], Awaitable[Message]]) -> None
 async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine `work` for a request and return its result.
 
-    Cancel `work` if the server closes or the client disconnects.
+    Cancel `work` if the client disconnects, or if `closing` is set because the server closes.
 
     Raises:
         Busy: `work` was cancelled.
@@ -154,9 +154,12 @@ async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, 
 async def answer_from_queue(
     queue: WorkQueue, request: Request, closing: asyncio.Event, slices: Slices[Response]
 ) -> Response:
-    """Return the response that the generator `slices` returns, after waiting in the queue.
+    """Wait in `queue`, then run the generator `slices` in threads and return the response that it returns.
 
-    Errors are those of `answer` and `WorkQueue`.
+    The work is cancelled if the client of `request` disconnects or `closing` is set.
+
+    Raises:
+        Busy: the queue is full, the wait took too long, or the work was cancelled.
     """
 
     async def work() -> Response:

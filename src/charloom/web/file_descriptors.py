@@ -14,12 +14,12 @@ from typing import Final
 MOST_CONNECTIONS: Final = 960
 MOST_STREAMS: Final = 100
 RESERVED: Final = (
-    128  # descriptors kept free for files that threads read and for training processes
+    128  # file descriptors kept free for files that threads read and for training processes
 )
 WANTED: Final = MOST_CONNECTIONS + RESERVED
-AGAIN_SECONDS: Final = 60.0  # time between two reports of the same shortage
-QUIET_SECONDS: Final = 5.0  # a shortage is over after this time without a failure
-# The system's error numbers for: no file descriptor is free, or no memory for one.
+AGAIN_SECONDS: Final = 60.0  # shortest time between two reports that files cannot be opened
+QUIET_SECONDS: Final = 5.0  # a shortage ends when no file has failed to open for this time
+# The error numbers with which the system says that it has no free file descriptor or no memory for it.
 CODES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -58,7 +58,7 @@ def raise_limit() -> int | None:
     """
     try:
         import resource
-    except ModuleNotFoundError:  # Windows
+    except ModuleNotFoundError:  # Windows has no module `resource` and no such limit
         return None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
@@ -80,7 +80,7 @@ def is_shortage(error: BaseException | None) -> bool:
 
 
 class Shortage:
-    """Reports a lack of free file descriptors: when it begins, every minute while it lasts, and when it ends.
+    """Reports at most once a minute that no file descriptor is free, and reports when this shortage ends.
 
     Args:
         say: prints a message for the user.
@@ -94,14 +94,14 @@ class Shortage:
     ) -> None:
         self._say = say
         self._clock = clock
-        self._told: float | None = None  # when the shortage was last reported
-        # When a descriptor was last missing; None if the shortage is over.
+        self._told: float | None = None  # when it was last reported that files cannot be opened
+        # when a file last failed to open for lack of a descriptor; None when this shortage is over
         self._met: float | None = None
 
     def met(self) -> None:
-        """Record that a file could not be opened because no descriptor was free, and report it.
+        """Record that a file could not be opened because no descriptor was free.
 
-        Any thread may call this method.
+        Report the shortage, unless this was done less than a minute ago. Any thread may call this method.
         """
         self._met = now = self._clock()
         if self._told is None or now - self._told >= AGAIN_SECONDS:
@@ -112,7 +112,7 @@ class Shortage:
             )
 
     def check(self) -> None:
-        """Report the end of a shortage if a shortage was reported and has ended."""
+        """If a shortage was recorded and no file has failed to open for five seconds, report that it has ended."""
         if self._met is None or self._clock() - self._met < QUIET_SECONDS:
             return
         self._met = None

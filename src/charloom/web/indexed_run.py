@@ -1,4 +1,4 @@
-"""Reads one run repeatedly for the list of runs, and each time reads only what has changed.
+"""Reads a run for the list of runs; each later call reads only what has changed in the run directory.
 
 This module does not search for runs, and it knows nothing about other runs.
 """
@@ -41,15 +41,16 @@ from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
 from charloom.web.training_jobs import Job, is_alive
 
-# A run gets the state `interrupted` after this time without a change if the process in its status.json is gone.
+# If the process named in status.json no longer runs, a run gets the state `interrupted` after this time
+# without a change.
 SILENT_SECONDS: Final = 3.0
-# A run gets the state `interrupted` after this time without a change even if a process has the id in its
-# status.json, because the system may have given this id to another process.
+# After this time without a change, a run gets the state `interrupted` even if a process has the id in
+# status.json: the system may have given the id to another process.
 LOST_SECONDS: Final = 600.0
 # A run that has no status.json yet gets the state `starting` for this time after its last change.
 YOUNG_SECONDS: Final = 30.0
 MOST_NUMBER: Final = 1e300
-MOST_REASON: Final = 500  # largest length of a reason, in characters
+MOST_REASON: Final = 500  # largest length of the reason for a state, in characters
 UNREADABLE: Final = ("damaged", "newer")
 # States in which no process trains the run.
 OVER: Final = ("finished", "interrupted", "stopped", "failed")
@@ -62,7 +63,7 @@ LISTED_FILES: Final = (
 
 @dataclass(frozen=True)
 class UnchangedRun:
-    """The result of the last reading of a run that no process trains.
+    """The entry of a run that no process trains, with the state of the files from which it was made.
 
     Attributes:
         job: the process with which this server trained the run; None if this server did not train it.
@@ -78,7 +79,7 @@ class UnchangedRun:
 
 
 class IndexedRun:
-    """A run that is read repeatedly. Each reading reads only what has changed since the last reading.
+    """A run that the server reads repeatedly. Each time, it reads only what has changed since the last time.
 
     Args:
         path: the run directory.
@@ -93,8 +94,8 @@ class IndexedRun:
         self._events = Tail(path / EVENTS, is_event)
         self._settings: RunSettings | None = None
         self._schedule: Schedule | None = None
-        # Two numbers of characters: those that each validation loss is computed on, and those in the
-        # validation part. None if the run has no validation part.
+        # how many characters of the validation part each evaluation predicts, and how many the whole
+        # validation part has; None if the run has no validation part
         self._part: tuple[int, int] | None = None
         self._last: dict[str, Any] = {}
         self._judged: dict[str, Any] = {}
@@ -102,7 +103,8 @@ class IndexedRun:
         self._overfitting = OverfittingCheck()
         self._event: dict[str, Any] = {}
         self._records_lost: dict[str, Any] | None = None
-        self._saved: SavedLengths | None = None  # the length that each journal must at least have
+        # the lengths of the journals when the latest checkpoint was saved; a shorter journal has lost lines
+        self._saved: SavedLengths | None = None
         self._factor = 1.0
         self._begun = 0  # the update from which the run was last started or resumed
         self._unchanged: UnchangedRun | None = None
@@ -114,11 +116,11 @@ class IndexedRun:
         return None if self._settings is None else self._settings.text
 
     def unchanged(self, job: Job | None, directory: Stamp) -> Run | None:
-        """Return the result of the last reading; None if the run may have changed since then.
+        """Return the run's entry for the list of runs, as the last call of `read` returned it.
 
-        The run is unchanged if no process trained it at the last reading, and if `job` and `directory` are
-        equal to their values at the last reading. A process that starts to train the run changes the
-        directory, because it replaces files in the directory.
+        Return None if the run may have changed since then: if a process trained it then, if the call did not
+        read its journals to their ends, or if `job` or `directory` differ from the call's arguments. A
+        process that starts to train the run changes `directory`, because it replaces files there.
 
         Args:
             job: the process with which this server trained the run; None if this server did not train it.
@@ -130,9 +132,11 @@ class IndexedRun:
         return unchanged.run
 
     def read(self, place: Location, job: Job | None, directory: Stamp) -> Run:
-        """Return the entry for the list with the present state of the run.
+        """Return the run's entry for the list of runs, with the present state of the run.
 
-        If no process trains the run, its files are read again only when one of them has changed.
+        If no process trains the run, its files are read again only when one of them or `job` has changed. If
+        the run cannot be read, its state in the entry is "damaged", or "newer" if a later version of
+        charloom wrote it.
 
         Args:
             place: the key and the name of the run.
@@ -151,7 +155,8 @@ class IndexedRun:
         except (CharloomError, OSError, KeyError, TypeError, ValueError, ArithmeticError) as error:
             if is_shortage(error):
                 raise
-            # Files that charloom did not write can cause any of these errors. The list shows the run and the error.
+            # If another program wrote files of the run, reading them can raise any of these errors. Show the error
+            # as the reason of the run's state, so that the list of runs stays complete.
             reason = printable(for_page(message_of(error)))[:MOST_REASON]
             newer = isinstance(error, NewerFormatError)
             state: State = "newer" if newer else "damaged"
@@ -230,7 +235,11 @@ class IndexedRun:
         )
 
     def _note_settings(self, head: RunHead) -> Schedule:
-        """Return the schedule of the run. Compute it again only if the settings in `head` have changed."""
+        """Return the run's schedule: how many updates the run makes, and what it does at which update.
+
+        Compute the schedule again only if the settings in `head` have changed. Raise the error of the
+        settings file if the settings could not be read.
+        """
         if head.found_settings is None:
             head.problems[CONFIG].refuse()
         if head.found_settings != self._settings or self._schedule is None:
@@ -251,8 +260,8 @@ class IndexedRun:
         """
         if state not in AT_WORK:
             return mean_speed(self._last)
-        # The last record does not show the current speed if an earlier process wrote it, or if it is of the
-        # first update of the present process.
+        # The last record does not show the current speed if a process wrote it that no longer runs, or if it
+        # belongs to the first update of the process that runs now.
         if number(self._last.get("update")) <= self._begun + 1:
             return None
         return self._last.get("characters_per_second")
@@ -283,7 +292,7 @@ class IndexedRun:
                 self._begun = int(number(event.get("update")))
 
     def _overfits(self, best: int | None) -> str | None:
-        """Return a sentence saying that the model overfits; None if it does not.
+        """Return a sentence saying that the model overfits; None if the model does not overfit.
 
         `best` is the update of the best checkpoint.
         """
@@ -294,10 +303,10 @@ class IndexedRun:
         return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:
-        """Remember `event` if it reports lost lines, because it has the lengths of the journals after the loss.
+        """Keep `event` if it says that training was resumed although lines of the journals were lost.
 
-        If `event` has an earlier update than the remembered event, forget the remembered event: the run was
-        resumed from an update before the loss.
+        Such an event stores the lengths of the shortened journals. If a later `event` has an earlier update,
+        drop the kept event: training was resumed again, from a checkpoint before the loss.
         """
         if event["event"] == RECORDS_LOST:
             self._records_lost, self._saved = event, None
@@ -307,7 +316,7 @@ class IndexedRun:
     def _damage(self, head: RunHead) -> str | None:
         """Return a message about the damaged files of the run; None if no file is damaged.
 
-        The report of the run has the same sentences.
+        The message consists of the sentences with which `charloom report` describes the damage.
         """
         names = (STATUS, LATEST, BEST)
         messages = [head.problems[name].message for name in names if name in head.problems]
@@ -319,14 +328,15 @@ class IndexedRun:
         return printable(for_page(" ".join(messages)))[:MOST_REASON] or None
 
     def _journal_damage(self, head: RunHead) -> list[str]:
-        """Return a message for each of metrics.jsonl, events.jsonl and samples.jsonl with damaged or lost lines."""
+        """Return one message for each damaged or missing journal: metrics.jsonl, events.jsonl or samples.jsonl."""
         if self._saved is None or self._saved.update != head.latest:
             events = [self._records_lost] if self._records_lost else []
             schedule = schedule_of(head.found_settings)
             self._saved = saved_lengths(head.checkpoints, head.latest, events, schedule)
         samples = self.path / SAMPLES
         size = size_of(samples)
-        # Read the lines of samples.jsonl only if the file is too short. Reading it for every run takes too long.
+        # Reading samples.jsonl of every run takes too long. Read it only if the file is now shorter than when the
+        # latest checkpoint was saved.
         lines = LostLines()
         if self._saved is not None and (size or 0) < self._saved.lengths.get(SAMPLES, 0):
             lines = lost_lines_of(samples, is_sample)
@@ -342,7 +352,7 @@ class IndexedRun:
 
         Args:
             status: the content of status.json. None if there is no status.json: then the last event in
-                events.jsonl determines the state.
+                events.jsonl and `changed` determine the state.
             changed: when the run last changed, in Unix time.
         """
         silent = time.time() - changed
@@ -359,16 +369,16 @@ class IndexedRun:
 
 
 def counters_of(head: RunHead) -> dict[str, Any]:
-    """Return the counters in the latest checkpoint; an empty dict if it is missing or cannot be read."""
+    """Return the counters in the latest checkpoint; an empty dict if the checkpoint is missing or unreadable."""
     if head.latest is None:
         return {}
     return head.checkpoints.header(head.latest).counters
 
 
 def lost(latest: int | None) -> str:
-    """Return the reason to show for a run whose process ended without writing a reason.
+    """Return a reason for the state `interrupted` of a run whose process ended without writing a reason.
 
-    `latest` is the update of the latest checkpoint; None if there is none.
+    `latest` is the update of the latest checkpoint; None if there is no checkpoint.
     """
     if latest is None:
         return "its process ended before it saved a checkpoint"

@@ -1,7 +1,8 @@
 """The routes that show how the units of a model react to a text.
 
-One route returns the values of a unit, another the values of all units of a layer. A third one returns the units that
-follow a property of the text most closely.
+The first route returns the values of one unit, the second the values of all units of a layer. The third returns the
+units whose values are most closely correlated with a property of the characters, such as being
+a digit.
 """
 
 import asyncio
@@ -27,7 +28,8 @@ from charloom.web.event_stream import answer_from_queue
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.model_cache import ModelCache, OpenModel
 
-# The bounds of each quantity of a unit. The LSTM's cell state has no bounds and is not in this table.
+# The smallest and the largest value of each quantity of a unit. The LSTM's cell state is not in this table,
+# because it has no bounds.
 BOUNDS: Final = {
     "h": (-1.0, 1.0), "g": (-1.0, 1.0), "n": (-1.0, 1.0),
     "i": (0.0, 1.0), "f": (0.0, 1.0), "o": (0.0, 1.0), "r": (0.0, 1.0), "z": (0.0, 1.0),
@@ -63,7 +65,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
             model = model_cache.open_for(body)
             yield
             found = yield from active(model, body, None)
-            values = found.values[:, 0].T.astype(np.float64)  # shape (units, characters)
+            values = found.values[:, 0].T.astype(np.float64)  # has the shape (units, characters)
             low, high = bounds(body.what, values)
             share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
             packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
@@ -101,12 +103,12 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
 
 
 def active(model: OpenModel, body: Any, unit: int | None) -> Slices[Activity]:
-    """Return the values of a unit after each character of the text in `body`.
+    """Return the values of a unit after each character of the text in the request `body`.
 
-    If `unit` is None, return the values of all units of the layer in `body`.
+    If `unit` is None, return the values of all units in the layer that `body` names.
 
     Raises:
-        NotAllowedError: the model has no such layer, unit or quantity.
+        NotAllowedError: the model does not have the layer, the unit or the quantity.
     """
     try:
         choice = choose(model.learner, body.layer, unit, body.what)
@@ -132,11 +134,10 @@ def bounds(what: str, values: Any) -> tuple[float, float]:
 
 
 def requested_properties(body: wire.RankingRequest, text: str) -> list[Property]:
-    """Return the properties that the request `body` defines.
+    """Return the properties of characters that the request `body` defines: none, one or two.
 
-    A character of `text` has the first property if it is in an occurrence of the request's pattern. It has
-    the second property if it is in one of the parts that the request marks. Without a pattern or without
-    marks, the request does not define the property.
+    If the request has a pattern, all characters of `text` in an occurrence of the pattern have one property.
+    If the request marks spans of `text`, all characters in these spans have another property.
     """
     found = []
     if body.pattern is not None:

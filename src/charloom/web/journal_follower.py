@@ -1,7 +1,8 @@
-"""Reads the new lines of a journal (a file to which a run appends lines of JSON) again and again.
+"""Reads the lines that were added to a journal since it was last read.
 
-When a run is resumed, its journals are truncated to the state of the checkpoint (spec/formats.md: Journals). This
-module notices the truncation. It does not know what the lines mean.
+A journal is a file to which a run appends lines of JSON. When a run is resumed from a checkpoint, its journals are
+truncated to their lengths at that checkpoint (spec/formats.md: Journals). This module notices the truncation. It does
+not know what the lines mean.
 """
 
 from collections.abc import Callable
@@ -13,20 +14,22 @@ from charloom.store.json_format import parse_object
 from charloom.store.lost_lines import LostLines
 from charloom.web.file_descriptors import is_shortage
 
-MOST_BYTES: Final = 8 * 1024 * 1024  # largest number of bytes that one call reads
-CHECKED: Final = 256  # bytes before the read position that are compared, to notice a file that was truncated and grew again
+MOST_BYTES: Final = 8 * 1024 * 1024  # largest number of bytes that one call of `new_lines` reads
+# To notice that the file was truncated and has grown again, this many bytes before the read position are
+# compared with the bytes that were read there.
+CHECKED: Final = 256
 
 
 class Tail:
-    """Reads the new lines of a file of JSON lines.
+    """Reads the lines that were added to a journal since the last call of `new_lines`.
 
     Args:
-        path: the file. It may not exist yet.
-        fits: returns True for an object that is a valid line of this journal.
+        path: the journal. The file need not exist yet.
+        fits: a function that returns True if a JSON object is a valid line of this journal.
 
     Attributes:
         behind: whether the last call of `new_lines` stopped before the end of the file.
-        lines: counts the lines that were read so far, and those of them that are not valid.
+        lines: counts all lines that were read, and counts the invalid lines separately.
     """
 
     def __init__(self, path: Path, fits: Callable[[dict[str, Any]], bool]) -> None:
@@ -38,10 +41,10 @@ class Tail:
         self._before = b""
 
     def new_lines(self) -> tuple[bool, list[dict[str, Any]]]:
-        """Return whether the file was truncated, and the new lines.
+        """Return whether the file was truncated since the last call, and the lines added since then.
 
-        After a truncation, the lines of earlier calls are no longer valid, and the new lines begin at the
-        start of the file. A line that is not valid is left out, and counted in `lines`.
+        After a truncation, the second value begins with the first line of the file, and the lines that
+        earlier calls returned are no longer valid. Invalid lines are left out, and `lines` counts them.
 
         Raises:
             OSError: there is no free file descriptor.
@@ -81,9 +84,11 @@ class Tail:
         return value if self._fits(value) else None
 
     def _was_cut(self, read: Any, seek: Any) -> bool:
-        """Return True if the file was truncated: the bytes last read are no longer at the same offset.
+        """Return True if the file was truncated since the last call of `new_lines`.
 
-        `read` and `seek` are the methods of the open file.
+        After a truncation, the bytes just before the read position are missing or are not those that were
+        read there.
+        `read` and `seek` are methods of the open file.
         """
         seek(self._place - len(self._before))
         return bool(read(len(self._before)) != self._before)

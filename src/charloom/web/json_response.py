@@ -11,7 +11,7 @@ from charloom.formatting import finite
 class AsciiJSONResponse(JSONResponse):
     """A JSON response in ASCII.
 
-    It can contain unpaired surrogates. A model can write these, but UTF-8 cannot encode them.
+    A model can write unpaired surrogates, which UTF-8 cannot encode. In ASCII, JSON writes them as escapes.
     """
 
     def render(self, content: Any) -> bytes:

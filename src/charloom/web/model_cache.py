@@ -1,7 +1,7 @@
 """Keeps the most recently used models in memory, so that a second request does not load them again.
 
-A checkpoint never changes, so a loaded model stays correct. A model is requested by its key in the list of runs and
-model files.
+A checkpoint never changes, so a model in memory stays correct. A request names a model by its key in the list of runs
+and model files.
 """
 
 import threading
@@ -35,9 +35,8 @@ KEPT: Final = 8
 SKIP_ADVICE: Final = 'Or set "unknown" to "skip", and the model skips them.'
 NAMED: Final = 20  # largest number of unknown characters that an error lists
 
-Stamp = tuple[
-    Path, int, int, int
-]  # a model's path, and the inode, modification time and size of its file
+# the path of a model, and the inode, modification time and size of a file that identifies the model
+Stamp = tuple[Path, int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +44,10 @@ class OpenModel:
     """A model in memory.
 
     Attributes:
-        id: the id of the model in the request.
+        id: the key with which the request named the model.
         learner: the model, without the state of its optimizer.
         engine: the engine, with one thread, because requests share the processors.
-        update: the update of the weights; 0 for a model file that does not contain it.
+        update: the update at which the weights were saved; 0 if a model file does not contain this number.
     """
 
     id: str
@@ -57,14 +56,14 @@ class OpenModel:
     update: int
 
     def head(self) -> dict[str, Any]:
-        """Return the fields of a response that name the model: its id, and the update of its weights.
+        """Return the two response fields that name the model: its id, and the update of its weights.
 
-        If both fields of two responses are equal, the responses come from the same weights.
+        Two responses come from the same weights if they have the same id and the same update.
         """
         return {"model": self.id, "update": self.update}
 
     def about(self) -> ModelDetail:
-        """Return a description of the model as a response body."""
+        """Return the response body that describes the model."""
         config, vocabulary = self.learner.config, self.learner.vocabulary
         return ModelDetail(
             id=self.id,
@@ -87,9 +86,9 @@ class OpenModel:
         Args:
             text: the text.
             unknown: "refuse" or "skip".
-            param: for the error, the name of the request's field that has the text.
-            advice: for the error, a sentence saying how a program can let the model skip characters; None if
-                the route has no way to do this.
+            param: the name of the request's field that has the text, for the error.
+            advice: a sentence saying how a program can let the model skip characters, for the error. None if
+                the route cannot skip characters.
 
         Raises:
             UnknownCharactersError: some characters are not in the vocabulary; the error lists them.
@@ -116,14 +115,13 @@ class ModelCache:
     """The models in memory.
 
     Args:
-        run_index: the list of runs and model files, which finds a model by its key.
+        run_index: the list of runs and model files. It finds the path of a model by the model's key.
     """
 
     def __init__(self, run_index: RunIndex) -> None:
         self.run_index = run_index
-        self._lock = (
-            threading.Lock()
-        )  # protects _models and _reading; not held while a model is loaded
+        # protects _models and _reading; is released while a model is loaded
+        self._lock = threading.Lock()
         self._models: OrderedDict[Stamp, Learner] = OrderedDict()
         self._reading: dict[Stamp, threading.Lock] = {}
         self._engine = open_engine("auto", 1)
@@ -132,8 +130,8 @@ class ModelCache:
         """Return the model with the key `key`. Load it if it is not in memory.
 
         Raises:
-            NotFoundError: there is no such model, or its checkpoint no longer exists.
-            DamagedError: the checkpoint or the file is damaged.
+            NotFoundError: no model has this key, or its checkpoint no longer exists.
+            DamagedError: the checkpoint or the model file is damaged.
         """
         place, which = self.run_index.model(key)
         if which == "file":
@@ -143,12 +141,13 @@ class ModelCache:
         return OpenModel(key, learner, self._engine, learner.update)
 
     def open_for(self, body: TextRequest) -> OpenModel:
-        """Return the model that the request `body` names.
+        """Return the model that the request `body` names; load it if it is not in memory.
 
         Raises:
-            UnknownCharactersError: the text has characters that are not in the model's vocabulary, and the
-                request does not skip them.
-            NotFoundError, DamagedError: as in `open`.
+            UnknownCharactersError: the text in `body` has characters that are not in the model's vocabulary,
+                and `body` does not ask to skip them.
+            NotFoundError: the model does not exist, or its checkpoint no longer exists.
+            DamagedError: the checkpoint or the model file is damaged.
         """
         model = self.open(body.model)
         model.require_known(body.text, body.unknown, "text")
@@ -162,7 +161,7 @@ class ModelCache:
             OSError: there is no free file descriptor.
         """
         try:
-            return self._kept(path, path, load_model)
+            return self._cached(path, path, load_model)
         except OSError as error:
             if is_shortage(error):
                 raise
@@ -173,7 +172,8 @@ class ModelCache:
     def _run(self, path: Path, which: str | None) -> Learner:
         """Return a model of the run at `path`.
 
-        `which` is "latest", "best" or an update; None takes the run's default model.
+        `which` selects the checkpoint: "latest", "best" or the number of its update. None selects the
+        checkpoint that the run uses by default.
         """
         which = which or which_of_run(path)
         if which in (LATEST, BEST):
@@ -196,8 +196,8 @@ class ModelCache:
     def _checkpoint(self, path: Path, update: int | None) -> Learner | Damage:
         """Return the model in the checkpoint that the run at `path` saved at `update`.
 
-        If the checkpoint cannot be loaded, return a `Damage` that says why. `update` is None if the run has
-        no checkpoint.
+        Return a `Damage`, which says what is wrong, if the checkpoint cannot be loaded, or if `update` is
+        None because the run has not saved a checkpoint.
 
         Raises:
             OSError: there is no free file descriptor.
@@ -206,8 +206,9 @@ class ModelCache:
             return Damage(f"{path} has not saved a model yet.", missing=True)
         checkpoint = checkpoint_path(path, update)
         try:
-            # The manifest identifies the checkpoint: a run that was deleted and trained again has the same path.
-            return self._kept(checkpoint, checkpoint / MANIFEST, learner_of)
+            # The path does not identify the checkpoint, because a run may have been deleted and trained again.
+            # So also compare the file MANIFEST of the checkpoint.
+            return self._cached(checkpoint, checkpoint / MANIFEST, learner_of)
         except DamagedError as error:
             return Damage(error.message)
         except (NotAModelError, OSError) as error:
@@ -215,19 +216,19 @@ class ModelCache:
                 raise
             return Damage(message_of(error), missing=True)
 
-    def _kept(self, path: Path, witness: Path, read: Callable[[Path], Learner]) -> Learner:
-        """Return the model at `path` from memory. If it is not in memory, load it with `read(path)`.
+    def _cached(self, path: Path, compared: Path, read: Callable[[Path], Learner]) -> Learner:
+        """Return the model at `path` from memory, or load it with `read(path)` if it is not in memory.
 
-        Also load it if the file `witness` has changed, because there is another model at `path` then.
+        The model is loaded again if the file `compared` was replaced or changed since the model was loaded.
 
         Raises:
-            OSError: the file `witness` does not exist.
+            OSError: the file `compared` does not exist.
         """
-        stat = witness.stat()
+        stat = compared.stat()
         stamp = (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
         with self._lock:
             reading = self._reading.setdefault(stamp, threading.Lock())
-        # Simultaneous requests for the same model must not load it several times.
+        # Requests that need the same model at the same time wait here, so that only one of them loads it.
         with reading:
             try:
                 with self._lock:
@@ -241,10 +242,10 @@ class ModelCache:
         return learner
 
     def _keep(self, stamp: Stamp, learner: Learner) -> None:
-        """Keep a model as the most recently used model.
+        """Store `learner` in memory as the most recently used model, under the key `stamp`.
 
-        Drop the least recently used models while there are more than `KEPT` models, or while the models
-        have more than `KEPT_BYTES` together.
+        Drop the least recently used models while more than `KEPT` models are in memory, or while their
+        parameters have more than `KEPT_BYTES` bytes together. One model always stays.
         """
         with self._lock:
             self._models[stamp] = learner
@@ -263,22 +264,22 @@ def without_slots(learner: Learner) -> Learner:
 def named_update(path: Path, which: str) -> int | None:
     """Return the update of the latest or the best checkpoint of the run at `path`.
 
-    `which` is "latest" or "best", which is also the name of the file with the update. If the file `best` is
-    missing, return the update in the file `latest`. If that is missing too, return None.
+    `which` is "latest" or "best". The file of this name in the run contains the update. If the file `best` is
+    missing, return the update in the file `latest`. If the file `latest` is missing, return None.
     """
     update = read_pointer(path, which)
     return read_pointer(path, LATEST) if update is None else update
 
 
 def load_again(path: Path, which: str) -> Learner:
-    """Return the "latest" or "best" model of a run whose checkpoint could not be loaded.
+    """Try once more to load a model of the run at `path`, and return it.
 
-    Loading succeeds if the run has saved a new checkpoint since the first attempt. Otherwise the error names
-    the damaged file and what to do.
+    This is called after loading failed. It succeeds if the run has saved a new checkpoint since then.
+    Otherwise the error says what to do. `which` is "latest" or "best".
 
     Raises:
-        NotFoundError: the run has saved no model yet.
-        DamagedError: a file of the run is missing or damaged; the message names it.
+        NotFoundError: the run has not saved a model yet.
+        DamagedError: a file of the run is missing or damaged; the message names the file.
     """
     try:
         return load_model(path, "best" if which == BEST else "latest")
