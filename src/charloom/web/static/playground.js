@@ -148,7 +148,7 @@ export class Playground {
       this.skip = true;
       this.write();
     };
-    box.append(" ", el("button", { type: "button", class: "link", onclick: again }, "Write without them"));
+    box.append(" ", el("button", { type: "button", class: "link", onclick: again }, "Write without these characters"));
   }
 
   /** Show an empty output for each selected model. */
