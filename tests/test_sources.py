@@ -40,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 def places(paths, any_bytes=False):
     """Return the paths of the sources, relative to the current folder."""
     found = find_sources(paths, any_bytes)
-    return [os.path.relpath(source.place) for one in found for source in one.sources]
+    return [os.path.relpath(source.place) for one in found for source in one.pieces]
 
 
 def content(source):
@@ -116,17 +116,17 @@ def test_a_text_that_is_named_twice_is_read_twice_and_reported(folder):
     (folder / "one").mkdir()
     (folder / "one" / "text").write_text("abc")
     twice = find_sources(["one/text", "one/text"], any_bytes=False)
-    assert [len(found.sources) for found in twice] == [1, 1]
+    assert [len(found.pieces) for found in twice] == [1, 1]
     assert [found.note for found in twice] == [
         "",
         "one/text was given more than once, and is read each time",
     ]
     found = find_sources(["one/text", "one"], any_bytes=False)
-    assert [len(one.sources) for one in found] == [1, 0]
+    assert [len(one.pieces) for one in found] == [1, 0]
 
 
 def test_a_file_has_its_path_and_its_stamp(folder):
-    ((source,),) = [one.sources for one in find_sources(["single.txt"], any_bytes=False)]
+    ((source,),) = [one.pieces for one in find_sources(["single.txt"], any_bytes=False)]
     assert source.place == str(folder / "single.txt")
     assert source.size == 3
     before = source.stamp
@@ -137,7 +137,7 @@ def test_a_file_has_its_path_and_its_stamp(folder):
 
 def test_standard_input_is_stored_in_memory(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
-    ((source,),) = [one.sources for one in find_sources(["-"], any_bytes=False)]
+    ((source,),) = [one.pieces for one in find_sources(["-"], any_bytes=False)]
     assert (source.name, source.place, source.stamp) == ("stdin", "", None)
     assert content(source) == b"piped"
 
@@ -145,7 +145,7 @@ def test_standard_input_is_stored_in_memory(monkeypatch):
 def test_large_standard_input_is_stored_on_the_disk(monkeypatch):
     monkeypatch.setattr(sources, "IN_MEMORY", 4)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"longer than that")))
-    ((source,),) = [one.sources for one in find_sources(["-"], any_bytes=False)]
+    ((source,),) = [one.pieces for one in find_sources(["-"], any_bytes=False)]
     assert content(source) == b"longer than that"
     held = source.content
     del source
@@ -163,7 +163,7 @@ def test_text_from_a_pipe_is_stored(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"piped",))
     writer.start()
-    ((source,),) = [one.sources for one in find_sources([tmp_path / "pipe"], any_bytes=False)]
+    ((source,),) = [one.pieces for one in find_sources([tmp_path / "pipe"], any_bytes=False)]
     writer.join()
     assert source.place == ""
     assert content(source) == b"piped"

@@ -42,8 +42,8 @@ class Trace:
     Attributes:
         losses: the loss of each update, summed over T and averaged over B, whatever the setting
             `reduction` is.
-        gradient_norms: the norm of the gradient of each update before clipping. The gradient is that of
-            the loss that the setting `reduction` defines.
+        gradient_norms: the norm of the gradient of each update before clipping. The setting `reduction`
+            says whether this is the gradient of the sum or of the mean of the losses over T.
         stopped: None if all updates of the plan were applied. "non-finite" if the engine stopped at
             an update whose loss or gradient norm was not finite, and did not apply it.
         failed_loss: the loss of the update that was not applied; 0 if all were applied.
@@ -119,7 +119,7 @@ class Engine(Protocol):
         """Apply the updates of `plan` to `learner` in place; return their losses and gradient norms.
 
         Args:
-            learner: its position says where in the text the updates begin.
+            learner: changed in place; its position says where in the text the updates begin.
             tokens: the ids of the text, shape (N,).
             plan: the learning rates and the starts of the streams.
         """
@@ -129,7 +129,7 @@ class Engine(Protocol):
     ) -> tuple[NDArray[np.float64], State]:
         """Return the losses of tokens[1:], shape (N-1, B), and the state after reading tokens[:-1].
 
-        Each loss is in nats and is that of one token, given all earlier tokens of its stream.
+        Each loss is the loss of one token in nats, given all earlier tokens of its stream.
 
         Args:
             learner: not changed.
@@ -177,7 +177,7 @@ class Engine(Protocol):
 
         Args:
             learner: not changed.
-            read: the ids before the new ones; the ids before the last one only affect the
+            read: the ids before the new ids. Only the last of them is read; the others affect only the
                 repetition penalty.
             sampler: the settings for drawing an id.
             uniforms: random numbers in [0, 1), one for each id to draw.

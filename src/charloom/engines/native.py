@@ -27,7 +27,8 @@ from charloom.model.parameters import Parameters
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
 MAX_LAYERS: Final = 64
-# If the weights of a model have at least this many bytes, several threads together sample one text.
+# If the weights of a model have at least this many bytes, several threads work together on one text that is
+# sampled.
 SHARED_SAMPLING: Final = 2**21
 MAX_WINDOW: Final = 2**24 - 1  # largest number of characters in a window: steps T times streams B
 
@@ -58,7 +59,14 @@ def open_kernels(dtype: str, isa: str) -> Kernels:
 
 @dataclass(frozen=True)
 class _Settings:
-    """A network's settings in the form for the kernels, with the config and K they are made from."""
+    """A network's settings in the form for the kernels.
+
+    Attributes:
+        config: the settings from which `shape` and `descent` are made.
+        characters: number of characters in the vocabulary, K.
+        shape: the cell and the sizes of the network.
+        descent: the optimizer and its settings.
+    """
 
     config: Config
     characters: int
@@ -304,7 +312,7 @@ class NativeEngine:
 
 
 def _reference_instead() -> str:
-    """Return the advice to use the reference engine, as the end of a message."""
+    """Return the end of a message: the advice to use the reference engine instead."""
     return f"use {argument('engine', 'reference')}, which has no limit but is many times slower"
 
 
@@ -376,7 +384,9 @@ def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
 
 
 def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
-    """Return the arrays of each optimizer slot, after checking them. The slots are in the order of `SLOTS`.
+    """Return the arrays of each optimizer slot, after checking them.
+
+    The order of the slots is that of `SLOTS`; the order of the arrays is that of the parameters.
 
     Raises:
         EngineError: a slot or an array is missing, or the kernels cannot use an array.

@@ -19,8 +19,8 @@ from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import parameter_shapes
 
 GROUPS: Final = Path("/sys/fs/cgroup")
-# The memory limits of a process. The value is an index in /proc/self/statm: the number there is
-# how many pages count towards the limit.
+# The memory limits of a process. For each limit, the index of the number in /proc/self/statm that counts the
+# pages of memory to which the limit applies.
 LIMITS: Final = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 
 
@@ -52,8 +52,8 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
 def parameter_count(config: Config, vocabulary_size: int) -> int:
     """Return the number of entries of all parameters of a network together.
 
-    All layers above the first have the same size, so the number is computed from those of networks
-    with one layer and with two layers.
+    All layers above the first have the same size. So the result is computed from the numbers for a
+    network with one layer and a network with two layers.
     """
     one, two = (
         sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))
@@ -79,7 +79,7 @@ def physical_memory() -> float:
 
 
 def process_limits() -> Iterator[float]:
-    """Yield, for each memory limit of this process, how many bytes the process may still use."""
+    """Yield how many more bytes the process may use, once for each limit of its memory that is set."""
     try:
         import resource
 

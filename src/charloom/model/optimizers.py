@@ -22,7 +22,8 @@ SLOTS: Final[dict[str, tuple[str, ...]]] = {
     "adam": ("mean", "square"),
     "adamw": ("mean", "square"),
 }
-SQUARES: Final = ("accumulator", "square")  # slots with sums or means of squares: never negative
+# Slots that hold sums or means of squares, so that their entries are never negative.
+SQUARES: Final = ("accumulator", "square")
 
 NORM_GUARD: Final = 1e-6  # added to the norm before dividing by it, as PyTorch does
 
@@ -40,8 +41,8 @@ def norm_factor(norm: float, limit: float) -> float:
     return min(1.0, limit / (norm + NORM_GUARD))
 
 
-# A learning rate that is far too high makes numbers overflow here. The next loss is then not finite,
-# and training stops before it saves anything. So NumPy's warnings are not needed.
+# A learning rate that is far too high makes numbers overflow in this function. The next loss is then not
+# finite, and training stops before it saves anything. So NumPy's warnings are not needed.
 @np.errstate(over="ignore", invalid="ignore")
 def step(
     config: Config,

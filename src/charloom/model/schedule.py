@@ -37,14 +37,14 @@ class Schedule:
         return self.config.updates or self.config.epochs * self.windows.per_epoch
 
     def learning_rates(self, first: int, count: int) -> NDArray[np.float64]:
-        """Return the learning rates of the `count` updates after update `first`, shape (count,).
+        """Return the learning rates of the `count` updates that follow update `first`, shape (count,).
 
         See spec/mathematics.md: Learning rates.
         """
         return np.array([self._learning_rate(done) for done in range(first, first + count)])
 
     def _learning_rate(self, done: int) -> float:
-        """Return the learning rate of the update after the first `done` updates."""
+        """Return the learning rate of the next update after `done` updates were applied."""
         config = self.config
         rate = config.learning_rate
         if done < config.warmup:
@@ -59,11 +59,14 @@ class Schedule:
         return rate
 
     def is_finished(self, learner: Learner) -> bool:
-        """Return True if the run is complete: all updates are done, or patience ran out."""
+        """Return True if the run is complete: all its updates are applied, or its patience ran out.
+
+        Patience runs out after `patience` evaluations without a new lowest validation loss.
+        """
         return learner.update >= self.updates or self.early_end_reason(learner) is not None
 
     def early_end_reason(self, learner: Learner) -> str | None:
-        """Return why the run ends before its last update; None if it does not end early."""
+        """Return why training ends before the last update of the run; None if it does not end early."""
         patience = self.config.patience
         if not patience or learner.judgements_since_best < patience:
             return None
@@ -85,7 +88,7 @@ class Schedule:
         return self.config.validation > 0 and (update % every == 0 or update == self.updates)
 
     def sample_due(self, update: int) -> bool:
-        """Return True if a sample is due after update `update`; update 0 is the state before training."""
+        """Return True if a sample is due after update `update`. Update 0 stands for the start of training."""
         first, every = self.config.sample_first, self.config.sample_every
         regular = update <= self.config.sample_until and (
             update == first or (update > first and update % every == 0)
@@ -93,7 +96,7 @@ class Schedule:
         return update == 0 or regular or update == self.updates
 
     def last_record(self, update: int) -> int:
-        """Return the last update with a record that is not after `update`; 0 if there was none."""
+        """Return the number of the last update up to `update` that has a record; 0 if none has one."""
         if update == self.updates:
             return update
         steps = [self.config.report_every, self.windows.per_epoch]
@@ -102,7 +105,10 @@ class Schedule:
         return max(min(update, 1), *(update - update % step for step in steps))
 
     def last_sample(self, update: int) -> int:
-        """Return the last update with a sample that is not after `update`; 0 is before training."""
+        """Return the number of the last update up to `update` that has a sample.
+
+        The result is 0 for the sample before training.
+        """
         if update == self.updates:
             return update
         first, last = self.config.sample_first, min(update, self.config.sample_until)
@@ -111,7 +117,10 @@ class Schedule:
         return max(first, last - last % self.config.sample_every)
 
     def next_due(self, update: int) -> int:
-        """Return the first update after `update` that may have a record or a sample."""
+        """Return the update at which the next call of the engine must end, after update `update`.
+
+        No record and no sample is due between `update` and the result.
+        """
         config = self.config
         ahead = [
             next_multiple(update, config.report_every),

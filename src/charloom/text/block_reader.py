@@ -86,7 +86,7 @@ def encode(
     Args:
         sources: the pieces of the text.
         tokens: "characters" or "bytes".
-        table: at each index, the id of the code point or byte with this value; -1 if it is skipped.
+        table: at index n, the id of the code point or byte n; -1 if it is skipped.
         skipping: True if the text has symbols that are skipped.
         fingerprint: the expected fingerprint of the text.
 
@@ -130,7 +130,7 @@ def changed_text_error() -> TextError:
 
 
 def _blocks(source: Source, tokens: str) -> Iterator[tuple[bytes, NDArray[Any]]]:
-    """Yield the source in blocks: the bytes of a block, and its code points or bytes as an array."""
+    """Yield the source in blocks, each as its bytes and as an array of its code points or bytes."""
     for block, offset in _pieces(source, tokens):
         if tokens == "bytes" or block.isascii():
             yield block, np.frombuffer(block, dtype=np.uint8)
@@ -164,7 +164,8 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
                     block, offset = block[len(BOM) :], len(BOM)
             nul = -1 if raw else block.find(b"\0")
             if nul >= 0:
-                # The bytes before the NUL come first: an encoding error in them is reported instead.
+                # Yield the bytes before the NUL byte first: if they have an encoding error, that error is
+                # reported instead of the NUL byte.
                 if nul:
                     yield block[:nul], offset
                 raise _nul(offset + nul, source.name)
@@ -181,9 +182,10 @@ def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:
 
 
 def _last_boundary(block: bytes) -> int:
-    """Return how many bytes of the block come before an incomplete character at its end.
+    """Return the number of bytes of the block that come before an incomplete character at its end.
 
-    If no character is incomplete, or if the end is not valid UTF-8, return the length of the block.
+    If the block ends with a complete character, or with bytes that no character can begin with,
+    return the length of the whole block.
     """
     for back in range(1, min(LONGEST, len(block)) + 1):
         byte = block[-back]
@@ -208,7 +210,7 @@ def _refuse_utf16(block: bytes, name: str) -> None:
 
 
 def _nul(offset: int, name: str) -> EncodingError:
-    """Return the error for a text with a NUL byte."""
+    """Return the error for the text `name` with a NUL byte at `offset`."""
     return EncodingError(
         f"{name} has a NUL byte at offset {offset}: it is not plain text. If it is UTF-16 "
         f"or UTF-32, convert it to UTF-8. To train on any bytes, use {argument('tokens', 'bytes')}.",

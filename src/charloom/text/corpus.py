@@ -37,7 +37,7 @@ from charloom.text.sources import (
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns, Vocabulary
 
-MOST_NAMES: Final = 3  # largest number of sources that the name of a text lists
+MOST_NAMES: Final = 3  # largest number of files in the name of a corpus
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,20 @@ class Corpus:
         *,
         policy: UnknownPolicy = REFUSE,
     ) -> "Corpus":
-        """Return a corpus from the file `path`, to which the bytes of `kept_bytes` were written.
+        """Return a corpus from a file that holds the text of another corpus.
 
-        `name` is the short name of the corpus for messages. The other arguments and the errors are
-        those of `open`.
+        Args:
+            path: a file with the bytes that the method `kept_bytes` of the other corpus yielded.
+            name: a short name of the corpus for messages.
+            vocabulary: the vocabulary to use.
+            policy: what to do with symbols that the vocabulary does not have.
+
+        Raises:
+            TextError: the text cannot be used, or the file changed while it was read.
+            UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a
+                symbol.
+            ConfigError: an unknown symbol must be replaced, and the replacement is not one known
+                symbol.
         """
         kept = dataclasses.replace(file_source(path, raw=True), place="")
         stamp = kept.stamp
@@ -157,7 +167,7 @@ class Corpus:
         """
         tokens = vocabulary.tokens if vocabulary else tokens
         found = find_sources(sources, any_bytes=tokens == "bytes")
-        pieces = tuple(source for one in found for source in one.sources)
+        pieces = tuple(source for one in found for source in one.pieces)
         notes = tuple(one.note for one in found if one.note)
         name = " + ".join(one.name for one in found[:MOST_NAMES])
         if len(found) > MOST_NAMES:
@@ -165,9 +175,9 @@ class Corpus:
         return _corpus(pieces, name, vocabulary, tokens, policy, notes, verify)
 
     def kept_bytes(self) -> Iterator[bytes]:
-        """Yield the bytes of the text in blocks, to be written to a file for `from_kept`.
+        """Yield the bytes of the text in blocks. `from_kept` can read a file with these bytes.
 
-        Only for a corpus without `sources`.
+        Call it only if `sources` is empty.
         """
         return text_bytes(self.kept, self.vocabulary.tokens)
 
@@ -206,8 +216,8 @@ def _corpus(
         try:
             yield from encode(pieces, tokens, table, encoding_plan.skipping, found.fingerprint)
         except TextError:
-            # The cached scan may come from an earlier text whose files had the same sizes and
-            # times.
+            # The cached scan does not fit the text: it may come from an earlier version of the files
+            # with the same sizes and times.
             id_cache.forget_scan(stamps, tokens)
             raise
 
@@ -242,10 +252,15 @@ def _corpus(
 def _known(
     pieces: Sequence[Source], stamps: Sequence[Stamp | None], tokens: str, verify: bool
 ) -> Scan | None:
-    """Return the cached scan of the text in `pieces`; None if the cache has none that fits.
+    """Return the cached scan of a text: its distinct symbols, their counts and its fingerprint.
 
-    The paths, sizes, times and inodes of the files (`stamps`) must be those in the cache. With
-    `verify`, all bytes are read, and the fingerprint of the text must be that of the scan.
+    Return None if the cache has no scan of files with these paths, sizes, times and inodes.
+
+    Args:
+        pieces: the pieces of the text.
+        stamps: the path, size, time and inode of the file of each piece.
+        tokens: "characters" or "bytes".
+        verify: True to read the text, and return None if its fingerprint differs from the scan's.
     """
     found = id_cache.known_scan(stamps, tokens)
     if found and verify and fingerprint(pieces, tokens) != found.fingerprint:

@@ -29,7 +29,7 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS, Vocabulary
 
 FORMAT: Final = 2
 VARIABLE: Final = "CHARLOOM_CACHE"
-# Nanoseconds. A file that changed more recently may change again without a new time stamp.
+# Nanoseconds. A file that changed less than this time ago may change again without a new time stamp.
 SETTLED_NS: Final = 2_000_000_000
 
 
@@ -49,8 +49,8 @@ def folder() -> Path:
 def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
     """Return the cached scan of the files with these stamps; None if it is missing or damaged.
 
-    A scan has the distinct symbols of a text, their counts and its fingerprint. A stamp is the
-    path, size, time and inode of a file.
+    A scan has the distinct symbols of a text, their counts and the text's fingerprint. A stamp is
+    the path, size, modification time and inode of a file. `tokens` is "characters" or "bytes".
     """
     try:
         found = json.loads(_scan_path(stamps, tokens).read_bytes())
@@ -84,7 +84,9 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
     """
     now = time.time_ns()
     if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
-        return  # the text does not come from a file, or the file may still be changing
+        # Without a stamp, a later call cannot find the scan. After a recent change, the file may change
+        # again with the same stamp.
+        return
     values = {
         "counts": scan.counts.tolist(),
         "fingerprint": scan.fingerprint,
@@ -108,7 +110,7 @@ def ids_of(
     count: int,
     blocks: Iterable[NDArray[Any]],
 ) -> IdFile:
-    """Return the ids of a text from the cache; if they are not there, write them first.
+    """Return the ids of a text from the cache. If the cache does not have them, write them to it first.
 
     Args:
         fingerprint: the fingerprint of the text.
@@ -173,7 +175,7 @@ def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """Return a context with a temporary file to write, which is moved to `path` at the end.
 
-    If the body of the `with` statement raises an error, the file is deleted instead.
+    If the body of the `with` statement raises an error, the temporary file is deleted instead.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent)
@@ -191,7 +193,10 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Delete abandoned temporary files in `parent`: those so old that their process has ended."""
+    """Delete the temporary files in `parent` that are older than a day.
+
+    The process that wrote such a file is assumed to have ended.
+    """
     for path in parent.glob(f"{TEMPORARY}*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:

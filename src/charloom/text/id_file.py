@@ -60,11 +60,11 @@ class IdFile:
         return ids
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return all ids as a new array, whatever the value of `copy`."""
+        """Return all ids as a new array. `copy` has no effect."""
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[NDArray[Any]]]:
-        """Pickle and copy this object as an array of all ids."""
+        """Make pickling and copying return an array of all ids, not another `IdFile`."""
         return np.asarray, (self[:],)
 
     def stretches(
@@ -104,7 +104,8 @@ class IdFile:
             checksum = zlib.crc32(block, checksum)
         if self._bytes(0, HEADER) != header(self._about, checksum):
             return False
-        # The stamp is from before the check, so that the next read notices changes during the check.
+        # Store the file's size and times from before the check, so that the next read notices a change that
+        # happens during the check.
         self._stamp = stamp
         return True
 
@@ -185,7 +186,7 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
     """Return up to `size` bytes of a file from `offset` on. At the end of the file, return b""."""
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
-    # Windows has no pread. No other process shares the descriptor there, so a lock is enough.
+    # Windows has no pread. On Windows, no other process shares the descriptor, so a lock is enough.
     with POSITION:
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, size)

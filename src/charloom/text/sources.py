@@ -28,9 +28,9 @@ from charloom.messages import words_by_face
 from charloom.run_file_names import CHECKPOINTS, CONFIG
 from charloom.text.builtin_texts import BUILTIN_TEXTS
 
-IN_MEMORY: Final = 64 << 20  # bytes; a text with more bytes is not kept in memory
+IN_MEMORY: Final = 64 << 20  # largest number of bytes of a text that is kept in memory
 CHECKED_BYTES: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
-MOST_WORDS: Final = 8  # a string with more words is taken for a text, not for a file name
+MOST_WORDS: Final = 8  # largest number of words of a string that is taken for a file name
 LONGEST_NAME: Final = 255  # longest name of a file on common file systems
 MOST_NAMES: Final = 3  # largest number of file names in a message
 
@@ -42,7 +42,7 @@ BY_FOLDER: Final = attrgetter(
 
 @dataclass(frozen=True)
 class Source:
-    """One piece of a text: a file, a built-in text, a string or the content of a stream.
+    """One piece of the text of a corpus: a file, a built-in text, a string or the content of a stream.
 
     Attributes:
         name: the name of the piece in messages.
@@ -63,7 +63,7 @@ class Source:
     content: IO[bytes] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle and copy the piece with a copy of its `content` in memory."""
+        """Return the piece's attributes, for pickling and copying, with a copy of `content` in memory."""
         if self.content is None:
             return self.__dict__
         with self.opened() as file:
@@ -96,8 +96,7 @@ class Source:
     def stamp(self) -> Stamp | None:
         """Return the file's path, size in bytes, modification time in ns and inode, in this order.
 
-        Return None if the piece is not a file. A later comparison shows whether the file has
-        changed.
+        Return None if the piece is not a file. If two stamps of a file differ, the file has changed.
         """
         if not self.path:
             return None
@@ -110,44 +109,48 @@ class Source:
 
 @dataclass(frozen=True)
 class FoundText:
-    """The pieces that were found for one source that the user named.
+    """The pieces of text found for one argument of the user, such as a path or a pattern.
 
     Attributes:
-        name: a short name of the source for messages.
-        sources: the pieces; several for a directory or a pattern.
-        note: a sentence for users: which files were read or skipped, or that the source was given
-            more than once. Empty if there is nothing to say.
+        name: a short name of the argument for messages.
+        pieces: the pieces of text; several for a directory or a pattern.
+        note: a sentence for users: which files are read and which were skipped, or that the
+            argument was given more than once. Empty if there is nothing to say.
     """
 
     name: str
-    sources: tuple[Source, ...]
+    pieces: tuple[Source, ...]
     note: str = ""
 
 
 def string_source(text: str, name: str, place: str = "") -> Source:
-    """Return a piece that holds the string `text` in UTF-8."""
+    """Return a `Source` that holds the string `text` in UTF-8.
+
+    `name` is its name in messages; `place` is `builtin:NAME` for a built-in text, or else empty.
+    """
     content = io.BytesIO(text.encode("utf-8", "surrogatepass"))
     return Source(name, place, raw=True, content=content)
 
 
 def file_source(path: Path, raw: bool = False) -> Source:
-    """Return a piece that is the file `path`."""
+    """Return a `Source` that is the file `path`. `raw` is True if charloom wrote the file itself."""
     place = str(path.resolve())
     return Source(str(path), place, raw, place)
 
 
 def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[FoundText]:
-    """Return the pieces of each requested source, in the order in which they are read.
+    """Return the texts for each of the user's arguments, in the order in which they are read.
 
-    A file of a directory or a pattern is skipped if an earlier source already has it.
+    A directory or a pattern leaves out the files that an earlier argument already gave.
 
     Args:
-        requested: paths of files and directories, patterns, `-`, or names of built-in texts.
-        any_bytes: whether to take files of directories and patterns that are not text in UTF-8.
-            Empty files of directories and patterns are never taken.
+        requested: the user's arguments: paths of files and directories, patterns, `-`, or names of
+            built-in texts.
+        any_bytes: True if a directory or a pattern also gives files that are not text in UTF-8.
+            Directories and patterns never give empty files.
 
     Raises:
-        TextError: a source does not exist, cannot be read or has no text.
+        TextError: there is no text for an argument, or it cannot be read.
         MissingPartError: a built-in text needs an extra that is not installed.
     """
     if not requested:
@@ -157,20 +160,21 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
     for name in map(str, requested):
         refuse_empty_path(name, "the path of a text", TextError)
         one = _find_text(name, any_bytes)
-        fresh = tuple(source for source in one.sources if source.place not in seen)
-        if one.note:  # the source is a directory or a pattern; no other source has a note yet
-            one = dataclasses.replace(one, sources=fresh)
+        fresh = tuple(source for source in one.pieces if source.place not in seen)
+        # At this point, only directories and patterns have a note.
+        if one.note:
+            one = dataclasses.replace(one, pieces=fresh)
         elif not fresh:
             one = dataclasses.replace(
                 one, note=f"{shortened(Path(name))} was given more than once, and is read each time"
             )
-        seen |= {source.place for source in one.sources}
+        seen |= {source.place for source in one.pieces}
         found.append(one)
     return found
 
 
 def _find_text(requested: str, any_bytes: bool) -> FoundText:
-    """Return the pieces of one source that the user named.
+    """Return the texts for `requested`, one argument of the user.
 
     A file takes precedence over a built-in text or a pattern of the same name.
     """
@@ -187,7 +191,7 @@ def _find_text(requested: str, any_bytes: bool) -> FoundText:
             text = BUILTIN_TEXTS[builtin].read()
             return _single_text(string_source(text, builtin, f"builtin:{builtin}"))
         if not path.exists() and glob.has_magic(requested):
-            # Path.glob does not accept absolute patterns.
+            # Use glob.glob because Path.glob does not accept absolute patterns.
             matches = list(map(Path, glob.glob(requested, recursive=True)))  # noqa: PTH207
             if not matches and looks_like_a_text(requested):
                 raise missing_text_error(requested)
@@ -204,12 +208,15 @@ def _find_text(requested: str, any_bytes: bool) -> FoundText:
 
 
 def looks_like_a_text(requested: str) -> bool:
-    """Return True if the user may have given the text itself instead of a path."""
+    """Return True if `requested` may be the text itself, which the user gave instead of its path.
+
+    This is so if it has a line break, or is too long for the name of a file.
+    """
     return "\n" in requested or len(requested) > LONGEST_NAME or len(requested.split()) > MOST_WORDS
 
 
 def missing_text_error(requested: str) -> TextError:
-    """Return the error for a source that does not exist."""
+    """Return the error for a path or name `requested` for which there is no file and no built-in text."""
     name = shortened(Path(requested))
     if looks_like_a_text(requested):
         way = words_by_face(
@@ -224,12 +231,12 @@ def missing_text_error(requested: str) -> TextError:
 
 
 def _single_text(source: Source) -> FoundText:
-    """Return the found text that consists of the single piece `source`."""
+    """Return the single text `source` as the texts that were found for an argument of the user."""
     return FoundText(Path(source.name).name, (source,))
 
 
 def _file(path: Path) -> Source:
-    """Return a piece with the content of the file, pipe or device at `path`.
+    """Return a `Source` with the content of the file, pipe or device at `path`.
 
     The content of a pipe or device is copied, because it can be read only once.
     """
@@ -239,9 +246,16 @@ def _file(path: Path) -> Source:
 
 
 def _several_texts(name: str, paths: Sequence[Path], requested: str, any_bytes: bool) -> FoundText:
-    """Return the pieces for those `paths` that are texts.
+    """Return the texts among the files `paths`, for a directory or a pattern.
 
-    The note says which files are read and which were skipped.
+    Args:
+        name: a short name of the directory or the pattern for messages.
+        paths: the files in it.
+        requested: the directory or the pattern as the user gave it.
+        any_bytes: True if files that are not text in UTF-8 are taken too.
+
+    Raises:
+        TextError: none of the files can be taken.
     """
     taken = [path for path in paths if path.stat().st_size and (any_bytes or _is_text(path))]
     left = [path for path in paths if path not in set(taken)]
@@ -287,7 +301,7 @@ def _is_entered(folder: Path) -> bool:
 
 
 def _is_text(path: Path) -> bool:
-    """Return True if the beginning of a file is text in UTF-8."""
+    """Return True if the first 64 KiB of a file are text in UTF-8 without NUL bytes."""
     with path.open("rb") as file:
         start = file.read(CHECKED_BYTES)
     if b"\0" in start:
@@ -295,7 +309,7 @@ def _is_text(path: Path) -> bool:
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as error:
-        # The bytes that were read may end inside a character, which is not an error in the file.
+        # The first CHECKED_BYTES bytes may end inside a character, which is not an error in the file.
         return len(start) == CHECKED_BYTES and error.start >= len(start) - 3
     return True
 
@@ -318,21 +332,22 @@ def require_end(name: str, stream: IO[bytes]) -> None:
     try:
         about = os.fstat(stream.fileno())
     except OSError:
-        return  # a stream without a file descriptor, such as io.BytesIO
+        # A stream without a file descriptor, such as io.BytesIO, is not a device.
+        return
     ends = stream.isatty() or about.st_rdev == Path(os.devnull).stat().st_rdev
     if stat.S_ISBLK(about.st_mode) or (stat.S_ISCHR(about.st_mode) and not ends):
         raise TextError(f"{name} is a device that may never end; give a file.")
 
 
 def _copied_source(name: str, opening: Callable[[], AbstractContextManager[IO[bytes]]]) -> Source:
-    """Return a piece with a copy of all bytes of the stream that `opening` opens."""
+    """Return a `Source` with a copy of all bytes of the stream that `opening` opens."""
     try:
         with opening() as stream:
             require_end(name, stream)
             start = stream.read(IN_MEMORY + 1)
             if len(start) <= IN_MEMORY:
                 return Source(name, "", content=io.BytesIO(start))
-            # When the source is no longer used, the finalizer closes the file, which deletes it.
+            # Closing a temporary file deletes it. The finalizer does this when `source` is no longer used.
             file = tempfile.TemporaryFile()  # noqa: SIM115
             source = Source(name, "", content=file)
             weakref.finalize(source, close_quietly, file)
@@ -350,6 +365,6 @@ def close_quietly(file: IO[bytes]) -> None:
 
 
 def unreadable(name: str, error: Exception) -> TextError:
-    """Return the error for a source that cannot be read, with the reason that `error` gives."""
+    """Return the error for a text that cannot be read, with the text's `name` and the reason in `error`."""
     reason = getattr(error, "strerror", None) or error
     return TextError(f"{shortened(name)} cannot be read: {reason}.")

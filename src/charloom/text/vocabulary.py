@@ -39,7 +39,7 @@ PLAIN_FORMS = str.maketrans(
 
 @dataclass(frozen=True)
 class Unknowns:
-    """The symbols of a text that a vocabulary does not know, and how they were treated.
+    """The symbols (characters or bytes) of a text that a vocabulary does not have, and their treatment.
 
     Attributes:
         total: number of unknown symbols in the text; a symbol that occurs twice counts twice.
@@ -143,7 +143,10 @@ class Vocabulary:
         return len(self.characters)
 
     def __contains__(self, character: str) -> bool:
-        """Return True if `character` is one known character. A byte model must know all its bytes."""
+        """Return True if `character` is a single character that the model knows.
+
+        If the tokens are bytes, the vocabulary must have all bytes of the character in UTF-8.
+        """
         return len(character) == 1 and bool(
             (self._ids[_symbols(character, self.tokens)] >= 0).all()
         )
@@ -240,11 +243,11 @@ class Vocabulary:
         return self.decoder().decode(ids, final=True)
 
     def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Return the characters of `ids`, and for each character the number of ids up to its end.
+        """Return the characters of `ids`, and for each character the number of ids up to its last id.
 
         If the tokens are bytes, a character can have several ids, and bytes that are not UTF-8 become
-        U+FFFD. Sometimes only the next byte shows this. If the next byte is a character itself, the
-        result has U+FFFD and this character together as one string.
+        U+FFFD. An incomplete character becomes U+FFFD when a byte follows that does not continue it.
+        If this byte is a character itself, U+FFFD and the character are one string of the result.
         """
         if self.tokens == "characters":
             characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
@@ -258,7 +261,7 @@ class Vocabulary:
         return tuple(pieces), np.array(ends, dtype=np.int64)
 
     def decoder(self) -> "Decoder":
-        """Return a new decoder, which turns ids into text piece by piece."""
+        """Return a new decoder, which turns ids into text, a few ids per call."""
         return Decoder(self)
 
     def to_bytes(self, ids: NDArray[Any]) -> bytes:
@@ -274,7 +277,8 @@ class Vocabulary:
         Return None if no known character is similar, or if the tokens are bytes.
         """
         if self.tokens == "bytes":
-            return None  # similar bytes do not look similar to users
+            # Bytes with similar numbers do not look similar, so a suggestion would not help users.
+            return None
         base = unicodedata.normalize("NFKD", character)[:1]
         for other in (
             character.translate(PLAIN_FORMS),
@@ -289,7 +293,8 @@ class Vocabulary:
             if other.translate(PLAIN_FORMS) == plain:
                 return other
         if not character.isalnum():
-            return None  # no other punctuation mark is similar enough to be suggested
+            # For a punctuation mark or a symbol, another one of its Unicode category would mislead users.
+            return None
         kind = unicodedata.category(character)
         alike = [other for other in self.characters if unicodedata.category(other) == kind]
         return min(alike, key=lambda other: abs(ord(other) - ord(character)), default=None)
@@ -324,7 +329,7 @@ class Vocabulary:
 
 
 class Decoder:
-    """Turns ids into text piece by piece. Keeps an incomplete UTF-8 sequence for the next call."""
+    """Turns ids into text, a few ids per call. Keeps an incomplete UTF-8 character for the next call."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._characters = vocabulary.characters
@@ -336,19 +341,24 @@ class Decoder:
         )
 
     def decode(self, ids: NDArray[Any] | list[int], final: bool = False) -> str:
-        """Return the characters that end in `ids`, which continue the ids of the earlier calls.
+        """Return the characters of which the last id is in `ids`.
 
-        With `final`, an incomplete UTF-8 sequence at the end becomes U+FFFD.
+        Args:
+            ids: the next ids, after those of the earlier calls.
+            final: True if no more ids follow: an incomplete UTF-8 character at the end becomes U+FFFD.
         """
         text = "".join(map(self._characters.__getitem__, np.asarray(ids).tolist()))
         self._read += len(text)
         return text if self._utf8 is None else self._utf8.decode(text.encode("latin-1"), final)
 
     def decode_with_ends(self, ids: NDArray[Any]) -> tuple[str, NDArray[np.int64]]:
-        """Return the characters that end in `ids`, and the end of each character, shape (characters,).
+        """Return what `decode` returns, and for each character the number of ids up to its last id.
 
-        The end of a character is the number of ids up to its last id, counted over all calls. The
-        end of U+FFFD is the end of the bytes that it replaces.
+        The number counts the ids of all calls. For U+FFFD, the last id is that of the last byte that
+        U+FFFD replaces.
+
+        Returns:
+            The characters, and the numbers, shape (characters,).
         """
         before = self._read
         if self._utf8 is None:
@@ -358,9 +368,9 @@ class Decoder:
         ends: list[int] = []
         for n, last in enumerate(ids.tolist(), start=before + 1):
             if completed := self.decode([last]):
-                # An unexpected byte ends the incomplete sequence before it, which becomes U+FFFD.
-                # The byte itself is either a character or the start of a new sequence, which the
-                # decoder keeps. The first two bytes of a surrogate become one U+FFFD each.
+                # A byte that does not continue the incomplete character before it turns that character
+                # into U+FFFD. The byte itself is either a character or the start of a new character,
+                # which the decoder keeps. The first two bytes of a surrogate become one U+FFFD each.
                 waits = 1 if self._utf8.getstate()[0] else 0
                 pieces.append(completed)
                 ends += range(n + 1 - waits - len(completed), n + 1 - waits)
@@ -375,7 +385,7 @@ def _symbols(text: str, tokens: str) -> NDArray[Any]:
 
 
 def _shown(symbol: str, tokens: str) -> str:
-    """Return a symbol as messages show it, such as 'a', or 0xe9 for a byte."""
+    """Return the form of a symbol in messages: 'a' for a character, 0xe9 for a byte."""
     if tokens == "characters":
         return repr(symbol)
     plain = f" {symbol!r}" if symbol.isascii() and symbol.isprintable() else ""

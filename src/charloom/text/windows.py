@@ -20,7 +20,8 @@ from charloom.messages import arguments
 
 Part = Literal["train", "validation", "test"]
 HELD_OUT: Final[tuple[Part, ...]] = ("validation", "test")
-# A segment's start and end (exclusive) in the text. Its first character is read but not predicted.
+# The start and the end (exclusive) of a segment in the text. The first character of a segment is read but
+# not predicted.
 Segment = tuple[int, int]
 
 
@@ -56,8 +57,8 @@ class Windows:
         Args:
             config: settings of the training run.
             length: the length of the text in characters.
-            otherwise: advice for the error about a text that is too short; the words after "Give a
-                longer text, or". None advises settings for which the text is long enough.
+            otherwise: advice that the error about a too short text gives after "Give a longer text,
+                or". With None, the error names settings for which the text is long enough.
 
         Raises:
             TextError: the training part has less than one window per stream, or another part has no
@@ -69,10 +70,11 @@ class Windows:
 
     @classmethod
     def _divided(cls, config: Config, length: int) -> "Windows":
-        """Return the windows and parts of a text, even if it is too short for `config`."""
+        """Return the windows and parts of a text of `length` characters, even if it is too short."""
         T, B = config.seq_length, config.batch_size
         by_stream = config.split == "streams"
-        # The parts are counted in windows of each stream, or in characters of the text.
+        # The bounds of the training, validation and test part are counted in windows of each stream if
+        # the text is divided by streams, else in characters of the text.
         total = max(length - 1, 0) // (B * T) if by_stream else length
         train = _share(total, 1 - (config.validation + config.test))
         validation = _share(total, 1 - config.test)
@@ -104,7 +106,7 @@ class Windows:
     def _require_parts(self, config: Config, otherwise: str | None) -> None:
         """Raise TextError if the text is too short to be divided as `config` says.
 
-        `otherwise` is as in `of`.
+        `otherwise` is the advice after "Give a longer text, or"; None names settings that fit.
         """
         part = self._short_part(config)
         if part is None:
@@ -137,8 +139,8 @@ class Windows:
             epoch: number of completed epochs.
             position: number of characters that stream 0 has read in the epoch.
         """
-        # At the end of an epoch, `epoch` already counts that epoch as completed, but `position`
-        # still counts from its start.
+        # After the last window of an epoch, `epoch` already counts this epoch as completed, but
+        # `position` still counts from the start of this epoch.
         current = epoch - 1 if self.ends_epoch(position) else epoch
         return int(self.starts(current)[0]) + position
 

@@ -26,7 +26,8 @@ def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
         )
     if sampler.repetition_penalty != 1:
         logits = penalised(logits, recent, sampler.repetition_penalty)
-    # A very high temperature becomes infinite in float32. A very low one makes the quotient infinite.
+    # Allow overflow: a very high temperature becomes infinite in float32, and dividing the logits by a very
+    # low temperature gives infinite numbers.
     with np.errstate(over="ignore"):
         temperature = logits.dtype.type(sampler.temperature)
         if temperature == 0:
@@ -34,8 +35,8 @@ def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
         weights = np.exp((logits - logits.max()) / temperature).astype(np.float64)
     ids = kept(weights, sampler)
     sums = np.cumsum(weights[ids])
-    # `uniform` is below 1, but its product with the total may be rounded up to the total. Then the
-    # last id is drawn.
+    # `uniform` is below 1, but `uniform` times the last sum may be rounded up to the last sum. In this
+    # case, draw the last id.
     place = min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(ids) - 1)
     return int(ids[place])
 
@@ -52,9 +53,9 @@ def penalised(logits: Array, recent: Ids, penalty: float) -> Array:
 
 
 def kept(weights: Array, sampler: Sampler) -> Ids:
-    """Return the ids that top-k, top-p and min-p leave, in ascending order. At least one id is left.
+    """Return the ids that may be drawn after top-k, top-p and min-p, in ascending order, at least one id.
 
-    `weights` has a number for each id that is proportional to its probability.
+    `weights` are the probabilities of all ids, times any common factor.
     """
     order = np.argsort(-weights, kind="stable")
     if sampler.top_k:

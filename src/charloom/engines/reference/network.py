@@ -22,9 +22,9 @@ CELL_CLASSES: Final[dict[str, type[Any]]] = {"rnn": RnnCell, "lstm": LstmCell, "
 
 
 def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
-    """Return one cell per layer, whose arrays are those of `parameters`, without a copy.
+    """Return a list of one cell object per layer, which use the arrays of `parameters` without a copy.
 
-    `parameters` may also be gradients; `Cell.backward` then adds to them.
+    `cell` is "rnn", "lstm" or "gru". `parameters` may also be gradients, to which `Cell.backward` adds.
     """
     layers = sum(name.endswith(".W") for name in parameters)
     return [
@@ -47,7 +47,7 @@ def unstack(state: Mapping[str, Array]) -> list[Carried]:
 
 
 def stack(carried: Sequence[Carried]) -> State:
-    """Return a state whose arrays hold all layers, from the state of each layer. Inverse of `unstack`."""
+    """Return the states of all layers as one state, whose arrays hold all layers. Inverse of `unstack`."""
     return {name: np.stack([layer[name] for layer in carried]) for name in carried[0]}
 
 
@@ -157,7 +157,9 @@ def loss_and_gradients(
 
     gradients = {name: np.zeros_like(parameter) for name, parameter in parameters.items()}
     cell_gradients = cells_of(gradients, cell)
-    do = np.exp(log_p)  # at first the probabilities; below, 1 is subtracted at each target
+    # `do` holds the probabilities at first. Later, subtracting 1 at each target makes it the gradient of the
+    # logits.
+    do = np.exp(log_p)
     if blur is not None:
         do = blur(do)
         caches = [[(read, tuple(map(blur, kept))) for read, kept in step] for step in caches]
