@@ -31,8 +31,8 @@ class Journal:
 
     Args:
         path: the file; it is created if it does not exist.
-        keep: how many bytes at the beginning of the file to keep; the rest is cut off. They must end
-            with a whole line. None keeps every whole line.
+        keep: how many bytes at the beginning of the file to keep. The kept bytes must end with a whole
+            line; the bytes after them are removed. None keeps every whole line.
 
     Attributes:
         length: the number of bytes of all lines, including the lines that are still in memory.
@@ -170,7 +170,7 @@ class JournalLines:
 
     @property
     def total(self) -> int:
-        """The number of all lines."""
+        """The number of lines in `sound` and in `broken` together."""
         return len(self.sound) + len(self.broken)
 
 

@@ -37,8 +37,8 @@ class JournalEnd:
         length: how many bytes of the journal to keep.
         seconds: the field `seconds` of the last record that is kept; 0 if no record is kept.
         lost: a sentence saying what is wrong with the journal; None if no line is lost.
-        places: words for the updates that the lost lines belong to, as `LostLines.places` returns them;
-            empty if no line is lost.
+        places: a phrase that says where lines are lost, such as "before update 20"; empty if no line is
+            lost, or if it is not known where.
     """
 
     length: int
@@ -56,8 +56,8 @@ def journal_end(
         path: the journal, metrics.jsonl or samples.jsonl.
         checkpoint: the checkpoint to continue from.
         events: the run's events.
-        due: the last update at which the journal should have got a line. Updates after the checkpoint do
-            not count.
+        due: the update of the last line that the journal must have according to the run's schedule, up
+            to the update of the checkpoint.
 
     Raises:
         DamagedError: the path is not a plain file.
@@ -81,10 +81,10 @@ class SavedLengths:
 
     Attributes:
         update: the update of the checkpoint.
-        lengths: length in bytes of each journal, by file name. If training resumed from the checkpoint
-            with shorter journals, these are the lengths when training resumed.
-        due: the last update at which each journal should have got a line, by file name. Updates after
-            `update` do not count. Empty if the run's settings are not known.
+        lengths: length in bytes of each journal, by file name. If lines were lost, and training was then
+            resumed from this checkpoint, these are the lengths without the lost lines.
+        due: the update of the last line that each journal must have according to the run's schedule, up
+            to `update`, by file name; empty if the run's settings are not known.
     """
 
     update: int
@@ -151,23 +151,23 @@ def saved_lengths(
 
 
 def last_due(schedule: Schedule, update: int) -> dict[str, int]:
-    """Return the last update at which each journal should have got a line, by file name.
+    """Return the update of the last line that each journal must have, by file name.
 
-    Updates after `update` do not count.
+    The schedule decides which updates have a line. Only updates up to `update` are considered.
     """
     return {METRICS: schedule.last_record(update), SAMPLES: schedule.last_sample(update)}
 
 
 def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
-    """Return the journals' lengths in bytes when training last resumed at `update`, by file name.
+    """Return the journals' lengths in bytes from the last `records_lost` event of `update`, by file name.
 
-    If training resumes after lines were lost, a `records_lost` event stores these lengths. Returns an
-    empty dict if `events` has no such event of `update`.
+    Training that resumes after lines were lost writes a `records_lost` event with the lengths of the
+    journals without the lost lines. Returns an empty dict if `events` has no `records_lost` event of `update`.
     """
     for event in reversed(events):
         found = event.get("update")
         if is_count(found) and found < update:
-            break  # earlier events are older than the checkpoint
+            break  # this event and all earlier events are older than the checkpoint
         lengths = event.get("lengths")
         if event.get("event") == RECORDS_LOST and found == update and isinstance(lengths, dict):
             return {name: lengths[name] for name in JOURNAL_CONTENTS if is_count(lengths.get(name))}
@@ -220,17 +220,17 @@ def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
 
 
 def usable_part(file: BinaryIO | None, path: Path, update: int, due: int, lost: str) -> JournalEnd:
-    """Return a `JournalEnd` that keeps the usable lines of a damaged journal.
+    """Return a `JournalEnd` that keeps a damaged journal up to its last usable line.
 
-    The last line to keep is the last valid line whose update is at most `update`. Lines are read one by
-    one, so they are never all in memory.
+    A line is usable if it is valid and its update is at most `update`. Lines are read one by one, so they
+    are never all in memory.
 
     Args:
         file: the open journal; None if it does not exist.
         path: the path of the journal.
         update: the update of the checkpoint to continue from.
-        due: the last update at which the journal should have got a line. Updates after `update` do not
-            count.
+        due: the update of the last line that the journal must have according to the run's schedule, up
+            to `update`.
         lost: a sentence that says why the journal is damaged.
 
     Raises:
@@ -256,5 +256,8 @@ def usable_part(file: BinaryIO | None, path: Path, update: int, due: int, lost: 
 
 
 def seconds_of(line: Mapping[str, Any], path: Path) -> float:
-    """Return the field `seconds` of a record that `update_of_line` accepted; 0 for a sample."""
+    """Return the field `seconds` of a line of the journal at `path`; 0 if the journal is samples.jsonl.
+
+    `update_of_line` must have accepted the line, so that its field `seconds` is valid.
+    """
     return float(line["seconds"]) if path.name == METRICS else 0.0

@@ -1,4 +1,4 @@
-"""Reads the valid lines of a run's journal one by one, and reports which lines are left out or lost."""
+"""Reads the valid lines of a run's journal one by one, and reports unreadable and missing lines."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -51,15 +51,16 @@ def sound_objects(
 def damage_of(
     path: Path, size: int | None, lines: LostLines, saved: SavedLengths | None
 ) -> str | None:
-    """Return a message about the lines of a journal that were left out or lost.
+    """Return a message about the lines of a journal that cannot be read or are missing.
 
-    Returns None if the journal exists, and no line was left out or lost.
+    Returns None if the journal exists, and all its lines are present and can be read.
 
     Args:
         path: the journal.
         size: the journal's size in bytes; None if the file does not exist.
         lines: the result of reading all whole lines of the journal.
-        saved: the lengths that the run's journals must have; None if they are not known.
+        saved: the lengths that the run's journals must have at least; None if they are not known. A
+            shorter journal has lost lines.
     """
     lost = saved and saved.missing(path, size, lines)
     unread = left_out(lines.broken, lines.lines) if lines.broken else ""
@@ -80,7 +81,7 @@ def lost_lines_of(path: Path, fits: Callable[[dict[str, Any]], bool]) -> LostLin
         ReadError: the disk failed while reading.
     """
     lines = LostLines()
-    with suppress(DamagedError):  # raised if the path is not a plain file
+    with suppress(DamagedError):
         for line in each_line(path):
             lines.add(line["update"] if line is not None and fits(line) else None)
     return lines

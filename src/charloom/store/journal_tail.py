@@ -12,7 +12,7 @@ from charloom.errors import DamagedError
 from charloom.formatting import counted
 from charloom.store.atomic_files import open_plain
 
-BLOCK: Final = 1 << 16  # bytes that are read in one call, if no line is longer
+BLOCK: Final = 1 << 16  # bytes that one call reads, if no line is longer
 
 
 def length_of_lines(path: Path) -> int:
@@ -70,10 +70,10 @@ def lines_from_end(file: BinaryIO, length: int) -> Iterator[bytes]:
     """
     if not length:
         return
-    place = length - 1  # the line feed of the last line
+    place = length - 1  # the offset of the line feed that ends the last line
     rest = b""
     while place:
-        # If a line is longer than a block, double the read each time, so that it takes linear time.
+        # Double the size of each read within a long line. Then reading the line takes linear time.
         start = max(0, place - max(BLOCK, len(rest)))
         rest, *lines = (block_at(file, start, place) + rest).split(b"\n")
         place = start

@@ -31,7 +31,8 @@ def trained_update(path: Path, status: Status | None) -> int:
 
 def last_recorded(path: Path) -> int:
     """Return the update of a run's last valid record; 0 if the run has no valid record."""
-    with suppress(DamagedError):  # raised if metrics.jsonl is not a plain file
+    # If metrics.jsonl is not a plain file, the run has no valid record.
+    with suppress(DamagedError):
         for line in last_lines(path / METRICS):
             with suppress(DamagedError):
                 if is_count(found := parse_object(line, METRICS).get("update")):

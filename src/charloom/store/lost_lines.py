@@ -15,8 +15,8 @@ class LostLines:
     """Counts the lines of a journal and remembers where unreadable lines are.
 
     Attributes:
-        lines: how many lines were added.
-        broken: how many of the added lines cannot be read.
+        lines: how many lines of the journal were counted so far.
+        broken: how many of the counted lines cannot be read.
         last: the update of the last readable line; None if no line can be read.
     """
 
@@ -28,7 +28,7 @@ class LostLines:
         self._in_gap = False
 
     def add(self, update: int | None) -> None:
-        """Add the next line. `update` is the line's update; None if the line cannot be read."""
+        """Count the next line of the journal. `update` is the line's update; None if it cannot be read."""
         self.lines += 1
         if update is None:
             self.broken += 1
@@ -54,9 +54,9 @@ class LostLines:
         Returns "" if it is not known where lines are lost.
 
         Args:
-            due: the last update at which the journal should have got a line; None if it is not known.
-                Updates after `update` do not count.
-            update: the update of the checkpoint. When it was saved, the journal was complete.
+            due: the update of the last line that the journal must have according to the run's schedule, up
+                to `update`; None if it is not known.
+            update: the update of a checkpoint. The journal was complete when the checkpoint was saved.
         """
         places = list(self._gaps)
         if self._more_gaps:
