@@ -55,7 +55,11 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint directory. It appears complete or not at all, and survives a power cut.
 
-    The arguments are those of `Checkpoint`.
+    Args:
+        directory: the checkpoint directory to create.
+        learner: the learner to save.
+        lengths: the length in bytes of each of the run's journals, by file name.
+        fingerprint: the fingerprint of the run's text, as in `Corpus.fingerprint`.
 
     Raises:
         DivergedError: a number in the learner is not finite; nothing was written.
@@ -70,6 +74,11 @@ def checkpoint_files(
     """Return the contents of the four files of a checkpoint, by file name.
 
     The contents share the learner's memory, so write them before the learner changes.
+
+    Args:
+        learner: the learner to save.
+        lengths: the length in bytes of each of the run's journals, by file name.
+        fingerprint: the fingerprint of the run's text, as in `Corpus.fingerprint`.
 
     Raises:
         DivergedError: a number in the learner is not finite.
@@ -109,7 +118,8 @@ def parse_checkpoint(header: CheckpointHeader, files: Mapping[str, bytes]) -> Ch
         DamagedError: the files contradict each other.
     """
     directory = header.directory
-    header.refuse_newer()  # this comes first, because fields of a later version can look like damage
+    # Check the version before the fields, because fields of a later version can look like damage.
+    header.refuse_newer()
     learner = parse_model(files[MODEL], str(directory / MODEL))
     read_training(files[TRAINING], learner, str(directory / TRAINING))
     lengths, fingerprint = read_state(files[STATE], learner, str(directory / STATE))

@@ -28,7 +28,7 @@ STATE: Final = "state.json"
 MANIFEST: Final = "MANIFEST"
 FILES: Final = (MODEL, STATE, TRAINING)
 
-MOST_MANIFEST: Final = 1 << 12  # bytes
+MOST_MANIFEST: Final = 1 << 12  # largest size of MANIFEST in bytes
 USE_ANOTHER: Final = "Use another checkpoint, or a copy."
 
 
@@ -133,14 +133,19 @@ def read_verified(header: CheckpointHeader) -> dict[str, bytes]:
         DamagedError: a file is missing or unexpected, or its bytes were changed.
     """
     try:
-        return read_confirmed(header)
+        return read_complete(header)
     except DamagedError:
-        header.refuse_newer()  # report a later version instead: its files can look like damage
+        # A checkpoint of a later version of charloom can seem damaged. If it is one, report its version.
+        header.refuse_newer()
         raise
 
 
-def read_confirmed(header: CheckpointHeader) -> dict[str, bytes]:
-    """Return what `read_verified` returns, without checking for a later version."""
+def read_complete(header: CheckpointHeader) -> dict[str, bytes]:
+    """Return the bytes of each file of a checkpoint except MANIFEST, by file name.
+
+    Raises DamagedError if a file is missing or does not match MANIFEST, even if a later version of
+    charloom wrote the checkpoint.
+    """
     directory = header.directory
     require_checkpoint(directory)
     known = {MANIFEST: header.manifest, STATE: header.state}

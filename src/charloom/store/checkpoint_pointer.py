@@ -15,7 +15,7 @@ from charloom.errors import DamagedError
 from charloom.store.damage import Damage, attempt
 
 POINTER: Final = re.compile(rb"(?P<update>0|[1-9][0-9]{0,18})(?: (?P<seal>[0-9a-f]{64}))?\n")
-MOST_POINTER: Final = 256  # bytes
+MOST_POINTER: Final = 256  # largest size of a pointer in bytes
 
 # How many times to try to load the checkpoint that a pointer names. Before it is loaded, another process
 # may replace the pointer and remove this checkpoint.
@@ -87,7 +87,8 @@ class PointerTarget(Generic[T]):
 
     Attributes:
         update: the update that the pointer names; None if the pointer is missing or damaged.
-        found: the object that was loaded, or a `Damage` that says why it could not be loaded.
+        found: the result of loading or checking the checkpoint that the pointer names; a `Damage` that
+            says why the pointer or the checkpoint cannot be used.
     """
 
     update: int | None

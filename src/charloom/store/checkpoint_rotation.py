@@ -58,7 +58,7 @@ class CheckpointRotation:
         save_checkpoint(directory, checkpoint.learner, checkpoint.lengths, checkpoint.fingerprint)
 
     def point(self, name: str, update: int) -> None:
-        """Write the pointer `name` ("latest" or "best"), so that it names the checkpoint of `update`."""
+        """Make the pointer `name`, "latest" or "best", refer to the checkpoint of `update`."""
         manifest = intact(read_header(self.path(update)).manifest)
         replace_file(self.folder / name, pointer_line(name, update, manifest))
 
@@ -76,8 +76,8 @@ class CheckpointRotation:
     def repair_latest(self) -> None:
         """Write the pointer `latest` again if a disk error left it unclear which checkpoint it names.
 
-        It then names the last checkpoint whose save succeeded. No pointer then names a newer checkpoint
-        whose save failed. So `write` may replace the newer checkpoint.
+        The new pointer names the last checkpoint whose save succeeded. So `write` may replace a newer
+        checkpoint whose save failed: no pointer names it.
         """
         if self._latest_is_unclear and self.latest is not None:
             self.point(LATEST, self.latest)

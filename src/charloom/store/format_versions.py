@@ -11,8 +11,8 @@ from typing import Any, Final, TypeGuard
 from charloom.canonical_form import SEAL
 from charloom.errors import DamagedError, NewerFormatError
 
-# These numbers are written. All earlier numbers are read.
-CONFIG_FORMAT: Final = 3  # config.json, and the journals and pointers, which have no number
+# The format numbers that this version of charloom writes. It also reads all earlier numbers.
+CONFIG_FORMAT: Final = 3  # config.json; also journals and pointers, which do not store a number
 MODEL_FORMAT: Final = 4  # model files, and the model.safetensors of a checkpoint
 # Model files of this format must have the field `update`. Earlier formats do not have it; in later formats
 # it is optional.
@@ -96,10 +96,11 @@ def require_sealed_format(
 def was_renumbered(
     values: Mapping[str, Any], newest: int, seal: Callable[[dict[str, Any]], str]
 ) -> bool:
-    """Return True if the format number was changed after the file was written.
+    """Return True if the format number in `values` was changed after the file was written.
 
-    It was changed if the checksum in `values` is right for the same object with a number up to `newest`.
-    The arguments are those of `require_sealed_format`.
+    The checksum in `values` covers the format number. If the checksum becomes right when another number,
+    from 1 to `newest`, replaces the format number, the format number was changed. The arguments are those
+    of `require_sealed_format`.
     """
     sealed = {name: value for name, value in values.items() if name != SEAL}
     # This version may be unable to compute the checksum of a later format.

@@ -36,9 +36,13 @@ class IntactCheckpoints:
                 self._stamps.popitem(last=False)
 
     def has(self, directory: Path, stamps: Stamps) -> bool:
-        """Return True if the checkpoint in `directory` was added with the same `stamps`.
+        """Return True if the checkpoint in `directory` is known to be intact.
 
-        Then the checkpoint was intact when it was added, and none of its files has changed after that.
+        A checkpoint is known to be intact if it was added, and none of its files has changed since.
+
+        Args:
+            directory: the checkpoint directory.
+            stamps: the present result of `stamps_in` for this directory.
         """
         with self._lock:
             return bool(stamps) and self._stamps.get(directory) == stamps

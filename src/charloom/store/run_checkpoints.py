@@ -53,7 +53,7 @@ class RunCheckpoints:
         return self.folder / str(update)
 
     def header(self, update: int) -> CheckpointHeader:
-        """Return MANIFEST and state.json of the checkpoint of `update`. It need not exist."""
+        """Return MANIFEST and state.json of the checkpoint of `update`. The checkpoint need not exist."""
         if update not in self._headers:
             self._headers[update] = read_header(self.path(update))
         return self._headers[update]
@@ -64,7 +64,7 @@ class RunCheckpoints:
             self.header(update).refuse_newer()
 
     def pointer(self, name: str) -> int | None:
-        """Return the update that the pointer `name` ("latest" or "best") names.
+        """Return the update of the checkpoint to which the pointer `name` ("latest" or "best") refers.
 
         Returns None if the pointer does not exist.
 
@@ -80,15 +80,15 @@ class RunCheckpoints:
             return None
         pointer = parse_pointer(data, path)
         if pointer.seal is not None:
-            # If MANIFEST is missing, loading the checkpoint raises the error.
+            # If MANIFEST is missing, accept the pointer: loading its checkpoint raises the error.
             manifest = require(self.header(pointer.update).manifest)
             if manifest is not None and not pointer.fits(manifest):
                 self._refuse_pointer(pointer)
         return pointer.update
 
     def _refuse_pointer(self, pointer: Pointer) -> None:
-        """Raise DamagedError, because the checksum in `pointer` does not match its checkpoint."""
-        # The pointer may be intact, and the checkpoint damaged.
+        """Raise DamagedError for a pointer whose checksum does not match its checkpoint."""
+        # Check the checkpoint first: if it is damaged, the pointer may be intact.
         problem = self.problem(pointer.update)
         if problem is not None and not problem.missing:
             raise DamagedError(f"{problem.message} {pointer.path} refers to it.")
@@ -124,7 +124,8 @@ class RunCheckpoints:
         if update not in self._loaded:
             if update not in self._files:
                 self._files[update] = attempt(lambda: self._read(update))
-            files = self._files.pop(update)  # removes the bytes from memory when they are parsed
+            # Keep no reference to the bytes, so that their memory is free after they are parsed.
+            files = self._files.pop(update)
             self._loaded[update] = attempt(lambda: self._parse(update, require(files)))
         return self._loaded[update]
 
@@ -168,7 +169,7 @@ class RunCheckpoints:
 
 
 def read_pointer(run: Path, name: str) -> int | None:
-    """Return the update that the pointer `name` of a run names; see `RunCheckpoints.pointer`."""
+    """Return the update in a run's pointer `name`, "latest" or "best"; see `RunCheckpoints.pointer`."""
     return RunCheckpoints(run / CHECKPOINTS).pointer(name)
 
 

@@ -28,7 +28,7 @@ def is_run(path: Path) -> bool:
 
 
 def checkpoint_path(run: Path, update: int) -> Path:
-    """Return the path of the checkpoint of `update` in a run directory. It need not exist."""
+    """Return the path of the checkpoint of `update` in a run. The checkpoint need not exist."""
     return run / CHECKPOINTS / str(update)
 
 
