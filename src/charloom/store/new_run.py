@@ -45,7 +45,8 @@ def require_free(path: Path) -> None:
     """Raise an error if a new run cannot be created at a path.
 
     Raises:
-        RunExistsError: the path exists already, or one of its parent directories is a file.
+        RunExistsError: the path is a file, or a directory with a run or with other files; or a file is
+            where a parent directory of the path should be.
         NewerFormatError: a later version of charloom wrote a run at the path.
         RunInUseError: another process is creating a run at the path.
         ReadError: the disk failed while reading.
@@ -58,7 +59,10 @@ def require_free(path: Path) -> None:
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise RunExistsError if a new run at `path` would overwrite something of the user."""
+    """Raise RunExistsError if `path` is a file, or a directory with a run or with other files.
+
+    A directory that is empty, or that an interrupted creation of a run left, is accepted.
+    """
     if not path.exists():
         return
     if not path.is_dir():

@@ -136,7 +136,7 @@ def plan_to_resume(
         TextError: the text is missing or has changed.
     """
     path = inspection.path
-    # Check before reading the text, which may take long.
+    # Check whether another process uses the run before reading the text, which may take long.
     if locked:
         inspection.require_unchanged()
     elif inspection.status is not None and is_fresh(inspection.status):
@@ -145,7 +145,7 @@ def plan_to_resume(
         with reading(path):
             return planned(inspection, text, allow_older)
     except CharloomError:
-        # A file that seems to be damaged may be one that another process is writing.
+        # A file can seem damaged while another process writes it. In this case raise RunInUseError.
         if not locked:
             refuse_if_locked(path)
             inspection.require_unchanged()
@@ -375,7 +375,9 @@ def end_of(
     due: int,
     allow_older: bool,
 ) -> JournalEnd:
-    """Return how much of a journal to keep. The arguments are those of `journal_end`.
+    """Return how much of the journal at `path` to keep when training resumes from `checkpoint`.
+
+    With `allow_older`, lost lines are accepted. The other arguments are those of `journal_end`.
 
     Raises:
         DamagedError: lines are lost and `allow_older` is False, or the path is not a plain file.
@@ -452,7 +454,7 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
             continue
         update = event.get("update")
         if not is_count(update) or update < learner.update:
-            break  # the checkpoint already has the values of earlier events
+            break  # the checkpoint already has the values of this event and of all earlier events
         factor = event.get("learning_rate_factor") if factor is None else factor
         rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
     if is_number(factor) and 0 < factor < FACTOR_LIMIT:

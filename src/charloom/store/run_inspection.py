@@ -107,7 +107,10 @@ class RunHead:
         return self.found_settings is not None and bool(self.found_settings.text.sources)
 
     def ways_to_recover(self) -> str:
-        """Return how to continue in spite of a damaged config.json; "" if no checkpoint is intact."""
+        """Return a sentence with commands that continue a run whose config.json is damaged or missing.
+
+        The commands use the newest intact checkpoint. Returns "" if no checkpoint is intact.
+        """
         newest = self.checkpoints.newest_intact()
         if newest is None:
             return ""
@@ -161,10 +164,10 @@ class RunInspection(RunHead):
         passage: the long sample at the end of the run; None if it is missing or damaged.
         lengths: the lengths that metrics.jsonl and samples.jsonl must have; None if no checkpoint holds
             them.
-        models: the reason why a model cannot be opened, by its name "latest" or "best". A model that can
-            be opened has no entry.
-        advice: a sentence that names an intact checkpoint to use instead of a damaged model; "" if no
-            model is damaged or no checkpoint is intact.
+        models: the reason why the latest checkpoint (key "latest") or the best checkpoint (key "best")
+            cannot be opened. A checkpoint that can be opened has no entry.
+        advice: a sentence that names an intact checkpoint, if the latest or the best one is damaged; "" if
+            neither is damaged, or if no checkpoint is intact.
     """
 
     lines: JournalLines | None
@@ -200,7 +203,7 @@ class RunInspection(RunHead):
         models = [
             f"{model.message} {self.advice}".rstrip()
             for model in self.models.values()
-            if not model.missing  # `missing` means that the run has not saved a model yet
+            if not model.missing  # a missing model is no damage: the run has not saved one yet
         ]
         return [*self._event_damage(), *files, *dict.fromkeys(models)]
 
@@ -292,7 +295,7 @@ class Inspector:
         passage = self._part(PASSAGE, lambda: read_passage(self._path))
         if head.latest is None and LATEST not in self._problems:
             self._models[LATEST] = why_no_latest(self._path, self._checkpoints, head.status)
-        self._check_unnamed_best(head)
+        self._check_best_without_pointer(head)
         damaged = any(not model.missing for model in self._models.values())
         events = () if lines is None else lines.objects
         return RunInspection(
@@ -307,14 +310,14 @@ class Inspector:
         )
 
     def named(self, name: str) -> int | None:
-        """Return the update that the pointer `name` names; None if the pointer is missing or damaged."""
+        """Return the update in the pointer `name`; None if the pointer is missing or damaged."""
         return self._part(name, lambda: self._checkpoints.pointer(name))
 
     def verified(self, name: str) -> int | None:
-        """Return the update that the pointer `name` names, after checking the bytes of the checkpoint.
+        """Return the update in the pointer `name`, after checking the checkpoint that the pointer names.
 
-        Returns None if the pointer is missing or damaged. If the pointer or the checkpoint is damaged,
-        remember why the model cannot be opened.
+        Returns None if the pointer is missing or damaged. If the pointer or its checkpoint is damaged,
+        remember the reason for the attribute `models` of the inspection.
         """
 
         def check(update: int | None) -> Damage | None:
@@ -331,10 +334,11 @@ class Inspector:
                 self._problems[name] = followed.found
         return followed.update
 
-    def _check_unnamed_best(self, head: RunHead) -> None:
-        """If the pointer `best` is missing, check the best checkpoint. The latest checkpoint names it.
+    def _check_best_without_pointer(self, head: RunHead) -> None:
+        """Check the best checkpoint if the pointer `best` is missing.
 
-        The pointer can be missing because a save writes `latest` before `best`.
+        The pointer can be missing because a save writes `latest` before `best`. The state.json of the
+        latest checkpoint holds the update of the best checkpoint.
         """
         if head.best is not None or head.latest is None or {LATEST, BEST} & {*self._models}:
             return
@@ -344,7 +348,10 @@ class Inspector:
             self._models[BEST] = Damage(problem.message)
 
     def _part(self, name: str, read: Callable[[], T]) -> T | None:
-        """Return the result of `read`. If it finds damage, remember the damage of `name`, and return None."""
+        """Return the result of `read`, which reads the file `name` of the run.
+
+        If `read` finds damage, remember it for the attribute `problems`, and return None.
+        """
         part = attempt(read)
         if isinstance(part, Damage):
             self._problems[name] = part
@@ -359,7 +366,9 @@ def read_events(path: Path) -> JournalLines | None:
 
 
 def read_passage(path: Path) -> str | None:
-    """Return the text in a run's passage.txt, the long sample at its end; None if there is no such file.
+    """Return a run's passage, the long sample in passage.txt; None if the file does not exist.
+
+    A run writes its passage when it finishes.
 
     Raises:
         DamagedError: the file is not UTF-8.
@@ -376,7 +385,8 @@ def read_passage(path: Path) -> str | None:
 def stamps_of(path: Path) -> dict[str, Stamp | None]:
     """Return the stamp of each file in WATCHED of the run at `path`, by file name.
 
-    The stamp is None for a file that does not exist. A later stamp differs if the file was changed.
+    A stamp is the file's time of change, size and inode, so it shows whether the file was changed. It is
+    None for a file that does not exist.
     """
     return {name: stamp_of(path / name) for name in WATCHED}
 

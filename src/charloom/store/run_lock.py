@@ -41,8 +41,8 @@ def hold_existing_lock(path: Path) -> Iterator[FileLock | None]:
     Holds no lock if the run has no lock file, or if the lock file cannot be written. Creates no lock file.
 
     Yields:
-        The lock; None if no lock is held. A `RunWriter` that gets this lock still holds it after the
-        block.
+        The lock; None if no lock is held. If the block gives the lock to a `RunWriter`, the writer holds
+        the lock until the writer is closed.
 
     Raises:
         RunInUseError: another process holds the lock.

@@ -31,7 +31,7 @@ Which = Literal["best", "latest"]
 def which_of(config: Config) -> Which:
     """Return which checkpoint is the model of a run with this config: "best" or "latest".
 
-    It is the best if the config divides the text so that there is a validation part, else the latest.
+    With a validation part, the model is the best checkpoint; without one, it is the latest checkpoint.
     """
     return "best" if config.validation else "latest"
 
@@ -77,7 +77,7 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
 
 
 def load_from_anywhere(path: Path, which: Which | None) -> Learner:
-    """Return what `load_model` returns, but raise an error of the disk as OSError and not as ReadError."""
+    """Return the result of `load_model`, but raise an error of the disk as OSError, not as ReadError."""
     if is_run(path):
         return load_from_run(path, which or which_of_run(path))
     if path.is_dir():
@@ -102,7 +102,8 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
 def load_from_run(path: Path, which: Which) -> Learner:
     """Return the learner in the latest or the best checkpoint of a run.
 
-    Another process that trains the run may replace this checkpoint by a newer one in the meantime.
+    If another process removes this checkpoint while it is read, load the newer checkpoint that the pointer
+    names then.
     """
     refuse_newer_run(path)
     followed = follow_pointer(

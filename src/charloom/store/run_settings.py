@@ -24,7 +24,7 @@ from charloom.store.model_file import parse_config
 from charloom.text import Corpus
 
 BUILTIN: Final = "builtin:"
-MOST_SETTINGS: Final = 8 << 20  # bytes of config.json, which may name many texts
+MOST_SETTINGS: Final = 8 << 20  # largest size in bytes of config.json, which may name many texts
 FIELDS: Final = frozenset({"format", "config", "text", "version"})  # all fields except the checksum
 
 

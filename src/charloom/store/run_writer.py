@@ -91,7 +91,7 @@ class RunWriter:
             # times, so checkpoints do not store their length.
             self.events = opened.enter_context(Journal(path / EVENTS, lengths[EVENTS]))
             with writing(path):
-                sync_directory(path)  # the journals may be new files
+                sync_directory(path)  # if the journals are new files, flush their names to the disk
             self._journals = opened.pop_all()
         self.seconds = 0.0
         self.command = command
@@ -104,10 +104,11 @@ class RunWriter:
         """Create a run directory with a first checkpoint of the learner.
 
         Raises:
-            RunExistsError: the path exists and is not empty.
+            RunExistsError: the path is a file, or a directory with a run or with other files. A directory
+                that an interrupted creation of a run left is accepted.
             NewerFormatError: a later version of charloom wrote a file there.
             RunInUseError: another process is creating the run.
-            TextError: the text is shorter than one window.
+            TextError: the text is too short for the learner's config.
             ReadError: the disk failed while reading.
             WriteError: the disk failed while writing.
         """
@@ -175,7 +176,8 @@ class RunWriter:
         if lock is None:
             lock = acquire(path)
         else:
-            lock.acquire()  # a second time, so that it stays locked when the caller releases it
+            # Acquire the lock a second time, so that the run stays locked when the caller releases it.
+            lock.acquire()
         try:
             plan.inspection.require_unchanged()
             with reading(path):
@@ -207,16 +209,17 @@ class RunWriter:
             checkpoints.set_aside(newer)
             checkpoints.point(LATEST, learner.update)
         if any(end.lost for end in plan.journals.values()):
-            # A checkpoint never changes, so it keeps the old lengths. An event records the new lengths.
+            # A checkpoint never changes: it keeps the journals' old lengths. An event holds the new ones.
             self.add_event(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
         if not plan.fell_back:
             checkpoints.remove(newer)  # an interrupted save left these checkpoints
         if inspection.had_sources and not plan.corpus.sources:
-            # The new source of the text, such as a pipe, can be read only once.
+            # Keep a copy of the text: its new source, such as a pipe, can be read only once.
             replace_file(path / TEXT, plan.corpus.kept_bytes())
         settings = settings_bytes(RunSettings.of(learner.config, plan.corpus, plan.version))
         if inspection.config_data != settings:
-            # The settings have changed, config.json is damaged, or an earlier version of charloom wrote it.
+            # Replace config.json if the settings have changed, if the file is damaged, or if an earlier
+            # version of charloom wrote it.
             replace_file(path / CONFIG, settings)
         checkpoints.restore_best(inspection.best, learner.best_update)
         if not Schedule.of(learner.config, len(plan.corpus)).is_finished(learner):
@@ -272,7 +275,7 @@ class RunWriter:
             checkpoints.write(Checkpoint(learner, self._lengths(), self._fingerprint))
             checkpoints.make_latest(learner.update)
             self._kept = self._lengths()
-            # The copy of the best learner has been written.
+            # The best learner is on the disk now, so its copy in memory is no longer needed.
             self._best = None
         if learner.best_update is not None:
             checkpoints.point(BEST, learner.best_update)
@@ -394,9 +397,10 @@ class RunWriter:
 
 
 def has_ended(inspection: RunInspection, learner: Learner) -> bool:
-    """Return True if the run was finished at the learner's update.
+    """Return True if the run finished when it had done as many updates as `learner`.
 
-    This is so if its status has the state "finished" and this update, and it has written its passage.
+    A finished run has the state "finished" and the number of its last update in status.json. It has also
+    written passage.txt, the long sample at the end of the run; the file may be damaged.
     """
     status = inspection.status
     wrote = inspection.passage is not None or PASSAGE in inspection.problems
