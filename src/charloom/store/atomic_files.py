@@ -214,8 +214,8 @@ def make_directories(path: Path) -> None:
     if not path.parent.is_dir():
         make_directories(path.parent)
     path.mkdir(exist_ok=True)
-    # Sync even if another process has just made the directory. A parent directory that this process may
-    # not read cannot be synced.
+    # Flush the parent directory even if another process has just made `path`. A parent directory that this
+    # process may not read cannot be flushed.
     with suppress(PermissionError):
         sync_directory(path.parent)
 

@@ -27,7 +27,7 @@ from charloom.store.json_limits import MOST_STATE
 from charloom.store.json_numbers import is_count
 
 COMMANDS: Final = ("run", "pause", "stop")
-# A larger factor is certainly a typing error.
+# A learning-rate factor must be smaller than this: a user who gives a larger number has mistyped it.
 FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
 AT_WORK: Final = ("training", "paused")  # states while a process trains the run
@@ -77,7 +77,9 @@ class Status:
 
 
 def require_command(command: str, learning_rate_factor: float | None) -> float | None:
-    """Return the learning-rate factor as a float; None for None.
+    """Check a command and its learning-rate factor, and return the factor as a float.
+
+    Returns None if `learning_rate_factor` is None.
 
     Raises:
         ConfigError: the command is unknown, or the factor is not a number above 0 and below 1e6.

@@ -5,15 +5,16 @@ from typing import Final
 from charloom.errors import DamagedError
 from charloom.text.vocabulary import CODE_POINTS
 
-# The metadata of a model with all code points in its vocabulary has 7.7 MB.
-MOST_METADATA: Final = 8 << 20  # bytes
-# Each object, list, field and value takes memory when JSON is parsed, so their numbers are limited.
-# A tensor in the header of a safetensors file has one opening brace, two opening brackets and four colons.
+# Largest size of a model's metadata in bytes. A vocabulary with all code points needs 7.7 MB.
+MOST_METADATA: Final = 8 << 20
+# Parsing JSON takes memory for each object, list, field and value, so the number of braces, brackets, colons
+# and commas is limited. A safetensors header with 16,000 tensors is allowed: a tensor is one object with two
+# lists and four fields.
 MOST_BRACES: Final = 1 << 14
-MOST_COMMAS: Final = (
-    CODE_POINTS + MOST_BRACES * 8
-)  # commas of the largest vocabulary and of all tensors
-MOST_STATE: Final = 1 << 16  # bytes
+# This allows the commas of the largest vocabulary and of the largest header.
+MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8
+# Largest size in bytes of state.json, status.json and control.json.
+MOST_STATE: Final = 1 << 16
 
 
 def require_modest(text: bytes, label: str) -> None:

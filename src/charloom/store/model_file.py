@@ -37,7 +37,7 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS
 METADATA_KEY: Final = "charloom"
 UPDATE: Final = "update"  # field in the metadata of a model file
 
-# The values of settings that files of earlier versions do not have (spec/formats.md: Settings).
+# Settings that files of earlier versions do not have, with their values (spec/formats.md: Settings).
 EARLIER_DEFAULTS: Final = {"judged_characters": 0}
 
 
@@ -119,7 +119,7 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
                 raise NotAModelError(f"{shortened(path)} is not a model: it is not a plain file.")
             with path.open("rb") as file:
                 return file.read(most)
-        # A path with a NUL byte raises ValueError.
+        # If the path contains a NUL byte, `path.stat` raises ValueError.
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise NotAModelError(f"{shortened(path)} cannot be read: {reason}.") from None
@@ -177,9 +177,8 @@ def parse_about(data: bytes, label: str) -> dict[str, Any]:
     """
     metadata = metadata_of(data, label)
     if METADATA_KEY not in metadata:
-        parse_tensors(
-            data, label
-        )  # a damaged file may be a charloom model: report the damage instead
+        # A damaged file may be a charloom model, so report the damage if there is any.
+        parse_tensors(data, label)
         raise NotAModelError(f"{label} is a safetensors file, but not a charloom model.")
     text = str(metadata[METADATA_KEY]).encode("utf-8", "surrogatepass")
     require_modest(text, f"the metadata of {label}")
@@ -193,8 +192,8 @@ def parse_config(values: object, label: str) -> Config:
     try:
         return Config.from_dict({**EARLIER_DEFAULTS, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:
-        # str(error) spells settings as Python and config.json do. error.message would spell them for the
-        # command line or the page, but here they are fields of a file.
+        # Use str(error), which spells the settings like the fields of config.json. In error.message, the
+        # settings would become options of the command line or fields of the page.
         raise DamagedError(f"{label}: its config is not valid: {error}") from None
 
 

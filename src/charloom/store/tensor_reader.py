@@ -58,7 +58,8 @@ def parse_tensors(data: bytes, label: str) -> Arrays:
             values = values.copy()
         try:
             arrays[name] = values.reshape(tensor["shape"])
-        except (ValueError, OverflowError):  # for example an empty tensor with a huge shape
+        # numpy refuses some shapes, for example the shape (0, 2**63) of an empty tensor.
+        except (ValueError, OverflowError):
             raise DamagedError(
                 f"{label}: {shortened(name)} has the impossible shape {shortened(tensor['shape'])}."
             ) from None
