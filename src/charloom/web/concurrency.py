@@ -61,7 +61,7 @@ class WorkQueue:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="charloom-work")
 
     def full(self) -> Busy | None:
-        """Return the error with which to refuse another request; None if the queue is not full."""
+        """Return the error that refuses a new request if the queue is full; otherwise return None."""
         if self.working < self.at_work or self.queued < self.most_waiting:
             return None
         return Busy(
@@ -116,10 +116,10 @@ class WorkQueue:
             self.working -= 1
 
     async def work(self, piece: Callable[..., T], *arguments: Any) -> T:
-        """Call `piece` with `arguments` in a thread and return the result.
+        """Call the function `piece`, a short piece of work, with `arguments` in a thread and return its result.
 
-        If the caller is cancelled, still wait until the thread is done. Until then, the request counts as
-        being processed.
+        If this coroutine is cancelled, it still waits until the thread is done with `piece`. Until then, the
+        request counts as being processed.
 
         Raises:
             Busy: the server is closing.
@@ -155,7 +155,7 @@ class WorkQueue:
             slices.close()
 
     def close(self) -> None:
-        """Let each thread finish its current piece of work and end; cancel the pieces that no thread has begun."""
+        """End each thread after the call that it runs now; cancel the calls that no thread has begun."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -171,12 +171,12 @@ class WithoutChunks(h11.Connection):
     _in_chunks = False
 
     def receive_data(self, data: bytes) -> None:
-        """Pass `data`, the bytes that arrived, to h11's parser, unless the body is ignored."""
+        """Pass `data`, the bytes that arrived, to h11; ignore `data` if it belongs to a chunked body."""
         if not self._in_chunks:
             super().receive_data(data)
 
     def next_event(self) -> Any:
-        """Return the next event that h11 parsed, such as a request; NEED_DATA if the body is ignored."""
+        """Return the next event that h11 parsed, such as a request; NEED_DATA while a chunked body is ignored."""
         if self._in_chunks:
             return h11.NEED_DATA
         event = super().next_event()

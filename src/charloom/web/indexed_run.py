@@ -267,9 +267,9 @@ class IndexedRun:
         return self._last.get("characters_per_second")
 
     def _read_journals(self, best: int | None) -> None:
-        """Read the new lines of metrics.jsonl and events.jsonl.
+        """Read the lines that were added to metrics.jsonl and events.jsonl since the last call.
 
-        `best` is the update of the best checkpoint; None if there is none.
+        `best` is the update of the best checkpoint; None if there is no best checkpoint.
         """
         fresh, records = self._metrics.new_lines()
         if fresh:
