@@ -140,7 +140,8 @@ def resume(
         minutes: continue for about this many minutes, instead of to a given end; the speed is measured
             first.
         engine: use this engine instead of the run's. The weights then differ slightly by rounding.
-        threads: use this number of threads instead of the run's; 0 means all processors.
+        threads: use this number of threads instead of the run's; 0 means one per processor, but at most
+            one per stream.
         save_seconds: time between two checkpoints until this call ends; the run's setting stays.
         allow_older: if the last checkpoint is damaged, continue from the newest intact one; if records
             or samples are lost, continue with the remaining ones.
@@ -227,7 +228,10 @@ class Training:
         return which_of(self.learner.config)
 
     def stage(self) -> str:
-        """Return the stage of training of `model()` in words, as in `Model.stage`."""
+        """Return in words which model the method `model` returns without arguments, and its update.
+
+        An example is "the best model (update 138 of 2,000)".
+        """
         which, learner = available_which(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
         return stage(which, 0, update or 0, self.updates)
@@ -271,7 +275,7 @@ def begin(
         try:
             return Training(RunWriter.create(path, learner, corpus), learner, corpus, engine)
         except (RunExistsError, RunInUseError):
-            # Another process may take the same free name at the same moment.
+            # Another process may create a run at `path` at the same moment. Then try the next free path.
             if run is not None:
                 raise
 
@@ -286,7 +290,8 @@ def reopen(
     began = time.monotonic()
     with unless_in_use(run):
         inspection = inspect_run(run)
-    # Reading the text and measuring the speed may take long. The lock refuses other processes meanwhile.
+    # Hold the lock while the text is read and the speed is measured, which may take long. The lock keeps
+    # other processes from training the run.
     with hold_existing_lock(run) as lock:
         plan = plan_to_resume(
             inspection,
@@ -295,7 +300,8 @@ def reopen(
             locked=lock is not None,
         )
         config = changes.on_this_machine(plan.learner.config)
-        engine = engine_for(config)  # reports a missing engine before the directory changes
+        # If the engine is not installed, this call raises before the run directory changes.
+        engine = engine_for(config)
         updates = changes.updates
         if changes.minutes is not None:
             done = plan.learner.update
@@ -307,22 +313,21 @@ def reopen(
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:
-    """Raise ConfigError if `which` does not name a model that training can return.
+    """Raise ConfigError if training cannot return the model that `which` names.
 
     Args:
-        which: the user's argument.
-        config: the settings of a training run without a run directory; None if there is a run directory.
+        which: the model to return: "best" or "latest"; None means the default.
+        config: the settings of a training run without a run directory; None if the run has a directory.
 
     Raises:
-        ConfigError: `which` is neither "best", "latest" nor None. Or it is "best", and there is neither a
-            run directory nor a validation part.
+        ConfigError: `which` has another value. Or `which` is "best", and `config` has no validation part.
     """
     if which not in ("best", "latest", None):
         raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")
     if which == "best" and config is not None and not config.validation:
         raise ConfigError(
-            f"{argument('which')} is 'best', but there is no validation part and no run directory; give "
-            f"{argument('validation', 0.1)}, or {argument('run')}."
+            f"{argument('which')} is 'best', which needs a validation part or a run directory, and there is "
+            f"neither; give {argument('validation', 0.1)}, or {argument('run')}."
         )
 
 
