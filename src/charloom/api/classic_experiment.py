@@ -26,7 +26,8 @@ from charloom.training.stop_signals import Halt
 # experiment comes (see README). The check uses two streams if the run has several, so that it also checks
 # batches.
 SMALL: Final = {"hidden_size": 5, "seq_length": 3, "batch_size": 2}
-# A gradient depends on these settings of the run, so the small network has them too.
+# The settings of the run that change its gradients. The small network has the same settings, except for the
+# sizes in `SMALL`.
 NETWORK: Final = (
     "cell", "hidden_size", "layers", "dropout", "init", "sigma", "forget_bias",
     "seq_length", "batch_size",
@@ -52,8 +53,8 @@ class Reproduction:
     """The result of the classic experiment.
 
     Attributes:
-        checks: the results of the gradient checks of a small and of the full network, for each engine and
-            dtype.
+        checks: the results of the gradient checks: of a small network and of the network of the run, each
+            with every engine and both dtypes.
         model: the model with the lowest validation loss; without a validation part, the last model.
         run: the run directory.
         report: the path of the report; None if another process stopped the run.
@@ -134,8 +135,8 @@ def reproduction(
         message = f"{stored.damage} The gradients are checked again."
         yield Warned(training.learner.update, message)
     if stored.damage or not stored.checks:
-        # An empty list in the file shows that the checks were started. If they do not end, `resume` repeats
-        # them.
+        # An empty list in the file of gradient checks shows that the checks were started. If this process
+        # ends before the last check, `charloom resume` does all of the checks again.
         training.writer.write_gradcheck([])
         checks = []
         with suppress(ChecksStopped):
@@ -160,10 +161,10 @@ class ChecksStopped(Exception):
 
 
 def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[GradientCheck]:
-    """Do the gradient checks of the experiment, and yield the result of each.
+    """Do the gradient checks of the classic experiment, and yield the result of each check.
 
-    There is a check for each engine that the run could use, each dtype, and a small and the full network.
-    Every check uses the first window of the text.
+    A small network and the network of the run are checked, both in float64 and in float32, and with each
+    engine that the run could use. Every check uses the first window of the text.
 
     Raises:
         ChecksStopped: `halt` or a command stopped the run before the last check.

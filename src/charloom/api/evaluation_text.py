@@ -44,7 +44,10 @@ class Part:
     own: bool
 
     def first(self, limit: int) -> list[Ids]:
-        """Return the ids of the first `limit` characters of the part, as one array per segment."""
+        """Return the ids of the first `limit` characters of this part of the text.
+
+        The list has one array for each of the `segments`.
+        """
         kept = []
         for start, end in self.segments:
             kept.append(self.corpus.ids[start : min(end, start + limit)])
@@ -52,7 +55,10 @@ class Part:
         return kept
 
     def last(self, limit: int) -> list[Ids]:
-        """Return the ids of the last `limit` characters of the part, as one array per segment."""
+        """Return the ids of the last `limit` characters of this part of the text.
+
+        The list has one array for each of the `segments`.
+        """
         kept: list[Ids] = []
         for start, end in self.segments[::-1]:
             kept.append(self.corpus.ids[max(start, end - limit) : end])
@@ -68,9 +74,10 @@ class TextChoice:
         text: paths, or the name of a built-in text. Without `text` and `string`, the text that the
             model was trained on.
         string: the text itself, instead of `text`.
-        split: the part of the text: train, validation, test or all. None means the default part, as in
-            `Model.evaluate`.
-        policy: what to do with characters outside the vocabulary; None means the default.
+        split: the part of the text: train, validation, test or all. None means the default part, which
+            `Model.evaluate` describes.
+        policy: what to do with characters outside the vocabulary. None refuses them; but it skips them
+            in a built-in text that replaces the model's own missing text.
 
     Raises:
         ConfigError: `split` is not one of the four parts.
@@ -186,9 +193,9 @@ def evaluate_part(
 def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
     """Return how well n-gram models and compressors predict a part of a text.
 
-    They first learn from a training part. If `part` is the whole of a text that the model was not trained
-    on, this is the training part of the model's own text. Otherwise it is the training part of the text
-    that `part` belongs to.
+    The n-gram models and compressors first learn from the training part of the same text. But a whole
+    text on which the model was not trained leaves no training part: then they learn from the training
+    part of the text on which the model was trained.
 
     Raises:
         ConfigError: the part is the training part, or contains it.

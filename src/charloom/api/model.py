@@ -57,7 +57,8 @@ class Model:
     updates: int | None = None
     before: int | None = 0
     corpus: Corpus | None = field(default=None, repr=False)
-    # The learner's update and the checksum of its weights when the model was opened
+    # The learner's update and the checksum of its weights when this object was created. They show whether
+    # the weights have changed since then.
     _opened: tuple[int, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -236,8 +237,10 @@ class Model:
     ) -> Baselines:
         """Return how well n-gram models and compressors predict a part of a text.
 
-        They first learn from the training part of this text, or of the model's own text if the part is the
-        whole of another text. The arguments and the other errors are those of `evaluate`.
+        The n-gram models and compressors first learn from the training part of the same text. But a whole
+        text on which the model was not trained leaves no training part: then they learn from the training
+        part of the text on which the model was trained. The arguments and the other errors are those of
+        `evaluate`.
 
         Raises:
             ConfigError: the part is the training part, or contains it.
@@ -313,9 +316,14 @@ class Model:
 
 
 def stage(which: Which | None, before: int | None, update: int, updates: int | None = None) -> str:
-    """Return the stage of training in words, as in `Model.stage`.
+    """Return the stage of training in words, such as "the best model (update 138 of 2,000)".
 
-    `update` is the value of `learner.update`. The other arguments are attributes of `Model`.
+    Args:
+        which: the kind of checkpoint, "best" or "latest"; None leaves it out.
+        before: number to add to `update` to get the number of updates that made the weights; None if
+            that number is not known.
+        update: the update of the learner.
+        updates: number of updates of the whole training run; None leaves it out.
     """
     if before is None:
         return "after an unknown number of updates"

@@ -11,7 +11,7 @@ from charloom.config import MACHINE_SETTINGS, Config
 
 @dataclass(frozen=True)
 class RunChanges:
-    """The changes that a user makes when a run is continued. None keeps what the run has.
+    """The changes that a user makes when a run is continued. An attribute that is None changes nothing.
 
     Attributes:
         text: the new path of the text.
@@ -19,7 +19,7 @@ class RunChanges:
         updates: a new end of the run, in updates from its start.
         minutes: continue for about this many minutes, instead of to a given end.
         engine: the engine to use, such as "native".
-        threads: the number of threads to use; 0 means all processors.
+        threads: the number of threads to use; 0 means one per processor, but at most one per stream.
         save_seconds: seconds between two checkpoints.
         allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
             newest intact one. If records or samples are lost, it continues with those that are left.

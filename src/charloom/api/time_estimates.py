@@ -53,7 +53,13 @@ class Costs:
     save: float = 0.0
 
     def seconds(self, schedule: Schedule, updates: int, done: int = 0) -> float:
-        """Return how many seconds it takes to continue a run from update `done` to its end at `updates`."""
+        """Return how many seconds it takes to continue a run from update `done` to its end.
+
+        Args:
+            schedule: the settings of the run and the division of its text.
+            updates: the update at which the run ends.
+            done: number of updates that the run has done already.
+        """
         config = schedule.config
         learning = (updates - done) * self.update
         every = config.judge_every or schedule.windows.per_epoch
@@ -66,9 +72,15 @@ class Costs:
         return seconds + saves(seconds, config.save_seconds) * self.save
 
     def updates_within(self, seconds: float, schedule: Schedule, done: int = 0) -> int:
-        """Return the update at which a run must end to take at most `seconds` from update `done` on.
+        """Return the update at which a run must end so that its remaining updates take at most `seconds`.
 
-        Returns at least `done` + 1, even if this takes longer."""
+        The result is at least `done` + 1, even if one update takes longer than `seconds`.
+
+        Args:
+            seconds: time for the remaining updates and for everything else that the run does meanwhile.
+            schedule: the settings of the run and the division of its text.
+            done: number of updates that the run has done already.
+        """
         low, high = done + 1, done + 2 + int(seconds / self.update)
         while high - low > 1:
             middle = (low + high) // 2
@@ -83,7 +95,7 @@ def regular_samples(update: int, config: Config) -> int:
 
 
 def saves(seconds: float, interval: float) -> float:
-    """Return the approximate number of checkpoints that a run of `seconds` saves, with the last one.
+    """Return about how many checkpoints a run of `seconds` saves, including the checkpoint at its end.
 
     `interval` is the longest time between two checkpoints in seconds, the setting `save_seconds`.
     """
@@ -122,7 +134,8 @@ def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tupl
         evaluated_pieces(learner.config, windows),
         cut_into_pieces(windows.parts["validation"]),
     )
-    # The first characters are read as a single stream, which is slow and would make the average wrong.
+    # Without warm-up: its characters are read as a single stream, which is slow and would make the average
+    # wrong.
     cold = [replace(piece, warm=False) for piece in pieces]
     each = seconds_per_character(mean_nats_in_slices(engine, learner, corpus.ids, cold))
     validation, whole = each * characters_read(pieces), each * characters_read(all_of_it)
@@ -130,11 +143,11 @@ def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tupl
 
 
 def seconds_per_character(scoring_slices: Iterable[int]) -> float:
-    """Return how many seconds it takes to read a character.
+    """Measure how many seconds the engine takes to read one character.
 
-    `scoring_slices` calls the engine several times. After each call, it yields the number of characters
-    that the call read. The first call also allocates memory and starts threads, so it is ignored if there
-    is another call.
+    `scoring_slices` is a generator that calls the engine several times. After each call, it yields the
+    number of characters that this call read. The first call also allocates memory and starts threads, so
+    only the later calls are measured; if there is no later call, the first call is measured.
     """
     marks = [(0, time.perf_counter())]
     for characters in scoring_slices:
@@ -182,10 +195,11 @@ def seconds_of(action: Callable[[], object]) -> float:
 
 
 def updates_per_second(corpus: Corpus, config: Config) -> float:
-    """Return how many updates per second this machine does with the settings in `config`, by a short trial.
+    """Measure how many updates per second this machine does with the settings in `config`.
 
-    The first call of the engine also allocates memory and starts threads. So it is ignored, unless it takes
-    as long as the whole trial may take.
+    The measurement is a short trial. The first call of the engine also allocates memory and starts
+    threads, so only the later calls are measured. But if the first call alone takes all the time of the
+    trial, this call is measured.
     """
     never = WHOLE_LIMIT - 1
     config = config.replace(
@@ -195,7 +209,8 @@ def updates_per_second(corpus: Corpus, config: Config) -> float:
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     marks: list[tuple[int, float]] = []
-    with suppress(DivergedError):  # the training run will raise it again
+    # If the loss diverges, the trial ends. The training run itself will raise the error.
+    with suppress(DivergedError):
         for item in learn(learner, corpus.ids, engine):
             if isinstance(item, Progress):
                 marks.append((item.update, time.perf_counter()))

@@ -19,11 +19,13 @@ from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
 
-# Training gets at least this fraction of the minutes, even if reading the text took more than the rest.
+# Training gets at least this fraction of the given minutes, however long it takes to read the text and to
+# measure the speed.
 LEAST_SHARE: Final = 0.5
-SHORT_SECONDS: Final = 1.0  # shorter durations are not reported
+# A shorter time for opening the text is left out of the message about the speed.
+SHORT_SECONDS: Final = 1.0
 
-# Called with a message about a measurement, without a full stop.
+# A function that is called with a message about the measured speed. The message has no full stop.
 MessageListener = Callable[[str], object]
 
 
@@ -78,10 +80,15 @@ def end_after(
     began: float | None = None,
     on_message: MessageListener = str,
 ) -> int:
-    """Return the update at which a run must end to train for about `minutes` from `began` on.
+    """Return the update at which a run must end to train for about `minutes`.
 
-    `done` is the number of updates that the run has already. The other arguments are those of
-    `plan_settings`.
+    Args:
+        minutes: duration of training, counted from the time `began`.
+        corpus: the text; the speed is measured on it.
+        config: the settings of the run.
+        done: number of updates that the run has done already.
+        began: the time of `time.monotonic` from which the minutes count; None means now.
+        on_message: called with a message about the number of updates and how long they will take.
 
     Raises:
         ConfigError: `minutes` is out of range, or gives more updates than a run can have.
@@ -108,16 +115,20 @@ def end_after(
 
 
 def with_threads(config: Config) -> Config:
-    """Return `config`, but replace `threads` 0 by the number of processors, at most one per stream."""
+    """Return `config` with the number of threads to use.
+
+    If the setting `threads` is 0, it becomes the number of processors, but at most the number of streams.
+    """
     if config.threads:
         return config
     return config.replace(threads=min(config.batch_size, processors()))
 
 
 def initial_config(default: str, model: Learner | None = None, **settings: Any) -> Config:
-    """Return the settings before minutes are converted to updates.
+    """Return the settings of a training run, without converting a duration in minutes to updates.
 
-    The arguments and errors are those of `plan_settings`."""
+    The arguments and errors are those of `plan_settings`.
+    """
     recipe = settings.pop("recipe", None)
     if model is None:
         return configure(recipe or default, **settings)

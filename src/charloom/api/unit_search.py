@@ -26,7 +26,7 @@ from charloom.messages import for_python
 from charloom.text import UnknownPolicy
 from charloom.text.unknown_policy import SKIP
 
-LIMIT: Final = 50_000  # characters to read by default
+LIMIT: Final = 50_000  # largest number of characters to read, by default
 TOP: Final = 3
 
 
@@ -166,10 +166,16 @@ def requested_properties(
     regex: str | None = None,
     spans: Sequence[tuple[int, int]] | None = None,
 ) -> tuple[Property, ...]:
-    """Return the properties of the text for which units are searched.
+    """Return the properties of a text for which to find units. Without arguments, return all built-in ones.
 
-    The arguments and errors are those of `neurons`, where `names` is called `properties`, and `regex` is
-    called `pattern`.
+    Args:
+        names: names of built-in properties.
+        regex: a regular expression. The property "pattern" is 1 for characters in its matches, else 0.
+        spans: pairs (start, end) of indices of characters. The property "marked" is 1 for characters from
+            start up to, but not including, end, else 0.
+
+    Raises:
+        ConfigError: there is no property with such a name, or an argument is not valid.
     """
     requested: tuple[Property, ...] = ()
     if names is not None:
