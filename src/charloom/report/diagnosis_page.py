@@ -57,7 +57,10 @@ def write_diagnosis(
 
 
 def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_python) -> str:
-    """Return the page of a diagnosis as HTML. `spell` is as in `write_diagnosis`."""
+    """Return the page of a diagnosis as HTML.
+
+    `spell` is a function that replaces the placeholders in a message; see `write_diagnosis`.
+    """
     return page(
         "diagnosis.html",
         diagnosis=diagnosis,
@@ -119,7 +122,7 @@ def worst_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
-    """Return the numbers of `row` as strings for the table."""
+    """Return a table row with the errors in `row`, those of one gradient or the loss in one trial."""
     place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
     return GradientErrors(
         name=row_name(row),
@@ -134,7 +137,7 @@ def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
 
 
 def digits(value: float) -> str:
-    """Return a number as text with six significant digits. `scientific` formats infinities and NaN."""
+    """Return a number as text with six significant digits; infinities and NaN also become text."""
     return f"{value:.6g}" if math.isfinite(value) else scientific(value)
 
 

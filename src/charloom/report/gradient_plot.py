@@ -26,7 +26,8 @@ from charloom.report.plot_style import (
     style_axes,
 )
 
-# A colour and a marker for each parameter, in the order of the rows of a check.
+# The colour and the marker of the curve of each parameter, in the order of the parameters in a gradient check.
+# The sixth parameter has the same colour and marker as the first, and so on.
 SERIES: Final = (
     ("series-1", "o"), ("series-2", "s"), ("series-3", "^"), ("series-4", "D"), ("series-5", "v"),
 )  # fmt: skip
@@ -39,12 +40,12 @@ LEAST_ERROR, MOST_ERROR = 1e-18, 3e2  # limits of the vertical axis
 def curve_figure(
     checks: Sequence[GradientCheck], *, width: int = WIDE[0], palette: Palette = LIGHT
 ) -> Figure:
-    """Return a plot of the error of central differences against their step size.
+    """Return a plot of the error of central differences over their step size.
 
-    Each problem (a network with its data) has a panel, and each parameter has a curve in it. A dashed
-    line shows the largest norm-relative error of the gradient against the complex step. Errors of zero
-    are drawn at the lower limit of the axis, and NaN at its upper limit. Engines that were checked on
-    the same problem share a panel, because their central differences are equal.
+    There is a panel for each problem, which is a network with its data. Checks of different engines on one
+    problem share its panel, because their central differences are equal. A panel has a curve for each
+    parameter, and a dashed line at the largest norm-relative error of the gradients, compared with the
+    complex step. An error of zero is drawn at the lower limit of the axis, and NaN at its upper limit.
 
     Args:
         checks: one or more gradient checks.
@@ -55,7 +56,7 @@ def curve_figure(
     problems = _by_problem(checks)
     columns = 1 if narrow else min(len(problems), 2)
     rows = -(-len(problems) // columns)
-    # Each row of the legend holds six entries.
+    # The legend has six entries in a row. Each row after the first makes the plot higher.
     more = 18 * ((max(len(check.rows) for check in checks)) // LEGEND_COLUMNS)
     height = (68 if narrow else 52) + more + rows * (215 if narrow else 250)
     figure = blank_figure((width, height), palette)
@@ -113,14 +114,14 @@ def _draw_curves(
     gid: str,
     room: int,
 ) -> None:
-    """Draw one problem: a curve per parameter, and a dashed line for the complex step.
+    """Draw the panel of one problem: a curve per parameter, and a dashed line for the complex step.
 
-    Where a curve rises at the smallest or the largest step size, label that end with the cause:
-    rounding or truncation.
+    If a curve rises towards the smallest step size, write "rounding" there; if a curve rises towards the
+    largest step size, write "truncation" there.
 
     Args:
         axes: the panel.
-        checks: the checks of the problem, one per engine.
+        checks: the gradient checks of the problem (a network with its data), one check per engine.
         palette: the colours by name.
         font: font size.
         gid: prefix of the SVG ids.

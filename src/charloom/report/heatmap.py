@@ -30,10 +30,10 @@ def heatmap_figure(
 ) -> Figure:
     """Return a heat map of errors, with a row per gradient and a column per time step.
 
-    A cell shows the error of what its time step contributes to its gradient.
+    A cell shows the error of the gradient of the loss of one time step alone.
 
     Args:
-        errors: norm-relative errors by parameter, one per time step; NaN for a gradient with NaN.
+        errors: for each parameter, a norm-relative error for each time step; NaN for a gradient with NaN.
         limit: the largest error that counts as right.
         width: width in units of 1/72 inch; the height depends on the number of rows.
         palette: the colours by name.

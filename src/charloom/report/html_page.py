@@ -70,7 +70,7 @@ def written(value: object) -> object:
     Raises:
         TypeError: `value` is not a string, but for example a number without its unit, a method or None.
     """
-    # Jinja itself raises an error for an undefined value, with its name.
+    # Return an undefined value too: Jinja then raises an error that names this value.
     if isinstance(value, (str, jinja2.Undefined)):
         return value
     raise TypeError(f"a template writes {value!r}, which is not a string.")

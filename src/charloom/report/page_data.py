@@ -79,8 +79,13 @@ class EpochEnd:
 class LossSection:
     """The section on the smooth loss.
 
-    `per` is the unit of the table's column of bits, such as "bits per character". If the table leaves
-    out epochs, `left_out` says how many it shows, such as "500 of 1,200 epochs"; otherwise it is empty.
+    Attributes:
+        paragraphs: the text of the section.
+        picture: the plot of the losses.
+        per: the heading of the column of bits in the table of epochs, such as "bits per character".
+        epochs: the rows of the table of epochs.
+        left_out: how many epochs the table shows, such as "500 of 1,200 epochs", if the table leaves out
+            epochs; otherwise empty.
     """
 
     paragraphs: Sequence[str]
@@ -134,7 +139,10 @@ class SettingsGroup:
 
 @dataclass(frozen=True)
 class GradientErrors:
-    """A row of the tables of a diagnosis: the errors of one gradient in one trial."""
+    """A row of the tables of a diagnosis: the errors of one gradient, or of the loss, in one trial.
+
+    A trial is one network with its data, on which the user's function was checked.
+    """
 
     name: str
     norm_relative: str
@@ -148,7 +156,10 @@ class GradientErrors:
 
 @dataclass(frozen=True)
 class TrialErrors:
-    """A trial: its heading, and the errors of each gradient."""
+    """The table of one trial of a diagnosis: its heading, and a row of errors for each gradient.
+
+    A trial is one network with its data, on which the user's function was checked.
+    """
 
     heading: str
     rows: Sequence[GradientErrors]

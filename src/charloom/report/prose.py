@@ -111,8 +111,8 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     ]
 
 
-# Values that hide the size of the network in the settings of a check. If the settings of two checks are
-# equal with these values, the checks differ at most in size.
+# Values that replace the sizes in the settings of a gradient check. If the settings of two checks are equal
+# after this replacement, the checks differ at most in size.
 SIZES: Final[dict[str, Any]] = {"hidden_size": 0, "seq_length": 0, "batch_size": 0, "entries": 0}
 
 
@@ -174,8 +174,7 @@ def loss_story(
         records: the records of the run.
         config: the settings of the run.
         vocabulary_size: number K of distinct characters.
-        part: the characters that the validation losses are computed on; None without a validation
-            part.
+        part: how much of the validation part each validation loss uses; None without a validation part.
         kept: update of the best checkpoint; None if there is none.
     """
     T, first, last = config.seq_length, records.first, records.last
@@ -206,7 +205,16 @@ def loss_story(
 
 
 def fall_story(records: Records, seq_length: int, one: str) -> str:
-    """Return sentences about the lowest smooth loss and the share of the decrease in the first epoch."""
+    """Return one or two sentences about the decrease of the smooth loss.
+
+    They give the lowest smooth loss and, if an epoch has ended, how much of the decrease was reached at the
+    end of the first epoch.
+
+    Args:
+        records: the records of the run.
+        seq_length: sequence length T, to convert nats per window to bits.
+        one: unit of prediction: character or byte.
+    """
     first, lowest = records.first.smooth_loss, records.lowest
     bits = f"{bits_per_character(lowest.smooth_loss, seq_length):.2f} bits per {one}"
     where = f"{lowest.smooth_loss:.2f} at update {count(lowest.update)}"
@@ -234,9 +242,13 @@ def crosses_story(records: Records) -> str:
 def evaluation_story(
     records: Records, config: Config, part: JudgedPart | None, kept: int | None
 ) -> list[str]:
-    """Return one paragraph about the validation losses; an empty list if there are none.
+    """Return a list with one paragraph about the validation losses; an empty list if there are none.
 
-    `part` and `kept` are as in `loss_story`.
+    Args:
+        records: the records of the run.
+        config: the settings of the run.
+        part: how much of the validation part each validation loss uses; None without a validation part.
+        kept: update of the best checkpoint; None if there is none.
     """
     best = records.best
     if best is None or best.validation_nats is None:
@@ -250,7 +262,8 @@ def evaluation_story(
         f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
         f"{perplexity_text(nats)}."
     ]
-    # While a run is training, its file `best` may still name an earlier checkpoint.
+    # An earlier update does not mean that the checkpoint is lost: while a run is training, its file `best`
+    # may still name the previous best checkpoint.
     if kept is not None and kept > best.update:
         sentences.append(
             f"The checkpoint of that update is lost; the best remaining checkpoint is that of update "
@@ -310,9 +323,9 @@ def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | N
 
 
 def kept_records_sentence(records: Records | None) -> str:
-    """Return a sentence that names the remaining records when some are damaged or lost.
+    """Return a sentence that says which losses a report shows when records of the run are damaged or lost.
 
-    `records` are the remaining ones; None if there are none.
+    `records` are the records that remain; None if no record remains.
     """
     if records is None:
         return "The report shows no losses."
@@ -323,7 +336,10 @@ def kept_records_sentence(records: Records | None) -> str:
 
 
 def kept_samples_sentence(samples: Samples) -> str:
-    """Return a sentence that names the remaining `samples` when some are damaged or lost."""
+    """Return a sentence that says how many samples remain when samples of the run are damaged or lost.
+
+    `samples` are the samples that remain.
+    """
     if not samples.shown:
         return "The report shows no samples."
     left = "sample" if samples.drawn == 1 else f"{count(samples.drawn)} samples"
@@ -357,7 +373,14 @@ def perplexity_text(nats: float) -> str:
 
 
 def passage_story(passage: str, writer: Writer, config: Config, vocabulary_size: int) -> list[str]:
-    """Return one paragraph about a run's long passage and the model that wrote it."""
+    """Return a list with one paragraph about the passage of a run and the model that wrote it.
+
+    Args:
+        passage: the text of the passage, the long sample that a run writes at its end.
+        writer: the model that wrote it.
+        config: the settings of the run.
+        vocabulary_size: number K of distinct characters.
+    """
     words = passage.split()
     different, lines = len(set(words)), number_of(len(passage.splitlines()), "line")
     return [
@@ -377,9 +400,9 @@ WRITERS: Final = {
 
 
 def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
-    """Return a phrase about the model that wrote the passage.
+    """Return a phrase about `writer`, the model that wrote the long sample at the end of a run.
 
-    If the run still has the record of that model, the phrase has the model's loss.
+    If the run still has the record of this model's update, the phrase contains the model's loss.
     """
     who, record = WRITERS[writer.which], writer.record
     if writer.update is None:
@@ -403,9 +426,9 @@ def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
 
 
 def gradient_notes(checks: Sequence[GradientCheck]) -> list[str]:
-    """Return one note on the table of the gradient checks.
+    """Return a list with one note on the table of the gradient checks.
 
-    It says how the checked entries were chosen and how the errors are defined.
+    The note says how the checked entries were chosen and how the errors are defined.
     """
     seeds = listing([str(seed) for seed in dict.fromkeys(c.settings.seed for c in checks)])
     texts = listing([text for text in dict.fromkeys(c.settings.text for c in checks) if text])

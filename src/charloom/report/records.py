@@ -49,7 +49,7 @@ class Record(NamedTuple):
 class Records:
     """The selected records of a run, and figures computed from all its records.
 
-    A run without a record has no such object.
+    For a run without a record, `gather` returns None instead.
 
     Attributes:
         first: the record with the lowest update.
@@ -89,9 +89,11 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
 
     Args:
         records: the records in the order of their updates.
-        wanted: updates, such as those of the samples. `Records.at` has a record for each of them.
+        wanted: updates, such as those of the samples. For each of these updates, the attribute `at` of
+            the result holds the last record at or before the update.
     """
-    pending = sorted(set(wanted), reverse=True)  # pop() returns the smallest update
+    # In descending order, so that pending.pop() removes and returns the smallest update.
+    pending = sorted(set(wanted), reverse=True)
     at: dict[int, Record | None] = {}
     first: Record | None = None
     last: Record | None = None
@@ -168,7 +170,7 @@ class OrderedRecords:
 
 
 class Curve:
-    """The points of the loss curve. If there are too many, it removes the points that no plot can show."""
+    """The points of the loss curve. If there are too many, `add` removes points that no plot can show."""
 
     def __init__(self) -> None:
         self._updates: list[float] = []

@@ -175,7 +175,7 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
     narrow = svg_of(draw(size=NARROW, palette=SENTINELS))
     if write_files:
         png = png_of(draw())
-        # Do not flush the files to disk: a report can be made again at any time.
+        # Do not wait until the files are on the disk: a report can be made again at any time.
         path = content.view.path
         replace_file(path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
         replace_file(path / LOSS_PNG, png, durable=False)

@@ -236,8 +236,8 @@ def samples_section(
 def record_before(records: Records | None, update: int, config: Config) -> Record | None:
     """Return the last record at or before `update`; None if this record was lost.
 
-    If the newest remaining record is at least `report_every` updates older than `update`, a later record
-    was lost.
+    A run writes a record every `report_every` updates. So if the last record found is at least
+    `report_every` updates older than `update`, the right record was lost.
     """
     record = records.at.get(update) if records else None
     if record is None or update - record.update >= config.report_every:
@@ -264,7 +264,10 @@ def sample_entry(sample: Sample, record: Record | None, config: Config) -> Sampl
 
 
 def passage_section(view: RunInspection, records: Records | None) -> PassageSection | None:
-    """Return the section on the long passage; None if the run has not written it yet."""
+    """Return the section on the passage, the long sample that a run writes at its end.
+
+    Return None if the run has not written its passage yet.
+    """
     if not view.passage:
         return None
     writer = Writer.of(view, records)
@@ -320,7 +323,7 @@ def configuration_rows(view: RunInspection) -> list[Setting]:
     """Return a row for each setting of the run."""
     settings: dict[str, Any] = view.config.to_dict()
     if settings["updates"] is not None:
-        settings["epochs"] = None  # without effect, as `updates` sets the end of the run
+        settings["epochs"] = None  # `epochs` has no effect if `updates` sets the end of the run
     return [
         Setting(name, "none" if value is None else str(value), help_of(name))
         for name, value in settings.items()

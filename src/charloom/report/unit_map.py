@@ -12,10 +12,11 @@ from charloom.hidden_units import Activity
 from charloom.hidden_units.gate_values import MEANINGS
 from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure
 
-SIGNED: Final = "PuOr_r"  # purple for negative values, white for zero, orange for positive ones
-GATE: Final = "viridis"  # for gates, from 0 (closed) to 1 (open)
+# colour map of all other values: purple for negative values, white for zero, orange for positive values
+SIGNED: Final = "PuOr_r"
+GATE: Final = "viridis"  # colour map of the values of gates, from 0 (closed) to 1 (open)
 SIGMOID_GATES: Final = {gate for cell in CELLS.values() for gate in cell.sigmoid_gates}
-LETTERS: Final = 120  # a text up to this length is written below the map
+LETTERS: Final = 120  # a text of at most so many characters is written below the heat map
 # Heights in 1/72 inch: of a unit's row, of the smallest panel and of the largest panel
 ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900
 FONT: Final = 8.0

@@ -32,7 +32,10 @@ class JudgedPart:
 
     @classmethod
     def of(cls, view: RunInspection) -> Self | None:
-        """Return the `JudgedPart` of a run; None if the run has no validation part."""
+        """Return how much of its validation part a run reads for a validation loss.
+
+        Return None if the run has no validation part.
+        """
         if not view.config.validation:
             return None
         windows = Schedule.of(view.config, view.text.characters).windows

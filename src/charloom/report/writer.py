@@ -1,6 +1,6 @@
-"""Finds which model wrote the long passage of a run.
+"""Finds which model wrote the passage of a run, the long sample that a run writes at its end.
 
-It looks in the run's events, in its records, and in the files that name its latest and best checkpoint.
+The answer comes from the run's events, its records, and the files that name its latest and best checkpoint.
 """
 
 from collections.abc import Mapping
@@ -11,19 +11,20 @@ from charloom.report.records import Record, Records
 from charloom.store import RunInspection
 from charloom.store.json_numbers import is_count
 
-# Why a model was chosen to write the passage. "latest": it was the last model. "best": it had the lowest
-# validation loss. "lowest": it had the lowest smooth loss. "unknown": the run does not say.
+# Why a run chose a model to write its passage, the long sample at its end. "latest": it was the last model.
+# "best": it had the lowest validation loss. "lowest": it had the lowest smooth loss. "unknown": the run does
+# not say.
 Which = Literal["latest", "best", "lowest", "unknown"]
 
 
 @dataclass(frozen=True)
 class Writer:
-    """The model that wrote the passage.
+    """The model that wrote the passage of a run, the long sample that a run writes at its end.
 
     Attributes:
         which: why this model was chosen; see `Which`.
-        update: the update of the model; None if it is not known.
-        record: the record of that update; None if there is none.
+        update: the number of updates of this model; None if it is not known.
+        record: the record (line of metrics.jsonl) of this update; None if there is none.
     """
 
     which: Which
@@ -32,14 +33,18 @@ class Writer:
 
     @classmethod
     def of(cls, view: RunInspection, records: Records | None) -> Self:
-        """Return the model that wrote the passage of a run.
+        """Return the model that wrote the passage of a run, the long sample at its end.
 
-        `records` must be gathered with the update `passage_update(view)`.
+        Args:
+            view: the run.
+            records: the records that `gather` returned for this run, when its argument `wanted` included
+                the result of `passage_update`; None if the run has no record.
         """
         update = passage_update(view)
         record = None if records is None or update is None else records.at.get(update)
         if record is not None and record.update != update:
-            record = None  # the record of `update` is lost, and this is an earlier record
+            # The record of `update` is lost, so `records.at` has the record of an earlier update here.
+            record = None
         which = which_model(view, update)
         if which == "lowest" and update is None and records is not None:
             update, record = records.lowest.update, records.lowest
@@ -53,9 +58,10 @@ def end_of(view: RunInspection) -> Mapping[str, Any]:
 
 
 def passage_update(view: RunInspection) -> int | None:
-    """Return the update of the model that wrote the passage; None if it is not known.
+    """Return the update of the model that wrote the passage, the long sample at the end of a run.
 
-    Earlier versions of charloom did not record it, but always used the best model.
+    Return None if the update is not known. Earlier versions of charloom did not store the update; they always
+    used the best model.
     """
     end = end_of(view)
     update = end.get("passage")
@@ -65,11 +71,11 @@ def passage_update(view: RunInspection) -> int | None:
 
 
 def which_model(view: RunInspection, update: int | None) -> Which:
-    """Return why the model of `update` was chosen to write the passage."""
+    """Return the reason why a run chose the model of `update` to write its passage, its long sample."""
     end = end_of(view)
     if not end:
         return "unknown"
-    if "passage" not in end:  # an earlier version of charloom wrote the event
+    if "passage" not in end:  # earlier versions of charloom wrote the event without this field
         return "best" if view.config.validation else "lowest"
     if view.config.validation and update == view.best:
         return "best"
