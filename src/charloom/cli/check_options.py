@@ -20,8 +20,8 @@ InitialState = Annotated[
 Entries = Annotated[
     int | None,
     typer.Option(
-        help="entries of each parameter to check, drawn at random by --seed [default: 200, or "
-        "as many as take about ten seconds]"
+        help="number of entries of each parameter to check, drawn at random by --seed [default: 200, or "
+        "fewer if 200 take more than ten seconds]"
     ),
 ]
 AllEntries = Annotated[bool, typer.Option("--all", help="check every entry of every parameter")]

@@ -7,10 +7,9 @@ import typer
 
 from charloom.cli.options import given_path, path_option
 
-# The first words of the help of the argument TEXT, in every command where a model reads a text.
-TEXTS: Final = (
-    "Files, directories and so on, as for train [default: the text that the model was trained on"
-)
+# Parts of the help of the argument TEXT, in every command where a model reads a text.
+TEXTS: Final = "Files, directories and so on, as for train"
+OWN_TEXT: Final = "the text that the model was trained on"
 
 # Options for writing text
 
@@ -54,10 +53,15 @@ Stop = Annotated[
 Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
 # Options for choosing the text that a model reads
 
-EvaluatedText = Annotated[list[str] | None, typer.Argument(metavar="TEXT", help=f"{TEXTS}].")]
+EvaluatedText = Annotated[
+    list[str] | None, typer.Argument(metavar="TEXT", help=f"{TEXTS} [default: {OWN_TEXT}].")
+]
 SearchedText = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TEXT", help=f"{TEXTS}, or a built-in text if that is missing]."),
+    typer.Argument(
+        metavar="TEXT",
+        help=f"{TEXTS} [default: {OWN_TEXT}, or a built-in text if that text is missing].",
+    ),
 ]
 Split = Annotated[
     str | None,
@@ -90,7 +94,10 @@ TextItself = Annotated[
 Properties = Annotated[
     list[str] | None,
     typer.Option(
-        "--property", metavar="NAME", help="a built-in property; repeatable [default: all]"
+        "--property",
+        metavar="NAME",
+        help="a built-in property of characters to find units for; --list prints the names; repeatable "
+        "[default: all]",
     ),
 ]
 Pattern = Annotated[
