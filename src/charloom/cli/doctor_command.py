@@ -20,9 +20,10 @@ from charloom.messages import for_command_line, terminal_command
 if TYPE_CHECKING:
     from charloom.diagnosis import Diagnosis, Found
 
-NAME_WIDTH: Final = 40  # most characters of the function's name in the line shown while it runs
-RIGHT: Final = "·"  # the sign of an error that is only rounding
-# Pairs (bound, sign of an error below the bound). An error above all bounds has the sign █.
+# largest number of characters of the function's name in the line that is shown while the function runs
+NAME_WIDTH: Final = 40
+RIGHT: Final = "·"  # the character that shows an error so small that it is only rounding
+# Pairs (bound, character that shows an error below the bound). The character █ shows a larger error.
 SHADES: Final = ((1e-3, "░"), (1e-2, "▒"), (1e-1, "▓"))
 TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
 
@@ -223,9 +224,10 @@ def mistake_lines(found: "Found") -> Iterator[str]:
 
 
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
-    """Yield the lines of a table: its heading, and a row for each parameter.
+    """Yield the lines of a table: its heading, and a row for the gradient of each parameter.
 
-    Each row has the errors of one trial: the trial in which the error of its parameter is largest.
+    A row shows the errors in one trial, that in which the error of this gradient is largest. A trial is one
+    network with its data, on which the user's function was checked. The last row is about the loss.
     """
     from charloom.gradient_errors import rank
 

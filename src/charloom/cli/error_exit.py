@@ -28,7 +28,7 @@ class ErrorReportingGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             result = super().invoke(ctx)
-            sys.stdout.flush()  # raises here if the disk is full or the pipe is closed
+            sys.stdout.flush()  # this raises OSError if the disk is full or the pipe is closed
         except CharloomError as error:
             fail(error.message)
         except typer.BadParameter as error:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
 
-# Pairs (bits, style). A character has the style of the last pair whose bits are at most its own bits.
+# Pairs (smallest number of bits, style), in ascending order. A character has the style of the last pair whose
+# number of bits it reaches.
 SURPRISE_STYLES: Final = (
     (0.0, "dim"),
     (1.0, ""),
@@ -73,7 +74,8 @@ def sample(
     options = SampleOptions(length, settings.get("seed", 0), sampler, stop or [], policy)
     opened = open_model(model, which, settings)
     write = partial(Writing, opened.learner, opened.engine, begun, options)
-    first = write(number=0)  # raises here if an option is not valid, before anything is printed
+    # If an option is not valid, this first call raises an error before anything is printed.
+    first = write(number=0)
     writings = chain([first], (write(number=number) for number in range(1, samples)))
     if first.unknowns.total:
         say(f"{first.unknowns.sentence} in the prompt.")
@@ -144,7 +146,7 @@ def evaluate(
     show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
     if others is not None:
-        show_others(result, others, tokens)
+        show_baselines(result, others, tokens)
 
 
 def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
@@ -224,8 +226,14 @@ def interval_phrase(result: "Evaluation") -> str:
     return f", 95 % between {low:.4f} and {high:.4f}"
 
 
-def show_others(result: "Evaluation", others: "Baselines", tokens: str) -> None:
-    """Print the bits per character of the model and of the baselines, the lowest first."""
+def show_baselines(result: "Evaluation", others: "Baselines", tokens: str) -> None:
+    """Print the bits per character of the model and of the baselines, in ascending order.
+
+    Args:
+        result: the evaluation of the model.
+        others: the results of the baselines: n-gram models and compressors.
+        tokens: the unit of prediction in the plural: "characters" or "bytes".
+    """
     one = one_of(tokens)
     best = others.best_order
     rows = [
@@ -349,6 +357,6 @@ def read_text(source: str) -> str:
             f"({error.reason}). Convert it to UTF-8.",
             error.start,
         ) from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+    except (OSError, ValueError) as error:  # a path with a NUL byte raises ValueError
         reason = getattr(error, "strerror", None) or error
         raise TextError(f"{shortened(name)} cannot be read: {reason}.") from None

@@ -33,7 +33,8 @@ SCALE: Final = (
     "black on color(215)",
     "bright_white on color(130)",
 )
-EDGES: Final = (1, 99)  # percentiles: values beyond them get the first or the last colour
+# Values below the first of these percentiles get the first style, values above the second get the last style.
+EDGES: Final = (1, 99)
 
 
 def list_properties(wanted: bool) -> None:
@@ -181,7 +182,12 @@ def best_unit(found: "Neurons") -> "Unit | None":
 def show_units(found: "Neurons", path: Path, model: "Model", by_size: bool) -> None:
     """Print the model, the text that it read, and the units found.
 
-    `path` is the path of the model. `by_size` is as in `show_findings`.
+    Args:
+        found: the units found for each property.
+        path: the path of the model.
+        model: the model.
+        by_size: True sorts the properties by the absolute value of their best correlation, in
+            descending order.
     """
     tokens = model.config.tokens
     show(f"model:      {path}, {model.stage}")
@@ -228,10 +234,10 @@ def paint_unit(seen: "Activity") -> None:
 
 
 def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return two lists: a style for each value, and the legend as pairs (values as text, style).
+    """Return two lists: the style of each value, and the legend as pairs (values as text, style).
 
-    The range between the two percentiles in `EDGES` is divided into parts of equal width, one per
-    style in `SCALE`. If all values are equal, no value gets a colour.
+    The range from the 1st to the 99th percentile of the values is divided into intervals of equal width,
+    one for each style in `SCALE`. If all values are equal, no value gets a colour.
     """
     import numpy as np
 

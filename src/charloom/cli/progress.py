@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 DRAW_SECONDS: Final = 0.25
-LINE_WIDTH: Final = 69  # most columns of the line about a sample, without "charloom: "
-LOG_WIDTH: Final = 1_000  # columns of a log line, more than any line needs
+LINE_WIDTH: Final = 69  # largest number of columns of the line about a sample, after "charloom: "
+LOG_WIDTH: Final = 1_000  # columns of a line if there is no terminal: more than any line needs
 FIGURES_WIDTH: Final = 123  # columns of the longest progress line
 
 
@@ -71,10 +71,11 @@ class ProgressDisplay:
         self._judged: float | None = None  # last validation loss in nats per character
         self._clock, self._pace = clock, SpeedEstimate()
         self._bar = make_bar() if sys.stderr.isatty() else None
-        # A terminal cuts what does not fit into its line; a log has no limit.
+        # The number of columns of a line. A terminal cuts off a longer line; a log does not.
         self._space = LOG_WIDTH if self._bar is None else self._bar.console.width
         self._interval = LINE_SECONDS if self._bar is None else DRAW_SECONDS
-        self._next: float | None = None  # time of the next drawing; None before the first progress
+        # The time at which the progress is drawn next; None before the first Progress event.
+        self._next: float | None = None
         if self._bar is not None:
             self._task = self._bar.add_task("", total=updates, completed=done, figures="")
 
@@ -133,7 +134,7 @@ class ProgressDisplay:
         columns = [f"{item.update:,} / {self._updates:,}"]
         if item.state == "paused":
             if self._bar is None:
-                return  # a log gets one line when a pause begins, and none until it ends
+                return  # without a terminal, a pause is printed only when it begins and when it ends
             columns.append("paused")
         elif item.smooth_loss is not None:
             columns += self._figures(item.update, item.smooth_loss)

@@ -10,15 +10,18 @@ class SpeedEstimate:
     """Measures the speed of a training run. Pass every event of the run to `take`."""
 
     def __init__(self) -> None:
-        # Update and time of the last Progress event
+        # The update and the time of the last Progress event
         self._last: tuple[int, float] | None = None
-        # Whether the run was paused at the last Progress event
+        # True if the run was paused at the last Progress event
         self._paused = False
-        # Whether an interruption, such as saving a checkpoint, came after the last Progress event
+        # True if something else than training, such as saving a checkpoint, has taken time since the last
+        # Progress event
         self._interrupted = False
-        # Number of updates without interruptions, and the seconds that they took
+        # For the speed: the number of measured updates, and how many seconds they took. Updates between
+        # two Progress events are not measured if a checkpoint, for example, was saved between these events.
         self._learnt, self._learning_seconds = 0, 0.0
-        # Number of all updates, and the seconds that they took, including interruptions
+        # For the time left: the number of all updates, and how many seconds they took, including the time
+        # for saving checkpoints, for example.
         self._done, self._seconds = 0, 0.0
 
     def take(self, item: TrainingEvent, now: float) -> None:
@@ -49,7 +52,7 @@ class SpeedEstimate:
         Add nothing if the run was paused, or went back to an earlier update.
         """
         if item.update == 0:
-            return  # training has not started
+            return  # at update 0, training has not started
         before, self._last = self._last, (item.update, now)
         paused, self._paused = self._paused, item.state == "paused"
         interrupted, self._interrupted = self._interrupted, False

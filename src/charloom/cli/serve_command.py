@@ -1,4 +1,4 @@
-"""The command `serve`, which serves the page."""
+"""The command `serve`, which starts the web server of the page."""
 
 from pathlib import Path
 from typing import Final

@@ -140,7 +140,10 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
 
 
 def headlines(training: "Training", outcome: Outcome) -> list[str]:
-    """Return the results as lines, in the order of the sections of the report."""
+    """Return lines about the results of training: gradient checks, losses, the text written, paths.
+
+    The lines are in the order of the sections of the report.
+    """
     learner = training.learner
     one = one_of(learner.config.tokens)
     lines = []
