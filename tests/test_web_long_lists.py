@@ -232,7 +232,7 @@ def test_a_refresh_checks_few_files_of_idle_runs(index, monkeypatch):
 def test_a_run_that_is_trained_again_is_seen_at_the_next_refresh(index):
     while index.read_list(refresh=True).unread:
         pass
-    index._checked = 0
+    index._next_check = 0
     key = list(index.read_list().places)[-1]
     status = index.folder / key / "status.json"
     values = json.loads(status.read_text()) | {"state": "training", "pid": os.getpid()}

@@ -22,10 +22,12 @@ from charloom.web.schemas import Run
 from charloom.web.training_jobs import Jobs
 
 READ_AT_ONCE: Final = 200  # largest number of new runs that are read in one reading of the folder
-CHECKED_AT_ONCE: Final = 500  # apparently unchanged runs whose files are checked in each reading
-STALE_SECONDS: Final = 0.4  # a list up to this age is returned again, without reading the folder
-# The age up to which a list is returned again is at least this multiple of the time that reading the list
-# took. Otherwise reading could take all of the processor's time.
+# How many runs whose directories have not changed are checked file by file in each reading of the folder.
+CHECKED_AT_ONCE: Final = 500
+# `read_list` returns the last list again, without reading the folder, if the list is at most this old.
+STALE_SECONDS: Final = 0.4
+# If reading the folder takes long, the list may be older than STALE_SECONDS: up to this many times as old as the
+# last reading took. Otherwise reading the folder could take all of the processor's time.
 RESTS: Final = 3
 
 T = TypeVar("T")
@@ -38,9 +40,11 @@ class RunList:
     Attributes:
         places: the locations of the runs by key.
         files: the locations of the model files by key.
-        runs: the runs that have been read, most recently changed first.
-        unread: how many runs have not been read yet. Each reading of the folder reads some of these.
-        time: when the reading began, in seconds of `time.monotonic`.
+        runs: the entries of the runs whose files have been read, most recently changed first; also an entry
+            for each training process that has not created its run directory yet.
+        unread: the number of runs whose files have not been read yet. Each time the server reads the folder,
+            it reads some of them.
+        time: when reading the folder began, in seconds of `time.monotonic`.
     """
 
     places: dict[str, Location]
@@ -51,7 +55,7 @@ class RunList:
 
     @property
     def total(self) -> int:
-        """Return the number of all runs: those that have been read, and those that have not."""
+        """Return the number of all runs, including the runs whose files have not been read yet."""
         return len(self.runs) + self.unread
 
 
@@ -71,29 +75,35 @@ class RunIndex:
         self._reading = threading.Lock()  # held while the folder is read
         self._folder = RunsFolder(folder)
         self._indexed: dict[str, IndexedRun] = {}
-        self._wanted: set[str] = set()  # keys of requested runs, which are read first
-        # The next reading checks apparently unchanged runs from this index of the list of keys on.
-        self._checked = 0
-        self._took = 0.0  # seconds that the last reading took
+        # Keys of the runs that clients have requested. The next reading of the folder reads these runs first.
+        self._wanted: set[str] = set()
+        # An index in the list of the runs' keys. The next reading of the folder checks the files of
+        # CHECKED_AT_ONCE runs, beginning with the run at this index.
+        self._next_check = 0
+        self._reading_seconds = 0.0  # how long the last reading of the folder took
         self._last_list = RunList({}, {}, [], 0, -math.inf)
 
     def read_list(self, refresh: bool = False) -> RunList:
         """Return the list of runs and model files.
 
-        The list may be a moment old (`STALE_SECONDS`, `RESTS`). If `refresh` is True, read the folder now.
+        If `refresh` is True, read the folder now. Otherwise the list may be old: at most 0.4 seconds, or three
+        times as long as the last reading of the folder took.
         """
         now = time.monotonic()
-        since = now if refresh else now - max(STALE_SECONDS, RESTS * self._took)
+        since = now if refresh else now - max(STALE_SECONDS, RESTS * self._reading_seconds)
         if self._last_list.time < since:
             with self._reading:
-                # Another thread may have read the folder while this one waited for the lock.
+                # Another thread may have read the folder while this thread waited for the lock.
                 if self._last_list.time < since:
                     self._last_list = self._read_or_keep()
-                    self._took = time.monotonic() - self._last_list.time
+                    self._reading_seconds = time.monotonic() - self._last_list.time
         return self._last_list
 
     def _read_or_keep(self) -> RunList:
-        """Read the folder and return the list; if no file descriptor is free, return the last list again."""
+        """Read the folder, and return the new list of runs and model files.
+
+        If no file descriptor is free, return the previous list. Raise the error if there is no previous list.
+        """
         try:
             return self._read()
         except (OSError, CharloomError) as error:
@@ -123,7 +133,7 @@ class RunIndex:
         return self.folder / key
 
     def place_if_any(self, key: str) -> Location | None:
-        """Return the location of the run with the key `key`; None if it has no directory yet."""
+        """Return the location of the run with the key `key`; None if the run has no directory yet."""
         try:
             return self.place(key)
         except NotFoundError:
@@ -135,16 +145,19 @@ class RunIndex:
         Raises:
             NotFoundError: no run has this key.
         """
-        self._wanted.add(key)  # the next reading reads this run, even if there are many new runs
+        # The next reading of the folder reads this run even if there are many new runs.
+        self._wanted.add(key)
         return self._look_up(
             key, lambda listed: next((run for run in listed.runs if run.key == key), None)
         )
 
     def _look_up(self, key: str, find: Callable[[RunList], T | None]) -> T:
-        """Return the result of `find` for the list; read the folder again if the result is None.
+        """Return what the function `find` finds in the list for the run with the key `key`.
+
+        If `find` returns None, read the folder again, and call `find` with the new list.
 
         Raises:
-            NotFoundError: the result is None again. The message says that there is no run `key`.
+            NotFoundError: `find` returned None for the new list, too.
         """
         for refresh in (False, True):
             if (found := find(self.read_list(refresh))) is not None:
@@ -152,7 +165,7 @@ class RunIndex:
         raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def texts(self) -> list[tuple[Run, Path, TextDescription]]:
-        """Return a tuple for each run that has been read: the run, its directory, and its text's description."""
+        """Return a tuple for each run whose text is known: the run, its directory, the description of its text."""
         listed, indexed = self.read_list(), self._indexed
         return [
             (run, listed.places[run.key].path, text)
@@ -161,18 +174,19 @@ class RunIndex:
         ]
 
     def model(self, key: str) -> tuple[Location, str | None]:
-        """Return the location of the run or file that has the model, and which model of the run it is.
+        """Return the location of the run or file that has the model `key`, and which model of the run it is.
 
         For a model file, the second value is "file". For a model of a run, the second value is "latest",
         "best" or an update as a string; None means the run's default model.
 
         Raises:
-            NotFoundError: there is no such model.
+            NotFoundError: no run or model file has a model with this key.
         """
         name, _, which = key.partition("@")
         listed = self._last_list
         if name not in listed.places and name not in listed.files:
-            # Only for an unknown name, read the folder first. With a known model, writing begins immediately.
+            # Read the folder only if the list does not have the run or model file, so that a listed model begins to
+            # write immediately.
             listed = self.read_list(refresh=True)
         if name in listed.places:
             return listed.places[name], which or None
@@ -185,8 +199,8 @@ class RunIndex:
     def _read(self) -> RunList:
         """Read the folder once, and return the list.
 
-        This reads the new and the changed runs. It also checks the files of some of the other runs, which
-        are different runs in each call.
+        Read the files of new runs and of changed runs. Also check the files of some of the other runs; each
+        call checks different runs.
         """
         began = time.monotonic()
         found = self._folder.scan()
@@ -207,10 +221,10 @@ class RunIndex:
         return RunList(found.runs, found.files, runs, len(unread), began)
 
     def _too_many(self, found: ScanResult) -> set[str]:
-        """Return the keys of the new runs that this reading does not read, because there are too many.
+        """Return the keys of the new runs in `found` that are left for a later reading of the folder.
 
-        A reading reads at most `READ_AT_ONCE` new runs: first the runs that a client has requested, then the
-        runs that changed last.
+        One reading of the folder reads at most `READ_AT_ONCE` new runs: first the runs that a client has
+        requested, then the runs that changed last.
         """
         new = [key for key, indexed in self._indexed.items() if not indexed.known]
         new.sort(key=lambda key: (key in self._wanted, found.stamps[key]), reverse=True)
@@ -220,9 +234,9 @@ class RunIndex:
     def _to_check(self, keys: list[str]) -> set[str]:
         """Return the keys of the runs whose files are checked even if their directories have not changed.
 
-        These are the runs that changed last, and some of the other runs, which are different in each call.
+        These runs are the runs that changed last, and some of the runs in `keys`: each call takes the next ones.
         """
         checked = {run.key for run in self._last_list.runs[:READ_AT_ONCE]}
-        start = self._checked if self._checked < len(keys) else 0
-        self._checked = start + CHECKED_AT_ONCE
-        return checked | set(keys[start : self._checked])
+        start = self._next_check if self._next_check < len(keys) else 0
+        self._next_check = start + CHECKED_AT_ONCE
+        return checked | set(keys[start : self._next_check])

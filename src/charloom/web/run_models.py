@@ -1,4 +1,4 @@
-"""Lists the models in a folder of runs and model files, with their ids.
+"""Lists the models in the folder of the runs, with their ids: the checkpoints of the runs, and the model files.
 
 This module loads no model.
 """
@@ -16,8 +16,8 @@ class ModelId(NamedTuple):
     Attributes:
         id: the id of the model in requests.
         run: the run that saved the model; None for a model file.
-        which: "latest", "best", an update as a string, or "file".
-        update: the update of the model; None for a model file.
+        which: the checkpoint of the run: "latest", "best" or an update as a string; "file" for a model file.
+        update: the update after which the run saved the model; None for a model file.
         name: the name that the page shows.
     """
 
@@ -46,7 +46,7 @@ class ModelId(NamedTuple):
 
 
 def models_in(listed: RunList) -> list[ModelId]:
-    """Return all models: first those of the runs, then the model files."""
+    """Return all models in the list `listed`: first the models of the runs, then the model files."""
     found = [model for run in listed.runs for model in models_of(run)]
     return found + [
         ModelId(file.key, None, "file", None, file.name) for file in listed.files.values()
@@ -54,10 +54,11 @@ def models_in(listed: RunList) -> list[ModelId]:
 
 
 def models_of(run: Run) -> list[ModelId]:
-    """Return the models of a run; an empty list if it has no checkpoint.
+    """Return the models of a run; an empty list if the run has no checkpoint.
 
-    The first model is the run's default model, which is its latest or its best model. The second is the
-    other one of these two, if it exists. Then each checkpoint follows, with its update in the id.
+    The first model is the run's default model: its best model or its latest model. If the run has both, the
+    second model is the one that is not the default model. Then each checkpoint follows, with its update in
+    the id.
     """
     if run.latest is None:
         return []

@@ -31,14 +31,14 @@ from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, pag
 from charloom.web.record_thinning import is_end, sample_records, thinned
 from charloom.web.run_index import RunIndex, RunList
 
-LOOK_SECONDS: Final = 0.25  # time between two readings of the list and the journals
+LOOK_SECONDS: Final = 0.25  # a stream looks for changes of the list and of the journals this often
 PING_SECONDS: Final = 10.0  # a stream sends a comment after this time without an event
 MOST_FOLLOWED: Final = 8
-MOST_AT_FIRST: Final = 5_000  # largest number of records of a run in its first event
-MANY: Final = 2_000  # largest number of lines in each later event
-FIRST_RUNS: Final = 200  # runs on a page of the list, by default
+MOST_AT_FIRST: Final = 5_000  # largest number of records in a stream's first event about a run
+MANY: Final = 2_000  # largest number of journal lines in a later event of a stream
+FIRST_RUNS: Final = 200  # the number of runs on a page of the list, by default
 
-# The file of each journal, and the function that returns True for a valid line.
+# For each journal of a run: its file, and the function that returns True for a valid line of the file.
 JOURNALS: Final = {
     "records": (METRICS, is_record), "samples": (SAMPLES, is_sample), "events": (EVENTS, is_event),
 }  # fmt: skip
@@ -68,7 +68,10 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
 
     @router.post("/api/runs/{run}/control")
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
-        """Pause, continue or stop a run, or change its learning rate. Any process may train it."""
+        """Pause, continue or stop a run, or change its learning rate.
+
+        The process that trains the run need not have been started by this server.
+        """
         path = run_index.place(run).path
         try:
             sent = api.control(
@@ -85,13 +88,15 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
     ) -> EventStream:
         """Stream the first `limit` runs of the list, and the journals of the runs in `run`.
 
-        The event `runs` is `{runs, gone, total, unread, fresh}`. The first such event has the first `limit`
-        runs, and its `fresh` is true. Each later event has those of the first `limit` runs that are new or
-        changed, and in `gone` the keys of runs that were removed. With `limit` 0 there is no such event.
+        The event `runs` is `{runs, gone, total, unread, fresh}`. In the first event `runs`, the field `runs` has
+        the first `limit` runs, and `fresh` is true. In later events `runs`, the field `runs` has only new and
+        changed runs among the first `limit` runs, and `gone` has the keys of removed runs. If `limit` is 0, no
+        event `runs` is sent.
 
-        The events `records`, `samples` and `events` of a run are `{run, fresh, …}`. If `fresh` is true, the
-        event replaces all earlier events of this kind for the run. The first event `records` also has
-        `total`, the number of records before thinning.
+        The events `records`, `samples` and `events` have lines of the journal with the same name; they are
+        `{run, fresh, …}`. If `fresh` is true, the event replaces the lines that earlier events sent from this
+        journal of the run. The first event `records` of a run also has `total`, the number of all records of
+        the run; it has at most 5,000 of them.
         """
         paths = {key: await asyncio.to_thread(run_index.path, key) for key in run}
         return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)
@@ -107,10 +112,10 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
     def records(
         run: RunKey, most: Annotated[int, Query(ge=2, le=wire.MOST_RECORDS)] = 5_000
     ) -> wire.Records:
-        """Return the records of a run, thinned to at most `most`.
+        """Return the records of a run; if there are more than `most`, return `most` evenly spread records.
 
-        Thinning keeps the first and the last record. It prefers records at the end of an epoch and records
-        with a validation loss.
+        The last record is always returned, and the first record if `most` is 3 or more. Records at the end of
+        an epoch and records with a validation loss are preferred.
         """
         damage: list[str] = []
         lines, total = sample_records(journal(run_index.path(run), "records", damage), most)
@@ -133,7 +138,10 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
 def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[str, Any]:
     """Return the fields of the schema `RunDetail` for the run with the key `run`.
 
-    Raise the errors of `RunIndex.run`. Checkpoints in `known` are intact and are not checked again.
+    `known` stores which checkpoints are intact, so that no checkpoint is checked again.
+
+    Raises:
+        NotFoundError: no run has the key `run`.
     """
     place, listed = run_index.place_if_any(run), run_index.run(run)
     detail = wire.RunDetail(run=listed).model_dump()
@@ -156,19 +164,27 @@ def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[s
 async def counted_stream(
     run_index: RunIndex, stream_limit: StreamLimit, paths: dict[str, Path], limit: int
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield an iterator over the events that `follow` yields.
+    """Yield an iterator over the events of a stream, and count the stream as open until the `with` block ends.
 
-    The stream is one of the open event streams, whose number is limited, during the `with` block.
+    Args:
+        run_index: the list of runs.
+        stream_limit: limits the number of open streams.
+        paths: by key, the directories of the runs whose journals are sent.
+        limit: how many runs, from the beginning of the list, are sent; 0 sends no list.
+
+    Raises:
+        Busy: too many streams are open.
     """
     async with stream_limit.place():
         yield follow(run_index, paths, limit)
 
 
-@lru_cache(maxsize=4)  # all streams send the same event, so encode it only once
+@lru_cache(maxsize=4)  # all streams send the same event, so the event is encoded only once
 def list_changes(before: RunList | None, now: RunList, limit: int) -> bytes | None:
-    """Return an event with the changes of the list from `before` to `now`; None if nothing has changed.
+    """Return an event with the changes between the lists `before` and `now`; None if nothing has changed.
 
-    Only the first `limit` runs of the list are compared. If `before` is None, the event has all `limit` runs.
+    New and changed runs are only sent if they are among the first `limit` runs of the list; the keys of removed
+    runs are always sent. If `before` is None, the event has the first `limit` runs.
     """
     first, gone = now.runs[:limit], list[str]()
     if before is not None:
@@ -188,12 +204,12 @@ def list_changes(before: RunList | None, now: RunList, limit: int) -> bytes | No
 
 
 async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> AsyncIterator[bytes]:
-    """Yield events with the changes of the list and of the journals of some runs, without end.
+    """Yield events with the changes of the list of runs and of the journals of some runs, without end.
 
     Args:
         run_index: the list of runs.
-        paths: the directories of the runs whose journals are sent, by key.
-        limit: the number of runs at the top of the list that are sent; 0 sends no list.
+        paths: by key, the directories of the runs whose journals are sent.
+        limit: how many runs, from the beginning of the list, are sent; 0 sends no list.
     """
     followed = [
         (kind, key, Tail(path / name, fits))
@@ -214,7 +230,8 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
                     yield found
         for kind, key, tail in followed:
             fresh, lines = False, list[dict[str, Any]]()
-            with suppress(OSError):  # without a free file descriptor, the lines are read next time
+            # If no file descriptor is free, the new lines of the journal are read in the next round of the loop.
+            with suppress(OSError):
                 fresh, lines = await asyncio.to_thread(tail.new_lines)
             if not (lines or fresh or first):
                 continue
@@ -225,7 +242,8 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
                     more = {"total": len(lines)}
                     lines = thinned(lines, MOST_AT_FIRST)
                 lines = await asyncio.to_thread(readable, lines)
-            # The first event for each journal is always sent, so that a page knows when a journal is empty.
+            # The first event for each journal is sent even if it has no lines, so that the page knows that the
+            # journal is empty.
             at_once = max(len(lines), 1) if first else MANY
             for at in range(0, max(len(lines), 1), at_once):
                 data = {"run": key, "fresh": (fresh or first) and not at, **more}
@@ -239,11 +257,11 @@ async def follow(run_index: RunIndex, paths: dict[str, Path], limit: int) -> Asy
 
 
 def journal(run: Path, kind: str, damage: list[str]) -> Iterator[dict[str, Any]]:
-    """Return the readable lines of a run's journal; no lines while the run is starting.
+    """Return an iterator over the readable lines of a run's journal; no lines while the run is starting.
 
     Args:
         run: the run directory.
-        kind: the key of the journal in `JOURNALS`.
+        kind: which journal to read: "records", "samples" or "events".
         damage: a list to which messages about damaged or lost lines are added.
     """
     file, fits = JOURNALS[kind]
@@ -256,8 +274,11 @@ def journal(run: Path, kind: str, damage: list[str]) -> Iterator[dict[str, Any]]
 def page_of(run: Path, kind: str, limit: int, after: int) -> AsciiJSONResponse:
     """Return a response with a page of a run's journal.
 
-    The field `kind` of the response has at most `limit` lines, after the first `after` lines. `run` and
-    `kind` are as in `journal`.
+    Args:
+        run: the run directory.
+        kind: which journal to send: "records", "samples" or "events"; also the field with its lines.
+        limit: the largest number of lines on the page.
+        after: the number of lines of the journal before the page.
     """
     damage: list[str] = []
     page = page_from(list(journal(run, kind, damage)), limit, after)
@@ -266,10 +287,10 @@ def page_of(run: Path, kind: str, limit: int, after: int) -> AsciiJSONResponse:
 
 
 def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the fields of the schema `Record` for each line of metrics.jsonl in `lines`."""
+    """Return the fields of the schema `Record` for each line in `lines`, which are lines of metrics.jsonl."""
     return [record_of(line).model_dump() for line in lines]
 
 
 def record_of(line: dict[str, Any]) -> wire.Record:
-    """Return a line of metrics.jsonl as the server sends it. `is_record` must have accepted the line."""
+    """Return the schema `Record` for `line`, a valid line of metrics.jsonl."""
     return wire.Record.model_validate({**line, "end": is_end(line["epoch"])})

@@ -1,7 +1,7 @@
 """Finds runs and model files in the folder of the runs, and gives each a key.
 
-A directory with a `config.json` is a run. This module looks for that file and reads nothing else of a run. A repeated
-search needs one system call per run, so that the search of ten thousand runs can be repeated twice a second.
+A directory with a `config.json` is a run. This module looks for that file and reads nothing else of a run. A search
+after the first one needs one system call per run, so that a folder of ten thousand runs can be searched twice a second.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Final
 from charloom.store.run_directory import is_run
 from charloom.web.file_descriptors import is_shortage
 
-DEPTH: Final = 3  # levels of folders that are searched for runs
+DEPTH: Final = 3  # number of levels of folders that are searched for runs and model files
 MODEL_FILE: Final = ".safetensors"
 
 Stamp = tuple[int, int]  # the modification time and the inode of a directory
@@ -24,9 +24,9 @@ Stamp = tuple[int, int]  # the modification time and the inode of a directory
 def key_of(relative: str) -> str:
     """Return the key of the run or model file with the path `relative`, relative to the folder.
 
-    The key is the path itself if the path is short and has only letters, digits, `_`, `-` and single full
-    stops. Otherwise the key is the path with other characters replaced, followed by eight digits of the
-    path's SHA-256.
+    The key is `relative` itself if it has at most 60 characters, which are letters, digits, `_`, `-` and `.`,
+    no `..`, and no `-` or `.` at either end. Otherwise all other characters are replaced, and eight digits of
+    the path's SHA-256 follow.
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
     plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]
@@ -38,7 +38,7 @@ def key_of(relative: str) -> str:
 
 @dataclass(frozen=True)
 class Location:
-    """Where a run or a model file is: its key, its path, and the name that the page shows."""
+    """The location of a run or a model file: its key, its path, and the name that the page shows."""
 
     key: str
     path: Path
@@ -52,8 +52,8 @@ class ScanResult:
     Attributes:
         runs: the locations of the runs by key.
         files: the locations of the model files by key.
-        stamps: by key, the modification time and the inode of the run directory. They change when a file
-            in the directory is created, replaced or removed.
+        stamps: the modification time and the inode of each run directory, by the key of the run. The
+            modification time changes when a file in the directory is created, replaced or removed.
     """
 
     runs: dict[str, Location] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class ScanResult:
 
 
 class RunsFolder:
-    """A folder that is searched for runs and model files repeatedly.
+    """The folder of the runs, which is searched repeatedly for runs and model files.
 
     Args:
         path: the folder. It may not exist yet.
@@ -70,7 +70,7 @@ class RunsFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # The runs that the last search found, by the paths of their directories
+        # The runs that the last search found: stamp and location, by the path of the run directory.
         self._known: dict[str, tuple[Stamp, Location]] = {}
 
     def scan(self) -> ScanResult:
@@ -100,14 +100,15 @@ class RunsFolder:
     def _within(
         self, folder: Path | str, depth: int, before: dict[str, tuple[Stamp, Location]]
     ) -> Iterator[tuple[str, Stamp | None]]:
-        """Yield a pair for each run and model file: its path, and its stamp or None.
+        """Yield a pair for each run and model file in `folder`: its path, and its stamp.
 
-        The stamp of a run is the modification time and the inode of its directory. A model file has no stamp.
+        The stamp of a run is the modification time and the inode of its directory. The stamp of a model file
+        is None.
 
         Args:
             folder: the folder to search.
             depth: how many levels of folders to search, including `folder`.
-            before: the stamp and location of each run at the last search, by its path.
+            before: the stamp and location that the last search found for each run, by the path of the run.
         """
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)

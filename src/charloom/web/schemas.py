@@ -1,7 +1,8 @@
 """Defines every request and response of the server, with the bounds of every field.
 
 FastAPI validates requests against these classes, and makes /openapi.json from them. This module does not know how a
-response is computed. Losses are in nats and bits are per character. Durations are in seconds and times are Unix times.
+response is computed. Losses are in nats, unless a name says bits; bits are per character. Durations are in seconds, and
+times are Unix times.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -13,14 +14,18 @@ from charloom.config import SEED_LIMIT
 
 # The largest body of a request in bytes, for each kind of request.
 SMALL_BODY: Final = 64 * 1024
-TEXT_BODY: Final = 512 * 1024  # requests with a text that a model reads
-UPLOAD_BODY: Final = 64 * 1024 * 1024  # a text to train on, sent as bytes
+TEXT_BODY: Final = 512 * 1024  # a request with a text that a model reads
+UPLOAD_BODY: Final = 64 * 1024 * 1024  # a request with a text to train on, sent as bytes
 
-# The longest texts in characters, for each kind of request.
+# The largest number of characters of a text, for each kind of request.
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
-LONGEST_READ: Final = 50_000  # a text that is scored, or read to show units
-LONGEST_MAP: Final = 4_000  # a text for which all units of a layer are shown: the response has characters × units numbers
+LONGEST_READ: Final = (
+    50_000  # a text whose surprise is computed, or that a model reads to show its units
+)
+# A text for which all units of a layer are shown. The limit is low, because the response has a number for each
+# character and unit.
+LONGEST_MAP: Final = 4_000
 MOST_RECORDS: Final = 20_000
 SHORT: Final = 200
 
@@ -69,7 +74,7 @@ class ResponseBody(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
 
-# Errors
+# Error responses
 
 
 class ErrorDetail(ResponseBody):
@@ -100,7 +105,7 @@ class ErrorBody(ResponseBody):
     error: ErrorDetail
 
 
-# The server and its runs
+# The state of the server and of its runs
 
 
 class Health(ResponseBody):
@@ -163,7 +168,7 @@ class About(ResponseBody):
 
 
 class Run(ResponseBody):
-    """A run as the list shows it.
+    """The entry of a run in the list of runs.
 
     Attributes:
         key: the id of the run in other requests.
@@ -171,31 +176,32 @@ class Run(ResponseBody):
             ended the process, or if the process has disappeared.
         reason: why the run is in this state, or a problem that does not stop the training.
         damage: sentences about damaged files of the run; None if the list knows of no damage.
-        here: whether a process trains the run. Only then, commands can be sent to it.
-        resumable: whether POST /api/runs/{run}/resume can continue it.
+        here: whether a process trains the run. If not, no command can be sent to the run.
+        resumable: whether POST /api/runs/{run}/resume can continue the run.
         text: the name of the text that the run trains on.
-        characters: the number of characters in this text.
+        characters: the number of characters in the run's text.
         update, updates: the current update and the total number of updates; None while not known.
         epoch: passes over the training text, with a fraction.
-        bits: the last validation bits per character if there are any, otherwise the smooth loss in bits
-            per character of the training text.
-        train_bits, validation_bits: the last training loss and the last validation loss in bits.
-        best_bits: the loss of the best checkpoint in bits.
-        overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if it did not.
+        bits: the last validation loss in bits per character; without a validation loss, the smooth training
+            loss in bits per character.
+        train_bits, validation_bits: the last training loss and the last validation loss in bits per character.
+        best_bits: the loss of the best checkpoint in bits per character.
+        overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if the run did
+            not overfit.
         held_out: the number of characters in the validation part that can be predicted; None if the run
             has no validation part.
         judged_characters: how many characters of the validation part each validation loss is computed on;
             None if the run has no validation part.
         smooth_loss: the smooth loss in nats per window at `update` if the latest checkpoint is of `update`,
             otherwise at the last record.
-        learning_rate: the learning rate at `update`, with `learning_rate_factor`.
-        learning_rate_factor: the factor set by a command.
+        learning_rate: the learning rate at `update`, multiplied by `learning_rate_factor`.
+        learning_rate_factor: the factor that the last command for the learning rate set; 1 without a command.
         seconds: training time so far.
-        seconds_left: the remaining time at the current speed; None if the run is not training.
+        seconds_left: the remaining training time at the current speed; None if the run is not training.
         characters_per_second: the speed in the last record while a process trains the run, otherwise the
-            mean speed of the run. None if it is not known, as before a process has made two updates.
-        dismissible: whether the start of the run failed before it had a directory. If so, POST
-            /api/runs/{run}/dismiss removes it from the list.
+            mean speed of the run. None if the speed is not known, as before a process has made two updates.
+        dismissible: whether the start of the run failed before the run had a directory. If so, POST
+            /api/runs/{run}/dismiss removes the run from the list.
         changed: when the run last changed, in Unix time.
         checkpoints: the updates of all checkpoints that exist, including the latest and the best.
         model: the checkpoint that is the run's default model: `best` if the run has a validation part,
@@ -247,7 +253,7 @@ class ListPage(ResponseBody):
     Attributes:
         total: the number of items in the whole list.
         next: the value of `after` that requests the next page; None on the last page.
-        unread: how many runs the server has not read yet. The list does not have their entries.
+        unread: the number of runs that the server has not read yet. The list does not include these runs.
     """
 
     total: int
@@ -277,7 +283,10 @@ class RunDetail(ResponseBody):
 
 
 class Record(ResponseBody):
-    """A line of metrics.jsonl (spec/formats.md: Records). `end` is true at the end of an epoch."""
+    """A record: the losses and the speed of a run at an update (spec/formats.md: Records).
+
+    `end` is true if the record is at the end of an epoch.
+    """
 
     update: int
     epoch: float
@@ -294,9 +303,9 @@ class Record(ResponseBody):
 
 
 class Records(ResponseBody):
-    """Records of a run. `total` is the number of all records of the run; a request limits how many are sent.
+    """Records of a run, at most as many as the request allows. `total` is the number of all records of the run.
 
-    Lines that cannot be read are left out, and `damage` has sentences about these lines.
+    Lines of the journal that cannot be read are left out, and `damage` has sentences about these lines.
     """
 
     records: list[Record]
@@ -305,7 +314,7 @@ class Records(ResponseBody):
 
 
 class StoredSample(ResponseBody):
-    """A text that the network wrote after an update."""
+    """A text that the network of a run wrote after the update `update`, to show its progress."""
 
     update: int
     text: str
@@ -332,12 +341,12 @@ class Samples(JournalPage):
 
 
 class Events(JournalPage):
-    """A page of the events of a run (spec/formats.md: Steering)."""
+    """A page of the events of a run, such as commands that its process received (spec/formats.md: Steering)."""
 
     events: list[dict[str, Any]]
 
 
-# Steering and starting
+# Controlling and starting runs
 
 
 class Command(RequestBody):
@@ -356,9 +365,9 @@ class Sent(ResponseBody):
 
 
 class NewText(RequestBody):
-    """A text to train on, sent as JSON. The server stores it unchanged.
+    """A text to train on, sent as JSON. The server stores the text unchanged.
 
-    A text that is too long for this is sent as application/octet-stream instead.
+    A text that is longer than the field `text` allows can be sent as application/octet-stream instead.
     """
 
     name: TextName
@@ -391,7 +400,7 @@ class Texts(ListPage):
 
 
 class Settings(RequestBody):
-    """The settings that the page can change. A setting that is not given has the recipe's value."""
+    """The settings of a new run that the page can change. Without a setting, the recipe's value is used."""
 
     cell: CellName | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
@@ -421,9 +430,9 @@ class NewRun(RequestBody):
 
 
 class ResumeRequest(RequestBody):
-    """A request to resume a run, with the new end of training in one field.
+    """A request to resume a run. One field may give a new end of training.
 
-    Without a field, the end of training is unchanged. More than one field is an error.
+    If no field is given, the end of training is unchanged. More than one field is an error.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -436,18 +445,18 @@ class EmptyRequest(RequestBody):
 
 
 class Dismissed(ResponseBody):
-    """A failed start that was removed from the list."""
+    """The answer to a request that removed a run whose start failed from the list; `run` is its key."""
 
     run: str
 
 
 class Started(ResponseBody):
-    """A run that was started. It appears in the list under the key `run`."""
+    """The answer to a request that started or resumed a run. `run` is the key of the run in the list."""
 
     run: str
 
 
-# Models and the playground
+# Models, and the page's view Playground
 
 
 class TextRequest(RequestBody):
@@ -464,7 +473,7 @@ class ModelAbout(ResponseBody):
     Attributes:
         id: the id of the model in other requests.
         run: the key of the run that saved the model; None for a model file.
-        which: `latest`, `best`, an update, or `file` for a model file.
+        which: the checkpoint of the run: `latest`, `best` or an update; `file` for a model file.
     """
 
     id: str
@@ -483,9 +492,10 @@ class Models(ListPage):
 
 
 class ModelDetail(ResponseBody):
-    """A model that was opened.
+    """A model that was opened: its size, its vocabulary and its recipe.
 
-    `whats` lists the quantities of its units that can be shown: h (the hidden state), cell, and the gates.
+    `whats` lists the quantities of the model's units that can be shown: h (the hidden state), cell, and the
+    gates.
     """
 
     id: str
@@ -530,7 +540,8 @@ class Generate(SamplingOptions):
 
     - `begin`: `{model, update, seed, prompt, unknowns}`, and with `probabilities` also `read`, an
       Analysis of the prompt;
-    - `text`, repeated: `{text}`, and with `probabilities` also `analysis`, an Analysis of that text;
+    - `text`, repeated: `{text}`, a few characters, and with `probabilities` also `analysis`, an Analysis of
+      these characters;
     - `end`: `{ended: "length" | "stop", characters, seconds}`;
     - `mistake` instead of `end`: an `error` as in every error response.
 
@@ -543,7 +554,8 @@ class Generate(SamplingOptions):
 class Compare(SamplingOptions):
     """A request for texts that two to four models write side by side, from the same seed.
 
-    The events are those of Generate. Each also has `side`, the index of the model in `models`, from 0.
+    The response has the events that the schema Generate describes. Each event also has the field `side`, the
+    index of the model in `models`, from 0.
     """
 
     models: Annotated[list[ModelKey], Field(min_length=2, max_length=4)]
@@ -554,9 +566,10 @@ class Analysis(ResponseBody):
 
     Attributes:
         characters: the characters of the text. Bytes that are not UTF-8 are shown as U+FFFD.
-        nats: -ln of the probability of each character given all characters before it; None for a
-            character that the model does not predict.
-        likely: for each character, the five most likely characters to follow it, with probabilities.
+        nats: -ln of the probability of each character after all previous characters; None for a character
+            that the model does not predict.
+        likely: for each character, the five most likely characters to follow the character, with their
+            probabilities.
     """
 
     characters: list[str]
@@ -583,7 +596,11 @@ class ModelResponse(ResponseBody):
 
 
 class Surprises(ModelResponse):
-    """The surprise of each character of a text. `likely` is as in Analysis; None if it was not requested."""
+    """The surprise of each character of a text, in nats and in bits.
+
+    `likely` has, for each character, the five most likely characters to follow the character, with their
+    probabilities; None if the request does not set `likely`.
+    """
 
     characters: list[str]
     nats: list[float | None]
@@ -606,7 +623,7 @@ class NextLikely(ModelResponse):
     likely: list[Probable]
 
 
-# Inside
+# The page's view Inside, which shows the units of a model
 
 What = Literal["h", "cell", "i", "f", "g", "o", "r", "z", "n"]
 
@@ -623,7 +640,8 @@ class UnitRequest(TextRequest):
 class ActivityResponse(ModelResponse):
     """The base of responses with the values of units after each character of a text.
 
-    `low` and `high` are the smallest and the largest value that a unit can have, such as 0 and 1 for a gate.
+    `low` and `high` are the smallest and the largest value that the shown quantity of a unit can have, such as
+    0 and 1 for a gate.
     """
 
     characters: list[str]
@@ -648,8 +666,9 @@ class MapRequest(TextRequest):
 class UnitMap(ActivityResponse):
     """The values of all units of a layer after each character of a text.
 
-    `values` is a base64 string of unsigned bytes: all values of the first unit, then of the second, and
-    so on. The byte with the index `unit * len(characters) + n` gives the unit's value after character n:
+    `values` is a base64 string of unsigned bytes: a byte for each character for the first unit, then for the
+    second unit, and so on. The byte with the index `unit * len(characters) + n` is for character n. From
+    `low` and `high`, the smallest and the largest possible value, the unit's value after the character is
     `low + byte / 255 * (high - low)`.
     """
 
@@ -658,13 +677,16 @@ class UnitMap(ActivityResponse):
 
 
 class RankingRequest(TextRequest):
-    """A request for the units that follow properties of a text most closely.
+    """A request for the units whose values follow properties of a text most closely.
+
+    A property is a number for each character, such as 1 inside quotation marks and 0 elsewhere.
 
     Attributes:
-        pattern: a plain string, not a regular expression. Its occurrences become one property.
-        marks: marked parts of the text, as pairs [start, end] of character indices; `end` is excluded.
-            Skipped characters do not count. All marks together become one property.
-        top: the number of units for each property.
+        pattern: a plain string, not a regular expression. “Inside an occurrence of this string” becomes a
+            property.
+        marks: marked parts of the text, as pairs [start, end] of character indices; `end` is excluded. The
+            indices do not count characters that the model skips. “Inside a marked part” becomes a property.
+        top: the number of units to return for each property.
     """
 
     text: Annotated[str, StringConstraints(min_length=2, max_length=LONGEST_READ)]
@@ -677,9 +699,10 @@ class RankingRequest(TextRequest):
 
 
 class UnitFound(ResponseBody):
-    """A unit that follows a property.
+    """A unit whose values follow a property of a text.
 
-    `r` is the Pearson correlation, from -1 to 1, of the quantity `what` of the unit with the property.
+    `r` is the Pearson correlation, from -1 to 1, of the quantity `what` of the unit, such as h (the hidden
+    state), with the property.
     """
 
     layer: int
@@ -694,9 +717,9 @@ class PropertyRanked(ResponseBody):
     Attributes:
         mean: the mean of the property over the text. For a yes-or-no property, the share of
             characters that have it.
-        by_chance: the largest |r| of any unit with the property shifted along the text. An |r| that is not
-            larger than this can be due to chance.
-        why_none: the reason why there are no units; otherwise empty.
+        by_chance: the largest |r| that any unit has with the property after the property is shifted along the
+            text. If the |r| of a unit is not larger than `by_chance`, it can be due to chance.
+        why_none: the reason why no unit is returned; empty if units are returned.
     """
 
     property: str
@@ -708,7 +731,7 @@ class PropertyRanked(ResponseBody):
 
 
 class Ranking(ModelResponse):
-    """The units that follow each property of a text."""
+    """The units whose values follow each property of a text most closely."""
 
     characters: int
     properties: list[PropertyRanked]

@@ -5,7 +5,7 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Send
 
-# The page may load nothing from other servers, and use no scripts or styles inside its HTML. It needs the
+# The page may load nothing from other servers, and use no scripts or styles inside its HTML. The page needs the
 # image sources data: and blob: to save a chart as a picture.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
@@ -26,7 +26,8 @@ HEADERS: Final = {
 def with_headers(send: Send) -> Send:
     """Return a function that calls `send`, and adds the security headers to every response.
 
-    A response without the header Cache-Control may not be stored by the browser.
+    If a response does not have the header Cache-Control, the function adds one that forbids browsers to store
+    the response.
     """
 
     async def sending(message: Message) -> None:

@@ -54,10 +54,13 @@ from charloom.web.text_routes import TextIndex
 from charloom.web.training_jobs import Jobs
 
 CLOSING_SECONDS: Final = 3
-WARMING_SECONDS: Final = 1.0  # the longest time that loading a model delays the start
+# The longest time for which the server waits at its start until a model is loaded and all runs are read.
+WARMING_SECONDS: Final = 1.0
 KEEP_ALIVE_SECONDS: Final = 30
-EVERYWHERE: Final = ("0.0.0.0", "::")  # addresses to listen at that a browser cannot open
-SWITCH_SECONDS: Final = 0.0005  # time after which a computing thread must release Python's lock
+# Addresses that stand for all addresses of this machine. A browser cannot open them, so the page's URL has the
+# name of the machine instead.
+EVERYWHERE: Final = ("0.0.0.0", "::")
+SWITCH_SECONDS: Final = 0.0005  # after this time, a computing thread must release Python's lock
 
 DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON (a text to train on
 also `application/octet-stream`), with its length in `Content-Length` (status 411 without it). Errors have the body
@@ -72,10 +75,10 @@ class AppState:
         folder: the folder of the runs.
         access: the rules for the requests that the server accepts.
         queue: the queue for requests that need computing.
-        limits: the limits on connections.
+        limits: the limits on the numbers of connections and event streams.
         shortage: is notified when there is no free file descriptor.
         stream_limit: limits the number of event streams.
-        closing: an event of asyncio that is set when the server closes; it ends all streams.
+        closing: an asyncio.Event that is set when the server closes, to end all streams.
         jobs: the training processes that this server started.
         run_index: the list of runs and models in the folder.
         model_cache: the models in memory.
@@ -111,7 +114,7 @@ class AppState:
     def warm_up(self) -> None:
         """Load the first model of the list, and read all runs, so that the first request need not wait.
 
-        Ignore errors, because a request that needs a damaged file reports the damage.
+        Errors are ignored here: a request that needs a damaged file reports the damage.
         """
         with suppress(CharloomError, OSError):
             for model in models_in(self.run_index.read_list())[:1]:
@@ -131,7 +134,7 @@ def make_app(state: AppState) -> Guard:
         title="charloom",
         version=version,
         description=DESCRIPTION,
-        docs_url=None,  # FastAPI's page would load files from another server
+        docs_url=None,  # FastAPI's documentation page would load files from another server
         redoc_url=None,
         openapi_url=None,
         default_response_class=AsciiJSONResponse,
@@ -144,7 +147,7 @@ def make_app(state: AppState) -> Guard:
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
-        """Return the version, the number of requests that are being processed, and the number that wait."""
+        """Return the version, the number of requests that models are processing, and of requests in the queue."""
         return wire.Health(
             ok=True,
             version=version,
@@ -156,7 +159,7 @@ def make_app(state: AppState) -> Guard:
     def openapi() -> AsciiJSONResponse:
         """Return the OpenAPI schema.
 
-        This function is not async, so that it runs in a thread: the first call takes a moment.
+        The first call takes a moment. So this function is not async: FastAPI calls it in a thread.
         """
         return AsciiJSONResponse(app.openapi())
 
@@ -172,8 +175,8 @@ def make_app(state: AppState) -> Guard:
     app.include_router(inside_routes.routes(model_cache, state.queue, state.closing))
     app.include_router(openai_routes.routes(model_cache, run_index, state.queue, state.closing))
     app.include_router(static_files.routes())
-    # FastAPI completes its routes when it matches the first request. Match one now, so that the first request
-    # of a client is fast.
+    # FastAPI completes its routes when it first compares a request with them. Compare a request now, so that the
+    # first request of a client is fast.
     for route in app.routes:
         route.matches({"type": "http", "method": "GET", "path": "/", "headers": []})
     return Guard(app, state.access, state.queue.full, state.too_many_connections)
@@ -211,9 +214,9 @@ def server_about(folder: Path) -> wire.About:
 
 
 def setting_about(name: str) -> wire.SettingAbout:
-    """Return the description of the setting `name` of the form.
+    """Return the description of the setting `name` for the form that starts a run.
 
-    The help is that of `Config`, and the bounds are those of the schema `Settings`.
+    The help text comes from `Config`, and the bounds come from the schema `Settings`.
     """
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
     help = "train for about this many minutes, instead of a number of epochs or updates"
@@ -261,8 +264,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        # uvicorn gets no sockets, because `Acceptor` accepts the connections. The server of asyncio would
-        # retry without a pause while no file descriptor is free.
+        # uvicorn gets no sockets, because `Acceptor` accepts the connections. uvicorn would use asyncio's server,
+        # which tries to accept again without a pause while no file descriptor is free.
         await super().startup([])
         self._accepting = [
             asyncio.ensure_future(self._acceptor(listening).run()) for listening in sockets or ()
@@ -305,7 +308,7 @@ def serve(
     Args:
         folder: the folder of the runs. If it is itself a run directory, its parent folder is used.
         host: the address to listen at. On an address that is not loopback, requests need a token.
-        port: the port; 0 takes a free one.
+        port: the port; 0 takes a free port.
         open_page: whether to open a browser, if there is a screen.
         say: prints a message for the user.
 
@@ -319,8 +322,8 @@ def serve(
     listening = listen(host, port)
     port = listening.getsockname()[1]
     token = None if is_loopback(host) else secrets.token_urlsafe(32)
-    # The state contains objects of asyncio. It may be made before uvicorn's event loop runs, because nothing
-    # waits for these objects yet.
+    # AppState contains objects of asyncio, and uvicorn's event loop does not run yet. That is allowed as long as
+    # nothing waits for these objects.
     state = AppState(
         folder,
         AccessRules.of(host, port, token),
@@ -341,8 +344,8 @@ def serve(
         if open_page and has_screen():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    # The event loop needs Python's lock after each send and each wait. By default it would wait up to
-    # 5 ms for every computing thread.
+    # The event loop needs Python's lock after each send and each wait. With Python's default, the event loop would
+    # wait up to 5 ms for every computing thread.
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:

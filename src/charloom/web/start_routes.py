@@ -67,12 +67,12 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
                         raise
                 else:
                     break
-        run_index.read_list(refresh=True)  # the next request must see the run
+        run_index.read_list(refresh=True)  # the list must have the new run before the next request
         return wire.Started(run=name)
 
     @router.post("/api/runs/{run}/resume", status_code=202)
     def resume(run: wire.Key, further: wire.ResumeRequest) -> wire.Started:
-        """Start a separate process that resumes a run. No other process may be training the run."""
+        """Start a separate process that resumes a run; refuse if a process trains the run already."""
         ends = further.model_dump(exclude_none=True)
         if len(ends) > 1:
             raise NotAllowedError(
@@ -87,14 +87,19 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
             require_resumable(listed, ends)
             if (job := jobs.all().get(run)) is not None and job.alive:
                 raise RunInUseError(f"{run} is in use: process {job.pid} trains it; wait a moment.")
-            acquire(place.path).release()  # raises if another process trains the run
+            acquire(
+                place.path
+            ).release()  # `acquire` raises RunInUseError if a process trains the run
             jobs.start(run, ["resume", str(place.path.resolve()), *options], listed.text)
         run_index.read_list(refresh=True)
         return wire.Started(run=run)
 
     @router.post("/api/runs/{run}/dismiss")
     def dismiss(run: wire.Key, _: wire.EmptyRequest) -> wire.Dismissed:
-        """Remove a failed start and its log from the list. A run directory is never removed."""
+        """Remove a run whose start failed from the list, and delete the log of its process.
+
+        The start failed before the run had a directory. A run that has a directory is never removed.
+        """
         with jobs.turn:
             run_index.read_list(refresh=True)
             if not run_index.run(run).dismissible:
@@ -111,13 +116,13 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
 def require_resumable(run: wire.Run, ends: dict[str, float]) -> None:
     """Raise NotAllowedError if a run cannot be resumed.
 
-    A run cannot be resumed if it is training or damaged, or if it has reached its end and `ends` gives no
-    later end.
+    A run cannot be resumed if a process trains it, if it is damaged, or if it has reached its end and the request
+    gives no later end.
 
     Args:
         run: the run.
-        ends: the new end of training in the request: epochs, updates or minutes. Empty if the request has no
-            new end.
+        ends: the new end of training from the request, by its name: `epochs`, `updates` or `minutes`. Empty if
+            the request gives no end.
     """
     if not run.resumable:
         raise NotAllowedError(
@@ -139,7 +144,8 @@ def require_resumable(run: wire.Run, ends: dict[str, float]) -> None:
 def require_name(name: str) -> None:
     """Raise NotAllowedError if a run cannot have the name `name`.
 
-    A name may have only the characters of a key. No run can have the name of the folder with uploaded texts.
+    A name may have only letters, digits, `_`, `.` and `-`, and no `.` or `-` at either end. No run can have the
+    name of the folder with the uploaded texts.
     """
     if key_of(name) != name or name.casefold() == FOLDER:
         raise NotAllowedError(
@@ -180,7 +186,7 @@ def require_settings(recipe: str, given: dict[str, object]) -> None:
 
 
 def names(text: str) -> Iterator[str]:
-    """Return an endless iterator over names for a run that trains on the text named `text`.
+    """Return an endless iterator over possible names for a new run that trains on the text named `text`.
 
     For the text "Über.txt", the names are Uber-1, Uber-2, and so on.
     """

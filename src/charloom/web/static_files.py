@@ -23,12 +23,13 @@ KINDS: Final = {
 def routes() -> APIRouter:
     """Return the routes of the page."""
     router = APIRouter(include_in_schema=False)
-    # A request can only name an entry of this table, never a path.
+    # The files that can be requested, by name. A request only gives a name, never a path.
     files = {path.name: path for path in STATIC.iterdir() if path.suffix in KINDS}
     plotly = plotly_path()
     if plotly is not None:
         files[PLOTLY] = plotly
-    kept: dict[str, tuple[int, str, bytes]] = {}  # modification time, ETag and content by name
+    # For each file that was sent, by its name: modification time, ETag and content.
+    kept: dict[str, tuple[int, str, bytes]] = {}
 
     @router.get("/")
     def page(request: Request) -> Response:
@@ -37,18 +38,18 @@ def routes() -> APIRouter:
 
     @router.get("/favicon.ico")
     def icon(request: Request) -> Response:
-        """Return the icon of the page, which browsers request even if the page does not name it."""
+        """Return the icon of the page. Browsers request /favicon.ico without being told to."""
         return send(request, "favicon.svg")
 
     @router.get("/static/{name}")
     def file(request: Request, name: str) -> Response:
-        """Return one of the other files of the page."""
+        """Return the file `name` of the page, such as a script or a style sheet."""
         return send(request, name)
 
     def send(request: Request, name: str) -> Response:
         """Return a response with the file `name`.
 
-        If the browser has the present version of the file, the response has the status 304 and no file.
+        If the browser has stored the newest version of the file, the response has the status 304 and no file.
         """
         if name not in files:
             raise NotFoundError(f"the page has no file {name[:100]!r}; reload the page.")
@@ -66,7 +67,7 @@ def routes() -> APIRouter:
 
 
 def plotly_path() -> Path | None:
-    """Return the path of plotly.js in the installed plotly package; None if it is not there."""
+    """Return the path of plotly.js in the installed plotly package; None if there is no such file."""
     found = importlib.util.find_spec("plotly")
     if found is None or not found.submodule_search_locations:
         return None

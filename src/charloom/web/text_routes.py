@@ -32,7 +32,7 @@ from charloom.web.runs_folder import key_of, printable
 
 FOLDER: Final = "texts"
 MOST_BYTES: Final = 2 * 1024 * 1024 * 1024  # largest size of all uploaded texts together
-PIECE: Final = 1024 * 1024  # bytes that are decoded in one call
+PIECE: Final = 1024 * 1024  # number of bytes of a text that are decoded in one call
 BODY: Final = {
     BYTES: {"schema": {"type": "string", "format": "binary", "maxLength": wire.UPLOAD_BODY}},
     JSON: {"schema": wire.NewText.model_json_schema()},
@@ -44,7 +44,9 @@ PACKAGES: Final = {"kjv": "pythonbible", "kjv-nt": "pythonbible"}
 class Text:
     """A text that a run can train on.
 
-    `sources` are the arguments of `charloom train` that select the text: a built-in name, or paths.
+    Attributes:
+        about: the entry of the text in the list of texts.
+        sources: the arguments of `charloom train` that select the text: the name of a built-in text, or paths.
     """
 
     about: wire.TextAbout
@@ -83,7 +85,7 @@ def routes(texts: "TextIndex") -> APIRouter:
 
         If the same text is stored already, return the entry of the stored text.
         """
-        # The guard passes the body on in one message; `request.body()` would copy it.
+        # `Guard` passes on the whole body of the request in one message. `request.body()` would copy the body.
         data = (await request.receive())["body"]
         if not request.headers["content-type"].lower().startswith(BYTES):
             new = new_text(data)
@@ -98,10 +100,10 @@ def routes(texts: "TextIndex") -> APIRouter:
 
 
 def new_text(body: bytes) -> wire.NewText:
-    """Return the text in a JSON body.
+    """Return the text in `body`, the JSON body of a request.
 
     Raises:
-        RequestValidationError: the body is not JSON, or does not fit `NewText`.
+        RequestValidationError: `body` is not JSON, or does not fit the schema `NewText`.
     """
     try:
         return wire.NewText.model_validate(json.loads(body))
@@ -123,7 +125,7 @@ def require_text(name: str, data: bytes) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     first, several = "", False
     for start in range(0, len(data), PIECE):
-        # Number of bytes at the end of the last piece that are the beginning of a character
+        # If the last piece ended inside a character, the number of the character's bytes in that piece; otherwise 0.
         held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data[start : start + PIECE], final=start + PIECE >= len(data))
@@ -147,7 +149,7 @@ class TextIndex:
     """The texts that a run can be started with.
 
     Args:
-        run_index: the list of runs. The texts of its runs are included.
+        run_index: the list of runs. A new run can also train on a text of these runs.
     """
 
     def __init__(self, run_index: RunIndex) -> None:
@@ -155,7 +157,7 @@ class TextIndex:
         self.folder = run_index.folder / FOLDER
 
     def all(self) -> dict[str, Text]:
-        """Return all texts by key."""
+        """Return all texts: built-in texts, uploaded texts and texts of runs, by their keys."""
         found = [
             Text(
                 wire.TextAbout(
@@ -168,12 +170,16 @@ class TextIndex:
         ]
         if self.folder.is_dir():
             for path in sorted(self.folder.glob("*.txt")):
-                with suppress(OSError):  # a broken link, or a file that was just removed
-                    found.append(_kept(path))
+                # Leave out broken links, and files that were removed a moment ago.
+                with suppress(OSError):
+                    found.append(_uploaded_text(path))
         seen = {text.sources for text in found}
         for run, path, described in self.run_index.texts():
             sources = described.sources or (str((path / TEXT).resolve()),)
-            if sources not in seen and (text := _of_run(run, described.name, sources)) is not None:
+            if (
+                sources not in seen
+                and (text := _text_of_run(run, described.name, sources)) is not None
+            ):
                 seen.add(sources)
                 found.append(text)
         return {text.about.key: text for text in found}
@@ -218,10 +224,10 @@ class TextIndex:
                     "text",
                 )
             replace_file(path, data)
-        return _kept(path)
+        return _uploaded_text(path)
 
 
-def _kept(path: Path) -> Text:
+def _uploaded_text(path: Path) -> Text:
     """Return the uploaded text that is stored in the file `path`."""
     name = printable(re.sub(r"-[0-9a-f]{8}$", "", path.stem))[: wire.SHORT]
     key = f"own.{key_of(path.stem)}"
@@ -229,14 +235,19 @@ def _kept(path: Path) -> Text:
     return Text(about, (str(path.resolve()),))
 
 
-def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
-    """Return the text of a run; None if one of `sources` is not the absolute path of a file that exists.
+def _text_of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
+    """Return the text that a run trains on; None if its files cannot be read again.
 
-    `name` is the name of the text. `sources` are the arguments of `charloom train` that selected the text.
+    Args:
+        run: the run.
+        name: the name of the text.
+        sources: the arguments of `charloom train` that selected the text. The result is None unless each
+            argument is the absolute path of a file that exists.
     """
     try:
         files = [Path(source) for source in sources]
-        # A source may also be a pattern or a pipe. Reading these again may give another text.
+        # An argument of `charloom train` may also be a pattern or a pipe. Reading a pattern or a pipe again may
+        # give a different text.
         if not all(file.is_absolute() and file.is_file() for file in files):
             return None
         size = sum(file.stat().st_size for file in files)
@@ -249,7 +260,7 @@ def _of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | Non
 
 
 def size_of(path: Path) -> int:
-    """Return the size of a file in bytes; 0 if it does not exist."""
+    """Return the size of the file `path` in bytes; 0 if there is no such file."""
     try:
         return path.stat().st_size
     except OSError:

@@ -26,17 +26,16 @@ from charloom.store.json_format import parse_object
 from charloom.web.schemas import KEY
 
 FOLDER: Final = ".jobs"  # a folder beside the runs; hidden folders are not searched for runs
-KEPT_SECONDS: Final = 24 * 3_600.0  # how long a job without a run directory stays in the list
-# If the system does not report when a process started, a job counts as ended after this time, because another
-# process may have its id.
+# How long a job stays in the list if its process failed before it created the run directory.
+KEPT_SECONDS: Final = 24 * 3_600.0
+# If the system does not report when processes start, a job counts as ended this long after its start: a different
+# process may have its process id by then.
 LOST_SECONDS: Final = 3_600.0
 NAME: Final = re.compile(KEY)
-CLAIM_SECONDS: Final = (
-    60.0  # a reserved name is free again if no process is started within this time
-)
-LOG_END: Final = (
-    4_096  # number of bytes at the end of the output that are searched for the last line
-)
+# If a server reserves a name for a run but does not start a process within this time, the name is free again.
+CLAIM_SECONDS: Final = 60.0
+# Number of bytes at the end of a process's output that are searched for the last line.
+LOG_END: Final = 4_096
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,15 @@ class Job:
     """A training process that this server started.
 
     Attributes:
-        run: the key of the run that the process trains; the key is also the run's name.
+        run: the key of the run that the process trains. The key of a new run is also its name.
         pid: the process id.
         time: when the process was started, in Unix time.
         text: the name of the run's text; None if not known.
         recipe: the recipe of the run; None if the process resumes a run.
         log: the file with the output of the process.
-        birth: the start time of the process as the system reports it, to distinguish it from a later
-            process with the same id; None if the system does not report it.
-        seen: whether the run directory has existed.
+        birth: the start time that the system reports for the process, to distinguish the process from a later
+            process with the same id; None if the system reports no start time.
+        seen: whether the run directory exists or has existed.
         code: the exit code of the process; None if not known.
     """
 
@@ -78,16 +77,15 @@ class Job:
     def state(
         self, state: Any, reason: str | None, status: Status | None
     ) -> tuple[Any, str | None]:
-        """Return the state of the run, and the reason for this state; the reason may be None.
+        """Return the state of the run, and the reason for this state, which may be None.
 
-        A process that has just started, or that failed before it wrote its first status, is not in the files
-        of the run yet. For such a process, return "starting" or "failed". Otherwise return `state` and
-        `reason`.
+        If the process has just started, or failed before it wrote status.json, the files of the run say nothing
+        about the process; then return "starting" or "failed". Otherwise return `state` and `reason`.
 
         Args:
-            state: the state according to the files of the run.
-            reason: the reason according to these files; None if there is none.
-            status: the content of the run's status.json; None if there is none.
+            state: the state that the files of the run show.
+            reason: the reason that the files of the run give for `state`; None if they give no reason.
+            status: the content of the run's status.json; None if there is no such file.
         """
         if status is not None and (status.pid == self.pid or status.heartbeat > self.time + 1):
             return state, reason
@@ -103,7 +101,7 @@ class Job:
         return state, reason
 
     def last_output_line(self) -> str | None:
-        """Return the last line of the process's output; None if there is none."""
+        """Return the last line of the process's output; None if the output is empty or cannot be read."""
         with suppress(OSError):
             data = self.log.read_bytes()[-LOG_END:]
             lines = data.decode("utf-8", "replace").strip().splitlines()
@@ -119,14 +117,14 @@ class Jobs:
         folder: the folder of the runs.
 
     Attributes:
-        turn: a lock. Hold it while you check whether a process can be started, and start it. Do not wait
-            for it while you hold another lock.
+        turn: a lock. Hold this lock while you check whether a process can be started and start the process. Do
+            not wait for this lock while you hold another lock.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
         self.turn = threading.Lock()
-        self._lock = threading.RLock()  # protects the files, _children and _read
+        self._lock = threading.RLock()  # protects the files of the jobs, _children and _read
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._read: dict[str, tuple[tuple[int, int], Job]] = {}
 
@@ -136,7 +134,7 @@ class Jobs:
         """Start a process of charloom that continues when the server ends, and return its job.
 
         Args:
-            run: the name of the run.
+            run: the key of the run; for a new run also its name.
             command: the arguments of `charloom`, beginning with train or resume.
             text: the name of the run's text.
             recipe: the recipe of a new run; None if the command resumes a run.
@@ -167,7 +165,7 @@ class Jobs:
                 try:
                     self._write(path, job)
                 except WriteError:
-                    child.kill()  # without the file, nobody could find the process again
+                    child.kill()  # without the job's file, no server could find the process again
                     child.wait()
                     raise
             except BaseException:
@@ -181,24 +179,24 @@ class Jobs:
         """Return all jobs by the key of their run."""
         found = {}
         with self._lock:
-            codes = self._ended()
+            codes = self._new_exit_codes()
             for path in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else ():
                 if not NAME.fullmatch(path.stem):
                     continue
-                job = self._one(path)
+                job = self._read_job(path)
                 if job is None:
                     forget_claim(path)
                     continue
                 if job.pid in codes and job.code is None:
-                    job = self._note(path, replace(job, code=codes[job.pid]))
+                    job = self._try_to_write(path, replace(job, code=codes[job.pid]))
                 found[job.run] = job
         return found
 
     def remove_old_jobs(self, runs: Collection[str]) -> dict[str, Job]:
         """Delete old jobs, and return all other jobs by the key of their run.
 
-        A job is old if its process has ended and its run does not exist. But if the process failed before it
-        created the run directory, the job is kept for `KEPT_SECONDS`.
+        A job is old if its process has ended and its run does not exist. If the process failed before it
+        created the run directory, the job is old only `KEPT_SECONDS` (a day) after its start.
 
         Args:
             runs: the keys of the runs that exist.
@@ -208,7 +206,9 @@ class Jobs:
             for run, job in list(jobs.items()):
                 if run in runs:
                     if not job.seen:
-                        jobs[run] = self._note(self.folder / f"{run}.json", replace(job, seen=True))
+                        jobs[run] = self._try_to_write(
+                            self.folder / f"{run}.json", replace(job, seen=True)
+                        )
                 elif not job.alive and (
                     job.seen or job.code == 0 or time.time() - job.time > KEPT_SECONDS
                 ):
@@ -224,7 +224,7 @@ class Jobs:
     def _claim(self, path: Path) -> None:
         """Create the empty file `path` of a new job. This reserves the name of the run.
 
-        Raise RunExistsError if a job of this server or of another server has the name already.
+        Raise RunExistsError if this server or another server has reserved the name already.
         """
         with writing(self.folder):
             try:
@@ -234,10 +234,10 @@ class Jobs:
                     f"a run {shortened(path.stem)} was started already; give another name."
                 ) from None
 
-    def _ended(self) -> dict[int, int]:
-        """Return the exit codes, by process id, of the processes that have ended since the last call.
+    def _new_exit_codes(self) -> dict[int, int]:
+        """Return the exit codes of the processes that have ended since the last call, by their process ids.
 
-        Reading the exit code of a process also lets the system release the process.
+        Reading the exit code of an ended process also lets the system remove the process.
         """
         codes = {}
         for pid, child in list(self._children.items()):
@@ -246,8 +246,8 @@ class Jobs:
                 del self._children[pid]
         return codes
 
-    def _note(self, path: Path, job: Job) -> Job:
-        """Write the changed `job` to the file `path`, and return the job. Ignore an error of writing."""
+    def _try_to_write(self, path: Path, job: Job) -> Job:
+        """Write `job` to the file `path`, and return `job`. If the file cannot be written, ignore the error."""
         with suppress(WriteError):
             self._write(path, job)
         return job
@@ -257,7 +257,7 @@ class Jobs:
         fields = {**asdict(job), "log": job.log.name}
         replace_file(path, canonical_json(fields), durable=False)
 
-    def _one(self, path: Path) -> Job | None:
+    def _read_job(self, path: Path) -> Job | None:
         """Return the job in the file `path`; None if the file cannot be read or is not valid."""
         try:
             stat = path.stat()
@@ -288,8 +288,8 @@ class Jobs:
 def spawn(command: list[str], output: BinaryIO) -> "subprocess.Popen[bytes]":
     """Start the process `command` in a new session, so that it continues when the server ends.
 
-    The process writes its messages to the file `output`. They name the fields and buttons of the page instead
-    of the options and commands of the command line.
+    The process writes its messages to the file `output`. Where messages in a terminal name an option or a
+    command, these messages name a field or a button of the page.
     """
     return subprocess.Popen(
         command,
@@ -303,10 +303,10 @@ def spawn(command: list[str], output: BinaryIO) -> "subprocess.Popen[bytes]":
 
 
 def forget_claim(path: Path) -> None:
-    """Delete the file of a new job if the file is still empty after a minute.
+    """Delete the job file `path` if the file is still empty a minute after it was created.
 
-    The name of the run can then be used again. A server that creates the file but cannot start a process
-    may leave the file empty.
+    A server creates the empty file to reserve the name of a new run. If the server then ends before it starts
+    a process, the file stays empty. Deleting the file makes the name free again.
     """
     with suppress(OSError):
         stat = path.stat()
@@ -315,18 +315,18 @@ def forget_claim(path: Path) -> None:
 
 
 def process_start_time(pid: int) -> int | None:
-    """Return the start time of a process in ticks since the system started; None if not known."""
+    """Return when the process `pid` started, in ticks since the system started; None if not known."""
     with suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     return None
 
 
 def is_alive(pid: Any) -> bool:
-    """Return True if there is a running process with this id."""
+    """Return True if there is a running process with the id `pid`."""
     if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
     if os.name == "nt":
-        return True  # on Windows, os.kill would end the process
+        return True  # on Windows, asking with os.kill would end the process
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

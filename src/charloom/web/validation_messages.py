@@ -9,7 +9,7 @@ from typing import Any, Final
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
-# What a field must be, by the type of pydantic's error.
+# For each type of pydantic's errors: what the field must be.
 WANTED: Final = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
@@ -26,18 +26,18 @@ WANTED: Final = {
     "model_type": "an object",
     "model_attributes_type": "an object",
 }
-# The words for a bound, by the name of the bound in pydantic's error.
+# For each bound that a pydantic error may name: the words for the bound in the message.
 BOUNDS: Final = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 LENGTHS: Final = {"min_length": "at least", "max_length": "at most"}
 FIELD: Final = re.compile(r"[a-z][a-z_]*")
-# Names that are not fields in the place that pydantic reports: types of a union, and parts of a request.
+# Names in an error's `loc` that are not names of fields: types of a union, and parts of a request.
 TYPES: Final = ("str", "int", "float", "bool", "list", "body", "query", "path")
 
 
 def validation_message(error: Any) -> str:
-    """Return a message about one of pydantic's errors, without a full stop.
+    """Return a message about `error`, one of pydantic's errors, without a full stop.
 
-    The message has a placeholder for the name of the field; see `charloom.messages`.
+    The message has a placeholder for the name of the field, which `charloom.messages` replaces later.
     """
     kind, given, limits = error["type"], error.get("input"), error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -68,7 +68,7 @@ def validation_message(error: Any) -> str:
 
 
 def field_of(place: tuple[int | str, ...]) -> str:
-    """Return a placeholder for the name of the field with an error; "the request" if `place` has no field.
+    """Return a placeholder for the name of the field with an error; "the request" if `place` names no field.
 
     Args:
         place: where pydantic found the error: the names of fields and the indices of list items, from the
