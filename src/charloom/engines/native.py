@@ -1,6 +1,6 @@
 """The fast engine: checks every array, then passes it to the compiled kernels in cpp/.
 
-The kernels do all computation. This module raises a clear error for an array that would crash them. There
+The kernels do all computation. This module raises a clear error for an array that would crash the kernels. There
 are kernels for several instruction sets: the x86-64 levels v2, v3 (AVX2 and FMA) and v4 (AVX-512), or
 baseline on other processors. The environment variable CHARLOOM_ISA selects one of them.
 """
@@ -34,10 +34,12 @@ MAX_WINDOW: Final = 2**24 - 1  # largest number of characters in a window: steps
 
 
 def choose_instruction_set() -> str:
-    """Return the instruction set in CHARLOOM_ISA; if it is not set, the best one of this processor.
+    """Return the instruction set that the environment variable CHARLOOM_ISA names.
+
+    If the variable is not set, return the best instruction set of this processor.
 
     Raises:
-        EngineError: this processor cannot run the set in CHARLOOM_ISA.
+        EngineError: this processor cannot run the instruction set in CHARLOOM_ISA.
     """
     sets = _native.instruction_sets()
     wanted = os.environ.get("CHARLOOM_ISA") or sets[0]
@@ -80,10 +82,11 @@ class NativeEngine:
     Args:
         threads: the largest number of threads. Each thread computes some streams of a batch; a stream
             is never divided between threads.
-        isa: the instruction set. None takes the one in CHARLOOM_ISA, or the best one if that is not set.
+        isa: the instruction set. None takes the instruction set that the environment variable CHARLOOM_ISA
+            names; if the variable is not set, the best instruction set of this processor.
 
     Raises:
-        EngineError: this processor cannot run the set in CHARLOOM_ISA; or a call got arrays of a
+        EngineError: this processor cannot run the instruction set in CHARLOOM_ISA; or a call got arrays of a
             wrong shape, dtype or memory layout, ids out of range, or a network or window that is too
             large.
         OSError: the system refused to start the threads of a call.
@@ -287,8 +290,8 @@ class NativeEngine:
     def _settings(self, learner: Learner) -> _Settings:
         """Return the learner's settings for the kernels.
 
-        Keeps the settings, and returns the same object in the next call if the learner's config and
-        vocabulary size are the same.
+        The engine keeps the returned object, and returns it again in the next call if the learner's config
+        and vocabulary size are still the same.
         """
         config, characters, last = learner.config, len(learner.vocabulary), self._last
         if last is None or last.config is not config or last.characters != characters:

@@ -25,7 +25,7 @@ SLOTS: Final[dict[str, tuple[str, ...]]] = {
 # Slots that hold sums or means of squares, so that their entries are never negative.
 SQUARES: Final = ("accumulator", "square")
 
-NORM_GUARD: Final = 1e-6  # added to the norm before dividing by it, as PyTorch does
+NORM_GUARD: Final = 1e-6  # added to a gradient norm before the division by this norm, as in PyTorch
 
 
 def clip_by_value(gradient: Array, limit: float) -> Array:

@@ -108,7 +108,8 @@ def first_left_out(
 ) -> tuple[int, int]:
     """Return the value and the index of the first symbol of a text that has no id.
 
-    The value is a code point or a byte. The index counts tokens from 0. `table` is as in `encode`.
+    The value is a code point or a byte. The index counts the symbols of the text from 0. At index n,
+    `table` has the id of the code point or byte n, or -1.
 
     Raises:
         TextError: every symbol has an id, so the text must have changed since the first reading.

@@ -35,7 +35,7 @@ def _king_james() -> str:
 
         bible = pythonbible.get_bible(pythonbible.Version.KING_JAMES, "plain_text_readers")
         return str(bible.scripture_content)
-    except Exception as error:  # an incomplete package may raise anything
+    except Exception as error:  # an incomplete package may raise any exception
         raise MissingPartError(
             f"the built-in text kjv needs the extra corpora ({type(error).__name__}): "
             f"pip install 'charloom[corpora]'."

@@ -90,7 +90,7 @@ class Corpus:
     ) -> "Corpus":
         """Return a corpus from the string `text`, with the short name `name` for messages.
 
-        The other arguments and the errors are those of `open`.
+        The arguments `vocabulary`, `tokens` and `policy`, and the errors, are those of `open`.
         """
         tokens = vocabulary.tokens if vocabulary else tokens
         pieces = (string_source(text, name),)
@@ -144,8 +144,8 @@ class Corpus:
         Args:
             sources: paths of files and directories, patterns such as `**/*.txt`, `-` for standard
                 input, or names of built-in texts. If a file has the name of a built-in text, the
-                file is read. A directory stands for all texts in it and below, in the order of
-                their paths, without hidden files and run directories.
+                file is read. A directory stands for all texts in the directory and below it, in the
+                order of their paths, without hidden files and run directories.
             vocabulary: the vocabulary to use. By default, all symbols of the text.
             tokens: whether the symbols are "characters" or "bytes". Ignored if `vocabulary` is
                 given.
@@ -156,13 +156,13 @@ class Corpus:
 
         Raises:
             TextError: a source is missing, empty or not readable; or the text has only one distinct
-                symbol; or all of its symbols are unknown and were skipped; or it changed while it
-                was read.
+                symbol; or all symbols of the text are unknown and were skipped; or the text changed
+                while it was read.
             EncodingError: the tokens are characters, and a file is not UTF-8 or has a NUL byte.
             UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a
                 symbol.
-            ConfigError: `tokens` is not one of these values; or an unknown symbol must be replaced,
-                and the replacement is not one known symbol.
+            ConfigError: `tokens` has another value than "characters" and "bytes"; or an unknown symbol
+                must be replaced, and the replacement is not one known symbol.
             MissingPartError: the built-in text needs an extra that is not installed.
         """
         tokens = vocabulary.tokens if vocabulary else tokens

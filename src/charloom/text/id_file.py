@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from charloom.errors import TextError
 
-HEADER: Final = 4096  # bytes before the ids
+HEADER: Final = 4096  # number of bytes of the header, which comes before the ids
 BLOCK: Final = 1 << 20  # bytes that are read at a time for the checksum
-POSITION: Final = threading.Lock()  # guards the read position of files where pread is missing
+POSITION: Final = threading.Lock()  # for the read position of files, on systems without pread
 
 
 class IdFile:
@@ -172,8 +172,15 @@ def side_by_side(
 ) -> NDArray[Any]:
     """Return ranges of ids as columns, shape (count, len(starts)).
 
-    `ids` are in an array or in an `IdFile`. The other arguments and the errors are those of
-    `IdFile.stretches`.
+    Args:
+        ids: an array or an `IdFile`.
+        starts: the index of each range's first id.
+        ends: the index after each range's last id. A range with fewer than `count` ids is filled up with
+            its last id.
+        count: number of ids per column.
+
+    Raises:
+        TextError: another program changed the file, or it cannot be read.
     """
     if isinstance(ids, IdFile):
         return np.ascontiguousarray(ids.stretches(starts, ends, count).T)

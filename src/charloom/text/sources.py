@@ -150,7 +150,7 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
             Directories and patterns never give empty files.
 
     Raises:
-        TextError: there is no text for an argument, or it cannot be read.
+        TextError: there is no text for an argument, or a text cannot be read.
         MissingPartError: a built-in text needs an extra that is not installed.
     """
     if not requested:
@@ -210,7 +210,7 @@ def _find_text(requested: str, any_bytes: bool) -> FoundText:
 def looks_like_a_text(requested: str) -> bool:
     """Return True if `requested` may be the text itself, which the user gave instead of its path.
 
-    This is so if it has a line break, or is too long for the name of a file.
+    This is so if `requested` has a line break, or is too long or has too many words for a file name.
     """
     return "\n" in requested or len(requested) > LONGEST_NAME or len(requested.split()) > MOST_WORDS
 
@@ -250,7 +250,7 @@ def _several_texts(name: str, paths: Sequence[Path], requested: str, any_bytes: 
 
     Args:
         name: a short name of the directory or the pattern for messages.
-        paths: the files in it.
+        paths: the files that are in the directory or match the pattern.
         requested: the directory or the pattern as the user gave it.
         any_bytes: True if files that are not text in UTF-8 are taken too.
 

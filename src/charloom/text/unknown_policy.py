@@ -17,7 +17,7 @@ class UnknownPolicy:
         replacement: the known character that replaces unknown ones; one byte for a byte vocabulary.
 
     Raises:
-        ConfigError: `unknown` is not one of these three values, or `replacement` is not a str.
+        ConfigError: `unknown` is not "refuse", "skip" or "replace", or `replacement` is not a str.
     """
 
     unknown: str = "refuse"

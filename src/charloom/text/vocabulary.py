@@ -86,7 +86,7 @@ class EncodingPlan:
     """How a text is encoded with a vocabulary that may lack some symbols of the text.
 
     Attributes:
-        table: at each index, the id of the code point or byte with this value; -1 if it has no id.
+        table: at index n, the id of the code point or byte n; -1 if it has no id.
         unknown: the unknown symbols of the text.
         refused: True if the text must be refused because it has unknown symbols.
         skipping: True if unknown symbols are skipped.
@@ -108,8 +108,8 @@ class Vocabulary:
 
     Raises:
         TextError: there are fewer than two distinct symbols.
-        ConfigError: `tokens` is not one of these values, or a character of a byte vocabulary is
-            above U+00FF.
+        ConfigError: `tokens` has another value than "characters" and "bytes", or a character of a
+            byte vocabulary is above U+00FF.
     """
 
     def __init__(self, characters: Iterable[str], tokens: str = "characters") -> None:
@@ -174,9 +174,9 @@ class Vocabulary:
         """Return the ids of a text, shape (symbols,), in `id_dtype`.
 
         Raises:
-            UnknownCharacterError: the text has unknown symbols. The message gives their number, the
-                first of them with its position in the text, and the known symbol that is most
-                similar to it.
+            UnknownCharacterError: the text has unknown symbols. The message gives the number of
+                unknown symbols, the first unknown symbol and its position in the text, and the known
+                symbol that is most similar to the first unknown symbol.
         """
         return self.encode_with(text).ids
 

@@ -54,7 +54,7 @@ class CommandReader:
         time.sleep(min(most, LOOK_SECONDS))
 
     def asks_to_end(self) -> bool:
-        """Return True if `halt` returns a reason or the last command, after `look`, is "stop"."""
+        """Read control.json as `look` does. Return True if the last command is "stop" or `halt` returns a reason."""
         self.look()
         return self.halt_reason() is not None or self.wanted == "stop"
 
@@ -67,7 +67,7 @@ class CommandReader:
         return factor
 
     def take_warning(self) -> str | None:
-        """Return a warning if a command could not be read; None if not, or if the user was already warned."""
+        """Return a warning if a command could not be read; None if this method already returned the warning."""
         warning, self._warning = self._warning, None
         return warning
 

@@ -14,7 +14,8 @@ from charloom.model import Learner
 # With this momentum, a step can be 100 times as large as without momentum.
 HIGH_MOMENTUM: Final = 0.99
 USUAL_DECAY: Final = 0.01
-LARGE_LOGITS: Final = 10.0  # initial logits of this size make very wrong predictions certain
+# With initial logits above this size, an untrained model is almost certain of its wrong predictions.
+LARGE_LOGITS: Final = 10.0
 
 
 def advice(learner: Learner) -> str:

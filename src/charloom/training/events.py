@@ -184,5 +184,5 @@ TrainingEvent = (
     | Ended
 )
 
-# The names on the left are earlier names, which old programs may still import.
+# `Judging`, `Judged` and `Item` are earlier names, which old programs may still import.
 Judging, Judged, Item = EvaluationProgress, FinalEvaluation, TrainingEvent

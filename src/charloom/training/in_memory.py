@@ -1,7 +1,7 @@
 """Trains in memory: runs `learn`, and keeps a copy of an earlier state and a copy of the best learner.
 
-Training goes back to the earlier state if a number is not finite. It writes nothing to disk. The caller can
-save the learner or the copy of the best learner.
+Training goes back to the earlier state if a number is not finite. This module writes nothing to disk. The
+caller can save the learner or the copy of the best learner.
 """
 
 from collections.abc import Callable, Iterator
@@ -50,8 +50,8 @@ def train_in_memory(
 ) -> Iterator[TrainingEvent]:
     """Train a learner to the end of its run, without a run directory.
 
-    Yields the events of `learn`, and `Ended` last. If a number is not finite, it yields a warning and
-    goes back to an earlier update. The records and samples of later updates are then yielded again.
+    Yields the events of `learn`, and `Ended` last. If a number is not finite, yields a warning and goes
+    back to an earlier update. The records and samples after this update are then yielded a second time.
 
     Args:
         learner: changed in place.

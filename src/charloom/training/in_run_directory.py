@@ -108,7 +108,7 @@ def train_run(
                 yield trainer.go_back(error)
     except GeneratorExit:
         # The caller closed the generator. The journals have all events of the learner's last complete
-        # update, and `learn_in_slices` set the learner back to it. So the learner can be saved.
+        # update, and `learn_in_slices` set the learner back to this update. So the learner can be saved.
         if not writer.closed and not trainer.ended:
             with suppress(CharloomError):
                 writer.save(learner)
@@ -230,7 +230,7 @@ class RunTrainer:
         return self._saver.warn(message)
 
     def write(self, events: list[LearnEvent]) -> None:
-        """Write events to the journals, and keep a copy of the learner if its loss is the lowest."""
+        """Write events to the journals. Keep a copy of the learner if its best loss is from its last update."""
         recorded = False
         for item in events:
             if isinstance(item, Record):

@@ -68,9 +68,9 @@ def learn(
         engine: computes the updates.
         clock: returns the seconds of training; only times and speeds in records depend on it.
         is_cancelled: called after each call of the engine during an evaluation or a sample, because
-            these may take long. It gets the learner of the last `Progress`, which can be saved. If it
-            returns True, the generator ends and sets `learner` back to the state of that `Progress`.
-            A later call of `learn` then repeats the updates after that `Progress`.
+            these may take long. Its argument is a learner with the state of the last `Progress`, which
+            can be saved. If `is_cancelled` returns True, the generator ends and sets `learner` back to
+            this state. A later call of `learn` then repeats the updates after the last `Progress`.
 
     Raises:
         DivergedError: a loss or gradient was not finite; that update was not applied.
@@ -184,10 +184,11 @@ def with_work_slices(slices: Slices[T], safe: Learner) -> Generator[WorkSlice, N
 
 
 def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
-    """Return the ids that a plan needs, as an array in memory, and a plan that fits this array.
+    """Return the ids that `plan` needs, as an array in memory, and a plan with the places in this array.
 
-    If `ids` is an array already, returns `ids` and `plan` unchanged. If `ids` is a file, reads only the
-    ids that the plan needs. The `starts` of the returned plan are positions in the returned array.
+    If `ids` is an array already, return `ids` and `plan` unchanged. If `ids` is a file, read only the ids
+    that the plan needs. In the returned plan, `starts` plus the learner's position are indices in the
+    returned array.
     """
     if isinstance(ids, np.ndarray):
         return ids, plan
@@ -204,7 +205,7 @@ def require_finite_trace(learner: Learner, trace: Trace) -> None:
     Without this check, all later records would have numbers that are not finite.
 
     Raises:
-        DivergedError: the message names the first update with such a number.
+        DivergedError: the message gives the numbers, and the update after which one is not finite.
     """
     wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
     if wrong.any():

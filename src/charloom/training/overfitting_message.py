@@ -15,7 +15,7 @@ def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> s
         kept: the update of the best checkpoint that the run still has; None if the run has no checkpoint
             of its best learner.
         writer: the command, or the part of the page, with which a user samples text from the model. The
-            message says which checkpoint it uses.
+            message says which checkpoint `writer` uses.
     """
     return (
         f"the validation loss was lowest at update {found.update:,} and has risen since by "

@@ -65,7 +65,7 @@ def evaluate_whole_part(
 ) -> Generator[EvaluationProgress, None, FinalEvaluation]:
     """Return a generator that computes the loss on the whole validation part.
 
-    The generator yields its progress after each call of the engine, and at its end returns the result.
+    The generator yields its progress after each call of the engine, and at its end returns the loss.
     """
     pieces = cut_into_pieces(windows.parts["validation"])
     read, in_all = 0, characters_read(pieces)

@@ -48,7 +48,7 @@ class Recorder:
         """Return a generator that makes the record of the learner's last update.
 
         If the validation loss is due, the generator computes it, and yields after each call of the engine.
-        It updates the learner's best loss and sets its sums of losses to zero.
+        It updates the learner's best loss and sets the learner's sums of losses to zero.
 
         Args:
             learner: the learner after the update.

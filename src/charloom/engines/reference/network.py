@@ -115,8 +115,9 @@ def losses(
 ) -> Array:
     """Return the loss of one window in nats, summed over T and averaged over B.
 
-    The parameters may have leading axes, with one network per entry; the result has the same axes.
-    Complex parameters give a complex loss, which the complex-step gradient check needs.
+    To compute many networks in one call, give the parameters leading axes. The result then has these
+    leading axes, with one loss per network. Complex parameters give a complex loss, which the
+    complex-step gradient check needs.
     """
     cells, carried = cells_of(parameters, cell), unstack(state)
     streams = np.arange(x.shape[1])
