@@ -1,7 +1,7 @@
 """Writes files and directories so that they appear complete or not at all.
 
-Each file or directory is written under a temporary name in the same parent directory, flushed to the
-disk, and then renamed, because a rename is atomic. This module does not know what the bytes mean.
+Each file or directory is written under a temporary name next to its final name, flushed to the disk, and
+then renamed, because a rename is atomic. This module does not know what the bytes mean.
 """
 
 import errno

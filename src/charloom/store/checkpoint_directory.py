@@ -106,7 +106,7 @@ class CheckpointHeader:
 def read_header(directory: Path) -> CheckpointHeader:
     """Read MANIFEST and state.json of the checkpoint in `directory`, and no other file.
 
-    Damage does not raise: the header holds it.
+    If a file is damaged, no error is raised: the header holds a `Damage` instead of the bytes.
 
     Raises:
         ReadError: the disk failed while reading.

@@ -98,10 +98,10 @@ class PointerTarget(Generic[T]):
 def follow_pointer(
     read: Callable[[], int | None], load: Callable[[int | None], T | Damage]
 ) -> PointerTarget[T]:
-    """Load the checkpoint that a pointer names, even while another process replaces the pointer.
+    """Read a pointer, load the checkpoint that it names, and return the update and the loaded object.
 
-    If loading fails, read the pointer again. If it now names another checkpoint, load this other
-    checkpoint.
+    Another process may replace the pointer and remove the checkpoint at the same time. So if loading
+    fails, read the pointer again. If it now names another checkpoint, load that checkpoint.
 
     Args:
         read: reads the pointer and returns the update that it names; None if there is no pointer. It

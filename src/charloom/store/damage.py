@@ -18,7 +18,8 @@ class Damage:
     """The reason why a part of a run, such as a file or a checkpoint, cannot be used.
 
     Attributes:
-        message: a sentence that names the file, with placeholders for names (see `charloom.messages`).
+        message: a sentence that names the file or checkpoint. It may contain marks that
+            `charloom.messages` replaces by the names of arguments and commands.
         missing: True if the part does not exist, False if it exists but is damaged.
     """
 
@@ -39,7 +40,7 @@ class Damage:
 def attempt(read: Callable[[], T]) -> T | Damage:
     """Return the result of `read`. If it raises DamagedError or NotAModelError, return a `Damage`.
 
-    All other errors are raised.
+    Other errors of `read` are not caught.
     """
     try:
         return read()

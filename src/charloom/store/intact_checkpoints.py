@@ -11,9 +11,9 @@ KEPT: Final = 10_000  # largest number of checkpoints that are remembered
 
 
 class IntactCheckpoints:
-    """The checkpoints whose bytes were found intact, with the stamps of their files at that time.
+    """Remembers the checkpoints that were found intact, with the stamps of their files at that time.
 
-    The stamp of a file is its name, time of change, size and inode. Threads may share one object.
+    The stamp of a file is its name, time of change, size and inode. Several threads may use the same object.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class IntactCheckpoints:
 
         Args:
             directory: the checkpoint directory.
-            stamps: the result of `stamps_in` from before the checkpoint's bytes were read.
+            stamps: the result of `stamps_in` for the directory, from before the files were read.
         """
         if not stamps:
             return

@@ -175,7 +175,7 @@ class JournalLines:
 
 
 def parse_lines(data: bytes, path: Path) -> JournalLines:
-    """Return the whole lines in `data`, the bytes of the file at `path`, sorted into sound and broken."""
+    """Return the whole lines in `data`, the bytes of the file at `path`, with their JSON objects."""
     sound, objects, broken = [], [], []
     for line in whole_lines(data):
         try:

@@ -122,10 +122,10 @@ def saved_lengths(
     events: Sequence[Mapping[str, Any]],
     schedule: Schedule | None,
 ) -> SavedLengths | None:
-    """Return the lengths that a run's journals must have, from the newest checkpoint that holds them.
+    """Return the lengths that a run's journals must have at least, as the newest checkpoint says.
 
-    Checkpoints newer than `latest` are ignored. Reads only MANIFEST and state.json of the checkpoints.
-    Returns None if no checkpoint holds the lengths.
+    A checkpoint whose state.json is damaged is skipped. Checkpoints newer than `latest` are ignored. Only
+    MANIFEST and state.json are read. Returns None if no checkpoint has readable lengths.
 
     Args:
         checkpoints: the run's checkpoints.

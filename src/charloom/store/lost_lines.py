@@ -39,7 +39,7 @@ class LostLines:
         self.last = update
 
     def _end_gap(self, update: int) -> None:
-        """Remember the gap between the last readable line and the line of `update`."""
+        """Remember that the lines between the last readable line and the line of `update` are unreadable."""
         self._in_gap = False
         if len(self._gaps) == MOST_GAPS:
             self._more_gaps += 1

@@ -141,7 +141,7 @@ class RunCheckpoints:
         """Make the checkpoint of `update` from the bytes of its files, and return it.
 
         Raises:
-            DamagedError: the files contradict each other, or are those of another update or run.
+            DamagedError: the files contradict each other, or belong to another update or another run.
         """
         checkpoint = parse_checkpoint(self.header(update), files)
         if checkpoint.learner.update != update or set(checkpoint.lengths) != {METRICS, SAMPLES}:

@@ -126,17 +126,17 @@ class RunHead:
 
     @property
     def config(self) -> Config:
-        """The run's settings of training; errors as for `require_settings`."""
+        """The training settings of the run. Raises the errors of `require_settings`."""
         return self.require_settings().config
 
     @property
     def text(self) -> TextDescription:
-        """The description of the run's text; errors as for `require_settings`."""
+        """The description of the run's text. Raises the errors of `require_settings`."""
         return self.require_settings().text
 
     @property
     def version(self) -> str:
-        """The version of charloom that created the run; errors as for `require_settings`."""
+        """The version of charloom that created the run. Raises the errors of `require_settings`."""
         return self.require_settings().version
 
     def require_unchanged(self) -> None:
@@ -221,9 +221,9 @@ class RunInspection(RunHead):
 
 
 def inspect_head(path: Path) -> RunHead:
-    """Return the contents of the small files of a run.
+    """Return the contents of the small files of a run, such as config.json and status.json.
 
-    Damage does not raise: the attribute `problems` of the result holds it.
+    If a file is damaged, the attribute `problems` of the result says why; no error is raised.
 
     Raises:
         NewerFormatError: a later version of charloom wrote one of the files or a checkpoint.
@@ -240,8 +240,9 @@ def inspect_run(path: Path, known: IntactCheckpoints | None = None) -> RunInspec
     Args:
         path: the run directory. For any other path, `require_settings` of the result raises
             NotAModelError.
-        known: checkpoints that are known to be intact. Such a checkpoint is checked only if it has
-            changed. A checkpoint that is found to be intact is added. None checks both checkpoints.
+        known: checkpoints that are known to be intact. A known checkpoint is checked only if it has
+            changed. A checkpoint that is found to be intact is added to `known`. With None, no checkpoint
+            is known.
 
     Raises:
         NewerFormatError: a later version of charloom wrote a file or a checkpoint.
@@ -264,7 +265,8 @@ class Inspector:
     def head(self, pointed: Callable[[str], int | None]) -> RunHead:
         """Return the contents of the run's small files.
 
-        `pointed` gets "latest" or "best" and returns the update that this pointer names, or None.
+        The files are config.json, gradcheck.json, status.json, control.json and the pointers. `pointed` is a
+        function that takes the name of a pointer, "latest" or "best", and returns the update in it, or None.
         """
         path = self._path
         data = self._part(CONFIG, lambda: read_file(path / CONFIG, MOST_SETTINGS))

@@ -122,6 +122,8 @@ def load_from_run(path: Path, which: Which) -> Learner:
 def load_named(path: Path, which: Which, update: int | None) -> Learner | Damage:
     """Return the learner of the checkpoint that a run's pointer names.
 
+    If the pointer `best` is missing, the latest checkpoint says which checkpoint is the best.
+
     Args:
         path: the run directory.
         which: the name of the pointer, "latest" or "best".
@@ -142,7 +144,7 @@ def load_named(path: Path, which: Which, update: int | None) -> Learner | Damage
 
 
 def why_no_model(path: Path) -> Damage:
-    """Return a `Damage` that says why a run has no pointer to a checkpoint."""
+    """Return a `Damage` that says why a run without the pointer `latest` has no model."""
     problem = why_no_latest(path, RunCheckpoints(path / CHECKPOINTS), read_status(path))
     settings = attempt(lambda: read_settings(path)) if problem.missing else None
     return settings if isinstance(settings, Damage) else problem

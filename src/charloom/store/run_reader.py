@@ -57,7 +57,7 @@ class RunView:
 
 
 def read_run(path: str | Path) -> RunView:
-    """Return the present contents of a run directory. All of them are read into memory.
+    """Read all files of a run directory into memory, and return their contents.
 
     Raises:
         NotAModelError: the path is not a run directory.
@@ -90,9 +90,9 @@ def read_run(path: str | Path) -> RunView:
 
 
 def lengths_at(run: Path) -> SavedLengths | None:
-    """Return the lengths that a run's journals must have, from the newest checkpoint that holds them.
+    """Return the lengths that a run's journals must have at least, as the newest checkpoint says.
 
-    Returns None if no checkpoint holds the lengths.
+    A checkpoint whose state.json is damaged is skipped. Returns None if no checkpoint has readable lengths.
 
     Raises:
         ReadError: the disk failed while reading.

@@ -91,7 +91,7 @@ def refused_by_disk(error: CharloomError) -> bool:
 
 
 def named(size: int | None, tokens: str, fingerprint: str) -> str:
-    """Return a phrase that describes a text, such as "one of 500 characters and SHA-256 0123456789ab…".
+    """Return words that describe a text in a message: "one of 500 characters and SHA-256 0123456789ab…".
 
     Args:
         size: the length of the text; None if it is not known.

@@ -69,8 +69,8 @@ class RunWriter:
         events: the journal of events.
         seconds: how many seconds the run had been trained when it was opened.
         command: the last command in control.json when the run was opened.
-        engine: the description of the engine that trained the run before; None if no event names an
-            engine.
+        engine: the description of the engine that trained the run before it was opened; None if no event
+            names an engine.
         finished: True if the run had reached its end when it was opened.
         warnings: sentences about damage that was found and repaired.
     """
@@ -145,9 +145,9 @@ class RunWriter:
     def reopen(
         cls, plan: ResumePlan, end: TrainingEnd = SAME_END, lock: FileLock | None = None
     ) -> Self:
-        """Return a writer that continues a run, after making its files agree with the plan.
+        """Make the files of a run agree with a plan, and return a writer that continues the run.
 
-        Damaged files are renamed or replaced. The settings of the plan's learner get the new end. The
+        Damaged files are renamed or replaced. The config of the plan's learner gets the new end. The
         attribute `warnings` of the writer holds the warnings of the plan.
 
         Args:
