@@ -205,7 +205,7 @@ def require_finite_trace(learner: Learner, trace: Trace) -> None:
     Without this check, all later records would have numbers that are not finite.
 
     Raises:
-        DivergedError: the message gives the numbers, and the update after which one is not finite.
+        DivergedError: the message gives the number that is not finite, and its update.
     """
     wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
     if wrong.any():
