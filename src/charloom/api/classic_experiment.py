@@ -192,7 +192,7 @@ def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[G
 def is_stopped(training: Training) -> bool:
     """Return True if a command to stop the run was sent after the run was opened.
 
-    Ignores a command that a later version of charloom wrote.
+    Return False if a later version of charloom wrote the command.
     """
     try:
         control = read_control(training.run)

@@ -76,8 +76,8 @@ class TextChoice:
         string: the text itself, instead of `text`.
         split: the part of the text: train, validation, test or all. None means the default part, which
             `Model.evaluate` describes.
-        policy: what to do with characters outside the vocabulary. None refuses them; but it skips them
-            in a built-in text that replaces the model's own missing text.
+        policy: what to do with characters outside the vocabulary. None means to refuse them, or to skip
+            them if a built-in text replaces the missing text that the model was trained on.
 
     Raises:
         ConfigError: `split` is not one of the four parts.
@@ -193,9 +193,9 @@ def evaluate_part(
 def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
     """Return how well n-gram models and compressors predict a part of a text.
 
-    The n-gram models and compressors first learn from the training part of the same text. But a whole
-    text on which the model was not trained leaves no training part: then they learn from the training
-    part of the text on which the model was trained.
+    The n-gram models and compressors first learn from the training part of the same text. One exception:
+    if `part` is a whole text on which the model was not trained, they first learn from the training part
+    of the text on which the model was trained.
 
     Raises:
         ConfigError: the part is the training part, or contains it.
@@ -203,7 +203,7 @@ def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
     """
     learner = model.learner
     corpus = training_text(model) if part.split == "all" and not part.own else part.corpus
-    # The user may have given the model's own text under another name.
+    # Compare the fingerprints, because the user may have given the model's own text under another name.
     whole = part.split == "all" and corpus.fingerprint == part.corpus.fingerprint
     if part.split == "train" or whole:
         raise ConfigError(

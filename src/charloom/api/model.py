@@ -237,10 +237,10 @@ class Model:
     ) -> Baselines:
         """Return how well n-gram models and compressors predict a part of a text.
 
-        The n-gram models and compressors first learn from the training part of the same text. But a whole
-        text on which the model was not trained leaves no training part: then they learn from the training
-        part of the text on which the model was trained. The arguments and the other errors are those of
-        `evaluate`.
+        The n-gram models and compressors first learn from the training part of the same text. One
+        exception: if the part is a whole text on which the model was not trained, they first learn from
+        the training part of the text on which the model was trained. The arguments are those of `evaluate`,
+        which also lists more errors.
 
         Raises:
             ConfigError: the part is the training part, or contains it.

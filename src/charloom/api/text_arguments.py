@@ -31,11 +31,12 @@ def open_text(
 ) -> Corpus:
     """Return a corpus with the text that the user gave.
 
-    `charloom.text.Corpus.open` describes the arguments that are missing below.
-
     Args:
         text: paths, or the name of a built-in text.
         string: the text itself, instead of `text`.
+        vocabulary: the vocabulary to use; None makes one from the text.
+        tokens: the unit of the vocabulary: "characters" or "bytes". Ignored if `vocabulary` is given.
+        policy: what to do with characters outside `vocabulary`.
 
     Raises:
         ConfigError: both or none of `text` and `string` are given.
@@ -116,9 +117,9 @@ def demo_text(
     *,
     policy: UnknownPolicy = REFUSE,
 ) -> Corpus:
-    """Return the text to use if the user gives none: the first text of `DEMO_TEXTS` that is installed.
+    """Return the text to use if the user gives no text: the first text of `DEMO_TEXTS` that is installed.
 
-    The arguments are those of `charloom.text.Corpus.open`.
+    The arguments are described in `open_text`.
     """
     read = partial(Corpus.open, vocabulary=vocabulary, tokens=tokens, policy=policy)
     for name in DEMO_TEXTS[:-1]:

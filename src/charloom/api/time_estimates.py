@@ -77,7 +77,7 @@ class Costs:
         The result is at least `done` + 1, even if one update takes longer than `seconds`.
 
         Args:
-            seconds: time for the remaining updates and for everything else that the run does meanwhile.
+            seconds: time for the remaining updates, validation losses, samples and checkpoints.
             schedule: the settings of the run and the division of its text.
             done: number of updates that the run has done already.
         """
@@ -125,17 +125,17 @@ def measure(corpus: Corpus, config: Config) -> Costs:
 
 
 def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
-    """Return two durations in seconds: for one validation loss, and for the loss on the whole part.
+    """Return two durations in seconds: of one validation loss, and of the loss on the whole validation part.
 
-    The second is 0 if every validation loss during training already uses the whole validation part.
+    The second duration is 0 if every validation loss during training already uses the whole validation part.
     """
     windows = Schedule.of(learner.config, len(corpus)).windows
     pieces, all_of_it = (
         evaluated_pieces(learner.config, windows),
         cut_into_pieces(windows.parts["validation"]),
     )
-    # Without warm-up: its characters are read as a single stream, which is slow and would make the average
-    # wrong.
+    # Leave out the warm-up, the characters that are read before the scored ones. They are read as a single
+    # stream, which is slow and would make the average wrong.
     cold = [replace(piece, warm=False) for piece in pieces]
     each = seconds_per_character(mean_nats_in_slices(engine, learner, corpus.ids, cold))
     validation, whole = each * characters_read(pieces), each * characters_read(all_of_it)

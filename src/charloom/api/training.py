@@ -65,7 +65,8 @@ def train(
     """Train a model on a text.
 
     Args:
-        text: one path or several, or the name of a built-in text. Several texts are joined in this order.
+        text: one path or several, or the name of a built-in text. Several texts are joined in the given
+            order.
             A path may be a directory, which means all texts in it, or a pattern such as `**/*.txt`.
         run: the run directory to create; None creates none and stores nothing about the training.
         string: the text itself, instead of `text`.
@@ -237,7 +238,9 @@ class Training:
         return stage(which, 0, update or 0, self.updates)
 
     def model(self, which: Which | None = None) -> Model:
-        """Return the "best" or the "latest" model of the run. None means the kind in the attribute `which`.
+        """Return the "best" or the "latest" model of the run, as the argument `which` says.
+
+        If the argument is None, the attribute `which` decides.
 
         Raises:
             DamagedError: the best checkpoint is damaged.

@@ -149,11 +149,11 @@ def text_to_learn(
     If `model` is given, the text is read with the vocabulary of this model.
 
     Args:
-        text: as for `open_text`.
-        string: as for `open_text`.
-        default: as for `plan_settings`.
-        model: as for `plan_settings`.
-        **settings: as for `plan_settings`.
+        text: paths, or the name of a built-in text.
+        string: the text itself, instead of `text`.
+        default: the recipe to use if `settings` names none and there is no model.
+        model: the model to train further; None trains a new network.
+        **settings: any setting of `Config`; None keeps the recipe's value.
 
     Raises:
         ConfigError: a setting is not valid, or both or none of `text` and `string` are given.

@@ -31,7 +31,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # With rich, help takes twice as long to start, and an error takes more than one line.
+    # Do not use the library rich: with it, help takes twice as long to start, and an error takes more than
+    # one line.
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

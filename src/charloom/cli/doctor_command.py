@@ -226,8 +226,9 @@ def mistake_lines(found: "Found") -> Iterator[str]:
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
     """Yield the lines of a table: its heading, and a row for the gradient of each parameter.
 
-    A row shows the errors in one trial, that in which the error of this gradient is largest. A trial is one
-    network with its data, on which the user's function was checked. The last row is about the loss.
+    A row shows the errors in a single trial: the trial in which the error of this gradient is largest. A
+    trial is one network with its data, on which the user's function was checked. The last row is about the
+    loss.
     """
     from charloom.gradient_errors import rank
 

@@ -63,7 +63,7 @@ def wrong_number(error: typer.BadParameter) -> str | None:
 
     Return None if this is not the cause of `error`.
     """
-    # The cause is an error of Pydantic, which checks the values of options.
+    # `error.__cause__` is an error of the library Pydantic, which checks the values of options.
     details: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if not details or error.param is None:
         return None

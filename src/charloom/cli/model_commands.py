@@ -180,7 +180,8 @@ def open_model(model: Path, which: str | None, settings: dict[str, Any]) -> "Mod
 
     Args:
         model: a run, a checkpoint directory or a model file.
-        which: "latest" or "best" checkpoint of a run; None takes the run's default model.
+        which: "latest" or "best" checkpoint of a run. None takes the best checkpoint if the run has a
+            validation part, else the latest.
         settings: the settings that the user gave. If `engine` is one of them, it chooses the engine.
     """
     from charloom import api

@@ -80,7 +80,7 @@ def neurons(
 
     For each property, list the units that correlate with it best: layer:unit, the
     value, and the correlation r. The column "by chance" is the best r after the
-    property is shifted along the text. An r that is not larger means nothing.
+    property is shifted along the text: an r that is not larger means nothing.
     With --unit or --colour, the text is coloured by the value of a unit.
 
     \b
@@ -196,7 +196,9 @@ def show_units(found: "Neurons", path: Path, model: "Model", by_size: bool) -> N
 
 
 def show_findings(findings: Sequence["Finding"], by_size: bool) -> None:
-    """Print a line per property: the correlation by chance, and the best units.
+    """Print a line for each property: the correlation by chance, and the best units.
+
+    The correlation by chance is the best correlation after the property is shifted along the text.
 
     Args:
         findings: the units found for each property.

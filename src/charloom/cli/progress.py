@@ -143,7 +143,7 @@ class ProgressDisplay:
     def _figures(self, update: int, smooth_loss: float) -> list[str]:
         """Return the time left, the smooth loss, the validation loss and the speed as text.
 
-        Leave out each that is not known, or for which there is no space.
+        Leave out a figure that is not known, or for which there is no space.
         """
         T, B = self._config.seq_length, self._config.batch_size
         bits = decimals(bits_per_character(smooth_loss, T), 2)

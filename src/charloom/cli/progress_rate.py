@@ -14,8 +14,7 @@ class SpeedEstimate:
         self._last: tuple[int, float] | None = None
         # True if the run was paused at the last Progress event
         self._paused = False
-        # True if something else than training, such as saving a checkpoint, has taken time since the last
-        # Progress event
+        # True if other work than training, such as saving a checkpoint, was done after the last Progress event
         self._interrupted = False
         # For the speed: the number of measured updates, and how many seconds they took. Updates between
         # two Progress events are not measured if a checkpoint, for example, was saved between these events.

@@ -140,8 +140,8 @@ def resume(
             outcome = Outcome()
         else:
             introduce(training)
-            # If the run has a file of gradient checks, even an unfinished one, `reproduce` started it.
-            # `reproduce` ends with a report.
+            # If the run has a file of gradient checks, even an unfinished one, `charloom reproduce` started
+            # the run. Such a run ends with a report.
             outcome = follow(training, whole=(run / GRADCHECK).exists())
         finish(training, outcome, as_json)
 

@@ -43,8 +43,8 @@ def explain_terminal_input(sources: Iterable[str]) -> None:
 def say(sentence: str) -> None:
     """Print a message to stderr. Ignore errors: a run must not stop when its terminal is closed.
 
-    Placeholders in `sentence` are replaced by the names that the command line uses. If the server
-    started this process, they are replaced by those of the page, which shows the output.
+    Placeholders in `sentence` are replaced by the names that the command line uses. But if charloom's web
+    server started this process, its page shows the message, so they are replaced by the names on the page.
     """
     spell = for_page if os.environ.get(FACE) == PAGE else for_command_line
     with suppress(OSError):
@@ -63,14 +63,14 @@ def say_sentences(sentences: Iterable[str]) -> None:
 
 
 def show(text: str = "") -> None:
-    """Print a line of results to stdout, with the placeholders replaced as for the command line."""
+    """Print a line of results to stdout. Placeholders become the names that the command line uses."""
     print(harmless(for_command_line(text)))
 
 
 def show_json(value: Any) -> None:
     """Print a result as JSON to stdout.
 
-    Placeholders in messages are replaced as for the command line. A number that is not finite becomes
+    Placeholders in messages become the names that the command line uses. A number that is not finite becomes
     null. If the result has a control character, or a character that the encoding of stdout lacks, all
     characters outside ASCII become JSON escapes.
     """

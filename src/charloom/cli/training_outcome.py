@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Outcome:
-    """What one command, such as `train` or `resume`, did with a training run.
+    """The results of one command, such as `train` or `resume`, which trained a run.
 
     Attributes:
         checks: the gradient checks.

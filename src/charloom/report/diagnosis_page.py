@@ -93,7 +93,10 @@ def subject(diagnosis: Diagnosis) -> str:
 
 
 def sentence(clue: str) -> str:
-    """Return `clue` with its first letter in upper case, unless it starts with a gradient's name."""
+    """Return `clue`, a sentence about the errors, with its first letter in upper case.
+
+    If the sentence starts with a gradient's name, such as dW, return it unchanged.
+    """
     return clue if re.match(r"d\w\b", clue) else clue[:1].upper() + clue[1:]
 
 

@@ -15,8 +15,8 @@ from charloom.formatting import power_of_ten
 from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure, font_size, heading
 
 ROW: Final = 34  # height of a row, in units of 1/72 inch
-NAMES: Final = 46  # width of the names of the rows
-ROOM: Final = 34  # width that the error of a cell needs; narrower cells show only a colour
+NAMES: Final = 46  # width of the names of the rows, in units of 1/72 inch
+ROOM: Final = 34  # smallest width of a cell that shows its error as text, in units of 1/72 inch
 FAINTEST, STRONGEST = 0.12, 0.55  # opacity of a cell; the text in it stays readable
 RIGHT: Final = "✓"
 
@@ -81,7 +81,7 @@ def heatmap_figure(
 def depth(error: float, limit: float) -> float:
     """Return the strength of a cell's colour, from 0 to 1.
 
-    It is 0 if the error is at most `limit`, and 1 if the error is 1 or more, or NaN.
+    The strength is 0 if the error is at most `limit`, and 1 if the error is 1 or more, infinite or NaN.
     """
     if not math.isfinite(error):
         return 1.0

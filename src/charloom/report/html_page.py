@@ -65,7 +65,7 @@ def environment() -> jinja2.Environment:
 
 
 def written(value: object) -> object:
-    """Return `value`, which a template is about to write, if it is a string.
+    """Return `value` unchanged. Jinja calls this function with each value that a template writes.
 
     Raises:
         TypeError: `value` is not a string, but for example a number without its unit, a method or None.

@@ -22,7 +22,7 @@ from charloom.report.plot_style import (
 )
 from charloom.report.records import Records
 
-CROSS: Final = 7.5  # size of the mark at the end of an epoch
+CROSS: Final = 7.5  # size of the red cross at the end of an epoch
 
 
 def loss_figure(

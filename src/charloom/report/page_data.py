@@ -156,7 +156,7 @@ class GradientErrors:
 
 @dataclass(frozen=True)
 class TrialErrors:
-    """The table of one trial of a diagnosis: its heading, and a row of errors for each gradient.
+    """The table of one trial of a diagnosis: its heading, and a row for each gradient and for the loss.
 
     A trial is one network with its data, on which the user's function was checked.
     """

@@ -12,9 +12,12 @@ MOST_SAMPLES: Final = 200
 
 @dataclass(frozen=True)
 class Samples:
-    """The samples that a report shows, and `drawn`, the number of all samples of the run.
+    """The samples that a report shows.
 
-    The shown samples are spread evenly over the run, and include the first and the last sample.
+    Attributes:
+        shown: the samples to show. They are spread evenly over the run, and include its first and its last
+            sample.
+        drawn: number of all samples of the run.
     """
 
     shown: tuple[Sample, ...]

@@ -278,7 +278,7 @@ def passage_section(view: RunInspection, records: Records | None) -> PassageSect
 
 
 def settings_section(view: RunInspection, records: Records | None) -> list[SettingsGroup]:
-    """Return three lists: of facts about the text, of software and progress, and of the run's settings."""
+    """Return three groups of rows: about the text, about software and progress, and the run's settings."""
     return [
         SettingsGroup("Text", text_rows(view)),
         SettingsGroup("Software and progress", software_rows(view, records)),
@@ -298,7 +298,10 @@ def text_rows(view: RunInspection) -> list[Setting]:
 
 
 def software_rows(view: RunInspection, records: Records | None) -> list[Setting]:
-    """Return rows about the software that trained the run, its progress, and the software of this page."""
+    """Return rows about the software and the progress of a run.
+
+    The rows name the software that trained the run, and the software that made the report.
+    """
     seconds, done = (records.last.seconds, records.last.update) if records else (0.0, 0)
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
     goal = length_of_run(view.config)

@@ -16,7 +16,7 @@ from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure
 SIGNED: Final = "PuOr_r"
 GATE: Final = "viridis"  # colour map of the values of gates, from 0 (closed) to 1 (open)
 SIGMOID_GATES: Final = {gate for cell in CELLS.values() for gate in cell.sigmoid_gates}
-LETTERS: Final = 120  # a text of at most so many characters is written below the heat map
+LETTERS: Final = 120  # largest number of characters of a text that is written below the heat map
 # Heights in 1/72 inch: of a unit's row, of the smallest panel and of the largest panel
 ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900
 FONT: Final = 8.0

@@ -71,7 +71,7 @@ def passage_update(view: RunInspection) -> int | None:
 
 
 def which_model(view: RunInspection, update: int | None) -> Which:
-    """Return the reason why a run chose the model of `update` to write its passage, its long sample."""
+    """Return why a run chose the model of `update` to write the passage, the long sample at its end."""
     end = end_of(view)
     if not end:
         return "unknown"
