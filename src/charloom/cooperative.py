@@ -1,7 +1,7 @@
-"""Work in slices: generators that yield after each piece of work and return the result at the end.
+"""Work in slices: generators that yield after each part of the work and return the result at the end.
 
-The caller can do other things between two slices, or close the generator to cancel the work. This
-module does not depend on the kind of work.
+A slice is the work between two yields. The caller can do other work between two slices, or close
+the generator to cancel the work. This module does not depend on the kind of work.
 """
 
 from collections.abc import Generator
@@ -17,15 +17,16 @@ Slices = Generator[None, None, T]
 
 
 class SliceLoop(Generic[Y, T]):
-    """Runs slices in a `for` loop, whose body does the caller's work after each slice.
+    """Runs a generator in a `for` loop, and keeps the value that the generator returns.
 
-    Each round of the loop gets what the slice yielded. To end the work early, leave the loop.
+    The generator yields after each part of its work. Then the body of the loop runs, with the
+    yielded value. To end the work early, leave the loop.
 
     Args:
         slices: the generator that does the work.
 
     Attributes:
-        result: what `slices` returned. It exists only after the last slice.
+        result: the value that the generator returned. It exists only after the loop has ended.
     """
 
     result: T
@@ -38,7 +39,7 @@ class SliceLoop(Generic[Y, T]):
 
 
 def run_all_slices(slices: Generator[Any, None, T]) -> T:
-    """Run all slices without a pause and return the result."""
+    """Run the generator `slices` to its end, and return the value that the generator returns."""
     loop = SliceLoop(slices)
     for _ in loop:
         pass
@@ -46,8 +47,9 @@ def run_all_slices(slices: Generator[Any, None, T]) -> T:
 
 
 def tokens_of_a_slice(weights: int, most: int) -> int:
-    """Return how many tokens a network with `weights` weights reads in one slice.
+    """Return how many tokens a network with `weights` weights can read in some hundredths of a second.
 
-    The result is at most `most`, but at least 16.
+    Long work is done in parts of this size, so that it can be cancelled quickly. The result
+    is from 16 to `most`.
     """
     return max(LEAST_TOKENS, min(most, MOST_WEIGHTS // weights))

@@ -36,7 +36,7 @@ class Placeholder(str):
 
 
 def argument(name: str, value: object = None) -> str:
-    """Return a mark: text in a message that stands for an argument until an interface shows it.
+    """Return a mark for an argument: text in a message that each interface replaces by its own words.
 
     Args:
         name: the name of the Python argument, such as learning_rate.
@@ -47,36 +47,47 @@ def argument(name: str, value: object = None) -> str:
 
 
 def arguments(**values: object) -> str:
-    """Return a mark, as `argument` does, for several arguments that must be given together.
+    """Return one mark for several arguments that must be given together.
 
-    `values` are the values of the arguments, by name.
+    A mark is text in a message that each interface replaces by its own words. The parameters
+    `values` have the names of the arguments and the values that the user must give.
     """
     return _mark({"arguments": values})
 
 
 def words_by_face(*, in_python: str, elsewhere: str) -> str:
-    """Return a mark, as `argument` does, for words that depend on the interface that shows them.
+    """Return a mark for words that differ between Python and the other interfaces.
 
-    Python shows `in_python`. The command line and the page show `elsewhere`.
+    A mark is text in a message. Python replaces this mark by `in_python`. The command line and the
+    page replace it by `elsewhere`.
     """
     return _mark({"either": [in_python, elsewhere]})
 
 
 def command(name: str, *values: object, **arguments: object) -> str:
-    """Return a mark, as `argument` does, for a command that the user can run without changes.
+    """Return a mark for a complete command: text in a message that stands for the command.
+
+    Python replaces the mark by a call of the function, the command line and the page replace it by
+    the command as typed in a terminal. The user can run either without changes.
 
     Args:
         name: the name of the command and of the Python function, such as resume.
         values: the positional arguments of the command, such as a path.
-        arguments: the arguments that are given by name.
+        arguments: the other arguments of the command, by name.
     """
     return _mark({"command": name, "values": values, "named": arguments})
 
 
 def terminal_command(name: str, *values: object, **arguments: object) -> str:
-    """Return a mark, as `argument` does, for a command without a Python function.
+    """Return a mark for a command that has no Python function, such as `charloom serve`.
 
-    Every interface writes the command as for a terminal. The arguments are those of `command`.
+    A mark is text in a message. Every interface replaces this mark by the command as typed in a
+    terminal.
+
+    Args:
+        name: the name of the command, such as serve.
+        values: the positional arguments of the command, such as a path.
+        arguments: the other arguments of the command, by name.
     """
     return _mark({"command": name, "values": values, "named": arguments, "terminal": True})
 
@@ -92,9 +103,10 @@ def for_command_line(message: str) -> str:
 
 
 def for_page(message: str) -> str:
-    """Return the message for the page.
+    """Return the message as the page shows it, with its marks replaced by words.
 
-    It names arguments like the fields of the page, and it shows commands as in a terminal.
+    An argument gets the name of its field on the page, such as “learning rate”. A command is written
+    as in a terminal.
     """
     return _spelled(message, _field, _shell_command, _enumeration)
 
@@ -130,7 +142,8 @@ def quoted(value: object) -> str:
     A string or path that begins with - becomes ./-…, so that a command does not take it for an
     option. A value with control characters is written in the form $'…', with the characters as
     octal codes. bash, zsh, ksh and the POSIX standard of 2024 know this form. An older sh such as
-    dash does not know it, but no shell accepts a control character that is pasted as it is.
+    dash does not know it. Nothing is lost there, because a control character that is pasted without
+    quoting would not work in any shell.
     """
     text = str(value)
     if isinstance(value, str | PurePath) and text.startswith("-") and text != "-":
@@ -141,15 +154,16 @@ def quoted(value: object) -> str:
 
 
 def _mark(content: dict[str, Any]) -> str:
-    """Return the text of a mark: `content` as JSON between OPEN and CLOSE.
+    """Return a mark: the dict `content` as JSON, between the characters OPEN and CLOSE.
 
-    The JSON is ASCII, so it cannot contain OPEN or CLOSE.
+    A mark stands for an argument or a command in a message; `content` describes the argument or
+    command. The JSON is ASCII, so it cannot contain OPEN or CLOSE.
     """
     return OPEN + json.dumps(_plain(content), default=str) + CLOSE
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with only the types of JSON; a `Placeholder` becomes a dict with one key."""
+    """Return the value with only the types of JSON; each `Placeholder` in it becomes a dict."""
     if isinstance(value, Placeholder):
         return {PLACEHOLDER: str(value)}
     if isinstance(value, dict):
@@ -158,10 +172,10 @@ def _plain(value: Any) -> Any:
 
 
 def _read(value: dict[str, Any]) -> Any:
-    """Undo `_plain`: return the `Placeholder` that the dict `value` stands for, if it is one.
+    """Return the `Placeholder` for a dict with the key "placeholder"; return any other dict unchanged.
 
-    Returns any other dict unchanged. The JSON parser calls this function for each object, the
-    innermost first.
+    The JSON parser calls this function for each object. `_plain` wrote the `Placeholder` as a dict,
+    because JSON has no such type.
     """
     return Placeholder(value[PLACEHOLDER]) if PLACEHOLDER in value else value
 
@@ -172,14 +186,15 @@ def _spelled(
     spell_command: Callable[[str, list[Any], dict[str, Any]], str],
     join: Callable[[list[str]], str],
 ) -> str:
-    """Return the message with the words of one interface for its arguments and commands.
+    """Return the message with each mark replaced by the words of one interface.
 
     Args:
-        message: the message, with marks that stand for arguments and commands.
-        spell_argument: returns the words of the interface for an argument's name and value.
-        spell_command: returns the words for a command's name, its positional arguments and its
-            arguments by name.
-        join: returns one text from the words for several arguments.
+        message: the message. Its marks stand for arguments and commands.
+        spell_argument: function that returns the interface's words for an argument, given the
+            name and the value of the argument.
+        spell_command: function that returns the interface's words for a command, given the
+            command's name, its positional arguments, and its other arguments by name.
+        join: function that returns one text for a list of arguments that are already in words.
     """
 
     def spell(found: re.Match[str]) -> str:
@@ -196,25 +211,28 @@ def _spelled(
             spell = _shell_command if "terminal" in content else spell_command
             return spell(content["command"], content["values"], content["named"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            # The match is not a mark, but part of a text in the message, such as a file name.
+            # The text between OPEN and CLOSE is not a mark. It may come from a file name, for example.
             return found[0]
 
     return MARK.sub(spell, message)
 
 
 def _python_argument(name: str, value: Any) -> str:
-    """Return an argument as in a Python call, such as unknown="skip"; its name if `value` is None."""
+    """Return an argument as in a Python call, such as unknown="skip", or `name` if `value` is None."""
     return name if value is None else f"{name}={_python_value(value)}"
 
 
 def _python_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
-    """Return a command as a Python call, such as charloom.resume("runs/book", epochs=3)."""
+    """Return a command as a Python call, such as charloom.resume("runs/book", epochs=3).
+
+    In this example, `name` is resume, `values` has the path, and `named` has the value of epochs.
+    """
     parts = [*map(_python_value, values), *(_python_argument(*pair) for pair in named.items())]
     return f"charloom.{name}({', '.join(parts)})"
 
 
 def _python_value(value: Any) -> str:
-    """Return a value as Python source; a string without double quotes is put in double quotes."""
+    """Return a value as Python source code, such as "runs/book", ["a", "b"] or 3."""
     if isinstance(value, Placeholder):
         return value
     if isinstance(value, list):
@@ -250,7 +268,10 @@ def _listed(value: Any) -> Any:
 
 
 def _shell_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
-    """Return a command as for a terminal, such as charloom resume runs/book --epochs 3."""
+    """Return a command as in a terminal, such as charloom resume runs/book --epochs 3.
+
+    In this example, `name` is resume, `values` has the path, and `named` has the value of epochs.
+    """
     return " ".join(
         ["charloom", name, *map(quoted, values), *(_option(*pair) for pair in named.items())]
     )
@@ -263,7 +284,7 @@ def _field(name: str, value: Any) -> str:
 
 
 def _enumeration(items: list[str]) -> str:
-    """Return the fields of the page as one text, such as “x” 1, “y” 2 and “z” 3."""
+    """Return texts as one text. For a, b and c in `items`, this is "a, b and c"."""
     *others, last = items
     return f"{', '.join(others)} and {last}" if others else last
 

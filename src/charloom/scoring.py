@@ -22,7 +22,7 @@ from charloom.text.windows import Segment
 
 PIECE: Final = 4_096  # least number of characters of a piece if the number of streams is not given
 MOST_PIECES: Final = 64
-WARM_UP: Final = 512  # number of characters that a piece reads before those that are scored
+WARM_UP: Final = 512  # number of characters that a piece of text reads before it is scored
 BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
 # N parallel streams read about N times as many characters per second as one stream, as long as N is
 # at most this number.
@@ -80,7 +80,7 @@ def score_segments(
     pieces = cut_into_pieces(segments, streams)
     places = np.cumsum([0, *(piece.end - piece.counts for piece in pieces)])
     nats = np.empty(places[-1])
-    for _, found in _counted(engine, learner, ids, pieces):
+    for _, found in _score_blocks(engine, learner, ids, pieces):
         for n, place, scores in found:
             nats[places[n] + place : places[n] + place + len(scores)] = scores
     return nats
@@ -89,14 +89,14 @@ def score_segments(
 def mean_nats_in_slices(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
-    """Return the mean nats of all characters that are scored in the pieces.
+    """Return the mean of -ln of the probability over all characters that are scored in `pieces`.
 
-    The mean is not finite if the nats of a character are not. After each call of the engine, yield
-    the number of characters that the call read, warm-up included. These numbers sum up to
-    `characters_read(pieces)`.
+    This generator yields after each call of the engine: the number of characters that the call read.
+    These numbers sum up to `characters_read(pieces)`. The generator returns the mean at the end. The
+    mean is not finite if the model diverged. `ids` is the whole text.
     """
     total = 0.0
-    for read, found in _counted(engine, learner, ids, pieces):
+    for read, found in _score_blocks(engine, learner, ids, pieces):
         for _, _, scores in found:
             total += float(scores.sum())
         yield read
@@ -104,31 +104,33 @@ def mean_nats_in_slices(
 
 
 def predicted_characters(pieces: Sequence[Piece]) -> int:
-    """Return the number of characters that are scored in all pieces together."""
+    """Return the number of characters that the model predicts in all pieces of a text together."""
     return sum(piece.end - piece.counts for piece in pieces)
 
 
 def characters_read(pieces: Sequence[Piece]) -> int:
-    """Return the number of characters that all streams together read when the pieces are scored.
+    """Return the number of characters that a model reads to score all pieces of a text.
 
-    Each stream reads as many characters as the longest piece has.
+    The pieces are read in parallel, and a short piece takes as many steps as the longest. The
+    characters that warm up the first hidden state are included.
     """
     return warm_up_length(pieces) + len(pieces) * _steps(pieces)
 
 
 def warm_up_length(pieces: Sequence[Piece]) -> int:
-    """Return how many characters one stream reads before the pieces are read in parallel.
+    """Return how many characters a model reads before it reads the pieces of a text in parallel.
 
-    This is 512 if a piece is `warm`, else 0.
+    This is 512 if a piece starts with the state after these characters (`Piece.warm`), else 0.
     """
     return WARM_UP if any(piece.warm for piece in pieces) else 0
 
 
 def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> list[Piece]:
-    """Return the pieces of the segments, which are read in parallel.
+    """Return the pieces of text that are read in parallel to score all of the segments.
 
-    Each character, except the first of a segment, is scored in exactly one piece. `streams` is as
-    in `score_segments`.
+    Several segments are one piece each. A single segment is cut into `streams` pieces. If `streams`
+    is None, it is cut into one piece per 4,096 characters, at most 64. Each character, except the
+    first of a segment, is scored in exactly one piece.
     """
     if len(segments) > 1:
         return [Piece(start, start + 1, end) for start, end in segments]
@@ -142,10 +144,11 @@ def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> 
 
 
 def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
-    """Return pieces in which at most `most` characters are scored (spec/mathematics.md: Evaluation).
+    """Return short pieces of text, at equal distances over all segments, to score a part of a text.
 
-    If the segments have at most `most` predicted characters, or if `most` is 0, return the result
-    of `cut_into_pieces`. Otherwise, return short pieces at equal distances over all segments.
+    At most `most` characters are scored in the pieces (spec/mathematics.md: Evaluation). If the
+    segments have no more predicted characters than that, or if `most` is 0, the pieces cover all of
+    the segments, as those of `cut_into_pieces` do.
     """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
@@ -153,7 +156,8 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     count, before = min(MOST_PIECES, most), [0, *accumulate(sizes)]
     pieces = []
     for n in range(count):
-        # The index of the piece's first character among the predicted characters of all segments.
+        # The index of the piece's first scored character, counted in the predicted characters of all
+        # segments.
         place = n * before[-1] // count
         at = bisect_right(before, place) - 1
         start, end = segments[at]
@@ -163,10 +167,11 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
 
 
 def _piece(start: int, counts: int, end: int) -> Piece:
-    """Return the piece in which the characters with the indices `counts` to `end` - 1 are scored.
+    """Return the piece of text in which the characters from index `counts` to `end` - 1 are scored.
 
-    The piece is in the segment that begins at index `start`. Before index `counts`, it reads up to
-    513 characters: 512 to warm up, and then the one from which the first scored character follows.
+    The piece is in the segment that begins at index `start`. It begins up to 513 characters before
+    `counts`: 512 characters fit the hidden state to the text, and from the last one the model
+    predicts the first scored character.
     """
     reads = max(start, counts - 1 - WARM_UP)
     return Piece(reads, counts, end, warm=start < reads < counts - 1)
@@ -175,13 +180,15 @@ def _piece(start: int, counts: int, end: int) -> Piece:
 def _first_state(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, State]:
-    """Return the state with which each piece starts, in arrays of shape (layers, pieces, H).
+    """Return the state with which each piece of text starts, in arrays of shape (layers, pieces, H).
 
-    A piece that is read from the beginning of its segment starts with the zero state. Any other
-    piece starts with the state after the first characters of the first segment. For such a
-    piece, the zero state would be wrong: training never uses it in the middle of a word, and some
-    networks never recover from it. After each call of the engine, yield how many characters the
-    call read, and an empty list.
+    A piece that begins at the beginning of its segment starts with the zero state. Any other piece
+    starts with the state after the first characters of the first segment. The zero state would be
+    wrong there: training never uses it in the middle of a word, and some networks never recover
+    from it.
+
+    This generator returns the state at the end. After each call of the engine, it yields the number
+    of characters that the call read, and an empty list, because these characters are not scored.
     """
     state = zero_state(learner.config, len(pieces))
     within = [n for n, piece in enumerate(pieces) if piece.warm]
@@ -198,13 +205,15 @@ def _first_state(
     return state
 
 
-def _counted(
+def _score_blocks(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[tuple[int, Scores], None, None]:
-    """Yield, after each call of the engine, how many characters the call read, and `Scores`.
+    """Score the pieces of a text; after each call of the engine, yield two values.
 
-    The scores of a block of characters come with the last call for the block. The other calls come
-    with an empty list. A piece that has ended repeats its last character, which is not scored again.
+    The first value is the number of characters that the call read. The second value is the list of
+    scores (`Scores`) of a block of characters after the last call for this block, and an empty list
+    after any other call. `ids` is the whole text. A piece that has ended repeats its last character,
+    which is not scored again.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -213,22 +222,25 @@ def _counted(
     state = yield from _first_state(engine, learner, ids, pieces)
     for first in range(0, steps, block):
         end = min(first + block, steps)
-        # The caller sums the nats of a whole block, so that the size of the calls does not change
-        # the result.
+        # The caller sums the nats of a whole block. So their rounded sum does not depend on how many
+        # characters one call of the engine reads.
         nats = np.empty((end - first, len(pieces)))
         for begin in range(first, end, size):
             stop = min(begin + size, end)
             tokens = side_by_side(ids, reads + begin, ends, stop - begin + 1)
             nats[begin - first : stop - first], state = engine.score(learner, tokens, state)
-            found = _select_counted(pieces, first, nats) if stop == end else []
+            found = _without_unscored(pieces, first, nats) if stop == end else []
             yield (stop - begin) * len(pieces), found
 
 
-def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """Return the nats of the characters that are scored in a block, for each piece that has some.
+def _without_unscored(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
+    """Return the scores of a block, without the characters that a piece only reads.
 
-    `nats` has a column for each piece. Row t is for the character of the text with the index
-    piece.reads + `first` + 1 + t.
+    Args:
+        pieces: the pieces of text, which are read in parallel.
+        first: number of characters that each piece had read before this block.
+        nats: the nats of the block, with a row for each step and a column for each piece. Row t is
+            for the character of the text with the index piece.reads + `first` + 1 + t.
     """
     found = []
     for n, piece in enumerate(pieces):
@@ -240,7 +252,7 @@ def _select_counted(pieces: Sequence[Piece], first: int, nats: NDArray[np.float6
 
 
 def _steps(pieces: Sequence[Piece]) -> int:
-    """Return how many characters the longest piece reads after its first character."""
+    """Return how many steps the longest piece of text takes: its number of characters minus one."""
     return max(piece.end - 1 - piece.reads for piece in pieces)
 
 
