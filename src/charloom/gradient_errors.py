@@ -46,7 +46,10 @@ def errors(a: Array, n: Array) -> Errors:
 
 
 def distances(a: Array, n: Array) -> Array:
-    """Return the error of each entry of `a`, as in `Errors.elementwise`, in the shape of `a`."""
+    """Return the relative error of each entry of `a`, compared with the same entry of `n`.
+
+    The largest one is `Errors.elementwise`. The result has the shape of `a`.
+    """
     floor = max(ELEMENTWISE_FLOOR * largest(np.abs(n)), np.finfo(np.float64).tiny)
     return np.asarray(np.abs(a - n) / np.maximum(np.abs(a) + np.abs(n), floor))
 

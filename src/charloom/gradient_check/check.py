@@ -126,11 +126,9 @@ def gradcheck(
 def fresh_problem(
     config: Config, vocabulary_size: int = 80, state: str = "zero", corpus: Corpus | None = None
 ) -> tuple[Learner, Array, Array]:
-    """Return an untrained learner, and one window: its input ids x and its target ids y.
+    """Return an untrained learner, the input ids x of one window, and the target ids y of the window.
 
-    The ids x and y have the shape (T, B) each.
-
-    The ids are random, or those of the first window of `corpus`. `config` has the sizes of the
+    x and y have the shape (T, B) each. The ids are random, or those of the first window of `corpus`. `config` has the sizes of the
     network and the window. The other arguments and the errors are those of `gradcheck`.
     """
     require_one_of("state", state, STATES)

@@ -66,10 +66,7 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
-        """Return the window with the ids `x` and `y` that starts from the learner's state.
-
-        Its dropout masks are those of update 1.
-        """
+        """Return the window with the ids `x` and `y`, the learner's state, and dropout masks of update 1."""
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
         return cls(learner.config.cell, x, y, learner.state, masks)
 
@@ -97,7 +94,7 @@ class Numerical:
 
 
 def nothing() -> None:
-    """Do nothing. This is the default of the argument `between`."""
+    """Do nothing. This is the default of the function that is called repeatedly during the work."""
 
 
 def numerical_gradients(
@@ -109,9 +106,13 @@ def numerical_gradients(
 ) -> list[Numerical]:
     """Return the numerical gradients of every parameter: biases first, then matrices.
 
-    `entries` is the number of entries of each parameter; None for all. `seed` selects them.
-    `between` is called repeatedly during the work. If it raises an exception, the work ends with
-    this exception.
+    Args:
+        learner: the network and its parameters.
+        window: the ids, states and dropout masks with which the loss is computed.
+        entries: number of entries of each parameter to compute; None for all.
+        seed: seed that selects the entries.
+        between: function that is called repeatedly during the work. If it raises an exception, the
+            work ends with this exception.
     """
     own = learner.parameters
     exact = {name: p.astype(np.complex128) for name, p in own.items()}
@@ -157,8 +158,9 @@ def complex_step(
 ) -> Array:
     """Return the gradient by the complex step, Im f(θ + ih)/h, for N entries θ of the parameter `name`.
 
-    `entries` are the flat indices of the entries. They and the result have the shape (N,).
-    `parameters` must be complex.
+    The loss f is that of the ids and states in `window`. `entries` are the flat indices of the
+    entries. They and the result have the shape (N,). `parameters` must be complex. `between` is a
+    function that is called repeatedly during the work, so that the caller can cancel it.
     """
     steps = np.full(len(entries), 1j * COMPLEX_STEP)
     return _perturbed_losses(parameters, name, entries, steps, window, between).imag / COMPLEX_STEP
@@ -173,8 +175,9 @@ def central_differences(
 ) -> Array:
     """Return central differences, (f(θ + s) - f(θ - s)) / 2s, for N entries θ of the parameter `name`.
 
-    The result has a row for each step size s in `STEPS`: shape (steps, N). `entries` are the flat
-    indices of the entries.
+    The loss f is that of the ids and states in `window`. The result has a row for each step size s in
+    `STEPS`: shape (steps, N). `entries` are the flat indices of the entries. `between` is a function
+    that is called repeatedly during the work, so that the caller can cancel it.
     """
     sizes = np.array(STEPS)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
@@ -192,10 +195,11 @@ def _perturbed_losses(
     window: Window,
     between: Callable[[], None],
 ) -> Array:
-    """Return the losses of N networks, shape (N,).
+    """Return the losses of N networks, which differ in one entry of one parameter, shape (N,).
 
-    The nth network differs from `parameters` in one entry: steps[n] is added to entry entries[n] of
-    the parameter `name`.
+    In the nth network, steps[n] is added to the entry entries[n] of the parameter `name`. All other
+    numbers are those of `parameters`. The losses are those of the ids and states in `window`.
+    `between` is a function that is called repeatedly, so that the caller can cancel the work.
     """
     parameter = parameters[name]
     chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
@@ -215,11 +219,15 @@ def _perturbed_losses(
 def draw_entries(
     shape: tuple[int, ...], count: int | None, seed: int, place: int, columns: Array | None
 ) -> Array:
-    """Return the flat indices of entries of an array that are drawn at random without replacement.
+    """Draw entries of an array at random without replacement, and return their flat indices.
 
-    `shape` is the shape of the array. `count` is the number of entries; None draws all. If `columns`
-    is not None, at least half of the drawn entries are in these columns. If the columns have fewer
-    entries than that, all of their entries are drawn. The choice depends on `seed` and `place`.
+    Args:
+        shape: shape of the array.
+        count: number of entries to draw; None to draw all.
+        seed: seed of the random choice.
+        place: number of the parameter, so that different parameters get different choices.
+        columns: columns in which at least half of the drawn entries must be; if the columns have
+            fewer entries than that, all of their entries are drawn. None for no such columns.
     """
     total = math.prod(shape)
     count = total if count is None else min(count, total)
@@ -233,13 +241,16 @@ def draw_entries(
 def blurred_gradients(
     learner: Learner, window: Window, seed: int, between: Callable[[], None] = nothing
 ) -> list[Parameters]:
-    """Return five gradients of all parameters, whose differences show the effect of rounding.
+    """Return five gradients of all parameters; their differences show the effect of rounding.
 
     The reference engine computes the first gradient in float64, the second in the learner's dtype,
     and the other three in float64 with artificial rounding errors. These errors change parameters,
     gates and probabilities by about eps times their size, with the eps of the learner's dtype. The
     output bias c changes by about eps, whatever its size is, because a relative error of the
     softmax's probabilities is an absolute error of the logits.
+
+    `window` has the ids and states with which the gradients are computed. `between` is a function
+    that is called repeatedly during the work, so that the caller can cancel it.
     """
     blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
     own = {name: p.astype(np.float64) for name, p in learner.parameters.items()}
@@ -267,7 +278,12 @@ def rounding_errors(sharp: Array, blurred: Sequence[Array]) -> Errors:
 
 
 class Blur:
-    """Adds artificial rounding errors to arrays. Each call uses new random numbers."""
+    """Adds artificial rounding errors to arrays. Each call uses new random numbers.
+
+    Args:
+        seed: seed of the random numbers.
+        eps: largest error, relative to the number that it is added to.
+    """
 
     def __init__(self, seed: int, eps: float) -> None:
         self.seed, self.eps, self.used = seed, eps, 0
@@ -275,16 +291,17 @@ class Blur:
     def __call__(self, array: Array) -> Array:
         """Return a copy of `array` with a random error added to each entry.
 
-        The absolute value of the error is eps times that of the entry, multiplied by a random number
-        from 0.5 to 1.
+        The absolute value of the error is the eps of the constructor times the absolute value of the
+        entry, multiplied by a random number from 0.5 to 1.
         """
         return self.moved(array, array)
 
     def moved(self, array: Array, size: Array | int) -> Array:
         """Return a copy of `array` with a random error added to each entry.
 
-        The absolute value of the error is eps times `size`, multiplied by a random number from 0.5 to
-        1. `size` is a number, or an array with a number for each entry.
+        The absolute value of the error is the eps of the constructor times the absolute value of
+        `size`, multiplied by a random number from 0.5 to 1. `size` is a number, or an array with a
+        number for each entry.
         """
         numbers = uniforms(self.seed, "gradcheck", array.size, first=self.used, stream=3)
         self.used += array.size

@@ -115,10 +115,10 @@ def makes_sense(check: GradientCheck) -> bool:
 
 
 def row_makes_sense(row: Row, steps: int) -> bool:
-    """Return True if the result of one parameter can be shown.
+    """Return True if `row`, the result for one parameter, can be shown to users.
 
-    Its numbers must be in valid ranges, and its curve must have one value for each of the `steps`
-    step sizes.
+    All numbers of the result must be in valid ranges. The curve, its errors compared with central
+    differences, must have one value for each of the `steps` step sizes.
     """
     limit = row.elementwise_limit
     return (

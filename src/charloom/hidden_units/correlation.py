@@ -28,7 +28,7 @@ class Correlation:
         self._products = np.zeros((properties, values))
 
     def add(self, properties: Array, values: Array) -> None:
-        """Add the numbers of n more characters, at least one.
+        """Add n more characters: their P properties and their M values. n is at least 1.
 
         `properties` has shape (P, n), and `values` has shape (n, M).
         """
@@ -43,9 +43,10 @@ class Correlation:
         self.count += n
 
     def coefficients(self) -> NDArray[np.float64]:
-        """Return the correlation coefficients, from -1 to 1, shape (P, M).
+        """Return the correlation coefficient of each of P properties with each of M values.
 
-        A coefficient is NaN if its property or its value never changed.
+        The coefficients are from -1 to 1, shape (P, M). A coefficient is NaN if the property or the
+        value was the same at all characters.
         """
         scale = np.outer(self._rows.deviations(), self._columns.deviations())
         with np.errstate(divide="ignore", invalid="ignore"):

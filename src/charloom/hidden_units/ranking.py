@@ -95,8 +95,8 @@ def rank(
         engine: the engine that computes the states.
         texts: ids of each text. Each text is read from the zero state, and the properties are
             computed for each text separately.
-        properties: the properties to compare with.
-        choice: the units and their values.
+        properties: the properties of the text to compare with the values of the units.
+        choice: the selected units and their selected values, such as h or a gate.
         top: how many units to return for each property.
 
     Raises:
@@ -116,7 +116,10 @@ def rank_in_slices(
     choice: Choice,
     top: int,
 ) -> Slices[tuple[Finding, ...]]:
-    """Compute the result of `rank` in slices."""
+    """Do the work of `rank`, but yield after each part of the work and return the result at the end.
+
+    The arguments are those of `rank`.
+    """
     top = require_whole("top", top, least=1)
     read = [learner.vocabulary.completed(ids) for ids in texts]
     characters = sum(len(ends) for _, ends in read)
@@ -175,13 +178,14 @@ def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
 def _finding(
     found: Property, values: Numbers, r: NDArray[np.float64], choice: Choice, top: int
 ) -> Finding:
-    """Return the finding for one property.
+    """Return the units that follow one property best, and how far chance alone can explain it.
 
     Args:
         found: the property.
         values: the property's numbers, shape (characters,).
-        r: correlations with the M selected values of the units, shape (1 + shifts, M). Row 0 is for
-            the property itself; each other row is for a shifted copy of the property.
+        r: correlations with the M selected values of the units, shape (1 + copies, M). Row 0 is for
+            the property itself; each other row is for a copy of the property that was shifted along
+            the text.
         choice: the units and their values.
         top: how many units to return.
     """

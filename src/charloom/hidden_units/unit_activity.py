@@ -57,7 +57,7 @@ def activity(
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
 ) -> Activity:
-    """Return the values of units after each character of a text.
+    """Return one value of each selected unit, such as h or a gate, after each character of a text.
 
     The model reads the text from the zero state, in one stream. The result holds characters ×
     layers × units numbers, so select only one unit for a long text.
@@ -66,7 +66,7 @@ def activity(
         learner: the model; it is not changed.
         engine: the engine that computes the states.
         ids: ids of the text, shape (tokens,).
-        choice: the units, and exactly one of their values.
+        choice: the selected units, and the name of one value, such as h or a gate.
         unknowns: the characters that were skipped or replaced when the text became ids.
 
     Raises:
@@ -83,7 +83,10 @@ def activity_in_slices(
     choice: Choice,
     unknowns: Unknowns = ALL_KNOWN,
 ) -> Slices[Activity]:
-    """Compute the result of `activity` in slices."""
+    """Do the work of `activity`, but yield after each part of the work and return the result at the end.
+
+    The arguments are those of `activity`.
+    """
     if not len(ids):
         raise TextError("the text is empty; give at least one character.")
     (what,) = choice.whats

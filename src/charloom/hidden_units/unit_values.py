@@ -50,15 +50,13 @@ class Choice:
 def choose(
     learner: Learner, layer: int | None = None, unit: int | None = None, what: str | None = None
 ) -> Choice:
-    """Return the selected units and values of a model.
-
-    `layer` None selects all layers, `unit` None all units, and `what` None all values.
+    """Select units of a model and values of these units, and return the selection.
 
     Args:
         learner: the model.
-        layer: number of the layer, from 0.
-        unit: number of the unit in each layer, from 0.
-        what: name of the value: h, cell or a gate.
+        layer: number of the layer, from 0; None selects all layers.
+        unit: number of the unit in each layer, from 0; None selects all units.
+        what: name of the value: h, cell or a gate; None selects all values.
 
     Raises:
         ConfigError: the model has no such layer, unit or value.
@@ -74,7 +72,7 @@ def choose(
 
 
 def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterator[Array]:
-    """Yield, in blocks, the selected values of units after each token of a text.
+    """Yield the selected values of units after each token of a text, for one block of tokens at a time.
 
     The model reads the text from the zero state.
 
@@ -82,10 +80,11 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
         learner: the model; it is not changed.
         engine: the engine that computes the states.
         ids: ids of the text, shape (tokens,).
-        choice: the units and values.
+        choice: the selected units and their selected values, such as h or a gate.
 
     Yields:
-        Arrays of shape (n, whats, layers, units), each for the next n tokens, until the text ends.
+        An array for each block of n tokens, shape (n, values, layers, units): for each token, each
+        selected value of each selected unit.
 
     Raises:
         DivergedError: a value is not finite.
@@ -104,14 +103,17 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
 def _chosen(
     learner: Learner, tokens: Ids, states: dict[str, Array], before: Array, choice: Choice
 ) -> Array:
-    """Return the selected values of one block, shape (n, whats, layers, units).
+    """Return the selected values of units for one block of n tokens of a text.
+
+    The result has the shape (n, values, layers, units), where the second axis has the selected
+    values of a unit, such as h or a gate.
 
     Args:
         learner: the model.
         tokens: ids of the block, shape (n,).
         states: states after each token, each of shape (n, L, H).
         before: h before the first token, shape (L, H).
-        choice: the units and values.
+        choice: the selected units and their selected values.
     """
     h = states["h"]
     h_prev = np.concatenate([before[np.newaxis], h[:-1]])
@@ -135,12 +137,13 @@ def _chosen(
 
 
 def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
-    """Return the number `given` alone, or all numbers from 0 to `count` - 1 if `given` is None.
+    """Return the numbers of the layers or units that the user selected.
 
-    `name` is the argument's name for the message.
+    If `given` is None, these are all numbers from 0 to `count` - 1. Otherwise, it is the number
+    `given` alone. `name` is the name of the user's argument, for the error message.
 
     Raises:
-        ConfigError: `given` is not a whole number in this range.
+        ConfigError: `given` is not a whole number from 0 to `count` - 1.
     """
     if given is None:
         return tuple(range(count))
