@@ -13,8 +13,8 @@ from charloom.text.windows import Windows
 def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) -> Work:
     """Return a function of n that applies the next n updates to `learner`.
 
-    At the end of the text, the updates start at its beginning again. The function calls the engine
-    once for the updates before each such end, because one call cannot go beyond it.
+    After the end of the text, the updates continue from its beginning. One call of the engine cannot
+    pass the end of the text, so the function calls the engine again each time the text starts over.
     """
     config = learner.config
     windows = Windows.of(config, len(tokens))

@@ -32,8 +32,8 @@ class Row:
         name: name of the contestant.
         microseconds: time per update or per character.
         per_second: updates or characters per second.
-        ratio: the contestant's time divided by that of "native float32". If "native float32" was
-            not measured, the fastest contestant takes its place.
+        ratio: the contestant's time divided by the time of "native float32", or by the time of the
+            fastest contestant if "native float32" was not measured.
         spread: (slowest - fastest) / median over the rounds.
         peak_share: floating-point operations per second, divided by the measured peak. None for
             sampling, and for all contestants except charloom's native engine.
@@ -156,9 +156,10 @@ def _rows(
 def _update_contestants(
     config: Config, K: int, tokens: NDArray[np.uint8], missing: list[str]
 ) -> Iterator[tuple[str, Work]]:
-    """Yield the name of each contestant of the update, and a function that does updates with it.
+    """Yield each library or engine whose updates are timed: its name, and a function of n that does n.
 
-    For a contestant that cannot run, add the reason to `missing`.
+    `K` is the vocabulary size, and `tokens` is the text. If a library or an engine cannot run, add the
+    reason to `missing`.
     """
     vocabulary = bench_vocabulary(K)
     if native_problem() is None:
@@ -188,9 +189,10 @@ def _update_contestants(
 
 
 def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
-    """Yield the name of each contestant of sampling, and a function that samples characters with it.
+    """Yield each library or engine whose sampling is timed: its name, and a function to time.
 
-    Contestants that cannot run are left out.
+    The function samples n characters, where n is its argument. `K` is the vocabulary size. A library
+    or an engine that cannot run is left out.
     """
     learner = new_learner(config, bench_vocabulary(K))
     names = ["reference"] if native_problem() else ["native", "reference"]

@@ -181,9 +181,10 @@ def row_weights(module: Any) -> list[tuple[Any, Any]]:
 def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any]:
     """Return a function that reads an id, shape (1,), and returns the logits of the next id, shape (K,).
 
-    The function keeps a hidden state, which is zero at first. The first layer looks up a row of its
-    second tensor instead of multiplying by U. A higher layer needs one matrix product instead of
-    two. `weights` is the result of `row_weights`.
+    The network is an LSTM with the output layer `linear`. `weights` are the weights of the LSTM, as
+    `row_weights` returns them. The function keeps a hidden state, which is zero at first. The first
+    layer looks up a column of U instead of multiplying U by a one-hot vector. A higher layer needs
+    one matrix product, because U and W are one matrix.
     """
     import torch
 
@@ -192,7 +193,8 @@ def row_step(weights: list[tuple[Any, Any]], linear: Any) -> Callable[[Any], Any
 
     def step(id: Any) -> Any:
         for layer, (W, rest) in enumerate(weights):
-            # The factor of [U W]: the h of the layer below, followed by the h of this layer.
+            # Layer 0 multiplies W by its own h. A higher layer multiplies the matrix [U W] by the h of
+            # the layer below, followed by its own h.
             before = h[max(0, layer - 1) * H : (layer + 1) * H]
             torch.addmv(rest if layer else rest.index_select(0, id)[0], W, before, out=a)
             gates, cell = torch.sigmoid(a), cells[layer]

@@ -2,7 +2,7 @@
 
 charloom and PyTorch take turns. Their unit of work is a text of 1,000 characters. The long text
 shows whether sampling slows down as the text grows. Only charloom samples it, once, in pieces of
-1,000 characters. Each call of the engine gets all characters that were sampled before.
+1,000 characters. For each piece, the engine is given all characters of the text sampled so far.
 """
 
 import time
@@ -116,7 +116,12 @@ def measure_writing(
 ) -> WritingTimes:
     """Time sampling with the network of a workload, in charloom and PyTorch, and return the times.
 
-    The arguments are those of `measure_steps`.
+    Args:
+        workload: the sizes of the network, and how to time it.
+        rounds: how many times to time charloom and each PyTorch loop. None takes the workload's
+            default, `Workload.rounds`.
+        engine: name of charloom's engine. None takes "native", or "reference" if the native engine
+            cannot run.
     """
     rounds = rounds or workload.rounds
     ours = engine or ("reference" if native_problem() else "native")

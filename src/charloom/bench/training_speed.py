@@ -131,7 +131,8 @@ def measure_steps(
             cannot run.
 
     Raises:
-        ConfigError, MissingPartError: as in `open_engine`.
+        ConfigError: charloom has no engine with the name `engine`.
+        MissingPartError: `engine` is "native", and the native engine cannot run.
         DivergedError: the loss is not finite.
     """
     rounds = rounds or workload.rounds
@@ -183,9 +184,9 @@ def _row(
     medians: dict[str, float],
     peak: float | None,
 ) -> StepRow:
-    """Return the result of one contestant.
+    """Return the result of one contestant, which is charloom or PyTorch with a number of threads.
 
-    `seconds` are the contestant's seconds per step, one number for each round. `medians` maps the
+    `workload` has the sizes of the network. `ours` is the name of charloom's engine. `seconds` are the contestant's seconds per step, one number for each round. `medians` maps the
     label of each contestant to its median seconds per step. `peak` is the measured peak of one core
     in operations per second; None if it was not measured.
     """

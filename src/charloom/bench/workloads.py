@@ -88,7 +88,10 @@ class Workload:
         return 6 * self.matrix_entries * self.batch_size * self.seq_length
 
     def to_dict(self, rounds: int) -> dict[str, Any]:
-        """Return the fields by name, with `rounds` as the number of rounds, `title` and `operations`."""
+        """Return all fields by name, and also the title and the number of operations of the workload.
+
+        `rounds` replaces the default number of rounds.
+        """
         derived = {"title": self.title, "rounds": rounds, "operations": self.operations}
         return {**asdict(self), **derived}
 
