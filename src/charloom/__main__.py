@@ -7,12 +7,13 @@ import sys
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command `charloom` with the arguments of the process."""
     try:
         from charloom.cli import main as command
 
         command()
-    # Ctrl-C before or after a command. While a command runs, it handles Ctrl-C itself.
+    # Ctrl-C was pressed before or after a command. While a command runs, the command handles Ctrl-C
+    # itself.
     except KeyboardInterrupt:
         print("charloom: interrupted.", file=sys.stderr)
         raise SystemExit(130) from None

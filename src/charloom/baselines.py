@@ -54,8 +54,8 @@ class Compressed:
 
     Attributes:
         bits: growth of the compressed data when the evaluated characters are appended to the
-            training part. The first character of each segment is not evaluated, so it belongs to the
-            data before the growth.
+            training part. The first character of each segment is not evaluated, so it counts as a
+            part of the training part.
         alone: compressed size of the evaluated characters without the training part.
     """
 
@@ -163,7 +163,7 @@ def ngram_nats(
     nats = np.empty((orders, len(at)))
     for n in range(1, orders + 1):
         shorter, shorter_contexts, earlier = grams, contexts, previous
-        # The context of each prediction: the number of the (n-1)-gram before it.
+        # The context of each predicted character: the number of the (n-1)-gram before the character.
         previous = np.roll(grams, 1)[at]
         keys, first, grams = np.unique(
             np.roll(shorter, 1) * size + ids, return_index=True, return_inverse=True
@@ -171,7 +171,7 @@ def ngram_nats(
         contexts = keys // size
         counts = np.bincount(grams[learnt & (place >= n - 1)], minlength=len(keys))
         if n > 1:
-            # The numbers of the (n-1)-grams that end the n-grams of the training part.
+            # Each distinct n-gram of the training part ends with an (n-1)-gram: their numbers.
             suffixes = shorter[first[counts > 0]]
             predecessors = np.bincount(suffixes, minlength=len(shorter_contexts))
             within = place[at] >= n - 2
@@ -191,9 +191,9 @@ def interpolate(
 ) -> NDArray[np.float64]:
     """Return the probability of each predicted character by the n-grams of one order.
 
-    A discount is subtracted from the count of each n-gram. This leaves a part of the probability
-    over, which is divided among all characters in proportion to their probability by the next lower
-    order.
+    A discount is subtracted from the count of each n-gram. So the probabilities of the characters
+    after a context sum up to less than 1. The rest is divided among all characters, in proportion to
+    the probabilities that the next lower order gives them.
 
     Args:
         counts: the count of each distinct n-gram; an n-gram's number is its index here.
@@ -201,7 +201,7 @@ def interpolate(
         gram: the number of the n-gram that ends with each predicted character.
         context: the number of the context before each predicted character.
         within: True for each predicted character whose n-gram is inside one segment.
-        below: the probability of each predicted character by the next lower order.
+        below: the probability that the next lower order gives each predicted character.
     """
     spared = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
     kept = counts - spared

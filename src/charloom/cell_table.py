@@ -44,7 +44,10 @@ class Cell:
         return self.gates or "a"
 
     def rows(self, gate: str, H: int) -> slice:
-        """Return which rows of U, W and b belong to the letter `gate` of `blocks`, for H units."""
+        """Return the rows of U, W and b that belong to a gate, for H units.
+
+        `gate` is the letter of the gate, such as "f"; "a" for the single block of the plain cell.
+        """
         block = self.blocks.index(gate)
         return slice(block * H, (block + 1) * H)
 

@@ -62,7 +62,8 @@ MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64
-# All other whole numbers are below this limit, because the kernels count in 32 bits.
+# Every setting that is a whole number, except the seed, is below this limit, because the kernels
+# count in 32 bits.
 WHOLE_LIMIT: Final = 2**31
 
 
@@ -179,7 +180,8 @@ class Config:
             self._whole("updates", least=1)
         for name in ("learning_rate", "epsilon", "step_factor", "save_seconds"):
             self._number(name, above=0.0)
-        # With a larger value, the first losses overflow for any text.
+        # With initial weights of a standard deviation above 1e6, the first losses overflow for any
+        # text.
         self._number("sigma", above=0.0, below=1e6)
         self._number("forget_bias", least=-1e6, below=1e6)
         self._number("clip", least=0.0)
@@ -211,13 +213,17 @@ class Config:
             )
 
     def _whole(self, name: str, **bounds: int) -> None:
-        """Check a setting and store it as a plain int; `bounds` as in `require_whole`."""
+        """Check the setting `name` and store it as a plain int.
+
+        `bounds` are the limits of the setting: `least` (allowed) and `below` (not allowed).
+        """
         object.__setattr__(self, name, require_whole(name, getattr(self, name), **bounds))
 
     def _number(self, name: str, **bounds: float) -> None:
-        """Check a setting and store it as a plain float; `bounds` as in `require_number`.
+        """Check the setting `name` and store it as a plain float, so that 5 and 5.0 are equal in files.
 
-        As a result, the settings 5 and 5.0 have the same bytes in files.
+        `bounds` are the limits of the setting: `least` and `most` (allowed), `above` and `below` (not
+        allowed).
         """
         object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
 
@@ -340,7 +346,7 @@ def require_number(
 
 
 def require_string(name: str, value: object) -> str:
-    """Return `value` if it is a str; otherwise raise ConfigError, whose message asks for a text."""
+    """Return `value` if it is a str; otherwise raise ConfigError. `name` is the argument's name."""
     if not isinstance(value, str):
         raise ConfigError(
             f"{argument(name)} is {shortened(value)}; it must be a str, the text itself."
@@ -389,7 +395,7 @@ def as_whole(value: object) -> int | None:
         return value
     if is_bool(value) or not isinstance(value, SupportsIndex):
         return None
-    # The method __index__ of an array with several numbers raises TypeError.
+    # `value` may be an array of several numbers, for which operator.index raises TypeError.
     with contextlib.suppress(TypeError):
         return operator.index(value)
     return None

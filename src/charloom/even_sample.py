@@ -17,7 +17,8 @@ class EvenSample(Generic[Item]):
 
     def __init__(self, most: int) -> None:
         self.total = 0
-        self._room = most - 1  # `kept` adds the last item to at most this many others
+        # One place of `most` stays free, because `kept` adds the last item of the sequence.
+        self._room = most - 1
         self._stride = 1
         self._kept: list[Item] = []
         self._last: list[Item] = []

@@ -120,8 +120,9 @@ def read_torch_file(
             nn.Linear after it. An nn.Embedding before it may replace the one-hot input.
         characters: the characters with the ids 0, 1, 2, …. None if the file contains the
             characters, as charloom's files do, or if the model is a byte model of all 256 bytes.
-        tokens: "characters" or "bytes"; `characters` gives a byte as the character with the same
-            code point. None takes the file's value, or "characters" if the file has none.
+        tokens: "characters" or "bytes": what the ids stand for. For "bytes", write each byte in
+            `characters` as the character with this code point. None takes the file's value, or
+            "characters" if the file has none.
         prefixes: the names of the network's parts, for a file in which they cannot be detected.
 
     Raises:
@@ -132,18 +133,19 @@ def read_torch_file(
         ReadError: the disk failed while reading.
         TextError: the vocabulary is missing, repeats a character, has the wrong size or contradicts
             the vocabulary in the file.
-        ConfigError: `tokens` is not one of these values, or it is "bytes" and a character is above
-            U+00FF.
+        ConfigError: `tokens` is neither "characters" nor "bytes"; or it is "bytes", and a character
+            is above U+00FF.
     """
     label = str(path)
-    # The metadata comes first: it shows a later format, whose tensors may be different.
+    # Read the metadata before the tensors. If a later version of charloom wrote the file, only the
+    # metadata shows this, and the tensors may be different.
     about = _read_metadata(path)
     try:
         cell, theirs = find_network(_read_tensors(path), prefixes)
     except NotAModelError as error:
         raise NotAModelError(f"{label}: {error.message}") from None
-    # The tensors show only these settings. The others, from a recipe, matter only if the model is
-    # trained further.
+    # The tensors show only the cell, the sizes and the dtype. The other settings come from a recipe;
+    # they matter only if the model is trained further.
     config = recipe_of(DEFAULT_RECIPE).config.replace(
         cell=cell,
         hidden_size=theirs["layers.0.W"].shape[1],
@@ -288,8 +290,9 @@ def _order(
 ) -> tuple[Vocabulary, list[int]]:
     """Return the vocabulary, and a list that gives the id in the file for each id of the vocabulary.
 
-    `characters` are in the order of the file's ids; None if they are not known. `K` is the number
-    of ids in the file, and `label` is the name of the file in messages.
+    `characters` are in the order of the file's ids; None if they are not known. `tokens` is
+    "characters" or "bytes": what the ids stand for. `K` is the number of ids in the file, and `label`
+    is the name of the file in messages.
     """
     if characters is None and tokens == "bytes" and K == BYTES:
         characters = list(map(chr, range(BYTES)))

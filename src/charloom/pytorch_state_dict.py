@@ -28,11 +28,11 @@ UNSUPPORTED: Final = {
 def to_state_dict(learner: Learner) -> Parameters:
     """Return a model's parameters by PyTorch's names, as arrays of the model's dtype.
 
-    The PyTorch network reads one-hot vectors, with batch_first=False. For each layer l the result
-    has `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) for the others,
-    `rnn.weight_hh_l{l}` (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has
-    `head.weight` (K, H) and `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in
-    the rows of its candidate n.
+    The PyTorch network reads one-hot vectors, with batch_first=False. A cell has G blocks of weights:
+    one for the plain cell, or one for each gate. For each layer l the result has `rnn.weight_ih_l{l}` of
+    shape (G·H, K) for layer 0 and (G·H, H) for the others, `rnn.weight_hh_l{l}` (G·H, H),
+    `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has `head.weight` (K, H) and
+    `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in the rows of its candidate n.
     """
     H, ours, cell = learner.config.hidden_size, learner.parameters, CELLS[learner.config.cell]
     state_dict: Parameters = {}
@@ -136,9 +136,10 @@ def _take_layers(rest: dict[str, Array], prefix: str) -> tuple[str, Parameters]:
 
 
 def _cell_of(weight_hh: Array, name: str) -> Cell:
-    """Return the cell whose weight_hh has the shape of `weight_hh`.
+    """Return the kind of cell that has recurrent weights of the shape of `weight_hh`.
 
-    A state_dict does not name its cell. `name` is the name of the array in the error message.
+    A state_dict does not say whether its network is an LSTM, a GRU or a plain RNN, but the shapes
+    differ. `name` is the name of `weight_hh` in the error message.
     """
     for cell in CELLS.values():
         if (
@@ -209,16 +210,23 @@ def _head_prefix(rest: dict[str, Array], given: str | None, H: int) -> str:
             found.append(prefix)
     with_bias = [prefix for prefix in found if f"{prefix}bias" in rest]
     if given is None and with_bias:
-        found = with_bias  # a part without a bias may be an nn.Embedding with H columns
+        # The output layer usually has a bias. A matrix without a bias may be an nn.Embedding.
+        found = with_bias
     return _choose(found, given, "head", f"no nn.Linear with {H} inputs on top of the layers")
 
 
 def _choose(found: list[str], given: str | None, name: str, none: str) -> str:
-    """Return `given` if it is in `found`; if `given` is None, return the only prefix in `found`.
+    """Return the prefix that the user selected, or the only prefix that was found.
 
-    Raises NotAModelError if `given` is not in `found`, or if `given` is None and `found` does not
-    have exactly one prefix. In the message, `name` is the argument's name, and `none` says what is
-    missing.
+    Args:
+        found: the prefixes of the arrays that fit.
+        given: the prefix that the user selected; None to take the only one in `found`.
+        name: the name of the user's argument, for the error message.
+        none: the words of the error message if `found` is empty, such as "no nn.Linear".
+
+    Raises:
+        NotAModelError: `given` is not in `found`; or `given` is None, and `found` does not have
+            exactly one prefix.
     """
     if given is not None:
         wanted = f"{given}." if given and not given.endswith(".") else given

@@ -34,7 +34,12 @@ def words(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.uint64]:
-    """Return 64-bit random words for `count` units from unit `first` on, shape (count,)."""
+    """Return `count` random words of 64 bits, one per unit, for the units from number `first` on.
+
+    The words depend on all arguments (spec/mathematics.md: Random numbers). `purpose` is the use of
+    the random numbers, such as "sample". The meanings of `update`, `layer`, `stream` and `time`
+    depend on the purpose. The result has shape (count,).
+    """
     # numpy.random.Philox adds one to the counter before each block. The specification numbers the
     # blocks in the same way: units 0…3 have counter 1.
     block, skip = divmod(first, BLOCK)
@@ -48,7 +53,8 @@ def words(
 def uniforms(seed: int, purpose: Purpose, count: int, **place: int) -> NDArray[np.float64]:
     """Return random numbers, uniform in [0, 1) with 53 random bits each, float64, shape (count,).
 
-    `place` has any of the keyword arguments of `words`.
+    `place` has further arguments for the function `words`: `first`, `update`, `layer`, `stream` or
+    `time`. The random numbers differ if one of these arguments differs.
     """
     raw = words(seed, purpose, count, **place)
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -57,8 +63,9 @@ def uniforms(seed: int, purpose: Purpose, count: int, **place: int) -> NDArray[n
 def normals(seed: int, purpose: Purpose, count: int, **place: int) -> NDArray[np.float64]:
     """Return standard normal random numbers, float64, shape (count,).
 
-    `place` has any of the keyword arguments of `words`, except `first`. Method: Box and Muller 1958,
-    cosine branch.
+    `place` has further arguments for the function `words`: `update`, `layer`, `stream` or `time`.
+    The random numbers differ if one of these arguments differs. Method: Box and Muller 1958, cosine
+    branch.
     """
     pairs = uniforms(seed, purpose, 2 * count, **place).reshape(count, 2)
     radius = np.sqrt(-2.0 * np.log1p(-pairs[:, 0]))
@@ -72,9 +79,9 @@ FIELD_BITS: Final = 16
 def dropout_mask(
     seed: int, update: int, layer: int, stream: int, time: int, units: int, dropout: float
 ) -> NDArray[np.float64]:
-    """Return the factor for each of a layer's outputs, shape (units,).
+    """Return the factor by which dropout multiplies each of a layer's outputs, shape (units,).
 
-    The factor is 0 for a dropped unit, and 1 / (1 - p) for the others. p is `dropout` rounded to a
+    The factor is 0 for a dropped unit, and 1 / (1 - p) for any other unit. p is `dropout` rounded to a
     multiple of 2^-16. See spec/mathematics.md: Dropout.
     """
     threshold = dropout_threshold(dropout)

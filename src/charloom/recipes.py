@@ -108,7 +108,9 @@ RECIPES: Final[dict[str, Recipe]] = {
                 seq_length=50,
                 batch_size=50,
                 epochs=50,
-                clip=0.1,  # char-rnn clips the sum of 50 steps at 5; this clips their mean, so 5 / 50
+                # char-rnn clips the gradient of the sum of 50 losses at 5. This recipe clips the
+                # gradient of their mean, so the limit is 5 / 50.
+                clip=0.1,
                 reduction="mean",
                 optimizer="rmsprop",
                 learning_rate=2e-3,

@@ -15,6 +15,8 @@ LOCK: Final = "lock"
 TEXT: Final = "text.txt"
 CHECKPOINTS: Final = "checkpoints"
 
-LATEST: Final = "latest"  # a file in the directory of checkpoints
-BEST: Final = "best"  # a file in the directory of checkpoints
+# Two files in the directory of checkpoints. Each contains the name of a checkpoint: the latest, and
+# the one with the best validation loss.
+LATEST: Final = "latest"
+BEST: Final = "best"
 DAMAGED: Final = "damaged-"  # the beginning of the name of a damaged checkpoint that was renamed

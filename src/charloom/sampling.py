@@ -59,13 +59,13 @@ def require_sampler(sampler: Sampler) -> Sampler:
         ConfigError: a value is out of its range.
     """
     return Sampler(
-        # A temperature above the limit would change nothing: all characters are already equally
-        # likely.
+        # At a temperature of 1e6, all characters are already equally likely, so no higher temperature
+        # is needed.
         temperature=require_number("temperature", sampler.temperature, least=0.0, most=1e6),
         top_k=require_whole("top_k", sampler.top_k, least=0),
         top_p=require_number("top_p", sampler.top_p, above=0.0, most=1.0),
         min_p=require_number("min_p", sampler.min_p, least=0.0, most=1.0),
-        # With a penalty in this range, a finite logit stays finite.
+        # A repetition penalty from 1e-3 to 1e6 cannot make a finite logit infinite.
         repetition_penalty=require_number(
             "repetition_penalty", sampler.repetition_penalty, least=1e-3, below=1e6
         ),
@@ -188,10 +188,12 @@ class Writing(Iterator[str]):
     def _write(
         self, learner: Learner, engine: Engine, read: Ids, options: SampleOptions, number: int
     ) -> Iterator[Piece]:
-        """Yield the text in pieces, which grow as long as sampling one is fast (`piece_seconds`).
+        """Read the prompt's ids `read`, then sample the text and yield it in pieces.
 
-        The end of the sampled text is kept back as long as it could be the beginning of a stop
-        string.
+        While the network reads the prompt, the pieces are empty. A piece gets longer after a piece
+        that took at most half of `piece_seconds`, and shorter after one that took more than
+        `piece_seconds`. The end of the sampled text is kept back as long as it could be the beginning
+        of a stop string.
         """
         length, sampler = options.length, options.sampler
         drawn = UnreturnedText(learner.vocabulary.decoder(), read[:0])
@@ -215,7 +217,8 @@ class Writing(Iterator[str]):
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
-            # drawn.text does not yet have an incomplete UTF-8 character at the end.
+            # If the sampled bytes end within a UTF-8 character, drawn.text does not have this character
+            # yet.
             drawn.add(ids)
             end = first_stop(drawn.text, options.stop)
             if end is not None:
@@ -231,15 +234,15 @@ class Writing(Iterator[str]):
 
 @dataclass
 class UnreturnedText:
-    """The end of a sampled text that was not yet returned.
+    """The sampled characters that were not yet returned to the caller: the end of a sampled text.
 
     Attributes:
         decoder: decoder for the ids of the whole sampled text.
-        ids: ids of `text`, and of an incomplete UTF-8 character after it.
-        text: the complete characters that were not yet returned.
+        ids: the ids of `text`, and then those of an incomplete UTF-8 character.
+        text: the complete characters that were not yet returned to the caller.
         ends: for each character of `text`, the number of ids from the beginning of the whole
             sampled text to the end of the character.
-        returned: number of ids that were already returned.
+        returned: number of ids of the sampled text that were returned to the caller.
     """
 
     decoder: Decoder
@@ -255,7 +258,7 @@ class UnreturnedText:
         self.ids = np.concatenate([self.ids, ids])
 
     def take(self, characters: int) -> Piece:
-        """Remove the first `characters` characters and return them as a piece."""
+        """Remove the first `characters` characters of `text`, and return them with their ids."""
         count = int(self.ends[characters - 1]) - self.returned if characters else 0
         piece = Piece(self.text[:characters], self.ids[:count])
         self.text, self.ends = self.text[characters:], self.ends[characters:]

@@ -78,7 +78,10 @@ def surprise(
 def surprise_in_slices(
     learner: Learner, engine: Engine, text: str, policy: UnknownPolicy = REFUSE
 ) -> Slices[Surprise]:
-    """Compute the result of `surprise` in slices."""
+    """Do the work of `surprise`, but yield after each part of the work and return the result at the end.
+
+    The arguments are those of `surprise`.
+    """
     encoded = learner.vocabulary.encode_with(require_string("text", text), policy)
     ids = encoded.ids
     if len(ids) < 2:
@@ -111,13 +114,13 @@ def surprise_in_slices(
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """A model's predictions at each character of a piece of text.
+    """How well a model predicted each character that it read, and what it expects after each.
 
     Attributes:
-        characters: the piece, one string per character that the model read.
-        nats: -ln of the probability of each character, shape (characters,). NaN for the first
-            character of the text, which is not predicted. For a byte model, a character has the sum
-            over its bytes.
+        characters: the characters that the model read, one string per character.
+        nats: -ln of the probability of each character given the text before it, shape
+            (characters,). NaN for the first character of the text, which is not predicted. For a byte
+            model, a character has the sum over its bytes.
         likely: for each character, the likeliest symbols after it as pairs (symbol, probability),
             the likeliest first. A byte model's bytes are written as `byte_name` returns them.
     """
@@ -150,9 +153,10 @@ class Reader:
         self._names = [byte_name(symbol) if of_bytes else symbol for symbol in symbols]
 
     def read(self, ids: Ids) -> Predictions:
-        """Read the next ids of the text, and return the predictions at each of their characters.
+        """Read the next ids of the text, and return the model's predictions for their characters.
 
-        `ids` has shape (N,); N may be 0. The last id must be the end of a character.
+        `ids` has shape (N,); N may be 0. If the model reads bytes, the last id must be the last byte of
+        a character.
 
         Raises:
             DivergedError: the logits are not finite.
@@ -160,7 +164,7 @@ class Reader:
         return run_all_slices(self.read_in_slices(ids))
 
     def read_in_slices(self, ids: Ids) -> Slices[Predictions]:
-        """Compute the result of `read` in slices."""
+        """Do the work of `read`, but yield after each part of the work and return the result at the end."""
         parts = []
         for start in range(0, len(ids), self._step):
             parts.append(self._read(ids[start : start + self._step]))
@@ -176,10 +180,11 @@ class Reader:
         return Predictions(characters, np.add.reduceat(nats, [0, *ends[:-1]]), likely)
 
     def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-        """Read N ids; return their nats, the likeliest next ids, and the probabilities of those.
+        """Read N ids in one call of the engine, and return three arrays.
 
-        The nats of each id have shape (N,). The likeliest ids after each id and their probabilities
-        have shape (N, count), the likeliest first.
+        The first array has -ln of the probability of each id, shape (N,). The second has the likeliest
+        next ids after each id, the likeliest first. The third has their probabilities. The second and
+        the third have shape (N, count), where `count` is an argument of the constructor.
         """
         parameters = self._learner.parameters
         tokens = np.ascontiguousarray(ids)
