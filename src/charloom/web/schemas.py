@@ -640,8 +640,8 @@ class UnitRequest(TextRequest):
 class ActivityResponse(ModelResponse):
     """The base of responses with the values of units after each character of a text.
 
-    `low` and `high` are the smallest and the largest value that the shown quantity of a unit can have, such as
-    0 and 1 for a gate.
+    `low` and `high` are bounds of the values, such as 0 and 1 for a gate. For a quantity without fixed bounds,
+    they are -m and m, where m is the largest absolute value in the response.
     """
 
     characters: list[str]
@@ -667,9 +667,8 @@ class UnitMap(ActivityResponse):
     """The values of all units of a layer after each character of a text.
 
     `values` is a base64 string of unsigned bytes: a byte for each character for the first unit, then for the
-    second unit, and so on. The byte with the index `unit * len(characters) + n` is for character n. From
-    `low` and `high`, the smallest and the largest possible value, the unit's value after the character is
-    `low + byte / 255 * (high - low)`.
+    second unit, and so on. The byte with the index `unit * len(characters) + n` is for character n. The value
+    of the unit after the character is `low + byte / 255 * (high - low)`.
     """
 
     units: int
@@ -679,7 +678,8 @@ class UnitMap(ActivityResponse):
 class RankingRequest(TextRequest):
     """A request for the units whose values follow properties of a text most closely.
 
-    A property is a number for each character, such as 1 inside quotation marks and 0 elsewhere.
+    A property is a number for each character, such as 1 inside quotation marks and 0 elsewhere. The response has
+    the built-in properties and the properties that `pattern` and `marks` define.
 
     Attributes:
         pattern: a plain string, not a regular expression. “Inside an occurrence of this string” becomes a
