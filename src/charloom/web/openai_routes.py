@@ -367,7 +367,7 @@ def head(body: Completion) -> dict[str, Any]:
 def usage(texts: list[Text]) -> Usage:
     """Return the number of characters in the prompts and in the written texts.
 
-    Each prompt counts once, even if several texts continue it.
+    Each prompt counts once, even if several texts continue the prompt.
     """
     read = sum(map(len, texts[0].body.prompts))
     written = sum(text.writer.written for text in texts)

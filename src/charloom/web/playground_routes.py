@@ -316,7 +316,7 @@ def event_with_predictions(
 
 
 def with_side(data: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
-    """Return the fields `data` of an event; if `sides` is True, with `side`, the index of the event's model."""
+    """Return `data`, the fields of an event; if `sides` is True, add the field `side`, the index of the model."""
     return {"side": side, **data} if sides else data
 
 

@@ -52,7 +52,7 @@ def is_end(epoch: float) -> bool:
 
 
 def spread(indices: Sequence[int], count: int) -> list[int]:
-    """Return `count` evenly spread elements of the sequence `indices`, including the first and the last.
+    """Return `count` evenly spread elements of the sequence `indices`, including its first and its last element.
 
     If `count` is 1 or less, return only the last element.
     """

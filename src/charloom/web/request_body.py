@@ -82,7 +82,8 @@ def check_parts(body: bytes) -> None:
 def replay(body: bytes, receive: Receive) -> Receive:
     """Return a function that can be used like `receive` after the body of a request has been read.
 
-    Its first call returns a message with `body`. Later calls return the messages that `receive` returns.
+    The first call of the returned function returns a message with `body`. Later calls return the messages that
+    `receive` returns.
     """
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -1,6 +1,6 @@
 """Checks every request before any other part of the server sees it, and reads its body.
 
-The rules are in other modules. This module decides in which order they are applied.
+The rules are in other modules. This module decides in which order the rules are applied.
 """
 
 import asyncio

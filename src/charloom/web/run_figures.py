@@ -45,7 +45,7 @@ def figures_at(
         factor: the factor, set by a command, that multiplies the learning rate of the schedule.
         record: the run's last record; empty if there is none.
         counters: the counters in the run's latest checkpoint; empty if there is none. The smooth loss comes
-            from these counters if the checkpoint is of `update`, otherwise from the record.
+            from these counters if the checkpoint was saved at `update`, otherwise from `record`.
     """
     smooth = counters.get("smooth_loss") if counters.get("update") == update else None
     if not is_number(smooth):

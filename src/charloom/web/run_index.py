@@ -26,8 +26,8 @@ READ_AT_ONCE: Final = 200  # largest number of new runs that are read in one rea
 CHECKED_AT_ONCE: Final = 500
 # `read_list` returns the last list again, without reading the folder, if the list is at most this old.
 STALE_SECONDS: Final = 0.4
-# If reading the folder takes long, the list may be older than STALE_SECONDS: up to this many times as old as the
-# last reading took. Otherwise reading the folder could take all of the processor's time.
+# `read_list` also returns the last list again if the list is not older than this multiple of the time that reading
+# the list took. Otherwise reading the folder could take all of the processor's time.
 RESTS: Final = 3
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class RunList:
         runs: the entries of the runs whose files have been read, most recently changed first; also an entry
             for each training process that has not created its run directory yet.
         unread: the number of runs whose files have not been read yet. Each time the server reads the folder,
-            it reads some of them.
+            it reads some of these runs.
         time: when reading the folder began, in seconds of `time.monotonic`.
     """
 
@@ -86,8 +86,8 @@ class RunIndex:
     def read_list(self, refresh: bool = False) -> RunList:
         """Return the list of runs and model files.
 
-        If `refresh` is True, read the folder now. Otherwise the list may be old: at most 0.4 seconds, or three
-        times as long as the last reading of the folder took.
+        If `refresh` is True, read the folder now. Otherwise the list may be up to 0.4 seconds old. If the last
+        reading of the folder took long, the list may be up to three times as old as this reading took.
         """
         now = time.monotonic()
         since = now if refresh else now - max(STALE_SECONDS, RESTS * self._reading_seconds)
@@ -121,7 +121,7 @@ class RunIndex:
         return self._look_up(key, lambda listed: listed.places.get(key))
 
     def path(self, key: str) -> Path:
-        """Return the directory of the run with the key `key`, even if its process has not created it yet.
+        """Return the directory of the run with the key `key`, even if the directory does not exist yet.
 
         Raises:
             NotFoundError: no run has this key.
@@ -165,7 +165,7 @@ class RunIndex:
         raise NotFoundError(f"there is no run {shortened(key)}; GET /api/runs lists the runs.")
 
     def texts(self) -> list[tuple[Run, Path, TextDescription]]:
-        """Return a tuple for each run whose text is known: the run, its directory, the description of its text."""
+        """Return a tuple for each run whose text is known: the run, its directory, and its text's description."""
         listed, indexed = self.read_list(), self._indexed
         return [
             (run, listed.places[run.key].path, text)
@@ -234,7 +234,8 @@ class RunIndex:
     def _to_check(self, keys: list[str]) -> set[str]:
         """Return the keys of the runs whose files are checked even if their directories have not changed.
 
-        These runs are the runs that changed last, and some of the runs in `keys`: each call takes the next ones.
+        These runs are the runs that changed last, and some of the runs in `keys`: each call
+        takes the next `CHECKED_AT_ONCE` keys.
         """
         checked = {run.key for run in self._last_list.runs[:READ_AT_ONCE]}
         start = self._next_check if self._next_check < len(keys) else 0

@@ -95,8 +95,8 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
 
         The events `records`, `samples` and `events` have lines of the journal with the same name; they are
         `{run, fresh, …}`. If `fresh` is true, the event replaces the lines that earlier events sent from this
-        journal of the run. The first event `records` of a run also has `total`, the number of all records of
-        the run; it has at most 5,000 of them.
+        journal of the run. The first event `records` of a run has at most 5,000 records, and also `total`, the
+        number of all records of the run.
         """
         paths = {key: await asyncio.to_thread(run_index.path, key) for key in run}
         return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)
@@ -112,9 +112,10 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
     def records(
         run: RunKey, most: Annotated[int, Query(ge=2, le=wire.MOST_RECORDS)] = 5_000
     ) -> wire.Records:
-        """Return the records of a run; if there are more than `most`, return `most` evenly spread records.
+        """Return the records of a run; if there are more than `most` records, a selection of at most `most` of them.
 
-        The last record is always returned, and the first record if `most` is 3 or more. Records at the end of
+        The selected records are evenly spread. The last record is always selected, and the first record if
+        `most` is 3 or more. Records at the end of
         an epoch and records with a validation loss are preferred.
         """
         damage: list[str] = []
@@ -129,7 +130,7 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
 
     @router.get("/api/runs/{run}/events", response_model=wire.Events)
     def events(run: RunKey, limit: Limit = MOST, after: Skipped = 0) -> AsciiJSONResponse:
-        """Return a page of the events of a run."""
+        """Return a page of the events of a run, such as its start or a pause."""
         return page_of(run_index.path(run), "events", limit, after)
 
     return router
@@ -276,7 +277,7 @@ def page_of(run: Path, kind: str, limit: int, after: int) -> AsciiJSONResponse:
 
     Args:
         run: the run directory.
-        kind: which journal to send: "records", "samples" or "events"; also the field with its lines.
+        kind: which journal to send: "records", "samples" or "events"; also the name of the field with the lines.
         limit: the largest number of lines on the page.
         after: the number of lines of the journal before the page.
     """
@@ -287,10 +288,10 @@ def page_of(run: Path, kind: str, limit: int, after: int) -> AsciiJSONResponse:
 
 
 def readable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the fields of the schema `Record` for each line in `lines`, which are lines of metrics.jsonl."""
+    """Return the fields of the schema `Record` for each of `lines`, the valid lines of metrics.jsonl."""
     return [record_of(line).model_dump() for line in lines]
 
 
 def record_of(line: dict[str, Any]) -> wire.Record:
-    """Return the schema `Record` for `line`, a valid line of metrics.jsonl."""
+    """Return `line`, a valid line of metrics.jsonl, as an object of the schema `Record`."""
     return wire.Record.model_validate({**line, "end": is_end(line["epoch"])})

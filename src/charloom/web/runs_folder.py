@@ -25,8 +25,8 @@ def key_of(relative: str) -> str:
     """Return the key of the run or model file with the path `relative`, relative to the folder.
 
     The key is `relative` itself if it has at most 60 characters, which are letters, digits, `_`, `-` and `.`,
-    no `..`, and no `-` or `.` at either end. Otherwise all other characters are replaced, and eight digits of
-    the path's SHA-256 follow.
+    no `..`, and no `-` or `.` at either end. Otherwise the key is `relative` with `.` for each `/` and `-` for
+    other characters, shortened, followed by eight digits of the path's SHA-256.
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
     plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]

@@ -12,19 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from charloom.cell_table import CellName
 from charloom.config import SEED_LIMIT
 
-# The largest body of a request in bytes, for each kind of request.
-SMALL_BODY: Final = 64 * 1024
-TEXT_BODY: Final = 512 * 1024  # a request with a text that a model reads
-UPLOAD_BODY: Final = 64 * 1024 * 1024  # a request with a text to train on, sent as bytes
+TEXT_BODY: Final = 512 * 1024  # largest body of a JSON request with a text, in bytes
+UPLOAD_BODY: Final = 64 * 1024 * 1024  # largest size of a text sent as bytes to train on
+SMALL_BODY: Final = 64 * 1024  # largest body of a request without a text, in bytes
 
-# The largest number of characters of a text, for each kind of request.
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
-LONGEST_READ: Final = (
-    50_000  # a text whose surprise is computed, or that a model reads to show its units
-)
-# A text for which all units of a layer are shown. The limit is low, because the response has a number for each
-# character and unit.
+# The largest number of characters that a model reads to compute their surprise or to show its units.
+LONGEST_READ: Final = 50_000
+# The largest number of characters for which all units of a layer are shown. The limit is low, because the response
+# has a number for each character and unit.
 LONGEST_MAP: Final = 4_000
 MOST_RECORDS: Final = 20_000
 SHORT: Final = 200
@@ -252,7 +249,7 @@ class ListPage(ResponseBody):
 
     Attributes:
         total: the number of items in the whole list.
-        next: the value of `after` that requests the next page; None on the last page.
+        next: the value of the parameter `after` that requests the next page; None on the last page.
         unread: the number of runs that the server has not read yet. The list does not include these runs.
     """
 
@@ -325,7 +322,7 @@ class JournalPage(ResponseBody):
 
     Attributes:
         total: the number of readable lines in the journal.
-        next: the value of `after` that requests the next page; None on the last page.
+        next: the value of the parameter `after` that requests the next page; None on the last page.
         damage: sentences about damaged or lost lines of the journal.
     """
 
@@ -341,7 +338,7 @@ class Samples(JournalPage):
 
 
 class Events(JournalPage):
-    """A page of the events of a run, such as commands that its process received (spec/formats.md: Steering)."""
+    """A page of the events of a run, such as its start or a pause (spec/formats.md: Steering)."""
 
     events: list[dict[str, Any]]
 
@@ -357,7 +354,7 @@ class Command(RequestBody):
 
 
 class Sent(ResponseBody):
-    """The command that was sent. The training process executes it within a fraction of a second."""
+    """The command that was sent. The training process executes the command within a fraction of a second."""
 
     sequence: int
     command: str
@@ -379,7 +376,7 @@ class TextAbout(ResponseBody):
 
     Attributes:
         key: the id of the text in POST /api/runs.
-        kind: `builtin`, `uploaded`, or `run` if a run in the list trains on it.
+        kind: `builtin`, `uploaded`, or `run` if a run in the list trains on the text.
         bytes: the size of the text's files; None for a built-in text.
     """
 
@@ -400,7 +397,7 @@ class Texts(ListPage):
 
 
 class Settings(RequestBody):
-    """The settings of a new run that the page can change. Without a setting, the recipe's value is used."""
+    """The settings of a new run that the page can change. If a setting is not given, the recipe sets it."""
 
     cell: CellName | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
@@ -445,7 +442,7 @@ class EmptyRequest(RequestBody):
 
 
 class Dismissed(ResponseBody):
-    """The answer to a request that removed a run whose start failed from the list; `run` is its key."""
+    """The answer to a request that removed from the list a run whose start failed; `run` is the run's key."""
 
     run: str
 
@@ -682,10 +679,10 @@ class RankingRequest(TextRequest):
     the built-in properties and the properties that `pattern` and `marks` define.
 
     Attributes:
-        pattern: a plain string, not a regular expression. “Inside an occurrence of this string” becomes a
-            property.
-        marks: marked parts of the text, as pairs [start, end] of character indices; `end` is excluded. The
-            indices do not count characters that the model skips. “Inside a marked part” becomes a property.
+        pattern: a plain string, not a regular expression. It defines a property that is 1 inside each occurrence of
+            the string.
+        marks: parts of the text, as pairs [start, end] of character indices; `end` is excluded. The indices do
+            not count characters that the model skips. The marks define a property that is 1 inside these parts.
         top: the number of units to return for each property.
     """
 
@@ -715,10 +712,11 @@ class PropertyRanked(ResponseBody):
     """A property of a text and the units that follow it most closely, best first.
 
     Attributes:
-        mean: the mean of the property over the text. For a yes-or-no property, the share of
-            characters that have it.
-        by_chance: the largest |r| that any unit has with the property after the property is shifted along the
-            text. If the |r| of a unit is not larger than `by_chance`, it can be due to chance.
+        mean: the mean of the property over the text. For a yes-or-no property, the share of characters that
+            have the property.
+        by_chance: the largest |r|, the absolute correlation, that any unit has with the property after the
+            property is shifted along the text. If the |r| of a unit is not larger than `by_chance`, the
+            correlation can be due to chance.
         why_none: the reason why no unit is returned; empty if units are returned.
     """
 

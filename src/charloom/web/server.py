@@ -147,7 +147,7 @@ def make_app(state: AppState) -> Guard:
 
     @app.get("/api/health", tags=["server"])
     async def health() -> wire.Health:
-        """Return the version, the number of requests that models are processing, and of requests in the queue."""
+        """Return the version, and how many requests models are processing and how many wait in the queue."""
         return wire.Health(
             ok=True,
             version=version,

@@ -87,16 +87,15 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
             require_resumable(listed, ends)
             if (job := jobs.all().get(run)) is not None and job.alive:
                 raise RunInUseError(f"{run} is in use: process {job.pid} trains it; wait a moment.")
-            acquire(
-                place.path
-            ).release()  # `acquire` raises RunInUseError if a process trains the run
+            # `acquire` raises RunInUseError if a process trains the run.
+            acquire(place.path).release()
             jobs.start(run, ["resume", str(place.path.resolve()), *options], listed.text)
         run_index.read_list(refresh=True)
         return wire.Started(run=run)
 
     @router.post("/api/runs/{run}/dismiss")
     def dismiss(run: wire.Key, _: wire.EmptyRequest) -> wire.Dismissed:
-        """Remove a run whose start failed from the list, and delete the log of its process.
+        """Remove from the list a run whose start failed, and delete the log of its process.
 
         The start failed before the run had a directory. A run that has a directory is never removed.
         """

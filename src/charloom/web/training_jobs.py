@@ -111,7 +111,7 @@ class Job:
 
 
 class Jobs:
-    """The training processes that this server started, including those from before a restart of the server.
+    """The training processes that this server started, also before the server was restarted.
 
     Args:
         folder: the folder of the runs.
@@ -176,7 +176,7 @@ class Jobs:
         return job
 
     def all(self) -> dict[str, Job]:
-        """Return all jobs by the key of their run."""
+        """Return all jobs, the training processes that this server started, by the key of their run."""
         found = {}
         with self._lock:
             codes = self._new_exit_codes()
@@ -216,7 +216,7 @@ class Jobs:
         return jobs
 
     def forget(self, job: Job) -> None:
-        """Delete the files of a job."""
+        """Delete the two files of a job: the description of its process, and the log."""
         with self._lock, suppress(OSError):
             (self.folder / f"{job.run}.json").unlink()
             job.log.unlink()
@@ -326,7 +326,7 @@ def is_alive(pid: Any) -> bool:
     if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
     if os.name == "nt":
-        return True  # on Windows, asking with os.kill would end the process
+        return True  # on Windows, os.kill(pid, 0) would end the process
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
