@@ -364,8 +364,9 @@ def changed(cell="lstm", **changes):
 )  # fmt: skip
 def test_a_wrong_state_dict_is_refused(tensors, sentence, tmp_path):
     path = written(tmp_path / "wrong.safetensors", tensors)
-    with pytest.raises(CharloomError, match=sentence):
+    with pytest.raises(CharloomError, match=sentence) as failed:
         read_torch_file(path, list("abcde"))
+    assert str(failed.value).count(str(path)) == 1
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,11 @@ def test_normals_do_not_depend_on_how_many_are_drawn():
     assert normals(2, "init", 50).tolist() == normals(2, "init", 80)[:50].tolist()
 
 
+def test_normals_refuse_the_number_of_a_unit():
+    with pytest.raises(TypeError, match="takes no argument 'first'"):
+        normals(1, "init", 3, first=1)
+
+
 def test_initial_weights_are_normal_and_biases_zero():
     parameters = initial_parameters(Config(dtype="float64", sigma=0.02), 80)
     for name, count in (("layers.0.U", 8_000), ("layers.0.W", 10_000), ("V", 8_000)):

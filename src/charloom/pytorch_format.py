@@ -140,8 +140,9 @@ def read_torch_file(
     # Read the metadata before the tensors. If a later version of charloom wrote the file, only the
     # metadata shows this, and the tensors may be different.
     about = _read_metadata(path)
+    tensors = _read_tensors(path)
     try:
-        cell, theirs = find_network(_read_tensors(path), prefixes)
+        cell, theirs = find_network(tensors, prefixes)
     except NotAModelError as error:
         raise NotAModelError(f"{label}: {error.message}") from None
     # The tensors show only the cell, the sizes and the dtype. The other settings come from a recipe;

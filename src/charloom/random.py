@@ -5,7 +5,7 @@ generator Philox4x64-10 computes it from these. So a resumed run, or a run with 
 the same numbers.
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,23 +50,39 @@ def words(
     return np.asarray(generator.random_raw(skip + count)[skip:], dtype=np.uint64)
 
 
-def uniforms(seed: int, purpose: Purpose, count: int, **place: int) -> NDArray[np.float64]:
+class Place(TypedDict, total=False):
+    """Keyword arguments of `words` that select other random numbers. A missing argument is 0."""
+
+    update: int
+    layer: int
+    stream: int
+    time: int
+
+
+class UnitPlace(Place, total=False):
+    """A `Place`, and `first`, the number of the unit that gets the first random number."""
+
+    first: int
+
+
+def uniforms(
+    seed: int, purpose: Purpose, count: int, **place: Unpack[UnitPlace]
+) -> NDArray[np.float64]:
     """Return random numbers, uniform in [0, 1) with 53 random bits each, float64, shape (count,).
 
-    `place` has further arguments for the function `words`: `first`, `update`, `layer`, `stream` or
-    `time`. The random numbers differ if one of these arguments differs.
+    The random numbers differ if one of the arguments in `place` differs.
     """
     raw = words(seed, purpose, count, **place)
     return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def normals(seed: int, purpose: Purpose, count: int, **place: int) -> NDArray[np.float64]:
+def normals(seed: int, purpose: Purpose, count: int, **place: Unpack[Place]) -> NDArray[np.float64]:
     """Return standard normal random numbers, float64, shape (count,).
 
-    `place` has further arguments for the function `words`: `update`, `layer`, `stream` or `time`.
-    The random numbers differ if one of these arguments differs. Method: Box and Muller 1958, cosine
-    branch.
+    Method: Box and Muller 1958, cosine branch. Each number takes two units, so `place` has no `first`.
     """
+    if "first" in place:
+        raise TypeError("normals() takes no argument 'first'")
     pairs = uniforms(seed, purpose, 2 * count, **place).reshape(count, 2)
     radius = np.sqrt(-2.0 * np.log1p(-pairs[:, 0]))
     return np.asarray(radius * np.cos(2.0 * np.pi * pairs[:, 1]))

@@ -172,7 +172,7 @@ def punctuation(text: str) -> Numbers:
     return _numbers(~where(text, is_word_character) & ~where(text, str.isspace))
 
 
-def read(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
+def was_read(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
     """Return a measure that is 1 for each character for which `holds` is True, else 0."""
     return lambda text: _numbers(where(text, holds))
 
@@ -189,21 +189,21 @@ PROPERTIES: Final = tuple(
         ("in-brackets", "inside ( [ {", in_brackets),
         ("bracket-depth", "number of open brackets", bracket_depth),
         ("line-position", "characters of the line so far", line_position),
-        ("after-newline", "a line feed was read", read("\n".__eq__)),
+        ("after-newline", "a line feed was read", was_read("\n".__eq__)),
         ("newline-next", "a line feed comes next", comes_next("\n".__eq__)),
         ("indentation", "spaces and tabs before the line's text", indentation),
         ("paragraph-position", "characters since a blank line", paragraph_position),
         ("sentence-position", "characters since . ! ? or a blank line", sentence_position),
-        ("in-word", "a letter, a digit or _ was read", read(is_word_character)),
+        ("in-word", "a letter, a digit or _ was read", was_read(is_word_character)),
         ("word-position", "characters of the word so far", word_position),
         ("word-end", "a word's last character was read", word_end),
-        ("capital", "a capital letter was read", read(str.isupper)),
+        ("capital", "a capital letter was read", was_read(str.isupper)),
         ("capital-next", "a capital letter comes next", comes_next(str.isupper)),
         ("capitals", "in a word of capital letters", capitals),
-        ("digit", "a digit was read", read(str.isdecimal)),
-        ("space", "a space or a tab was read", read(" \t".__contains__)),
+        ("digit", "a digit was read", was_read(str.isdecimal)),
+        ("space", "a space or a tab was read", was_read(" \t".__contains__)),
         ("punctuation", "punctuation or a symbol was read", punctuation),
-        ("vowel", "a vowel (a e i o u) was read", read("aeiouAEIOU".__contains__)),
+        ("vowel", "a vowel (a e i o u) was read", was_read("aeiouAEIOU".__contains__)),
     )
 )
 

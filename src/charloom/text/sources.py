@@ -35,9 +35,7 @@ LONGEST_NAME: Final = 255  # longest name of a file on common file systems
 MOST_NAMES: Final = 3  # largest number of file names in a message
 
 Stamp = tuple[str, int, int, int]
-BY_FOLDER: Final = attrgetter(
-    "parts"
-)  # a sort key of paths that keeps the files of a directory together
+BY_FOLDER: Final = attrgetter("parts")  # sort key: keeps the files of a directory together
 
 
 @dataclass(frozen=True)

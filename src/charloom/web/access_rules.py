@@ -86,7 +86,7 @@ class AccessRules:
         """Raise Refused if a token is required and the request does not have it.
 
         Returns:
-            The token if the request has it in its address; `page_with_cookie` moves it into a cookie. None if
+            The token if the request has it in its address; `redirect_with_cookie` moves it into a cookie. None if
             the request has the token in a header, or if no token is required.
         """
         if self.token is None or any(map(self._is_token, tokens_in(headers))):
@@ -132,7 +132,7 @@ def tokens_in(headers: Headers) -> list[str]:
     return found
 
 
-def page_with_cookie(token: str) -> Response:
+def redirect_with_cookie(token: str) -> Response:
     """Return a response that stores `token` in a cookie and redirects to the page's address without the token.
 
     A link to the page, or a screenshot of it, then does not show the token.

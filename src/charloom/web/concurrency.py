@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Busy(Exception):
     """The server refuses a request because a limit is reached.
 
-    `status` is the HTTP status: 503 if the whole server is busy; 429 if only one kind of request has reached
-    its limit, such as event streams. `retry_after` is the number of seconds after which to try again.
+    `status` is the HTTP status: 429 if too many event streams are open or too many runs train, 503 for every
+    other limit. `retry_after` is the number of seconds after which to try again.
     """
 
     def __init__(self, message: str, retry_after: int = RETRY_SECONDS, status: int = 503) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from charloom.web.access_rules import AccessRules, page_with_cookie
+from charloom.web.access_rules import AccessRules, redirect_with_cookie
 from charloom.web.body_rules import BYTES, BodyRule
 from charloom.web.concurrency import Busy
 from charloom.web.refusal import Refused, busy_refusal
@@ -76,7 +76,7 @@ class Guard:
         self.access.check_origin_and_host(scope, headers)
         token = self.access.check_token(scope, headers)
         if token is not None:
-            await page_with_cookie(token)(scope, receive, send)
+            await redirect_with_cookie(token)(scope, receive, send)
             return
         if (busy := self.too_many_connections()) is not None:
             raise busy_refusal(busy)

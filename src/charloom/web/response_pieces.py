@@ -11,7 +11,7 @@ SENT_AT_ONCE: Final = 64 * 1024  # largest size of a piece of a response, in byt
 def in_pieces(send: Send) -> Send:
     """Return a function that sends a response with `send`, a large body in pieces.
 
-    Each piece is sent after the client has read the previous piece. Other requests are served in between.
+    Each piece waits until little of the previous pieces is unsent. Other requests are served in between.
     """
 
     async def sending(message: Message) -> None:

@@ -209,7 +209,7 @@ class RunIndex:
             key: self._indexed.get(key) or IndexedRun(place.path)
             for key, place in found.runs.items()
         }
-        runs, unread = [], self._too_many(found)
+        runs, unread = [], self._left_out(found)
         checked = self._to_check(list(found.runs))
         for key, place in found.runs.items():
             if key not in unread:
@@ -220,7 +220,7 @@ class RunIndex:
         runs.sort(key=lambda run: (-run.changed, run.key))
         return RunList(found.runs, found.files, runs, len(unread), began)
 
-    def _too_many(self, found: ScanResult) -> set[str]:
+    def _left_out(self, found: ScanResult) -> set[str]:
         """Return the keys of the new runs in `found` that are left for a later reading of the folder.
 
         One reading of the folder reads at most `READ_AT_ONCE` new runs: first the runs that a client has

@@ -1,4 +1,4 @@
-"""The headers that protect the page in the browser. Every response has these headers."""
+"""The headers that protect the page in the browser. Every response to a well-formed HTTP request has them."""
 
 from typing import Final
 
