@@ -591,7 +591,7 @@ def test_the_error_for_a_method_has_a_wrapper():
     with pytest.raises(DoctorError, match=r"MyRNN.backward is a method") as caught:
         doctor("cls.py:MyRNN.backward")
     assert "return net.backward(x, y, h0)" in str(caught.value)
-    compile(str(caught.value).partition("name checked:")[2], "cls.py", "exec")
+    compile(str(caught.value).partition("FILE.py:checked:")[2], "cls.py", "exec")
 
 
 def test_the_error_for_a_module_with_an_embedding_names_it():

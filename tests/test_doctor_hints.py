@@ -56,5 +56,5 @@ def test_gradients_without_names_are_listed_in_order_with_an_order_that_fits():
     with pytest.raises(DoctorError) as caught:
         doctor(loss_and_gradients)
     message = str(caught.value)
-    assert "of the shapes (), (4, 7), (4, 4), (7, 4), (4,), (7,), (4,);" in message
+    assert "these shapes in order: (), (4, 7), (4, 4), (7, 4), (4,), (7,), (4,);" in message
     assert 'gradients=["loss", "U", "W", "V", "b", "c", "_"]' in message

@@ -165,8 +165,8 @@ def suggested_wrapper(
         return f"Wrap it in a function with these arguments; {template} writes an example."
     assignments = ", ".join(f"{name}={value}" for name, value in values.items())
     return (
-        "It reads its parameters from global variables. Put these lines below it, and give the "
-        "doctor the name checked:\n\n"
+        "It reads its parameters from global variables. Put these lines below it, and let the "
+        "doctor check the function 'checked':\n\n"
         "def checked(params, x, y, h0):\n"
         f"    globals().update({assignments})\n"
         f"    return {getattr(function, '__name__', 'function')}({', '.join(map(str, roles))})\n"

@@ -357,8 +357,8 @@ def find_names_with_network(
         assert reply is not None
         return reply, convention
     raise DoctorError(
-        "each call of the function read a parameter with another name, and none is a usual name; give "
-        f"your names of all parameters as {argument('names')}."
+        "the function reads a parameter by a different name in each call, and none of these names is "
+        f"a usual one; give your names of all parameters as {argument('names')}."
     )
 
 

@@ -208,8 +208,8 @@ def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dic
         fitting = [array for array in arrays if squeezed(shape_of(array) or ()) == shape]
         if len(fitting) != 1:
             raise DoctorError(
-                f"the function returned arrays without names, in order of the shapes {shapes_text(items)}; "
-                f"{'none' if not fitting else 'more than one'} of them has the shape of {name}, "
+                f"the function returned arrays without names, with these shapes in order: "
+                f"{shapes_text(items)}; {'none' if not fitting else 'more than one'} of them is the shape of {name}, "
                 f"{shapes[name]}. Name the returned items in order, for example "
                 f"{argument('gradients', suggested_order(items, wanted))}; _ stands for an item that is not a gradient."
             )

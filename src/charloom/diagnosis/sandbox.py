@@ -47,7 +47,7 @@ def parse_function(given: str) -> FunctionName:
     if colon and file and dot and owner.isidentifier() and method.isidentifier():
         raise DoctorError(
             f"{function} is a method, but the doctor calls only functions. Put these lines below the "
-            "class, adapt them to your class and your names, and give the doctor the name checked:\n\n"
+            "class, adapt them to your class and your names, and give the doctor FILE.py:checked:\n\n"
             "def checked(params, x, y, h0):\n"
             f'    net = {owner}(len(params["c"]), len(h0))  # K characters, H hidden units\n'
             '    net.U, net.W, net.b = params["U"], params["W"], params["b"]\n'
