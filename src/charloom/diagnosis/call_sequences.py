@@ -22,13 +22,15 @@ from charloom.diagnosis.trials import moved
 
 SAME: Final = 1e-9  # two results are the same up to this relative difference
 SAME32: Final = 1e-5  # two results in float32 are the same up to this relative difference
-LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100  # float32 causes at least this error
-# A slight change of the weights changes a rounding error by at least this fraction of the error. It
-# changes the error of a wrong formula only by a fraction of about 1e-5.
+# A relative error below this is too small to come from rounding to float32.
+LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100
+# When the weights change slightly, a rounding error changes by at least this fraction of itself. The
+# error of a wrong formula changes only by a fraction of about 1e-5.
 JUMP: Final = 0.1
-CHAIN: Final = 80  # number of consecutive calls whose losses `remembers` computes
+CHAIN: Final = 80  # number of calls that `remembers` predicts, to find the user's calls among them
 
-# The step of the first update for the gradient g. "AdaGrad, ε outside" is also Adam's first step.
+# For each optimizer: the step of its first update, as a function of the gradient g. The step
+# "AdaGrad, ε outside" is also that of Adam.
 STEPS: Final = {
     "gradient descent": lambda g: g,
     "clipped gradient descent": lambda g: np.clip(g, -5, 5),
@@ -67,8 +69,8 @@ def found_in_calls(case: Case, outcome: Outcome) -> list[Found]:
 def remembers(case: Case, calls: Sequence[Call]) -> bool:
     """Return True if the losses show that each call started from the last state of the previous call.
 
-    `calls` are consecutive calls on the first trial. An unknown number of calls came before them,
-    because a Python function is also called to find out its convention.
+    `calls` are consecutive calls on the first trial. How many calls came before them is unknown,
+    because the doctor also calls a Python function to find out how to call it.
     """
     if any(call.loss is None for call in calls):
         return False
@@ -116,9 +118,9 @@ def gradients_are_close(a: Arrays, b: Arrays, limit: float = SAME) -> bool:
 
 
 def difference(a: Arrays, b: Arrays) -> Arrays:
-    """Return `a` - `b` for each gradient.
+    """Return the difference `a` - `b` of each gradient.
 
-    A gradient that has different shapes in `a` and `b` is taken from `a`.
+    If a gradient has different shapes in `a` and `b`, return the gradient in `a` instead.
     """
     return {name: a[name] - b[name] if a[name].shape == b[name].shape else a[name] for name in a}
 
@@ -159,18 +161,20 @@ def looks_like_float32(case: Case, outcome: Outcome) -> bool:
 def loss_after_update(
     case: Case, explanations: Sequence[Explanation], wrong: Sequence[Row]
 ) -> Explanation | None:
-    """Return an explanation with the mistake loss-after-update; None if it does not fit.
+    """Return an explanation with the mistake loss-after-update; None if it does not explain the losses.
 
-    The mistake is that the loss is computed after an update of the parameters. It fits if, with the
-    same learning rate in all trials, every loss is right for the updated parameters. If gradients
-    are wrong too, the explanation also has the mistakes of the likeliest of `explanations`, and
-    some explanation must predict all gradients.
+    Code with this mistake updates the parameters before it computes the loss. The mistake explains
+    the losses if they are right for the updated parameters in every trial. These are the parameters
+    after the call, or the parameters after a step with the same learning rate in all trials. If
+    gradients are wrong too, one of `explanations` must predict all gradients. The returned
+    explanation then also has the mistakes of the first, likeliest item of `explanations`.
 
     `wrong` are the rows of the wrong gradients and losses.
     """
     if LOSS not in {row.parameter for row in wrong}:
         return None
-    # A tiny error of the loss shows nothing: a tiny update of any kind would explain it.
+    # If the error of the loss is nearly as small as rounding, almost any tiny update would explain
+    # it, so no update is searched.
     error = max(relative(call.loss or 0.0, case.exact[p].loss) for p, call in enumerate(case.calls))
     if not explains_more(0.0, error, loss_limit(case) / 2):
         return None
@@ -209,7 +213,7 @@ def loss_is(case: Case, trial: int, parameters: Arrays) -> bool:
 
 
 def loss_limit(case: Case) -> float:
-    """Return the largest relative difference at which a loss still matches a predicted loss."""
+    """Return the largest relative difference at which a loss still counts as equal to a predicted loss."""
     return SAME32 if case.single else MATCHES
 
 
@@ -236,7 +240,8 @@ def rate_of(case: Case, step: Any) -> float | None:
     for rate in USUAL_RATES:
         if loss_is(case, 0, updated(0, rate)) and fits(rate):
             return rate
-    # Find other rates by bisection in the trial with small weights, whose loss is smooth in η.
+    # No usual learning rate fits, so find one by bisection. Use the trial with the smallest weights,
+    # because its loss is a smooth function of the learning rate η.
     smooth = min(range(len(case.trials)), key=lambda trial: case.trials[trial].info.sigma)
 
     def error(rate: float) -> float:

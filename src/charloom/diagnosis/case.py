@@ -18,19 +18,28 @@ from charloom.diagnosis.trials import Trial
 
 Explanation = tuple[Found, ...]
 
-# The constants are norm-relative errors, and factors for them. A result counts as right up to a
-# limit: the largest error that rounding can cause.
-MATCHES: Final = 1e-6  # largest distance from a prediction that counts as a match in float64
-FLOAT64: Final = 1e-10  # smallest limit in float64; the errors of careful code are about 1e-14
-FLOAT32: Final = 1e-5  # smallest limit in float32
-WIDEST: Final = 1e-3  # largest limit in float32
-MARGIN: Final = 30.0  # the limit is this many times the error due to rounded parameters
+# Each result has an error limit, a norm-relative error: up to this error, the result counts as right.
+MATCHES: Final = 1e-6  # largest distance of a result from a prediction that it matches, in float64
+FLOAT64: Final = 1e-10  # smallest error limit in float64; careful code has errors of about 1e-14
+FLOAT32: Final = 1e-5  # smallest error limit in float32
+WIDEST: Final = 1e-3  # largest error limit in float32
+MARGIN: Final = 30.0  # an error limit is this many times the error that rounded parameters cause
 DIGITS: Final = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
-ZERO: Final = 1e-12  # a gradient counts as zero below this share of the norm of all gradients
+ZERO: Final = 1e-12  # up to this share of the norm of all gradients, one gradient counts as zero
 
 
 class Case:
-    """The right results, the function's results, and the largest allowed errors of all trials."""
+    """The right results and the function's results of every trial, with the error limits.
+
+    Attributes:
+        trials: the trials.
+        calls: the function's result in each trial.
+        reduction: "sum" or "mean", the right reduction of the loss over time.
+        single: whether the error limits are those of float32; otherwise of float64.
+        cell: the cell of the network, such as "lstm".
+        exact: the right result of each trial.
+        limits: for each trial, a dict that maps each gradient and the loss to its error limit.
+    """
 
     def __init__(
         self, trials: Sequence[Trial], calls: Sequence[Call], reduction: str, single: bool
@@ -53,10 +62,11 @@ class Case:
         return Answer(total.loss / T, {name: g / T for name, g in total.gradients.items()})
 
     def _limits(self, trial: int) -> dict[str, float]:
-        """Return the largest relative error that rounding can cause in each gradient and the loss of a trial.
+        """Return a dict with the error limit of each gradient and of the loss in a trial.
 
-        To measure how much rounding changes the results, this method rounds the parameters and the
-        state to float32 and computes the results again.
+        The error limit is the largest relative error that rounding can cause. To measure how much
+        rounding changes the results, this method rounds the parameters and the state to float32 and
+        computes the results again.
         """
         problem, exact = self.trials[trial].problem, self.exact[trial]
         rounded = problem._replace(
@@ -73,7 +83,10 @@ class Case:
         }
 
     def distances(self, trial: int, predicted: Answer) -> dict[str, float]:
-        """Return the relative distance of each gradient and the loss of a trial from the prediction."""
+        """Return a dict with the relative distance of each gradient and of the loss from a prediction.
+
+        `trial` is the index of the trial. `predicted` is the result that is predicted for it.
+        """
         call = self.calls[trial]
         size = math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values()))
         distances = {
@@ -85,12 +98,18 @@ class Case:
         return distances
 
     def matching(self, trial: int, predicted: Answer, names: Iterable[str]) -> set[str]:
-        """Return the names in `names` whose gradient (or loss) matches the prediction in a trial."""
+        """Return each name in `names` whose result in a trial matches the result in `predicted`.
+
+        `names` are parameters, which stand for their gradients, and "loss".
+        """
         far = self.distances(trial, predicted)
         return {name for name in names if far.get(name, 0.0) <= self.match_limit(trial, name)}
 
     def match_limit(self, trial: int, name: str) -> float:
-        """Return the largest distance at which the function's result `name` still matches a prediction."""
+        """Return the largest distance from a prediction at which a result of a trial still matches it.
+
+        `name` is "loss", or the parameter whose gradient is the result.
+        """
         return max(MATCHES, self.limits[trial][name]) if self.single else MATCHES
 
     def distance_if_matching(
@@ -98,7 +117,7 @@ class Case:
     ) -> float:
         """Return the largest distance between the function's results and a prediction in one trial.
 
-        Return infinity if some result does not match the prediction.
+        Return infinity if the distance of a result is above `match_limit`.
 
         Args:
             trial: index of the trial.
@@ -127,7 +146,7 @@ def distance(a: Any, n: Any, zero: float) -> float:
     gap = a - n
     far = math.sqrt(float(np.vdot(gap, gap)))
     if not math.isfinite(far):
-        return math.inf  # not compared with `zero`, which may be infinite too
+        return math.inf  # returned before the comparison with `zero`, which may be infinite too
     if far <= zero:
         return 0.0
     return far / (math.sqrt(float(np.vdot(a, a))) + math.sqrt(float(np.vdot(n, n))))

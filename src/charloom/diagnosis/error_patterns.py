@@ -12,8 +12,8 @@ from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.problem import Arrays
 from charloom.diagnosis.trials import window
 
-# Up to these errors, the gradient of one step's loss counts as right. The limits are larger than
-# those of a window's gradient, because a step's gradient is a difference of two gradients.
+# By precision: the largest error up to which the gradient of one step's loss counts as right. The
+# limits for a whole window are smaller, because a step's gradient is a difference of two gradients.
 STEP_LIMITS: Final = {"float64": MATCHES, "float32": 1e-4}
 
 

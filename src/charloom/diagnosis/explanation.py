@@ -27,7 +27,7 @@ from charloom.diagnosis.problem import Answer
 
 SAME: Final = 1e-11  # predictions up to this distance from the results differ only by rounding
 SHORT: Final = 1  # index of the smallest trial, in which pairs of mistakes are tried first
-PAIR_ORDERS: Final = 5  # so many wrong gate orders are also tried together with a second mistake
+PAIR_ORDERS: Final = 5  # number of wrong gate orders that are tried in pairs with other mistakes
 
 
 def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
@@ -53,8 +53,8 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
         )
         if fitting:
             return fitting, only is None
-        # The second round leaves out the loss. This can help only if the loss and a gradient are
-        # wrong.
+        # The second round of this loop compares only the gradients. It can find more only if the
+        # loss and a gradient are wrong.
         if LOSS not in names or names == [LOSS]:
             break
     return separate_explanation(case, [*singles, *constant], names), False
@@ -80,22 +80,23 @@ def candidates(case: Case) -> Iterator[Found]:
 def nearest(
     case: Case, explanations: Iterable[Explanation], only: Sequence[str] | None
 ) -> list[Explanation]:
-    """Return the explanations that predict the function's results in every trial, likeliest first.
+    """Return the items of `explanations` that predict the function's results, likeliest first.
 
-    An explanation is left out if another one predicts the results far more exactly. It is also left
-    out if it is hardly closer to the function's results than the right results are. `only` are the
-    results to compare, such as ["U", "W"]; None to compare all.
+    An explanation must predict the results of every trial. Its prediction must be much closer to the
+    function's results than the right results are. In float64, an explanation is also left out if the
+    prediction of another one is much closer to the results.
+
+    `only` are the results to compare, such as ["U", "W"]; None to compare all.
     """
     fitting = [(largest_distance(case, e, only), e) for e in explanations]
-    # An explanation must be clearly closer to the function's results than the right results are.
     without = largest_distance(case, (), only)
     fitting = [
         (far, e) for far, e in fitting if math.isfinite(far) and explains_more(far, without, SAME)
     ]
-    # `only` leaves out the loss. But an explanation that changes the loss must predict the
-    # function's loss.
+    # Even if only gradients are compared, each predicted loss must be right or be the function's
+    # loss.
     if only is not None:
-        fitting = [(far, e) for far, e in fitting if predicts_no_wrong_loss(case, e)]
+        fitting = [(far, e) for far, e in fitting if predicts_right_or_given_loss(case, e)]
     if not fitting:
         return []
     best = min(far for far, _ in fitting)
@@ -103,11 +104,11 @@ def nearest(
     return sorted((e for far, e in fitting if far <= limit), key=likelihood)
 
 
-def predicts_no_wrong_loss(case: Case, explanation: Explanation) -> bool:
-    """Return True if the mistakes keep the right loss, or change it to the loss of the function.
+def predicts_right_or_given_loss(case: Case, explanation: Explanation) -> bool:
+    """Return True if the loss predicted for each trial is the right loss or the function's loss.
 
-    Trials in which the function's loss is not finite are left out, because a mistake can make the
-    probability of a target zero.
+    The prediction is for code with the mistakes in `explanation`. A trial in which the function's
+    loss is infinite or NaN is not compared: a mistake can make the probability of a target zero.
     """
     for place, trial in enumerate(case.trials):
         if not math.isfinite(case.calls[place].loss or 0.0):
@@ -141,10 +142,12 @@ def pairs(
 
     Two rules exclude nearly all pairs without computing their predictions. A gradient that only one
     of the two mistakes changes must match the prediction for this mistake. A gradient that neither
-    mistake changes must be right. A mistake may change nothing in the smallest trial, such as a
-    clipping limit that is not reached. It forms a pair with each mistake that matches alone.
+    mistake changes must be right. Some mistakes change nothing in the smallest trial: for example,
+    no gradient there may reach a clipping limit. Such a mistake is paired with each mistake whose
+    own prediction matches the results.
 
-    `only` are the results to compare; None to compare all.
+    `singles` are the mistakes to pair. `only` are the results to compare, such as ["U", "W"]; None
+    to compare all.
     """
     exact = case.exact[SHORT]
     names = [*exact.gradients, LOSS] if only is None else list(only)
@@ -154,7 +157,7 @@ def pairs(
     matches: dict[Found, set[str]] = {}
     for one in singles:
         if one.id == "gate-order" and one.variant not in orders[:PAIR_ORDERS]:
-            continue  # there are too many orders to try all of them
+            continue  # there are too many wrong gate orders to try all of them in pairs
         predicted = case.predicted(case.trials[SHORT].problem, (one,))
         changes[one] = {name for name in names if not same(predicted, exact, name)}
         matches[one] = case.matching(SHORT, predicted, names)
@@ -175,7 +178,10 @@ def pairs(
 
 
 def same(a: Answer, b: Answer, name: str) -> bool:
-    """Return True if two predictions have the same gradient of `name`, or the same loss for "loss"."""
+    """Return True if two predictions have the same gradient of the parameter `name`.
+
+    If `name` is "loss", return True if they have the same loss.
+    """
     if name == LOSS:
         return a.loss == b.loss
     return np.array_equal(a.gradients[name], b.gradients[name])
@@ -186,11 +192,12 @@ def separate_explanation(
 ) -> list[Explanation]:
     """Return a list with one explanation, in which each mistake explains some of the wrong gradients.
 
-    The explanation can have three or more mistakes, in different parameters. A mistake that would
-    make a right gradient wrong is left out. The list is empty if a wrong gradient remains
-    unexplained.
+    The explanation can have three or more mistakes, each for the gradients of other parameters. It
+    has only mistakes that `keeps_right_results` accepts. The list is empty if a wrong gradient
+    remains unexplained.
 
-    `names` are the parameters with a wrong gradient, and "loss" if the loss is wrong.
+    `singles` are the mistakes to try. `names` are the parameters with a wrong gradient, and "loss"
+    if the loss is wrong.
     """
     remaining = {name for name in names if name != LOSS}
     chosen: list[Found] = []
@@ -212,23 +219,24 @@ def separate_explanation(
 
 
 def explains(case: Case, one: Found, name: str) -> bool:
-    """Return True if the prediction for a mistake matches the gradient `name` in every trial.
+    """Return True if the mistake `one` explains the function's gradient of the parameter `name`.
 
-    The prediction must also be clearly closer to the function's gradient than the right gradient
-    is.
+    In every trial, the gradient that code with this mistake would return must match the function's
+    gradient, and must be much closer to it than the right gradient is.
     """
     far = largest_distance(case, (one,), [name])
     return math.isfinite(far) and explains_more(far, largest_distance(case, (), [name]), SAME)
 
 
 def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
-    """Return the largest distance between the function's results and a prediction in all trials.
+    """Return the largest distance between the function's results and a prediction over all trials.
 
-    The prediction is that of code with the mistakes in `explanation`. Return infinity if a result
-    does not match its prediction. `only` are the results to compare; None to compare all.
+    The prediction is for code with the mistakes in `explanation`. Return infinity if the distance of
+    a result is above `Case.match_limit`. `only` are the results to compare, such as ["U", "loss"];
+    None to compare all.
     """
     far = 0.0
-    # The smallest trial excludes most explanations, so it comes first.
+    # Compare the smallest trial first, because it excludes most explanations.
     for trial in sorted(
         range(len(case.trials)), key=lambda n: (n != SHORT, case.trials[n].info.seq_length)
     ):
@@ -239,14 +247,15 @@ def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] |
 
 
 def keeps_right_results(case: Case, one: Found, names: Sequence[str]) -> bool:
-    """Return True if a mistake would not make a right gradient wrong.
+    """Return True if code with the mistake `one` can return the function's right results.
 
-    The mistake must also keep the right loss, or change it to the loss of the function. `names` are
-    the parameters with a wrong gradient.
+    Every gradient that the mistake changes must be in `names` or match the prediction for the
+    mistake. Every predicted loss must be the right loss or the function's loss. `names` are the
+    parameters with a wrong gradient.
     """
     for place, trial in enumerate(case.trials):
         predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]
         changed = {name for name in exact.gradients if not same(predicted, exact, name)}
         if not changed <= {*names, *case.matching(place, predicted, changed)}:
             return False
-    return predicts_no_wrong_loss(case, (one,))
+    return predicts_right_or_given_loss(case, (one,))

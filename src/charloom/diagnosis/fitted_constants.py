@@ -19,9 +19,9 @@ MARGIN: Final = 10.0  # a fitted constant must make the error at least this many
 
 
 def explains_more(left: float, without: float, rounding: float) -> bool:
-    """Return True if a fitted constant explains more of an error than rounding can.
+    """Return True if a fitted constant explains much more of an error than rounding can.
 
-    This is so if both `left` and `rounding` are at least `MARGIN` times smaller than `without`.
+    Both `left` and `rounding` must be at least `MARGIN` times smaller than `without`.
 
     Args:
         left: the error that remains with the constant.
@@ -32,10 +32,11 @@ def explains_more(left: float, without: float, rounding: float) -> bool:
 
 
 def explains_loss(case: Case, one: Found, trials: Iterable[int]) -> bool:
-    """Return True if a mistake with a fitted constant explains more of the loss than rounding can.
+    """Return True if the mistake `one` explains much more of the losses' errors than rounding can.
 
-    The error of each loss is divided by the largest error that rounding can cause in its trial.
-    `trials` are the indices of the trials to compare.
+    The mistake has a constant that was fitted to the function's results. `trials` are the indices
+    of the trials whose losses are compared. The error of each loss is measured in units of its
+    error limit, so that rounding can cause an error of at most 1.
     """
     left = without = 0.0
     for trial in trials:
@@ -47,10 +48,11 @@ def explains_loss(case: Case, one: Found, trials: Iterable[int]) -> bool:
 
 
 def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
-    """Return the number by which the right gradients must be multiplied to get the function's gradients.
+    """Return the factor f for which each gradient of the function is f times the right gradient.
 
-    Return None if no single number fits all trials, or if the number cannot be distinguished from
-    1. `names` are the parameters whose gradients are compared; if it is empty, all are compared.
+    The factor must be the same in all trials. Return None if there is no such factor, or if it
+    cannot be distinguished from 1. `names` are the parameters whose gradients are compared; if
+    `names` is empty, the gradients of all parameters are compared.
     """
     factors = []
     left = without = 0.0
@@ -79,8 +81,9 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
 def epsilons_seen(case: Case) -> list[str]:
     """Compute ε from the loss, and return the variants of the mistake epsilon-in-log with this ε.
 
-    In a window of one step, exp(-loss) is the probability of the target plus ε. The list is empty
-    if no loss shows an ε, or if the ε is one of the usual values.
+    If code has this mistake, exp(-loss) in a window of one step is the probability of the target
+    plus ε. The list is empty if no loss shows an ε, or if the ε is one of the usual values, which
+    `mistakes.py` lists.
     """
     one_step = [n for n, trial in enumerate(case.trials) if len(trial.problem.x) == 1]
     usual = BY_ID["epsilon-in-log"].variants
@@ -100,10 +103,9 @@ def epsilons_seen(case: Case) -> list[str]:
 
 
 def scalings(case: Case) -> Iterator[Found]:
-    """Yield the mistake gradient-scaled if some gradients are right except for a constant factor.
+    """Yield the mistake gradient-scaled once if some gradients are right except for a constant factor.
 
-    It is yielded at most once. Its variant lists these gradients with their factors, such as "2
-    db".
+    The variant of the mistake lists these gradients with their factors, such as "2 db".
     """
     found = []
     for name in case.exact[0].gradients:
@@ -115,10 +117,10 @@ def scalings(case: Case) -> Iterator[Found]:
 
 
 def decays(case: Case) -> Iterator[Found]:
-    """Yield the mistake weight-decay-added, with the λ and the parameters that the first trial shows.
+    """Yield the mistake weight-decay-added in two variants: without and with weight decay in the loss.
 
-    It is yielded in two variants: without and with weight decay in the loss. If no gradient of the
-    first trial shows a λ, nothing is yielded.
+    Each variant names the decay λ, and the parameters whose gradients in the first trial are too
+    large by λ times the parameter. If there is no such gradient, yield nothing.
     """
     parameters = case.trials[0].problem.parameters
     rates = {}
@@ -129,8 +131,8 @@ def decays(case: Case) -> Iterator[Found]:
             left, limit = distance(given, right + rate * theta, ZERO), case.limits[0][name]
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
-    # `rates` has the λ that fits each gradient. Rounding changes the largest λ least, so it is
-    # taken. A gradient that fits another λ has other errors, not weight decay.
+    # `rates` has the λ that fits each gradient. Use the largest λ, because rounding changes it
+    # least. If the λ of a gradient is not nearly the largest, its error is not weight decay.
     if rates:
         rate = max(rates.values(), key=abs)
         names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]
@@ -142,9 +144,9 @@ def decays(case: Case) -> Iterator[Found]:
 def limits_seen(case: Case) -> list[str]:
     """Return the variants of the mistake "clipped" with the clipping limits that the results show.
 
-    The results show a limit in two cases: several entries have exactly the largest absolute value,
-    or several trials have nearly the largest norm of all gradients together. The usual limits are
-    left out.
+    The largest absolute value of all entries is a limit if several entries have exactly this value.
+    The norm of all gradients of a trial together is a limit if it is the largest of all trials and
+    several trials have nearly this norm. The usual limits, which `mistakes.py` lists, are left out.
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(

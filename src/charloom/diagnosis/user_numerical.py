@@ -1,8 +1,9 @@
 """Checks the user's numerical gradient, and finds the mistake in it if it is not accurate enough.
 
-For a forward difference or a step that is too large, the module computes the error that it would
-cause. With a step that is too small, the differences are multiples of the last digit of the loss.
-This module does not run the user's code.
+To find a forward difference or a step that is too large, the module computes the error that such a
+mistake causes, and compares it with the user's error. To find a step that is too small, it checks
+whether the differences of the losses are multiples of the last digit of the loss. This module does
+not run the user's code.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +21,9 @@ from charloom.diagnosis.problem import Array, Arrays, Problem
 # with the step 1e-5 in float64 is about 1e-8.
 GOOD: Final = 1e-6
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
-WHOLE: Final = 1e-3  # a number this close to a whole number counts as whole
-SMALL: Final = 3e-8  # rounding explains the error if twice the step is below this
+WHOLE: Final = 1e-3  # largest distance from a whole number at which a number counts as whole
+# If twice the step is below this, rounding of the losses can make a numerical gradient wrong.
+SMALL: Final = 3e-8
 ENTRIES: Final = 30  # largest number of entries for which differences are computed
 
 
@@ -83,18 +85,19 @@ def explanation(trials: Sequence[NumericalTrial]) -> Found | None:
     ):
         divisors = [divisor(trial, digits) for trial in trials]
         if None not in divisors and max(d for d in divisors if d is not None) < largest:
-            # The last digits of the two losses usually have the same size. The difference of the
-            # losses is then a multiple of this size, and not of a smaller one.
+            # Both losses usually have last digits of the same size. Their difference is then a
+            # multiple of a whole last digit (share 1.0), not only of a quarter of it.
             step = (divisor(trials[0], digits, 1.0) or divisors[0] or 0.0) / 2
             return Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
     return None
 
 
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
-    """Return the step with which the differences of `kind` have about the same error as the user's gradient.
+    """Return the step with which `kind` has about the same error as the user's numerical gradient.
 
-    The error of the differences is computed only with the step `reference`, and is assumed to be
-    proportional to the step to the power `power`. Return None if no step fits.
+    `kind` is a function that computes a numerical gradient, such as `forward`. Its error is computed only with the step
+    `reference`, and is assumed to be proportional to the step to the power `power`. Return None if
+    no step fits.
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
@@ -108,7 +111,10 @@ def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: floa
 
 
 def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
-    """Return True if the differences that `kind` computes with this step explain the user's error."""
+    """Return True if `kind` with the given step has nearly the errors of the user's numerical gradient.
+
+    `kind` is a function that computes a numerical gradient, such as `forward`.
+    """
     entries = some_entries(trial)
     remaining = float(np.linalg.norm(trial.given[entries] - kind(trial, step, entries)))
     error = float(np.linalg.norm(trial.given[entries] - trial.right[entries]))
@@ -123,30 +129,33 @@ def some_entries(trial: NumericalTrial) -> Array:
     return np.unique(np.linspace(0, n - 1, min(n, ENTRIES)).astype(int))
 
 
-# A function that computes a numerical gradient of a trial with a step. The last argument has the
-# indices of the entries to compute, which count through all parameters.
+# A function that computes a numerical gradient. Its arguments are a trial, the step, and the indices
+# of the entries to compute, in a flat array with all parameters.
 Kind = Callable[[NumericalTrial, float, Array], Array]
 
 
 def forward(trial: NumericalTrial, step: float, entries: Array) -> Array:
     """Return the forward difference (f(θ + s) - f(θ)) / s for each entry θ, where s is `step`.
 
-    f is the trial's loss.
+    f is the trial's loss. `entries` has the index of each entry in a flat array of all parameters.
     """
     here = trial.factor * exact_loss(trial.problem)
     return np.array([(trial.factor * loss(trial.problem, e, step) - here) / step for e in entries])
 
 
 def backward(trial: NumericalTrial, step: float, entries: Array) -> Array:
-    """Return the backward difference (f(θ) - f(θ - s)) / s for each entry; otherwise like `forward`."""
+    """Return the backward difference (f(θ) - f(θ - s)) / s for each entry θ, where s is `step`.
+
+    f is the trial's loss. `entries` has the index of each entry in a flat array of all parameters.
+    """
     return forward(trial, -step, entries)
 
 
 def central(plus: str, minus: str) -> Kind:
     """Return a function that computes the central difference (f(θ + s) - f(θ - s)) / 2s for each entry.
 
-    The first loss starts from the states `plus`, and the second loss from the states `minus`. Both
-    are one of "given", "last" and "zero" (see `started`).
+    The loss f(θ + s) is computed from the initial states `plus`, and f(θ - s) from `minus`. `plus`
+    and `minus` are each "given", "last" or "zero" (see `started`).
     """
 
     def differences(trial: NumericalTrial, step: float, entries: Array) -> Array:
@@ -214,12 +223,13 @@ def is_offset(trial: NumericalTrial) -> bool:
 def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.25) -> float | None:
     """Return the number by which the user divided the differences of losses, such as twice the step.
 
-    Several numbers are tried. A number fits if each entry times the number is a whole multiple of
-    `share` times the last digit of the loss. Return the smallest number that fits; None if no
-    number fits. `digits` is the dtype of the loss.
+    Numbers are tried from small to large. The first one is returned with which every entry of the
+    user's gradient, times the number, is a multiple of a unit: `share` times the last digit of the
+    loss. Return None if no number fits. `digits` is the dtype of the loss, such as np.float64.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
-    unit = last * share  # `share` is 0.25 by default: a smaller loss has a smaller last digit
+    # A share below 1 is needed if the other loss is smaller, because its last digit is smaller too.
+    unit = last * share
     some = trial.given[trial.given != 0]
     if not len(some):
         return None

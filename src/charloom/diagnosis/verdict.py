@@ -34,12 +34,11 @@ class Checked(NamedTuple):
     """The results of the calls, compared with the right ones.
 
     Attributes:
-        case: the right results and the function's results of all trials, with the largest errors
-            that count as rounding when the mistakes are searched.
+        case: the right results and the function's results of all trials.
         rows: the errors of all gradients and losses in all trials.
         wrong: the rows with an error that only a mistake in the formulas can explain.
         found: the mistakes that show in several calls or in the precision of the numbers.
-        single: whether the function is checked with the tolerance of float32.
+        single: whether the function is checked with the tolerance of float32; otherwise float64.
     """
 
     case: Case
@@ -60,7 +59,7 @@ class Numerical(NamedTuple):
     mistake: Found | None
 
 
-@np.errstate(invalid="ignore", over="ignore")  # the results of the function may be infinite
+@np.errstate(invalid="ignore", over="ignore")  # the user's function may return infinite numbers
 def diagnose(
     outcome: Outcome,
     job: Job,
@@ -73,11 +72,11 @@ def diagnose(
 
     Args:
         outcome: the results of all calls.
-        job: the options and the trials.
-        dtype: the precision that the function must have: "auto", "float64" or "float32".
+        job: the options, and the seed and the settings of the trials.
+        dtype: the precision whose tolerance is used: "auto", "float64" or "float32".
         subject: the name of the function.
         started: the value of `time.perf_counter()` when the diagnosis started.
-        notes: notes to put before the notes of this module.
+        notes: the first notes of the diagnosis; this function adds the others.
     """
     checked = check(outcome, job, dtype)
     numerical = check_numerical(outcome, job, checked.case)
@@ -103,9 +102,10 @@ def diagnose(
 
 
 def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
-    """Compare the function's results with the right results, and return the errors.
+    """Compare the function's results with the right results, and return the comparison.
 
-    The result also has the mistakes that show in several calls or in the precision of the numbers.
+    The comparison has the errors, and the mistakes that show in several calls or in the precision of
+    the numbers. `dtype` is the argument of `doctor`.
     """
     trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
     calls, reduction = outcome.trials, job.options.reduction
@@ -114,8 +114,8 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
     found = call_sequences.found_in_calls(case, outcome)
-    # Two signs show that the function computes in float32: float32 can represent all returned
-    # numbers, or the errors are small and change like rounding errors.
+    # Either of two signs shows that the function computes in float32: float32 can represent all
+    # returned numbers, or the errors are small and change like rounding errors.
     rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
     small = all(row.norm_relative <= WIDEST for row in wrong)
     if (
@@ -175,10 +175,10 @@ def complete_explanations(
     outcome: Outcome,
     job: Job,
 ) -> tuple[Explanation, ...]:
-    """Add to each explanation the mistakes that were found in other ways, and return the explanations.
+    """Return the explanations, each with two further kinds of mistakes added.
 
-    These are the mistakes that show in several calls or in the precision, and the mistake in the
-    numerical gradient.
+    First, the mistakes that show in several calls or in the precision of the numbers. Second, the
+    mistake in the user's numerical gradient.
     """
     if numerical.mistake is not None:
         explanations = [(*one, numerical.mistake) for one in explanations or [()]]
@@ -228,11 +228,11 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
 
 
 def in_users_order(one: Found, cell: str, given: str) -> Found:
-    """Convert the wrong gate order in `one` to the order in which the user's code reads the gates.
+    """Return the mistake `one`; if it is a wrong gate order, state it for the user's order `given`.
 
-    The gate order in `one` is a reordering of charloom's order. But the user's function got the
-    gates in the order `given`, so the same reordering is applied to `given`. If `one` is another
-    mistake, or `given` is empty, `one` is returned unchanged.
+    The mistake gate-order names the order in which the code reads the gates if it gets them in
+    charloom's order. But the doctor passed the gates in the order `given`, so this function computes
+    the order in which the code reads those gates. If `given` is empty, return `one` unchanged.
     """
     if one.id != "gate-order" or not given:
         return one
@@ -287,8 +287,8 @@ def gradient_row(
     with np.errstate(all="ignore"):
         error = errors(given, right)
         by_entry = distances(given, right)
-    # If the right gradient is zero except for rounding, a difference as small as rounding is not
-    # an error.
+    # If the right gradient is zero except for rounding, its relative error means nothing. A
+    # difference that is as small as rounding then counts as no error.
     zero = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
     bad = ~np.isfinite(given)
     worst = np.unravel_index(int(np.argmax(bad if bad.any() else by_entry)), given.shape)
