@@ -25,7 +25,7 @@ TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 where a > 0, else 0": lambda a, _h, _prev: (a > 0).astype(a.dtype),
 }
 
-# Activation functions of a, and their derivatives as functions of a and h.
+# Activation functions h = f(a), each with its derivative as a function of a and h.
 ACTIVATIONS: Final[dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]]] = {
     "tanh": (np.tanh, lambda _a, h: 1 - h * h),
     "sigmoid": (lambda a: sigmoid(a), lambda _a, h: h * (1 - h)),
@@ -70,11 +70,11 @@ def rnn_step(
 def rnn_back(
     theta: Arrays, step: Step, dh_above: Array, carried: Arrays, switches: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """Compute da = dh (1 - h²) and dh_prev = Wᵀ da for one step.
+    """Compute the gradients of one step of a plain RNN (spec/mathematics.md: The cells).
 
-    Return four values: da, dr (equal to da), dq (zeros), and the gradients of the states before the
-    step. `dh_above` is the gradient of h that comes from the output. `carried` has the gradients of
-    the states that come from the next step.
+    `dh_above` is the gradient of h that comes from the output. `carried` has the gradients of the
+    states that come from the next step. Return four values: first da = dh (1 - h²); second dr, which
+    equals da; third dq (H,), which is zero; fourth the gradients of the states before the step.
     """
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
     if "tanh-derivative-missing" in switches:
@@ -118,9 +118,11 @@ def lstm_step(
 def lstm_back(
     theta: Arrays, step: Step, dh_above: Array, carried: Arrays, switches: Switches
 ) -> tuple[Array, Array, Array, Arrays]:
-    """Compute da of the four gates, dh_prev = Wᵀ da and ds_prev = ds f (spec/mathematics.md: The cells).
+    """Compute the gradients of one step of an LSTM (spec/mathematics.md: The cells).
 
-    The arguments and the four returned values are those of `rnn_back`.
+    The arguments are those of `rnn_back`. Return four values: first da (4 H,), the gradients of the
+    sums inside the gates i, f, g and o; second dr, which equals da; third dq (H,), which is zero;
+    fourth the gradients of the states before the step.
     """
     _, i, f, g, o, tanh_s = step.cache
     s_prev = step.prev["cell"]
@@ -209,15 +211,16 @@ def gru_back(
     return np.concatenate([da_r, da_z, da_n]), dr, dq, {"h": back}
 
 
-# The steps of each cell.
+# For each cell: the function that computes one step of the forward pass, or of the backward pass.
 STEP_FORWARD: Final = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}
 STEP_BACKWARD: Final = {"rnn": rnn_back, "lstm": lstm_back, "gru": gru_back}
 
 
 def tanh_slope(h: Array, place: str, switches: Switches) -> Array:
-    """Return the derivative of tanh in an LSTM or a GRU, with the mistakes in `switches`.
+    """Return the derivative of tanh in an LSTM or a GRU, computed from tanh's value `h`.
 
-    `h` is the value of tanh. `place` says where tanh is used: "candidate" or "state".
+    Without mistakes it is 1 - h². The mistakes in `switches` can change this formula. `place` says
+    where the cell uses tanh: "candidate" or "state".
     """
     if switches.get("tanh-derivative-missing") in ("", place):
         return np.ones_like(h)
@@ -227,14 +230,17 @@ def tanh_slope(h: Array, place: str, switches: Switches) -> Array:
 
 
 def sigmoid_slope(s: Array, switches: Switches) -> Array:
-    """Return the derivative of the sigmoid at a value `s` of the sigmoid, with the mistakes in `switches`."""
+    """Return the derivative of the sigmoid, computed from the sigmoid's value `s`.
+
+    Without mistakes it is s (1 - s). The mistakes in `switches` can change this formula.
+    """
     if "sigmoid-derivative" in switches:
         return np.asarray(SIGMOID_DERIVATIVES[switches["sigmoid-derivative"]](s))
     return np.asarray(s * (1 - s))
 
 
 def clipped_step(dh: Array, switches: Switches) -> Array:
-    """Return `dh`, clipped entry by entry if `switches` has the mistake to clip in every step."""
+    """Return the gradient `dh`, with each entry clipped if `switches` has the mistake to clip each step."""
     kind, _, limit = switches.get("clipped", "").partition(" ")
     return np.clip(dh, -float(limit), float(limit)) if kind == "steps" else dh
 

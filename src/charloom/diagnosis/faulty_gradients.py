@@ -1,7 +1,8 @@
-"""Applies known mistakes that code makes after the sums over time, to the loss and the gradients.
+"""Changes the loss and the finished gradients as code with known mistakes would change them.
 
-These mistakes scale, clip, reorder, transpose or decay gradients. The argument `switches` of the
-functions says which mistakes of `mistakes.py` are made.
+A finished gradient is the gradient of a parameter after the sum over time. The mistakes scale, clip,
+reorder or transpose gradients, or add weight decay. The argument `switches` of the functions says
+which mistakes of `mistakes.py` are made.
 """
 
 import math
@@ -17,9 +18,10 @@ from charloom.diagnosis.problem import Arrays, Switches
 def after_the_sums(
     cell: str, loss: float, gradients: Arrays, T: int, switches: Switches
 ) -> tuple[float, Arrays]:
-    """Apply the mistakes that code makes after the sums over time; return the loss and the gradients.
+    """Return the loss and the gradients, changed by the mistakes that code makes after the sums over time.
 
-    These mistakes scale, clip, reorder or transpose gradients.
+    `loss` is the sum of the losses of the `T` steps. `gradients` has the gradient of each parameter,
+    already summed over time. The mistakes scale, clip, reorder or transpose gradients.
     """
     gradients = bias_mistakes(cell, gradients, switches)
     loss, scale = scaled_loss(loss, T, switches)
@@ -40,7 +42,10 @@ def after_the_sums(
 
 
 def bias_mistakes(cell: str, gradients: Arrays, switches: Switches) -> Arrays:
-    """Return the gradients changed by two kinds of mistakes: a wrong gate order, a bias added twice."""
+    """Return the gradients as two kinds of mistakes change them.
+
+    The two kinds are a wrong order of the gates, and a bias that is added twice.
+    """
     gradients = dict(gradients)
     if "gate-order" in switches:
         for name in ("U", "W", "b"):
@@ -57,7 +62,11 @@ def bias_mistakes(cell: str, gradients: Arrays, switches: Switches) -> Arrays:
 
 
 def scaled_loss(loss: float, T: int, switches: Switches) -> tuple[float, float]:
-    """Return the scaled loss, and the factor by which the mistakes in `switches` multiply every gradient."""
+    """Return the loss as the mistakes in `switches` scale it, and the factor for every gradient.
+
+    Such mistakes are a mean instead of a sum over the `T` steps or the reverse, a wrong base of the
+    logarithm, and a wrong sign. Without them, the loss is unchanged and the factor is 1.
+    """
     scale = -1.0 if "gradient-negated" in switches else 1.0
     mean, total = switches.get("mean-over-time"), switches.get("sum-over-time")
     if mean in ("both", "gradient"):
@@ -79,8 +88,8 @@ def scaled_loss(loss: float, T: int, switches: Switches) -> tuple[float, float]:
 def clipped(gradients: Arrays, switches: Switches) -> Arrays:
     """Return the gradients, clipped if `switches` has the mistake to clip the finished gradients.
 
-    The variant says what is limited: each entry, the norm of all gradients together, or the norm of
-    each.
+    The variant of this mistake says what is limited: each entry of each gradient, the norm of all
+    gradients together, or the norm of each gradient.
     """
     kind, _, limit = switches.get("clipped", "").partition(" ")
     if kind == "entries":
@@ -99,10 +108,11 @@ def clipped(gradients: Arrays, switches: Switches) -> Arrays:
 
 
 def decayed(theta: Arrays, loss: float, gradients: Arrays, variant: str) -> tuple[float, Arrays]:
-    """Return the loss and the gradients with weight decay: λ θ is added to the gradient of a parameter θ.
+    """Return the loss and the gradients of code that adds weight decay to some parameters.
 
-    `variant` names λ and these parameters, such as "λ = 0.1 in U, W, V and the loss". With "the
-    loss", λ / 2 times the sum of the squares of these parameters is added to the loss.
+    `variant` has the decay λ and the names of these parameters, such as "λ = 0.1 in U, W, V and the
+    loss". For each of them, λ times the parameter is added to its gradient. If `variant` also names
+    the loss, λ / 2 times the sum of their squares is added to the loss.
     """
     decay, _, where = variant.removeprefix("λ = ").partition(" in ")
     rate, names = float(decay), [name for name in theta if name in re.findall(r"\b\w\b", where)]

@@ -61,10 +61,10 @@ def exact_state(problem: Problem) -> Arrays:
 
 
 def used_parameters(cell: str, given: Arrays, switches: Switches) -> Arrays:
-    """Change the parameters as the mistakes in `switches` do, such as to zeros for an ignored bias.
+    """Return the parameters with which code that has the mistakes in `switches` computes.
 
-    `given` are the parameters that the user's code gets. Return the parameters that it computes
-    with.
+    For example, a bias that the code ignores is zero. `given` has the right parameters, which the
+    doctor passes to the code.
     """
     theta = dict(given)
     if "gate-order" in switches:
@@ -89,7 +89,10 @@ def used_parameters(cell: str, given: Arrays, switches: Switches) -> Arrays:
 
 
 def used_state(state: Arrays, switches: Switches) -> Arrays:
-    """Change the initial states as the mistakes in `switches` do: return zeros for a state that is ignored."""
+    """Return the initial states from which code that has the mistakes in `switches` starts.
+
+    They are the states in `state`, but zero if the code ignores them.
+    """
     zeroed = {"": tuple(state), "h": ("h",), "cell": ("cell",)}.get(
         switches.get("initial-state-ignored", "none"), ()
     )
@@ -112,27 +115,25 @@ def forward(cell: str, theta: Arrays, x: Array, state: Arrays, switches: Switche
 def backward(
     cell: str, theta: Arrays, steps: list[Step], dh: Array, switches: Switches
 ) -> tuple[Array, Array, Array]:
-    """Return three gradients of the loss for each step: da, dr and dq.
+    """Compute the backward pass, and return three arrays with one row for each step: da, dr and dq.
 
-    The gradients of the parameters are sums over time that use them: da (T, G·H) for U and b, dr
-    (T, G·H) for W, and dq (T, H) for d. Only in a GRU does dr differ from da. `dh` (T, H) is the
-    gradient of the hidden states that comes from the output.
+    da (T, G·H) is the gradient of U x + b, and dr (T, G·H) is the gradient of W h_prev. Only in a
+    GRU do they differ. dq (T, H) is the gradient of a GRU's bias d, and zero in other cells.
+    `dh` (T, H) is the gradient of the hidden states that comes from the output.
     """
     T = len(steps)
     kind, _, depth = switches.get("truncated", "").partition(" ")
     k = int(depth or 0)
     if kind in ("depth", "last") and k >= T:
         kind = ""
-    if kind == "depth":  # a separate backward pass for each step's loss, over at most k steps
+    # In the kind "depth", each step's loss has its own backward pass, which goes back at most k steps.
+    if kind == "depth":
         parts = []
-        for source in range(T):
-            of_source = np.zeros_like(dh)
-            of_source[source] = dh[source]
-            parts.append(
-                walk_back(
-                    cell, theta, steps, of_source, switches, range(max(0, source - k), source + 1)
-                )
-            )
+        for t in range(T):
+            dh_t = np.zeros_like(dh)
+            dh_t[t] = dh[t]
+            span = range(max(0, t - k), t + 1)
+            parts.append(walk_back(cell, theta, steps, dh_t, switches, span))
         da, dr, dq = (np.sum(part, axis=0) for part in zip(*parts, strict=True))
         return da, dr, dq
     if kind == "last":
@@ -154,10 +155,10 @@ def walk_back(
     span: range,
     cuts: frozenset[int] = frozenset(),
 ) -> tuple[Array, Array, Array]:
-    """Go back through the steps in `span`, and return da, dr and dq as `backward` does.
+    """Compute the backward pass through the steps in `span`; return da, dr and dq (see `backward`).
 
-    Rows of steps outside `span` are zero. No gradient passes from a step in `cuts` to the step
-    before it.
+    In these three arrays, the rows of steps outside `span` are zero. No gradient passes from a step
+    in `cuts` to the step before it.
     """
     back = STEP_BACKWARD[cell]
     T, H = len(steps), dh.shape[1]
@@ -174,7 +175,9 @@ def walk_back(
             carried = zeros
         elif missing in carried:
             carried = {**carried, missing: zeros[missing]}
-        if reversal == "read too early":  # da[t-1] is still zero, except da[-1], the last step's
+        # Code that reads da[t-1] too early reads a zero, because da[t-1] is not computed yet. Only
+        # step 0 reads a number: da[-1] is the da of the last step.
+        if reversal == "read too early":
             last = carried if t == T - 1 else last
             carried = last if t == 1 else zeros
     return da, dr, dq

@@ -11,7 +11,7 @@ import numpy as np
 
 from charloom.diagnosis.problem import Array, Switches
 
-# The right targets y_t, and wrong targets, as functions of x and y.
+# The targets y_t (key "") and the wrong targets that code may use instead, as functions of x and y.
 TARGETS: Final[dict[str, Callable[[Array, Array], Array]]] = {
     "": lambda _x, y: y,
     "y_{t+1}": lambda _x, y: np.append(y[1:], y[-1:]),
@@ -64,7 +64,10 @@ def log_softmax(o: Array, variant: str | None) -> Array:
 
 
 def logit_gradient(p: Array, target: Array, K: int, switches: Switches) -> Array:
-    """Return the gradient of the logits (T, K): p, minus 1 at each step's target, unless a mistake changes it."""
+    """Return the gradient of the logits (T, K), changed by the mistakes in `switches`.
+
+    Without mistakes it is `p`, minus 1 at the target of each step. `p` (T, K) are the probabilities.
+    """
     steps = np.arange(len(target))
     variant = switches.get("softmax-gradient")
     if variant == "p (1 - p)":
@@ -84,11 +87,11 @@ def logit_gradient(p: Array, target: Array, K: int, switches: Switches) -> Array
 
 
 def epsilon_in_log(log_p: Array, switches: Switches) -> tuple[Array, Array]:
-    """Return ln p (T,) as the mistake epsilon-in-log changes it, and a factor (T,) for each step's gradient.
+    """Return two arrays (T,): the logarithms that code with the mistake epsilon-in-log uses, and factors.
 
-    `log_p` (T,) is ln p of each step's target. The mistake takes ln(p + ε) or ln max(p, ε) instead.
-    The gradient of a step's logits must be multiplied by the factor of the step. Without the
-    mistake, the factors are 1.
+    The code uses ln(p + ε) or ln max(p, ε) instead of ln p. `log_p` (T,) is the right ln p of each
+    step's target. The caller must multiply the gradient of each step's logits by the step's factor.
+    If `switches` does not have the mistake, return `log_p` and ones.
     """
     one = np.ones_like(log_p)
     if "epsilon-in-log" not in switches:

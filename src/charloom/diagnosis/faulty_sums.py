@@ -69,8 +69,8 @@ def previous_states(h: Array, h_prev: Array, switches: Switches) -> Array:
 def inputs(ids: Array, K: int, switches: Switches) -> Array:
     """Return the one-hot inputs (T, K) of `ids` (T,).
 
-    With the mistake input-gradient-repeats-lost, only the first or the last step with the same id
-    has a one.
+    With the mistake input-gradient-repeats-lost, an id that occurs in several steps has its one only
+    in the first of these steps (variant "first") or only in the last one (variant "last").
     """
     onehot = np.zeros((len(ids), K))
     onehot[np.arange(len(ids)), ids] = 1
@@ -84,10 +84,10 @@ def inputs(ids: Array, K: int, switches: Switches) -> Array:
 
 
 def bias_sum(mistake: str, gradients: Array, switches: Switches) -> Array:
-    """Return the sum over time of the gradients of a bias in each step.
+    """Return the gradient of a bias (n,): the sum over time of `gradients` (T, n).
 
-    Code with the mistake whose id is `mistake` leaves out steps, or returns the gradients of all
-    steps as an array (n, T).
+    If `switches` has the mistake with the id `mistake`, the sum includes only one step, or there is
+    no sum and the returned array is (n, T).
     """
     T = len(gradients)
     if switches.get(mistake) == "apart" and T > 1:
@@ -96,10 +96,10 @@ def bias_sum(mistake: str, gradients: Array, switches: Switches) -> Array:
 
 
 def included_steps(mistake: str, T: int, switches: Switches) -> slice:
-    """Return a slice of the steps that a sum over time includes.
+    """Return a slice that selects the steps that a sum over time includes.
 
-    It has all `T` steps. If `switches` has the mistake with the id `mistake`, the slice has only
-    the first step or only the last step.
+    Usually it selects all `T` steps. If `switches` has the mistake with the id `mistake`, it selects
+    only the first step or only the last step, as the variant of the mistake says.
     """
     return {"first": slice(0, 1), "last": slice(T - 1, T)}.get(
         switches.get(mistake, ""), slice(None)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-Switches = Mapping[str, str]  # the mistakes that code makes: the id and the variant of each
+Switches = Mapping[str, str]  # maps the id of each mistake that code makes to its variant
 
 
 class Problem(NamedTuple):
