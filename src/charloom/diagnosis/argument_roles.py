@@ -68,10 +68,10 @@ def argument_order(
 def require_all_roles(
     given: tuple[str, ...], known: tuple[str, ...], forms: Sequence[tuple[str, ...]]
 ) -> None:
-    """Raise DoctorError unless `given` is a complete list of roles, in any order.
+    """Raise DoctorError unless `given` has all roles of one of the lists in `forms`, in any order.
 
-    The lists in `forms` are complete, and so are these lists without "c0". `known` are the names of
-    the parameters.
+    The role "c0" may be missing. `known` are the parameters of the network, such as "U" and "W",
+    which the error message lists.
     """
     if sorted(given) not in map(sorted, (WANTED, (*known, "x", "y", "h0"), *forms)):
         raise DoctorError(
@@ -83,10 +83,13 @@ def require_all_roles(
 
 
 def roles_of_four(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the roles of four arguments with these `names`, in the same order.
+    """Return the role of each of a function's first four arguments, which are called `names`.
+
+    If no name shows a role, the roles are "params", "x", "y" and "h0", in this order. If three names
+    show different roles, the fourth argument has the missing role.
 
     Raises:
-        DoctorError: the names do not show the roles.
+        DoctorError: the names show one or two roles, or two names show the same role.
     """
     roles = [role_of(name) for name in names]
     order = WANTED if roles == [None] * 4 else completed(roles, WANTED)
@@ -105,10 +108,11 @@ def roles_of_many(
     known: tuple[str, ...],
     options: Options,
 ) -> tuple[str, ...]:
-    """Return the roles of the arguments whose names are in `required`, in the same order.
+    """Return the role of each argument in `required`, the names of more than four arguments.
 
-    There are more than four arguments, because each parameter is a separate argument, or h0 and c0
-    are two arguments. Each of `forms` is a list of roles that a function may have.
+    A function has more than four arguments if each parameter is a separate argument, or if h0 and
+    c0 are two arguments. Each item of `forms` is a list of the roles that a function may have.
+    `known` are the parameters of the network, such as "U".
 
     Raises:
         DoctorError: the names do not show the roles.
@@ -127,9 +131,10 @@ def roles_of_many(
 
 
 def completed(roles: Sequence[str | None], form: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return `roles`, in which None is replaced if it is the only role of `form` that is missing.
+    """Return `roles` after a single None in it is replaced by the role of `form` that is missing.
 
-    Return None if the result would not have each role of `form` exactly once.
+    Return None if `roles` has more than one None, or if the new list of roles would not have each
+    role of `form` exactly once.
     """
     missing = set(form) - set(roles)
     if len(roles) == len(form) and len(missing) == roles.count(None) <= 1:
@@ -140,7 +145,11 @@ def completed(roles: Sequence[str | None], form: tuple[str, ...]) -> tuple[str, 
 def roles_by_names(
     required: Sequence[str], known: tuple[str, ...], options: Options
 ) -> list[str | None]:
-    """Return the role of each argument in `required`; None if the name does not show the role."""
+    """Return the role of each argument in `required`, such as "x"; None if its name shows no role.
+
+    An argument that holds one parameter of the network has the parameter as its role, such as "U".
+    `known` are all parameters of the network. `options` has the user's names for the parameters.
+    """
     roles = [role_of(name) or parameter_of(name, known, options.names) for name in required]
     if options.has_cell_state and roles.count("h0") == 1 and "params" in roles:
         return [
@@ -153,10 +162,11 @@ def roles_by_names(
 def suggested_wrapper(
     function: Callable[..., Any], required: Sequence[str], known: Sequence[str]
 ) -> str:
-    """Return sentences for an error message about a function that takes too few arguments.
+    """Return sentences that say how to wrap a function that takes fewer than four arguments.
 
-    They say how to wrap the function. If it reads its parameters from global variables, they
-    contain the code of a wrapper function with four arguments.
+    If the function reads its parameters from global variables, the sentences contain the code of a
+    wrapper function with four arguments. `required` are the names of the function's arguments, and
+    `known` are the parameters of the network, such as "U".
     """
     values = values_of_globals(function, known)
     roles = [role_of(name) for name in required]
@@ -174,10 +184,10 @@ def suggested_wrapper(
 
 
 def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
-    """Return Python code for the value of each global variable that holds a parameter or a size.
+    """Return Python code for the values of the global variables that `function` uses.
 
-    The keys of the dict are the names of the variables. The code uses the arguments params and h0
-    of the suggested wrapper function, such as params["W"] or len(h0).
+    Only variables with a parameter or a size are included. The returned dict maps the name of
+    each variable to code such as params["W"] or len(h0). `known` are the parameters of the network, such as "W".
     """
     variables = getattr(function, "__globals__", {})
     used = getattr(getattr(function, "__code__", None), "co_names", ())

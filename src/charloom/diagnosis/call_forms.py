@@ -26,8 +26,8 @@ from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
-# A loss counts as right up to this relative error. The error due to a wrong convention is far
-# larger, and the error due to float32 is far smaller.
+# A loss counts as right up to this relative error. A wrong way of calling the function causes a far
+# larger error, and float32 causes a far smaller error.
 LOSS_TOLERANCE: Final = 1e-4
 
 
@@ -135,7 +135,7 @@ class Network(dict[str, Any]):
 
 
 class PreparedCall:
-    """The arguments of one call. After the call, `changed` finds out which arguments the call changed."""
+    """The arguments of one call; after the call, `changed` returns which arguments it changed."""
 
     def __init__(self, problem: Problem, convention: Convention) -> None:
         self.problem, self.convention = problem, convention
@@ -249,10 +249,11 @@ def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Opti
 def find_convention(
     function: Callable[..., Any], problem: Problem, loss: float, options: Options
 ) -> Convention:
-    """Return the first convention with which the function returns `loss`, the right loss of `problem`.
+    """Return a convention (a way of calling the function) with which it returns the right loss.
 
-    If no convention gives this loss, return the first convention with which the function raises no
-    error.
+    The conventions are tried in the order of `conventions`. If none of them gives the right loss,
+    return the first one with which the function raises no error. `loss` is the right loss of
+    `problem`.
 
     Raises:
         Exception: the function raised an error with every convention. Its first DoctorError is
@@ -268,14 +269,15 @@ def find_convention(
         try:
             reply, convention = find_names(function, problem, convention, options)
         except Exception as error:
-            # The first convention has the form that the user gave, or the natural form, so its
-            # error helps the user most.
+            # Keep the error of the first convention. It helps the user most, because this convention
+            # has the form that the user gave, or else the natural form.
             if first_error is None or (
                 isinstance(error, DoctorError) and not isinstance(first_error, DoctorError)
             ):
                 first_error = error
             continue
-        # Without a loss there is nothing to compare, so the first convention that runs is taken.
+        # If the function returns no loss, the conventions cannot be compared, so the first one
+        # that raises no error is taken.
         if reply.loss is None or is_right_loss(reply.loss, loss, len(problem.x)):
             return convention
         first_running = first_running or convention
@@ -323,11 +325,17 @@ def find_names(
 def find_names_with_network(
     function: Callable[..., Any], problem: Problem, convention: Convention, options: Options
 ) -> tuple[Reply, Convention]:
-    """Do the same as `find_names`, but always pass the parameters in a `Network`, which records the names.
+    """Call the function with a `Network`, and find the names by which it reads the parameters.
+
+    The `Network` holds the parameters, and records each name by which the function reads one.
+
+    Returns:
+        First the loss and the gradients, in charloom's shapes. Second the convention, with the
+        names that the function uses.
 
     Raises:
-        DoctorError: the function reads a parameter by a name that is not usual, or by a new name in
-            each call.
+        DoctorError: the function reads a parameter by a name that is not usual, or by a different
+            name in each call.
     """
     for _ in range(8):
         prepared = PreparedCall(problem, convention)
@@ -381,9 +389,9 @@ def is_right_loss(loss: float, right: float, T: int) -> bool:
 
 
 def conventions(options: Options, arguments: tuple[str, ...]) -> Iterator[Convention]:
-    """Yield the conventions to try, the likeliest first.
+    """Yield the conventions (ways of calling the user's function) to try, the likeliest first.
 
-    `arguments` are the roles of the arguments.
+    `arguments` are the roles of the function's arguments in order, such as "params" and "x".
     """
     ids = {"natural": ("ids",), "course": ("KT", "TK")}.get(options.form, ("ids", "KT", "TK"))
     vectors = {

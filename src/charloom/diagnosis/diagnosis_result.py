@@ -59,7 +59,7 @@ class Found:
 
     @property
     def variant_text(self) -> str:
-        """The variant in words; "" if the mistake has no variants, or if the title contains the variant."""
+        """The variant in words; "" if the mistake has no variants, or if `title` contains the variant."""
         return variant_text(self.id, self.variant)
 
     @property
@@ -74,7 +74,7 @@ class Found:
 
     @property
     def _gate_order_fix(self) -> str:
-        """How to fix a wrong gate order: read the gates in the wanted order, or set `gates` to the code's."""
+        """How to fix a wrong gate order, in the code or in the argument `gates`."""
         given = f", which {argument('gates')} gives" if self.wanted else ""
         fix = f"read the blocks in the order {', '.join(self.wanted or self._own_gates)}{given}"
         if self.variant == self._own_gates:
@@ -85,7 +85,7 @@ class Found:
 
     @property
     def _own_gates(self) -> str:
-        """The letters of the gates in `variant`, in the specification's order."""
+        """The letters of all gates of the cell, such as "ifgo", in the specification's order."""
         return in_table_order(self.variant)
 
     @property
@@ -320,12 +320,9 @@ class Diagnosis:
         }
 
 
-def scaling_text(part: str) -> str:
-    """Return a variant of the mistake gradient-scaled in words.
-
-    For "2 db" it is "db is 2 times the right one".
-    """
-    factor, _, name = part.partition(" ")
+def scaling_text(scaling: str) -> str:
+    """Return words for the factor of a wrong gradient: "db is 2 times the right one" for "2 db"."""
+    factor, _, name = scaling.partition(" ")
     if float(factor) == 0:
         return f"{name} is zero"
     return f"{name} is {factor_text(float(factor))} times the right one"

@@ -23,7 +23,7 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 
 DTYPES: Final = ("auto", "float64", "float32")
-MUCH_OUTPUT: Final = 1_000_000  # a note says that the function printed more bytes than this
+MUCH_OUTPUT: Final = 1_000_000  # largest number of printed bytes without a note in the diagnosis
 
 
 def doctor(
@@ -71,8 +71,8 @@ def doctor(
         seed: seed of the random numbers of all trials.
         time_limit: largest number of seconds for all calls together, only for "FILE.py:FUNCTION".
         gates: the order of the function's gates, if it is not "ifgo" (LSTM) or "rzn" (GRU).
-        plans: the settings of the trials; None for those in `PLANS`. The first trial is checked
-            step by step, and the second trial must be the smallest.
+        plans: the settings of the trials; None for the settings in `PLANS`. The first trial is
+            checked step by step, and the second trial must be the smallest.
 
     Returns:
         The diagnosis. Its `verdict` is "right" or "wrong". Its `mistakes` are the ids of the
@@ -118,6 +118,8 @@ def call_in_file(
 ) -> tuple[Outcome, tuple[str, ...]]:
     """Call the function FILE.py:FUNCTION in a separate process.
 
+    `numerical` is the name of the user's numerical gradient in the same file; None if there is none.
+
     Returns:
         First the results of all calls. Second the notes for the diagnosis: one note if the function
         printed much, or none.
@@ -141,6 +143,8 @@ def call_in_file(
 
 def call_here(function: Callable[..., Any], numerical: Any, job: Job) -> Outcome:
     """Call a Python function in this process; return the results of all calls.
+
+    `numerical` is the user's numerical gradient, a Python function too; None if there is none.
 
     Raises:
         ConfigError: `numerical` is the name of a function.

@@ -58,10 +58,10 @@ class Reply(NamedTuple):
 
 
 def parameter_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
-    """Return the parameter in `known` that is usually called `name`, such as "W" for "Whh".
+    """Return the parameter in `known` that is called `name`, such as "W" for "Whh".
 
-    Return None if there is no such parameter. `names` maps parameters to the names that the user
-    gave, which are found too.
+    `name` may be a usual name of the parameter, or the user's name for it. `names` maps parameters
+    to the user's names. Return None if no parameter is called `name`.
     """
     for parameter, users_name in names.items():
         if name == users_name:
@@ -79,8 +79,9 @@ def plain(name: str) -> str:
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
     """Return the parameter in `known` whose gradient is called `name`, such as "W" for "dW" or "grad_W".
 
-    A gradient has a usual name of its parameter, with or without a prefix. Return None if no
-    gradient has the name `name`. `names` maps parameters to the names that the user gave.
+    `name` may be a usual name of the parameter, or the user's name for it, alone or after a prefix
+    such as "d" or "grad_". `names` maps parameters to the user's names. Return None if no gradient
+    is called `name`.
     """
     found = parameter_of(name, known, names)
     for prefix in PREFIXES[1:]:
@@ -139,7 +140,7 @@ def loss_and_values(
 ) -> tuple[float | None, dict[str, Any]]:
     """Return the loss (None if there is none), and a dict that maps each parameter to its gradient.
 
-    A parameter without a gradient is left out. The arguments are those of `read_reply`.
+    A parameter without a gradient is left out. `read_reply` explains the arguments.
     """
     items = items_of(returned) or [returned]
     flat = [part for item in items for part in (items_of(item) or [item])]
@@ -194,9 +195,9 @@ def values_in(
 
 
 def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return a dict that maps each parameter to the one array in `items` that has its shape.
+    """Return a dict that maps each parameter to its gradient, the only array in `items` with its shape.
 
-    Axes of length 1 are ignored.
+    Axes of length 1 are ignored. `shapes` maps each parameter to its shape.
 
     Raises:
         DoctorError: no array or more than one array has the shape of a parameter.
@@ -218,10 +219,11 @@ def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dic
 
 
 def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return a name for each returned item, chosen by the item's shape; "_" if no name fits.
+    """Return an example for the argument `gradients`: a name for each item that the function returned.
 
-    If some parameter fits no item, return "loss" and all parameters instead. `wanted` has the shape
-    of each parameter without its axes of length 1.
+    The name is "loss" or a parameter, whichever has the shape of the item; "_" if neither has. If a
+    parameter has the shape of no item, return "loss" and all parameters instead. `wanted` maps each
+    parameter to its shape without axes of length 1.
     """
     left, order = {"loss": (), **wanted}, []
     for item in items:
@@ -246,7 +248,8 @@ def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Arr
     if given is None:
         raise DoctorError(unreadable(name, described(value), shape))
     bias, n = name in BIASES, math.prod(shape)
-    over_time = bias and squeezed(given) in ((n, T), (T, n))  # the bias is not summed over time
+    # The function may return the gradient of a bias for each step, without the sum over time.
+    over_time = bias and squeezed(given) in ((n, T), (T, n))
     if not over_time and (math.prod(given) != n if bias else given not in (shape, shape[::-1])):
         raise DoctorError(
             f"the gradient of {name} has the shape {given}; it must have the shape of the parameter, "

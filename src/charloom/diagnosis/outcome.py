@@ -8,7 +8,7 @@ from charloom.diagnosis.problem import Arrays
 # The names of the fields of an `Outcome` that are lists of calls.
 SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical")
 
-# The mistakes that say which arguments a call changed.
+# The ids of the mistakes in which a call changes its arguments.
 CHANGES: Final = ("initial-state-changed", "parameters-changed", "inputs-changed")
 
 
@@ -40,10 +40,10 @@ class Outcome:
         convention: how the function was called, in words.
         trials: one call for each trial.
         windows: T calls with the first 1, 2, …, T steps of the first trial's window of T steps.
-        repeats: three calls with the first trial's arguments, then one with other arguments. The
-            function is not loaded again between them.
-        fresh: one call with the arguments of the last call in `repeats`. Before it, the function is
-            loaded again if possible, so that it is the first call.
+        repeats: three calls with the first trial's arguments, then one call with other arguments.
+            The function is not loaded again between these four calls.
+        fresh: one call with the arguments of the last call in `repeats`. If the function can be
+            loaded again, this is its first call after it is loaded.
         moved: one call on the first trial, with slightly changed parameters.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.

@@ -33,9 +33,12 @@ NOT_THE_USERS: Final = (
 # Indices of the trials of the numerical gradient. These trials are small, because a numerical
 # gradient needs two losses per entry.
 NUMERICAL_TRIALS: Final = (1, 5)
-OTHER: Final = 50  # stands for a trial's index in a further problem with the first trial's sizes
+# Argument `place` of `make_trial` for the call with other arguments; no trial has this index.
+OTHER: Final = 50
 QUICK_LOAD: Final = 0.1  # a file that loads in fewer seconds is loaded again for each trial
-SHOWN_LINES: Final = 12  # a traceback shows this many lines of its start, and as many of its end
+SHOWN_LINES: Final = (
+    12  # a long traceback shows this many lines of its start, and this many of its end
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Caller(Protocol):
         """
 
     def with_function(self, function: Any) -> "Caller":
-        """Return a caller that calls `function` in the way in which this caller calls its function."""
+        """Return a caller of `function` that passes the arguments in the same way as this caller."""
 
     def call(self, problem: Problem) -> Call:
         """Call the function on `problem`, and return its loss and its gradients."""
@@ -96,8 +99,9 @@ class FunctionCaller:
         return Call(reply.loss, reply.gradients, changed, after, reply.float32)
 
 
-Load = Callable[[], tuple[Any, Any]]  # returns the function, and the numerical gradient or None
-Report = Callable[[str], None]  # is called before each step with a description of the step
+# Loads and returns the user's function, and the user's numerical gradient or None.
+Load = Callable[[], tuple[Any, Any]]
+Report = Callable[[str], None]  # gets a description of each step before the step starts
 
 
 def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
@@ -130,10 +134,10 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     outcome = Outcome(caller.cell, caller.sizes, convention)
 
     def fresh() -> Caller:
-        """Return a caller of a function that was loaded again and remembers nothing of earlier calls.
+        """Load the user's function again, so that it remembers no earlier call; return its caller.
 
-        If the argument `reload` of `run` is False, or if loading is too slow to repeat, return the
-        caller of the first load.
+        If the argument `reload` of `run` is False, or if loading is slow, load nothing and return
+        the caller that `run` made first.
         """
         return caller.with_function(load()[0]) if reload and quick else caller
 

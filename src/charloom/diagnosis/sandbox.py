@@ -25,8 +25,8 @@ from charloom.errors import DoctorError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
-KEPT: Final = 2_000  # only this many bytes are stored, from the end of the output
-START: Final = "the start of the process"  # description of the time before the first step
+KEPT: Final = 2_000  # number of bytes at the end of the child process's output that are stored
+START: Final = "the start of the process"  # stands for a step until the first step starts
 
 
 class FunctionName(NamedTuple):
@@ -62,7 +62,7 @@ def parse_function(given: str) -> FunctionName:
     path = Path(file)
     try:
         there = path.is_file()
-    except OSError:  # raised if the name is longer than the system allows
+    except OSError:  # the path is longer than the system allows
         there = False
     if not there:
         raise DoctorError(f"the file {shortened(path)} does not exist; check the path.")
@@ -93,8 +93,8 @@ def run_in_process(
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
         folder = Path(name)
         write_job(folder, function, numerical, job)
-        # Nothing is written to this pipe. It closes when this process ends, and then the child
-        # process ends too.
+        # Nothing is written to this pipe. Its only use is its end: it closes when this process
+        # ends, and then the child process ends too.
         childs_end, our_end = os.pipe()
         try:
             process = start_process(folder, childs_end)
@@ -213,7 +213,7 @@ def last_step(folder: Path) -> str:
 
 
 def no_result_error(folder: Path, code: int, output: OutputReader) -> DoctorError:
-    """Return the error for a child process that ended with the exit code `code` and wrote no results.
+    """Return the error for a child process that ended with exit code `code` and wrote no results.
 
     A negative code is the number of the signal that ended the process.
     """

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 
 def template_of(kind: str, cell: str = "rnn") -> str:
-    """Return the text of a template.
+    """Return the text of a template, a Python file with a right function.
 
     Args:
         kind: "numpy", "course" or "torch".

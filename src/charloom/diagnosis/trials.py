@@ -47,7 +47,8 @@ class Plan(NamedTuple):
 
 
 PLANS: Final = (
-    # The first plan distinguishes mistakes best. The second is the smallest, for pairs of mistakes.
+    # The first plan distinguishes mistakes best. The second plan is the smallest, so that many pairs
+    # of mistakes can be tried on it.
     Plan("large weights", 4, 6, 7, 1.0, "non-zero"),
     Plan("short", 3, 4, 5, 1.0, "non-zero"),
     Plan("the usual check", 5, 3, 7, 0.01, "zero", "window"),
@@ -71,10 +72,10 @@ def make_trials(
     sizes: tuple[int | None, int | None] = (None, None),
     plans: tuple[Plan, ...] = PLANS,
 ) -> tuple[Trial, ...]:
-    """Return a trial for each plan in `plans`, in the same order.
+    """Return a trial for each item of `plans`, which has the settings of the trial.
 
-    `sizes` are the H and K with which the user's code works; None for a size that the plan may
-    choose.
+    `seed` is the seed of the random numbers of all trials. `sizes` are the H and K with which the
+    user's code works; a size that is None is taken from the plan.
     """
     return tuple(make_trial(cell, seed, place, plan, sizes) for place, plan in enumerate(plans))
 
@@ -86,10 +87,10 @@ def make_trial(
     plan: Plan,
     sizes: tuple[int | None, int | None] = (None, None),
 ) -> Trial:
-    """Return the trial that `plan` describes. Its random numbers depend on `seed` and on `place`.
+    """Return the trial that `plan` describes, with random numbers that depend on `seed` and `place`.
 
     `place` is usually the index of the plan. `sizes` are the H and K with which the user's code
-    works; None for a size that the plan may choose.
+    works; a size that is None is taken from `plan`.
     """
     H, K = sizes[0] or plan.H, sizes[1] or plan.K
     T = plan.T

@@ -134,7 +134,7 @@ def target_text(variant: str) -> str:
 def axis_text(variant: str) -> str:
     """Return a text that describes `variant`, a variant of the mistake softmax-axis.
 
-    An example of `variant` is "time", a sum over time.
+    The variant says over which axes the code sums in softmax. An example is "time": over the steps.
     """
     over = "the steps" if variant.startswith("time") else "all characters and all steps"
     shifted = ", after the maximum of each step is subtracted" if BY_MAXIMUM in variant else ""
