@@ -171,7 +171,7 @@ def ngram_nats(
         contexts = keys // size
         counts = np.bincount(grams[learnt & (place >= n - 1)], minlength=len(keys))
         if n > 1:
-            # Each distinct n-gram of the training part ends with an (n-1)-gram: their numbers.
+            # The number of the (n-1)-gram at the end of each distinct n-gram of the training part.
             suffixes = shorter[first[counts > 0]]
             predecessors = np.bincount(suffixes, minlength=len(shorter_contexts))
             within = place[at] >= n - 2
@@ -192,8 +192,8 @@ def interpolate(
     """Return the probability of each predicted character by the n-grams of one order.
 
     A discount is subtracted from the count of each n-gram. So the probabilities of the characters
-    after a context sum up to less than 1. The rest is divided among all characters, in proportion to
-    the probabilities that the next lower order gives them.
+    after a context sum up to less than 1. The rest is divided among all characters, in proportion
+    to the probabilities that the next lower order gives them.
 
     Args:
         counts: the count of each distinct n-gram; an n-gram's number is its index here.
@@ -226,7 +226,7 @@ def discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
 
 
 def first_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
-    """Return the segments shortened to the first `limit` characters of all segments together."""
+    """Keep only the first `limit` characters of all segments together, and return the segments."""
     taken = []
     for segment in segments:
         taken.append(segment[:limit])
@@ -235,5 +235,5 @@ def first_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
 
 
 def last_of(segments: Sequence[Ids], limit: int) -> list[Ids]:
-    """Return the segments shortened to the last `limit` characters of all segments together."""
+    """Keep only the last `limit` characters of all segments together, and return the segments."""
     return [part[::-1] for part in first_of([part[::-1] for part in segments[::-1]], limit)][::-1]

@@ -58,7 +58,7 @@ class Cell:
         return {**matrices, "d": (H,)} if self.second_bias else matrices
 
 
-# The kernels number the cells in the same order.
+# All cells by name. The kernels number the cells in the order of this dict.
 CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
     {
         cell.name: cell

@@ -222,8 +222,8 @@ class Config:
     def _number(self, name: str, **bounds: float) -> None:
         """Check the setting `name` and store it as a plain float, so that 5 and 5.0 are equal in files.
 
-        `bounds` are the limits of the setting: `least` and `most` (allowed), `above` and `below` (not
-        allowed).
+        `bounds` are the limits of the setting: `least` and `most` (allowed), `above` and `below`
+        (not allowed).
         """
         object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
 

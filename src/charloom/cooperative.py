@@ -7,9 +7,11 @@ the generator to cancel the work. This module does not depend on the kind of wor
 from collections.abc import Generator
 from typing import Any, Final, Generic, TypeVar
 
-# Largest number of weights times tokens in one slice, which takes some hundredths of a second.
+# A part of the work may have at most this number of weights times tokens, so that it takes only some
+# hundredths of a second.
 MOST_WEIGHTS: Final = 1 << 27
-LEAST_TOKENS: Final = 16  # a slice has at least this many tokens, even for a very large network
+# A part of the work has at least this many tokens, even for a very large network.
+LEAST_TOKENS: Final = 16
 
 Y = TypeVar("Y")
 T = TypeVar("T")

@@ -136,10 +136,10 @@ def evaluate(
 
 
 def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] | None:
-    """Return the lower and the upper end of the 95 % bootstrap interval of the mean, in bits.
+    """Return the 95 % bootstrap interval of the mean bits per character: its lower and its upper end.
 
-    Return None if `nats` has fewer than ten blocks of 1,000 characters. Each resample draws as many
-    blocks as `nats` has, with replacement.
+    `nats` has the nats of each character. They are cut into blocks of 1,000. Each resample draws as
+    many blocks, with replacement. Return None if there are fewer than ten blocks.
     """
     starts = np.arange(0, len(nats), BLOCK)
     if len(starts) < FEWEST_BLOCKS:

@@ -49,8 +49,8 @@ def argument(name: str, value: object = None) -> str:
 def arguments(**values: object) -> str:
     """Return one mark for several arguments that must be given together.
 
-    A mark is text in a message that each interface replaces by its own words. The parameters
-    `values` have the names of the arguments and the values that the user must give.
+    A mark is text in a message that each interface replaces by its own words. `values` has the name
+    of each argument, and the value that the user must give it.
     """
     return _mark({"arguments": values})
 
@@ -67,8 +67,8 @@ def words_by_face(*, in_python: str, elsewhere: str) -> str:
 def command(name: str, *values: object, **arguments: object) -> str:
     """Return a mark for a complete command: text in a message that stands for the command.
 
-    Python replaces the mark by a call of the function, the command line and the page replace it by
-    the command as typed in a terminal. The user can run either without changes.
+    In Python, a call of the function replaces the mark. On the command line and on the page, the
+    command as typed in a terminal replaces it. The user can run both without changes.
 
     Args:
         name: the name of the command and of the Python function, such as resume.
@@ -105,8 +105,8 @@ def for_command_line(message: str) -> str:
 def for_page(message: str) -> str:
     """Return the message as the page shows it, with its marks replaced by words.
 
-    An argument gets the name of its field on the page, such as “learning rate”. A command is written
-    as in a terminal.
+    An argument gets the name of its field on the page, such as “learning rate”. A command is
+    written as in a terminal.
     """
     return _spelled(message, _field, _shell_command, _enumeration)
 
@@ -114,7 +114,8 @@ def for_page(message: str) -> str:
 def for_any_face(message: str) -> str:
     """Return the message with words that suit Python, the command line and the page.
 
-    Messages in the files of a run are written like this, because each of the three may show them.
+    Messages in the files of a run have these words, because each of the three interfaces may show
+    them.
     """
     return for_page(message)
 
@@ -284,7 +285,7 @@ def _field(name: str, value: Any) -> str:
 
 
 def _enumeration(items: list[str]) -> str:
-    """Return texts as one text. For a, b and c in `items`, this is "a, b and c"."""
+    """Return the texts in `items` joined into one text, such as “x” 1, “y” 2 and “z” 3."""
     *others, last = items
     return f"{', '.join(others)} and {last}" if others else last
 

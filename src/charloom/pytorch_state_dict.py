@@ -28,11 +28,12 @@ UNSUPPORTED: Final = {
 def to_state_dict(learner: Learner) -> Parameters:
     """Return a model's parameters by PyTorch's names, as arrays of the model's dtype.
 
-    The PyTorch network reads one-hot vectors, with batch_first=False. A cell has G blocks of weights:
-    one for the plain cell, or one for each gate. For each layer l the result has `rnn.weight_ih_l{l}` of
-    shape (G·H, K) for layer 0 and (G·H, H) for the others, `rnn.weight_hh_l{l}` (G·H, H),
-    `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has `head.weight` (K, H) and
-    `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in the rows of its candidate n.
+    The PyTorch network reads one-hot vectors, with batch_first=False. A cell has G blocks of
+    weights: one for the plain cell, or one for each gate. For each layer l the result has
+    `rnn.weight_ih_l{l}` of shape (G·H, K) for layer 0 and (G·H, H) for the others,
+    `rnn.weight_hh_l{l}` (G·H, H), `rnn.bias_ih_l{l}` and `rnn.bias_hh_l{l}` (G·H). The output has
+    `head.weight` (K, H) and `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in
+    the rows of its candidate n.
     """
     H, ours, cell = learner.config.hidden_size, learner.parameters, CELLS[learner.config.cell]
     state_dict: Parameters = {}

@@ -34,11 +34,10 @@ def words(
     stream: int = 0,
     time: int = 0,
 ) -> NDArray[np.uint64]:
-    """Return `count` random words of 64 bits, one per unit, for the units from number `first` on.
+    """Return `count` random words of 64 bits, from the word with the number `first` on, shape (count,).
 
-    The words depend on all arguments (spec/mathematics.md: Random numbers). `purpose` is the use of
-    the random numbers, such as "sample". The meanings of `update`, `layer`, `stream` and `time`
-    depend on the purpose. The result has shape (count,).
+    `purpose` is the use of the random numbers, such as "sample". The words depend on `seed`,
+    `purpose`, `update`, `layer`, `stream` and `time` (spec/mathematics.md: Random numbers).
     """
     # numpy.random.Philox adds one to the counter before each block. The specification numbers the
     # blocks in the same way: units 0…3 have counter 1.
@@ -79,7 +78,8 @@ def uniforms(
 def normals(seed: int, purpose: Purpose, count: int, **place: Unpack[Place]) -> NDArray[np.float64]:
     """Return standard normal random numbers, float64, shape (count,).
 
-    Method: Box and Muller 1958, cosine branch. Each number takes two units, so `place` has no `first`.
+    Method: Box and Muller 1958, cosine branch. Each number takes two units, so `place` has no
+    `first`.
     """
     if "first" in place:
         raise TypeError("normals() takes no argument 'first'")
@@ -97,8 +97,8 @@ def dropout_mask(
 ) -> NDArray[np.float64]:
     """Return the factor by which dropout multiplies each of a layer's outputs, shape (units,).
 
-    The factor is 0 for a dropped unit, and 1 / (1 - p) for any other unit. p is `dropout` rounded to a
-    multiple of 2^-16. See spec/mathematics.md: Dropout.
+    The factor is 0 for a dropped unit, and 1 / (1 - p) for any other unit. p is `dropout` rounded
+    to a multiple of 2^-16. See spec/mathematics.md: Dropout.
     """
     threshold = dropout_threshold(dropout)
     count = -(-units // 4)

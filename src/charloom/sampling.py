@@ -25,7 +25,8 @@ from charloom.scoring import tokens_of_a_call
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Decoder, Unknowns
 
-FIRST_PIECE: Final = 16  # number of symbols; small, so that users immediately see some text
+# Number of symbols of the first piece of a text; small, so that users immediately see some text.
+FIRST_PIECE: Final = 16
 LARGEST_PIECE: Final = 4_096
 # Largest number of symbols of the prompt per call of the engine, so that Ctrl-C works quickly.
 CHUNK: Final = 4_096
@@ -34,7 +35,7 @@ DEFAULT_SAMPLER: Final = Sampler()
 
 
 def require_stops(stop: Sequence[str]) -> tuple[str, ...]:
-    """Return one stop string or several as a tuple.
+    """Return the stop strings as a tuple. `stop` is one string or a list of strings.
 
     Raises:
         ConfigError: a stop string is empty or not a str.
@@ -192,8 +193,8 @@ class Writing(Iterator[str]):
 
         While the network reads the prompt, the pieces are empty. A piece gets longer after a piece
         that took at most half of `piece_seconds`, and shorter after one that took more than
-        `piece_seconds`. The end of the sampled text is kept back as long as it could be the beginning
-        of a stop string.
+        `piece_seconds`. The end of the sampled text is kept back as long as it could be the
+        beginning of a stop string.
         """
         length, sampler = options.length, options.sampler
         drawn = UnreturnedText(learner.vocabulary.decoder(), read[:0])

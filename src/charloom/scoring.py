@@ -20,7 +20,9 @@ from charloom.model import Learner, State, zero_state
 from charloom.text.id_file import AllIds, side_by_side
 from charloom.text.windows import Segment
 
-PIECE: Final = 4_096  # least number of characters of a piece if the number of streams is not given
+# If the caller does not say how many pieces to cut a segment into, each has at least this many
+# characters.
+PIECE: Final = 4_096
 MOST_PIECES: Final = 64
 WARM_UP: Final = 512  # number of characters that a piece of text reads before it is scored
 BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
@@ -89,11 +91,11 @@ def score_segments(
 def mean_nats_in_slices(
     engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
 ) -> Generator[int, None, float]:
-    """Return the mean of -ln of the probability over all characters that are scored in `pieces`.
+    """Return the mean nats (-ln of the probability) of all characters that are scored in `pieces`.
 
-    This generator yields after each call of the engine: the number of characters that the call read.
-    These numbers sum up to `characters_read(pieces)`. The generator returns the mean at the end. The
-    mean is not finite if the model diverged. `ids` is the whole text.
+    This generator yields after each call of the engine: the number of characters that the call
+    read. These numbers sum up to `characters_read(pieces)`. The generator returns the mean at the
+    end. The mean is not finite if the model diverged. `ids` is the whole text.
     """
     total = 0.0
     for read, found in _score_blocks(engine, learner, ids, pieces):
@@ -147,8 +149,8 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     """Return short pieces of text, at equal distances over all segments, to score a part of a text.
 
     At most `most` characters are scored in the pieces (spec/mathematics.md: Evaluation). If the
-    segments have no more predicted characters than that, or if `most` is 0, the pieces cover all of
-    the segments, as those of `cut_into_pieces` do.
+    segments have at most `most` predicted characters, or if `most` is 0, all of them are scored, in
+    the pieces that `cut_into_pieces` returns.
     """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
@@ -212,8 +214,8 @@ def _score_blocks(
 
     The first value is the number of characters that the call read. The second value is the list of
     scores (`Scores`) of a block of characters after the last call for this block, and an empty list
-    after any other call. `ids` is the whole text. A piece that has ended repeats its last character,
-    which is not scored again.
+    after any other call. `ids` is the whole text. A piece that has ended repeats its last
+    character, which is not scored again.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -229,12 +231,14 @@ def _score_blocks(
             stop = min(begin + size, end)
             tokens = side_by_side(ids, reads + begin, ends, stop - begin + 1)
             nats[begin - first : stop - first], state = engine.score(learner, tokens, state)
-            found = _without_unscored(pieces, first, nats) if stop == end else []
+            found = _scores_of_block(pieces, first, nats) if stop == end else []
             yield (stop - begin) * len(pieces), found
 
 
-def _without_unscored(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """Return the scores of a block, without the characters that a piece only reads.
+def _scores_of_block(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
+    """Return the scores of one block of characters, for each piece of text that has some.
+
+    A piece first reads some characters that are not scored; their nats are left out.
 
     Args:
         pieces: the pieces of text, which are read in parallel.

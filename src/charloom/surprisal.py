@@ -155,8 +155,8 @@ class Reader:
     def read(self, ids: Ids) -> Predictions:
         """Read the next ids of the text, and return the model's predictions for their characters.
 
-        `ids` has shape (N,); N may be 0. If the model reads bytes, the last id must be the last byte of
-        a character.
+        `ids` has shape (N,); N may be 0. If the model reads bytes, the last id must be the last
+        byte of a character.
 
         Raises:
             DivergedError: the logits are not finite.
@@ -182,9 +182,10 @@ class Reader:
     def _read(self, ids: Ids) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
         """Read N ids in one call of the engine, and return three arrays.
 
-        The first array has -ln of the probability of each id, shape (N,). The second has the likeliest
-        next ids after each id, the likeliest first. The third has their probabilities. The second and
-        the third have shape (N, count), where `count` is an argument of the constructor.
+        The first array has -ln of the probability of each id, shape (N,). The second has the
+        likeliest next ids after each id, the likeliest first. The third has their probabilities.
+        The second and the third have shape (N, count), where `count` is an argument of the
+        constructor.
         """
         parameters = self._learner.parameters
         tokens = np.ascontiguousarray(ids)

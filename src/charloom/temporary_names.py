@@ -2,7 +2,7 @@
 
 from typing import Final
 
-TEMPORARY: Final = ".tmp-"  # readers ignore all names that begin with this
-# Seconds. For an older temporary file, the process that wrote it counts as dead, so that other
-# processes may remove the file.
+TEMPORARY: Final = ".tmp-"  # charloom does not read files whose names begin with this
+# Age of a temporary file in seconds. The process that wrote an older one counts as dead, so that
+# other processes may remove the file.
 ABANDONED_SECONDS: Final = 86_400.0

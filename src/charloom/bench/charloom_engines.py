@@ -13,8 +13,9 @@ from charloom.text.windows import Windows
 def engine_updates(engine: Engine, learner: Learner, tokens: NDArray[np.uint8]) -> Work:
     """Return a function of n that applies the next n updates to `learner`.
 
-    After the end of the text, the updates continue from its beginning. One call of the engine cannot
-    pass the end of the text, so the function calls the engine again each time the text starts over.
+    After the end of the text, the updates continue from its beginning. One call of the engine
+    cannot pass the end of the text, so the function calls the engine again each time the text
+    starts over.
     """
     config = learner.config
     windows = Windows.of(config, len(tokens))

@@ -158,8 +158,8 @@ def _update_contestants(
 ) -> Iterator[tuple[str, Work]]:
     """Yield each library or engine whose updates are timed: its name, and a function of n that does n.
 
-    `K` is the vocabulary size, and `tokens` is the text. If a library or an engine cannot run, add the
-    reason to `missing`.
+    `K` is the vocabulary size, and `tokens` is the text. If a library or an engine cannot run, add
+    the reason to `missing`.
     """
     vocabulary = bench_vocabulary(K)
     if native_problem() is None:
@@ -191,8 +191,8 @@ def _update_contestants(
 def _sampling_contestants(config: Config, K: int) -> Iterator[tuple[str, Work]]:
     """Yield each library or engine whose sampling is timed: its name, and a function to time.
 
-    The function samples n characters, where n is its argument. `K` is the vocabulary size. A library
-    or an engine that cannot run is left out.
+    The function samples n characters, where n is its argument. `K` is the vocabulary size. A
+    library or an engine that cannot run is left out.
     """
     learner = new_learner(config, bench_vocabulary(K))
     names = ["reference"] if native_problem() else ["native", "reference"]

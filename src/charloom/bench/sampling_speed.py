@@ -194,9 +194,9 @@ def _torch_contestants(workload: Workload) -> list[Contestant]:
 def write_long_text(engine: Engine, learner: Learner, length: int) -> dict[str, float]:
     """Sample a text of `length` characters with charloom, and return its speed.
 
-    The result is the dict `WritingTimes.long_text`: the number of characters, and the characters per
-    second in the whole text, in its first tenth and in its last tenth. The speed of a tenth is the
-    median over its pieces of 1,000 characters.
+    The result is the dict `WritingTimes.long_text`: the number of characters, and the characters
+    per second in the whole text, in its first tenth and in its last tenth. The speed of a tenth is
+    the median over its pieces of 1,000 characters.
     """
     read = np.zeros(length + 1, dtype=learner.vocabulary.id_dtype)
     state, seconds = zero_state(learner.config), []

@@ -186,9 +186,10 @@ def _row(
 ) -> StepRow:
     """Return the result of one contestant, which is charloom or PyTorch with a number of threads.
 
-    `workload` has the sizes of the network. `ours` is the name of charloom's engine. `seconds` are the contestant's seconds per step, one number for each round. `medians` maps the
-    label of each contestant to its median seconds per step. `peak` is the measured peak of one core
-    in operations per second; None if it was not measured.
+    `workload` has the sizes of the network. `ours` is the name of charloom's engine. `seconds` are
+    the contestant's seconds per step, one number for each round. `medians` maps the label of each
+    contestant to its median seconds per step. `peak` is the measured peak of one core in operations
+    per second; None if it was not measured.
     """
     name, threads = contestant.name, contestant.threads
     own = medians[contestant.label]

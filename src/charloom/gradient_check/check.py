@@ -128,8 +128,9 @@ def fresh_problem(
 ) -> tuple[Learner, Array, Array]:
     """Return an untrained learner, the input ids x of one window, and the target ids y of the window.
 
-    x and y have the shape (T, B) each. The ids are random, or those of the first window of `corpus`. `config` has the sizes of the
-    network and the window. The other arguments and the errors are those of `gradcheck`.
+    x and y have the shape (T, B) each. The ids are random, or those of the first window of
+    `corpus`. `config` has the sizes of the network and the window. The other arguments and the
+    errors are those of `gradcheck`.
     """
     require_one_of("state", state, STATES)
     T, B = config.seq_length, config.batch_size
@@ -166,9 +167,10 @@ def check_gradients(
     the learner's parameters, whatever their dtype is. Central differences are computed in the
     learner's dtype, with every step size in `STEPS`, for the first 200 checked entries.
 
-    The entries to check are drawn with `seed`, without replacement. In the first layer's U, at least
-    half of the entries are in columns that the window reads; all other columns have a zero gradient.
-    An entry of an engine's gradient that is not finite is always found, even if it was not drawn.
+    The entries to check are drawn with `seed`, without replacement. In the first layer's U, at
+    least half of the entries are in columns that the window reads; all other columns have a zero
+    gradient. An entry of an engine's gradient that is not finite is always found, even if it was
+    not drawn.
 
     Args:
         learner: the learner; it is not changed. Its dropout applies, with the masks of update 1.

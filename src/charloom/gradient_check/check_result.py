@@ -97,8 +97,8 @@ class Row(Errors):
     def excess(self) -> float:
         """Return the larger of two ratios: the parameter's errors divided by their limits.
 
-        One is the norm-relative error divided by its limit, the other is the elementwise error divided
-        by its limit. The check of the parameter fails if the result is above 1 or NaN.
+        One is the norm-relative error divided by its limit, the other is the elementwise error
+        divided by its limit. The check of the parameter fails if the result is above 1 or NaN.
         """
         norm = self.norm_relative / self.norm_limit
         limit = self.elementwise_limit

@@ -25,7 +25,7 @@ from charloom.random import uniforms
 Array = NDArray[Any]
 
 COMPLEX_STEP: Final = 1e-20
-DROPOUT_UPDATE: Final = 1  # the window uses the dropout masks of this update
+DROPOUT_UPDATE: Final = 1  # the gradient check uses the dropout masks of this update
 
 MOST_ENTRIES: Final = 200  # largest number of entries checked per parameter, with entries="auto"
 LEAST_ENTRIES: Final = 2  # smallest number of entries checked per parameter, with entries="auto"
@@ -41,7 +41,8 @@ READING: Final = 20
 # computation, the errors could cancel by chance.
 BLURS: Final = 3
 
-SWEEP_ENTRIES: Final = 200  # largest number of entries with central differences
+# Largest number of entries of a parameter for which central differences are computed.
+SWEEP_ENTRIES: Final = 200
 # Number of bytes of perturbed parameters in one call. Measurements showed that with fewer bytes,
 # the overhead of the calls grows. With more bytes, the data does not fit into the CPU cache.
 CHUNK_BYTES: Final = 5_000_000
@@ -66,7 +67,10 @@ class Window(NamedTuple):
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
-        """Return the window with the ids `x` and `y`, the learner's state, and dropout masks of update 1."""
+        """Return the window with the ids `x` and `y` and the learner's state.
+
+        Its dropout masks are those of update 1.
+        """
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
         return cls(learner.config.cell, x, y, learner.state, masks)
 
@@ -94,7 +98,7 @@ class Numerical:
 
 
 def nothing() -> None:
-    """Do nothing. This is the default of the function that is called repeatedly during the work."""
+    """Do nothing. This is the default of `between`, a function that is called during long work."""
 
 
 def numerical_gradients(
@@ -175,9 +179,9 @@ def central_differences(
 ) -> Array:
     """Return central differences, (f(θ + s) - f(θ - s)) / 2s, for N entries θ of the parameter `name`.
 
-    The loss f is that of the ids and states in `window`. The result has a row for each step size s in
-    `STEPS`: shape (steps, N). `entries` are the flat indices of the entries. `between` is a function
-    that is called repeatedly during the work, so that the caller can cancel it.
+    The loss f is that of the ids and states in `window`. The result has a row for each step size s
+    in `STEPS`: shape (steps, N). `entries` are the flat indices of the entries. `between` is a
+    function that is called repeatedly during the work, so that the caller can cancel it.
     """
     sizes = np.array(STEPS)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
@@ -227,7 +231,8 @@ def draw_entries(
         seed: seed of the random choice.
         place: number of the parameter, so that different parameters get different choices.
         columns: columns in which at least half of the drawn entries must be; if the columns have
-            fewer entries than that, all of their entries are drawn. None for no such columns.
+            fewer entries than that, all of their entries are drawn. None to draw from all columns
+            alike.
     """
     total = math.prod(shape)
     count = total if count is None else min(count, total)
@@ -282,7 +287,7 @@ class Blur:
 
     Args:
         seed: seed of the random numbers.
-        eps: largest error, relative to the number that it is added to.
+        eps: the largest error that is added to a number of size 1.
     """
 
     def __init__(self, seed: int, eps: float) -> None:
@@ -291,8 +296,8 @@ class Blur:
     def __call__(self, array: Array) -> Array:
         """Return a copy of `array` with a random error added to each entry.
 
-        The absolute value of the error is the eps of the constructor times the absolute value of the
-        entry, multiplied by a random number from 0.5 to 1.
+        The absolute value of the error is the eps of the constructor times the absolute value of
+        the entry, multiplied by a random number from 0.5 to 1.
         """
         return self.moved(array, array)
 

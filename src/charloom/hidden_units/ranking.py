@@ -22,7 +22,8 @@ from charloom.hidden_units.text_properties import Numbers, Property
 from charloom.hidden_units.unit_values import Choice, blocks
 from charloom.model import Learner
 
-LEAST_CHARACTERS: Final = 100  # in a shorter text, some unit follows any property by chance
+# In a text with fewer characters, some unit follows any property by chance.
+LEAST_CHARACTERS: Final = 100
 # A property must differ from its most frequent value at this many characters or more.
 LEAST_CHANGES: Final = 10
 # To find how large a correlation by chance can be, a property is shifted cyclically by these
@@ -178,7 +179,7 @@ def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
 def _finding(
     found: Property, values: Numbers, r: NDArray[np.float64], choice: Choice, top: int
 ) -> Finding:
-    """Return the units that follow one property best, and how far chance alone can explain it.
+    """Return the units that follow one property best, with the correlation that chance can explain.
 
     Args:
         found: the property.

@@ -47,8 +47,8 @@ class Property:
 def in_quotes(text: str) -> Numbers:
     """Return 1 for each character of a quotation, else 0.
 
-    A quotation starts with its opening mark and ends before its closing mark. A blank line also ends
-    a quotation. A quotation without a closing mark lasts until the end of the text.
+    A quotation starts with its opening mark and ends before its closing mark. A blank line also
+    ends a quotation. A quotation without a closing mark lasts until the end of the text.
     """
     inside = np.zeros(len(text), dtype=np.float32)
     opened, closers = -1, ""
@@ -133,7 +133,8 @@ def paragraph_position(text: str) -> Numbers:
 def sentence_position(text: str) -> Numbers:
     """Return the position of each character in its sentence: 1 for the first character.
 
-    A sentence begins after . ! ? or a blank line. The mark, or the line feed of the blank line, gets 0.
+    A sentence begins after . ! ? or a blank line. The mark, or the line feed of the blank line,
+    gets 0.
     """
     return _since(where(text, ".!?".__contains__) | blank_lines(text))
 
@@ -158,9 +159,10 @@ def word_end(text: str) -> Numbers:
 
 
 def capitals(text: str) -> Numbers:
-    """Return 1 for each character in a word of capital letters, from the second letter on, else 0.
+    """Return 1 for each character that continues a word of capital letters, else 0.
 
-    The characters of the word up to and including this character must all be capital letters.
+    The character must be a capital letter, and so must all characters before it in its word. The
+    first character of a word gets 0.
     """
     inside, upper = where(text, is_word_character), where(text, str.isupper)
     position = _since(~inside)
@@ -173,12 +175,15 @@ def punctuation(text: str) -> Numbers:
 
 
 def was_read(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
-    """Return a measure that is 1 for each character for which `holds` is True, else 0."""
+    """Return a function of a text that gives 1 to each character for which `holds` is True, else 0."""
     return lambda text: _numbers(where(text, holds))
 
 
 def comes_next(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
-    """Return a measure that is 1 for each character if `holds` is True for the next character, else 0."""
+    """Return a function of a text that gives 1 to each character before one for which `holds` is True.
+
+    The function gives 0 to all other characters.
+    """
     return lambda text: _before(where(text, holds))
 
 
@@ -319,7 +324,10 @@ def _before(holds: NDArray[np.bool_]) -> Numbers:
 
 
 def _marked(length: int, spans: Sequence[tuple[int, int]]) -> Numbers:
-    """Return 1 for each index inside one of the spans, else 0; shape (length,)."""
+    """Return 1 for each index inside one of the spans, which are pairs (start, end), else 0.
+
+    The result has shape (length,).
+    """
     inside = np.zeros(length, dtype=np.float32)
     for start, end in spans:
         inside[start:end] = 1
