@@ -25,7 +25,7 @@ UNKNOWNS: Final = ("refuse", "skip", "replace")
 ENGINES: Final = ("auto", "native", "reference")
 DTYPES: Final = ("float32", "float64")
 
-# The allowed values of each setting that has a fixed list of them.
+# The allowed values of each setting that has a fixed list of allowed values.
 CHOICES: Final = {
     "cell": CELL_NAMES,
     "init": ("normal", "uniform", "orthogonal", "course"),
@@ -62,8 +62,7 @@ MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64
-# Every setting that is a whole number, except the seed, is below this limit, because the kernels
-# count in 32 bits.
+# The limit of every setting that is a whole number, except the seed: the kernels count in 32 bits.
 WHOLE_LIMIT: Final = 2**31
 
 
@@ -253,7 +252,7 @@ class Config:
 
 
 def without_effect(config: Config, given: Iterable[str]) -> list[str]:
-    """Return a sentence for each setting in `given` that has no effect with the other settings.
+    """Return a sentence for each setting in `given` that has no effect because of another setting.
 
     The sentences contain the placeholders of `charloom.messages` for the names of settings.
     """

@@ -7,10 +7,10 @@ the generator to cancel the work. This module does not depend on the kind of wor
 from collections.abc import Generator
 from typing import Any, Final, Generic, TypeVar
 
-# A part of the work may have at most this number of weights times tokens, so that it takes only some
+# Largest product of weights and tokens in a part of the work, so that the part takes only some
 # hundredths of a second.
 MOST_WEIGHTS: Final = 1 << 27
-# A part of the work has at least this many tokens, even for a very large network.
+# Least number of tokens in a part of the work, even for a very large network.
 LEAST_TOKENS: Final = 16
 
 Y = TypeVar("Y")

@@ -22,8 +22,8 @@ SIGNS: Final[dict[int, str]] = {
         point: f"[U+{point:04X}]"
         for point in (*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
     },
-    # OPEN and CLOSE of charloom.messages, which begin and end a mark: an untrusted text must not have
-    # marks.
+    # The characters that begin and end a mark of charloom.messages. An untrusted text must not contain
+    # marks, so these characters are replaced too.
     **{point: f"[U+{point:04X}]" for point in (0xFDD0, 0xFDD1)},
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
 }

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 # An entry of a gradient is a sum over the window. Its rounding error depends on the size of the
-# terms and not on the sum, which may be tiny. So the error of an entry is divided by at least this
-# fraction of the largest entry. As the limit of errors is 1e-10, a tiny entry may be wrong by at
+# terms and not on the sum, which may be tiny. So the error of an entry is divided by at least 1e-4
+# of the largest entry. As the limit of errors is 1e-10, a tiny entry may be wrong by at
 # most 1e-14 of the largest entry, which is too little to hide a real fault.
 ELEMENTWISE_FLOOR: Final = 1e-4
 

@@ -27,7 +27,7 @@ PLACEHOLDER: Final = "placeholder"
 FACE: Final = "CHARLOOM_FACE"
 PAGE: Final = "page"
 
-# Arguments whose option on the command line does not follow the rule in `option`.
+# Arguments whose option on the command line is not the argument's name with hyphens.
 OPTIONS: Final = {"from_model": "--from", "string": "--text"}
 
 

@@ -34,7 +34,7 @@ from charloom.text import Corpus, Vocabulary
 from charloom.text.vocabulary import BYTES
 
 METADATA_KEY: Final = "charloom.torch"
-# First bytes of the files of torch.save, in its new and its old format.
+# The first bytes of a file that torch.save wrote: in its new format, and in its old format.
 PICKLES: Final = (b"PK", b"\x80")
 WANTED: Final = (
     "wanted a list of single characters in the order of their ids, or an object from each "
@@ -215,7 +215,7 @@ def _read_metadata(path: Path) -> dict[str, Any] | None:
         DamagedError: the header of the file is damaged.
     """
     beginning = read_model_file(path, 9 + MOST_METADATA)
-    # In a safetensors file, a { follows the eight bytes of the length; in a pickle, something else.
+    # A safetensors file has eight bytes for a length, and then a {. A pickle does not have a { there.
     if beginning[8:9] != b"{" and beginning.startswith(PICKLES):
         raise NotAModelError(
             f"{path} is a pickle, which could run any code when it is read. In PyTorch, save "

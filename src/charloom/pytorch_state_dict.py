@@ -161,8 +161,8 @@ def _cell_of(weight_hh: Array, name: str) -> Cell:
 def _biases(cell: Cell, b_ih: Array, b_hh: Array, H: int) -> Parameters:
     """Return the biases of a layer by charloom's names: b, and d for a cell with a second bias.
 
-    b is the sum of PyTorch's two biases, `b_ih` and `b_hh`. In the rows of the gate with the second
-    bias they are not added: b has the rows of `b_ih`, and d has those of `b_hh`.
+    b is the sum of PyTorch's two biases, `b_ih` and `b_hh`. The rows of the gate with the second bias
+    are an exception: there, b is equal to `b_ih`, and d is equal to `b_hh`.
     """
     b = np.asarray(b_ih.astype(np.float64) + b_hh, dtype=b_ih.dtype)
     if not cell.second_bias:

@@ -202,7 +202,7 @@ class Writing(Iterator[str]):
         while (state := next(reading)) is None:
             yield drawn.take(0)
         # The next character depends only on the state and on the last `recent` ids. The engine gets
-        # no others, so the cost per character does not grow with the text.
+        # no earlier ids, so the cost per character does not grow with the text.
         recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
         written, size = 0, FIRST_PIECE
         while written < length:
@@ -299,8 +299,8 @@ def start_id(learner: Learner) -> Ids:
 def first_stop(text: str, stops: Sequence[str]) -> int | None:
     """Return the index in `text` at which a stop string begins; None if it contains no stop string.
 
-    If `text` contains several stop strings, this is the one that ends first. If several end with
-    the same character, it is the longest.
+    If `text` contains several stop strings, the result is for the stop string that ends first. If
+    several end with the same character, the result is for the longest of them.
     """
     found = [(at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0]
     return min(found)[1] if found else None

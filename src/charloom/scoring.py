@@ -20,14 +20,14 @@ from charloom.model import Learner, State, zero_state
 from charloom.text.id_file import AllIds, side_by_side
 from charloom.text.windows import Segment
 
-# If the caller does not say how many pieces to cut a segment into, each has at least this many
-# characters.
+# Least number of characters of a piece of text, if the caller does not say how many pieces to cut a
+# segment into.
 PIECE: Final = 4_096
 MOST_PIECES: Final = 64
 WARM_UP: Final = 512  # number of characters that a piece of text reads before it is scored
 BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
-# N parallel streams read about N times as many characters per second as one stream, as long as N is
-# at most this number.
+# Largest number N of parallel streams that read about N times as many characters per second as one
+# stream.
 PARALLEL_STREAMS: Final = 16
 
 # The nats of the characters that are scored in one block. The list has an entry for each piece with

@@ -50,8 +50,8 @@ STATES: Final = ("zero", "non-zero")
 
 # The largest errors of a right gradient. In float64, both gradients have rounding errors of 1e-16
 # in each of a few hundred terms. In float32, only the analytic gradient has rounding errors, of
-# 6e-8. An entry may lose most of its digits in float32 when its terms cancel, so only the
-# norm-relative error has a limit there.
+# 6e-8. An entry may lose most of its digits in float32 when its terms cancel, so in float32 only
+# the norm-relative error has a limit.
 NORM_LIMITS: Final = {"float64": 1e-12, "float32": 1e-5}
 ELEMENTWISE_LIMITS: Final = {"float64": 1e-10, "float32": None}
 

@@ -24,7 +24,8 @@ STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 # of the norm-relative error grows to thirty times this change, but never beyond 1e-4, a tenth of the
 # smallest relevant error.
 ROUNDING_MARGIN: Final = 30.0
-# The elementwise limit is at least this many times the largest effect of rounding on any entry.
+# Factor of the elementwise limit: the limit is at least this factor times the largest effect of
+# rounding on any entry.
 ENTRY_MARGIN: Final = 10.0
 WIDEST_NORM_LIMIT: Final = 1e-4
 
@@ -61,8 +62,8 @@ class Worst:
 class Row(Errors):
     """The result of the check for one parameter.
 
-    The inherited errors are those of its analytic gradient, compared with the gradient by the
-    complex step.
+    The inherited fields are the errors of the parameter's analytic gradient, compared with the
+    gradient by the complex step.
 
     Attributes:
         parameter: b, d, c, U, W or V. Above the first layer, the number of the layer precedes it,

@@ -22,13 +22,14 @@ from charloom.hidden_units.text_properties import Numbers, Property
 from charloom.hidden_units.unit_values import Choice, blocks
 from charloom.model import Learner
 
-# In a text with fewer characters, some unit follows any property by chance.
+# Least number of characters in which units can be ranked. In a shorter text, some unit follows any
+# property by chance.
 LEAST_CHARACTERS: Final = 100
-# A property must differ from its most frequent value at this many characters or more.
+# Least number of characters at which a property must differ from its most frequent value.
 LEAST_CHANGES: Final = 10
-# To find how large a correlation by chance can be, a property is shifted cyclically by these
-# fractions of the text. They come from the golden section, so that no shift is a period of a
-# repetitive text.
+# The fractions of the text by which a property is shifted cyclically, to find how large a correlation
+# by chance can be. They come from the golden section, so that no shift is a period of a repetitive
+# text.
 TURNS: Final = (0.618034, 0.236068, 0.854102)
 
 
