@@ -97,8 +97,8 @@ class Convention:
 class Network(dict[str, Any]):
     """A dict of parameters that the function can also read as attributes, such as net.W.
 
-    It also accepts other usual names of the parameters (Wxh, W_hh, by …), and records which names
-    the function used.
+    The function can read a parameter by its key or by any usual name, such as Wxh or W_hh. The dict
+    records each usual name that the function used instead of a key.
     """
 
     def __init__(self, arrays: Mapping[str, Any], names: Mapping[str, str]) -> None:

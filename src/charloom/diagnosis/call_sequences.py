@@ -218,11 +218,11 @@ def loss_limit(case: Case) -> float:
 
 
 def rate_of(case: Case, step: Any) -> float | None:
-    """Return a learning rate η with which one update explains the loss of every trial.
+    """Return a learning rate η with which the function's loss in every trial is right after an update.
 
-    An update explains a loss if the loss is right for the updated parameters. `step` computes the
-    step of the update from a gradient; the update subtracts η times this step. Return None if none
-    of the learning rates that are tried explains the losses.
+    The loss must be right for the updated parameters. `step` is a function that computes a step from
+    a gradient, and the update subtracts η times the step from the parameter. Return None if no
+    learning rate is found.
     """
 
     def updated(trial: int, rate: float) -> Arrays:

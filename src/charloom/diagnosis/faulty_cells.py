@@ -58,9 +58,9 @@ class Step(NamedTuple):
 def rnn_step(
     theta: Arrays, read: Array, prev: Arrays, switches: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Compute h = tanh(W h_prev + U x + b), where `read` is U x + b.
+    """Compute h = tanh(W h_prev + U x + b), where `read` is U x + b and `prev` has h_prev.
 
-    Return the states after the step, and the arrays that `rnn_back` needs.
+    Return the state after the step, and the arrays that `rnn_back` needs.
     """
     a = theta["W"] @ prev["h"] + read
     activation, _ = ACTIVATIONS[switches.get("activation-differs", "tanh")]
@@ -98,9 +98,10 @@ def rnn_back(
 def lstm_step(
     theta: Arrays, read: Array, prev: Arrays, switches: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Compute the gates i, f, g, o, then s = f s_prev + i g and h = o tanh(s). `read` is U x + b.
+    """Compute the gates i, f, g, o, then s = f s_prev + i g and h = o tanh(s).
 
-    Return the states after the step, and the arrays that `lstm_back` needs.
+    `read` is U x + b, and `prev` has h_prev and s_prev. Return the states after the step, and the
+    arrays that `lstm_back` needs.
     """
     a = theta["W"] @ prev["h"] + read
     H = len(a) // 4
@@ -147,10 +148,11 @@ def lstm_back(
 def gru_step(
     theta: Arrays, read: Array, prev: Arrays, switches: Switches
 ) -> tuple[Arrays, tuple[Array, ...]]:
-    """Compute the gates r and z, the candidate n, and h = (1 - z) n + z h_prev. `read` is U x + b.
+    """Compute the gates r and z, the candidate n, and h = (1 - z) n + z h_prev.
 
-    Without mistakes, the reset gate r multiplies W_n h_prev + d, not h_prev alone. Return the state
-    after the step, and the arrays that `gru_back` needs.
+    `read` is U x + b, and `prev` has h_prev. Without mistakes, the reset gate r multiplies
+    W_n h_prev + d, not h_prev alone. Return the state after the step, and the arrays that `gru_back`
+    needs.
     """
     W, H, h_prev = theta["W"], len(prev["h"]), prev["h"]
     gates = sigmoid(W[: 2 * H] @ h_prev + read[: 2 * H])

@@ -1,7 +1,7 @@
 """Lists the known mistakes in hand-written backpropagation: their titles, equations and fixes.
 
-The list is ordered by likelihood. This module computes nothing: `faulty_network.py` computes what a
-gradient looks like with a mistake in it, and `call_sequences.py` finds the mistakes that show only
+The list is ordered by likelihood. This module computes nothing: `faulty_network.py` computes the
+gradients that code with a mistake returns, and `call_sequences.py` finds the mistakes that show only
 in several calls.
 """
 
@@ -52,7 +52,7 @@ class Mistake:
     def variants_of(self, cell: str) -> tuple[str, ...]:
         """Return the variants of the mistake that can occur in code for `cell`.
 
-        Return an empty tuple if the mistake cannot occur there.
+        Return an empty tuple if the mistake cannot occur in this cell.
         """
         if cell not in self.cells:
             return ()
@@ -71,8 +71,8 @@ def truncations() -> Iterator[str]:
     """
     for kind in ("depth", "chunks", "ends", "last"):
         for k in range(1, 26):
-            # Two variants are left out. Chunks of one step are the mistake time-carry-missing.
-            # "depth 25" cuts off nothing, because the longest window has 26 steps.
+            # Leave out chunks of one step, because they are the mistake time-carry-missing. Leave
+            # out "depth 25" too: the longest window has 26 steps, so it cuts off nothing.
             if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
 

@@ -74,8 +74,8 @@ class ModuleCaller:
         If the user gave a module, return this module, whose sizes cannot be chosen.
 
         Raises:
-            DoctorError: the user's function that makes a module has unknown arguments, or does not
-                return a module.
+            DoctorError: the user's function that makes a module needs an argument that is not a
+                usual name of a size, or it does not return a module.
         """
         if isinstance(self.function, self.torch.nn.Module):
             return self.function
@@ -346,8 +346,8 @@ def parts_of(torch: Any, module: Any) -> tuple[Any, Any]:
     """Return the recurrent layer of `module`, and its linear output layer.
 
     Raises:
-        DoctorError: the module does not have exactly one of each, or the recurrent layer has
-            several layers, two directions or a projection.
+        DoctorError: the module does not have exactly one recurrent layer and one linear layer, or
+            the recurrent layer has several layers, two directions or a projection.
     """
     layers = [
         m for m in module.modules() if isinstance(m, (torch.nn.RNN, torch.nn.LSTM, torch.nn.GRU))
@@ -368,7 +368,7 @@ def parts_of(torch: Any, module: Any) -> tuple[Any, Any]:
 
 
 def require_one_hot_input(torch: Any, module: Any, rnn: Any, K: int) -> None:
-    """Raise DoctorError unless the recurrent layer reads vectors of length K."""
+    """Raise DoctorError unless `rnn`, the recurrent layer of `module`, reads vectors of length K."""
     if rnn.input_size == K:
         return
     widths = [m.embedding_dim for m in module.modules() if isinstance(m, torch.nn.Embedding)]

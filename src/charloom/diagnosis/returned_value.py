@@ -31,10 +31,11 @@ class NotNumbers(Exception):
 
 
 def as_array(value: Any) -> Array:
-    """Return the real numbers of `value` as an array, without changing their dtype.
+    """Return the real numbers of `value` as an array.
 
-    Complex numbers become real if their imaginary parts are zero, and Python objects become
-    float64. Lists are copied, so check `shape_of` first.
+    Real numbers keep their dtype. Complex numbers become real if their imaginary parts are zero, and
+    Python objects become float64. Lists are copied, so the caller should check their size with
+    `shape_of` first.
 
     Raises:
         NotNumbers: `value` is sparse, has masked entries, or has entries that are not real numbers.
