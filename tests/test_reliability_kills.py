@@ -17,7 +17,7 @@ from reliability import kills, run_comparison, run_training
 def test_killed_runs_resume_from_intact_checkpoints_and_end_with_the_same_bytes():
     # Some seconds: some lives of a moment each.
     figures = kills.check("short")
-    assert figures["kills"] == 8
+    assert figures["kills"] >= 8
     assert figures["in_a_save"] >= 2
     assert figures["finished_with_the_same_bytes"] >= 1
     assert figures["resumed"] >= 4

@@ -175,15 +175,16 @@ def central_differences(
     name: str,
     entries: Array,
     window: Window,
+    steps: Sequence[float] = STEPS,
     between: Callable[[], None] = nothing,
 ) -> Array:
     """Return central differences, (f(θ + s) - f(θ - s)) / 2s, for N entries θ of the parameter `name`.
 
     The loss f is that of the ids and states in `window`. The result has a row for each step size s
-    in `STEPS`: shape (steps, N). `entries` are the flat indices of the entries. `between` is a
+    in `steps`: shape (steps, N). `entries` are the flat indices of the entries. `between` is a
     function that is called repeatedly during the work, so that the caller can cancel it.
     """
-    sizes = np.array(STEPS)
+    sizes = np.array(steps)
     signed = np.concatenate([sizes, -sizes]).repeat(len(entries))
     everywhere = np.tile(entries, 2 * len(sizes))
     f = _perturbed_losses(parameters, name, everywhere, signed, window, between)
