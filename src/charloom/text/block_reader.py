@@ -126,7 +126,7 @@ def first_left_out(
 
 
 def changed_text_error() -> TextError:
-    """Return the error for a text that changed between its two readings."""
+    """Return the error for a text that changed while it was read."""
     return TextError("the text changed while it was read; try again when no program writes to it.")
 
 

@@ -77,15 +77,20 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
 
 
 def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
-    """Store `scan`, the symbols of a text and their counts, for the files with these stamps.
+    """Store `scan`, the symbols of a text and their counts, in the cache.
 
-    Store nothing if a file changed less than two seconds ago, or if a stamp is None because its
-    text does not come from a file.
+    Store nothing if a file changed less than two seconds ago, or if a piece of the text is not a file.
+
+    Args:
+        stamps: for each piece of the text, the path, size, modification time and inode of its file;
+            None if the piece is not a file.
+        tokens: "characters" or "bytes".
+        scan: what to store.
     """
     now = time.time_ns()
     if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
-        # Without a stamp, a later call cannot find the scan. After a recent change, the file may change
-        # again with the same stamp.
+        # Do not store the scan: without a stamp, it cannot be found again; and a file that has just
+        # changed may change again with the same stamp.
         return
     values = {
         "counts": scan.counts.tolist(),
@@ -98,7 +103,10 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
 
 
 def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
-    """Delete the scan that `remember_scan` stored for the files with these stamps."""
+    """Delete the scan of a text, its symbols and their counts, from the cache.
+
+    `stamps` and `tokens` are the arguments with which `remember_scan` stored the scan.
+    """
     with contextlib.suppress(OSError):
         _scan_path(stamps, tokens).unlink()
 
@@ -166,7 +174,10 @@ def _write_ids(
 
 
 def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
-    """Return the path at which `remember_scan` stores the scan of the files with these stamps."""
+    """Return the path of the cache file for the scan of a text: its symbols and their counts.
+
+    The arguments are those of `remember_scan`.
+    """
     key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
     return folder() / "scans" / f"{key}.json"
 

@@ -20,7 +20,8 @@ from charloom.errors import TextError
 
 HEADER: Final = 4096  # number of bytes of the header, which comes before the ids
 BLOCK: Final = 1 << 20  # bytes that are read at a time for the checksum
-POSITION: Final = threading.Lock()  # for the read position of files, on systems without pread
+# Lock for systems without pread, where two threads must not move the read position of a file at once.
+POSITION_LOCK: Final = threading.Lock()
 
 
 class IdFile:
@@ -194,6 +195,6 @@ def read_at(descriptor: int, size: int, offset: int) -> bytes:
     if hasattr(os, "pread"):
         return os.pread(descriptor, size, offset)
     # Windows has no pread. On Windows, no other process shares the descriptor, so a lock is enough.
-    with POSITION:
+    with POSITION_LOCK:
         os.lseek(descriptor, offset, os.SEEK_SET)
         return os.read(descriptor, size)

@@ -47,8 +47,8 @@ class Source:
         place: an absolute path or `builtin:NAME`, from which the piece can be read again; empty if
             only this process has the piece.
         raw: True for bytes that charloom encoded itself: they have no byte-order mark, and may have
-            NUL bytes and surrogates. False for other bytes: a byte-order mark is removed, and NUL
-            bytes and surrogates are errors, unless the tokens are bytes.
+            NUL bytes and surrogates. False for other bytes: if the tokens are characters, a
+            byte-order mark is removed, and NUL bytes and surrogates are errors.
         path: the file on disk; empty if the piece is not a file.
         content: a stream with the bytes of the piece, in memory or in a temporary file; None if the
             piece is a file.
@@ -61,7 +61,7 @@ class Source:
     content: IO[bytes] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the piece's attributes, for pickling and copying, with a copy of `content` in memory."""
+        """Return this source's attributes, for pickling and copying, with a copy of `content` in memory."""
         if self.content is None:
             return self.__dict__
         with self.opened() as file:
@@ -69,10 +69,10 @@ class Source:
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
-        """Open the piece at its beginning, for a `with` statement.
+        """Open this source at its first byte, for a `with` statement.
 
         Raises:
-            TextError: the piece cannot be read.
+            TextError: the source cannot be read.
         """
         try:
             if self.content is not None:
@@ -86,15 +86,15 @@ class Source:
 
     @property
     def size(self) -> int:
-        """Return the size of the piece in bytes."""
+        """Return the size of this source's text in bytes."""
         with self.opened() as file:
             return file.seek(0, io.SEEK_END)
 
     @property
     def stamp(self) -> Stamp | None:
-        """Return the file's path, size in bytes, modification time in ns and inode, in this order.
+        """Return the path, size in bytes, modification time in ns and inode of this source's file.
 
-        Return None if the piece is not a file. If two stamps of a file differ, the file has changed.
+        Return None if the source is not a file. If two stamps of a file differ, the file has changed.
         """
         if not self.path:
             return None
@@ -159,7 +159,7 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
         refuse_empty_path(name, "the path of a text", TextError)
         one = _find_text(name, any_bytes)
         fresh = tuple(source for source in one.pieces if source.place not in seen)
-        # At this point, only directories and patterns have a note.
+        # Of the texts that `_find_text` returns, only a directory or a pattern has a note.
         if one.note:
             one = dataclasses.replace(one, pieces=fresh)
         elif not fresh:
@@ -229,7 +229,7 @@ def missing_text_error(requested: str) -> TextError:
 
 
 def _single_text(source: Source) -> FoundText:
-    """Return the single text `source` as the texts that were found for an argument of the user."""
+    """Return a `FoundText` whose only piece of text is `source`."""
     return FoundText(Path(source.name).name, (source,))
 
 

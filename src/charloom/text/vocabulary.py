@@ -243,11 +243,14 @@ class Vocabulary:
         return self.decoder().decode(ids, final=True)
 
     def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Return the characters of `ids`, and for each character the number of ids up to its last id.
+        """Return the characters that `ids` stand for, and where each character ends.
 
         If the tokens are bytes, a character can have several ids, and bytes that are not UTF-8 become
-        U+FFFD. An incomplete character becomes U+FFFD when a byte follows that does not continue it.
-        If this byte is a character itself, U+FFFD and the character are one string of the result.
+        U+FFFD. A string of the result can have several characters: if an ASCII character follows an
+        incomplete character, U+FFFD and the ASCII character are one string.
+
+        Returns:
+            The characters, and for each character the number of ids up to and including its last id.
         """
         if self.tokens == "characters":
             characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
@@ -293,7 +296,8 @@ class Vocabulary:
             if other.translate(PLAIN_FORMS) == plain:
                 return other
         if not character.isalnum():
-            # For a punctuation mark or a symbol, another one of its Unicode category would mislead users.
+            # For a punctuation mark or a symbol, do not suggest a character that only has the same
+            # Unicode category: it would mislead users.
             return None
         kind = unicodedata.category(character)
         alike = [other for other in self.characters if unicodedata.category(other) == kind]
@@ -341,7 +345,7 @@ class Decoder:
         )
 
     def decode(self, ids: NDArray[Any] | list[int], final: bool = False) -> str:
-        """Return the characters of which the last id is in `ids`.
+        """Return the text of the next ids. The call that gets a character's last id returns the character.
 
         Args:
             ids: the next ids, after those of the earlier calls.
@@ -352,13 +356,12 @@ class Decoder:
         return text if self._utf8 is None else self._utf8.decode(text.encode("latin-1"), final)
 
     def decode_with_ends(self, ids: NDArray[Any]) -> tuple[str, NDArray[np.int64]]:
-        """Return what `decode` returns, and for each character the number of ids up to its last id.
-
-        The number counts the ids of all calls. For U+FFFD, the last id is that of the last byte that
-        U+FFFD replaces.
+        """Return the text of the next ids, as `decode` does, and where each of its characters ends.
 
         Returns:
-            The characters, and the numbers, shape (characters,).
+            The text; and for each character, the number of ids from the first call up to and
+            including the character's last id, shape (characters,). The last id of a U+FFFD is that of
+            the last byte that it replaces.
         """
         before = self._read
         if self._utf8 is None:

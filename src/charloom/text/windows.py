@@ -36,9 +36,9 @@ class Windows:
         per_epoch: number of windows per stream and epoch, P; also the number of updates per epoch.
         spacing: number of characters from the start of one stream to the start of the next.
         remainder: number of characters at the end of the training part that do not fill a window in
-            every stream; 0 with the split "streams". With several streams, every second epoch
-            starts this many characters later. So every character of the training part but the first
-            is predicted in at least one of two successive epochs.
+            every stream; 0 with the split "streams". If there are several streams, each stream
+            starts `remainder` characters later in every second epoch. So two successive epochs
+            together predict every character of the training part except the first.
         parts: the segments of each part of the text. A part that is too short is not in the dict.
     """
 
@@ -97,7 +97,10 @@ class Windows:
         return cls(length, T, B, per_epoch, spacing, remainder, parts)
 
     def _short_part(self, config: Config) -> Part | None:
-        """Return the first part that is too short for `config`; None if each part is long enough."""
+        """Return "train", "validation" or "test": the first part of the text that is too short.
+
+        Return None if each part that `config` asks for is long enough.
+        """
         if not self.per_epoch:
             return "train"
         wanted = (part for part in HELD_OUT if getattr(config, part))
