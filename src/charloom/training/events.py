@@ -115,7 +115,8 @@ class FinalEvaluation:
     A run has a final evaluation only if its evaluations during training do not read the whole validation part.
 
     Attributes:
-        update: the update of the model that was evaluated. This is the best model.
+        update: the update of the model that was evaluated: the best model, or the latest model if the best
+            one cannot be read.
         nats: validation loss per character.
         characters: number of predicted characters.
     """

@@ -33,7 +33,7 @@ class Best:
         self.learner: Learner | None = None
 
     def copy_if_best(self, learner: Learner) -> None:
-        """Copy the learner if its lowest validation loss is that of its last update.
+        """Copy the learner if its last update has the lowest validation loss so far.
 
         Do nothing if there is no validation part.
         """

@@ -230,7 +230,7 @@ class RunTrainer:
         return self._saver.warn(message)
 
     def write(self, events: list[LearnEvent]) -> None:
-        """Write events to the journals. Keep a copy of the learner if its best loss is from its last update."""
+        """Write events to the journals. Keep a copy of the learner if its last update has the best loss so far."""
         recorded = False
         for item in events:
             if isinstance(item, Record):
@@ -255,7 +255,8 @@ class RunTrainer:
             return None
         ending = yield from self._do_due_work()
         if ending is None and self._factor_unsaved:
-            # Save the new learning-rate factor now, so that a resumed run uses it for the same updates.
+            # Save the new learning-rate factor now: if the run stops and is resumed, it must use the factor
+            # from this update on.
             yield from self._saver.save()
             self._factor_unsaved = False
         if ending is None and self._saver.failed_saves >= FAILED_SAVES_LIMIT:
@@ -312,7 +313,7 @@ class RunTrainer:
             yield self._saver.warn(message)
 
     def _apply_factor(self) -> Iterator[TrainingEvent]:
-        """Set a new learning-rate factor in the run's learner and in the learner that is saved."""
+        """Set a new learning-rate factor in the run's learner and in `self._saver.safe`, the learner to save."""
         factor, safe = self._commands.take_factor(), self._saver.safe
         if factor is None or factor == self._learner.learning_rate_factor:
             return
@@ -328,7 +329,7 @@ class RunTrainer:
         yield LearningRateChanged(safe.update, factor)
 
     def _pause(self) -> Iterator[TrainingEvent]:
-        """Save, and wait until a command other than pause comes or `halt` returns a reason to end."""
+        """Save the learner. Wait for a command other than pause, or for a reason to end from `halt`."""
         self._watch.stop()
         yield from self._saver.save()
         self._writer.add_event("paused", self._saver.safe.update)
@@ -344,7 +345,7 @@ class RunTrainer:
             yield from self._continue()
 
     def _continue(self) -> Iterator[TrainingEvent]:
-        """Continue training after a pause: write this to the journal and the status, and yield a `Progress`."""
+        """Continue training after a pause: add an event to the journal, write the status, and yield a `Progress`."""
         self._watch.start()
         safe = self._saver.safe
         self._writer.add_event("continued", safe.update)
@@ -423,7 +424,7 @@ class RunTrainer:
     def _evaluate_whole_part(
         self, best: Learner, ids: AllIds, engine: Engine
     ) -> Iterator[TrainingEvent]:
-        """Evaluate the best learner on the whole validation part.
+        """Compute the loss of the learner `best` on the whole validation part.
 
         Does nothing if the evaluations during training already read the whole part. Stops if it would
         take too long in comparison with the training, or if the user asks the run to end.

@@ -27,7 +27,7 @@ CALL_SECONDS: Final = 0.1
 GROWTH: Final = 8  # the number of updates in a call grows at most by this factor per call
 # Number of the series of random numbers for the passage, the long sample at the end of a run. The usual
 # samples use series 0.
-PASSAGE_STREAM: Final = 1
+PASSAGE_SERIES: Final = 1
 
 LearnEvent = Record | Sample | Warned | Progress
 
@@ -184,11 +184,11 @@ def with_work_slices(slices: Slices[T], safe: Learner) -> Generator[WorkSlice, N
 
 
 def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
-    """Return the ids that `plan` needs, as an array in memory, and a plan with the places in this array.
+    """Return an array in memory with the ids that `plan` needs, and the plan for this array.
 
     If `ids` is an array already, return `ids` and `plan` unchanged. If `ids` is a file, read only the ids
-    that the plan needs. In the returned plan, `starts` plus the learner's position are indices in the
-    returned array.
+    that the plan needs. The returned plan then has new `starts`: a start plus the learner's position is the
+    index in the returned array at which the stream begins.
     """
     if isinstance(ids, np.ndarray):
         return ids, plan
@@ -276,17 +276,17 @@ def passage_in_slices(learner: Learner, ids: AllIds, engine: Engine) -> Slices[s
     """
     windows = Windows.of(learner.config, len(ids))
     length = learner.config.passage_length
-    return continuation_in_slices(learner, ids, windows, engine, length, PASSAGE_STREAM)
+    return continuation_in_slices(learner, ids, windows, engine, length, PASSAGE_SERIES)
 
 
 def continuation_in_slices(
-    learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, stream: int = 0
+    learner: Learner, ids: AllIds, windows: Windows, engine: Engine, length: int, series: int = 0
 ) -> Slices[str]:
     """Return a generator that samples a continuation of the training text in the learner's first stream.
 
     The generator yields between two calls of the engine and at its end returns the sampled text. The model
     first reads the next character of the training text and then draws `length` characters. The random
-    numbers depend only on the config's seed, the update and `stream`.
+    numbers depend only on the config's seed, the update and `series`.
 
     Args:
         learner: not changed; sampling starts from the hidden state of its first stream.
@@ -294,10 +294,10 @@ def continuation_in_slices(
         windows: the windows of the text.
         engine: computes the probabilities.
         length: number of characters to draw.
-        stream: number of the series of random numbers.
+        series: number of the series of random numbers.
     """
     numbers = uniforms(
-        learner.config.seed, "training_sample", length, update=learner.update, stream=stream
+        learner.config.seed, "training_sample", length, update=learner.update, stream=series
     )
     place = windows.place(learner.epoch, learner.position)
     state, read = first_stream_state(learner.state), ids[place : place + 1]

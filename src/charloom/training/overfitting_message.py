@@ -28,8 +28,8 @@ def overfitting_sentence(found: Overfitting, kept: int | None, writer: str) -> s
 def writing_sentence(found: Overfitting, kept: int | None, writer: str) -> str:
     """Return a sentence saying which checkpoint is used for sampling after a run overfitted.
 
-    The arguments are those of `overfitting_sentence`. `writer`, such as "charloom sample", is the subject of
-    the sentence.
+    The arguments are those of `overfitting_sentence`. The sentence says which checkpoint `writer`, such as
+    "charloom sample", uses.
     """
     if kept == found.update:
         return f"{writer} uses the best checkpoint."

@@ -96,9 +96,9 @@ def characters_evaluated(config: Config, windows: Windows) -> tuple[int, int]:
 
 
 def evaluated_pieces(config: Config, windows: Windows) -> list[Piece]:
-    """Return the pieces of the validation part that each evaluation during training reads.
+    """Return the pieces of text from the validation part that each evaluation during training reads.
 
-    The setting `judged_characters` limits the total number of characters of these pieces; 0 means no limit.
+    The setting `judged_characters` limits the number of characters of all pieces together; 0 means no limit.
     """
     return evenly_spread_pieces(windows.parts["validation"], config.judged_characters)
 

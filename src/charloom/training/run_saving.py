@@ -21,8 +21,8 @@ FIRST_SAVE_SECONDS: Final = 5.0
 STATUS_SECONDS: Final = 1.0
 # Seconds to wait after the first, the second … failed attempt to write to the disk.
 RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-# Seconds to wait after each later failed attempt. If the user asked the run to end, there are no later
-# attempts.
+# Seconds to wait after each further failed attempt, when all RETRY_SECONDS are used up. If the user asked
+# the run to end, there are no further attempts.
 PATIENT_SECONDS: Final = (30.0,) * 19
 
 DISK_ERRORS: Final = (ReadError, WriteError)  # errors of a disk that may work again later
@@ -42,8 +42,8 @@ class RunSaver:
         save_seconds: largest number of seconds between two checkpoints.
 
     Attributes:
-        safe: the learner to save, whose events were all yielded. During an evaluation or a sample, it is a
-            copy of an earlier state of the run's learner.
+        safe: the learner to save: the run's learner or, during an evaluation or a sample, a learner with
+            the state after the last complete update.
         failed_saves: number of failed saves in a row.
         failure: the message of the last failed save.
     """
@@ -72,6 +72,7 @@ class RunSaver:
     def show(self, state: str) -> Iterator[TrainingEvent]:
         """Flush the journals and write the status, so that other processes see the progress.
 
+        Yield a warning if this fails, unless the status already shows a problem.
         `state` is the state of the run for the status: "training" or "paused".
         """
         self._next_status = time.monotonic() + STATUS_SECONDS
@@ -91,15 +92,16 @@ class RunSaver:
     def show_if_due(self, state: str) -> Iterator[TrainingEvent]:
         """Flush the journals and write the status, if the last status is at least a second old.
 
+        Yield a warning if this fails, unless the status already shows a problem.
         `state` is the state of the run for the status: "training" or "paused".
         """
         if time.monotonic() >= self._next_status:
             yield from self.show(state)
 
     def save(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Save the learner `safe`. Yield `Saved` if a checkpoint was written, or a warning if saving fails.
+        """Save the learner `self.safe`. Yield `Saved` if a checkpoint was written, a warning if saving fails.
 
-        `again` is True for a repeated attempt: if it fails too, it yields no second warning.
+        `again` is True for a repeated attempt, which yields no warning if it fails.
         """
         learner, before = self.safe, self._writer.saved_update
         try:
@@ -116,9 +118,9 @@ class RunSaver:
         self._next_save = time.monotonic() + self._save_seconds
 
     def save_if_due(self, again: bool = False) -> Iterator[TrainingEvent]:
-        """Save the learner if the next save is due and this state of it is not saved yet.
+        """Save the learner `self.safe` if a save is due and its last update is not saved yet.
 
-        `again` is True for a repeated attempt: if it fails too, it yields no second warning.
+        `again` is True for a repeated attempt, which yields no warning if it fails.
         """
         saved = not self.failed_saves and self._writer.saved_update == self.safe.update
         if time.monotonic() >= self._next_save and not saved:
@@ -137,8 +139,8 @@ class RunSaver:
     def retry(self, action: Callable[[], T], lost: str) -> Generator[TrainingEvent, None, T]:
         """Call `action` until it succeeds, and return its result.
 
-        The user has ten minutes to free disk space, or 30 seconds after asking the run to end before this
-        call. If the user asks during the ten minutes, the next attempt is the last one.
+        The user has ten minutes to free disk space, but only 30 seconds if the user has already asked the
+        run to end. If the user asks this during the ten minutes, the next attempt is the last one.
 
         Args:
             action: function that writes to or reads from the disk.

@@ -7,7 +7,8 @@ import numpy as np
 from charloom.text.id_file import AllIds
 
 COUNTED_CHARACTERS: Final = 1_000_000  # largest number of characters that are counted
-# In a text with more characters than COUNTED_CHARACTERS, this many pieces at equal distances are counted.
+# In a text with more than COUNTED_CHARACTERS characters, only the characters in this number of equally spaced
+# segments are counted.
 SAMPLED_PIECES: Final = 64
 
 
@@ -17,7 +18,7 @@ def frequency_nats(ids: AllIds) -> float:
     Counts at most about a million characters of the text.
 
     Args:
-        ids: the text, shape (characters,), at least one.
+        ids: the text, shape (characters,), with at least one character.
     """
     places = SAMPLED_PIECES if len(ids) > COUNTED_CHARACTERS else 1
     size = min(len(ids), COUNTED_CHARACTERS) // places
