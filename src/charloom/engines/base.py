@@ -170,16 +170,19 @@ class Engine(Protocol):
         uniforms: NDArray[np.float64],
         state: State,
     ) -> tuple[Ids, State]:
-        """Draw one new id for each number in `uniforms`; return the new ids and the state.
+        """Draw one new id for each number in `uniforms`.
 
         The engine reads `read[-1]`, draws an id, reads this id, and so on. It does not read the last id
         that it draws. To continue, call again with all ids so far and the returned state.
 
         Args:
             learner: not changed.
-            read: the ids before the new ids. Only the last of them is read; the others affect only the
-                repetition penalty.
+            read: the ids before the new ids. The engine reads only the last id of `read`; the others
+                affect only the repetition penalty.
             sampler: the settings for drawing an id.
             uniforms: random numbers in [0, 1), one for each id to draw.
             state: the state after reading read[:-1].
+
+        Returns:
+            The new ids, and the state after reading all of them except the last.
         """

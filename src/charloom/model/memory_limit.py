@@ -19,8 +19,8 @@ from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import parameter_shapes
 
 GROUPS: Final = Path("/sys/fs/cgroup")
-# The memory limits of a process. For each limit, the index of the number in /proc/self/statm that counts the
-# pages of memory to which the limit applies.
+# The memory limits of a process. /proc/self/statm is a list of page counts; for each limit, LIMITS has the index
+# of the count that the limit restricts.
 LIMITS: Final = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 
 
@@ -79,7 +79,7 @@ def physical_memory() -> float:
 
 
 def process_limits() -> Iterator[float]:
-    """Yield how many more bytes the process may use, once for each limit of its memory that is set."""
+    """Yield how many more bytes each memory limit of this process allows. Skip limits that are not set."""
     try:
         import resource
 

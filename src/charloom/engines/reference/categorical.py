@@ -35,8 +35,8 @@ def draw(logits: Array, sampler: Sampler, recent: Ids, uniform: float) -> int:
         weights = np.exp((logits - logits.max()) / temperature).astype(np.float64)
     ids = kept(weights, sampler)
     sums = np.cumsum(weights[ids])
-    # `uniform` is below 1, but `uniform` times the last sum may be rounded up to the last sum. In this
-    # case, draw the last id.
+    # `uniform` is below 1, but the product `uniform * sums[-1]` may be rounded up to `sums[-1]`. The search
+    # then finds no id, so draw the last id.
     place = min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), len(ids) - 1)
     return int(ids[place])
 
