@@ -8,24 +8,25 @@ from typing import Any
 
 
 class BestLoss:
-    """The losses of the updates that are, or may become, the update of the run's best checkpoint.
+    """Collects the few losses that can be the loss of the run's best checkpoint.
 
     The best checkpoint has the lowest validation loss, or the lowest smooth loss (the smoothed training loss)
-    in a run without a validation part. So the loss of a record is kept if no earlier record has a lower loss
-    of this kind. Losses of updates before the best checkpoint on disk are dropped.
+    in a run without a validation part. So the loss of a record is kept only if no earlier record has a lower
+    loss of this kind. Losses from before the best checkpoint on disk are dropped.
     """
 
     def __init__(self) -> None:
         # the lowest validation loss so far; the lowest smooth loss if no record has a validation loss
         self._lowest = math.inf
         self._judged = False
-        self._nats: dict[int, float] = {}  # nats per character, by update
+        # the losses that are kept, in nats per character, by update
+        self._nats: dict[int, float] = {}
 
     def add(self, record: dict[str, Any], best: int | None) -> None:
         """Add the next record of the run.
 
-        `best` is the update of the best checkpoint on disk; None if there is no best checkpoint. Losses of
-        earlier updates are not kept.
+        `best` is the update of the best checkpoint on disk; None if there is no best checkpoint. The loss of a
+        record whose update is lower than `best` is not kept.
         """
         nats = record.get("validation_nats")
         if nats is not None and not self._judged:
@@ -34,7 +35,7 @@ class BestLoss:
         elif nats is None and self._judged:
             return
         loss = record["smooth_loss"] if nats is None else nats
-        # Keep equal losses too: the journal rounds, so the later one may have been lower before rounding.
+        # Keep equal losses too: the journal rounds, so the later of two equal losses may have been the lower one.
         if loss <= self._lowest:
             self._lowest = loss
             if best is None or record["update"] >= best:

@@ -33,7 +33,8 @@ class BodyRule(NamedTuple):
         return Refused(413, f"the body is too large: at most {self.most:,} bytes.")
 
 
-# A request follows all rules that have the first `path` in this list with which the request's path begins.
+# The rules in the order in which they are tried. The first rule whose `path` begins the path of a request applies. All
+# other rules with the same `path` apply, too: the request may have the type of any of them.
 BODIES: Final = (
     BodyRule("/api/texts", BYTES, UPLOAD_BODY),
     BodyRule("/api/texts", JSON, TEXT_BODY),

@@ -137,7 +137,7 @@ class Closing:
 
     Args:
         transport: the transport.
-        close: the given function, which gets the transport and closes it. It is called at most once.
+        close: the given function, which gets the transport and closes it. This function is called at most once.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Closing:
         return self._closed or self._transport.is_closing()
 
     def close(self) -> None:
-        """Close the transport with the function that the wrapper was created with; do nothing if called again."""
+        """Close the transport with the function `close` that was given to the class; do nothing in a second call."""
         if not self._closed:
             self._closed = True
             self._close(self._transport)

@@ -52,8 +52,8 @@ class EventStream(Response):
             queue. If entering it fails, the response is an ordinary error response. If the iterator fails,
             an event reports the error and the response ends.
         closing: an asyncio.Event that is set when the server closes.
-        mistake: a function that returns the event that reports an error, from the error's JSON body. None
-            sends the body in an event with the name `mistake`.
+        mistake: a function that gets the JSON body of an error, and returns an event with this body. None
+            selects a function that returns an event with the name `mistake`.
     """
 
     media_type = "text/event-stream"
@@ -154,7 +154,7 @@ async def answer(request: Request, closing: asyncio.Event, work: Coroutine[Any, 
 async def answer_from_queue(
     queue: WorkQueue, request: Request, closing: asyncio.Event, slices: Slices[Response]
 ) -> Response:
-    """Wait in `queue`, then run the generator `slices` in threads and return the response that it returns.
+    """Wait in `queue`, then run the generator `slices` in threads and return its return value, a response.
 
     The work is cancelled if the client of `request` disconnects or `closing` is set.
 

@@ -29,8 +29,7 @@ class ConnectionLimits:
 
     Attributes:
         most: the largest number of connections. Further connections are closed immediately.
-        answered: the largest number of connections at which requests are answered normally. With
-            more connections, every request gets the status 503.
+        answered: the number of connections above which the server refuses every request with the status 503.
         stream_limit: the largest number of event streams of runs.
     """
 

@@ -63,7 +63,7 @@ LISTED_FILES: Final = (
 
 @dataclass(frozen=True)
 class UnchangedRun:
-    """The entry of a run that no process trains, with the state of the files from which it was made.
+    """The entry of a run that no process trains, with the times and sizes that its files had when they were read.
 
     Attributes:
         job: the process with which this server trained the run; None if this server did not train it.
@@ -103,7 +103,7 @@ class IndexedRun:
         self._overfitting = OverfittingCheck()
         self._event: dict[str, Any] = {}
         self._records_lost: dict[str, Any] | None = None
-        # the lengths of the journals when the latest checkpoint was saved; a shorter journal has lost lines
+        # the lengths of the journals when the latest checkpoint was saved; a journal that is shorter now has lost lines
         self._saved: SavedLengths | None = None
         self._factor = 1.0
         self._begun = 0  # the update from which the run was last started or resumed
@@ -116,11 +116,11 @@ class IndexedRun:
         return None if self._settings is None else self._settings.text
 
     def unchanged(self, job: Job | None, directory: Stamp) -> Run | None:
-        """Return the run's entry for the list of runs, as the last call of `read` returned it.
+        """Return the entry that the last call of `read` returned; None if the run may have changed since that call.
 
-        Return None if the run may have changed since then: if a process trained it then, if the call did not
-        read its journals to their ends, or if `job` or `directory` differ from the call's arguments. A
-        process that starts to train the run changes `directory`, because it replaces files there.
+        The run may have changed if a process trained it during that call, if that call did not read the journals
+        to their ends, or if that call had another `job` or `directory`. A process that starts to train the run
+        changes `directory`, because it replaces files there.
 
         Args:
             job: the process with which this server trained the run; None if this server did not train it.
@@ -235,10 +235,10 @@ class IndexedRun:
         )
 
     def _note_settings(self, head: RunHead) -> Schedule:
-        """Return the run's schedule: how many updates the run makes, and what it does at which update.
+        """Store the settings in `head`, and return the schedule of the run: its updates and learning rates.
 
-        Compute the schedule again only if the settings in `head` have changed. Raise the error of the
-        settings file if the settings could not be read.
+        Compute the schedule again only if the settings have changed. If the settings could not be read, raise an
+        error that says why.
         """
         if head.found_settings is None:
             head.problems[CONFIG].refuse()
@@ -303,10 +303,10 @@ class IndexedRun:
         return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:
-        """Keep `event` if it says that training was resumed although lines of the journals were lost.
+        """Store `event` if it says that training was resumed although lines of the journals were lost.
 
-        Such an event stores the lengths of the shortened journals. If a later `event` has an earlier update,
-        drop the kept event: training was resumed again, from a checkpoint before the loss.
+        The stored event has the lengths of the shortened journals. If `event` is of a lower update than the
+        stored event, drop the stored event: training was resumed once more, from a checkpoint before the loss.
         """
         if event["event"] == RECORDS_LOST:
             self._records_lost, self._saved = event, None
@@ -348,7 +348,7 @@ class IndexedRun:
         return [message for message in found if message is not None]
 
     def _state(self, status: Status | None, changed: float) -> tuple[Any, str | None]:
-        """Return the state of the run, and the reason for this state; the reason may be None.
+        """Return the state of the run, and a sentence saying why; None instead of the sentence if no reason is known.
 
         Args:
             status: the content of status.json. None if there is no status.json: then the last event in

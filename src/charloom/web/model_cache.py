@@ -35,7 +35,8 @@ KEPT: Final = 8
 SKIP_ADVICE: Final = 'Or set "unknown" to "skip", and the model skips them.'
 NAMED: Final = 20  # largest number of unknown characters that an error lists
 
-# the path of a model, and the inode, modification time and size of a file that identifies the model
+# The key of a model in memory: the model's path, and the inode, modification time and size of its file. For a
+# checkpoint, which is a directory, the file is MANIFEST.
 Stamp = tuple[Path, int, int, int]
 
 
@@ -56,7 +57,7 @@ class OpenModel:
     update: int
 
     def head(self) -> dict[str, Any]:
-        """Return the two response fields that name the model: its id, and the update of its weights.
+        """Return two fields for a response: the id of the model, and the update at which the model was saved.
 
         Two responses come from the same weights if they have the same id and the same update.
         """
@@ -219,7 +220,7 @@ class ModelCache:
     def _cached(self, path: Path, compared: Path, read: Callable[[Path], Learner]) -> Learner:
         """Return the model at `path` from memory, or load it with `read(path)` if it is not in memory.
 
-        The model is loaded again if the file `compared` was replaced or changed since the model was loaded.
+        Load the model again, too, if the file `compared` was replaced or changed since the model was loaded.
 
         Raises:
             OSError: the file `compared` does not exist.
