@@ -283,8 +283,7 @@ class Text:
 
         Args:
             predictions: the model's predictions for the characters.
-            sent: True if the response contains the characters. False for a prompt that is not echoed: the
-                offsets in the response already count its characters.
+            sent: whether the response contains the characters. It does not contain a prompt that is not echoed.
         """
         if predictions is None or self.body.logprobs is None:
             return None
@@ -321,7 +320,7 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
     }
     texts: list[Text] = []
     for prompt in body.prompts:
-        # No advice: the routes of /v1 cannot skip unknown characters.
+        # The error gives no advice to skip unknown characters, because the routes of /v1 cannot skip them.
         model.require_known(prompt, "refuse", "prompt", advice=None)
         for number in range(body.texts_per_prompt):
             writer = TextWriter.of(
@@ -413,7 +412,7 @@ async def writing(
 async def streamed(queue: WorkQueue, body: Completion, texts: list[Text]) -> AsyncIterator[bytes]:
     """Yield the server-sent events of a completion.
 
-    Each part of a text is one event. If the request sets `include_usage`, an event with the numbers of
+    Each event has a few characters of one text. If the request sets `include_usage`, an event with the numbers of
     characters that were read and written follows. The last event marks the end.
     """
     start = head(body)

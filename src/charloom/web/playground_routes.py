@@ -30,8 +30,8 @@ from charloom.web.run_index import RunIndex
 from charloom.web.run_models import models_in
 
 PIECE_SECONDS: Final = 0.03
-# How long the model writes a piece of a text in a request that wants probabilities. Computing the probabilities
-# of the piece takes several times as long.
+# Seconds for which the model writes before a piece of the text ends, in a request that wants probabilities. This time
+# is short, because computing the probabilities of the piece takes several times as long as writing the piece.
 PREDICTING_SECONDS: Final = 0.006
 LIKELY: Final = 5
 DIGITS: Final = 5  # decimals of the probabilities and nats in a response
@@ -107,8 +107,8 @@ class TextWriter:
         self.written += len(piece.text)
         if self.reader is None:
             return piece.text, None
-        # The reader gets the ids of the piece. Its text cannot be converted back to ids, because U+FFFD in the text
-        # stands for any byte that is not UTF-8.
+        # Pass the ids of the written characters, not their text: the text cannot be converted back to ids, because
+        # U+FFFD in the text stands for any byte that is not UTF-8.
         return piece.text, self.reader.read(piece.ids)
 
 
@@ -243,7 +243,8 @@ async def writing(
         sides: True adds the field `side`, the index of the model in `models`, to each event.
     """
     async with queue.place():
-        # A wrong model or prompt raises its error here, before the response begins.
+        # Open the models here, before the response begins: then an unknown model, or a prompt with unknown
+        # characters, gets an ordinary error response.
         writers = await queue.work(
             lambda: [TextWriter.of(model_cache.open(key), body) for key in models]
         )
@@ -308,9 +309,10 @@ def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
 def event_with_predictions(
     name: str, data: dict[str, Any], key: str, predictions: Predictions | None
 ) -> bytes:
-    """Return the event `name` with the fields in `data`, and with `predictions`, if any, as the field `key`.
+    """Return the event `name` with the fields in `data`.
 
-    Call this function in a thread, because it can take long.
+    If `predictions` is not None, add them in a field whose name is `key`. Call this function in a thread,
+    because it can take long.
     """
     return event(name, data | ({key: shown(predictions)} if predictions else {}))
 

@@ -80,10 +80,9 @@ def check_parts(body: bytes) -> None:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Return a function that can be used like `receive` after the body of a request has been read.
+    """Return a replacement for `receive`, so that the application can read `body` although it was read before.
 
-    The first call of the returned function returns a message with `body`. Later calls return the messages that
-    `receive` returns.
+    The first call of the replacement returns one message with the whole `body`. Each later call calls `receive`.
     """
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -13,8 +13,8 @@ METHODS: Final = ("GET", "POST")
 LONGEST_HEAD: Final = 16 * 1024  # largest size of all headers of a request together, in bytes
 LONGEST_QUERY: Final = 2_048  # largest size of the query in a request's URL, in bytes
 MOST_HEADERS: Final = 100
-# Finds parts of a path, such as .. and //, with which attackers try to reach files outside of a folder. No
-# route has such a path.
+# Finds .., // and similar parts of a path. No route has them, and attackers use them to try to reach files outside
+# of a folder.
 ODD_PATH: Final = re.compile(rb"\.\.|%2e|%2f|%5c|%00|\\|//|[^\x21-\x7e]", re.IGNORECASE)
 
 

@@ -9,9 +9,9 @@ SENT_AT_ONCE: Final = 64 * 1024  # largest size of a piece of a response, in byt
 
 
 def in_pieces(send: Send) -> Send:
-    """Return a function that sends a response with `send`, a large body in pieces.
+    """Return a function that calls `send`, and divides a large body into several calls.
 
-    Each piece waits until little of the previous pieces is unsent. Other requests are served in between.
+    Between two calls, the server can serve other requests.
     """
 
     async def sending(message: Message) -> None:

@@ -26,8 +26,8 @@ READ_AT_ONCE: Final = 200  # largest number of new runs that are read in one rea
 CHECKED_AT_ONCE: Final = 500
 # `read_list` returns the last list again, without reading the folder, if the list is at most this old.
 STALE_SECONDS: Final = 0.4
-# `read_list` also returns the last list again if the list is not older than this multiple of the time that reading
-# the list took. Otherwise reading the folder could take all of the processor's time.
+# If reading the folder took s seconds, `read_list` returns the last list again while the list is at most RESTS * s
+# seconds old. Otherwise reading a large folder could take all of the processor's time.
 RESTS: Final = 3
 
 T = TypeVar("T")
@@ -86,14 +86,15 @@ class RunIndex:
     def read_list(self, refresh: bool = False) -> RunList:
         """Return the list of runs and model files.
 
-        If `refresh` is True, read the folder now. Otherwise the list may be up to 0.4 seconds old. If the last
-        reading of the folder took long, the list may be up to three times as old as this reading took.
+        If `refresh` is True, read the folder now. Otherwise the list may be up to 0.4 seconds old. If reading the
+        folder takes long, the list may be older: if the last reading took one second, the list may be up to three
+        seconds old.
         """
         now = time.monotonic()
         since = now if refresh else now - max(STALE_SECONDS, RESTS * self._reading_seconds)
         if self._last_list.time < since:
             with self._reading:
-                # Another thread may have read the folder while this thread waited for the lock.
+                # Compare again: another thread may have read the folder while this thread waited for the lock.
                 if self._last_list.time < since:
                     self._last_list = self._read_or_keep()
                     self._reading_seconds = time.monotonic() - self._last_list.time
@@ -102,7 +103,8 @@ class RunIndex:
     def _read_or_keep(self) -> RunList:
         """Read the folder, and return the new list of runs and model files.
 
-        If no file descriptor is free, return the previous list. Raise the error if there is no previous list.
+        If no file descriptor is free, return the previous list instead. If there is no previous list either,
+        raise the error that reports the lack of file descriptors.
         """
         try:
             return self._read()
@@ -145,7 +147,7 @@ class RunIndex:
         Raises:
             NotFoundError: no run has this key.
         """
-        # The next reading of the folder reads this run even if there are many new runs.
+        # A requested run is read in the next reading of the folder, even if there are many new runs.
         self._wanted.add(key)
         return self._look_up(
             key, lambda listed: next((run for run in listed.runs if run.key == key), None)
@@ -185,8 +187,8 @@ class RunIndex:
         name, _, which = key.partition("@")
         listed = self._last_list
         if name not in listed.places and name not in listed.files:
-            # Read the folder only if the list does not have the run or model file, so that a listed model begins to
-            # write immediately.
+            # Read the folder only if the list does not have the run or model file: reading takes time, and a request
+            # to a listed model must not wait for it.
             listed = self.read_list(refresh=True)
         if name in listed.places:
             return listed.places[name], which or None
@@ -199,8 +201,9 @@ class RunIndex:
     def _read(self) -> RunList:
         """Read the folder once, and return the list.
 
-        Read the files of new runs and of changed runs. Also check the files of some of the other runs; each
-        call checks different runs.
+        Read the runs that are new or whose directories have changed. A file can change without changing its
+        directory, so each call also checks the files of some runs whose directories have not changed: of the
+        runs that changed last, and of several hundred others by turns.
         """
         began = time.monotonic()
         found = self._folder.scan()

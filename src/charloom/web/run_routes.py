@@ -32,7 +32,8 @@ from charloom.web.record_thinning import is_end, sample_records, thinned
 from charloom.web.run_index import RunIndex, RunList
 
 LOOK_SECONDS: Final = 0.25  # a stream looks for changes of the list and of the journals this often
-PING_SECONDS: Final = 10.0  # a stream sends a comment after this time without an event
+# after this time without an event, a stream sends a line that clients ignore
+PING_SECONDS: Final = 10.0
 MOST_FOLLOWED: Final = 8
 MOST_AT_FIRST: Final = 5_000  # largest number of records in a stream's first event about a run
 MANY: Final = 2_000  # largest number of journal lines in a later event of a stream
@@ -63,7 +64,7 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
 
     @router.get("/api/runs/{run}", response_model=wire.RunDetail)
     def one_run(run: RunKey) -> AsciiJSONResponse:
-        """Return one run with its settings, its gradient checks and its long sample."""
+        """Return a run, its settings, its gradient checks, and the long sample that it wrote at its end."""
         return AsciiJSONResponse(detail_of(run_index, run, known))
 
     @router.post("/api/runs/{run}/control")
@@ -91,12 +92,14 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
         The event `runs` is `{runs, gone, total, unread, fresh}`. In the first event `runs`, the field `runs` has
         the first `limit` runs, and `fresh` is true. In later events `runs`, the field `runs` has only new and
         changed runs among the first `limit` runs, and `gone` has the keys of removed runs. If `limit` is 0, no
-        event `runs` is sent.
+        event `runs` is sent. `total` is the number of all runs, and `unread` is the number of runs that the
+        server has not read yet.
 
-        The events `records`, `samples` and `events` have lines of the journal with the same name; they are
-        `{run, fresh, …}`. If `fresh` is true, the event replaces the lines that earlier events sent from this
-        journal of the run. The first event `records` of a run has at most 5,000 records, and also `total`, the
-        number of all records of the run.
+        The event `records` is `{run, fresh, records}` with new records of the run whose key is `run`. The events
+        `samples` and `events` have the field `samples` or `events` instead of `records`. If `fresh` is true, the
+        client must delete the lines that it received before in events with this name for this run. The first
+        event `records` of a run has at most 5,000 records, and also the field `total`, the number of all records
+        of the run.
         """
         paths = {key: await asyncio.to_thread(run_index.path, key) for key in run}
         return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)

@@ -24,9 +24,9 @@ Stamp = tuple[int, int]  # the modification time and the inode of a directory
 def key_of(relative: str) -> str:
     """Return the key of the run or model file with the path `relative`, relative to the folder.
 
-    The key is `relative` itself if it has at most 60 characters, which are letters, digits, `_`, `-` and `.`,
-    no `..`, and no `-` or `.` at either end. Otherwise the key is `relative` with `.` for each `/` and `-` for
-    other characters, shortened, followed by eight digits of the path's SHA-256.
+    The key is `relative` itself if it has only letters, digits, `_`, `-` and `.`, at most 60 characters, no `..`,
+    and no `-` or `.` at either end. Otherwise the key is a shortened form of `relative`, in which `.` replaces `/`
+    and `-` replaces all other characters that a key cannot have, followed by eight digits of the path's SHA-256.
     """
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", relative.replace("/", "."))
     plain = re.sub(r"\.{2,}", ".", plain).strip("-.")[:60]

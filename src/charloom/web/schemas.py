@@ -18,7 +18,7 @@ SMALL_BODY: Final = 64 * 1024  # largest body of a request without a text, in by
 
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
-# The largest number of characters that a model reads to compute their surprise or to show its units.
+# The largest number of characters in a text whose surprise is computed, or on which units are shown or compared.
 LONGEST_READ: Final = 50_000
 # The largest number of characters for which all units of a layer are shown. The limit is low, because the response
 # has a number for each character and unit.
@@ -172,7 +172,7 @@ class Run(ResponseBody):
         state: `starting` until the process of the run has written its first status; `interrupted` if a signal
             ended the process, or if the process has disappeared.
         reason: why the run is in this state, or a problem that does not stop the training.
-        damage: sentences about damaged files of the run; None if the list knows of no damage.
+        damage: sentences about damaged files of the run; None if no damage was found.
         here: whether a process trains the run. If not, no command can be sent to the run.
         resumable: whether POST /api/runs/{run}/resume can continue the run.
         text: the name of the text that the run trains on.
@@ -189,14 +189,15 @@ class Run(ResponseBody):
             has no validation part.
         judged_characters: how many characters of the validation part each validation loss is computed on;
             None if the run has no validation part.
-        smooth_loss: the smooth loss in nats per window at `update` if the latest checkpoint is of `update`,
-            otherwise at the last record.
+        smooth_loss: the smooth loss in nats per window: at `update` if the latest checkpoint was saved at `update`,
+            otherwise at the update of the last record.
         learning_rate: the learning rate at `update`, multiplied by `learning_rate_factor`.
         learning_rate_factor: the factor that the last command for the learning rate set; 1 without a command.
         seconds: training time so far.
         seconds_left: the remaining training time at the current speed; None if the run is not training.
         characters_per_second: the speed in the last record while a process trains the run, otherwise the
-            mean speed of the run. None if the speed is not known, as before a process has made two updates.
+            mean speed of the run. None if the speed is not known; for example, a process that has just started
+            must make two updates before its speed is known.
         dismissible: whether the start of the run failed before the run had a directory. If so, POST
             /api/runs/{run}/dismiss removes the run from the list.
         changed: when the run last changed, in Unix time.
@@ -427,9 +428,9 @@ class NewRun(RequestBody):
 
 
 class ResumeRequest(RequestBody):
-    """A request to resume a run. One field may give a new end of training.
+    """A request to resume a run; it may give a new end of training in epochs, updates or minutes.
 
-    If no field is given, the end of training is unchanged. More than one field is an error.
+    If none of the three fields is given, the end of training is unchanged. More than one field is an error.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -536,7 +537,8 @@ class Generate(SamplingOptions):
     The response is a stream of server-sent events:
 
     - `begin`: `{model, update, seed, prompt, unknowns}`, and with `probabilities` also `read`, an
-      Analysis of the prompt;
+      Analysis of the prompt. `update` is the update at which the model was saved; `unknowns` is a sentence
+      about the characters of the prompt that the model skips, or empty;
     - `text`, repeated: `{text}`, a few characters, and with `probabilities` also `analysis`, an Analysis of
       these characters;
     - `end`: `{ended: "length" | "stop", characters, seconds}`;
@@ -584,8 +586,8 @@ class Score(TextRequest):
 class ModelResponse(ResponseBody):
     """The base of responses about a text that a model has read.
 
-    `model` is the id of the model in the request. `update` is the update of the model's weights, which may
-    differ between two responses while the run trains.
+    `model` is the id of the model in the request. `update` is the update at which the model was saved. While a run
+    trains, its latest model changes, so `update` can be larger in the next response.
     """
 
     model: str
@@ -698,8 +700,9 @@ class RankingRequest(TextRequest):
 class UnitFound(ResponseBody):
     """A unit whose values follow a property of a text.
 
-    `r` is the Pearson correlation, from -1 to 1, of the quantity `what` of the unit, such as h (the hidden
-    state), with the property.
+    Attributes:
+        what: which quantity of the unit follows the property, such as `h` (the hidden state) or a gate.
+        r: the Pearson correlation of this quantity with the property, from -1 to 1.
     """
 
     layer: int

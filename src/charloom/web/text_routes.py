@@ -236,11 +236,11 @@ def _uploaded_text(path: Path) -> Text:
 
 
 def _text_of_run(run: wire.Run, name: object, sources: tuple[str, ...]) -> Text | None:
-    """Return the text that a run trains on; None if its files cannot be read again.
+    """Return the text that the run `run` trains on; None if a new run could not read this text again.
 
     Args:
         run: the run.
-        name: the name of the text.
+        name: the name of the text that the run trains on.
         sources: the arguments of `charloom train` that selected the text. The result is None unless each
             argument is the absolute path of a file that exists.
     """

@@ -77,10 +77,11 @@ class Job:
     def state(
         self, state: Any, reason: str | None, status: Status | None
     ) -> tuple[Any, str | None]:
-        """Return the state of the run, and the reason for this state, which may be None.
+        """Return the state of the run, and a sentence saying why; None instead of the sentence if no reason is known.
 
-        If the process has just started, or failed before it wrote status.json, the files of the run say nothing
-        about the process; then return "starting" or "failed". Otherwise return `state` and `reason`.
+        Until the process writes status.json, the files of the run say nothing about the process. During this
+        time, the state is "starting" while the process runs, and "failed" if the process has failed. The reason
+        for "failed" is the last line of the process's output. In all other cases, return `state` and `reason`.
 
         Args:
             state: the state that the files of the run show.
@@ -124,7 +125,7 @@ class Jobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / FOLDER
         self.turn = threading.Lock()
-        self._lock = threading.RLock()  # protects the files of the jobs, _children and _read
+        self._lock = threading.RLock()  # protects `_children`, `_read` and the files of the jobs
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         self._read: dict[str, tuple[tuple[int, int], Job]] = {}
 
@@ -195,8 +196,8 @@ class Jobs:
     def remove_old_jobs(self, runs: Collection[str]) -> dict[str, Job]:
         """Delete old jobs, and return all other jobs by the key of their run.
 
-        A job is old if its process has ended and its run does not exist. If the process failed before it
-        created the run directory, the job is old only `KEPT_SECONDS` (a day) after its start.
+        A job is old if its process has ended and its run does not exist. But a job whose process failed before it
+        created the run directory is kept for `KEPT_SECONDS` (a day) after its start.
 
         Args:
             runs: the keys of the runs that exist.

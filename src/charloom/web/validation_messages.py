@@ -37,7 +37,8 @@ TYPES: Final = ("str", "int", "float", "bool", "list", "body", "query", "path")
 def validation_message(error: Any) -> str:
     """Return a message about `error`, one of pydantic's errors, without a full stop.
 
-    The message has a placeholder for the name of the field, which `charloom.messages` replaces later.
+    Most messages contain a mark for the wrong field. `charloom.messages` replaces the mark by the name of the field
+    before the message is shown.
     """
     kind, given, limits = error["type"], error.get("input"), error.get("ctx", {})
     if kind == "extra_forbidden":
@@ -68,7 +69,9 @@ def validation_message(error: Any) -> str:
 
 
 def field_of(place: tuple[int | str, ...]) -> str:
-    """Return a placeholder for the name of the field with an error; "the request" if `place` names no field.
+    """Return a mark for the wrong field, to be put into a message; "the request" if `place` names no field.
+
+    `charloom.messages` replaces the mark by the name of the field before the message is shown.
 
     Args:
         place: where pydantic found the error: the names of fields and the indices of list items, from the
