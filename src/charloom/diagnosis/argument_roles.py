@@ -131,10 +131,10 @@ def roles_of_many(
 
 
 def completed(roles: Sequence[str | None], form: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return `roles` after a single None in it is replaced by the role of `form` that is missing.
+    """Return `roles` with its None, if it has one, replaced by the role that is missing.
 
-    Return None if `roles` has more than one None, or if the new list of roles would not have each
-    role of `form` exactly once.
+    `form` lists all roles that the function's arguments must have. Return None if the result would
+    not have each role of `form` exactly once.
     """
     missing = set(form) - set(roles)
     if len(roles) == len(form) and len(missing) == roles.count(None) <= 1:

@@ -249,7 +249,7 @@ def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Opti
 def find_convention(
     function: Callable[..., Any], problem: Problem, loss: float, options: Options
 ) -> Convention:
-    """Return a convention (a way of calling the function) with which it returns the right loss.
+    """Return a convention (a way of calling) with which the function returns the right loss.
 
     The conventions are tried in the order of `conventions`. If none of them gives the right loss,
     return the first one with which the function raises no error. `loss` is the right loss of
@@ -292,9 +292,9 @@ def find_names(
 ) -> tuple[Reply, Convention]:
     """Call the function, and find the names by which it reads the parameters.
 
-    Pass the parameters in a plain dict, which other libraries, such as JAX, accept. Pass a
-    `Network` only if the function reads attributes, or uses a name that is not a usual name of a
-    parameter.
+    Pass the parameters of `problem` in a plain dict, which other libraries, such as JAX, accept. Pass
+    a `Network`, a dict that can be read as attributes, only if the function reads attributes or uses
+    a name that is not a usual name of a parameter.
 
     Returns:
         First the loss and the gradients, in charloom's shapes. Second the convention, with the
@@ -373,8 +373,8 @@ def find_names_with_network(
 def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]:
     """Return a guess of the function's name for each parameter, to show in an error.
 
-    If the function read a parameter by a usual name, the guess is this name. For the other
-    parameters, take the unusual names that the function read, in their order.
+    If the function read a parameter by a usual name, the guess is this name. The other parameters
+    get the unusual names, in the order in which the function read them.
     """
     unknown = iter(network._unknown)
     return {name: network._used.get(name) or next(unknown, "…") for name in parameters}

@@ -27,7 +27,9 @@ LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100
 # When the weights change slightly, a rounding error changes by at least this fraction of itself. The
 # error of a wrong formula changes only by a fraction of about 1e-5.
 JUMP: Final = 0.1
-CHAIN: Final = 80  # number of calls that `remembers` predicts, to find the user's calls among them
+# `remembers` predicts the losses of this many consecutive calls, and looks for the function's losses
+# among them.
+CHAIN: Final = 80
 
 # For each optimizer: the step of its first update, as a function of the gradient g. The step
 # "AdaGrad, ε outside" is also that of Adam.
@@ -163,18 +165,18 @@ def loss_after_update(
 ) -> Explanation | None:
     """Return an explanation with the mistake loss-after-update; None if it does not explain the losses.
 
-    Code with this mistake updates the parameters before it computes the loss. The mistake explains
-    the losses if they are right for the updated parameters in every trial. These are the parameters
-    after the call, or the parameters after a step with the same learning rate in all trials. If
-    gradients are wrong too, one of `explanations` must predict all gradients. The returned
-    explanation then also has the mistakes of the first, likeliest item of `explanations`.
+    Code with this mistake updates the parameters before it computes the loss. So the function's loss
+    must be right for the updated parameters in every trial. The updated parameters are those that
+    the call left changed, or those after a step with a learning rate that fits all trials.
 
-    `wrong` are the rows of the wrong gradients and losses.
+    If gradients are wrong too, one of `explanations` must predict all gradients. The returned
+    explanation then begins with the mistakes of the first item of `explanations`. `wrong` are the
+    rows of the wrong gradients and losses.
     """
     if LOSS not in {row.parameter for row in wrong}:
         return None
-    # If the error of the loss is nearly as small as rounding, almost any tiny update would explain
-    # it, so no update is searched.
+    # Do not look for an update if the error of the loss is nearly as small as rounding: almost any
+    # tiny update would explain this error.
     error = max(relative(call.loss or 0.0, case.exact[p].loss) for p, call in enumerate(case.calls))
     if not explains_more(0.0, error, loss_limit(case) / 2):
         return None
@@ -218,11 +220,11 @@ def loss_limit(case: Case) -> float:
 
 
 def rate_of(case: Case, step: Any) -> float | None:
-    """Return a learning rate η with which the function's loss in every trial is right after an update.
+    """Return a learning rate η for which an update of the parameters explains the function's losses.
 
-    The loss must be right for the updated parameters. `step` is a function that computes a step from
-    a gradient, and the update subtracts η times the step from the parameter. Return None if no
-    learning rate is found.
+    The update subtracts η · `step`(gradient) from each parameter, with the function's gradient. In
+    every trial, the function's loss must be the right loss for the updated parameters. Return None
+    if no learning rate is found.
     """
 
     def updated(trial: int, rate: float) -> Arrays:

@@ -100,7 +100,8 @@ class Case:
     def matching(self, trial: int, predicted: Answer, names: Iterable[str]) -> set[str]:
         """Return each name in `names` whose result in a trial matches the result in `predicted`.
 
-        `names` are parameters, which stand for their gradients, and "loss".
+        `names` are parameters, which stand for their gradients, and "loss". `trial` is the index of
+        the trial, and `predicted` the result that is predicted for it.
         """
         far = self.distances(trial, predicted)
         return {name for name in names if far.get(name, 0.0) <= self.match_limit(trial, name)}
@@ -115,13 +116,14 @@ class Case:
     def distance_if_matching(
         self, trial: int, explanation: Explanation, only: Iterable[str] | None = None
     ) -> float:
-        """Return the largest distance between the function's results and a prediction in one trial.
+        """Return the largest distance in one trial between a result of the function and its prediction.
 
-        Return infinity if the distance of a result is above `match_limit`.
+        The prediction is the result of code with the mistakes in `explanation`. Return infinity if a
+        distance is above `match_limit`.
 
         Args:
             trial: index of the trial.
-            explanation: the mistakes of the code whose results are predicted.
+            explanation: the mistakes.
             only: the results to compare, such as ("U", "loss"); None to compare all.
         """
         predicted = self.predicted(self.trials[trial].problem, explanation)
@@ -146,7 +148,7 @@ def distance(a: Any, n: Any, zero: float) -> float:
     gap = a - n
     far = math.sqrt(float(np.vdot(gap, gap)))
     if not math.isfinite(far):
-        return math.inf  # returned before the comparison with `zero`, which may be infinite too
+        return math.inf  # if `zero` is infinite too, the next comparison would return 0
     if far <= zero:
         return 0.0
     return far / (math.sqrt(float(np.vdot(a, a))) + math.sqrt(float(np.vdot(n, n))))

@@ -44,7 +44,7 @@ class Found:
 
     @property
     def title(self) -> str:
-        """The mistake in one line. It names the gradients or gates if the variant contains them."""
+        """The mistake in one line. Some titles contain the variant, such as a wrong order of the gates."""
         if self.id == "gradient-scaled" and self.variant:
             return listing([scaling_text(part) for part in self.variant.split(", ")])
         if self.id == "not-a-number" and self.variant:

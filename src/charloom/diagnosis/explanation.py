@@ -107,8 +107,8 @@ def nearest(
 def predicts_right_or_given_loss(case: Case, explanation: Explanation) -> bool:
     """Return True if the loss predicted for each trial is the right loss or the function's loss.
 
-    The prediction is for code with the mistakes in `explanation`. A trial in which the function's
-    loss is infinite or NaN is not compared: a mistake can make the probability of a target zero.
+    The prediction is for code with the mistakes in `explanation`. Trials in which the function's
+    loss is infinite or NaN are skipped: some mistakes make the probability of a target zero.
     """
     for place, trial in enumerate(case.trials):
         if not math.isfinite(case.calls[place].loss or 0.0):
@@ -122,8 +122,8 @@ def predicts_right_or_given_loss(case: Case, explanation: Explanation) -> bool:
 def likelihood(explanation: Explanation) -> tuple[int, ...]:
     """Return a sort key that puts the likeliest explanation first.
 
-    It has the index of each mistake in `MISTAKES`, and then the index of each variant in its
-    mistake's list of variants.
+    The key has the positions in `MISTAKES` of the explanation's mistakes, and then, for each of these
+    mistakes, the position of its variant in `Mistake.variants`.
     """
     ranks = sorted(RANK[one.id] for one in explanation)
     variants = [
@@ -142,9 +142,9 @@ def pairs(
 
     Two rules exclude nearly all pairs without computing their predictions. A gradient that only one
     of the two mistakes changes must match the prediction for this mistake. A gradient that neither
-    mistake changes must be right. Some mistakes change nothing in the smallest trial: for example,
-    no gradient there may reach a clipping limit. Such a mistake is paired with each mistake whose
-    own prediction matches the results.
+    mistake changes must be right. So a mistake that changes nothing in the smallest trial, such as a
+    clipping limit that no gradient reaches, is paired with each mistake that alone predicts the
+    results.
 
     `singles` are the mistakes to pair. `only` are the results to compare, such as ["U", "W"]; None
     to compare all.
@@ -190,11 +190,10 @@ def same(a: Answer, b: Answer, name: str) -> bool:
 def separate_explanation(
     case: Case, singles: Sequence[Found], names: Sequence[str]
 ) -> list[Explanation]:
-    """Return a list with one explanation, in which each mistake explains some of the wrong gradients.
+    """Return a list with one explanation: a set of mistakes that each explain some wrong gradients.
 
-    The explanation can have three or more mistakes, each for the gradients of other parameters. It
-    has only mistakes that `keeps_right_results` accepts. The list is empty if a wrong gradient
-    remains unexplained.
+    The set can have three or more mistakes, but only those that `keeps_right_results` accepts. The
+    list is empty if a wrong gradient remains unexplained.
 
     `singles` are the mistakes to try. `names` are the parameters with a wrong gradient, and "loss"
     if the loss is wrong.
@@ -229,10 +228,10 @@ def explains(case: Case, one: Found, name: str) -> bool:
 
 
 def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:
-    """Return the largest distance between the function's results and a prediction over all trials.
+    """Return the largest distance in any trial between a result of the function and its prediction.
 
-    The prediction is for code with the mistakes in `explanation`. Return infinity if the distance of
-    a result is above `Case.match_limit`. `only` are the results to compare, such as ["U", "loss"];
+    The prediction is the result of code with the mistakes in `explanation`. Return infinity if a
+    distance is above `Case.match_limit`. `only` are the results to compare, such as ["U", "loss"];
     None to compare all.
     """
     far = 0.0
@@ -247,11 +246,11 @@ def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] |
 
 
 def keeps_right_results(case: Case, one: Found, names: Sequence[str]) -> bool:
-    """Return True if code with the mistake `one` can return the function's right results.
+    """Return True if the mistake `one` agrees with the results that the function gets right.
 
-    Every gradient that the mistake changes must be in `names` or match the prediction for the
-    mistake. Every predicted loss must be the right loss or the function's loss. `names` are the
-    parameters with a wrong gradient.
+    `names` are the parameters whose gradient is wrong. If the mistake changes the gradient of
+    another parameter, the function's gradient must match the changed one. The loss that code with
+    the mistake would return must be the right loss or the function's loss.
     """
     for place, trial in enumerate(case.trials):
         predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]

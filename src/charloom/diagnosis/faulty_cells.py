@@ -72,9 +72,10 @@ def rnn_back(
 ) -> tuple[Array, Array, Array, Arrays]:
     """Compute the gradients of one step of a plain RNN (spec/mathematics.md: The cells).
 
-    `dh_above` is the gradient of h that comes from the output. `carried` has the gradients of the
-    states that come from the next step. Return four values: first da = dh (1 - h²); second dr, which
-    equals da; third dq (H,), which is zero; fourth the gradients of the states before the step.
+    `dh_above` is the gradient of h that the output contributes. `carried` has the gradient of each
+    state that the next step contributes; dh is their sum for h. Return four values: first
+    da = dh (1 - h²); second dr, which equals da; third dq (H,), which is zero; fourth the gradients
+    of the states before the step.
     """
     (a,), h, prev = step.cache, step.state["h"], step.prev["h"]
     if "tanh-derivative-missing" in switches:

@@ -126,7 +126,8 @@ def backward(
     k = int(depth or 0)
     if kind in ("depth", "last") and k >= T:
         kind = ""
-    # In the kind "depth", each step's loss has its own backward pass, which goes back at most k steps.
+    # If the truncation is "depth", the loss of each step has its own backward pass, which goes back at
+    # most k steps.
     if kind == "depth":
         parts = []
         for t in range(T):
@@ -158,7 +159,7 @@ def walk_back(
     """Compute the backward pass through the steps in `span`; return da, dr and dq (see `backward`).
 
     In these three arrays, the rows of steps outside `span` are zero. No gradient passes from a step
-    in `cuts` to the step before it.
+    in `cuts` to the step before it. `switches` has the mistakes to make.
     """
     back = STEP_BACKWARD[cell]
     T, H = len(steps), dh.shape[1]

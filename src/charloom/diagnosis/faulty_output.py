@@ -87,7 +87,7 @@ def logit_gradient(p: Array, target: Array, K: int, switches: Switches) -> Array
 
 
 def epsilon_in_log(log_p: Array, switches: Switches) -> tuple[Array, Array]:
-    """Return two arrays (T,): the logarithms that code with the mistake epsilon-in-log uses, and factors.
+    """Return ln p as code with the mistake epsilon-in-log computes it, and a factor for each step.
 
     The code uses ln(p + ε) or ln max(p, ε) instead of ln p. `log_p` (T,) is the right ln p of each
     step's target. The caller must multiply the gradient of each step's logits by the step's factor.

@@ -69,8 +69,9 @@ def previous_states(h: Array, h_prev: Array, switches: Switches) -> Array:
 def inputs(ids: Array, K: int, switches: Switches) -> Array:
     """Return the one-hot inputs (T, K) of `ids` (T,).
 
-    With the mistake input-gradient-repeats-lost, an id that occurs in several steps has its one only
-    in the first of these steps (variant "first") or only in the last one (variant "last").
+    With the mistake input-gradient-repeats-lost, an id that occurs in several steps is encoded only
+    in the first of these steps (variant "first") or only in the last (variant "last"). In the other
+    steps, the row is zero.
     """
     onehot = np.zeros((len(ids), K))
     onehot[np.arange(len(ids)), ids] = 1

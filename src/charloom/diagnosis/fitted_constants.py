@@ -132,7 +132,7 @@ def decays(case: Case) -> Iterator[Found]:
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
     # `rates` has the λ that fits each gradient. Use the largest λ, because rounding changes it
-    # least. If the λ of a gradient is not nearly the largest, its error is not weight decay.
+    # least. If the λ of a gradient differs from it, the gradient has another error than weight decay.
     if rates:
         rate = max(rates.values(), key=abs)
         names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]
@@ -144,9 +144,9 @@ def decays(case: Case) -> Iterator[Found]:
 def limits_seen(case: Case) -> list[str]:
     """Return the variants of the mistake "clipped" with the clipping limits that the results show.
 
-    The largest absolute value of all entries is a limit if several entries have exactly this value.
-    The norm of all gradients of a trial together is a limit if it is the largest of all trials and
-    several trials have nearly this norm. The usual limits, which `mistakes.py` lists, are left out.
+    A limit on entries is found if several entries of the gradients share the largest absolute value.
+    A limit on the norm is found if several trials share the largest norm of all gradients together.
+    The usual limits, which `mistakes.py` lists, are left out.
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(

@@ -79,9 +79,9 @@ def plain(name: str) -> str:
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
     """Return the parameter in `known` whose gradient is called `name`, such as "W" for "dW" or "grad_W".
 
-    `name` may be a usual name of the parameter, or the user's name for it, alone or after a prefix
-    such as "d" or "grad_". `names` maps parameters to the user's names. Return None if no gradient
-    is called `name`.
+    A gradient is called like its parameter, by a usual name or the user's name, with or without a
+    prefix such as "d" or "grad_". `names` maps parameters to the user's names. Return None if no
+    gradient is called `name`.
     """
     found = parameter_of(name, known, names)
     for prefix in PREFIXES[1:]:
@@ -186,7 +186,7 @@ def values_in(
         items = {name: getattr(holder, name) for name in tried if hasattr(holder, name)}
         items |= {k: v for k, v in getattr(holder, "__dict__", {}).items() if is_array(v)}
     found: dict[str, Any] = {}
-    # The plain names of parameters come last, because in dict(W=…, dW=…) the gradient is dW, not W.
+    # Look at the names in `shapes`, such as W, last: in dict(W=…, dW=…) the gradient is dW, not W.
     for name, value in sorted(items.items(), key=lambda item: item[0] in shapes):
         parameter = gradient_of(name, list(shapes), names)
         if parameter is not None and parameter not in found and value is not None:
@@ -219,11 +219,11 @@ def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dic
 
 
 def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return an example for the argument `gradients`: a name for each item that the function returned.
+    """Return an example for the argument `gradients`, which names each item that the function returned.
 
-    The name is "loss" or a parameter, whichever has the shape of the item; "_" if neither has. If a
-    parameter has the shape of no item, return "loss" and all parameters instead. `wanted` maps each
-    parameter to its shape without axes of length 1.
+    The example names an item after the parameter with the same shape. It names the first number
+    "loss", and anything else "_". If a parameter is left without an item, the example is "loss" followed by all
+    parameters. `wanted` maps each parameter to its shape without axes of length 1.
     """
     left, order = {"loss": (), **wanted}, []
     for item in items:
@@ -235,11 +235,10 @@ def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]])
 
 
 def gradient_array(name: str, value: Any, shape: tuple[int, ...], T: int) -> Array:
-    """Return the gradient of the parameter `name` as an array.
+    """Return `value`, the gradient of the parameter `name`, as an array.
 
     The gradient of a bias has the shape (n,), or (n, T) if the function did not sum it over the T
-    steps. A matrix keeps its shape. `shape` is the shape of the parameter. The shape of `value` is
-    checked before anything is copied.
+    steps. A matrix keeps its shape. `shape` is the shape of the parameter.
 
     Raises:
         DoctorError: the shape is wrong, or the value is not an array of real numbers.

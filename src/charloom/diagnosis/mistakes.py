@@ -67,12 +67,13 @@ def variants_in(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[st
 def truncations() -> Iterator[str]:
     """Yield the variants of the mistake "truncated", such as "chunks 3".
 
-    Each has a kind of truncation and its number of steps.
+    Each variant is a kind of truncation, such as "chunks", and a number of steps.
     """
     for kind in ("depth", "chunks", "ends", "last"):
         for k in range(1, 26):
             # Leave out chunks of one step, because they are the mistake time-carry-missing. Leave
-            # out "depth 25" too: the longest window has 26 steps, so it cuts off nothing.
+            # out "depth 25" too: it cuts off nothing, because the last step of the longest window,
+            # which has 26 steps, is only 25 steps from the first.
             if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
 

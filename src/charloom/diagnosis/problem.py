@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
-Switches = Mapping[str, str]  # maps the id of each mistake that code makes to its variant
+Switches = Mapping[str, str]  # the mistakes in some code: maps each mistake's id to its variant
 
 
 class Problem(NamedTuple):

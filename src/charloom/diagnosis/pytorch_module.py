@@ -134,7 +134,7 @@ class ModuleCaller:
         return module
 
     def find_call_form(self, problem: Problem, loss: float) -> str:
-        """Find the shapes of x, y and h0 with which the module returns `loss`, and describe them.
+        """Find the shapes of x, y and h0 with which the module returns `loss`; return them in words.
 
         If no shapes give this loss, use the first shapes that the module accepts. `loss` is the
         right loss of `problem`.

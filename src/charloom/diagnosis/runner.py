@@ -33,12 +33,10 @@ NOT_THE_USERS: Final = (
 # Indices of the trials of the numerical gradient. These trials are small, because a numerical
 # gradient needs two losses per entry.
 NUMERICAL_TRIALS: Final = (1, 5)
-# Argument `place` of `make_trial` for the call with other arguments; no trial has this index.
+# Argument `place` of `make_trial` for a problem that differs from all trials; no trial has this index.
 OTHER: Final = 50
-QUICK_LOAD: Final = 0.1  # a file that loads in fewer seconds is loaded again for each trial
-SHOWN_LINES: Final = (
-    12  # a long traceback shows this many lines of its start, and this many of its end
-)
+QUICK_LOAD: Final = 0.1  # a file that loads in less than this time (s) is loaded for each trial
+SHOWN_LINES: Final = 12  # a long traceback is cut to its first 12 and its last 12 lines
 
 
 @dataclass(frozen=True)
@@ -99,9 +97,11 @@ class FunctionCaller:
         return Call(reply.loss, reply.gradients, changed, after, reply.float32)
 
 
-# Loads and returns the user's function, and the user's numerical gradient or None.
+# A function that loads the user's file. It returns the user's function, and the user's numerical
+# gradient or None.
 Load = Callable[[], tuple[Any, Any]]
-Report = Callable[[str], None]  # gets a description of each step before the step starts
+# A function that is called before each step of `run`, with a description of the step.
+Report = Callable[[str], None]
 
 
 def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
@@ -134,7 +134,7 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     outcome = Outcome(caller.cell, caller.sizes, convention)
 
     def fresh() -> Caller:
-        """Load the user's function again, so that it remembers no earlier call; return its caller.
+        """Return a caller of the user's function, loaded again so that it remembers no earlier call.
 
         If the argument `reload` of `run` is False, or if loading is slow, load nothing and return
         the caller that `run` made first.

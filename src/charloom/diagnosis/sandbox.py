@@ -26,7 +26,7 @@ from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
 KEPT: Final = 2_000  # number of bytes at the end of the child process's output that are stored
-START: Final = "the start of the process"  # stands for a step until the first step starts
+START: Final = "the start of the process"  # what an error names if no step has started yet
 
 
 class FunctionName(NamedTuple):

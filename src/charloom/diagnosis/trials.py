@@ -2,8 +2,8 @@
 
 These problems also show mistakes that a usual gradient check misses. They have zero and non-zero
 initial states, small and large weights, several sizes, repeated characters, and a window of one
-step. In each plan, H, T and K differ, so that a shape identifies an array. If the user's code fixes
-H and K, T still differs from both.
+step. In each problem, H, T and K differ, so that a shape identifies an array. If the user's code
+fixes H and K, T still differs from both.
 """
 
 from typing import Final, NamedTuple
@@ -89,8 +89,9 @@ def make_trial(
 ) -> Trial:
     """Return the trial that `plan` describes, with random numbers that depend on `seed` and `place`.
 
-    `place` is usually the index of the plan. `sizes` are the H and K with which the user's code
-    works; a size that is None is taken from `plan`.
+    `place` is a number that makes the trials of one seed differ; `make_trials` passes the index of
+    the plan. `sizes` are the H and K with which the user's code works; a size that is None is taken
+    from `plan`.
     """
     H, K = sizes[0] or plan.H, sizes[1] or plan.K
     T = plan.T

@@ -85,19 +85,19 @@ def explanation(trials: Sequence[NumericalTrial]) -> Found | None:
     ):
         divisors = [divisor(trial, digits) for trial in trials]
         if None not in divisors and max(d for d in divisors if d is not None) < largest:
-            # Both losses usually have last digits of the same size. Their difference is then a
-            # multiple of a whole last digit (share 1.0), not only of a quarter of it.
+            # The two losses of a difference usually have last digits of the same size. The difference
+            # is then a multiple of a whole last digit (share 1.0), not only of a quarter of it.
             step = (divisor(trials[0], digits, 1.0) or divisors[0] or 0.0) / 2
             return Found("numerical-step-small", variant or f"s ≈ {step:.0e}")
     return None
 
 
 def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: float) -> float | None:
-    """Return the step with which `kind` has about the same error as the user's numerical gradient.
+    """Return the step size with which `kind` makes about the error of the user's numerical gradient.
 
-    `kind` is a function that computes a numerical gradient, such as `forward`. Its error is computed only with the step
-    `reference`, and is assumed to be proportional to the step to the power `power`. Return None if
-    no step fits.
+    `kind` is a function that computes a numerical gradient, such as `forward`. Compute the error of
+    this gradient with the step size `reference`, and assume that it is proportional to the step size
+    to the power `power`. Return None if no step size fits.
     """
     entries = some_entries(trial)
     error = trial.given[entries] - trial.right[entries]
@@ -111,9 +111,10 @@ def fitted_step(trial: NumericalTrial, kind: "Kind", power: int, reference: floa
 
 
 def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
-    """Return True if `kind` with the given step has nearly the errors of the user's numerical gradient.
+    """Return True if `kind` with the step size `step` returns nearly the user's numerical gradient.
 
-    `kind` is a function that computes a numerical gradient, such as `forward`.
+    `kind` is a function that computes a numerical gradient, such as `forward`. Its result must be
+    much closer to the user's gradient than the right gradient is.
     """
     entries = some_entries(trial)
     remaining = float(np.linalg.norm(trial.given[entries] - kind(trial, step, entries)))
@@ -129,8 +130,8 @@ def some_entries(trial: NumericalTrial) -> Array:
     return np.unique(np.linspace(0, n - 1, min(n, ENTRIES)).astype(int))
 
 
-# A function that computes a numerical gradient. Its arguments are a trial, the step, and the indices
-# of the entries to compute, in a flat array with all parameters.
+# A function that computes a numerical gradient. Its arguments are a trial, the step size, and which
+# entries to compute, as indices into the flat array of all parameters.
 Kind = Callable[[NumericalTrial, float, Array], Array]
 
 
@@ -171,9 +172,10 @@ def central(plus: str, minus: str) -> Kind:
 
 
 def started(problem: Problem, start: str) -> Problem:
-    """Return `problem` with other initial states.
+    """Return `problem` with the initial states that `start` names.
 
-    `start` names them: "given" (unchanged), "last" (the last states of the window) or "zero".
+    `start` is "given" for the initial states of `problem`, "last" for the states after the last step
+    of its window, or "zero".
     """
     if start == "last":
         return problem._replace(state=exact_state(problem))
@@ -223,12 +225,14 @@ def is_offset(trial: NumericalTrial) -> bool:
 def divisor(trial: NumericalTrial, digits: type[np.floating], share: float = 0.25) -> float | None:
     """Return the number by which the user divided the differences of losses, such as twice the step.
 
-    Numbers are tried from small to large. The first one is returned with which every entry of the
-    user's gradient, times the number, is a multiple of a unit: `share` times the last digit of the
-    loss. Return None if no number fits. `digits` is the dtype of the loss, such as np.float64.
+    A difference of two losses is a multiple of a unit: `share` times the last digit of the loss. So
+    return the smallest tried number that, multiplied by any entry of the user's gradient, gives a
+    multiple of this unit. Return None if no number fits. `digits` is the dtype of the loss, such as
+    np.float64.
     """
     last = float(np.spacing(digits(abs(trial.factor * exact_loss(trial.problem)))))
-    # A share below 1 is needed if the other loss is smaller, because its last digit is smaller too.
+    # A loss after the step can be smaller than this loss. Its last digit is then smaller too, so that
+    # the difference needs a share below 1.
     unit = last * share
     some = trial.given[trial.given != 0]
     if not len(some):

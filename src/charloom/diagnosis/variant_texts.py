@@ -25,7 +25,7 @@ FORWARD_ONLY: Final = "only in the forward pass"
 BY_MAXIMUM: Final = ", each step shifted by its maximum"
 WRAPPED: Final = {"y_{t+1}": "the first target", "y_{t-1}": "the last target"}
 
-# Texts of whole variants, by the id of the mistake.
+# Texts for users; the keys are the id of a mistake, and then its variant.
 TEXTS: Final[dict[str, dict[str, str]]] = {
     "time-carry-missing": {
         "h": "only the gradient of the hidden state is missing",
@@ -77,7 +77,8 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     },
 }
 
-# Texts of variants that consist of a kind and a number, by the id of the mistake.
+# Texts for variants that consist of a kind and a number, such as "chunks 3". The keys are the id of
+# the mistake, and then the kind; {} stands for the number.
 WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
     "clipped": {
         "entries": "each entry of the gradients is clipped to the range ±{}",

@@ -228,11 +228,12 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
 
 
 def in_users_order(one: Found, cell: str, given: str) -> Found:
-    """Return the mistake `one`; if it is a wrong gate order, state it for the user's order `given`.
+    """Return the mistake `one`, with a new variant if it is a wrong gate order.
 
-    The mistake gate-order names the order in which the code reads the gates if it gets them in
-    charloom's order. But the doctor passed the gates in the order `given`, so this function computes
-    the order in which the code reads those gates. If `given` is empty, return `one` unchanged.
+    `given` is the order in which the doctor passed the gates to the code, as the user asked. But the
+    variant of `one` is a gate order for code that gets the gates in charloom's order. The new variant
+    is the order in which the code reads gates in the order `given`. Return `one` unchanged if `given`
+    is empty, or if `one` is not the mistake gate-order.
     """
     if one.id != "gate-order" or not given:
         return one
