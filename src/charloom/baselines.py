@@ -53,9 +53,9 @@ class Compressed:
     """A compressor's result on the evaluated characters, in bits per character.
 
     Attributes:
-        bits: growth of the compressed data when the evaluated characters are appended to the
-            training part. The first character of each segment is not evaluated, so it counts as a
-            part of the training part.
+        bits: compressed size of the training part followed by the evaluated characters, minus the
+            compressed size of the training part. The first character of each segment is not
+            evaluated; it is added to the training part.
         alone: compressed size of the evaluated characters without the training part.
     """
 
@@ -171,7 +171,8 @@ def ngram_nats(
         contexts = keys // size
         counts = np.bincount(grams[learnt & (place >= n - 1)], minlength=len(keys))
         if n > 1:
-            # The number of the (n-1)-gram at the end of each distinct n-gram of the training part.
+            # The number of the (n-1)-gram with which an n-gram ends, for each distinct n-gram of the
+            # training part.
             suffixes = shorter[first[counts > 0]]
             predecessors = np.bincount(suffixes, minlength=len(shorter_contexts))
             within = place[at] >= n - 2

@@ -138,8 +138,8 @@ def evaluate(
 def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] | None:
     """Return the 95 % bootstrap interval of the mean bits per character: its lower and its upper end.
 
-    `nats` has the nats of each character. They are cut into blocks of 1,000. Each resample draws as
-    many blocks, with replacement. Return None if there are fewer than ten blocks.
+    `nats` has the nats of each character. They are cut into n blocks of 1,000. Each resample draws
+    n blocks with replacement. Return None if n is less than ten.
     """
     starts = np.arange(0, len(nats), BLOCK)
     if len(starts) < FEWEST_BLOCKS:

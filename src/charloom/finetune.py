@@ -14,7 +14,8 @@ from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
 
-# The settings that determine the shapes of the weights, and the kind of vocabulary.
+# The settings that always come from the model, because they determine the shapes of the weights or
+# whether the vocabulary has characters or bytes.
 NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")
 # The settings with which the model's weights were initialized.
 BEGINNING: Final = ("init", "sigma", "forget_bias")

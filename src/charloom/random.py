@@ -50,7 +50,7 @@ def words(
 
 
 class Place(TypedDict, total=False):
-    """Keyword arguments of `words` that select other random numbers. A missing argument is 0."""
+    """Keyword arguments of `words` on which the random numbers depend. A missing argument is 0."""
 
     update: int
     layer: int
@@ -78,8 +78,8 @@ def uniforms(
 def normals(seed: int, purpose: Purpose, count: int, **place: Unpack[Place]) -> NDArray[np.float64]:
     """Return standard normal random numbers, float64, shape (count,).
 
-    Method: Box and Muller 1958, cosine branch. Each number takes two units, so `place` has no
-    `first`.
+    Each number is computed from two uniform random numbers (Box and Muller 1958, cosine branch).
+    The uniform random numbers always begin at unit 0, so `place` has no `first`.
     """
     if "first" in place:
         raise TypeError("normals() takes no argument 'first'")
@@ -109,8 +109,8 @@ def dropout_mask(
 
 
 def dropout_threshold(dropout: float) -> int:
-    """Return the threshold of `dropout`, at most 2^16 - 1.
+    """Return the threshold below which a random whole number of 16 bits drops a unit.
 
-    A unit is dropped if the number that its 16 random bits form is below the threshold.
+    The threshold is at most 2^16 - 1. `dropout` is the share of units to drop.
     """
     return min(round(dropout * 2**FIELD_BITS), 2**FIELD_BITS - 1)

@@ -191,18 +191,18 @@ class Writing(Iterator[str]):
     ) -> Iterator[Piece]:
         """Read the prompt's ids `read`, then sample the text and yield it in pieces.
 
-        While the network reads the prompt, the pieces are empty. A piece gets longer after a piece
-        that took at most half of `piece_seconds`, and shorter after one that took more than
-        `piece_seconds`. The end of the sampled text is kept back as long as it could be the
-        beginning of a stop string.
+        While the network reads the prompt, the pieces are empty. If a piece took at most half of
+        `piece_seconds`, the next piece is longer. If a piece took more than `piece_seconds`, the
+        next piece is shorter. The end of the sampled text is kept back as long as it could be the
+        beginning of a stop string. `number` is the text's number among texts with the same seed.
         """
         length, sampler = options.length, options.sampler
         drawn = UnreturnedText(learner.vocabulary.decoder(), read[:0])
         reading = read_all_but_last(learner, engine, read)
         while (state := next(reading)) is None:
             yield drawn.take(0)
-        # The next character depends only on the state and on the last `recent` ids. The engine gets
-        # no earlier ids, so the cost per character does not grow with the text.
+        # The engine gets only the last `recent` ids: those that the repetition penalty takes into
+        # account, or one id without a penalty. So the cost per character does not grow with the text.
         recent = sampler.repetition_window if sampler.repetition_penalty != 1 else 1
         written, size = 0, FIRST_PIECE
         while written < length:
@@ -218,8 +218,8 @@ class Writing(Iterator[str]):
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
-            # If the sampled bytes end within a UTF-8 character, drawn.text does not have this character
-            # yet.
+            # A byte model may have sampled only the first bytes of a UTF-8 character. The character is
+            # added to drawn.text when it is complete.
             drawn.add(ids)
             end = first_stop(drawn.text, options.stop)
             if end is not None:
@@ -259,7 +259,7 @@ class UnreturnedText:
         self.ids = np.concatenate([self.ids, ids])
 
     def take(self, characters: int) -> Piece:
-        """Remove the first `characters` characters of `text`, and return them with their ids."""
+        """Remove the first `characters` characters of the attribute `text`, and return them with their ids."""
         count = int(self.ends[characters - 1]) - self.returned if characters else 0
         piece = Piece(self.text[:characters], self.ids[:count])
         self.text, self.ends = self.text[characters:], self.ends[characters:]

@@ -24,15 +24,17 @@ from charloom.text.windows import Segment
 # segment into.
 PIECE: Final = 4_096
 MOST_PIECES: Final = 64
-WARM_UP: Final = 512  # number of characters that a piece of text reads before it is scored
+# Largest number of characters that the model reads, so that its hidden state fits the text, before it
+# predicts the first scored character of a piece of text.
+WARM_UP: Final = 512
 BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
-# Largest number N of parallel streams that read about N times as many characters per second as one
-# stream.
+# Up to this number of parallel streams, the speed in characters per second is about proportional to
+# the number of streams.
 PARALLEL_STREAMS: Final = 16
 
 # The nats of the characters that are scored in one block. The list has an entry for each piece with
 # such characters: the index of the piece; the number of characters that were scored in the piece
-# before this block; and the nats.
+# before this block; and the nats of the characters.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
 
 
@@ -158,8 +160,8 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     count, before = min(MOST_PIECES, most), [0, *accumulate(sizes)]
     pieces = []
     for n in range(count):
-        # The index of the piece's first scored character, counted in the predicted characters of all
-        # segments.
+        # The number of predicted characters in all segments before the first character that this
+        # piece scores.
         place = n * before[-1] // count
         at = bisect_right(before, place) - 1
         start, end = segments[at]
@@ -171,9 +173,9 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
 def _piece(start: int, counts: int, end: int) -> Piece:
     """Return the piece of text in which the characters from index `counts` to `end` - 1 are scored.
 
-    The piece is in the segment that begins at index `start`. It begins up to 513 characters before
-    `counts`: 512 characters fit the hidden state to the text, and from the last one the model
-    predicts the first scored character.
+    The piece is in the segment that begins at index `start`. It begins 513 characters before
+    `counts`, or at `start` if this is later. The model reads the characters before `counts` so that
+    its hidden state fits the text.
     """
     reads = max(start, counts - 1 - WARM_UP)
     return Piece(reads, counts, end, warm=start < reads < counts - 1)
@@ -184,13 +186,14 @@ def _first_state(
 ) -> Generator[tuple[int, Scores], None, State]:
     """Return the state with which each piece of text starts, in arrays of shape (layers, pieces, H).
 
-    A piece that begins at the beginning of its segment starts with the zero state. Any other piece
-    starts with the state after the first characters of the first segment. The zero state would be
-    wrong there: training never uses it in the middle of a word, and some networks never recover
-    from it.
+    A piece that begins at the beginning of its segment starts with the zero state. All other pieces
+    start with one and the same state: the state after the first 512 characters of the first
+    segment. They do not start with the zero state, because training never uses the zero state in
+    the middle of a word, and some networks never recover from it.
 
-    This generator returns the state at the end. After each call of the engine, it yields the number
-    of characters that the call read, and an empty list, because these characters are not scored.
+    This generator returns the states at the end. After each call of the engine, it yields the
+    number of characters that the call read, and an empty list, because these characters are not
+    scored.
     """
     state = zero_state(learner.config, len(pieces))
     within = [n for n, piece in enumerate(pieces) if piece.warm]
@@ -212,10 +215,10 @@ def _score_blocks(
 ) -> Generator[tuple[int, Scores], None, None]:
     """Score the pieces of a text; after each call of the engine, yield two values.
 
-    The first value is the number of characters that the call read. The second value is the list of
-    scores (`Scores`) of a block of characters after the last call for this block, and an empty list
-    after any other call. `ids` is the whole text. A piece that has ended repeats its last
-    character, which is not scored again.
+    The first value is the number of characters that the call read. The second value is a list of
+    scores (`Scores`). A block of characters may need several calls: the last of them yields the
+    scores of the block, and the calls before it yield an empty list. `ids` is the whole text. A
+    piece that has ended repeats its last character, which is not scored again.
     """
     reads = np.array([piece.reads for piece in pieces])
     ends = np.array([piece.end for piece in pieces])
@@ -224,8 +227,8 @@ def _score_blocks(
     state = yield from _first_state(engine, learner, ids, pieces)
     for first in range(0, steps, block):
         end = min(first + block, steps)
-        # The caller sums the nats of a whole block. So their rounded sum does not depend on how many
-        # characters one call of the engine reads.
+        # The caller sums the nats of a whole block at once, so the rounded sum of the nats does not
+        # depend on how many characters one call of the engine reads.
         nats = np.empty((end - first, len(pieces)))
         for begin in range(first, end, size):
             stop = min(begin + size, end)
@@ -236,13 +239,14 @@ def _score_blocks(
 
 
 def _scores_of_block(pieces: Sequence[Piece], first: int, nats: NDArray[np.float64]) -> Scores:
-    """Return the scores of one block of characters, for each piece of text that has some.
+    """Return the scores of one block of characters, for each piece with scored characters in it.
 
-    A piece first reads some characters that are not scored; their nats are left out.
+    The nats of characters that the model reads only to fit its hidden state are left out, and also
+    those of a piece that has ended.
 
     Args:
         pieces: the pieces of text, which are read in parallel.
-        first: number of characters that each piece had read before this block.
+        first: number of characters of each piece that the model had read before this block.
         nats: the nats of the block, with a row for each step and a column for each piece. Row t is
             for the character of the text with the index piece.reads + `first` + 1 + t.
     """
