@@ -254,7 +254,7 @@ class Config:
 def without_effect(config: Config, given: Iterable[str]) -> list[str]:
     """Return a sentence for each setting in `given` that has no effect because of another setting.
 
-    The sentences contain the placeholders of `charloom.messages` for the names of settings.
+    In the sentences, marks stand for the names of settings (`charloom.messages`).
     """
     sentences = []
     for name in given:
@@ -354,7 +354,7 @@ def require_string(name: str, value: object) -> str:
 
 
 def replacement_error(value: object) -> ConfigError:
-    """Return the error for a replacement for unknown characters that is not one character."""
+    """Return the error for a `value` that should replace unknown characters, but is not one character."""
     return ConfigError(
         f"{argument('replacement')} is {shortened(value)}; it must be one character."
     )

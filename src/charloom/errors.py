@@ -30,14 +30,14 @@ from charloom.messages import for_python
 class CharloomError(Exception):
     """The base class of all errors that a user can cause.
 
-    `str(error)` is the message as Python users read it. `error.message` has placeholders for the
+    `str(error)` is the message as Python users read it. In `error.message`, marks stand for the
     names of arguments and commands, because the command line and the web page name them differently
     (`charloom.messages`).
     """
 
     @property
     def message(self) -> str:
-        """Return the message with its placeholders, to be converted or put into another message."""
+        """Return the message with marks that stand for the names of arguments and commands."""
         return str(self.args[0]) if self.args else ""
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ class DamagedError(StoreError):
 
 
 class NewerFormatError(StoreError):
-    """A later charloom wrote this file. The file is intact, but this charloom must not change it."""
+    """A later charloom wrote the file, so this one cannot read it. The file is intact."""
 
 
 class RunExistsError(StoreError):
@@ -134,6 +134,7 @@ class DoctorError(CharloomError):
 def message_of(error: BaseException) -> str:
     """Return the message of an error, to be put into another message.
 
-    The message of a CharloomError contains its placeholders (`CharloomError.message`).
+    In the message of a CharloomError, marks stand for the names of arguments and commands
+    (`CharloomError.message`).
     """
     return error.message if isinstance(error, CharloomError) else str(error)

@@ -67,8 +67,9 @@ def words_by_face(*, in_python: str, elsewhere: str) -> str:
 def command(name: str, *values: object, **arguments: object) -> str:
     """Return a mark for a complete command: text in a message that stands for the command.
 
-    In Python, a call of the function replaces the mark. On the command line and on the page, the
-    command as typed in a terminal replaces it. The user can run both without changes.
+    In Python, a call such as charloom.resume("runs/book") replaces the mark. On the command line
+    and on the page, the command as typed in a terminal replaces the mark. The user can run the call
+    or the command without changes.
 
     Args:
         name: the name of the command and of the Python function, such as resume.
@@ -103,10 +104,9 @@ def for_command_line(message: str) -> str:
 
 
 def for_page(message: str) -> str:
-    """Return the message as the page shows it, with its marks replaced by words.
+    """Return the message with arguments and commands as on the page, such as “learning rate”.
 
-    An argument gets the name of its field on the page, such as “learning rate”. A command is
-    written as in a terminal.
+    An argument gets the name of its field on the page. A command is written as in a terminal.
     """
     return _spelled(message, _field, _shell_command, _enumeration)
 
@@ -142,9 +142,7 @@ def quoted(value: object) -> str:
 
     A string or path that begins with - becomes ./-…, so that a command does not take it for an
     option. A value with control characters is written in the form $'…', with the characters as
-    octal codes. bash, zsh, ksh and the POSIX standard of 2024 know this form. An older sh such as
-    dash does not know it. Nothing is lost there, because a control character that is pasted without
-    quoting would not work in any shell.
+    octal codes. bash, zsh, ksh and the POSIX standard of 2024 know this form; dash does not.
     """
     text = str(value)
     if isinstance(value, str | PurePath) and text.startswith("-") and text != "-":
@@ -212,7 +210,8 @@ def _spelled(
             spell = _shell_command if "terminal" in content else spell_command
             return spell(content["command"], content["values"], content["named"])
         except (ValueError, TypeError, KeyError, AttributeError):
-            # The text between OPEN and CLOSE is not a mark. It may come from a file name, for example.
+            # Text between OPEN and CLOSE that is not valid JSON of a mark stays unchanged. It may come
+            # from a file name, for example.
             return found[0]
 
     return MARK.sub(spell, message)
