@@ -73,9 +73,9 @@ CELL_NAMES: Final = tuple(CELLS)
 
 
 def in_table_order(gates: str) -> str:
-    """Return the letters of `gates` in charloom's order, that of `Cell.blocks`.
+    """Return the letters of `gates` in the order in which U, W and b store the gates.
 
     Raises:
-        StopIteration: no cell has these gates.
+        StopIteration: no cell has exactly these gates.
     """
     return next(cell.blocks for cell in CELLS.values() if sorted(cell.blocks) == sorted(gates))

@@ -123,11 +123,13 @@ def read_torch_file(
         tokens: "characters" or "bytes": what the ids stand for. For "bytes", write each byte in
             `characters` as the character with this code point. None takes the file's value, or
             "characters" if the file has none.
-        prefixes: the names of the network's parts, for a file in which they cannot be detected.
+        prefixes: the prefixes of the names of the recurrent layers and of the output layer, for a
+            file in which they cannot be detected.
 
     Raises:
-        NotAModelError: the file does not exist, is not a safetensors file or has another kind of
-            network; or several parts fit and `prefixes` does not select one.
+        NotAModelError: the file does not exist, is not a safetensors file or does not have a
+            network of the kinds above; or a prefix in `prefixes` does not fit, or is None although
+            several prefixes fit.
         NewerFormatError: a later version of charloom exported the file.
         DamagedError: the file contradicts itself or has numbers that are not finite.
         ReadError: the disk failed while reading.

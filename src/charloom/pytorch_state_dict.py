@@ -73,11 +73,11 @@ def find_network(arrays: dict[str, Array], prefixes: Prefixes) -> tuple[str, Par
 
     Args:
         arrays: the arrays of the state_dict by name, all of one dtype.
-        prefixes: the names of the network's parts.
+        prefixes: the prefixes of the names of the recurrent layers and of the output layer.
 
     Raises:
-        NotAModelError: `arrays` has another kind of network; or several parts fit and `prefixes`
-            does not select one.
+        NotAModelError: `arrays` are not those of an nn.RNN, nn.LSTM or nn.GRU with an nn.Linear; or
+            a prefix in `prefixes` does not fit, or is None although several prefixes fit.
     """
     for part, meaning in UNSUPPORTED.items():
         if any(part in name for name in arrays):
@@ -113,8 +113,8 @@ def find_network(arrays: dict[str, Array], prefixes: Prefixes) -> tuple[str, Par
 def _take_layers(rest: dict[str, Array], prefix: str) -> tuple[str, Parameters]:
     """Return the name of the cell, and the parameters of all layers by charloom's names.
 
-    Removes the arrays of the layers from `rest`. Raises NotAModelError if an array is missing or
-    has a wrong shape.
+    Removes the arrays of the layers, whose names begin with `prefix`, from `rest`, the arrays of
+    the state_dict by name. Raises NotAModelError if an array is missing or has a wrong shape.
     """
     name = f"{prefix}weight_hh_l0"
     cell = _cell_of(rest[name], name)

@@ -156,10 +156,10 @@ def _rows(
 def _update_contestants(
     config: Config, K: int, tokens: NDArray[np.uint8], missing: list[str]
 ) -> Iterator[tuple[str, Work]]:
-    """Yield each library or engine whose updates are timed: its name, and a function of n that does n.
+    """Yield each library or engine whose updates are timed: its name, and a function to time.
 
-    `K` is the vocabulary size, and `tokens` is the text. If a library or an engine cannot run, add
-    the reason to `missing`.
+    The function does n updates, where n is its argument. `K` is the vocabulary size, and `tokens`
+    is the text. If a library or an engine cannot run, add the reason to `missing`.
     """
     vocabulary = bench_vocabulary(K)
     if native_problem() is None:

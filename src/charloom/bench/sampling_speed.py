@@ -58,8 +58,8 @@ class WritingTimes:
     """The result of `measure_writing`.
 
     Attributes:
-        workload: the workload's sizes and rounds, and `operations`: useful floating-point
-            operations per character.
+        workload: the fields of the `Workload` by name, its title, and `operations`: the number
+            of useful floating-point operations per character.
         machine: engine and number of processors.
         rows: one row for each engine or PyTorch loop and each number of threads.
         long_text: `characters`, the length of the long text; `characters_per_second` in the whole

@@ -63,8 +63,8 @@ class StepTimes:
     """The result of `measure_steps`.
 
     Attributes:
-        workload: the workload's sizes and rounds, and `operations`: useful floating-point
-            operations of a step.
+        workload: the fields of the `Workload` by name, its title, and `operations`: the number
+            of useful floating-point operations of a step.
         machine: engine, number of processors, and the measured peak of one core in GFLOP/s.
         rows: one row for charloom and one for PyTorch, for each number of threads.
         missing: for each contestant that was not measured, a text with the reason.

@@ -48,10 +48,10 @@ Entries = int | Literal["auto"] | None
 
 STATES: Final = ("zero", "non-zero")
 
-# The largest errors of a right gradient. In float64, both gradients have rounding errors of 1e-16
-# in each of a few hundred terms. In float32, only the analytic gradient has rounding errors, of
-# 6e-8. An entry may lose most of its digits in float32 when its terms cancel, so in float32 only
-# the norm-relative error has a limit.
+# The largest errors of a right gradient. In float64, the analytic gradient and the gradient by the
+# complex step both have rounding errors of 1e-16 in each of a few hundred terms. In float32, only the
+# analytic gradient has rounding errors, of 6e-8. An entry may lose most of its digits in float32 when
+# its terms cancel, so in float32 only the norm-relative error has a limit.
 NORM_LIMITS: Final = {"float64": 1e-12, "float32": 1e-5}
 ELEMENTWISE_LIMITS: Final = {"float64": 1e-10, "float32": None}
 
@@ -267,10 +267,11 @@ def _settings(learner: Learner, x: Array, text: str, entries: int | None, seed: 
 
 
 def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
-    """Return the errors of one parameter's analytic `gradient`, compared with its numerical gradients.
+    """Return the result of the check for one parameter.
 
-    `truth` has the numerical gradients. `dtype` is the learner's dtype, which determines the
-    limits.
+    `truth` has the numerical gradients of the parameter, with which its analytic gradient
+    `gradient` is compared. `dtype` is the learner's dtype, which determines how large the errors of
+    a right gradient may be.
     """
     values = gradient.ravel()
     analytic = values[truth.entries].astype(np.float64)
@@ -301,11 +302,11 @@ def _row(truth: Numerical, gradient: Array, dtype: str) -> Row:
 def _worst(truth: Numerical, values: Array) -> Worst:
     """Return the first entry that is not finite; else the checked entry with the largest error.
 
-    Errors are compared elementwise. If the parameter has no entries, the result has an empty index,
-    and both of its values are 0.
+    The error is the elementwise error. The result has the entry's index, its analytic value and its
+    numerical value. If the parameter has no entries, the index is empty, and both values are 0.
 
     Args:
-        truth: numerical gradients of the parameter.
+        truth: numerical gradients of one parameter.
         values: all values of the parameter's analytic gradient, in a flat array.
     """
     if not len(values):

@@ -208,7 +208,7 @@ def _perturbed_losses(
     """
     parameter = parameters[name]
     chunk = int(np.clip(CHUNK_BYTES // max(parameter.nbytes, 1), 1, CHUNK_NETWORKS))
-    # np.concatenate needs an array even if there are no entries and the loop adds none.
+    # np.concatenate needs at least one array. If there are no entries, the loop adds no array.
     results = [np.empty(0, dtype=parameter.dtype)]
     for start in range(0, len(entries), chunk):
         at = entries[start : start + chunk]

@@ -117,8 +117,8 @@ def makes_sense(check: GradientCheck) -> bool:
 def row_makes_sense(row: Row, steps: int) -> bool:
     """Return True if `row`, the result for one parameter, can be shown to users.
 
-    All numbers of the result must be in valid ranges. The curve, its errors compared with central
-    differences, must have one value for each of the `steps` step sizes.
+    All numbers of the result must be in valid ranges. Its `curve` must have one value for each step
+    size of the central differences; `steps` is the number of step sizes.
     """
     limit = row.elementwise_limit
     return (

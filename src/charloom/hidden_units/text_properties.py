@@ -180,9 +180,9 @@ def was_read(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
 
 
 def comes_next(holds: Callable[[str], bool]) -> Callable[[str], Numbers]:
-    """Return a function of a text that gives 1 to each character before one for which `holds` is True.
+    """Return a function of a text that returns a number, 1 or 0, for each character.
 
-    The function gives 0 to all other characters.
+    The number is 1 if `holds` is True for the next character of the text, else 0.
     """
     return lambda text: _before(where(text, holds))
 
@@ -299,18 +299,15 @@ def blank_lines(text: str) -> NDArray[np.bool_]:
 
 
 def _last(holds: NDArray[np.bool_]) -> Places:
-    """Return, for each index i, the largest index up to i at which `holds` is True.
-
-    The result is -1 for an index i if `holds` is not True up to i.
-    """
+    """Return, for each index i, the largest index up to i at which `holds` is True, or -1."""
     return np.maximum.accumulate(np.where(holds, np.arange(len(holds)), -1))
 
 
 def _since(holds: NDArray[np.bool_]) -> Numbers:
-    """Return the number of steps from the last True in `holds` to each index.
+    """Return, for each index, the number of steps since `holds` was True: 0 where it is True.
 
-    An index with True gets 0, and the next index gets 1. Before the first True, the first index of
-    the text gets 1, the second gets 2, and so on.
+    If `holds` was never True up to an index, the first index of the text gets 1, the second gets 2,
+    and so on.
     """
     return _numbers(np.arange(len(holds)) - _last(holds))
 
