@@ -41,7 +41,7 @@ class Learner:
             part, the lowest `smooth_loss` at a record. None before the first evaluation or record.
         best_update: the update at which `best_loss` was reached.
         judgements_since_best: number of evaluations on the validation part since `best_update`.
-        rollbacks: how often training went back to a checkpoint because a number was not finite.
+        rollbacks: how often training went back to an earlier state because a number was not finite.
         pending_loss: the sum of the training losses of the updates since the last record, in nats.
         pending_updates: the number of updates since the last record.
         learning_rate_factor: multiplies the learning rate; the user can change it during a run.

@@ -1,7 +1,7 @@
 """The schedule of a training run: its learning rates, and when a record, evaluation or sample is due.
 
 A record is a line in metrics.jsonl. The schedule depends only on the number of the update, never
-on the clock. So two runs with the same settings have the same records.
+on the clock. So two runs with the same settings and the same text have records at the same updates.
 """
 
 import math
@@ -117,7 +117,7 @@ class Schedule:
         return max(first, last - last % self.config.sample_every)
 
     def next_due(self, update: int) -> int:
-        """Return the update at which the next call of the engine must end, after update `update`.
+        """Return the last update that a call of the engine may apply if it starts after update `update`.
 
         No record and no sample is due between `update` and the result.
         """

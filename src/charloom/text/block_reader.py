@@ -109,7 +109,7 @@ def first_left_out(
     """Return the value and the index of the first symbol of a text that has no id.
 
     The value is a code point or a byte. The index counts the symbols of the text from 0. At index n,
-    `table` has the id of the code point or byte n, or -1.
+    `table` has the id of the code point or byte n; -1 if there is no id.
 
     Raises:
         TextError: every symbol has an id, so the text must have changed since the first reading.

@@ -191,7 +191,11 @@ def _corpus(
     notes: tuple[str, ...] = (),
     verify: bool = True,
 ) -> Corpus:
-    """Return the corpus of the text that consists of `pieces`. The ids of a large text are cached."""
+    """Return the corpus of the text that consists of `pieces`. The ids of a large text are cached.
+
+    `name` is a short name for messages. `notes` are the first notes of the corpus. The other arguments are
+    those of `Corpus.open`.
+    """
     large = sum(source.size for source in pieces) > IN_MEMORY
     stamps = [source.stamp for source in pieces]
     found = _known(pieces, stamps, tokens, verify) if large else None
@@ -216,8 +220,8 @@ def _corpus(
         try:
             yield from encode(pieces, tokens, table, encoding_plan.skipping, found.fingerprint)
         except TextError:
-            # The cached scan does not fit the text: it may come from an earlier version of the files
-            # with the same sizes and times.
+            # The cached scan (the symbols and their counts) does not fit the text. It may come from an
+            # earlier version of the files with the same sizes and times.
             id_cache.forget_scan(stamps, tokens)
             raise
 

@@ -250,10 +250,10 @@ def _several_texts(name: str, paths: Sequence[Path], requested: str, any_bytes: 
         name: a short name of the directory or the pattern for messages.
         paths: the files that are in the directory or match the pattern.
         requested: the directory or the pattern as the user gave it.
-        any_bytes: True if files that are not text in UTF-8 are taken too.
+        any_bytes: True to also return files that are not text in UTF-8.
 
     Raises:
-        TextError: none of the files can be taken.
+        TextError: `paths` is empty, or none of the files can be used.
     """
     taken = [path for path in paths if path.stat().st_size and (any_bytes or _is_text(path))]
     left = [path for path in paths if path not in set(taken)]

@@ -25,8 +25,8 @@ CODE_POINTS: Final = 0x110000
 BYTES: Final = 256
 COMMONEST: Final = 3  # largest number of unknown symbols that a message lists
 
-# The plain form of typographic characters. If such a character is unknown, messages suggest its
-# plain form.
+# Typographic characters and their plain forms. If a typographic character is unknown, messages suggest
+# its plain form.
 PLAIN_FORMS = str.maketrans(
     {
         "\u2018": "'", "\u2019": "'", "\u201a": "'", "\u201b": "'",

@@ -67,7 +67,7 @@ class CommandReader:
         return factor
 
     def take_warning(self) -> str | None:
-        """Return a warning if a command could not be read; None if this method already returned the warning."""
+        """Return the warning about an unreadable command; None if there is none or it was returned before."""
         warning, self._warning = self._warning, None
         return warning
 

@@ -62,7 +62,7 @@ class Ending(NamedTuple):
     reason: str
 
 
-# A generator that yields events. It returns an `Ending` if training must end, else None.
+# Type of a generator that yields events and returns an `Ending` if training must end, else None.
 DueWork = Generator[TrainingEvent, None, Ending | None]
 
 
@@ -95,7 +95,7 @@ def train_run(
 
     Raises:
         DivergedError: a number was not finite, and going back to the last checkpoint did not help.
-        WriteError: the last save failed several times.
+        WriteError: at the end of training, several attempts to write the learner or the long sample failed.
     """
     trainer = RunTrainer(writer, learner, len(corpus), halt, save_seconds)
     try:
@@ -321,8 +321,8 @@ class RunTrainer:
         # if the evaluation is cancelled, the learner is set back to `safe`.
         self._learner.learning_rate_factor = safe.learning_rate_factor = factor
         self._factor_unsaved = True
-        # A checkpoint of this update may already exist, with the old factor. So the event about the new factor
-        # must be on disk before training continues.
+        # A checkpoint of this update may already exist, with the previous learning-rate factor. So the event
+        # about the new factor must be on disk before training continues.
         self._writer.add_event(
             "learning_rate_factor", safe.update, durable=True, learning_rate_factor=factor
         )

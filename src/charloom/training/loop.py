@@ -235,7 +235,7 @@ def count_losses(learner: Learner, trace: Trace) -> None:
 
 
 def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
-    """Return the error for an update that was not applied, because its loss or gradient is not finite."""
+    """Return the error that an update was not applied because its loss or gradient is not finite."""
     return DivergedError(
         f"update {learner.update + 1:,}, at a learning rate of {learning_rate:g}, was not applied: "
         f"its loss is {trace.failed_loss:g} and its gradient norm {trace.failed_norm:g}."

@@ -36,10 +36,10 @@ class OverfittingCheck:
     def __init__(self) -> None:
         self._best: _Evaluation | None = None
         self._last_nats = 0.0
-        # Number of successive high validation losses, up to the last record.
+        # Number of high validation losses in a row at the end of the records so far.
         self._high = 0
-        # Number of successive records, up to the last record, in which the validation loss is high although the
-        # training loss has fallen by FALL.
+        # Number of evaluations in a row, at the end of the records so far, in which the validation loss is high
+        # although the training loss has fallen by FALL.
         self._high_after_fall = 0
         self._shown = False
 

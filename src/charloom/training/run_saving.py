@@ -207,5 +207,6 @@ class RunSaver:
         try:
             self._writer.status(state, self.safe.update, self._updates, reason)
         except WriteError:
-            # Remove the old status, which says that the run still trains: a missing status is better.
+            # Remove the status on the disk, which says that the run still trains: no status is better than a wrong
+            # one.
             self._writer.remove_status()

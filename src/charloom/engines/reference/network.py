@@ -22,7 +22,7 @@ CELL_CLASSES: Final[dict[str, type[Any]]] = {"rnn": RnnCell, "lstm": LstmCell, "
 
 
 def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
-    """Return a list of one cell object per layer, which use the arrays of `parameters` without a copy.
+    """Return one cell object per layer. The cell objects use the arrays of `parameters` without a copy.
 
     `cell` is "rnn", "lstm" or "gru". `parameters` may also be gradients, to which `Cell.backward` adds.
     """
