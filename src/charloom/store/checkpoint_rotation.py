@@ -32,7 +32,7 @@ class CheckpointRotation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.latest: int | None = None
-        # True if the file `latest` might name an older checkpoint than the last saved one.
+        # True if writing the file `latest` failed: it may name another checkpoint than the last saved one.
         self._latest_is_unclear = False
 
     def path(self, update: int) -> Path:

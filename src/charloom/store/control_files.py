@@ -30,7 +30,7 @@ COMMANDS: Final = ("run", "pause", "stop")
 # A learning-rate factor must be smaller than this: a user who gives a larger number has mistyped it.
 FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
-AT_WORK: Final = ("training", "paused")  # states while a process trains the run
+AT_WORK: Final = ("training", "paused")  # the states in which a process trains the run
 
 
 @dataclass(frozen=True)

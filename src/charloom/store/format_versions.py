@@ -12,19 +12,19 @@ from charloom.canonical_form import SEAL
 from charloom.errors import DamagedError, NewerFormatError
 
 # The format numbers that this version of charloom writes. It also reads all earlier numbers.
-CONFIG_FORMAT: Final = 3  # config.json; also journals and pointers, which do not store a number
-MODEL_FORMAT: Final = 4  # model files, and the model.safetensors of a checkpoint
+CONFIG_FORMAT: Final = 3  # format of config.json, journals and pointers; only config.json stores it
+MODEL_FORMAT: Final = 4  # format of model files, and of the model.safetensors of a checkpoint
 # Model files of this format must have the field `update`. Earlier formats do not have it; in later formats
 # it is optional.
 MODEL_WITH_UPDATE: Final = 3
-STATE_FORMAT: Final = 2  # state.json, and the checkpoint directory as a whole
-TORCH_FORMAT: Final = 2  # files for PyTorch
+STATE_FORMAT: Final = 2  # format of a checkpoint directory; its state.json stores it
+TORCH_FORMAT: Final = 2  # format of model files for PyTorch
 GRADCHECK_FORMAT: Final = 2
 STATUS_FORMAT: Final = 1
 CONTROL_FORMAT: Final = 2
 
 SEALED: Final = 2  # from this format on, config.json and model files have a checksum
-MOST_FORMAT: Final = 1_000_000  # a larger number is damage and not a later format
+MOST_FORMAT: Final = 1_000_000  # a format number above this is damage and not a later format
 
 
 def require_format(values: Mapping[str, Any], newest: int, label: str) -> int:
@@ -103,7 +103,7 @@ def was_renumbered(
     of `require_sealed_format`.
     """
     sealed = {name: value for name, value in values.items() if name != SEAL}
-    # This version may be unable to compute the checksum of a later format.
+    # `seal` may raise DamagedError for a file of a later format. The number then counts as unchanged.
     with suppress(DamagedError):
         return any(
             seal({**sealed, "format": number}) == values.get(SEAL)

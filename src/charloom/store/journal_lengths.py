@@ -138,7 +138,7 @@ def saved_lengths(
     """
     for update in reversed(checkpoints.updates):
         if latest is not None and update > latest:
-            continue  # an interrupted save left this checkpoint
+            continue  # the save of this checkpoint was interrupted
         with suppress(DamagedError):
             state = checkpoints.header(update).fields() or {}
             lengths = state.get("lengths")

@@ -12,7 +12,7 @@ from charloom.errors import DamagedError
 from charloom.formatting import counted
 from charloom.store.atomic_files import open_plain
 
-BLOCK: Final = 1 << 16  # bytes that one call reads, if no line is longer
+BLOCK: Final = 1 << 16  # bytes to read at a time; reads within a longer line are larger
 
 
 def length_of_lines(path: Path) -> int:

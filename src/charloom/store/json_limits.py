@@ -11,7 +11,7 @@ MOST_METADATA: Final = 8 << 20
 # and commas is limited. A safetensors header with 16,000 tensors is allowed: a tensor is one object with two
 # lists and four fields.
 MOST_BRACES: Final = 1 << 14
-# This allows the commas of the largest vocabulary and of the largest header.
+# Largest number of commas in JSON: enough for the largest vocabulary and the largest header.
 MOST_COMMAS: Final = CODE_POINTS + MOST_BRACES * 8
 # Largest size in bytes of state.json, status.json and control.json.
 MOST_STATE: Final = 1 << 16

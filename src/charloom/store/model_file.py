@@ -177,7 +177,7 @@ def parse_about(data: bytes, label: str) -> dict[str, Any]:
     """
     metadata = metadata_of(data, label)
     if METADATA_KEY not in metadata:
-        # A damaged file may be a charloom model, so report the damage if there is any.
+        # Damage to a charloom model may hide its metadata. So raise DamagedError if the file is damaged.
         parse_tensors(data, label)
         raise NotAModelError(f"{label} is a safetensors file, but not a charloom model.")
     text = str(metadata[METADATA_KEY]).encode("utf-8", "surrogatepass")

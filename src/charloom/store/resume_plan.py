@@ -271,7 +271,7 @@ def start_of(inspection: RunInspection, basis: Basis, allow_older: bool) -> Star
             f"{problem} The checkpoint of update {whole.learner.update:,} is intact: to continue from "
             f"it, use {command('resume', path, allow_older=True)}."
         )
-    # Leave out the advice to use another checkpoint: the run already continues from another one.
+    # The run continues from an older checkpoint, so leave out the advice to use another checkpoint.
     return Start(whole, problem.replace(f" {USE_ANOTHER}", ""))
 
 
@@ -357,7 +357,8 @@ def require_place(path: Path, learner: Learner, characters: int) -> None:
     windows = Schedule.of(learner.config, characters).windows
     done = learner.update % windows.per_epoch
     if learner.update and not done:
-        # After an epoch, the position stays at the end. It returns to 0 when the next epoch begins.
+        # After an epoch, the learner's position stays at the end of the text. It returns to 0 when the next
+        # epoch begins.
         done = windows.per_epoch
     wanted = (done * windows.seq_length, learner.update // windows.per_epoch)
     if (learner.position, learner.epoch) != wanted:
@@ -454,7 +455,7 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
             continue
         update = event.get("update")
         if not is_count(update) or update < learner.update:
-            break  # the checkpoint already has the values of this event and of all earlier events
+            break  # the checkpoint is newer than this event and all earlier events
         factor = event.get("learning_rate_factor") if factor is None else factor
         rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
     if is_number(factor) and 0 < factor < FACTOR_LIMIT:

@@ -203,7 +203,7 @@ class RunInspection(RunHead):
         models = [
             f"{model.message} {self.advice}".rstrip()
             for model in self.models.values()
-            if not model.missing  # a missing model is no damage: the run has not saved one yet
+            if not model.missing  # a missing model is not damage: the run has not saved one yet
         ]
         return [*self._event_damage(), *files, *dict.fromkeys(models)]
 

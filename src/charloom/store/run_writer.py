@@ -87,8 +87,8 @@ class RunWriter:
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))
-            # Events include interruptions, so resuming adds events and removes none. They contain clock
-            # times, so checkpoints do not store their length.
+            # Resuming keeps all events, so checkpoints do not store the length of events.jsonl. The length
+            # would differ between equal runs, because events contain clock times.
             self.events = opened.enter_context(Journal(path / EVENTS, lengths[EVENTS]))
             with writing(path):
                 sync_directory(path)  # if the journals are new files, flush their names to the disk
@@ -171,7 +171,8 @@ class RunWriter:
                     f"{path} is at update {learner.update:,} and would end at {schedule.updates:,}; "
                     f"give more epochs or updates."
                 )
-            learner.judgements_since_best = 0  # with a new end, early stopping counts from 0 again
+            # The run gets a new end, so early stopping starts its count again.
+            learner.judgements_since_best = 0
         learner.config = config
         if lock is None:
             lock = acquire(path)
@@ -209,12 +210,14 @@ class RunWriter:
             checkpoints.set_aside(newer)
             checkpoints.point(LATEST, learner.update)
         if any(end.lost for end in plan.journals.values()):
-            # A checkpoint never changes: it keeps the journals' old lengths. An event holds the new ones.
+            # A journal has lost lines and is shorter than the checkpoint says. A checkpoint never changes, so
+            # an event records the length without these lines.
             self.add_event(RECORDS_LOST, learner.update, durable=True, lengths=lengths)
         if not plan.fell_back:
-            checkpoints.remove(newer)  # an interrupted save left these checkpoints
+            # Checkpoints that are newer than `latest` come from an interrupted save.
+            checkpoints.remove(newer)
         if inspection.had_sources and not plan.corpus.sources:
-            # Keep a copy of the text: its new source, such as a pipe, can be read only once.
+            # The user gave the text in a way that can be read only once, such as a pipe, so keep a copy.
             replace_file(path / TEXT, plan.corpus.kept_bytes())
         settings = settings_bytes(RunSettings.of(learner.config, plan.corpus, plan.version))
         if inspection.config_data != settings:

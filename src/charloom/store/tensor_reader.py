@@ -73,7 +73,7 @@ def header_of(data: bytes, label: str) -> bytes:
         NotAModelError: `data` is not a safetensors file.
         DamagedError: the header is too large to be parsed safely.
     """
-    if data[8:9] != b"{":  # the header of a safetensors file begins with this byte
+    if data[8:9] != b"{":  # the JSON header begins at byte 8
         raise NotAModelError(f"{label} is not a model: it is not a safetensors file.")
     length = int.from_bytes(data[:8], "little")
     if length > MOST_METADATA:

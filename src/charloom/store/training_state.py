@@ -27,7 +27,7 @@ WHOLE_COUNTERS: Final = (
 NUMBER_COUNTERS: Final = ("pending_loss", "learning_rate_factor")
 OPTIONAL_COUNTERS: Final = ("smooth_loss", "best_loss", "best_update")
 COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
-# Files of format 1 do not have these counters; their value is then 0.
+# The counters that state.json does not have in format 1; their value is then 0.
 LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")
 
 
