@@ -55,7 +55,9 @@ def file_above(path: Path) -> Path | None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Convert an OSError of a `with` block that writes into a WriteError that names `path`.
+    """Raise WriteError, with `path` in its message, if the `with` block raises an OSError.
+
+    Use it for a block that writes files.
 
     Raises:
         WriteError: the block raised an OSError, which is the `__cause__` of this error.
@@ -76,7 +78,7 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Convert an OSError of a `with` block that reads into a ReadError.
+    """Raise ReadError if the `with` block raises an OSError. Use it for a block that reads files.
 
     The message names the same file as the OSError. If the OSError names no file, the message names `path`.
 
@@ -263,10 +265,10 @@ def remove_temporaries(directory: Path, prefix: str = "", older_than: float | No
 
     Args:
         directory: the directory.
-        prefix: delete only temporaries whose final name would start with this. An empty `prefix`
-            selects all.
-        older_than: delete only temporaries that were last changed more than this many seconds ago.
-            Needed if another process may be writing in the directory. None deletes them at any age.
+        prefix: delete only temporary files and directories whose final name would start with this. An
+            empty `prefix` selects all.
+        older_than: delete only those that were last changed more than this many seconds ago. Needed if
+            another process may be writing in the directory. None deletes them at any age.
     """
     for path in temporaries_in(directory, prefix):
         if older_than is not None:

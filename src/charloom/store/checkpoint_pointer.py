@@ -77,7 +77,7 @@ def pointer_line(name: str, update: int, manifest: bytes | None) -> bytes:
 
 
 def pointer_seal(name: str, update: int, manifest: bytes) -> str:
-    """Return the checksum of a pointer: the SHA-256 of its name, its update and the bytes of MANIFEST."""
+    """Return the checksum of a pointer: the SHA-256 of its name, its update and the checkpoint's MANIFEST."""
     return hashlib.sha256(f"{name} {update}\n".encode("ascii") + manifest).hexdigest()
 
 

@@ -74,10 +74,10 @@ class CheckpointRotation:
         self.latest = update
 
     def repair_latest(self) -> None:
-        """Write the pointer `latest` again if a disk error left it unclear which checkpoint it names.
+        """Write the pointer `latest` again if the last attempt to write it failed.
 
-        The new pointer names the last checkpoint whose save succeeded. So `write` may replace a newer
-        checkpoint whose save failed: no pointer names it.
+        The pointer then names the last checkpoint whose save succeeded. So `write` may replace a newer
+        checkpoint whose save failed, because no pointer names the newer checkpoint.
         """
         if self._latest_is_unclear and self.latest is not None:
             self.point(LATEST, self.latest)

@@ -30,8 +30,8 @@ class Damage:
         """Raise an error with `message`, followed by `advice`.
 
         Raises:
-            NotAModelError: the part is missing.
-            DamagedError: the part is damaged.
+            NotAModelError: the file or checkpoint that this object describes is missing.
+            DamagedError: this file or checkpoint is damaged.
         """
         message = f"{self.message} {advice}" if advice else self.message
         raise NotAModelError(message) if self.missing else DamagedError(message)

@@ -98,9 +98,9 @@ def was_renumbered(
 ) -> bool:
     """Return True if the format number in `values` was changed after the file was written.
 
-    The checksum in `values` covers the format number. If the checksum becomes right when another number,
-    from 1 to `newest`, replaces the format number, the format number was changed. The arguments are those
-    of `require_sealed_format`.
+    The checksum in `values` was computed with the old format number. So the function tries each number from
+    1 to `newest`: if the checksum is right with one of them, the number was changed. The arguments are
+    those of `require_sealed_format`.
     """
     sealed = {name: value for name, value in values.items() if name != SEAL}
     # `seal` may raise DamagedError for a file of a later format. The number then counts as unchanged.

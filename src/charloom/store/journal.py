@@ -23,7 +23,7 @@ PROGRESS_LINES: Final = 4_096  # lines between two calls of the progress callbac
 
 
 def ignore_progress(path: Path, done: int, size: int) -> None:
-    """Do nothing. This is the default for `on_progress`."""
+    """Do nothing. Functions that read a journal use this if the caller wants no progress reports."""
 
 
 class Journal:

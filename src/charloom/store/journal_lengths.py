@@ -92,9 +92,10 @@ class SavedLengths:
     due: Mapping[str, int]
 
     def missing(self, path: Path, size: int | None, lines: LostLines) -> str | None:
-        """Return a sentence about the lines that a journal has lost since the checkpoint was saved.
+        """Return a sentence about the lines that a journal has lost.
 
-        Returns None if the journal is at least as long as when the checkpoint was saved.
+        A journal has lost lines if it is shorter than its length in the attribute `lengths`. Returns None if
+        no line is lost.
 
         Args:
             path: the journal.
@@ -122,16 +123,17 @@ def saved_lengths(
     events: Sequence[Mapping[str, Any]],
     schedule: Schedule | None,
 ) -> SavedLengths | None:
-    """Return the lengths that a run's journals must have at least, as the newest checkpoint says.
+    """Return the lengths that a run's journals had when the newest checkpoint was saved.
 
-    A checkpoint whose state.json is damaged is skipped. Checkpoints newer than `latest` are ignored. Only
-    MANIFEST and state.json are read. Returns None if no checkpoint has readable lengths.
+    A checkpoint is skipped if it is newer than `latest` or its state.json is damaged. Only MANIFEST and
+    state.json are read. Returns None if no checkpoint is left.
 
     Args:
         checkpoints: the run's checkpoints.
         latest: the update that the pointer `latest` names; None if the pointer is missing or damaged.
-        events: the run's events in order.
-        schedule: the run's schedule; None if it is not known.
+        events: the run's events in order. If lines were lost, and training was then resumed from the
+            checkpoint, an event has the lengths without the lost lines; these are returned.
+        schedule: the run's schedule, for the attribute `due` of the result; None if it is not known.
 
     Raises:
         ReadError: the disk failed while reading.
@@ -159,10 +161,11 @@ def last_due(schedule: Schedule, update: int) -> dict[str, int]:
 
 
 def recorded_lengths(events: Sequence[Mapping[str, Any]], update: int) -> dict[str, int]:
-    """Return the journals' lengths in bytes from the last `records_lost` event of `update`, by file name.
+    """Return the lengths in bytes that the journals had after lines were lost, by file name.
 
-    Training that resumes after lines were lost writes a `records_lost` event with the lengths of the
-    journals without the lost lines. Returns an empty dict if `events` has no `records_lost` event of `update`.
+    If lines are lost, training that resumes from a checkpoint writes an event `records_lost` with the
+    checkpoint's update and the lengths of the journals without the lost lines. The last of these events
+    with the update `update` is used. Returns an empty dict if there is none.
     """
     for event in reversed(events):
         found = event.get("update")
@@ -183,7 +186,7 @@ def end_at(file: BinaryIO | None, path: Path, length: int, update: int) -> Journ
         file: the open journal; None if it does not exist.
         path: the path of the journal.
         length: the number of bytes to keep.
-        update: the update of the checkpoint.
+        update: the update of the checkpoint to continue from.
 
     Raises:
         DamagedError: the journal has fewer bytes, or they do not end with a whole and valid line.

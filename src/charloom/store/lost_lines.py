@@ -49,13 +49,13 @@ class LostLines:
             self._gaps.append(f"between updates {self.last:,} and {update:,}")
 
     def places(self, due: int | None, update: int) -> str:
-        """Return words for where lines are lost, such as "before update 20".
+        """Return a phrase that says where lines are lost, such as "before update 20".
 
         Returns "" if it is not known where lines are lost.
 
         Args:
-            due: the update of the last line that the journal must have according to the run's schedule, up
-                to `update`; None if it is not known.
+            due: the update of the last line that the journal had, according to the run's schedule, when the
+                checkpoint of `update` was saved; None if it is not known.
             update: the update of a checkpoint. The journal was complete when the checkpoint was saved.
         """
         places = list(self._gaps)

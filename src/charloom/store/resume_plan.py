@@ -120,7 +120,7 @@ def plan_to_resume(
     Args:
         inspection: the inspected run.
         text: the new paths of the run's text, if the text was moved. The text itself must be the same.
-            None uses the old paths.
+            None uses the paths that the run stores.
         allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
             newest intact checkpoint. If records or samples are lost, training continues with the rest.
         locked: True if the caller holds the lock of the run, so that no other process can write it.
@@ -208,8 +208,14 @@ def basis_of(
 ) -> Basis:
     """Return a run's settings and the identity of its text, from config.json.
 
-    If config.json is damaged or missing, they come from the newest intact checkpoint. This requires
-    `allow_older`, and that the text is in `moved` or in the run directory.
+    If config.json is damaged or missing, the settings and the identity come from the newest intact
+    checkpoint. This requires that `allow_older` is True, and that `moved` is given or the run directory
+    has a copy of the text.
+
+    Args:
+        inspection: the inspected run.
+        moved: the new paths of the text; None if the text was not moved.
+        allow_older: True allows the settings to come from a checkpoint.
 
     Raises:
         NotAModelError: config.json is missing, and the settings cannot come from a checkpoint.
@@ -297,7 +303,7 @@ def require_checkpoints(inspection: RunInspection) -> None:
 def require_same_settings(path: Path, config: Config, saved: Config) -> None:
     """Raise DamagedError if config.json and the checkpoint have different settings.
 
-    The settings `epochs` and `updates` may differ, because a user can give a run a new end.
+    The settings `epochs` and `updates` may differ, because a user can change where a run ends.
 
     Args:
         path: the run directory, for the message.
@@ -444,10 +450,10 @@ def unreadable_events(inspection: RunInspection) -> str | None:
 
 
 def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> None:
-    """Set the learner's learning-rate factor and number of rollbacks to the values in the last events.
+    """Set the learner's learning-rate factor and number of rollbacks to the last values in `events`.
 
-    A command or a rollback may have changed these values after the checkpoint was saved (spec/formats.md:
-    Steering).
+    `learner` comes from a checkpoint. A command or a rollback may have changed these values after the
+    checkpoint was saved (spec/formats.md: Steering).
     """
     factor, rollbacks = None, None
     for event in reversed(events):

@@ -28,8 +28,8 @@ class RunCheckpoints:
 
     Args:
         folder: the directory of the checkpoints. Another process may be writing it.
-        known: checkpoints that are known to be intact. `problem` reads such a checkpoint only if it has
-            changed.
+        known: checkpoints that are known to be intact. The method `problem` reads a known checkpoint only
+            if it has changed.
     """
 
     def __init__(self, folder: Path, known: IntactCheckpoints | None = None) -> None:
@@ -169,7 +169,11 @@ class RunCheckpoints:
 
 
 def read_pointer(run: Path, name: str) -> int | None:
-    """Return the update in a run's pointer `name`, "latest" or "best"; see `RunCheckpoints.pointer`."""
+    """Return the update of the checkpoint to which a run's file `latest` or `best` refers.
+
+    `name` is the name of the file. Returns None if the file does not exist. The errors are those of
+    `RunCheckpoints.pointer`.
+    """
     return RunCheckpoints(run / CHECKPOINTS).pointer(name)
 
 

@@ -63,17 +63,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class RunHead:
-    """The contents of the small files of a run, without journals, passage and checkpoints.
+    """The contents of the small files of a run, such as config.json and status.json.
 
     Attributes:
         path: the run directory.
-        stamps: the stamp of each file in WATCHED, by file name; None for a file that does not exist. The
-            stamps were taken before any file was read, so a change after that can be detected.
+        stamps: time of change, size and inode of each file in WATCHED, by file name; None for a file that
+            does not exist. They were read before all contents, so a later change can be detected.
         problems: the reason why a file could not be used, by file name, such as "config.json" or "latest".
+            A file that can be used has no entry.
         config_data: the bytes of config.json; None if the file is missing or could not be read.
         found_settings: the settings in config.json; None if the file is missing or damaged.
         status: the contents of status.json; None if the file is missing or damaged.
-        control: the last command in control.json.
+        control: the command in control.json; `Control()` if the file is missing or damaged.
         checkpoints: the object that reads the checkpoints of the run.
         latest: the update that the pointer `latest` names; None if the pointer is missing or damaged.
         best: the update that the pointer `best` names; None if the pointer is missing or damaged.
@@ -263,18 +264,19 @@ class Inspector:
         self._checkpoints = RunCheckpoints(path / CHECKPOINTS, known)
 
     def head(self, pointed: Callable[[str], int | None]) -> RunHead:
-        """Return the contents of the run's small files.
+        """Return the contents of config.json, status.json, control.json and the pointers.
 
-        The files are config.json, gradcheck.json, status.json, control.json and the pointers. `pointed` is a
-        function that takes the name of a pointer, "latest" or "best", and returns the update in it, or None.
+        Args:
+            pointed: function that takes the name of a pointer, "latest" or "best", and returns the update in
+                this pointer; None if the pointer is missing or damaged.
         """
         path = self._path
-        data = self._part(CONFIG, lambda: read_file(path / CONFIG, MOST_SETTINGS))
+        data = self._result_of(CONFIG, lambda: read_file(path / CONFIG, MOST_SETTINGS))
         settings = None
         if CONFIG not in self._problems:
-            settings = self._part(CONFIG, lambda: parse_settings(data, path / CONFIG))
+            settings = self._result_of(CONFIG, lambda: parse_settings(data, path / CONFIG))
         refuse_newer_file(path / GRADCHECK)
-        status = self._part(STATUS, lambda: require_status(path / STATUS))
+        status = self._result_of(STATUS, lambda: require_status(path / STATUS))
         control = control_in(path / CONTROL)
         self._checkpoints.refuse_newer()
         return RunHead(
@@ -293,8 +295,8 @@ class Inspector:
     def inspection(self) -> RunInspection:
         """Return the contents of the run without its records and samples."""
         head = self.head(self.verified)
-        lines = self._part(EVENTS, lambda: read_events(self._path))
-        passage = self._part(PASSAGE, lambda: read_passage(self._path))
+        lines = self._result_of(EVENTS, lambda: read_events(self._path))
+        passage = self._result_of(PASSAGE, lambda: read_passage(self._path))
         if head.latest is None and LATEST not in self._problems:
             self._models[LATEST] = why_no_latest(self._path, self._checkpoints, head.status)
         self._check_best_without_pointer(head)
@@ -313,13 +315,13 @@ class Inspector:
 
     def named(self, name: str) -> int | None:
         """Return the update in the pointer `name`; None if the pointer is missing or damaged."""
-        return self._part(name, lambda: self._checkpoints.pointer(name))
+        return self._result_of(name, lambda: self._checkpoints.pointer(name))
 
     def verified(self, name: str) -> int | None:
         """Return the update in the pointer `name`, after checking the checkpoint that the pointer names.
 
-        Returns None if the pointer is missing or damaged. If the pointer or its checkpoint is damaged,
-        remember the reason for the attribute `models` of the inspection.
+        Returns None if the pointer is missing or damaged. Damage to the pointer or to the checkpoint is
+        added to the attribute `models` of the `RunInspection` that this inspector makes.
         """
 
         def check(update: int | None) -> Damage | None:
@@ -349,16 +351,17 @@ class Inspector:
         if problem is not None:
             self._models[BEST] = Damage(problem.message)
 
-    def _part(self, name: str, read: Callable[[], T]) -> T | None:
+    def _result_of(self, name: str, read: Callable[[], T]) -> T | None:
         """Return the result of `read`, which reads the file `name` of the run.
 
-        If `read` finds damage, remember it for the attribute `problems`, and return None.
+        If `read` finds damage, return None, and add the damage to the attribute `problems` of the `RunHead`
+        that this inspector makes.
         """
-        part = attempt(read)
-        if isinstance(part, Damage):
-            self._problems[name] = part
+        result = attempt(read)
+        if isinstance(result, Damage):
+            self._problems[name] = result
             return None
-        return part
+        return result
 
 
 def read_events(path: Path) -> JournalLines | None:

@@ -102,8 +102,8 @@ def load_from_anywhere(path: Path, which: Which | None) -> Learner:
 def load_from_run(path: Path, which: Which) -> Learner:
     """Return the learner in the latest or the best checkpoint of a run.
 
-    If another process removes this checkpoint while it is read, load the newer checkpoint that the pointer
-    names then.
+    If another process replaces this checkpoint by a newer one while it is read, the newer checkpoint is
+    loaded.
     """
     refuse_newer_run(path)
     followed = follow_pointer(

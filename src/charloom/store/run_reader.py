@@ -90,9 +90,9 @@ def read_run(path: str | Path) -> RunView:
 
 
 def lengths_at(run: Path) -> SavedLengths | None:
-    """Return the lengths that a run's journals must have at least, as the newest checkpoint says.
+    """Return the lengths that a run's journals had when the newest checkpoint was saved.
 
-    A checkpoint whose state.json is damaged is skipped. Returns None if no checkpoint has readable lengths.
+    A checkpoint is skipped if its state.json is damaged. Returns None if no checkpoint is left.
 
     Raises:
         ReadError: the disk failed while reading.

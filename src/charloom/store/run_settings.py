@@ -25,7 +25,9 @@ from charloom.text import Corpus
 
 BUILTIN: Final = "builtin:"
 MOST_SETTINGS: Final = 8 << 20  # largest size in bytes of config.json, which may name many texts
-FIELDS: Final = frozenset({"format", "config", "text", "version"})  # all fields except the checksum
+FIELDS: Final = frozenset(
+    {"format", "config", "text", "version"}
+)  # the fields of config.json, without the checksum
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ def open_text(
         text: the identity of the text that the run was trained on.
         moved: the new paths of the text; None uses the sources in `text`.
         learner: the learner of the run. Its vocabulary and settings are used.
-        place: how messages name the argument with which a user gives the new path of the text.
+        place: the argument for the new path of the text, as messages name it.
 
     Raises:
         TextError: the text is missing, cannot be read, or is another text.
@@ -91,7 +91,7 @@ def refused_by_disk(error: CharloomError) -> bool:
 
 
 def named(size: int | None, tokens: str, fingerprint: str) -> str:
-    """Return words that describe a text in a message: "one of 500 characters and SHA-256 0123456789ab…".
+    """Return the end of "the text is one of 500 characters and SHA-256 0123456789ab…", from "one" on.
 
     Args:
         size: the length of the text; None if it is not known.

@@ -238,7 +238,7 @@ class RunWriter:
 
     @property
     def saved_update(self) -> int | None:
-        """The update of the checkpoint that `latest` names; None before the first save."""
+        """The update of the checkpoint that the file `latest` names; None before the first save."""
         return self._checkpoints.latest
 
     @property
@@ -254,7 +254,7 @@ class RunWriter:
         self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
 
     def save(self, learner: Learner) -> Path:
-        """Save `learner` as the latest checkpoint. Also save the copy that `keep_best` made, if any.
+        """Save `learner` as the latest checkpoint. Also save the best learner if `keep_best` copied it.
 
         If the latest checkpoint already has the learner's update, no checkpoint is written.
 
