@@ -107,7 +107,7 @@ class Case:
         return {name for name in names if far.get(name, 0.0) <= self.match_limit(trial, name)}
 
     def match_limit(self, trial: int, name: str) -> float:
-        """Return the largest distance from a prediction at which a result of a trial still matches it.
+        """Return the largest distance from its prediction at which a result of a trial still matches.
 
         `name` is "loss", or the parameter whose gradient is the result.
         """

@@ -195,7 +195,7 @@ def values_in(
 
 
 def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Return a dict that maps each parameter to its gradient, the only array in `items` with its shape.
+    """Return a dict that maps each parameter to its gradient, the only array in `items` with the parameter's shape.
 
     Axes of length 1 are ignored. `shapes` maps each parameter to its shape.
 
@@ -222,8 +222,8 @@ def suggested_order(items: Sequence[Any], wanted: Mapping[str, tuple[int, ...]])
     """Return an example for the argument `gradients`, which names each item that the function returned.
 
     The example names an item after the parameter with the same shape. It names the first number
-    "loss", and anything else "_". If a parameter is left without an item, the example is "loss" followed by all
-    parameters. `wanted` maps each parameter to its shape without axes of length 1.
+    "loss", and anything else "_". If a parameter is left without an item, the example is "loss"
+    followed by all parameters. `wanted` maps each parameter to its shape without axes of length 1.
     """
     left, order = {"loss": (), **wanted}, []
     for item in items:

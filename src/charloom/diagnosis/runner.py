@@ -36,7 +36,7 @@ NUMERICAL_TRIALS: Final = (1, 5)
 # Argument `place` of `make_trial` for a problem that differs from all trials; no trial has this index.
 OTHER: Final = 50
 QUICK_LOAD: Final = 0.1  # a file that loads in less than this time (s) is loaded for each trial
-SHOWN_LINES: Final = 12  # a long traceback is cut to its first 12 and its last 12 lines
+SHOWN_LINES: Final = 12  # number of lines kept at each end of a long traceback
 
 
 @dataclass(frozen=True)
