@@ -71,9 +71,9 @@ CheckedCell = Annotated[
     typer.Option(
         metavar=f"[{'|'.join(CELL_NAMES)}]",
         help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
-        "LSTM: the fourth argument is the pair (h0, c0), each of shape (H), and U, W, b hold the "
-        "gates in the order i, f, g, o. GRU: the order is r, z, n, and there is a second bias d of "
-        "shape (H), which is added to W_n h. --template writes an example",
+        "LSTM: the fourth argument of your function is the pair (h0, c0), each of shape (H); the gates "
+        "in U, W, b are in the order i, f, g, o. GRU: the gates are in the order r, z, n; a second bias d "
+        "of shape (H) is added to W_n h. --template writes an example",
     ),
 ]
 GateOrder = Annotated[
@@ -94,7 +94,9 @@ ParameterNames = Annotated[
 ]
 ReturnedItems = Annotated[
     str | None,
-    typer.Option(help="the items of the returned tuple, in order, such as loss,U,W,b,V,c,_"),
+    typer.Option(
+        help="the items of the returned tuple, in order, such as loss,U,W,b,V,c,_ (_ is an item to ignore)"
+    ),
 ]
 ArgumentOrder = Annotated[
     str | None, typer.Option(help="the arguments of the function, in order, such as params,x,y,h0")
@@ -122,5 +124,8 @@ Template = Annotated[
 TemplateFile = Annotated[Path | None, path_option(help="where to write the template")]
 DiagnosisPage = Annotated[Path | None, path_option(help="also write the diagnosis as an HTML page")]
 AllTables = Annotated[
-    bool, typer.Option("--table", help="also show the tables if the function is right")
+    bool,
+    typer.Option(
+        "--table", help="also show the table and the picture of the errors if the function is right"
+    ),
 ]

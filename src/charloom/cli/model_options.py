@@ -130,7 +130,10 @@ Colour = Annotated[
     bool, typer.Option("--colour", help="colour the text by the best unit of the first property")
 ]
 UnitPlot = Annotated[
-    Path | None, path_option(help="plot all units over the text; FILE ends in .png or .svg")
+    Path | None,
+    path_option(
+        help="plot the values of all units, or of one --layer, over the text; FILE ends in .png or .svg"
+    ),
 ]
 # Options for converting models to and from PyTorch
 

@@ -13,7 +13,7 @@ FromModel = Annotated[
         "--from",
         metavar="MODEL",
         help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
-        "if the run has a validation part, else the last",
+        "if the run has a validation part, else the latest",
     ),
 ]
 MovedText = Annotated[
@@ -49,7 +49,7 @@ ControlCommand = Annotated[
 LearningRateFactor = Annotated[
     float | None,
     typer.Option(
-        help="from the next update on, multiply the learning rate of the settings by this"
+        help="from the next update on, multiply the learning rate in the settings of the run by this number"
     ),
 ]
 RunsFolder = Annotated[
