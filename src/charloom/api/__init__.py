@@ -18,7 +18,7 @@ from charloom.diagnosis import Diagnosis, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
 
-# The names on the left are earlier names, which old programs may still import.
+# `judge`, `judge_others` and `settle` are earlier names, which old programs may still import.
 judge, judge_others, settle = evaluate_part, evaluate_baselines, plan_settings
 
 __all__ = [

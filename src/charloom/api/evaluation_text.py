@@ -1,4 +1,4 @@
-"""Chooses the part of a text for an evaluation, and evaluates a model and the baselines on this part."""
+"""Chooses a part of a text, and evaluates a model and the baselines (n-gram models and compressors) on it."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -46,7 +46,8 @@ class Part:
     def first(self, limit: int) -> list[Ids]:
         """Return the ids of the first `limit` characters of this part of the text.
 
-        The list has one array for each of the `segments`.
+        A part consists of one or more segments of consecutive characters. The list has an array for each
+        segment; an array may be empty.
         """
         kept = []
         for start, end in self.segments:
@@ -57,7 +58,8 @@ class Part:
     def last(self, limit: int) -> list[Ids]:
         """Return the ids of the last `limit` characters of this part of the text.
 
-        The list has one array for each of the `segments`.
+        A part consists of one or more segments of consecutive characters. The list has an array for each
+        segment; an array may be empty.
         """
         kept: list[Ids] = []
         for start, end in self.segments[::-1]:

@@ -45,8 +45,8 @@ class Model:
         which: kind of checkpoint in its run, "best" or "latest"; None for a checkpoint directory or
             a model file.
         updates: number of updates of the whole training run; None if it is not known.
-        before: number to add to `learner.update` to get the number of updates that made the weights. For
-            a model file it is the number in the file, or None if the file holds no number. Otherwise 0.
+        before: number of updates that the weights already had when `learner.update` was 0. For a model
+            file it is the number in the file, or None if the file holds no number. Otherwise 0.
         corpus: the text that the model was trained on, if it was trained without a run directory.
     """
 
@@ -320,9 +320,8 @@ def stage(which: Which | None, before: int | None, update: int, updates: int | N
 
     Args:
         which: the kind of checkpoint, "best" or "latest"; None leaves it out.
-        before: number to add to `update` to get the number of updates that made the weights; None if
-            that number is not known.
-        update: the update of the learner.
+        before: number of updates that the weights already had when `update` was 0; None if it is not known.
+        update: the update of the learner, counted from 0.
         updates: number of updates of the whole training run; None leaves it out.
     """
     if before is None:
@@ -373,7 +372,7 @@ def available_which(which: Which, learner: Learner) -> Which:
 
 
 def updates_of(run: Path) -> int | None:
-    """Return the number of updates of a whole run; None if its config.json cannot be read."""
+    """Return the planned number of updates of a run; None if its config.json cannot be read."""
     try:
         settings = read_settings(run)
         return Schedule.of(settings.config, settings.text.characters).updates

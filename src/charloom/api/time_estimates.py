@@ -63,7 +63,7 @@ class Costs:
         config = schedule.config
         learning = (updates - done) * self.update
         every = config.judge_every or schedule.windows.per_epoch
-        # The validation loss is computed at each multiple of `every` and at the end.
+        # The number of validation losses: one at each multiple of `every` updates, and one at the end.
         judged = ceil(updates / every) - done // every if config.validation else 0
         sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
         seconds = learning + judged * self.validation + sampled * self.sample + self.passage
@@ -197,9 +197,8 @@ def seconds_of(action: Callable[[], object]) -> float:
 def updates_per_second(corpus: Corpus, config: Config) -> float:
     """Measure how many updates per second this machine does with the settings in `config`.
 
-    The measurement is a short trial. The first call of the engine also allocates memory and starts
-    threads, so only the later calls are measured. But if the first call alone takes all the time of the
-    trial, this call is measured.
+    The measurement trains a new network for about a second. The first call of the engine also allocates
+    memory and starts threads, so it is not measured, unless it alone takes the whole second.
     """
     never = WHOLE_LIMIT - 1
     config = config.replace(

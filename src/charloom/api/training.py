@@ -229,18 +229,20 @@ class Training:
         return which_of(self.learner.config)
 
     def stage(self) -> str:
-        """Return in words which model the method `model` returns without arguments, and its update.
+        """Return a description of the model of this run, such as "the best model (update 138 of 2,000)".
 
-        An example is "the best model (update 138 of 2,000)".
+        It is the best model if the run has a validation part and a best checkpoint, else the latest model.
         """
         which, learner = available_which(self.which, self.learner), self.learner
         update = learner.best_update if which == "best" else learner.update
         return stage(which, 0, update or 0, self.updates)
 
     def model(self, which: Which | None = None) -> Model:
-        """Return the "best" or the "latest" model of the run, as the argument `which` says.
+        """Return the best or the latest model of the run.
 
-        If the argument is None, the attribute `which` decides.
+        Args:
+            which: "best" or "latest"; None means "best" if the run has a validation part, else "latest".
+                If the run has no best checkpoint yet, "best" also returns the latest model.
 
         Raises:
             DamagedError: the best checkpoint is damaged.
@@ -303,7 +305,7 @@ def reopen(
             locked=lock is not None,
         )
         config = changes.on_this_machine(plan.learner.config)
-        # If the engine is not installed, this call raises before the run directory changes.
+        # Open the engine before the run directory changes: a missing engine must not leave a changed run.
         engine = engine_for(config)
         updates = changes.updates
         if changes.minutes is not None:
@@ -316,14 +318,15 @@ def reopen(
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:
-    """Raise ConfigError if training cannot return the model that `which` names.
+    """Check that training can return the model that `which` names.
 
     Args:
-        which: the model to return: "best" or "latest"; None means the default.
+        which: "best" or "latest"; None leaves the choice to charloom.
         config: the settings of a training run without a run directory; None if the run has a directory.
 
     Raises:
-        ConfigError: `which` has another value. Or `which` is "best", and `config` has no validation part.
+        ConfigError: `which` is not "best", "latest" or None. Or it is "best", and the run has neither a
+            run directory nor a validation part.
     """
     if which not in ("best", "latest", None):
         raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")

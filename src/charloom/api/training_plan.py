@@ -22,7 +22,7 @@ from charloom.text import Corpus, UnknownPolicy
 # Training gets at least this fraction of the given minutes, however long it takes to read the text and to
 # measure the speed.
 LEAST_SHARE: Final = 0.5
-# A shorter time for opening the text is left out of the message about the speed.
+# If opening the text takes less than this time, the message about the speed does not mention it.
 SHORT_SECONDS: Final = 1.0
 
 # A function that is called with a message about the measured speed. The message has no full stop.

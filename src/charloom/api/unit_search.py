@@ -131,9 +131,9 @@ class SearchText:
     """The text that a model reads to find its units.
 
     Attributes:
-        part: the part of the text.
-        texts: the ids to read, one array per segment of the part. The model reads each array from a hidden
-            state of zeros.
+        part: the chosen part of the text, such as its validation part.
+        texts: the ids to read: one array for each segment (consecutive characters) of the part. The model
+            reads each array from a hidden state of zeros.
         notes: messages about the text, with placeholders for names (see `charloom.messages`).
     """
 

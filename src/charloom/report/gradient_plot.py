@@ -1,5 +1,6 @@
-"""Draws the results of gradient checks: the error of central differences at each step size, and the
-error against the complex step."""
+"""Draws how far the gradients of a gradient check are from central differences, at each step size, and
+from the gradients of the complex step.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -44,8 +45,8 @@ def curve_figure(
 
     There is a panel for each problem, which is a network with its data. Checks of different engines on one
     problem share its panel, because their central differences are equal. A panel has a curve for each
-    parameter, and a dashed line at the largest norm-relative error of the gradients, compared with the
-    complex step. An error of zero is drawn at the lower limit of the axis, and NaN at its upper limit.
+    parameter. A dashed line marks the largest norm-relative error of the engines' gradients, measured with
+    the complex step. An error of zero is drawn at the lower limit of the axis, and NaN at its upper limit.
 
     Args:
         checks: one or more gradient checks.
@@ -114,9 +115,10 @@ def _draw_curves(
     gid: str,
     room: int,
 ) -> None:
-    """Draw the panel of one problem: a curve per parameter, and a dashed line for the complex step.
+    """Draw the panel of one problem: a curve per parameter, and a dashed line.
 
-    If a curve rises towards the smallest step size, write "rounding" there; if a curve rises towards the
+    The dashed line marks the largest error of the engines' gradients, measured with the complex step. If
+    a curve rises towards the smallest step size, write "rounding" there; if a curve rises towards the
     largest step size, write "truncation" there.
 
     Args:
