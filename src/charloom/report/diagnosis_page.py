@@ -24,7 +24,8 @@ from charloom.report.page_data import GradientErrors, KeyFigure, Picture, Settin
 from charloom.report.plot_files import picture_of
 from charloom.store import charloom_version, replace_file
 
-SEVERAL: Final = 2  # number of explanations shown in full; the page shows the others as titles
+# Number of explanations of the errors that the page shows in full. It shows only the titles of the others.
+SEVERAL: Final = 2
 
 
 def write_diagnosis(
@@ -76,10 +77,11 @@ def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_pyt
         ],
         clues=list(map(sentence, diagnosis.clues)),
         picture=picture(diagnosis),
-        summary=[line(diagnosis, row) for row in worst_rows(diagnosis.rows)],
+        summary=[errors_as_text(diagnosis, row) for row in worst_rows(diagnosis.rows)],
         trials=[
             TrialErrors(
-                title, [line(diagnosis, row) for row in diagnosis.rows if row.trial == place]
+                title,
+                [errors_as_text(diagnosis, row) for row in diagnosis.rows if row.trial == place],
             )
             for place, title in enumerate(map(trial_title, diagnosis.tried.trials))
         ],
@@ -124,8 +126,8 @@ def worst_rows(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def line(diagnosis: Diagnosis, row: Row) -> GradientErrors:
-    """Return a table row with the errors in `row`, those of one gradient or the loss in one trial."""
+def errors_as_text(diagnosis: Diagnosis, row: Row) -> GradientErrors:
+    """Return as text the errors of one gradient, or of the loss, in one trial. `row` holds their values."""
     place = f"[{', '.join(map(str, row.index))}] " if row.index else ""
     return GradientErrors(
         name=row_name(row),

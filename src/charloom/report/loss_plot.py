@@ -97,7 +97,7 @@ def _draw_losses(
 def _scale(
     axes: Axes, records: Records, lines: dict[str, Line2D], width: int, palette: Palette
 ) -> None:
-    """Set the limits, ticks and labels of both axes: the updates, and the loss in nats per window."""
+    """Set the limits, ticks and labels of the horizontal axis (updates) and the vertical axis (loss)."""
     style_axes(axes, palette, font_size(width))
     axes.set_xlim(0, max(records.last.update, 1))
     curves = [lines[name] for name in ("smooth loss", "validation") if name in lines]
@@ -113,7 +113,7 @@ def _scale(
 
 
 def _add_bits(axes: Axes, seq_length: int, one: str, width: int, palette: Palette) -> None:
-    """Add an axis on the right that shows the loss in bits per `one`: character or byte."""
+    """Add an axis on the right that shows the loss in bits per character or byte. `one` names the unit."""
     bit = bits_per_character(1.0, seq_length)
     bits = axes.secondary_yaxis(
         "right",
@@ -145,7 +145,7 @@ def _add_legend(axes: Axes, lines: dict[str, Line2D], width: int, palette: Palet
 
 
 def _short(value: float, narrow: bool) -> str:
-    """Return a number of updates as text. If `narrow` (a plot for a phone), count in thousands."""
+    """Return a number of updates as text. If `narrow` is True, write 12k for 12,000."""
     if narrow and value >= 10_000:
         return f"{value / 1000:,.0f}k"
     return count(round(value))

@@ -55,7 +55,15 @@ class CheckTable:
 
 @dataclass(frozen=True)
 class GradientSection:
-    """The section on the gradient checks; `explanation` is shown below the plot."""
+    """The section on the gradient checks.
+
+    Attributes:
+        paragraphs: text about the results of the checks.
+        picture: the plot of the errors.
+        explanation: paragraphs below the plot, about the errors of central differences.
+        checks: one table per check.
+        notes: how the checked entries were chosen, and how the errors are defined.
+    """
 
     paragraphs: Sequence[str]
     picture: Picture

@@ -71,7 +71,7 @@ def picture_of(draw: Callable[..., Figure], name: str, label: str) -> Picture:
     Args:
         draw: function with the keyword arguments `width` and `palette` that returns the plot.
         name: prefix that makes the ids of the plot unique on the page.
-        label: as for `inline_svg`.
+        label: description of the plot for screen readers, as plain text.
     """
     wide, narrow = (svg_of(draw(width=width, palette=SENTINELS)) for width in (WIDE[0], NARROW[0]))
     return Picture(

@@ -262,8 +262,8 @@ def evaluation_story(
         f"{bits_per_character(nats):.4f} bits per {one_of(config.tokens)}, a perplexity of "
         f"{perplexity_text(nats)}."
     ]
-    # An earlier update does not mean that the checkpoint is lost: while a run is training, its file `best`
-    # may still name the previous best checkpoint.
+    # If `kept` is before the update with the lowest loss, the checkpoint of this update need not be lost:
+    # while a run is training, its file `best` may still name the previous best checkpoint.
     if kept is not None and kept > best.update:
         sentences.append(
             f"The checkpoint of that update is lost; the best remaining checkpoint is that of update "

@@ -92,7 +92,7 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
         wanted: updates, such as those of the samples. For each of these updates, the attribute `at` of
             the result holds the last record at or before the update.
     """
-    # In descending order, so that pending.pop() removes and returns the smallest update.
+    # The wanted updates in descending order, so that pending.pop() removes and returns the smallest update.
     pending = sorted(set(wanted), reverse=True)
     at: dict[int, Record | None] = {}
     first: Record | None = None
@@ -141,9 +141,9 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
 class OrderedRecords:
     """Iterates over records, and leaves out those that are not in the order of their updates.
 
-    One damaged record with a much too large update must not cause all later records to be left out.
-    Therefore each record is held until the next record is read, and left out if the update of the next
-    record is not larger.
+    A record is held back until the next record is read. If the next record does not have a larger update,
+    the record that is held back is left out. Otherwise one damaged record with a much too large update
+    would cause all later records to be left out.
 
     Attributes:
         left_out: number of records that were left out.

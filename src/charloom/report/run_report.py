@@ -194,7 +194,13 @@ def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
 
 
 def render(content: Content, loss: Picture | None, curve: Picture | None) -> str:
-    """Return the report as HTML, with the plots of the loss and of the gradient checks."""
+    """Return the report as HTML.
+
+    Args:
+        content: the data of the run.
+        loss: the plot of the loss; None leaves it out.
+        curve: the plot of the gradient checks; None leaves it out.
+    """
     view, records, stored = content.view, content.records, content.stored
     return page(
         "report.html",

@@ -155,7 +155,7 @@ def check_table(check: GradientCheck) -> CheckTable:
 
 
 def parameter_errors(row: Row) -> ParameterErrors:
-    """Return the table row of one parameter."""
+    """Return as text the errors of one parameter in a gradient check. `row` holds their values."""
     return ParameterErrors(
         parameter=row.parameter,
         checked=f"{count(row.checked)} of {count(row.total)}",

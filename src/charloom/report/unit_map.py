@@ -12,7 +12,7 @@ from charloom.hidden_units import Activity
 from charloom.hidden_units.gate_values import MEANINGS
 from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure
 
-# colour map of all other values: purple for negative values, white for zero, orange for positive values
+# colour map of values that can be negative: purple for negative values, white for 0, orange for positive
 SIGNED: Final = "PuOr_r"
 GATE: Final = "viridis"  # colour map of the values of gates, from 0 (closed) to 1 (open)
 SIGMOID_GATES: Final = {gate for cell in CELLS.values() for gate in cell.sigmoid_gates}
@@ -20,7 +20,8 @@ LETTERS: Final = 120  # largest number of characters of a text that is written b
 # Heights in 1/72 inch: of a unit's row, of the smallest panel and of the largest panel
 ROW, LEAST_HEIGHT, MOST_HEIGHT = 4, 120, 900
 FONT: Final = 8.0
-LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12  # margins, in 1/72 inch
+# Margins and the space between two panels, in 1/72 inch
+LEFT, RIGHT, BELOW, ABOVE, BETWEEN = 42, 84, 32, 8, 12
 
 
 def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:

@@ -37,8 +37,8 @@ class Writer:
 
         Args:
             view: the run.
-            records: the records that `gather` returned for this run, when its argument `wanted` included
-                the result of `passage_update`; None if the run has no record.
+            records: the records of the run; None if it has none. Their attribute `at` must have a key for
+                the update that `passage_update` returns, unless it returns None.
         """
         update = passage_update(view)
         record = None if records is None or update is None else records.at.get(update)
@@ -71,7 +71,10 @@ def passage_update(view: RunInspection) -> int | None:
 
 
 def which_model(view: RunInspection, update: int | None) -> Which:
-    """Return why a run chose the model of `update` to write the passage, the long sample at its end."""
+    """Return why a run chose a model to write the passage, the long sample at the end of the run.
+
+    `update` is the number of updates of this model; None if it is not known.
+    """
     end = end_of(view)
     if not end:
         return "unknown"
