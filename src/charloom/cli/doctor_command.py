@@ -170,7 +170,7 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
 
 
 def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:
-    """Yield the lines of a diagnosis: verdict, mistakes, clues, table, error picture, notes.
+    """Yield the lines of a diagnosis: verdict, mistakes, clues, table and picture of the errors, notes.
 
     If the user's function is right, leave out the table and the picture, unless `whole` is True.
     """
@@ -224,11 +224,10 @@ def mistake_lines(found: "Found") -> Iterator[str]:
 
 
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
-    """Yield the lines of a table: its heading, and a row for the gradient of each parameter.
+    """Yield the lines of a table: its heading, a row for the gradient of each parameter and one for the loss.
 
-    A row shows the errors in a single trial: the trial in which the error of this gradient is largest. A
-    trial is one network with its data, on which the user's function was checked. The last row is about the
-    loss.
+    A row shows the errors in a single trial: the trial in which the norm-relative error is largest. A
+    trial is one network with its data, on which the user's function was checked.
     """
     from charloom.gradient_errors import rank
 

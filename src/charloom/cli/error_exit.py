@@ -48,7 +48,8 @@ class ErrorReportingGroup(TyperGroup):
             say("interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
-            # Any other error of the system, such as a lost network drive or too many open files.
+            # An error of the system for which charloom has no message, such as a lost network drive or
+            # too many open files.
             try:
                 sys.stdout.flush()
             except OSError:

@@ -74,7 +74,7 @@ def sample(
     options = SampleOptions(length, settings.get("seed", 0), sampler, stop or [], policy)
     opened = open_model(model, which, settings)
     write = partial(Writing, opened.learner, opened.engine, begun, options)
-    # If an option is not valid, this first call raises an error before anything is printed.
+    # If an option is not valid, creating the first text raises an error before anything is printed.
     first = write(number=0)
     writings = chain([first], (write(number=number) for number in range(1, samples)))
     if first.unknowns.total:
@@ -197,7 +197,10 @@ def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
 
 
 def flat_options(options: "SampleOptions") -> dict[str, Any]:
-    """Return the options of a sampled text as a dict without nested dicts."""
+    """Return the options for writing a text as one dict, to print as JSON.
+
+    The dict also has the fields of `options.sampler` and `options.policy`, but no nested dicts.
+    """
     return {
         "length": options.length,
         **dataclasses.asdict(options.sampler),

@@ -33,7 +33,8 @@ SCALE: Final = (
     "black on color(215)",
     "bright_white on color(130)",
 )
-# Values below the first of these percentiles get the first style, values above the second get the last style.
+# Two percentiles of all values: values below the first percentile get the first style, values above the
+# second percentile get the last style.
 EDGES: Final = (1, 99)
 
 

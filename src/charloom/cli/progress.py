@@ -156,8 +156,9 @@ class ProgressDisplay:
         if (rate := self._pace.updates_per_second) is not None:
             figures["speed"] = f"{rate * T * B:,.0f} {self._one}s/s"
         space = self._space - len(f"{self._updates:,} / {self._updates:,}")
-        # Figures are removed in this order until the rest fits. The validation loss is more useful than
-        # the smooth loss, so the smooth loss is removed first if the validation loss is known.
+        # If the figures do not fit, remove them in the order of this list until the rest fits. The
+        # validation loss is more useful than the smooth loss, so the smooth loss is removed first if the
+        # validation loss is known.
         order = ["speed", "smooth"] if self._judged is None else ["smooth", "speed"]
         for name in [*order, "validation", "left"]:
             if sum(len(figure) + 2 for figure in figures.values()) > space:
@@ -188,7 +189,7 @@ class ProgressDisplay:
 def make_bar() -> "Bar":
     """Return a progress line for the terminal, with a bar if there is space.
 
-    It is drawn only when `update(…, refresh=True)` is called.
+    Only a call of its method `update` with `refresh=True` draws the line again.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn

@@ -39,7 +39,7 @@ class SpeedEstimate:
         return self._learnt / self._learning_seconds if self._learning_seconds > 0 else None
 
     def seconds_left(self, updates: int) -> float | None:
-        """Return how many seconds `updates` updates take, including interruptions such as saving.
+        """Return how many seconds the next `updates` updates will take, with interruptions such as saving.
 
         Return None before the first measurement.
         """

@@ -7,7 +7,7 @@ from typing import Final
 
 from charloom.cli.terminal import LINE_SECONDS, say
 
-PATIENCE_SECONDS: Final = 2.0  # time after the start of reading in which nothing is printed
+PATIENCE_SECONDS: Final = 2.0  # seconds of reading before the first line is printed
 MEGABYTE: Final = 1e6
 
 

@@ -70,7 +70,8 @@ def show(text: str = "") -> None:
 def show_json(value: Any) -> None:
     """Print a result as JSON to stdout.
 
-    Placeholders in messages become the names that the command line uses. A number that is not finite becomes
+    Messages in the result may have placeholders for arguments and commands. They become the names that the
+    command line uses. A number that is not finite becomes
     null. If the result has a control character, or a character that the encoding of stdout lacks, all
     characters outside ASCII become JSON escapes.
     """
