@@ -290,10 +290,10 @@ async def events(
 
 
 def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
-    """Let `writer` write the next piece of its text, and return the event with the piece.
+    """Let `writer` write the next piece of its text, and return the event with this piece.
 
-    Return b"" if the piece is empty, and None after the last piece. If `sides` is True, the event has the
-    index `side` of the writer as a field.
+    Return b"" if the piece is empty, and None after the last piece. If `sides` is True, the event has `side`,
+    the index of the writer, as a field.
     """
     piece = writer.next()
     if piece is None:

@@ -29,7 +29,7 @@ def sample_records(records: Iterable[Record], most: int) -> tuple[list[Record], 
 def thinned(records: list[Record], most: int) -> list[Record]:
     """Return at most `most` evenly spread records, in order.
 
-    The last record is always returned, and the first record if `most` is 3 or more. At most half of the
+    The last record is always returned; the first record is returned if `most` is 3 or more. At most half of the
     result is reserved for records at the end of an epoch and records with a validation loss.
     """
     if len(records) <= most:

@@ -56,9 +56,9 @@ def models_in(listed: RunList) -> list[ModelId]:
 def models_of(run: Run) -> list[ModelId]:
     """Return the models of a run; an empty list if the run has no checkpoint.
 
-    The first model is the run's default model: its best model or its latest model. If the run has both, the
-    second model is the one that is not the default model. Then each checkpoint follows, with its update in
-    the id.
+    The first model is the run's default model: the best or the latest model. If the run has both, the second
+    model is the one that is not the default. Then one model follows for each checkpoint, with the checkpoint's
+    update in the id.
     """
     if run.latest is None:
         return []

@@ -1,4 +1,4 @@
-"""The routes of runs: the list of runs, the journals of a run, a live stream of both, and commands to runs."""
+"""The routes of runs: the list, the journals of a run, live changes of the list and journals, and commands to runs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -117,9 +117,8 @@ def journal_routes(run_index: RunIndex) -> APIRouter:
     ) -> wire.Records:
         """Return the records of a run; if there are more than `most` records, a selection of at most `most` of them.
 
-        The selected records are evenly spread. The last record is always selected, and the first record if
-        `most` is 3 or more. Records at the end of
-        an epoch and records with a validation loss are preferred.
+        The selected records are evenly spread. The last record is always selected; the first record is selected
+        if `most` is 3 or more. Records at the end of an epoch and records with a validation loss are preferred.
         """
         damage: list[str] = []
         lines, total = sample_records(journal(run_index.path(run), "records", damage), most)
@@ -168,7 +167,7 @@ def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[s
 async def counted_stream(
     run_index: RunIndex, stream_limit: StreamLimit, paths: dict[str, Path], limit: int
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield an iterator over the events of a stream, and count the stream as open until the `with` block ends.
+    """Yield an iterator over the events of a stream. Inside the `with` block, the stream counts as open.
 
     Args:
         run_index: the list of runs.

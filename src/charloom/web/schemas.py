@@ -391,7 +391,7 @@ class TextAbout(ResponseBody):
 class Texts(ListPage):
     """A page of the list of texts.
 
-    A text of kind `run` is missing from the list until the server has read a run that trains on the text.
+    A text that a run trains on is missing from the list until the server has read the run.
     """
 
     texts: list[TextAbout]
@@ -466,7 +466,7 @@ class TextRequest(RequestBody):
 
 
 class ModelAbout(ResponseBody):
-    """A model that can write.
+    """The entry of a model in the list of models.
 
     Attributes:
         id: the id of the model in other requests.

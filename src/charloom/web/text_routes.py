@@ -125,7 +125,7 @@ def require_text(name: str, data: bytes) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     first, several = "", False
     for start in range(0, len(data), PIECE):
-        # If the last piece ended inside a character, the number of the character's bytes in that piece; otherwise 0.
+        # If the last piece ended inside a character, how many bytes of that character it had; otherwise 0.
         held = len(decoder.getstate()[0])
         try:
             text = decoder.decode(data[start : start + PIECE], final=start + PIECE >= len(data))

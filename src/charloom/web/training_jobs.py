@@ -28,8 +28,8 @@ from charloom.web.schemas import KEY
 FOLDER: Final = ".jobs"  # a folder beside the runs; hidden folders are not searched for runs
 # How long a job stays in the list if its process failed before it created the run directory.
 KEPT_SECONDS: Final = 24 * 3_600.0
-# If the system does not report when processes start, a job counts as ended this long after its start: a different
-# process may have its process id by then.
+# If the system does not report when processes start, a job counts as ended this long after its start: by then, the
+# system may have given the job's process id to a different process.
 LOST_SECONDS: Final = 3_600.0
 NAME: Final = re.compile(KEY)
 # If a server reserves a name for a run but does not start a process within this time, the name is free again.
@@ -112,7 +112,7 @@ class Job:
 
 
 class Jobs:
-    """The training processes that this server started, also before the server was restarted.
+    """The training processes that this server has started, including those from before a restart of the server.
 
     Args:
         folder: the folder of the runs.
