@@ -1,4 +1,4 @@
-"""Canonical JSON, which has the same bytes for the same value, and checksums of JSON objects.
+"""Canonical JSON, in which equal values have equal bytes, and checksums of JSON objects.
 
 Canonical JSON is ASCII with sorted keys and without spaces, NaN and infinity (spec/formats.md:
 Canonical JSON).

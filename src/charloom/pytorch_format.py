@@ -120,8 +120,8 @@ def read_torch_file(
             nn.Linear after it. An nn.Embedding before it may replace the one-hot input.
         characters: the characters with the ids 0, 1, 2, …. None if the file contains the
             characters, as charloom's files do, or if the model is a byte model of all 256 bytes.
-        tokens: "characters" or "bytes": what the ids stand for. For "bytes", write each byte in
-            `characters` as the character with this code point. None takes the file's value, or
+        tokens: "characters" or "bytes": what the ids stand for. For "bytes", `characters` has,
+            for each byte, the character whose code point is the byte. None takes the file's value, or
             "characters" if the file has none.
         prefixes: the prefixes of the names of the recurrent layers and of the output layer, for a
             file in which they cannot be detected.

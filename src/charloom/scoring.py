@@ -151,8 +151,8 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     """Return short pieces of text, at equal distances over all segments, to score a part of a text.
 
     At most `most` characters are scored in the pieces (spec/mathematics.md: Evaluation). If the
-    segments have at most `most` predicted characters, or if `most` is 0, all of them are scored, in
-    the pieces that `cut_into_pieces` returns.
+    segments have at most `most` predicted characters, or if `most` is 0, all predicted characters are
+    scored, in the pieces that `cut_into_pieces` returns.
     """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:

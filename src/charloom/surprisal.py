@@ -32,8 +32,8 @@ class Surprise:
         characters: the text, one string per character that the model read. For a byte model, bytes
             that are not UTF-8 are shown as U+FFFD.
         nats: -ln of the probability of each character given the text before it, shape
-            (characters,). NaN for the first character, which is not predicted. For a byte model, a
-            character has the sum over its bytes.
+            (characters,). NaN for the first character, which is not predicted. For a byte model,
+            the number for a character is the sum over its bytes.
         unknowns: the characters of the text that were skipped or replaced.
     """
 
@@ -120,7 +120,7 @@ class Predictions:
         characters: the characters that the model read, one string per character.
         nats: -ln of the probability of each character given the text before it, shape
             (characters,). NaN for the first character of the text, which is not predicted. For a byte
-            model, a character has the sum over its bytes.
+            model, the number for a character is the sum over its bytes.
         likely: for each character, the likeliest symbols after it as pairs (symbol, probability),
             the likeliest first. A byte model's bytes are written as `byte_name` returns them.
     """

@@ -3,6 +3,6 @@
 from typing import Final
 
 TEMPORARY: Final = ".tmp-"  # charloom does not read files whose names begin with this
-# Age of a temporary file in seconds. The process that wrote an older one counts as dead, so that
-# other processes may remove the file.
+# Age in seconds from which a temporary file is abandoned: the process that wrote the file counts as
+# dead, so other processes may remove the file.
 ABANDONED_SECONDS: Final = 86_400.0

@@ -31,12 +31,15 @@ class Contestant:
 
     @property
     def label(self) -> str:
-        """Return the name and the number of threads, such as "native 2"."""
+        """Return the contestant's name and number of threads, such as "native 2"."""
         return f"{self.name} {self.threads}"
 
 
 def limited_works(contestants: Iterable[Contestant]) -> dict[str, Work]:
-    """Return the work of each contestant by its label, limited to one processor per thread."""
+    """Return each contestant's function by the contestant's label.
+
+    Each function runs on as many processors as the contestant has threads.
+    """
     return {c.label: on_processors(c.threads)(c.work) for c in contestants}
 
 

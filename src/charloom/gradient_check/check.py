@@ -74,7 +74,7 @@ def gradcheck(
     seed: int = 0,
     corpus: Corpus | None = None,
 ) -> GradientCheck:
-    """Check the gradient of a freshly initialized network over one window.
+    """Check the gradient of a freshly initialized network over one window, and return the result.
 
     `fresh_problem` creates the network and the window, and `check_gradients` checks the gradient.
 
