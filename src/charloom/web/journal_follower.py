@@ -44,7 +44,8 @@ class Tail:
         """Return whether the file was truncated since the last call, and the lines added since then.
 
         After a truncation, the second value begins with the first line of the file, and the lines that
-        earlier calls returned are no longer valid. Invalid lines are left out, and `lines` counts them.
+        earlier calls returned are no longer valid. Invalid lines are left out, and `lines` counts them. One call
+        reads at most 8 MiB; the next call continues there.
 
         Raises:
             OSError: there is no free file descriptor.

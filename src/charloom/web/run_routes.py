@@ -98,8 +98,8 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
         The event `records` is `{run, fresh, records}` with new records of the run whose key is `run`. The events
         `samples` and `events` have the field `samples` or `events` instead of `records`. If `fresh` is true, the
         client must delete the lines that it received before in events with this name for this run. The first
-        event `records` of a run has at most 5,000 records, and also the field `total`, the number of all records
-        of the run.
+        event `records` of a run has at most 5,000 records, and also the field `total`, the number of records from
+        which they were selected. In a very long journal, later events bring the remaining records.
         """
         paths = {key: await asyncio.to_thread(run_index.path, key) for key in run}
         return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)
