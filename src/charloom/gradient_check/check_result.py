@@ -21,8 +21,8 @@ STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 # - Units are saturated: 1 - h² then consists of rounding errors only.
 # - All terms of an entry cancel: only rounding errors remain.
 # So the check measures how much the gradient changes when all of its inputs are rounded once. The limit
-# of the norm-relative error grows to thirty times this change, but never beyond 1e-4, because a larger
-# limit could hide a real fault.
+# of the norm-relative error grows to thirty times this change, but never beyond 1e-4. That is a tenth of
+# 1e-3, the smallest error of a wrong gradient that matters.
 ROUNDING_MARGIN: Final = 30.0
 # Factor of the elementwise limit: the limit is at least this factor times the largest effect of
 # rounding on any entry.
