@@ -1,4 +1,4 @@
-"""The README's commands succeed if a user types them one after another.
+"""The README's commands succeed if a user types them one after another, and then its Python examples.
 
 Training runs are cut to a few updates with the size of the recipe classic. Commands that need a server,
 another process, a network or minutes are left out by name.
@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 import small_runs
 from charloom.cli import app
+from charloom.errors import RunExistsError
+from test_docs import run_blocks
 
 README = Path(__file__).parent.parent / "README.md"
 LEFT_OUT = ("serve", "control", "bench", "corpora", "gradcheck")
@@ -69,12 +71,22 @@ def refused(markdown, folder):
     return wrong
 
 
-def test_the_commands_of_the_readme_work_in_order(tmp_path, monkeypatch):
+def test_the_commands_of_the_readme_and_then_its_python_examples_work(tmp_path, monkeypatch):
     """Takes half a minute: some thirty commands, with training runs and the whole experiment."""
     monkeypatch.chdir(tmp_path)
     markdown = README.read_text(encoding="utf-8")
     assert len(commands(markdown)) > 25
     assert refused(markdown, tmp_path) == []
+    run_blocks("README.md", markdown, tmp_path)
+
+
+def test_a_planted_python_example_that_uses_the_run_of_a_command_is_caught(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shell = "```sh\ncharloom train book.txt --recipe classic --run runs/book\n```\n"
+    python = "```python\nimport charloom\ncharloom.train('book.txt', run='runs/book')\n```\n"
+    assert refused(shell, tmp_path) == []
+    with pytest.raises(RunExistsError):
+        run_blocks("planted", shell + python, tmp_path)
 
 
 @pytest.mark.parametrize(
