@@ -148,10 +148,10 @@ class Model:
                 probability.
             repetition_penalty: above 1, characters in the repetition window become less likely.
             repetition_window: number of latest characters to which the repetition penalty applies.
-            stop: one string or several; the text ends before the first one that appears.
+            stop: one string or several; the text ends before the first of them that appears.
             unknown: what to do with a character of the prompt outside the vocabulary: "refuse",
                 "skip" or "replace".
-            replacement: the character that replaces unknown ones.
+            replacement: the character that replaces unknown characters.
             number: number of the text, from 0. With the same seed, each number gives another text.
 
         Raises:
@@ -213,12 +213,13 @@ class Model:
             streams: number of parallel streams that the part is divided into. 1 is exact; None
                 chooses a number that suits the length of the part.
             unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
-            replacement: the character that replaces unknown ones.
+            replacement: the character that replaces unknown characters.
             seed: seed of the bootstrap interval.
 
         Raises:
-            TextError: the text cannot be read or has fewer than two characters; or no text is given,
-                and the model is a file, which does not hold the text it was trained on.
+            TextError: the text cannot be read or has fewer than two characters. Or no text is given, and
+                the model was opened from a checkpoint directory or a model file, which do not hold the
+                text that it was trained on.
             UnknownCharacterError: the text has a character outside the vocabulary.
             ConfigError: the text has no such part, or a value is out of range.
         """
@@ -350,7 +351,7 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
         engine: auto, native or reference.
 
     Raises:
-        NotAModelError: the path is none of these.
+        NotAModelError: the path is not a run directory, a checkpoint directory or a model file.
         DamagedError: a file of the model is damaged.
         ConfigError: the engine or the checkpoint does not exist, or the path is not valid.
         MissingPartError: `engine` is native, and the native engine is not installed.

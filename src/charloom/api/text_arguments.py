@@ -55,7 +55,7 @@ def open_text(
 
 
 def as_path(given: object, name: str = "path") -> Path:
-    """Return the user's argument `given` as a path, after checking that the system accepts such a path.
+    """Return the user's argument `given` as a path, after checking that the system accepts it.
 
     The path need not exist.
 
@@ -96,7 +96,7 @@ def as_sources(text: object) -> list[str | Path]:
     """Return `text` as a list of paths or names of built-in texts. A single path becomes a list of one.
 
     Raises:
-        ConfigError: `text` is neither a path or name nor a sequence of them.
+        ConfigError: `text` is not a path, a name, or a sequence of paths and names.
     """
     if isinstance(text, str | Path):
         return [text]

@@ -217,7 +217,10 @@ class Training:
         )
 
     def to_the_end(self, listener: Listener) -> None:
-        """Train to the end; on Ctrl-C or an error of `listener`, save a checkpoint first."""
+        """Train to the end of the run.
+
+        On Ctrl-C or an error of `listener`, save a checkpoint and then raise.
+        """
         with Halt() as halt, closing(self.items(halt)) as items:
             for item in items:
                 listener(item)

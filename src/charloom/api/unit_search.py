@@ -105,7 +105,7 @@ def neurons(
         unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
             None means "skip" if the model reads a built-in text because its own text is missing, else
             "refuse".
-        replacement: the character that replaces unknown ones.
+        replacement: the character that replaces unknown characters.
 
     Raises:
         ConfigError: a property, layer, unit, value or part does not exist, or `pattern` is not valid.
@@ -148,7 +148,15 @@ class SearchText:
 def find_units(
     model: Model, search_text: SearchText, properties: Sequence[Property], choice: Choice, top: int
 ) -> Neurons:
-    """Return the units of a model that follow `properties`. The errors are those of `neurons`."""
+    """Return the units of a model that follow `properties`. The errors are those of `neurons`.
+
+    Args:
+        model: the model.
+        search_text: the text that the model reads.
+        properties: the properties of the text.
+        choice: the layers, the units and the values of units to search.
+        top: number of units to list for each property.
+    """
     findings = rank(model.learner, model.engine, search_text.texts, properties, choice, top)
     corpus = search_text.part.corpus
     return Neurons(

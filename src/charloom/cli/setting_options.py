@@ -98,7 +98,8 @@ def takes_settings(
 def setting_option(name: str, shown: Any) -> inspect.Parameter:
     """Return a keyword parameter that defines the option for the setting `name`.
 
-    Its value is None if the user does not give the option. `shown` is the default that the help shows.
+    The value of the parameter is None if the user does not give the option. `shown` is the default that
+    the help shows.
     """
     option = typer.Option(
         f"--{name.replace('_', '-')}",

@@ -103,7 +103,7 @@ def sentence(clue: str) -> str:
 
 
 def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
-    """Yield the key figures: the largest error, the number of trials and the number of calls."""
+    """Yield the key figures: the largest error, the trials, and the calls of the user's function."""
     worst, tried = diagnosis.worst(), diagnosis.tried
     of = "the loss, relative" if worst.parameter == LOSS else f"{row_name(worst)}, norm-relative"
     yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
@@ -173,7 +173,7 @@ def heatmap_description(errors: Any, limit: float) -> str:
     """Return a description of the heat map for screen readers.
 
     Args:
-        errors: the errors by parameter, one per time step.
+        errors: for each parameter, an error for each time step.
         limit: the largest error that counts as right.
     """
     parts = []

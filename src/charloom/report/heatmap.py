@@ -17,7 +17,8 @@ from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure, font_
 ROW: Final = 34  # height of a row, in units of 1/72 inch
 NAMES: Final = 46  # width of the names of the rows, in units of 1/72 inch
 ROOM: Final = 34  # smallest width of a cell that shows its error as text, in units of 1/72 inch
-FAINTEST, STRONGEST = 0.12, 0.55  # opacity of a cell; the text in it stays readable
+# Opacity of a cell with a small and with a large error. The text in the cell stays readable.
+FAINTEST, STRONGEST = 0.12, 0.55
 RIGHT: Final = "✓"
 
 
@@ -30,10 +31,10 @@ def heatmap_figure(
 ) -> Figure:
     """Return a heat map of errors, with a row per gradient and a column per time step.
 
-    A cell shows the error of the gradient of the loss of one time step alone.
+    A cell shows the error of one gradient of the loss at one time step alone, not of the sum of all losses.
 
     Args:
-        errors: for each parameter, a norm-relative error for each time step; NaN for a gradient with NaN.
+        errors: for each parameter, a norm-relative error for each time step; NaN if the gradient contains NaN.
         limit: the largest error that counts as right.
         width: width in units of 1/72 inch; the height depends on the number of rows.
         palette: the colours by name.

@@ -78,7 +78,7 @@ def which_model(view: RunInspection, update: int | None) -> Which:
     end = end_of(view)
     if not end:
         return "unknown"
-    if "passage" not in end:  # earlier versions of charloom wrote the event without this field
+    if "passage" not in end:  # earlier versions of charloom did not write this field of the event
         return "best" if view.config.validation else "lowest"
     if view.config.validation and update == view.best:
         return "best"
