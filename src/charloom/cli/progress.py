@@ -67,9 +67,8 @@ class ProgressDisplay:
     ) -> None:
         self._updates, self._config = updates, config
         self._run, self._paused = run, False
-        self._one = one_of(config.tokens)[
-            :4
-        ]  # short name of the unit of prediction: "char" or "byte"
+        # Short name of the unit of prediction: "char" or "byte"
+        self._one = one_of(config.tokens)[:4]
         self._judged: float | None = None  # last validation loss in nats per character
         self._clock, self._pace = clock, SpeedEstimate()
         self._bar = make_bar() if sys.stderr.isatty() else None
