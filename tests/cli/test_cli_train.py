@@ -1,17 +1,21 @@
 """Tests of `charloom train`: its results, progress, options and refusals."""
 
 import json
+import random
 import re
 import shlex
 import time
 
 import pytest
 
-from charloom.api import time_estimates, training_plan
+from charloom.api import begin, text_to_learn, time_estimates, training_plan
 from charloom.api.time_estimates import Costs
+from charloom.cli.hints import no_better_than_frequencies
 from charloom.cli.progress import ProgressDisplay
+from charloom.cli.training_outcome import Outcome
+from charloom.config import Config
 from charloom.store import write_control
-from charloom.training import Sample
+from charloom.training import Record, Sample
 from command_line import SMALL, charloom_
 
 JUDGED = "--batch-size 2 --validation 0.1 --judge-every 10"
@@ -260,6 +264,43 @@ def test_a_model_that_learned_nothing_is_reported_as_such(book, tmp_path):
     )  # fmt: skip
     assert something.exit_code == 0, something.stderr
     assert "gibberish" not in something.stderr
+
+
+def test_only_the_advice_against_overfitting_is_given_for_a_model_that_learned_nothing_else(
+    tmp_path,
+):
+    """Nothing can be learned from random bytes, so even the best model predicts like their frequencies."""
+    noise = tmp_path / "noise.bin"
+    noise.write_bytes(random.Random(1).randbytes(3000))
+    over = charloom_(
+        "train", noise, "--run", tmp_path / "over", "--tokens bytes --hidden-size 32 --updates 280"
+    )
+    assert "the model overfits" in over.stderr
+    assert "gibberish" not in over.stderr
+    assert "train it further" not in over.stderr
+    begun = charloom_(
+        "train", noise, "--run", tmp_path / "begun", "--tokens bytes --hidden-size 32 --updates 2"
+    )
+    assert "overfits" not in begun.stderr
+    assert "nats per byte on the validation part; the frequencies: 5.5" in begun.stderr
+
+
+@pytest.mark.parametrize(
+    ("best", "last", "hint"), [(0.5, 9.0, None), (4.0, 0.5, "after three updates")]
+)
+def test_the_hint_about_gibberish_describes_the_best_model(best, last, hint, book, tmp_path):
+    config = Config(validation=0.2, updates=9)
+    corpus = text_to_learn(book)
+    record = Record(
+        update=9, epoch=1.0, characters=9, loss=1.0, smooth_loss=1.0, train_nats=last, gradient_norm=1.0,
+        validation_nats=last, seconds=1.0, characters_per_second=9.0, learning_rate=1.0,
+    )  # fmt: skip
+    outcome = Outcome()
+    outcome.note(record)
+    with begin(corpus, config, tmp_path / "run") as training:
+        training.learner.best_loss, training.learner.best_update = best, 3
+        message = no_better_than_frequencies(training, outcome)
+    assert (message is None) if hint is None else (hint in message)
 
 
 def test_minutes_are_converted_to_a_number_of_updates(book, monkeypatch, tmp_path):

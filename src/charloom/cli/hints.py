@@ -1,6 +1,6 @@
 """Finds out after a training run whether the model overfits or has learned too little."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from charloom.cli.report_output import ReadingProgress
 from charloom.formatting import decimals, number_of, one_of
@@ -30,25 +30,43 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
 def no_better_than_frequencies(training: "Training", outcome: "Outcome") -> str | None:
     """Return a message saying that the model predicts no better than the frequencies of the characters.
 
-    Return None if it predicts better. Also return None if the loss diverged, because a warning was
-    already printed, or if the run has no record.
+    The model is the one that commands such as `sample` use. Return None if it predicts better. Also return
+    None if the loss diverged, because a warning was already printed, or if the run has no record.
     """
     from charloom.training.progress_records import loss_runs_away
     from charloom.training.unigram_comparison import frequency_nats
 
-    last = outcome.last
-    if last is None or loss_runs_away(training.learner):
+    used = loss_of_used_model(training, outcome)
+    if used is None or loss_runs_away(training.learner):
         return None
-    nats, source = last.validation_nats, "on the validation part"
-    if nats is None:
-        nats, source = last.train_nats, "on average since the previous record"
     by_counting = frequency_nats(training.corpus.ids)
-    if nats < by_counting:
+    if used.nats < by_counting:
         return None
     one = one_of(training.learner.config.tokens)
     return (
-        f"the model still writes gibberish: after {number_of(last.update, 'update')} it predicts no better "
-        f"than the frequencies of the {one}s alone ({decimals(nats, 2)} nats per {one} {source}; the "
+        f"the model still writes gibberish: after {number_of(used.update, 'update')} it predicts no better "
+        f"than the frequencies of the {one}s alone ({decimals(used.nats, 2)} nats per {one} {used.source}; the "
         f"frequencies: {by_counting:.2f}). To train it further: "
         f"{command('resume', training.run, minutes=5)}."
     )
+
+
+class MeasuredLoss(NamedTuple):
+    """A loss of a model in nats per character, the update of the model, and what the loss was measured on."""
+
+    update: int
+    nats: float
+    source: str
+
+
+def loss_of_used_model(training: "Training", outcome: "Outcome") -> MeasuredLoss | None:
+    """Return the loss of the model that commands such as `sample` use.
+
+    Return None if the command wrote no record.
+    """
+    learner, last = training.learner, outcome.last
+    if last is None:
+        return None
+    if learner.config.validation and learner.best_loss is not None:
+        return MeasuredLoss(learner.best_update or 0, learner.best_loss, "on the validation part")
+    return MeasuredLoss(last.update, last.train_nats, "on average since the previous record")

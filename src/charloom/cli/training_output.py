@@ -128,7 +128,8 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
             report, sample = terminal_command("report", run), terminal_command("sample", run)
             say(f"to write a report: {report}; to write text: {sample}")
             gibberish = no_better_than_frequencies(training, outcome)
-            if gibberish is not None:
+            # Do not suggest to train a model further that already overfits.
+            if gibberish is not None and overfitted is None:
                 say(gibberish)
             if training.learner.config.test:
                 judge = terminal_command("evaluate", run, split="test")
