@@ -123,7 +123,10 @@ def test_what_was_held_out_is_in_figures_words_and_picture(tmp_path: Path) -> No
         "The last validation loss, after update 1,200, is 1.6000 nats or 2.3083 bits" in page.words
     )
     assert "the run has no validation part" not in page.words
-    assert "2.164" in page.words.partition("Lowest validation loss")[2][:80]
+    tile = re.search(r"<dt>Lowest validation loss</dt><dd>(.+?)</dd>", html)
+    assert tile is not None
+    words = re.sub("<.+?>", "|", tile[1])
+    assert words == "2.164|bits per character||1.5000 nats||at update 800|"
     assert "written by the model with the lowest validation loss: that of update 800" in page.words
     assert html.count('-validation"') == 2
     assert 'id="loss-wide-validation"' in html

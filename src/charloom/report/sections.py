@@ -100,7 +100,7 @@ def key_figures(view: RunInspection, records: Records | None) -> list[KeyFigure]
     figures.append(smooth_figure("Last", last, T, one))
     if best is not None and best.validation_nats is not None:
         nats = best.validation_nats
-        notes = [f"{nats:.4f} nats", f"bits per {one}", f"at update {count(best.update)}"]
+        notes = [f"bits per {one}", f"{nats:.4f} nats", f"at update {count(best.update)}"]
         part = JudgedPart.of(view)
         if part is not None and not part.is_whole:
             notes.append(f"on {count(part.predicted)} of its {count(part.held_out)} {tokens}")
