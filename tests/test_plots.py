@@ -94,6 +94,41 @@ def test_the_plot_has_an_axis_in_nats_and_one_in_bits() -> None:
     assert bits.get_ylim() == pytest.approx([y / 25 / math.log(2) for y in axes.get_ylim()])
 
 
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize(
+    ("least", "most"),
+    [
+        (2, 4),
+        (40, 100),
+        (4e3, 9e3),
+        (3e5, 8e5),
+        (1e6, 1e9),
+        (2e11, 9e14),
+        (416.01, 416.02),
+        (1e4, 1e4 + 0.01),
+    ],
+)
+def test_no_axis_has_a_common_factor_or_labels_beyond_the_plot(
+    size: tuple[int, int], least: float, most: float
+) -> None:
+    """Matplotlib writes a common factor such as 1e6 where the plot has the name of the axis."""
+    found = gather([record(1, most), record(50, least), record(60, (least + most) / 2)])
+    assert found is not None
+    figure = loss_figure(found, 25, size=size)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    ((left, right),) = [(axes.yaxis, child.yaxis) for child in axes.child_axes]
+    for axis in (left, right):
+        assert axis.get_offset_text().get_text() == ""
+        low, high = axis.get_view_interval()
+        labels = [
+            label for label in axis.get_ticklabels() if low <= label.get_position()[1] <= high
+        ]
+        assert len({label.get_text() for label in labels}) == len(labels) > 2
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(box.x0 >= 0 and box.x1 <= size[0] for box in boxes), labels
+
+
 def test_a_long_run_gives_a_small_picture_that_loses_no_cross_and_no_extreme() -> None:
     many = records(443_010, per_epoch=44_301, every=100, spike=221_500)
     svg = svg_of(loss_figure(many, 25))

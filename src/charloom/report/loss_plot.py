@@ -1,12 +1,13 @@
 """Draws the loss over the updates of a run."""
 
+import re
 from typing import Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator, ScalarFormatter
 
 from charloom.formatting import bits_per_character, count
 from charloom.report.plot_style import (
@@ -22,6 +23,7 @@ from charloom.report.plot_style import (
 )
 from charloom.report.records import Records
 
+LARGE_LOSS: Final = 10_000.0  # ticks of an axis with a loss from here on are shortened
 CROSS: Final = 7.5  # size of the red cross at the end of an epoch
 
 
@@ -102,11 +104,13 @@ def _scale(
     axes.set_xlim(0, max(records.last.update, 1))
     curves = [lines[name] for name in ("smooth loss", "validation") if name in lines]
     losses = np.concatenate([np.asarray(curve.get_ydata(), np.float64) for curve in curves])
-    margin = 0.05 * (losses.max() - losses.min()) or 1.0
+    # With a much smaller range, the labels of the ticks would need more digits than have room.
+    margin = max(0.05 * (losses.max() - losses.min()), 0.025 * losses.max()) or 1.0
     axes.set_ylim(losses.min() - margin, losses.max() + margin)
     narrow = is_narrow(width)
     axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_formatter(_loss_formatter(axes.get_ylim()[1]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, narrow)))
     axes.set_xlabel("updates", color=palette["muted"], fontsize=font_size(width), labelpad=4)
     heading(axes, "nats per window", 0.0, palette, font_size(width))
@@ -120,6 +124,7 @@ def _add_bits(axes: Axes, seq_length: int, one: str, width: int, palette: Palett
         functions=(lambda nats: np.multiply(nats, bit), lambda bits: np.divide(bits, bit)),
     )
     bits.yaxis.set_major_locator(MaxNLocator(6))
+    bits.yaxis.set_major_formatter(_loss_formatter(bit * axes.get_ylim()[1]))
     bits.tick_params(colors=palette["muted"], length=0, labelsize=font_size(width))
     bits.spines[:].set_visible(False)
     heading(axes, f"bits per {one}", 1.0, palette, font_size(width))
@@ -142,6 +147,30 @@ def _add_legend(axes: Axes, lines: dict[str, Line2D], width: int, palette: Palet
         edgecolor="none",
         framealpha=1,
     )
+
+
+def _loss_formatter(largest: float) -> Formatter:
+    """Return a formatter for the ticks of a loss axis whose largest loss is `largest`.
+
+    Matplotlib's default formatter may write a common factor, such as 1e6, above the axis, where it would
+    overlap the name of the axis.
+    """
+    if largest >= LARGE_LOSS:
+        return FuncFormatter(lambda value, _: _short_loss(value))
+    formatter = ScalarFormatter(useOffset=False)
+    formatter.set_scientific(False)
+    return formatter
+
+
+def _short_loss(value: float) -> str:
+    """Return a large loss as short text, such as "450k", "1.2M" or "3e9"."""
+    if abs(value) < 1e3:
+        return f"{value:g}"
+    if abs(value) < 1e6:
+        return f"{value / 1e3:.4g}k"
+    if abs(value) < 1e9:
+        return f"{value / 1e6:.4g}M"
+    return re.sub(r"e\+0*", "e", f"{value:.3g}")
 
 
 def _short(value: float, narrow: bool) -> str:
