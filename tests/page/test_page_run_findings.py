@@ -1,4 +1,4 @@
-"""The page shows the best loss, overfitting and damage of a finished run. Each test loads a page."""
+"""The page shows the best loss, overfitting, divergence and damage of a finished run. Each test loads a page."""
 
 import re
 
@@ -64,10 +64,22 @@ def test_the_page_says_that_a_run_overfits_and_what_to_try(tmp_path, page):
         expect(notices.filter(has_text="overfits")).to_have_count(1)
         eventually(notices.filter(has_text="overfits"), sentence)
         page.goto(f"{live.url}/#/learning?run=over")
-        eventually(page.locator("#learning-overfitting"), sentence)
+        eventually(page.locator("#learning-finding"), sentence)
         page.goto(f"{live.url}/#/learning?run=plain")
         eventually(page.locator("#learning-state"), "finished")
-        expect(page.locator("#learning-overfitting")).to_be_hidden()
+        expect(page.locator("#learning-finding")).to_be_hidden()
+
+
+def test_the_page_says_that_a_run_diverged(tmp_path, page):
+    without_charts(page)
+    small_runs.train(tmp_path / "away", learning_rate=1000.0)
+    with LiveServer(tmp_path) as live:
+        run = httpx.get(f"{live.url}/api/runs/away", timeout=20).json()["run"]
+        sentence = f"^{re.escape(run['divergence'])}$"
+        page.goto(live.url)
+        eventually(page.locator(".run .notice"), sentence)
+        page.goto(f"{live.url}/#/learning?run=away")
+        eventually(page.locator("#learning-finding"), sentence)
 
 
 def test_the_view_of_a_run_names_its_damaged_parts(tmp_path, page):

@@ -1,4 +1,4 @@
-"""Finds out after a training run whether the model overfits or has learned too little."""
+"""Finds out after a training run whether the model overfits, diverged or has learned too little."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,17 +27,30 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
     return overfitting(sound_objects(training.run / METRICS, is_record, [], ReadingProgress()))
 
 
+def found_divergence(training: "Training", outcome: "Outcome") -> str | None:
+    """Return a message that training diverged.
+
+    Return None if it did not diverge, or if the command wrote no record.
+    """
+    from charloom.training.divergence_message import divergence_sentence
+
+    learner, last = training.learner, outcome.last
+    if last is None:
+        return None
+    size, factor = len(learner.vocabulary), learner.learning_rate_factor
+    return divergence_sentence(learner.config, size, last.update, last.train_nats, factor)
+
+
 def no_better_than_frequencies(training: "Training", outcome: "Outcome") -> str | None:
     """Return a message saying that the model predicts no better than the frequencies of the characters.
 
-    The model is the one that commands such as `sample` use. Return None if it predicts better. Also return
-    None if the loss diverged, because a warning was already printed, or if the run has no record.
+    The model is the one that commands such as `sample` use. Return None if it predicts better, or if the
+    command wrote no record.
     """
-    from charloom.training.progress_records import loss_runs_away
     from charloom.training.unigram_comparison import frequency_nats
 
     used = loss_of_used_model(training, outcome)
-    if used is None or loss_runs_away(training.learner):
+    if used is None:
         return None
     by_counting = frequency_nats(training.corpus.ids)
     if used.nats < by_counting:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from charloom.cli.error_exit import CHECK_FAILED
-from charloom.cli.hints import found_overfitting, no_better_than_frequencies
+from charloom.cli.hints import found_divergence, found_overfitting, no_better_than_frequencies
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.cli.training_outcome import Outcome
@@ -114,7 +114,10 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
     elif ended is not None and ended.reason:
         say(f"finished at update {ended.update:,} of {training.updates:,}: {ended.reason}.")
     overfitted = found_overfitting(training, outcome)
-    if overfitted is not None:
+    diverged = found_divergence(training, outcome)
+    if diverged is not None:
+        say(diverged)
+    elif overfitted is not None:
         from charloom.training.overfitting_message import overfitting_sentence
 
         sample = terminal_command("sample", run)
@@ -128,8 +131,8 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
             report, sample = terminal_command("report", run), terminal_command("sample", run)
             say(f"to write a report: {report}; to write text: {sample}")
             gibberish = no_better_than_frequencies(training, outcome)
-            # Do not suggest to train a model further that already overfits.
-            if gibberish is not None and overfitted is None:
+            # Do not suggest to train a model further that diverged or overfits.
+            if gibberish is not None and overfitted is None and diverged is None:
                 say(gibberish)
             if training.learner.config.test:
                 judge = terminal_command("evaluate", run, split="test")

@@ -207,6 +207,7 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
         title=view.text.name,
         lede=sections.run_sentence(view),
         notice=sections.notice(view, records),
+        divergence=sections.divergence(view, records),
         damage=list(map(for_command_line, content.damage)),
         key_figures=sections.key_figures(view, records),
         gradient=sections.gradient_section(stored.checks, curve),

@@ -47,7 +47,9 @@ from charloom.report.writer import Writer
 from charloom.run_file_names import TEXT
 from charloom.store import RunInspection, charloom_version
 from charloom.store.journal_lines import is_finite
+from charloom.store.json_numbers import is_number
 from charloom.training import Sample
+from charloom.training.divergence_message import divergence_sentence
 from charloom.training.overfitting_message import overfitting_sentence
 
 
@@ -83,6 +85,23 @@ def notice(view: RunInspection, records: Records | None) -> str | None:
         f"This report shows its state so far. If no process trains it any more, {resume} continues it. "
         f"{again} writes this report again."
     )
+
+
+def divergence(view: RunInspection, records: Records | None) -> str | None:
+    """Return a sentence saying that training diverged; None if it did not, or if the run has no record."""
+    if records is None:
+        return None
+    last, factors = records.last, [event.get("learning_rate_factor") for event in view.events]
+    factor = next(filter(is_number, reversed(factors)), 1.0)
+    sentence = divergence_sentence(
+        view.config, view.text.vocabulary_size, last.update, last.train_nats, factor
+    )
+    return None if sentence is None else capitalized(for_command_line(sentence))
+
+
+def capitalized(sentence: str) -> str:
+    """Return `sentence` with a capital letter at its start."""
+    return sentence[0].upper() + sentence[1:]
 
 
 def key_figures(view: RunInspection, records: Records | None) -> list[KeyFigure]:
@@ -195,15 +214,17 @@ def loss_section(
 def overfitting_paragraph(view: RunInspection, records: Records) -> list[str]:
     """Return a list with a paragraph saying that the model overfits.
 
-    Return an empty list if the model does not overfit, or if the run is not finished.
+    Return an empty list if the model does not overfit, or if the run diverged or is not finished.
     """
     found = records.overfitting
     if found is None or not view.config.validation or notice(view, records) is not None:
         return []
+    if divergence(view, records) is not None:
+        return []
     sentence = for_command_line(
         overfitting_sentence(found, view.best, terminal_command("sample", view.path))
     )
-    return [sentence[0].upper() + sentence[1:]]
+    return [capitalized(sentence)]
 
 
 def epoch_end(record: Record, seq_length: int) -> EpochEnd:

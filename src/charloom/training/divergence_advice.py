@@ -19,17 +19,27 @@ LARGE_LOGITS: Final = 10.0
 
 
 def advice(learner: Learner) -> str:
+    """Return the advice of `advice_for` for a learner."""
+    return advice_for(learner.config, learner.update, learner.learning_rate_factor)
+
+
+def advice_for(config: Config, update: int, learning_rate_factor: float) -> str:
     """Return a message that says what makes the numbers grow and which setting to change.
 
     The message has placeholders for the names of settings (see `charloom.messages`).
+
+    Args:
+        config: the settings of the run.
+        update: number of updates that were applied.
+        learning_rate_factor: factor by which a command or a rollback multiplied the learning rate.
     """
-    config, rate = learner.config, learner.config.learning_rate * learner.learning_rate_factor
+    rate = config.learning_rate * learning_rate_factor
     if config.init == "normal" and config.sigma * math.sqrt(config.hidden_size) > LARGE_LOGITS:
         return (
             f"The initial weights are too large: {argument('sigma')} is {config.sigma:g}. Train again with "
             f"{argument('sigma', default_of('sigma'))}."
         )
-    if learner.update == 0:
+    if update == 0:
         return (
             f"No update was applied yet, so the initial weights are too large. Train again with another "
             f"{argument('init')}, or from another model."
@@ -39,10 +49,10 @@ def advice(learner: Learner) -> str:
             f"Learning rate × weight decay is {rate * config.weight_decay:g}, so each update makes the "
             f"weights larger, not smaller. Train again with {arguments(weight_decay=USUAL_DECAY)} or less."
         )
-    if learner.learning_rate_factor > 1:
+    if learning_rate_factor > 1:
         back = command("control", Placeholder("RUN"), "run", learning_rate_factor=1)
         return (
-            f"A command made the learning rate {learner.learning_rate_factor:g} times as high. Undo this "
+            f"A command made the learning rate {learning_rate_factor:g} times as high. Undo this "
             f"while the run trains: {back}."
         )
     lower = f"a lower {argument('learning_rate')} than {rate:g}"

@@ -25,12 +25,11 @@ from charloom.scoring import (
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.divergence_advice import advice
+from charloom.training.divergence_message import runs_away, uniform_nats
 from charloom.training.events import EvaluationProgress, FinalEvaluation, Record
 
 # Largest duration of the final evaluation, as a fraction of the training time.
 FINAL_EVALUATION_SHARE: Final = 0.1
-# A loss runs away if it is above this multiple of the loss of a uniform prediction.
-RUNAWAY: Final = 2.0
 
 
 def validation_in_slices(
@@ -127,8 +126,8 @@ def limited_rate(characters: int, seconds: float) -> float:
 
 def loss_runs_away(learner: Learner) -> bool:
     """Return True if the smooth loss is far above the loss of a uniform prediction."""
-    nothing = learner.config.seq_length * math.log(len(learner.vocabulary))
-    return (learner.smooth_loss or 0.0) > RUNAWAY * nothing
+    nats = (learner.smooth_loss or 0.0) / learner.config.seq_length
+    return runs_away(nats, len(learner.vocabulary))
 
 
 def runaway_warning(learner: Learner) -> str:
@@ -137,7 +136,7 @@ def runaway_warning(learner: Learner) -> str:
     The message has placeholders for the names of settings (see `charloom.messages`).
     """
     config, loss = learner.config, learner.smooth_loss or 0.0
-    nothing = math.log(len(learner.vocabulary))
+    nothing = uniform_nats(len(learner.vocabulary))
     return (
         f"the loss is far too high: {decimals(loss / config.seq_length, 2)} nats per character; a "
         f"uniform guess has {nothing:.2f}. The model learns nothing with these settings. {advice(learner)}"

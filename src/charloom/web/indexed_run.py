@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
@@ -30,6 +31,7 @@ from charloom.store.journal_objects import damage_of, lost_lines_of, size_of
 from charloom.store.lost_checkpoints import why_no_latest
 from charloom.store.lost_lines import LostLines
 from charloom.store.run_settings import RunSettings, TextDescription, schedule_of
+from charloom.training.divergence_message import divergence_sentence
 from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.progress_records import characters_evaluated
@@ -219,6 +221,7 @@ class IndexedRun:
             validation_bits=judged,
             best_bits=bits(self._best.of(best)),
             overfitting=self._overfits(best) if state == "finished" and config.validation else None,
+            divergence=self._diverged(config, text.vocabulary_size) if state in OVER else None,
             smooth_loss=figures.smooth_loss,
             learning_rate=figures.learning_rate,
             learning_rate_factor=self._factor,
@@ -300,6 +303,17 @@ class IndexedRun:
         if found is None:
             return None
         sentence = printable(for_page(overfitting_sentence(found, best, "Playground")))
+        return sentence[0].upper() + sentence[1:]
+
+    def _diverged(self, config: Config, vocabulary_size: int) -> str | None:
+        """Return a sentence saying that training diverged; None if it did not, or if the run has no record."""
+        update, nats = self._last.get("update"), self._last.get("train_nats")
+        if update is None or nats is None:
+            return None
+        found = divergence_sentence(config, vocabulary_size, update, nats, self._factor)
+        if found is None:
+            return None
+        sentence = printable(for_page(found))
         return sentence[0].upper() + sentence[1:]
 
     def _note_lost(self, event: dict[str, Any]) -> None:

@@ -185,6 +185,8 @@ class Run(ResponseBody):
         best_bits: the loss of the best checkpoint in bits per character.
         overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if the run did
             not overfit.
+        divergence: a sentence saying that training diverged, with advice; None if it did not, or while a process
+            trains the run.
         held_out: the number of characters in the validation part that can be predicted; None if the run
             has no validation part.
         judged_characters: how many characters of the validation part each validation loss is computed on;
@@ -230,6 +232,7 @@ class Run(ResponseBody):
     validation_bits: float | None = None
     best_bits: float | None = None
     overfitting: str | None = None
+    divergence: str | None = None
     smooth_loss: float | None = None
     learning_rate: float | None = None
     learning_rate_factor: float = 1.0

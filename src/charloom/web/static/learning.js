@@ -6,7 +6,7 @@ import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, counted, duration, el, fixed, put, short, integer, isErrorState, isGoing } from "./dom.js";
 import { spread } from "./journal.js";
-import { bitsOf, reasonOf } from "./run_summary.js";
+import { bitsOf, findingOf, reasonOf } from "./run_summary.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 import { Timeline } from "./timeline.js";
 
@@ -136,7 +136,7 @@ export class Learning {
     // A run whose settings cannot be read, or a start that failed, has nothing to show.
     byId("learning-body").hidden = run === null || (isErrorState(run.state) && run.cell === null);
     this.reason = run ? reasonOf(run) : "";
-    put(byId("learning-overfitting"), run?.overfitting ?? "");
+    put(byId("learning-finding"), run ? findingOf(run) : "");
     this.#say();
     const seen = JSON.stringify([run?.key, run?.state, run?.reason]);
     if (seen !== this.seen) {

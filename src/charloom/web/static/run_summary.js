@@ -9,6 +9,11 @@ export function bitsOf(run) {
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
+/** Return a sentence saying that a run diverged or that its model overfits; "" if neither is known. */
+export function findingOf(run) {
+  return run.divergence ?? run.overfitting ?? "";
+}
+
 /** Return why a run is in its state, and what is damaged, in sentences; "" if there is nothing to say. */
 export function reasonOf(run) {
   const { reason, damage } = run;

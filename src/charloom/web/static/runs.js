@@ -2,7 +2,7 @@
 // The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
 import { byId, counted, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
-import { bitsOf, reasonOf } from "./run_summary.js";
+import { bitsOf, findingOf, reasonOf } from "./run_summary.js";
 import { Start } from "./start.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 
@@ -146,7 +146,7 @@ class Row {
     const [bits, kind] = bitsOf(run);
     put(this.bits, bits === null ? "" : fixed(bits, 3));
     put(this.kind, bits === null ? "" : kind);
-    put(this.notice, run.overfitting ?? "");
+    put(this.notice, findingOf(run));
     this.write.hidden = run.latest === null;
     this.write.setAttribute("aria-label", `Write with ${run.name}`);
     this.#state();
