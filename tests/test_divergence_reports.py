@@ -1,13 +1,16 @@
 """The command line, the report and the server say that a run diverged, in the same words."""
 
+import shlex
+
 import pytest
+from typer.testing import CliRunner
 
 import small_runs
+from charloom.cli import app
 from charloom.config import Config
 from charloom.messages import for_command_line, for_page
 from charloom.report import write_report
 from charloom.training.divergence_message import divergence_sentence
-from command_line import charloom_
 from file_contents import lines_of
 from pages import Page
 
@@ -21,7 +24,8 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("divergence")
     small_runs.train(path / "sound", validation=0.2)
     (path / "book.txt").write_text(small_runs.TEXT)
-    done = charloom_("train", path / "book.txt", "--run", path / "away", DIVERGING)
+    words = ["train", str(path / "book.txt"), "--run", str(path / "away"), *shlex.split(DIVERGING)]
+    done = CliRunner().invoke(app, words, prog_name="charloom")
     assert done.exit_code == 0, done.output
     (path / "stderr").write_text(done.stderr)
     return path
