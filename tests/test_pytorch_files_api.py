@@ -66,6 +66,16 @@ def test_the_command_and_the_functions_write_the_same_bytes(model, tmp_path):
     assert one.read_bytes() == two.read_bytes() == three.read_bytes()
 
 
+def test_an_unknown_target_is_refused_before_the_output_file_and_the_model(model, tmp_path):
+    file, there = model.save(tmp_path / "m.safetensors"), tmp_path / "there.safetensors"
+    there.write_bytes(b"")
+    for source, output in ((file, there), (file, file), (tmp_path / "missing", there)):
+        words = ["export", str(source), "--to", "onnx", "--output", str(output)]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 2
+        assert done.stderr == "charloom: --to is 'onnx'; it must be one of torch.\n"
+
+
 def test_exporting_a_run_exports_its_best_model(tmp_path):
     run = tmp_path / "run"
     settings = SMALL | {"validation": 0.2, "judge_every": 1, "learning_rate": 1.0, "updates": 12}

@@ -33,9 +33,12 @@ def export(
       charloom export runs/book --to torch --output book.torch.safetensors
     """
     from charloom import api
+    from charloom.api.export_file import FRAMEWORKS
     from charloom.api.text_arguments import as_file
+    from charloom.config import require_one_of
     from charloom.pytorch_format import loading_lines
 
+    require_one_of("to", to, FRAMEWORKS)
     opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
     path = as_file(output or f"{name}.torch.safetensors")
