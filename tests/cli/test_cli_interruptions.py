@@ -7,6 +7,7 @@ import sys
 import pytest
 import typer
 
+import charloom.api
 import charloom.cli
 from command_line import charloom_, started
 
@@ -44,6 +45,20 @@ def test_ctrl_c_elsewhere_is_no_traceback(monkeypatch):
     monkeypatch.setattr(charloom.cli.info_commands, "gather", interrupt)
     done = charloom_("info")
     assert (done.exit_code, done.stderr) == (130, "charloom: interrupted.\n")
+
+
+@pytest.mark.parametrize("command", ["train", "reproduce"])
+@pytest.mark.parametrize("step", ["text_to_learn", "plan_settings"])
+def test_ctrl_c_before_a_run_exists_says_that_no_run_was_made(
+    command, step, book, tmp_path, monkeypatch
+):
+    def interrupt(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(charloom.api, step, interrupt)
+    done = charloom_(command, book, "--run", tmp_path / "run", "--minutes 1")
+    assert (done.exit_code, done.stderr) == (130, "charloom: interrupted; no run was made.\n")
+    assert not (tmp_path / "run").exists()
 
 
 # Models

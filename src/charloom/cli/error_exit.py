@@ -6,6 +6,8 @@ any other signal that made a training run save and stop, the code is 128 plus th
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -44,9 +46,7 @@ class ErrorReportingGroup(TyperGroup):
             smaller = argument("hidden_size")
             fail(f"there is not enough memory; use a smaller {smaller} or a shorter text.")
         except KeyboardInterrupt:
-            clear_line()
-            say("interrupted.")
-            raise typer.Exit(INTERRUPTED) from None
+            interrupt("interrupted.")
         except OSError as error:
             # An error of the system for which charloom has no message, such as a lost network drive or
             # too many open files.
@@ -79,6 +79,22 @@ def fail(sentence: str) -> NoReturn:
     clear_line()
     say(sentence)
     raise typer.Exit(USAGE_ERROR) from None
+
+
+def interrupt(sentence: str) -> NoReturn:
+    """Print `sentence` and exit with code 130, which means that the user pressed Ctrl-C."""
+    clear_line()
+    say(sentence)
+    raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def interruption_message(sentence: str) -> Iterator[None]:
+    """If the user presses Ctrl-C within the `with` block, print `sentence` and exit with code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupt(sentence)
 
 
 def discard_stdout() -> None:

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from charloom.cli import run_options
-from charloom.cli.error_exit import fail
+from charloom.cli.error_exit import fail, interruption_message
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.setting_options import SETTINGS, takes_settings
@@ -45,15 +45,16 @@ def reproduce(
     from charloom import api
 
     began = time.monotonic()
-    api.new_run(run)
-    explain_terminal_input(text or [])
-    if text:
-        corpus = api.text_to_learn(text, default=CLASSIC, **settings)
-    else:
-        corpus = api.demo_text(settings.get("tokens") or "characters")
-    config = api.plan_settings(
-        corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
-    )
+    with interruption_message("interrupted; no run was made."):
+        api.new_run(run)
+        explain_terminal_input(text or [])
+        if text:
+            corpus = api.text_to_learn(text, default=CLASSIC, **settings)
+        else:
+            corpus = api.demo_text(settings.get("tokens") or "characters")
+        config = api.plan_settings(
+            corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
+        )
     say_sentences(without_effect(config, settings))
     with api.begin(corpus, config, run) as training:
         introduce(training)
@@ -82,13 +83,14 @@ def train(
     from charloom import api
 
     began = time.monotonic()
-    api.new_run(run)
-    model = api.learner_of(from_model)
-    explain_terminal_input(text or [])
-    corpus = api.text_to_learn(text or [], model=model, **settings)
-    config = api.plan_settings(
-        corpus, minutes, model=model, began=began, on_message=say_sentence, **settings
-    )
+    with interruption_message("interrupted; no run was made."):
+        api.new_run(run)
+        model = api.learner_of(from_model)
+        explain_terminal_input(text or [])
+        corpus = api.text_to_learn(text or [], model=model, **settings)
+        config = api.plan_settings(
+            corpus, minutes, model=model, began=began, on_message=say_sentence, **settings
+        )
     say_sentences(without_effect(config, settings))
     if model is None and "unknown" in settings:
         say("--unknown has no effect without --from: the vocabulary is made from the text.")
