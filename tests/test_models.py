@@ -329,6 +329,7 @@ def test_without_a_terminal_a_scored_text_is_plain(run):
     done = charloom_("score", run, "--text 'the cat'")
     assert done.stdout == "the cat\n"
     assert "bits per character" in done.stderr
+    assert done.stderr.endswith("; this terminal shows no colours, --json prints the numbers.\n")
     assert charloom_("score", run, "--text 'the cat'", FORCE_COLOR="1", NO_COLOR="1").stdout == (
         "the cat\n"
     )
@@ -342,7 +343,9 @@ def test_a_terminal_without_colours_shows_only_the_text(run):
 def test_a_terminal_shows_surprising_characters_in_colour(run, model):
     text = "the cat gone mad"
     terminal = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "NO_COLOR": None}
-    legend, painted = charloom_("score", run, f"--text '{text}'", **terminal).stdout.splitlines()
+    done = charloom_("score", run, f"--text '{text}'", **terminal)
+    assert "--json" not in done.stderr
+    legend, painted = done.stdout.splitlines()
     plain = re.sub(r"\x1b\[[\d;]*m", "", legend)
     assert plain.split() == ["bits:", "0-1", "1-2", "2-4", "4-6", "6", "and", "more"]
     steps = {"0": "\x1b[2m", "1": "", "2": "48;5;229m", "4": "48;5;215m", "6": "48;5;160m"}

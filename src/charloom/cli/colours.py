@@ -6,9 +6,13 @@ The caller chooses what the colours mean.
 from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
+from typing import Final
 
 from charloom.cli.terminal import show
 from charloom.formatting import harmless
+
+# Part of a message, for output without colours
+NO_COLOURS: Final = "; this terminal shows no colours, --json prints the numbers"
 
 
 def paint(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from charloom.cli import model_options
-from charloom.cli.colours import paint
+from charloom.cli.colours import NO_COLOURS, paint
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
@@ -271,7 +271,8 @@ def score(
     """Show how well a model predicts each character of a text.
 
     A terminal shows the text coloured by the bits of each character: more bits mean
-    a more surprising character. --json prints the numbers.
+    a more surprising character. A pipe or a file gets only the text. --json prints
+    the numbers.
 
     \b
     Example:
@@ -297,18 +298,18 @@ def score(
             }
         )
         return
-    paint_surprise(result)
+    more = "" if paint_surprise(result) else NO_COLOURS
     say(
         f"{result.mean_bits:.4f} bits per character "
         f"({result.mean_bits * math.log(2):.4f} nats), {len(result.characters) - 1:,} predicted by "
-        f"{model}, {opened.stage}."
+        f"{model}, {opened.stage}{more}."
     )
 
 
-def paint_surprise(result: "Surprise") -> None:
+def paint_surprise(result: "Surprise") -> bool:
     """Print a text with each character coloured by its bits.
 
-    If the terminal has no colours, print the text without them.
+    If the terminal has no colours, print the text without them and return False. Otherwise return True.
     """
     spans = [
         (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
@@ -318,7 +319,7 @@ def paint_surprise(result: "Surprise") -> None:
     ]
     # The first character has no bits, because it is not predicted.
     styles = ["underline", *map(surprise_style, result.bits.tolist()[1:])]
-    paint(result.characters, styles, "bits", spans)
+    return paint(result.characters, styles, "bits", spans)
 
 
 def surprise_style(bits: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli import model_options
-from charloom.cli.colours import paint
+from charloom.cli.colours import NO_COLOURS, paint
 from charloom.cli.model_commands import model_identity, open_model, policy_of, require_one_text
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
@@ -232,7 +232,7 @@ def paint_unit(seen: "Activity") -> None:
     title = f"layer {seen.layers[0]}, unit {seen.units[0]}, {seen.what}"
     painted = paint(seen.characters, styles, title, legend)
     spread = f"{min(values):.3g} to {max(values):.3g}"
-    more = "" if painted else "; this terminal shows no colours, --json prints the numbers"
+    more = "" if painted else NO_COLOURS
     say(f"{title} ({MEANINGS[seen.what]}): from {spread}{more}.")
 
 
