@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 import charloom.cli
@@ -58,6 +59,40 @@ def test_resume_with_minutes_reads_its_text_only_once(book, monkeypatch, tmp_pat
         input=text,
     )  # fmt: skip
     assert (done.exit_code, json.loads(done.stdout)["update"]) == (0, before + 60)
+
+
+COSINE = "--schedule cosine --learning-rate 0.02 --updates 40"
+
+
+@pytest.mark.parametrize(
+    ("option", "end", "rate"),
+    [
+        ("--updates 80", 80, "0.01"),
+        ("--minutes 0.1", 100, "0.0131"),
+        ("--updates 50", 50, "0.00191"),
+    ],
+)
+def test_resume_says_that_a_new_end_changes_the_cosine(
+    option, end, rate, book, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(training_plan.time, "monotonic", lambda: 0.0)
+    run = tmp_path / "run"
+    charloom_("train", book, "--run", run, SMALL, COSINE)
+    done = charloom_("resume", run, option)
+    assert (
+        f"the learning rate now follows its cosine to update {end} (before: update 40), so it continues "
+        f"with {rate} instead of 0.\n"
+    ) in done.stderr
+    assert "cosine" not in charloom_("resume", run).stderr
+
+
+def test_resume_says_nothing_of_a_cosine_that_does_not_change(book, tmp_path):
+    charloom_("train", book, "--run", tmp_path / "constant", SMALL)
+    assert "cosine" not in charloom_("resume", tmp_path / "constant", "--updates 80").stderr
+    assert "follows the cosine to the new end" in " ".join(
+        charloom_("resume --help").stdout.split()
+    )
 
 
 def test_resume_says_from_where_and_takes_other_threads(book, tmp_path):

@@ -7,6 +7,8 @@ from typing import Final
 from charloom.api.text_arguments import Text, as_sources
 from charloom.api.training_plan import require_one_end, with_threads
 from charloom.config import MACHINE_SETTINGS, Config
+from charloom.model import Learner
+from charloom.model.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,26 @@ class RunChanges:
 
 
 NO_CHANGES: Final = RunChanges()
+
+
+def new_cosine_message(before: Schedule, after: Schedule, learner: Learner) -> str | None:
+    """Return a message that a new end of a run changes the learning rates of its cosine schedule.
+
+    Return None if the learning rates do not follow a cosine, or if the end is the same. The message has no
+    full stop.
+
+    Args:
+        before: the schedule of the run with its old end.
+        after: the schedule of the run with its new end.
+        learner: the learner that continues the run.
+    """
+    if after.config.schedule != "cosine" or before.updates == after.updates:
+        return None
+    old, new = (
+        schedule.learning_rates(learner.update, 1)[0] * learner.learning_rate_factor
+        for schedule in (before, after)
+    )
+    return (
+        f"the learning rate now follows its cosine to update {after.updates:,} (before: update "
+        f"{before.updates:,}), so it continues with {new:.3g} instead of {old:.3g}"
+    )

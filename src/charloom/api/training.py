@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from charloom.api.model import Model, available_which, stage
-from charloom.api.run_changes import NO_CHANGES, RunChanges
+from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import MessageListener, end_after, plan_settings, text_to_learn
 from charloom.config import Config
@@ -316,7 +316,12 @@ def reopen(
             updates = end_after(
                 changes.minutes, plan.corpus, config, done, began=began, on_message=on_message
             )
+        before = Schedule.of(plan.learner.config, len(plan.corpus))
         writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates), lock)
+    after = Schedule.of(plan.learner.config, len(plan.corpus))
+    message = new_cosine_message(before, after, plan.learner)
+    if message is not None:
+        on_message(message)
     return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds)
 
 

@@ -25,7 +25,8 @@ LEAST_SHARE: Final = 0.5
 # If opening the text takes less than this time, the message about the speed does not mention it.
 SHORT_SECONDS: Final = 1.0
 
-# A function that is called with a message about the measured speed. The message has no full stop.
+# A function that is called with a message about the measured speed, or about the learning rates of a run
+# that is continued. The message has no full stop.
 MessageListener = Callable[[str], object]
 
 

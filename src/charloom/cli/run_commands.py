@@ -122,7 +122,8 @@ def resume(
     stop.
 
     A finished run does not change, unless --minutes, --epochs or --updates gives it
-    a new end.
+    a new end. If the learning rate follows a cosine, it then follows the cosine to
+    the new end: at first it rises again.
 
     \b
     Example:
