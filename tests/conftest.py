@@ -1,11 +1,13 @@
 """Settings for all tests: NumPy has one thread, Hypothesis has no deadline, temporary files are in memory.
 
-The tests of the checkers in reliability/ are skipped on systems without fork or /proc.
+Python's garbage collector rarely looks at old objects. The tests of the checkers in reliability/ are skipped on systems without fork or /proc.
 """
 
 from charloom.cpu_limits import keep_numpy_to_one_thread
 
 keep_numpy_to_one_thread()
+
+import gc  # noqa: E402
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -17,11 +19,19 @@ from memory_folder import keep_temporary_files_in_memory  # noqa: E402
 settings.register_profile("charloom", deadline=None)
 settings.load_profile("charloom")
 keep_temporary_files_in_memory()
+# A worker has 350,000 objects that live as long as it does, and a full collection visits them all.
+# Younger garbage is collected as often as elsewhere.
+gc.set_threshold(*gc.get_threshold()[:2], 100)
 
 
 def pytest_collection_modifyitems(items):
     """Mark the tests that cannot run on this system as skipped, with the reason."""
     skip_where_a_process_cannot_be_copied(items)
+
+
+def pytest_collection_finish(session):
+    """Let the garbage collector ignore the collected tests and imported modules, which stay until the end."""
+    gc.freeze()
 
 
 @pytest.fixture
