@@ -14,6 +14,7 @@ from charloom.store.atomic_files import read_file
 from charloom.store.resume_plan import require_place
 from charloom.store.tensor_reader import header_of
 from charloom.text import UnknownPolicy, Vocabulary
+from charloom.text.windows import Windows
 from charloom.training.loop import divergence_error
 
 MANY = [chr(point) for point in range(0x4E00, 0x4E00 + 2_000)]
@@ -42,6 +43,11 @@ def test_a_checkpoint_at_another_position_is_refused_with_both_positions(tmp_pat
     with pytest.raises(DamagedError) as caught:
         require_place(tmp_path, learner, 1_000_001)
     assert "after update 12,000 it must be at character 60,000 of epoch 0." in str(caught.value)
+
+
+def test_a_text_that_is_too_short_is_refused_with_the_streams_and_the_steps():
+    with pytest.raises(TextError, match="a window of 2,000 steps in each of 100,000 streams needs"):
+        Windows.of(Config(batch_size=100_000, seq_length=2_000), 60_000)
 
 
 def test_an_update_that_was_not_applied_is_named(learner):

@@ -66,6 +66,9 @@ def test_the_help_of_train_has_headings_and_shows_its_recipe():
     }
     quick = RECIPES["quick"].config
     assert f"the recurrent cell [default: {quick.cell}]" in defaults["train"]
+    minutes = "instead of --epochs or --updates [default: 1 with the recipe quick]"
+    assert minutes in defaults["train"]
+    assert "--epochs or --updates --" in defaults["reproduce"]
     assert "the recurrent cell [default: rnn]" in defaults["reproduce"]
     assert "passes over the training text --" in defaults["train"]
     assert "passes over the training text [default: 10]" in defaults["reproduce"]

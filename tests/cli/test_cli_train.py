@@ -133,7 +133,12 @@ def test_control_sends_commands_to_a_training_process(book, tmp_path, start):
     assert process.returncode == 0
     assert "stopped by a command" in output
     assert charloom_("control", run, "pause").exit_code == 2
-    assert charloom_("control", run, "faster").exit_code == 2
+    unknown = charloom_("control", run, "status")
+    assert (unknown.exit_code, unknown.stderr) == (
+        2,
+        "charloom: the command is 'status'; it must be one of run, pause, stop, or left out to print the "
+        "state of the run.\n",
+    )
 
 
 def test_a_missing_native_engine_is_reported_once(book, monkeypatch, tmp_path):

@@ -1,7 +1,7 @@
 """Arguments and options that commands of several modules share, as annotated types of parameters."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -46,10 +46,11 @@ Which = Annotated[
         "validation part, else latest]",
     ),
 ]
+MINUTES_HELP: Final = "train for about this long, instead of --epochs or --updates"
 Minutes = Annotated[
     float | None,
     typer.Option(
-        help="train for about this long, instead of --epochs or --updates",
+        help=MINUTES_HELP,
         rich_help_panel="Training",
     ),
 ]

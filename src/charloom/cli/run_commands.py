@@ -20,6 +20,7 @@ from charloom.cli.terminal import (
 from charloom.cli.training_outcome import Outcome
 from charloom.cli.training_output import finish, follow, introduce
 from charloom.config import MACHINE_SETTINGS, without_effect
+from charloom.formatting import shortened
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 from charloom.run_file_names import GRADCHECK
@@ -69,7 +70,7 @@ def train(
     text: Texts = None,
     from_model: run_options.FromModel = None,
     run: NewRun = None,
-    minutes: Minutes = None,
+    minutes: run_options.TrainingMinutes = None,
     as_json: Json = False,
 ) -> None:
     """Train a model on a text, in a new run directory.
@@ -188,6 +189,7 @@ def control(
     """
     from charloom import api
     from charloom.api.run_control import require_status, state_sentence
+    from charloom.store.control_files import COMMANDS
 
     if command is None:
         if learning_rate_factor is not None:
@@ -197,6 +199,11 @@ def control(
         else:
             show(state_sentence(run))
         return
+    if command not in COMMANDS:
+        fail(
+            f"the command is {shortened(command)}; it must be one of {', '.join(COMMANDS)}, or left out to "
+            f"print the state of the run."
+        )
     sent = api.control(run, command, learning_rate_factor=learning_rate_factor)
     if as_json:
         show_json(dataclasses.asdict(sent))

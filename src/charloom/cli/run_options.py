@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from charloom.cli.options import given_path, path_option
+from charloom.cli.options import MINUTES_HELP, given_path, path_option
+from charloom.recipes import DEFAULT_RECIPE, RECIPES
 
 FromModel = Annotated[
     Path | None,
@@ -14,6 +15,13 @@ FromModel = Annotated[
         metavar="MODEL",
         help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
         "if the run has a validation part, else the latest",
+    ),
+]
+TrainingMinutes = Annotated[
+    float | None,
+    typer.Option(
+        help=f"{MINUTES_HELP} [default: {RECIPES[DEFAULT_RECIPE].minutes:g} with the recipe {DEFAULT_RECIPE}]",
+        rich_help_panel="Training",
     ),
 ]
 MovedText = Annotated[

@@ -157,7 +157,7 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
         bits = bits_per_character(learner.smooth_loss, learner.config.seq_length)
         line = (
             f"smooth loss: {decimals(learner.smooth_loss, 2)} nats per window of "
-            f"{learner.config.seq_length} at update {learner.update:,} ({decimals(bits, 3)} bits per {one} of the training text)"
+            f"{learner.config.seq_length:,} at update {learner.update:,} ({decimals(bits, 3)} bits per {one} of the training text)"
         )
         if learner.best_loss is not None and not learner.config.validation:
             line += f", lowest {decimals(learner.best_loss, 2)} at update {learner.best_update:,}"

@@ -183,8 +183,8 @@ def loss_story(
     uniform_loss = T * math.log(max(vocabulary_size, 1))
     sentences = [
         f"At update {count(first.update)} the smooth loss is {first.smooth_loss:.2f} nats per "
-        f"window of {T} {tokens}. A model that gives all {K} {tokens} the same probability "
-        f"has a loss of {T} ln {K} = {uniform_loss:.2f}.",
+        f"window of {count(T)} {tokens}. A model that gives all {K} {tokens} the same probability "
+        f"has a loss of {count(T)} ln {K} = {uniform_loss:.2f}.",
         fall_story(records, T, one),
     ]
     epochs = f"{last.epoch:.2f}".removesuffix(".00")

@@ -63,7 +63,7 @@ def run_sentence(view: RunInspection) -> str:
         f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units learns to "
         f"write like this text of {count(text.characters)} {config.tokens}, "
         f"{count(text.vocabulary_size)} of them different. It is trained for {length_of_run(config)} with windows of "
-        f"{config.seq_length} {config.tokens}{streams}."
+        f"{count(config.seq_length)} {config.tokens}{streams}."
     )
 
 

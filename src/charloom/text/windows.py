@@ -116,8 +116,8 @@ class Windows:
             return
         B, T, held_out = self.streams, self.seq_length, config.validation + config.test
         if part == "train":
-            streams = f" in each of {B} streams" if B > 1 else ""
-            problem = f"a window of {T} steps{streams} needs at least {B * T + 1:,}"
+            streams = f" in each of {B:,} streams" if B > 1 else ""
+            problem = f"a window of {T:,} steps{streams} needs at least {B * T + 1:,}"
             problem += (
                 f" in the training part, without the {held_out:.0%} held out" if held_out else ""
             )
