@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import charloom
 from charloom.__main__ import main
 from charloom.config import Config
 from charloom.cpu_limits import ONE_THREAD
@@ -168,8 +169,7 @@ def test_a_run_that_runs_out_of_memory_keeps_its_last_checkpoint(engine, book, t
         command(megabytes, "train", book, "--run", path, *settings)
         if (path / "checkpoints" / "latest").exists():
             saved += 1
-            done = run("\nimport sys, charloom\ncharloom.load(sys.argv[1])", path)
-            assert (done.returncode, done.stderr) == (0, "")
+            charloom.load(path)  # raises an error if the checkpoint is damaged
     assert saved
 
 

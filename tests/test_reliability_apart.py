@@ -27,18 +27,18 @@ TALK = "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        (TALK, r"corpora: .*getaddrinfo"),
-        ("import socket; socket.socket().bind(('127.0.0.1', 0))", r"corpora: .*socket\.bind"),
-        ("open('beside.txt', 'w').close()", r"corpora: writes .*beside\.txt"),
-        ("import os; os.link('book.txt', 'twin.txt')", r"corpora: writes .*twin\.txt"),
-        ("import os; os.symlink('asked', 'linked')", r"corpora: writes .*linked"),
-        ("import os; os.chmod('book.txt', 0o600)", r"corpora: writes .*book\.txt"),
-        ("open('/dev/shm/charloom-planted', 'w').close()", r"corpora: writes .*planted"),
-        (CHILD.format(options=[], code=TALK), r"corpora: .*getaddrinfo"),
-        (CHILD.format(options=[], code="pass"), r"corpora: starts .*-c pass"),
-        (CHILD.format(options=["-I"], code="pass"), r"corpora: starts unwatched .*-I -c pass"),
-        ("import os; os.system('true')", r"corpora: starts unwatched os\.system.*true"),
-        ("open('tmp/left', 'w').close()", r"corpora: writes .*tmp/left"),
+        (TALK, r"recipes: .*getaddrinfo"),
+        ("import socket; socket.socket().bind(('127.0.0.1', 0))", r"recipes: .*socket\.bind"),
+        ("open('beside.txt', 'w').close()", r"recipes: writes .*beside\.txt"),
+        ("import os; os.link('book.txt', 'twin.txt')", r"recipes: writes .*twin\.txt"),
+        ("import os; os.symlink('asked', 'linked')", r"recipes: writes .*linked"),
+        ("import os; os.chmod('book.txt', 0o600)", r"recipes: writes .*book\.txt"),
+        ("open('/dev/shm/charloom-planted', 'w').close()", r"recipes: writes .*planted"),
+        (CHILD.format(options=[], code=TALK), r"recipes: .*getaddrinfo"),
+        (CHILD.format(options=[], code="pass"), r"recipes: starts .*-c pass"),
+        (CHILD.format(options=["-I"], code="pass"), r"recipes: starts unwatched .*-I -c pass"),
+        ("import os; os.system('true')", r"recipes: starts unwatched os\.system.*true"),
+        ("open('tmp/left', 'w').close()", r"recipes: writes .*tmp/left"),
     ],
     ids=["looks a name up", "listens", "writes beside", "links", "links by name", "changes a mode",
          "writes into memory", "a child that talks", "a child", "a child that is not watched",
@@ -47,14 +47,14 @@ TALK = "import socket\ntry: socket.getaddrinfo('localhost', 80)\nexcept OSError:
 def test_a_command_that_does_something_forbidden_is_noticed(place, monkeypatch, code, message):
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", code)
     with pytest.raises(AssertionError, match=message):
-        apart.run(place, Line("corpora"))
+        apart.run(place, Line("recipes"))
 
 
 def test_an_allowed_child_process_is_watched_too(place, monkeypatch):
     child = CHILD.format(options=[], code="open('beside.txt', 'w').close()")
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", child)
-    with pytest.raises(AssertionError, match=r"corpora: writes .*beside\.txt"):
-        apart.run(place, Line("corpora", starts=r"subprocess\.Popen .*"))
+    with pytest.raises(AssertionError, match=r"recipes: writes .*beside\.txt"):
+        apart.run(place, Line("recipes", starts=r"subprocess\.Popen .*"))
 
 
 def test_an_expected_child_process_that_never_starts_is_noticed(place, monkeypatch):
@@ -62,12 +62,12 @@ def test_an_expected_child_process_that_never_starts_is_noticed(place, monkeypat
     hidden = "import subprocess, sys; subprocess.run([sys.executable, '--version'], env=None)"
     monkeypatch.setenv("CHARLOOM_PLANTED_FAULT", hidden)
     with pytest.raises(AssertionError, match="1 processes of 2 were watched"):
-        apart.run(place, Line("corpora", starts=r"subprocess\.Popen .*"))
+        apart.run(place, Line("recipes", starts=r"subprocess\.Popen .*"))
 
 
 def test_a_command_that_is_refused_is_noticed(place):
     with pytest.raises(AssertionError, match="exit code 2, not 0"):
-        apart.run(place, Line("corpora --no-such-option"))
+        apart.run(place, Line("recipes --no-such-option"))
 
 
 def test_a_server_that_other_machines_can_reach_is_noticed(place):
