@@ -124,9 +124,9 @@ def roles_of_many(
             return order
     raise DoctorError(
         f"the function takes {number_of(len(required), 'argument')} ({', '.join(required)}), and "
-        "their names do not show their roles. It must take the parameters, as one argument or each as "
-        "a separate one, and x, y and h0. Give the roles in the order of the arguments, "
-        f"for example {argument('arguments', list(forms[-1]))}."
+        "their names do not show their roles. The function must take x, y, h0 and the parameters: all "
+        "parameters in one argument, or each parameter in its own argument. Give the roles in the "
+        f"order of the arguments, for example {argument('arguments', list(forms[-1]))}."
     )
 
 

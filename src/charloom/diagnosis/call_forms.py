@@ -334,8 +334,8 @@ def find_names_with_network(
         names that the function uses.
 
     Raises:
-        DoctorError: the function reads a parameter by a name that is not usual, or by a different
-            name in each call.
+        DoctorError: the function reads a parameter by a name that is not usual, or one parameter by
+            several names.
     """
     for _ in range(8):
         prepared = PreparedCall(problem, convention)
@@ -365,16 +365,16 @@ def find_names_with_network(
         assert reply is not None
         return reply, convention
     raise DoctorError(
-        "the function reads a parameter by a different name in each call, and none of these names is "
-        f"a usual one; give your names of all parameters as {argument('names')}."
+        "the function reads one parameter by several names, in one call or in different calls. Change "
+        "the function so that it reads each parameter by only one name."
     )
 
 
 def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]:
-    """Return a guess of the function's name for each parameter, to show in an error.
+    """Guess by which name the function reads each parameter, and return the names for an error message.
 
-    If the function read a parameter by a usual name, the guess is this name. The other parameters
-    get the unusual names, in the order in which the function read them.
+    If the function read a parameter by one of its usual names, this is its name. The names that the
+    function read and that are not usual names go to the other parameters, in the order of reading.
     """
     unknown = iter(network._unknown)
     return {name: network._used.get(name) or next(unknown, "…") for name in parameters}

@@ -321,7 +321,10 @@ class Diagnosis:
 
 
 def scaling_text(scaling: str) -> str:
-    """Return words for the factor of a wrong gradient: "db is 2 times the right one" for "2 db"."""
+    """Return a sentence that says by which factor a gradient is wrong.
+
+    An example of `scaling` is "2 db"; its sentence is "db is 2 times the right one".
+    """
     factor, _, name = scaling.partition(" ")
     if float(factor) == 0:
         return f"{name} is zero"

@@ -190,10 +190,11 @@ def same(a: Answer, b: Answer, name: str) -> bool:
 def separate_explanation(
     case: Case, singles: Sequence[Found], names: Sequence[str]
 ) -> list[Explanation]:
-    """Return a list with one explanation: a set of mistakes that each explain some wrong gradients.
+    """Return a list with one explanation: a set of mistakes that together explain all wrong gradients.
 
-    The set can have three or more mistakes, but only those that `keeps_right_results` accepts. The
-    list is empty if a wrong gradient remains unexplained.
+    Each mistake in the set explains at least one wrong gradient. The set may have any number of
+    mistakes. It has only mistakes that `keeps_right_results` accepts. If these do not explain all
+    wrong gradients, return an empty list.
 
     `singles` are the mistakes to try. `names` are the parameters with a wrong gradient, and "loss"
     if the loss is wrong.

@@ -214,8 +214,9 @@ def gru_back(
     return np.concatenate([da_r, da_z, da_n]), dr, dq, {"h": back}
 
 
-# For each cell: the function that computes one step of the forward pass, or of the backward pass.
+# For each cell, the function that computes one step of the forward pass.
 STEP_FORWARD: Final = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}
+# For each cell, the function that computes one step of the backward pass.
 STEP_BACKWARD: Final = {"rnn": rnn_back, "lstm": lstm_back, "gru": gru_back}
 
 

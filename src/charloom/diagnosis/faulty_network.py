@@ -119,7 +119,8 @@ def backward(
 
     da (T, G·H) is the gradient of U x + b, and dr (T, G·H) is the gradient of W h_prev. Only in a
     GRU do they differ. dq (T, H) is the gradient of a GRU's bias d, and zero in other cells.
-    `dh` (T, H) is the gradient of the hidden states that comes from the output.
+    `dh` (T, H) is the part of the gradient of each hidden state that its own step's loss contributes
+    through the output layer.
     """
     T = len(steps)
     kind, _, depth = switches.get("truncated", "").partition(" ")

@@ -1,8 +1,8 @@
-"""Sums the gradients of steps over time as code with known mistakes would sum them.
+"""Computes the gradients of the parameters from the gradients of the steps, with known mistakes.
 
-The sums are the gradients of the parameters. Without mistakes they are exact (spec/mathematics.md:
-The cells; The network). The argument `switches` of the functions says which mistakes of
-`mistakes.py` are made.
+The gradient of a parameter is a sum over all steps. The argument `switches` of the functions says
+which mistakes of `mistakes.py` are made. Without mistakes, the gradients are exact
+(spec/mathematics.md: The cells; The network).
 """
 
 import numpy as np

@@ -117,9 +117,10 @@ def scalings(case: Case) -> Iterator[Found]:
 
 
 def decays(case: Case) -> Iterator[Found]:
-    """Yield the mistake weight-decay-added in two variants: without and with weight decay in the loss.
+    """Yield two variants of the mistake weight-decay-added.
 
-    Each variant names the decay λ, and the parameters whose gradients in the first trial are too
+    In the first variant, weight decay is only in the gradients. In the second, it is also in the
+    loss. Each variant names the decay λ, and the parameters whose gradients in the first trial are too
     large by λ times the parameter. If there is no such gradient, yield nothing.
     """
     parameters = case.trials[0].problem.parameters
@@ -131,8 +132,8 @@ def decays(case: Case) -> Iterator[Found]:
             left, limit = distance(given, right + rate * theta, ZERO), case.limits[0][name]
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
-    # `rates` has the λ that fits each gradient. Use the largest λ, because rounding changes it
-    # least. If the λ of a gradient differs from it, the gradient has another error than weight decay.
+    # `rates` has the λ that fits each gradient. Use the largest λ, because rounding changes the
+    # largest λ least. Leave out gradients with another λ: their error is not the weight decay.
     if rates:
         rate = max(rates.values(), key=abs)
         names = [name for name, other in rates.items() if abs(other - rate) <= 1e-3 * abs(rate)]

@@ -79,8 +79,8 @@ def plain(name: str) -> str:
 def gradient_of(name: str, known: Sequence[str], names: Mapping[str, str]) -> str | None:
     """Return the parameter in `known` whose gradient is called `name`, such as "W" for "dW" or "grad_W".
 
-    A gradient is called like its parameter, by a usual name or the user's name, with or without a
-    prefix such as "d" or "grad_". `names` maps parameters to the user's names. Return None if no
+    The name of a gradient is a usual name of the parameter or the user's name for it, with or without
+    a prefix such as "d" or "grad_". `names` maps parameters to the user's names. Return None if no
     gradient is called `name`.
     """
     found = parameter_of(name, known, names)
@@ -210,7 +210,7 @@ def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dic
         if len(fitting) != 1:
             raise DoctorError(
                 f"the function returned arrays without names, with these shapes in order: "
-                f"{shapes_text(items)}; {'none' if not fitting else 'more than one'} of them is the shape of {name}, "
+                f"{shapes_text(items)}; {'no array has' if not fitting else 'more than one array has'} the shape of {name}, "
                 f"{shapes[name]}. Name the returned items in order, for example "
                 f"{argument('gradients', suggested_order(items, wanted))}; _ stands for an item that is not a gradient."
             )

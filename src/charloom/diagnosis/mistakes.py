@@ -32,9 +32,10 @@ class Mistake:
         fix: how to fix the mistake, in one sentence. It may have placeholders for names of
             arguments, which each interface replaces (`charloom.messages`).
         cells: the cells in which the mistake can occur.
-        variants: maps each variant of the mistake to the cells in which it can occur. A mistake
-            without variants has only the variant "". If the dict is empty, the variants are made
-            from the function's results.
+        variants: maps each variant of the mistake to the cells in which it can occur. The name of a
+            variant is stable; `variant_texts.py` has the text for users. A mistake without variants
+            has only the variant "". If the dict is empty, the variants are made from the function's
+            results.
         kind: "gradient" (found by predicting the gradient with the mistake), "calls" (found by
             calling the function more than once) or "numerical" (in the user's numerical gradient).
     """
@@ -616,7 +617,7 @@ MISTAKES: Final = (
     Mistake(
         "gradients-carried-over",
         "the gradients of earlier calls are added to those of this call",
-        "dθ (second call) = dθ (first call) + dθ (second call)",
+        "the second call returns dθ (first call) + dθ (second call)",
         "This is the\nexact gradient of the window's loss",
         NETWORK_SECTION,
         "set all gradients to zero at the start of each call (new arrays; in PyTorch, zero_grad).",

@@ -1,7 +1,10 @@
-"""Calls the user's function on every trial and several times in sequence, and collects the results.
+"""Makes all calls of the user's function that a diagnosis needs, and collects the results.
+
+The function is called once on every trial. Further calls, such as several with the same arguments,
+show whether a call changes the results of later calls. This module does not check the results.
 
 It runs in the same process as the user's code. This is a child process (`sandbox.py`), or the
-user's process if the user passed a Python function. This module does not check the results.
+user's process if the user passed a Python function.
 """
 
 import linecache

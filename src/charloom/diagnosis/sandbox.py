@@ -93,8 +93,8 @@ def run_in_process(
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
         folder = Path(name)
         write_job(folder, function, numerical, job)
-        # Nothing is written to this pipe. Its only use is its end: it closes when this process
-        # ends, and then the child process ends too.
+        # Nothing is written to this pipe. It closes when this process ends, and the child process ends
+        # when the pipe closes.
         childs_end, our_end = os.pipe()
         try:
             process = start_process(folder, childs_end)

@@ -22,7 +22,8 @@ from charloom.diagnosis.problem import Array, Arrays, Problem
 GOOD: Final = 1e-6
 STEPS: Final = tuple(m * 10.0**-k for k in range(1, 14) for m in (5, 2, 1))
 WHOLE: Final = 1e-3  # largest distance from a whole number at which a number counts as whole
-# If twice the step is below this, rounding of the losses can make a numerical gradient wrong.
+# If twice the step is below this number, the step is so small that the rounding of the losses can make
+# a numerical gradient wrong.
 SMALL: Final = 3e-8
 ENTRIES: Final = 30  # largest number of entries for which differences are computed
 
@@ -119,7 +120,7 @@ def explains(trial: NumericalTrial, kind: "Kind", step: float) -> bool:
     entries = some_entries(trial)
     remaining = float(np.linalg.norm(trial.given[entries] - kind(trial, step, entries)))
     error = float(np.linalg.norm(trial.given[entries] - trial.right[entries]))
-    # The rounding error of a difference is the last digit of the loss, divided by the step.
+    # The losses are rounded to their last digit. A numerical gradient divides this error by the step.
     rounding = float(np.spacing(abs(trial.factor * exact_loss(trial.problem)))) / step
     return explains_more(remaining, error, rounding)
 

@@ -98,8 +98,8 @@ WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
 def variant_text(mistake: str, variant: str) -> str:
     """Return a text for users that describes `variant`, a variant of the mistake with the id `mistake`.
 
-    Return a variant that users understand, such as an equation, unchanged. Return "" if the title
-    of the mistake contains the variant.
+    If users understand the variant itself, for example because it is an equation, return `variant`
+    unchanged. If the title of the mistake already contains the variant, return "".
     """
     kind, _, number = variant.partition(" ")
     text = WITH_NUMBER.get(mistake, {}).get(kind)

@@ -37,7 +37,7 @@ class Checked(NamedTuple):
         case: the right results and the function's results of all trials.
         rows: the errors of all gradients and losses in all trials.
         wrong: the rows with an error that only a mistake in the formulas can explain.
-        found: the mistakes that show in several calls or in the precision of the numbers.
+        found: the mistakes found by comparing several calls or from the precision of the numbers.
         single: whether the function is checked with the tolerance of float32; otherwise float64.
     """
 
@@ -175,10 +175,11 @@ def complete_explanations(
     outcome: Outcome,
     job: Job,
 ) -> tuple[Explanation, ...]:
-    """Return the explanations, each with two further kinds of mistakes added.
+    """Return the explanations, and add to each the mistakes that were found in other ways.
 
-    First, the mistakes that show in several calls or in the precision of the numbers. Second, the
-    mistake in the user's numerical gradient.
+    These are the mistakes in `checked.found`, which were found by comparing several calls or from the
+    precision of the numbers, and the mistake in the user's numerical gradient. If `explanations` is
+    empty, but there are such mistakes, return one explanation with only these mistakes.
     """
     if numerical.mistake is not None:
         explanations = [(*one, numerical.mistake) for one in explanations or [()]]

@@ -1,6 +1,6 @@
-"""Lists the models in the folder of the runs, with their ids: the checkpoints of the runs, and the model files.
+"""Lists the models in the folder of the runs: all checkpoints of the runs, and all model files.
 
-This module loads no model.
+Each model in the list has an id. This module loads no model.
 """
 
 from typing import NamedTuple
