@@ -8,7 +8,7 @@ from typing import Any
 
 
 class BestLoss:
-    """Collects the few losses that can be the loss of the run's best checkpoint.
+    """Keeps only the losses that can be the loss of the run's best checkpoint.
 
     The best checkpoint has the lowest validation loss, or the lowest smooth loss (the smoothed training loss)
     in a run without a validation part. So the loss of a record is kept only if no earlier record has a lower

@@ -237,8 +237,8 @@ class RunIndex:
     def _to_check(self, keys: list[str]) -> set[str]:
         """Return the keys of the runs whose files are checked even if their directories have not changed.
 
-        These runs are the runs that changed last, and some of the runs in `keys`: each call
-        takes the next `CHECKED_AT_ONCE` keys.
+        These are the runs that changed last, and `CHECKED_AT_ONCE` runs in `keys`. Each call continues in
+        `keys` where the previous call ended, and begins again after the last key.
         """
         checked = {run.key for run in self._last_list.runs[:READ_AT_ONCE]}
         start = self._next_check if self._next_check < len(keys) else 0

@@ -102,7 +102,7 @@ class ErrorBody(ResponseBody):
     error: ErrorDetail
 
 
-# The state of the server and of its runs
+# Responses about the state of the server and of its runs
 
 
 class Health(ResponseBody):

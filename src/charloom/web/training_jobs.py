@@ -77,15 +77,16 @@ class Job:
     def state(
         self, state: Any, reason: str | None, status: Status | None
     ) -> tuple[Any, str | None]:
-        """Return the state of the run, and a sentence saying why; None instead of the sentence if no reason is known.
+        """Return the run's state to show, and the reason for it as a sentence; None if no reason is known.
 
-        Until the process writes status.json, the files of the run say nothing about the process. During this
-        time, the state is "starting" while the process runs, and "failed" if the process has failed. The reason
-        for "failed" is the last line of the process's output. In all other cases, return `state` and `reason`.
+        If the process has written status.json, return the arguments `state` and `reason`. Before that, the
+        files of the run say nothing about the process. So return "starting" while the process runs, and
+        "failed" if it has failed. The reason for "failed" is the last line of the process's output. In all
+        other cases, also return the arguments `state` and `reason`.
 
         Args:
-            state: the state that the files of the run show.
-            reason: the reason that the files of the run give for `state`; None if they give no reason.
+            state: the state according to the files of the run.
+            reason: the reason for `state` according to the files of the run; None if they give no reason.
             status: the content of the run's status.json; None if there is no such file.
         """
         if status is not None and (status.pid == self.pid or status.heartbeat > self.time + 1):

@@ -37,8 +37,8 @@ TYPES: Final = ("str", "int", "float", "bool", "list", "body", "query", "path")
 def validation_message(error: Any) -> str:
     """Return a message about `error`, one of pydantic's errors, without a full stop.
 
-    Most messages contain a mark for the wrong field. `charloom.messages` replaces the mark by the name of the field
-    before the message is shown.
+    Most messages name the wrong field. They contain a mark that `argument` returns, and `charloom.messages`
+    replaces the mark by the name of the field before the message is shown.
     """
     kind, given, limits = error["type"], error.get("input"), error.get("ctx", {})
     if kind == "extra_forbidden":

@@ -98,7 +98,7 @@ export class Models {
     if (chosen && !this.models.some((model) => model.id === chosen)) {
       options.push(el("option", { value: chosen }, this.known ? `${chosen} (not found)` : chosen));
     }
-    if (this.left) options.push(rest(`… ${counted(this.left, "more model")}: press Write beside a run in the list of runs`));
+    if (this.left) options.push(rest(`… ${counted(this.left, "more model")}: to use one, press Write beside its run in the list of runs`));
     choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }

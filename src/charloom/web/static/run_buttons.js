@@ -46,7 +46,7 @@ export class RunButtons {
     this.rate = el(
       "form",
       { class: "row", hidden: true, onsubmit: (event) => this.#rate(event) },
-      el("label", { class: "field inline" }, "Learning rate ×", this.factor),
+      el("label", { class: "field inline" }, "Multiply learning rate by", this.factor),
       el("button", { type: "submit" }, "Set"),
     );
     this.minutes = el("input", { type: "number", min: "0.1", step: "any", class: "rate", value: "1", required: true });
@@ -108,7 +108,7 @@ export class RunButtons {
     // that has not begun yet.
     const command = ["pausing", "paused"].includes(shownState(this.run)) ? "pause" : "run";
     const learning_rate_factor = this.factor.valueAsNumber;
-    this.#try(() => post(path`/api/runs/${this.run.key}/control`, { command, learning_rate_factor }), "Learning rate set");
+    this.#try(() => post(path`/api/runs/${this.run.key}/control`, { command, learning_rate_factor }), "The learning rate is set");
   }
 
   #further(event) {

@@ -120,7 +120,7 @@ export class Start {
             const found = texts.filter((text) => text.kind === kind);
             return found.length ? [el("optgroup", { label }, found.map((text) => el("option", { value: text.key }, [text.name, text.description ?? bytes(text.bytes)].filter(Boolean).join(" – "))))] : [];
           }),
-          ...(total > texts.length ? [rest(`… ${counted(total - texts.length, "more text")} of other runs: to use one, drop its file here`)] : []),
+          ...(total > texts.length ? [rest(`… ${counted(total - texts.length, "more text")} of other runs, not listed: to use one, drop its file here`)] : []),
         ],
         this.uploadedKey,
       );

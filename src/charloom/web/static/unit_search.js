@@ -77,7 +77,7 @@ export class UnitSearch {
     const own = (property) => ["pattern", "marked"].includes(property.property);
     const ranked = [...properties].sort((a, b) => own(b) - own(a) || best(b) - best(a));
     byId("find-list").replaceChildren(
-      el("p", { class: "aside" }, "r says how closely a unit follows the property, from −1 to 1. Grey means no more closely than by chance."),
+      el("p", { class: "aside" }, "r says how closely a unit follows the property, from −1 to 1. A grey r may be due to chance."),
       ...ranked.map((property) =>
         el(
           "div",
