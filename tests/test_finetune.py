@@ -118,7 +118,7 @@ MODEL = Config(cell="lstm", hidden_size=7, updates=90, unknown="skip", init="uni
     ("name", "value"), [("hidden_size", 8), ("cell", "gru"), ("tokens", "bytes"), ("sigma", 0.1)]
 )
 def test_a_setting_that_contradicts_the_model_is_refused(name, value):
-    with pytest.raises(ConfigError, match=f"{name} is {value!r}, but the model .* omit"):
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}, but the given model .* omit"):
         tuned_config(MODEL, **{name: value})
 
 

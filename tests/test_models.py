@@ -288,7 +288,7 @@ def test_for_another_text_baselines_learn_from_the_models_own_training_part(mode
     found = model.baselines(string=other)
     ((start, end),) = Windows.of(Config(seq_length=10, **SETTINGS), len(TEXT)).parts["train"]
     assert (found.learnt, found.judged) == (end - start, len(other) - 1)
-    with pytest.raises(TextError, match="does not hold the text"):
+    with pytest.raises(TextError, match="the text that it was trained on is not known"):
         charloom.load(alone, engine="reference").baselines(string=other)
     # Divided as in training, a text has a part to learn from.
     opened = charloom.load(alone, engine="reference")

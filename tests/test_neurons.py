@@ -447,7 +447,7 @@ def test_a_part_in_many_streams_is_read_stream_by_stream(tmp_path):
     model = charloom.load(tmp_path / "run", engine="reference")
     found = charloom.neurons(model, properties=["vowel"])
     assert found.characters > 100
-    with pytest.raises(ConfigError, match="need a continuous text"):
+    with pytest.raises(ConfigError, match="must be in one continuous text"):
         charloom.neurons(model, spans=[(0, 20)])
 
 
@@ -458,5 +458,7 @@ def test_a_model_without_its_text_reads_a_built_in_one():
     assert "built-in text" in found.notes[0]
     assert "skipped" in found.notes[-1]
     assert found.characters == 300
-    with pytest.raises(TextError, match="does not hold the text"):
+    with pytest.raises(
+        TextError, match="not in a run directory, so the text that it was trained on is not known"
+    ):
         charloom.neurons(model, split="train")

@@ -388,7 +388,7 @@ def test_without_newline_and_space_the_model_first_reads_the_likeliest_character
 
 
 def test_the_error_for_a_prompt_names_the_unknown_character(learner):
-    with pytest.raises(UnknownCharacterError, match=r"'D'.*closest that it knows is 'd'"):
+    with pytest.raises(UnknownCharacterError, match=r"'D'.*closest one in the vocabulary is 'd'"):
         Writing(learner, ReferenceEngine(), prompt="baDe")
 
 

@@ -81,7 +81,7 @@ def test_without_a_validation_part_the_training_part_is_named():
 
 def test_a_model_file_does_not_have_its_text(model, tmp_path):
     alone = charloom.load(model.save(tmp_path / "m.safetensors"), engine="reference")
-    with pytest.raises(TextError, match="does not hold the text"):
+    with pytest.raises(TextError, match="the text that it was trained on is not known"):
         alone.evaluate()
     assert alone.evaluate(string=TEXT).split == "all"
 

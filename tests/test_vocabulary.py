@@ -102,7 +102,7 @@ def test_an_unknown_character_is_named_with_its_place_and_the_closest():
     assert caught.value.character == "’"
     assert caught.value.position == 5
     assert "character 6 is '’' (RIGHT SINGLE QUOTATION MARK)" in str(caught.value)
-    assert 'The closest that it knows is "\'".' in str(caught.value)
+    assert 'The closest one in the vocabulary is "\'".' in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_which_accepts_only_best_and_latest(runs):
         with pytest.raises(ConfigError, match="which is 'last'; it must be best or latest"):
             ask()
     with pytest.raises(
-        ConfigError, match=r"needs a validation part.* give validation=0\.1, or run"
+        ConfigError, match=r"kept only if there is a validation part; give validation=0\.1, or run"
     ):
         charloom.train(string=NOISE, which="best", **(OVER | {"validation": 0.0}))
 

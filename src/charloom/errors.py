@@ -92,7 +92,7 @@ class DivergedError(CharloomError):
 
 
 class MissingPartError(CharloomError):
-    """An optional part is not installed; the message names the extra that installs it."""
+    """An optional package is not installed; the message has the pip command that installs it."""
 
 
 class StoreError(CharloomError):

@@ -17,8 +17,8 @@ class EvenSample(Generic[Item]):
 
     def __init__(self, most: int) -> None:
         self.total = 0
-        # The largest length of the list _kept. The method `kept` adds the last item of the sequence to
-        # the list, so that it returns at most `most` items.
+        # The largest length of the list _kept. It is one less than `most`, because the method `kept`
+        # may add the last item of the sequence.
         self._room = most - 1
         self._stride = 1
         self._kept: list[Item] = []

@@ -39,7 +39,7 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
         if asked is not None and asked != has:
             verb = "has" if name in NETWORK else "was initialized with"
             raise ConfigError(
-                f"{argument(name)} is {shortened(asked)}, but the model to train further {verb} "
+                f"{argument(name)} is {shortened(asked)}, but the given model {verb} "
                 f"{has!r}; "
                 f"omit the setting, or train a new model."
             )

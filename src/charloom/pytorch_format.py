@@ -160,7 +160,7 @@ def read_torch_file(
         config, known = _parse_metadata(about, config, label)
         if characters is not None and characters != known:
             raise TextError(
-                f"{label} contains its own vocabulary. {_difference(characters, known)}"
+                f"{label} has another vocabulary than the given one. {_difference(characters, known)}"
             )
         characters = known
     config = config.replace(tokens=tokens)
@@ -284,7 +284,7 @@ def _difference(given: list[str], known: list[str]) -> str:
     pairs = zip_longest(given, known)
     where, (one, other) = next((n, pair) for n, pair in enumerate(pairs) if pair[0] != pair[1])
     return (
-        f"Id {where} is {shortened(other)} there and {shortened(one)} in the vocabulary given. Omit "
+        f"Id {where} is {shortened(other)} in the file and {shortened(one)} in the given vocabulary. Omit "
     ).replace("None", "none") + f"{argument('vocabulary')}."
 
 

@@ -105,7 +105,7 @@ def find_network(arrays: dict[str, Array], prefixes: Prefixes) -> tuple[str, Par
     if U.shape[1] != len(V):
         raise NotAModelError(
             f"layer 0 reads {U.shape[1]:,} inputs, but the output has {len(V):,} characters; "
-            f"it needs {len(V):,} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
+            f"layer 0 needs {len(V):,} one-hot inputs, or an nn.Embedding of shape ({len(V)}, {U.shape[1]})."
         )
     return cell, {**parameters, "layers.0.U": U, "V": V, "c": c}
 

@@ -140,7 +140,8 @@ class Writing(Iterator[str]):
 
     Raises:
         ConfigError: `number` is out of its range; `prompt` is not a str; or unknown symbols of the
-            prompt must be replaced, and the replacement is not one known symbol.
+            prompt must be replaced, and the replacement is not exactly one symbol of
+            the vocabulary.
         UnknownCharacterError: the prompt has a character that is not in the vocabulary.
     """
 

@@ -32,9 +32,9 @@ BLOCK: Final = 16_384  # number of characters whose nats are summed as one block
 # the number of streams.
 PARALLEL_STREAMS: Final = 16
 
-# The nats of the characters that are scored in one block. The list has an entry for each piece with
-# such characters: the index of the piece; the number of characters that were scored in the piece
-# before this block; and the nats of the characters.
+# The scores of one block: a list with an entry for each piece with scored characters in the block.
+# An entry has three values: the index of the piece; how many characters of the piece were scored in
+# earlier blocks; and the nats of the characters of the piece that are scored in this block.
 Scores = list[tuple[int, int, NDArray[np.float64]]]
 
 
@@ -122,9 +122,9 @@ def characters_read(pieces: Sequence[Piece]) -> int:
 
 
 def warm_up_length(pieces: Sequence[Piece]) -> int:
-    """Return how many characters a model reads before it reads the pieces of a text in parallel.
+    """Return the length of the warm-up: the characters that a model reads before the pieces of a text.
 
-    This is 512 if a piece starts with the state after these characters (`Piece.warm`), else 0.
+    The length is 512 if any piece starts with the state after the warm-up (`Piece.warm`), else 0.
     """
     return WARM_UP if any(piece.warm for piece in pieces) else 0
 
@@ -148,11 +148,11 @@ def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> 
 
 
 def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
-    """Return short pieces of text, at equal distances over all segments, to score a part of a text.
+    """Return short pieces of text in which at most `most` characters are scored.
 
-    At most `most` characters are scored in the pieces (spec/mathematics.md: Evaluation). If the
-    segments have at most `most` predicted characters, or if `most` is 0, all predicted characters are
-    scored, in the pieces that `cut_into_pieces` returns.
+    The pieces are evenly spread over all segments (spec/mathematics.md: Evaluation). If `most` is 0,
+    or if the segments have at most `most` characters to score, return the pieces of
+    `cut_into_pieces`, in which all of these characters are scored.
     """
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:

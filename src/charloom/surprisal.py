@@ -68,8 +68,8 @@ def surprise(
     Raises:
         TextError: the text has fewer than two characters, so there is nothing to predict.
         UnknownCharacterError: the text has a character that is not in the vocabulary.
-        ConfigError: `text` is not a str; or an unknown symbol must be replaced, and the replacement
-            is not one known symbol.
+        ConfigError: `text` is not a str; or `policy` replaces unknown symbols, and its replacement is
+            not exactly one symbol of the vocabulary.
         DivergedError: the loss is not finite.
     """
     return run_all_slices(surprise_in_slices(learner, engine, text, policy))

@@ -28,7 +28,7 @@ def test_training_continues_when_a_moved_run_is_put_back(tmp_path, monkeypatch, 
     items = train_run(writer, learner, corpus, ReferenceEngine())
     with writer:
         events = eventful(items, {21: lambda: (run / name).rename(away)})
-    gone = "cannot be written: it was moved or removed. Move it back; a copy of it is not"
+    gone = "cannot be written: it was moved or removed. Move it back. A copy does not help"
     assert any(f"{run / name} {gone}" in warning.message for warning in items_of(Warned, events))
     train(tmp_path / "whole", save_seconds=1e-9)
     assert lasting(run) == lasting(tmp_path / "whole")

@@ -149,8 +149,8 @@ def training_text(model: TrainedModel) -> Corpus:
         return model.corpus
     if model.run is None:
         raise TextError(
-            "a model without its run does not hold the text that it was trained on; give a text, "
-            "or the run directory as the model."
+            "the model is not in a run directory, so the text that it was trained on is not known; give a "
+            "text, or the run directory as the model."
         )
     text = inspect_head(model.run).text
     return open_own_text(model.run / TEXT, text, None, model.learner, place="the text to read")

@@ -24,7 +24,7 @@ class RunChanges:
         threads: the number of threads to use; 0 means one per processor, but at most one per stream.
         save_seconds: seconds between two checkpoints.
         allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
-            newest intact one. If records or samples are lost, it continues with those that are left.
+            newest intact one. If records or samples are lost, it continues with the remaining ones.
 
     Raises:
         ConfigError: more than one end is given.
@@ -48,7 +48,10 @@ class RunChanges:
         return None if self.text is None else as_sources(self.text)
 
     def on_this_machine(self, config: Config) -> Config:
-        """Return the run's settings with the changed engine, threads and time between checkpoints."""
+        """Return `config` with the user's changes of the engine, the threads and the checkpoint interval.
+
+        If the setting `threads` is 0, it becomes a number of threads for this machine.
+        """
         return with_threads(
             config.replace(**{name: getattr(self, name) for name in MACHINE_SETTINGS})
         )

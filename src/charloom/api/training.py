@@ -70,7 +70,7 @@ def train(
             A path may be a directory, which means all texts in it, or a pattern such as `**/*.txt`.
         run: the run directory to create; None creates none and stores nothing about the training.
         string: the text itself, instead of `text`.
-        from_model: the model to train further, in a new run from update 0: a `Model`, or the path of a
+        from_model: the model to start from, in a new run from update 0: a `Model`, or the path of a
             run, a checkpoint or a model file. The new run takes the network, vocabulary and weights of
             this model. It also takes the model's settings, unless a recipe is named. A model from
             `import_model` has the settings in its file, or those of the recipe "quick" if the file has
@@ -274,7 +274,7 @@ def begin(
         corpus: the text.
         config: the settings.
         run: the run directory; None means a free one under runs/.
-        model: the model to train further; None trains a new network.
+        model: the model to start from; None trains a new network.
     """
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
@@ -340,8 +340,8 @@ def require_which(which: Which | None, config: Config | None = None) -> None:
         raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")
     if which == "best" and config is not None and not config.validation:
         raise ConfigError(
-            f"{argument('which')} is 'best', which needs a validation part or a run directory, and there is "
-            f"neither; give {argument('validation', 0.1)}, or {argument('run')}."
+            f"{argument('which')} is 'best', but without a run directory the best model is kept only if there "
+            f"is a validation part; give {argument('validation', 0.1)}, or {argument('run')}."
         )
 
 

@@ -49,7 +49,7 @@ def plan_settings(
         corpus: the text; the speed is measured on it.
         minutes: duration of training, instead of `epochs` or `updates`.
         default: the recipe to use if `settings` names none and there is no model.
-        model: the model to train further; None trains a new network.
+        model: the model to start from; None trains a new network.
         began: the time of `time.monotonic` from which the minutes count; None means now. Give the time
             before the text was opened, so that opening it is part of the minutes.
         on_message: called with a message about the number of updates and how long they will take.
@@ -153,7 +153,7 @@ def text_to_learn(
         text: paths, or the name of a built-in text.
         string: the text itself, instead of `text`.
         default: the recipe to use if `settings` names none and there is no model.
-        model: the model to train further; None trains a new network.
+        model: the model to start from; None trains a new network.
         **settings: any setting of `Config`; None keeps the recipe's value.
 
     Raises:

@@ -22,7 +22,7 @@ from charloom.hidden_units import (
     rank,
 )
 from charloom.hidden_units.text_properties import PROPERTIES
-from charloom.messages import for_python
+from charloom.messages import argument, for_python
 from charloom.text import UnknownPolicy
 from charloom.text.unknown_policy import SKIP
 
@@ -120,8 +120,9 @@ def neurons(
     search_text = open_search_text(opened, TextChoice(text, string, split, policy), limit)
     if spans is not None and len(search_text.texts) > 1:
         raise ConfigError(
-            f"spans need a continuous text, but the part {search_text.part.split} has "
-            f"{len(search_text.texts):,} segments; give the text itself as string."
+            f"the spans must be in one continuous text, but the part {search_text.part.split} "
+            f"consists of {len(search_text.texts):,} separate segments; give the text itself as "
+            f"{argument('string')}."
         )
     return find_units(opened, search_text, requested, choice, top)
 

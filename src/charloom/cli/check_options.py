@@ -34,7 +34,10 @@ ErrorPlot = Annotated[
 # bench
 
 Workload = Annotated[
-    str, typer.Option(metavar="NAME", help="the network to time; --list prints their names")
+    str,
+    typer.Option(
+        metavar="NAME", help="the network to time; --list prints the names of all networks"
+    ),
 ]
 Rounds = Annotated[
     int | None,
@@ -109,7 +112,8 @@ CheckedDtype = Annotated[
     str,
     typer.Option(
         metavar="[auto|float64|float32]",
-        help="apply the tolerance of this precision; auto: float32 if the function returns float32 arrays",
+        help="apply the tolerance of this precision; auto: float32 if all returned gradients are float32, "
+        "else float64",
     ),
 ]
 TrialSeed = Annotated[int, typer.Option(help="seed of the random numbers in all trials")]
@@ -126,6 +130,6 @@ DiagnosisPage = Annotated[Path | None, path_option(help="also write the diagnosi
 AllTables = Annotated[
     bool,
     typer.Option(
-        "--table", help="also show the table and the picture of the errors if the function is right"
+        "--table", help="show the table and the picture of the errors even if the function is right"
     ),
 ]

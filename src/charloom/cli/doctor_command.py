@@ -155,8 +155,8 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
     require_one_of("cell", cell, CELL_NAMES)
     if kind == "course" and cell != "rnn":
         raise ConfigError(
-            f"there is no course template for {cell}: the course has only the plain network. Use "
-            f"--template numpy --cell {cell}."
+            f"the template course is only for the cell rnn, not for {cell}. Use --template "
+            f"numpy --cell {cell}."
         )
     path = output or Path(TEMPLATES[kind].replace("rnn", cell))
     try:

@@ -116,8 +116,8 @@ UnitValue = Annotated[
     str | None,
     typer.Option(
         metavar="[h|cell|i|f|g|o|r|z|n]",
-        help="use only this value of each unit: its output h; for an LSTM also cell and the "
-        "gates i, f, g, o; for a GRU also the gates r, z, n",
+        help="use only this value of each unit. h (the output): for every cell; cell and the gates "
+        "i, f, g, o: only for an LSTM; the gates r, z, n: only for a GRU",
     ),
 ]
 TopUnits = Annotated[int, typer.Option(help="number of units to list for each property")]

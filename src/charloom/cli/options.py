@@ -42,7 +42,7 @@ Which = Annotated[
     str | None,
     typer.Option(
         metavar="[latest|best]",
-        help="for a run: the last or the best checkpoint [default: best if the run has a "
+        help="for a run: the latest or the best checkpoint [default: best if the run has a "
         "validation part, else latest]",
     ),
 ]

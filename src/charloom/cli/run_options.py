@@ -13,7 +13,7 @@ FromModel = Annotated[
     path_option(
         "--from",
         metavar="MODEL",
-        help="a model to train further; its vocabulary is kept. For a run: the best checkpoint "
+        help="start from the weights of this model; its vocabulary is kept. For a run: the best checkpoint "
         "if the run has a validation part, else the latest",
     ),
 ]

@@ -33,6 +33,7 @@ def serve(
         if (error.name or "").split(".")[0] == "charloom":
             raise
         raise MissingPartError(
-            f"the page needs the extra web ({error.name} is missing): pip install 'charloom[web]'."
+            f"the page needs the package {error.name}, which is not installed. Install it: pip install "
+            "'charloom[web]'."
         ) from None
     serving(runs, host, port, open_page, say)

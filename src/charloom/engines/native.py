@@ -157,7 +157,8 @@ class NativeEngine:
         starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
         if starts.shape != (B,):
             raise EngineError(
-                f"the starts of the streams have shape {starts.shape}; they must have shape {(B,)}."
+                f"the array `starts` of the plan has shape {starts.shape}; it must have shape {(B,)}, "
+                f"one start per stream."
             )
         end = int(starts.max()) + count * T + 1
         if end > len(tokens) or starts.min() < 0:

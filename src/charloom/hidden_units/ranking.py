@@ -25,7 +25,8 @@ from charloom.model import Learner
 # Least number of characters in which units can be ranked. In a shorter text, some unit follows any
 # property by chance.
 LEAST_CHARACTERS: Final = 100
-# Least number of characters at which a property must differ from its most frequent value.
+# Units are compared with a property only if its value differs from its most frequent value at this
+# many characters or more.
 LEAST_CHANGES: Final = 10
 # The fractions of the text by which a property is shifted cyclically, to find how large a correlation
 # by chance can be. They come from the golden section, so that no shift is a period of a repetitive
@@ -127,8 +128,8 @@ def rank_in_slices(
     characters = sum(len(ends) for _, ends in read)
     if characters < LEAST_CHARACTERS:
         raise TextError(
-            f"the text has {counted(characters, 'character')}; give at least {LEAST_CHARACTERS}, so that units "
-            f"can be compared with it."
+            f"the text has {counted(characters, 'character')}; give at least {LEAST_CHARACTERS}. In a "
+            f"shorter text, some unit follows any property by chance."
         )
     rows = []
     for found in properties:

@@ -111,8 +111,8 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     ]
 
 
-# Values that replace the sizes in the settings of a gradient check. If the settings of two checks are equal
-# after this replacement, the checks differ at most in size.
+# The settings of a gradient check that are sizes, each with the same value 0. If these values replace the
+# sizes of two checks and all settings are then equal, the checks differ only in their sizes.
 SIZES: Final[dict[str, Any]] = {"hidden_size": 0, "seq_length": 0, "batch_size": 0, "entries": 0}
 
 

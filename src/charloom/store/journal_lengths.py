@@ -212,8 +212,8 @@ def update_of_line(line: dict[str, Any], path: Path, update: int) -> int:
     found, seconds = line.get("update"), line.get("seconds")
     if not is_count(found) or found > update:
         raise DamagedError(
-            f"{path} is damaged: the last line before the checkpoint of update {update:,} has the update "
-            f"number {shortened(found)}; this must be a whole number of at most {update:,}."
+            f"{path} is damaged: the line that was the last when update {update:,} was saved has the "
+            f"update number {shortened(found)}; this number must be a whole number of at most {update:,}."
         )
     if path.name == METRICS and (type(seconds) is not float or not 0 <= seconds < MOST_SECONDS):
         raise DamagedError(

@@ -396,8 +396,8 @@ def end_of(
         return end
     update = checkpoint.learner.update
     raise DamagedError(
-        f"{end.message if isinstance(end, Damage) else end.lost} Put it back as it was, or, to continue "
-        f"from the checkpoint of update {update:,} with the {JOURNAL_CONTENTS[path.name]} that are left, use "
+        f"{end.message if isinstance(end, Damage) else end.lost} Put the file back as it was. Or "
+        f"continue from the checkpoint of update {update:,} with the remaining {JOURNAL_CONTENTS[path.name]}: "
         f"{command('resume', path.parent, allow_older=True)}."
     )
 

@@ -88,7 +88,7 @@ class RunCheckpoints:
 
     def _refuse_pointer(self, pointer: Pointer) -> None:
         """Raise DamagedError for a pointer whose checksum does not match its checkpoint."""
-        # If the checkpoint is damaged, report this, and not damage to the pointer, which may be intact.
+        # If the checkpoint is damaged, the pointer may be intact. So report only the damaged checkpoint.
         problem = self.problem(pointer.update)
         if problem is not None and not problem.missing:
             raise DamagedError(f"{problem.message} {pointer.path} refers to it.")

@@ -320,8 +320,8 @@ class Inspector:
     def verified(self, name: str) -> int | None:
         """Return the update in the pointer `name`, after checking the checkpoint that the pointer names.
 
-        Returns None if the pointer is missing or damaged. Damage to the pointer or to the checkpoint is
-        added to the attribute `models` of the `RunInspection` that this inspector makes.
+        Returns None if the pointer is missing or damaged. If the pointer or the checkpoint is damaged, the
+        `RunInspection` that this inspector makes describes the damage in its attribute `models`.
         """
 
         def check(update: int | None) -> Damage | None:

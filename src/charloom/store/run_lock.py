@@ -59,7 +59,7 @@ def hold_existing_lock(path: Path) -> Iterator[FileLock | None]:
 
 
 def refuse_if_locked(path: Path) -> None:
-    """Raise RunInUseError if another process holds the lock of a run. Does not hold the lock itself."""
+    """Raise RunInUseError if another process holds the lock of a run. Do not keep the lock."""
     with hold_existing_lock(path):
         pass
 

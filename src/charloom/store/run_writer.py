@@ -390,8 +390,8 @@ class RunWriter:
         if gone:
             place = self.path if len(gone) == len(journals) else gone[0]
             raise WriteError(
-                f"{place} cannot be written: it was moved or removed. Move it back; a copy of it is not "
-                f"enough."
+                f"{place} cannot be written: it was moved or removed. Move it back. A copy does not help, "
+                f"because the run writes only to the original."
             )
 
     def _lengths(self) -> dict[str, int]:

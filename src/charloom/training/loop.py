@@ -326,5 +326,5 @@ class Stopwatch:
         self._before, self._since = self(), None
 
     def start(self) -> None:
-        """Continue to count the seconds after `stop`."""
+        """Start to count the seconds again, after `stop` has stopped the count."""
         self._since = time.monotonic()

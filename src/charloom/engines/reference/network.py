@@ -63,8 +63,9 @@ def step(
         masks: dropout masks, shape (L, B, H); None for no dropout.
 
     Returns:
-        The next state of each layer, the top layer's output (…, B, H) after dropout, and for each
-        layer its input and the cache for the backward step.
+        First the state of each layer after the step. Second the top layer's output after dropout,
+        shape (…, B, H), where … are leading axes of the parameters, if they have any (see
+        `cells.py`). Third, for each layer, its input and the cache for the backward step.
     """
     x, after, caches = ids, [], []
     for layer, cell in enumerate(cells):
