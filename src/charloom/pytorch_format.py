@@ -187,7 +187,7 @@ def read_characters(source: str, tokens: str | None = None) -> list[str]:
     Raises:
         TextError: the source cannot be read; a text has fewer than two distinct characters; or a
             `.json` file has neither of the two forms.
-        MissingPartError: the built-in text needs an extra that is not installed.
+        MissingPartError: the built-in text needs an optional package that is not installed.
     """
     if not source.endswith(".json"):
         return list(Corpus.open([source], tokens=tokens or "characters").vocabulary.characters)

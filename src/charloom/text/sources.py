@@ -149,7 +149,7 @@ def find_sources(requested: Sequence[str | Path], any_bytes: bool) -> list[Found
 
     Raises:
         TextError: there is no text for an argument, or a text cannot be read.
-        MissingPartError: a built-in text needs an extra that is not installed.
+        MissingPartError: a built-in text needs an optional package that is not installed.
     """
     if not requested:
         raise TextError("no text was given; give one or more files, or a built-in text.")
