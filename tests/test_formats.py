@@ -23,6 +23,8 @@ from charloom.store.format_versions import (
     TORCH_FORMAT,
 )
 
+pytestmark = pytest.mark.usefixtures("kept_plots")
+
 FORMATS = Path(__file__).parent / "formats"
 KEPT = ("first", "batches", "seals", "numbered", "updates", "judged")
 TORCH = "model.torch.safetensors"

@@ -2,11 +2,15 @@
 
 import json
 
+import pytest
+
 from book_text import TEXT
 from charloom import api
 from charloom.cli.report_output import ReadingProgress
 from charloom.training.stop_signals import Halt
 from command_line import SMALL, charloom_
+
+pytestmark = pytest.mark.usefixtures("kept_plots")
 
 
 def test_reproduce_ends_with_the_headlines_and_the_report(book, tmp_path):
