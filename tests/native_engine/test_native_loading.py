@@ -1,11 +1,14 @@
 """How the native engine is built, loaded and run beside other threads."""
 
+import ctypes
 import errno
 import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,25 +73,52 @@ def test_a_missing_native_engine_is_reported_and_replaced(monkeypatch):
         open_engine("native")
 
 
-def test_other_threads_run_while_the_engine_trains():
-    learner = make_learner(dtype="float32")
-    tokens = make_tokens(learner, 50_001)
-    counted = 0
-    stop = threading.Event()
+@pytest.fixture
+def runs_of_another_thread():
+    """Return a function that counts the runs of another thread while a call runs.
 
-    def count() -> None:
-        nonlocal counted
+    Threads are not made to take turns: the other thread runs only while this thread has released the
+    GIL. The function repeats the call, because a busy processor may not run the other thread at first.
+    """
+    interval, runs, stop = sys.getswitchinterval(), 0, threading.Event()
+
+    def run() -> None:
+        nonlocal runs
         while not stop.is_set():
-            counted += 1
+            runs += 1
+            time.sleep(0)  # releases the GIL
 
-    thread = threading.Thread(target=count)
+    def count(call: Callable[[], object]) -> int:
+        for _ in range(200):
+            before = runs
+            call()
+            if runs > before:
+                break
+        return runs - before
+
+    thread = threading.Thread(target=run)
     thread.start()
-    before = counted
-    NativeEngine().train(learner, tokens, Plan(np.full(2000, 0.1), ONE_STREAM))
-    during = counted - before
+    sys.setswitchinterval(1e6)
+    yield count
     stop.set()
     thread.join()
-    assert during > 100
+    sys.setswitchinterval(interval)
+
+
+def test_other_threads_run_while_the_engine_trains(runs_of_another_thread):
+    learner = make_learner(dtype="float32")
+    tokens, engine = make_tokens(learner, 50_001), NativeEngine()
+
+    def train() -> None:
+        learner.position = 0
+        engine.train(learner, tokens, Plan(np.full(2000, 0.1), ONE_STREAM))
+
+    assert runs_of_another_thread(train) > 0
+
+
+def test_a_call_that_keeps_the_gil_lets_no_other_thread_run(runs_of_another_thread):
+    wait = ctypes.PyDLL(None).usleep  # a function of C that is called with the GIL
+    assert runs_of_another_thread(lambda: wait(1_000)) == 0
 
 
 def test_no_weak_symbol_leaves_the_kernels(tmp_path):
