@@ -94,6 +94,16 @@ def legend_entry(palette: Palette, place: int, label: str, **more: Any) -> Line2
     return Line2D([], [], label=label, **style)
 
 
+def dashed(palette: Palette) -> dict[str, Any]:
+    """Return the style of the dashed lines that show how exact a gradient can be."""
+    return {"color": palette["ink"], "linewidth": 1.3, "linestyle": (0, (5, 3))}
+
+
+def name_x_axis(axes: Axes, name: str, palette: Palette) -> None:
+    """Write the name of the x axis below it."""
+    axes.set_xlabel(name, color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4)
+
+
 def draw_growth(figures: Figures, palette: Palette) -> Figure:
     """Draw the error of the worst entry and the norm-relative error against the size of the network."""
     rows = figures["growth"]
@@ -114,10 +124,8 @@ def draw_growth(figures: Figures, palette: Palette) -> Figure:
         label_powers(axes, "y", 3)
         write_title(axes, title, palette)
         label = "hidden units H"
-        axes.set_xlabel(label, color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4)
-    grid[0].plot(
-        places, exact, color=palette["ink"], linewidth=1.3, linestyle=(0, (5, 3)), gid="analytic"
-    )
+        name_x_axis(axes, label, palette)
+    grid[0].plot(places, exact, gid="analytic", **dashed(palette))
     grid[0].axhline(USUAL_LIMIT, color=palette["cross"], linewidth=1.2)
     write_note(grid[0], "a usual limit, 10⁻⁴", (0, USUAL_LIMIT), palette, color="cross")
     write_note(grid[0], "backpropagation, worst entry", (0, exact[0]), palette, xytext=(0, -16))
@@ -141,10 +149,7 @@ def draw_entries_of_W(figures: Figures, palette: Palette) -> Figure:
         )  # fmt: skip
     ends = np.array([rows[-1]["smallest"] / 2, rows[-1]["largest"] * 2])
     expected = rows[-1]["expected"]
-    axes.plot(
-        ends, expected / (2 * ends), color=palette["ink"], linewidth=1.3, linestyle=(0, (5, 3)),
-        gid="expected",
-    )  # fmt: skip
+    axes.plot(ends, expected / (2 * ends), gid="expected", **dashed(palette))
     axes.axhline(USUAL_LIMIT, color=palette["cross"], linewidth=1.2)
     write_note(
         axes, "a usual limit, 10⁻⁴", (ends[1], USUAL_LIMIT), palette, ha="right", color="cross"
@@ -154,19 +159,13 @@ def draw_entries_of_W(figures: Figures, palette: Palette) -> Figure:
     axes.set_ylim(1e-10, 1e-2)
     label_powers(axes, "x", 1)
     label_powers(axes, "y", 2)
-    axes.set_xlabel(
-        "size of the entry, |dW| (nats per unit of weight)",
-        color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4,
-    )  # fmt: skip
+    name_x_axis(axes, "size of the entry, |dW| (nats per unit of weight)", palette)
     heading(axes, "relative error of the entry", 0.0, palette, font_size(WIDTH), up=12)
     handles = [
         legend_entry(palette, 1, f"H = 5 ({rows[0]['count']} entries)", linestyle="none"),
         legend_entry(palette, 0, f"H = 100 ({rows[1]['count']:,} entries)", linestyle="none"),
-        Line2D(
-            [], [], color=palette["ink"], linewidth=1.3, linestyle=(0, (5, 3)),
-            label="one unit in the loss’s last place",
-        ),
-    ]  # fmt: skip
+        Line2D([], [], label="one unit in the loss’s last place", **dashed(palette)),
+    ]
     legend(figure, handles, palette)
     return figure
 
@@ -185,18 +184,13 @@ def draw_step_sizes(figures: Figures, palette: Palette) -> Figure:
                 markersize=5, linewidth=1.4, gid=f"{dtype}-{name}",
             )  # fmt: skip
         exact = max(measured[dtype]["analytic"].values())
-        axes.axhline(
-            exact, color=palette["ink"], linewidth=1.3, linestyle=(0, (5, 3)), gid=f"{dtype}-exact"
-        )
+        axes.axhline(exact, gid=f"{dtype}-exact", **dashed(palette))
         axes.set_xscale("log")
         axes.set_ylim(1e-17, 1e1)
         label_powers(axes, "x", 2)
         label_powers(axes, "y", 3)
         write_title(axes, dtype, palette)
-        axes.set_xlabel(
-            "step s (units of the weight)",
-            color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4,
-        )  # fmt: skip
+        name_x_axis(axes, "step s (units of the weight)", palette)
         write_note(axes, "the usual step", (USUAL_STEP, 1e-13), palette, xytext=(8, 0))
     write_note(grid[0], "backpropagation", (steps[-1], 1e-15), palette, xytext=(0, 8))
     write_note(grid[0], "rounding, as 1/s", (2e-9, 5e-2), palette, xytext=(0, 0))
@@ -205,11 +199,8 @@ def draw_step_sizes(figures: Figures, palette: Palette) -> Figure:
     handles = [
         legend_entry(palette, 1, "central differences of c"),
         legend_entry(palette, 3, "of W"),
-        Line2D(
-            [], [], color=palette["ink"], linewidth=1.3, linestyle=(0, (5, 3)),
-            label="backpropagation against the complex step",
-        ),
-    ]  # fmt: skip
+        Line2D([], [], label="backpropagation against the complex step", **dashed(palette)),
+    ]
     legend(figure, handles, palette)
     return figure
 
@@ -233,7 +224,7 @@ def draw_mistake(figures: Figures, palette: Palette) -> Figure:
         axes.set_ylim(1e-17, 1e2)
         label_powers(axes, "y", 3)
         write_title(axes, title, palette)
-        axes.set_xlabel("gradient", color=palette["muted"], fontsize=font_size(WIDTH), labelpad=4)
+        name_x_axis(axes, "gradient", palette)
     write_note(
         grid[0], "above 10⁻⁴: wrong, says the usual check", (-0.45, USUAL_LIMIT), palette,
         color="cross",
