@@ -137,6 +137,11 @@ def shortened(value: object, most: int = 120) -> str:
     return f"{line[:half]}…{line[-half:]}"
 
 
+def capitalized(sentence: str) -> str:
+    """Return `sentence` with a capital letter at its start."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 def listing(items: Sequence[str]) -> str:
     """Return the items as one text, such as a, b and c."""
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

@@ -14,6 +14,7 @@ from charloom.cell_table import CELLS
 from charloom.config import Config, help_of
 from charloom.formatting import (
     bits_per_character,
+    capitalized,
     count,
     counted,
     duration,
@@ -97,11 +98,6 @@ def divergence(view: RunInspection, records: Records | None) -> str | None:
         view.config, view.text.vocabulary_size, last.update, last.train_nats, factor
     )
     return None if sentence is None else capitalized(for_command_line(sentence))
-
-
-def capitalized(sentence: str) -> str:
-    """Return `sentence` with a capital letter at its start."""
-    return sentence[0].upper() + sentence[1:]
 
 
 def key_figures(view: RunInspection, records: Records | None) -> list[KeyFigure]:

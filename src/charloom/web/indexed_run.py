@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
+from charloom.formatting import capitalized
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
 from charloom.run_file_names import (
@@ -302,8 +303,7 @@ class IndexedRun:
         found = self._overfitting.result()
         if found is None:
             return None
-        sentence = printable(for_page(overfitting_sentence(found, best, "Playground")))
-        return sentence[0].upper() + sentence[1:]
+        return page_sentence(overfitting_sentence(found, best, "Playground"))
 
     def _diverged(self, config: Config, vocabulary_size: int) -> str | None:
         """Return a sentence saying that training diverged; None if it did not, or if the run has no record."""
@@ -311,10 +311,7 @@ class IndexedRun:
         if update is None or nats is None:
             return None
         found = divergence_sentence(config, vocabulary_size, update, nats, self._factor)
-        if found is None:
-            return None
-        sentence = printable(for_page(found))
-        return sentence[0].upper() + sentence[1:]
+        return None if found is None else page_sentence(found)
 
     def _note_lost(self, event: dict[str, Any]) -> None:
         """Store `event` if it says that training was resumed although lines of the journals were lost.
@@ -387,6 +384,11 @@ def counters_of(head: RunHead) -> dict[str, Any]:
     if head.latest is None:
         return {}
     return head.checkpoints.header(head.latest).counters
+
+
+def page_sentence(message: str) -> str:
+    """Return a message of the training package as a sentence for the page, with a capital letter at its start."""
+    return capitalized(printable(for_page(message)))
 
 
 def lost(latest: int | None) -> str:
