@@ -53,6 +53,19 @@ def train(path, corpus=None, engine="reference", halt=lambda: None, **settings):
         return list(train_run(writer, learner, corpus, open_engine(engine), halt))
 
 
+def train_interrupted(path, engine_class, at, **settings):
+    """Train a new run until its engine makes its call number `at`, which sends SIGINT.
+
+    Returns the engine, the learner and the events of the run.
+    """
+    signals = []
+    writer, learner, corpus = create(path, **settings)
+    engine = engine_class(at, lambda: signals.append("SIGINT"))
+    with writer:
+        halt = lambda: signals[0] if signals else None  # noqa: E731
+        return engine, learner, list(train_run(writer, learner, corpus, engine, halt))
+
+
 def calls_without_clock():
     """Let each engine call apply up to 8 updates, however fast the machine is."""
     return patch.object(loop.CallSize, "adapt", lambda size, *_: setattr(size, "updates", 8))

@@ -33,7 +33,7 @@ from charloom.training import (
 )
 from charloom.training.loop import continuation_in_slices
 from reliability.run_comparison import lasting
-from small_runs import ENGINES, create, resume, small_config, small_corpus, train
+from small_runs import ENGINES, create, resume, small_config, small_corpus, train, train_interrupted
 
 LONG = {"sample_length": 300, "passage_length": 400}
 
@@ -88,13 +88,7 @@ def test_a_large_network_samples_few_characters_per_call():
 
 @pytest.mark.parametrize("at", [1, 2, 10, 12, 24])
 def test_an_interrupted_sample_is_repeated_with_the_same_bits(tmp_path, short_calls, at):
-    signals = []
-    writer, learner, corpus = create(tmp_path / "run", **LONG)
-    engine = Writing(at, lambda: signals.append("SIGINT"))
-    with writer:
-        items = list(
-            train_run(writer, learner, corpus, engine, lambda: signals[0] if signals else None)
-        )
+    engine, learner, items = train_interrupted(tmp_path / "run", Writing, at, **LONG)
     assert (engine.calls, items[-1].state) == (at, "interrupted")
     assert not [
         item

@@ -38,7 +38,16 @@ from charloom.training.progress_records import evaluated_pieces
 from file_contents import lines_of
 from reliability.run_comparison import lasting
 from reliability.run_training import reopen
-from small_runs import TEXT, after, create, resume, small_config, small_corpus, train
+from small_runs import (
+    TEXT,
+    after,
+    create,
+    resume,
+    small_config,
+    small_corpus,
+    train,
+    train_interrupted,
+)
 
 JUDGED = {"validation": 0.2, "judge_every": 6, "report_every": 9}
 
@@ -204,13 +213,7 @@ def patient(monkeypatch):
 
 @pytest.mark.parametrize("at", [1, 3, 6, 8])
 def test_an_interrupted_evaluation_is_repeated_with_the_same_bits(tmp_path, patient, at):
-    signals = []
-    writer, learner, corpus = create(tmp_path / "run", **JUDGED)
-    engine = Slow(at, lambda: signals.append("SIGINT"))
-    with writer:
-        items = list(
-            train_run(writer, learner, corpus, engine, lambda: signals[0] if signals else None)
-        )
+    engine, learner, items = train_interrupted(tmp_path / "run", Slow, at, **JUDGED)
     assert engine.calls == at  # and no further one
     assert (items[-1].state, items[-1].reason) == ("interrupted", "SIGINT")
     assert not [item for item in of(Record, items) if item.update > items[-1].update]

@@ -25,22 +25,23 @@ MANY = 1_203  # more than one page of any size, and more than once was listed
 SOME = 301  # more than an index reads and checks at once in `index`
 
 
+def folder_of_runs(path, count):
+    """Create `count` runs in the folder `path`, and return `path`."""
+    small_runs.train(path / "one", epochs=1)
+    small_runs.linked(path / "one", path, count - 1)
+    return path
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Return a folder of many runs."""
-    path = tmp_path_factory.mktemp("many")
-    small_runs.train(path / "one", epochs=1)
-    small_runs.linked(path / "one", path, MANY - 1)
-    return path
+    return folder_of_runs(tmp_path_factory.mktemp("many"), MANY)
 
 
 @pytest.fixture(scope="module")
 def shorter(tmp_path_factory):
     """Return a folder of a quarter of the runs."""
-    path = tmp_path_factory.mktemp("some")
-    small_runs.train(path / "one", epochs=1)
-    small_runs.linked(path / "one", path, SOME - 1)
-    return path
+    return folder_of_runs(tmp_path_factory.mktemp("some"), SOME)
 
 
 @pytest.fixture
