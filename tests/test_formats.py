@@ -26,7 +26,7 @@ from charloom.store.format_versions import (
 pytestmark = pytest.mark.usefixtures("kept_plots")
 
 FORMATS = Path(__file__).parent / "formats"
-KEPT = ("first", "batches", "seals", "numbered", "updates", "judged")
+KEPT = ("first", "batches", "seals", "numbered", "updates", "judged", "start")
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
 WRITTEN = {

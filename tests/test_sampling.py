@@ -32,7 +32,8 @@ def opinionated(characters, **settings):
 
 
 def writing(learner, engine=None, prompt="", number=0, **given):
-    """Return the iterator over a text. `given` are flat options as for `Model.sample`."""
+    """Return the iterator over a text from the zero state. `given` are flat options as for `Model.sample`."""
+    given = {"start": "zero", **given}
     drawing = {name: given.pop(name) for name in list(given) if hasattr(Sampler(), name)}
     policy = {name: given.pop(name) for name in list(given) if hasattr(UnknownPolicy(), name)}
     options = SampleOptions(sampler=Sampler(**drawing), policy=UnknownPolicy(**policy), **given)

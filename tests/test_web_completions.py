@@ -13,6 +13,8 @@ import charloom  # noqa: E402
 import small_runs  # noqa: E402
 from web_servers import LiveServer  # noqa: E402
 
+ZERO = {"start": "zero"}  # the state from which `score` reads
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -110,7 +112,7 @@ def test_a_stream_is_the_same_text_in_parts(client, options):
 
 def test_logprobs_equal_those_of_score(client, folder):
     answer = client.completions.create(
-        model="book", prompt="the ", max_tokens=40, seed=2, logprobs=3, echo=True
+        model="book", prompt="the ", max_tokens=40, seed=2, logprobs=3, echo=True, extra_body=ZERO
     )
     choice = answer.choices[0]
     found = choice.logprobs
@@ -128,16 +130,28 @@ def test_logprobs_equal_those_of_score(client, folder):
             assert top[token] == pytest.approx(logprob, abs=1e-5)
     # Without echo the prompt is left out, and offsets count from behind it.
     alone = client.completions.create(
-        model="book", prompt="the ", max_tokens=40, seed=2, logprobs=3
+        model="book", prompt="the ", max_tokens=40, seed=2, logprobs=3, extra_body=ZERO
     ).choices[0]
     assert alone.logprobs.token_logprobs == found.token_logprobs[4:]
     assert alone.logprobs.text_offset == list(range(4, 44))
 
 
+def test_a_completion_begins_like_a_sample_and_can_begin_in_the_zero_state(client, folder):
+    model = charloom.load(folder / "book")
+    for start in ("text", "zero"):
+        answer = client.completions.create(
+            model="book", prompt="the ", max_tokens=40, seed=2, logprobs=1, echo=True, extra_body={"start": start}
+        )  # fmt: skip
+        assert answer.choices[0].text == "the " + model.sample("the ", 40, seed=2, start=start)
+        assert answer.choices[0].logprobs.token_logprobs[0] is None
+    text = client.completions.create(model="book", prompt="the ", max_tokens=40, seed=2)
+    assert text.choices[0].text == model.sample("the ", 40, seed=2)
+
+
 def test_no_tokens_with_echo_scores_a_prompt(client, folder):
     text = "the red cat"
     answer = client.completions.create(
-        model="book", prompt=text, max_tokens=0, echo=True, logprobs=1
+        model="book", prompt=text, max_tokens=0, echo=True, logprobs=1, extra_body=ZERO
     )
     choice = answer.choices[0]
     assert choice.text == text

@@ -19,7 +19,15 @@ from charloom.engines.base import Ids
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.model import Learner, State, zero_state
+from charloom.model import (
+    DEFAULT_START,
+    Learner,
+    Start,
+    State,
+    beginning,
+    require_start,
+    zero_state,
+)
 from charloom.random import uniforms
 from charloom.scoring import tokens_of_a_call
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
@@ -85,6 +93,8 @@ class SampleOptions:
         stop: one stop string or several; stored as a tuple. The text ends before the first stop
             string that it would contain.
         policy: what to do with a character of the prompt that is not in the vocabulary.
+        start: "text" begins in the state that the model has from its training text; "zero" begins in the
+            zero state.
 
     Raises:
         ConfigError: a value is out of its range.
@@ -95,6 +105,7 @@ class SampleOptions:
     sampler: Sampler = DEFAULT_SAMPLER
     stop: Sequence[str] = ()
     policy: UnknownPolicy = REFUSE
+    start: Start = DEFAULT_START
 
     def __post_init__(self) -> None:
         checked = {
@@ -102,6 +113,7 @@ class SampleOptions:
             "seed": require_whole("seed", self.seed, least=0, below=SEED_LIMIT),
             "sampler": require_sampler(self.sampler),
             "stop": require_stops(self.stop),
+            "start": require_start(self.start),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -121,8 +133,8 @@ class Piece:
 class Writing(Iterator[str]):
     """An iterator over the pieces of the text that a model samples after a prompt.
 
-    The prompt is not part of the text. The network starts from the zero state and reads the prompt.
-    If the prompt is empty, it reads the id that `start_id` returns.
+    The prompt is not part of the text. `charloom.model.beginning` returns the state in which the network
+    starts, and the ids that it reads before it writes: the prompt, and the id of a line feed before it.
 
     Args:
         learner: the model; it is not changed.
@@ -160,9 +172,9 @@ class Writing(Iterator[str]):
         encoded = learner.vocabulary.encode_with(prompt, options.policy)
         self.ended: Literal["length", "stop"] | None = None
         self.unknowns: Unknowns = encoded.unknown
-        read = encoded.ids if len(encoded.ids) else start_id(learner)
+        read, state = beginning(learner, encoded.ids, options.start)
         self._patience = piece_seconds
-        self._pieces = self._write(learner, engine, read, options, number)
+        self._pieces = self._write(learner, engine, read, state, options, number)
 
     def __iter__(self) -> Self:
         return self
@@ -188,18 +200,25 @@ class Writing(Iterator[str]):
         return next(self._pieces, None)
 
     def _write(
-        self, learner: Learner, engine: Engine, read: Ids, options: SampleOptions, number: int
+        self,
+        learner: Learner,
+        engine: Engine,
+        read: Ids,
+        before: State | None,
+        options: SampleOptions,
+        number: int,
     ) -> Iterator[Piece]:
-        """Read the prompt's ids `read`, then sample the text and yield it in pieces.
+        """Read the ids `read`, then sample the text and yield it in pieces.
 
         While the network reads the prompt, the pieces are empty. If a piece took at most half of
         `piece_seconds`, the next piece is longer. If a piece took more than `piece_seconds`, the
         next piece is shorter. The end of the sampled text is kept back as long as it could be the
         beginning of a stop string. `number` is the text's number among texts with the same seed.
+        `before` is the state before `read`; None for the zero state.
         """
         length, sampler = options.length, options.sampler
         drawn = UnreturnedText(learner.vocabulary.decoder(), read[:0])
-        reading = read_all_but_last(learner, engine, read)
+        reading = read_all_but_last(learner, engine, read, before)
         while (state := next(reading)) is None:
             yield drawn.take(0)
         # The engine gets only the last `recent` ids: those that the repetition penalty takes into
@@ -268,12 +287,15 @@ class UnreturnedText:
         return piece
 
 
-def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[State | None]:
+def read_all_but_last(
+    learner: Learner, engine: Engine, ids: Ids, before: State | None
+) -> Iterator[State | None]:
     """Read all ids except the last one, and then yield the state after the ids that were read.
 
-    Reads the ids in parts, in a single stream, and yields None between two parts.
+    Reads the ids in parts, in a single stream, and yields None between two parts. `before` is the state
+    before the first id; None for the zero state.
     """
-    state = zero_state(learner.config)
+    state = zero_state(learner.config) if before is None else before
     size = tokens_of_a_call(learner, most=CHUNK)
     for start in range(0, len(ids) - 1, size):
         if start:
@@ -281,20 +303,6 @@ def read_all_but_last(learner: Learner, engine: Engine, ids: Ids) -> Iterator[St
         tokens = ids[start : start + size + 1, np.newaxis]
         _, state = engine.score(learner, tokens, state)
     yield state
-
-
-def start_id(learner: Learner) -> Ids:
-    """Return the id that a network reads when there is no prompt, shape (1,).
-
-    This is the id of a line feed, or of a space if the vocabulary has no line feed. If the
-    vocabulary has neither, it is the id with the largest output bias. If several ids have the same
-    bias, it is the lowest of these ids.
-    """
-    vocabulary = learner.vocabulary
-    for character in "\n ":
-        if character in vocabulary:
-            return vocabulary.encode(character)
-    return np.array([np.argmax(learner.parameters["c"])], dtype=vocabulary.id_dtype)
 
 
 def first_stop(text: str, stops: Sequence[str]) -> int | None:

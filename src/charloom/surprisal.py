@@ -16,7 +16,7 @@ from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.formatting import number_of, one_of
-from charloom.model import Learner, zero_state
+from charloom.model import Learner, State, zero_state
 from charloom.scoring import tokens_of_a_call
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
@@ -131,7 +131,7 @@ class Predictions:
 
 
 class Reader:
-    """Reads a text piece by piece, from the zero state on, and returns the model's predictions.
+    """Reads a text piece by piece and returns the model's predictions.
 
     The probabilities are those of the model at temperature 1.
 
@@ -139,14 +139,17 @@ class Reader:
         learner: the model; it is not changed.
         engine: the engine that computes the states.
         count: how many of the likeliest symbols to return after each character.
+        state: the state before the text, in arrays of one stream; None for the zero state.
     """
 
-    def __init__(self, learner: Learner, engine: Engine, count: int = 5) -> None:
+    def __init__(
+        self, learner: Learner, engine: Engine, count: int = 5, state: State | None = None
+    ) -> None:
         self._learner = learner
         self._engine = engine
         self._count = min(count, len(learner.vocabulary))
         self._step = tokens_of_a_call(learner, most=BLOCK)
-        self._state = zero_state(learner.config)
+        self._state = zero_state(learner.config) if state is None else state
         self._next: NDArray[np.float64] | None = None
         symbols = learner.vocabulary.characters
         of_bytes = learner.vocabulary.tokens == "bytes"

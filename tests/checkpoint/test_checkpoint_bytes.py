@@ -11,10 +11,11 @@ import pytest
 from charloom.cell_table import CELL_NAMES
 from charloom.config import OPTIMIZERS
 from charloom.errors import DamagedError
-from charloom.model import copy_learner
+from charloom.model import StartLosses, copy_learner, first_stream_state
 from charloom.store import canonical_json, load_checkpoint, load_model, model_bytes, save_checkpoint
 from charloom.store.checkpoint_directory import MODEL, STATE, TRAINING, manifest_of
 from charloom.store.json_format import parse_json
+from charloom.store.model_file import parse_model
 from checkpoint_learners import (
     FINGERPRINT,
     LENGTHS,
@@ -131,8 +132,57 @@ def test_the_model_file_begins_with_these_bytes(saved):
         "layers.0.U": ("F32", [3, 4]),
         "layers.0.W": ("F32", [3, 3]),
         "layers.0.b": ("F32", [3]),
+        "start/h": ("F32", [1, 1, 3]),
     }
-    assert len(data) == 8 + length + 4 * (12 + 4 + 12 + 9 + 3)
+    assert len(data) == 8 + length + 4 * (12 + 4 + 12 + 9 + 3 + 3)
+
+
+def test_the_metadata_of_a_model_file_has_these_measured_losses():
+    learner = make_learner(start_losses=StartLosses(1.5, 1.75, 2.25, 9.0))
+    golden = b'"start_nats":{"context":1.5,"text":1.75,"zero":2.25,"zero_alone":9.0}'
+    assert golden.replace(b'"', rb"\"") in model_bytes(learner)
+    assert parse_model(model_bytes(learner), "a model").start_losses == learner.start_losses
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        {},
+        {"context": 1.0, "text": 1.0, "zero": 1.0},
+        {"context": 1.0, "text": 1.0, "zero": 1.0, "zero_alone": -1.0},
+        {"context": 1.0, "text": 1.0, "zero": 1.0, "zero_alone": "high"},
+        [1.0, 1.0, 1.0, 1.0],
+        2.0,
+    ],
+)
+def test_other_measured_losses_are_damage(losses):
+    about = {"format": 5, "start_nats": losses, "sha256": "0" * 64}
+    with pytest.raises(DamagedError, match="start_nats"):
+        parse_model(model_with(about=about), "a model")
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"start/h": np.zeros((1, 2, 3), np.float32)},
+        {"start/h": np.zeros((1, 1, 3))},
+        {"start/h": np.full((1, 1, 3), np.nan, np.float32)},
+        {"start/h": np.zeros((1, 1, 3), np.float32), "start/cell": np.zeros((1, 1, 3), np.float32)},
+    ],
+)
+def test_a_stored_state_of_the_wrong_kind_is_damage(tensors):
+    with pytest.raises(DamagedError, match="start/"):
+        parse_model(model_with(tensors, {"format": 5, "sha256": "0" * 64}), "a model")
+
+
+def test_a_format_before_5_has_neither_a_state_nor_measured_losses():
+    state = {"start/h": np.zeros((1, 1, 3), np.float32)}
+    with pytest.raises(DamagedError, match="start/h"):
+        parse_model(model_with(state, {"format": 4, "sha256": "0" * 64}), "a model")
+    losses = {"context": 1.0, "text": 1.0, "zero": 1.0, "zero_alone": 1.0}
+    about = {"format": 4, "start_nats": losses, "sha256": "0" * 64}
+    with pytest.raises(DamagedError, match="start_nats"):
+        parse_model(model_with(about=about), "a model")
 
 
 def sha256_of(about, tensors, header):
@@ -166,4 +216,20 @@ def test_the_model_file_alone_can_be_loaded_as_a_model(saved, tmp_path):
     assert learner.config == whole.config
     assert learner.vocabulary == whole.vocabulary
     assert learner.update == 0
-    assert not learner.state["h"].any()
+    assert_same_arrays(learner.state, first_stream_state(whole.state))
+
+
+def test_a_model_before_its_first_update_stores_no_state():
+    learner = make_learner()
+    learner.state["h"][...] = 0
+    data = model_bytes(learner)
+    assert b"start/" not in data
+    assert not parse_model(data, "a model").state["h"].any()
+
+
+def test_a_model_of_several_streams_stores_the_state_of_the_first_one():
+    learner = make_learner(settings={"cell": "lstm", "layers": 2, "batch_size": 3})
+    loaded = parse_model(model_bytes(learner), "a model")
+    assert_same_arrays(loaded.state, first_stream_state(learner.state))
+    assert {array.shape for array in loaded.state.values()} == {(2, 1, 3)}
+    assert model_bytes(loaded) == model_bytes(learner)

@@ -15,7 +15,7 @@ import charloom
 from charloom.config import Config
 from charloom.store.control_files import write_control
 
-TEXT = "tea at noon, eat at ten. " * 6
+TEXT = "tea at noon, eat at ten. " * 24
 SETTINGS = {
     "hidden_size": 2, "seq_length": 6, "epochs": 1, "sigma": 0.1, "report_every": 8, "sample_first": 4,
     "sample_every": 50, "sample_until": 50, "sample_length": 6, "passage_length": 9, "seed": 7,

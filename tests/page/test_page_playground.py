@@ -13,11 +13,13 @@ import httpx
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
+import small_runs
 from browser import NONE, chromium_path
 from charloom.cli import app
 from page.page_steps import PLACE, eventually, write
+from planted_starts import BAD_ZERO, measured_as
 from waiting import until
-from web_servers import events_of
+from web_servers import LiveServer, events_of
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -167,6 +169,34 @@ def test_a_link_resets_other_settings_and_going_back_changes_nothing(trained, pa
     page.click(".views >> text=Runs")
     page.click(".views >> text=Playground")
     expect(page.locator("#play-length")).to_have_value("50")
+
+
+def test_the_start_is_chosen_linked_and_a_bad_one_is_shown(trained, page, tmp_path):
+    page.goto(f"{trained.url}/#/playground?model=cats&length=50&start=zero&prompt=the")
+    expect(page.locator("#play-start")).to_have_value("zero")
+    body = {"model": "cats", "prompt": "the", "length": 50, "temperature": 0.8, "seed": 1}
+    for start in ("zero", "text"):
+        page.select_option("#play-start", start)
+        with page.expect_request("**/api/generate") as request:
+            text = write(page, 50, "the")
+        assert request.value.post_data_json["start"] == start
+        events = answered(trained, {**body, "start": start})
+        assert text == "the" + "".join(data["text"] for name, data in events if name == "text")
+    page.goto(f"{trained.url}/#/playground?model=cats&start=line")
+    expect(page.locator("#play-start")).to_have_value("text")
+    with measured_as(BAD_ZERO):
+        small_runs.train(tmp_path / "bad")
+    with LiveServer(tmp_path) as live:
+        page.goto(f"{live.url}/#/playground?model=bad&length=20&start=zero")
+        page.click("#play-go")
+        eventually(page.locator(".output .notice"), "without a prompt, the model writes badly")
+        page.select_option("#play-start", "text")
+        page.click("#play-go")
+        eventually(page.locator(".output > .aside"), "20 characters")
+        expect(page.locator(".output .notice")).to_be_empty()
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_unknown_characters_are_listed_and_can_be_skipped(trained, page):

@@ -5,15 +5,20 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 import charloom
+import small_runs
 from charloom.cli import app
 from charloom.engines import Sampler
+from charloom.model import start_id, stored_state
 from charloom.sampling import SampleOptions, Writing
 from charloom.surprisal import Reader
+from charloom.web.server import make_app
+from planted_starts import BAD_ZERO, measured_as
 from playground_requests import complete_events
-from web_servers import text_and_last_event
+from web_servers import HERE, app_state, text_and_last_event
 
 HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 
@@ -22,7 +27,16 @@ HOT = {"temperature": 1.3, "top_k": 12, "top_p": 0.95, "seed": 7, "length": 300}
 
 
 @pytest.mark.parametrize("model", ["book", "book@best", "bytes", "kept.safetensors"])
-@pytest.mark.parametrize("settings", [{}, HOT, {"prompt": "the cat", "stop": ["mat", "a"], **HOT}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"start": "zero"},
+        {"start": "zero", "prompt": "the cat"},
+        HOT,
+        {"prompt": "the cat", "stop": ["mat", "a"], **HOT},
+    ],
+)
 def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, model, settings):
     text, (name, last) = text_and_last_event(
         complete_events(client.post("/api/generate", json={"model": model, **settings}))
@@ -54,6 +68,7 @@ def test_another_seed_gives_another_text(client):
 @pytest.mark.parametrize("model", ["book", "bytes"])
 def test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(client, folder, model):
     body = {"model": model, "prompt": "the cat ", "length": 60, "probabilities": True, "seed": 3}
+    body["start"] = "zero"
     events = complete_events(client.post("/api/generate", json=body))
     parts = [events[0][1]["read"], *(data["analysis"] for name, data in events if name == "text")]
     whole = {key: [x for part in parts for x in part[key]] for key in parts[0]}
@@ -73,6 +88,42 @@ def test_each_character_comes_with_the_likeliest_next_ones_and_its_surprise(clie
             likely = dict(whole["likely"][n - 1])
             if character in likely:
                 assert np.exp(-whole["nats"][n]) == pytest.approx(likely[character], abs=1e-4)
+
+
+@pytest.mark.parametrize("prompt", ["the cat ", ""])
+def test_the_predictions_are_those_from_the_start_of_the_text(client, folder, prompt):
+    body = {"model": "book", "prompt": prompt, "length": 30, "probabilities": True}
+    events = complete_events(client.post("/api/generate", json=body))
+    parts = [events[0][1]["read"], *(data["analysis"] for name, data in events if name == "text")]
+    nats = [x for part in parts for x in part["nats"]]
+    text = prompt + "".join(data["text"] for name, data in events if name == "text")
+    model = charloom.load(folder / "book")
+    reader = Reader(model.learner, model.engine, state=stored_state(model.learner))
+    wanted = reader.read(np.append(start_id(model.learner), model.vocabulary.encode(text)))
+    np.testing.assert_allclose(nats, wanted.nats[1:], atol=2e-5)
+    assert charloom.load(folder / "book").sample(prompt, 30) == text[len(prompt) :]
+
+
+def test_the_answer_warns_of_a_bad_start_only(tmp_path):
+    with measured_as(BAD_ZERO):
+        small_runs.train(tmp_path / "bad")
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        begun = {
+            (start, prompt): complete_events(
+                client.post(
+                    "/api/generate",
+                    json={"model": "bad", "start": start, "prompt": prompt, "length": 1},
+                )
+            )[0][1]["warning"]
+            for start in ("text", "zero")
+            for prompt in ("", "the ")
+        }
+        run = client.get("/api/runs/bad").json()["run"]
+    assert begun.pop(("zero", "")).endswith("Begin with “start” text.")
+    assert set(begun.values()) == {""}
+    assert run["start_warning"].startswith(
+        "From the zero state and without a prompt, the model writes"
+    )
 
 
 def test_a_planted_wrong_probability_is_seen(client, folder, monkeypatch):
@@ -99,8 +150,8 @@ def test_a_byte_models_probabilities_are_of_the_drawn_bytes(client, folder):
     options = SampleOptions(length=80, seed=5, sampler=Sampler(3.0))
     drawn = Writing(model.learner, model.engine, "the ", options)
     ids = np.concatenate([piece.ids for piece in iter(drawn.step, None)])
-    reader = Reader(model.learner, model.engine)
-    reader.read(model.vocabulary.encode("the "))
+    reader = Reader(model.learner, model.engine, state=stored_state(model.learner))
+    reader.read(np.append(start_id(model.learner), model.vocabulary.encode("the ")))
     of_ids = reader.read(ids).nats.sum()
     nats = [x for name, data in events if name == "text" for x in data["analysis"]["nats"]]
     assert sum(nats) == pytest.approx(of_ids, abs=1e-3)
@@ -152,6 +203,7 @@ def test_models_write_side_by_side_from_the_same_seed(client):
         ({"prompt": "a" * 10_001}, 422, None),
         ({"prompt": None}, 422, None),
         ({"sigma": 1}, 422, None),
+        ({"start": "line"}, 422, None),
     ],
 )
 def test_invalid_requests_are_refused_before_any_text_is_generated(client, change, status, named):

@@ -9,7 +9,15 @@ from typing import Any, Final
 
 from charloom.api.model import Model
 from charloom.api.text_arguments import Text, demo_text, new_run
-from charloom.api.training import HaltCheck, Listener, Training, begin, ignore, no_halt
+from charloom.api.training import (
+    HaltCheck,
+    Listener,
+    Training,
+    begin,
+    ignore,
+    no_halt,
+    warn_of_bad_starts,
+)
 from charloom.api.training_plan import plan_settings, text_to_learn
 from charloom.config import Config
 from charloom.engines import native_problem
@@ -114,7 +122,9 @@ def reproduce(
                     checks.append(item)
                 listener(item)
         halt.raise_received()
-        return Reproduction(tuple(checks), training.model(), training.run, report, damage)
+        model = training.model()
+        warn_of_bad_starts(model.learner.start_losses)
+        return Reproduction(tuple(checks), model, training.run, report, damage)
 
 
 def reproduction(

@@ -1,8 +1,9 @@
 """A model in memory, which can write text and can be evaluated and saved. `load` opens a model."""
 
+import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from charloom.config import Config, require_string
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
+from charloom.formatting import capitalized
 from charloom.hidden_units import Activity, activity, choose
-from charloom.model import Learner
+from charloom.messages import for_python
+from charloom.model import DEFAULT_START, Learner, Start
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
@@ -32,6 +35,7 @@ from charloom.store.run_directory import is_run
 from charloom.store.run_settings import read_settings
 from charloom.surprisal import Surprise, surprise
 from charloom.text import Corpus, UnknownPolicy, Vocabulary
+from charloom.training.start_message import bad_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +137,7 @@ class Model:
         unknown: str = "refuse",
         replacement: str = "",
         number: int = 0,
+        start: Start = DEFAULT_START,
     ) -> str:
         """Return a text that the model writes after the prompt, without the prompt.
 
@@ -153,6 +158,10 @@ class Model:
                 "skip" or "replace".
             replacement: the character that replaces unknown characters.
             number: number of the text, from 0. With the same seed, each number gives another text.
+            start: "text" begins at the beginning of a line, in the state that the model has from its training
+                text. "zero" begins in the zero state, as does a model file without a state.
+
+        Warns with a UserWarning if training measured that the model writes badly from this start.
 
         Raises:
             ConfigError: a value is out of range.
@@ -160,8 +169,8 @@ class Model:
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
         policy = UnknownPolicy(unknown, replacement)
-        options = SampleOptions(length, seed, sampler, stop, policy)
-        return "".join(Writing(self.learner, self.engine, prompt, options, number=number))
+        options = SampleOptions(length, seed, sampler, stop, policy, start)
+        return "".join(self._writing(prompt, options, number))
 
     def stream(
         self,
@@ -179,6 +188,7 @@ class Model:
         unknown: str = "refuse",
         replacement: str = "",
         number: int = 0,
+        start: Start = DEFAULT_START,
     ) -> Writing:
         """Return an iterator over the pieces of a text while it is written.
 
@@ -187,8 +197,26 @@ class Model:
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
         policy = UnknownPolicy(unknown, replacement)
-        options = SampleOptions(length, seed, sampler, stop, policy)
-        return Writing(self.learner, self.engine, prompt, options, number=number)
+        options = SampleOptions(length, seed, sampler, stop, policy, start)
+        return self._writing(prompt, options, number)
+
+    def start_problem(self, start: Start, prompt: str) -> str | None:
+        """Return a message that the model writes badly from a start; None if it writes well.
+
+        The message has marks (see `charloom.messages`). Return None also if training did not measure it, or if
+        the weights have changed since. The arguments are those of `sample`.
+        """
+        problem = bad_start(self.learner, start, bool(prompt))
+        # Compare the weights only if there is a problem, because this reads all of them.
+        return None if problem is not None and self._changed else problem
+
+    def _writing(self, prompt: str, options: SampleOptions, number: int) -> Writing:
+        """Return an iterator over a text's pieces. Warn if the model writes badly from the start of the text."""
+        writing = Writing(self.learner, self.engine, prompt, options, number=number)
+        problem = self.start_problem(options.start, prompt)
+        if problem is not None:
+            warnings.warn(capitalized(for_python(problem)), stacklevel=3)
+        return writing
 
     def evaluate(
         self,
@@ -305,14 +333,16 @@ class Model:
     def save(self, path: str | Path) -> Path:
         """Write the model to one file, which `load` opens again, and return its path.
 
-        The file also holds the number of updates, if it is known. An existing file is replaced.
+        The file also holds the number of updates, if it is known, and the state in which the model begins to
+        write. An existing file is replaced.
 
         Raises:
             ConfigError: the path is not valid, or is a directory.
             WriteError: the file cannot be written; an existing file is unchanged.
         """
         path = as_file(path)
-        replace_file(path, model_blocks(self.learner, self.update))
+        learner = replace(self.learner, start_losses=None) if self._changed else self.learner
+        replace_file(path, model_blocks(learner, self.update))
         return path
 
 

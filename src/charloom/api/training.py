@@ -18,10 +18,10 @@ from charloom.config import Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.finetune import tuned_learner
-from charloom.formatting import shortened
+from charloom.formatting import capitalized, shortened
 from charloom.gradient_check import GradientCheck
-from charloom.messages import argument
-from charloom.model import Learner, new_learner
+from charloom.messages import argument, for_python
+from charloom.model import Learner, StartLosses, new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import (
     RunWriter,
@@ -35,7 +35,8 @@ from charloom.store import (
     which_of,
 )
 from charloom.text import Corpus
-from charloom.training import Best, TrainingEvent, train_in_memory, train_run
+from charloom.training import Best, Ended, TrainingEvent, train_in_memory, train_run
+from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 
 Listener = Callable[[TrainingEvent | GradientCheck], None]
@@ -217,13 +218,15 @@ class Training:
         )
 
     def to_the_end(self, listener: Listener) -> None:
-        """Train to the end of the run.
+        """Train to the end of the run. Warn if the model then writes badly from a state in which it can begin.
 
         On Ctrl-C or an error of `listener`, save a checkpoint and then raise.
         """
         with Halt() as halt, closing(self.items(halt)) as items:
             for item in items:
                 listener(item)
+                if isinstance(item, Ended):
+                    warn_of_bad_starts(item.start_losses)
         halt.raise_received()
 
     @property
@@ -325,6 +328,13 @@ def reopen(
     return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds)
 
 
+def warn_of_bad_starts(losses: StartLosses | None) -> None:
+    """Warn if a trained model writes badly from a state in which it can begin, according to its losses."""
+    problem = bad_starts(losses)
+    if problem is not None:
+        warnings.warn(capitalized(for_python(problem)), stacklevel=4)
+
+
 def require_which(which: Which | None, config: Config | None = None) -> None:
     """Check that training can return the model that `which` names.
 
@@ -362,6 +372,7 @@ def train_without_run(
     kept = (best.learner if which == "best" else None) or learner
     updates = Schedule.of(config, len(corpus)).updates
     found = Model(kept, engine, None, available_which(which, kept), updates, corpus=corpus)
+    warn_of_bad_starts(kept.start_losses)
     if halt() == "SIGINT":
         warnings.warn(
             f"interrupted at update {learner.update:,}; returning {found.stage}.", stacklevel=3

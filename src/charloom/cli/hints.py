@@ -1,4 +1,4 @@
-"""Finds out after a training run whether the model overfits, diverged or has learned too little."""
+"""Finds out after a training run whether the model overfits, diverged, writes badly or has learned too little."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +25,16 @@ def found_overfitting(training: "Training", outcome: "Outcome") -> "Overfitting 
     if not (outcome.finished or training.finished) or not training.learner.config.validation:
         return None
     return overfitting(sound_objects(training.run / METRICS, is_record, [], ReadingProgress()))
+
+
+def found_bad_starts(outcome: "Outcome") -> str | None:
+    """Return a message that the model writes badly from a state in which it can begin.
+
+    Return None if it writes well, if this was not measured, or if the run is not finished.
+    """
+    from charloom.training.start_message import bad_starts
+
+    return None if outcome.ended is None else bad_starts(outcome.ended.start_losses)
 
 
 def found_divergence(training: "Training", outcome: "Outcome") -> str | None:

@@ -51,6 +51,7 @@ def sample(
     repetition_penalty: model_options.RepetitionPenalty = 1.0,
     repetition_window: model_options.RepetitionWindow = 64,
     stop: model_options.Stop = None,
+    start: model_options.Start = "text",
     samples: model_options.Samples = 1,
     which: Which = None,
     as_json: Json = False,
@@ -65,13 +66,15 @@ def sample(
     """
     from charloom.config import require_whole
     from charloom.engines import Sampler
+    from charloom.model import require_start
     from charloom.sampling import SampleOptions, Writing
 
     require_whole("samples", samples, least=1)
     begun = prompt_text(prompt, prompt_file)
     sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
     policy = policy_of(settings)
-    options = SampleOptions(length, settings.get("seed", 0), sampler, stop or [], policy)
+    seed = settings.get("seed", 0)
+    options = SampleOptions(length, seed, sampler, stop or [], policy, require_start(start))
     opened = open_model(model, which, settings)
     write = partial(Writing, opened.learner, opened.engine, begun, options)
     # If an option is not valid, creating the first text raises an error before anything is printed.
@@ -79,6 +82,9 @@ def sample(
     writings = chain([first], (write(number=number) for number in range(1, samples)))
     if first.unknowns.total:
         say(f"{first.unknowns.sentence} in the prompt.")
+    problem = opened.start_problem(options.start, begun)
+    if problem is not None:
+        say(problem)
     if as_json:
         texts = [
             {"number": number, "text": "".join(writing), "ended": writing.ended}
@@ -206,6 +212,7 @@ def flat_options(options: "SampleOptions") -> dict[str, Any]:
         **dataclasses.asdict(options.sampler),
         "stop": list(options.stop),
         "seed": options.seed,
+        "start": options.start,
         **dataclasses.asdict(options.policy),
     }
 

@@ -50,6 +50,14 @@ RepetitionWindow = Annotated[
 Stop = Annotated[
     list[str] | None, typer.Option(metavar="STRING", help="stop before this string; repeatable")
 ]
+Start = Annotated[
+    str,
+    typer.Option(
+        metavar="[text|zero]",
+        help="text: begin at the beginning of a line, in the state that the model has from its training text; "
+        "zero: begin in the zero state",
+    ),
+]
 Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
 # Options for choosing the text that a model reads
 

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from charloom.cli.error_exit import CHECK_FAILED
-from charloom.cli.hints import found_divergence, found_overfitting, no_better_than_frequencies
+from charloom.cli.hints import (
+    found_bad_starts,
+    found_divergence,
+    found_overfitting,
+    no_better_than_frequencies,
+)
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.cli.training_outcome import Outcome
@@ -122,6 +127,8 @@ def finish(training: "Training", outcome: Outcome, as_json: bool) -> None:
 
         sample = terminal_command("sample", run)
         say(overfitting_sentence(overfitted, training.learner.best_update, sample))
+    elif (problem := found_bad_starts(outcome)) is not None:
+        say(problem)
     if as_json:
         show_json(summary(training, outcome, overfitted))
     else:
@@ -254,6 +261,7 @@ def summary(
     smooth, best = learner.smooth_loss, learner.best_loss
     judged = learner.config.validation > 0
     nats = None if smooth is None else smooth / learner.config.seq_length
+    starts = None if ended is None else ended.start_losses
     return {
         "run": str(training.run),
         "state": "finished" if ended is None else ended.state,
@@ -272,6 +280,7 @@ def summary(
         "best_update": learner.best_update,
         "model": training.which,
         "overfitting": None if overfitted is None else dataclasses.asdict(overfitted),
+        "start_nats": None if starts is None else dataclasses.asdict(starts),
         "seconds": round(outcome.seconds, 3),
         "engine": training.engine.describe(),
         "gradients_right": all(c.passed for c in outcome.checks) if outcome.checks else None,

@@ -7,20 +7,31 @@ from charloom.model.learner import (
     first_stream_state,
     new_learner,
     restore_learner,
+    state_shapes,
     zero_slots,
     zero_state,
 )
 from charloom.model.parameters import initial_parameters, parameter_shapes
+from charloom.model.start_losses import DEFAULT_START, Start, StartLosses, require_start
+from charloom.model.writing_start import beginning, start_id, stored_state
 
 __all__ = [
+    "DEFAULT_START",
     "Learner",
+    "Start",
+    "StartLosses",
     "State",
+    "beginning",
     "copy_learner",
     "first_stream_state",
     "initial_parameters",
     "new_learner",
     "parameter_shapes",
+    "require_start",
     "restore_learner",
+    "start_id",
+    "state_shapes",
+    "stored_state",
     "zero_slots",
     "zero_state",
 ]

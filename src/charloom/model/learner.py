@@ -15,6 +15,7 @@ from charloom.config import Config
 from charloom.model.memory_limit import require_memory
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import Parameters, initial_parameters
+from charloom.model.start_losses import StartLosses
 from charloom.text.vocabulary import Vocabulary
 
 State = dict[str, NDArray[Any]]
@@ -45,6 +46,8 @@ class Learner:
         pending_loss: the sum of the training losses of the updates since the last record, in nats.
         pending_updates: the number of updates since the last record.
         learning_rate_factor: multiplies the learning rate; the user can change it during a run.
+        start_losses: how well the model predicts its text from the states in which it can begin to write.
+            None if this was not measured with the present weights.
     """
 
     config: Config
@@ -63,6 +66,7 @@ class Learner:
     pending_loss: float = 0.0
     pending_updates: int = 0
     learning_rate_factor: float = 1.0
+    start_losses: StartLosses | None = None
 
 
 def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
@@ -90,10 +94,16 @@ def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
     }
 
 
-def zero_state(config: Config, streams: int = 1) -> State:
-    """Return the hidden state before the first character: zeros of shape (layers, streams, H)."""
+def state_shapes(config: Config, streams: int = 1) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array of a hidden state: (layers, streams, H)."""
     shape = (config.layers, streams, config.hidden_size)
-    return {name: np.zeros(shape, dtype=config.dtype) for name in CELLS[config.cell].states}
+    return dict.fromkeys(CELLS[config.cell].states, shape)
+
+
+def zero_state(config: Config, streams: int = 1) -> State:
+    """Return the hidden state before the first character: zeros, in arrays as `state_shapes` says."""
+    shapes = state_shapes(config, streams)
+    return {name: np.zeros(shape, dtype=config.dtype) for name, shape in shapes.items()}
 
 
 def copy_learner(learner: Learner) -> Learner:

@@ -44,14 +44,16 @@ from charloom.report.page_data import (
 from charloom.report.records import Record, Records
 from charloom.report.samples import Samples
 from charloom.report.validation_coverage import JudgedPart
-from charloom.report.writer import Writer
+from charloom.report.writer import Writer, end_of
 from charloom.run_file_names import TEXT
 from charloom.store import RunInspection, charloom_version
 from charloom.store.journal_lines import is_finite
 from charloom.store.json_numbers import is_number
+from charloom.store.model_start import START_NATS, read_start_losses
 from charloom.training import Sample
 from charloom.training.divergence_message import divergence_sentence
 from charloom.training.overfitting_message import overfitting_sentence
+from charloom.training.start_message import bad_starts
 
 
 def run_sentence(view: RunInspection) -> str:
@@ -288,10 +290,19 @@ def passage_section(view: RunInspection, records: Records | None) -> PassageSect
     if not view.passage:
         return None
     writer = Writer.of(view, records)
-    return PassageSection(
-        prose.passage_story(view.passage, writer, view.config, view.text.vocabulary_size),
-        view.passage,
-    )
+    story = prose.passage_story(view.passage, writer, view.config, view.text.vocabulary_size)
+    return PassageSection([*story, *start_paragraph(view, records)], view.passage)
+
+
+def start_paragraph(view: RunInspection, records: Records | None) -> list[str]:
+    """Return a list with a paragraph saying that the model writes badly from a state in which it can begin.
+
+    Return an empty list if it writes well, if this was not measured, or if the run is not finished.
+    """
+    problem = bad_starts(read_start_losses(end_of(view).get(START_NATS)))
+    if problem is None or notice(view, records) is not None:
+        return []
+    return [capitalized(for_command_line(problem))]
 
 
 def settings_section(view: RunInspection, records: Records | None) -> list[SettingsGroup]:

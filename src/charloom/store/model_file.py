@@ -1,4 +1,4 @@
-"""Writes and reads a model file: a network's parameters, with its config and vocabulary as metadata.
+"""Writes and reads a model file: a network's parameters and start, with its config and vocabulary as metadata.
 
 A checkpoint contains a model file, and a model file can also be used without a checkpoint (spec/formats.md:
 Model files). Files may be untrusted: their contents are checked against the config before they are used,
@@ -18,10 +18,19 @@ from charloom.canonical_form import SEAL, canonical_json
 from charloom.config import Config
 from charloom.errors import ConfigError, DamagedError, NotAModelError
 from charloom.formatting import counted, shortened
-from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
+from charloom.model import (
+    Learner,
+    State,
+    parameter_shapes,
+    state_shapes,
+    stored_state,
+    zero_slots,
+    zero_state,
+)
 from charloom.store.atomic_files import Block, reading
 from charloom.store.format_versions import (
     MODEL_FORMAT,
+    MODEL_WITH_START,
     MODEL_WITH_UPDATE,
     require_fields,
     require_sealed_format,
@@ -29,6 +38,7 @@ from charloom.store.format_versions import (
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_METADATA, require_modest
 from charloom.store.json_numbers import is_count
+from charloom.store.model_start import START_NATS, losses_of, start_fields
 from charloom.store.tensor_file import tensor_blocks
 from charloom.store.tensor_reader import Arrays, metadata_of, parse_tensors, require_arrays
 from charloom.text import Vocabulary
@@ -36,6 +46,9 @@ from charloom.text.vocabulary import BYTES, CODE_POINTS
 
 METADATA_KEY: Final = "charloom"
 UPDATE: Final = "update"  # field in the metadata of a model file
+STATE_PREFIX: Final = (
+    "start/"  # of the names of tensors with the state in which the model begins to write
+)
 
 # Settings that files of earlier versions do not have, with their values (spec/formats.md: Settings).
 EARLIER_DEFAULTS: Final = {"judged_characters": 0}
@@ -49,8 +62,8 @@ def model_bytes(learner: Learner, update: int | None = None) -> bytes:
 def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     """Return the consecutive blocks of bytes that make a model file.
 
-    The file holds the parameters, with config and vocabulary as metadata. The blocks share the learner's
-    memory, so write them before the learner changes.
+    The file holds the parameters, and the state of the first stream if it is not zero, with config and
+    vocabulary as metadata. The blocks share the learner's memory, so write them before the learner changes.
 
     Args:
         learner: the model.
@@ -64,10 +77,19 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     }
     if update:
         about[UPDATE] = update
-    about[SEAL] = model_seal(about, learner.parameters)
+    if learner.start_losses is not None:
+        about[START_NATS] = start_fields(learner.start_losses)
+    arrays = {**learner.parameters, **state_tensors(learner)}
+    about[SEAL] = model_seal(about, arrays)
     # Use one metadata key, because the safetensors library writes several keys in random order.
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
-    return tensor_blocks(learner.parameters, metadata)
+    return tensor_blocks(arrays, metadata)
+
+
+def state_tensors(learner: Learner) -> State:
+    """Return the state in which the model begins to write, by the names of its tensors; {} for the zero state."""
+    state = stored_state(learner) or {}
+    return {f"{STATE_PREFIX}{name}": array for name, array in state.items()}
 
 
 def model_seal(about: Mapping[str, Any], arrays: Arrays) -> str:
@@ -75,7 +97,7 @@ def model_seal(about: Mapping[str, Any], arrays: Arrays) -> str:
 
     Args:
         about: the metadata without the checksum.
-        arrays: the parameters by name.
+        arrays: the tensors by name.
     """
     digest = hashlib.sha256(canonical_json(dict(about)))
     for name, array in sorted(arrays.items()):
@@ -85,7 +107,7 @@ def model_seal(about: Mapping[str, Any], arrays: Arrays) -> str:
 
 
 def load_model_file(path: Path) -> Learner:
-    """Return the learner in a model file, at update 0 and with a hidden state of zeros.
+    """Return the learner in a model file, at update 0 and with the state in the file, or else with zeros.
 
     Raises:
         NotAModelError: the file does not exist or is not a charloom model.
@@ -126,9 +148,9 @@ def read_model_file(path: Path, most: int = -1) -> bytes:
 
 
 def parse_model(data: bytes, label: str) -> Learner:
-    """Return the learner in `data`, the bytes of a model file, with a hidden state of zeros.
+    """Return the learner in `data`, the bytes of a model file, in the state of one stream.
 
-    `label` is the name of the file in messages. The errors are those of `load_model_file`.
+    The state is that in the file, or else zero. `label` is the name of the file in messages. The errors are those of `load_model_file`.
     """
     about = parse_about(data, label)
     number = require_sealed_format(
@@ -139,11 +161,14 @@ def parse_model(data: bytes, label: str) -> Learner:
     fields = {"format", "config", "vocabulary"}
     if number == MODEL_WITH_UPDATE or (number > MODEL_WITH_UPDATE and UPDATE in about):
         fields.add(UPDATE)
+    if number >= MODEL_WITH_START and START_NATS in about:
+        fields.add(START_NATS)
     require_fields(about, sealed, fields, number, f"{label} is damaged: its metadata")
     if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
         raise DamagedError(
             f"{label} is damaged: its update is {about[UPDATE]!r:.50}; it must be a whole number from 1."
         )
+    losses = losses_of(about[START_NATS], label) if START_NATS in about else None
     config = parse_config(about["config"], label)
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
     if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
@@ -158,14 +183,18 @@ def parse_model(data: bytes, label: str) -> Learner:
             f"{counted(config.layers, 'layer')}."
         )
     shapes = parameter_shapes(config, len(vocabulary))
-    require_arrays(arrays, shapes, config, label)
+    start = {f"{STATE_PREFIX}{name}": shape for name, shape in state_shapes(config).items()}
+    has_start = number >= MODEL_WITH_START and any(name in arrays for name in start)
+    require_arrays(arrays, {**shapes, **start} if has_start else shapes, config, label)
     if sealed is not None and sealed != model_seal(about, arrays):
         raise DamagedError(f"{label} is damaged: its numbers were changed after it was written.")
     # Allocate memory only after these checks: a damaged config could ask for huge arrays.
     parameters = {name: arrays[name] for name in shapes}
-    return Learner(
-        config, vocabulary, parameters, zero_slots(config, parameters), zero_state(config)
-    )
+    state = zero_state(config)
+    if has_start:
+        state = {name: arrays[f"{STATE_PREFIX}{name}"] for name in state}
+    slots = zero_slots(config, parameters)
+    return Learner(config, vocabulary, parameters, slots, state, start_losses=losses)
 
 
 def parse_about(data: bytes, label: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from charloom.canonical_form import canonical_json
 from charloom.errors import DamagedError, DivergedError
-from charloom.model import Learner
+from charloom.model import Learner, state_shapes
 from charloom.model.optimizers import SQUARES
 from charloom.store.atomic_files import Block
 from charloom.store.format_versions import STATE_FORMAT, require_format
@@ -84,8 +84,8 @@ def read_training(data: bytes, learner: Learner, label: str) -> None:
     """
     arrays = parse_tensors(data, label)
     config = learner.config
-    state_shape = (config.layers, config.batch_size, config.hidden_size)
-    shapes: dict[str, tuple[int, ...]] = {f"state/{name}": state_shape for name in learner.state}
+    state = state_shapes(config, config.batch_size)
+    shapes = {f"state/{name}": shape for name, shape in state.items()}
     for slot, values in learner.slots.items():
         shapes |= {f"{slot}/{name}": array.shape for name, array in values.items()}
     require_arrays(arrays, shapes, config, label)

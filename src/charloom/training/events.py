@@ -1,10 +1,11 @@
 """The events of a training run, each as a frozen dataclass."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from charloom.messages import for_python
+from charloom.model import StartLosses
 
 
 @dataclass(frozen=True)
@@ -166,11 +167,20 @@ class Warned:
 
 @dataclass(frozen=True)
 class Ended:
-    """The last event of a run. `state` is "finished", "interrupted" or "stopped"."""
+    """The last event of a run.
+
+    Attributes:
+        update: number of applied updates.
+        state: "finished", "interrupted" or "stopped".
+        reason: why the run ended early; None if it did not.
+        start_losses: how well the run's model predicts its text from the states in which it can begin to write.
+            None if the run is not finished, or if this was not measured.
+    """
 
     update: int
     state: str
     reason: str | None = None
+    start_losses: StartLosses | None = field(default=None, compare=False)
 
 
 TrainingEvent = (

@@ -100,7 +100,9 @@ def train_in_memory(
             if reason is not None:
                 yield Ended(learner.update, "interrupted", reason)
                 return
-            yield Ended(learner.update, "finished", schedule.early_end_reason(learner))
+            kept = best.learner or learner
+            early = schedule.early_end_reason(learner)
+            yield Ended(learner.update, "finished", early, kept.start_losses)
             return
         except DivergedError as error:
             require_another_try(learner, error)

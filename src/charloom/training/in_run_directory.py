@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from charloom.messages import for_any_face
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, charloom_version, which_of
+from charloom.store.model_start import START_NATS, start_fields
 from charloom.text import Corpus
 from charloom.text.id_file import AllIds
 from charloom.training.command_reader import CommandReader
@@ -402,7 +404,10 @@ class RunTrainer:
         text = writing.result
         yield from self._saver.retry(lambda: self._writer.write_passage(text), "the passage")
         yield from self._evaluate_whole_part(model, ids, engine)
-        return (yield from self._end("finished", reason, passage=model.update))
+        losses = model.start_losses
+        measured = {} if losses is None else {START_NATS: start_fields(losses)}
+        ended = yield from self._end("finished", reason, passage=model.update, **measured)
+        return replace(ended, start_losses=losses)
 
     def _model(self) -> Generator[TrainingEvent, None, Learner]:
         """Return the best learner if the text has a validation part, else the latest learner.

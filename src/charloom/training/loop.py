@@ -21,6 +21,7 @@ from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
 from charloom.training.recorder import Recorder
+from charloom.training.start_measurement import measure_starts
 
 # Wanted duration of a call of the engine in seconds. It is short, so that Ctrl-C acts immediately.
 CALL_SECONDS: Final = 0.1
@@ -120,11 +121,20 @@ def learn_in_slices(
             if schedule.sample_due(end) or schedule.is_finished(learner):
                 writing = sample_in_slices(learner, ids, windows, engine)
                 events += [Sample(end, (yield from with_work_slices(writing, before)))]
+            if is_kept_model(learner, schedule):
+                measuring = measure_starts(learner, ids, windows, engine)
+                learner.start_losses = yield from with_work_slices(measuring, before)
         except GeneratorExit:
             restore_learner(learner, before)
             raise
         yield from events
         yield Progress(end, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def is_kept_model(learner: Learner, schedule: Schedule) -> bool:
+    """Return True if the learner is the best model so far on the validation part, or the last one of the run."""
+    best = schedule.evaluation_due(learner.update) and learner.best_update == learner.update
+    return best or schedule.is_finished(learner)
 
 
 def apply_updates(
@@ -144,6 +154,7 @@ def apply_updates(
     if windows.ends_epoch(learner.position):
         learner.position = 0
         learner.state = zero_state(learner.config, learner.config.batch_size)
+    learner.start_losses = None
     rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
     plan = Plan(rates, windows.starts(learner.epoch))
     trace = engine.train(learner, *ids_in_memory(ids, plan, learner))

@@ -31,11 +31,13 @@ from charloom.store.journal_lines import is_event, is_record, is_sample
 from charloom.store.journal_objects import damage_of, lost_lines_of, size_of
 from charloom.store.lost_checkpoints import why_no_latest
 from charloom.store.lost_lines import LostLines
+from charloom.store.model_start import START_NATS, read_start_losses
 from charloom.store.run_settings import RunSettings, TextDescription, schedule_of
 from charloom.training.divergence_message import divergence_sentence
 from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.progress_records import characters_evaluated
+from charloom.training.start_message import bad_starts
 from charloom.web.best_loss import BestLoss
 from charloom.web.file_descriptors import is_shortage
 from charloom.web.journal_follower import Tail
@@ -222,6 +224,7 @@ class IndexedRun:
             validation_bits=judged,
             best_bits=bits(self._best.of(best)),
             overfitting=self._overfits(best) if state == "finished" and config.validation else None,
+            start_warning=self._bad_starts() if state == "finished" else None,
             divergence=self._diverged(config, text.vocabulary_size) if state in OVER else None,
             smooth_loss=figures.smooth_loss,
             learning_rate=figures.learning_rate,
@@ -304,6 +307,14 @@ class IndexedRun:
         if found is None:
             return None
         return page_sentence(overfitting_sentence(found, best, "Playground"))
+
+    def _bad_starts(self) -> str | None:
+        """Return a sentence saying that the model writes badly from a state in which it can begin.
+
+        Return None if it writes well, or if this was not measured.
+        """
+        found = bad_starts(read_start_losses(self._event.get(START_NATS)))
+        return None if found is None else page_sentence(found)
 
     def _diverged(self, config: Config, vocabulary_size: int) -> str | None:
         """Return a sentence saying that training diverged; None if it did not, or if the run has no record."""

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.cooperative import Slices
 from charloom.formatting import shortened
+from charloom.model import DEFAULT_START, Start
 from charloom.surprisal import Predictions
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
@@ -50,8 +51,9 @@ class Completion(BaseModel):
     """A request for completions.
 
     `suffix`, a `best_of` that differs from `n`, penalties other than 0, `logit_bias` and unknown fields
-    are errors. `user` is ignored. `top_k`, `min_p` and `repetition_penalty` are fields of charloom, not of
-    OpenAI; OpenAI's Python client sends them with its argument extra_body.
+    are errors. `user` is ignored. `top_k`, `min_p`, `repetition_penalty` and `start` are fields of charloom, not
+    of OpenAI; OpenAI's Python client sends them with its argument extra_body. With `start` "zero", the log
+    probabilities are those of `charloom score`.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -77,6 +79,7 @@ class Completion(BaseModel):
     top_k: Annotated[int, Field(ge=0, le=1_114_112)] = 0
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    start: Start = DEFAULT_START
 
     @property
     def prompts(self) -> list[str]:
@@ -258,6 +261,9 @@ class Text:
         Return None if the prompt is empty, or if the request does not set `echo`.
         """
         predictions = yield from self.writer.beginning(self.prompt)
+        if predictions is not None and self.prompt:
+            # In OpenAI's API, the first character of a prompt has no log probability, whatever the start is.
+            predictions.nats[:1] = np.nan
         echoed = self.body.echo and self.prompt
         if not echoed:
             self.offset = len(self.prompt)
@@ -314,6 +320,7 @@ def texts_of(model_cache: ModelCache, body: Completion) -> list[Text]:
         "top_k": body.top_k,
         "min_p": body.min_p,
         "repetition_penalty": body.repetition_penalty,
+        "start": body.start,
         "seed": secrets.randbits(48) if body.seed is None else body.seed % 2**64,
         "stop": [body.stop] if isinstance(body.stop, str) else body.stop or [],
         "probabilities": body.logprobs is not None,

@@ -12,17 +12,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from fastapi import APIRouter, Request
 
 from charloom.cooperative import Slices
 from charloom.engines import Sampler
-from charloom.sampling import SampleOptions, Writing, start_id
+from charloom.engines.base import Ids
+from charloom.model import beginning
+from charloom.sampling import SampleOptions, Writing
 from charloom.surprisal import Predictions, Reader, surprise_in_slices
 from charloom.text.unknown_policy import SKIP, UnknownPolicy
+from charloom.training.start_message import bad_start
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
 from charloom.web.event_stream import EVENT_STREAM, EventStream, answer_from_queue, event
+from charloom.web.indexed_run import page_sentence
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.model_cache import ModelCache, OpenModel
 from charloom.web.pagination import MOST, After, Limit, page_after
@@ -78,7 +81,7 @@ class TextWriter:
             number=number,
             piece_seconds=PREDICTING_SECONDS if body.probabilities else PIECE_SECONDS,
         )
-        reader = Reader(model.learner, model.engine, likely) if body.probabilities else None
+        reader = reader_before(model, body, likely) if body.probabilities else None
         return cls(model, writing, reader)
 
     def beginning(self, prompt: str) -> Slices[Predictions | None]:
@@ -89,11 +92,8 @@ class TextWriter:
         """
         if self.reader is None:
             return None
-        ids = self.model.learner.vocabulary.encode_with(prompt, SKIP).ids
-        if len(ids):
-            return (yield from self.reader.read_in_slices(ids))
-        self.reader.read(start_id(self.model.learner))
-        return Predictions((), np.empty(0), ())
+        ids = prompt_ids(self.model, prompt)
+        return (yield from self.reader.read_in_slices(ids))
 
     def next(self) -> tuple[str, Predictions | None] | None:
         """Return the next piece of text, and the predictions for its characters.
@@ -112,6 +112,20 @@ class TextWriter:
         return piece.text, self.reader.read(piece.ids)
 
 
+def reader_before(model: OpenModel, body: wire.SamplingOptions, likely: int) -> Reader:
+    """Return a reader that has read what the model reads before the prompt. `likely` is described in `TextWriter.of`."""
+    ids = prompt_ids(model, body.prompt)
+    read, state = beginning(model.learner, ids, body.start)
+    reader = Reader(model.learner, model.engine, likely, state)
+    reader.read(read[: len(read) - len(ids)])
+    return reader
+
+
+def prompt_ids(model: OpenModel, prompt: str) -> Ids:
+    """Return the ids of the characters of the prompt that the model knows."""
+    return model.learner.vocabulary.encode_with(prompt, SKIP).ids
+
+
 def options_of(body: wire.SamplingOptions) -> SampleOptions:
     """Return the sampling options in a request."""
     sampler = Sampler(
@@ -123,7 +137,7 @@ def options_of(body: wire.SamplingOptions) -> SampleOptions:
         body.repetition_window,
     )
     policy = UnknownPolicy(body.unknown)
-    return SampleOptions(body.length, body.seed, sampler, body.stop, policy)
+    return SampleOptions(body.length, body.seed, sampler, body.stop, policy, body.start)
 
 
 def routes(
@@ -176,7 +190,7 @@ def prediction_routes(
 
     @router.post("/api/next", response_model=wire.NextLikely)
     async def likely_next(body: wire.Next, request: Request) -> Any:
-        """Return the most likely characters after a text.
+        """Return the most likely characters after a text, which the model reads from the zero state.
 
         If the text is empty, the model reads a line feed or, without a line feed in its vocabulary, a space or
         another character first.
@@ -186,7 +200,7 @@ def prediction_routes(
             model = model_cache.open_for(body)
             yield
             ids = model.encode(body).ids
-            read = ids if len(ids) else start_id(model.learner)
+            read, _ = beginning(model.learner, ids, "zero")
             reader = Reader(model.learner, model.engine, body.count)
             likely = (yield from reader.read_in_slices(read)).likely[-1]
             return AsciiJSONResponse({**model.head(), "likely": likely})
@@ -267,6 +281,7 @@ async def events(
             "seed": body.seed,
             "prompt": body.prompt,
             "unknowns": writer.writing.unknowns.sentence,
+            "warning": start_warning(writer.model, body),
         }
         predictions = await queue.run_slices(writer.beginning(body.prompt))
         yield await queue.work(
@@ -287,6 +302,12 @@ async def events(
                 yield event("end", with_side(data, side, sides))
             elif piece:
                 yield piece
+
+
+def start_warning(model: OpenModel, body: wire.SamplingOptions) -> str:
+    """Return a sentence saying that the model writes badly from the start of the text, or an empty string."""
+    problem = bad_start(model.learner, body.start, bool(body.prompt))
+    return "" if problem is None else page_sentence(problem)
 
 
 def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.cell_table import CellName
 from charloom.config import SEED_LIMIT
+from charloom.model import DEFAULT_START, Start
 
 TEXT_BODY: Final = 512 * 1024  # largest body of a JSON request with a text, in bytes
 UPLOAD_BODY: Final = 64 * 1024 * 1024  # largest size of a text sent as bytes to train on
@@ -185,6 +186,8 @@ class Run(ResponseBody):
         best_bits: the loss of the best checkpoint in bits per character.
         overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if the run did
             not overfit.
+        start_warning: a sentence saying that the model of a finished run writes badly from a state in which it can
+            begin; None if it does not, or if this was not measured.
         divergence: a sentence saying that training diverged, with advice; None if it did not, or while a process
             trains the run.
         held_out: the number of characters in the validation part that can be predicted; None if the run
@@ -232,6 +235,7 @@ class Run(ResponseBody):
     validation_bits: float | None = None
     best_bits: float | None = None
     overfitting: str | None = None
+    start_warning: str | None = None
     divergence: str | None = None
     smooth_loss: float | None = None
     learning_rate: float | None = None
@@ -528,6 +532,7 @@ class SamplingOptions(RequestBody):
         Field(max_length=8),
     ] = []
     unknown: Unknown = "refuse"
+    start: Start = DEFAULT_START
     probabilities: bool = Field(
         False,
         description="also send the surprise of each character and the most likely next characters",
@@ -539,9 +544,10 @@ class Generate(SamplingOptions):
 
     The response is a stream of server-sent events:
 
-    - `begin`: `{model, update, seed, prompt, unknowns}`, and with `probabilities` also `read`, an
+    - `begin`: `{model, update, seed, prompt, unknowns, warning}`, and with `probabilities` also `read`, an
       Analysis of the prompt. `update` is the update at which the model was saved; `unknowns` is a sentence
-      about the characters of the prompt that the model skips, or empty;
+      about the characters of the prompt that the model skips, or empty; `warning` is a sentence saying that the
+      model writes badly from `start`, or empty;
     - `text`, repeated: `{text}`, a few characters, and with `probabilities` also `analysis`, an Analysis of
       these characters;
     - `end`: `{ended: "length" | "stop", characters, seconds}`;

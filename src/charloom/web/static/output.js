@@ -12,7 +12,8 @@ export class Output {
     this.sheet = el("div", { class: "sheet of-surprise", tabindex: "0", role: "region", "aria-label": `Text by ${name}` });
     this.title = el("h2", {}, name);
     this.note = el("p", { class: "aside" }, "");
-    this.section = el("section", { class: "card output" }, this.title, this.sheet, this.note);
+    this.warning = el("p", { class: "notice" }, "");
+    this.section = el("section", { class: "card output" }, this.title, this.sheet, this.note, this.warning);
     this.coloured = new ColouredText(this.sheet, { pointed: (index) => pointed(this.prediction(index)) });
     this.clear();
   }
@@ -28,6 +29,7 @@ export class Output {
     this.waiting = false;
     this.coloured.clear();
     put(this.note, "");
+    put(this.warning, "");
   }
 
   /** Show whether the model is still writing. */
@@ -45,6 +47,7 @@ export class Output {
       this.given = data.read?.characters.length ?? 0;
       this.#add(data.read, "given");
       put(this.note, data.unknowns);
+      put(this.warning, data.warning);
     } else if (name === "text") {
       this.text += data.text;
       this.#add(data.analysis, "");

@@ -5,8 +5,14 @@ import { byId, copy, el, put, save, say } from "./dom.js";
 import { Output } from "./output.js";
 import { showHint, predictionInWords, showPrediction } from "./prediction.js";
 
-const FIELDS = ["prompt", "temperature", "top-k", "top-p", "length", "seed"];
+const FIELDS = ["prompt", "start", "temperature", "top-k", "top-p", "length", "seed"];
 const POINT = "Point at a character, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
+
+/** Set a field to `value`. If there is no value, or if the field is a list without it, set it to its initial value. */
+function restore(field, value) {
+  field.value = value ?? field.defaultValue;
+  if (field.options && field.selectedIndex < 0) field.value = field.querySelector("[selected]").value;
+}
 
 /** The view. */
 export class Playground {
@@ -58,7 +64,7 @@ export class Playground {
   show(settings, again) {
     this.models.load();
     if (again || !Object.keys(settings).length) return;
-    for (const name of FIELDS) this.fields[name].value = settings[name] ?? this.fields[name].defaultValue;
+    for (const name of FIELDS) restore(this.fields[name], settings[name]);
     byId("play-temperature-range").value = this.fields.temperature.value;
     this.models.choose(this.model, settings.model ?? "");
     this.models.choose(this.other, settings.other ?? "");
@@ -82,6 +88,7 @@ export class Playground {
     const value = (name) => this.fields[name].valueAsNumber;
     const drawing = {
       prompt: this.fields.prompt.value,
+      start: this.fields.start.value,
       length: value("length"),
       temperature: value("temperature"),
       top_k: value("top-k"),

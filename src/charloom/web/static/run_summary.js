@@ -9,9 +9,9 @@ export function bitsOf(run) {
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
-/** Return a sentence saying that a run diverged or that its model overfits; "" if neither is known. */
+/** Return a sentence saying that a run diverged, that its model overfits, or that it writes badly from a state; or "". */
 export function findingOf(run) {
-  return run.divergence ?? run.overfitting ?? "";
+  return run.divergence ?? run.overfitting ?? run.start_warning ?? "";
 }
 
 /** Return why a run is in its state, and what is damaged, in sentences; "" if there is nothing to say. */
