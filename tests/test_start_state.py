@@ -163,6 +163,20 @@ def test_an_exported_model_begins_in_the_zero_state(tmp_path, healthy):
     assert imported.sample("the ") == model(healthy).sample("the ", start="zero")
 
 
+def test_an_export_warns_if_the_model_writes_badly_from_the_zero_state(tmp_path, healthy, bad):
+    path = tmp_path / "model.torch.safetensors"
+    for write in (lambda: model(bad).export(path), lambda: charloom.export(model(bad), path)):
+        with pytest.warns(UserWarning, match="The exported model begins in the zero state"):
+            write()
+    for name, learner in (("bad", bad), ("healthy", healthy)):
+        model(learner).save(tmp_path / name)
+        done = CliRunner().invoke(
+            app, ["export", str(tmp_path / name), "--output", str(path), "--force"]
+        )
+        assert ("The exported model begins in the zero state" in done.stderr) is (name == "bad")
+        assert done.exit_code == 0
+
+
 # The measured losses
 
 
@@ -210,14 +224,16 @@ def test_the_engines_measure_the_same_losses(healthy, engine):
 
 
 def test_lines_begin_after_a_line_feed_and_have_the_text_before_them(healthy):
-    lines = lines_of(healthy, CORPUS.ids, Windows.of(CONFIG, len(CORPUS)))
+    ids = np.tile(CORPUS.ids, 5)
+    lines = lines_of(healthy, ids, Windows.of(CONFIG, len(ids)))
     feed = start_id(healthy)[0]
-    assert lines.alone.shape == (101, lines.count)
+    assert lines.alone.shape == (101, 1 + (len(ids) - 429) // 2_000)
+    assert lines.count > 2
     assert (lines.after_start_id[0] == feed).all()
     assert (lines.in_context[128] == feed).all()
     for rows in (lines.in_context[129:], lines.after_start_id[1:]):
         assert (rows == lines.alone).all()
-    text = CORPUS.vocabulary.decode(np.asarray(CORPUS.ids))
+    text = CORPUS.vocabulary.decode(ids)
     assert all(CORPUS.vocabulary.decode(column) in text for column in lines.in_context.T)
 
 
@@ -270,7 +286,9 @@ def test_the_message_of_a_sample_names_the_losses_and_a_better_start(
 def test_the_message_at_the_end_of_training():
     assert bad_starts(None) is None
     assert bad_starts(HEALTHY) is None
-    assert "Evaluations and exported models begin in the zero state" in bad_starts(BAD_ZERO)
+    assert for_python(bad_starts(BAD_ZERO)).endswith('unless you choose start="zero".')
+    both = dataclasses.replace(BAD_ZERO, zero=8.5)
+    assert "Evaluations and exported models begin in the zero state" in bad_starts(both)
     assert "the state at the end of its training" in bad_starts(BAD_TEXT)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from charloom.api.export_file import FRAMEWORKS, export_learner
+from charloom.api.export_file import FRAMEWORKS
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import as_file, as_path
 from charloom.config import require_one_of
@@ -20,6 +20,8 @@ def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") ->
     or nn.GRU (`rnn.weight_ih_l0` …) and nn.Linear (`head.weight`, `head.bias`).
     `safetensors.torch.load_file` reads it. Its metadata field `load` holds Python code that creates
     the network and loads the file (spec/formats.md: PyTorch files). PyTorch need not be installed.
+    The file has no state, so the exported model begins in the zero state. Warns with a UserWarning if
+    training measured that the model writes badly from this state.
 
     Args:
         model: a model, or a path that `load` opens.
@@ -44,7 +46,7 @@ def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") ->
                 f"{path} is the model itself; give another path for the exported file."
             )
         model = load(model)
-    return export_learner(model.learner, path, to)
+    return model.export(path, to)
 
 
 def import_model(

@@ -35,7 +35,7 @@ from charloom.store.run_directory import is_run
 from charloom.store.run_settings import read_settings
 from charloom.surprisal import Surprise, surprise
 from charloom.text import Corpus, UnknownPolicy, Vocabulary
-from charloom.training.start_message import bad_start
+from charloom.training.start_message import bad_export, bad_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +328,20 @@ class Model:
 
     def export(self, path: str | Path, to: str = "torch") -> Path:
         """Write the model as a file for another framework; see `charloom.export`."""
-        return export_learner(self.learner, path, to)
+        written = export_learner(self.learner, path, to)
+        problem = self.export_problem()
+        if problem is not None:
+            warnings.warn(capitalized(for_python(problem)), stacklevel=2)
+        return written
+
+    def export_problem(self) -> str | None:
+        """Return a message that the model writes badly from the zero state, in which an exported model begins.
+
+        The message has marks (see `charloom.messages`). Return None if it writes well, if training did not
+        measure it, or if the weights have changed since.
+        """
+        problem = bad_export(self.learner.start_losses)
+        return None if problem is not None and self._changed else problem
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one file, which `load` opens again, and return its path.

@@ -33,7 +33,7 @@ def export(
       charloom export runs/book --to torch --output book.torch.safetensors
     """
     from charloom import api
-    from charloom.api.export_file import FRAMEWORKS
+    from charloom.api.export_file import FRAMEWORKS, export_learner
     from charloom.api.text_arguments import as_file
     from charloom.config import require_one_of
     from charloom.pytorch_format import loading_lines
@@ -45,7 +45,10 @@ def export(
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another file with --output.")
     require_new(path, force)
-    opened.export(path, to)
+    export_learner(opened.learner, path, to)
+    problem = opened.export_problem()
+    if problem is not None:
+        say(problem)
     lines = loading_lines(opened.learner, str(path))
     if as_json:
         about = {**model_identity(model, opened), **figures(opened.learner)}

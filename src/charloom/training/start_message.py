@@ -32,6 +32,20 @@ def bad_start(learner: Learner, start: Start, prompt: bool) -> str | None:
     return f"{finding(losses, start, prompt)} Begin with {argument('start', other)}."
 
 
+def bad_export(losses: StartLosses | None) -> str | None:
+    """Return a message that an exported model begins in a state from which it writes badly.
+
+    Return None if it writes well from the zero state, or if this was not measured. `losses` are the measured
+    losses of the model.
+    """
+    if losses is None or not losses.is_bad("zero", prompt=True):
+        return None
+    return (
+        f"{finding(losses, 'zero', True)} The exported model begins in the zero state: let it read a part of "
+        f"its training text before it writes."
+    )
+
+
 def bad_starts(losses: StartLosses | None) -> str | None:
     """Return a message for the end of training: the model writes badly from a state in which it can begin.
 
@@ -45,9 +59,13 @@ def bad_starts(losses: StartLosses | None) -> str | None:
     prompt = losses.zero >= losses.zero_alone
     if not losses.is_bad("zero", prompt):
         return None
+    # Evaluations do not read a line feed first, so they are affected only if a text with a prompt is.
+    others = ""
+    if losses.is_bad("zero", prompt=True):
+        others = " Evaluations and exported models begin in the zero state."
     return (
         f"{finding(losses, 'zero', prompt)} Therefore a text begins in {STATES['text']}, unless you choose "
-        f"{argument('start', 'zero')}. Evaluations and exported models begin in the zero state."
+        f"{argument('start', 'zero')}.{others}"
     )
 
 
