@@ -142,7 +142,7 @@ def command(megabytes: float, *words: object) -> None:
 
 
 def test_a_command_without_memory_to_start_prints_an_error(monkeypatch, capsys):
-    def refuse():
+    def refuse(*_):
         raise MemoryError
 
     monkeypatch.setattr("charloom.cli.main", refuse)

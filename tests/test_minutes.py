@@ -3,21 +3,28 @@
 import errno
 import os
 import tempfile
+from contextvars import copy_context
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import charloom
 from charloom import api
-from charloom.api import time_estimates, training_plan
-from charloom.api.time_estimates import Costs, evaluation_seconds, seconds_per_character
+from charloom.api import classic_experiment, time_estimates, training_plan
+from charloom.api import training as api_training
+from charloom.api.time_estimates import evaluation_seconds, seconds_per_character
+from charloom.cli import process_start
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule
 from charloom.store.atomic_files import blocks_of
 from charloom.text import Corpus
+from charloom.training import Ended
 from charloom.training.progress_records import FINAL_EVALUATION_SHARE
+from charloom.training.run_costs import Costs
+from charloom.training.time_limit import TimeLimit
 
 TEXT = "the cat sat on the mat, and the dog ran round the log; " * 40
 SETTINGS = {"recipe": "classic", "seq_length": 5, "hidden_size": 4, "engine": "reference"}
@@ -99,6 +106,93 @@ def test_at_least_half_of_the_minutes_are_for_training_and_the_total_is_reported
     assert messages[0].startswith(
         "measured on this machine: 300 updates will take about 1 min 25 s in total, including 55 s"
     )
+
+
+# The time limit that comes from the minutes
+
+
+def planned(monkeypatch, minutes, opening=0.0):
+    """Return a plan for some minutes on a clock that begins at 100 seconds, and the clock."""
+    clock = Clock(monkeypatch, training_plan)
+    costs = Costs(update=0.1)
+    monkeypatch.setattr(training_plan, "measure", lambda *_: clock.take(2.0, costs))
+    began = clock.now
+    clock.take(opening)
+    plan = api.plan_training(Corpus.from_text(TEXT), minutes, began=began, **SETTINGS)
+    return plan, clock
+
+
+def test_the_time_limit_counts_from_the_beginning_of_the_command(monkeypatch):
+    plan, clock = planned(monkeypatch, 1, opening=8.0)
+    assert plan.limit == TimeLimit(60.0, 160.0, Costs(update=0.1))
+    assert plan.limit.seconds_left() == 60 - clock.now + 100
+
+
+def test_the_time_limit_leaves_half_of_the_minutes_to_training(monkeypatch):
+    plan, _ = planned(monkeypatch, 1, opening=55.0)
+    assert plan.limit.seconds_left() == 30.0
+
+
+def test_a_run_with_a_given_end_has_no_time_limit():
+    corpus = Corpus.from_text(TEXT)
+    assert api.plan_training(corpus, updates=7, **SETTINGS).limit is None
+
+
+def limits_of(monkeypatch):
+    """Return a list that gets the time limit of each training run from now on. The runs end immediately."""
+    limits = []
+
+    def ended(*given):
+        limits.append(given[-1])
+        yield Ended(0, "finished")
+
+    monkeypatch.setattr(api_training, "train_run", ended)
+    monkeypatch.setattr(api_training, "train_in_memory", ended)
+    return limits
+
+
+def test_every_way_to_train_for_minutes_sets_the_time_limit(monkeypatch, tmp_path):
+    settings = {**SETTINGS, "string": TEXT}
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    charloom.train(run=tmp_path / "run", updates=5, **settings)
+    limits = limits_of(monkeypatch)
+    charloom.train(minutes=0.5, **settings)
+    charloom.train(run=tmp_path / "new", minutes=0.5, **settings)
+    charloom.resume(tmp_path / "run", minutes=0.5)
+    assert [limit.seconds for limit in limits] == [30.0] * 3
+    assert all(0 < limit.seconds_left() <= 30 for limit in limits)
+    charloom.resume(tmp_path / "new")
+    charloom.train(updates=5, **settings)
+    assert limits[3:] == [None, None]
+
+
+def test_the_gradient_checks_of_reproduce_move_the_time_limit(monkeypatch, tmp_path):
+    clock, corpus = Clock(monkeypatch, training_plan), Corpus.from_text(TEXT)
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    plan = api.plan_training(corpus, 1, **SETTINGS)
+    limits = limits_of(monkeypatch)
+
+    def checks(*_):
+        yield from clock.take(500.0, ())
+
+    monkeypatch.setattr(classic_experiment, "gradient_checks", checks)
+    with api.begin(corpus, plan.config, tmp_path / "run", limit=plan.limit) as training:
+        next(item for item in api.reproduction(training) if isinstance(item, Ended))
+    (limit,) = limits
+    assert limit.seconds_left() == 60.0
+
+
+def test_the_minutes_of_a_command_count_from_the_start_of_its_process(monkeypatch):
+    clock = Clock(monkeypatch, process_start)
+
+    def command():
+        clock.take(7.0)  # imports
+        return process_start.command_start()
+
+    assert copy_context().run(command) == 107.0
+    context = copy_context()
+    context.run(process_start.START.set, 100.0)
+    assert context.run(command) == 100.0
 
 
 class Timed(ReferenceEngine):

@@ -4,6 +4,9 @@ This module handles Ctrl-C, even while the other modules are still being importe
 """
 
 import sys
+import time
+
+START = time.monotonic()
 
 
 def main() -> None:
@@ -11,7 +14,7 @@ def main() -> None:
     try:
         from charloom.cli import main as command
 
-        command()
+        command(START)
     # Ctrl-C was pressed before or after a command. While a command runs, the command handles Ctrl-C
     # itself.
     except KeyboardInterrupt:

@@ -48,7 +48,7 @@ def test_ctrl_c_elsewhere_is_no_traceback(monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["train", "reproduce"])
-@pytest.mark.parametrize("step", ["text_to_learn", "plan_settings"])
+@pytest.mark.parametrize("step", ["text_to_learn", "plan_training"])
 def test_ctrl_c_before_a_run_exists_says_that_no_run_was_made(
     command, step, book, tmp_path, monkeypatch
 ):
@@ -82,7 +82,7 @@ def test_ctrl_c_before_a_command_has_begun_is_no_traceback(monkeypatch):
 def test_ctrl_c_during_start_up_ends_with_one_word(monkeypatch, capsys):
     from charloom import __main__
 
-    def interrupted():
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(charloom.cli, "main", interrupted)

@@ -9,7 +9,7 @@ import pytest
 
 from charloom.cli.progress import ProgressDisplay
 from charloom.config import Config
-from charloom.training import LearningRateChanged, Progress, Record, Sample, Warned
+from charloom.training import EndChanged, LearningRateChanged, Progress, Record, Sample, Warned
 
 CONFIG = Config(seq_length=5, batch_size=10)
 
@@ -83,6 +83,28 @@ def test_progress_reports_pauses_and_a_changed_learning_rate_once_each(
         "charloom: continued at update 40 of 100",
     ]
     assert ("20 / 100  paused" in shown) == on_terminal
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_progress_says_that_the_end_moved_and_goes_to_the_new_end(on_terminal, monkeypatch, capsys):
+    screen = Terminal()
+    if on_terminal:
+        monkeypatch.setattr(sys, "stderr", screen)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "200")
+    clock = map(float, range(0, 100_000, 100)).__next__  # every event is due to be drawn
+    with ProgressDisplay(1_200, 0, CONFIG, clock=clock) as watch:
+        watch(Progress(200, 1_200, smooth_loss=10.0))
+        watch(Progress(300, 1_200, smooth_loss=10.0))
+        watch(EndChanged(300, 1_100, 1_200, 1.0))
+        watch(Progress(400, 1_100, smooth_loss=10.0))
+    shown = screen.getvalue() if on_terminal else capsys.readouterr().err
+    assert (
+        "charloom: training is slower than planned: to keep to its minutes, the run now ends at "
+        "update 1,100 instead of 1,200"
+    ) in shown
+    assert "300 / 1,200  15 min 00 s left" in shown
+    assert "400 / 1,100  17 min 30 s left" in shown
 
 
 def test_progress_counts_from_the_first_update_and_tells_no_rate_before_there_is_one(capsys):

@@ -33,10 +33,20 @@ def test_what_happened_on_the_way_is_told(tmp_path: Path) -> None:
     events = [
         {"event": "resumed", "update": 300, "engine": "native (v3)", "numpy": "2.9.0"},
         {"event": "learning_rate_factor", "update": 400, "learning_rate_factor": 0.5},
+        {"event": "end_changed", "update": 500, "updates": 1_234, "epochs": 3},
+        {"event": "end_changed", "update": 600, "updates": None, "epochs": 7},
+        {"event": "end_changed", "update": 700, "updates": "many", "epochs": 3},
     ]
     _, page = report(make_run(tmp_path / "run", events=events))
-    for words in ("native (v3)", "NumPy 2.9.0", "from update 300", "× 0.5 from update 400"):
+    for words in (
+        "native (v3)",
+        "NumPy 2.9.0",
+        "from update 300",
+        "× 0.5 from update 400",
+        "after 1,234 updates, set at update 500; after 7 epochs, set at update 600",
+    ):
         assert words in page.words
+    assert "set at update 700" not in page.words
 
 
 def test_without_gradient_check_the_command_is_train(tmp_path: Path) -> None:

@@ -70,6 +70,35 @@ def test_the_speed_is_unknown_until_the_current_session_has_one(tmp_path, begun,
     assert listed["seconds_left"] == ((100 - update) * 10 / 20 if known else None)
 
 
+def test_a_run_says_why_its_end_moved_while_a_process_trains_it(tmp_path):
+    writer, learner, _ = small_runs.create(tmp_path / "book", updates=100)
+    with writer, TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+
+        def shows(end_change, updates, state="training"):
+            write_status(tmp_path / "book" / "status.json", state, 5, updates, None)
+
+            def is_shown():
+                run = client.get("/api/runs/book").json()["run"]
+                return (run["end_change"], run["updates"], run["state"]) == (
+                    end_change,
+                    updates,
+                    state,
+                )
+
+            until(is_shown)
+
+        writer.add_event("started", 0)
+        shows(None, 100)
+        learner.config = learner.config.replace(updates=80)
+        writer.change_end(learner, "training is slower than planned")
+        shows("Training is slower than planned.", 80)
+        shows(None, 80, "finished")
+        writer.add_event("resumed", 5)
+        shows(None, 80)
+        writer.add_event("end_changed", 5, reason=None)
+        shows(None, 80)
+
+
 def test_a_run_past_its_last_record_has_the_figures_of_its_update(tmp_path):
     small_runs.train(tmp_path / "book", halt=small_runs.after(3), report_every=1_000)
     factor = {

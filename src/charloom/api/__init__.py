@@ -12,7 +12,7 @@ from charloom.api.run_control import control
 from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
 from charloom.api.time_estimates import updates_per_second
 from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
-from charloom.api.training_plan import plan_settings, text_to_learn
+from charloom.api.training_plan import plan_settings, plan_training, text_to_learn
 from charloom.api.unit_search import Neurons, neurons
 from charloom.diagnosis import Diagnosis, doctor
 from charloom.evaluation import Evaluation
@@ -54,6 +54,7 @@ __all__ = [
     "new_run",
     "open_text",
     "plan_settings",
+    "plan_training",
     "reopen",
     "reproduce",
     "reproduction",

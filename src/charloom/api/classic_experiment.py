@@ -18,7 +18,7 @@ from charloom.api.training import (
     no_halt,
     warn_of_bad_starts,
 )
-from charloom.api.training_plan import plan_settings, text_to_learn
+from charloom.api.training_plan import plan_training, text_to_learn
 from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.errors import NewerFormatError
@@ -96,7 +96,7 @@ def reproduce(
         text: as for `train`; by default a built-in text.
         run: the run directory to create; by default a new one under runs/.
         string: the text itself, instead of `text`.
-        minutes: as for `train`.
+        minutes: as for `train`; the gradient checks and the report take additional time.
         listener: called with each gradient check and each event of the training run.
         **settings: as for `train`.
 
@@ -108,8 +108,8 @@ def reproduce(
         corpus = demo_text(settings.get("tokens") or "characters")
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
-    config = plan_settings(corpus, minutes, default=CLASSIC, began=began, **settings)
-    with begin(corpus, config, place) as training:
+    config, limit = plan_training(corpus, minutes, default=CLASSIC, began=began, **settings)
+    with begin(corpus, config, place, limit=limit) as training:
         checks: list[GradientCheck] = []
         report: Path | None = None
         damage: tuple[str, ...] = ()
@@ -140,7 +140,7 @@ def reproduction(
         halt: returns the reason to stop, such as "SIGINT"; None to continue.
         on_progress: as for `charloom.report.write_report`.
     """
-    stored = read_checks(training.run)
+    began, stored = time.monotonic(), read_checks(training.run)
     if stored.damage:
         message = f"{stored.damage} The gradients are checked again."
         yield Warned(training.learner.update, message)
@@ -154,6 +154,9 @@ def reproduction(
                 checks.append(check)
                 yield check
             training.writer.write_gradcheck([check.to_dict() for check in checks])
+    if training.limit is not None:
+        # The minutes are for training; the gradient checks and the report take additional time.
+        training.limit = training.limit.later(time.monotonic() - began)
     for item in training.items(halt):
         yield item
         if isinstance(item, Ended) and item.state != "finished":

@@ -7,8 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from math import ceil, log2
+from dataclasses import replace
 from typing import Final
 
 from charloom.config import WHOLE_LIMIT, Config
@@ -22,85 +21,13 @@ from charloom.store.checkpoint import checkpoint_files
 from charloom.text import Corpus
 from charloom.training import Progress, learn
 from charloom.training.loop import sample
-from charloom.training.progress_records import FINAL_EVALUATION_SHARE, evaluated_pieces
-from charloom.training.run_saving import FIRST_SAVE_SECONDS
+from charloom.training.progress_records import evaluated_pieces
+from charloom.training.run_costs import Costs
 
 CALIBRATION_SECONDS: Final = 1.0
 # How long the trial of the validation loss takes, in seconds. The loss is computed for some of the
 # characters, and the time for the remaining characters is estimated.
 EVALUATION_SECONDS: Final = 0.5
-
-
-@dataclass(frozen=True)
-class Costs:
-    """The durations of the parts of a training run, in seconds.
-
-    Attributes:
-        update: seconds for one update.
-        validation: seconds for one validation loss during training.
-        whole: seconds for the loss on the whole validation part at the end; 0 if every validation loss
-            during training uses the whole part.
-        sample: seconds for writing one sample.
-        passage: seconds for writing the long sample at the end.
-        save: seconds for saving one checkpoint.
-    """
-
-    update: float
-    validation: float = 0.0
-    whole: float = 0.0
-    sample: float = 0.0
-    passage: float = 0.0
-    save: float = 0.0
-
-    def seconds(self, schedule: Schedule, updates: int, done: int = 0) -> float:
-        """Return how many seconds it takes to continue a run from update `done` to its end.
-
-        Args:
-            schedule: the settings of the run and the division of its text.
-            updates: the update at which the run ends.
-            done: number of updates that the run has done already.
-        """
-        config = schedule.config
-        learning = (updates - done) * self.update
-        every = config.judge_every or schedule.windows.per_epoch
-        # The number of validation losses: one at each multiple of `every` updates, and one at the end.
-        judged = ceil(updates / every) - done // every if config.validation else 0
-        sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
-        seconds = learning + judged * self.validation + sampled * self.sample + self.passage
-        if self.whole <= FINAL_EVALUATION_SHARE * learning:
-            seconds += self.whole
-        return seconds + saves(seconds, config.save_seconds) * self.save
-
-    def updates_within(self, seconds: float, schedule: Schedule, done: int = 0) -> int:
-        """Return the update at which a run must end so that its remaining updates take at most `seconds`.
-
-        The result is at least `done` + 1, even if one update takes longer than `seconds`.
-
-        Args:
-            seconds: time for the remaining updates, validation losses, samples and checkpoints.
-            schedule: the settings of the run and the division of its text.
-            done: number of updates that the run has done already.
-        """
-        low, high = done + 1, done + 2 + int(seconds / self.update)
-        while high - low > 1:
-            middle = (low + high) // 2
-            within = self.seconds(schedule, middle, done) <= seconds
-            low, high = (middle, high) if within else (low, middle)
-        return low
-
-
-def regular_samples(update: int, config: Config) -> int:
-    """Return the approximate number of samples that a run with these settings writes up to `update`."""
-    return min(update, config.sample_until) // config.sample_every
-
-
-def saves(seconds: float, interval: float) -> float:
-    """Return about how many checkpoints a run of `seconds` saves, including the checkpoint at its end.
-
-    `interval` is the longest time between two checkpoints in seconds, the setting `save_seconds`.
-    """
-    first = min(FIRST_SAVE_SECONDS, interval)
-    return 1 + min(log2(1 + seconds / first), log2(1 + interval / first)) + seconds / interval
 
 
 def measure(corpus: Corpus, config: Config) -> Costs:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from charloom.api.model import Model, available_which, stage
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
-from charloom.api.training_plan import MessageListener, end_after, plan_settings, text_to_learn
+from charloom.api.training_plan import MessageListener, end_after, plan_training, text_to_learn
 from charloom.config import Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
@@ -38,6 +38,7 @@ from charloom.text import Corpus
 from charloom.training import Best, Ended, TrainingEvent, train_in_memory, train_run
 from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
+from charloom.training.time_limit import TimeLimit
 
 Listener = Callable[[TrainingEvent | GradientCheck], None]
 HaltCheck = Callable[[], str | None]
@@ -77,7 +78,8 @@ def train(
             `import_model` has the settings in its file, or those of the recipe "quick" if the file has
             none.
         minutes: train for about this many minutes, instead of `epochs` or `updates`. The minutes include
-            the time for reading the text and for measuring the speed.
+            the time for reading the text and for measuring the speed. If training is slower or faster than
+            measured, the end of the run moves, so that it keeps to the minutes.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
         listener: called with each event, such as a record or a sample.
@@ -107,11 +109,11 @@ def train(
     place = new_run(run)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
-    config = plan_settings(corpus, minutes, model=model, began=began, **settings)
+    config, limit = plan_training(corpus, minutes, model=model, began=began, **settings)
     require_which(which, config if place is None else None)
     if place is None:
-        return train_without_run(corpus, config, listener, model, which)
-    with begin(corpus, config, place, model) as training:
+        return train_without_run(corpus, config, listener, model, which, limit)
+    with begin(corpus, config, place, model, limit) as training:
         training.to_the_end(listener)
         return training.model(which)
 
@@ -140,7 +142,7 @@ def resume(
         epochs: a new end of the run, in epochs from its start.
         updates: a new end of the run, in updates from its start.
         minutes: continue for about this many minutes, instead of to a given end; the speed is measured
-            first.
+            first, and the end of the run moves if the speed changes.
         engine: use this engine instead of the run's. The weights then differ slightly by rounding.
         threads: use this number of threads instead of the run's; 0 means one per processor, but at most
             one per stream.
@@ -182,6 +184,7 @@ class Training:
         writer: writes the run directory.
         finished: True if the run has reached its end.
         save_seconds: seconds between two checkpoints; None means the run's setting.
+        limit: the time at which training must end; None if only its end in updates counts.
     """
 
     def __init__(
@@ -191,6 +194,7 @@ class Training:
         corpus: Corpus,
         engine: Engine,
         save_seconds: float | None = None,
+        limit: TimeLimit | None = None,
     ) -> None:
         self.run = writer.path
         self.writer = writer
@@ -199,6 +203,7 @@ class Training:
         self.engine = engine
         self.finished = writer.finished
         self.save_seconds = save_seconds
+        self.limit = limit
 
     def __enter__(self) -> Self:
         return self
@@ -214,7 +219,13 @@ class Training:
     def items(self, halt: HaltCheck = no_halt) -> Generator[TrainingEvent]:
         """Train and yield the events of `charloom.training.train_run`, which also describes `halt`."""
         yield from train_run(
-            self.writer, self.learner, self.corpus, self.engine, halt, self.save_seconds
+            self.writer,
+            self.learner,
+            self.corpus,
+            self.engine,
+            halt,
+            self.save_seconds,
+            self.limit,
         )
 
     def to_the_end(self, listener: Listener) -> None:
@@ -269,7 +280,11 @@ def learner_of(model: str | Path | Model | None) -> Learner | None:
 
 
 def begin(
-    corpus: Corpus, config: Config, run: Path | None = None, model: Learner | None = None
+    corpus: Corpus,
+    config: Config,
+    run: Path | None = None,
+    model: Learner | None = None,
+    limit: TimeLimit | None = None,
 ) -> Training:
     """Create a run directory and return a new training run in it. The errors are those of `train`.
 
@@ -278,13 +293,15 @@ def begin(
         config: the settings.
         run: the run directory; None means a free one under runs/.
         model: the model to start from; None trains a new network.
+        limit: the time at which training must end; None if only its end in updates counts.
     """
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     while True:
         path = free_run(corpus) if run is None else run
         try:
-            return Training(RunWriter.create(path, learner, corpus), learner, corpus, engine)
+            writer = RunWriter.create(path, learner, corpus)
+            return Training(writer, learner, corpus, engine, limit=limit)
         except (RunExistsError, RunInUseError):
             # Another process may create a run at `path` at the same moment. Then try the next free path.
             if run is not None:
@@ -292,13 +309,17 @@ def begin(
 
 
 def reopen(
-    run: Path, changes: RunChanges = NO_CHANGES, on_message: MessageListener = str
+    run: Path,
+    changes: RunChanges = NO_CHANGES,
+    on_message: MessageListener = str,
+    began: float | None = None,
 ) -> Training:
     """Open a run to continue it, and return it as a `Training`.
 
-    The errors are those of `resume`. The argument `on_message` is described in `plan_settings`.
+    The errors are those of `resume`. The arguments `on_message` and `began` are described in
+    `plan_training`.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     with unless_in_use(run):
         inspection = inspect_run(run)
     # Hold the lock while the text is read and the speed is measured, which may take long. The lock keeps
@@ -313,11 +334,16 @@ def reopen(
         config = changes.on_this_machine(plan.learner.config)
         # Open the engine before the run directory changes: a missing engine must not leave a changed run.
         engine = engine_for(config)
-        updates = changes.updates
+        updates, limit = changes.updates, None
         if changes.minutes is not None:
-            done = plan.learner.update
-            updates = end_after(
-                changes.minutes, plan.corpus, config, done, began=began, on_message=on_message
+            updates, limit = end_after(
+                changes.minutes,
+                plan.corpus,
+                config,
+                plan.learner.update,
+                trained=plan.seconds,
+                began=began,
+                on_message=on_message,
             )
         before = Schedule.of(plan.learner.config, len(plan.corpus))
         writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates), lock)
@@ -325,7 +351,7 @@ def reopen(
     message = new_cosine_message(before, after, plan.learner)
     if message is not None:
         on_message(message)
-    return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds)
+    return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds, limit)
 
 
 def warn_of_bad_starts(losses: StartLosses | None) -> None:
@@ -361,16 +387,17 @@ def train_without_run(
     listener: Listener,
     model: Learner | None = None,
     which: Which | None = None,
+    limit: TimeLimit | None = None,
 ) -> Model:
     """Train without a run directory and return the model. On Ctrl-C, warn and return the model as it is."""
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
     best, which = Best(), which or which_of(config)
     with Halt() as halt:
-        for item in train_in_memory(learner, corpus.ids, engine, halt, best):
+        for item in train_in_memory(learner, corpus.ids, engine, halt, best, limit):
             listener(item)
     kept = (best.learner if which == "best" else None) or learner
-    updates = Schedule.of(config, len(corpus)).updates
+    updates = Schedule.of(learner.config, len(corpus)).updates
     found = Model(kept, engine, None, available_which(which, kept), updates, corpus=corpus)
     warn_of_bad_starts(kept.start_losses)
     if halt() == "SIGINT":

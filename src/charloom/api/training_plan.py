@@ -4,7 +4,7 @@ measuring the speed.
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from charloom.api.text_arguments import Text, open_text
 from charloom.api.time_estimates import measure
@@ -18,6 +18,7 @@ from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
+from charloom.training.time_limit import TimeLimit
 
 # Training gets at least this fraction of the given minutes, however long it takes to read the text and to
 # measure the speed.
@@ -30,7 +31,31 @@ SHORT_SECONDS: Final = 1.0
 MessageListener = Callable[[str], object]
 
 
-def plan_settings(
+class TrainingPlan(NamedTuple):
+    """The settings of a training run, and the time at which it must end.
+
+    Attributes:
+        config: the settings; they have the planned number of updates.
+        limit: the time limit; None if the run ends after a given number of updates or epochs.
+    """
+
+    config: Config
+    limit: TimeLimit | None
+
+
+class PlannedEnd(NamedTuple):
+    """The update at which a run will probably have used its minutes, and the time limit itself."""
+
+    update: int
+    limit: TimeLimit
+
+
+def plan_settings(corpus: Corpus, minutes: float | None = None, **options: Any) -> Config:
+    """Return the settings of `plan_training`, which also describes the arguments."""
+    return plan_training(corpus, minutes, **options).config
+
+
+def plan_training(
     corpus: Corpus,
     minutes: float | None = None,
     *,
@@ -39,7 +64,7 @@ def plan_settings(
     began: float | None = None,
     on_message: MessageListener = str,
     **settings: Any,
-) -> Config:
+) -> TrainingPlan:
     """Return the complete settings of a training run: a recipe with the changes in `settings`.
 
     A duration in minutes, from `minutes` or from the recipe, is converted to a number of updates. The value
@@ -66,10 +91,9 @@ def plan_settings(
     if minutes is None and set(ends.values()) == {None}:
         minutes = RECIPES[config.recipe].minutes if config.recipe in RECIPES else None
     if minutes is None:
-        return config
-    return config.replace(
-        updates=end_after(minutes, corpus, config, began=began, on_message=on_message)
-    )
+        return TrainingPlan(config, None)
+    end, limit = end_after(minutes, corpus, config, began=began, on_message=on_message)
+    return TrainingPlan(config.replace(updates=end), limit)
 
 
 def end_after(
@@ -78,16 +102,18 @@ def end_after(
     config: Config,
     done: int = 0,
     *,
+    trained: float = 0.0,
     began: float | None = None,
     on_message: MessageListener = str,
-) -> int:
-    """Return the update at which a run must end to train for about `minutes`.
+) -> PlannedEnd:
+    """Return the update at which a run must end to train for about `minutes`, and the time limit.
 
     Args:
         minutes: duration of training, counted from the time `began`.
         corpus: the text; the speed is measured on it.
         config: the settings of the run.
         done: number of updates that the run has done already.
+        trained: how many seconds the run was trained already.
         began: the time of `time.monotonic` from which the minutes count; None means now.
         on_message: called with a message about the number of updates and how long they will take.
 
@@ -99,20 +125,19 @@ def end_after(
     opened = time.monotonic() - began
     schedule, costs = Schedule.of(config, len(corpus)), measure(corpus, config)
     before = time.monotonic() - began
-    end = costs.updates_within(
-        max(requested_seconds - before, LEAST_SHARE * requested_seconds), schedule, done
-    )
+    left = max(requested_seconds - before, LEAST_SHARE * requested_seconds)
+    end = costs.updates_within(left, schedule, done, trained)
     if end >= WHOLE_LIMIT:
         raise ConfigError(
             f"{argument('minutes')} is {minutes:g}, which gives {end:,} updates; a run can have at most "
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
     took = f", including {duration(opened)} to open the text" if opened >= SHORT_SECONDS else ""
-    whole = before + costs.seconds(schedule, end, done)
+    whole = before + costs.seconds(schedule, end, done, trained)
     on_message(
         f"measured on this machine: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"
     )
-    return end
+    return PlannedEnd(end, TimeLimit(requested_seconds, began + before + left, costs))
 
 
 def with_threads(config: Config) -> Config:

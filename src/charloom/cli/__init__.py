@@ -21,6 +21,7 @@ from charloom.cli import (
     serve_command,
 )
 from charloom.cli.error_exit import ErrorReportingGroup
+from charloom.cli.process_start import START
 from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.terminal import show
 from charloom.cpu_limits import keep_numpy_to_one_thread
@@ -89,8 +90,13 @@ def charloom(
     """
 
 
-def main() -> None:
-    """Run the command `charloom`."""
+def main(start: float | None = None) -> None:
+    """Run the command `charloom`.
+
+    `start` is the time of `time.monotonic` at which the process started; None if it is not known.
+    """
+    if start is not None:
+        START.set(start)
     keep_numpy_to_one_thread()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the parent process closed this stream: discard output

@@ -24,6 +24,7 @@ from charloom.formatting import (
 )
 from charloom.messages import command, for_command_line
 from charloom.training import (
+    EndChanged,
     EvaluationProgress,
     LearningRateChanged,
     Progress,
@@ -115,8 +116,17 @@ class ProgressDisplay:
                 f"a command changed the learning rate: from the next update on it is {item.factor:g} × "
                 f"that of the settings"
             )
+        elif isinstance(item, EndChanged):
+            self._move_end(item)
         elif isinstance(item, Warned):
             self._line(f"warning: {item.marked}")
+
+    def _move_end(self, item: EndChanged) -> None:
+        """Print a line that the end of the run moved, and show the progress towards the new end."""
+        self._updates = item.updates
+        if self._bar is not None:
+            self._bar.update(self._task, total=item.updates)
+        self._line(item.reason)
 
     def _report_pause(self, item: Progress) -> None:
         """Print a line if the run has just been paused or continued."""

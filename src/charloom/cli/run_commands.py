@@ -1,12 +1,12 @@
 """The commands `reproduce`, `train`, `resume`, `report` and `control`, which work on runs."""
 
 import dataclasses
-import time
 from typing import Any
 
 from charloom.cli import run_options
 from charloom.cli.error_exit import fail, interruption_message
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
+from charloom.cli.process_start import command_start
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.setting_options import SETTINGS, takes_settings
 from charloom.cli.terminal import (
@@ -45,7 +45,7 @@ def reproduce(
     """
     from charloom import api
 
-    began = time.monotonic()
+    began = command_start()
     with interruption_message("interrupted; no run was made."):
         api.new_run(run)
         explain_terminal_input(text or [])
@@ -53,11 +53,11 @@ def reproduce(
             corpus = api.text_to_learn(text, default=CLASSIC, **settings)
         else:
             corpus = api.demo_text(settings.get("tokens") or "characters")
-        config = api.plan_settings(
+        config, limit = api.plan_training(
             corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
         )
     say_sentences(without_effect(config, settings))
-    with api.begin(corpus, config, run) as training:
+    with api.begin(corpus, config, run, limit=limit) as training:
         introduce(training)
         say("checking the gradients …")
         outcome = follow(training, whole=True)
@@ -83,13 +83,13 @@ def train(
     """
     from charloom import api
 
-    began = time.monotonic()
+    began = command_start()
     with interruption_message("interrupted; no run was made."):
         api.new_run(run)
         model = api.learner_of(from_model)
         explain_terminal_input(text or [])
         corpus = api.text_to_learn(text or [], model=model, **settings)
-        config = api.plan_settings(
+        config, limit = api.plan_training(
             corpus, minutes, model=model, began=began, on_message=say_sentence, **settings
         )
     say_sentences(without_effect(config, settings))
@@ -100,7 +100,7 @@ def train(
             f"the model keeps its settings, which started from the recipe {config.recipe}; give "
             f"--recipe to use another."
         )
-    with api.begin(corpus, config, run, model) as training:
+    with api.begin(corpus, config, run, model, limit) as training:
         introduce(training)
         finish(training, follow(training), as_json)
 
@@ -134,7 +134,7 @@ def resume(
 
     changes = api.RunChanges(text, epochs, updates, minutes, allow_older=allow_older, **settings)
     explain_terminal_input(text or [])
-    with api.reopen(run, changes, on_message=say_sentence) as training:
+    with api.reopen(run, changes, say_sentence, command_start()) as training:
         if training.finished:
             say(
                 f"{run} is finished at update {training.learner.update:,}; there is nothing to do. "

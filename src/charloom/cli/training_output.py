@@ -52,7 +52,7 @@ def introduce(training: "Training") -> None:
     factor = training.learner.learning_rate_factor
     if factor != 1:
         say(
-            f"the learning rate is {factor:g} × that of the settings, because of an earlier command. To "
+            f"the learning rate is {factor:g} × that of the settings, because of an earlier command, a new end of the run, or a loss that was not finite. To "
             f"change it during training: "
             f"{command('control', training.run, 'run', learning_rate_factor=1)}."
         )

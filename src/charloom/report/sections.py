@@ -47,6 +47,7 @@ from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer, end_of
 from charloom.run_file_names import TEXT
 from charloom.store import RunInspection, charloom_version
+from charloom.store.end_events import END_CHANGED, has_valid_end, with_last_end
 from charloom.store.journal_lines import is_finite
 from charloom.store.json_numbers import is_number
 from charloom.store.model_start import START_NATS, read_start_losses
@@ -371,7 +372,7 @@ def software_and_machine(view: RunInspection) -> str:
 
 
 def changes(view: RunInspection) -> list[Setting]:
-    """Return rows with the updates at which the run was resumed or its learning rate was changed."""
+    """Return rows with the updates at which the run was resumed, or its learning rate or end was changed."""
     resumed = [
         f"from update {count(event['update'])}"
         for event in view.events
@@ -382,7 +383,12 @@ def changes(view: RunInspection) -> list[Setting]:
         for event in view.events
         if event["event"] == "learning_rate_factor" and is_finite(event.get("learning_rate_factor"))
     ]
-    rows = {"resumed": resumed, "learning rate": steered}
+    moved = [
+        f"after {length_of_run(with_last_end(view.config, [event]))}, set at update {count(event['update'])}"
+        for event in view.events
+        if event["event"] == END_CHANGED and has_valid_end(event)
+    ]
+    rows = {"resumed": resumed, "learning rate": steered, "end": moved}
     return [Setting(name, "; ".join(parts)) for name, parts in rows.items() if parts]
 
 

@@ -15,12 +15,22 @@ from charloom.errors import CharloomError, DamagedError, NotAModelError
 from charloom.messages import argument, command
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, DAMAGED_EVENTS, EVENTS, LATEST, TEXT
+from charloom.run_file_names import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG,
+    DAMAGED_EVENTS,
+    EVENTS,
+    LATEST,
+    METRICS,
+    TEXT,
+)
 from charloom.store.atomic_files import reading, require_directory
 from charloom.store.checkpoint import Checkpoint
 from charloom.store.checkpoint_directory import USE_ANOTHER
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt, require
+from charloom.store.end_events import END_CHANGED, with_last_end
 from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end, last_due
 from charloom.store.json_numbers import is_count, is_number
 from charloom.store.lost_checkpoints import why_no_latest
@@ -32,7 +42,7 @@ from charloom.store.run_text import open_text
 from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
-STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back")
+STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back", END_CHANGED)
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class ResumePlan:
     Attributes:
         inspection: the run as it was when the plan was made.
         learner: the learner of the checkpoint, with two changes. Its settings come from config.json. Its
-            learning-rate factor and number of rollbacks come from the last events that changed them.
+            end, learning-rate factor and number of rollbacks come from the last events that changed them.
         checkpoint: the checkpoint to continue from.
         corpus: the text of the run.
         version: the version of charloom that created the run; None if config.json must be restored.
@@ -73,6 +83,11 @@ class ResumePlan:
     fell_back: bool
     journals: Mapping[str, JournalEnd]
     warnings: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How many seconds the run was trained until its last record that is kept."""
+        return self.journals[METRICS].seconds
 
 
 @dataclass(frozen=True)
@@ -167,10 +182,10 @@ def planned(
     corpus = open_text(path / TEXT, basis.text, moved, learner)
     require_same_text(path, basis.text, checkpoint, corpus)
     require_place(path, learner, len(corpus))
-    learner.config = basis.config
     if EVENTS in problems:
         problems[EVENTS].refuse()
     events = () if inspection.lines is None else inspection.lines.objects
+    learner.config = with_last_end(basis.config, events)
     due = last_due(Schedule.of(learner.config, len(corpus)), learner.update)
     journals = {
         name: end_of(path / name, checkpoint, events, due[name], allow_older)
@@ -445,14 +460,14 @@ def unreadable_events(inspection: RunInspection) -> str | None:
         return None
     return (
         f"{inspection.path / EVENTS} is damaged: {len(lines.broken):,} of {lines.total:,} lines cannot be "
-        f"read and are kept in {DAMAGED_EVENTS}; charloom cannot know whether they changed the learning rate."
+        f"read and are kept in {DAMAGED_EVENTS}; charloom cannot know whether they changed the learning rate or the end of the run."
     )
 
 
 def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> None:
     """Set the learner's learning-rate factor and number of rollbacks to the last values in `events`.
 
-    `learner` comes from a checkpoint. A command or a rollback may have changed these values after the
+    `learner` comes from a checkpoint. A command, a rollback or a new end may have changed these values after the
     checkpoint was saved (spec/formats.md: Steering).
     """
     factor, rollbacks = None, None

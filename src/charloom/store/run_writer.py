@@ -8,6 +8,7 @@ uninterrupted run. This module does not know how training works.
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -40,6 +41,7 @@ from charloom.store.atomic_files import (
 from charloom.store.checkpoint import Checkpoint
 from charloom.store.checkpoint_rotation import CheckpointRotation
 from charloom.store.control_files import Control, read_control, write_status
+from charloom.store.end_events import END_CHANGED, end_fields
 from charloom.store.format_versions import GRADCHECK_FORMAT
 from charloom.store.interrupted_writer import clean_up
 from charloom.store.journal import Journal
@@ -76,11 +78,16 @@ class RunWriter:
     """
 
     def __init__(
-        self, path: Path, lock: FileLock, corpus: Corpus, lengths: dict[str, int], command: Control
+        self,
+        path: Path,
+        lock: FileLock,
+        settings: RunSettings,
+        lengths: dict[str, int],
+        command: Control,
     ) -> None:
         self.path = path
         self._lock = lock
-        self._fingerprint = corpus.fingerprint
+        self._settings = settings
         self._best: Checkpoint | None = None
         self._kept = lengths  # the length of each journal when the latest checkpoint was saved
         self._checkpoints = CheckpointRotation(path / CHECKPOINTS)
@@ -127,9 +134,10 @@ class RunWriter:
             if not corpus.sources:
                 # Keep a text that has no file, so that the run can always be resumed.
                 replace_file(path / TEXT, corpus.kept_bytes())
-            replace_file(path / CONFIG, settings_bytes(RunSettings.of(learner.config, corpus)))
+            settings = RunSettings.of(learner.config, corpus)
+            replace_file(path / CONFIG, settings_bytes(settings))
             lengths = {METRICS: 0, SAMPLES: 0, EVENTS: length_of_lines(path / EVENTS)}
-            writer = cls(path, lock, corpus, lengths, read_control(path))
+            writer = cls(path, lock, settings, lengths, read_control(path))
         except BaseException:
             lock.release()
             raise
@@ -183,28 +191,32 @@ class RunWriter:
             plan.inspection.require_unchanged()
             with reading(path):
                 lengths = clean_up(plan)
-                writer = cls(path, lock, plan.corpus, lengths, plan.inspection.control)
+                settings = RunSettings.of(config, plan.corpus, plan.version)
+                writer = cls(path, lock, settings, lengths, plan.inspection.control)
         except BaseException:
             lock.release()
             raise
         try:
             with reading(path):
-                writer._continue(plan, lengths)
+                writer._continue(plan, lengths, has_new_end=end != SAME_END)
         except BaseException:
             writer.close()
             raise
         writer.finished = schedule.is_finished(learner) and has_ended(plan.inspection, learner)
         return writer
 
-    def _continue(self, plan: ResumePlan, lengths: Mapping[str, int]) -> None:
+    def _continue(self, plan: ResumePlan, lengths: Mapping[str, int], *, has_new_end: bool) -> None:
         """Make the files of the run agree with the plan's checkpoint.
 
-        `lengths` says how many bytes of each journal are kept, by file name.
+        Args:
+            plan: the plan for resuming the run.
+            lengths: how many bytes of each journal are kept, by file name.
+            has_new_end: True if the user gave the run a new end.
         """
         inspection, learner, path = plan.inspection, plan.learner, self.path
         checkpoints = self._checkpoints
         newer = [update for update in inspection.checkpoints.updates if update > learner.update]
-        self.seconds, self.engine = plan.journals[METRICS].seconds, inspection.engine
+        self.seconds, self.engine = plan.seconds, inspection.engine
         checkpoints.latest, self.warnings = learner.update, list(plan.warnings)
         if plan.fell_back:
             checkpoints.set_aside(newer)
@@ -219,7 +231,9 @@ class RunWriter:
         if inspection.had_sources and not plan.corpus.sources:
             # The user gave the text in a way that can be read only once, such as a pipe, so keep a copy.
             replace_file(path / TEXT, plan.corpus.kept_bytes())
-        settings = settings_bytes(RunSettings.of(learner.config, plan.corpus, plan.version))
+        if has_new_end:
+            self._add_end(learner, None)
+        settings = settings_bytes(self._settings)
         if inspection.config_data != settings:
             # Replace config.json if the settings have changed, if the file is damaged, or if an earlier
             # version of charloom wrote it.
@@ -251,7 +265,9 @@ class RunWriter:
 
         The next `save` writes the copy to disk.
         """
-        self._best = Checkpoint(copy_learner(learner), self._lengths(), self._fingerprint)
+        self._best = Checkpoint(
+            copy_learner(learner), self._lengths(), self._settings.text.fingerprint
+        )
 
     def save(self, learner: Learner) -> Path:
         """Save `learner` as the latest checkpoint. Also save the best learner if `keep_best` copied it.
@@ -275,7 +291,7 @@ class RunWriter:
                 journal.sync()
             if self._best is not None and self._best.learner.update != learner.update:
                 checkpoints.write(self._best)
-            checkpoints.write(Checkpoint(learner, self._lengths(), self._fingerprint))
+            checkpoints.write(Checkpoint(learner, self._lengths(), self._settings.text.fingerprint))
             checkpoints.make_latest(learner.update)
             self._kept = self._lengths()
             # The best learner is on the disk now, so its copy in memory is no longer needed.
@@ -339,6 +355,34 @@ class RunWriter:
                 self.events.sync()
             else:
                 self.events.flush()
+
+    def change_end(self, learner: Learner, reason: str) -> None:
+        """Store the end of the run and the learning-rate factor of `learner`, which training has just changed.
+
+        `reason` is a sentence for the event.
+
+        If the disk fails, the event stays in memory until the next flush. config.json may then have the
+        earlier end; resuming the run replaces it.
+        """
+        self._add_end(learner, reason)
+        self._settings = replace(self._settings, config=learner.config)
+        with suppress(WriteError):
+            self._require_place()
+            replace_file(self.path / CONFIG, settings_bytes(self._settings))
+
+    def _add_end(self, learner: Learner, reason: str | None) -> None:
+        """Add the event that the run now has the end of `learner`, and flush it to the disk.
+
+        `reason` is a sentence saying why the end moved during training; None if a user gave the end.
+        """
+        self.add_event(
+            END_CHANGED,
+            learner.update,
+            durable=True,
+            learning_rate_factor=learner.learning_rate_factor,
+            reason=reason,
+            **end_fields(learner.config),
+        )
 
     def status(self, state: str, update: int, updates: int, reason: str | None = None) -> None:
         """Write the status of the run to status.json. The arguments are those of `Status`.

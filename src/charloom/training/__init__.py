@@ -5,6 +5,7 @@ report use the events or read the run directory.
 """
 
 from charloom.training.events import (
+    EndChanged,
     Ended,
     EvaluationProgress,
     FinalEvaluation,
@@ -26,6 +27,7 @@ from charloom.training.overfitting_check import Overfitting, overfitting
 
 __all__ = [
     "Best",
+    "EndChanged",
     "Ended",
     "EvaluationProgress",
     "FinalEvaluation",

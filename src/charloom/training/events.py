@@ -150,6 +150,32 @@ class LearningRateChanged:
 
 
 @dataclass(frozen=True)
+class EndChanged:
+    """The event that the end of a run moved, so that a command keeps to its minutes.
+
+    Attributes:
+        update: number of applied updates.
+        updates: the new number of updates of the whole run.
+        before: the number of updates of the whole run until now.
+        factor: the learning-rate factor from the next update on. It keeps the learning rate from rising.
+    """
+
+    update: int
+    updates: int
+    before: int
+    factor: float
+
+    @property
+    def reason(self) -> str:
+        """A sentence without a full stop that says why and where the end moved."""
+        speed = "slower" if self.updates < self.before else "faster"
+        return (
+            f"training is {speed} than planned: to keep to its minutes, the run now ends at update "
+            f"{self.updates:,} instead of {self.before:,}"
+        )
+
+
+@dataclass(frozen=True)
 class Warned:
     """A warning: something went wrong, but training continues.
 
@@ -191,6 +217,7 @@ TrainingEvent = (
     | FinalEvaluation
     | Saved
     | LearningRateChanged
+    | EndChanged
     | Warned
     | Ended
 )

@@ -14,8 +14,10 @@ from charloom.model.schedule import Schedule
 from charloom.store import require_finite
 from charloom.text.id_file import AllIds
 from charloom.training.divergence import go_back, require_another_try
+from charloom.training.end_change import change_end
 from charloom.training.events import Ended, Progress, Record, TrainingEvent, Warned
-from charloom.training.loop import learn
+from charloom.training.loop import Stopwatch, learn
+from charloom.training.time_limit import EndPlanner, TimeLimit
 
 # Copy the learner at a record if at least this many updates were applied since the last copy.
 COPY_UPDATES: Final = 1_000
@@ -47,6 +49,7 @@ def train_in_memory(
     engine: Engine,
     halt: Callable[[], str | None] = lambda: None,
     best: Best | None = None,
+    limit: TimeLimit | None = None,
 ) -> Iterator[TrainingEvent]:
     """Train a learner to the end of its run, without a run directory.
 
@@ -61,6 +64,7 @@ def train_in_memory(
             string such as "SIGINT", training ends for this reason. If it returns None, training
             continues.
         best: receives a copy of the best learner.
+        limit: the time at which training must end, as for `train_run`.
 
     Raises:
         DivergedError: a number was not finite, and going back to an earlier update did not help.
@@ -74,7 +78,8 @@ def train_in_memory(
         reason = halt()
         return reason is not None
 
-    best = best or Best()
+    best, watch = best or Best(), Stopwatch()
+    planner, factor = EndPlanner(limit, learner.update, watch()), learner.learning_rate_factor
     good, good_best = copy_learner(learner), best.learner
     while True:
         try:
@@ -96,16 +101,22 @@ def train_in_memory(
                     require_finite(learner)
                     good, good_best = copy_learner(learner), best.learner
                 recorded = False
-            require_finite(learner)
-            if reason is not None:
-                yield Ended(learner.update, "interrupted", reason)
+                end = planner.new_end(schedule, learner.update, watch())
+                if end is not None:
+                    schedule, changed = change_end(learner, schedule, end, factor)
+                    yield changed
+                    break
+            else:
+                require_finite(learner)
+                if reason is not None:
+                    yield Ended(learner.update, "interrupted", reason)
+                    return
+                kept = best.learner or learner
+                early = schedule.early_end_reason(learner)
+                yield Ended(learner.update, "finished", early, kept.start_losses)
                 return
-            kept = best.learner or learner
-            early = schedule.early_end_reason(learner)
-            yield Ended(learner.update, "finished", early, kept.start_losses)
-            return
         except DivergedError as error:
             require_another_try(learner, error)
             message = go_back(learner, good, error)
-            best.learner = good_best
+            best.learner, factor = good_best, learner.learning_rate_factor
             yield Warned(learner.update, message)

@@ -26,6 +26,7 @@ from charloom.text import Corpus
 from charloom.text.id_file import AllIds
 from charloom.training.command_reader import CommandReader
 from charloom.training.divergence import go_back, require_another_try
+from charloom.training.end_change import change_end
 from charloom.training.events import (
     Ended,
     FinalEvaluation,
@@ -50,6 +51,7 @@ from charloom.training.progress_records import (
     reads_whole_part,
 )
 from charloom.training.run_saving import RETRY_SECONDS, RunSaver
+from charloom.training.time_limit import EndPlanner, TimeLimit
 
 # Seconds. When the final evaluation has taken this long, its total time is estimated.
 TRIAL_SECONDS: Final = 0.5
@@ -75,14 +77,16 @@ def train_run(
     engine: Engine,
     halt: Callable[[], str | None] = lambda: None,
     save_seconds: float | None = None,
+    limit: TimeLimit | None = None,
 ) -> Iterator[TrainingEvent]:
     """Train a learner and store everything in its run directory.
 
     Yields the events of `learn`, `Saved` after each checkpoint, `EvaluationProgress` and
     `FinalEvaluation` at the end, and `Ended` last. Also yields `Warned` for problems that do not end
-    training, such as a full disk, and `LearningRateChanged` after a command. Each record, sample and
-    warning is added to its journal before it is yielded. The journals are written to the disk each time
-    that the status is written. Closing the generator saves the learner.
+    training, such as a full disk, `LearningRateChanged` after a command, and `EndChanged` if the end of
+    the run moves because of `limit`. Each record, sample and warning is added to its journal before it is
+    yielded. The journals are written to the disk each time that the status is written. Closing the generator
+    saves the learner.
 
     Args:
         writer: the writer of the run, from `RunWriter.create` or `RunWriter.reopen`.
@@ -94,18 +98,22 @@ def train_run(
             training continues.
         save_seconds: seconds between two checkpoints, instead of the setting of the config. The trained
             model does not depend on it.
+        limit: the time at which training must end. If the run is slower or faster than planned, its end
+            moves, so that it keeps this time. With None, the end never moves.
 
     Raises:
         DivergedError: a number was not finite, and going back to the last checkpoint did not help.
         WriteError: at the end of training, several attempts to write the learner or the long sample failed.
     """
-    trainer = RunTrainer(writer, learner, len(corpus), halt, save_seconds)
+    trainer = RunTrainer(writer, learner, len(corpus), halt, save_seconds, limit)
     try:
         yield from trainer.start(engine)
         while True:
             try:
-                yield (yield from trainer.train(corpus.ids, engine))
-                return
+                ended = yield from trainer.train(corpus.ids, engine)
+                if ended is not None:
+                    yield ended
+                    return
             except DivergedError as error:
                 yield trainer.go_back(error)
     except GeneratorExit:
@@ -139,12 +147,16 @@ class RunTrainer:
         characters: int,
         halt: Callable[[], str | None],
         save_seconds: float | None = None,
+        limit: TimeLimit | None = None,
     ) -> None:
         self.ended = False
         self._writer = writer
         self._learner = learner
         self._schedule = Schedule.of(learner.config, characters)
         self._watch = Stopwatch(writer.seconds)
+        self._planner = EndPlanner(limit, learner.update, self._watch())
+        # The learning-rate factor that a user or a rollback set last, or with which the run was opened.
+        self._steered_factor = learner.learning_rate_factor
         # Commands that were written before this process opened the run are ignored.
         self._commands = CommandReader(writer.path, writer.command, halt)
         self._saver = RunSaver(
@@ -182,13 +194,13 @@ class RunTrainer:
             )
         yield from self._saver.show("training")
 
-    def train(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended]:
+    def train(self, ids: AllIds, engine: Engine) -> Generator[TrainingEvent, None, Ended | None]:
         """Train to the end of the run. Write the events to the journals, and yield them.
 
         After each call of the engine, obey commands, and write the status and a checkpoint if they are due.
 
         Returns:
-            The last event of the run.
+            The last event of the run; None if the end of the run moved. Then call this method again.
         """
         events: list[LearnEvent] = []
         with closing(learn_in_slices(self._learner, ids, engine, self._watch)) as items:
@@ -207,6 +219,8 @@ class RunTrainer:
                     ending = yield from self.do_due_work()
                     if ending is not None:
                         return (yield from self._end(*ending))
+                    if (yield from self.keep_time_limit()):
+                        return None
         return (yield from self.finish(ids, engine))
 
     def go_back(self, error: DivergedError) -> Warned:
@@ -229,7 +243,29 @@ class RunTrainer:
             rollbacks=self._learner.rollbacks,
             reason=for_any_face(error.message),
         )
+        self._steered_factor = self._learner.learning_rate_factor
         return self._saver.warn(message)
+
+    def keep_time_limit(self) -> Generator[TrainingEvent, None, bool]:
+        """Move the end of the run if it would miss its time limit. Return True if the end moved.
+
+        First save the learner. If the disk refuses, the end stays, and moves at a later comparison.
+        """
+        learner = self._learner
+        if self._schedule.is_finished(learner):
+            return False
+        end = self._planner.new_end(self._schedule, learner.update, self._watch())
+        if end is None:
+            return False
+        yield from self._saver.save()
+        if self._saver.failed_saves:
+            # Without the checkpoint, a resumed run could not repeat the updates before the change.
+            return False
+        self._schedule, event = change_end(learner, self._schedule, end, self._steered_factor)
+        self._saver.updates = event.updates
+        self._writer.change_end(learner, event.reason)
+        yield event
+        return True
 
     def write(self, events: list[LearnEvent]) -> None:
         """Write events to the journals. Keep a copy of the learner if its last update has the best loss so far."""
@@ -322,6 +358,7 @@ class RunTrainer:
         # During an evaluation, `safe` is a copy of an earlier state of the learner. Set the factor in both:
         # if the evaluation is cancelled, the learner is set back to `safe`.
         self._learner.learning_rate_factor = safe.learning_rate_factor = factor
+        self._steered_factor = factor
         self._factor_unsaved = True
         # A checkpoint of this update may already exist, with the previous learning-rate factor. So the event
         # about the new factor must be on disk before training continues.
@@ -432,12 +469,15 @@ class RunTrainer:
         """Compute the loss of the learner `best` on the whole validation part.
 
         Does nothing if the evaluations during training already read the whole part. Stops if it would
-        take too long in comparison with the training, or if the user asks the run to end.
+        take too long in comparison with the training, if it would miss the time limit, or if the user asks
+        the run to end.
         """
         windows = self._schedule.windows
         if reads_whole_part(best.config, windows) or (yield from self._do_due_work()) is not None:
             return
-        began, most = self._watch(), FINAL_EVALUATION_SHARE * self._watch()
+        began = self._watch()
+        left = max(0.0, self._planner.seconds_left(began)) + self._planner.tolerance()
+        most = min(FINAL_EVALUATION_SHARE * began, left)
         alone, before = characters_in_one_stream(windows), 0
         evaluating = SliceLoop(evaluate_whole_part(best, ids, windows, engine))
         for item in evaluating:

@@ -46,6 +46,7 @@ class RunSaver:
             the state after the last complete update.
         failed_saves: number of failed saves in a row.
         failure: the message of the last failed save.
+        updates: number of updates of the whole run.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class RunSaver:
         self.safe = learner
         self.failed_saves, self.failure = 0, ""
         self._writer = writer
-        self._updates = updates
+        self.updates = updates
         self._commands = commands
         self._problem: str | None = None  # the problem that the status shows until a save succeeds
         # Save early at first, so that a new run can be sampled soon and a crash loses little.
@@ -83,7 +84,7 @@ class RunSaver:
             refused = error.message
         try:
             # A disk that is too full for the journals may still have space for the short status.
-            self._writer.status(state, self.safe.update, self._updates, self._problem)
+            self._writer.status(state, self.safe.update, self.updates, self._problem)
         except WriteError as error:
             refused = refused or error.message
         if refused is not None and self._problem is None:
@@ -205,7 +206,7 @@ class RunSaver:
         with suppress(WriteError):
             self._writer.flush()
         try:
-            self._writer.status(state, self.safe.update, self._updates, reason)
+            self._writer.status(state, self.safe.update, self.updates, reason)
         except WriteError:
             # Remove the status on the disk, which says that the run still trains: no status is better than a wrong
             # one.

@@ -26,6 +26,7 @@ from charloom.run_file_names import (
 )
 from charloom.store import RunHead, Status, inspect_head, which_of
 from charloom.store.control_files import AT_WORK
+from charloom.store.end_events import END_CHANGED
 from charloom.store.journal_lengths import RECORDS_LOST, SavedLengths, saved_lengths
 from charloom.store.journal_lines import is_event, is_record, is_sample
 from charloom.store.journal_objects import damage_of, lost_lines_of, size_of
@@ -111,6 +112,7 @@ class IndexedRun:
         # the lengths of the journals when the latest checkpoint was saved; a journal that is shorter now has lost lines
         self._saved: SavedLengths | None = None
         self._factor = 1.0
+        self._end_change: str | None = None  # why the present process moved the end of the run
         self._begun = 0  # the update from which the run was last started or resumed
         self._unchanged: UnchangedRun | None = None
         self.known = False
@@ -206,6 +208,7 @@ class IndexedRun:
             state=state,
             reason=reason,
             damage=damage,
+            end_change=self._end_change if state in AT_WORK else None,
             here=state in AT_WORK,
             resumable=latest is not None and state in OVER,
             recipe=config.recipe,
@@ -297,6 +300,9 @@ class IndexedRun:
             self._factor = number(event.get("learning_rate_factor"), self._factor)
             if event.get("event") in ("started", "resumed"):
                 self._begun = int(number(event.get("update")))
+                self._end_change = None
+            if event.get("event") == END_CHANGED:
+                self._end_change = as_sentence(event.get("reason"))
 
     def _overfits(self, best: int | None) -> str | None:
         """Return a sentence saying that the model overfits; None if the model does not overfit.
@@ -400,6 +406,11 @@ def counters_of(head: RunHead) -> dict[str, Any]:
 def page_sentence(message: str) -> str:
     """Return a message of the training package as a sentence for the page, with a capital letter at its start."""
     return capitalized(printable(for_page(message)))
+
+
+def as_sentence(reason: object) -> str | None:
+    """Return the reason in an event as a sentence for the page; None if it is not a string."""
+    return f"{page_sentence(reason)}." if isinstance(reason, str) else None
 
 
 def lost(latest: int | None) -> str:

@@ -174,6 +174,8 @@ class Run(ResponseBody):
             ended the process, or if the process has disappeared.
         reason: why the run is in this state, or a problem that does not stop the training.
         damage: sentences about damaged files of the run; None if no damage was found.
+        end_change: a sentence saying that the end of the run moved because training is slower or faster than
+            planned; None if it did not move, or if no process trains the run.
         here: whether a process trains the run. If not, no command can be sent to the run.
         resumable: whether POST /api/runs/{run}/resume can continue the run.
         text: the name of the text that the run trains on.
@@ -197,7 +199,8 @@ class Run(ResponseBody):
         smooth_loss: the smooth loss in nats per window: at `update` if the latest checkpoint was saved at `update`,
             otherwise at the update of the last record.
         learning_rate: the learning rate at `update`, multiplied by `learning_rate_factor`.
-        learning_rate_factor: the factor that the last command for the learning rate set; 1 without a command.
+        learning_rate_factor: the factor that multiplies the learning rate of the settings: 1, unless a command, a
+            new end of the run or a loss that was not finite changed it.
         seconds: training time so far.
         seconds_left: the remaining training time at the current speed; None if the run is not training.
         characters_per_second: the speed in the last record while a process trains the run, otherwise the
@@ -216,6 +219,7 @@ class Run(ResponseBody):
     state: State
     reason: str | None = None
     damage: str | None = None
+    end_change: str | None = None
     here: bool = False
     resumable: bool = False
     dismissible: bool = False

@@ -9,9 +9,12 @@ export function bitsOf(run) {
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
-/** Return a sentence saying that a run diverged, that its model overfits, or that it writes badly from a state; or "". */
+/**
+ * Return a sentence saying that a run diverged, that its model overfits, that it writes badly from a state, or that its end
+ * moved; "" if none is known.
+ */
 export function findingOf(run) {
-  return run.divergence ?? run.overfitting ?? run.start_warning ?? "";
+  return run.divergence ?? run.overfitting ?? run.start_warning ?? run.end_change ?? "";
 }
 
 /** Return why a run is in its state, and what is damaged, in sentences; "" if there is nothing to say. */
