@@ -23,7 +23,7 @@ from charloom.training.time_limit import TimeLimit
 # Training gets at least this fraction of the given minutes, however long it takes to read the text and to
 # measure the speed.
 LEAST_SHARE: Final = 0.5
-# If opening the text takes less than this time, the message about the speed does not mention it.
+# If starting and opening the text take less than this time, the message about the speed does not mention it.
 SHORT_SECONDS: Final = 1.0
 
 # A function that is called with a message about the measured speed, or about the learning rates of a run
@@ -132,7 +132,11 @@ def end_after(
             f"{argument('minutes')} is {minutes:g}, which gives {end:,} updates; a run can have at most "
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
-    took = f", including {duration(opened)} to open the text" if opened >= SHORT_SECONDS else ""
+    took = (
+        f", including {duration(opened)} to start and to open the text"
+        if opened >= SHORT_SECONDS
+        else ""
+    )
     whole = before + costs.seconds(schedule, end, done, trained)
     on_message(
         f"measured on this machine: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"

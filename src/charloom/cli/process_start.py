@@ -1,4 +1,4 @@
-"""Finds out when the process of a command started, so that imports count among the command's minutes."""
+"""Finds out from when the minutes of a command count, so that the start and the end of its process are among them."""
 
 import time
 from contextvars import ContextVar
@@ -7,11 +7,18 @@ from typing import Final
 # The time of `time.monotonic` at which the process started, if it was started to run a command. It is not set if
 # another program, such as a test, runs the command.
 START: Final[ContextVar[float]] = ContextVar("START")
+# The results and the end of a process take about this fraction of the time of its imports. On an idle core, they take
+# 0.12 s and 0.44 s of processor time; on a busy machine, both take longer.
+ENDING_SHARE: Final = 0.3
 
 
 def command_start() -> float:
-    """Return the time of `time.monotonic` at which the process of the running command started.
+    """Return the time of `time.monotonic` from which the minutes of the running command count.
 
-    If another program runs the command, return the present time.
+    This is the start of its process, and earlier by as long as the process will probably need to end after
+    training. Call this function after the imports, which show how fast the machine is. If another program runs
+    the command, return the present time.
     """
-    return START.get(time.monotonic())
+    now = time.monotonic()
+    start = START.get(now)
+    return start - ENDING_SHARE * (now - start)
