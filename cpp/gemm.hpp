@@ -32,6 +32,8 @@ constexpr int tile_rows = vector_registers == 32
                               ? (NR >= 7 ? 4 : NR == 6 ? 4 : NR == 5 ? 5 : NR == 4 ? 6 : 8)
                               : (NR >= 3 ? 4 : NR == 2 ? 6 : 8);
 constexpr int tile_vectors = vector_registers == 32 ? 7 : 3;
+// The number of sums of a single row, one per vector, beside one factor. Vectors of B come from memory.
+constexpr int row_vectors = vector_registers == 32 && vector_bytes < 64 ? 28 : 14;
 
 // Compute one tile, from row r0 and vector v0 on: sums[r][v] = first(v) + the sum over d of A(r, d)
 // B[d][v]; then call finish(r, v, sum) for each. The tile uses a copy of `finish`, so that the
@@ -110,7 +112,7 @@ template <typename T, typename First, typename Finish>
 CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<const T> B,
                                  bool backwards, First first, Finish finish) {
   constexpr int lanes = Simd<T>::lanes;
-  constexpr int most = vector_registers == 32 ? 14 : 6;
+  constexpr int most = row_vectors;
   const int panels = (vectors + most - 1) / most;
   for (int p = 0; p < panels; ++p) {
     const int v0 = even_start(vectors, panels, p);
@@ -121,7 +123,7 @@ CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<
       // wait for the one before.
       constexpr int sets = NR * 2 <= most ? (NR * 4 <= most ? 4 : 2) : 1;
       Vec<T> sums[sets][NR];
-#pragma GCC unroll 16
+#pragma GCC unroll 28
       for (int v = 0; v < NR; ++v) {
         sums[0][v] = first(v0 + v);
 #pragma GCC unroll 4
@@ -135,7 +137,7 @@ CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<
 #pragma GCC unroll 4
         for (int s = 0; s < sets; ++s) {
           const Vec<T> scalar = splat<T>(*a);
-#pragma GCC unroll 16
+#pragma GCC unroll 28
           for (int v = 0; v < NR; ++v) sums[s][v] += scalar * load<T>(b + v * lanes);
           a += step;
           b += step * B.row;
@@ -143,12 +145,12 @@ CHARLOOM_INLINE void row_product(int vectors, int depth, const T* scalars, Rows<
       }
       for (; d < depth; ++d) {
         const Vec<T> scalar = splat<T>(*a);
-#pragma GCC unroll 16
+#pragma GCC unroll 28
         for (int v = 0; v < NR; ++v) sums[0][v] += scalar * load<T>(b + v * lanes);
         a += step;
         b += step * B.row;
       }
-#pragma GCC unroll 16
+#pragma GCC unroll 28
       for (int v = 0; v < NR; ++v) {
         Vec<T> total = sums[0][v];
 #pragma GCC unroll 4
