@@ -16,6 +16,7 @@ using charloom::Cell;
 // forward that the step backward needs.
 constexpr bool has_cell_state(Cell cell) { return cell == Cell::lstm; }
 constexpr bool has_inner(Cell cell) { return cell != Cell::rnn; }
+constexpr int gates_of(Cell cell) { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
 
 // Where one step reads and writes: each pointer is to one vector, `gates` to one vector per gate.
 template <typename T>

@@ -60,7 +60,7 @@ bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std:
     net.get_state(T_steps, next.h);
     return true;
   }
-  const PanelLayout<T> layout(shape);
+  const PanelLayout<T> layout(shape, B);
   const Dropout<T> dropout(descent.dropout, descent.seed, static_cast<std::uint64_t>(update));
   Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
   LayerStack<T> stack(layout, T_steps, streams_of(B, 1, 0), {true, dropout.any()});
@@ -164,7 +164,7 @@ TrainResult train(Shape shape, Arrays<T> weights, const Arrays<T>* slots, State<
                   charloom::Workspace workspace, double* losses, double* norms) {
   if (is_classic(shape, windows.B, descent))
     return train_classic<T>(shape, weights, slots[0], state.h, windows, descent, losses, norms);
-  const PanelLayout<T> layout(shape);
+  const PanelLayout<T> layout(shape, windows.B);
   return Training<T>(layout, windows, descent, team, workspace, losses, norms)
       .run(weights, slots, state);
 }
@@ -216,7 +216,7 @@ struct ScoreJob {
 template <typename T>
 bool score(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
            std::size_t count, int B, Team team, double* nats) {
-  const PanelLayout<T> layout(shape);
+  const PanelLayout<T> layout(shape, B);
   ScoreJob<T> job{layout, weights, state, tokens, count, B, team.threads, nats, {}};
   team.run(team.self, [](void* self, int thread) { static_cast<ScoreJob<T>*>(self)->work(thread); },
            &job);
@@ -229,7 +229,7 @@ template <typename T>
 bool activations(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
                  std::size_t count, State<T> values) {
   const NoSubnormals fast;
-  const PanelLayout<T> layout(shape);
+  const PanelLayout<T> layout(shape, 1);
   Reader<T> reader(layout, weights, score_steps, streams_of(1, 1, 0));
   if (!reader.ok()) return false;
   reader.begin(state);
@@ -256,7 +256,7 @@ template <typename T>
 bool step(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* ids, int B,
           T* logits) {
   const NoSubnormals fast;
-  const PanelLayout<T> layout(shape);
+  const PanelLayout<T> layout(shape, B);
   Reader<T> reader(layout, weights, 1, streams_of(B, 1, 0));
   if (!reader.ok()) return false;
   reader.stack.set_state({state.h, state.cell});
@@ -338,7 +338,7 @@ struct GenerateJob {
 template <typename T>
 Draw generate_any(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
                   std::int32_t* order, const Team& team, GeneratedText text) {
-  const PanelLayout<T> layout(shape);
+  const PanelLayout<T> layout(shape, 1);
   Reader<T> reader(layout, weights, 1, streams_of(1, 1, 0));
   if (!reader.ok()) return Draw::no_memory;
   const CharacterSampler<T> character_sampler(shape.K, layout.logits.vectors, sampler, order);

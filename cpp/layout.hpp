@@ -35,10 +35,19 @@ struct PanelLayout {
   // Elements in such a row, and in one row of all panels together; H and K with padding.
   std::ptrdiff_t row, depth, Hp, Kp;
   Columns units, logits;
+  bool one_stream;          // single rows are multiplied by joined and wide panels
+  Columns recurrent_units;  // the panels of W'
   LayerPlaces at[most_layers];
   std::ptrdiff_t V, c, end, V_back, back_end;
 
-  explicit PanelLayout(Shape s) : shape(s), G(s.blocks()), units(1), logits((s.K + lanes - 1) / lanes) {
+  // `streams` is the number of streams in a batch.
+  PanelLayout(Shape s, int streams)
+      : shape(s),
+        G(s.blocks()),
+        units(1),
+        logits((s.K + lanes - 1) / lanes),
+        one_stream(joins_panels && streams == 1),
+        recurrent_units(1) {
     const int least = (s.H + lanes - 1) / lanes;
     panels = G == 1 ? (least + 3) / 4 : least;
     per_panel = (least + panels - 1) / panels;
@@ -49,6 +58,7 @@ struct PanelLayout {
     Hp = static_cast<std::ptrdiff_t>(groups) * lanes;
     Kp = static_cast<std::ptrdiff_t>(logits.vectors) * lanes;
     units = Columns(groups);
+    recurrent_units = one_stream ? Columns(groups, wide_vectors) : units;
     std::ptrdiff_t next = 0, back = 0;
     for (int l = 0; l < s.layers; ++l) {
       at[l].U = next;
@@ -107,13 +117,13 @@ struct PanelLayout {
   // Write part `part` of `parts` of the back block: the transposed copies of the block.
   void transpose(const T* block, T* back, int part, int parts) const {
     for (int l = 0; l < shape.layers; ++l) {
-      if (l > 0) gates_back(block + at[l].U, back + at[l].U_back, part, parts);
-      gates_back(block + at[l].W, back + at[l].W_back, part, parts);
+      if (l > 0) gates_back(block + at[l].U, units, back + at[l].U_back, part, parts);
+      gates_back(block + at[l].W, recurrent_units, back + at[l].W_back, part, parts);
     }
     for (int p = 0; p < logits.panels; ++p) {
       const int first = logits.first(p), width = logits.width(p);
       for (int v = 0; v < width; ++v)
-        to_back(block + V + first * lanes * Hp + v * lanes, width * lanes, back + V_back,
+        to_back(block + V + first * lanes * Hp + v * lanes, width * lanes, units, back + V_back,
                 (first + v) * lanes, Kp, part, parts);
     }
   }
@@ -133,19 +143,20 @@ struct PanelLayout {
       }
   }
 
-  void gates_back(const T* matrix, T* back, int part, int parts) const {
+  void gates_back(const T* matrix, const Columns& columns, T* back, int part, int parts) const {
     for (int p = 0; p < panels; ++p)
       for (int v = 0; v < vectors; ++v)
-        to_back(matrix + p * Hp * row + v * lanes, row, back, p * row + v * lanes, depth, part, parts);
+        to_back(matrix + p * Hp * row + v * lanes, row, columns, back, p * row + v * lanes, depth, part,
+                parts);
   }
 
-  // Copy `lanes` columns of a matrix of Hp rows to the rows from `start` on of a matrix of panels
-  // of units.
-  void to_back(const T* from, std::ptrdiff_t from_row, T* back, std::ptrdiff_t start,
-               std::ptrdiff_t back_rows, int part, int parts) const {
-    for (int p = 0; p < units.panels; ++p) {
+  // Copy `lanes` columns of a matrix of Hp rows to the rows from `start` on of a matrix with panels of
+  // `columns`.
+  void to_back(const T* from, std::ptrdiff_t from_row, const Columns& columns, T* back,
+               std::ptrdiff_t start, std::ptrdiff_t back_rows, int part, int parts) const {
+    for (int p = 0; p < columns.panels; ++p) {
       if (p % parts != part) continue;
-      const int first = units.first(p), width = units.width(p);
+      const int first = columns.first(p), width = columns.width(p);
       for (int v = 0; v < width; ++v)
         transpose_block<T>(from + (first + v) * lanes * from_row, from_row,
                            back + first * lanes * back_rows + start * width * lanes + v * lanes,

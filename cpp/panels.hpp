@@ -17,7 +17,13 @@ constexpr int most_rows = 8, most_vectors = 4;
 // The number of rows of a tile that fit into the registers beside NR vectors of B.
 template <int NR>
 constexpr int rows_beside = vector_registers == 32 ? (NR == 4 ? 6 : 8)
-                                                   : (NR == 4 ? 2 : NR == 3 ? 4 : NR == 2 ? 5 : 8);
+                                                   : (NR == 4 ? 3 : NR == 3 ? 4 : NR == 2 ? 6 : 8);
+// With a single row, a product takes several panels of B at once (joined) or one wide panel. So it
+// reads one factor for many vectors of B, and its many sums do not wait for each other. AVX-512 needs
+// neither: there the second-level cache limits the speed.
+constexpr bool joins_panels = vector_bytes < 64;
+constexpr int joined_vectors = vector_registers == 32 ? 24 : 12;
+constexpr int wide_vectors = joins_panels ? (vector_registers == 32 ? 28 : 14) : most_vectors;
 
 // A(r, d) = at[r * row + d / width * group + d % width * depth]. It reads rows of panels, or their
 // transpose.
@@ -118,12 +124,83 @@ inline int rows_for(int vectors) {
   }
 }
 
-// Columns in panels of up to four vectors, divided as evenly as possible. Panel p has width(p)
-// vectors from vector first(p) on. In a matrix of R rows it begins at first(p) * lanes * R.
+// sums[p * NR + v] += the sum over d < depth of A(0, d) B_p[d][v], for the single row of A and the
+// panels p < P of B, which are `panel` elements apart. The rows of a panel are `b_row` elements apart. With
+// several sets, every so many d have separate sums: see tile_sums.
+template <typename T, int P, int NR, int sets = 1>
+__attribute__((noinline)) void row_sums(const Factors<T>& A, const T* b, std::ptrdiff_t panel,
+                                        std::ptrdiff_t b_row, int depth, Vec<T>* sums) {
+  constexpr int lanes = Simd<T>::lanes;
+  Vec<T> acc[sets][P][NR] = {};
+  const auto add = [&](T factor, const T* from, Vec<T>(&to)[P][NR]) CHARLOOM_LAMBDA {
+    const Vec<T> scalar = splat<T>(factor);
+#pragma GCC unroll 24
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 28
+      for (int v = 0; v < NR; ++v) to[p][v] += scalar * load<T>(from + p * panel + v * lanes);
+  };
+  const T* group = A.at;
+  for (int left = depth; left > 0; left -= A.width, group += A.group) {
+    const int count = left < A.width ? left : A.width;
+    const T* a = group;
+    int d = 0;
+    for (; d + sets <= count; d += sets)
+#pragma GCC unroll 4
+      for (int set = 0; set < sets; ++set, a += A.depth, b += b_row) add(*a, b, acc[set]);
+    for (; d < count; ++d, a += A.depth, b += b_row) add(*a, b, acc[0]);
+  }
+#pragma GCC unroll 24
+  for (int p = 0; p < P; ++p)
+#pragma GCC unroll 28
+    for (int v = 0; v < NR; ++v) {
+#pragma GCC unroll 4
+      for (int set = 1; set < sets; ++set) acc[0][p][v] += acc[set][p][v];
+      sums[p * NR + v] += acc[0][p][v];
+    }
+}
+
+template <typename T>
+using RowSums = void (*)(const Factors<T>&, const T*, std::ptrdiff_t, std::ptrdiff_t, int, Vec<T>*);
+
+template <typename T, int NR, int... P>
+RowSums<T> joined_panels(int panels, std::integer_sequence<int, P...>) {
+  static constexpr RowSums<T> functions[] = {row_sums<T, P + 1, NR>...};
+  return functions[panels - 1];
+}
+
+// Return the function for one row and `panels` panels (at most joined_vectors / vectors) of 1 to 4
+// vectors. Each vector has one sum, so that no bit depends on how many panels are joined.
+template <typename T>
+RowSums<T> joined_for(int panels, int vectors) {
+  switch (vectors) {
+    case 1: return joined_panels<T, 1>(panels, std::make_integer_sequence<int, joined_vectors>{});
+    case 2: return joined_panels<T, 2>(panels, std::make_integer_sequence<int, joined_vectors / 2>{});
+    case 3: return joined_panels<T, 3>(panels, std::make_integer_sequence<int, joined_vectors / 3>{});
+    default: return joined_panels<T, 4>(panels, std::make_integer_sequence<int, joined_vectors / 4>{});
+  }
+}
+
+template <typename T, int... NR>
+RowSums<T> wide_panel(int vectors, std::integer_sequence<int, NR...>) {
+  constexpr int most = wide_vectors;
+  static constexpr RowSums<T> functions[] = {
+      row_sums<T, 1, NR + 1, (NR + 1) * 4 <= most ? 4 : (NR + 1) * 2 <= most ? 2 : 1>...};
+  return functions[vectors - 1];
+}
+
+// Return the function for one row and one panel of 1 to wide_vectors vectors.
+template <typename T>
+RowSums<T> wide_for(int vectors) {
+  return wide_panel<T>(vectors, std::make_integer_sequence<int, wide_vectors>{});
+}
+
+// Columns in panels of up to four (or `most`) vectors, divided as evenly as possible. Panel p has
+// width(p) vectors from vector first(p) on. In a matrix of R rows it begins at first(p) * lanes * R.
 struct Columns {
   int vectors, panels;
 
-  explicit Columns(int vectors_) : vectors(vectors_), panels((vectors_ + 3) / 4) {}
+  explicit Columns(int vectors_, int most = most_vectors)
+      : vectors(vectors_), panels((vectors_ + most - 1) / most) {}
   int first(int p) const { return even_start(vectors, panels, p); }
   int width(int p) const { return first(p + 1) - first(p); }
 };

@@ -266,81 +266,174 @@ class LayerStack {
 
   template <Cell cell>
   void recurrence(const T* block, int l, int steps, Share share) {
-    LayerBuffers<T>& at = layer_[l];
-    const int vectors = layout_.vectors;
-    const int first_panel = share.first(layout_.panels), end_panel = share.end(layout_.panels);
-    // A panel holds one group of units, except for the plain cell.
-    const int groups = cell == Cell::rnn ? vectors : 1;
-    const T* d = block + layout_.at[l].d;
+    const int first = share.first(layout_.panels), end = share.end(layout_.panels);
     for (int t = 0; t < steps; ++t)
-      for (int i = first_panel; i < end_panel; ++i) {
-        // Alternate the direction: a step then begins with the panel that the previous step left in
-        // the cache.
-        const int p = t & 1 ? first_panel + end_panel - 1 - i : i;
-        const T* W = block + layout_.at[l].W + p * layout_.Hp * layout_.row;
-        const T* b = block + layout_.at[l].b + p * layout_.row;
-        each_block(B, rows_for(vectors), [&](int r0, int count) {
-          const std::ptrdiff_t n0 = std::ptrdiff_t(t) * B + r0;
-          Vec<T> sums[most_rows * most_vectors], from_input[most_rows];
-          for (int r = 0; r < count; ++r) {
-            Vec<T>* row = sums + r * vectors;
-            if (l == 0) {
-              const T* U = block + layout_.at[0].U +
-                           (std::ptrdiff_t(p) * layout_.shape.K + x[n0 + r]) * layout_.row;
-              for (int v = 0; v < vectors; ++v)
-                row[v] = load<T>(U + v * lanes) + load<T>(b + v * lanes);
-            } else {
-              const T* gates = at.gates + (p * rows_ + n0 + r) * layout_.row;
-              for (int v = 0; v < vectors; ++v) row[v] = load<T>(gates + v * lanes);
-            }
-            if constexpr (cell == Cell::gru) {  // the reset gate acts on W_n h + d alone
-              from_input[r] = row[2];
-              row[2] = load<T>(d + p * lanes);
-            }
-          }
-          tile_for<T>(count, vectors, streams_.all == 1)(
-              Factors<T>{at.h + n0 * lanes, lanes, 1, rows_ * lanes, lanes}, W, layout_.row,
-              layout_.shape.H, sums);
-          for (int r = 0; r < count; ++r)
-            for (int v = 0; v < groups; ++v)
-              CellStep<cell, T>::forward(vectors_of<cell>(l, p * groups + v, n0 + r),
-                                         sums + r * vectors + v, from_input[r]);
-        });
-      }
+      if (layout_.one_stream)
+        step_of_one_stream<cell>(block, l, t, first, end);
+      else
+        step_of_streams<cell>(block, l, t, first, end);
+  }
+
+  // Do step t of the panels from `first` to before `end`, for all streams. Alternate the direction: a
+  // step then begins with the panel that the previous step left in the cache.
+  template <Cell cell>
+  void step_of_streams(const T* block, int l, int t, int first, int end) {
+    const int vectors = panel_vectors<cell>();
+    for (int i = first; i < end; ++i) {
+      const int p = t & 1 ? first + end - 1 - i : i;
+      const PanelInputs inputs = panel_inputs(block, l, p);
+      const T* W = recurrent(block, l, p);
+      each_block(B, rows_for(vectors), [&](int r0, int count) {
+        const std::ptrdiff_t n0 = std::ptrdiff_t(t) * B + r0;
+        Vec<T> sums[most_rows * most_vectors], from_input[most_rows];
+        for (int r = 0; r < count; ++r)
+          from_input[r] = begin_step<cell>(inputs, l, p, n0 + r, vectors, sums + r * vectors);
+        tile_for<T>(count, vectors, streams_.all == 1)(state_factors(l, n0), W, layout_.row,
+                                                       layout_.shape.H, sums);
+        for (int r = 0; r < count; ++r)
+          end_step<cell>(l, p, n0 + r, vectors, sums + r * vectors, from_input[r]);
+      });
+    }
+  }
+
+  // Do the same for a single stream, several panels at a time.
+  template <Cell cell>
+  void step_of_one_stream(const T* block, int l, int t, int first, int end) {
+    const int vectors = panel_vectors<cell>(), panels = end - first, most = joined_vectors / vectors;
+    const int parts = (panels + most - 1) / most;
+    for (int i = 0; i < parts; ++i) {
+      const int part = t & 1 ? parts - 1 - i : i;
+      const int p0 = first + even_start(panels, parts, part);
+      const int count = first + even_start(panels, parts, part + 1) - p0;
+      Vec<T> sums[joined_vectors], from_input[joined_vectors];
+      for (int p = 0; p < count; ++p)
+        from_input[p] = begin_step<cell>(panel_inputs(block, l, p0 + p), l, p0 + p, t, vectors,
+                                         sums + p * vectors);
+      joined_for<T>(count, vectors)(state_factors(l, t), recurrent(block, l, p0),
+                                    layout_.Hp * layout_.row, layout_.row, layout_.shape.H, sums);
+      for (int p = 0; p < count; ++p)
+        end_step<cell>(l, p0 + p, t, vectors, sums + p * vectors, from_input[p]);
+    }
+  }
+
+  // Return the factors of the state before row n of layer l, and panel p of its matrix W.
+  Factors<T> state_factors(int l, std::ptrdiff_t n) const {
+    return {layer_[l].h + n * lanes, lanes, 1, rows_ * lanes, lanes};
+  }
+  const T* recurrent(const T* block, int l, int p) const {
+    return block + layout_.at[l].W + p * layout_.Hp * layout_.row;
+  }
+
+  // Return the number of vectors in a panel of gates, which is known beforehand except for the plain cell.
+  template <Cell cell>
+  CHARLOOM_INLINE int panel_vectors() const {
+    return cell == Cell::rnn ? layout_.vectors : gates_of(cell);
+  }
+
+  // What panel p of layer l adds to W h: in layer 0 the columns of U and the biases b; for the GRU, d.
+  struct PanelInputs {
+    const T *U, *b, *d;
+  };
+  PanelInputs panel_inputs(const T* block, int l, int p) const {
+    const LayerPlaces& at = layout_.at[l];
+    return {block + at.U + std::ptrdiff_t(p) * layout_.shape.K * layout_.row,
+            block + at.b + p * layout_.row, block + at.d + p * lanes};
+  }
+
+  // Set the sums of panel p in row n to what the input and the biases contribute. For the GRU, return
+  // the part of the candidate on which the reset gate does not act.
+  template <Cell cell>
+  CHARLOOM_INLINE Vec<T> begin_step(const PanelInputs& inputs, int l, int p, std::ptrdiff_t n,
+                                    int vectors, Vec<T>* sums) const {
+    if (l == 0) {
+      const T* U = inputs.U + x[n] * layout_.row;
+      for (int v = 0; v < vectors; ++v) sums[v] = load<T>(U + v * lanes) + load<T>(inputs.b + v * lanes);
+    } else {
+      const T* gates = layer_[l].gates + (p * rows_ + n) * layout_.row;
+      for (int v = 0; v < vectors; ++v) sums[v] = load<T>(gates + v * lanes);
+    }
+    Vec<T> from_input{};
+    if constexpr (cell == Cell::gru) {
+      from_input = sums[2];
+      sums[2] = load<T>(inputs.d);
+    }
+    return from_input;
+  }
+
+  // Turn the sums of panel p in row n into the gates and the next state. A panel holds one group of
+  // units, except for the plain cell.
+  template <Cell cell>
+  CHARLOOM_INLINE void end_step(int l, int p, std::ptrdiff_t n, int vectors, const Vec<T>* sums,
+                                Vec<T> from_input) {
+    const int groups = cell == Cell::rnn ? vectors : 1;
+    for (int v = 0; v < groups; ++v)
+      CellStep<cell, T>::forward(vectors_of<cell>(l, p * groups + v, n), sums + v, from_input);
   }
 
   // Go back through one layer from step end - 1 to step `start`. The gates become the gradients of
   // their sums.
   template <Cell cell>
   void backward_through_time(const T* back, int l, int start, int end, int steps) {
-    LayerBuffers<T>& at = layer_[l];
-    const Columns& units = layout_.units;
     for (int t = end - 1; t >= start; --t)
-      for (int p = 0; p < units.panels; ++p) {
-        const int first = units.first(p), width = units.width(p);
-        const T* W = back + layout_.at[l].W_back + first * lanes * layout_.depth;
-        each_block(B, rows_for(width), [&](int r0, int count) {
-          const std::ptrdiff_t n0 = std::ptrdiff_t(t) * B + r0;
-          Vec<T> sums[most_rows * most_vectors];
-          for (int r = 0; r < count; ++r)
-            for (int v = 0; v < width; ++v) {
-              Vec<T> dh = load<T>(at.dh + place(first + v, n0 + r));
-              if constexpr (cell == Cell::gru)
-                dh += load<T>(at.carry + carried(first + v, r0 + r));
-              sums[r * width + v] = dh;
-            }
-          if (t + 1 < steps)
-            tile_for<T>(count, width, streams_.all == 1)(
-                Factors<T>{at.gates + (n0 + B) * layout_.row, layout_.row, 1, rows_ * layout_.row,
-                           static_cast<int>(layout_.row)},
-                W, width * lanes, static_cast<int>(layout_.depth), sums);
-          for (int r = 0; r < count; ++r)
-            for (int v = 0; v < width; ++v)
-              CellStep<cell, T>::backward(vectors_of<cell>(l, first + v, n0 + r),
-                                          at.carry + carried(first + v, r0 + r),
-                                          sums[r * width + v]);
-        });
-      }
+      if (layout_.one_stream)
+        step_back_of_one_stream<cell>(back, l, t, t + 1 == steps);
+      else
+        step_back_of_streams<cell>(back, l, t, t + 1 == steps);
+  }
+
+  // Go back through step t for all streams. The last step of a window has no recurrent gradient.
+  template <Cell cell>
+  void step_back_of_streams(const T* back, int l, int t, bool last) {
+    const Columns& units = layout_.recurrent_units;
+    for (int p = 0; p < units.panels; ++p) {
+      const int first = units.first(p), width = units.width(p);
+      const T* W = back + layout_.at[l].W_back + first * lanes * layout_.depth;
+      each_block(B, rows_for(width), [&](int r0, int count) {
+        const std::ptrdiff_t n0 = std::ptrdiff_t(t) * B + r0;
+        Vec<T> sums[most_rows * most_vectors];
+        for (int r = 0; r < count; ++r)
+          for (int v = 0; v < width; ++v)
+            sums[r * width + v] = begin_step_back<cell>(l, first + v, n0 + r, r0 + r);
+        if (!last)
+          tile_for<T>(count, width, streams_.all == 1)(
+              Factors<T>{layer_[l].gates + (n0 + B) * layout_.row, layout_.row, 1,
+                         rows_ * layout_.row, static_cast<int>(layout_.row)},
+              W, width * lanes, static_cast<int>(layout_.depth), sums);
+        for (int r = 0; r < count; ++r)
+          for (int v = 0; v < width; ++v)
+            CellStep<cell, T>::backward(vectors_of<cell>(l, first + v, n0 + r),
+                                        layer_[l].carry + carried(first + v, r0 + r),
+                                        sums[r * width + v]);
+      });
+    }
+  }
+
+  // Do the same for a single stream, with wide panels.
+  template <Cell cell>
+  void step_back_of_one_stream(const T* back, int l, int t, bool last) {
+    const Columns& units = layout_.recurrent_units;
+    const Factors<T> next{layer_[l].gates + (t + 1) * layout_.row, 0, 1, rows_ * layout_.row,
+                          static_cast<int>(layout_.row)};
+    for (int p = 0; p < units.panels; ++p) {
+      const int first = units.first(p), width = units.width(p);
+      Vec<T> sums[wide_vectors];
+      for (int v = 0; v < width; ++v) sums[v] = begin_step_back<cell>(l, first + v, t, 0);
+      if (!last)
+        wide_for<T>(width)(next, back + layout_.at[l].W_back + first * lanes * layout_.depth, 0,
+                           width * lanes, static_cast<int>(layout_.depth), sums);
+      for (int v = 0; v < width; ++v)
+        CellStep<cell, T>::backward(vectors_of<cell>(l, first + v, t),
+                                    layer_[l].carry + carried(first + v, 0), sums[v]);
+    }
+  }
+
+  // Return the gradient of h of a group of units in row n, which is of stream s, without the part that
+  // comes through the recurrent matrix.
+  template <Cell cell>
+  CHARLOOM_INLINE Vec<T> begin_step_back(int l, int group, std::ptrdiff_t n, int s) const {
+    Vec<T> dh = load<T>(layer_[l].dh + place(group, n));
+    if constexpr (cell == Cell::gru) dh += load<T>(layer_[l].carry + carried(group, s));
+    return dh;
   }
 
   // Add the gradients of one stretch to dW and, for the GRU, to dd.
