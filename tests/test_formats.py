@@ -10,6 +10,7 @@ import pytest
 from safetensors import safe_open
 
 import charloom
+from charloom.model import StartLosses, first_stream_state, stored_state
 from charloom.pytorch_format import read_torch_file
 from charloom.report import write_report
 from charloom.store import load_checkpoint, load_model, read_run
@@ -160,6 +161,25 @@ def test_a_stored_model_samples_the_same_text_as_when_it_was_made(kept):
     assert 0 < model.evaluate(string="tea at ten").bits < 10
     assert view.samples[-1]["update"] == view.latest
     assert len(view.passage) == view.config.passage_length
+
+
+@pytest.mark.parametrize("name", KEPT[: KEPT.index("start")])
+def test_a_model_file_of_an_earlier_format_begins_in_the_zero_state(name):
+    learner = load_model(FORMATS / name / "model.safetensors")
+    assert stored_state(learner) is None
+    assert learner.start_losses is None
+    assert (
+        stored_state(load_model(FORMATS / name / "run")) is not None
+    )  # a checkpoint has its state
+
+
+def test_a_model_file_of_format_5_has_the_state_of_its_checkpoint_and_its_losses():
+    learner = load_model(FORMATS / "start" / "model.safetensors")
+    trained = load_checkpoint(newest(FORMATS / "start")).learner
+    stored = stored_state(learner)["h"]
+    assert stored.tobytes() == first_stream_state(trained.state)["h"].tobytes()
+    assert learner.start_losses == trained.start_losses
+    assert learner.start_losses == StartLosses(1.5163, 1.5163, 1.5162, 1.5163)
 
 
 def test_a_stored_run_has_a_report(kept):
