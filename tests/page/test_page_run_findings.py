@@ -14,6 +14,7 @@ import overfitting_runs
 import small_runs
 from browser import NONE, chromium_path
 from charloom.store.control_files import write_status
+from charloom.training import EndChanged
 from charloom.training.in_run_directory import STOP_REASON
 from page.page_steps import eventually, without_charts
 from web_servers import LiveServer
@@ -206,3 +207,21 @@ def test_a_link_that_cannot_be_copied_is_shown_selected(trained, page, view, but
     assert page.evaluate("document.getSelection().toString()") == link
     page.click("#copy-close")
     expect(field).to_be_hidden()
+
+
+def test_the_page_says_that_the_end_of_a_run_moved_while_it_trains(tmp_path, page):
+    without_charts(page)
+    writer, learner, _ = small_runs.create(tmp_path / "slow", updates=100)
+    with writer, LiveServer(tmp_path) as live:
+        writer.add_event("started", 0)
+        learner.config = learner.config.replace(updates=80)
+        writer.change_end(learner, EndChanged(0, 80, 100, 1.0).reason)
+        write_status(tmp_path / "slow" / "status.json", "training", 5, 80, None)
+        sentence = (
+            "Training is slower than planned: to keep to its minutes, the run now ends at update 80 instead "
+            "of 100."
+        )
+        page.goto(live.url)
+        eventually(page.locator(".run .notice"), f"^{re.escape(sentence)}$")
+        page.goto(f"{live.url}/#/learning?run=slow")
+        eventually(page.locator("#learning-finding"), f"^{re.escape(sentence)}$")
