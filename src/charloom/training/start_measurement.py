@@ -34,7 +34,7 @@ NEEDED: Final = CONTEXT + SEARCHED + 1 + COUNTED
 def measure_starts(
     learner: Learner, ids: AllIds, windows: Windows, engine: Engine
 ) -> Slices[StartLosses | None]:
-    """Return a generator that measures the losses from each start, and yields after each call of the engine.
+    """Return a generator that measures the losses from each start, and yields between parts of the work.
 
     At its end, the generator returns the losses. It returns None if the training part is too short, or if a
     loss is not finite.
@@ -108,15 +108,16 @@ def lines_of(learner: Learner, ids: AllIds, windows: Windows) -> Lines | None:
 def mean_loss(learner: Learner, engine: Engine, tokens: Ids, state: State) -> Slices[float]:
     """Return a generator that returns the mean loss of the last 100 rows of `tokens` in nats per character.
 
-    The generator yields after each call of the engine. `tokens` has shape (ids, lines), and `state` is the
+    The generator yields between two calls of the engine. `tokens` has shape (ids, lines), and `state` is the
     state of each line before them.
     """
     size = tokens_of_a_call(learner, tokens.shape[1]) // tokens.shape[1] or 1
     parts: list[NDArray[Any]] = []
     for first in range(0, len(tokens) - 1, size):
+        if parts:
+            yield
         nats, state = engine.score(learner, tokens[first : first + size + 1], state)
         parts.append(nats)
-        yield
     return float(np.concatenate(parts)[-COUNTED:].mean())
 
 
