@@ -1,53 +1,94 @@
 """Measures the loss and the time of each recipe, and writes docs/RESULTS.md.
 
     python benchmarks/recipes.py tinyshakespeare.txt --recipes classic quick quick:3 --seeds 0 1 2
+    python benchmarks/recipes.py kjv-nt python-docs --recipes quick quick,ngram_order=0 n-grams
 
-Trains each recipe (`quick:3` is quick with three minutes instead of its own) with each seed through
-the public interface, one after another. If a recipe has a validation part, the best model is evaluated on
-all of it, in one stream. Otherwise the figure is the smooth training loss at the end. Each training run is
-a row of docs/results.json, which a repetition replaces; docs/RESULTS.md is made from all rows. Run nothing
-else on the machine meanwhile.
+Trains each recipe on each text with each seed through the public interface, one after another. `quick:3` is
+quick with three minutes instead of its own; `quick,ngram_order=0` is quick with another value of a setting;
+`n-grams` is the best n-gram model of order 1 to 8, without a network, on the split of quick. If a recipe has
+a validation part, the best model is evaluated on all of it, in one stream. Otherwise the figure is the smooth
+training loss at the end. Each training run is a row of docs/results.json. A repetition with the same text,
+recipe, seed and instruction set replaces the row (CHARLOOM_ISA=v3 measures a processor without AVX-512).
+docs/RESULTS.md is made from all rows. Run nothing else on the machine meanwhile.
 """
 
 import argparse
 import json
 import math
+import re
 import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from dataclasses import dataclass
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
 import charloom
+from charloom.baselines import ngram_nats
 from charloom.bench.machine_info import machine
-from charloom.recipes import RECIPES, recipe_of
+from charloom.config import Config
+from charloom.recipes import DEFAULT_RECIPE, RECIPES, recipe_of
 from charloom.text import Corpus
+from charloom.text.windows import Windows
 
 DOCS = Path(__file__).parent.parent / "docs"
 ROWS, TABLES = DOCS / "results.json", DOCS / "RESULTS.md"
+MAIN_TEXT = "tinyshakespeare.txt"  # the figures in recipes.py are those of this text
+NGRAMS = "n-grams"  # stands in the place of a recipe for the best n-gram model
 
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A recipe as it is named on the command line, such as quick:3,ngram_order=0.
+
+    Attributes:
+        name: the name of the recipe.
+        minutes: the training time; None for that of the recipe.
+        settings: the settings that differ from those of the recipe.
+    """
+
+    name: str
+    minutes: float | None
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(cls, text: str) -> "Asked":
+        """Return the recipe that `text` names."""
+        first, *settings = text.split(",")
+        name, _, minutes = first.partition(":")
+        pairs = (setting.partition("=") for setting in settings)
+        values = {key: value_of(key, value) for key, _, value in pairs}
+        return cls(name, float(minutes) if minutes else None, values)
+
+
+def value_of(setting: str, text: str) -> Any:
+    """Return the value of a setting that is given as text."""
+    default = getattr(Config(), setting)
+    return text if isinstance(default, str) else float(text) if "." in text else int(text)
+
+
 def measure(text: str, asked: str, seed: int) -> Row:
     """Train one recipe with one seed, and evaluate the model."""
-    name, _, minutes = asked.partition(":")
-    recipe = recipe_of(name)
+    given = Asked.of(asked)
+    recipe = recipe_of(given.name)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         model = charloom.train(
             text,
             f"{folder}/run",
-            recipe=name,
+            recipe=given.name,
             seed=seed,
-            minutes=float(minutes) if minutes else None,
+            minutes=given.minutes,
             which="latest",
+            **given.settings,
         )
         seconds = time.perf_counter() - started
         learner, config = model.learner, model.config
-        if recipe.config.validation:
+        if config.validation:
             best = charloom.load(f"{folder}/run", which="best")
             found = best.evaluate(text, split="validation", streams=1)
             nats, characters = found.nats, found.characters
@@ -66,6 +107,40 @@ def measure(text: str, asked: str, seed: int) -> Row:
         "parameters": sum(array.size for array in model.parameters.values()),
         "threads": config.threads,
         "engine": model.engine.describe(),
+        **circumstances(text),
+    }
+
+
+def measure_ngrams(text: str) -> Row:
+    """Count the n-grams of the training part, and evaluate the best order on the validation part."""
+    corpus, config = Corpus.open([text]), recipe_of(DEFAULT_RECIPE).config
+    windows = Windows.of(config, len(corpus))
+    parts = {
+        name: [corpus.ids[first:end] for first, end in windows.parts[name]]
+        for name in ("train", "validation")
+    }
+    started = time.perf_counter()
+    nats = ngram_nats(parts["train"], parts["validation"], len(corpus.vocabulary))
+    seconds = time.perf_counter() - started
+    return {
+        "recipe": NGRAMS,
+        "seed": 0,
+        "nats": round(float(nats.mean(axis=1).min()), 5),
+        "judged": "validation",
+        "judged_characters": nats.shape[1],
+        "seconds": round(seconds, 1),
+        "updates": 0,
+        "characters_per_second": round(sum(map(len, parts["train"])) / seconds),
+        "parameters": 0,
+        "threads": 1,
+        "engine": "NumPy",
+        **circumstances(text),
+    }
+
+
+def circumstances(text: str) -> Row:
+    """Return where, when and on which text a row was measured."""
+    return {
         "machine": machine(),
         "version": charloom.__version__,
         "text": Corpus.open([text]).name,
@@ -73,67 +148,94 @@ def measure(text: str, asked: str, seed: int) -> Row:
     }
 
 
+def instruction_set(row: Row) -> str:
+    """Return the instruction set of a row, such as v4; an empty string for NumPy."""
+    found = re.search(r"\((\w+),", row["engine"])
+    return found[1] if found else ""
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    """Return what tells a row from all others: text, recipe, instruction set and seed."""
+    return row["text"], row["recipe"], instruction_set(row), row["seed"]
+
+
 def merged(rows: Iterable[Row], new: Row) -> list[Row]:
-    """Return all rows sorted by recipe; the new row replaces the one of the same recipe and seed."""
-    kept = [row for row in rows if (row["recipe"], row["seed"]) != (new["recipe"], new["seed"])]
-    return sorted([*kept, new], key=place)
+    """Return all rows in the order of the tables; the new row replaces the one with the same key."""
+    return sorted([*(row for row in rows if key(row) != key(new)), new], key=place)
 
 
-def place(row: Row) -> tuple[int, float, int]:
-    """Return a row's sort key: recipe, minutes and seed."""
-    name, _, minutes = row["recipe"].partition(":")
-    return [*RECIPES].index(name), float(minutes or 0), row["seed"]
+def place(row: Row) -> tuple[Any, ...]:
+    """Return a row's sort key: text, recipe, minutes, other settings, instruction set and seed."""
+    first, _, settings = row["recipe"].partition(",")
+    name, _, minutes = first.partition(":")
+    recipe = [*RECIPES, NGRAMS].index(name)
+    text = (row["text"] != MAIN_TEXT, row["text"])
+    return *text, recipe, float(minutes or 0), settings, instruction_set(row), row["seed"]
 
 
 def mean_nats(rows: Iterable[Row], recipe: str) -> float | None:
-    """Return the mean over a recipe's seeds; None if it was never measured."""
-    found = [row["nats"] for row in rows if row["recipe"] == recipe]
-    return statistics.mean(found) if found else None
+    """Return the mean over a recipe's seeds on the main text; None if it was never measured.
+
+    If it was measured with several instruction sets, the highest one counts.
+    """
+    found = [row for row in rows if (row["text"], row["recipe"]) == (MAIN_TEXT, recipe)]
+    if not found:
+        return None
+    highest = max(map(instruction_set, found))
+    return statistics.mean(row["nats"] for row in found if instruction_set(row) == highest)
 
 
 def render(rows: Sequence[Row]) -> str:
     """Return the text of docs/RESULTS.md."""
-    text = ", ".join(dict.fromkeys(row["text"] for row in rows)) or "nothing yet"
     lines = [
         "# Results",
         "",
         "What each recipe reaches and what it costs. Made by `benchmarks/recipes.py`, never by hand:",
         "`docs/results.json` holds a row for each training.",
         "",
-        f"Text: {text}. *validation*: all of the part that the recipe holds out, read in one go by the",
-        "model that was best on it; *smooth loss*: of the training text, at the end, where nothing is",
-        "held out. `quick:3` is `quick --minutes 3`. Seconds are those of the whole training, with its",
-        "calibration, judgements, samples and checkpoints.",
-        "",
-        "| recipe | judged by | seeds | nats per character | bits per character | seconds | characters per second | parameters |",
-        "|---|---|---|---|---|---|---|---|",
+        "*validation*: the loss on all of the part that the recipe holds out, read in one go by the model that",
+        "was best on it; *smooth loss*: of the training text, at the end, where nothing is held out. `quick:3` is",
+        "`quick --minutes 3`; `quick,ngram_order=0` is `quick` with this setting. `n-grams` is the best n-gram",
+        "model of order 1 to 8 (Kneser-Ney), without a network. Seconds are those of the whole training, with its",
+        "calibration, judgements, samples and checkpoints. v4 has AVX-512, v3 only AVX2. A figure with ± is the",
+        "mean of the seeds and their standard deviation.",
     ]
-    groups = {name: list(group) for name, group in groupby(rows, key=lambda row: row["recipe"])}
-    for name, group in groups.items():
-        lines.append(
-            f"| `{name}` | {group[0]['judged']} | {', '.join(str(row['seed']) for row in group)} | "
-            f"{spread([row['nats'] for row in group], 4)} | "
-            f"{spread([row['nats'] / math.log(2) for row in group], 4)} | "
-            f"{statistics.mean(row['seconds'] for row in group):,.0f} | "
-            f"{statistics.mean(row['characters_per_second'] for row in group):,.0f} | "
-            f"{group[0]['parameters']:,} |"
-        )
+    for text, of_text in groupby(rows, key=lambda row: row["text"]):
+        lines += [
+            "",
+            f"## {text}",
+            "",
+            "| recipe | instruction set | judged by | seeds | nats per character | bits per character | seconds | characters per second | parameters |",
+            "|---|---|---|---|---|---|---|---|---|",
+            *(summary(list(group)) for _, group in groupby(of_text, key=lambda row: key(row)[:-1])),
+        ]
     lines += [
-        "",
-        "A figure with ± is the mean of the seeds and their standard deviation.",
         "",
         "## Each training",
         "",
-        "| recipe | seed | nats | bits | seconds | updates | engine, threads | machine | charloom | date |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| text | recipe | seed | nats | bits | seconds | updates | engine, threads | machine | charloom | date |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| `{row['recipe']}` | {row['seed']} | {row['nats']:.4f} | {row['nats'] / math.log(2):.4f} | "
-        f"{row['seconds']:,.0f} | {row['updates']:,} | {row['engine']}, {row['threads']} | "
-        f"{row['machine']} | {row['version']} | {row['date']} |"
+        f"| {row['text']} | `{row['recipe']}` | {row['seed']} | {row['nats']:.4f} | "
+        f"{row['nats'] / math.log(2):.4f} | {row['seconds']:,.0f} | {row['updates']:,} | "
+        f"{row['engine']}, {row['threads']} | {row['machine']} | {row['version']} | {row['date']} |"
         for row in rows
     ]
     return "\n".join(lines) + "\n"
+
+
+def summary(group: Sequence[Row]) -> str:
+    """Return the line of the table for the seeds of one recipe."""
+    return (
+        f"| `{group[0]['recipe']}` | {instruction_set(group[0])} | {group[0]['judged']} | "
+        f"{', '.join(str(row['seed']) for row in group)} | "
+        f"{spread([row['nats'] for row in group], 4)} | "
+        f"{spread([row['nats'] / math.log(2) for row in group], 4)} | "
+        f"{statistics.mean(row['seconds'] for row in group):,.0f} | "
+        f"{statistics.mean(row['characters_per_second'] for row in group):,.0f} | "
+        f"{group[0]['parameters']:,} |"
+    )
 
 
 def spread(values: Sequence[float], digits: int) -> str:
@@ -146,15 +248,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("text")
-    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), metavar="NAME[:MINUTES]")
+    parser.add_argument("texts", nargs="+", metavar="TEXT")
+    parser.add_argument(
+        "--recipes",
+        nargs="*",
+        default=list(RECIPES),
+        metavar="NAME[:MINUTES][,SETTING=VALUE]",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
     keep(read_rows())
-    for asked in options.recipes:
-        for seed in options.seeds:
-            row = measure(options.text, asked, seed)
-            print(f"{asked}, seed {seed}: {row['nats']:.4f} nats, {row['seconds']:.0f} s")
+    for text, asked in product(options.texts, options.recipes):
+        for seed in options.seeds if asked != NGRAMS else [0]:
+            row = measure_ngrams(text) if asked == NGRAMS else measure(text, asked, seed)
+            print(
+                f"{row['text']}, {asked}, seed {seed}: {row['nats']:.4f} nats, {row['seconds']:.0f} s",
+                flush=True,
+            )
             keep(merged(read_rows(), row))
 
 

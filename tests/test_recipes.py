@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 ROW = {
     "recipe": "quick", "seed": 0, "nats": 1.6, "judged": "validation", "judged_characters": 100,
     "seconds": 60.2, "updates": 2_000, "characters_per_second": 34_000, "parameters": 200_000,
-    "threads": 2, "engine": "native", "machine": "a processor", "version": "0.1.0", "text": "a.txt",
+    "threads": 2, "engine": "native (v4, 2 threads)", "machine": "a processor", "version": "0.1.0",
+    "text": "tinyshakespeare.txt",
     "date": "2026-11-24",
 }  # fmt: skip
 
@@ -102,14 +103,27 @@ def test_repeating_a_training_run_replaces_only_its_row(script):
     found = script.merged([{**ROW, "seed": 1}, ROW], {**ROW, "nats": 1.5})
     assert [(row["seed"], row["nats"]) for row in found] == [(0, 1.5), (1, 1.6)]
     found = script.merged(found, {**ROW, "recipe": "quick:3"})
+    found = script.merged(found, {**ROW, "recipe": "quick,ngram_order=0"})
     found = script.merged(found, {**ROW, "recipe": "classic"})
-    assert [row["recipe"] for row in found] == ["classic", "quick", "quick", "quick:3"]
+    assert [row["recipe"] for row in found] == [
+        "classic", "quick", "quick", "quick,ngram_order=0", "quick:3",
+    ]  # fmt: skip
+
+
+def test_another_text_or_instruction_set_has_a_row_of_its_own(script):
+    found = script.merged([ROW], {**ROW, "text": "a.txt", "nats": 0.9})
+    found = script.merged(found, {**ROW, "engine": "native (v3, 2 threads)", "nats": 1.7})
+    assert [row["nats"] for row in found] == [1.7, 1.6, 0.9]
+    assert script.mean_nats(found, "quick") == 1.6
+    assert script.render(found).index("## tinyshakespeare.txt") < script.render(found).index(
+        "## a.txt"
+    )
 
 
 def test_the_table_has_mean_and_spread_in_nats_and_bits(script):
     table = script.render([ROW, {**ROW, "seed": 1, "nats": 1.7}])
-    assert "| `quick` | validation | 0, 1 | 1.6500 ± 0.0707 | 2.3804 ± 0.1020 | 60 |" in table
-    assert "| `quick` | 1 | 1.7000 | 2.4526 |" in table
+    assert "| `quick` | v4 | validation | 0, 1 | 1.6500 ± 0.0707 | 2.3804 ± 0.1020 | 60 |" in table
+    assert "| tinyshakespeare.txt | `quick` | 1 | 1.7000 | 2.4526 |" in table
 
 
 def test_the_script_trains_evaluates_and_counts(script, tmp_path, monkeypatch):
@@ -133,5 +147,9 @@ def test_the_script_trains_evaluates_and_counts(script, tmp_path, monkeypatch):
     assert (row["seed"], row["updates"], row["judged"]) == (3, 10, "validation")
     assert row["judged_characters"] == 103
     assert 0 < row["nats"] < 10
+    assert script.measure(str(text), "quick,hidden_size=3", 0)["parameters"] < row["parameters"]
+    ngrams = script.measure_ngrams(str(text))
+    assert ngrams.keys() == ROW.keys()
+    assert (ngrams["judged_characters"], ngrams["nats"] < 1) == (103, True)
     row = script.measure(str(text), "classic", 0)
     assert (row["judged"], row["judged_characters"]) == ("smooth loss", 0)
