@@ -1,0 +1,68 @@
+"""The benchmark of the grid of Karpathy, Johnson and Li trains networks that are matched by parameters."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+PATH = Path(__file__).parent.parent / "benchmarks" / "grid.py"
+TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 40
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """Return benchmarks/grid.py as a module."""
+    spec = importlib.util.spec_from_file_location("grid", PATH)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["grid"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["grid"]
+
+
+def row(**changes):
+    return {
+        "text": "a.txt", "cell": "gru", "layers": 2, "size": 64, "hidden_size": 70, "parameters": 900,
+        "epochs": 50, "seed": 0, "nats": 1.0, "test_characters": 9, "seconds": 3600.0, "engine": "x",
+        "machine": "y", "version": "z", **changes,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", ["rnn", "gru"])
+def test_each_network_has_nearly_as_many_parameters_as_the_lstm_of_its_size(grid, cell, layers):
+    lstm = grid.Network("lstm", layers, 64).config(60, 50, 0)
+    other = grid.Network(cell, layers, 64).config(60, 50, 0)
+    assert lstm.hidden_size == 64
+    ratio = grid.parameter_count(other, 60) / grid.parameter_count(lstm, 60)
+    assert abs(ratio - 1) < 0.015  # a unit more or less changes the number by up to 3 %
+    assert (other.validation, other.test, other.split) == (0.1, 0.1, "end")
+
+
+def test_a_network_is_trained_and_evaluated_on_the_test_part(grid, tmp_path, monkeypatch):
+    text = tmp_path / "book.txt"
+    text.write_text(TEXT, encoding="utf-8")
+    small = grid.settings
+    monkeypatch.setattr(
+        grid,
+        "settings",
+        lambda *args: small(*args).replace(seq_length=5, batch_size=2, engine="reference"),
+    )
+    found = grid.measure(str(text), grid.Network("gru", 1, 4), epochs=1, seed=0)
+    assert found.keys() == row().keys()
+    assert (found["test_characters"], 0 < found["nats"] < 4) == (207, True)
+
+
+def test_the_table_has_the_mean_over_seeds_and_gaps(grid):
+    table = grid.render([row(), row(seed=1, nats=2.0), row(size=512, cell="rnn", nats=0.5)])
+    assert "| size | rnn 1 | lstm 1 | gru 1 | rnn 2 | lstm 2 | gru 2 |" in table
+    assert "| 64 |  |  |  |  |  | 2.164 |" in table
+    assert "| 512 |  |  |  | 0.721 |" in table
+    assert "These 3 networks took 3.0 hours" in table
+
+
+def test_the_picture_has_a_line_for_each_cell_and_number_of_layers(grid, tmp_path):
+    grid.keep([row(), row(size=128, parameters=2_000, nats=0.9)], tmp_path / "grid")
+    assert (tmp_path / "grid.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert len(grid.read_rows(tmp_path / "grid.json")) == 2
