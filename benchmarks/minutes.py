@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from charloom.cpu_limits import processors
+
 SPIN: Final = "while True: pass"
 
 
@@ -48,7 +50,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only trials whose names contain this word")
     parser.add_argument("options", nargs="*", help="further options of charloom train")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores; options of train: {' '.join(options.options) or 'none'}\n")
+    print(f"{processors()} cores; options of train: {' '.join(options.options) or 'none'}\n")
     print("| trial | requested s | took s | ratio | updates planned | done | load |")
     print("|---|---|---|---|---|---|---|")
     for minutes in options.minutes:

@@ -23,6 +23,8 @@ using Bytes = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 constexpr std::size_t most_units = 1u << 20, most_characters = 1u << 24, most_layers = 64,
                       most_threads = 256, most_rows = 1u << 24;
+constexpr int most_order = 64, most_parts = 255;
+constexpr std::int64_t most_place = std::int64_t(1) << 48;  // in a text
 
 inline void require(bool holds, const char* message) {
   if (!holds) throw std::invalid_argument(message);
@@ -61,7 +63,9 @@ struct ParameterArrays {
     for (std::size_t i = 0; i < given.size(); ++i) {
       const bool output = i >= per_layer * shape.layers;
       const std::size_t place = output ? i - per_layer * shape.layers : i % per_layer;
-      if (output)
+      if (output && place >= 2)
+        add(given[i], 1, place == 2 ? H : 0);
+      else if (output)
         add(given[i], K, place == 0 ? H : 0);
       else if (place == 0)
         add(given[i], GH, i < per_layer ? K : H);
@@ -85,22 +89,51 @@ struct ParameterArrays {
 template <typename T>
 State<T> states_of(const Shape& shape, const nb::tuple& given, std::size_t first,
                    std::size_t second, const char* message) {
-  require(given.size() == static_cast<std::size_t>(shape.states()), "wrong number of states");
+  const std::size_t states = static_cast<std::size_t>(shape.states());
+  require(given.size() >= states, "wrong number of states");
   T* at[2] = {nullptr, nullptr};
-  for (std::size_t i = 0; i < given.size(); ++i) {
+  for (std::size_t i = 0; i < states; ++i) {
     const auto a = nb::cast<Array<T>>(given[i], false);
     require(a.ndim() == 3 && a.shape(0) == first && a.shape(1) == second &&
                 a.shape(2) == static_cast<std::size_t>(shape.H),
             message);
     at[i] = a.data();
   }
-  return {at[0], at[1]};
+  return {at[0], at[1], nullptr};
 }
 
-// Return the state of B streams, arrays of shape (L, B, H).
+// Return the state of B streams for a kernel to write: arrays of shape (L, B, H), and for a network
+// with n-grams the recent ids, (1, B, order - 1).
+template <typename T>
+State<T> result_state_of(const Shape& shape, const nb::tuple& given, std::size_t B) {
+  State<T> state =
+      states_of<T>(shape, given, shape.layers, B, "a state must have the shape (L, B, H)");
+  const auto states = static_cast<std::size_t>(shape.states());
+  require(given.size() == states + (shape.ngram_order > 0), "wrong number of states");
+  if (shape.ngram_order == 0) return state;
+  const auto recent = nb::cast<Array<std::int32_t>>(given[states], false);
+  require(recent.ndim() == 3 && recent.shape(0) == 1 && recent.shape(1) == B &&
+              recent.shape(2) == static_cast<std::size_t>(shape.ngram_order - 1),
+          "recent must have the shape (1, B, order - 1)");
+  state.recent = recent.data();
+  return state;
+}
+
+// Return the state of B streams for a kernel to read.
 template <typename T>
 State<T> state_of(const Shape& shape, const nb::tuple& given, std::size_t B) {
-  return states_of<T>(shape, given, shape.layers, B, "a state must have the shape (L, B, H)");
+  const State<T> state = result_state_of<T>(shape, given, B);
+  const std::size_t ids = state.recent == nullptr ? 0 : B * (shape.ngram_order - 1);
+  for (std::size_t i = 0; i < ids; ++i)
+    require(state.recent[i] >= -1 && state.recent[i] < shape.K,
+            "a recent id is neither -1 nor an id below K");
+  return state;
+}
+
+inline std::uint32_t id_of(const Tokens& tokens, std::size_t at) {
+  return tokens.bytes == 1   ? static_cast<const std::uint8_t*>(tokens.at)[at]
+         : tokens.bytes == 2 ? static_cast<const std::uint16_t*>(tokens.at)[at]
+                             : static_cast<const std::uint32_t*>(tokens.at)[at];
 }
 
 inline Tokens tokens_of(const Bytes& ids) {

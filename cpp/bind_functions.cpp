@@ -16,6 +16,7 @@ void apply(const TypedKernels<T>& kernels, const std::string& function, In<T> x,
   require_length(y, x.size(), "y must be as long as x");
   require(x.ndim() == 1 && x.size() % 16 == 0, "x must be a multiple of 16 long");
   const auto f = function == "exp"               ? k.exp
+                 : function == "log"             ? k.log
                  : function == "tanh"            ? k.tanh
                  : function == "sigmoid"         ? k.sigmoid
                  : function == "reciprocal_root" ? k.reciprocal_root

@@ -10,10 +10,12 @@ using namespace nb::literals;
 
 namespace {
 
-Shape checked_shape(Cell cell, std::size_t layers, std::size_t K, std::size_t H) {
+Shape checked_shape(Cell cell, std::size_t layers, std::size_t K, std::size_t H, int ngram_order) {
   require(layers > 0 && layers <= most_layers, "there must be 1 to 64 layers");
   require(H > 0 && K > 0 && H < most_units && K < most_characters, "H or K is out of range");
-  return {cell, static_cast<int>(layers), static_cast<int>(K), static_cast<int>(H)};
+  require(ngram_order >= 0 && ngram_order <= most_order,
+          "the order of the n-grams must be from 0 to 64");
+  return {cell, static_cast<int>(layers), static_cast<int>(K), static_cast<int>(H), ngram_order};
 }
 
 Descent checked_descent(Rule rule, double momentum, double decay, double beta1, double beta2,
@@ -37,6 +39,7 @@ Windows Updates::checked() const {
   require(count < (1u << 30), "too many updates in one call");
   require_length(learning_rates_, count, "learning_rates must have one axis");
   require_length(starts_, B, "starts must have one axis");
+  require_length(places_, B, "places must be as long as starts");
   require(B > 0 && T > 0 && B < most_rows && T < most_rows && B * T < most_rows,
           "the window is empty or too large");
   const Tokens tokens = tokens_of(ids_);
@@ -44,8 +47,11 @@ Windows Updates::checked() const {
     require(starts_.data()[s] >= 0 &&
                 static_cast<std::uint64_t>(starts_.data()[s]) + count * T + 1 <= tokens.count,
             "a stream's windows run past the end of the text");
+  for (std::size_t s = 0; s < B; ++s)
+    require(places_.data()[s] >= 0 && places_.data()[s] < most_place, "a place is out of range");
   return {tokens,
           starts_.data(),
+          places_.data(),
           static_cast<int>(B),
           static_cast<int>(T),
           static_cast<int>(count),
@@ -60,14 +66,16 @@ void bind_shape(nb::module_& m) {
       .value("gru", Cell::gru);
   nb::class_<Shape>(m, "Shape", "A network's cell and sizes: K characters, H hidden units.")
       .def("__init__",
-           [](Shape* self, Cell cell, std::size_t layers, std::size_t K, std::size_t H) {
-             new (self) Shape(checked_shape(cell, layers, K, H));
+           [](Shape* self, Cell cell, std::size_t layers, std::size_t K, std::size_t H,
+              int ngram_order) {
+             new (self) Shape(checked_shape(cell, layers, K, H, ngram_order));
            },
-           nb::kw_only(), "cell"_a, "layers"_a, "K"_a, "H"_a)
+           nb::kw_only(), "cell"_a, "layers"_a, "K"_a, "H"_a, "ngram_order"_a = 0)
       .def_ro("cell", &Shape::cell)
       .def_ro("layers", &Shape::layers)
       .def_ro("K", &Shape::K)
       .def_ro("H", &Shape::H)
+      .def_ro("ngram_order", &Shape::ngram_order)
       .def_prop_ro("blocks", [](const Shape& shape) { return shape.blocks(); })
       .def_prop_ro("states", [](const Shape& shape) { return shape.states(); })
       .def_prop_ro("arrays", [](const Shape& shape) { return shape.arrays(); });
@@ -125,9 +133,10 @@ void bind_sampler(nb::module_& m) {
 
 void bind_updates(nb::module_& m) {
   nb::class_<Updates>(m, "Updates", "The windows and learning rates of one call of train.")
-      .def(nb::init<Bytes, In<std::int64_t>, std::size_t, In<double>, std::int64_t>(),
-           nb::kw_only(), "ids"_a.noconvert(), "starts"_a.noconvert(), "seq_length"_a,
-           "learning_rates"_a.noconvert(), "update"_a)
+      .def(nb::init<Bytes, In<std::int64_t>, In<std::int64_t>, std::size_t, In<double>,
+                    std::int64_t>(),
+           nb::kw_only(), "ids"_a.noconvert(), "starts"_a.noconvert(), "places"_a.noconvert(),
+           "seq_length"_a, "learning_rates"_a.noconvert(), "update"_a)
       .def_ro("seq_length", &Updates::seq_length)
       .def_ro("update", &Updates::update);
 }

@@ -73,6 +73,7 @@ NB_MODULE(_native, m) {
   bind_sampler(m);
   bind_updates(m);
   bind_train_result(m);
+  bind_ngrams(m);
   bind_kernels<float>(m, "Kernels32");
   bind_kernels<double>(m, "Kernels64");
 }

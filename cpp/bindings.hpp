@@ -34,12 +34,13 @@ using KernelsClass = nb::class_<TypedKernels<T>>;
 // checks their contents.
 class Updates {
  public:
-  Updates(Bytes ids, In<std::int64_t> starts, std::size_t seq_length, In<double> learning_rates,
-          std::int64_t update)
+  Updates(Bytes ids, In<std::int64_t> starts, In<std::int64_t> places, std::size_t seq_length,
+          In<double> learning_rates, std::int64_t update)
       : seq_length(seq_length),
         update(update),
         ids_(std::move(ids)),
         starts_(std::move(starts)),
+        places_(std::move(places)),
         learning_rates_(std::move(learning_rates)) {}
 
   // Throws std::invalid_argument unless every window lies in the text.
@@ -50,15 +51,45 @@ class Updates {
 
  private:
   Bytes ids_;
-  In<std::int64_t> starts_;
+  In<std::int64_t> starts_, places_;
   In<double> learning_rates_;
 };
+
+// The n-grams of a text. The object keeps the arrays alive; they are checked when it is made.
+class NGramTable {
+ public:
+  NGramTable(int order, std::size_t K, std::int64_t counted, In<std::uint32_t> children,
+             In<std::uint32_t> child_ids, In<std::uint32_t> followers,
+             In<std::uint32_t> follower_ids, In<float> shares, In<float> factors);
+
+  NGrams view() const;
+
+  const int order;
+  const std::size_t K;
+  const std::int64_t counted;
+
+ private:
+  In<std::uint32_t> children_, child_ids_, followers_, follower_ids_;
+  In<float> shares_, factors_;
+};
+
+// A network as the kernels read it. The arrays and the n-grams must outlive the call.
+template <typename T>
+Model<T> model_of(const Shape& shape, const ParameterArrays<T>& arrays, const NGramTable* ngrams) {
+  require((shape.ngram_order > 0) == (ngrams != nullptr),
+          "there must be n-grams exactly if the order of the network is above 0");
+  if (ngrams == nullptr) return {shape, arrays.arrays.data(), {}};
+  require(ngrams->order == shape.ngram_order && ngrams->K == static_cast<std::size_t>(shape.K),
+          "the n-grams have another order or K than the network");
+  return {shape, arrays.arrays.data(), ngrams->view()};
+}
 
 void bind_shape(nb::module_& m);
 void bind_descent(nb::module_& m);
 void bind_sampler(nb::module_& m);
 void bind_updates(nb::module_& m);
 void bind_train_result(nb::module_& m);
+void bind_ngrams(nb::module_& m);
 
 template <typename T>
 void bind_training(KernelsClass<T>& kernels);

@@ -12,12 +12,13 @@ namespace {
 
 using charloom::Draw;
 using charloom::Kernels;
+using charloom::Model;
 using charloom::Tokens;
 
 // Return whether the kernels of network.hpp can train this network: one plain layer, one stream,
 // AdaGrad, clipping by value.
 bool is_classic(Shape shape, int B, const Descent& descent) {
-  return shape.cell == Cell::rnn && shape.layers == 1 && B == 1 &&
+  return shape.cell == Cell::rnn && shape.layers == 1 && shape.ngram_order == 0 && B == 1 &&
          descent.rule == charloom::Rule::adagrad && descent.clip > 0 && !descent.clip_by_norm &&
          !descent.mean && descent.dropout == 0 && descent.weight_decay == 0;
 }
@@ -38,16 +39,17 @@ void store_gradients(Network<T>& net, int T_steps, T* block) {
 }
 
 template <typename T>
-bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std::int32_t* y,
-               int T_steps, int B, State<T> state, Descent descent, std::int64_t update, double* loss,
-               Arrays<T> result, State<T> next) {
+bool gradients(const Model<T>& model, const std::int32_t* x, const std::int32_t* y,
+               const std::int32_t* columns, int T_steps, int B, State<T> state, Descent descent,
+               std::int64_t update, double* loss, Arrays<T> result, State<T> next) {
   const NoSubnormals fast;
+  const Shape shape = model.shape;
   if (is_classic(shape, B, descent)) {
     Network<T> net(shape, T_steps, true);
     Memory<T> memory(static_cast<std::size_t>(net.layout.end));
     if (!net.ok() || !memory.ok()) return false;
     T* g = memory.take(net.layout.end);
-    net.read(Weights<T>(weights));
+    net.read(Weights<T>(model.arrays));
     net.set_state(state.h);
     std::memcpy(net.x, x, sizeof(*x) * T_steps);
     std::memcpy(net.y, y, sizeof(*y) * T_steps);
@@ -63,13 +65,14 @@ bool gradients(Shape shape, Arrays<T> weights, const std::int32_t* x, const std:
   const PanelLayout<T> layout(shape, B);
   const Dropout<T> dropout(descent.dropout, descent.seed, static_cast<std::uint64_t>(update));
   Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
-  LayerStack<T> stack(layout, T_steps, streams_of(B, 1, 0), {true, dropout.any()});
+  LayerStack<T> stack(layout, model.ngrams, T_steps, streams_of(B, 1, 0), {true, dropout.any()});
   if (!memory.ok() || !stack.ok()) return false;
   T *block = memory.take(layout.end), *g = memory.take(layout.end);
   T* back = memory.take(layout.back_end);
-  layout.pack(weights, block);
+  layout.pack(model.arrays, block);
   layout.transpose(block, back, 0, 1);
-  stack.set_state({state.h, state.cell});
+  stack.set_state({state.h, state.cell, state.recent});
+  if (stack.mixer.on()) stack.mixer.set_columns(columns, T_steps);
   std::memcpy(stack.x, x, sizeof(*x) * T_steps * B);
   std::memcpy(stack.y, y, sizeof(*y) * T_steps * B);
   stack.forward(block, T_steps, dropout);
@@ -159,14 +162,15 @@ TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
 }
 
 template <typename T>
-TrainResult train(Shape shape, Arrays<T> weights, const Arrays<T>* slots, State<T> state,
+TrainResult train(const Model<T>& model, const Arrays<T>* slots, State<T> state,
                   charloom::Windows windows, Descent descent, Team team,
                   charloom::Workspace workspace, double* losses, double* norms) {
-  if (is_classic(shape, windows.B, descent))
-    return train_classic<T>(shape, weights, slots[0], state.h, windows, descent, losses, norms);
-  const PanelLayout<T> layout(shape, windows.B);
-  return Training<T>(layout, windows, descent, team, workspace, losses, norms)
-      .run(weights, slots, state);
+  if (is_classic(model.shape, windows.B, descent))
+    return train_classic<T>(model.shape, model.arrays, slots[0], state.h, windows, descent, losses,
+                            norms);
+  const PanelLayout<T> layout(model.shape, windows.B);
+  return Training<T>(layout, model.ngrams, windows, descent, team, workspace, losses, norms)
+      .run(model.arrays, slots, state);
 }
 
 constexpr int score_steps = 32;
@@ -175,7 +179,7 @@ constexpr int score_steps = 32;
 template <typename T>
 struct ScoreJob {
   const PanelLayout<T>& layout;
-  Arrays<T> weights;
+  const Model<T>& model;
   State<T> state;
   const std::int32_t* tokens;
   std::size_t count;
@@ -186,10 +190,10 @@ struct ScoreJob {
   void work(int thread) {
     const NoSubnormals fast;
     const Streams mine = streams_of(B, threads, thread);
-    Reader<T> reader(layout, weights, score_steps, mine);
+    Reader<T> reader(layout, model, score_steps, mine);
     failed[thread] = !reader.ok();
     if (failed[thread]) return;
-    reader.stack.set_state({state.h, state.cell});
+    reader.begin(state);
     for (std::size_t n = 0; n + 1 < count;) {
       const std::size_t left = count - 1 - n;
       const int steps = left < score_steps ? static_cast<int>(left) : score_steps;
@@ -214,10 +218,10 @@ struct ScoreJob {
 };
 
 template <typename T>
-bool score(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
-           std::size_t count, int B, Team team, double* nats) {
-  const PanelLayout<T> layout(shape, B);
-  ScoreJob<T> job{layout, weights, state, tokens, count, B, team.threads, nats, {}};
+bool score(const Model<T>& model, State<T> state, const std::int32_t* tokens, std::size_t count,
+           int B, Team team, double* nats) {
+  const PanelLayout<T> layout(model.shape, B);
+  ScoreJob<T> job{layout, model, state, tokens, count, B, team.threads, nats, {}};
   team.run(team.self, [](void* self, int thread) { static_cast<ScoreJob<T>*>(self)->work(thread); },
            &job);
   bool failed = false;
@@ -226,11 +230,12 @@ bool score(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* t
 }
 
 template <typename T>
-bool activations(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* tokens,
+bool activations(const Model<T>& model, State<T> state, const std::int32_t* tokens,
                  std::size_t count, State<T> values) {
   const NoSubnormals fast;
+  const Shape shape = model.shape;
   const PanelLayout<T> layout(shape, 1);
-  Reader<T> reader(layout, weights, score_steps, streams_of(1, 1, 0));
+  Reader<T> reader(layout, model, score_steps, streams_of(1, 1, 0));
   if (!reader.ok()) return false;
   reader.begin(state);
   const int L = shape.layers, H = shape.H;
@@ -253,18 +258,17 @@ bool activations(Shape shape, Arrays<T> weights, State<T> state, const std::int3
 }
 
 template <typename T>
-bool step(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* ids, int B,
-          T* logits) {
+bool step(const Model<T>& model, State<T> state, const std::int32_t* ids, int B, T* logits) {
   const NoSubnormals fast;
-  const PanelLayout<T> layout(shape, B);
-  Reader<T> reader(layout, weights, 1, streams_of(B, 1, 0));
+  const PanelLayout<T> layout(model.shape, B);
+  Reader<T> reader(layout, model, 1, streams_of(B, 1, 0));
   if (!reader.ok()) return false;
-  reader.stack.set_state({state.h, state.cell});
+  reader.begin(state);
   std::memcpy(reader.stack.x, ids, sizeof(*ids) * B);
   reader.run(1);
   for (int s = 0; s < B; ++s)
-    std::memcpy(logits + std::ptrdiff_t(s) * shape.K, reader.stack.o + s * layout.Kp,
-                shape.K * sizeof(T));
+    std::memcpy(logits + std::ptrdiff_t(s) * model.shape.K, reader.stack.o + s * layout.Kp,
+                model.shape.K * sizeof(T));
   reader.stack.get_state(state, 1);
   return true;
 }
@@ -327,6 +331,7 @@ struct GenerateJob {
       reader.logits(share);
       wait_for_all();
       if (thread > 0) continue;
+      reader.mix();
       reader.stack.move_state_to_start(1);
       finite = text.draw(character_sampler, reader.stack.o, at);
     }
@@ -336,14 +341,14 @@ struct GenerateJob {
 };
 
 template <typename T>
-Draw generate_any(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
+Draw generate_any(const Model<T>& model, State<T> state, const Sampler& sampler,
                   std::int32_t* order, const Team& team, GeneratedText text) {
-  const PanelLayout<T> layout(shape, 1);
-  Reader<T> reader(layout, weights, 1, streams_of(1, 1, 0));
+  const PanelLayout<T> layout(model.shape, 1);
+  Reader<T> reader(layout, model, 1, streams_of(1, 1, 0));
   if (!reader.ok()) return Draw::no_memory;
-  const CharacterSampler<T> character_sampler(shape.K, layout.logits.vectors, sampler, order);
+  const CharacterSampler<T> character_sampler(model.shape.K, layout.logits.vectors, sampler, order);
   reader.begin(state);
-  GenerateJob<T> job{reader, character_sampler, team, shape.layers, text};
+  GenerateJob<T> job{reader, character_sampler, team, model.shape.layers, text};
   team.run(
       team.self, [](void* self, int thread) { static_cast<GenerateJob<T>*>(self)->work(thread); },
       &job);
@@ -353,18 +358,19 @@ Draw generate_any(Shape shape, Arrays<T> weights, State<T> state, const Sampler&
 }
 
 template <typename T>
-Draw generate(Shape shape, Arrays<T> weights, State<T> state, const std::int32_t* read,
-              std::size_t n, Sampler sampler, const double* uniforms, std::size_t count, Team team,
+Draw generate(const Model<T>& model, State<T> state, const std::int32_t* read, std::size_t n,
+              Sampler sampler, const double* uniforms, std::size_t count, Team team,
               std::int32_t* ids) {
+  const Shape shape = model.shape;
   Memory<std::int32_t> memory(n + count + static_cast<std::size_t>(shape.K));
   if (!memory.ok()) return Draw::no_memory;
   std::int32_t *order = memory.take(shape.K), *text = memory.take(n + count);
   std::memcpy(text, read, n * sizeof(*read));
   const Draw result =
-      shape.cell == Cell::rnn && shape.layers == 1
-          ? generate_classic<T>(shape, weights, state, sampler, order, {text, n, count, uniforms})
-          : generate_any<T>(shape, weights, state, sampler, order, team,
-                            {text, n, count, uniforms});
+      shape.cell == Cell::rnn && shape.layers == 1 && shape.ngram_order == 0
+          ? generate_classic<T>(shape, model.arrays, state, sampler, order,
+                                {text, n, count, uniforms})
+          : generate_any<T>(model, state, sampler, order, team, {text, n, count, uniforms});
   std::memcpy(ids, text + n, count * sizeof(*ids));
   return result;
 }
@@ -405,7 +411,7 @@ template <typename T>
 constexpr Kernels<T> table{gradients<T>, train<T>,
                            score<T>,     activations<T>,
                            step<T>,      generate<T>,
-                           map<T, exp<T>>, map<T, tanh<T>>,
+                           map<T, exp<T>>, map<T, log<T>>, map<T, tanh<T>>,
                            map<T, sigmoid<T>>, map<T, reciprocal_root>,
                            map<T, reciprocal>, map<T, root>,
                            multiply_adds<T>};

@@ -14,6 +14,7 @@ enum class Rule : int { adagrad, sgd, rmsprop, adam, adamw };
 struct Shape {
   Cell cell;
   int layers, K, H;
+  int ngram_order;  // 0: the network has no n-grams
 
   // The functions are always inlined. Otherwise each object file would have a weak symbol of them,
   // and the linker could choose the one of an instruction set that the processor does not have.
@@ -21,18 +22,53 @@ struct Shape {
   // The number of blocks of H rows in U, W and b: the gates, or 1 for the plain cell.
   [[gnu::always_inline]] int blocks() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
   [[gnu::always_inline]] int arrays_per_layer() const { return cell == Cell::gru ? 4 : 3; }
-  [[gnu::always_inline]] int arrays() const { return layers * arrays_per_layer() + 2; }
+  [[gnu::always_inline]] int arrays() const {
+    return layers * arrays_per_layer() + (ngram_order ? 4 : 2);
+  }
+  // The number of rows of V in the kernels: the characters, and with n-grams their weight.
+  [[gnu::always_inline]] int outputs() const { return K + (ngram_order ? 1 : 0); }
   [[gnu::always_inline]] int states() const { return cell == Cell::lstm ? 2 : 1; }
 };
 
 // The arrays of one network in the order of the learner: U, W, b (and d) of each layer, then V, c.
+// A network with n-grams also has the weight of the n-grams, (1, H), and its bias, (1).
 template <typename T>
 using Arrays = T* const*;
 
 // The recurrent state, arrays of shape (L, B, H). `cell` is null unless the network is an LSTM.
+// `recent` is null unless the network has n-grams. It has the last order - 1 ids that each stream
+// read, (1, B, order - 1), the latest last; -1 stands for no id.
 template <typename T>
 struct State {
   T *h, *cell;
+  std::int32_t* recent;
+};
+
+// The n-grams of a text (ngrams.hpp). Context c has the children children[c] … children[c + 1] - 1,
+// which are contexts too, in ascending order of child_ids; and the entries followers[c] …
+// followers[c + 1] - 1. Shares and factors have a row for each column: (columns, entries) and
+// (columns, contexts). Column 0 counts the whole text, column 1 + p all of it but part p. The parts
+// divide the first `counted` characters of the training text.
+struct NGrams {
+  int order, columns;
+  std::int64_t counted;
+  const std::uint32_t *children, *child_ids, *followers, *follower_ids;
+  const float *shares, *factors;
+  std::size_t contexts, entries;
+
+  // Return the column that predicts the character at an index of the training text: it leaves out
+  // the part with that character.
+  [[gnu::always_inline]] int column(std::int64_t index) const {
+    return index >= counted ? 0 : 1 + static_cast<int>(index * (columns - 1) / counted);
+  }
+};
+
+// A network: its sizes, its arrays, and the n-grams of its text if it has n-grams.
+template <typename T>
+struct Model {
+  Shape shape;
+  Arrays<T> arrays;
+  NGrams ngrams;
 };
 
 // The ids of a text: 1, 2 or 4 bytes each.
@@ -69,10 +105,10 @@ struct Descent {
 };
 
 // The windows of `count` updates, each over T steps of B streams. Stream s starts at
-// tokens[starts[s]].
+// tokens[starts[s]], which has the index places[s] in the whole text.
 struct Windows {
   Tokens tokens;
-  const std::int64_t* starts;
+  const std::int64_t *starts, *places;
   int B, T, count;
   const double* learning_rates;
   std::int64_t update;  // number of updates that were applied before the first of these
@@ -97,28 +133,30 @@ template <typename T>
 struct Kernels {
   // Compute the loss (nats over T steps, averaged over B) and the exact gradients of the window x,
   // y of (T, B) ids. It runs the code that `train` would run for this Descent. `update` selects the
-  // dropout masks if dropout is above 0. Return false if there is not enough memory.
-  bool (*gradients)(Shape, Arrays<T>, const std::int32_t* x, const std::int32_t* y, int T_steps,
-                    int B, State<T> state, Descent, std::int64_t update, double* loss,
-                    Arrays<T> gradients, State<T> next);
+  // dropout masks if dropout is above 0. `columns`, (T, B), has the column of the n-grams for each
+  // target. Return false if there is not enough memory.
+  bool (*gradients)(const Model<T>&, const std::int32_t* x, const std::int32_t* y,
+                    const std::int32_t* columns, int T_steps, int B, State<T> state, Descent,
+                    std::int64_t update, double* loss, Arrays<T> gradients, State<T> next);
   // slots[k] has the arrays of slot k of the optimizer. losses and norms get one entry per update.
-  TrainResult (*train)(Shape, Arrays<T>, const Arrays<T>* slots, State<T>, Windows, Descent, Team,
+  TrainResult (*train)(const Model<T>&, const Arrays<T>* slots, State<T>, Windows, Descent, Team,
                        Workspace, double* losses, double* norms);
   // Write nats (N-1, B) of tokens[1:], for tokens (N, B). The state becomes that after tokens[:-1].
-  bool (*score)(Shape, Arrays<T>, State<T>, const std::int32_t* tokens, std::size_t count, int B,
+  bool (*score)(const Model<T>&, State<T>, const std::int32_t* tokens, std::size_t count, int B,
                 Team, double* nats);
   // Write the states after each token of one stream, (count, L, H). The state becomes the last of
   // them.
-  bool (*activations)(Shape, Arrays<T>, State<T>, const std::int32_t* tokens, std::size_t count,
+  bool (*activations)(const Model<T>&, State<T>, const std::int32_t* tokens, std::size_t count,
                       State<T> values);
   // Compute the logits (B, K) after one more id in each stream, and update the state.
-  bool (*step)(Shape, Arrays<T>, State<T>, const std::int32_t* ids, int B, T* logits);
+  bool (*step)(const Model<T>&, State<T>, const std::int32_t* ids, int B, T* logits);
   // Read read[n - 1], then draw `count` ids, reading each. The ids before read[n - 1] only matter
   // to the repetition penalty.
-  Draw (*generate)(Shape, Arrays<T>, State<T>, const std::int32_t* read, std::size_t n, Sampler,
+  Draw (*generate)(const Model<T>&, State<T>, const std::int32_t* read, std::size_t n, Sampler,
                    const double* uniforms, std::size_t count, Team, std::int32_t* ids);
   // Compute y = f(x), n a multiple of 16, for the tests of accuracy and the bench.
   void (*exp)(const T* x, T* y, std::size_t n);
+  void (*log)(const T* x, T* y, std::size_t n);
   void (*tanh)(const T* x, T* y, std::size_t n);
   void (*sigmoid)(const T* x, T* y, std::size_t n);
   void (*reciprocal_root)(const T* x, T* y, std::size_t n);

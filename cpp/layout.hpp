@@ -22,7 +22,8 @@ struct LayerPlaces {
 // of up to four groups (plain cell). Rows and lanes beyond H are always 0.
 //
 //   block  of each layer  U (panels, inputs, row), W (panels, Hp, row), b (panels, row), d (Hp);
-//          V (panels of logits, Hp, their width), c (Kp)
+//          V (panels of logits, Hp, their width), c (Kp). With n-grams, their weight is row K of V
+//          and their bias is entry K of c.
 //   back   of each layer  U' (panels of units, depth, their width) above layer 0, W' likewise;
 //          V' (panels of units, Kp, their width)
 template <typename T>
@@ -45,7 +46,7 @@ struct PanelLayout {
       : shape(s),
         G(s.blocks()),
         units(1),
-        logits((s.K + lanes - 1) / lanes),
+        logits((s.outputs() + lanes - 1) / lanes),
         one_stream(joins_panels && streams == 1),
         recurrent_units(1) {
     const int least = (s.H + lanes - 1) / lanes;
@@ -100,11 +101,17 @@ struct PanelLayout {
     const int last = shape.layers * per_layer;
     for (int p = 0; p < logits.panels; ++p) {
       const int v0 = logits.first(p) * lanes, width = logits.width(p) * lanes;
-      for (int k = v0; k < v0 + width && k < K; ++k)
-        for (int j = 0; j < H; ++j)
-          f(last, k * std::ptrdiff_t(H) + j, V + v0 * Hp + j * width + (k - v0));
+      for (int k = v0; k < v0 + width && k < shape.outputs(); ++k)
+        for (int j = 0; j < H; ++j) {
+          const std::ptrdiff_t place = V + v0 * Hp + j * width + (k - v0);
+          if (k < K)
+            f(last, k * std::ptrdiff_t(H) + j, place);
+          else
+            f(last + 2, j, place);
+        }
     }
     for (int k = 0; k < K; ++k) f(last + 1, k, c + k);
+    if (shape.ngram_order) f(last + 3, 0, c + K);
   }
 
   void pack(Arrays<T> from, T* to) const {

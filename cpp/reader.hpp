@@ -10,13 +10,14 @@ namespace {
 template <typename T>
 class Reader {
  public:
-  Reader(const PanelLayout<T>& layout, Arrays<T> weights, int T_steps, Streams streams)
-      : stack(layout, T_steps, streams, Purpose{}),
+  Reader(const PanelLayout<T>& layout, const charloom::Model<T>& model, int T_steps,
+         Streams streams)
+      : stack(layout, model.ngrams, T_steps, streams, Purpose{}),
         layout_(layout),
         memory_(static_cast<std::size_t>(layout.end)) {
     if (!ok()) return;
     block_ = memory_.take(layout.end);
-    layout.pack(weights, block_);
+    layout.pack(model.arrays, block_);
   }
 
   bool ok() const { return memory_.ok() && stack.ok(); }
@@ -27,8 +28,12 @@ class Reader {
   // Run one step of a layer, or compute the logits of one step: the share of one thread.
   void forward_layer(int l, Share share) { stack.forward_layer(block_, l, 1, false, share); }
   void logits(Share share) { stack.logits(block_, 1, false, share); }
+  // Mix the n-grams into the logits of one step. Only one thread may do this.
+  void mix() {
+    if (stack.mixer.on()) stack.mixer.mix(stack.x, 1, stack.o);
+  }
 
-  void begin(State<T> state) { stack.set_state({state.h, state.cell}); }
+  void begin(State<T> state) { stack.set_state({state.h, state.cell, state.recent}); }
   void end(State<T> state) const { stack.get_state(state, 0); }
 
   LayerStack<T> stack;

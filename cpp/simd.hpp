@@ -45,6 +45,7 @@ struct Bits<float> {
   // exp is 0 below `least`; 2x at and beyond `tanh_limit` gives tanh = 1 in this type.
   static constexpr float least = -87.3f, most = 88.0f, tanh_limit = 20.0f;
   static constexpr int degree = 7;  // of the Taylor polynomial of expm1 on |r| <= ln(2)/2
+  static constexpr int log_terms = 5;  // of the Taylor polynomial of atanh(s)/s on |s| <= 0.172
 };
 template <>
 struct Bits<double> {
@@ -54,7 +55,7 @@ struct Bits<double> {
   static constexpr double ln2_high = 6.93147180369123816490e-01;
   static constexpr double ln2_low = 1.90821492927058770002e-10;
   static constexpr double least = -708.0, most = 709.0, tanh_limit = 44.0;
-  static constexpr int degree = 13;
+  static constexpr int degree = 13, log_terms = 11;
 };
 
 template <typename T>
@@ -300,6 +301,23 @@ CHARLOOM_INLINE Vec<T> tanh(Vec<T> x) {
 template <typename T>
 CHARLOOM_INLINE Vec<T> sigmoid(Vec<T> x) {
   return T(1) / (T(1) + exp<T>(-x));
+}
+
+// Return ln(x) for x > 0 that is finite and not subnormal. Split x = 2^n m with m from sqrt(1/2) to
+// sqrt(2). Then ln(m) = 2 atanh(s) with s = (m - 1) / (m + 1), by its Taylor polynomial.
+template <typename T>
+CHARLOOM_INLINE Vec<T> log(Vec<T> x) {
+  using B = Bits<T>;
+  const IntVec<T> half_root = (IntVec<T>)splat<T>(T(0.70710678118654752440));
+  const IntVec<T> exponent = ((IntVec<T>)x - half_root) >> B::mantissa;
+  const Vec<T> m = (Vec<T>)((IntVec<T>)x - (exponent << B::mantissa));
+  const Vec<T> n = (Vec<T>)(exponent + (IntVec<T>)splat<T>(B::magic)) - B::magic;
+  const Vec<T> s = (m - T(1)) / (m + T(1)), square = s * s;
+  Vec<T> p = splat<T>(T(1.0 / (2 * B::log_terms + 1)));
+#pragma GCC unroll 16
+  for (int k = B::log_terms - 1; k >= 1; --k) p = p * square + T(1.0 / (2 * k + 1));
+  const Vec<T> twice = s + s;
+  return n * B::ln2_high + (twice + (n * B::ln2_low + twice * square * p));
 }
 
 // Shuffle patterns that are one fast instruction each. They work within every 128 bits (of `per`

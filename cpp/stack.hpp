@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "layer_buffers.hpp"
+#include "ngrams.hpp"
 #include "philox.hpp"
 #include "softmax.hpp"
 
@@ -37,8 +38,10 @@ class LayerStack {
   static constexpr int lanes = Simd<T>::lanes;
 
   // Take memory for windows of up to T_steps steps of some streams.
-  LayerStack(const PanelLayout<T>& layout, int T_steps, Streams streams, Purpose purpose)
+  LayerStack(const PanelLayout<T>& layout, const NGrams& ngrams, int T_steps, Streams streams,
+             Purpose purpose)
       : B(streams.count),
+        mixer(ngrams, layout.shape.K, layout.Kp, T_steps, B),
         layout_(layout),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
@@ -46,9 +49,10 @@ class LayerStack {
     if (ok()) take_buffers(purpose);
   }
   // Take memory for training, from number `slot` of a workspace.
-  LayerStack(const PanelLayout<T>& layout, int T_steps, Streams streams, bool drops,
-             const charloom::Workspace& workspace, int slot)
+  LayerStack(const PanelLayout<T>& layout, const NGrams& ngrams, int T_steps, Streams streams,
+             bool drops, const charloom::Workspace& workspace, int slot)
       : B(streams.count),
+        mixer(ngrams, layout.shape.K, layout.Kp, T_steps, B),
         layout_(layout),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
@@ -56,11 +60,12 @@ class LayerStack {
     if (ok()) take_buffers({true, drops});
   }
 
-  bool ok() const { return memory_.ok(); }
+  bool ok() const { return memory_.ok() && mixer.ok(); }
 
   // Read the states of its streams from (L, all streams, H) arrays; get_state writes the states
   // after step t.
   void set_state(State<const T> from) {
+    if (mixer.on()) mixer.set_recent(from.recent, streams_.first);
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int group = 0; group < layout_.groups; ++group) {
         const std::size_t bytes = std::size_t(B) * lanes * sizeof(T);
@@ -72,12 +77,14 @@ class LayerStack {
     }, 0);
   }
   void get_state(State<T> to, int t) const {
+    if (mixer.on()) mixer.get_recent(to.recent, streams_.first, t);
     const_cast<LayerStack*>(this)->each_state([&](int which, T* here, std::ptrdiff_t there) {
       (which ? to.cell : to.h)[there] = *here;
     }, t);
   }
   // Copy the state after step t to the place of the state before step 0.
   void move_state_to_start(int t) {
+    if (mixer.on()) mixer.move_to_start(t);
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(B) * lanes;
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int group = 0; group < layout_.groups; ++group) {
@@ -96,6 +103,7 @@ class LayerStack {
       if (dropout.any()) apply_dropout(l, steps, dropout);
     }
     logits(block, steps, dropout.any());
+    if (mixer.on()) mixer.mix(x, steps, o);
   }
 
   // Run one layer on the output of the layer below. In a window of one step, several threads can
@@ -111,7 +119,7 @@ class LayerStack {
 
   void logits(const T* block, int steps, bool dropped, Share share = {}) {
     const T* c = block + layout_.c;
-    const int last = layout_.logits.vectors - 1, K = layout_.shape.K;
+    const int last = layout_.logits.vectors - 1, outputs = layout_.shape.outputs();
     panel_product<T>(
         steps * B, layout_.logits, layout_.shape.H,
         output_factors(layout_.shape.layers - 1, dropped), block + layout_.V, layout_.Hp,
@@ -120,7 +128,7 @@ class LayerStack {
           T* row = o + n * layout_.Kp;
           store<T>(row + v * lanes, sum);
           if (v == last)
-            for (std::ptrdiff_t k = K; k < layout_.Kp; ++k) row[k] = padding_logit<T>;
+            for (std::ptrdiff_t k = outputs; k < layout_.Kp; ++k) row[k] = padding_logit<T>;
         },
         share);
   }
@@ -147,6 +155,7 @@ class LayerStack {
       for (int v = 0; v < layout_.logits.vectors; ++v)
         store<T>(row + v * lanes, load<T>(row + v * lanes) * factor);
       row[y[n]] -= scale;
+      if (mixer.on()) mixer.weight_gradient(n, row);
     }
     return total;
   }
@@ -182,6 +191,7 @@ class LayerStack {
   }
 
   const int B;
+  NGramMixer<T> mixer;
   T* o = nullptr;                           // (T·B, Kp)
   std::int32_t *x = nullptr, *y = nullptr;  // (T·B)
 
@@ -205,8 +215,9 @@ class LayerStack {
       }
     }
     column_sums(o, layout_.Kp, rows, layout_.logits.vectors, false, gradient + layout_.c);
-    panel_product<T>(static_cast<int>(rows), layout_.units, layout_.shape.K,
-                     Factors<T>{o, layout_.Kp, 1, 0, layout_.shape.K}, back + layout_.V_back,
+    const int outputs = layout_.shape.outputs();
+    panel_product<T>(static_cast<int>(rows), layout_.units, outputs,
+                     Factors<T>{o, layout_.Kp, 1, 0, outputs}, back + layout_.V_back,
                      layout_.Kp, [](int, int) CHARLOOM_LAMBDA { return Vec<T>{}; },
                      store_into_dh(top, dropped));
   }

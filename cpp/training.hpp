@@ -31,8 +31,9 @@ class Training {
   static constexpr int lanes = Simd<T>::lanes;
   static constexpr int most_threads = 256;
 
-  Training(const PanelLayout<T>& layout, const charloom::Windows& windows, const Descent& descent,
-           const Team& team, const charloom::Workspace& workspace, double* losses, double* norms)
+  Training(const PanelLayout<T>& layout, const NGrams& ngrams, const charloom::Windows& windows,
+           const Descent& descent, const Team& team, const charloom::Workspace& workspace,
+           double* losses, double* norms)
       : layout_(layout),
         windows_(windows),
         descent_(descent),
@@ -52,7 +53,7 @@ class Training {
     for (int thread = 0; thread < team.threads; ++thread) {
       gradients_[thread] = memory_.take_zeroed(layout.end);
       stacks_[thread] = new (std::nothrow)
-          LayerStack<T>(layout, windows.T, streams_of(windows.B, team.threads, thread),
+          LayerStack<T>(layout, ngrams, windows.T, streams_of(windows.B, team.threads, thread),
                         Dropout<T>(descent.dropout, 0, 0).any(), workspace, 1 + thread);
       if (stacks_[thread] == nullptr || !stacks_[thread]->ok()) ok_ = false;
     }
@@ -72,7 +73,7 @@ class Training {
     for (int k = 0; k < slot_count_; ++k) layout_.pack(slots[k], slots_[k]);
     layout_.transpose(block_, back_, 0, 1);
     for (int thread = 0; thread < team_.threads; ++thread)
-      stacks_[thread]->set_state({state.h, state.cell});
+      stacks_[thread]->set_state({state.h, state.cell, state.recent});
     team_.run(team_.self, [](void* self, int thread) { static_cast<Training*>(self)->work(thread); },
               this);
     layout_.unpack(block_, weights);
@@ -144,15 +145,18 @@ class Training {
   bool read(LayerStack<T>& stack, int thread, int u) const {
     const int first = even_start(windows_.B, team_.threads, thread), T_steps = windows_.T;
     for (int s = 0; s < stack.B; ++s) {
-      const std::size_t at = static_cast<std::size_t>(windows_.starts[first + s]) +
-                             static_cast<std::size_t>(u) * T_steps;
+      const std::size_t read = static_cast<std::size_t>(u) * T_steps;
+      const std::size_t at = static_cast<std::size_t>(windows_.starts[first + s]) + read;
+      const std::int64_t place = windows_.places[first + s] + static_cast<std::int64_t>(read);
       std::int32_t next = id_at(windows_.tokens, at);
       for (int t = 0; t < T_steps; ++t) {
         const std::int32_t id = next;
         next = id_at(windows_.tokens, at + t + 1);
         if (id < 0 || id >= layout_.shape.K || next < 0 || next >= layout_.shape.K) return false;
-        stack.x[std::ptrdiff_t(t) * stack.B + s] = id;
-        stack.y[std::ptrdiff_t(t) * stack.B + s] = next;
+        const std::ptrdiff_t n = std::ptrdiff_t(t) * stack.B + s;
+        stack.x[n] = id;
+        stack.y[n] = next;
+        if (stack.mixer.on()) stack.mixer.set_column(n, place + t + 1);
       }
     }
     return true;

@@ -19,6 +19,7 @@ import charloom
 from charloom.errors import DamagedError, NotAModelError, TextError
 from charloom.model import Learner
 from charloom.store import load_checkpoint, load_model, read_run
+from charloom.store.ngram_tensors import tensors_of_ngrams
 from charloom.store.resume_plan import EXTENDABLE
 from charloom.training import train_run
 from reliability import LONG, SHORT, Figures
@@ -42,6 +43,7 @@ SETTINGS = {
     "hidden_size": 6,
     "seq_length": 10,
     "batch_size": 2,
+    "ngram_order": 3,
     "optimizer": "adam",
     "learning_rate": 0.01,
     "report_every": 5,
@@ -411,4 +413,7 @@ def vars_of(learner: Learner) -> dict[str, object]:
         slot: {name: array.tobytes() for name, array in arrays.items()}
         for slot, arrays in learner.slots.items()
     }
+    if learner.ngrams:  # those that are stored, of the whole text
+        tensors = tensors_of_ngrams(learner.ngrams)
+        values["ngrams"] = {name: array.tobytes() for name, array in tensors.items()}
     return values

@@ -160,7 +160,10 @@ def refused_once(
         except WriteError as error:
             require_sentence(error, what)
             made = (run / "checkpoints" / "latest").exists()
-            train(run, SETTINGS)  # as the user does when the disk works again
+            try:
+                train(run, SETTINGS)  # as the user does when the disk works again
+            except CharloomError as refusal_to_resume:
+                raise AssertionError(f"{what}: {refusal_to_resume}") from refusal_to_resume
             require_same(run, truth, what)
             return not made
     require_same(run, truth, what)

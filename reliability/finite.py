@@ -124,9 +124,9 @@ class BadGradient(ReferenceEngine):
         self.fault, self.value = fault, value
 
     def loss_and_gradients(
-        self, learner: Learner, x: Any, y: Any, update: int | None = None
+        self, learner: Learner, x: Any, y: Any, update: int | None = None, columns: Any = None
     ) -> Any:
-        loss, gradients, state = super().loss_and_gradients(learner, x, y, update)
+        loss, gradients, state = super().loss_and_gradients(learner, x, y, update, columns)
         if not self.fault.done and learner.update >= AT:
             self.fault.done = True
             gradients["V"][0, 0] = self.value

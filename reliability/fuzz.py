@@ -19,11 +19,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from charloom import run_file_names
 from charloom.canonical_form import SEAL
 from charloom.config import Config
+from charloom.engines import open_engine
 from charloom.errors import CharloomError, EncodingError, TextError
 from charloom.model import Learner, copy_learner, new_learner
 from charloom.pytorch_format import read_torch_file, torch_bytes
@@ -69,18 +72,36 @@ PARTS = {
     ).items()
 }
 MODEL = PARTS[checkpoint_directory.MODEL]
-HEADER = int.from_bytes(MODEL[:8], "little")
-ABOUT = json.loads(MODEL[8 : 8 + HEADER])
+
 SCRATCH = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
 PLACE = Path(os.environ.get("CHARLOOM_SCRATCH", SCRATCH))
 FILE = PLACE / f"charloom-fuzz-{os.getpid()}"
 RUN = FILE.with_suffix(".run")
 
 
-def with_metadata(text: str) -> bytes:
-    """Return the model file with `text` as its metadata."""
-    header = json.dumps({**ABOUT, "__metadata__": {"charloom": text}}).encode()
-    return len(header).to_bytes(8, "little") + header + MODEL[8 + HEADER :]
+def header_of(model: bytes) -> tuple[int, dict[str, Any]]:
+    """Return the length of the header of a model file in bytes, and the header."""
+    length = int.from_bytes(model[:8], "little")
+    return length, json.loads(model[8 : 8 + length])
+
+
+def ngram_model() -> bytes:
+    """Return a small model file with n-grams and without a seal."""
+    config = Config(hidden_size=1, ngram_order=3)
+    learner = new_learner(config, Vocabulary("ab\n"))
+    ids = np.frombuffer(b"abba\nab\nabb\nbaab", np.uint8) % 3
+    segments = np.array([[0, len(ids)]])
+    learner.ngrams = open_engine("reference").count_ngrams(config, 3, ids, segments)
+    model = model_file.model_bytes(learner)
+    text = header_of(model)[1]["__metadata__"]["charloom"]
+    return with_metadata(without_seal(text), model)
+
+
+def with_metadata(text: str, model: bytes = MODEL) -> bytes:
+    """Return a model file with `text` as its metadata."""
+    length, about = header_of(model)
+    header = json.dumps({**about, "__metadata__": {"charloom": text}}).encode()
+    return len(header).to_bytes(8, "little") + header + model[8 + length :]
 
 
 def without_seal(text: str) -> str:
@@ -189,7 +210,7 @@ LOADERS: tuple[Callable[[bytes], None], ...] = (
     as_model, as_metadata, as_training, as_state, as_checkpoint, as_manifest, as_torch, as_about,
     as_pointer, as_journal,
 )  # fmt: skip
-TOLD = ABOUT["__metadata__"]["charloom"]
+TOLD = header_of(MODEL)[1]["__metadata__"]["charloom"]
 RUN_TOLD = {
     "format": 1,
     "config": LEARNER.config.to_dict(),
@@ -204,7 +225,7 @@ EVENTS = (
 )
 # The initial inputs for each loader.
 SEEDS: dict[str, tuple[bytes, ...]] = {
-    "as_model": (with_metadata(without_seal(TOLD)), MODEL),
+    "as_model": (with_metadata(without_seal(TOLD)), MODEL, ngram_model()),
     "as_metadata": (without_seal(TOLD).encode(), TOLD.encode()),
     "as_training": (PARTS[checkpoint_directory.TRAINING],),
     "as_state": (PARTS[checkpoint_directory.STATE],),

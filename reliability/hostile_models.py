@@ -42,6 +42,27 @@ def model(tensors: dict[str, Any] | None = None, text: str | None = None, **chan
     return serialize({**arrays(), **(tensors or {})}, metadata=header)
 
 
+def ngrams(contexts: int = 4) -> dict[str, Any]:
+    """Return the tensors of n-grams of three characters, without followers: a tree as low as possible."""
+    first = 3 * np.arange(contexts) + 1  # the first child of each context
+    return {
+        "ngram.weight": np.ones((1, 2), np.float32),
+        "ngram.bias": np.ones(1, np.float32),
+        "ngrams/child_counts": np.clip(contexts - first, 0, 3).astype(np.uint8),
+        "ngrams/child_ids": ((np.arange(contexts) + 2) % 3 * (first > 1)).astype(np.uint8),
+        "ngrams/factors": np.ones(contexts, np.float32),
+        "ngrams/follower_counts": np.zeros(contexts, np.uint8),
+        "ngrams/follower_ids": np.zeros(0, np.uint8),
+        "ngrams/shares": np.zeros(0, np.float32),
+    }
+
+
+def ngram_model(order: int = 16, contexts: int = 4, **tensors: Any) -> bytes:
+    """Return a model file with n-grams, with changed tensors of these."""
+    changed = {f"ngrams/{name}": array for name, array in tensors.items()}
+    return model({**ngrams(contexts), **changed}, config={"ngram_order": order})
+
+
 def safetensors_file(
     header: bytes | dict[str, Any], data: bytes = b"", length: int | None = None
 ) -> bytes:
@@ -131,6 +152,21 @@ def hostile_model_files(size: int) -> Iterator[tuple[str, bytes]]:
     )
     for value in (np.nan, np.inf, -np.inf):
         yield f"a weight that is {value}", model({"c": np.array([0, value, 0], np.float32)})
+    # N-grams
+    yield (
+        "n-grams with a context that is its own child",
+        ngram_model(child_counts=_bytes(0, 3, 0, 0)),
+    )
+    yield "n-grams with children beyond the end", ngram_model(child_counts=_bytes(255, 0, 0, 0))
+    yield "n-grams with followers beyond the end", ngram_model(follower_counts=_bytes(9, 0, 0, 0))
+    yield "n-grams with an id beyond the vocabulary", ngram_model(child_ids=_bytes(0, 1, 2, 3))
+    yield "n-grams longer than their order", ngram_model(order=1)
+    yield (
+        "n-grams with a factor that is nan",
+        ngram_model(factors=np.array([1, np.nan, 1, 1], np.float32)),
+    )
+    yield "valid n-grams", ngram_model()
+    yield "valid n-grams that need much memory", ngram_model(contexts=size // 7)
     # Metadata
     yield (
         "metadata with a number instead of text",
@@ -177,9 +213,15 @@ def hostile_model_files(size: int) -> Iterator[tuple[str, bytes]]:
 
 # Unusual files that are valid models.
 VALID = {
-    "a valid model that needs much memory", "a vocabulary of all code points",
+    "a valid model that needs much memory", "a vocabulary of all code points", "valid n-grams",
+    "valid n-grams that need much memory",
     f"batch_size {2**31 - 1}", f"seq_length {2**31 - 1}",
 }  # fmt: skip
+
+
+def _bytes(*values: int) -> Any:
+    """Return an array of unsigned bytes."""
+    return np.array(values, np.uint8)
 
 
 def big_model(size: int) -> bytes:

@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
 }  # fmt: skip
 SAMPLES = 4  # at updates 0, 3, 50 and the last; the passage follows
 DROPOUTS = (0.0, 0.3)
+ORDERS = (0, 3)  # of the n-grams, used in turn
 SPREAD = {SHORT: 21, LONG: 1}  # use every 21st combination, or every one
 OTHER = "numbers may differ slightly"
 
@@ -51,6 +52,7 @@ def check(scale: str) -> Figures:
     with folder(in_memory=True) as place:
         for number, (cell, optimizer, dropout, engine) in enumerate(ways):
             settings = {**SETTINGS, "cell": cell, "optimizer": optimizer, "dropout": dropout}
+            settings["ngram_order"] = ORDERS[number % len(ORDERS)]
             home = place / str(number)
             home.mkdir()
             train(home / "whole", settings, engine)

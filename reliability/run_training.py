@@ -20,6 +20,7 @@ from charloom.store import (
 )
 from charloom.text import Corpus
 from charloom.training import Ended, TrainingEvent, train_run
+from charloom.training.ngram_counting import count_missing_ngrams
 
 MEMORY = Path("/dev/shm")
 
@@ -28,6 +29,7 @@ MEMORY = Path("/dev/shm")
 SETTINGS: dict[str, Any] = {
     "cell": "lstm",
     "hidden_size": 6,
+    "ngram_order": 4,
     "batch_size": 3,
     "seq_length": 10,
     "dropout": 0.1,
@@ -86,12 +88,15 @@ def pid_of(run: Path) -> int | None:
     return None if status is None else status.pid
 
 
-def opened(run: Path, settings: dict[str, Any]) -> tuple[RunWriter, Learner, Corpus]:
-    """Open a run at its last checkpoint, or create it."""
+def opened(
+    run: Path, settings: dict[str, Any], engine: Engine | None = None
+) -> tuple[RunWriter, Learner, Corpus]:
+    """Open a run at its last checkpoint, or create it. `engine` counts the n-grams of a new run."""
     if (run / "checkpoints" / "latest").exists():
         return reopen(run)
     corpus = Corpus.from_text(text(), "words")
     learner = new_learner(Config(**{**SETTINGS, **settings}), corpus.vocabulary)
+    count_missing_ngrams(learner, corpus.ids, engine or open_engine("auto"))
     return RunWriter.create(run, learner, corpus), learner, corpus
 
 
@@ -104,7 +109,7 @@ def train(
 ) -> Ended:
     """Train a run from its last checkpoint until it ends or is halted."""
     chosen = open_engine(engine) if isinstance(engine, str) else engine
-    writer, learner, corpus = opened(run, settings or {})
+    writer, learner, corpus = opened(run, settings or {}, chosen)
     with writer:
         for item in train_run(writer, learner, corpus, chosen, halt):
             on_item(item)

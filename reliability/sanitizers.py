@@ -35,7 +35,7 @@ PROMISE = (
 SHAPES = 400
 SEED = 9
 SECONDS = 20.0  # for which threads train and sample at the same time
-TESTS = ("tests/native_engine", "tests/test_native_networks.py")
+TESTS = ("tests/native_engine", "tests/test_native_networks.py", "tests/test_ngram_counts.py")
 # Tests that measure the machine or check the symbols of the build, which sanitizers change.
 LEFT_OUT = "not weak_symbol and not other_threads_run and not threads_that_the_system_refuses"
 BUILDS = {"address": "address,undefined", "thread": "thread"}
@@ -209,6 +209,7 @@ def shapes(count: int) -> int:
         learning_rate=st.just(0.01),
         sigma=st.just(0.1),
         reduction=st.sampled_from(["sum", "mean"]),
+        ngram_order=st.sampled_from([0, 0, 1, 2, 5, 16]),
     )
     tried = 0
 
@@ -256,6 +257,9 @@ def ask_for_everything(
     length = T * 3 + 1
     rows = np.random.default_rng(K)
     tokens = rows.integers(0, K, length * B).astype(learner.vocabulary.id_dtype)
+    if config.ngram_order:
+        segments = np.array([[0, len(tokens) // 2], [len(tokens) // 2, len(tokens)]])
+        learner.ngrams = engine.count_ngrams(config, K, tokens, segments)
     engine.train(learner, tokens, Plan(np.full(3, 0.01), np.arange(B, dtype=np.int64) * length))
     window = tokens[: (T + 1) * B].reshape(-1, B)
     engine.loss_and_gradients(learner, window[:-1], window[1:], 1)
@@ -282,10 +286,12 @@ def threads(seconds: float) -> int:
     from charloom.text import Vocabulary
 
     config = Config(
-        cell="lstm", layers=2, hidden_size=20, seq_length=8, batch_size=4, optimizer="adam"
-    )
+        cell="lstm", layers=2, hidden_size=20, seq_length=8, batch_size=4, optimizer="adam",
+        ngram_order=4,
+    )  # fmt: skip
     first = new_learner(config, Vocabulary("abcdefg"))
     tokens = np.random.default_rng(1).integers(0, 7, 4_000).astype(np.uint8)
+    first.ngrams = NativeEngine().count_ngrams(config, 7, tokens, np.array([[0, 4_000]]))
     plan = Plan(np.full(5, 0.01), np.arange(4, dtype=np.int64) * 1_000)
     shared, calls, end = NativeEngine(2), [0, 0, 0, 0], time.monotonic() + seconds
     problems: list[BaseException] = []

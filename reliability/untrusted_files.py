@@ -34,8 +34,8 @@ from reliability.run_training import reopen
 NUMBER = 8
 PROMISE = (
     "A model from an untrusted source is only data. Nothing in it is executed, no file beside it is "
-    "read or changed, and memory stays below twice its size plus 100 MB. Any error about it "
-    "is one of charloom's own."
+    "read or changed, and memory stays below twice its size (four times, if it has n-grams) plus 100 MB. "
+    "Any error about it is one of charloom's own."
 )
 
 SEED = 8
@@ -43,7 +43,7 @@ RANDOM_INPUTS = {SHORT: {"loader": 3_000, "text": 600}, LONG: {"loader": 200_000
 GUIDED_INPUTS = {SHORT: {}, LONG: {"loader": 800_000, "text": 200_000}}
 LARGE = {SHORT: 12 << 20, LONG: 128 << 20}  # size of the large hostile files in bytes
 TIME_LIMIT = 20  # processor seconds after which opening a file counts as endless
-MEMORY_LIMIT = 100 << 20  # bytes of memory in addition to twice the file's size
+MEMORY_LIMIT = 100 << 20  # bytes of memory in addition to twice or four times the file's size
 SECRET = "a secret of the user's, which is in no run"
 PRIVATE = ("secret", "precious", OTHER_RUN)
 
@@ -111,7 +111,7 @@ def ways_to_open(path: Path, drawn: bool) -> dict[str, Callable[[], object]]:
 
 
 class Opened(NamedTuple):
-    """The number of refusals, the number of successes, and the largest memory beyond twice the size."""
+    """The number of refusals, the number of successes, and the largest memory beyond what the size allows."""
 
     refused: int
     opened: int
@@ -150,11 +150,12 @@ def open_all(name: str, path: Path, watch: Watch, size: int, everything: bool) -
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.alarm(0)
         grown = memory()[1] - before
+        allowed = (4 if "n-grams" in name else 2) * size
         if how not in ("import", "report", "evaluate"):
-            assert grown <= 2 * size + MEMORY_LIMIT, (
+            assert grown <= allowed + MEMORY_LIMIT, (
                 f"{name}, {how}: took {grown >> 20} MB of memory, and has {size >> 20} MB"
             )
-        most_memory = max(most_memory, grown - 2 * size)
+        most_memory = max(most_memory, grown - allowed)
         events, watch.events = watch.events, []
         if how == "report":  # the template of the page is compiled, which is charloom's own
             events = [event for event in events if not event.startswith(("compile", "exec"))]
@@ -194,7 +195,7 @@ def main(place: Path, size: int, everything: bool = False) -> Figures:
         "hostile_files": len(results),
         "refused": sum(result.refused for result in results),
         "opened_without_harm": sum(result.opened for result in results),
-        "most_memory_beyond_twice_the_size_MB": round(
+        "most_memory_beyond_twice_or_four_times_the_size_MB": round(
             max(0, *(result.most_memory for result in results)) / (1 << 20)
         ),
     }

@@ -4,13 +4,13 @@ It imports nothing from charloom and no library for matrices, so it shares no mi
 Its gradients are not derived by hand: every sum and product stores its operands, and `propagate` applies
 the chain rule to each. Parameters are nested lists of floats by full name. States are nested lists
 [layer][stream][unit]. x[t][s] and y[t][s] are the ids at step t of stream s. Dropout multiplies an
-output by masks[t][layer][s][unit].
+output by masks[t][layer][s][unit]. With n-grams, logs[t][s][k] are the logarithms of their probabilities.
 
     rnn   h' = tanh(U x + W h + b)
     lstm  i, f, o = sigmoid, g = tanh of their rows of U x + W h + b;  c' = f c + i g;  h' = o tanh(c')
     gru   r, z = sigmoid of their rows of U x + W h + b;  n = tanh(U x + b + r (W h + d));
           h' = (1 - z) n + z h
-    loss = 1/B · sum over streams and steps of -ln softmax(V h + c)[y]
+    loss = 1/B · sum over streams and steps of -ln softmax(V h + c + (ω h + α) logs)[y]
 """
 
 import itertools
@@ -116,7 +116,16 @@ def step(cell, p, layer, x, h, c):
     return new_h, c
 
 
-def loss_and_gradients(cell, parameters, x, y, state, masks=None):
+def logits(p, h, logs=None):
+    """Return the logits of one step, with the n-grams mixed in if `logs` has their logarithms."""
+    o = sums(product(p["V"], h), p["c"])
+    if logs is None:
+        return o
+    (weight,) = sums(product(p["ngram.weight"], h), p["ngram.bias"])
+    return [o_k + weight * Number(log) for o_k, log in zip(o, logs, strict=True)]
+
+
+def loss_and_gradients(cell, parameters, x, y, state, masks=None, logs=None):
     """Return the loss of a window of B streams, the gradient of each parameter, and the state after the window."""
     T, B, L = len(x), len(x[0]), len(state["h"])
     p = {name: each(values, Number) for name, values in parameters.items()}
@@ -133,7 +142,7 @@ def loss_and_gradients(cell, parameters, x, y, state, masks=None):
                 if masks is not None:
                     kept = each(masks[t][layer][s], Number)
                     below = [h * k for h, k in zip(below, kept, strict=True)]
-            o = sums(product(p["V"], below), p["c"])
+            o = logits(p, below, None if logs is None else logs[t][s])
             minus_log_p = total(o_k.exp() for o_k in o).log() + o[y[t][s]] * Number(-1.0)
             loss = loss + minus_log_p * Number(1.0 / B)
         for layer in range(L):

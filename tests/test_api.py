@@ -321,6 +321,17 @@ def test_reproduce_checks_both_sizes_and_types_on_the_text(reproduction):
     assert {check.settings.vocabulary_size for check in result.checks} == {len(set(TEXT))}
 
 
+def test_reproduce_checks_and_reports_the_n_grams_of_a_run(tmp_path):
+    result = charloom.reproduce(string=TEXT, run=tmp_path / "run", ngram_order=4, **SMALL)
+    assert result.passed
+    assert {check.settings.ngram_order for check in result.checks} == {4}
+    assert {"ngram.weight", "ngram.bias"} < {row.parameter for row in result.checks[0].rows}
+    page = result.report.read_text(encoding="utf-8")
+    assert "and n-grams of up to 4 characters learns" in page
+    assert "ngram.weight" in page
+    assert "N=4" in repr(result.model)
+
+
 def test_reproduce_takes_minutes_as_its_command_does(tmp_path):
     with pytest.raises(ConfigError, match="minutes and updates each set the end of training"):
         charloom.reproduce(string=TEXT, run=tmp_path / "run", minutes=1, **SMALL)

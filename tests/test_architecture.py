@@ -28,9 +28,9 @@ FLOORS = [
     {"_native"},
     {"engines"},
     {"store"},
-    {"scoring", "finetune", "pytorch_state_dict"},
+    {"scoring", "finetune", "ngram_logits", "pytorch_state_dict"},
     {"training", "gradient_check", "diagnosis", "bench", "pytorch_format"}
-    | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units"},
+    | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units", "mixture_weights"},
     {"report"},
     {"api"},
     {"web"},
@@ -355,7 +355,15 @@ OBJECTS = {
     "RunChanges": {"minutes", "threads", "save_seconds", "allow_older"},
 }
 EDGE = {
-    "api/model.py": {"sample", "stream", "evaluate", "baselines", "score", "activity"},
+    "api/model.py": {
+        "sample",
+        "stream",
+        "evaluate",
+        "baselines",
+        "score",
+        "ngram_use",
+        "activity",
+    },
     "api/unit_search.py": {"neurons"},
     "api/training.py": {"resume"},
     "cli/model_commands.py": {"sample"},

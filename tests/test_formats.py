@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 import charloom
 from charloom.model import StartLosses, first_stream_state, stored_state
+from charloom.model.mixture_parts import network_alone
 from charloom.pytorch_format import read_torch_file
 from charloom.report import write_report
 from charloom.store import load_checkpoint, load_model, read_run
@@ -23,11 +24,12 @@ from charloom.store.format_versions import (
     STATUS_FORMAT,
     TORCH_FORMAT,
 )
+from charloom.store.ngram_tensors import tensors_of_ngrams
 
 pytestmark = pytest.mark.usefixtures("kept_plots")
 
 FORMATS = Path(__file__).parent / "formats"
-KEPT = ("first", "batches", "seals", "numbered", "updates", "judged", "start")
+KEPT = ("first", "batches", "seals", "numbered", "updates", "judged", "start", "ngrams")
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
 WRITTEN = {
@@ -103,7 +105,7 @@ def made(tmp_path_factory):
 @pytest.fixture(params=KEPT)
 def kept(request, tmp_path):
     """Return a copy of the stored files of a format."""
-    return Path(shutil.copytree(FORMATS / request.param, tmp_path / "kept"))
+    return Path(shutil.copytree(FORMATS / request.param, tmp_path / request.param))
 
 
 def test_every_stored_format_directory_is_tested_here():
@@ -142,16 +144,33 @@ def test_a_planted_field_without_a_number_is_caught(made, tmp_path):
     assert unnumbered(planted, FORMATS / KEPT[-1]) == {"config.json": {".config.tilt"}}
 
 
+def assert_same_arrays(found, wanted):
+    """Assert that two dicts have equal arrays with the same names."""
+    assert list(found) == list(wanted)
+    for name, array in wanted.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
+    learner = load_model(kept / "run")
+    assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
+    assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
+    assert (learner.config.ngram_order > 0) == (kept.name == "ngrams")
+
+
 def test_a_stored_model_is_opened_from_every_path(kept):
     learner = load_model(kept / "run")
-    others = [load_model(newest(kept)), load_model(kept / "model.safetensors")]
+    pairs = [(load_model(path), learner) for path in (newest(kept), kept / "model.safetensors")]
     if (kept / TORCH).exists():
-        others.append(read_torch_file(kept / TORCH))
-    for other in others:
-        assert other.config == learner.config
-        assert other.vocabulary == learner.vocabulary
-        for name, array in learner.parameters.items():
-            np.testing.assert_array_equal(other.parameters[name], array)
+        exported = network_alone(learner) if learner.ngrams else learner
+        pairs.append((read_torch_file(kept / TORCH), exported))
+    for found, wanted in pairs:
+        assert found.config == wanted.config
+        assert found.vocabulary == wanted.vocabulary
+        assert_same_arrays(found.parameters, wanted.parameters)
+        assert (found.ngrams is None) == (wanted.ngrams is None)
+        if wanted.ngrams:
+            assert_same_arrays(*(tensors_of_ngrams(one.ngrams) for one in (found, wanted)))
     assert load_checkpoint(newest(kept)).learner.update == int(newest(kept).name)
 
 

@@ -23,6 +23,7 @@ from charloom.engines import native_problem
 from charloom.engines.base import Ids
 from charloom.engines.reference import ReferenceEngine, network
 from charloom.engines.reference.cells import RnnCell
+from charloom.engines.reference.ngram_counts import log_probabilities
 from charloom.errors import ConfigError, EngineError, TextError
 from charloom.gradient_check import STEPS, GradientCheck, check_gradients, fresh_problem, gradcheck
 from charloom.gradient_check.numerical import (
@@ -32,9 +33,11 @@ from charloom.gradient_check.numerical import (
     draw_entries,
     numerical_gradients,
 )
+from charloom.gradient_check.stored_checks import check_of
 from charloom.model import Learner, State, new_learner
 from charloom.model.parameters import Parameters
 from charloom.text import Corpus, Vocabulary
+from ngram_plants import without_the_path_through_the_weight
 
 SMALL = {"hidden_size": 8, "seq_length": 6, "vocabulary_size": 12, "sigma": 0.1}
 
@@ -289,6 +292,51 @@ def test_right_gradients_of_every_cell_stay_within_the_limits(
         "uniform",
     )
     assert f"{cell}, L={layers}, H={H}, B={B}, T={T}, K={K}, init uniform" in check.verdict()
+
+
+@once
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("layers", "B", "order", "dropout"), [(1, 1, 1, 0.0), (1, 3, 4, 0.3), (2, 2, 16, 0.3)]
+)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_right_gradients_with_ngrams_stay_within_the_limits(
+    cell: str, layers: int, B: int, order: int, dropout: float, dtype: str, engine: str
+) -> None:
+    check = gradcheck(
+        cell=cell, layers=layers, batch_size=B, seq_length=9, hidden_size=7, vocabulary_size=6,
+        ngram_order=order, dropout=dropout, dtype=dtype, engine=engine, state="non-zero",
+        init="uniform", entries=20,
+    )  # fmt: skip
+    assert check.passed, check.verdict()
+    assert {"ngram.weight", "ngram.bias"} < {row.parameter for row in check.rows}
+    assert f"n-grams of order {order}" in check.verdict()
+    assert check_of(json.loads(json.dumps(check.to_dict()))) == check
+
+
+def test_the_ngrams_of_the_check_and_their_weight_are_not_trivial() -> None:
+    learner, x, _ = problem(6, ngram_order=4, batch_size=3)
+    assert learner.ngrams is not None
+    log_q = log_probabilities(learner, x, learner.state)
+    assert log_q is not None
+    assert np.ptp(log_q, axis=0).min() > 0.1
+    assert np.abs(learner.parameters["ngram.weight"]).min() > 0
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_missing_path_through_the_weight_of_the_ngrams_is_caught(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "loss_and_gradients", without_the_path_through_the_weight)
+    check = gradcheck(**SMALL, ngram_order=3, dtype=dtype)
+    assert [row.parameter for row in check.rows if not row.passed] == ["b", "U", "W"]
+
+
+@pytest.mark.parametrize("name", ["ngram.weight", "ngram.bias"])
+def test_a_wrong_gradient_of_the_weight_of_the_ngrams_is_caught(name: str) -> None:
+    check = gradcheck(**SMALL, ngram_order=3, state="non-zero", engine=PlantedEngine(scaled(name)))
+    assert [row.parameter for row in check.rows if not row.passed] == [name]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -17,9 +17,10 @@ from charloom.config import Config
 from charloom.engines import Plan, Sampler, open_engine
 from charloom.errors import CharloomError, UnknownCharacterError
 from charloom.messages import argument
+from charloom.model import new_learner
 from charloom.store import load_checkpoint, read_run
 from charloom.store.run_directory import checkpoint_path
-from charloom.text import Corpus
+from charloom.text import Corpus, Vocabulary
 from charloom.text.id_file import IdFile
 from charloom.text.sources import Source
 from plants import function
@@ -31,7 +32,7 @@ WAYS = {
     "copy": copy.copy,
 }
 
-SMALL = {"hidden_size": 8, "seq_length": 10, "batch_size": 1, "updates": 40}
+SMALL = {"hidden_size": 8, "seq_length": 10, "batch_size": 1, "updates": 40, "ngram_order": 3}
 
 
 def same(one, other):
@@ -200,3 +201,18 @@ def test_a_text_stream_cannot_be_copied_and_the_error_says_so():
 
 def test_settings_are_equal_after_they_were_pickled():
     assert pickle.loads(pickle.dumps(Config(cell="gru"))) == Config(cell="gru")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_learner_with_ngrams_is_equal_after_it_was_copied(way):
+    config = Config(**{**SMALL, "ngram_order": 4})
+    learner = new_learner(config, Vocabulary("abc"))
+    segments = np.array([[0, 40]])
+    for engine in ENGINES:
+        learner.ngrams = open_engine(engine).count_ngrams(
+            config, 3, np.tile(np.array([0, 1, 2, 1], np.uint8), 10), segments
+        )
+        found = WAYS[way](learner)
+        assert same(found, learner)
+        assert found.ngrams is not None
+        assert not found.ngrams.shares.flags.writeable

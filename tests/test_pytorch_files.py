@@ -146,7 +146,8 @@ def test_one_step_of_a_trained_network_stays_within_the_specified_difference(cel
     torch = pytest.importorskip("torch")
     model = charloom.train(
         str(LICENSE), cell=cell, dtype=dtype, hidden_size=64, batch_size=8, seq_length=32,
-        optimizer="adam", learning_rate=0.02, epochs=60, seed=1,
+        optimizer="adam", learning_rate=0.02, epochs=60, seed=1, ngram_order=0, dropout=0.1,
+        weight_decay=0.0,
     )  # fmt: skip
     learner = model.learner
     path = tmp_path / "trained.torch.safetensors"

@@ -17,6 +17,11 @@ SETS = {
     "columns first": {"W": np.asfortranarray(RNG.random((4, 3)))},
     "names beyond ASCII": {"größe": np.ones(2), "\U0001f600": np.ones(2)},
     "no arrays": {},
+    "all types": {
+        f"{name} {size}": np.arange(size).astype(name)
+        for name in ("uint8", "int32", "float32", "uint16", "float64", "uint32")
+        for size in (3, 0, 1)
+    },
 }
 METADATA = {"charloom": '{"a":"\\u00e9 \\"\\\\"}\n\t\b\x01\x7f/é'}
 

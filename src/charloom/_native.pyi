@@ -26,7 +26,9 @@ class Rule(Enum):
 
 @final
 class Shape:
-    def __init__(self, *, cell: Cell, layers: int, K: int, H: int) -> None: ...
+    def __init__(
+        self, *, cell: Cell, layers: int, K: int, H: int, ngram_order: int = 0
+    ) -> None: ...
     @property
     def cell(self) -> Cell: ...
     @property
@@ -35,6 +37,8 @@ class Shape:
     def K(self) -> int: ...
     @property
     def H(self) -> int: ...
+    @property
+    def ngram_order(self) -> int: ...  # 0 without n-grams
     @property
     def blocks(self) -> int: ...  # of H rows, in U, W and b
     @property
@@ -117,6 +121,7 @@ class Updates:
         *,
         ids: NDArray[Any],
         starts: NDArray[np.int64],
+        places: NDArray[np.int64],
         seq_length: int,
         learning_rates: NDArray[np.float64],
         update: int,
@@ -125,6 +130,28 @@ class Updates:
     def seq_length(self) -> int: ...
     @property
     def update(self) -> int: ...
+
+@final
+class NGrams:
+    def __init__(
+        self,
+        *,
+        order: int,
+        K: int,
+        counted: int,
+        children: NDArray[np.uint32],
+        child_ids: NDArray[np.uint32],
+        followers: NDArray[np.uint32],
+        follower_ids: NDArray[np.uint32],
+        shares: NDArray[np.float32],
+        factors: NDArray[np.float32],
+    ) -> None: ...
+    @property
+    def order(self) -> int: ...
+    @property
+    def K(self) -> int: ...
+    @property
+    def counted(self) -> int: ...  # characters that the parts divide
 
 @final
 class TrainResult:
@@ -152,22 +179,25 @@ class _Kernels(Generic[_Float]):
         self,
         *,
         shape: Shape,
+        ngrams: NGrams | None,
         weights: tuple[NDArray[_Float], ...],
         x: NDArray[np.int32],
         y: NDArray[np.int32],
-        state: tuple[NDArray[_Float], ...],
+        columns: NDArray[np.int32],
+        state: tuple[NDArray[Any], ...],
         descent: Descent,
         update: int,
         gradients: tuple[NDArray[_Float], ...],
-        next: tuple[NDArray[_Float], ...],
+        next: tuple[NDArray[Any], ...],
     ) -> float: ...
     def train(
         self,
         *,
         shape: Shape,
+        ngrams: NGrams | None,
         weights: tuple[NDArray[_Float], ...],
         slots: tuple[tuple[NDArray[_Float], ...], ...],
-        state: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[Any], ...],
         updates: Updates,
         descent: Descent,
         threads: int,
@@ -179,8 +209,9 @@ class _Kernels(Generic[_Float]):
         self,
         *,
         shape: Shape,
+        ngrams: NGrams | None,
         weights: tuple[NDArray[_Float], ...],
-        state: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[Any], ...],
         tokens: NDArray[np.int32],
         threads: int,
         nats: NDArray[np.float64],
@@ -189,8 +220,9 @@ class _Kernels(Generic[_Float]):
         self,
         *,
         shape: Shape,
+        ngrams: NGrams | None,
         weights: tuple[NDArray[_Float], ...],
-        state: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[Any], ...],
         tokens: NDArray[np.int32],
         values: tuple[NDArray[_Float], ...],
     ) -> None: ...
@@ -198,8 +230,9 @@ class _Kernels(Generic[_Float]):
         self,
         *,
         shape: Shape,
+        ngrams: NGrams | None,
         weights: tuple[NDArray[_Float], ...],
-        state: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[Any], ...],
         ids: NDArray[np.int32],
         logits: NDArray[_Float],
     ) -> None: ...
@@ -207,8 +240,9 @@ class _Kernels(Generic[_Float]):
         self,
         *,
         shape: Shape,
+        ngrams: NGrams | None,
         weights: tuple[NDArray[_Float], ...],
-        state: tuple[NDArray[_Float], ...],
+        state: tuple[NDArray[Any], ...],
         read: NDArray[np.int32],
         sampler: Sampler,
         uniforms: NDArray[np.float64],
@@ -224,4 +258,24 @@ class Kernels32(_Kernels[np.float32]): ...
 @final
 class Kernels64(_Kernels[np.float64]): ...
 
+def count_ngrams(
+    *,
+    ids: NDArray[Any],
+    segments: NDArray[np.int64],
+    K: int,
+    order: int,
+    parts: int,
+    least: int,
+    free: int,
+    context_bytes: int,
+    entry_bytes: int,
+    most_bytes: int,
+) -> tuple[
+    NDArray[np.uint32],  # children
+    NDArray[np.uint32],  # child_ids
+    NDArray[np.uint32],  # followers
+    NDArray[np.uint32],  # follower_ids
+    NDArray[np.float32],  # shares
+    NDArray[np.float32],  # factors
+]: ...
 def instruction_sets() -> list[str]: ...

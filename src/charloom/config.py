@@ -62,6 +62,7 @@ MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64
+MOST_ORDER: Final = 16  # of n-grams; longer ones occur too rarely in a text to help
 # The limit of every setting that is a whole number, except the seed: the kernels count in 32 bits.
 WHOLE_LIMIT: Final = 2**31
 
@@ -84,6 +85,11 @@ class Config:
     cell: str = setting("rnn", "the recurrent cell")
     hidden_size: int = setting(100, "hidden units H of each layer")
     layers: int = setting(1, "recurrent layers L, each reading the one below")
+    ngram_order: int = setting(
+        0,
+        "count strings of up to this many characters (n-grams) in the text to help the network predict; "
+        "0: none",
+    )
     dropout: float = setting(0.0, "fraction of each layer's outputs set to 0 in training")
     init: str = setting("normal", "how the initial weights are drawn")
     sigma: float = setting(0.01, "standard deviation of the initial weights if init is normal")
@@ -174,6 +180,7 @@ class Config:
         from_zero = "warmup step_after judge_every judged_characters patience threads sample_until"
         for name in from_zero.split():
             self._whole(name, least=0)
+        self._whole("ngram_order", least=0, below=MOST_ORDER + 1)
         self._whole("seed", least=0, below=SEED_LIMIT)
         if self.updates is not None:
             self._whole("updates", least=1)

@@ -16,7 +16,7 @@ from charloom.model import Learner, new_learner
 
 # The settings that always come from the model, because they determine the shapes of the weights or
 # whether the vocabulary has characters or bytes.
-NETWORK: Final = ("cell", "hidden_size", "layers", "tokens")
+NETWORK: Final = ("cell", "hidden_size", "layers", "ngram_order", "tokens")
 # The settings with which the model's weights were initialized.
 BEGINNING: Final = ("init", "sigma", "forget_bias")
 

@@ -279,7 +279,7 @@ def _shell_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
 
 def _field(name: str, value: Any) -> str:
     """Return an argument as a field of the page with its value, such as “learning rate” 0.1."""
-    words = f"“{name.replace('_', ' ')}”"
+    words = f"“{name.replace('_', ' ').replace('ngram', 'n-gram')}”"
     return words if value is None or value is True else f"{words} {_listed(value)}"
 
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from charloom.canonical_form import canonical_json
 from charloom.cell_table import CELLS
 from charloom.config import Config
-from charloom.errors import DamagedError, NotAModelError, TextError
+from charloom.errors import ConfigError, DamagedError, NotAModelError, TextError
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
@@ -27,8 +27,8 @@ from charloom.store.format_versions import TORCH_FORMAT, require_format
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_METADATA
 from charloom.store.model_file import parse_config, parse_vocabulary, read_model_file
-from charloom.store.tensor_file import tensor_blocks
-from charloom.store.tensor_reader import SAFETENSORS_DTYPES, metadata_of, require_arrays
+from charloom.store.tensor_file import FLOATS, tensor_blocks
+from charloom.store.tensor_reader import metadata_of, require_arrays
 from charloom.store.training_state import require_finite
 from charloom.text import Corpus, Vocabulary
 from charloom.text.vocabulary import BYTES
@@ -77,8 +77,15 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
         file: name of the file. The file also stores Python code that loads the file by this name.
 
     Raises:
+        ConfigError: the model has n-grams, which PyTorch's modules cannot express.
         DivergedError: a number in the model is not finite.
     """
+    if learner.config.ngram_order:
+        raise ConfigError(
+            f"the model has n-grams, which the modules of PyTorch cannot express. To export only its network, "
+            f"whose loss is far higher than the model's, give {argument('network_alone', True)}. To get a "
+            f"model that can be exported whole, train with {argument('ngram_order', 0)}."
+        )
     require_finite(learner)
     about = {
         "format": TORCH_FORMAT,
@@ -153,6 +160,7 @@ def read_torch_file(
         cell=cell,
         hidden_size=theirs["layers.0.W"].shape[1],
         layers=sum(name.endswith(".W") for name in theirs),
+        ngram_order=0,
         dtype=str(theirs["V"].dtype),
     )
     K = len(theirs["V"])
@@ -242,7 +250,7 @@ def _read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with reading(path), safe_open(path, "np") as tensors:
             types = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
-            if len(types) != 1 or not types <= set(SAFETENSORS_DTYPES):
+            if len(types) != 1 or not types <= FLOATS:
                 raise NotAModelError(
                     f"{path} has tensors of the types {', '.join(sorted(types)) or 'none at all'}; "
                     f"they must be all F32 or all F64. In PyTorch, convert the model with model.float()."
@@ -266,7 +274,7 @@ def _parse_metadata(about: dict[str, Any], found: Config, label: str) -> tuple[C
             f"vocabulary."
         )
     config = parse_config(about["config"], label)
-    for name in ("cell", "hidden_size", "layers"):
+    for name in ("cell", "hidden_size", "layers", "ngram_order"):
         if getattr(config, name) != getattr(found, name):
             raise DamagedError(
                 f"{label}: its metadata says {name} {getattr(config, name)!r}, its tensors "

@@ -17,6 +17,7 @@ from charloom.engines.base import Ids
 from charloom.errors import DivergedError, TextError
 from charloom.formatting import number_of, one_of
 from charloom.model import Learner, State, zero_state
+from charloom.ngram_logits import NGramReader
 from charloom.scoring import tokens_of_a_call
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
@@ -150,6 +151,7 @@ class Reader:
         self._count = min(count, len(learner.vocabulary))
         self._step = tokens_of_a_call(learner, most=BLOCK)
         self._state = zero_state(learner.config) if state is None else state
+        self._ngrams = NGramReader(learner, engine) if learner.ngrams else None
         self._next: NDArray[np.float64] | None = None
         symbols = learner.vocabulary.characters
         of_bytes = learner.vocabulary.tokens == "bytes"
@@ -193,7 +195,10 @@ class Reader:
         parameters = self._learner.parameters
         tokens = np.ascontiguousarray(ids)
         states, self._state = self._engine.activations(self._learner, tokens, self._state)
-        logits = (states["h"][:, -1] @ parameters["V"].T + parameters["c"]).astype(np.float64)
+        h = states["h"][:, -1]
+        logits = (h @ parameters["V"].T + parameters["c"]).astype(np.float64)
+        if self._ngrams is not None:
+            logits += self._ngrams.read(tokens, h)
         if not np.isfinite(logits).all():
             raise DivergedError(
                 "the model's logits are not finite: the model diverged; use an earlier checkpoint."

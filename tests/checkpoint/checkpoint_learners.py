@@ -6,9 +6,12 @@ import json
 import numpy as np
 from safetensors.numpy import save as serialize
 
-from charloom.model import new_learner
+from charloom.engines import open_engine
+from charloom.model import hidden_arrays, new_learner
+from charloom.model.learner import NO_ID, RECENT
 from charloom.model.optimizers import SQUARES
 from charloom.store.checkpoint_directory import FILES, MANIFEST, manifest_of
+from charloom.store.ngram_tensors import tensors_of_ngrams
 from charloom.text import Vocabulary
 from small_runs import small_config
 
@@ -19,10 +22,16 @@ FINGERPRINT = hashlib.sha256(b"text").hexdigest()
 def make_learner(dtype="float32", settings=None, **values):
     """Return a learner in the middle of a run, with all numbers different."""
     config = small_config(hidden_size=3, dtype=dtype, **(settings or {}))
-    learner = new_learner(config, Vocabulary("ab\n\U0001f600"))
+    vocabulary = Vocabulary("ab\n\U0001f600")
+    K = len(vocabulary)
+    learner = new_learner(config, vocabulary)
     draw = np.random.default_rng(3)
-    for array in (*learner.parameters.values(), *learner.state.values()):
+    for array in (*learner.parameters.values(), *hidden_arrays(learner.state).values()):
         array[...] = draw.normal(0, 1, array.shape)
+    if config.ngram_order:
+        learner.state[RECENT][...] = draw.integers(NO_ID, K, learner.state[RECENT].shape)
+        ids, segments = draw.integers(0, K, 60), np.array([[0, 60]])
+        learner.ngrams = open_engine("reference").count_ngrams(config, K, ids, segments)
     for slot, arrays in learner.slots.items():
         for array in arrays.values():
             array[...] = draw.uniform(0 if slot in SQUARES else -9, 9, array.shape)
@@ -46,7 +55,7 @@ def make_learner(dtype="float32", settings=None, **values):
 
 def assert_same_learner(actual, expected):
     """Assert that two learners are equal, bit for bit, in every field."""
-    arrays = ("parameters", "slots", "state")
+    arrays = ("parameters", "slots", "state", "ngrams")
     for name, value in vars(expected).items():
         if name not in arrays:
             assert getattr(actual, name) == value, name
@@ -54,16 +63,30 @@ def assert_same_learner(actual, expected):
         assert_same_arrays(getattr(actual, name), getattr(expected, name))
     for slot, values in expected.slots.items():
         assert_same_arrays(actual.slots[slot], values)
+    assert (actual.ngrams is None) == (expected.ngrams is None)
+    if expected.ngrams is not None:
+        assert_same_counts(actual.ngrams, expected.ngrams)
 
 
-def assert_same_arrays(actual, expected):
-    """Assert equal names, order and bytes, and that the arrays are writable."""
+def assert_same_counts(actual, expected):
+    """Assert that `actual` has column 0 of the n-grams `expected` and no other column."""
+    assert (actual.order, actual.characters) == (expected.order, expected.characters)
+    assert (actual.parts, actual.counted) == (0, 0)
+    column = {"shares": expected.shares[:1], "factors": expected.factors[:1]}
+    arrays = {name: array for name, array in vars(expected).items() if hasattr(array, "dtype")}
+    assert_same_arrays(
+        {name: getattr(actual, name) for name in arrays}, {**arrays, **column}, writeable=False
+    )
+
+
+def assert_same_arrays(actual, expected, writeable=True):
+    """Assert equal names, order and bytes, and that the arrays are writable, or that they are not."""
     assert list(actual) == list(expected)
     for name, array in expected.items():
         assert actual[name].dtype == array.dtype
         assert actual[name].shape == array.shape
         assert actual[name].tobytes() == array.tobytes()
-        assert actual[name].flags.writeable
+        assert actual[name].flags.writeable == writeable
         assert actual[name].flags.c_contiguous
 
 
@@ -75,12 +98,13 @@ def forge(saved, name, data):
     )
 
 
-def model_with(tensors=None, about=None, metadata=None):
+def model_with(tensors=None, about=None, metadata=None, **settings):
     """Return a model file with changed tensors (None removes one) or metadata."""
-    learner = make_learner()
+    learner = make_learner(settings=settings)
     points = [ord(character) for character in learner.vocabulary.characters]
     fields = {"format": 1, "config": learner.config.to_dict(), "vocabulary": points}
-    arrays = {**learner.parameters, **(tensors or {})}
+    counts = tensors_of_ngrams(learner.ngrams) if learner.ngrams else {}
+    arrays = {**learner.parameters, **counts, **(tensors or {})}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     text = json.dumps({**fields, **(about or {})})
     return serialize(arrays, metadata=metadata or {"charloom": text})

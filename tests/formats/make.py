@@ -22,12 +22,15 @@ SETTINGS = {
     "engine": "reference",
 }  # fmt: skip
 LATER = {"cell": "gru", "batch_size": 2, "validation": 0.2, "dropout": 0.25}
+NGRAMS = {"ngram_order": 3}
 
 
 def main(directory: Path) -> None:
     """Make everything in a new directory."""
     known = {field.name for field in dataclasses.fields(Config)}
     settings = SETTINGS | LATER if known >= set(LATER) else SETTINGS
+    if known >= set(NGRAMS):
+        settings = settings | NGRAMS
     run = directory / "run"
     charloom.reproduce(string=TEXT, run=run, **settings)
     write_control(run, "run", 0.5)
@@ -40,7 +43,8 @@ def main(directory: Path) -> None:
         from charloom.pytorch_format import torch_bytes
 
         name = "model.torch.safetensors"
-        (directory / name).write_bytes(torch_bytes(model.learner, name))
+        alone = model.network_alone() if "ngram_order" in settings else model
+        (directory / name).write_bytes(torch_bytes(alone.learner, name))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,11 @@ def number(place, row, column=0):
     return (37 * place + 29 * row + 53 * column + 17 * row * column) % 129 / 128 - 0.5
 
 
-def inputs(cell):
-    """Return the parameters by name, the ids and the initial state of a window, computed by a formula."""
+def inputs(cell, ngrams=False):
+    """Return the parameters by name, the ids and the initial state of a window, computed by a formula.
+
+    With `ngrams`, also return `logs`, the logarithms of the n-grams' probabilities, nested lists (T, B, K).
+    """
     H, K, T, B, G = HIDDEN, CHARACTERS, STEPS, STREAMS, CELLS[cell]
     shapes = {}
     for layer in range(LAYERS):
@@ -31,6 +34,9 @@ def inputs(cell):
         if cell == "gru":
             shapes[f"layers.{layer}.d"] = (H,)
     shapes |= {"V": (K, H), "c": (K,)}
+    if ngrams:
+        shapes |= {"ngram.weight": (1, H), "ngram.bias": (1,)}
+    logs = [[[4 * number(t, s, k) - 3 for k in range(K)] for s in range(B)] for t in range(T)]
     parameters = {
         name: [
             [number(place, i, k) for k in range(shape[1])] if len(shape) == 2 else number(place, i)
@@ -48,7 +54,7 @@ def inputs(cell):
                    for n in range(LAYERS)]
             for place, name in enumerate(states)
         },
-    }  # fmt: skip
+    } | ({"logs": logs} if ngrams else {})  # fmt: skip
 
 
 class TorchNetwork:
@@ -66,6 +72,8 @@ class TorchNetwork:
         kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
         self.recurrent = kind(K, H, self.layers, dtype=torch.float64)
         self.linear = torch.nn.Linear(H, K, dtype=torch.float64)
+        self.mixes = "ngram.weight" in parameters
+        self.weight = torch.nn.Linear(H, 1, dtype=torch.float64)  # of the n-grams
         self.H, self.K = H, K
         with torch.no_grad():
             for name, tensor in self.named().items():
@@ -84,7 +92,14 @@ class TorchNetwork:
             f"layers.{layer}.{ours}": getattr(self.recurrent, f"{theirs}_l{layer}")
             for layer in range(self.layers)
             for ours, theirs in pairs.items()
-        } | {"V": self.linear.weight, "c": self.linear.bias}
+        } | self.output()
+
+    def output(self):
+        """Return the tensors of the output by charloom's names."""
+        found = {"V": self.linear.weight, "c": self.linear.bias}
+        if self.mixes:
+            found |= {"ngram.weight": self.weight.weight, "ngram.bias": self.weight.bias}
+        return found
 
     def trained(self):
         """Return the tensors that training may change, which excludes the redundant biases."""
@@ -97,13 +112,19 @@ class TorchNetwork:
             )
         return [*self.named().values(), *biases]
 
-    def loss(self, x, y, state):
-        """Return the loss, summed over T and averaged over B, and the state after the window."""
+    def loss(self, x, y, state, logs=None):
+        """Return the loss, summed over T and averaged over B, and the state after the window.
+
+        `logs` are the logarithms of the n-grams' probabilities, (T, B, K).
+        """
         x, y = self.torch.tensor(x), self.torch.tensor(y)
         one_hot = self.torch.nn.functional.one_hot(x, self.K).double()
         start = [self.torch.as_tensor(array, dtype=self.torch.float64) for array in state.values()]
         h, last = self.recurrent(one_hot, tuple(start) if self.cell == "lstm" else start[0])
-        logits = self.linear(h).reshape(-1, self.K)
+        logits = self.linear(h)
+        if self.mixes:
+            logits = logits + self.weight(h) * self.torch.tensor(logs, dtype=self.torch.float64)
+        logits = logits.reshape(-1, self.K)
         total = self.torch.nn.functional.cross_entropy(logits, y.reshape(-1), reduction="sum")
         last = last if self.cell == "lstm" else (last,)
         return total / x.shape[1], dict(zip(state, last, strict=True))
@@ -121,7 +142,7 @@ class TorchNetwork:
 def torch_gradients(cell, values):
     """Return loss, gradients and the state after the window, computed by PyTorch's autograd in float64."""
     network = TorchNetwork(cell, values["parameters"])
-    loss, state = network.loss(values["x"], values["y"], values["state"])
+    loss, state = network.loss(values["x"], values["y"], values["state"], values.get("logs"))
     loss.backward()
     return {
         "loss": loss.item(),
@@ -165,6 +186,7 @@ def torch_steps(name, weight_decay):
 def main():
     golden = {
         "networks": {cell: torch_gradients(cell, inputs(cell)) for cell in CELLS},
+        "ngrams": {cell: torch_gradients(cell, inputs(cell, ngrams=True)) for cell in CELLS},
         "optimizers": {
             name: {str(decay): torch_steps(name, decay) for decay in (0.0, 0.1)}
             for name in OPTIMIZERS

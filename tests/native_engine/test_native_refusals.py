@@ -1,5 +1,7 @@
 """The native engine refuses arrays and settings that do not fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ if native_problem() is not None:
 
 from charloom import _native
 from charloom.engines.native import NativeEngine, open_kernels
-from native_networks import ONE_STREAM, SETS, make_learner, make_tokens
+from native_networks import ONE_STREAM, REFERENCE, SETS, make_learner, make_tokens
 
 
 def refuse(what: str, call) -> None:
@@ -63,6 +65,12 @@ def test_arrays_of_wrong_shapes_are_refused_in_python():
         "starts",
         lambda: engine.train(accepted, tokens, Plan(plan.learning_rates, np.zeros(2, int))),
     )
+    refuse(
+        "places",
+        lambda: engine.train(
+            accepted, tokens, Plan(plan.learning_rates, plan.starts, np.zeros(2, int))
+        ),
+    )
     refuse("int64", lambda: engine.train(accepted, tokens.astype(np.int64), plan))
     refuse(
         "need 76 characters, but the text has 75", lambda: engine.train(accepted, tokens[:75], plan)
@@ -92,7 +100,13 @@ def test_the_compiled_code_refuses_what_python_did_not_check():
 
     def score(shape=shape(), weights=weights, state=state, ids=ids, nats=nats, threads=1):  # noqa: B008
         kernels.score(
-            shape=shape, weights=weights, state=state, tokens=ids, threads=threads, nats=nats
+            shape=shape,
+            ngrams=None,
+            weights=weights,
+            state=state,
+            tokens=ids,
+            threads=threads,
+            nats=nats,
         )
 
     score()
@@ -135,12 +149,14 @@ def test_the_compiled_code_refuses_windows_past_the_end_of_the_text():
     with pytest.raises(ValueError, match="past the end"):
         open_kernels("float64", engine.isa).train(
             shape=engine._settings(learner).shape,
+            ngrams=None,
             weights=weights,
             slots=(weights,),
             state=tuple(learner.state.values()),
             updates=_native.Updates(
                 ids=np.zeros(26, np.uint8),
                 starts=np.array([1]),
+                places=np.array([1]),
                 seq_length=25,
                 learning_rates=np.array([0.1]),
                 update=0,
@@ -159,3 +175,221 @@ def test_settings_follow_a_config_that_is_replaced():
     assert engine._settings(learner) is first
     learner.config = learner.config.replace(clip=0.25)
     assert engine._settings(learner).descent.clip == 0.25
+
+
+def with_ngrams() -> Learner:
+    learner = make_learner(H=5, K=6, ngram_order=4, batch_size=2, T=3)
+    text = np.tile(np.arange(6, dtype=np.uint8), 9)
+    text[::5] = 2
+    learner.ngrams = REFERENCE.count_ngrams(learner.config, 6, text, np.array([[0, 20], [20, 54]]))
+    return learner
+
+
+# Each makes one of the arrays of `NGrams` wrong.
+WRONG_NGRAMS = {
+    "child_ids and follower_ids must have one axis": lambda n: {
+        "child_ids": n.child_ids[np.newaxis]
+    },
+    "there must be a context": lambda n: {"child_ids": n.child_ids[:0]},
+    "one entry more": lambda n: {"children": n.children[:-1]},
+    "followers must have one entry more": lambda n: {"followers": n.followers[:-1]},
+    "end with the number": lambda n: {"children": n.children + np.uint32(1)},
+    "number of contexts and of followers": lambda n: {"follower_ids": n.follower_ids[:-1]},
+    "must be ascending": lambda n: {"followers": placed(n.followers, 2, n.followers[-1])},
+    "an id is not below K": lambda n: {"follower_ids": placed(n.follower_ids, 3, 6)},
+    "not below K": lambda n: {"child_ids": placed(n.child_ids, 1, 2**32 - 1)},
+    "followers must be ascending": lambda n: {"follower_ids": placed(n.follower_ids, 1, 0)},
+    "must come after it": lambda n: {"children": placed(n.children, slice(1, 3), 1)},
+    "one row per column": lambda n: {"shares": n.shares[:-1]},
+    "shares and factors": lambda n: {"factors": n.factors[:, :-1]},
+    "not a probability": lambda n: {"factors": placed(n.factors, (1, 2), 0)},
+    "a share or factor": lambda n: {"shares": placed(n.shares, (0, 0), np.nan)},
+    "share or factor is not": lambda n: {"shares": placed(n.shares, (0, 0), -0.25)},
+    "or factor is not": lambda n: {"factors": placed(n.factors, (0, 0), 1.5)},
+    "at least one column|1 to 256 columns": lambda n: {"factors": n.factors[:0]},
+    "0 without parts": lambda n: {"shares": n.shares[:1], "factors": n.factors[:1]},
+    "counted must be at least 0": lambda n: {"counted": -1},
+    "wrong dtype": lambda n: {"children": n.children.astype(np.int64)},
+    "has a wrong dtype": lambda n: {"shares": n.shares.astype(np.float64)},
+    "has a wrong": lambda n: {"counted": 2**70},
+}
+
+
+def placed(array: np.ndarray, index: object, value: float) -> np.ndarray:
+    copy = array.copy()
+    copy[index] = value
+    return copy
+
+
+@pytest.mark.parametrize("message", WRONG_NGRAMS)
+def test_damaged_ngrams_are_refused_and_never_read(message):
+    learner = with_ngrams()
+    learner.ngrams = replace(learner.ngrams, **WRONG_NGRAMS[message](learner.ngrams))
+    engine, tokens = NativeEngine(), np.zeros((9, 2), np.uint8)
+    plan = Plan(np.full(2, 0.1), np.array([0, 1]))
+    for call in (
+        lambda: engine.score(learner, tokens, learner.state),
+        lambda: engine.step(learner, tokens[0], learner.state),
+        lambda: engine.loss_and_gradients(learner, tokens[:3], tokens[1:4]),
+        lambda: engine.train(learner, np.zeros(40, np.uint8), plan),
+    ):
+        refuse(f"the n-grams of the model are damaged: .*({message})", call)
+
+
+def test_the_arrays_of_ngrams_cannot_be_changed_after_the_check():
+    ngrams = with_ngrams().ngrams
+    with pytest.raises(ValueError, match="read-only"):
+        ngrams.follower_ids[0] = 99
+
+
+@pytest.mark.parametrize("engine", [NativeEngine(), REFERENCE], ids=["native", "reference"])
+def test_missing_or_other_ngrams_are_refused_by_both_engines(engine):
+    learner = with_ngrams()
+    tokens, ngrams = np.zeros((9, 2), np.uint8), learner.ngrams
+    plan = Plan(np.full(2, 0.1), np.array([0, 1]))
+    for wrong, message in (
+        (None, "the learner has no n-grams, but ngram_order=4 needs them"),
+        (replace(ngrams, order=5), "n-grams of order 5 of 6 characters; they must be of order 4"),
+        (replace(ngrams, characters=7), "order 4 of 7 characters; they must be of order 4 of 6"),
+    ):
+        learner.ngrams = wrong
+        refuse(message, lambda: engine.score(learner, tokens, learner.state))
+        refuse(message, lambda: engine.train(learner, np.zeros(40, np.uint8), plan))
+    # Without the setting, n-grams are not used, whatever they are.
+    plain = make_learner(H=5, K=6, T=3)
+    plain.ngrams = ngrams
+    engine.score(plain, tokens[:, :1], plain.state)
+
+
+def test_columns_and_recent_ids_that_do_not_fit_are_refused():
+    learner, engine = with_ngrams(), NativeEngine()
+    x = np.zeros((3, 2), np.uint8)
+
+    def gradients(columns: np.ndarray) -> None:
+        engine.loss_and_gradients(learner, x, x, None, columns)
+
+    gradients(np.full((3, 2), 8, np.int64))
+    gradients(np.zeros((2, 3), np.uint8).T)
+    refuse(
+        r"from 0 to 9; the model's n-grams have 9 columns",
+        lambda: gradients(np.array([[0, 9]] * 3)),
+    )
+    refuse("from -1 to 0", lambda: gradients(np.array([[-1, 0]] * 3)))
+    refuse(r"shape \(2, 3\); .* shape \(3, 2\)", lambda: gradients(np.zeros((2, 3), np.int32)))
+    refuse("columns are float64", lambda: gradients(np.zeros((3, 2))))
+    for recent, message in (
+        (np.full((1, 2, 3), 6, np.int32), "recent has ids from 6 to 6; the model has 6 characters"),
+        (np.full((1, 2, 3), -2, np.int32), "ids from -2 to -2; .* or -1 for no id"),
+        (np.zeros((1, 2, 3), np.int64), "recent is int64 of shape"),
+        (
+            np.zeros((1, 2, 4), np.int32),
+            r"shape \(1, 2, 4\); it must be int32 of shape \(1, 2, 3\)",
+        ),
+        (np.zeros((2, 2, 3), np.int32), r"shape \(2, 2, 3\)"),
+    ):
+        state = {**learner.state, "recent": recent}
+        refuse(message, lambda state=state: engine.score(learner, x, state))
+        learner.state, kept = state, learner.state
+        refuse(message, lambda: engine.loss_and_gradients(learner, x, x))
+        learner.state = kept
+    without = {"h": learner.state["h"]}
+    refuse("of the state are h; they must be h, recent", lambda: engine.score(learner, x, without))
+    plain = make_learner(H=5, K=6, T=3, batch_size=2)
+    refuse("must be h, in this order", lambda: engine.score(plain, x, learner.state))
+    with pytest.raises(EngineError, match="n-grams have 1 column, so they must be from 0 to 0"):
+        engine.loss_and_gradients(plain, x, x, None, np.ones((3, 2), np.int32))
+
+
+def test_a_result_whose_recent_ids_are_not_set_yet_is_accepted(monkeypatch):
+    # The engine passes uninitialized memory for the next state.
+    learner, engine = with_ngrams(), NativeEngine()
+    monkeypatch.setattr(np, "empty_like", lambda array: np.full_like(array, 99))
+    _, _, state = engine.loss_and_gradients(learner, *np.ones((2, 3, 2), np.uint8))
+    assert state["recent"].tolist() == np.ones((1, 2, 3)).tolist()
+
+
+def test_the_compiled_code_refuses_ngrams_that_do_not_fit_the_network():
+    learner = with_ngrams()
+    engine = NativeEngine()
+    shape, table = engine._settings(learner).shape, engine._ngrams(learner)
+    kernels = open_kernels("float64", engine.isa)
+    values: dict[str, object] = {
+        "shape": shape,
+        "ngrams": table,
+        "weights": tuple(learner.parameters.values()),
+        "state": tuple(learner.state.values()),
+        "ids": np.zeros(2, np.int32),
+        "logits": np.empty((2, 6)),
+    }
+    h, recent = learner.state.values()
+    kernels.step(**values)
+    plain = make_learner(H=5, K=6)
+    other = _native.Shape(cell=_native.Cell.rnn, layers=1, K=6, H=5, ngram_order=3)
+    for wrong, message in (
+        ({"ngrams": None}, "n-grams exactly if"),
+        ({"shape": other}, "another order or K"),
+        ({"shape": other, "ngrams": None}, "n-grams exactly if"),
+        ({"shape": engine._settings(plain).shape}, "wrong number of arrays"),
+        ({"state": (h,)}, "wrong number of states"),
+        ({"state": (h, recent, recent)}, "wrong number of states"),
+        ({"state": (h, recent[..., :2].copy())}, "recent must have the shape"),
+        ({"state": (h, placed(recent, 0, -2))}, "neither -1 nor an id below K"),
+        ({"state": (h, placed(recent, 0, 6))}, "neither -1 nor an id below K"),
+        ({"weights": values["weights"][:-1]}, "wrong number of arrays"),  # type: ignore[index]
+    ):
+        with pytest.raises(ValueError, match=message):
+            kernels.step(**{**values, **wrong})
+    with pytest.raises((TypeError, RuntimeError)):
+        kernels.step(**{**values, "state": (h, recent.astype(np.int64))})
+    with pytest.raises(ValueError, match="from 0 to 64"):
+        _native.Shape(cell=_native.Cell.rnn, layers=1, K=6, H=5, ngram_order=65)
+    window = {name: values[name] for name in ("shape", "ngrams", "weights", "state")} | {
+        "x": np.zeros((3, 2), np.int32),
+        "y": np.zeros((3, 2), np.int32),
+        "descent": engine._settings(learner).descent,
+        "update": 0,
+        "gradients": tuple(np.empty_like(p) for p in learner.parameters.values()),
+        "next": (h.copy(), recent.copy()),
+    }
+    kernels.gradients(**window, columns=np.full((3, 2), 8, np.int32))
+    for columns, message in (
+        (np.full((3, 2), 9, np.int32), "not one of the n-grams' columns"),
+        (np.full((3, 2), -1, np.int32), "not one of the n-grams' columns"),
+        (np.zeros((2, 3), np.int32), "columns must have the shape of x"),
+        (np.zeros(6, np.int32), "columns must have the shape of x"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kernels.gradients(**window, columns=columns)
+
+
+def test_a_text_that_cannot_be_counted_is_refused():
+    def count(ids=np.zeros(10, np.uint8), segments=((0, 10),), K=2, order=3, **changes):  # noqa: B008
+        sizes = {"context_bytes": 7, "entry_bytes": 5, "most_bytes": 1000}
+        limits = {"parts": 8, "least": 2, "free": 3} | sizes | changes
+        segments = np.array(segments, np.int64)
+        return _native.count_ngrams(ids=ids, segments=segments, K=K, order=order, **limits)
+
+    count()
+    for wrong, message in (
+        ({"ids": np.full(10, 2, np.uint8)}, "not below K"),
+        ({"segments": ((0, 11),)}, "segments must be in order"),
+        ({"segments": ((5, 5),)}, "segments must be in order"),
+        ({"segments": ((-1, 5),)}, "segments must be in order"),
+        ({"segments": ((0, 5), (4, 10))}, "segments must be in order"),
+        ({"segments": ((5, 10), (0, 5))}, "segments must be in order"),
+        ({"segments": (0, 10)}, r"shape \(S, 2\)"),
+        ({"K": 0}, "K is out of range"),
+        ({"order": 0}, "order must be from 1 to 64"),
+        ({"order": 65}, "order must be from 1 to 64"),
+        ({"parts": -1}, "a limit"),
+        ({"parts": 256}, "a limit"),
+        ({"least": 0}, "a limit"),
+        ({"context_bytes": 2**24}, "too many bytes"),
+        ({"entry_bytes": 2**24}, "too many bytes"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            count(**wrong)
+    with pytest.raises((ValueError, TypeError)):
+        count(ids=np.zeros(10, np.int64) - 1)
+    children, _, _, _, shares, factors = count(parts=0)
+    assert (len(shares), len(factors), len(children)) == (1, 1, 4)

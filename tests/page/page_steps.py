@@ -1,6 +1,7 @@
 """Steps that a user takes on the page, for tests in a browser."""
 
 import re
+from importlib import resources
 
 from playwright.sync_api import expect
 
@@ -70,3 +71,16 @@ def write(page, length=60, prompt="the "):
     for note in page.locator(".output > .aside").all():
         eventually(note, "characters in")
     return page.locator(".output .letters").first.text_content()
+
+
+def violations(page, rules=None):
+    """Return the serious and critical problems that axe-core finds, by the given rules or all."""
+    axe = resources.files("axe_playwright_python") / "axe.min.js"
+    page.evaluate(axe.read_text(encoding="utf-8"))
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = page.evaluate("(options) => axe.run(document, options)", options)["violations"]
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:120]} {one['nodes'][0]['failureSummary'][:200]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]

@@ -1,7 +1,5 @@
 """The page fits a phone, keyboards and screen readers, and keeps its content policy. Each test loads a page."""
 
-from importlib import resources
-
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra web is not installed")
@@ -11,7 +9,7 @@ from playwright.sync_api import expect
 
 import small_runs
 from browser import NONE, chromium_path
-from page.page_steps import PLACE, write
+from page.page_steps import PLACE, violations, write
 from page.page_window import SIZE
 from waiting import until
 
@@ -34,17 +32,34 @@ WHOLE = {
 }
 
 
-def violations(page, rules=None):
-    """Return the serious and critical problems that axe-core finds, by the given rules or all."""
-    axe = resources.files("axe_playwright_python") / "axe.min.js"
-    page.evaluate(axe.read_text(encoding="utf-8"))
-    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
-    found = page.evaluate("(options) => axe.run(document, options)", options)["violations"]
-    return [
-        f"{one['id']}: {one['nodes'][0]['html'][:120]} {one['nodes'][0]['failureSummary'][:200]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
+# Fills a coloured text with a letter in each colour that it can have.
+ALL_COLOURS = """(letters) => {
+  const spans = ["hot", "cold"].flatMap((kind) => [1, 2, 3, 4, 5, 6, 7, 8].map((step) => {
+    const span = document.createElement("span");
+    span.className = kind;
+    span.style.setProperty("--step", step / 8);
+    span.textContent = "word ";
+    return span;
+  }));
+  letters.replaceChildren(...spans);
+}"""
+
+
+@pytest.mark.parametrize("kind", ["of-value", "of-surprise"])
+def test_letters_can_be_read_on_every_colour(trained, page, kind):
+    pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")
+    page.goto(f"{trained.url}/#/inside?model=cats")
+    page.fill("#inside-text", small_runs.TEXT[:200])
+    page.click("#inside-go")
+    page.wait_for_selector("#inside-coloured .hot")
+    page.evaluate(
+        "(kind) => document.getElementById('inside-coloured').classList.replace('of-value', kind)",
+        kind,
+    )
+    page.locator("#inside-coloured .letters").evaluate(ALL_COLOURS)
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        assert violations(page, ["color-contrast"]) == []
 
 
 def show_all(page, view):

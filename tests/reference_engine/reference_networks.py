@@ -4,7 +4,9 @@ import numpy as np
 
 from charloom.config import Config
 from charloom.engines import Plan
-from charloom.model import new_learner
+from charloom.engines.reference import ReferenceEngine
+from charloom.model import hidden_arrays, new_learner
+from charloom.model.learner import RECENT
 from charloom.text import Vocabulary
 
 # float64 against float64: two orders of summation over at most a few thousand terms.
@@ -28,7 +30,11 @@ def assert_same(actual, expected, tolerance=CLOSE):
 
 
 def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **settings):
-    """Return a float64 learner with large weights. Its biases and state are not zero."""
+    """Return a float64 learner with large weights. Its biases and state are not zero.
+
+    With n-grams, it has those of a text with repetitions, a weight of them that depends on h, and recent
+    ids, the first of which are missing in the first stream.
+    """
     config = Config(
         hidden_size=hidden_size, seq_length=seq_length, sigma=sigma, dtype="float64", **settings
     )
@@ -37,10 +43,25 @@ def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **setting
     for parameter in learner.parameters.values():
         if parameter.ndim == 1:
             parameter += draw.normal(0, 0.3, parameter.shape)
-    learner.state = {
-        name: np.tanh(draw.normal(0, 1, array.shape)) for name, array in learner.state.items()
-    }
+    for array in hidden_arrays(learner.state).values():
+        array[...] = np.tanh(draw.normal(0, 1, array.shape))
+    if config.ngram_order:
+        ids = repeated_ids(learner, 400)
+        segments = np.array([[0, 150], [150, 400]])
+        learner.ngrams = ReferenceEngine().count_ngrams(config, characters, ids, segments)
+        learner.parameters["ngram.weight"][...] = draw.normal(0, 0.3, (1, hidden_size))
+        recent = learner.state[RECENT]
+        recent[...] = repeated_ids(learner, recent.size).reshape(recent.shape)
+        recent[0, 0, : (config.ngram_order - 1) // 2] = -1
     return learner
+
+
+def repeated_ids(learner, count):
+    """Return ids in which many contexts occur again: a random walk through a few sequences of ids."""
+    K, draw = len(learner.vocabulary), np.random.default_rng(7)
+    pieces = [draw.integers(0, K, draw.integers(1, 6)) for _ in range(6)]
+    ids = np.concatenate([pieces[n] for n in draw.integers(0, 6, count + 1)])[:count]
+    return ids.astype(learner.vocabulary.id_dtype)
 
 
 def make_ids(learner, *shape):

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from charloom.cell_table import CELL_NAMES
-from charloom.engines.reference import ReferenceEngine
+from charloom.engines.reference import ReferenceEngine, network
+from charloom.engines.reference.ngram_counts import log_probabilities
+from charloom.model import hidden_arrays
 from golden import make_torch_gradients as script
+from ngram_plants import without_the_path_through_the_weight
 from reference_networks import (
     as_lists,
     assert_same,
@@ -15,6 +18,7 @@ from reference_networks import (
     make_learner,
     make_window,
     plan,
+    repeated_ids,
 )
 
 
@@ -45,6 +49,67 @@ def assert_agrees_with(truth, cell, values):
 def test_gradients_are_those_that_pytorch_once_gave(cell):
     golden = json.loads(script.GOLDEN.read_text(encoding="utf-8"))
     assert_agrees_with(golden["networks"][cell], cell, script.inputs(cell))
+
+
+def assert_mixture_agrees_with(truth, cell, values):
+    """Assert that the reference engine's mixture with given logarithms `logs` equals PyTorch's results."""
+    arrays = {
+        name: {n: np.array(a) for n, a in values[name].items()} for name in ("parameters", "state")
+    }
+    x, y, logs = (np.array(values[name]) for name in ("x", "y", "logs"))
+    loss, gradients, state = network.loss_and_gradients(
+        arrays["parameters"], cell, x, y, arrays["state"], None, logs
+    )
+    assert loss == pytest.approx(truth["loss"], rel=1e-13)
+    assert_same(gradients, truth["gradients"])
+    assert_same(state, truth["state"])
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_gradients_of_the_mixture_are_those_that_pytorch_once_gave(cell):
+    golden = json.loads(script.GOLDEN.read_text(encoding="utf-8"))
+    assert_mixture_agrees_with(golden["ngrams"][cell], cell, script.inputs(cell, ngrams=True))
+
+
+def test_a_missing_path_through_the_weight_differs_from_pytorch(monkeypatch):
+    golden = json.loads(script.GOLDEN.read_text(encoding="utf-8"))
+    monkeypatch.setattr(network, "loss_and_gradients", without_the_path_through_the_weight)
+    with pytest.raises(AssertionError, match="norm-relative error"):
+        assert_mixture_agrees_with(
+            golden["ngrams"]["rnn"], "rnn", script.inputs("rnn", ngrams=True)
+        )
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize(("layers", "streams"), [(1, 1), (2, 7)])
+def test_gradients_of_the_mixture_are_those_that_pytorch_gives_now(cell, layers, streams):
+    """Takes seconds, because it imports PyTorch. The network learns with the n-grams of a counted text."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: its golden values must do")
+    learner = make_learner(
+        30,
+        12,
+        20,
+        0.2,
+        cell=cell,
+        layers=layers,
+        batch_size=streams,
+        init="orthogonal",
+        ngram_order=5,
+    )
+    places = np.arange(12)[:, np.newaxis] + 100 + 33 * np.arange(streams)
+    text = repeated_ids(learner, 400)
+    columns = learner.ngrams.columns(places + 1)
+    values = {"parameters": as_lists(learner.parameters)}
+    values["state"] = as_lists(hidden_arrays(learner.state))
+    values |= {"x": text[places].tolist(), "y": text[places + 1].tolist()}
+    values["logs"] = log_probabilities(learner, text[places], learner.state, columns).tolist()
+    truth = script.torch_gradients(cell, values)
+    loss, gradients, state = ReferenceEngine().loss_and_gradients(
+        learner, text[places], text[places + 1], None, columns
+    )
+    assert loss == pytest.approx(truth["loss"], rel=1e-13)
+    assert_same(gradients, truth["gradients"])
+    assert_same(hidden_arrays(state), truth["state"])
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)

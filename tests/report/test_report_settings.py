@@ -8,7 +8,7 @@ import pytest
 from charloom.gradient_check import GradientCheck
 from charloom.recipes import RECIPES
 from pages import Page
-from report_runs import make_run, report
+from report_runs import K, make_run, report
 
 
 def test_the_settings_tell_text_versions_engine_seconds_and_command(
@@ -84,6 +84,15 @@ def test_a_network_of_any_kind_is_named(tmp_path: Path) -> None:
     _, page = report(make_run(tmp_path / "run", **settings))
     assert "An LSTM with two layers of 10 hidden units learns" in page.words
     assert "with windows of 25 characters in 7 streams." in page.words
+
+
+def test_the_n_grams_of_a_run_and_its_parameters_are_named(tmp_path: Path) -> None:
+    _, page = report(make_run(tmp_path / "run", cell="gru", ngram_order=8))
+    assert "A GRU with 10 hidden units and n-grams of up to 8 characters learns to" in page.words
+    H = 10
+    number = 3 * H * K + 3 * H * H + 3 * H + H + K * H + K + H + 1
+    assert row_of(page, "parameters").startswith(f"{number:,}the numbers that training changes")
+    assert row_of(page, "ngram_order").startswith("8")
 
 
 def row_of(page: Page, name: str) -> str:

@@ -13,7 +13,13 @@ from charloom.pytorch_format import read_characters, read_torch_file
 from charloom.pytorch_state_dict import Prefixes
 
 
-def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") -> Path:
+def export(
+    model: Model | str | Path,
+    path: str | Path,
+    *,
+    to: str = "torch",
+    network_alone: bool = False,
+) -> Path:
     """Write a model as a file for another framework.
 
     For PyTorch the file is a state_dict in the safetensors format, with the names of nn.RNN, nn.LSTM
@@ -27,13 +33,16 @@ def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") ->
         model: a model, or a path that `load` opens.
         path: the file to write; an existing file is replaced.
         to: the framework; only "torch" is supported.
+        network_alone: leave out the n-grams of the model, which PyTorch's modules cannot express. The
+            loss of the network alone is often far higher than that of the model
+            (`Model.network_alone().evaluate()`). Changes nothing for a model without n-grams.
 
     Returns:
         The path of the file.
 
     Raises:
-        ConfigError: the framework is not supported, or `path` is not valid, is a directory or is
-            the model itself.
+        ConfigError: the framework is not supported; or `path` is not valid, is a directory or is
+            the model itself; or the model has n-grams and `network_alone` is False.
         DivergedError: a number in the model is not finite.
         WriteError: the file cannot be written; an existing file is unchanged.
     """
@@ -46,7 +55,7 @@ def export(model: Model | str | Path, path: str | Path, *, to: str = "torch") ->
                 f"{path} is the model itself; give another path for the exported file."
             )
         model = load(model)
-    return model.export(path, to)
+    return model.export(path, to, network_alone=network_alone)
 
 
 def import_model(

@@ -5,19 +5,27 @@ from typing import Final
 
 from charloom.api.text_arguments import as_file
 from charloom.config import require_one_of
-from charloom.model import Learner
+from charloom.model import Learner, mixture_parts
 from charloom.pytorch_format import torch_bytes
 from charloom.store import replace_file
 
 FRAMEWORKS: Final = ("torch",)
 
 
-def export_learner(learner: Learner, path: str | Path, to: str) -> Path:
+def export_learner(
+    learner: Learner, path: str | Path, to: str, network_alone: bool = False
+) -> Path:
     """Write a learner as a file for the framework `to`, such as "torch", and return the file's path.
 
-    The errors are those of `charloom.export`.
+    The arguments and the errors are those of `charloom.export`.
     """
     require_one_of("to", to, FRAMEWORKS)
     path = as_file(path)
-    replace_file(path, torch_bytes(learner, path.name))
+    exported = exported_learner(learner, network_alone)
+    replace_file(path, torch_bytes(exported, path.name))
     return path
+
+
+def exported_learner(learner: Learner, network_alone: bool) -> Learner:
+    """Return the learner to export: without its n-grams if `network_alone` is True."""
+    return mixture_parts.network_alone(learner) if network_alone and learner.ngrams else learner

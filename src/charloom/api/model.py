@@ -19,7 +19,9 @@ from charloom.evaluation import Evaluation
 from charloom.formatting import capitalized
 from charloom.hidden_units import Activity, activity, choose
 from charloom.messages import for_python
+from charloom.mixture_weights import NGramUse, ngram_use
 from charloom.model import DEFAULT_START, Learner, Start
+from charloom.model.mixture_parts import network_alone, ngrams_alone
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
@@ -83,8 +85,9 @@ class Model:
         """The parameters of the model: arrays by name.
 
         Each layer has `layers.0.U` of shape (G·H, K), or (G·H, H) above layer 0, `layers.0.W` (G·H, H)
-        and `layers.0.b` (G·H); a GRU also has `layers.0.d` (H). The output has `V` (K, H) and `c` (K).
-        G is the number of gates: rnn 1, lstm 4, gru 3.
+        and `layers.0.b` (G·H); a GRU also has `layers.0.d` (H). The output has `V` (K, H) and `c` (K),
+        and with n-grams also `ngram.weight` (1, H) and `ngram.bias` (1). G is the number of gates: rnn 1,
+        lstm 4, gru 3.
         """
         return self.learner.parameters
 
@@ -116,8 +119,10 @@ class Model:
         return checksum(self.parameters) != self._opened[1]
 
     def __repr__(self) -> str:
+        config = self.config
+        ngrams = f"N={config.ngram_order}, " if config.ngram_order else ""
         return (
-            f"<charloom.Model: {self.config.cell}, H={self.config.hidden_size}, "
+            f"<charloom.Model: {config.cell}, H={config.hidden_size}, {ngrams}"
             f"K={len(self.vocabulary)}, {self.stage}>"
         )
 
@@ -277,6 +282,27 @@ class Model:
         choice = TextChoice(text, string, split, UnknownPolicy(unknown, replacement))
         return evaluate_baselines(self, choose_part(self, choice))
 
+    def network_alone(self) -> "Model":
+        """Return the network of a model with n-grams as a model of its own, without the n-grams.
+
+        The network learned to correct the n-grams, not to predict alone. So its loss is often far higher
+        than that of a network that was trained with `ngram_order` 0.
+
+        Raises:
+            ConfigError: the model has no n-grams.
+        """
+        return replace(self, learner=network_alone(self.learner))
+
+    def ngrams_alone(self) -> "Model":
+        """Return the n-grams of a model as a model of its own, without the network.
+
+        It predicts with the probabilities that were counted in the training text.
+
+        Raises:
+            ConfigError: the model has no n-grams.
+        """
+        return replace(self, learner=ngrams_alone(self.learner))
+
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """Return the loss of each character of a text, given all characters before it, in nats and in bits.
 
@@ -290,6 +316,21 @@ class Model:
             UnknownCharacterError: the text has a character outside the vocabulary.
         """
         return surprise(self.learner, self.engine, text, UnknownPolicy(unknown, replacement))
+
+    def ngram_use(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> NGramUse:
+        """Return how much the model relies on its n-grams when it predicts each character of a text.
+
+        Args:
+            text: the text itself.
+            unknown: as for `evaluate`.
+            replacement: as for `evaluate`.
+
+        Raises:
+            ConfigError: the model has no n-grams.
+            TextError: the text is empty.
+            UnknownCharacterError: the text has a character outside the vocabulary.
+        """
+        return ngram_use(self.learner, self.engine, text, UnknownPolicy(unknown, replacement))
 
     def activity(
         self,
@@ -326,10 +367,11 @@ class Model:
         encoded = self.vocabulary.encode_with(require_string("text", text), policy)
         return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
 
-    def export(self, path: str | Path, to: str = "torch") -> Path:
+    def export(self, path: str | Path, to: str = "torch", *, network_alone: bool = False) -> Path:
         """Write the model as a file for another framework; see `charloom.export`."""
-        written = export_learner(self.learner, path, to)
-        problem = self.export_problem()
+        written = export_learner(self.learner, path, to, network_alone)
+        # The losses from each start were measured with the n-grams, if there are any.
+        problem = None if network_alone else self.export_problem()
         if problem is not None:
             warnings.warn(capitalized(for_python(problem)), stacklevel=2)
         return written

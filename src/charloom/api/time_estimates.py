@@ -14,6 +14,7 @@ from charloom.config import WHOLE_LIMIT, Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import DivergedError
 from charloom.model import Learner, new_learner
+from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.scoring import characters_read, cut_into_pieces, mean_nats_in_slices
 from charloom.store.atomic_files import blocks_of, write_all
@@ -21,6 +22,7 @@ from charloom.store.checkpoint import checkpoint_files
 from charloom.text import Corpus
 from charloom.training import Progress, learn
 from charloom.training.loop import sample
+from charloom.training.ngram_counting import count_missing_ngrams
 from charloom.training.progress_records import evaluated_pieces
 from charloom.training.run_costs import Costs
 
@@ -37,17 +39,19 @@ def measure(corpus: Corpus, config: Config) -> Costs:
     """
     learner = new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
+    counting = seconds_of(lambda: count_missing_ngrams(learner, corpus.ids, engine))
     validation, whole = (
         evaluation_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
     )
     sample = sample_seconds(corpus, learner, engine)
     return Costs(
-        update=1 / updates_per_second(corpus, config),
+        update=1 / updates_per_second(corpus, config, learner.ngrams),
         validation=validation,
         whole=whole,
         sample=sample,
         passage=sample * config.passage_length / config.sample_length,
         save=save_seconds(corpus, learner),
+        counting=counting,
     )
 
 
@@ -121,8 +125,10 @@ def seconds_of(action: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def updates_per_second(corpus: Corpus, config: Config) -> float:
+def updates_per_second(corpus: Corpus, config: Config, ngrams: NGrams | None = None) -> float:
     """Measure how many updates per second this machine does with the settings in `config`.
+
+    `ngrams` are the n-grams of the text, if they were counted before.
 
     The measurement trains a new network for about a second. The first call of the engine also allocates
     memory and starts threads, so it is not measured, unless it alone takes the whole second.
@@ -133,6 +139,7 @@ def updates_per_second(corpus: Corpus, config: Config) -> float:
         sample_length=1,
     )  # fmt: skip
     learner = new_learner(config, corpus.vocabulary)
+    learner.ngrams = ngrams or learner.ngrams
     engine = engine_for(config)
     marks: list[tuple[int, float]] = []
     # If the loss diverges, the trial ends. The training run itself will raise the error.

@@ -36,6 +36,7 @@ from charloom.store import (
 )
 from charloom.text import Corpus
 from charloom.training import Best, Ended, TrainingEvent, train_in_memory, train_run
+from charloom.training.ngram_counting import count_missing_ngrams
 from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 from charloom.training.time_limit import TimeLimit
@@ -297,6 +298,9 @@ def begin(
     """
     learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
     engine = engine_for(config)
+    # Count before the run directory is created: every checkpoint has the n-grams, and an interruption leaves
+    # nothing.
+    count_missing_ngrams(learner, corpus.ids, engine)
     while True:
         path = free_run(corpus) if run is None else run
         try:

@@ -5,6 +5,7 @@ Each command imports its modules only when it runs, so that `--help` is quick.
 
 import os
 import sys
+from contextvars import copy_context
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -95,8 +96,9 @@ def main(start: float | None = None) -> None:
 
     `start` is the time of `time.monotonic` at which the process started; None if it is not known.
     """
+    context = copy_context()  # so that the next command of this process does not have this start
     if start is not None:
-        START.set(start)
+        context.run(START.set, start)
     keep_numpy_to_one_thread()
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # the parent process closed this stream: discard output
@@ -104,4 +106,4 @@ def main(start: float | None = None) -> None:
             setattr(sys, name, null_device)
         # Where an encoding lacks a character, print its code instead of failing.
         getattr(sys, name).reconfigure(errors="backslashreplace")
-    app()
+    context.run(app)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @takes_settings(
-    "cell", "layers", "hidden_size", "seq_length", "batch_size", "dropout", "init", "sigma",
-    "dtype", "engine", "seed",
+    "cell", "layers", "hidden_size", "seq_length", "batch_size", "ngram_order", "dropout", "init",
+    "sigma", "dtype", "engine", "seed",
     dtype="both", engine="all that are available",
 )  # fmt: skip
 def gradcheck(
@@ -93,25 +93,26 @@ def gradcheck(
 def table(check: "GradientCheck") -> str:
     """Return a gradient check as text: its verdict, a table of errors, and the errors of the central
     differences at each step size."""
+    width = max(5, *(len(row.parameter) for row in check.rows))
     lines = [
         *(part for line in check.verdict().splitlines() for part in wrap(line, WIDTH)),
         "",
-        f"{'':21} {'— complex step —':^26} {'central, best':>15}",
-        f"{'':5}{'entries':>16} {'absolute':>8} {'elementw':>8} {'norm-rel':>8}"
+        f"{'':{width + 16}} {'— complex step —':^26} {'central, best':>15}",
+        f"{'':{width}}{'entries':>16} {'absolute':>8} {'elementw':>8} {'norm-rel':>8}"
         f" {'step':>6} {'norm-rel':>8}   worst entry",
     ]
     for row in check.rows:
         place = ", ".join(map(str, row.worst.index))
         lines.append(
-            f"{row.parameter:<5}{f'{row.checked:,} of {row.total:,}':>16}"
+            f"{row.parameter:<{width}}{f'{row.checked:,} of {row.total:,}':>16}"
             f" {row.absolute:>8.1e} {row.elementwise:>8.1e} {row.norm_relative:>8.1e}"
             f" {row.central.step:>6.0e} {row.central.norm_relative:>8.1e}"
             f"   [{place}] = {row.worst.analytic:.3g}{mark(row)}"
         )
     lines += ["", "Norm-relative error of central differences at each step size:"]
-    lines += [f"{'step':<5}" + " ".join(f"{step:>7.0e}" for step in check.steps)]
+    lines += [f"{'step':<{width}}" + " ".join(f"{step:>7.0e}" for step in check.steps)]
     lines += [
-        f"{row.parameter:<5}" + " ".join(f"{error:>7.0e}" for error in row.curve)
+        f"{row.parameter:<{width}}" + " ".join(f"{error:>7.0e}" for error in row.curve)
         for row in check.rows
     ]
     return "\n".join(lines)

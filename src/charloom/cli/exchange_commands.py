@@ -19,6 +19,7 @@ def export(
     model: AModel,
     to: model_options.Framework = "torch",
     output: model_options.StateDictFile = None,
+    network_alone: model_options.NetworkAlone = False,
     which: Which = None,
     force: model_options.Force = False,
     as_json: Json = False,
@@ -26,14 +27,15 @@ def export(
     """Write a model as a PyTorch state_dict, and print Python code that loads it.
 
     The file has the safetensors format. Its arrays have the names of the parameters
-    of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear.
+    of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear. A model with n-grams needs
+    --network-alone.
 
     \b
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
     """
     from charloom import api
-    from charloom.api.export_file import FRAMEWORKS, export_learner
+    from charloom.api.export_file import FRAMEWORKS, export_learner, exported_learner
     from charloom.api.text_arguments import as_file
     from charloom.config import require_one_of
     from charloom.pytorch_format import loading_lines
@@ -45,16 +47,19 @@ def export(
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another file with --output.")
     require_new(path, force)
-    export_learner(opened.learner, path, to)
-    problem = opened.export_problem()
+    export_learner(opened.learner, path, to, network_alone)
+    problem = None if network_alone else opened.export_problem()
     if problem is not None:
         say(problem)
-    lines = loading_lines(opened.learner, str(path))
+    exported = exported_learner(opened.learner, network_alone)
+    lines = loading_lines(exported, str(path))
     if as_json:
-        about = {**model_identity(model, opened), **figures(opened.learner)}
+        about = {**model_identity(model, opened), **figures(exported)}
         show_json({"file": str(path), **about, "load": lines})
     else:
-        origin = f"{described(opened.learner)}, from {model}, {opened.stage}"
+        origin = f"{described(exported)}, from {model}, {opened.stage}"
+        if exported is not opened.learner:
+            origin += ", without its n-grams. So the loss is far higher; evaluate --separately shows how much"
         say(f"{path}: {origin}. This code loads it:")
         show(lines.rstrip("\n"))
 

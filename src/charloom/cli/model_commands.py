@@ -113,6 +113,7 @@ def evaluate(
     text: model_options.EvaluatedText = None,
     split: model_options.Split = None,
     streams: model_options.Streams = None,
+    separately: model_options.Separately = False,
     baselines: model_options.WithBaselines = False,
     which: Which = None,
     as_json: Json = False,
@@ -132,17 +133,26 @@ def evaluate(
     opened = open_model(model, which, settings)
     learner = opened.learner
     explain_terminal_input(text or [])
+    models = {"model": opened}
+    if separately:
+        models |= {"network": opened.network_alone(), "ngrams": opened.ngrams_alone()}
     part = api.choose_part(opened, choice)
     say_sentences(part.corpus.notes)
-    result = api.evaluate_part(learner, opened.engine, part, streams, settings.get("seed", 0))
+    results = {
+        name: api.evaluate_part(each.learner, each.engine, part, streams, settings.get("seed", 0))
+        for name, each in models.items()
+    }
+    result = results.pop("model")
     others = api.evaluate_baselines(opened, part) if baselines else None
     if as_json:
         about = {
             **model_identity(model, opened),
             "unknown": part.corpus.unknown.total,
         }
+        alone = {name: loss_figures(each) for name, each in results.items()}
         compared = {} if others is None else {"baselines": dataclasses.asdict(others)}
-        show_json({**about, **dataclasses.asdict(result), **compared})
+        apart = {"separately": alone} if separately else {}
+        show_json({**about, **dataclasses.asdict(result), **apart, **compared})
         return
     show(f"model:      {model}, {opened.stage}")
     show(f"text:       {result.text}, {result.part}")
@@ -151,6 +161,8 @@ def evaluate(
     show(f"nats:       {result.nats:.4f} per {one}")
     show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
+    if separately:
+        show_separately(result, results["network"], results["ngrams"], one)
     if others is not None:
         show_baselines(result, others, tokens)
 
@@ -235,6 +247,34 @@ def interval_phrase(result: "Evaluation") -> str:
         return ""
     low, high = result.interval
     return f", 95 % between {low:.4f} and {high:.4f}"
+
+
+def loss_figures(result: "Evaluation") -> dict[str, Any]:
+    """Return the figures of an evaluation that differ between a model and its parts, to print as JSON."""
+    names = ("nats", "bits", "interval", "perplexity")
+    return {name: getattr(result, name) for name in names}
+
+
+def show_separately(
+    whole: "Evaluation", network: "Evaluation", ngrams: "Evaluation", one: str
+) -> None:
+    """Print the cross-entropy of a model with n-grams, and of its two parts.
+
+    Args:
+        whole: the evaluation of the model.
+        network: the evaluation of its network alone.
+        ngrams: the evaluation of its n-grams alone.
+        one: the unit of prediction in the singular: "character" or "byte".
+    """
+    show()
+    show(f"The parts of the model, each alone; fewer nats or bits per {one} are better:")
+    rows = {"both together": whole, "the network": network, "the n-grams": ngrams}
+    for name, result in rows.items():
+        show(f"  {name:<14} {result.nats:.4f} nats   {result.bits:.4f} bits")
+    show(
+        "The network learned to correct the n-grams, not to predict alone. A network that is\n"
+        "trained with --ngram-order 0 predicts better than this network does alone."
+    )
 
 
 def show_baselines(result: "Evaluation", others: "Baselines", tokens: str) -> None:

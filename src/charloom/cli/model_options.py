@@ -93,6 +93,14 @@ WithBaselines = Annotated[
         "--baselines", help="also print the bits per character of n-gram models and compressors"
     ),
 ]
+Separately = Annotated[
+    bool,
+    typer.Option(
+        "--separately",
+        help="for a model with n-grams: also evaluate its network and its n-grams alone; takes about twice "
+        "as long",
+    ),
+]
 ScoredFile = Annotated[str, typer.Argument(metavar="TEXT", help="A file, or - for standard input.")]
 TextItself = Annotated[
     str | None, typer.Option("--text", help="the text itself, instead of the name of a file")
@@ -148,6 +156,13 @@ UnitPlot = Annotated[
 Framework = Annotated[str, typer.Option(metavar="[torch]", help="target framework")]
 StateDictFile = Annotated[
     Path | None, path_option(help="the file to write [default: NAME.torch.safetensors]")
+]
+NetworkAlone = Annotated[
+    bool,
+    typer.Option(
+        "--network-alone",
+        help="leave out the n-grams of the model, which PyTorch cannot express; the loss is then far higher",
+    ),
 ]
 ImportedFile = Annotated[
     Path,

@@ -1,7 +1,8 @@
 """The commands `reproduce`, `train`, `resume`, `report` and `control`, which work on runs."""
 
 import dataclasses
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from charloom.cli import run_options
 from charloom.cli.error_exit import fail, interruption_message
@@ -19,11 +20,18 @@ from charloom.cli.terminal import (
 )
 from charloom.cli.training_outcome import Outcome
 from charloom.cli.training_output import finish, follow, introduce
-from charloom.config import MACHINE_SETTINGS, without_effect
+from charloom.cli.waiting import waiting_line
+from charloom.config import MACHINE_SETTINGS, Config, without_effect
 from charloom.formatting import shortened
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 from charloom.run_file_names import GRADCHECK
+
+if TYPE_CHECKING:
+    from charloom.api import Training
+    from charloom.model import Learner
+    from charloom.text import Corpus
+    from charloom.training.time_limit import TimeLimit
 
 
 @takes_settings(*SETTINGS)
@@ -57,7 +65,7 @@ def reproduce(
             corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
         )
     say_sentences(without_effect(config, settings))
-    with api.begin(corpus, config, run, limit=limit) as training:
+    with begun(corpus, config, run, limit=limit) as training:
         introduce(training)
         say("checking the gradients …")
         outcome = follow(training, whole=True)
@@ -100,9 +108,25 @@ def train(
             f"the model keeps its settings, which started from the recipe {config.recipe}; give "
             f"--recipe to use another."
         )
-    with api.begin(corpus, config, run, model, limit) as training:
+    with begun(corpus, config, run, model, limit) as training:
         introduce(training)
         finish(training, follow(training), as_json)
+
+
+def begun(
+    corpus: "Corpus",
+    config: Config,
+    run: Path | None,
+    model: "Learner | None" = None,
+    limit: "TimeLimit | None" = None,
+) -> "Training":
+    """Return a new run, as `api.begin` does. Show on a terminal that the n-grams of its text are counted."""
+    from charloom import api
+
+    if not config.ngram_order:
+        return api.begin(corpus, config, run, model, limit)
+    with waiting_line("counting the n-grams of the text"):
+        return api.begin(corpus, config, run, model, limit)
 
 
 @takes_settings(*MACHINE_SETTINGS, **dict.fromkeys(MACHINE_SETTINGS, "the run's"))

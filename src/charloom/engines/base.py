@@ -1,8 +1,9 @@
 """The interface that every engine implements. Engines never import one another.
 
 Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. Ids are unsigned
-integers. A state is a dict of arrays of shape (L, B, H): `h`, and for the LSTM also `cell`. Losses
-are in nats.
+integers. A state is a dict of arrays of shape (L, B, H): `h`, and for the LSTM also `cell`. A network
+with n-grams of order N also has `recent`, the ids that each stream read last, int32 of shape (1, B, N - 1).
+Losses are in nats.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.model import Learner, State
+from charloom.model.ngrams import MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
 
 Ids = NDArray[Any]
@@ -29,10 +31,13 @@ class Plan:
     Attributes:
         learning_rates: the learning rate of each update, shape (updates,).
         starts: the index of the token at which each stream starts, shape (B,).
+        places: the index in the whole text of tokens[starts[s]], for each stream s, shape (B,). It says
+            which columns of the n-grams predict. None if `tokens` are the whole text.
     """
 
     learning_rates: NDArray[np.float64]
     starts: NDArray[np.int64]
+    places: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,33 @@ class Engine(Protocol):
     def describe(self) -> str:
         """Return one line that names the engine, its instruction set and its threads."""
 
+    def count_ngrams(
+        self,
+        config: Config,
+        characters: int,
+        ids: Ids,
+        segments: Array,
+        most_bytes: int = MOST_BYTES,
+    ) -> NGrams:
+        """Count the n-grams of a text; return them with a column without each of PARTS parts.
+
+        Args:
+            config: its `ngram_order` is the length N of the n-grams, at least 1.
+            characters: the number of characters in the vocabulary, K.
+            ids: the ids of the text, shape (N,). The parts divide all of it.
+            segments: where each counted segment begins and ends in `ids`, int64 of shape (S, 2),
+                ascending. No context crosses the beginning of a segment.
+            most_bytes: the largest `file_size` of the n-grams. If they would be larger, contexts must occur
+                more often to count.
+        """
+
     def loss_and_gradients(
-        self, learner: Learner, x: Ids, y: Ids, update: int | None = None
+        self,
+        learner: Learner,
+        x: Ids,
+        y: Ids,
+        update: int | None = None,
+        columns: NDArray[np.int32] | None = None,
     ) -> tuple[float, Parameters, State]:
         """Return the loss of a window, its exact gradient by parameter name, and the next state.
 
@@ -113,6 +143,8 @@ class Engine(Protocol):
             x: input ids, shape (T, B).
             y: target ids, shape (T, B).
             update: use the dropout masks of this update (from 1); None turns dropout off.
+            columns: the column of the n-grams that predicts each target, shape (T, B); None takes
+                column 0 for all, which counts the whole text.
         """
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:

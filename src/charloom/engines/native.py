@@ -9,18 +9,27 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom import _native
-from charloom.cell_table import CELLS
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
-from charloom.model import Learner, State, parameter_shapes
+from charloom.model import Learner, State, hidden_arrays, parameter_shapes, state_arrays
+from charloom.model.learner import NO_ID, RECENT, required_ngrams
+from charloom.model.ngrams import (
+    FREE_LENGTH,
+    LEAST_OCCURRENCES,
+    MOST_BYTES,
+    PARTS,
+    NGrams,
+    bytes_in_file,
+)
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import Parameters
 
@@ -102,6 +111,7 @@ class NativeEngine:
         }
         self._workspace = _native.Workspace()
         self._last: _Settings | None = None
+        self._checked: WeakKeyDictionary[NGrams, _native.NGrams] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[type["NativeEngine"], tuple[int]]:
         """Make pickling and copying create a new engine, because engines cannot share memory."""
@@ -122,8 +132,36 @@ class NativeEngine:
                 f"{MAX_WINDOW:,} characters. Use fewer, or {_reference_instead()}."
             )
 
+    def count_ngrams(
+        self,
+        config: Config,
+        characters: int,
+        ids: Ids,
+        segments: Array,
+        most_bytes: int = MOST_BYTES,
+    ) -> NGrams:
+        context_bytes, entry_bytes = bytes_in_file(characters)
+        arrays = _native.count_ngrams(
+            ids=np.ascontiguousarray(ids),
+            segments=np.ascontiguousarray(segments, dtype=np.int64),
+            K=characters,
+            order=config.ngram_order,
+            parts=PARTS,
+            least=LEAST_OCCURRENCES,
+            free=FREE_LENGTH,
+            context_bytes=context_bytes,
+            entry_bytes=entry_bytes,
+            most_bytes=most_bytes,
+        )
+        return NGrams(config.ngram_order, characters, *arrays, counted=len(ids))
+
     def loss_and_gradients(
-        self, learner: Learner, x: Ids, y: Ids, update: int | None = None
+        self,
+        learner: Learner,
+        x: Ids,
+        y: Ids,
+        update: int | None = None,
+        columns: NDArray[np.int32] | None = None,
     ) -> tuple[float, Parameters, State]:
         kernels = self._kernels_for(learner)
         if x.ndim != 2 or x.shape != y.shape or not x.size:
@@ -137,9 +175,11 @@ class NativeEngine:
         state = {name: np.empty_like(s) for name, s in learner.state.items()}
         loss = kernels.gradients(
             shape=settings.shape,
+            ngrams=self._ngrams(learner),
             weights=_arrays(learner, learner.parameters),
             x=_whole(x, learner),
             y=_whole(y, learner),
+            columns=_columns(learner, x.shape, columns),
             state=_states(learner, learner.state, x.shape[1]),
             descent=settings.descent
             if as_trained
@@ -154,12 +194,10 @@ class NativeEngine:
         kernels, config = self._kernels_for(learner), learner.config
         count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
         self.require(config)
-        starts = np.ascontiguousarray(plan.starts, dtype=np.int64) + learner.position
-        if starts.shape != (B,):
-            raise EngineError(
-                f"the array `starts` of the plan has shape {starts.shape}; it must have shape {(B,)}, "
-                f"one start per stream."
-            )
+        starts = _per_stream(plan.starts, "starts", B) + learner.position
+        places = starts
+        if plan.places is not None:
+            places = _per_stream(plan.places, "places", B) + learner.position
         end = int(starts.max()) + count * T + 1
         if end > len(tokens) or starts.min() < 0:
             raise EngineError(
@@ -172,12 +210,14 @@ class NativeEngine:
         settings = self._settings(learner)
         result = kernels.train(
             shape=settings.shape,
+            ngrams=self._ngrams(learner),
             weights=_arrays(learner, learner.parameters),
             slots=_slots(learner),
             state=_states(learner, state, B),
             updates=_native.Updates(
                 ids=_tokens(tokens),
                 starts=starts,
+                places=places,
                 seq_length=T,
                 learning_rates=np.ascontiguousarray(plan.learning_rates, dtype=np.float64),
                 update=learner.update,
@@ -215,6 +255,7 @@ class NativeEngine:
         nats = np.empty((len(tokens) - 1, tokens.shape[1]))
         kernels.score(
             shape=self._settings(learner).shape,
+            ngrams=self._ngrams(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, tokens.shape[1]),
             tokens=_whole(tokens, learner),
@@ -229,6 +270,7 @@ class NativeEngine:
         logits = np.empty((len(ids), len(learner.vocabulary)), dtype=learner.config.dtype)
         kernels.step(
             shape=self._settings(learner).shape,
+            ngrams=self._ngrams(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, len(ids)),
             ids=_whole(ids, learner),
@@ -240,9 +282,10 @@ class NativeEngine:
         kernels, config = self._kernels_for(learner), learner.config
         state = _copied(state)
         shape = (len(tokens), config.layers, config.hidden_size)
-        values = {name: np.empty(shape, dtype=config.dtype) for name in state}
+        values = {name: np.empty(shape, dtype=config.dtype) for name in hidden_arrays(state)}
         kernels.activations(
             shape=self._settings(learner).shape,
+            ngrams=self._ngrams(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, 1),
             tokens=_whole(tokens, learner),
@@ -263,6 +306,7 @@ class NativeEngine:
         ids = np.empty(len(uniforms), dtype=np.int32)
         finite = kernels.generate(
             shape=self._settings(learner).shape,
+            ngrams=self._ngrams(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, 1),
             read=_whole(np.asarray(read), learner),
@@ -300,6 +344,19 @@ class NativeEngine:
             self._last = last
         return last
 
+    def _ngrams(self, learner: Learner) -> _native.NGrams | None:
+        """Return the learner's n-grams in the form for the kernels; None if it has none.
+
+        The kernels check all entries, which takes a tenth of a second for a million characters. So the
+        result is kept as long as the learner's n-grams are in memory.
+        """
+        ngrams = required_ngrams(learner)
+        if ngrams is None:
+            return None
+        if ngrams not in self._checked:
+            self._checked[ngrams] = _checked(ngrams)
+        return self._checked[ngrams]
+
     def _threads(self, streams: int) -> int:
         """Return how many threads to use for `streams` streams."""
         return min(self.threads, streams, MAX_THREADS)
@@ -313,6 +370,16 @@ class NativeEngine:
         size = sum(array.nbytes for array in learner.parameters.values())
         alone = size < SHARED_SAMPLING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
         return 1 if alone else min(self.threads, MAX_THREADS)
+
+
+def _per_stream(indices: Array, name: str, streams: int) -> NDArray[np.int64]:
+    """Return an array of a plan as int64; raise EngineError unless it has one index per stream."""
+    if indices.shape != (streams,):
+        raise EngineError(
+            f"the array `{name}` of the plan has shape {indices.shape}; it must have shape "
+            f"{(streams,)}, one index per stream."
+        )
+    return np.ascontiguousarray(indices, dtype=np.int64)
 
 
 def _reference_instead() -> str:
@@ -329,11 +396,41 @@ def _require_layers(config: Config) -> None:
         )
 
 
+def _checked(ngrams: NGrams) -> _native.NGrams:
+    """Return the n-grams in the form for the kernels.
+
+    Raises:
+        EngineError: an array has a wrong length, or an entry that would crash the kernels.
+    """
+    try:
+        return _native.NGrams(
+            order=ngrams.order,
+            K=ngrams.characters,
+            counted=ngrams.counted,
+            children=ngrams.children,
+            child_ids=ngrams.child_ids,
+            followers=ngrams.followers,
+            follower_ids=ngrams.follower_ids,
+            shares=ngrams.shares,
+            factors=ngrams.factors,
+        )
+    except (TypeError, ValueError) as error:
+        reason = "an array has a wrong dtype" if isinstance(error, TypeError) else error
+        raise EngineError(
+            f"the n-grams of the model are damaged: {reason}. Count the text again, or use an earlier "
+            f"checkpoint."
+        ) from None
+
+
 def _shape(config: Config, characters: int) -> _native.Shape:
     """Return the cell and the sizes of a network in the form for the kernels."""
     _require_layers(config)
     return _native.Shape(
-        cell=_native.Cell[config.cell], layers=config.layers, K=characters, H=config.hidden_size
+        cell=_native.Cell[config.cell],
+        layers=config.layers,
+        K=characters,
+        H=config.hidden_size,
+        ngram_order=config.ngram_order,
     )
 
 
@@ -404,22 +501,52 @@ def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
 
 
 def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
-    """Return the arrays of a hidden state, after checking them: h, and for an LSTM also cell.
+    """Return the arrays of a hidden state, after checking them.
+
+    They are h, for an LSTM also cell, and with n-grams also recent.
 
     Raises:
         EngineError: an array is missing, or the kernels cannot use it.
     """
-    config = learner.config
-    names = CELLS[config.cell].states
-    if tuple(state) != names:
+    wanted = state_arrays(learner.config, streams)
+    if list(state) != list(wanted):
         raise EngineError(
-            f"the arrays of the state are {', '.join(state)}; they must be {', '.join(names)}, in "
+            f"the arrays of the state are {', '.join(state)}; they must be {', '.join(wanted)}, in "
             f"this order."
         )
-    shape = (config.layers, streams, config.hidden_size)
-    for name, array in state.items():
-        _require_array(f"the state {name}", array, shape, learner.parameters["V"].dtype)
+    for name, (shape, dtype) in wanted.items():
+        _require_array(f"the state {name}", state[name], shape, dtype)
+    recent, K = state.get(RECENT), len(learner.vocabulary)
+    if recent is not None and recent.size and (recent.min() < NO_ID or recent.max() >= K):
+        raise EngineError(
+            f"the state {RECENT} has ids from {recent.min():,} to {recent.max():,}; the model has "
+            f"{K:,} characters, so they must be from 0 to {K - 1:,}, or {NO_ID} for no id."
+        )
     return tuple(state.values())
+
+
+def _columns(
+    learner: Learner, shape: tuple[int, ...], columns: NDArray[Any] | None
+) -> NDArray[np.int32]:
+    """Return the columns of the n-grams for the targets of a window, int32 of the window's `shape`.
+
+    Raises:
+        EngineError: the columns have another shape, or are not those of the learner's n-grams.
+    """
+    if columns is None:
+        return np.zeros(shape, np.int32)
+    count = 1 + (learner.ngrams.parts if learner.ngrams else 0)
+    if columns.shape != shape or columns.dtype.kind not in "ui":
+        raise EngineError(
+            f"the columns are {columns.dtype} of shape {columns.shape}; they must be integers of "
+            f"shape {shape}, one per target."
+        )
+    if columns.min() < 0 or columns.max() >= count:
+        raise EngineError(
+            f"the columns are from {columns.min():,} to {columns.max():,}; the model's n-grams have "
+            f"{counted(count, 'column')}, so they must be from 0 to {count - 1:,}."
+        )
+    return np.ascontiguousarray(columns, dtype=np.int32)
 
 
 def _copied(state: State) -> State:

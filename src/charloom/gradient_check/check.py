@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from charloom.config import SEED_LIMIT, Config, require_one_of, require_whole
 from charloom.engines import Engine, open_engine
+from charloom.engines.reference.ngram_counts import count
 from charloom.errors import EngineError
 from charloom.gradient_check.check_result import (
     ENTRY_MARGIN,
@@ -36,7 +37,8 @@ from charloom.gradient_check.numerical import (
     numerical_gradients,
 )
 from charloom.gradient_errors import Errors, distances, errors, rank
-from charloom.model import Learner, new_learner
+from charloom.model import Learner, hidden_arrays, new_learner
+from charloom.model.ngrams import NGrams
 from charloom.model.parameters import Parameters, short_name
 from charloom.random import uniforms
 from charloom.text import Corpus, Vocabulary
@@ -64,6 +66,7 @@ def gradcheck(
     seq_length: int = 25,
     batch_size: int = 1,
     vocabulary_size: int = 80,
+    ngram_order: int = 0,
     dropout: float = 0.0,
     init: str = "normal",
     sigma: float = 0.01,
@@ -86,6 +89,7 @@ def gradcheck(
         batch_size: number B of streams of the window.
         vocabulary_size: vocabulary size K of a random window. It is not used with `corpus`, which
             has a vocabulary of its own.
+        ngram_order: length N of the n-grams, which are counted in the window; 0 for none.
         dropout: share of each layer's outputs to drop, with the dropout masks of update 1.
         init: how the weights are initialized: "normal", "uniform", "orthogonal" or "course".
         sigma: standard deviation of the initial weights with init "normal".
@@ -109,6 +113,7 @@ def gradcheck(
         hidden_size=hidden_size,
         seq_length=seq_length,
         batch_size=batch_size,
+        ngram_order=ngram_order,
         dropout=dropout,
         init=init,
         sigma=sigma,
@@ -129,7 +134,8 @@ def fresh_problem(
     """Return an untrained learner, the input ids x of one window, and the target ids y of the window.
 
     x and y have the shape (T, B) each. The ids are random, or those of the first window of
-    `corpus`. `config` has the sizes of the network and the window. The other arguments and the
+    `corpus`. With n-grams, the window is also the text that is counted, and `ngram.weight` is random.
+    `config` has the sizes of the network and the window. The other arguments and the
     errors are those of `gradcheck`.
     """
     require_one_of("state", state, STATES)
@@ -143,11 +149,24 @@ def fresh_problem(
         vocabulary, starts = corpus.vocabulary, Windows.of(config, len(corpus)).starts(0)
         window = side_by_side(corpus.ids, starts, starts + T + 1, T + 1)
     learner = new_learner(config, vocabulary)
+    if config.ngram_order:
+        learner.ngrams = _ngrams_of(config, vocabulary, window)
+        # Its initial value, 0, would hide an error in the gradient that reaches h through the weight.
+        numbers = uniforms(config.seed, "gradcheck", config.hidden_size, stream=4)
+        learner.parameters["ngram.weight"][0] = (2 * numbers - 1) / np.sqrt(config.hidden_size)
     if state == "non-zero":
-        for place, array in enumerate(learner.state.values()):
+        for place, array in enumerate(hidden_arrays(learner.state).values()):
             numbers = uniforms(config.seed, "gradcheck", array.size, stream=1, layer=place)
             array[...] = 2 * numbers.reshape(array.shape) - 1
     return learner, window[:-1], window[1:]
+
+
+def _ngrams_of(config: Config, vocabulary: Vocabulary, window: Array) -> NGrams:
+    """Return the n-grams of the streams of a window of ids, shape (T + 1, B)."""
+    T, B = len(window), window.shape[1]
+    ends = np.arange(B + 1, dtype=np.int64) * T
+    segments = np.stack([ends[:-1], ends[1:]], axis=1)
+    return count(config.ngram_order, len(vocabulary), window.T.ravel(), segments)
 
 
 def check_gradients(
@@ -203,7 +222,7 @@ def check_gradients(
         entries = require_whole("entries", entries, least=1)
     opened = [open_engine(each) if isinstance(each, str) else each for each in engines]
     settings = _settings(learner, x, text, entries, seed)
-    dropped = {"update": DROPOUT_UPDATE} if learner.config.dropout else {}
+    dropped: dict[str, Any] = {"update": DROPOUT_UPDATE} if learner.config.dropout else {}
     checks = []
     # An overflow makes an error NaN, so the check fails; a warning would add nothing.
     with np.errstate(all="ignore"):
@@ -255,10 +274,11 @@ def _settings(learner: Learner, x: Array, text: str, entries: int | None, seed: 
         seq_length=len(x),
         batch_size=x.shape[1],
         vocabulary_size=len(learner.vocabulary),
+        ngram_order=config.ngram_order,
         dropout=config.dropout,
         init=config.init,
         sigma=config.sigma,
-        state="non-zero" if any(s.any() for s in learner.state.values()) else "zero",
+        state="non-zero" if any(s.any() for s in hidden_arrays(learner.state).values()) else "zero",
         dtype=config.dtype,
         engine="",
         entries=entries,

@@ -141,6 +141,7 @@ class Settings:
         batch_size: number B of streams of the window.
         dropout: share of each layer's outputs that were dropped, with the masks of update 1.
         init: how the weights were initialized.
+        ngram_order: length N of the n-grams; 0 if the network has none.
     """
 
     text: str
@@ -158,6 +159,7 @@ class Settings:
     batch_size: int = 1
     dropout: float = 0.0
     init: str = "normal"
+    ngram_order: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +201,10 @@ class GradientCheck:
         s = self.settings
         weights = f"sigma={s.sigma:g}" if s.init == "normal" else f"init {s.init}"
         dropout = f"dropout {s.dropout:g}, " if s.dropout else ""
+        ngrams = f"n-grams of order {s.ngram_order}, " if s.ngram_order else ""
         setup = (
             f"{s.cell}, L={s.layers}, H={s.hidden_size}, B={s.batch_size}, T={s.seq_length}, "
-            f"K={s.vocabulary_size}, {weights}, {dropout}h0 {s.state}, {s.dtype}, "
+            f"K={s.vocabulary_size}, {weights}, {ngrams}{dropout}h0 {s.state}, {s.dtype}, "
             f"engine {s.engine}; {self.checked:,} of {self.total:,} entries"
         )
         if self.passed:

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from charloom.engines.reference import losses
 from charloom.engines.reference.network import dropout_masks, loss_and_gradients
+from charloom.engines.reference.ngram_counts import log_probabilities
 from charloom.gradient_check.check_result import STEPS
 from charloom.gradient_errors import Errors, errors
-from charloom.model import Learner
+from charloom.model import Learner, hidden_arrays
 from charloom.model.parameters import Parameters
 from charloom.random import uniforms
 
@@ -57,6 +58,8 @@ class Window(NamedTuple):
         x, y: input ids and target ids, shape (T, B).
         state: the initial states.
         masks: the dropout masks; None if the network has no dropout.
+        log_q: the logarithms of the n-grams' probabilities in float64, shape (T, B, K); None if the
+            network has no n-grams.
     """
 
     cell: str
@@ -64,6 +67,7 @@ class Window(NamedTuple):
     y: Array
     state: dict[str, Array]
     masks: Array | None
+    log_q: Array | None
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
@@ -72,7 +76,12 @@ class Window(NamedTuple):
         Its dropout masks are those of update 1.
         """
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
-        return cls(learner.config.cell, x, y, learner.state, masks)
+        log_q = log_probabilities(learner, x, learner.state, dtype="float64")
+        return cls(learner.config.cell, x, y, learner.state, masks, log_q)
+
+    def rounded(self, dtype: str) -> "Window":
+        """Return the window with the n-grams' logarithms in another dtype."""
+        return self if self.log_q is None else self._replace(log_q=self.log_q.astype(dtype))
 
 
 @dataclass(frozen=True)
@@ -120,6 +129,7 @@ def numerical_gradients(
     """
     own = learner.parameters
     exact = {name: p.astype(np.complex128) for name, p in own.items()}
+    swept_window = window.rounded(learner.config.dtype)
     sharp, *blurred = blurred_gradients(learner, window, seed, between)
     found = []
     for place, (name, parameter) in sorted(
@@ -137,7 +147,7 @@ def numerical_gradients(
                 rounding=rounding_errors(
                     sharp[name].flat[chosen], [one[name].flat[chosen] for one in blurred]
                 ),
-                central=central_differences(own, name, swept, window, between=between),
+                central=central_differences(own, name, swept, swept_window, between=between),
             )
         )
     return found
@@ -251,7 +261,7 @@ def blurred_gradients(
 
     The reference engine computes the first gradient in float64, the second in the learner's dtype,
     and the other three in float64 with artificial rounding errors. These errors change parameters,
-    gates and probabilities by about eps times their size, with the eps of the learner's dtype. The
+    gates, probabilities and their logarithms by about eps times their size, with the eps of the learner's dtype. The
     output bias c changes by about eps, whatever its size is, because a relative error of the
     softmax's probabilities is an absolute error of the logits.
 
@@ -260,12 +270,14 @@ def blurred_gradients(
     """
     blur = Blur(seed, float(np.finfo(learner.config.dtype).eps))
     own = {name: p.astype(np.float64) for name, p in learner.parameters.items()}
-    state = {name: array.astype(np.float64) for name, array in window.state.items()}
+    state = {name: array.astype(np.float64) for name, array in hidden_arrays(window.state).items()}
     given = window._replace(state=state)
-    rounded = loss_and_gradients(learner.parameters, *window)[1]
+    rounded = loss_and_gradients(learner.parameters, *window.rounded(learner.config.dtype))[1]
     gradients = [loss_and_gradients(own, *given)[1], rounded]
     for _ in range(BLURS):
         moved = {name: blur.moved(p, 1 if name == "c" else p) for name, p in own.items()}
+        if window.log_q is not None:
+            given = given._replace(log_q=blur(window.log_q))
         gradients.append(loss_and_gradients(moved, *given, blur)[1])
         between()
     return gradients

@@ -4,21 +4,28 @@ An engine changes a learner's arrays. The store writes a learner and reads back 
 resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.cell_table import CELLS
 from charloom.config import Config
+from charloom.errors import EngineError
+from charloom.formatting import counted
+from charloom.messages import argument
 from charloom.model.memory_limit import require_memory
+from charloom.model.ngrams import NGrams, no_ngrams
 from charloom.model.optimizers import SLOTS
 from charloom.model.parameters import Parameters, initial_parameters
 from charloom.model.start_losses import StartLosses
 from charloom.text.vocabulary import Vocabulary
 
 State = dict[str, NDArray[Any]]
+RECENT: Final = "recent"  # the array of a state that holds the ids that each stream read last
+NO_ID: Final = -1  # stands in that array for a character before the first one
 
 
 @dataclass
@@ -32,7 +39,8 @@ class Learner:
         slots: the optimizer's arrays (slots) by slot name, then by parameter name. Each has the
             shape of its parameter.
         state: hidden state; `h` of shape (layers, B, H), and for the LSTM also `cell` of that
-            shape.
+            shape. With n-grams also `recent`, the last ids that each stream read, int32 of shape
+            (1, B, ngram_order - 1), the latest last; -1 stands for no id.
         position: number of characters that each stream has read in the current epoch; its next
             window starts there.
         epoch: number of completed epochs.
@@ -46,6 +54,8 @@ class Learner:
         pending_loss: the sum of the training losses of the updates since the last record, in nats.
         pending_updates: the number of updates since the last record.
         learning_rate_factor: multiplies the learning rate; the user can change it during a run.
+        ngrams: the n-grams of the training text; never changed in place, so copies of a learner share
+            them. None if the setting `ngram_order` is 0.
         start_losses: how well the model predicts its text from the states in which it can begin to write.
             None if this was not measured with the present weights.
     """
@@ -66,6 +76,7 @@ class Learner:
     pending_loss: float = 0.0
     pending_updates: int = 0
     learning_rate_factor: float = 1.0
+    ngrams: NGrams | None = None
     start_losses: StartLosses | None = None
 
 
@@ -78,7 +89,9 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
     require_memory(config, len(vocabulary))
     parameters = initial_parameters(config, len(vocabulary))
     slots = zero_slots(config, parameters)
-    return Learner(config, vocabulary, parameters, slots, zero_state(config, config.batch_size))
+    state = zero_state(config, config.batch_size)
+    ngrams = no_ngrams(config.ngram_order, len(vocabulary)) if config.ngram_order else None
+    return Learner(config, vocabulary, parameters, slots, state, ngrams=ngrams)
 
 
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
@@ -94,16 +107,26 @@ def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
     }
 
 
-def state_shapes(config: Config, streams: int = 1) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each array of a hidden state: (layers, streams, H)."""
-    shape = (config.layers, streams, config.hidden_size)
-    return dict.fromkeys(CELLS[config.cell].states, shape)
-
-
 def zero_state(config: Config, streams: int = 1) -> State:
-    """Return the hidden state before the first character: zeros, in arrays as `state_shapes` says."""
-    shapes = state_shapes(config, streams)
-    return {name: np.zeros(shape, dtype=config.dtype) for name, shape in shapes.items()}
+    """Return the hidden state before the first character: zeros, and with n-grams no recent ids."""
+    return {
+        name: np.full(shape, NO_ID if name == RECENT else 0, dtype)
+        for name, (shape, dtype) in state_arrays(config, streams).items()
+    }
+
+
+def state_arrays(config: Config, streams: int) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Return the shape and the dtype of each array of a state. Every state has this order."""
+    shape: tuple[int, ...] = (config.layers, streams, config.hidden_size)
+    arrays = {name: (shape, np.dtype(config.dtype)) for name in CELLS[config.cell].states}
+    if config.ngram_order:
+        arrays[RECENT] = (1, streams, config.ngram_order - 1), np.dtype(np.int32)
+    return arrays
+
+
+def hidden_arrays(state: Mapping[str, NDArray[Any]]) -> State:
+    """Return the arrays of a state that hold hidden units: all except the recent ids."""
+    return {name: array for name, array in state.items() if name != RECENT}
 
 
 def copy_learner(learner: Learner) -> Learner:
@@ -120,11 +143,38 @@ def copy_learner(learner: Learner) -> Learner:
     )
 
 
+def required_ngrams(learner: Learner) -> NGrams | None:
+    """Return the n-grams of a learner; None if its config has no n-grams.
+
+    Raises:
+        EngineError: the learner has no n-grams although its config has, or those of another order or of
+            another vocabulary size.
+    """
+    order, characters = learner.config.ngram_order, len(learner.vocabulary)
+    ngrams = learner.ngrams if order else None
+    if order and ngrams is None:
+        raise EngineError(
+            f"the learner has no n-grams, but {argument('ngram_order', order)} needs them; count a text with "
+            f"the engine's method count_ngrams, and set learner.ngrams."
+        )
+    if ngrams is not None and (ngrams.order, ngrams.characters) != (order, characters):
+        raise EngineError(
+            f"the learner has n-grams of order {ngrams.order} of {counted(ngrams.characters, 'character')}; they "
+            f"must be of order {order} of {counted(characters, 'character')}."
+        )
+    return ngrams
+
+
 def first_stream_state(state: State) -> State:
     """Return a copy of the hidden state of the first stream, arrays of shape (layers, 1, H)."""
     return {name: s[:, :1].copy() for name, s in state.items()}
 
 
 def restore_learner(learner: Learner, earlier: Learner) -> None:
-    """Set all fields of `learner`, except its config, to copies of the fields of `earlier`."""
-    vars(learner).update({**vars(copy_learner(earlier)), "config": learner.config})
+    """Set the fields of `learner`, except its config and n-grams, to copies of the fields of `earlier`.
+
+    `earlier` is a learner of the same run, so its n-grams are the same, but they may lack the columns that
+    training needs.
+    """
+    kept = {"config": learner.config, "ngrams": learner.ngrams}
+    vars(learner).update({**vars(copy_learner(earlier)), **kept})

@@ -2,7 +2,8 @@
 
 Layer l has `layers.l.U` (G·H × inputs), `layers.l.W` (G·H × H), `layers.l.b` (G·H), and for the GRU
 also `layers.l.d` (H). The output has `V` (K × H) and `c` (K). Layer 0 has K inputs, the other
-layers have H. G is the number of gates, or 1 for the plain cell.
+layers have H. G is the number of gates, or 1 for the plain cell. With n-grams (setting `ngram_order`), the
+weight with which they are mixed in has `ngram.weight` (1 × H) and `ngram.bias` (1).
 """
 
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.cell_table import CELLS
 from charloom.config import Config
+from charloom.model.ngrams import INITIAL_BIAS
 from charloom.random import normals, uniforms
 
 Parameters = dict[str, NDArray[Any]]
@@ -25,7 +27,8 @@ def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[in
         for layer in range(config.layers)
         for name, shape in cell.shapes(H, H if layer else K).items()
     }
-    return {**layers, "V": (K, H), "c": (K,)}
+    mixture = {"ngram.weight": (1, H), "ngram.bias": (1,)} if config.ngram_order else {}
+    return {**layers, "V": (K, H), "c": (K,), **mixture}
 
 
 def short_name(name: str) -> str:
@@ -56,6 +59,8 @@ def _first_values(
 
     `place` is the parameter's index in `parameter_shapes`; it selects the random numbers.
     """
+    if name.startswith("ngram."):
+        return np.full(shape, INITIAL_BIAS if name == "ngram.bias" else 0.0)
     H, count = config.hidden_size, int(np.prod(shape))
     matrix, recurrent = len(shape) == 2, name.endswith(".W")
     if config.init == "uniform" or (config.init == "orthogonal" and matrix and not recurrent):

@@ -3,6 +3,7 @@
 The caller passes the data of the run. This module reads no file and knows nothing about HTML or colours.
 """
 
+import math
 import platform
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from charloom.formatting import (
 )
 from charloom.gradient_check import GradientCheck, Row
 from charloom.messages import command, for_command_line, terminal_command
+from charloom.model import parameter_shapes
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
 from charloom.report.page_data import (
@@ -64,11 +66,18 @@ def run_sentence(view: RunInspection) -> str:
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
-        f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units learns to "
-        f"write like this text of {count(text.characters)} {config.tokens}, "
+        f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units"
+        f"{ngrams_phrase(config)} learns to write like this text of {count(text.characters)} {config.tokens}, "
         f"{count(text.vocabulary_size)} of them different. It is trained for {length_of_run(config)} with windows of "
         f"{count(config.seq_length)} {config.tokens}{streams}."
     )
+
+
+def ngrams_phrase(config: Config) -> str:
+    """Return a phrase about the n-grams that help the network; "" if there are none."""
+    if not config.ngram_order:
+        return ""
+    return f" and n-grams of up to {counted(config.ngram_order, one_of(config.tokens))}"
 
 
 def length_of_run(config: Config) -> str:
@@ -327,7 +336,7 @@ def text_rows(view: RunInspection) -> list[Setting]:
 
 
 def software_rows(view: RunInspection, records: Records | None) -> list[Setting]:
-    """Return rows about the software and the progress of a run.
+    """Return rows about the software, the network's size and the progress of a run.
 
     The rows name the software that trained the run, and the software that made the report.
     """
@@ -335,6 +344,8 @@ def software_rows(view: RunInspection, records: Records | None) -> list[Setting]
     epoch = f"{records.last.epoch:,.2f}".removesuffix(".00") if records else "0"
     goal = length_of_run(view.config)
     reached = f"update {count(done)}, after {epoch} epochs; the goal is {goal}"
+    shapes = parameter_shapes(view.config, view.text.vocabulary_size).values()
+    parameters = sum(map(math.prod, shapes))
     taken = f"{seconds:,.1f} for {count(done)} of {counted(view.updates, 'update')}"
     page = (
         f"charloom {charloom_version()}, Python {platform.python_version()}, NumPy "
@@ -344,6 +355,7 @@ def software_rows(view: RunInspection, records: Records | None) -> list[Setting]
         Setting("charloom", view.version, "the version that started the run"),
         Setting("engine", view.engine or "not recorded", "the engine that trained last"),
         Setting("trained with", software_and_machine(view)),
+        Setting("parameters", count(parameters), "the numbers that training changes"),
         Setting("progress", reached),
         Setting("seconds", taken, "time of training"),
         *changes(view),

@@ -1,4 +1,4 @@
-"""Writes and reads a model file: a network's parameters and start, with its config and vocabulary as metadata.
+"""Writes and reads a model file: parameters, n-grams and start, with config and vocabulary as metadata.
 
 A checkpoint contains a model file, and a model file can also be used without a checkpoint (spec/formats.md:
 Model files). Files may be untrusted: their contents are checked against the config before they are used,
@@ -22,7 +22,7 @@ from charloom.model import (
     Learner,
     State,
     parameter_shapes,
-    state_shapes,
+    state_arrays,
     stored_state,
     zero_slots,
     zero_state,
@@ -39,6 +39,12 @@ from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_METADATA, require_modest
 from charloom.store.json_numbers import is_count
 from charloom.store.model_start import START_NATS, losses_of, start_fields
+from charloom.store.ngram_tensors import (
+    ngram_layout,
+    parse_ngrams,
+    require_recent_ids,
+    tensors_of_ngrams,
+)
 from charloom.store.tensor_file import tensor_blocks
 from charloom.store.tensor_reader import Arrays, metadata_of, parse_tensors, require_arrays
 from charloom.text import Vocabulary
@@ -62,8 +68,9 @@ def model_bytes(learner: Learner, update: int | None = None) -> bytes:
 def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     """Return the consecutive blocks of bytes that make a model file.
 
-    The file holds the parameters, and the state of the first stream if it is not zero, with config and
-    vocabulary as metadata. The blocks share the learner's memory, so write them before the learner changes.
+    The file holds the parameters, the n-grams, and the state of the first stream if it is not that before the
+    first character, with config and vocabulary as metadata. The blocks share the learner's memory, so write
+    them before the learner changes.
 
     Args:
         learner: the model.
@@ -79,7 +86,8 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
         about[UPDATE] = update
     if learner.start_losses is not None:
         about[START_NATS] = start_fields(learner.start_losses)
-    arrays = {**learner.parameters, **state_tensors(learner)}
+    counts = tensors_of_ngrams(learner.ngrams) if learner.ngrams else {}
+    arrays = {**learner.parameters, **state_tensors(learner), **counts}
     about[SEAL] = model_seal(about, arrays)
     # Use one metadata key, because the safetensors library writes several keys in random order.
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
@@ -183,18 +191,28 @@ def parse_model(data: bytes, label: str) -> Learner:
             f"{counted(config.layers, 'layer')}."
         )
     shapes = parameter_shapes(config, len(vocabulary))
-    start = {f"{STATE_PREFIX}{name}": shape for name, shape in state_shapes(config).items()}
+    start = {f"{STATE_PREFIX}{name}": kind for name, kind in state_arrays(config, 1).items()}
     has_start = number >= MODEL_WITH_START and any(name in arrays for name in start)
-    require_arrays(arrays, {**shapes, **start} if has_start else shapes, config, label)
+    layout = ngram_layout(arrays, len(vocabulary)) if config.ngram_order else {}
+    layout |= start if has_start else {}
+    require_arrays(
+        arrays,
+        {**shapes, **{name: shape for name, (shape, _) in layout.items()}},
+        config,
+        label,
+        {name: dtype for name, (_, dtype) in layout.items()},
+    )
     if sealed is not None and sealed != model_seal(about, arrays):
         raise DamagedError(f"{label} is damaged: its numbers were changed after it was written.")
     # Allocate memory only after these checks: a damaged config could ask for huge arrays.
     parameters = {name: arrays[name] for name in shapes}
-    state = zero_state(config)
+    state, K = zero_state(config), len(vocabulary)
     if has_start:
         state = {name: arrays[f"{STATE_PREFIX}{name}"] for name in state}
+        require_recent_ids(state, K, label)
+    ngrams = parse_ngrams(arrays, config.ngram_order, K, label) if config.ngram_order else None
     slots = zero_slots(config, parameters)
-    return Learner(config, vocabulary, parameters, slots, state, start_losses=losses)
+    return Learner(config, vocabulary, parameters, slots, state, ngrams=ngrams, start_losses=losses)
 
 
 def parse_about(data: bytes, label: str) -> dict[str, Any]:

@@ -379,7 +379,8 @@ class RunWriter:
             END_CHANGED,
             learner.update,
             durable=True,
-            learning_rate_factor=learner.learning_rate_factor,
+            # An end that a user gives does not change the factor.
+            learning_rate_factor=None if reason is None else learner.learning_rate_factor,
             reason=reason,
             **end_fields(learner.config),
         )

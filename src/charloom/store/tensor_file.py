@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 
 from charloom.store.atomic_files import Block
 
-TYPES: Final = {"float64": "F64", "float32": "F32"}  # the names of dtypes in safetensors
+# The names of dtypes in safetensors, in the order in which the library writes tensors of different dtypes.
+TYPES: Final = {
+    "float64": "F64", "float32": "F32", "uint32": "U32", "int32": "I32", "uint16": "U16", "uint8": "U8"
+}  # fmt: skip
+FLOATS: Final = frozenset({"F64", "F32"})  # the types that parameters can have
 ALIGNMENT: Final = 8  # the header is padded with spaces to a multiple of this number of bytes
 
 
@@ -23,10 +27,11 @@ def tensor_blocks(
     """Return the consecutive blocks of a safetensors file: its header, then the bytes of each array.
 
     Args:
-        arrays: float32 and float64 arrays by name. They must not change before the blocks are written.
+        arrays: arrays by name, of the dtypes in TYPES. They must not change before the blocks are written.
         metadata: strings to store in the header, by name.
     """
-    ordered = sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0]))
+    ranks = {name: rank for rank, name in enumerate(TYPES)}
+    ordered = sorted(arrays.items(), key=lambda item: (ranks[item[1].dtype.name], item[0]))
     head: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, array in ordered:

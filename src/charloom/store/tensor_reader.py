@@ -49,8 +49,8 @@ def parse_tensors(data: bytes, label: str) -> Arrays:
     for name, tensor in tensors:
         if tensor["dtype"] not in SAFETENSORS_DTYPES:
             raise DamagedError(
-                f"{label}: {shortened(name)} has the type {shortened(tensor['dtype'])}; a model has only "
-                f"F32 or F64."
+                f"{label}: {shortened(name)} has the type {shortened(tensor['dtype'])}; only "
+                f"{', '.join(SAFETENSORS_DTYPES)} are allowed."
             )
         dtype = np.dtype(SAFETENSORS_DTYPES[tensor["dtype"]]).newbyteorder("<")
         values = np.frombuffer(tensor["data"], dtype).astype(dtype.newbyteorder("="), copy=False)
@@ -87,7 +87,11 @@ def header_of(data: bytes, label: str) -> bytes:
 
 
 def require_arrays(
-    arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], config: Config, label: str
+    arrays: Arrays,
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Config,
+    label: str,
+    dtypes: Mapping[str, np.dtype[Any]] | None = None,
 ) -> None:
     """Raise DamagedError unless the arrays are those that a model needs, and all entries are finite.
 
@@ -96,15 +100,16 @@ def require_arrays(
         shapes: the required shape of each array, by name.
         config: the settings, which give the required dtype.
         label: the name of the file in messages.
+        dtypes: the required dtype of each array that does not have the dtype of the settings, by name.
     """
     if set(arrays) != set(shapes):
         raise DamagedError(f"{label} is damaged: {name_differences(shapes, arrays)}.")
     for name, shape in shapes.items():
-        array = arrays[name]
-        if array.shape != shape or array.dtype != config.dtype:
+        array, dtype = arrays[name], (dtypes or {}).get(name, np.dtype(config.dtype))
+        if array.shape != shape or array.dtype != dtype:
             raise DamagedError(
                 f"{label}: {name} is {array.dtype} of shape {array.shape}; "
-                f"its config requires {config.dtype} of shape {shape}."
+                f"it must be {dtype} of shape {shape}."
             )
         if not all_finite(array):
             raise DamagedError(f"{label}: {name} has entries that are not finite numbers.")

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from charloom.canonical_form import canonical_json
 from charloom.errors import DamagedError, DivergedError
-from charloom.model import Learner, state_shapes
+from charloom.model import Learner, state_arrays
 from charloom.model.optimizers import SQUARES
 from charloom.store.atomic_files import Block
 from charloom.store.format_versions import STATE_FORMAT, require_format
 from charloom.store.json_format import parse_object
 from charloom.store.json_numbers import is_count, is_number
+from charloom.store.ngram_tensors import require_recent_ids
 from charloom.store.tensor_file import tensor_blocks
 from charloom.store.tensor_reader import all_finite, parse_tensors, require_arrays
 
@@ -84,11 +85,12 @@ def read_training(data: bytes, learner: Learner, label: str) -> None:
     """
     arrays = parse_tensors(data, label)
     config = learner.config
-    state = state_shapes(config, config.batch_size)
-    shapes = {f"state/{name}": shape for name, shape in state.items()}
+    layout = state_arrays(config, config.batch_size)
+    shapes = {f"state/{name}": shape for name, (shape, _) in layout.items()}
     for slot, values in learner.slots.items():
         shapes |= {f"{slot}/{name}": array.shape for name, array in values.items()}
-    require_arrays(arrays, shapes, config, label)
+    dtypes = {f"state/{name}": dtype for name, (_, dtype) in layout.items()}
+    require_arrays(arrays, shapes, config, label, dtypes)
     for slot, values in learner.slots.items():
         for name in values:
             values[name] = arrays[f"{slot}/{name}"]
@@ -98,6 +100,7 @@ def read_training(data: bytes, learner: Learner, label: str) -> None:
                 )
     for name in learner.state:
         learner.state[name] = arrays[f"state/{name}"]
+    require_recent_ids(learner.state, len(learner.vocabulary), label)
 
 
 def read_state(data: bytes, learner: Learner, label: str) -> tuple[dict[str, int], str]:

@@ -20,6 +20,7 @@ from charloom.scoring import tokens_of_a_call
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
+from charloom.training.ngram_counting import count_missing_ngrams
 from charloom.training.recorder import Recorder
 from charloom.training.start_measurement import measure_starts
 
@@ -99,10 +100,10 @@ def learn_in_slices(
     clock = clock or Stopwatch()
     schedule = Schedule.of(learner.config, len(ids))
     windows = schedule.windows
+    if not schedule.is_finished(learner):
+        count_missing_ngrams(learner, ids, engine)
     if learner.update == 0:
-        writing = sample_in_slices(learner, ids, windows, engine)
-        yield Sample(0, (yield from with_work_slices(writing, learner)))
-        yield Progress(0, schedule.updates)
+        yield from first_events(learner, ids, engine, schedule)
     recorder = Recorder(schedule, ids, engine, clock, learner.update)
     call_size = CallSize()
     while not schedule.is_finished(learner):
@@ -129,6 +130,15 @@ def learn_in_slices(
             raise
         yield from events
         yield Progress(end, schedule.updates, smooth_loss=learner.smooth_loss)
+
+
+def first_events(
+    learner: Learner, ids: AllIds, engine: Engine, schedule: Schedule
+) -> Generator[LearnEvent | WorkSlice]:
+    """Write the sample of an untrained learner, and yield it and the progress at update 0."""
+    writing = sample_in_slices(learner, ids, schedule.windows, engine)
+    yield Sample(0, (yield from with_work_slices(writing, learner)))
+    yield Progress(0, schedule.updates)
 
 
 def is_kept_model(learner: Learner, schedule: Schedule) -> bool:
@@ -199,15 +209,15 @@ def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]
 
     If `ids` is an array already, return `ids` and `plan` unchanged. If `ids` is a file, read only the ids
     that the plan needs. The returned plan then has new `starts`: a start plus the learner's position is the
-    index in the returned array at which the stream begins.
+    index in the returned array at which the stream begins. Its `places` are the old `starts`.
     """
     if isinstance(ids, np.ndarray):
         return ids, plan
     starts = plan.starts + learner.position
     count = len(plan.learning_rates) * learner.config.seq_length + 1
     read = ids.stretches(starts, starts + count, count)
-    places = count * np.arange(len(starts), dtype=np.int64) - learner.position
-    return read.ravel(), Plan(plan.learning_rates, places)
+    rows = count * np.arange(len(starts), dtype=np.int64) - learner.position
+    return read.ravel(), Plan(plan.learning_rates, rows, places=plan.starts)
 
 
 def require_finite_trace(learner: Learner, trace: Trace) -> None:

@@ -215,6 +215,7 @@ class IndexedRun:
             cell=config.cell,
             hidden_size=config.hidden_size,
             layers=config.layers,
+            ngram_order=config.ngram_order,
             seq_length=config.seq_length,
             text=text.name,
             characters=text.characters,

@@ -2,11 +2,12 @@
 
 The first route returns the values of one unit, the second the values of all units of a layer. The third returns the
 units whose values are most closely correlated with a property of the characters, such as being
-a digit.
+a digit. The fourth returns how much the model relies on its n-grams for each character.
 """
 
 import asyncio
 import base64
+import math
 import re
 from dataclasses import replace
 from typing import Any, Final
@@ -21,6 +22,7 @@ from charloom.hidden_units import Activity, Property, choose, marked
 from charloom.hidden_units.ranking import rank_in_slices
 from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.hidden_units.unit_activity import activity_in_slices
+from charloom.mixture_weights import ngram_use_in_slices
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
 from charloom.web.error_responses import NotAllowedError
@@ -99,6 +101,17 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
 
         return await answer_from_queue(queue, request, closing, compute())
 
+    @router.post("/api/inside/ngrams", response_model=wire.NGramWeights)
+    async def ngrams(body: wire.NGramRequest, request: Request) -> Any:
+        """Return the weight of the n-grams in the prediction of each character of a text."""
+
+        def compute() -> Slices[AsciiJSONResponse]:
+            model = model_cache.open_for(body)
+            yield
+            return AsciiJSONResponse({**model.head(), **(yield from weights_of(model, body))})
+
+        return await answer_from_queue(queue, request, closing, compute())
+
     return router
 
 
@@ -120,6 +133,18 @@ def active(model: OpenModel, body: Any, unit: int | None) -> Slices[Activity]:
             model.learner, model.engine, encoded.ids, choice, encoded.unknown
         )
     )
+
+
+def weights_of(model: OpenModel, body: wire.NGramRequest) -> Slices[dict[str, Any]]:
+    """Return the fields `characters` and `weights` of the schema `NGramWeights`."""
+    if model.learner.ngrams is None:
+        return {"characters": [], "weights": None}
+    encoded = model.encode(body)
+    found = yield from ngram_use_in_slices(
+        model.learner, model.engine, encoded.ids, encoded.unknown
+    )
+    weights = [None if math.isnan(w) else round(w, 4) for w in found.weights.tolist()]
+    return {"characters": found.characters, "weights": weights}
 
 
 def bounds(what: str, values: Any) -> tuple[float, float]:

@@ -72,6 +72,7 @@ class OpenModel:
             cell=config.cell,
             hidden_size=config.hidden_size,
             layers=config.layers,
+            ngram_order=config.ngram_order,
             tokens=config.tokens,
             vocabulary="".join(vocabulary.characters),
             parameters=sum(array.size for array in self.learner.parameters.values()),
@@ -245,8 +246,8 @@ class ModelCache:
     def _keep(self, stamp: Stamp, learner: Learner) -> None:
         """Store `learner` in memory as the most recently used model, under the key `stamp`.
 
-        Drop the least recently used models while more than `KEPT` models are in memory, or while their
-        parameters have more than `KEPT_BYTES` bytes together. One model always stays.
+        Drop the least recently used models while more than `KEPT` models are in memory, or while they
+        have more than `KEPT_BYTES` bytes together. One model always stays.
         """
         with self._lock:
             self._models[stamp] = learner
@@ -296,5 +297,6 @@ def learner_of(checkpoint: Path) -> Learner:
 
 
 def size(learner: Learner) -> int:
-    """Return the total size of a model's parameters in bytes."""
-    return sum(array.nbytes for array in learner.parameters.values())
+    """Return the total size of a model's parameters and n-grams in bytes."""
+    parameters = sum(array.nbytes for array in learner.parameters.values())
+    return parameters + (learner.ngrams.nbytes if learner.ngrams else 0)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.cell_table import CellName
-from charloom.config import SEED_LIMIT
+from charloom.config import MOST_ORDER, SEED_LIMIT
 from charloom.model import DEFAULT_START, Start
 
 TEXT_BODY: Final = 512 * 1024  # largest body of a JSON request with a text, in bytes
@@ -227,6 +227,7 @@ class Run(ResponseBody):
     cell: str | None = None
     hidden_size: int | None = None
     layers: int | None = None
+    ngram_order: int | None = None
     seq_length: int | None = None
     text: str | None = None
     characters: int | None = None
@@ -414,6 +415,7 @@ class Settings(RequestBody):
     cell: CellName | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
     layers: Annotated[int, Field(ge=1, le=8)] | None = None
+    ngram_order: Annotated[int, Field(ge=0, le=MOST_ORDER)] | None = None
     seq_length: Annotated[int, Field(ge=1, le=1024)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=512)] | None = None
     dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
@@ -504,7 +506,8 @@ class ModelDetail(ResponseBody):
     """A model that was opened: its size, its vocabulary and its recipe.
 
     `whats` lists the quantities of the model's units that can be shown: h (the hidden state), cell, and the
-    gates.
+    gates. `ngram_order` is the length of the model's n-grams; 0 if it has none. `parameters` is the number of
+    trained numbers, without the n-grams.
     """
 
     id: str
@@ -512,6 +515,7 @@ class ModelDetail(ResponseBody):
     cell: str
     hidden_size: int
     layers: int
+    ngram_order: int
     tokens: str
     vocabulary: str
     parameters: int
@@ -665,6 +669,26 @@ class UnitValues(ActivityResponse):
     """A unit's value after each character of a text."""
 
     values: list[float]
+
+
+class NGramRequest(TextRequest):
+    """A request for the weight of the n-grams in the prediction of each character of a text."""
+
+    text: Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_READ)]
+
+
+class NGramWeights(ModelResponse):
+    """How much a model relies on its n-grams when it predicts each character of a text.
+
+    Attributes:
+        characters: the text, a string for each character; empty if the model has no n-grams.
+        weights: the weight of the n-grams in the prediction of each character. At 0 the network predicts alone;
+            at 1 it starts from the probabilities as they were counted. None for the first character, which is
+            not predicted. The whole list is None if the model has no n-grams.
+    """
+
+    characters: list[str]
+    weights: list[float | None] | None
 
 
 class MapRequest(TextRequest):

@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
-from charloom.engines.reference import network
+from charloom.engines.reference import network, ngram_counts
 from charloom.engines.reference.categorical import draw
-from charloom.model import Learner, State, optimizers
+from charloom.model import Learner, State, hidden_arrays, optimizers
+from charloom.model.ngrams import MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
 
 
@@ -25,24 +26,46 @@ class ReferenceEngine:
     def describe(self) -> str:
         return f"reference (NumPy {np.__version__}, 1 thread)"
 
+    def count_ngrams(
+        self,
+        config: Config,
+        characters: int,
+        ids: Ids,
+        segments: Array,
+        most_bytes: int = MOST_BYTES,
+    ) -> NGrams:
+        return ngram_counts.count(config.ngram_order, characters, ids, segments, most_bytes)
+
     def loss_and_gradients(
-        self, learner: Learner, x: Ids, y: Ids, update: int | None = None
+        self,
+        learner: Learner,
+        x: Ids,
+        y: Ids,
+        update: int | None = None,
+        columns: NDArray[np.int32] | None = None,
     ) -> tuple[float, Parameters, State]:
         masks = network.dropout_masks(learner.config, update, *x.shape)
-        return network.loss_and_gradients(
-            learner.parameters, learner.config.cell, x, y, learner.state, masks
+        log_q = ngram_counts.log_probabilities(learner, x, learner.state, columns)
+        loss, gradients, state = network.loss_and_gradients(
+            learner.parameters, learner.config.cell, x, y, learner.state, masks, log_q
         )
+        return loss, gradients, {**state, **ngram_counts.recent_after(x, learner.state)}
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         config = learner.config
         T = config.seq_length
-        window = np.arange(T + 1)[:, np.newaxis] + plan.starts
+        steps = np.arange(T + 1)[:, np.newaxis]
+        places = plan.starts if plan.places is None else plan.places
         losses: list[float] = []
         norms: list[float] = []
         for learning_rate in plan.learning_rates.tolist():
-            ids, update = tokens[window + learner.position], learner.update + 1
+            read, update = learner.position + steps, learner.update + 1
+            ids = tokens[plan.starts + read]
+            columns = learner.ngrams.columns((places + read)[1:]) if learner.ngrams else None
             with np.errstate(over="ignore", invalid="ignore"):
-                loss, gradients, state = self.loss_and_gradients(learner, ids[:-1], ids[1:], update)
+                loss, gradients, state = self.loss_and_gradients(
+                    learner, ids[:-1], ids[1:], update, columns
+                )
                 if config.reduction == "mean":
                     gradients = {name: gradient / T for name, gradient in gradients.items()}
                 norm = gradient_norm(gradients)
@@ -76,18 +99,25 @@ class ReferenceEngine:
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
         cells = network.cells_of(learner.parameters, learner.config.cell)
         carried, h, _ = network.step(cells, ids, network.unstack(state))
-        return network.output(learner.parameters, h), network.stack(carried)
+        x = ids[np.newaxis]
+        log_q = ngram_counts.log_probabilities(learner, x, state)
+        logits = network.output(learner.parameters, h, None if log_q is None else log_q[0])
+        return logits, {**network.stack(carried), **ngram_counts.recent_after(x, state)}
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
         cells = network.cells_of(learner.parameters, learner.config.cell)
         carried = network.unstack(state)
         L, _, H = state["h"].shape
-        values = {name: np.empty((len(tokens), L, H), array.dtype) for name, array in state.items()}
+        values = {
+            name: np.empty((len(tokens), L, H), array.dtype)
+            for name, array in hidden_arrays(state).items()
+        }
         for n in range(len(tokens)):
             carried, _, _ = network.step(cells, tokens[n : n + 1], carried)
             for name, array in network.stack(carried).items():
                 values[name][n] = array[:, 0]
-        return values, network.stack(carried)
+        recent = ngram_counts.recent_after(tokens[:, np.newaxis], state)
+        return values, {**network.stack(carried), **recent}
 
     def generate(
         self,

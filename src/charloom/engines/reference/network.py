@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.engines.reference.cells import Cache, Carried, Cell, GruCell, LstmCell, RnnCell
+from charloom.model import hidden_arrays
 from charloom.random import dropout_mask
 
 Array = NDArray[Any]
@@ -40,9 +41,10 @@ def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
 
 
 def unstack(state: Mapping[str, Array]) -> list[Carried]:
-    """Return the state of each layer as a list. Each array of `state` holds all layers."""
+    """Return the hidden state of each layer as a list. Each array of `state` holds all layers."""
+    hidden = hidden_arrays(state)
     return [
-        {name: array[layer] for name, array in state.items()} for layer in range(len(state["h"]))
+        {name: array[layer] for name, array in hidden.items()} for layer in range(len(state["h"]))
     ]
 
 
@@ -76,9 +78,17 @@ def step(
     return after, x, caches
 
 
-def output(parameters: Mapping[str, Array], h: Array) -> Array:
-    """Return the logits o = V h + c, shape (…, B, K)."""
-    return np.asarray(h @ parameters["V"].mT + parameters["c"][..., np.newaxis, :])
+def output(parameters: Mapping[str, Array], h: Array, log_q: Array | None = None) -> Array:
+    """Return the logits o = V h + c, shape (…, B, K).
+
+    If `log_q` is given, the logarithms of the n-grams' probabilities, it is added with the weight of
+    the n-grams.
+    """
+    o = h @ parameters["V"].mT + parameters["c"][..., np.newaxis, :]
+    if log_q is not None:
+        weight = h @ parameters["ngram.weight"].mT + parameters["ngram.bias"][..., np.newaxis, :]
+        o = o + weight * log_q
+    return np.asarray(o)
 
 
 def log_softmax(o: Array) -> Array:
@@ -113,8 +123,11 @@ def losses(
     y: Array,
     state: Mapping[str, Array],
     masks: Array | None = None,
+    log_q: Array | None = None,
 ) -> Array:
     """Return the loss of one window in nats, summed over T and averaged over B.
+
+    `log_q` has the logarithms of the n-grams' probabilities, shape (T, B, K); None without n-grams.
 
     To compute many networks in one call, give the parameters leading axes. The result then has these
     leading axes, with one loss per network. Complex parameters give a complex loss, which the
@@ -125,7 +138,8 @@ def losses(
     loss: Array = np.zeros(())
     for t in range(len(x)):
         carried, h, _ = step(cells, x[t], carried, None if masks is None else masks[t])
-        loss = loss - log_softmax(output(parameters, h))[..., streams, y[t]].mean(axis=-1)
+        o = output(parameters, h, None if log_q is None else log_q[t])
+        loss = loss - log_softmax(o)[..., streams, y[t]].mean(axis=-1)
     return np.asarray(loss)
 
 
@@ -136,9 +150,12 @@ def loss_and_gradients(
     y: Array,
     state: Mapping[str, Array],
     masks: Array | None = None,
+    log_q: Array | None = None,
     blur: Callable[[Array], Array] | None = None,
 ) -> tuple[float, dict[str, Array], State]:
-    """Return the loss of one window, the exact gradient of every parameter, and the state after the window.
+    """Return the loss of one window, the exact gradient of every parameter, and the hidden state after it.
+
+    `log_q` has the logarithms of the n-grams' probabilities, shape (T, B, K); None without n-grams.
 
     If `blur` is given, it is applied to the probabilities and to the cells' caches (the gates) before
     the backward pass. A `blur` that adds small errors shows how much the rounding of these values
@@ -153,7 +170,7 @@ def loss_and_gradients(
         caches.append(way_back)
         tops.append(h)
     top = np.stack(tops)
-    log_p = log_softmax(output(parameters, top))
+    log_p = log_softmax(output(parameters, top, log_q))
     targets = np.arange(T)[:, np.newaxis], np.arange(B), y
     loss = -log_p[targets].sum() / B
 
@@ -170,6 +187,11 @@ def loss_and_gradients(
     gradients["V"][...] = np.tensordot(do, top, axes=((0, 1), (0, 1)))
     gradients["c"][...] = do.sum(axis=(0, 1))
     dtop = do @ parameters["V"]
+    if log_q is not None:
+        dweight = (do * log_q).sum(axis=-1, keepdims=True)
+        gradients["ngram.weight"][...] = np.tensordot(dweight, top, axes=((0, 1), (0, 1)))
+        gradients["ngram.bias"][...] = dweight.sum(axis=(0, 1))
+        dtop = dtop + dweight @ parameters["ngram.weight"]
     d_next = [{name: np.zeros_like(array) for name, array in c.items()} for c in carried[0]]
     for t in reversed(range(T)):
         dh = dtop[t]

@@ -1,10 +1,11 @@
 // The view Inside: a text coloured by the values of a unit, a map of all units over the text, and the units that follow a
-// property best. The server computes the values. A link can open the view with a certain unit.
+// property best. For a model with n-grams, it also shows how much they count. The server computes the values. A link can open the view with a certain unit.
 import { events, get, post } from "./api.js";
 import { valueStep } from "./colours.js";
 import { byId, copy, counted, el, fixed, put, say, visible, integer } from "./dom.js";
 import { UnitSearch } from "./unit_search.js";
 import { ColouredText } from "./coloured_text.js";
+import { NGrams } from "./ngrams.js";
 import { UnitMap } from "./unitmap.js";
 
 const LONGEST_LINK = 4000; // characters of text in a link
@@ -27,6 +28,7 @@ export class Inside {
       },
       (layer, unit, what) => this.#choose(layer, unit, what),
     );
+    this.ngrams = new NGrams();
     this.map = new UnitMap({
       pointed: (unit, character, value) => this.#readMap(unit, character, value),
       chosen: (unit) => this.#choose(this.layer.valueAsNumber, unit, this.what.value),
@@ -94,6 +96,12 @@ export class Inside {
       const stamp = ({ update }) => JSON.stringify([asked, layer, what, update]);
       if (stamp(shown) !== this.mapped) {
         this.mapped = stamp(await this.#map(asked, layer, what, turn.signal));
+      }
+      // The weights of the n-grams do not depend on the unit.
+      const reading = JSON.stringify([asked, shown.update]);
+      if (reading !== this.reading) {
+        await this.ngrams.look(asked, this.detail?.ngram_order, turn.signal);
+        this.reading = reading;
       }
       this.map.mark(unit);
       return true;

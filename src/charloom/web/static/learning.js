@@ -6,7 +6,7 @@ import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, counted, duration, el, fixed, put, short, integer, isErrorState, isGoing } from "./dom.js";
 import { spread } from "./journal.js";
-import { bitsOf, findingOf, reasonOf } from "./run_summary.js";
+import { bitsOf, findingOf, networkOf, reasonOf } from "./run_summary.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 import { Timeline } from "./timeline.js";
 
@@ -155,7 +155,7 @@ export class Learning {
       run.updates ? `update ${integer(run.update)} of ${integer(run.updates)}` : `update ${integer(run.update)}`,
       run.epoch === null ? null : `${fixed(run.epoch, 2)} epochs of ${run.text ?? "the text"}`,
       run.seconds === null ? null : `${duration(run.seconds)} of training`,
-      run.cell && `${run.cell.toUpperCase()} ${run.layers} × ${run.hidden_size}`,
+      networkOf(run),
       run.recipe && `recipe ${run.recipe}`,
     ];
     put(byId("learning-done"), parts.filter(Boolean).join(" · "));

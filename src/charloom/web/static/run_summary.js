@@ -9,6 +9,13 @@ export function bitsOf(run) {
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
+/** Return the size of a run's network, and the length of its n-grams if it has any; "" if it is not known yet. */
+export function networkOf(run) {
+  if (!run.cell) return "";
+  const network = `${run.cell.toUpperCase()} ${run.layers}\u00a0×\u00a0${run.hidden_size}`;
+  return run.ngram_order ? `${network} with ${run.ngram_order}-grams` : network;
+}
+
 /**
  * Return a sentence saying that a run diverged, that its model overfits, that it writes badly from a state, or that its end
  * moved; "" if none is known.

@@ -2,7 +2,7 @@
 // The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
 import { byId, counted, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
-import { bitsOf, findingOf, reasonOf } from "./run_summary.js";
+import { bitsOf, findingOf, networkOf, reasonOf } from "./run_summary.js";
 import { Start } from "./start.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 
@@ -135,8 +135,7 @@ class Row {
     this.run = run;
     put(this.name, run.name);
     this.box.setAttribute("aria-label", `Compare ${run.name}`);
-    const network = run.cell && `${run.cell.toUpperCase()} ${run.layers}\u00a0×\u00a0${run.hidden_size}`;
-    put(this.meta, [run.text, run.recipe, network].filter(Boolean).join(" · "));
+    put(this.meta, [run.text, run.recipe, networkOf(run)].filter(Boolean).join(" · "));
     this.progress.hidden = !run.updates;
     this.progress.setAttribute("aria-label", `Progress of ${run.name}`);
     this.progress.max = run.updates || 1;

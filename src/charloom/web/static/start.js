@@ -183,7 +183,7 @@ export class Start {
 const rank = (name) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length);
 
 const words = (name) => {
-  const spaced = name.replaceAll("_", " ");
+  const spaced = name.replaceAll("_", " ").replace("ngram", "n-gram");
   return spaced[0].toUpperCase() + spaced.slice(1);
 };
 

@@ -1,0 +1,57 @@
+"""Counts the n-grams of the training part of a text (spec/mathematics.md: N-grams).
+
+Of a text in a file, only the ids that count are read. This module does not know how an engine counts.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from charloom.engines import Engine
+from charloom.model import Learner
+from charloom.model.memory_limit import require_memory
+from charloom.model.ngrams import MOST_COUNTED, NGrams
+from charloom.text import Windows
+from charloom.text.id_file import AllIds
+from charloom.text.windows import Segment
+
+
+def count_missing_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> None:
+    """Give a learner the n-grams that training needs, if its config asks for n-grams.
+
+    A new learner has the n-grams of an empty text, and a loaded learner has only those of the whole text. Does
+    nothing if the n-grams were counted before, because a learner is trained on one text only.
+
+    Args:
+        learner: gets new `ngrams`.
+        ids: the whole text, shape (characters,).
+        engine: counts.
+
+    Raises:
+        ConfigError: counting needs more memory than this process may use.
+        TextError: the text is too short to be divided as the config says, or cannot be read.
+    """
+    if learner.ngrams is not None and not learner.ngrams.parts:
+        learner.ngrams = counted_ngrams(learner, ids, engine)
+
+
+def counted_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> NGrams:
+    """Return the n-grams of the training part of a text. `count_missing_ngrams` explains the arguments."""
+    config, characters = learner.config, len(learner.vocabulary)
+    segments = counted_segments(Windows.of(config, len(ids)))
+    end = segments[-1][1]
+    require_memory(config, characters, counted=end)
+    # What lies between the segments, such as a validation part, is read but not counted.
+    return engine.count_ngrams(config, characters, ids[:end], np.array(segments, dtype=np.int64))
+
+
+def counted_segments(windows: Windows) -> list[Segment]:
+    """Return the segments of the training part that count, ascending and without overlaps.
+
+    With the split "streams", a segment can end with the first character of the next one. This character
+    counts only there.
+    """
+    segments = windows.parts["train"]
+    ends = [following[0] for _, following in pairwise(segments)] + [windows.length]
+    bounds = [(a, min(b, end, MOST_COUNTED)) for (a, b), end in zip(segments, ends, strict=True)]
+    return [(a, b) for a, b in bounds if a < b]

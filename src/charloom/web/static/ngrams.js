@@ -1,0 +1,51 @@
+// The part of the view Inside for models with n-grams: a text coloured by how much the n-grams count in the prediction of
+// each character.
+import { post } from "./api.js";
+import { ColouredText } from "./coloured_text.js";
+import { valueStep } from "./colours.js";
+import { byId, counted, fixed, integer, put, say, visible } from "./dom.js";
+
+// The weights with the strongest colours. At 1, which has no colour, the prediction starts from the n-grams as counted.
+const LOW = 0;
+const HIGH = 2;
+
+/** The coloured text and the sentence below it. */
+export class NGrams {
+  constructor() {
+    this.card = byId("ngrams");
+    this.coloured = new ColouredText(byId("ngrams-coloured"), { pointed: (index) => this.#read(index) });
+    this.coloured.box.classList.add("of-value", "coloured");
+  }
+
+  /** Request and show the weights for `asked`, a model and a text. Hide this part if the model has no n-grams. */
+  async look(asked, order, signal) {
+    if (!order) {
+      this.card.hidden = true;
+      return;
+    }
+    const { characters, weights } = await post("/api/inside/ngrams", asked, signal);
+    this.weights = weights ?? [];
+    this.coloured.show(characters, this.weights.map((weight) => (weight === null ? 0 : valueStep(weight, LOW, HIGH))));
+    const known = this.weights.filter((weight) => weight !== null);
+    const mean = known.reduce((sum, weight) => sum + weight, 0) / Math.max(known.length, 1);
+    const followed = order === 1 ? "occurs" : `follows the last ${counted(order - 1, "character")} or fewer`;
+    this.summary =
+      `The model also knows how often each character ${followed} in its training text (n-grams). At a weight of 0 the ` +
+      `network predicts alone, at 1 it starts from these counts, and above 1 it trusts them more. The mean weight on this ` +
+      `text is ${fixed(mean, 2)}.`;
+    this.card.hidden = false;
+    this.#read(null);
+  }
+
+  #read(index) {
+    if (index === null || !this.weights) {
+      if (this.summary) put(byId("ngrams-readout"), this.summary);
+      return;
+    }
+    const weight = this.weights[index];
+    const found = weight === null ? "not predicted" : `weight of the n-grams ${fixed(weight, 2)}`;
+    const sentence = `${visible(this.coloured.characters[index])} at character ${integer(index + 1)}: ${found}`;
+    put(byId("ngrams-readout"), sentence);
+    if (document.activeElement === this.coloured.box) say(sentence);
+  }
+}
