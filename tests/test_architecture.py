@@ -28,7 +28,7 @@ FLOORS = [
     {"_native"},
     {"engines"},
     {"store"},
-    {"scoring", "finetune", "ngram_logits", "pytorch_state_dict"},
+    {"scoring", "dynamic_scoring", "finetune", "ngram_logits", "pytorch_state_dict"},
     {"training", "gradient_check", "diagnosis", "bench", "pytorch_format"}
     | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units", "mixture_weights"},
     {"report"},

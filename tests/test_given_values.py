@@ -258,6 +258,7 @@ OF_COMMANDS = {
     "sample run --samples": "from 1 to 2,147,483,647",
     "sample run --seed": "from 0 to 18,446,744,073,709,551,615",
     "evaluate run --streams": "from 1 to 2,147,483,647",
+    "evaluate run --dynamic --dynamic-rate": "above 0 and below 1e+06",
     "neurons run --top": "from 1 to 2,147,483,647",
     "neurons run --limit": "from 1 to 2,147,483,647",
     "neurons run --show": "from 1 to 2,147,483,647",

@@ -8,7 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import SEED_LIMIT, require_whole
+from charloom.config import SEED_LIMIT, require_number, require_whole
+from charloom.dynamic_scoring import dynamic_nats
 from charloom.engines import Engine
 from charloom.errors import DivergedError, TextError
 from charloom.formatting import number_of, one_of
@@ -89,6 +90,7 @@ def evaluate(
     *,
     split: str = "all",
     streams: int | None = None,
+    dynamic_rate: float | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Return a model's cross-entropy on a text (spec/mathematics.md: Evaluation).
@@ -102,6 +104,9 @@ def evaluate(
         split: the name of the part of the text that `segments` make up, such as "validation".
         streams: the number of pieces into which a single segment is divided, which are read in
             parallel. With 1, the result is exact. None chooses the number by the segment's length.
+        dynamic_rate: the learning rate with which a copy of the model continues to learn while it
+            reads (spec/mathematics.md: Dynamic evaluation); `streams` is then ignored. With None, the
+            model does not learn.
         seed: seed of the bootstrap interval.
 
     Returns:
@@ -110,11 +115,13 @@ def evaluate(
 
     Raises:
         TextError: no segment has two characters, so there is nothing to predict.
-        ConfigError: `streams` or `seed` is out of its range.
+        ConfigError: `streams`, `dynamic_rate` or `seed` is out of its range.
         DivergedError: the loss is not finite.
     """
     if streams is not None:
         streams = require_whole("streams", streams, least=1)
+    if dynamic_rate is not None:
+        dynamic_rate = require_number("dynamic_rate", dynamic_rate, above=0.0, below=1e6)
     seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
     segments = segments or [(0, len(ids))]
     longest = max(end - start for start, end in segments)
@@ -123,7 +130,10 @@ def evaluate(
             f"the text has {number_of(longest, one_of(learner.config.tokens))}; an evaluation needs at "
             f"least two: the first to start with and one to predict. Give a longer text."
         )
-    nats = score_segments(engine, learner, ids, segments, streams)
+    if dynamic_rate is None:
+        nats = score_segments(engine, learner, ids, segments, streams)
+    else:
+        nats = dynamic_nats(engine, learner, ids, segments, dynamic_rate)
     mean = float(nats.mean())
     if not math.isfinite(mean):
         raise DivergedError(

@@ -176,15 +176,27 @@ def training_text_identity(model: TrainedModel) -> tuple[str, int] | None:
 
 
 def evaluate_part(
-    learner: Learner, engine: Engine, part: Part, streams: int | None = None, seed: int = 0
+    learner: Learner,
+    engine: Engine,
+    part: Part,
+    streams: int | None = None,
+    seed: int = 0,
+    dynamic_rate: float | None = None,
 ) -> Evaluation:
     """Return the result of evaluating a model on a part of a text.
 
-    The arguments `streams` and `seed` and the errors are those of `charloom.evaluation.evaluate`.
+    The other arguments and the errors are those of `charloom.evaluation.evaluate`.
     """
     corpus, segments = part.corpus, part.segments
     found = evaluate(
-        learner, engine, corpus.ids, segments, split=part.split, streams=streams, seed=seed
+        learner,
+        engine,
+        corpus.ids,
+        segments,
+        split=part.split,
+        streams=streams,
+        dynamic_rate=dynamic_rate,
+        seed=seed,
     )
     tokens = corpus.vocabulary.tokens
     return dataclasses.replace(

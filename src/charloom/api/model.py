@@ -13,6 +13,7 @@ from charloom.api.export_file import export_learner
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
 from charloom.config import Config, require_string
+from charloom.dynamic_scoring import LEARNING_RATE
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
@@ -230,6 +231,8 @@ class Model:
         string: str | None = None,
         split: str | None = None,
         streams: int | None = None,
+        dynamic: bool = False,
+        dynamic_rate: float = LEARNING_RATE,
         unknown: str = "refuse",
         replacement: str = "",
         seed: int = 0,
@@ -245,6 +248,10 @@ class Model:
                 it has no validation part. The default for any other text is "all".
             streams: number of parallel streams that the part is divided into. 1 is exact; None
                 chooses a number that suits the length of the part.
+            dynamic: let a copy of the model learn from each 32 characters after it has predicted them. The
+                text is then read as one stream. Do not compare the result with that of a model that does
+                not learn.
+            dynamic_rate: the learning rate for `dynamic`.
             unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
             replacement: the character that replaces unknown characters.
             seed: seed of the bootstrap interval.
@@ -255,10 +262,11 @@ class Model:
                 text that it was trained on.
             UnknownCharacterError: the text has a character outside the vocabulary.
             ConfigError: the text has no such part, or a value is out of range.
+            DivergedError: the loss is not finite.
         """
         choice = TextChoice(text, string, split, UnknownPolicy(unknown, replacement))
-        part = choose_part(self, choice)
-        return evaluate_part(self.learner, self.engine, part, streams, seed)
+        part, rate = choose_part(self, choice), dynamic_rate if dynamic else None
+        return evaluate_part(self.learner, self.engine, part, streams, seed, rate)
 
     def baselines(
         self,

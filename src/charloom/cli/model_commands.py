@@ -114,6 +114,8 @@ def evaluate(
     split: model_options.Split = None,
     streams: model_options.Streams = None,
     separately: model_options.Separately = False,
+    dynamic: model_options.Dynamic = False,
+    dynamic_rate: model_options.DynamicRate = 4e-4,
     baselines: model_options.WithBaselines = False,
     which: Which = None,
     as_json: Json = False,
@@ -138,10 +140,14 @@ def evaluate(
         models |= {"network": opened.network_alone(), "ngrams": opened.ngrams_alone()}
     part = api.choose_part(opened, choice)
     say_sentences(part.corpus.notes)
+    seed = settings.get("seed", 0)
     results = {
-        name: api.evaluate_part(each.learner, each.engine, part, streams, settings.get("seed", 0))
+        name: api.evaluate_part(each.learner, each.engine, part, streams, seed)
         for name, each in models.items()
     }
+    if dynamic:
+        own = (learner, opened.engine, part)
+        results["dynamic"] = api.evaluate_part(*own, seed=seed, dynamic_rate=dynamic_rate)
     result = results.pop("model")
     others = api.evaluate_baselines(opened, part) if baselines else None
     if as_json:
@@ -149,10 +155,11 @@ def evaluate(
             **model_identity(model, opened),
             "unknown": part.corpus.unknown.total,
         }
-        alone = {name: loss_figures(each) for name, each in results.items()}
+        figures = {name: loss_figures(each) for name, each in results.items()}
+        also = {"dynamic": figures.pop("dynamic")} if dynamic else {}
+        apart = {"separately": figures} if separately else {}
         compared = {} if others is None else {"baselines": dataclasses.asdict(others)}
-        apart = {"separately": alone} if separately else {}
-        show_json({**about, **dataclasses.asdict(result), **apart, **compared})
+        show_json({**about, **dataclasses.asdict(result), **also, **apart, **compared})
         return
     show(f"model:      {model}, {opened.stage}")
     show(f"text:       {result.text}, {result.part}")
@@ -161,6 +168,12 @@ def evaluate(
     show(f"nats:       {result.nats:.4f} per {one}")
     show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
+    if dynamic:
+        found = results["dynamic"]
+        show(
+            f"dynamic:    {found.nats:.4f} nats or {found.bits:.4f} bits per {one}, if the model continues "
+            "to learn while it reads"
+        )
     if separately:
         show_separately(result, results["network"], results["ngrams"], one)
     if others is not None:

@@ -3,7 +3,7 @@
 This module holds the arrays; the engines count and read them (spec/mathematics.md: N-grams).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -84,6 +84,10 @@ class NGrams:
         """The number of bytes in a model file."""
         context, entry = bytes_in_file(self.characters)
         return context * len(self.child_ids) + entry * len(self.follower_ids)
+
+    def whole(self) -> "NGrams":
+        """Return the n-grams with column 0 only, as everything except training uses them."""
+        return replace(self, shares=self.shares[:1], factors=self.factors[:1], counted=0)
 
     def columns(self, places: NDArray[Any]) -> NDArray[np.int32]:
         """Return the column that predicts the character at each index of the training text.
