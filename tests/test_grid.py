@@ -3,6 +3,8 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -52,6 +54,19 @@ def test_a_network_is_trained_and_evaluated_on_the_test_part(grid, tmp_path, mon
     found = grid.measure(str(text), grid.Network("gru", 1, 4), epochs=1, seed=0)
     assert found.keys() == row().keys()
     assert (found["test_characters"], 0 < found["nats"] < 4) == (207, True)
+
+
+def test_an_update_is_timed_by_training_runs_of_growing_length(grid, tmp_path, monkeypatch):
+    text = tmp_path / "book.txt"
+    text.write_text(TEXT, encoding="utf-8")
+    ticks = iter([0.0, 0.5, 0.5, 2.5])  # the runs take 0.5 and 2 seconds
+    monkeypatch.setattr(grid, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    config = grid.settings("gru", 1, 4, 50, 0).replace(
+        seq_length=5, batch_size=2, engine="reference"
+    )
+    monkeypatch.setattr(grid.charloom, "train", train := Mock(wraps=grid.charloom.train))
+    assert grid.seconds_per_update(str(text), config) == 2.0 / 8
+    assert [call.kwargs["updates"] for call in train.call_args_list] == [4, 8]
 
 
 def test_the_table_has_the_mean_over_seeds_and_gaps(grid):
