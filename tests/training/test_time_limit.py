@@ -298,7 +298,9 @@ def schedule(**settings):
 
 def planner(monkeypatch, seconds=SECONDS, **costs):
     engine = Paced(monkeypatch, lambda _: 1.0)
-    return EndPlanner(time_limit(engine, seconds, **costs), 0, 0.0)
+    begun = EndPlanner(time_limit(engine, seconds, **costs), 0.0)
+    assert begun.new_end(schedule(), 0, 0.0) is None
+    return begun
 
 
 def test_the_end_moves_only_if_the_run_would_miss_its_time_clearly(monkeypatch):
@@ -324,8 +326,46 @@ def test_after_a_rollback_the_speed_is_measured_from_the_earlier_update(monkeypa
     assert plan.new_end(schedule(), 300, 510.0) == 790
 
 
+@pytest.mark.parametrize("begun", [0, 20])
+def test_the_time_of_counting_n_grams_is_not_taken_for_that_of_updates(begun, monkeypatch):
+    engine, corpus = Paced(monkeypatch, lambda _: 1.0), small_corpus()
+    honest = engine.count_ngrams
+
+    def slow(*args):
+        engine.now += 500.0
+        return honest(*args)
+
+    monkeypatch.setattr(engine, "count_ngrams", slow)
+    config = small_config(**{**SETTINGS, "ngram_order": 2, "updates": 500})
+    learner = new_learner(config, corpus.vocabulary)
+    learner.update, learner.position = begun, begun * SETTINGS["seq_length"]
+    limit = time_limit(engine, SECONDS - begun)
+    items = train_paced_in_memory(learner, corpus, engine, limit)
+    assert not items_of(EndChanged, items)
+    assert (learner.update, engine.now) == (500, SECONDS - begun)
+
+
+def test_an_end_whose_event_is_not_on_the_disk_is_not_in_config_json(tmp_path, monkeypatch):
+    """Only the event has the factor: a resumed run with the new end alone would have another learning rate."""
+    writer, learner, _ = create(tmp_path / "run", **SETTINGS)
+    before = (tmp_path / "run" / "config.json").read_bytes()
+
+    def refuse():
+        raise WriteError("the disk is full.")
+
+    with writer:
+        monkeypatch.setattr(writer.events, "sync", refuse)
+        learner.config = learner.config.replace(updates=1_500)
+        writer.change_end(learner, "the plan changed")
+        assert (tmp_path / "run" / "config.json").read_bytes() == before
+        monkeypatch.undo()
+        writer.change_end(learner, "the plan changed")
+    assert (tmp_path / "run" / "config.json").read_bytes() != before
+
+
 def test_a_run_without_a_limit_never_moves_its_end():
-    plan = EndPlanner(None, 0, 0.0)
+    plan = EndPlanner(None, 0.0)
+    assert plan.new_end(schedule(), 0, 0.0) is None
     assert plan.new_end(schedule(), 900, 1e9) is None
 
 

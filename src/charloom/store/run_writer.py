@@ -339,8 +339,10 @@ class RunWriter:
         for journal in (self.metrics, self.samples, self.events):
             journal.flush()
 
-    def add_event(self, event: str, update: int, durable: bool = False, **details: Any) -> None:
-        """Add an event to events.jsonl. If the disk fails, the event stays in memory until the next flush.
+    def add_event(self, event: str, update: int, durable: bool = False, **details: Any) -> bool:
+        """Add an event to events.jsonl; return False if the disk failed.
+
+        The event then stays in memory until the next flush.
 
         Args:
             event: name of the event.
@@ -355,27 +357,32 @@ class RunWriter:
                 self.events.sync()
             else:
                 self.events.flush()
+            return True
+        return False
 
     def change_end(self, learner: Learner, reason: str) -> None:
         """Store the end of the run and the learning-rate factor of `learner`, which training has just changed.
 
         `reason` is a sentence for the event.
 
-        If the disk fails, the event stays in memory until the next flush. config.json may then have the
-        earlier end; resuming the run replaces it.
+        If the disk fails, the event stays in memory until the next flush, and config.json keeps the earlier
+        end; resuming the run replaces it. config.json must never have a new end whose event is lost, because
+        only the event has the factor.
         """
-        self._add_end(learner, reason)
+        durable = self._add_end(learner, reason)
         self._settings = replace(self._settings, config=learner.config)
         with suppress(WriteError):
             self._require_place()
+            if not durable:
+                return
             replace_file(self.path / CONFIG, settings_bytes(self._settings))
 
-    def _add_end(self, learner: Learner, reason: str | None) -> None:
-        """Add the event that the run now has the end of `learner`, and flush it to the disk.
+    def _add_end(self, learner: Learner, reason: str | None) -> bool:
+        """Add the event that the run now has the end of `learner`; return True if it is flushed to the disk.
 
         `reason` is a sentence saying why the end moved during training; None if a user gave the end.
         """
-        self.add_event(
+        return self.add_event(
             END_CHANGED,
             learner.update,
             durable=True,

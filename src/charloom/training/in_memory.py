@@ -79,7 +79,7 @@ def train_in_memory(
         return reason is not None
 
     best, watch = best or Best(), Stopwatch()
-    planner, factor = EndPlanner(limit, learner.update, watch()), learner.learning_rate_factor
+    planner, factor = EndPlanner(limit, watch()), learner.learning_rate_factor
     good, good_best = copy_learner(learner), best.learner
     while True:
         try:

@@ -154,7 +154,7 @@ class RunTrainer:
         self._learner = learner
         self._schedule = Schedule.of(learner.config, characters)
         self._watch = Stopwatch(writer.seconds)
-        self._planner = EndPlanner(limit, learner.update, self._watch())
+        self._planner = EndPlanner(limit, self._watch())
         # The learning-rate factor that a user or a rollback set last, or with which the run was opened.
         self._steered_factor = learner.learning_rate_factor
         # Commands that were written before this process opened the run are ignored.

@@ -52,16 +52,16 @@ class EndPlanner:
 
     Args:
         limit: the time limit; None if the run has none. Then its end never moves.
-        update: number of updates that the run has done.
         now: the present time of the clock.
     """
 
-    def __init__(self, limit: TimeLimit | None, update: int, now: float) -> None:
+    def __init__(self, limit: TimeLimit | None, now: float) -> None:
         self._limit = limit
         self._deadline = math.inf if limit is None else now + limit.seconds_left()
         # The updates and the times of the last two comparisons. The speed is measured since the first of
-        # them, because over shorter times it varies by chance.
-        self._marks = [(update, now)]
+        # them, because over shorter times it varies by chance. The first mark is made when training has begun:
+        # before that, n-grams may be counted, which is not an update.
+        self._marks: list[tuple[int, float]] = []
 
     def seconds_left(self, now: float) -> float:
         """Return how many seconds are left until the deadline; infinity if there is no time limit."""
@@ -79,8 +79,8 @@ class EndPlanner:
             update: number of updates that the run has done; its records and samples are complete.
             now: the present time of the clock.
         """
-        if update < self._marks[-1][0]:
-            # Training went back to an earlier update: measure the speed again from there.
+        if not self._marks or update < self._marks[-1][0]:
+            # Training has begun or went back to an earlier update: measure the speed from there.
             self._marks = [(update, now)]
         if self._limit is None or update == self._marks[-1][0] or not self._is_due(now):
             return None
