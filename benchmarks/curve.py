@@ -70,10 +70,10 @@ def parts_of(text: str) -> Parts:
     return Parts(ids[slice(*train)], ids[slice(*validation)], len(corpus.vocabulary))
 
 
-def quick(text: str, seconds: float) -> Point:
+def quick(text: str, seconds: float, threads: int) -> Point:
     """Train `quick` for some seconds."""
     started = time.perf_counter()
-    model = charloom.train(text, minutes=seconds / 60)
+    model = charloom.train(text, minutes=seconds / 60, threads=threads)
     took = time.perf_counter() - started
     return Point("quick", took, model.evaluate(text, split="validation", streams=1).nats)
 
@@ -266,7 +266,7 @@ def main() -> None:
     parts, points = parts_of(options.text), []
     methods = (
         ngrams(parts),
-        (quick(options.text, seconds) for seconds in options.seconds),
+        (quick(options.text, seconds, options.threads) for seconds in options.seconds),
         lstm(parts, max(options.seconds)),
         gpt(parts),
     )

@@ -50,7 +50,7 @@ def listen(item):
     if isinstance(item, Record):
         last.update(update=item.update, characters_per_second=item.characters_per_second)
 started = time.perf_counter()
-model = charloom.train(path, run, minutes=float(minutes), engine=engine, recipe="quick",
+model = charloom.train(path, run, minutes=float(minutes), engine=engine, recipe="quick", ngram_order=0,
                        validation=0.001, listener=listen)
 size = sum(p.nbytes for p in model.parameters.values())
 say(stage="trained", seconds=time.perf_counter() - started, model_bytes=size, **last)

@@ -68,7 +68,7 @@ class Asked:
 def value_of(setting: str, text: str) -> Any:
     """Return the value of a setting that is given as text."""
     default = getattr(Config(), setting)
-    return text if isinstance(default, str) else float(text) if "." in text else int(text)
+    return type(default)(text)
 
 
 def measure(text: str, asked: str, seed: int) -> Row:

@@ -106,7 +106,7 @@ Dynamic = Annotated[
     typer.Option(
         "--dynamic",
         help="also evaluate a copy of the model that learns from each 32 characters after it has predicted "
-        "them; takes about three times as long",
+        "them; takes several times as long",
     ),
 ]
 DynamicRate = Annotated[
