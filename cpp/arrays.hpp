@@ -130,12 +130,6 @@ State<T> state_of(const Shape& shape, const nb::tuple& given, std::size_t B) {
   return state;
 }
 
-inline std::uint32_t id_of(const Tokens& tokens, std::size_t at) {
-  return tokens.bytes == 1   ? static_cast<const std::uint8_t*>(tokens.at)[at]
-         : tokens.bytes == 2 ? static_cast<const std::uint16_t*>(tokens.at)[at]
-                             : static_cast<const std::uint32_t*>(tokens.at)[at];
-}
-
 inline Tokens tokens_of(const Bytes& ids) {
   const auto kind = ids.dtype();
   require(kind.code == static_cast<std::uint8_t>(nb::dlpack::dtype_code::UInt) &&

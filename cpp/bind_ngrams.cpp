@@ -95,7 +95,7 @@ nb::tuple count_text(Bytes ids, In<std::int64_t> segments, std::size_t K, int or
   require(context_bytes < most_characters && entry_bytes < most_characters,
           "a context or an entry has too many bytes");
   for (std::size_t i = 0; i < tokens.count; ++i)
-    require(id_of(tokens, i) < K, "an id is not below K");
+    require(tokens.id(i) < K, "an id is not below K");
   const std::vector<TextSegment> counted = segments_of(segments, tokens.count);
   CountedNGrams found;
   {
@@ -165,8 +165,9 @@ void bind_ngrams(nb::module_& m) {
       .def_ro("order", &NGramTable::order)
       .def_ro("K", &NGramTable::K)
       .def_ro("counted", &NGramTable::counted);
-  m.def("count_ngrams", count_text, nb::kw_only(), "ids"_a.noconvert(), "segments"_a.noconvert(), "K"_a,
-        "order"_a, "parts"_a, "least"_a, "free"_a, "context_bytes"_a, "entry_bytes"_a, "most_bytes"_a);
+  m.def("count_ngrams", count_text, nb::kw_only(), "ids"_a.noconvert(), "segments"_a.noconvert(),
+        "K"_a, "order"_a, "parts"_a, "least"_a, "free"_a, "context_bytes"_a, "entry_bytes"_a,
+        "most_bytes"_a);
 }
 
 }  // namespace charloom

@@ -94,7 +94,7 @@ double norm_in_double(const T* block, std::ptrdiff_t count) {
 bool read_ids(Tokens tokens, std::size_t from, int count, int K, std::int32_t* to) {
   bool below = true;
   for (int i = 0; i < count; ++i) {
-    to[i] = id_at(tokens, from + static_cast<std::size_t>(i));
+    to[i] = static_cast<std::int32_t>(tokens.id(from + static_cast<std::size_t>(i)));
     below = below && to[i] >= 0 && to[i] < K;
   }
   return below;

@@ -76,6 +76,12 @@ struct Tokens {
   const void* at;
   int bytes;
   std::size_t count;
+
+  [[gnu::always_inline]] std::uint32_t id(std::size_t index) const {
+    return bytes == 1   ? static_cast<const std::uint8_t*>(at)[index]
+           : bytes == 2 ? static_cast<const std::uint16_t*>(at)[index]
+                        : static_cast<const std::uint32_t*>(at)[index];
+  }
 };
 
 // Threads that run one job together. The kernels start no other threads.

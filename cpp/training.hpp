@@ -18,13 +18,6 @@ using charloom::Descent;
 using charloom::Team;
 using charloom::TrainResult;
 
-inline std::int32_t id_at(const charloom::Tokens& tokens, std::size_t at) {
-  return tokens.bytes == 1   ? static_cast<const std::uint8_t*>(tokens.at)[at]
-         : tokens.bytes == 2 ? static_cast<const std::uint16_t*>(tokens.at)[at]
-                             : static_cast<std::int32_t>(
-                                   static_cast<const std::uint32_t*>(tokens.at)[at]);
-}
-
 template <typename T>
 class Training {
  public:
@@ -148,10 +141,10 @@ class Training {
       const std::size_t read = static_cast<std::size_t>(u) * T_steps;
       const std::size_t at = static_cast<std::size_t>(windows_.starts[first + s]) + read;
       const std::int64_t place = windows_.places[first + s] + static_cast<std::int64_t>(read);
-      std::int32_t next = id_at(windows_.tokens, at);
+      auto next = static_cast<std::int32_t>(windows_.tokens.id(at));
       for (int t = 0; t < T_steps; ++t) {
         const std::int32_t id = next;
-        next = id_at(windows_.tokens, at + t + 1);
+        next = static_cast<std::int32_t>(windows_.tokens.id(at + t + 1));
         if (id < 0 || id >= layout_.shape.K || next < 0 || next >= layout_.shape.K) return false;
         const std::ptrdiff_t n = std::ptrdiff_t(t) * stack.B + s;
         stack.x[n] = id;
