@@ -19,11 +19,13 @@ Shape checked_shape(Cell cell, std::size_t layers, std::size_t K, std::size_t H,
 }
 
 Descent checked_descent(Rule rule, double momentum, double decay, double beta1, double beta2,
-                        double epsilon, double weight_decay, double clip, bool clip_by_norm,
-                        bool mean, double dropout, std::uint64_t seed) {
+                        double epsilon, double weight_decay, bool decays_biases,
+                        double averaging, double clip, bool clip_by_norm, bool mean,
+                        double dropout, std::uint64_t seed) {
   require(dropout >= 0 && dropout < 1, "dropout must be at least 0 and below 1");
-  return {rule,         momentum, decay,        beta1, beta2,   epsilon,
-          weight_decay, clip,     clip_by_norm, mean,  dropout, seed};
+  require(averaging >= 0 && averaging <= 1, "averaging must be from 0 to 1");
+  return {rule,          momentum,  decay, beta1,        beta2, epsilon, weight_decay,
+          decays_biases, averaging, clip,  clip_by_norm, mean,  dropout, seed};
 }
 
 Sampler checked_sampler(double temperature, double top_p, double min_p, double penalty, int top_k,
@@ -91,14 +93,15 @@ void bind_descent(nb::module_& m) {
   nb::class_<Descent>(m, "Descent", "How updates are made; a clip of 0 means none.")
       .def("__init__",
            [](Descent* self, Rule rule, double momentum, double decay, double beta1, double beta2,
-              double epsilon, double weight_decay, double clip, bool clip_by_norm, bool mean,
-              double dropout, std::uint64_t seed) {
+              double epsilon, double weight_decay, bool decays_biases, double averaging,
+              double clip, bool clip_by_norm, bool mean, double dropout, std::uint64_t seed) {
              new (self) Descent(checked_descent(rule, momentum, decay, beta1, beta2, epsilon,
-                                                weight_decay, clip, clip_by_norm, mean, dropout,
-                                                seed));
+                                                weight_decay, decays_biases, averaging, clip,
+                                                clip_by_norm, mean, dropout, seed));
            },
            nb::kw_only(), "rule"_a, "momentum"_a, "decay"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
-           "weight_decay"_a, "clip"_a, "clip_by_norm"_a, "mean"_a, "dropout"_a, "seed"_a)
+           "weight_decay"_a, "decays_biases"_a, "averaging"_a, "clip"_a, "clip_by_norm"_a,
+           "mean"_a, "dropout"_a, "seed"_a)
       .def_ro("rule", &Descent::rule)
       .def_ro("momentum", &Descent::momentum)
       .def_ro("decay", &Descent::decay)
@@ -106,6 +109,8 @@ void bind_descent(nb::module_& m) {
       .def_ro("beta2", &Descent::beta2)
       .def_ro("epsilon", &Descent::epsilon)
       .def_ro("weight_decay", &Descent::weight_decay)
+      .def_ro("decays_biases", &Descent::decays_biases)
+      .def_ro("averaging", &Descent::averaging)
       .def_ro("clip", &Descent::clip)
       .def_ro("clip_by_norm", &Descent::clip_by_norm)
       .def_ro("mean", &Descent::mean)

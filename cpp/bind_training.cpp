@@ -10,13 +10,12 @@ using namespace nb::literals;
 
 namespace {
 
-// The arrays of each slot of an update rule.
+// The arrays of each slot of an update rule, and at the end the averaged weights, if there are any.
 template <typename T>
 class Slots {
  public:
   Slots(const Shape& shape, const Descent& descent, const nb::tuple& given) {
-    const bool two = descent.rule == Rule::adam || descent.rule == Rule::adamw;
-    require(given.size() == (two ? 2u : 1u), "wrong number of slots");
+    require(given.size() == static_cast<std::size_t>(descent.slots()), "wrong number of slots");
     bundles_.reserve(given.size());
     for (const nb::handle slot : given) bundles_.emplace_back(shape, nb::cast<nb::tuple>(slot));
     for (const ParameterArrays<T>& bundle : bundles_) arrays_.push_back(bundle.arrays.data());

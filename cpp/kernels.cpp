@@ -20,7 +20,8 @@ using charloom::Tokens;
 bool is_classic(Shape shape, int B, const Descent& descent) {
   return shape.cell == Cell::rnn && shape.layers == 1 && shape.ngram_order == 0 && B == 1 &&
          descent.rule == charloom::Rule::adagrad && descent.clip > 0 && !descent.clip_by_norm &&
-         !descent.mean && descent.dropout == 0 && descent.weight_decay == 0;
+         !descent.mean && descent.dropout == 0 && descent.weight_decay == 0 &&
+         descent.averaging == 0;
 }
 
 // If all gradients of a_t are below this limit, every entry of the gradient and the sum of their

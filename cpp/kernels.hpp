@@ -104,10 +104,18 @@ struct Workspace {
 struct Descent {
   Rule rule;
   double momentum, decay, beta1, beta2, epsilon, weight_decay;
-  double clip;  // 0: off
+  bool decays_biases;  // whether weight_decay shrinks the biases too
+  double averaging;    // the fraction of the updates over which the weights are averaged; 0: off
+  double clip;         // 0: off
   bool clip_by_norm, mean;
   double dropout;
   std::uint64_t seed;
+
+  // The number of arrays that the rule stores for every parameter, and with the averaged weights.
+  [[gnu::always_inline]] int rule_slots() const {
+    return rule == Rule::adam || rule == Rule::adamw ? 2 : 1;
+  }
+  [[gnu::always_inline]] int slots() const { return rule_slots() + (averaging > 0 ? 1 : 0); }
 };
 
 // The windows of `count` updates, each over T steps of B streams. Stream s starts at
@@ -144,7 +152,8 @@ struct Kernels {
   bool (*gradients)(const Model<T>&, const std::int32_t* x, const std::int32_t* y,
                     const std::int32_t* columns, int T_steps, int B, State<T> state, Descent,
                     std::int64_t update, double* loss, Arrays<T> gradients, State<T> next);
-  // slots[k] has the arrays of slot k of the optimizer. losses and norms get one entry per update.
+  // slots[k] has the arrays of slot k of the optimizer, the last slot those of the averaged weights, if
+  // there are any. losses and norms get one entry per update.
   TrainResult (*train)(const Model<T>&, const Arrays<T>* slots, State<T>, Windows, Descent, Team,
                        Workspace, double* losses, double* norms);
   // Write nats (N-1, B) of tokens[1:], for tokens (N, B). The state becomes that after tokens[:-1].

@@ -114,6 +114,17 @@ struct PanelLayout {
     if (shape.ngram_order) f(last + 3, 0, c + K);
   }
 
+  // Call f(start, end, biases) for the parts of the block that hold only weights or only biases.
+  template <typename F>
+  void each_part(F f) const {
+    for (int l = 0; l < shape.layers; ++l) {
+      f(at[l].U, at[l].b, false);
+      f(at[l].b, l + 1 < shape.layers ? at[l + 1].U : V, true);
+    }
+    f(V, c, false);
+    f(c, end, true);
+  }
+
   void pack(Arrays<T> from, T* to) const {
     each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[place] = from[array][i]; });
   }

@@ -68,25 +68,27 @@ template <typename T>
 struct BlockUpdate {
   T* theta;
   const T* gradient;
-  T *first, *second;  // slots; only Adam has the second
+  T *first, *second;  // slots; only Adam uses the second
   const charloom::Descent& descent;
   double learning_rate, norm;
   std::int64_t update;  // the number of this update, from 1
 
-  void run(std::ptrdiff_t start, std::ptrdiff_t end) const {
+  // `biases`: whether these elements are biases.
+  void run(std::ptrdiff_t start, std::ptrdiff_t end, bool biases) const {
     using charloom::Rule;
+    const double weight_decay = biases && !descent.decays_biases ? 0.0 : descent.weight_decay;
     switch (descent.rule) {
-      case Rule::adagrad: return apply<Rule::adagrad>(start, end);
-      case Rule::sgd: return apply<Rule::sgd>(start, end);
-      case Rule::rmsprop: return apply<Rule::rmsprop>(start, end);
+      case Rule::adagrad: return apply<Rule::adagrad>(start, end, weight_decay);
+      case Rule::sgd: return apply<Rule::sgd>(start, end, weight_decay);
+      case Rule::rmsprop: return apply<Rule::rmsprop>(start, end, weight_decay);
       case Rule::adam:
-      case Rule::adamw: return apply<Rule::adam>(start, end);
+      case Rule::adamw: return apply<Rule::adam>(start, end, weight_decay);
     }
   }
 
  private:
   template <charloom::Rule rule>
-  void apply(std::ptrdiff_t start, std::ptrdiff_t end) const {
+  void apply(std::ptrdiff_t start, std::ptrdiff_t end, double weight_decay) const {
     using charloom::Rule;
     const bool decoupled = descent.rule == Rule::adamw;
     const bool by_value = descent.clip > 0 && !descent.clip_by_norm;
@@ -94,9 +96,8 @@ struct BlockUpdate {
     const Vec<T> factor = cast(descent.clip > 0 && descent.clip_by_norm && shrink < 1 ? shrink : 1.0);
     const Vec<T> limit = cast(descent.clip), eta = cast(learning_rate);
     const Vec<T> epsilon = small_constant<T>(descent.epsilon);
-    const Vec<T> coupled_decay = cast(decoupled ? 0.0 : descent.weight_decay);
-    const Vec<T> decoupled_factor =
-        cast(decoupled ? 1.0 - learning_rate * descent.weight_decay : 1.0);
+    const Vec<T> coupled_decay = cast(decoupled ? 0.0 : weight_decay);
+    const Vec<T> decoupled_factor = cast(decoupled ? 1.0 - learning_rate * weight_decay : 1.0);
     const Vec<T> momentum = cast(descent.momentum);
     const Vec<T> decay = cast(descent.decay), one_minus_decay = cast(1 - descent.decay);
     const Vec<T> beta1 = cast(descent.beta1), one_minus_beta1 = cast(1 - descent.beta1);
@@ -134,5 +135,16 @@ struct BlockUpdate {
 
   static Vec<T> cast(double value) { return splat<T>(static_cast<T>(value)); }
 };
+
+// The weights are averaged after every so many updates (spec/mathematics.md: Averaged weights).
+inline constexpr std::int64_t averaged_every = 16;
+
+// Return the rate at which the averaged weights move to the weights after an update; 0 if they stay.
+inline double averaging_rate(double averaging, std::int64_t update) {
+  const double length = averaging * static_cast<double>(update);
+  if (averaging == 0) return 0;
+  if (length <= averaged_every) return 1;
+  return update % averaged_every ? 0 : averaged_every / length;
+}
 
 }  // namespace

@@ -33,8 +33,7 @@ class Training {
         team_(team),
         losses_(losses),
         norms_(norms),
-        slot_count_(
-            descent.rule == charloom::Rule::adam || descent.rule == charloom::Rule::adamw ? 2 : 1),
+        slot_count_(descent.slots()),
         memory_(workspace, 0,
                 static_cast<std::size_t>(layout.end) * (1 + slot_count_ + team.threads) +
                     static_cast<std::size_t>(layout.back_end)) {
@@ -116,10 +115,14 @@ class Training {
         }
         return;
       }
-      BlockUpdate<T>{block_,    gradients_[0], slots_[0],
-                     slots_[1], descent_,      windows_.learning_rates[u],
-                     norm,      windows_.update + u + 1}
-          .run(start, end);
+      const std::int64_t update = windows_.update + u + 1;
+      const BlockUpdate<T> apply{block_,   gradients_[0], slots_[0],
+                                 slots_[1], descent_,      windows_.learning_rates[u],
+                                 norm,     update};
+      layout_.each_part([&](std::ptrdiff_t first, std::ptrdiff_t last, bool biases) {
+        apply.run(first > start ? first : start, last < end ? last : end, biases);
+      });
+      average(start, end, averaging_rate(descent_.averaging, update));
       stack.move_state_to_start(windows_.T);
       if (thread == 0) {
         losses_[u] = loss;
@@ -129,6 +132,17 @@ class Training {
       wait_for_all();
       layout_.transpose(block_, back_, thread, team_.threads);
       wait_for_all();
+    }
+  }
+
+  // Move one part of the averaged weights towards the weights.
+  void average(std::ptrdiff_t start, std::ptrdiff_t end, double rate) const {
+    if (rate == 0) return;
+    T* averages = slots_[slot_count_ - 1];
+    const Vec<T> r = splat<T>(static_cast<T>(rate));
+    for (std::ptrdiff_t at = start; at < end; at += lanes) {
+      const Vec<T> old = load<T>(averages + at);
+      store<T>(averages + at, old + r * (load<T>(block_ + at) - old));
     }
   }
 
@@ -192,7 +206,7 @@ class Training {
   Memory<T> memory_;
   bool ok_ = false;
   TrainResult result_{};
-  T *block_ = nullptr, *back_ = nullptr, *slots_[2] = {};
+  T *block_ = nullptr, *back_ = nullptr, *slots_[3] = {};
   T* gradients_[most_threads] = {};
   LayerStack<T>* stacks_[most_threads] = {};
   double part_loss_[most_threads] = {}, part_squares_[most_threads] = {};

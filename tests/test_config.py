@@ -49,7 +49,8 @@ def test_a_missing_setting_takes_its_default():
 
 def test_an_unknown_setting_is_named():
     with pytest.raises(
-        ConfigError, match=r"^'hiden_size': no such setting; the settings are batch_size,"
+        ConfigError,
+        match=r"^'hiden_size': no such setting; the settings are averaging, batch_size,",
     ):
         Config.from_dict({"hiden_size": 3})
 

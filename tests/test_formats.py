@@ -29,7 +29,7 @@ from charloom.store.ngram_tensors import tensors_of_ngrams
 pytestmark = pytest.mark.usefixtures("kept_plots")
 
 FORMATS = Path(__file__).parent / "formats"
-KEPT = ("first", "batches", "seals", "numbered", "updates", "judged", "start", "ngrams")
+KEPT = ("first", "batches", "seals", "numbered", "updates", "judged", "start", "ngrams", "averages")
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
 WRITTEN = {
@@ -155,7 +155,17 @@ def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
     assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
-    assert (learner.config.ngram_order > 0) == (kept.name == "ngrams")
+    assert (learner.config.ngram_order > 0) == (kept.name in ("ngrams", "averages"))
+
+
+def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
+    trained, model = load_checkpoint(newest(kept)).learner, load_model(kept / "run", "latest")
+    different = {
+        name
+        for name, array in trained.parameters.items()
+        if array.tobytes() != model.parameters[name].tobytes()
+    }
+    assert different == (set(trained.parameters) if kept.name == "averages" else set())
 
 
 def test_a_stored_model_is_opened_from_every_path(kept):

@@ -175,7 +175,7 @@ RULES = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
 WAYS = {
     "by-value": {"clip": 0.02, "clip_by": "value", "reduction": "sum"},
     "by-norm": {"clip": 0.1, "clip_by": "norm", "reduction": "mean", "weight_decay": 0.05},
-    "unclipped": {"clip": 0.0, "dropout": 0.3},
+    "unclipped": {"clip": 0.0, "dropout": 0.3, "weight_decay": 0.5, "weight_decay_on": "weights"},
 }
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from charloom.config import Config
-from charloom.model import optimizers
+from charloom.engines import Plan, native_problem, open_engine
+from charloom.model import new_learner, optimizers
+from charloom.text import Vocabulary
 from golden import make_torch_gradients as script
 
 RULES = ("sgd", "rmsprop", "adam", "adamw")
@@ -73,3 +75,49 @@ def test_clipping_by_value_keeps_a_nan():
 @pytest.mark.parametrize(("norm", "factor"), [(0.0, 1.0), (1.9, 1.0), (8.0, 2.0 / 8.000001)])
 def test_clipping_by_norm_scales_all_gradients_by_one_factor_of_at_most_1(norm, factor):
     assert optimizers.norm_factor(norm, 2.0) == factor
+
+
+def decayed(weight_decay_on, shape, optimizer="adamw"):
+    """Return a parameter of ones of a shape after an update with a gradient of zeros and weight decay."""
+    config = Config(
+        optimizer=optimizer, weight_decay=0.5, weight_decay_on=weight_decay_on, dtype="float64"
+    )
+    parameter = np.ones(shape)
+    slots = {slot: np.zeros(shape) for slot in optimizers.SLOTS[optimizer]}
+    optimizers.step(config, parameter, np.zeros(shape), slots, 0.1, 1)
+    return parameter
+
+
+def test_weight_decay_can_leave_out_the_biases():
+    assert (decayed("all", (3,)) == decayed("all", (3, 1))[:, 0]).all()
+    assert (decayed("weights", (3, 1)) == 0.95).all()
+    for optimizer in optimizers.SLOTS:
+        assert (decayed("all", (3,), optimizer) < 1).all()
+        assert (decayed("weights", (3, 1), optimizer) < 1).all()
+        assert (decayed("weights", (3,), optimizer) == 1).all()
+
+
+@pytest.mark.skipif(bool(native_problem()), reason="the native engine is not built")
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_native_engine_leaves_out_every_bias(cell, threads):
+    """Without a gradient, weight decay alone changes the parameters: the learning rate times the decay is 1."""
+    settings = {
+        "weight_decay_on": "weights",
+        "weight_decay": 2.0,
+        "optimizer": "sgd",
+        "momentum": 0.0,
+    }
+    config = Config(
+        cell=cell, layers=2, hidden_size=5, batch_size=2, seq_length=3, ngram_order=2, clip=1e-30,
+        clip_by="norm", **settings,
+    )  # fmt: skip
+    learner = new_learner(config, Vocabulary("abcdefgh"))
+    for array in learner.parameters.values():
+        array[...] = 1
+    ids = np.arange(40, dtype=np.uint8) % 8
+    engine = open_engine("native", threads)
+    learner.ngrams = engine.count_ngrams(config, 8, ids, np.array([[0, 40]]))
+    engine.train(learner, ids, Plan(np.array([0.5]), np.array([0, 20])))
+    left = {name: float(abs(array).max()) for name, array in learner.parameters.items()}
+    assert left == {name: float(array.ndim == 1) for name, array in learner.parameters.items()}

@@ -58,6 +58,8 @@ class Descent:
         beta2: float,
         epsilon: float,
         weight_decay: float,
+        decays_biases: bool,
+        averaging: float,
         clip: float,
         clip_by_norm: bool,
         mean: bool,
@@ -78,6 +80,10 @@ class Descent:
     def epsilon(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
+    @property
+    def decays_biases(self) -> bool: ...
+    @property
+    def averaging(self) -> float: ...
     @property
     def clip(self) -> float: ...
     @property

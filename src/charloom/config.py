@@ -31,6 +31,7 @@ CHOICES: Final = {
     "init": ("normal", "uniform", "orthogonal", "course"),
     "optimizer": OPTIMIZERS,
     "schedule": ("constant", "step", "cosine"),
+    "weight_decay_on": ("all", "weights"),
     "clip_by": ("value", "norm"),
     "reduction": REDUCTIONS,
     "tokens": TOKENS,
@@ -55,6 +56,9 @@ ONLY_WITH: Final = {
     "cosine_end": ("schedule", ("cosine",)),
     "replacement": ("unknown", ("replace",)),
 }
+
+# Settings that have no effect if another setting is 0.
+NOT_WITH_ZERO: Final = {"clip_by": "clip", "weight_decay_on": "weight_decay"}
 
 # Settings that may differ when a run is resumed, because they depend on the machine.
 MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
@@ -114,6 +118,9 @@ class Config:
         0.0,
         "weight decay; AdamW shrinks the weights directly, the other optimizers add it to the gradient",
     )
+    weight_decay_on: str = setting(
+        "all", "parameters that weight_decay shrinks: all, or only the weights and not the biases"
+    )
     schedule: str = setting("constant", "how the learning rate changes")
     warmup: int = setting(0, "updates over which the learning rate rises to its full size")
     step_after: int = setting(10, "epochs before the first decay if schedule is step")
@@ -121,6 +128,11 @@ class Config:
     step_every: int = setting(1, "epochs between two decays if schedule is step")
     cosine_end: float = setting(
         0.0, "fraction of the learning rate that is left at the end if schedule is cosine"
+    )
+    averaging: float = setting(
+        0.0,
+        "fraction of the updates so far over which the weights are averaged; the average is the model; "
+        "0: no averaging",
     )
     clip: float = setting(5.0, "largest value or norm of the gradient; 0: no clipping")
     clip_by: str = setting(
@@ -194,7 +206,8 @@ class Config:
         self._number("weight_decay", least=0.0)
         for name in ("dropout", "smoothing", "momentum", "decay", "beta1", "beta2"):
             self._number(name, least=0.0, below=1.0)
-        self._number("cosine_end", least=0.0, most=1.0)
+        for name in ("cosine_end", "averaging"):
+            self._number(name, least=0.0, most=1.0)
         for name in ("validation", "test"):
             self._number(name, least=0.0, below=1.0)
         if self.validation + self.test >= 1:
@@ -276,8 +289,10 @@ def without_effect(config: Config, given: Iterable[str]) -> list[str]:
                 f"{argument(name)} has no effect: there is no validation part; set "
                 f"{argument('validation')} to a fraction of the text"
             )
-        elif name == "clip_by" and not config.clip:
-            sentences.append(f"{argument(name)} has no effect: {argument('clip')} is 0")
+        elif name in NOT_WITH_ZERO and not getattr(config, NOT_WITH_ZERO[name]):
+            sentences.append(
+                f"{argument(name)} has no effect: {argument(NOT_WITH_ZERO[name])} is 0"
+            )
     return sentences
 
 

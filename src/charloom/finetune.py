@@ -12,7 +12,7 @@ from charloom.config import Config
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.model import Learner, new_learner
+from charloom.model import Learner, first_slots, new_learner
 
 # The settings that always come from the model, because they determine the shapes of the weights or
 # whether the vocabulary has characters or bytes.
@@ -54,7 +54,7 @@ def tuned_learner(config: Config, model: Learner) -> Learner:
     The weights are converted to the dtype of `config`.
     """
     learner = new_learner(config, model.vocabulary)
-    learner.parameters = {
-        name: array.astype(config.dtype) for name, array in model.parameters.items()
-    }
+    for name, array in model.parameters.items():
+        learner.parameters[name][...] = array
+    learner.slots = first_slots(config, learner.parameters)
     return learner

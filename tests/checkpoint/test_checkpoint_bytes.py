@@ -96,13 +96,13 @@ def test_state_json_has_these_bytes(saved):
         b'"judgements_since_best":2,'
         b'"learning_rate_factor":0.5,"pending_loss":12.5,"pending_updates":3,"position":70,'
         b'"rollbacks":1,"smooth_loss":13.25,"update":52},"fingerprint":"'
-        b'982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1","format":3,'
+        b'982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1","format":4,'
         b'"lengths":{"metrics.jsonl":1234,"samples.jsonl":56}}'
     )
 
 
 def test_a_state_json_of_format_1_with_these_bytes_is_read(saved):
-    golden = (saved / STATE).read_bytes().replace(b'"format":3', b'"format":1')
+    golden = (saved / STATE).read_bytes().replace(b'"format":4', b'"format":1')
     forge(saved, STATE, golden)
     assert_same_learner(load_checkpoint(saved).learner, make_learner())
 

@@ -22,15 +22,17 @@ SETTINGS = {
     "engine": "reference",
 }  # fmt: skip
 LATER = {"cell": "gru", "batch_size": 2, "validation": 0.2, "dropout": 0.25}
-NGRAMS = {"ngram_order": 3}
+# Settings of later formats, which are used if the version that is imported knows all of them.
+NEWER = ({"ngram_order": 3}, {"averaging": 0.5, "weight_decay": 0.01, "weight_decay_on": "weights"})
 
 
 def main(directory: Path) -> None:
     """Make everything in a new directory."""
     known = {field.name for field in dataclasses.fields(Config)}
     settings = SETTINGS | LATER if known >= set(LATER) else SETTINGS
-    if known >= set(NGRAMS):
-        settings = settings | NGRAMS
+    for newer in NEWER:
+        if known >= set(newer):
+            settings = settings | newer
     run = directory / "run"
     charloom.reproduce(string=TEXT, run=run, **settings)
     write_control(run, "run", 0.5)

@@ -21,7 +21,7 @@ from charloom.finetune import tuned_learner
 from charloom.formatting import capitalized, shortened
 from charloom.gradient_check import GradientCheck
 from charloom.messages import argument, for_python
-from charloom.model import Learner, StartLosses, new_learner
+from charloom.model import Learner, StartLosses, averaged, new_learner
 from charloom.model.schedule import Schedule
 from charloom.store import (
     RunWriter,
@@ -268,7 +268,8 @@ class Training:
         which, learner = which or self.which, self.learner
         if which == "best" and learner.best_update not in (None, learner.update):
             learner = self.writer.load_best()
-        return Model(learner, self.engine, self.run, available_which(which, learner), self.updates)
+        model = averaged(learner)
+        return Model(model, self.engine, self.run, available_which(which, learner), self.updates)
 
 
 def learner_of(model: str | Path | Model | None) -> Learner | None:
@@ -400,7 +401,7 @@ def train_without_run(
     with Halt() as halt:
         for item in train_in_memory(learner, corpus.ids, engine, halt, best, limit):
             listener(item)
-    kept = (best.learner if which == "best" else None) or learner
+    kept = averaged((best.learner if which == "best" else None) or learner)
     updates = Schedule.of(learner.config, len(corpus)).updates
     found = Model(kept, engine, None, available_which(which, kept), updates, corpus=corpus)
     warn_of_bad_starts(kept.start_losses)

@@ -23,8 +23,8 @@ CHOICES: Final = {"recipe": tuple(RECIPES), **SETTING_CHOICES}
 PANELS: Final = {
     "Network": "cell hidden_size layers ngram_order dropout init sigma forget_bias",
     "Training": "recipe seq_length batch_size epochs updates optimizer learning_rate momentum decay "
-    "beta1 beta2 epsilon weight_decay schedule warmup step_after step_factor step_every cosine_end "
-    "clip clip_by reduction",
+    "beta1 beta2 epsilon weight_decay weight_decay_on schedule warmup step_after step_factor "
+    "step_every cosine_end averaging clip clip_by reduction",
     "Text": "tokens unknown replacement",
     "Evaluation": "validation test split judge_every judged_characters patience",
     "Machine": "seed dtype engine threads",

@@ -30,7 +30,7 @@ from charloom.model.ngrams import (
     NGrams,
     bytes_in_file,
 )
-from charloom.model.optimizers import SLOTS
+from charloom.model.optimizers import slot_names
 from charloom.model.parameters import Parameters
 
 MAX_ID_BITS: Final = 32
@@ -444,6 +444,8 @@ def _descent(config: Config) -> _native.Descent:
         beta2=config.beta2,
         epsilon=config.epsilon,
         weight_decay=config.weight_decay,
+        decays_biases=config.weight_decay_on == "all",
+        averaging=config.averaging,
         clip=config.clip,
         clip_by_norm=config.clip_by == "norm",
         mean=config.reduction == "mean",
@@ -487,12 +489,12 @@ def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
 def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
     """Return the arrays of each optimizer slot, after checking them.
 
-    The order of the slots is that of `SLOTS`; the order of the arrays is that of the parameters.
+    The order of the slots is that of `slot_names`; the order of the arrays is that of the parameters.
 
     Raises:
         EngineError: a slot or an array is missing, or the kernels cannot use an array.
     """
-    names = SLOTS[learner.config.optimizer]
+    names = slot_names(learner.config)
     if sorted(learner.slots) != sorted(names):
         raise EngineError(
             f"the optimizer's slots are {', '.join(learner.slots)}; they must be {', '.join(names)}."

@@ -18,7 +18,7 @@ from charloom.formatting import counted
 from charloom.messages import argument
 from charloom.model.memory_limit import require_memory
 from charloom.model.ngrams import NGrams, no_ngrams
-from charloom.model.optimizers import SLOTS
+from charloom.model.optimizers import AVERAGE, SLOTS
 from charloom.model.parameters import Parameters, initial_parameters
 from charloom.model.start_losses import StartLosses
 from charloom.text.vocabulary import Vocabulary
@@ -37,7 +37,8 @@ class Learner:
         vocabulary: the K characters of the model.
         parameters: the parameters by name; shapes as in `parameter_shapes`.
         slots: the optimizer's arrays (slots) by slot name, then by parameter name. Each has the
-            shape of its parameter.
+            shape of its parameter. During training with the setting `averaging`, the slot "average" holds
+            the averaged weights; `averaged` returns the model that has these weights.
         state: hidden state; `h` of shape (layers, B, H), and for the LSTM also `cell` of that
             shape. With n-grams also `recent`, the last ids that each stream read, int32 of shape
             (1, B, ngram_order - 1), the latest last; -1 stands for no id.
@@ -88,14 +89,34 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
     """
     require_memory(config, len(vocabulary))
     parameters = initial_parameters(config, len(vocabulary))
-    slots = zero_slots(config, parameters)
+    slots = first_slots(config, parameters)
     state = zero_state(config, config.batch_size)
     ngrams = no_ngrams(config.ngram_order, len(vocabulary)) if config.ngram_order else None
     return Learner(config, vocabulary, parameters, slots, state, ngrams=ngrams)
 
 
+def first_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
+    """Return the slots before the first update: zeros and, with averaging, a copy of the parameters."""
+    slots = zero_slots(config, parameters)
+    if config.averaging:
+        slots[AVERAGE] = {name: p.copy() for name, p in parameters.items()}
+    return slots
+
+
+def averaged(learner: Learner) -> Learner:
+    """Return the model of a learner: with the averaged weights if training averages the weights.
+
+    The result shares arrays with `learner`. It has no slot "average", so it cannot continue the training.
+    Without that slot, `learner` itself is the model.
+    """
+    if AVERAGE not in learner.slots:
+        return learner
+    slots = {slot: arrays for slot, arrays in learner.slots.items() if slot != AVERAGE}
+    return replace(learner, parameters=learner.slots[AVERAGE], slots=slots)
+
+
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
-    """Return the optimizer's arrays (slots) before the first update: zeros.
+    """Return the optimizer's arrays (slots) before the first update, without averaged weights: zeros.
 
     The result maps the name of each slot to a dict with an array for each parameter.
     """

@@ -15,7 +15,7 @@ import numpy as np
 from charloom.config import Config
 from charloom.errors import ConfigError
 from charloom.messages import argument
-from charloom.model.optimizers import SLOTS
+from charloom.model.optimizers import slot_names
 from charloom.model.parameters import parameter_shapes
 
 # Bytes per counted character: its position in the text, which is sorted from one array into another.
@@ -46,7 +46,7 @@ def require_memory(
     """
     memory = available_memory() if memory is None else memory
     numbers = parameter_count(config, vocabulary_size)
-    needed = numbers * np.dtype(config.dtype).itemsize * (2 + len(SLOTS[config.optimizer]))
+    needed = numbers * np.dtype(config.dtype).itemsize * (2 + len(slot_names(config)))
     if needed > memory:
         raise ConfigError(
             f"{argument('hidden_size')} {config.hidden_size:,} and {argument('layers')} {config.layers:,} make {numbers:,} "

@@ -22,10 +22,37 @@ SLOTS: Final[dict[str, tuple[str, ...]]] = {
     "adam": ("mean", "square"),
     "adamw": ("mean", "square"),
 }
+# The slot of the averaged weights. A learner has it if the setting `averaging` is not 0.
+AVERAGE: Final = "average"
+# The weights are averaged after every so many updates, because this costs almost nothing. The average is
+# as good as one after every update, because it lasts over hundreds of updates.
+AVERAGED_EVERY: Final = 16
 # Slots that hold sums or means of squares, so that their entries are never negative.
 SQUARES: Final = ("accumulator", "square")
 
 NORM_GUARD: Final = 1e-6  # added to a gradient norm before the division by this norm, as in PyTorch
+
+
+def slot_names(config: Config) -> tuple[str, ...]:
+    """Return the names of the arrays (slots) that training with `config` stores for every parameter."""
+    return SLOTS[config.optimizer] + ((AVERAGE,) if config.averaging else ())
+
+
+def averaging_rate(averaging: float, update: int) -> float:
+    """Return the rate at which the averaged weights move to the weights after an update.
+
+    The rate is 1 while the average would last over at most AVERAGED_EVERY updates. Later it is positive
+    after every AVERAGED_EVERY updates, and 0 after the others. So the weights of update t count for the
+    average after update n in proportion to (t/n)^(1/averaging - 1).
+
+    Args:
+        averaging: the fraction of the updates over which the weights are averaged, above 0.
+        update: the number of the update, from 1.
+    """
+    length = averaging * update
+    if length <= AVERAGED_EVERY:
+        return 1.0
+    return 0.0 if update % AVERAGED_EVERY else AVERAGED_EVERY / length
 
 
 def clip_by_value(gradient: Array, limit: float) -> Array:
@@ -52,19 +79,20 @@ def step(
     learning_rate: float,
     update: int,
 ) -> None:
-    """Apply the optimizer of `config` to one parameter and its slots, in place.
+    """Apply one update of `config` to one parameter and its slots, in place.
 
     Args:
         config: the settings, with the optimizer and its constants.
-        parameter: the parameter; changed in place.
+        parameter: the parameter; changed in place. A bias has one axis, weights have two.
         gradient: its gradient, already clipped, in the shape of the parameter.
-        slots: the optimizer's arrays for this parameter, by name; changed in place.
+        slots: the arrays of `slot_names` for this parameter, by name; changed in place.
         learning_rate: the learning rate of this update.
         update: the number of this update, from 1.
     """
-    if config.weight_decay and config.optimizer == "adamw":
+    decays = config.weight_decay_on == "all" or parameter.ndim > 1
+    if config.weight_decay and decays and config.optimizer == "adamw":
         parameter *= 1 - learning_rate * config.weight_decay
-    elif config.weight_decay:
+    elif config.weight_decay and decays:
         gradient = gradient + config.weight_decay * parameter
     if config.optimizer == "adagrad":
         adagrad(parameter, gradient, slots["accumulator"], learning_rate, config.epsilon)
@@ -76,6 +104,9 @@ def step(
         betas = config.beta1, config.beta2
         moments = slots["mean"], slots["square"]
         adam(parameter, gradient, moments, learning_rate, betas, config.epsilon, update)
+    if config.averaging:
+        rate = averaging_rate(config.averaging, update)
+        slots[AVERAGE][...] += rate * (parameter - slots[AVERAGE])
 
 
 def adagrad(

@@ -21,6 +21,7 @@ from charloom.formatting import counted, shortened
 from charloom.model import (
     Learner,
     State,
+    averaged,
     parameter_shapes,
     state_arrays,
     stored_state,
@@ -68,7 +69,7 @@ def model_bytes(learner: Learner, update: int | None = None) -> bytes:
 def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     """Return the consecutive blocks of bytes that make a model file.
 
-    The file holds the parameters, the n-grams, and the state of the first stream if it is not that before the
+    The file holds the parameters of the learner's model (see `averaged`), the n-grams, and the state of the first stream if it is not that before the
     first character, with config and vocabulary as metadata. The blocks share the learner's memory, so write
     them before the learner changes.
 
@@ -87,7 +88,7 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     if learner.start_losses is not None:
         about[START_NATS] = start_fields(learner.start_losses)
     counts = tensors_of_ngrams(learner.ngrams) if learner.ngrams else {}
-    arrays = {**learner.parameters, **state_tensors(learner), **counts}
+    arrays = {**averaged(learner).parameters, **state_tensors(learner), **counts}
     about[SEAL] = model_seal(about, arrays)
     # Use one metadata key, because the safetensors library writes several keys in random order.
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}

@@ -10,7 +10,7 @@ from charloom.config import Config
 from charloom.errors import ConfigError, DamagedError, NotAModelError
 from charloom.formatting import shortened
 from charloom.messages import argument
-from charloom.model import Learner
+from charloom.model import Learner, averaged
 from charloom.run_file_names import BEST, CHECKPOINTS, CONFIG, LATEST
 from charloom.store.atomic_files import reading
 from charloom.store.checkpoint import load_checkpoint
@@ -54,7 +54,9 @@ def which_of_run(path: Path) -> Which:
 
 
 def load_model(path: str | Path, which: Which | None = None) -> Learner:
-    """Return the learner of a run directory, a checkpoint directory or a single model file.
+    """Return the model of a run directory, a checkpoint directory or a single model file.
+
+    If its training averages the weights, the model has the averaged weights.
 
     Args:
         path: the directory or file.
@@ -73,7 +75,7 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
     if which not in ("best", "latest", None):
         raise ConfigError(f"{argument('which')} is {shortened(which)}; it must be best or latest.")
     with reading(path):
-        return load_from_anywhere(path, which)
+        return averaged(load_from_anywhere(path, which))
 
 
 def load_from_anywhere(path: Path, which: Which | None) -> Learner:

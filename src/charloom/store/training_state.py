@@ -1,6 +1,7 @@
 """Writes and reads the state of a learner that a model file does not hold (spec/formats.md: Checkpoints).
 
-The file training.safetensors holds the optimizer slots and the hidden state. The file state.json holds the
+The file training.safetensors holds the optimizer slots and the hidden state. If training averages the
+weights, the model file holds the averaged weights, and training.safetensors those that are trained. The file state.json holds the
 learner's counters, the journals' lengths and the text's fingerprint. Files may be untrusted: their contents
 are checked before they are used.
 """
@@ -12,8 +13,8 @@ from typing import Any, Final
 
 from charloom.canonical_form import canonical_json
 from charloom.errors import DamagedError, DivergedError
-from charloom.model import Learner, state_arrays
-from charloom.model.optimizers import SQUARES
+from charloom.model import Learner, averaged, state_arrays
+from charloom.model.optimizers import AVERAGE, SQUARES
 from charloom.store.atomic_files import Block
 from charloom.store.format_versions import STATE_FORMAT, require_format
 from charloom.store.json_format import parse_object
@@ -32,11 +33,16 @@ COUNTERS: Final = WHOLE_COUNTERS + NUMBER_COUNTERS + OPTIONAL_COUNTERS
 LATER_COUNTERS: Final = ("judgements_since_best", "rollbacks")
 
 
+TRAINED: Final = "trained"  # of the names of the weights that are trained, if these are averaged
+
+
 def training_blocks(learner: Learner) -> list[Block]:
     """Return the consecutive blocks of training.safetensors. They share the learner's memory."""
     arrays = {f"state/{name}": array for name, array in learner.state.items()}
-    for slot, values in learner.slots.items():
+    for slot, values in averaged(learner).slots.items():
         arrays |= {f"{slot}/{name}": array for name, array in values.items()}
+    if AVERAGE in learner.slots:
+        arrays |= {f"{TRAINED}/{name}": array for name, array in learner.parameters.items()}
     return tensor_blocks(arrays)
 
 
@@ -75,9 +81,12 @@ def require_finite(learner: Learner) -> None:
 def read_training(data: bytes, learner: Learner, label: str) -> None:
     """Set the learner's optimizer slots and hidden state to those in `data`.
 
+    If training averages the weights, the learner's parameters become its averaged weights, and the weights
+    in `data` its parameters.
+
     Args:
         data: the bytes of training.safetensors.
-        learner: changed in place.
+        learner: changed in place; a learner of a model file, whose slots are zero.
         label: the name of the file in messages.
 
     Raises:
@@ -89,6 +98,8 @@ def read_training(data: bytes, learner: Learner, label: str) -> None:
     shapes = {f"state/{name}": shape for name, (shape, _) in layout.items()}
     for slot, values in learner.slots.items():
         shapes |= {f"{slot}/{name}": array.shape for name, array in values.items()}
+    trained = learner.parameters if config.averaging else {}
+    shapes |= {f"{TRAINED}/{name}": array.shape for name, array in trained.items()}
     dtypes = {f"state/{name}": dtype for name, (_, dtype) in layout.items()}
     require_arrays(arrays, shapes, config, label, dtypes)
     for slot, values in learner.slots.items():
@@ -98,6 +109,9 @@ def read_training(data: bytes, learner: Learner, label: str) -> None:
                 raise DamagedError(
                     f"{label}: {slot}/{name} holds sums of squares but has negative entries."
                 )
+    if trained:
+        learner.slots[AVERAGE] = trained
+        learner.parameters = {name: arrays[f"{TRAINED}/{name}"] for name in trained}
     for name in learner.state:
         learner.state[name] = arrays[f"state/{name}"]
     require_recent_ids(learner.state, len(learner.vocabulary), label)

@@ -18,7 +18,7 @@ from charloom.cooperative import SliceLoop
 from charloom.engines import Engine
 from charloom.errors import CharloomError, DivergedError, StoreError, message_of
 from charloom.messages import for_any_face
-from charloom.model import Learner
+from charloom.model import Learner, averaged
 from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, charloom_version, which_of
 from charloom.store.model_start import START_NATS, start_fields
@@ -447,26 +447,26 @@ class RunTrainer:
         return replace(ended, start_losses=losses)
 
     def _model(self) -> Generator[TrainingEvent, None, Learner]:
-        """Return the best learner if the text has a validation part, else the latest learner.
+        """Return the best model if the text has a validation part, else the latest model.
 
-        If the best learner cannot be read from the disk, yield a warning and return the latest learner.
+        If the best model cannot be read from the disk, yield a warning and return the latest model.
         """
         if which_of(self._learner.config) == "latest":
-            return self._learner
+            return averaged(self._learner)
         try:
-            return (
-                yield from self._saver.retry(self._writer.load_best, "the best model's passage")
+            return averaged(
+                (yield from self._saver.retry(self._writer.load_best, "the best model's passage"))
             )
         except StoreError as error:
             yield self._saver.warn(
                 f"the passage is from the latest model, not from the best one: {error.message}"
             )
-            return self._learner
+            return averaged(self._learner)
 
     def _evaluate_whole_part(
         self, best: Learner, ids: AllIds, engine: Engine
     ) -> Iterator[TrainingEvent]:
-        """Compute the loss of the learner `best` on the whole validation part.
+        """Compute the loss of the model `best` on the whole validation part.
 
         Does nothing if the evaluations during training already read the whole part. Stops if it would
         take too long in comparison with the training, if it would miss the time limit, or if the user asks

@@ -13,7 +13,14 @@ from charloom.cooperative import SliceLoop, Slices, run_all_slices
 from charloom.engines import Engine, Plan, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
-from charloom.model import Learner, copy_learner, first_stream_state, restore_learner, zero_state
+from charloom.model import (
+    Learner,
+    averaged,
+    copy_learner,
+    first_stream_state,
+    restore_learner,
+    zero_state,
+)
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
 from charloom.scoring import tokens_of_a_call
@@ -123,7 +130,7 @@ def learn_in_slices(
                 writing = sample_in_slices(learner, ids, windows, engine)
                 events += [Sample(end, (yield from with_work_slices(writing, before)))]
             if is_kept_model(learner, schedule):
-                measuring = measure_starts(learner, ids, windows, engine)
+                measuring = measure_starts(averaged(learner), ids, windows, engine)
                 learner.start_losses = yield from with_work_slices(measuring, before)
         except GeneratorExit:
             restore_learner(learner, before)
@@ -310,13 +317,14 @@ def continuation_in_slices(
     numbers depend only on the config's seed, the update and `series`.
 
     Args:
-        learner: not changed; sampling starts from the hidden state of its first stream.
+        learner: not changed; its model writes, from the hidden state of its first stream.
         ids: the whole text, shape (characters,).
         windows: the windows of the text.
         engine: computes the probabilities.
         length: number of characters to draw.
         series: number of the series of random numbers.
     """
+    model = averaged(learner)
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=series
     )
@@ -327,7 +335,7 @@ def continuation_in_slices(
         if drawn:
             yield
         part = numbers[first : first + size]
-        read, state = engine.generate(learner, read[-1:], Sampler(), part, state)
+        read, state = engine.generate(model, read[-1:], Sampler(), part, state)
         drawn.append(read)
     return learner.vocabulary.decode(np.concatenate(drawn))
 

@@ -12,7 +12,7 @@ from charloom.cooperative import SliceLoop, Slices
 from charloom.engines import Engine
 from charloom.errors import DivergedError
 from charloom.formatting import decimals
-from charloom.model import Learner
+from charloom.model import Learner, averaged
 from charloom.scoring import (
     Piece,
     characters_read,
@@ -37,7 +37,7 @@ def validation_in_slices(
 ) -> Slices[float]:
     """Return a generator that yields after each call of the engine and at its end returns the validation loss.
 
-    The loss is in nats per character. The setting `judged_characters` limits how many characters of the
+    The loss is that of the learner's model, in nats per character. The setting `judged_characters` limits how many characters of the
     validation part are read; 0 means no limit.
 
     Args:
@@ -50,7 +50,7 @@ def validation_in_slices(
         DivergedError: the loss is not finite.
     """
     pieces = evaluated_pieces(learner.config, windows)
-    evaluating = SliceLoop(mean_nats_in_slices(engine, learner, ids, pieces))
+    evaluating = SliceLoop(mean_nats_in_slices(engine, averaged(learner), ids, pieces))
     for _ in evaluating:
         yield
     nats = evaluating.result

@@ -17,7 +17,6 @@ from charloom.hidden_units.gate_values import WHATS
 from charloom.model import Learner
 from charloom.run_file_names import BEST, LATEST
 from charloom.store import load_model, update_of_file, which_of_run
-from charloom.store.checkpoint import load_checkpoint
 from charloom.store.checkpoint_directory import MANIFEST
 from charloom.store.checkpoint_pointer import follow_pointer
 from charloom.store.damage import Damage
@@ -293,7 +292,7 @@ def load_again(path: Path, which: str) -> Learner:
 
 def learner_of(checkpoint: Path) -> Learner:
     """Return the learner (the model with its counters) in the directory of a checkpoint."""
-    return load_checkpoint(checkpoint).learner
+    return load_model(checkpoint)
 
 
 def size(learner: Learner) -> int:
