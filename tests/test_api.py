@@ -218,8 +218,8 @@ def short_calibration(monkeypatch):
 def test_minutes_become_updates_that_the_config_keeps(short_calibration, monkeypatch):
     found = []
 
-    def measured(corpus, config):
-        found.append(time_estimates.measure(corpus, config))
+    def measured(*given):
+        found.append(time_estimates.measure(*given))
         return found[-1]
 
     monkeypatch.setattr(training_plan, "measure", measured)
@@ -452,7 +452,7 @@ def test_wrong_minutes_change_no_file_of_the_run(damaged):
 def test_minutes_are_measured_with_the_requested_engine(damaged, monkeypatch):
     measured = []
 
-    def speed(corpus, config):
+    def speed(corpus, config, ngrams):
         measured.append((config.engine, config.threads))
         return Costs(update=0.1)
 

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import charloom
 from charloom import api
 from charloom.api import classic_experiment, time_estimates, training_plan
 from charloom.api import training as api_training
 from charloom.api.time_estimates import evaluation_seconds, seconds_per_character
-from charloom.cli import process_start
+from charloom.cli import app, process_start
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import new_learner
@@ -24,7 +25,7 @@ from charloom.text import Corpus
 from charloom.training import Ended
 from charloom.training.progress_records import FINAL_EVALUATION_SHARE
 from charloom.training.run_costs import Costs
-from charloom.training.time_limit import TimeLimit
+from charloom.training.time_limit import EndPlanner, TimeLimit
 
 TEXT = "the cat sat on the mat, and the dog ran round the log; " * 40
 SETTINGS = {"recipe": "classic", "seq_length": 5, "hidden_size": 4, "engine": "reference"}
@@ -164,6 +165,68 @@ def test_every_way_to_train_for_minutes_sets_the_time_limit(monkeypatch, tmp_pat
     charloom.resume(tmp_path / "new")
     charloom.train(updates=5, **settings)
     assert limits[3:] == [None, None]
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """Return a list that gets the n-grams that the reference engine counts. Measuring is short, and no end moves."""
+    monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.01)
+    monkeypatch.setattr(EndPlanner, "new_end", lambda *_: None)
+    found, honest = [], ReferenceEngine.count_ngrams
+
+    def count(engine, *given):
+        found.append(honest(engine, *given))
+        return found[-1]
+
+    monkeypatch.setattr(ReferenceEngine, "count_ngrams", count)
+    return found
+
+
+def train_for_minutes(way, path):
+    """Train a run with n-grams for 0.3 s in one of the ways, and return the column 0 of its n-grams."""
+    settings = {**SETTINGS, "ngram_order": 3, "passage_length": 2, "sample_until": 0}
+    if way in ("train", "reproduce"):
+        (path / "book.txt").write_text(TEXT)
+        words = [way, path / "book.txt", "--run", path / "run", "--minutes", 0.005]
+        for name, value in settings.items():
+            words += [f"--{name.replace('_', '-')}", value]
+        assert CliRunner().invoke(app, list(map(str, words))).exit_code == 0
+        return charloom.load(path / "run").learner.ngrams.shares[0]
+    run = None if way == "in memory" else path / "run"
+    model = charloom.train(string=TEXT, run=run, minutes=0.005, **settings)
+    return model.learner.ngrams.shares[0]
+
+
+@pytest.mark.parametrize("way", ["in memory", "in a run directory", "train", "reproduce"])
+def test_a_run_for_minutes_counts_its_text_once(way, counts, tmp_path):
+    column = train_for_minutes(way, tmp_path)
+    (ngrams,) = counts
+    assert column.tobytes() == ngrams.shares[0].tobytes()
+
+
+def test_a_run_that_is_resumed_for_minutes_counts_its_text_once(counts, tmp_path):
+    train_for_minutes("in a run directory", tmp_path)
+    before = charloom.load(tmp_path / "run").learner.update
+    counts.clear()
+    assert charloom.resume(tmp_path / "run", minutes=0.005).learner.update > before
+    assert len(counts) == 1
+
+
+def test_counting_is_part_of_the_minutes(monkeypatch):
+    clock, messages = Clock(monkeypatch, training_plan), []
+    monkeypatch.setattr(training_plan, "measure", lambda *_: clock.take(2.0, Costs(update=0.1)))
+    monkeypatch.setattr(training_plan, "counted_ngrams", lambda *_: clock.take(8.0))
+    settings = {**SETTINGS, "sample_until": 0, "ngram_order": 3}
+    plan = api.plan_training(Corpus.from_text(TEXT), 1, on_message=messages.append, **settings)
+    assert plan.config.updates == (60 - 10) / 0.1
+    assert plan.limit.seconds_left() == 50
+    assert messages == [
+        "measured on this machine: 500 updates will take about 1 min 00 s in total, including 8.0 s to count its n-grams"
+    ]
+    clock = Clock(monkeypatch, training_plan)
+    monkeypatch.setattr(training_plan, "counted_ngrams", lambda *_: clock.take(58.0))
+    plan = api.plan_training(Corpus.from_text(TEXT), 1, **settings)
+    assert plan.config.updates == 1
 
 
 def test_the_gradient_checks_of_reproduce_move_the_time_limit(monkeypatch, tmp_path):

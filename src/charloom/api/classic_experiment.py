@@ -108,8 +108,8 @@ def reproduce(
         corpus = demo_text(settings.get("tokens") or "characters")
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
-    config, limit = plan_training(corpus, minutes, default=CLASSIC, began=began, **settings)
-    with begin(corpus, config, place, limit=limit) as training:
+    plan = plan_training(corpus, minutes, default=CLASSIC, began=began, **settings)
+    with begin(corpus, plan.config, place, limit=plan.limit, ngrams=plan.ngrams) as training:
         checks: list[GradientCheck] = []
         report: Path | None = None
         damage: tuple[str, ...] = ()

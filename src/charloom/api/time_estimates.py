@@ -22,7 +22,6 @@ from charloom.store.checkpoint import checkpoint_files
 from charloom.text import Corpus
 from charloom.training import Progress, learn
 from charloom.training.loop import sample
-from charloom.training.ngram_counting import count_missing_ngrams
 from charloom.training.progress_records import evaluated_pieces
 from charloom.training.run_costs import Costs
 
@@ -32,26 +31,30 @@ CALIBRATION_SECONDS: Final = 1.0
 EVALUATION_SECONDS: Final = 0.5
 
 
-def measure(corpus: Corpus, config: Config) -> Costs:
+def measure(corpus: Corpus, config: Config, ngrams: NGrams | None = None) -> Costs:
     """Measure how long the parts of a training run on a text take with the settings in `config`.
 
     The measurement uses a new network and takes about two seconds.
+
+    Args:
+        corpus: the text.
+        config: the settings of the run.
+        ngrams: the n-grams of the text, if they are counted already. None uses those of an empty text.
     """
     learner = new_learner(config, corpus.vocabulary)
+    learner.ngrams = ngrams or learner.ngrams
     engine = engine_for(config)
-    counting = seconds_of(lambda: count_missing_ngrams(learner, corpus.ids, engine))
     validation, whole = (
         evaluation_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
     )
     sample = sample_seconds(corpus, learner, engine)
     return Costs(
-        update=1 / updates_per_second(corpus, config, learner.ngrams),
+        update=1 / updates_per_second(corpus, config, ngrams),
         validation=validation,
         whole=whole,
         sample=sample,
         passage=sample * config.passage_length / config.sample_length,
         save=save_seconds(corpus, learner),
-        counting=counting,
     )
 
 
@@ -128,7 +131,7 @@ def seconds_of(action: Callable[[], object]) -> float:
 def updates_per_second(corpus: Corpus, config: Config, ngrams: NGrams | None = None) -> float:
     """Measure how many updates per second this machine does with the settings in `config`.
 
-    `ngrams` are the n-grams of the text, if they were counted before.
+    `ngrams` are the n-grams of the text, if they are counted already.
 
     The measurement trains a new network for about a second. The first call of the engine also allocates
     memory and starts threads, so it is not measured, unless it alone takes the whole second.

@@ -22,6 +22,7 @@ from charloom.formatting import capitalized, shortened
 from charloom.gradient_check import GradientCheck
 from charloom.messages import argument, for_python
 from charloom.model import Learner, StartLosses, averaged, new_learner
+from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.store import (
     RunWriter,
@@ -110,11 +111,11 @@ def train(
     place = new_run(run)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
-    config, limit = plan_training(corpus, minutes, model=model, began=began, **settings)
+    config, limit, ngrams = plan_training(corpus, minutes, model=model, began=began, **settings)
     require_which(which, config if place is None else None)
     if place is None:
-        return train_without_run(corpus, config, listener, model, which, limit)
-    with begin(corpus, config, place, model, limit) as training:
+        return train_without_run(corpus, config, listener, model, which, limit, ngrams)
+    with begin(corpus, config, place, model, limit, ngrams) as training:
         training.to_the_end(listener)
         return training.model(which)
 
@@ -287,6 +288,7 @@ def begin(
     run: Path | None = None,
     model: Learner | None = None,
     limit: TimeLimit | None = None,
+    ngrams: NGrams | None = None,
 ) -> Training:
     """Create a run directory and return a new training run in it. The errors are those of `train`.
 
@@ -296,8 +298,9 @@ def begin(
         run: the run directory; None means a free one under runs/.
         model: the model to start from; None trains a new network.
         limit: the time at which training must end; None if only its end in updates counts.
+        ngrams: the n-grams of the text, if `plan_training` counted them; None counts them here.
     """
-    learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    learner = first_learner(corpus, config, model, ngrams)
     engine = engine_for(config)
     # Count before the run directory is created: every checkpoint has the n-grams, and an interruption leaves
     # nothing.
@@ -311,6 +314,15 @@ def begin(
             # Another process may create a run at `path` at the same moment. Then try the next free path.
             if run is not None:
                 raise
+
+
+def first_learner(
+    corpus: Corpus, config: Config, model: Learner | None, ngrams: NGrams | None
+) -> Learner:
+    """Return a learner before its first update. `begin` describes the arguments."""
+    learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    learner.ngrams = ngrams or learner.ngrams
+    return learner
 
 
 def reopen(
@@ -341,7 +353,7 @@ def reopen(
         engine = engine_for(config)
         updates, limit = changes.updates, None
         if changes.minutes is not None:
-            updates, limit = end_after(
+            updates, limit, ngrams = end_after(
                 changes.minutes,
                 plan.corpus,
                 config,
@@ -350,6 +362,7 @@ def reopen(
                 began=began,
                 on_message=on_message,
             )
+            plan.learner.ngrams = ngrams
         before = Schedule.of(plan.learner.config, len(plan.corpus))
         writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates), lock)
     after = Schedule.of(plan.learner.config, len(plan.corpus))
@@ -393,9 +406,10 @@ def train_without_run(
     model: Learner | None = None,
     which: Which | None = None,
     limit: TimeLimit | None = None,
+    ngrams: NGrams | None = None,
 ) -> Model:
     """Train without a run directory and return the model. On Ctrl-C, warn and return the model as it is."""
-    learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    learner = first_learner(corpus, config, model, ngrams)
     engine = engine_for(config)
     best, which = Best(), which or which_of(config)
     with Halt() as halt:

@@ -10,14 +10,17 @@ from charloom.api.text_arguments import Text, open_text
 from charloom.api.time_estimates import measure
 from charloom.config import WHOLE_LIMIT, Config, require_number
 from charloom.cpu_limits import processors
+from charloom.engines import engine_for
 from charloom.errors import ConfigError
 from charloom.finetune import tuned_config
 from charloom.formatting import counted, duration
 from charloom.messages import argument
 from charloom.model import Learner
+from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
+from charloom.training.ngram_counting import counted_ngrams
 from charloom.training.time_limit import TimeLimit
 
 # Training gets at least this fraction of the given minutes, however long it takes to read the text and to
@@ -32,22 +35,32 @@ MessageListener = Callable[[str], object]
 
 
 class TrainingPlan(NamedTuple):
-    """The settings of a training run, and the time at which it must end.
+    """The settings of a training run, the time at which it must end, and what was counted for the plan.
 
     Attributes:
         config: the settings; they have the planned number of updates.
         limit: the time limit; None if the run ends after a given number of updates or epochs.
+        ngrams: the n-grams of the text, if they were counted to measure the speed. Give them to `begin`, so that
+            they are not counted again.
     """
 
     config: Config
     limit: TimeLimit | None
+    ngrams: NGrams | None = None
 
 
 class PlannedEnd(NamedTuple):
-    """The update at which a run will probably have used its minutes, and the time limit itself."""
+    """The update at which a run will probably have used its minutes, the time limit, and the counted n-grams.
+
+    Attributes:
+        update: the update.
+        limit: the time limit.
+        ngrams: the n-grams of the text, counted to measure the speed; None if the network uses none.
+    """
 
     update: int
     limit: TimeLimit
+    ngrams: NGrams | None
 
 
 def plan_settings(corpus: Corpus, minutes: float | None = None, **options: Any) -> Config:
@@ -92,8 +105,8 @@ def plan_training(
         minutes = RECIPES[config.recipe].minutes if config.recipe in RECIPES else None
     if minutes is None:
         return TrainingPlan(config, None)
-    end, limit = end_after(minutes, corpus, config, began=began, on_message=on_message)
-    return TrainingPlan(config.replace(updates=end), limit)
+    end, limit, ngrams = end_after(minutes, corpus, config, began=began, on_message=on_message)
+    return TrainingPlan(config.replace(updates=end), limit, ngrams)
 
 
 def end_after(
@@ -107,6 +120,8 @@ def end_after(
     on_message: MessageListener = str,
 ) -> PlannedEnd:
     """Return the update at which a run must end to train for about `minutes`, and the time limit.
+
+    Counts the n-grams of the text if the network uses them. The time for this is part of the minutes.
 
     Args:
         minutes: duration of training, counted from the time `began`.
@@ -123,25 +138,48 @@ def end_after(
     minutes = require_number("minutes", minutes, above=0.0, below=1e9)
     began, requested_seconds = time.monotonic() if began is None else began, 60 * minutes
     opened = time.monotonic() - began
-    schedule, costs = Schedule.of(config, len(corpus)), measure(corpus, config)
+    schedule, ngrams = Schedule.of(config, len(corpus)), ngrams_of(corpus, config)
+    counting = time.monotonic() - began - opened
+    costs = measure(corpus, config, ngrams)
     before = time.monotonic() - began
-    left = max(requested_seconds - before, LEAST_SHARE * requested_seconds)
+    # Counting n-grams is a part of training, not of what comes before it.
+    least = LEAST_SHARE * requested_seconds - counting
+    left = max(requested_seconds - before, least)
     end = costs.updates_within(left, schedule, done, trained)
     if end >= WHOLE_LIMIT:
         raise ConfigError(
             f"{argument('minutes')} is {minutes:g}, which gives {end:,} updates; a run can have at most "
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
-    took = (
-        f", including {duration(opened)} to start and to open the text"
-        if opened >= SHORT_SECONDS
-        else ""
-    )
     whole = before + costs.seconds(schedule, end, done, trained)
     on_message(
-        f"measured on this machine: {counted(end - done, 'update')} will take about {duration(whole)} in total{took}"
+        f"measured on this machine: {counted(end - done, 'update')} will take about {duration(whole)} in total"
+        f"{time_before_training(opened, counting)}"
     )
-    return PlannedEnd(end, TimeLimit(requested_seconds, began + before + left, costs))
+    return PlannedEnd(end, TimeLimit(requested_seconds, began + before + left, costs), ngrams)
+
+
+def ngrams_of(corpus: Corpus, config: Config) -> NGrams | None:
+    """Count the n-grams of the training part of a text; return None if the network uses none."""
+    if not config.ngram_order:
+        return None
+    return counted_ngrams(config, len(corpus.vocabulary), corpus.ids, engine_for(config))
+
+
+def time_before_training(opened: float, counting: float) -> str:
+    """Return the end of a sentence that names what took long before training; "" if nothing did.
+
+    Args:
+        opened: seconds that the process took to start and to open the text.
+        counting: seconds that it took to count the n-grams of the text.
+    """
+    parts = {"to start and to open the text": opened, "to count its n-grams": counting}
+    long = [
+        f"{duration(seconds)} {purpose}"
+        for purpose, seconds in parts.items()
+        if seconds >= SHORT_SECONDS
+    ]
+    return f", including {' and '.join(long)}" if long else ""
 
 
 def with_threads(config: Config) -> Config:

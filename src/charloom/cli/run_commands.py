@@ -21,7 +21,7 @@ from charloom.cli.terminal import (
 from charloom.cli.training_outcome import Outcome
 from charloom.cli.training_output import finish, follow, introduce
 from charloom.cli.waiting import waiting_line
-from charloom.config import MACHINE_SETTINGS, Config, without_effect
+from charloom.config import MACHINE_SETTINGS, without_effect
 from charloom.formatting import shortened
 from charloom.messages import for_command_line
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
@@ -29,9 +29,9 @@ from charloom.run_file_names import GRADCHECK
 
 if TYPE_CHECKING:
     from charloom.api import Training
+    from charloom.api.training_plan import TrainingPlan
     from charloom.model import Learner
     from charloom.text import Corpus
-    from charloom.training.time_limit import TimeLimit
 
 
 @takes_settings(*SETTINGS)
@@ -61,11 +61,11 @@ def reproduce(
             corpus = api.text_to_learn(text, default=CLASSIC, **settings)
         else:
             corpus = api.demo_text(settings.get("tokens") or "characters")
-        config, limit = api.plan_training(
+        plan = api.plan_training(
             corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
         )
-    say_sentences(without_effect(config, settings))
-    with begun(corpus, config, run, limit=limit) as training:
+    say_sentences(without_effect(plan.config, settings))
+    with begun(corpus, plan, run) as training:
         introduce(training)
         say("checking the gradients …")
         outcome = follow(training, whole=True)
@@ -97,34 +97,34 @@ def train(
         model = api.learner_of(from_model)
         explain_terminal_input(text or [])
         corpus = api.text_to_learn(text or [], model=model, **settings)
-        config, limit = api.plan_training(
+        plan = api.plan_training(
             corpus, minutes, model=model, began=began, on_message=say_sentence, **settings
         )
-    say_sentences(without_effect(config, settings))
+    say_sentences(without_effect(plan.config, settings))
     if model is None and "unknown" in settings:
         say("--unknown has no effect without --from: the vocabulary is made from the text.")
     if model is not None and "recipe" not in settings:
         say(
-            f"the model keeps its settings, which started from the recipe {config.recipe}; give "
+            f"the model keeps its settings, which started from the recipe {plan.config.recipe}; give "
             f"--recipe to use another."
         )
-    with begun(corpus, config, run, model, limit) as training:
+    with begun(corpus, plan, run, model) as training:
         introduce(training)
         finish(training, follow(training), as_json)
 
 
 def begun(
     corpus: "Corpus",
-    config: Config,
+    plan: "TrainingPlan",
     run: Path | None,
     model: "Learner | None" = None,
-    limit: "TimeLimit | None" = None,
 ) -> "Training":
     """Return a new run, as `api.begin` does. Show on a terminal that the n-grams of its text are counted."""
     from charloom import api
 
-    if not config.ngram_order:
-        return api.begin(corpus, config, run, model, limit)
+    config, limit, ngrams = plan
+    if not config.ngram_order or ngrams is not None:
+        return api.begin(corpus, config, run, model, limit, ngrams)
     with waiting_line("counting the n-grams of the text"):
         return api.begin(corpus, config, run, model, limit)
 

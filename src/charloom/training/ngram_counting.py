@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from charloom.config import Config
 from charloom.engines import Engine
 from charloom.model import Learner
 from charloom.model.memory_limit import require_memory
@@ -32,12 +33,22 @@ def count_missing_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> None:
         TextError: the text is too short to be divided as the config says, or cannot be read.
     """
     if learner.ngrams is not None and not learner.ngrams.parts:
-        learner.ngrams = counted_ngrams(learner, ids, engine)
+        learner.ngrams = counted_ngrams(learner.config, len(learner.vocabulary), ids, engine)
 
 
-def counted_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> NGrams:
-    """Return the n-grams of the training part of a text. `count_missing_ngrams` explains the arguments."""
-    config, characters = learner.config, len(learner.vocabulary)
+def counted_ngrams(config: Config, characters: int, ids: AllIds, engine: Engine) -> NGrams:
+    """Return the n-grams of the training part of a text, with the columns that training needs.
+
+    Args:
+        config: its `ngram_order` must be at least 1; the other settings divide the text into parts.
+        characters: the number of characters in the vocabulary.
+        ids: the whole text, shape (characters of the text,).
+        engine: counts.
+
+    Raises:
+        ConfigError: counting needs more memory than this process may use.
+        TextError: the text is too short to be divided as the config says, or cannot be read.
+    """
     segments = counted_segments(Windows.of(config, len(ids)))
     end = segments[-1][1]
     require_memory(config, characters, counted=end)

@@ -24,7 +24,6 @@ class Costs:
         sample: seconds for writing one sample.
         passage: seconds for writing the long sample at the end.
         save: seconds for saving one checkpoint.
-        counting: seconds for counting the n-grams of the text before the first update.
     """
 
     update: float
@@ -33,7 +32,6 @@ class Costs:
     sample: float = 0.0
     passage: float = 0.0
     save: float = 0.0
-    counting: float = 0.0
 
     def times(self, factor: float) -> "Costs":
         """Return costs in which each part takes `factor` times as long."""
@@ -56,8 +54,7 @@ class Costs:
         judged = ceil(updates / evaluation_interval(schedule)) if config.validation else 0
         judged -= evaluations(schedule, done)
         sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
-        seconds = self.counting + learning
-        seconds += judged * self.validation + sampled * self.sample + self.passage
+        seconds = learning + judged * self.validation + sampled * self.sample + self.passage
         if self.whole <= FINAL_EVALUATION_SHARE * (trained + learning):
             seconds += self.whole
         return seconds + saves(seconds, config.save_seconds) * self.save

@@ -86,8 +86,7 @@ class EndPlanner:
             return None
         first, began = self._marks[0]
         planned = self._limit.costs.seconds_between(schedule, first, update)
-        counted = replace(self._limit.costs, counting=0.0)  # the n-grams are counted by now
-        costs = counted.times((now - began) / planned)
+        costs = self._limit.costs.times((now - began) / planned)
         self._marks = [self._marks[-1], (update, now)]
         left = self.seconds_left(now)
         if abs(costs.seconds(schedule, schedule.updates, update, now) - left) <= self.tolerance():
