@@ -2,10 +2,12 @@
 
     python benchmarks/recipes.py tinyshakespeare.txt --recipes classic quick quick:3 --seeds 0 1 2
     python benchmarks/recipes.py kjv-nt python-docs --recipes quick quick,ngram_order=0 n-grams
+    python benchmarks/recipes.py book.txt:10000 book.txt:100000 --recipes quick n-grams:4
 
 Trains each recipe on each text with each seed through the public interface, one after another. `quick:3` is
 quick with three minutes instead of its own; `quick,ngram_order=0` is quick with another value of a setting;
-`n-grams` is the best n-gram model of order 1 to 8, without a network, on the split of quick. If a recipe has
+`n-grams` is the best n-gram model of order 1 to 8, without a network, on the split of quick, and `n-grams:4`
+the model of order 4. `book.txt:10000` is the first 10,000 characters of a text. If a recipe has
 a validation part, the best model is evaluated on all of it, in one stream. Otherwise the figure is the smooth
 training loss at the end. Each training run is a row of docs/results.json. A repetition with the same text,
 recipe, seed and instruction set replaces the row (CHARLOOM_ISA=v3 measures a processor without AVX-512).
@@ -13,13 +15,14 @@ docs/RESULTS.md is made from all rows. Run nothing else on the machine meanwhile
 """
 
 import argparse
+import contextlib
 import json
 import math
 import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, product
 from pathlib import Path
@@ -71,6 +74,21 @@ def value_of(setting: str, text: str) -> Any:
     return type(default)(text)
 
 
+@contextlib.contextmanager
+def opened(text: str) -> Iterator[str]:
+    """Provide the path or name of a text. For NAME:COUNT, it is a file with the first COUNT characters."""
+    name, _, count = text.rpartition(":")
+    if not name:
+        yield text
+        return
+    corpus = Corpus.open([name])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{corpus.name}:{count}"
+        beginning = corpus.vocabulary.decode(corpus.ids[: int(count)])
+        path.write_text(beginning, encoding="utf-8", newline="")
+        yield str(path)
+
+
 def measure(text: str, asked: str, seed: int) -> Row:
     """Train one recipe with one seed, and evaluate the model."""
     given = Asked.of(asked)
@@ -111,8 +129,11 @@ def measure(text: str, asked: str, seed: int) -> Row:
     }
 
 
-def measure_ngrams(text: str) -> Row:
-    """Count the n-grams of the training part, and evaluate the best order on the validation part."""
+def measure_ngrams(text: str, asked: str) -> Row:
+    """Count the n-grams of the training part, and evaluate one order on the validation part.
+
+    `asked` is `n-grams` for the best order, or `n-grams:ORDER`.
+    """
     corpus, config = Corpus.open([text]), recipe_of(DEFAULT_RECIPE).config
     windows = Windows.of(config, len(corpus))
     parts = {
@@ -122,10 +143,11 @@ def measure_ngrams(text: str) -> Row:
     started = time.perf_counter()
     nats = ngram_nats(parts["train"], parts["validation"], len(corpus.vocabulary))
     seconds = time.perf_counter() - started
+    means, order = nats.mean(axis=1), asked.partition(":")[2]
     return {
-        "recipe": NGRAMS,
+        "recipe": asked,
         "seed": 0,
-        "nats": round(float(nats.mean(axis=1).min()), 5),
+        "nats": round(float(means[int(order) - 1] if order else means.min()), 5),
         "judged": "validation",
         "judged_characters": nats.shape[1],
         "seconds": round(seconds, 1),
@@ -196,9 +218,10 @@ def render(rows: Sequence[Row]) -> str:
         "*validation*: the loss on all of the part that the recipe holds out, read in one go by the model that",
         "was best on it; *smooth loss*: of the training text, at the end, where nothing is held out. `quick:3` is",
         "`quick --minutes 3`; `quick,ngram_order=0` is `quick` with this setting. `n-grams` is the best n-gram",
-        "model of order 1 to 8 (Kneser-Ney), without a network. Seconds are those of the whole training, with its",
-        "calibration, judgements, samples and checkpoints. v4 has AVX-512, v3 only AVX2. A figure with ± is the",
-        "mean of the seeds and their standard deviation.",
+        "model of order 1 to 8 (Kneser-Ney), without a network, and `n-grams:4` that of order 4. `TEXT:10000` is the",
+        "first 10,000 characters of a text. Seconds are those of the whole training, with its calibration,",
+        "judgements, samples and checkpoints. v4 has AVX-512, v3 only AVX2. A figure with ± is the mean of the seeds",
+        "and their standard deviation.",
     ]
     for text, of_text in groupby(rows, key=lambda row: row["text"]):
         lines += [
@@ -259,8 +282,10 @@ def main() -> None:
     options = parser.parse_args()
     keep(read_rows())
     for text, asked in product(options.texts, options.recipes):
-        for seed in options.seeds if asked != NGRAMS else [0]:
-            row = measure_ngrams(text) if asked == NGRAMS else measure(text, asked, seed)
+        counts = Asked.of(asked).name == NGRAMS
+        for seed in [0] if counts else options.seeds:
+            with opened(text) as path:
+                row = measure_ngrams(path, asked) if counts else measure(path, asked, seed)
             print(
                 f"{row['text']}, {asked}, seed {seed}: {row['nats']:.4f} nats, {row['seconds']:.0f} s",
                 flush=True,
