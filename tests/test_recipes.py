@@ -148,8 +148,18 @@ def test_the_script_trains_evaluates_and_counts(script, tmp_path, monkeypatch):
     assert row["judged_characters"] == 103
     assert 0 < row["nats"] < 10
     assert script.measure(str(text), "quick,hidden_size=3", 0)["parameters"] < row["parameters"]
-    ngrams = script.measure_ngrams(str(text))
+    ngrams, unigram = (script.measure_ngrams(str(text), name) for name in ("n-grams", "n-grams:1"))
+    assert unigram["nats"] > ngrams["nats"]
     assert ngrams.keys() == ROW.keys()
     assert (ngrams["judged_characters"], ngrams["nats"] < 1) == (103, True)
     row = script.measure(str(text), "classic", 0)
     assert (row["judged"], row["judged_characters"]) == ("smooth loss", 0)
+
+
+def test_the_script_measures_the_beginning_of_a_text(script, tmp_path):
+    (tmp_path / "tea.txt").write_text("tea\r\nfür zwei", encoding="utf-8", newline="")
+    with script.opened(f"{tmp_path / 'tea.txt'}:7") as path:
+        assert Path(path).read_bytes() == "tea\r\nfü".encode()
+        assert Path(path).name == "tea.txt:7"
+    with script.opened("kjv-nt") as name:
+        assert name == "kjv-nt"
