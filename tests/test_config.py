@@ -165,3 +165,11 @@ def test_configure_starts_from_the_recipe():
         configure("modern")
     with pytest.raises(ConfigError, match="no such setting"):
         configure(size=3)
+
+
+def test_patience_ends_with_the_validation_part_unless_it_is_given():
+    patient = Config(validation=0.1, patience=3)
+    assert patient.replace(validation=0).patience == 0
+    assert patient.replace(validation=0.2).patience == 3
+    with pytest.raises(ConfigError, match="patience is 3, but there is no validation part"):
+        patient.replace(validation=0, patience=3)

@@ -17,6 +17,7 @@ from charloom.cli import app
 from charloom.config import Config
 from charloom.errors import CharloomError, ConfigError, TextError
 from charloom.formatting import shortened
+from charloom.text.windows import Windows
 
 COMMANDS = typer.main.get_command(app).commands
 LONG = "x" * 70_000
@@ -185,9 +186,17 @@ def test_the_error_for_a_short_text_names_settings_that_work(name, tmp_path, mon
     assert done.exit_code == 0, done.stderr
 
 
-def test_the_error_for_a_text_that_no_settings_fit_suggests_none(tmp_path):
+def test_the_error_for_a_text_that_no_settings_fit_suggests_none():
     with pytest.raises(TextError, match=r"Give a longer text\.$"):
-        charloom.train(string="ab", recipe="classic", validation=0.4, patience=2)
+        Windows.of(Config(validation=0.4, patience=2), 1)
+
+
+def test_the_settings_that_the_error_suggests_leave_out_patience():
+    settings = {"recipe": "classic", "validation": 0.4, "patience": 2, "updates": 1}
+    fits = "use seq_length=1, validation=0, patience=0, which fits this one"
+    with pytest.raises(TextError, match=fits):
+        charloom.train(string="ab", **settings)
+    charloom.train(string="ab", **settings | {"seq_length": 1, "validation": 0, "patience": 0})
 
 
 def test_a_text_that_is_too_short_to_divide_can_be_evaluated_as_a_whole(place, monkeypatch):

@@ -266,8 +266,14 @@ class Config:
         return cls(**values)
 
     def replace(self, **changes: Any) -> "Config":
-        """Return a copy with the settings in `changes`. A setting given as None does not change."""
+        """Return a copy with the settings in `changes`. A setting given as None does not change.
+
+        Without a validation part, patience has no meaning. So if `validation` becomes 0, `patience` does
+        too, unless it is given.
+        """
         given = {name: value for name, value in changes.items() if value is not None}
+        if as_number(given.get("validation")) == 0:
+            given = {"patience": 0, **given}
         return Config.from_dict({**self.to_dict(), **given})
 
 
