@@ -452,7 +452,7 @@ def test_wrong_minutes_change_no_file_of_the_run(damaged):
 def test_minutes_are_measured_with_the_requested_engine(damaged, monkeypatch):
     measured = []
 
-    def speed(corpus, config, ngrams):
+    def speed(corpus, config, *_):
         measured.append((config.engine, config.threads))
         return Costs(update=0.1)
 

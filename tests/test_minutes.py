@@ -14,15 +14,18 @@ import charloom
 from charloom import api
 from charloom.api import classic_experiment, time_estimates, training_plan
 from charloom.api import training as api_training
+from charloom.api.counting_trial import least_counting_seconds
+from charloom.api.plan_messages import too_few_minutes_message
 from charloom.api.time_estimates import evaluation_seconds, seconds_per_character
 from charloom.cli import app, process_start
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
+from charloom.messages import for_command_line
 from charloom.model import new_learner
 from charloom.model.schedule import Schedule
 from charloom.store.atomic_files import blocks_of
 from charloom.text import Corpus
-from charloom.training import Ended
+from charloom.training import Ended, Progress
 from charloom.training.progress_records import FINAL_EVALUATION_SHARE
 from charloom.training.run_costs import Costs
 from charloom.training.time_limit import EndPlanner, TimeLimit
@@ -171,6 +174,7 @@ def test_every_way_to_train_for_minutes_sets_the_time_limit(monkeypatch, tmp_pat
 def counts(monkeypatch):
     """Return a list that gets the n-grams that the reference engine counts. Measuring is short, and no end moves."""
     monkeypatch.setattr(time_estimates, "CALIBRATION_SECONDS", 0.01)
+    monkeypatch.setattr(training_plan, "least_counting_seconds", lambda *_: 0.0)
     monkeypatch.setattr(EndPlanner, "new_end", lambda *_: None)
     found, honest = [], ReferenceEngine.count_ngrams
 
@@ -216,6 +220,7 @@ def test_counting_is_part_of_the_minutes(monkeypatch):
     clock, messages = Clock(monkeypatch, training_plan), []
     monkeypatch.setattr(training_plan, "measure", lambda *_: clock.take(2.0, Costs(update=0.1)))
     monkeypatch.setattr(training_plan, "counted_ngrams", lambda *_: clock.take(8.0))
+    monkeypatch.setattr(training_plan, "least_counting_seconds", lambda *_: 2.0)
     settings = {**SETTINGS, "sample_until": 0, "ngram_order": 3}
     plan = api.plan_training(Corpus.from_text(TEXT), 1, on_message=messages.append, **settings)
     assert plan.config.updates == (60 - 10) / 0.1
@@ -227,6 +232,110 @@ def test_counting_is_part_of_the_minutes(monkeypatch):
     monkeypatch.setattr(training_plan, "counted_ngrams", lambda *_: clock.take(58.0))
     plan = api.plan_training(Corpus.from_text(TEXT), 1, **settings)
     assert plan.config.updates == 1
+
+
+def test_a_count_that_takes_longer_than_the_minutes_is_announced_before_it(monkeypatch):
+    messages = []
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1))
+    monkeypatch.setattr(training_plan, "counted_ngrams", lambda *_: messages.append("counted"))
+    settings = {**SETTINGS, "ngram_order": 3, "on_message": messages.append}
+    for estimate in (59.0, 61.0):
+        messages.clear()
+        monkeypatch.setattr(training_plan, "least_counting_seconds", lambda *_, s=estimate: s)
+        api.plan_training(Corpus.from_text(TEXT), 1, **settings)
+        assert messages.index("counted") == (estimate > 60)
+    assert for_command_line(messages[0]) == (
+        "counting the n-grams of the text takes at least about 1 min 01 s here, but the run was given 1 min 00 s, "
+        "so it will do only one update. Give more --minutes, or train a new model with --ngram-order 0"
+    )
+
+
+class CountsOnAClock(ReferenceEngine):
+    """An engine that takes a millisecond for each counted character."""
+
+    def __init__(self, clock):
+        self.clock, self.counted = clock, []
+
+    def count_ngrams(self, config, characters, ids, segments):
+        self.counted.append(len(ids))
+        self.clock.take(len(ids) / 1000)
+
+
+@pytest.mark.parametrize(
+    ("trial_seconds", "counted"),
+    [(0.1, [2_048]), (3.0, [2_048, 4_096]), (1e9, [2_048, 4_096, 8_192])],
+)
+def test_the_time_of_counting_is_estimated_from_the_beginning_of_the_text(
+    trial_seconds, counted, monkeypatch
+):
+    """The trial ends after its time, or when it has counted an eighth of the text."""
+    clock = Clock(monkeypatch, time_estimates)
+    engine, corpus = CountsOnAClock(clock), Corpus.from_text(TEXT * 20)
+    config = Config(ngram_order=3, validation=0.1)
+    estimate = least_counting_seconds(corpus, config, engine, trial_seconds)
+    assert estimate == pytest.approx(0.9 * len(TEXT * 20) / 1000, rel=1e-3)
+    assert engine.counted == counted
+
+
+def test_a_text_shorter_than_the_trial_is_counted_once(monkeypatch):
+    clock = Clock(monkeypatch, time_estimates)
+    engine, corpus = CountsOnAClock(clock), Corpus.from_text(TEXT[:500])
+    assert least_counting_seconds(corpus, Config(ngram_order=3), engine, 1.0) == pytest.approx(0.5)
+    assert engine.counted == [500]
+
+
+def test_parts_that_take_longer_than_the_minutes_are_named():
+    costs = Costs(update=0.1, validation=170.0, passage=11.0, sample=1.0, save=1.0)
+    message = too_few_minutes_message(costs, 6.0, 4.0)
+    assert for_command_line(message) == (
+        "6.0 s are not enough for this run: on this machine a validation loss takes 2 min 50 s, the passage takes "
+        "11 s. Give more --minutes, or smaller values of --judged-characters and --passage-length"
+    )
+    message = too_few_minutes_message(Costs(update=7.0), 6.0, 4.0)
+    assert for_command_line(message).endswith("an update takes 7.0 s. Give more --minutes")
+    assert too_few_minutes_message(costs, 600.0, 500.0) is None
+
+
+def test_the_plan_names_parts_that_take_longer_than_the_minutes(monkeypatch):
+    messages = []
+    monkeypatch.setattr(training_plan, "measure", lambda *_: Costs(update=0.1, passage=70.0))
+    corpus = Corpus.from_text(TEXT)
+    api.plan_training(corpus, 1, on_message=messages.append, **SETTINGS)
+    assert ["the passage takes" in message for message in messages] == [False, True]
+
+
+def test_few_minutes_are_measured_for_a_shorter_time(monkeypatch):
+    scales = []
+
+    def measure(corpus, config, ngrams, scale):
+        scales.append(scale)
+        return Costs(update=0.1)
+
+    monkeypatch.setattr(training_plan, "measure", measure)
+    for minutes in (0.1, 0.25, 10):
+        api.plan_training(Corpus.from_text(TEXT), minutes, **SETTINGS)
+    assert scales == pytest.approx([0.4, 1.0, 1.0])
+
+
+def test_the_scale_shortens_both_trials(monkeypatch):
+    clock = Clock(monkeypatch, time_estimates)
+
+    def calls():
+        while True:
+            yield clock.take(0.04, 10)
+
+    began = clock.now
+    seconds_per_character(calls())
+    assert clock.now - began == pytest.approx(0.52)
+    began = clock.now
+    seconds_per_character(calls(), 0.4)
+    assert clock.now - began == pytest.approx(0.2)
+    monkeypatch.setattr(
+        time_estimates, "learn", lambda *_: (Progress(n, clock.take(0.04, 99)) for n in range(99))
+    )
+    began = clock.now
+    api.updates_per_second(Corpus.from_text(TEXT), Config(hidden_size=2), scale=0.4)
+    assert clock.now - began == pytest.approx(0.48)
 
 
 def test_the_gradient_checks_of_reproduce_move_the_time_limit(monkeypatch, tmp_path):

@@ -31,7 +31,9 @@ CALIBRATION_SECONDS: Final = 1.0
 EVALUATION_SECONDS: Final = 0.5
 
 
-def measure(corpus: Corpus, config: Config, ngrams: NGrams | None = None) -> Costs:
+def measure(
+    corpus: Corpus, config: Config, ngrams: NGrams | None = None, scale: float = 1.0
+) -> Costs:
     """Measure how long the parts of a training run on a text take with the settings in `config`.
 
     The measurement uses a new network and takes about two seconds.
@@ -40,16 +42,17 @@ def measure(corpus: Corpus, config: Config, ngrams: NGrams | None = None) -> Cos
         corpus: the text.
         config: the settings of the run.
         ngrams: the n-grams of the text, if they are counted already. None uses those of an empty text.
+        scale: multiplies the duration of the measurement. A shorter one is less exact.
     """
     learner = new_learner(config, corpus.vocabulary)
     learner.ngrams = ngrams or learner.ngrams
     engine = engine_for(config)
     validation, whole = (
-        evaluation_seconds(corpus, learner, engine) if config.validation else (0.0, 0.0)
+        evaluation_seconds(corpus, learner, engine, scale) if config.validation else (0.0, 0.0)
     )
     sample = sample_seconds(corpus, learner, engine)
     return Costs(
-        update=1 / updates_per_second(corpus, config, ngrams),
+        update=1 / updates_per_second(corpus, config, ngrams, scale),
         validation=validation,
         whole=whole,
         sample=sample,
@@ -58,8 +61,12 @@ def measure(corpus: Corpus, config: Config, ngrams: NGrams | None = None) -> Cos
     )
 
 
-def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tuple[float, float]:
+def evaluation_seconds(
+    corpus: Corpus, learner: Learner, engine: Engine, scale: float = 1.0
+) -> tuple[float, float]:
     """Return two durations in seconds: of one validation loss, and of the loss on the whole validation part.
+
+    `scale` multiplies the duration of the trial.
 
     The second duration is 0 if every validation loss during training already uses the whole validation part.
     """
@@ -71,22 +78,23 @@ def evaluation_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> tupl
     # Leave out the warm-up, the characters that are read before the scored ones. They are read as a single
     # stream, which is slow and would make the average wrong.
     cold = [replace(piece, warm=False) for piece in pieces]
-    each = seconds_per_character(mean_nats_in_slices(engine, learner, corpus.ids, cold))
+    each = seconds_per_character(mean_nats_in_slices(engine, learner, corpus.ids, cold), scale)
     validation, whole = each * characters_read(pieces), each * characters_read(all_of_it)
     return validation, whole if pieces != all_of_it else 0.0
 
 
-def seconds_per_character(scoring_slices: Iterable[int]) -> float:
+def seconds_per_character(scoring_slices: Iterable[int], scale: float = 1.0) -> float:
     """Measure how many seconds the engine takes to read one character.
 
     `scoring_slices` is a generator that calls the engine several times. After each call, it yields the
     number of characters that this call read. The first call also allocates memory and starts threads, so
-    only the later calls are measured; if there is no later call, the first call is measured.
+    only the later calls are measured; if there is no later call, the first call is measured. `scale` multiplies
+    the duration of the trial.
     """
     marks = [(0, time.perf_counter())]
     for characters in scoring_slices:
         marks.append((marks[-1][0] + characters, time.perf_counter()))
-        if marks[-1][1] - marks[0][1] >= EVALUATION_SECONDS:
+        if marks[-1][1] - marks[0][1] >= scale * EVALUATION_SECONDS:
             break
     (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
     return (ended - began) / (after - before)
@@ -128,13 +136,15 @@ def seconds_of(action: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def updates_per_second(corpus: Corpus, config: Config, ngrams: NGrams | None = None) -> float:
+def updates_per_second(
+    corpus: Corpus, config: Config, ngrams: NGrams | None = None, scale: float = 1.0
+) -> float:
     """Measure how many updates per second this machine does with the settings in `config`.
 
     `ngrams` are the n-grams of the text, if they are counted already.
 
-    The measurement trains a new network for about a second. The first call of the engine also allocates
-    memory and starts threads, so it is not measured, unless it alone takes the whole second.
+    The measurement trains a new network for about `scale` seconds. The first call of the engine also allocates
+    memory and starts threads, so it is not measured, unless it alone takes the whole time.
     """
     never = WHOLE_LIMIT - 1
     config = config.replace(
@@ -151,7 +161,7 @@ def updates_per_second(corpus: Corpus, config: Config, ngrams: NGrams | None = N
             if isinstance(item, Progress):
                 marks.append((item.update, time.perf_counter()))
                 seconds = marks[-1][1] - marks[1 if len(marks) > 2 else 0][1]
-                if seconds >= CALIBRATION_SECONDS:
+                if seconds >= scale * CALIBRATION_SECONDS:
                     break
     (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
     return max(after - before, 1) / max(ended - began, 1e-9)

@@ -6,6 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from charloom.api.counting_trial import least_counting_seconds
+from charloom.api.plan_messages import (
+    long_counting_message,
+    speed_message,
+    too_few_minutes_message,
+)
 from charloom.api.text_arguments import Text, open_text
 from charloom.api.time_estimates import measure
 from charloom.config import WHOLE_LIMIT, Config, require_number
@@ -13,7 +19,6 @@ from charloom.cpu_limits import processors
 from charloom.engines import engine_for
 from charloom.errors import ConfigError
 from charloom.finetune import tuned_config
-from charloom.formatting import counted, duration
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.ngrams import NGrams
@@ -26,8 +31,10 @@ from charloom.training.time_limit import TimeLimit
 # Training gets at least this fraction of the given minutes, however long it takes to read the text and to
 # measure the speed.
 LEAST_SHARE: Final = 0.5
-# If starting and opening the text take less than this time, the message about the speed does not mention it.
-SHORT_SECONDS: Final = 1.0
+# If fewer seconds are requested, the speed is measured for a shorter time, in proportion.
+LONG_SECONDS: Final = 15.0
+# To estimate how long counting n-grams takes, count for about this fraction of the requested time.
+TRIAL_SHARE: Final = 0.01
 
 # A function that is called with a message about the measured speed, or about the learning rates of a run
 # that is continued. The message has no full stop.
@@ -138,9 +145,10 @@ def end_after(
     minutes = require_number("minutes", minutes, above=0.0, below=1e9)
     began, requested_seconds = time.monotonic() if began is None else began, 60 * minutes
     opened = time.monotonic() - began
-    schedule, ngrams = Schedule.of(config, len(corpus)), ngrams_of(corpus, config)
+    schedule = Schedule.of(config, len(corpus))
+    ngrams = ngrams_in_time(corpus, config, requested_seconds, on_message)
     counting = time.monotonic() - began - opened
-    costs = measure(corpus, config, ngrams)
+    costs = measure(corpus, config, ngrams, min(1.0, requested_seconds / LONG_SECONDS))
     before = time.monotonic() - began
     # Counting n-grams is a part of training, not of what comes before it.
     least = LEAST_SHARE * requested_seconds - counting
@@ -152,34 +160,26 @@ def end_after(
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
     whole = before + costs.seconds(schedule, end, done, trained)
-    on_message(
-        f"measured on this machine: {counted(end - done, 'update')} will take about {duration(whole)} in total"
-        f"{time_before_training(opened, counting)}"
-    )
+    on_message(speed_message(end - done, whole, opened, counting))
+    if (problem := too_few_minutes_message(costs, requested_seconds, left)) is not None:
+        on_message(problem)
     return PlannedEnd(end, TimeLimit(requested_seconds, began + before + left, costs), ngrams)
 
 
-def ngrams_of(corpus: Corpus, config: Config) -> NGrams | None:
-    """Count the n-grams of the training part of a text; return None if the network uses none."""
+def ngrams_in_time(
+    corpus: Corpus, config: Config, seconds: float, on_message: MessageListener
+) -> NGrams | None:
+    """Count the n-grams of the training part of a text; return None if the network uses none.
+
+    If counting will take longer than the requested `seconds`, call `on_message` before it.
+    """
     if not config.ngram_order:
         return None
-    return counted_ngrams(config, len(corpus.vocabulary), corpus.ids, engine_for(config))
-
-
-def time_before_training(opened: float, counting: float) -> str:
-    """Return the end of a sentence that names what took long before training; "" if nothing did.
-
-    Args:
-        opened: seconds that the process took to start and to open the text.
-        counting: seconds that it took to count the n-grams of the text.
-    """
-    parts = {"to start and to open the text": opened, "to count its n-grams": counting}
-    long = [
-        f"{duration(seconds)} {purpose}"
-        for purpose, seconds in parts.items()
-        if seconds >= SHORT_SECONDS
-    ]
-    return f", including {' and '.join(long)}" if long else ""
+    engine = engine_for(config)
+    estimate = least_counting_seconds(corpus, config, engine, TRIAL_SHARE * seconds)
+    if (problem := long_counting_message(estimate, seconds)) is not None:
+        on_message(problem)
+    return counted_ngrams(config, len(corpus.vocabulary), corpus.ids, engine)
 
 
 def with_threads(config: Config) -> Config:
