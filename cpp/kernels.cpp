@@ -4,6 +4,7 @@
 
 #include "draw.hpp"
 #include "network.hpp"
+#include "phases.hpp"
 #include "reader.hpp"
 #include "training.hpp"
 #include "writer.hpp"
@@ -176,7 +177,7 @@ TrainResult train(const Model<T>& model, const Arrays<T>* slots, State<T> state,
 
 constexpr int score_steps = 32;
 
-// The work of one thread in scoring: it reads its own streams to their ends.
+// Scoring, in one phase: each part reads its own streams to their ends.
 template <typename T>
 struct ScoreJob {
   const PanelLayout<T>& layout;
@@ -188,12 +189,13 @@ struct ScoreJob {
   double* nats;
   bool failed[Training<T>::most_threads];
 
-  void work(int thread) {
-    const NoSubnormals fast;
-    const Streams mine = streams_of(B, threads, thread);
+  bool next_phase() const { return false; }
+
+  void do_part(int part) {
+    const Streams mine = streams_of(B, threads, part);
     Reader<T> reader(layout, model, score_steps, mine);
-    failed[thread] = !reader.ok();
-    if (failed[thread]) return;
+    failed[part] = !reader.ok();
+    if (failed[part]) return;
     reader.begin(state);
     for (std::size_t n = 0; n + 1 < count;) {
       const std::size_t left = count - 1 - n;
@@ -223,10 +225,9 @@ bool score(const Model<T>& model, State<T> state, const std::int32_t* tokens, st
            int B, Team team, double* nats) {
   const PanelLayout<T> layout(model.shape, B);
   ScoreJob<T> job{layout, model, state, tokens, count, B, team.threads, nats, {}};
-  team.run(team.self, [](void* self, int thread) { static_cast<ScoreJob<T>*>(self)->work(thread); },
-           &job);
+  run_phases(team, job);
   bool failed = false;
-  for (int thread = 0; thread < team.threads; ++thread) failed = failed || job.failed[thread];
+  for (int part = 0; part < team.threads; ++part) failed = failed || job.failed[part];
   return !failed;
 }
 
@@ -307,38 +308,41 @@ Draw generate_classic(Shape shape, Arrays<T> weights, State<T> state, const Samp
   return Draw::done;
 }
 
-// Generate with any network. The threads share every step: each has some panels of a layer, so no
-// sum depends on the number of threads. The first thread draws.
+// Generate with any network. For each character there is a phase for each layer and one for the
+// logits, before the character is drawn. A part is a share of the panels, so no sum depends on the
+// number of threads.
 template <typename T>
 struct GenerateJob {
   Reader<T>& reader;
   const CharacterSampler<T>& character_sampler;
-  const Team& team;
-  int layers;
+  int layers, parts;
   GeneratedText text;
+  std::size_t at;  // the index of the next id
+  int layer = 0;   // the number of layers in the logits' phase
   bool finite = true;
 
-  void work(int thread) {
-    const NoSubnormals fast;
-    const Share share{thread, team.threads};
-    for (std::size_t at = text.n; at < text.n + text.count; ++at) {
-      if (thread == 0) reader.stack.x[0] = text.ids[at - 1];
-      wait_for_all();
-      if (!finite) return;
-      for (int l = 0; l < layers; ++l) {
-        reader.forward_layer(l, share);
-        wait_for_all();
-      }
+  void do_part(int part) {
+    const Share share{part, parts};
+    if (layer < layers)
+      reader.forward_layer(layer, share);
+    else
       reader.logits(share);
-      wait_for_all();
-      if (thread > 0) continue;
-      reader.mix();
-      reader.stack.move_state_to_start(1);
-      finite = text.draw(character_sampler, reader.stack.o, at);
-    }
   }
 
-  void wait_for_all() const { team.barrier(team.self); }
+  bool next_phase() {
+    if (layer++ < layers) return true;
+    reader.mix();
+    reader.stack.move_state_to_start(1);
+    finite = text.draw(character_sampler, reader.stack.o, at);
+    if (!finite || ++at == text.n + text.count) return false;
+    begin_character();
+    return true;
+  }
+
+  void begin_character() {
+    reader.stack.x[0] = text.ids[at - 1];
+    layer = 0;
+  }
 };
 
 template <typename T>
@@ -349,12 +353,12 @@ Draw generate_any(const Model<T>& model, State<T> state, const Sampler& sampler,
   if (!reader.ok()) return Draw::no_memory;
   const CharacterSampler<T> character_sampler(model.shape.K, layout.logits.vectors, sampler, order);
   reader.begin(state);
-  GenerateJob<T> job{reader, character_sampler, team, model.shape.layers, text};
-  team.run(
-      team.self, [](void* self, int thread) { static_cast<GenerateJob<T>*>(self)->work(thread); },
-      &job);
+  if (text.count == 0) return Draw::done;
+  GenerateJob<T> job{reader, character_sampler, model.shape.layers, team.threads, text, text.n};
+  job.begin_character();
+  run_phases(team, job);
   if (!job.finite) return Draw::not_finite;
-  if (text.count > 0) reader.end(state);
+  reader.end(state);
   return Draw::done;
 }
 

@@ -84,12 +84,19 @@ struct Tokens {
   }
 };
 
-// Threads that run one job together. The kernels start no other threads.
+// A job that the threads of a team do together, phase after phase. A phase has one part per thread.
+// Any thread can do a part, and any thread calls next_phase, once all parts of a phase are done.
+struct Job {
+  void* self;
+  void (*do_part)(void* self, int part);
+  bool (*next_phase)(void* self);  // prepare the next phase; return false if the job is done
+};
+
+// Threads that do one job together. The kernels start no other threads.
 struct Team {
   int threads;
   void* self;
-  void (*run)(void* self, void (*job)(void* context, int thread), void* context);
-  void (*barrier)(void* self);  // called within a job: wait for all threads
+  void (*run)(void* self, const Job& job);
 };
 
 // Memory that is kept between calls, so that the next call need not ask the system again. `take`

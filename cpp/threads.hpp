@@ -1,7 +1,8 @@
-// Threads that work on one job together and wait for each other at barriers.
+// Threads that do a job together, phase after phase.
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -10,8 +11,15 @@
 namespace charloom {
 
 // A team is made for one call and ends with it, so that no thread outlives its work. The caller is
-// thread 0. A waiting thread spins for ten to two hundred microseconds and then sleeps, so that two
-// processes on the same processors do not waste each other's time.
+// thread 0.
+//
+// Each phase has one part per thread. Thread k takes part k, whose memory is in its caches. A thread
+// that has finished takes the parts that no other thread has taken: the threads that should do them
+// have no processor at the moment. So a phase ends when its parts are done, even if some threads
+// never ran, and a thread that comes late continues with the phase that is open then. On free
+// processors, all threads take their parts at once, and each does its own.
+//
+// A thread that finds no part spins for ten to two hundred microseconds and then sleeps.
 class ThreadTeam {
  public:
   explicit ThreadTeam(int threads);
@@ -22,15 +30,31 @@ class ThreadTeam {
   Team interface();
 
  private:
-  void run(void (*job)(void* context, int thread), void* context);
+  // The number of a phase times four, plus one of these states: its parts can be taken; it was the
+  // last one of its job; the threads end.
+  using Word = std::uint32_t;
+  static constexpr Word open = 0, idle = 1, ended = 2, one_phase = 4;
+
+  static Word state(Word word) { return word % one_phase; }
+
+  // The word of the last phase in which a thread took this part, on a cache line of its own.
+  struct alignas(64) Part {
+    std::atomic<Word> taken{open};
+  };
+
+  void run(const Job& job);
   void work(int thread);
-  void barrier();
+  void do_parts(int thread, Word phase);
+  void end_phase(Word phase);
+  void publish(Word word);
+  void end_workers();
 
   const int threads_;
   std::vector<std::thread> workers_;
-  std::atomic<std::uint32_t> round_{0}, arrived_{0}, generation_{0};
-  void (*job_)(void*, int) = nullptr;
-  void* context_ = nullptr;
+  std::unique_ptr<Part[]> parts_;
+  std::atomic<Word> word_{idle};
+  std::atomic<int> done_{0};  // parts of the open phase
+  Job job_{};
 };
 
 }  // namespace charloom

@@ -1,15 +1,16 @@
 // Many updates of any network, with the streams divided among threads (spec/mathematics.md: The
 // native engine).
 //
-// Each thread runs its own streams forward and backward and computes a gradient. Then the threads
-// together sum the gradients, compute the norm and apply the update; each handles a part of the
-// block. The order of every sum depends only on the number of threads, so the bits repeat for the
-// same number.
+// There are as many parts as threads. Each part of the streams is run forward and backward and gives
+// a gradient. Then each part of the block sums the gradients and their squares, applies the update,
+// and makes the transposed copies. Any thread can do a part, so the order of every sum depends only
+// on the number of threads, and the bits repeat for the same number.
 #pragma once
 
 #include <new>
 
 #include "optimizers.hpp"
+#include "phases.hpp"
 #include "stack.hpp"
 
 namespace {
@@ -66,8 +67,7 @@ class Training {
     layout_.transpose(block_, back_, 0, 1);
     for (int thread = 0; thread < team_.threads; ++thread)
       stacks_[thread]->set_state({state.h, state.cell, state.recent});
-    team_.run(team_.self, [](void* self, int thread) { static_cast<Training*>(self)->work(thread); },
-              this);
+    if (windows_.count > 0) run_phases(team_, *this);
     layout_.unpack(block_, weights);
     for (int k = 0; k < slot_count_; ++k) layout_.unpack(slots_[k], slots[k]);
     for (int thread = 0; thread < team_.threads; ++thread)
@@ -75,64 +75,80 @@ class Training {
     return result_;
   }
 
- private:
-  // Do the work of one thread in all updates.
-  void work(int thread) {
-    const NoSubnormals fast;
-    LayerStack<T>& stack = *stacks_[thread];
-    const double scale = 1.0 / windows_.B / (descent_.mean ? windows_.T : 1);
-    const std::ptrdiff_t vectors = layout_.end / lanes;
-    const std::ptrdiff_t start = vectors * thread / team_.threads * lanes,
-                         end = vectors * (thread + 1) / team_.threads * lanes;
-    for (int u = 0; u < windows_.count; ++u) {
-      bad_[thread] = !read(stack, thread, u);
-      if (!bad_[thread]) {
-        const Dropout<T> dropout(descent_.dropout, descent_.seed,
-                                 static_cast<std::uint64_t>(windows_.update + u + 1));
-        stack.forward(block_, windows_.T, dropout);
-        part_loss_[thread] = stack.loss(windows_.T, static_cast<T>(scale));
-        stack.backward(back_, windows_.T, dropout.any(), gradients_[thread]);
-      }
-      wait_for_all();
-      part_squares_[thread] = sum_gradients(start, end);
-      wait_for_all();
-      // Every thread gets the same totals, because each adds the same numbers in the same order.
-      bool bad = false;
-      double loss = 0, squares = 0;
-      for (int k = 0; k < team_.threads; ++k) {
-        bad = bad || bad_[k];
-        loss += part_loss_[k];
-        squares += part_squares_[k];
-      }
-      loss /= windows_.B;
-      const double norm = __builtin_sqrt(squares);
-      if (bad || !__builtin_isfinite(loss) || !__builtin_isfinite(norm)) {
-        if (thread == 0) {
-          result_.bad_id = bad;
-          result_.not_finite = !bad;
-          result_.loss = loss;
-          result_.norm = norm;
-        }
+  // Do one part of the current phase of update u_.
+  void do_part(int part) {
+    switch (phase_) {
+      case Phase::gradients: return compute_gradient(part);
+      case Phase::sums: {
+        part_squares_[part] = sum_gradients(start_of(part), start_of(part + 1));
         return;
       }
-      const std::int64_t update = windows_.update + u + 1;
-      const BlockUpdate<T> apply{block_,   gradients_[0], slots_[0],
-                                 slots_[1], descent_,      windows_.learning_rates[u],
-                                 norm,     update};
-      layout_.each_part([&](std::ptrdiff_t first, std::ptrdiff_t last, bool biases) {
-        apply.run(first > start ? first : start, last < end ? last : end, biases);
-      });
-      average(start, end, averaging_rate(descent_.averaging, update));
-      stack.move_state_to_start(windows_.T);
-      if (thread == 0) {
-        losses_[u] = loss;
-        norms_[u] = norm;
-        ++result_.updates;
-      }
-      wait_for_all();
-      layout_.transpose(block_, back_, thread, team_.threads);
-      wait_for_all();
+      case Phase::weights: return apply_update(part);
+      case Phase::copies: return layout_.transpose(block_, back_, part, team_.threads);
     }
+  }
+
+  // Go to the next phase. Return false after the last update, and before one that is not finite.
+  bool next_phase() {
+    switch (phase_) {
+      case Phase::gradients: phase_ = Phase::sums; return true;
+      case Phase::sums: phase_ = Phase::weights; return total();
+      case Phase::weights: phase_ = Phase::copies; return true;
+      case Phase::copies: phase_ = Phase::gradients; return ++u_ < windows_.count;
+    }
+    return false;
+  }
+
+ private:
+  enum class Phase { gradients, sums, weights, copies };
+
+  // Run the streams of one part forward and backward.
+  void compute_gradient(int part) {
+    LayerStack<T>& stack = *stacks_[part];
+    bad_[part] = !read(stack, part, u_);
+    if (bad_[part]) return;
+    const double scale = 1.0 / windows_.B / (descent_.mean ? windows_.T : 1);
+    const Dropout<T> dropout(descent_.dropout, descent_.seed, update());
+    stack.forward(block_, windows_.T, dropout);
+    part_loss_[part] = stack.loss(windows_.T, static_cast<T>(scale));
+    stack.backward(back_, windows_.T, dropout.any(), gradients_[part]);
+  }
+
+  // Compute the loss and the norm. Return whether the update can be applied.
+  bool total() {
+    bool bad = false;
+    double loss = 0, squares = 0;
+    for (int part = 0; part < team_.threads; ++part) {
+      bad = bad || bad_[part];
+      loss += part_loss_[part];
+      squares += part_squares_[part];
+    }
+    loss /= windows_.B;
+    const double norm = __builtin_sqrt(squares);
+    if (bad || !__builtin_isfinite(loss) || !__builtin_isfinite(norm)) {
+      result_.bad_id = bad;
+      result_.not_finite = !bad;
+      result_.loss = loss;
+      result_.norm = norm;
+      return false;
+    }
+    losses_[u_] = loss;
+    norms_[u_] = norm;
+    ++result_.updates;
+    return true;
+  }
+
+  // Update one part of the block, and let the streams of one part continue from their last states.
+  void apply_update(int part) {
+    const std::ptrdiff_t start = start_of(part), end = start_of(part + 1);
+    const BlockUpdate<T> apply{block_,     gradients_[0], slots_[0],
+                               slots_[1],  descent_,      windows_.learning_rates[u_],
+                               norms_[u_], update()};
+    layout_.each_part([&](std::ptrdiff_t first, std::ptrdiff_t last, bool biases) {
+      apply.run(first > start ? first : start, last < end ? last : end, biases);
+    });
+    average(start, end, averaging_rate(descent_.averaging, update()));
+    stacks_[part]->move_state_to_start(windows_.T);
   }
 
   // Move one part of the averaged weights towards the weights.
@@ -146,7 +162,13 @@ class Training {
     }
   }
 
-  void wait_for_all() const { team_.barrier(team_.self); }
+  // Return the number of the current update, from 1.
+  std::int64_t update() const { return windows_.update + u_ + 1; }
+
+  // Return where a part of the block starts.
+  std::ptrdiff_t start_of(int part) const {
+    return layout_.end / lanes * part / team_.threads * lanes;
+  }
 
   // Read the ids of window u for the streams of this thread. Return false if an id is not below K.
   bool read(LayerStack<T>& stack, int thread, int u) const {
@@ -206,6 +228,8 @@ class Training {
   Memory<T> memory_;
   bool ok_ = false;
   TrainResult result_{};
+  Phase phase_ = Phase::gradients;
+  int u_ = 0;  // number of updates that this call has applied
   T *block_ = nullptr, *back_ = nullptr, *slots_[3] = {};
   T* gradients_[most_threads] = {};
   LayerStack<T>* stacks_[most_threads] = {};
