@@ -19,9 +19,10 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ import matplotlib.pyplot as plt
 import charloom
 from charloom.bench.machine_info import machine
 from charloom.config import Config
+from charloom.formatting import counted
 from charloom.model import parameter_shapes
 from charloom.recipes import configure
 from charloom.text import Corpus
@@ -162,32 +164,65 @@ def seconds_per_update(text: str, config: Config) -> float:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """Return the tables: bits per character on the test part, one table for each text."""
+    """Return the tables: bits per character on the test part, one table for each text and number of epochs."""
     lines = [
         "# The grid of Karpathy, Johnson and Li (2015)",
         "",
         "Bits per character on the test part. Made by `benchmarks/grid.py`, never by hand. The sizes are the hidden",
         "units of the LSTM; the networks of a row have nearly the same number of parameters.",
     ]
-    for text in dict.fromkeys(row["text"] for row in rows):
+    for title, group in grouped(rows).items():
         columns = [f"{cell} {layers}" for layers, cell in product(LAYERS, CELLS)]
-        lines += ["", f"## {text}", "", f"| size | {' | '.join(columns)} |"]
+        lines += ["", f"## {title}", "", f"| size | {' | '.join(columns)} |"]
         lines.append("|---" * (len(columns) + 1) + "|")
         for size in SIZES:
             cells = [
-                bits(rows, text, Network(cell, layers, size))
-                for layers, cell in product(LAYERS, CELLS)
+                bits(group, Network(cell, layers, size)) for layers, cell in product(LAYERS, CELLS)
             ]
             lines.append(f"| {size} | {' | '.join(cells)} |")
+        lines += seed_lines(group)
     hours = sum(row["seconds"] for row in rows) / 3600
     lines += ["", f"These {len(rows)} networks took {hours:.1f} hours of training."]
     return "\n".join(lines) + "\n"
 
 
-def bits(rows: Sequence[Row], text: str, network: Network) -> str:
+def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows in groups by their title. The rows of a group differ only in the network and the seed."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(f"{row['text']}, {counted(row['epochs'], 'epoch')}", []).append(row)
+    return groups
+
+
+def bits(group: Sequence[Row], network: Network) -> str:
     """Return the mean bits per character of one network over its seeds, as text; "" if it was not trained."""
-    found = [row["nats"] for row in rows if row["text"] == text and network_of(row) == network]
-    return f"{sum(found) / len(found) / math.log(2):.3f}" if found else ""
+    found = nats_by_seed(group, network)
+    return f"{mean_bits(found):.3f}" if found else ""
+
+
+def nats_by_seed(group: Sequence[Row], network: Network) -> dict[int, float]:
+    """Return the test losses of one network, by seed. Each is that of the seed's own best model on its validation part."""
+    return {row["seed"]: row["nats"] for row in group if network_of(row) == network}
+
+
+def mean_bits(nats: Mapping[int, float]) -> float:
+    """Return the mean of losses in nats as bits."""
+    return sum(nats.values()) / len(nats) / math.log(2)
+
+
+def seed_lines(group: Sequence[Row]) -> list[str]:
+    """Return the lines below a table that say over how many seeds its means are; none for a single seed."""
+    seeds = sorted({row["seed"] for row in group})
+    if len(seeds) == 1:
+        return []
+    networks = sorted({network_of(row) for row in group}, key=attrgetter("size", "layers", "cell"))
+    fewer = [
+        f"{network.cell} {network.layers} of size {network.size} ({len(found)})"
+        for network in networks
+        if len(found := nats_by_seed(group, network)) < len(seeds)
+    ]
+    rest = f"; over fewer for {', '.join(fewer)}" if fewer else ""
+    return ["", f"The figures are means over {len(seeds)} seeds{rest}."]
 
 
 def network_of(row: Row) -> Network:
@@ -196,16 +231,12 @@ def network_of(row: Row) -> Network:
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw bits per character against the number of parameters, one picture for each text."""
-    texts = list(dict.fromkeys(row["text"] for row in rows))
-    figure, axes = plt.subplots(1, len(texts), figsize=(6 * len(texts), 4.5), squeeze=False)
-    for axis, text in zip(axes[0], texts, strict=True):
+    """Draw mean bits per character against the number of parameters, one picture for each table."""
+    groups = grouped(rows)
+    figure, axes = plt.subplots(1, len(groups), figsize=(6 * len(groups), 4.5), squeeze=False)
+    for axis, (title, group) in zip(axes[0], groups.items(), strict=True):
         for layers, cell in product(LAYERS, CELLS):
-            line = sorted(
-                (row["parameters"], row["nats"] / math.log(2))
-                for row in rows
-                if (row["text"], row["layers"], row["cell"]) == (text, layers, cell)
-            )
+            line = curve(group, cell, layers)
             if line:
                 axis.plot(
                     *zip(*line, strict=True),
@@ -215,11 +246,23 @@ def draw(rows: Sequence[Row], path: Path) -> None:
                     markersize=3,
                     label=f"{cell.upper()}, {layers} layer{'s' * (layers > 1)}",
                 )
-        axis.set(title=text, xlabel="parameters", ylabel="bits per character", xscale="log")
+        axis.set(title=title, xlabel="parameters", ylabel="bits per character", xscale="log")
         axis.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)
+
+
+def curve(group: Sequence[Row], cell: str, layers: int) -> list[tuple[int, float]]:
+    """Return the points of a curve: parameters and mean bits per character of each size, ascending."""
+    parameters = {
+        network_of(row): row["parameters"]
+        for row in group
+        if (row["cell"], row["layers"]) == (cell, layers)
+    }
+    return sorted(
+        (count, mean_bits(nats_by_seed(group, network))) for network, count in parameters.items()
+    )
 
 
 def read_rows(path: Path) -> list[Row]:

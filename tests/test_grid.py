@@ -77,6 +77,30 @@ def test_the_table_has_the_mean_over_seeds_and_gaps(grid):
     assert "These 3 networks took 3.0 hours" in table
 
 
+def test_runs_of_different_lengths_are_in_different_tables_and_never_averaged(grid):
+    table = grid.render([row(), row(epochs=1, nats=3.0), row(epochs=1, seed=1, nats=5.0)])
+    fifty, one = table.split("## ")[1:]
+    assert fifty.startswith("a.txt, 50 epochs\n")
+    assert "| 64 |  |  |  |  |  | 1.443 |" in fifty
+    assert "means" not in fifty
+    assert one.startswith("a.txt, 1 epoch\n")
+    assert "| 64 |  |  |  |  |  | 5.771 |" in one
+    assert "The figures are means over 2 seeds.\n" in one
+
+
+def test_a_table_says_which_networks_have_fewer_seeds(grid):
+    table = grid.render([row(), row(seed=1), row(seed=7), row(size=512, cell="rnn", seed=7)])
+    assert "The figures are means over 3 seeds; over fewer for rnn 2 of size 512 (1).\n" in table
+
+
+def test_a_curve_has_one_point_for_all_seeds_of_a_network(grid):
+    rows = [row(nats=1.0), row(seed=1, nats=3.0), row(size=128, parameters=2_000, nats=0.5)]
+    points = grid.curve(rows, "gru", 2)
+    assert [count for count, _ in points] == [900, 2_000]
+    assert [bits * grid.math.log(2) for _, bits in points] == pytest.approx([2.0, 0.5])
+    assert grid.curve(rows, "rnn", 2) == []
+
+
 def test_the_picture_has_a_line_for_each_cell_and_number_of_layers(grid, tmp_path):
     grid.keep([row(), row(size=128, parameters=2_000, nats=0.9)], tmp_path / "grid")
     assert (tmp_path / "grid.svg").read_text(encoding="utf-8").startswith("<?xml")
