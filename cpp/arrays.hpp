@@ -24,6 +24,7 @@ using Bytes = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 constexpr std::size_t most_units = 1u << 20, most_characters = 1u << 24, most_layers = 64,
                       most_threads = 256, most_rows = 1u << 24;
 constexpr int most_order = 64, most_parts = 255;
+constexpr std::size_t most_pairs = 1u << 24;
 constexpr std::int64_t most_place = std::int64_t(1) << 48;  // in a text
 
 inline void require(bool holds, const char* message) {
@@ -63,7 +64,9 @@ struct ParameterArrays {
     for (std::size_t i = 0; i < given.size(); ++i) {
       const bool output = i >= per_layer * shape.layers;
       const std::size_t place = output ? i - per_layer * shape.layers : i % per_layer;
-      if (output && place >= 2)
+      if (shape.pairs && i + 1 == given.size())
+        add(given[i], shape.pairs, GH);
+      else if (output && place >= 2)
         add(given[i], 1, place == 2 ? H : 0);
       else if (output)
         add(given[i], K, place == 0 ? H : 0);
@@ -103,18 +106,18 @@ State<T> states_of(const Shape& shape, const nb::tuple& given, std::size_t first
 }
 
 // Return the state of B streams for a kernel to write: arrays of shape (L, B, H), and for a network
-// with n-grams the recent ids, (1, B, order - 1).
+// with n-grams or pairs the recent ids, (1, B, shape.recent()).
 template <typename T>
 State<T> result_state_of(const Shape& shape, const nb::tuple& given, std::size_t B) {
   State<T> state =
       states_of<T>(shape, given, shape.layers, B, "a state must have the shape (L, B, H)");
   const auto states = static_cast<std::size_t>(shape.states());
-  require(given.size() == states + (shape.ngram_order > 0), "wrong number of states");
-  if (shape.ngram_order == 0) return state;
+  require(given.size() == states + shape.has_recent(), "wrong number of states");
+  if (!shape.has_recent()) return state;
   const auto recent = nb::cast<Array<std::int32_t>>(given[states], false);
   require(recent.ndim() == 3 && recent.shape(0) == 1 && recent.shape(1) == B &&
-              recent.shape(2) == static_cast<std::size_t>(shape.ngram_order - 1),
-          "recent must have the shape (1, B, order - 1)");
+              recent.shape(2) == static_cast<std::size_t>(shape.recent()),
+          "recent must have the shape (1, B, the number of recent ids)");
   state.recent = recent.data();
   return state;
 }
@@ -123,7 +126,7 @@ State<T> result_state_of(const Shape& shape, const nb::tuple& given, std::size_t
 template <typename T>
 State<T> state_of(const Shape& shape, const nb::tuple& given, std::size_t B) {
   const State<T> state = result_state_of<T>(shape, given, B);
-  const std::size_t ids = state.recent == nullptr ? 0 : B * (shape.ngram_order - 1);
+  const std::size_t ids = state.recent == nullptr ? 0 : B * static_cast<std::size_t>(shape.recent());
   for (std::size_t i = 0; i < ids; ++i)
     require(state.recent[i] >= -1 && state.recent[i] < shape.K,
             "a recent id is neither -1 nor an id below K");

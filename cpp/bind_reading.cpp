@@ -11,10 +11,10 @@ namespace {
 
 template <typename T>
 void score(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* ngrams,
-           nb::tuple weights, nb::tuple state, In<std::int32_t> tokens, std::size_t threads,
-           Array<double> nats) {
+           const PairTable* pairs, nb::tuple weights, nb::tuple state, In<std::int32_t> tokens,
+           std::size_t threads, Array<double> nats) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams);
+  const Model<T> model = model_of(shape, net, ngrams, pairs);
   require(tokens.ndim() == 2 && tokens.size() > 0 && tokens.shape(1) < most_rows,
           "tokens must have the shape (N, B), N at least 1");
   const std::size_t N = tokens.shape(0), B = tokens.shape(1);
@@ -35,9 +35,10 @@ void score(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable*
 
 template <typename T>
 void activations(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* ngrams,
-                 nb::tuple weights, nb::tuple state, In<std::int32_t> tokens, nb::tuple values) {
+                 const PairTable* pairs, nb::tuple weights, nb::tuple state,
+                 In<std::int32_t> tokens, nb::tuple values) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams);
+  const Model<T> model = model_of(shape, net, ngrams, pairs);
   require(tokens.ndim() == 1, "tokens must have one axis");
   require_below(tokens, shape.K);
   require(values.size() == static_cast<std::size_t>(shape.states()), "wrong number of values");
@@ -54,9 +55,10 @@ void activations(const TypedKernels<T>& kernels, const Shape& shape, const NGram
 
 template <typename T>
 void step(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* ngrams,
-          nb::tuple weights, nb::tuple state, In<std::int32_t> ids, Array<T> logits) {
+          const PairTable* pairs, nb::tuple weights, nb::tuple state, In<std::int32_t> ids,
+          Array<T> logits) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams);
+  const Model<T> model = model_of(shape, net, ngrams, pairs);
   require(ids.ndim() == 1 && ids.size() > 0 && ids.size() < most_rows,
           "ids must be one per stream");
   const std::size_t B = ids.shape(0);
@@ -75,10 +77,11 @@ void step(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* 
 
 template <typename T>
 bool generate(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* ngrams,
-              nb::tuple weights, nb::tuple state, In<std::int32_t> read, const Sampler& sampler,
-              In<double> uniforms, std::size_t threads, Array<std::int32_t> ids) {
+              const PairTable* pairs, nb::tuple weights, nb::tuple state, In<std::int32_t> read,
+              const Sampler& sampler, In<double> uniforms, std::size_t threads,
+              Array<std::int32_t> ids) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams);
+  const Model<T> model = model_of(shape, net, ngrams, pairs);
   require(read.ndim() == 1 && read.size() > 0, "at least one id must be read");
   require_below(read, shape.K);
   require(uniforms.ndim() == 1, "uniforms must have one axis");
@@ -101,14 +104,14 @@ bool generate(const TypedKernels<T>& kernels, const Shape& shape, const NGramTab
 
 template <typename T>
 void bind_reading(KernelsClass<T>& kernels) {
-  kernels.def("score", score<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "weights"_a,
-              "state"_a, "tokens"_a.noconvert(), "threads"_a, "nats"_a.noconvert());
+  kernels.def("score", score<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "pairs"_a.none(),
+              "weights"_a, "state"_a, "tokens"_a.noconvert(), "threads"_a, "nats"_a.noconvert());
   kernels.def("activations", activations<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(),
-              "weights"_a, "state"_a, "tokens"_a.noconvert(), "values"_a);
-  kernels.def("step", step<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "weights"_a,
-              "state"_a, "ids"_a.noconvert(), "logits"_a.noconvert());
-  kernels.def("generate", generate<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "weights"_a,
-              "state"_a, "read"_a.noconvert(), "sampler"_a, "uniforms"_a.noconvert(),
+              "pairs"_a.none(), "weights"_a, "state"_a, "tokens"_a.noconvert(), "values"_a);
+  kernels.def("step", step<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "pairs"_a.none(),
+              "weights"_a, "state"_a, "ids"_a.noconvert(), "logits"_a.noconvert());
+  kernels.def("generate", generate<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "pairs"_a.none(),
+              "weights"_a, "state"_a, "read"_a.noconvert(), "sampler"_a, "uniforms"_a.noconvert(),
               "threads"_a, "ids"_a.noconvert());
 }
 

@@ -35,11 +35,11 @@ void require_columns(const In<std::int32_t>& columns, int count) {
 
 template <typename T>
 double gradients(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* ngrams,
-                 nb::tuple weights, In<std::int32_t> x, In<std::int32_t> y,
-                 In<std::int32_t> columns, nb::tuple state, const Descent& descent,
-                 std::int64_t update, nb::tuple gradients, nb::tuple next) {
+                 const PairTable* pairs, nb::tuple weights, In<std::int32_t> x,
+                 In<std::int32_t> y, In<std::int32_t> columns, nb::tuple state,
+                 const Descent& descent, std::int64_t update, nb::tuple gradients, nb::tuple next) {
   const ParameterArrays<T> net(shape, weights), result(shape, gradients);
-  const Model<T> model = model_of(shape, net, ngrams);
+  const Model<T> model = model_of(shape, net, ngrams, pairs);
   require(x.ndim() == 2 && y.ndim() == 2 && x.shape(0) == y.shape(0) && x.shape(1) == y.shape(1) &&
               x.size() > 0 && x.size() < most_rows,
           "x and y must have the same shape (T, B), neither empty nor huge");
@@ -64,11 +64,11 @@ double gradients(const TypedKernels<T>& kernels, const Shape& shape, const NGram
 
 template <typename T>
 TrainResult train(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* ngrams,
-                  nb::tuple weights, nb::tuple slots, nb::tuple state, const Updates& updates,
-                  const Descent& descent, std::size_t threads, WorkspaceMemory& workspace,
-                  Array<double> losses, Array<double> norms) {
+                  const PairTable* pairs, nb::tuple weights, nb::tuple slots, nb::tuple state,
+                  const Updates& updates, const Descent& descent, std::size_t threads,
+                  WorkspaceMemory& workspace, Array<double> losses, Array<double> norms) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams);
+  const Model<T> model = model_of(shape, net, ngrams, pairs);
   const Slots<T> kept(shape, descent, slots);
   const Windows windows = updates.checked();
   const auto count = static_cast<std::size_t>(windows.count), B = static_cast<std::size_t>(windows.B);
@@ -95,12 +95,12 @@ TrainResult train(const TypedKernels<T>& kernels, const Shape& shape, const NGra
 
 template <typename T>
 void bind_training(KernelsClass<T>& kernels) {
-  kernels.def("gradients", gradients<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "weights"_a,
-              "x"_a.noconvert(), "y"_a.noconvert(), "columns"_a.noconvert(), "state"_a,
-              "descent"_a, "update"_a, "gradients"_a, "next"_a);
-  kernels.def("train", train<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "weights"_a,
-              "slots"_a, "state"_a, "updates"_a, "descent"_a, "threads"_a, "workspace"_a,
-              "losses"_a.noconvert(), "norms"_a.noconvert());
+  kernels.def("gradients", gradients<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(),
+              "pairs"_a.none(), "weights"_a, "x"_a.noconvert(), "y"_a.noconvert(),
+              "columns"_a.noconvert(), "state"_a, "descent"_a, "update"_a, "gradients"_a, "next"_a);
+  kernels.def("train", train<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(), "pairs"_a.none(),
+              "weights"_a, "slots"_a, "state"_a, "updates"_a, "descent"_a, "threads"_a,
+              "workspace"_a, "losses"_a.noconvert(), "norms"_a.noconvert());
 }
 
 template void bind_training<float>(KernelsClass<float>&);

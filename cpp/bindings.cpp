@@ -74,6 +74,7 @@ NB_MODULE(_native, m) {
   bind_updates(m);
   bind_train_result(m);
   bind_ngrams(m);
+  bind_pairs(m);
   bind_kernels<float>(m, "Kernels32");
   bind_kernels<double>(m, "Kernels64");
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "arrays.hpp"
 #include "instruction_sets.hpp"
@@ -73,15 +74,37 @@ class NGramTable {
   In<float> shares_, factors_;
 };
 
-// A network as the kernels read it. The arrays and the n-grams must outlive the call.
+// The pairs of characters with an input of their own. The ids are checked when the object is made.
+class PairTable {
+ public:
+  PairTable(In<std::int32_t> ids, std::size_t K);
+
+  Pairs view() const;
+
+  const std::size_t count, K;  // rows of the array of ids; characters
+
+ private:
+  // As in `Pairs`: either the table or the codes and their rows.
+  std::vector<std::int32_t> table_, rows_;
+  std::vector<std::int64_t> codes_;
+};
+
+// A network as the kernels read it. The arrays, the n-grams and the pairs must outlive the call.
 template <typename T>
-Model<T> model_of(const Shape& shape, const ParameterArrays<T>& arrays, const NGramTable* ngrams) {
+Model<T> model_of(const Shape& shape, const ParameterArrays<T>& arrays, const NGramTable* ngrams,
+                  const PairTable* pairs) {
+  const auto K = static_cast<std::size_t>(shape.K);
   require((shape.ngram_order > 0) == (ngrams != nullptr),
           "there must be n-grams exactly if the order of the network is above 0");
-  if (ngrams == nullptr) return {shape, arrays.arrays.data(), {}};
-  require(ngrams->order == shape.ngram_order && ngrams->K == static_cast<std::size_t>(shape.K),
+  require(ngrams == nullptr || (ngrams->order == shape.ngram_order && ngrams->K == K),
           "the n-grams have another order or K than the network");
-  return {shape, arrays.arrays.data(), ngrams->view()};
+  require((shape.pairs > 0) == (pairs != nullptr),
+          "there must be pairs exactly if the network has inputs for them");
+  require(pairs == nullptr ||
+              (pairs->count == static_cast<std::size_t>(shape.pairs) && pairs->K == K),
+          "the pairs have another number or K than those of the network");
+  return {shape, arrays.arrays.data(), ngrams == nullptr ? NGrams{} : ngrams->view(),
+          pairs == nullptr ? Pairs{} : pairs->view()};
 }
 
 void bind_shape(nb::module_& m);
@@ -90,6 +113,7 @@ void bind_sampler(nb::module_& m);
 void bind_updates(nb::module_& m);
 void bind_train_result(nb::module_& m);
 void bind_ngrams(nb::module_& m);
+void bind_pairs(nb::module_& m);
 
 template <typename T>
 void bind_training(KernelsClass<T>& kernels);

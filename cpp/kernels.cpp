@@ -19,7 +19,7 @@ using charloom::Tokens;
 // Return whether the kernels of network.hpp can train this network: one plain layer, one stream,
 // AdaGrad, clipping by value.
 bool is_classic(Shape shape, int B, const Descent& descent) {
-  return shape.cell == Cell::rnn && shape.layers == 1 && shape.ngram_order == 0 && B == 1 &&
+  return shape.cell == Cell::rnn && shape.layers == 1 && !shape.has_recent() && B == 1 &&
          descent.rule == charloom::Rule::adagrad && descent.clip > 0 && !descent.clip_by_norm &&
          !descent.mean && descent.dropout == 0 && descent.weight_decay == 0 &&
          descent.averaging == 0;
@@ -38,6 +38,16 @@ void store_gradients(Network<T>& net, int T_steps, T* block) {
   std::memset(block, 0, net.layout.end * sizeof(T));
   StoreGradient<T> take{block};
   net.each_gradient(T_steps, take);
+}
+
+// Write the gradients of all inputs of pairs to an array (pairs, G·H).
+template <typename T>
+void unpack_pair_gradients(const PanelLayout<T>& layout, const RowGradients<T>& gradients,
+                           T* result) {
+  const std::ptrdiff_t G_H = layout.shape.gate_rows();
+  std::memset(result, 0, static_cast<std::size_t>(layout.shape.pairs * G_H) * sizeof(T));
+  for (int i = 0; i < gradients.read(); ++i)
+    layout.unpack_row(gradients.at(i), result + gradients.row(i) * G_H);
 }
 
 template <typename T>
@@ -67,7 +77,7 @@ bool gradients(const Model<T>& model, const std::int32_t* x, const std::int32_t*
   const PanelLayout<T> layout(shape, B);
   const Dropout<T> dropout(descent.dropout, descent.seed, static_cast<std::uint64_t>(update));
   Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
-  LayerStack<T> stack(layout, model.ngrams, T_steps, streams_of(B, 1, 0), {true, dropout.any()});
+  LayerStack<T> stack(layout, model, T_steps, streams_of(B, 1, 0), {true, dropout.any()});
   if (!memory.ok() || !stack.ok()) return false;
   T *block = memory.take(layout.end), *g = memory.take(layout.end);
   T* back = memory.take(layout.back_end);
@@ -81,6 +91,7 @@ bool gradients(const Model<T>& model, const std::int32_t* x, const std::int32_t*
   *loss = stack.loss(T_steps, T(1) / static_cast<T>(B)) / B;
   stack.backward(back, T_steps, dropout.any(), g);
   layout.unpack(g, result);
+  if (shape.pairs) unpack_pair_gradients(layout, stack.pair_gradients, result[shape.arrays() - 1]);
   stack.get_state(next, T_steps);
   return true;
 }
@@ -171,8 +182,8 @@ TrainResult train(const Model<T>& model, const Arrays<T>* slots, State<T> state,
     return train_classic<T>(model.shape, model.arrays, slots[0], state.h, windows, descent, losses,
                             norms);
   const PanelLayout<T> layout(model.shape, windows.B);
-  return Training<T>(layout, model.ngrams, windows, descent, team, workspace, losses, norms)
-      .run(model.arrays, slots, state);
+  return Training<T>(layout, model, windows, descent, team, workspace, losses, norms)
+      .run(slots, state);
 }
 
 constexpr int score_steps = 32;
@@ -341,6 +352,7 @@ struct GenerateJob {
 
   void begin_character() {
     reader.stack.x[0] = text.ids[at - 1];
+    reader.begin_step();
     layer = 0;
   }
 };
@@ -372,7 +384,7 @@ Draw generate(const Model<T>& model, State<T> state, const std::int32_t* read, s
   std::int32_t *order = memory.take(shape.K), *text = memory.take(n + count);
   std::memcpy(text, read, n * sizeof(*read));
   const Draw result =
-      shape.cell == Cell::rnn && shape.layers == 1 && shape.ngram_order == 0
+      shape.cell == Cell::rnn && shape.layers == 1 && !shape.has_recent()
           ? generate_classic<T>(shape, model.arrays, state, sampler, order,
                                 {text, n, count, uniforms})
           : generate_any<T>(model, state, sampler, order, team, {text, n, count, uniforms});

@@ -15,15 +15,22 @@ struct Shape {
   Cell cell;
   int layers, K, H;
   int ngram_order;  // 0: the network has no n-grams
+  int pairs;        // the pairs of characters with an input of their own; 0: none
 
   // The functions are always inlined. Otherwise each object file would have a weak symbol of them,
   // and the linker could choose the one of an instruction set that the processor does not have.
 
   // The number of blocks of H rows in U, W and b: the gates, or 1 for the plain cell.
   [[gnu::always_inline]] int blocks() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
+  [[gnu::always_inline]] std::ptrdiff_t gate_rows() const { return std::ptrdiff_t(blocks()) * H; }
   [[gnu::always_inline]] int arrays_per_layer() const { return cell == Cell::gru ? 4 : 3; }
   [[gnu::always_inline]] int arrays() const {
-    return layers * arrays_per_layer() + (ngram_order ? 4 : 2);
+    return layers * arrays_per_layer() + (ngram_order ? 4 : 2) + (pairs ? 1 : 0);
+  }
+  // Whether a state has recent ids, and how many of each stream.
+  [[gnu::always_inline]] bool has_recent() const { return ngram_order > 0 || pairs > 0; }
+  [[gnu::always_inline]] int recent() const {
+    return ngram_order > 1 ? ngram_order - 1 : pairs > 0 ? 1 : 0;
   }
   // The number of rows of V in the kernels: the characters, and with n-grams their weight.
   [[gnu::always_inline]] int outputs() const { return K + (ngram_order ? 1 : 0); }
@@ -31,13 +38,14 @@ struct Shape {
 };
 
 // The arrays of one network in the order of the learner: U, W, b (and d) of each layer, then V, c.
-// A network with n-grams also has the weight of the n-grams, (1, H), and its bias, (1).
+// A network with n-grams also has the weight of the n-grams, (1, H), and its bias, (1). A network with
+// pairs has, as its last array, the inputs of the pairs, (pairs, G·H).
 template <typename T>
 using Arrays = T* const*;
 
 // The recurrent state, arrays of shape (L, B, H). `cell` is null unless the network is an LSTM.
-// `recent` is null unless the network has n-grams. It has the last order - 1 ids that each stream
-// read, (1, B, order - 1), the latest last; -1 stands for no id.
+// `recent` is null unless the network has n-grams or pairs. It has the last ids that each stream read,
+// (1, B, shape.recent()), the latest last; -1 stands for no id.
 template <typename T>
 struct State {
   T *h, *cell;
@@ -63,12 +71,42 @@ struct NGrams {
   }
 };
 
-// A network: its sizes, its arrays, and the n-grams of its text if it has n-grams.
+// The pairs of characters with an input of their own, each of them in a row of the last array. With
+// few characters, `table` has the row of each pair, (K, K), or -1; otherwise it is null. Then `codes`
+// has the codes previous · K + present of the `used` rows with a pair, ascending, and `rows` their rows.
+struct Pairs {
+  int count, K;
+  std::size_t used;
+  const std::int32_t *table, *rows;
+  const std::int64_t* codes;
+
+  // Return the row of a pair; -1 if it has none, or if there is no previous id (-1).
+  [[gnu::always_inline]] std::int32_t row(std::int32_t previous, std::int32_t present) const {
+    if (previous < 0) return -1;
+    const std::int64_t code = std::int64_t(previous) * K + present;
+    if (table != nullptr) return table[code];
+    std::size_t low = 0, high = used;
+    while (low < high) {
+      const std::size_t middle = low + (high - low) / 2;
+      if (codes[middle] < code)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low < used && codes[low] == code ? rows[low] : -1;
+  }
+};
+
+// A network: its sizes, its arrays, and the n-grams and pairs of its text if it has any.
 template <typename T>
 struct Model {
   Shape shape;
   Arrays<T> arrays;
   NGrams ngrams;
+  Pairs pairs;
+
+  // The inputs of the pairs, (pairs, G·H), which are not packed.
+  [[gnu::always_inline]] T* pair_inputs() const { return arrays[shape.arrays() - 1]; }
 };
 
 // The ids of a text: 1, 2 or 4 bytes each.

@@ -3,6 +3,8 @@
 // gates in neighbouring registers.
 #pragma once
 
+#include <cstring>
+
 #include "kernels.hpp"
 #include "panels.hpp"
 
@@ -24,6 +26,8 @@ struct LayerPlaces {
 //   block  of each layer  U (panels, inputs, row), W (panels, Hp, row), b (panels, row), d (Hp);
 //          V (panels of logits, Hp, their width), c (Kp). With n-grams, their weight is row K of V
 //          and their bias is entry K of c.
+// The inputs of pairs are not in the block (pairs.hpp).
+//
 //   back   of each layer  U' (panels of units, depth, their width) above layer 0, W' likewise;
 //          V' (panels of units, Kp, their width)
 template <typename T>
@@ -132,6 +136,36 @@ struct PanelLayout {
     each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[array][i] = from[place]; });
   }
 
+  // Return vector v of panel p of a row with the numbers of all gates, (G·H). Lanes beyond H are 0.
+  CHARLOOM_INLINE Vec<T> from_row(const T* gates, int p, int v) const {
+    Vec<T> found{};
+    const int units = units_of(p, v);
+    const T* from = gates + place_in_row(p, v);
+    if (units >= lanes)
+      std::memcpy(&found, from, sizeof found);
+    else if (units > 0)
+      std::memcpy(&found, from, static_cast<std::size_t>(units) * sizeof(T));
+    return found;
+  }
+  // Write this vector to such a row.
+  CHARLOOM_INLINE void to_row(Vec<T> values, T* gates, int p, int v) const {
+    const int units = units_of(p, v);
+    T* to = gates + place_in_row(p, v);
+    if (units >= lanes)
+      std::memcpy(to, &values, sizeof values);
+    else if (units > 0)
+      std::memcpy(to, &values, static_cast<std::size_t>(units) * sizeof(T));
+  }
+  // Convert a row of G·H numbers to panels, `depth` elements, and back.
+  void pack_row(const T* gates, T* to) const {
+    for (int p = 0; p < panels; ++p)
+      for (int v = 0; v < vectors; ++v) store<T>(to + p * row + v * lanes, from_row(gates, p, v));
+  }
+  void unpack_row(const T* from, T* gates) const {
+    for (int p = 0; p < panels; ++p)
+      for (int v = 0; v < vectors; ++v) to_row(load<T>(from + p * row + v * lanes), gates, p, v);
+  }
+
   // Write part `part` of `parts` of the back block: the transposed copies of the block.
   void transpose(const T* block, T* back, int part, int parts) const {
     for (int l = 0; l < shape.layers; ++l) {
@@ -147,6 +181,13 @@ struct PanelLayout {
   }
 
  private:
+  // Return the number of units from the first one of vector v of panel p on, and the place of that unit
+  // in a row of G·H numbers.
+  int units_of(int p, int v) const { return shape.H - (p * per_panel + v / G) * lanes; }
+  std::ptrdiff_t place_in_row(int p, int v) const {
+    return std::ptrdiff_t(v % G) * shape.H + std::ptrdiff_t(p * per_panel + v / G) * lanes;
+  }
+
   // Go through one matrix of gates × inputs. Each panel stores it input by input. A bias has one
   // input.
   template <typename F>

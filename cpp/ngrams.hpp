@@ -126,11 +126,12 @@ class NGramMixer {
   static constexpr int lanes = Simd<T>::lanes;
 
   // `Kp` is the length of a row of logits. Without n-grams, the mixer takes almost no memory.
-  NGramMixer(const NGrams& ngrams, int K, std::ptrdiff_t Kp, int T_steps, int streams)
-      : reader_(ngrams, K, static_cast<int>(Kp / lanes)),
-        K_(K),
+  NGramMixer(const NGrams& ngrams, charloom::Shape shape, std::ptrdiff_t Kp, int T_steps,
+             int streams)
+      : reader_(ngrams, shape.K, static_cast<int>(Kp / lanes)),
+        K_(shape.K),
         B_(streams),
-        kept_(ngrams.order > 0 ? ngrams.order - 1 : 0),
+        kept_(shape.recent()),
         Kp_(Kp),
         length_(kept_ + T_steps),
         on_(ngrams.order > 0),
@@ -212,7 +213,7 @@ class NGramMixer {
   Memory<T> logs_;
   Memory<std::int32_t> ids_;
   T* rows_ = nullptr;                 // (T·B, Kp): the logarithms
-  std::int32_t* contexts_ = nullptr;  // (B, order - 1 + T): recent ids, then those of the window
+  std::int32_t* contexts_ = nullptr;  // (B, kept_ + T): recent ids, then those of the window
   std::int32_t* columns_ = nullptr;   // (T·B): the column of the n-grams for each row, 0 at first
 };
 

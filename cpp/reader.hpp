@@ -12,7 +12,7 @@ class Reader {
  public:
   Reader(const PanelLayout<T>& layout, const charloom::Model<T>& model, int T_steps,
          Streams streams)
-      : stack(layout, model.ngrams, T_steps, streams, Purpose{}),
+      : stack(layout, model, T_steps, streams, Purpose{}),
         layout_(layout),
         memory_(static_cast<std::size_t>(layout.end)) {
     if (!ok()) return;
@@ -25,6 +25,8 @@ class Reader {
   // Compute the logits after each of `steps` steps of stack.x.
   void run(int steps) { stack.forward(block_, steps, Dropout<T>{}); }
 
+  // Begin a step whose layers run one by one. Only one thread may do this.
+  void begin_step() { stack.look_up_pairs(1); }
   // Run one step of a layer, or compute the logits of one step: the share of one thread.
   void forward_layer(int l, Share share) { stack.forward_layer(block_, l, 1, false, share); }
   void logits(Share share) { stack.logits(block_, 1, false, share); }

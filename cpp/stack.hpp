@@ -12,11 +12,13 @@
 
 #include "layer_buffers.hpp"
 #include "ngrams.hpp"
+#include "pairs.hpp"
 #include "philox.hpp"
 #include "softmax.hpp"
 
 namespace {
 
+using charloom::Model;
 using charloom::State;
 
 // Which streams belong to this stack, and how many there are in total.
@@ -38,34 +40,44 @@ class LayerStack {
   static constexpr int lanes = Simd<T>::lanes;
 
   // Take memory for windows of up to T_steps steps of some streams.
-  LayerStack(const PanelLayout<T>& layout, const NGrams& ngrams, int T_steps, Streams streams,
+  LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
              Purpose purpose)
       : B(streams.count),
-        mixer(ngrams, layout.shape.K, layout.Kp, T_steps, B),
+        mixer(model.ngrams, layout.shape, layout.Kp, T_steps, B),
+        pair_gradients(purpose.learns ? layout.shape.pairs : 0,
+                       purpose.learns ? most_pairs(layout, T_steps, B) : 0, layout.depth),
         layout_(layout),
+        pair_inputs_(layout.shape.pairs ? model.pair_inputs() : nullptr),
+        pairs_(model.pairs, T_steps, B),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
         memory_(elements(layout, T_steps, B, purpose)) {
     if (ok()) take_buffers(purpose);
   }
   // Take memory for training, from number `slot` of a workspace.
-  LayerStack(const PanelLayout<T>& layout, const NGrams& ngrams, int T_steps, Streams streams,
+  LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
              bool drops, const charloom::Workspace& workspace, int slot)
       : B(streams.count),
-        mixer(ngrams, layout.shape.K, layout.Kp, T_steps, B),
+        mixer(model.ngrams, layout.shape, layout.Kp, T_steps, B),
+        pair_gradients(layout.shape.pairs, most_pairs(layout, T_steps, B), layout.depth),
         layout_(layout),
+        pair_inputs_(layout.shape.pairs ? model.pair_inputs() : nullptr),
+        pairs_(model.pairs, T_steps, B),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
         memory_(workspace, slot, elements(layout, T_steps, B, {true, drops})) {
     if (ok()) take_buffers({true, drops});
   }
 
-  bool ok() const { return memory_.ok() && mixer.ok(); }
+  bool ok() const {
+    return memory_.ok() && mixer.ok() && pairs_.ok() && pair_gradients.ok();
+  }
 
   // Read the states of its streams from (L, all streams, H) arrays; get_state writes the states
   // after step t.
   void set_state(State<const T> from) {
     if (mixer.on()) mixer.set_recent(from.recent, streams_.first);
+    if (pairs_.on()) pairs_.set_recent(from.recent, streams_.first, layout_.shape.recent());
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int group = 0; group < layout_.groups; ++group) {
         const std::size_t bytes = std::size_t(B) * lanes * sizeof(T);
@@ -77,7 +89,10 @@ class LayerStack {
     }, 0);
   }
   void get_state(State<T> to, int t) const {
-    if (mixer.on()) mixer.get_recent(to.recent, streams_.first, t);
+    if (mixer.on())
+      mixer.get_recent(to.recent, streams_.first, t);
+    else if (pairs_.on())
+      pairs_.get_recent(to.recent, streams_.first, x, t);
     const_cast<LayerStack*>(this)->each_state([&](int which, T* here, std::ptrdiff_t there) {
       (which ? to.cell : to.h)[there] = *here;
     }, t);
@@ -85,6 +100,7 @@ class LayerStack {
   // Copy the state after step t to the place of the state before step 0.
   void move_state_to_start(int t) {
     if (mixer.on()) mixer.move_to_start(t);
+    if (pairs_.on()) pairs_.move_to_start(x, t);
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(B) * lanes;
     for (int l = 0; l < layout_.shape.layers; ++l)
       for (int group = 0; group < layout_.groups; ++group) {
@@ -98,6 +114,7 @@ class LayerStack {
 
   // Run all layers and compute the logits o. Row t·B + s of x has the id of step t and stream s.
   void forward(const T* block, int steps, const Dropout<T>& dropout) {
+    look_up_pairs(steps);
     for (int l = 0; l < layout_.shape.layers; ++l) {
       forward_layer(block, l, steps, dropout.any());
       if (dropout.any()) apply_dropout(l, steps, dropout);
@@ -106,10 +123,18 @@ class LayerStack {
     if (mixer.on()) mixer.mix(x, steps, o);
   }
 
+  // Find the rows of the pairs of characters in x. Without pairs, do nothing.
+  void look_up_pairs(int steps) {
+    if (pairs_.on()) pairs_.look_up(x, steps);
+  }
+
   // Run one layer on the output of the layer below. In a window of one step, several threads can
   // run one layer: each runs the panels of its share.
   void forward_layer(const T* block, int l, int steps, bool dropped, Share share = {}) {
-    if (l > 0) input_sums(block, l, steps, dropped, share);
+    if (l > 0)
+      input_sums(block, l, steps, dropped, share);
+    else if (pairs_.on())
+      character_sums(block, steps, share);
     switch (layout_.shape.cell) {
       case Cell::rnn: return recurrence<Cell::rnn>(block, l, steps, share);
       case Cell::lstm: return recurrence<Cell::lstm>(block, l, steps, share);
@@ -160,12 +185,14 @@ class LayerStack {
     return total;
   }
 
-  // Write the gradient of every parameter to the block `gradient`. The gates are overwritten. Each
+  // Write the gradient of every parameter to the block `gradient`, except for that of the inputs of
+  // pairs, which is in `pair_gradients` then. The gates are overwritten. Each
   // layer is processed in stretches of steps: the gradients of a stretch are summed while its gates
   // are still in the cache.
   void backward(const T* back, int steps, bool dropped, T* gradient) {
     const int top = layout_.shape.layers - 1, steps_at_once = B < sum_rows ? sum_rows / B : 1;
     output_gradients(back, top, std::ptrdiff_t(steps) * B, dropped, gradient);
+    pair_gradients.clear();
     for (int l = top; l >= 0; --l) {
       std::memset(layer_[l].carry, 0, std::size_t(B) * layout_.Hp * sizeof(T));
       for (int end = steps; end > 0; end -= steps_at_once) {
@@ -192,6 +219,7 @@ class LayerStack {
 
   const int B;
   NGramMixer<T> mixer;
+  RowGradients<T> pair_gradients;
   T* o = nullptr;                           // (T·B, Kp)
   std::int32_t *x = nullptr, *y = nullptr;  // (T·B)
 
@@ -275,6 +303,25 @@ class LayerStack {
     });
   }
 
+  // Compute gates = U x + b + the input of the pair for all steps of layer 0 of a network with pairs.
+  void character_sums(const T* block, int steps, Share share) {
+    const std::ptrdiff_t columns = layout_.shape.K * layout_.row, G_H = layout_.shape.gate_rows();
+    for (int p = share.first(layout_.panels); p < share.end(layout_.panels); ++p) {
+      const T* U = block + layout_.at[0].U + p * columns;
+      const T* b = block + layout_.at[0].b + p * layout_.row;
+      for (std::ptrdiff_t n = 0; n < std::ptrdiff_t(steps) * B; ++n) {
+        const T* column = U + x[n] * layout_.row;
+        const std::int32_t pair = pairs_.row(n);
+        T* sums = layer_[0].gates + (p * rows_ + n) * layout_.row;
+        for (int v = 0; v < layout_.vectors; ++v) {
+          Vec<T> sum = load<T>(column + v * lanes) + load<T>(b + v * lanes);
+          if (pair >= 0) sum += layout_.from_row(pair_inputs_ + pair * G_H, p, v);
+          store<T>(sums + v * lanes, sum);
+        }
+      }
+    }
+  }
+
   template <Cell cell>
   void recurrence(const T* block, int l, int steps, Share share) {
     const int first = share.first(layout_.panels), end = share.end(layout_.panels);
@@ -341,13 +388,15 @@ class LayerStack {
     return cell == Cell::rnn ? layout_.vectors : gates_of(cell);
   }
 
-  // What panel p of layer l adds to W h: in layer 0 the columns of U and the biases b; for the GRU, d.
+  // What panel p of layer l adds to W h: in layer 0 the columns of U and the biases b; for the GRU, d. U
+  // is null if the sums of the inputs and biases are in the gates already.
   struct PanelInputs {
     const T *U, *b, *d;
   };
   PanelInputs panel_inputs(const T* block, int l, int p) const {
     const LayerPlaces& at = layout_.at[l];
-    return {block + at.U + std::ptrdiff_t(p) * layout_.shape.K * layout_.row,
+    const bool summed = l > 0 || pair_inputs_ != nullptr;
+    return {summed ? nullptr : block + at.U + std::ptrdiff_t(p) * layout_.shape.K * layout_.row,
             block + at.b + p * layout_.row, block + at.d + p * lanes};
   }
 
@@ -356,7 +405,7 @@ class LayerStack {
   template <Cell cell>
   CHARLOOM_INLINE Vec<T> begin_step(const PanelInputs& inputs, int l, int p, std::ptrdiff_t n,
                                     int vectors, Vec<T>* sums) const {
-    if (l == 0) {
+    if (inputs.U != nullptr) {
       const T* U = inputs.U + x[n] * layout_.row;
       for (int v = 0; v < vectors; ++v) sums[v] = load<T>(U + v * lanes) + load<T>(inputs.b + v * lanes);
     } else {
@@ -473,6 +522,7 @@ class LayerStack {
                   layout_.vectors, rows.more, gradient + layout_.at[l].b + p * layout_.row);
     if (l == 0) {
       column_gradients(rows, gradient);
+      if (pairs_.on()) add_pair_gradients(rows);
       return;
     }
     gate_gradients(l, rows, output(l - 1, dropped), gradient + layout_.at[l].U);
@@ -514,6 +564,20 @@ class LayerStack {
       }
       for (std::ptrdiff_t i = 0; apart && i < all; i += lanes)
         store<T>(dU + i, load<T>(dU + i) + load<T>(sums + i));
+    }
+  }
+
+  // Add one stretch to the gradients of the inputs of the pairs that it reads.
+  void add_pair_gradients(const Stretch& rows) {
+    for (std::ptrdiff_t n = rows.first; n < rows.first + rows.count; ++n) {
+      if (pairs_.row(n) < 0) continue;
+      T* sums = pair_gradients.of(pairs_.row(n));
+      for (int p = 0; p < layout_.panels; ++p) {
+        T* to = sums + p * layout_.row;
+        const T* from = layer_[0].gates + (p * rows_ + n) * layout_.row;
+        for (int v = 0; v < layout_.vectors; ++v)
+          store<T>(to + v * lanes, load<T>(to + v * lanes) + load<T>(from + v * lanes));
+      }
     }
   }
 
@@ -606,6 +670,12 @@ class LayerStack {
   }
   static bool sums_apart(const PanelLayout<T>& l) { return l.shape.K <= sum_rows; }
 
+  // Return how many inputs of pairs a window can read at most.
+  static std::ptrdiff_t most_pairs(const PanelLayout<T>& l, int T_steps, int streams) {
+    const std::ptrdiff_t characters = std::ptrdiff_t(T_steps) * streams;
+    return l.shape.pairs < characters ? l.shape.pairs : characters;
+  }
+
   static std::size_t elements(const PanelLayout<T>& l, int T_steps, int streams, Purpose purpose) {
     const std::ptrdiff_t rows = panel_rows(T_steps, streams);
     const std::ptrdiff_t layer = LayerBuffers<T>::elements(l, rows, streams, purpose);
@@ -615,6 +685,8 @@ class LayerStack {
   }
 
   const PanelLayout<T>& layout_;
+  const T* const pair_inputs_;  // (pairs, G·H), in the layout of the learner; null without pairs
+  PairRows pairs_;
   const Streams streams_;
   const std::ptrdiff_t rows_;
   Memory<T> memory_;

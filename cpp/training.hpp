@@ -11,6 +11,7 @@
 
 #include "optimizers.hpp"
 #include "phases.hpp"
+#include "row_updates.hpp"
 #include "stack.hpp"
 
 namespace {
@@ -25,10 +26,11 @@ class Training {
   static constexpr int lanes = Simd<T>::lanes;
   static constexpr int most_threads = 256;
 
-  Training(const PanelLayout<T>& layout, const NGrams& ngrams, const charloom::Windows& windows,
+  Training(const PanelLayout<T>& layout, const Model<T>& model, const charloom::Windows& windows,
            const Descent& descent, const Team& team, const charloom::Workspace& workspace,
            double* losses, double* norms)
       : layout_(layout),
+        model_(model),
         windows_(windows),
         descent_(descent),
         team_(team),
@@ -37,8 +39,9 @@ class Training {
         slot_count_(descent.slots()),
         memory_(workspace, 0,
                 static_cast<std::size_t>(layout.end) * (1 + slot_count_ + team.threads) +
-                    static_cast<std::size_t>(layout.back_end)) {
-    ok_ = memory_.ok();
+                    static_cast<std::size_t>(layout.back_end)),
+        row_updates_(layout, descent, team.threads) {
+    ok_ = memory_.ok() && row_updates_.ok();
     if (!ok_) return;
     block_ = memory_.take_zeroed(layout.end);
     for (int k = 0; k < slot_count_; ++k) slots_[k] = memory_.take_zeroed(layout.end);
@@ -46,9 +49,12 @@ class Training {
     for (int thread = 0; thread < team.threads; ++thread) {
       gradients_[thread] = memory_.take_zeroed(layout.end);
       stacks_[thread] = new (std::nothrow)
-          LayerStack<T>(layout, ngrams, windows.T, streams_of(windows.B, team.threads, thread),
+          LayerStack<T>(layout, model, windows.T, streams_of(windows.B, team.threads, thread),
                         Dropout<T>(descent.dropout, 0, 0).any(), workspace, 1 + thread);
-      if (stacks_[thread] == nullptr || !stacks_[thread]->ok()) ok_ = false;
+      if (stacks_[thread] == nullptr || !stacks_[thread]->ok())
+        ok_ = false;
+      else
+        row_updates_.set_gradients(thread, &stacks_[thread]->pair_gradients);
     }
   }
   ~Training() {
@@ -57,18 +63,22 @@ class Training {
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
 
-  TrainResult run(Arrays<T> weights, const Arrays<T>* slots, State<T> state) {
+  // slots[k] has the arrays of slot k of the optimizer.
+  TrainResult run(const Arrays<T>* slots, State<T> state) {
     if (!ok_) {
       result_.no_memory = true;
       return result_;
     }
-    layout_.pack(weights, block_);
-    for (int k = 0; k < slot_count_; ++k) layout_.pack(slots[k], slots_[k]);
+    layout_.pack(model_.arrays, block_);
+    for (int k = 0; k < slot_count_; ++k) {
+      layout_.pack(slots[k], slots_[k]);
+      if (layout_.shape.pairs) row_slots_[k] = slots[k][layout_.shape.arrays() - 1];
+    }
     layout_.transpose(block_, back_, 0, 1);
     for (int thread = 0; thread < team_.threads; ++thread)
       stacks_[thread]->set_state({state.h, state.cell, state.recent});
     if (windows_.count > 0) run_phases(team_, *this);
-    layout_.unpack(block_, weights);
+    layout_.unpack(block_, model_.arrays);
     for (int k = 0; k < slot_count_; ++k) layout_.unpack(slots_[k], slots[k]);
     for (int thread = 0; thread < team_.threads; ++thread)
       stacks_[thread]->get_state(state, 0);
@@ -81,6 +91,7 @@ class Training {
       case Phase::gradients: return compute_gradient(part);
       case Phase::sums: {
         part_squares_[part] = sum_gradients(start_of(part), start_of(part + 1));
+        if (layout_.shape.pairs) part_squares_[part] += row_updates_.sum(part);
         return;
       }
       case Phase::weights: return apply_update(part);
@@ -148,7 +159,16 @@ class Training {
       apply.run(first > start ? first : start, last < end ? last : end, biases);
     });
     average(start, end, averaging_rate(descent_.averaging, update()));
+    if (layout_.shape.pairs) update_rows(part);
     stacks_[part]->move_state_to_start(windows_.T);
+  }
+
+  // Update the inputs of pairs of one part, and move their averages.
+  void update_rows(int part) {
+    T* const inputs = model_.pair_inputs();
+    row_updates_.update(part, inputs, row_slots_, windows_.learning_rates[u_], norms_[u_], update());
+    row_updates_.average(part, inputs, row_slots_[slot_count_ - 1],
+                         averaging_rate(descent_.averaging, update()), model_.pairs.used);
   }
 
   // Move one part of the averaged weights towards the weights.
@@ -194,43 +214,24 @@ class Training {
   // Sum the gradients of the threads into the first one, for one part of the block. Return the sum
   // of the squares.
   double sum_gradients(std::ptrdiff_t start, std::ptrdiff_t end) const {
-    constexpr std::ptrdiff_t some = 64 * lanes;
-    double squares = 0;
-    T* sums = gradients_[0];
-    for (std::ptrdiff_t from = start; from < end; from += some) {
-      const std::ptrdiff_t to = from + some < end ? from + some : end;
-      Vec<T> part{};
-      for (std::ptrdiff_t at = from; at < to; at += lanes) {
-        Vec<T> g = load<T>(sums + at);
-        for (int k = 1; k < team_.threads; ++k) g += load<T>(gradients_[k] + at);
-        if (team_.threads > 1) store<T>(sums + at, g);
-        part += g * g;
-      }
-      const double few = static_cast<double>(sum<T>(part));
-      squares += __builtin_isfinite(few) ? few : squares_in_double(from, to);
-    }
-    return squares;
-  }
-  // Return the sum of squares in double, for gradients whose squares are beyond the range of T.
-  double squares_in_double(std::ptrdiff_t from, std::ptrdiff_t to) const {
-    double squares = 0;
-    for (std::ptrdiff_t at = from; at < to; ++at)
-      squares += double(gradients_[0][at]) * double(gradients_[0][at]);
-    return squares;
+    return add_gradients<T>(gradients_[0], gradients_ + 1, team_.threads - 1, start, end);
   }
 
   const PanelLayout<T>& layout_;
+  const Model<T>& model_;
   const charloom::Windows& windows_;
   const Descent& descent_;
   const Team& team_;
   double *losses_, *norms_;
   const int slot_count_;
   Memory<T> memory_;
+  RowUpdates<T> row_updates_;
   bool ok_ = false;
   TrainResult result_{};
   Phase phase_ = Phase::gradients;
   int u_ = 0;  // number of updates that this call has applied
   T *block_ = nullptr, *back_ = nullptr, *slots_[3] = {};
+  T* row_slots_[3] = {};  // the slots of the inputs of pairs, which are not packed
   T* gradients_[most_threads] = {};
   LayerStack<T>* stacks_[most_threads] = {};
   double part_loss_[most_threads] = {}, part_squares_[most_threads] = {};

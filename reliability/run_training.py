@@ -20,7 +20,7 @@ from charloom.store import (
 )
 from charloom.text import Corpus
 from charloom.training import Ended, TrainingEvent, train_run
-from charloom.training.ngram_counting import count_missing_ngrams
+from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 
 MEMORY = Path("/dev/shm")
 
@@ -97,6 +97,7 @@ def opened(
     corpus = Corpus.from_text(text(), "words")
     learner = new_learner(Config(**{**SETTINGS, **settings}), corpus.vocabulary)
     count_missing_ngrams(learner, corpus.ids, engine or open_engine("auto"))
+    choose_missing_pairs(learner, corpus.ids)
     return RunWriter.create(run, learner, corpus), learner, corpus
 
 

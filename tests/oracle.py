@@ -4,7 +4,8 @@ It imports nothing from charloom and no library for matrices, so it shares no mi
 Its gradients are not derived by hand: every sum and product stores its operands, and `propagate` applies
 the chain rule to each. Parameters are nested lists of floats by full name. States are nested lists
 [layer][stream][unit]. x[t][s] and y[t][s] are the ids at step t of stream s. Dropout multiplies an
-output by masks[t][layer][s][unit]. With n-grams, logs[t][s][k] are the logarithms of their probabilities.
+output by masks[t][layer][s][unit]. With n-grams, logs[t][s][k] are the logarithms of their probabilities. With
+pairs, rows[t][s] is the row of P that layer 0 adds to U x; -1 for no row.
 
     rnn   h' = tanh(U x + W h + b)
     lstm  i, f, o = sigmoid, g = tanh of their rows of U x + W h + b;  c' = f c + i g;  h' = o tanh(c')
@@ -90,10 +91,12 @@ def sums(*vectors):
     return [total(entries) for entries in zip(*vectors, strict=True)]
 
 
-def step(cell, p, layer, x, h, c):
-    """Return h and c of one layer after one step."""
+def step(cell, p, layer, x, h, c, row=-1):
+    """Return h and c of one layer after one step. Row `row` of P is added to its input, unless it is -1."""
     H = len(h)
     read = sums(product(p[f"layers.{layer}.U"], x), p[f"layers.{layer}.b"])
+    if row >= 0:
+        read = sums(read, p["pairs.weight"][row])
     held = product(p[f"layers.{layer}.W"], h)
     if cell == "rnn":
         return [a.tanh() for a in sums(read, held)], c
@@ -125,7 +128,7 @@ def logits(p, h, logs=None):
     return [o_k + weight * Number(log) for o_k, log in zip(o, logs, strict=True)]
 
 
-def loss_and_gradients(cell, parameters, x, y, state, masks=None, logs=None):
+def loss_and_gradients(cell, parameters, x, y, state, masks=None, logs=None, rows=None):
     """Return the loss of a window of B streams, the gradient of each parameter, and the state after the window."""
     T, B, L = len(x), len(x[0]), len(state["h"])
     p = {name: each(values, Number) for name, values in parameters.items()}
@@ -137,7 +140,8 @@ def loss_and_gradients(cell, parameters, x, y, state, masks=None, logs=None):
         for t in range(T):
             below = x[t][s]
             for layer in range(L):
-                hs[layer], cs[layer] = step(cell, p, layer, below, hs[layer], cs[layer])
+                row = rows[t][s] if rows and layer == 0 else -1
+                hs[layer], cs[layer] = step(cell, p, layer, below, hs[layer], cs[layer], row)
                 below = hs[layer]
                 if masks is not None:
                     kept = each(masks[t][layer][s], Number)

@@ -9,7 +9,7 @@ from charloom.model import new_learner
 from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import loop, train_run
-from charloom.training.ngram_counting import count_missing_ngrams
+from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 from reliability.run_training import reopen
 
 LINES = "the {} cat sat on the {} mat, and the {} dog ran round the {} log; "
@@ -45,6 +45,7 @@ def create(path, corpus=None, **settings):
     corpus = corpus or small_corpus()
     learner = new_learner(small_config(**settings), corpus.vocabulary)
     count_missing_ngrams(learner, corpus.ids, open_engine("reference"))
+    choose_missing_pairs(learner, corpus.ids)
     return RunWriter.create(path, learner, corpus), learner, corpus
 
 

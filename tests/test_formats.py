@@ -11,7 +11,6 @@ from safetensors import safe_open
 
 import charloom
 from charloom.model import StartLosses, first_stream_state, stored_state
-from charloom.model.mixture_parts import network_alone
 from charloom.pytorch_format import read_torch_file
 from charloom.report import write_report
 from charloom.store import load_checkpoint, load_model, read_run
@@ -92,14 +91,20 @@ def described(directory):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(make, tmp_path_factory):
     """Return what this version writes instead of the stored files."""
-    spec = importlib.util.spec_from_file_location("make", FORMATS / "make.py")
-    make = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make)
     directory = tmp_path_factory.mktemp("made")
     make.main(directory)
     return directory
+
+
+@pytest.fixture(scope="module")
+def make():
+    """Return the module that makes the files of a format."""
+    spec = importlib.util.spec_from_file_location("make", FORMATS / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(params=KEPT)
@@ -168,12 +173,22 @@ def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
     assert different == (set(trained.parameters) if kept.name == "averages" else set())
 
 
-def test_a_stored_model_is_opened_from_every_path(kept):
+def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
+    learner = load_model(kept / "run")
+    assert (learner.pairs is not None) == (learner.config.input_pairs > 0)
+    assert (learner.config.input_pairs > 0) == (kept.name == "averages")
+    if learner.pairs:
+        text = (FORMATS / "averages" / "run" / "text.txt").read_text(encoding="utf-8")
+        pairs = [learner.vocabulary.decode(pair) for pair in learner.pairs.ids[:17]]
+        assert learner.pairs.used == 17
+        assert all(pair in text for pair in pairs)
+
+
+def test_a_stored_model_is_opened_from_every_path(make, kept):
     learner = load_model(kept / "run")
     pairs = [(load_model(path), learner) for path in (newest(kept), kept / "model.safetensors")]
     if (kept / TORCH).exists():
-        exported = network_alone(learner) if learner.ngrams else learner
-        pairs.append((read_torch_file(kept / TORCH), exported))
+        pairs.append((read_torch_file(kept / TORCH), make.without_counts(learner)))
     for found, wanted in pairs:
         assert found.config == wanted.config
         assert found.vocabulary == wanted.vocabulary
@@ -181,6 +196,9 @@ def test_a_stored_model_is_opened_from_every_path(kept):
         assert (found.ngrams is None) == (wanted.ngrams is None)
         if wanted.ngrams:
             assert_same_arrays(*(tensors_of_ngrams(one.ngrams) for one in (found, wanted)))
+        assert (found.pairs is None) == (wanted.pairs is None)
+        if wanted.pairs:
+            np.testing.assert_array_equal(found.pairs.ids, wanted.pairs.ids)
     assert load_checkpoint(newest(kept)).learner.update == int(newest(kept).name)
 
 

@@ -34,7 +34,8 @@ from charloom.gradient_check.numerical import (
     numerical_gradients,
 )
 from charloom.gradient_check.stored_checks import check_of
-from charloom.model import Learner, State, new_learner
+from charloom.model import Learner, State, copy_learner, new_learner
+from charloom.model.input_pairs import PAIRS
 from charloom.model.parameters import Parameters
 from charloom.text import Corpus, Vocabulary
 from ngram_plants import without_the_path_through_the_weight
@@ -324,6 +325,74 @@ def test_the_ngrams_of_the_check_and_their_weight_are_not_trivial() -> None:
     assert np.abs(learner.parameters["ngram.weight"]).min() > 0
 
 
+@once
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("layers", "B", "order", "dropout", "pairs"),
+    [(1, 1, 0, 0.0, 5), (1, 3, 4, 0.3, 1), (2, 2, 0, 0.3, 100)],
+)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_right_gradients_with_pairs_stay_within_the_limits(
+    cell: str,
+    layers: int,
+    B: int,
+    order: int,
+    dropout: float,
+    pairs: int,
+    dtype: str,
+    engine: str,
+) -> None:
+    check = gradcheck(
+        cell=cell, layers=layers, batch_size=B, seq_length=9, hidden_size=7, vocabulary_size=6,
+        ngram_order=order, input_pairs=pairs, dropout=dropout, dtype=dtype, engine=engine,
+        state="non-zero", init="uniform", entries=20,
+    )  # fmt: skip
+    assert check.passed, check.verdict()
+    (row,) = (row for row in check.rows if row.parameter == "pairs.weight")
+    assert row.shape[0] == min(pairs, 36)
+    assert row.checked > 0
+    assert f"{pairs} pairs, " in check.verdict()
+    assert check_of(json.loads(json.dumps(check.to_dict()))) == check
+
+
+def test_half_of_the_checked_entries_are_in_rows_of_pairs_that_the_window_reads() -> None:
+    learner, x, y = problem(6, seq_length=9, input_pairs=30)
+    assert learner.pairs is not None
+    assert learner.pairs.used < 30
+    assert np.abs(learner.parameters[PAIRS]).min() > 0
+    window = Window.of(learner, x, y)
+    read = window.entries_read(PAIRS, learner.parameters[PAIRS].shape)
+    (found,) = (
+        numerical
+        for numerical in numerical_gradients(learner, window, 40, 0)
+        if numerical.name == PAIRS
+    )
+    assert read is not None
+    assert np.isin(found.entries, read).sum() >= 20
+    assert np.count_nonzero(found.exact) >= 20
+
+
+def test_a_wrong_gradient_of_the_inputs_of_pairs_is_caught() -> None:
+    check = gradcheck(
+        **SMALL, input_pairs=30, state="non-zero", engine=PlantedEngine(scaled(PAIRS))
+    )
+    assert [row.parameter for row in check.rows if not row.passed] == [PAIRS]
+
+
+def test_an_input_of_pairs_that_is_not_read_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(ReferenceEngine):
+        """An engine that leaves out the inputs of pairs, but computes their gradients."""
+
+        def loss_and_gradients(self, learner: Learner, *rest: Any, **options: Any) -> Any:
+            without = copy_learner(learner)
+            without.parameters[PAIRS][...] = 0
+            return super().loss_and_gradients(without, *rest, **options)
+
+    check = gradcheck(**{**SMALL, "sigma": 0.5}, input_pairs=30, state="non-zero", engine=Plain())
+    assert not check.passed
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_missing_path_through_the_weight_of_the_ngrams_is_caught(
     dtype: str, monkeypatch: pytest.MonkeyPatch
@@ -499,13 +568,14 @@ def test_a_stored_check_without_a_cell_is_read_as_one_of_the_plain_cell() -> Non
 
 
 def test_entries_none_draws_each_entry_once() -> None:
-    shape, columns = (7, 11), np.array([2, 5])
-    entries = draw_entries(shape, None, 0, 0, columns)
+    read = np.flatnonzero(np.isin(np.arange(77) % 11, [2, 5]))
+    entries = draw_entries((7, 11), None, 0, 0, read)
     assert sorted(entries.tolist()) == list(range(77))
 
 
 def test_half_of_the_entries_of_U_are_in_columns_that_the_window_reads() -> None:
-    entries = draw_entries((50, 40), 30, 0, 0, np.array([1, 7]))
+    read = np.flatnonzero(np.isin(np.arange(2_000) % 40, [1, 7]))
+    entries = draw_entries((50, 40), 30, 0, 0, read)
     assert np.isin(entries[:15] % 40, [1, 7]).all()
     assert len(set(entries.tolist())) == 30
 

@@ -12,6 +12,7 @@ import charloom
 from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine, network
+from charloom.engines.reference.recent_ids import pair_rows_of
 from charloom.errors import ConfigError, DivergedError, TextError, UnknownCharacterError
 from charloom.hidden_units import (
     Property,
@@ -25,6 +26,7 @@ from charloom.hidden_units import (
 from charloom.hidden_units.correlation import Correlation
 from charloom.hidden_units.gate_values import WHATS
 from charloom.model import copy_learner, new_learner, zero_state
+from charloom.model.input_pairs import PAIRS, most_frequent_pairs
 from charloom.pytorch_state_dict import to_state_dict
 from charloom.text import Vocabulary
 from small_runs import ENGINES, TEXT, train
@@ -71,9 +73,12 @@ def reference_values(learner, ids):
     """Return the same values from the cache that the reference keeps for the backward pass."""
     cells, carried = network.cells_of(learner.parameters, learner.config.cell), None
     carried = network.unstack(zero_state(learner.config))
+    x = ids[:, np.newaxis]
+    pairs = pair_rows_of(learner, x, zero_state(learner.config))
     found = []
     for n in range(len(ids)):
-        carried, _, caches = network.step(cells, ids[n : n + 1], carried)
+        read = network.characters_at(n, x, pairs)
+        carried, _, caches = network.step(cells, read, carried)
         rows = []
         for state, (_, cache) in zip(carried, caches, strict=True):
             states = [state[name][0] for name in ("h", "cell") if name in state]
@@ -98,6 +103,28 @@ def test_values_equal_those_of_the_references_steps(cell, engine, monkeypatch):
         monkeypatch.setattr(unit_values, "MOST_TOKENS", most)
         found = all_values(learner, ids, open_engine(engine))
         assert np.abs(found - wanted).max() < 1e-12
+
+
+@pytest.mark.parametrize("cell", WHATS)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_values_of_a_network_with_pairs_equal_those_of_the_references_steps(
+    cell, engine, monkeypatch
+):
+    learner = lively(cell, input_pairs=30)
+    ids = learner.vocabulary.encode(STORY[:150])
+    P = learner.parameters[PAIRS]
+    learner.pairs = most_frequent_pairs(
+        lambda a, b: ids[a:b], [(0, 100)], len(P), len(learner.vocabulary)
+    )
+    P[...] = np.random.default_rng(4).normal(0, 1, P.shape)
+    wanted = reference_values(learner, ids)
+    monkeypatch.setattr(unit_values, "LEAST_TOKENS", 1)
+    for most in (1, 7, 4_096):
+        monkeypatch.setattr(unit_values, "MOST_TOKENS", most)
+        found = all_values(learner, ids, open_engine(engine))
+        assert np.abs(found - wanted).max() < 1e-12
+    P[...] = 0
+    assert np.abs(all_values(learner, ids) - wanted).max() > 0.1
 
 
 def test_a_planted_error_in_a_gate_is_caught():

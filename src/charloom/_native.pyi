@@ -27,7 +27,7 @@ class Rule(Enum):
 @final
 class Shape:
     def __init__(
-        self, *, cell: Cell, layers: int, K: int, H: int, ngram_order: int = 0
+        self, *, cell: Cell, layers: int, K: int, H: int, ngram_order: int = 0, pairs: int = 0
     ) -> None: ...
     @property
     def cell(self) -> Cell: ...
@@ -39,6 +39,8 @@ class Shape:
     def H(self) -> int: ...
     @property
     def ngram_order(self) -> int: ...  # 0 without n-grams
+    @property
+    def pairs(self) -> int: ...  # of characters with an input of their own
     @property
     def blocks(self) -> int: ...  # of H rows, in U, W and b
     @property
@@ -160,6 +162,14 @@ class NGrams:
     def counted(self) -> int: ...  # characters that the parts divide
 
 @final
+class Pairs:
+    def __init__(self, *, ids: NDArray[np.int32], K: int) -> None: ...
+    @property
+    def count(self) -> int: ...  # rows of ids
+    @property
+    def K(self) -> int: ...
+
+@final
 class TrainResult:
     @property
     def updates(self) -> int: ...
@@ -186,6 +196,7 @@ class _Kernels(Generic[_Float]):
         *,
         shape: Shape,
         ngrams: NGrams | None,
+        pairs: Pairs | None,
         weights: tuple[NDArray[_Float], ...],
         x: NDArray[np.int32],
         y: NDArray[np.int32],
@@ -201,6 +212,7 @@ class _Kernels(Generic[_Float]):
         *,
         shape: Shape,
         ngrams: NGrams | None,
+        pairs: Pairs | None,
         weights: tuple[NDArray[_Float], ...],
         slots: tuple[tuple[NDArray[_Float], ...], ...],
         state: tuple[NDArray[Any], ...],
@@ -216,6 +228,7 @@ class _Kernels(Generic[_Float]):
         *,
         shape: Shape,
         ngrams: NGrams | None,
+        pairs: Pairs | None,
         weights: tuple[NDArray[_Float], ...],
         state: tuple[NDArray[Any], ...],
         tokens: NDArray[np.int32],
@@ -227,6 +240,7 @@ class _Kernels(Generic[_Float]):
         *,
         shape: Shape,
         ngrams: NGrams | None,
+        pairs: Pairs | None,
         weights: tuple[NDArray[_Float], ...],
         state: tuple[NDArray[Any], ...],
         tokens: NDArray[np.int32],
@@ -237,6 +251,7 @@ class _Kernels(Generic[_Float]):
         *,
         shape: Shape,
         ngrams: NGrams | None,
+        pairs: Pairs | None,
         weights: tuple[NDArray[_Float], ...],
         state: tuple[NDArray[Any], ...],
         ids: NDArray[np.int32],
@@ -247,6 +262,7 @@ class _Kernels(Generic[_Float]):
         *,
         shape: Shape,
         ngrams: NGrams | None,
+        pairs: Pairs | None,
         weights: tuple[NDArray[_Float], ...],
         state: tuple[NDArray[Any], ...],
         read: NDArray[np.int32],

@@ -67,6 +67,9 @@ STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64
 MOST_ORDER: Final = 16  # of n-grams; longer ones occur too rarely in a text to help
+MOST_PAIRS: Final = (
+    2**20
+)  # with a learned input; rarer pairs occur too rarely in a text to learn one
 # The limit of every setting that is a whole number, except the seed: the kernels count in 32 bits.
 WHOLE_LIMIT: Final = 2**31
 
@@ -92,6 +95,11 @@ class Config:
     ngram_order: int = setting(
         0,
         "count strings of up to this many characters (n-grams) in the text to help the network predict; "
+        "0: none",
+    )
+    input_pairs: int = setting(
+        0,
+        "the network also reads a learned input for each of this many most frequent pairs of characters; "
         "0: none",
     )
     dropout: float = setting(0.0, "fraction of each layer's outputs set to 0 in training")
@@ -193,6 +201,7 @@ class Config:
         for name in from_zero.split():
             self._whole(name, least=0)
         self._whole("ngram_order", least=0, below=MOST_ORDER + 1)
+        self._whole("input_pairs", least=0, below=MOST_PAIRS + 1)
         self._whole("seed", least=0, below=SEED_LIMIT)
         if self.updates is not None:
             self._whole("updates", least=1)

@@ -16,7 +16,7 @@ from charloom.model import Learner, first_slots, new_learner
 
 # The settings that always come from the model, because they determine the shapes of the weights or
 # whether the vocabulary has characters or bytes.
-NETWORK: Final = ("cell", "hidden_size", "layers", "ngram_order", "tokens")
+NETWORK: Final = ("cell", "hidden_size", "layers", "ngram_order", "input_pairs", "tokens")
 # The settings with which the model's weights were initialized.
 BEGINNING: Final = ("init", "sigma", "forget_bias")
 
@@ -51,10 +51,12 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
 def tuned_learner(config: Config, model: Learner) -> Learner:
     """Return a new learner with the model's weights, before its first update.
 
-    The weights are converted to the dtype of `config`.
+    The weights are converted to the dtype of `config`. The pairs of characters are those of the model, because
+    their inputs are among its weights.
     """
     learner = new_learner(config, model.vocabulary)
     for name, array in model.parameters.items():
         learner.parameters[name][...] = array
     learner.slots = first_slots(config, learner.parameters)
+    learner.pairs = model.pairs
     return learner

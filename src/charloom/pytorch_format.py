@@ -77,9 +77,14 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
         file: name of the file. The file also stores Python code that loads the file by this name.
 
     Raises:
-        ConfigError: the model has n-grams, which PyTorch's modules cannot express.
+        ConfigError: the model has n-grams or pairs, which PyTorch's modules cannot express.
         DivergedError: a number in the model is not finite.
     """
+    if learner.config.input_pairs:
+        raise ConfigError(
+            f"the model has inputs for pairs of characters, which the modules of PyTorch cannot express. To get a "
+            f"model that can be exported, train with {argument('input_pairs', 0)}."
+        )
     if learner.config.ngram_order:
         raise ConfigError(
             f"the model has n-grams, which the modules of PyTorch cannot express. To export only its network, "
@@ -161,6 +166,7 @@ def read_torch_file(
         hidden_size=theirs["layers.0.W"].shape[1],
         layers=sum(name.endswith(".W") for name in theirs),
         ngram_order=0,
+        input_pairs=0,
         dtype=str(theirs["V"].dtype),
     )
     K = len(theirs["V"])
@@ -274,7 +280,7 @@ def _parse_metadata(about: dict[str, Any], found: Config, label: str) -> tuple[C
             f"vocabulary."
         )
     config = parse_config(about["config"], label)
-    for name in ("cell", "hidden_size", "layers", "ngram_order"):
+    for name in ("cell", "hidden_size", "layers", "ngram_order", "input_pairs"):
         if getattr(config, name) != getattr(found, name):
             raise DamagedError(
                 f"{label}: its metadata says {name} {getattr(config, name)!r}, its tensors "

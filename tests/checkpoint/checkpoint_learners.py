@@ -8,6 +8,7 @@ from safetensors.numpy import save as serialize
 
 from charloom.engines import open_engine
 from charloom.model import hidden_arrays, new_learner
+from charloom.model.input_pairs import most_frequent_pairs
 from charloom.model.learner import NO_ID, RECENT
 from charloom.model.optimizers import SQUARES
 from charloom.store.checkpoint_directory import FILES, MANIFEST, manifest_of
@@ -28,9 +29,13 @@ def make_learner(dtype="float32", settings=None, **values):
     draw = np.random.default_rng(3)
     for array in (*learner.parameters.values(), *hidden_arrays(learner.state).values()):
         array[...] = draw.normal(0, 1, array.shape)
-    if config.ngram_order:
+    if RECENT in learner.state:
         learner.state[RECENT][...] = draw.integers(NO_ID, K, learner.state[RECENT].shape)
-        ids, segments = draw.integers(0, K, 60), np.array([[0, 60]])
+    ids, segments = draw.integers(0, K, 60) if RECENT in learner.state else [], np.array([[0, 60]])
+    if config.input_pairs:
+        rows = len(learner.pairs.ids)
+        learner.pairs = most_frequent_pairs(lambda a, b: ids[a:b], [(0, 60)], rows, K)
+    if config.ngram_order:
         learner.ngrams = open_engine("reference").count_ngrams(config, K, ids, segments)
     for slot, arrays in learner.slots.items():
         for array in arrays.values():
@@ -55,7 +60,7 @@ def make_learner(dtype="float32", settings=None, **values):
 
 def assert_same_learner(actual, expected):
     """Assert that two learners are equal, bit for bit, in every field."""
-    arrays = ("parameters", "slots", "state", "ngrams")
+    arrays = ("parameters", "slots", "state", "ngrams", "pairs")
     for name, value in vars(expected).items():
         if name not in arrays:
             assert getattr(actual, name) == value, name
@@ -63,6 +68,10 @@ def assert_same_learner(actual, expected):
         assert_same_arrays(getattr(actual, name), getattr(expected, name))
     for slot, values in expected.slots.items():
         assert_same_arrays(actual.slots[slot], values)
+    assert (actual.pairs is None) == (expected.pairs is None)
+    if expected.pairs is not None:
+        assert actual.pairs.characters == expected.pairs.characters
+        assert_same_arrays({"ids": actual.pairs.ids}, {"ids": expected.pairs.ids}, writeable=False)
     assert (actual.ngrams is None) == (expected.ngrams is None)
     if expected.ngrams is not None:
         assert_same_counts(actual.ngrams, expected.ngrams)

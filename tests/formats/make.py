@@ -23,7 +23,10 @@ SETTINGS = {
 }  # fmt: skip
 LATER = {"cell": "gru", "batch_size": 2, "validation": 0.2, "dropout": 0.25}
 # Settings of later formats, which are used if the version that is imported knows all of them.
-NEWER = ({"ngram_order": 3}, {"averaging": 0.5, "weight_decay": 0.01, "weight_decay_on": "weights"})
+NEWER = (
+    {"ngram_order": 3},
+    {"averaging": 0.5, "weight_decay": 0.01, "weight_decay_on": "weights", "input_pairs": 20},
+)
 
 
 def main(directory: Path) -> None:
@@ -45,8 +48,20 @@ def main(directory: Path) -> None:
         from charloom.pytorch_format import torch_bytes
 
         name = "model.torch.safetensors"
-        alone = model.network_alone() if "ngram_order" in settings else model
-        (directory / name).write_bytes(torch_bytes(alone.learner, name))
+        (directory / name).write_bytes(torch_bytes(without_counts(model.learner), name))
+
+
+def without_counts(learner):
+    """Return the part of a learner that PyTorch's modules can express: its network without n-grams and pairs."""
+    if getattr(learner, "ngrams", None):
+        from charloom.model.mixture_parts import network_alone
+
+        learner = network_alone(learner)
+    if getattr(learner, "pairs", None):
+        config = learner.config.replace(input_pairs=0)
+        own = {name: array for name, array in learner.parameters.items() if name != "pairs.weight"}
+        learner = dataclasses.replace(learner, config=config, parameters=own, pairs=None)
+    return learner
 
 
 if __name__ == "__main__":

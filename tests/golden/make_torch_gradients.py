@@ -60,17 +60,17 @@ def inputs(cell, ngrams=False):
 class TorchNetwork:
     """PyTorch's own network with given parameters, in float64.
 
-    Its redundant biases are zero. For a GRU, bias_hh is zero except the candidate's part, which is d.
+    Layer 0 has an input for each character, or `inputs` inputs, which `loss` then needs too. Its redundant biases are zero. For a GRU, bias_hh is zero except the candidate's part, which is d.
     """
 
-    def __init__(self, cell, parameters):
+    def __init__(self, cell, parameters, inputs=None):
         import torch
 
         self.cell, self.torch = cell, torch
         K, H = len(parameters["V"]), len(parameters["V"][0])
         self.layers = sum(name.endswith(".W") for name in parameters)
         kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[cell]
-        self.recurrent = kind(K, H, self.layers, dtype=torch.float64)
+        self.recurrent = kind(inputs or K, H, self.layers, dtype=torch.float64)
         self.linear = torch.nn.Linear(H, K, dtype=torch.float64)
         self.mixes = "ngram.weight" in parameters
         self.weight = torch.nn.Linear(H, 1, dtype=torch.float64)  # of the n-grams
@@ -112,15 +112,17 @@ class TorchNetwork:
             )
         return [*self.named().values(), *biases]
 
-    def loss(self, x, y, state, logs=None):
+    def loss(self, x, y, state, logs=None, inputs=None):
         """Return the loss, summed over T and averaged over B, and the state after the window.
 
-        `logs` are the logarithms of the n-grams' probabilities, (T, B, K).
+        `logs` are the logarithms of the n-grams' probabilities, (T, B, K). `inputs` are the inputs of layer 0;
+        None takes the ids `x` in one-hot form.
         """
         x, y = self.torch.tensor(x), self.torch.tensor(y)
-        one_hot = self.torch.nn.functional.one_hot(x, self.K).double()
+        if inputs is None:
+            inputs = self.torch.nn.functional.one_hot(x, self.K).double()
         start = [self.torch.as_tensor(array, dtype=self.torch.float64) for array in state.values()]
-        h, last = self.recurrent(one_hot, tuple(start) if self.cell == "lstm" else start[0])
+        h, last = self.recurrent(inputs, tuple(start) if self.cell == "lstm" else start[0])
         logits = self.linear(h)
         if self.mixes:
             logits = logits + self.weight(h) * self.torch.tensor(logs, dtype=self.torch.float64)

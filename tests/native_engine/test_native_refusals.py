@@ -102,6 +102,7 @@ def test_the_compiled_code_refuses_what_python_did_not_check():
         kernels.score(
             shape=shape,
             ngrams=None,
+            pairs=None,
             weights=weights,
             state=state,
             tokens=ids,
@@ -150,6 +151,7 @@ def test_the_compiled_code_refuses_windows_past_the_end_of_the_text():
         open_kernels("float64", engine.isa).train(
             shape=engine._settings(learner).shape,
             ngrams=None,
+            pairs=None,
             weights=weights,
             slots=(weights,),
             state=tuple(learner.state.values()),
@@ -316,6 +318,7 @@ def test_the_compiled_code_refuses_ngrams_that_do_not_fit_the_network():
     values: dict[str, object] = {
         "shape": shape,
         "ngrams": table,
+        "pairs": None,
         "weights": tuple(learner.parameters.values()),
         "state": tuple(learner.state.values()),
         "ids": np.zeros(2, np.int32),
@@ -343,7 +346,7 @@ def test_the_compiled_code_refuses_ngrams_that_do_not_fit_the_network():
         kernels.step(**{**values, "state": (h, recent.astype(np.int64))})
     with pytest.raises(ValueError, match="from 0 to 64"):
         _native.Shape(cell=_native.Cell.rnn, layers=1, K=6, H=5, ngram_order=65)
-    window = {name: values[name] for name in ("shape", "ngrams", "weights", "state")} | {
+    window = {name: values[name] for name in ("shape", "ngrams", "pairs", "weights", "state")} | {
         "x": np.zeros((3, 2), np.int32),
         "y": np.zeros((3, 2), np.int32),
         "descent": engine._settings(learner).descent,

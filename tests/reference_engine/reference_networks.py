@@ -6,6 +6,7 @@ from charloom.config import Config
 from charloom.engines import Plan
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import hidden_arrays, new_learner
+from charloom.model.input_pairs import PAIRS, most_frequent_pairs
 from charloom.model.learner import RECENT
 from charloom.text import Vocabulary
 
@@ -32,8 +33,9 @@ def assert_same(actual, expected, tolerance=CLOSE):
 def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **settings):
     """Return a float64 learner with large weights. Its biases and state are not zero.
 
-    With n-grams, it has those of a text with repetitions, a weight of them that depends on h, and recent
-    ids, the first of which are missing in the first stream.
+    With n-grams, it has those of a text with repetitions, and a weight of them that depends on h. With pairs,
+    it has the most frequent ones of that text, with inputs that are not zero. The first recent ids of the first
+    stream are missing.
     """
     config = Config(
         hidden_size=hidden_size, seq_length=seq_length, sigma=sigma, dtype="float64", **settings
@@ -45,14 +47,20 @@ def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **setting
             parameter += draw.normal(0, 0.3, parameter.shape)
     for array in hidden_arrays(learner.state).values():
         array[...] = np.tanh(draw.normal(0, 1, array.shape))
+    ids, segments = repeated_ids(learner, 400), np.array([[0, 150], [150, 400]])
     if config.ngram_order:
-        ids = repeated_ids(learner, 400)
-        segments = np.array([[0, 150], [150, 400]])
         learner.ngrams = ReferenceEngine().count_ngrams(config, characters, ids, segments)
         learner.parameters["ngram.weight"][...] = draw.normal(0, 0.3, (1, hidden_size))
+    if config.input_pairs:
+        P = learner.parameters[PAIRS]
+        learner.pairs = most_frequent_pairs(
+            lambda a, b: ids[a:b], segments.tolist(), len(P), characters
+        )
+        P[...] = draw.normal(0, 0.3, P.shape)
+    if RECENT in learner.state:
         recent = learner.state[RECENT]
         recent[...] = repeated_ids(learner, recent.size).reshape(recent.shape)
-        recent[0, 0, : (config.ngram_order - 1) // 2] = -1
+        recent[0, 0, : recent.shape[-1] // 2] = -1
     return learner
 
 

@@ -135,7 +135,7 @@ def off_by_one(x, state):
 
 
 def test_recent_ids_off_by_one_are_caught(monkeypatch):
-    monkeypatch.setattr(ngram_counts, "_contexts", off_by_one)
+    monkeypatch.setattr(ngram_counts, "recent_ids_after", off_by_one)
     with pytest.raises(AssertionError):
         compare_with_the_oracle("rnn", 1, 2, 0.0, 4)
 

@@ -1,5 +1,7 @@
 """The comparisons of the reference engine find errors planted in it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,7 +119,7 @@ class EarlyReset(GruCell):
         _, (r, z, n, held) = super().forward(x, prev)
         rows = slice(2 * n.shape[-1], None)
         reset = (r * prev["h"]) @ self.W[rows].T
-        n = np.tanh(read(self.U[rows], x) + self.b[rows] + reset)
+        n = np.tanh(read(replace(self, U=self.U[rows]), x) + self.b[rows] + reset)
         return {"h": (1 - z) * n + z * prev["h"]}, (r, z, n, held)
 
 

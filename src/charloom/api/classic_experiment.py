@@ -37,8 +37,8 @@ SMALL: Final = {"hidden_size": 5, "seq_length": 3, "batch_size": 2}
 # The settings of the run that change its gradients. The small network has the same settings, except for the
 # sizes in `SMALL`.
 NETWORK: Final = (
-    "cell", "hidden_size", "layers", "ngram_order", "dropout", "init", "sigma", "forget_bias",
-    "seq_length", "batch_size",
+    "cell", "hidden_size", "layers", "ngram_order", "input_pairs", "dropout", "init", "sigma",
+    "forget_bias", "seq_length", "batch_size",
 )  # fmt: skip
 
 

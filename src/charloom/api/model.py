@@ -17,7 +17,7 @@ from charloom.dynamic_scoring import LEARNING_RATE
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
-from charloom.formatting import capitalized
+from charloom.formatting import capitalized, counted
 from charloom.hidden_units import Activity, activity, choose
 from charloom.messages import for_python
 from charloom.mixture_weights import NGramUse, ngram_use
@@ -87,8 +87,8 @@ class Model:
 
         Each layer has `layers.0.U` of shape (G·H, K), or (G·H, H) above layer 0, `layers.0.W` (G·H, H)
         and `layers.0.b` (G·H); a GRU also has `layers.0.d` (H). The output has `V` (K, H) and `c` (K),
-        and with n-grams also `ngram.weight` (1, H) and `ngram.bias` (1). G is the number of gates: rnn 1,
-        lstm 4, gru 3.
+        and with n-grams also `ngram.weight` (1, H) and `ngram.bias` (1). With pairs there is also
+        `pairs.weight` (R, G·H), the inputs of the R pairs. G is the number of gates: rnn 1, lstm 4, gru 3.
         """
         return self.learner.parameters
 
@@ -122,8 +122,9 @@ class Model:
     def __repr__(self) -> str:
         config = self.config
         ngrams = f"N={config.ngram_order}, " if config.ngram_order else ""
+        pairs = f"{counted(config.input_pairs, 'pair')}, " if config.input_pairs else ""
         return (
-            f"<charloom.Model: {config.cell}, H={config.hidden_size}, {ngrams}"
+            f"<charloom.Model: {config.cell}, H={config.hidden_size}, {ngrams}{pairs}"
             f"K={len(self.vocabulary)}, {self.stage}>"
         )
 

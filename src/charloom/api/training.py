@@ -37,7 +37,7 @@ from charloom.store import (
 )
 from charloom.text import Corpus
 from charloom.training import Best, Ended, TrainingEvent, train_in_memory, train_run
-from charloom.training.ngram_counting import count_missing_ngrams
+from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 from charloom.training.time_limit import TimeLimit
@@ -302,9 +302,10 @@ def begin(
     """
     learner = first_learner(corpus, config, model, ngrams)
     engine = engine_for(config)
-    # Count before the run directory is created: every checkpoint has the n-grams, and an interruption leaves
-    # nothing.
+    # Count before the run directory is created: every checkpoint has the n-grams and pairs, and an interruption
+    # leaves nothing.
     count_missing_ngrams(learner, corpus.ids, engine)
+    choose_missing_pairs(learner, corpus.ids)
     while True:
         path = free_run(corpus) if run is None else run
         try:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @takes_settings(
-    "cell", "layers", "hidden_size", "seq_length", "batch_size", "ngram_order", "dropout", "init",
-    "sigma", "dtype", "engine", "seed",
+    "cell", "layers", "hidden_size", "seq_length", "batch_size", "ngram_order", "input_pairs",
+    "dropout", "init", "sigma", "dtype", "engine", "seed",
     dtype="both", engine="all that are available",
 )  # fmt: skip
 def gradcheck(

@@ -21,7 +21,8 @@ from charloom.errors import EngineError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner, State, hidden_arrays, parameter_shapes, state_arrays
-from charloom.model.learner import NO_ID, RECENT, required_ngrams
+from charloom.model.input_pairs import PAIRS, InputPairs, pair_rows
+from charloom.model.learner import NO_ID, RECENT, required_ngrams, required_pairs
 from charloom.model.ngrams import (
     FREE_LENGTH,
     LEAST_OCCURRENCES,
@@ -112,6 +113,7 @@ class NativeEngine:
         self._workspace = _native.Workspace()
         self._last: _Settings | None = None
         self._checked: WeakKeyDictionary[NGrams, _native.NGrams] = WeakKeyDictionary()
+        self._checked_pairs: WeakKeyDictionary[InputPairs, _native.Pairs] = WeakKeyDictionary()
 
     def __reduce__(self) -> tuple[type["NativeEngine"], tuple[int]]:
         """Make pickling and copying create a new engine, because engines cannot share memory."""
@@ -176,6 +178,7 @@ class NativeEngine:
         loss = kernels.gradients(
             shape=settings.shape,
             ngrams=self._ngrams(learner),
+            pairs=self._pairs(learner),
             weights=_arrays(learner, learner.parameters),
             x=_whole(x, learner),
             y=_whole(y, learner),
@@ -211,6 +214,7 @@ class NativeEngine:
         result = kernels.train(
             shape=settings.shape,
             ngrams=self._ngrams(learner),
+            pairs=self._pairs(learner),
             weights=_arrays(learner, learner.parameters),
             slots=_slots(learner),
             state=_states(learner, state, B),
@@ -256,6 +260,7 @@ class NativeEngine:
         kernels.score(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
+            pairs=self._pairs(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, tokens.shape[1]),
             tokens=_whole(tokens, learner),
@@ -271,6 +276,7 @@ class NativeEngine:
         kernels.step(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
+            pairs=self._pairs(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, len(ids)),
             ids=_whole(ids, learner),
@@ -286,6 +292,7 @@ class NativeEngine:
         kernels.activations(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
+            pairs=self._pairs(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, 1),
             tokens=_whole(tokens, learner),
@@ -307,6 +314,7 @@ class NativeEngine:
         finite = kernels.generate(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
+            pairs=self._pairs(learner),
             weights=_arrays(learner, learner.parameters),
             state=_states(learner, state, 1),
             read=_whole(np.asarray(read), learner),
@@ -357,6 +365,18 @@ class NativeEngine:
             self._checked[ngrams] = _checked(ngrams)
         return self._checked[ngrams]
 
+    def _pairs(self, learner: Learner) -> _native.Pairs | None:
+        """Return the learner's pairs in the form for the kernels; None if it has none.
+
+        The result is kept as long as the learner's pairs are in memory.
+        """
+        pairs = required_pairs(learner)
+        if pairs is None:
+            return None
+        if pairs not in self._checked_pairs:
+            self._checked_pairs[pairs] = _checked_pairs(pairs)
+        return self._checked_pairs[pairs]
+
     def _threads(self, streams: int) -> int:
         """Return how many threads to use for `streams` streams."""
         return min(self.threads, streams, MAX_THREADS)
@@ -367,7 +387,8 @@ class NativeEngine:
         One thread is best if the weights fit into the cache of one core. For a plain RNN with one
         layer, the kernels can use only one thread.
         """
-        size = sum(array.nbytes for array in learner.parameters.values())
+        # A character reads only one row of the inputs of pairs.
+        size = sum(array.nbytes for name, array in learner.parameters.items() if name != PAIRS)
         alone = size < SHARED_SAMPLING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
         return 1 if alone else min(self.threads, MAX_THREADS)
 
@@ -422,6 +443,21 @@ def _checked(ngrams: NGrams) -> _native.NGrams:
         ) from None
 
 
+def _checked_pairs(pairs: InputPairs) -> _native.Pairs:
+    """Return the pairs in the form for the kernels.
+
+    Raises:
+        EngineError: an id is not in the vocabulary, or two rows have the same pair.
+    """
+    try:
+        return _native.Pairs(ids=pairs.ids, K=pairs.characters)
+    except ValueError as error:
+        raise EngineError(
+            f"the pairs of the model are damaged: {error}. Use an earlier checkpoint, or choose them again "
+            f"with most_frequent_pairs."
+        ) from None
+
+
 def _shape(config: Config, characters: int) -> _native.Shape:
     """Return the cell and the sizes of a network in the form for the kernels."""
     _require_layers(config)
@@ -431,6 +467,7 @@ def _shape(config: Config, characters: int) -> _native.Shape:
         K=characters,
         H=config.hidden_size,
         ngram_order=config.ngram_order,
+        pairs=pair_rows(config, characters),
     )
 
 
@@ -505,7 +542,7 @@ def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
 def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
     """Return the arrays of a hidden state, after checking them.
 
-    They are h, for an LSTM also cell, and with n-grams also recent.
+    They are h, for an LSTM also cell, and with n-grams or pairs also recent.
 
     Raises:
         EngineError: an array is missing, or the kernels cannot use it.

@@ -38,7 +38,7 @@ from charloom.gradient_check.numerical import (
 )
 from charloom.gradient_errors import Errors, distances, errors, rank
 from charloom.model import Learner, hidden_arrays, new_learner
-from charloom.model.ngrams import NGrams
+from charloom.model.input_pairs import PAIRS, most_frequent_pairs
 from charloom.model.parameters import Parameters, short_name
 from charloom.random import uniforms
 from charloom.text import Corpus, Vocabulary
@@ -67,6 +67,7 @@ def gradcheck(
     batch_size: int = 1,
     vocabulary_size: int = 80,
     ngram_order: int = 0,
+    input_pairs: int = 0,
     dropout: float = 0.0,
     init: str = "normal",
     sigma: float = 0.01,
@@ -90,6 +91,8 @@ def gradcheck(
         vocabulary_size: vocabulary size K of a random window. It is not used with `corpus`, which
             has a vocabulary of its own.
         ngram_order: length N of the n-grams, which are counted in the window; 0 for none.
+        input_pairs: number of pairs of characters with a learned input, the most frequent ones of the window; 0
+            for none.
         dropout: share of each layer's outputs to drop, with the dropout masks of update 1.
         init: how the weights are initialized: "normal", "uniform", "orthogonal" or "course".
         sigma: standard deviation of the initial weights with init "normal".
@@ -114,6 +117,7 @@ def gradcheck(
         seq_length=seq_length,
         batch_size=batch_size,
         ngram_order=ngram_order,
+        input_pairs=input_pairs,
         dropout=dropout,
         init=init,
         sigma=sigma,
@@ -134,8 +138,8 @@ def fresh_problem(
     """Return an untrained learner, the input ids x of one window, and the target ids y of the window.
 
     x and y have the shape (T, B) each. The ids are random, or those of the first window of
-    `corpus`. With n-grams, the window is also the text that is counted, and `ngram.weight` is random.
-    `config` has the sizes of the network and the window. The other arguments and the
+    `corpus`. With n-grams or pairs, the window is also the text that is counted, and `ngram.weight` or
+    `pairs.weight` is random. `config` has the sizes of the network and the window. The other arguments and the
     errors are those of `gradcheck`.
     """
     require_one_of("state", state, STATES)
@@ -149,11 +153,21 @@ def fresh_problem(
         vocabulary, starts = corpus.vocabulary, Windows.of(config, len(corpus)).starts(0)
         window = side_by_side(corpus.ids, starts, starts + T + 1, T + 1)
     learner = new_learner(config, vocabulary)
+    text, segments = _streams_of(window)
+    K = len(vocabulary)
     if config.ngram_order:
-        learner.ngrams = _ngrams_of(config, vocabulary, window)
+        learner.ngrams = count(config.ngram_order, K, text, segments)
         # Its initial value, 0, would hide an error in the gradient that reaches h through the weight.
         numbers = uniforms(config.seed, "gradcheck", config.hidden_size, stream=4)
         learner.parameters["ngram.weight"][0] = (2 * numbers - 1) / np.sqrt(config.hidden_size)
+    if config.input_pairs:
+        P = learner.parameters[PAIRS]
+        learner.pairs = most_frequent_pairs(
+            lambda start, end: text[start:end], segments.tolist(), len(P), K
+        )
+        # With its initial value, 0, the loss would not depend on which row is read.
+        numbers = uniforms(config.seed, "gradcheck", P.size, stream=5)
+        P[...] = ((2 * numbers - 1) / np.sqrt(config.hidden_size)).reshape(P.shape)
     if state == "non-zero":
         for place, array in enumerate(hidden_arrays(learner.state).values()):
             numbers = uniforms(config.seed, "gradcheck", array.size, stream=1, layer=place)
@@ -161,12 +175,11 @@ def fresh_problem(
     return learner, window[:-1], window[1:]
 
 
-def _ngrams_of(config: Config, vocabulary: Vocabulary, window: Array) -> NGrams:
-    """Return the n-grams of the streams of a window of ids, shape (T + 1, B)."""
+def _streams_of(window: Array) -> tuple[Array, NDArray[np.int64]]:
+    """Return the streams of a window of ids (T + 1, B), one after another, and where each begins and ends."""
     T, B = len(window), window.shape[1]
     ends = np.arange(B + 1, dtype=np.int64) * T
-    segments = np.stack([ends[:-1], ends[1:]], axis=1)
-    return count(config.ngram_order, len(vocabulary), window.T.ravel(), segments)
+    return window.T.ravel(), np.stack([ends[:-1], ends[1:]], axis=1)
 
 
 def check_gradients(
@@ -188,7 +201,7 @@ def check_gradients(
 
     The entries to check are drawn with `seed`, without replacement. In the first layer's U, at
     least half of the entries are in columns that the window reads; all other columns have a zero
-    gradient. An entry of an engine's gradient that is not finite is always found, even if it was
+    gradient. The same holds for the rows of `pairs.weight`. An entry of an engine's gradient that is not finite is always found, even if it was
     not drawn.
 
     Args:
@@ -275,6 +288,7 @@ def _settings(learner: Learner, x: Array, text: str, entries: int | None, seed: 
         batch_size=x.shape[1],
         vocabulary_size=len(learner.vocabulary),
         ngram_order=config.ngram_order,
+        input_pairs=config.input_pairs,
         dropout=config.dropout,
         init=config.init,
         sigma=config.sigma,

@@ -142,6 +142,7 @@ class Settings:
         dropout: share of each layer's outputs that were dropped, with the masks of update 1.
         init: how the weights were initialized.
         ngram_order: length N of the n-grams; 0 if the network has none.
+        input_pairs: number of pairs of characters with a learned input; 0 if the network has none.
     """
 
     text: str
@@ -160,6 +161,7 @@ class Settings:
     dropout: float = 0.0
     init: str = "normal"
     ngram_order: int = 0
+    input_pairs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,9 +204,10 @@ class GradientCheck:
         weights = f"sigma={s.sigma:g}" if s.init == "normal" else f"init {s.init}"
         dropout = f"dropout {s.dropout:g}, " if s.dropout else ""
         ngrams = f"n-grams of order {s.ngram_order}, " if s.ngram_order else ""
+        pairs = f"{s.input_pairs} pairs, " if s.input_pairs else ""
         setup = (
             f"{s.cell}, L={s.layers}, H={s.hidden_size}, B={s.batch_size}, T={s.seq_length}, "
-            f"K={s.vocabulary_size}, {weights}, {ngrams}{dropout}h0 {s.state}, {s.dtype}, "
+            f"K={s.vocabulary_size}, {weights}, {ngrams}{pairs}{dropout}h0 {s.state}, {s.dtype}, "
             f"engine {s.engine}; {self.checked:,} of {self.total:,} entries"
         )
         if self.passed:

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from charloom.engines.reference import losses
 from charloom.engines.reference.network import dropout_masks, loss_and_gradients
 from charloom.engines.reference.ngram_counts import log_probabilities
+from charloom.engines.reference.recent_ids import pair_rows_of
 from charloom.gradient_check.check_result import STEPS
 from charloom.gradient_errors import Errors, errors
 from charloom.model import Learner, hidden_arrays
+from charloom.model.input_pairs import PAIRS
 from charloom.model.parameters import Parameters
 from charloom.random import uniforms
 
@@ -60,6 +62,8 @@ class Window(NamedTuple):
         masks: the dropout masks; None if the network has no dropout.
         log_q: the logarithms of the n-grams' probabilities in float64, shape (T, B, K); None if the
             network has no n-grams.
+        rows: the rows of `pairs.weight` that the window reads, shape (T, B); -1 for a pair without a row.
+            None if the network has no pairs.
     """
 
     cell: str
@@ -68,6 +72,7 @@ class Window(NamedTuple):
     state: dict[str, Array]
     masks: Array | None
     log_q: Array | None
+    rows: Array | None
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
@@ -77,7 +82,22 @@ class Window(NamedTuple):
         """
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
         log_q = log_probabilities(learner, x, learner.state, dtype="float64")
-        return cls(learner.config.cell, x, y, learner.state, masks, log_q)
+        rows = pair_rows_of(learner, x, learner.state)
+        return cls(learner.config.cell, x, y, learner.state, masks, log_q, rows)
+
+    def entries_read(self, name: str, shape: tuple[int, ...]) -> Array | None:
+        """Return the flat indices of the entries of a parameter that the window reads.
+
+        Return None if it reads all of them. All other entries have a zero gradient. `name` and `shape` are
+        those of the parameter.
+        """
+        if name == "layers.0.U":
+            read = np.isin(np.arange(shape[1]), self.x)
+        elif name == PAIRS and self.rows is not None:
+            read = np.isin(np.arange(shape[0]), self.rows)[:, np.newaxis]
+        else:
+            return None
+        return np.flatnonzero(np.broadcast_to(read, shape))
 
     def rounded(self, dtype: str) -> "Window":
         """Return the window with the n-grams' logarithms in another dtype."""
@@ -135,8 +155,8 @@ def numerical_gradients(
     for place, (name, parameter) in sorted(
         enumerate(own.items()), key=lambda item: item[1][1].ndim
     ):
-        columns = np.unique(window.x) if name == "layers.0.U" else None
-        chosen = draw_entries(parameter.shape, entries, seed, place, columns)
+        read = window.entries_read(name, parameter.shape)
+        chosen = draw_entries(parameter.shape, entries, seed, place, read)
         swept = chosen[:SWEEP_ENTRIES]
         found.append(
             Numerical(
@@ -232,7 +252,7 @@ def _perturbed_losses(
 
 
 def draw_entries(
-    shape: tuple[int, ...], count: int | None, seed: int, place: int, columns: Array | None
+    shape: tuple[int, ...], count: int | None, seed: int, place: int, read: Array | None
 ) -> Array:
     """Draw entries of an array at random without replacement, and return their flat indices.
 
@@ -241,16 +261,15 @@ def draw_entries(
         count: number of entries to draw; None to draw all.
         seed: seed of the random choice.
         place: number of the parameter, so that different parameters get different choices.
-        columns: columns in which at least half of the drawn entries must be; if the columns have
-            fewer entries than that, all of their entries are drawn. None to draw from all columns
-            alike.
+        read: flat indices of the entries that at least half of the drawn entries must be among; if
+            there are fewer than that, all of them are drawn. None to draw from all entries alike.
     """
     total = math.prod(shape)
     count = total if count is None else min(count, total)
     order = np.argsort(uniforms(seed, "gradcheck", total, stream=2, time=place), kind="stable")
-    if columns is not None:
-        read = order[np.isin(order % shape[1], columns)][: (count + 1) // 2]
-        order = np.concatenate([read, order[~np.isin(order, read)]])
+    if read is not None:
+        first = order[np.isin(order, read)][: (count + 1) // 2]
+        order = np.concatenate([first, order[~np.isin(order, first)]])
     return order[:count]
 
 

@@ -19,7 +19,7 @@ from charloom.store.atomic_files import read_file
 from charloom.store.format_versions import GRADCHECK_FORMAT, refuse_later_format
 from charloom.store.json_format import parse_object
 
-PARAMETER: Final = re.compile(r"([1-9][0-9]{0,3}\.)?[bdcUWV]|ngram\.(weight|bias)")
+PARAMETER: Final = re.compile(r"([1-9][0-9]{0,3}\.)?[bdcUWV]|ngram\.(weight|bias)|pairs\.weight")
 LARGEST: Final = 1e15  # settings and counts must be smaller than this number
 
 

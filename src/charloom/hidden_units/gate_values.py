@@ -45,7 +45,12 @@ def require_value_name(what: str, cell: str) -> None:
 
 
 def gates(
-    cell: str, parameters: Mapping[str, Array], layer: int, x: Array, h_prev: Array
+    cell: str,
+    parameters: Mapping[str, Array],
+    layer: int,
+    x: Array,
+    h_prev: Array,
+    from_pairs: Array | float = 0.0,
 ) -> dict[str, Array]:
     """Return the gates of one layer at N steps, by name; each gate has shape (N, H).
 
@@ -55,6 +60,8 @@ def gates(
         layer: number of the layer, from 0.
         x: the layer's input at each step: ids (N,), or the outputs (N, H) of the layer below.
         h_prev: the layer's h before each step, shape (N, H).
+        from_pairs: what the pairs of characters add to the sums of the gates of layer 0, shape (N, G·H);
+            0 without pairs and above layer 0.
 
     Returns:
         The gates i, f, g and o for an LSTM; r, z and n for a GRU; an empty dict for the plain cell.
@@ -62,7 +69,7 @@ def gates(
     if not CELLS[cell].gates:
         return {}
     U, W, b = (parameters[f"layers.{layer}.{name}"] for name in "UWb")
-    read = (U.T[x] if np.issubdtype(x.dtype, np.integer) else x @ U.T) + b
+    read = (U.T[x] if np.issubdtype(x.dtype, np.integer) else x @ U.T) + b + from_pairs
     held = h_prev @ W.T
     if cell == "lstm":
         return lstm_gates(read + held)

@@ -18,7 +18,9 @@ from charloom.errors import ConfigError, DivergedError
 from charloom.formatting import shortened
 from charloom.hidden_units.gate_values import WHATS, Array, gates, require_value_name
 from charloom.messages import argument
-from charloom.model import Learner, zero_state
+from charloom.model import Learner, State, zero_state
+from charloom.model.input_pairs import PAIRS
+from charloom.model.learner import RECENT
 from charloom.scoring import tokens_of_a_call
 
 # Largest number of values in a block, to limit the memory. A block has at least 16 tokens, even if
@@ -95,13 +97,13 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
     state = zero_state(config)
     for start in range(0, len(ids), step):
         tokens = np.ascontiguousarray(ids[start : start + step])
-        before = state["h"][:, 0]
-        values, state = engine.activations(learner, tokens, state)
+        before = state
+        values, state = engine.activations(learner, tokens, before)
         yield _chosen(learner, tokens, values, before, choice)
 
 
 def _chosen(
-    learner: Learner, tokens: Ids, states: dict[str, Array], before: Array, choice: Choice
+    learner: Learner, tokens: Ids, states: dict[str, Array], before: State, choice: Choice
 ) -> Array:
     """Return the selected values of units for one block of n tokens of a text.
 
@@ -112,11 +114,11 @@ def _chosen(
         learner: the model.
         tokens: ids of the block, shape (n,).
         states: states after each token, each of shape (n, L, H).
-        before: h before the first token, shape (L, H).
+        before: the state before the first token, arrays of one stream.
         choice: the selected units and their selected values.
     """
     h = states["h"]
-    h_prev = np.concatenate([before[np.newaxis], h[:-1]])
+    h_prev = np.concatenate([before["h"][np.newaxis, :, 0], h[:-1]])
     cell = CELLS[learner.config.cell]
     wants_gates = any(what in cell.gates for what in choice.whats)
     of_layers = []
@@ -124,7 +126,8 @@ def _chosen(
         found = {name: values[:, layer] for name, values in states.items()}
         if wants_gates:
             x = h[:, layer - 1] if layer else tokens
-            found |= gates(cell.name, learner.parameters, layer, x, h_prev[:, layer])
+            pairs = 0.0 if layer else _from_pairs(learner, tokens, before)
+            found |= gates(cell.name, learner.parameters, layer, x, h_prev[:, layer], pairs)
         of_layers.append(np.stack([found[what] for what in choice.whats], axis=1))
     chosen = np.stack(of_layers, axis=2)
     if len(choice.units) < chosen.shape[3]:
@@ -134,6 +137,18 @@ def _chosen(
             "a unit's value is not finite: the model diverged; use an earlier checkpoint."
         )
     return chosen
+
+
+def _from_pairs(learner: Learner, tokens: Ids, before: State) -> Array | float:
+    """Return what the pairs of characters add to the sums of the gates of layer 0, shape (n, G·H).
+
+    The result is 0 without pairs. The arguments are those of `_chosen`.
+    """
+    if learner.pairs is None:
+        return 0.0
+    previous = np.concatenate([before[RECENT][0, 0, -1:], tokens[:-1]])
+    rows = learner.pairs.rows(previous, tokens)
+    return np.where(rows[:, np.newaxis] >= 0, learner.parameters[PAIRS][rows], 0)
 
 
 def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:

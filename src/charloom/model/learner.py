@@ -16,6 +16,7 @@ from charloom.config import Config
 from charloom.errors import EngineError
 from charloom.formatting import counted
 from charloom.messages import argument
+from charloom.model.input_pairs import InputPairs, no_pairs, pair_rows
 from charloom.model.memory_limit import require_memory
 from charloom.model.ngrams import NGrams, no_ngrams
 from charloom.model.optimizers import AVERAGE, SLOTS
@@ -40,8 +41,8 @@ class Learner:
             shape of its parameter. During training with the setting `averaging`, the slot "average" holds
             the averaged weights; `averaged` returns the model that has these weights.
         state: hidden state; `h` of shape (layers, B, H), and for the LSTM also `cell` of that
-            shape. With n-grams also `recent`, the last ids that each stream read, int32 of shape
-            (1, B, ngram_order - 1), the latest last; -1 stands for no id.
+            shape. With n-grams or pairs also `recent`, the last ids that each stream read, int32 of
+            shape (1, B, `recent_length(config)`), the latest last; -1 stands for no id.
         position: number of characters that each stream has read in the current epoch; its next
             window starts there.
         epoch: number of completed epochs.
@@ -57,6 +58,8 @@ class Learner:
         learning_rate_factor: multiplies the learning rate; the user can change it during a run.
         ngrams: the n-grams of the training text; never changed in place, so copies of a learner share
             them. None if the setting `ngram_order` is 0.
+        pairs: the pairs of characters that have a row in the parameter `pairs.weight`; never changed in
+            place. None if the setting `input_pairs` is 0.
         start_losses: how well the model predicts its text from the states in which it can begin to write.
             None if this was not measured with the present weights.
     """
@@ -78,6 +81,7 @@ class Learner:
     pending_updates: int = 0
     learning_rate_factor: float = 1.0
     ngrams: NGrams | None = None
+    pairs: InputPairs | None = None
     start_losses: StartLosses | None = None
 
 
@@ -87,12 +91,14 @@ def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
     Raises:
         ConfigError: the learner does not fit into the memory that this process may use.
     """
-    require_memory(config, len(vocabulary))
-    parameters = initial_parameters(config, len(vocabulary))
+    characters = len(vocabulary)
+    require_memory(config, characters)
+    parameters = initial_parameters(config, characters)
     slots = first_slots(config, parameters)
     state = zero_state(config, config.batch_size)
-    ngrams = no_ngrams(config.ngram_order, len(vocabulary)) if config.ngram_order else None
-    return Learner(config, vocabulary, parameters, slots, state, ngrams=ngrams)
+    ngrams = no_ngrams(config.ngram_order, characters) if config.ngram_order else None
+    pairs = no_pairs(pair_rows(config, characters), characters) if config.input_pairs else None
+    return Learner(config, vocabulary, parameters, slots, state, ngrams=ngrams, pairs=pairs)
 
 
 def first_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
@@ -129,7 +135,7 @@ def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
 
 
 def zero_state(config: Config, streams: int = 1) -> State:
-    """Return the hidden state before the first character: zeros, and with n-grams no recent ids."""
+    """Return the hidden state before the first character: zeros, and with n-grams or pairs no recent ids."""
     return {
         name: np.full(shape, NO_ID if name == RECENT else 0, dtype)
         for name, (shape, dtype) in state_arrays(config, streams).items()
@@ -140,9 +146,26 @@ def state_arrays(config: Config, streams: int) -> dict[str, tuple[tuple[int, ...
     """Return the shape and the dtype of each array of a state. Every state has this order."""
     shape: tuple[int, ...] = (config.layers, streams, config.hidden_size)
     arrays = {name: (shape, np.dtype(config.dtype)) for name in CELLS[config.cell].states}
-    if config.ngram_order:
-        arrays[RECENT] = (1, streams, config.ngram_order - 1), np.dtype(np.int32)
+    if config.ngram_order or config.input_pairs:
+        arrays[RECENT] = (1, streams, recent_length(config)), np.dtype(np.int32)
     return arrays
+
+
+def recent_length(config: Config) -> int:
+    """Return how many ids of each stream a state keeps: N - 1 for n-grams, and at least 1 for pairs."""
+    return max(config.ngram_order - 1, 1 if config.input_pairs else 0)
+
+
+def state_for(config: Config, state: State) -> State:
+    """Return a state without the recent ids that a network with the settings `config` does not need.
+
+    `state` is a state of the same network with more n-grams or pairs. The arrays are not copied.
+    """
+    kept = hidden_arrays(state)
+    if config.ngram_order or config.input_pairs:
+        recent = state[RECENT]
+        kept[RECENT] = recent[..., recent.shape[-1] - recent_length(config) :]
+    return kept
 
 
 def hidden_arrays(state: Mapping[str, NDArray[Any]]) -> State:
@@ -184,6 +207,31 @@ def required_ngrams(learner: Learner) -> NGrams | None:
             f"must be of order {order} of {counted(characters, 'character')}."
         )
     return ngrams
+
+
+def required_pairs(learner: Learner) -> InputPairs | None:
+    """Return the pairs of a learner; None if its config has no pairs.
+
+    Raises:
+        EngineError: the learner has no pairs although its config has, or another number of them, or those
+            of another vocabulary size.
+    """
+    characters = len(learner.vocabulary)
+    rows = pair_rows(learner.config, characters)
+    if not rows:
+        return None
+    pairs = learner.pairs
+    if pairs is None:
+        raise EngineError(
+            f"the learner has no pairs, but {argument('input_pairs', learner.config.input_pairs)} needs them; choose "
+            f"them in a text with most_frequent_pairs, and set learner.pairs."
+        )
+    if (pairs.ids.shape, pairs.characters) != ((rows, 2), characters):
+        raise EngineError(
+            f"the learner's pairs are an array of shape {pairs.ids.shape} of {counted(pairs.characters, 'character')}; "
+            f"it must have shape {(rows, 2)}, of {counted(characters, 'character')}."
+        )
+    return pairs
 
 
 def first_stream_state(state: State) -> State:

@@ -9,7 +9,7 @@ import numpy as np
 
 from charloom.errors import ConfigError
 from charloom.messages import argument
-from charloom.model.learner import RECENT, Learner, hidden_arrays, zero_slots, zero_state
+from charloom.model.learner import RECENT, Learner, state_for, zero_slots, zero_state
 from charloom.model.parameters import Parameters, parameter_shapes
 
 
@@ -33,7 +33,7 @@ def network_alone(learner: Learner) -> Learner:
         config=config,
         parameters=without_mixture(learner.parameters),
         slots={slot: without_mixture(arrays) for slot, arrays in learner.slots.items()},
-        state=hidden_arrays(learner.state),
+        state=state_for(config, learner.state),
         ngrams=None,
         start_losses=None,
     )
@@ -50,7 +50,7 @@ def ngrams_alone(learner: Learner) -> Learner:
         ConfigError: the model has no n-grams.
     """
     require_ngrams(learner)
-    config = learner.config.replace(cell="rnn", hidden_size=1, layers=1)
+    config = learner.config.replace(cell="rnn", hidden_size=1, layers=1, input_pairs=0)
     shapes = parameter_shapes(config, len(learner.vocabulary))
     parameters = {name: np.zeros(shape, config.dtype) for name, shape in shapes.items()}
     parameters["ngram.bias"][...] = 1
@@ -60,7 +60,8 @@ def ngrams_alone(learner: Learner) -> Learner:
         config=config,
         parameters=parameters,
         slots=zero_slots(config, parameters),
-        state={**zero_state(config, streams), RECENT: learner.state[RECENT]},
+        state={**zero_state(config, streams), RECENT: state_for(config, learner.state)[RECENT]},
+        pairs=None,
         start_losses=None,
     )
 

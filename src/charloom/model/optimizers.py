@@ -68,9 +68,6 @@ def norm_factor(norm: float, limit: float) -> float:
     return min(1.0, limit / (norm + NORM_GUARD))
 
 
-# A learning rate that is far too high makes numbers overflow in this function. The next loss is then not
-# finite, and training stops before it saves anything. So NumPy's warnings are not needed.
-@np.errstate(over="ignore", invalid="ignore")
 def step(
     config: Config,
     parameter: Array,
@@ -89,6 +86,26 @@ def step(
         learning_rate: the learning rate of this update.
         update: the number of this update, from 1.
     """
+    descend(config, parameter, gradient, slots, learning_rate, update, config.beta2)
+    average(config, parameter, slots, update)
+
+
+# A learning rate that is far too high makes numbers overflow in this function. The next loss is then not
+# finite, and training stops before it saves anything. So NumPy's warnings are not needed.
+@np.errstate(over="ignore", invalid="ignore")
+def descend(
+    config: Config,
+    parameter: Array,
+    gradient: Array,
+    slots: Mapping[str, Array],
+    learning_rate: float,
+    update: int,
+    beta2: float,
+) -> None:
+    """Apply the optimizer of `config` to one parameter, without averaging.
+
+    `beta2` is the weight of the past squares in Adam. The other arguments are those of `step`.
+    """
     decays = config.weight_decay_on == "all" or parameter.ndim > 1
     if config.weight_decay and decays and config.optimizer == "adamw":
         parameter *= 1 - learning_rate * config.weight_decay
@@ -101,12 +118,53 @@ def step(
     elif config.optimizer == "rmsprop":
         rmsprop(parameter, gradient, slots["square"], learning_rate, config.decay, config.epsilon)
     else:
-        betas = config.beta1, config.beta2
+        betas = config.beta1, beta2
         moments = slots["mean"], slots["square"]
         adam(parameter, gradient, moments, learning_rate, betas, config.epsilon, update)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def average(config: Config, parameter: Array, slots: Mapping[str, Array], update: int) -> None:
+    """Move the averaged weights towards a parameter, in place, if training averages the weights.
+
+    The arguments are those of `step`.
+    """
     if config.averaging:
         rate = averaging_rate(config.averaging, update)
         slots[AVERAGE][...] += rate * (parameter - slots[AVERAGE])
+
+
+def step_rows(
+    config: Config,
+    rows: Array,
+    parameter: Array,
+    gradient: Array,
+    slots: Mapping[str, Array],
+    learning_rate: float,
+    update: int,
+) -> None:
+    """Apply one update of `config` to some rows of a matrix and of its slots, in place.
+
+    All other rows keep their values, also with weight decay; only their averages move. `rows` are the indices
+    of the rows, without repetitions. The other arguments are those of `step`.
+    """
+    some = parameter[rows]
+    slots_of_some = {name: slots[name][rows] for name in SLOTS[config.optimizer]}
+    beta2 = rows_beta2(config.beta1)
+    descend(config, some, gradient[rows], slots_of_some, learning_rate, update, beta2)
+    parameter[rows] = some
+    for name, array in slots_of_some.items():
+        slots[name][rows] = array
+    average(config, parameter, slots, update)
+
+
+def rows_beta2(beta1: float) -> float:
+    """Return Adam's β2 for the rows of a matrix of which few are read in an update.
+
+    With 1 - β2 = (1 - β1)², the first step of a row is as large as the learning rate, however late it is
+    read. With a larger β2 it would be larger.
+    """
+    return 1 - (1 - beta1) * (1 - beta1)
 
 
 def adagrad(

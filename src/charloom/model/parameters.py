@@ -3,7 +3,8 @@
 Layer l has `layers.l.U` (G·H × inputs), `layers.l.W` (G·H × H), `layers.l.b` (G·H), and for the GRU
 also `layers.l.d` (H). The output has `V` (K × H) and `c` (K). Layer 0 has K inputs, the other
 layers have H. G is the number of gates, or 1 for the plain cell. With n-grams (setting `ngram_order`), the
-weight with which they are mixed in has `ngram.weight` (1 × H) and `ngram.bias` (1).
+weight with which they are mixed in has `ngram.weight` (1 × H) and `ngram.bias` (1). With pairs (setting
+`input_pairs`), the learned inputs of the R pairs are `pairs.weight` (R × G·H).
 """
 
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from charloom.cell_table import CELLS
 from charloom.config import Config
+from charloom.model.input_pairs import PAIRS, pair_rows
 from charloom.model.ngrams import INITIAL_BIAS
 from charloom.random import normals, uniforms
 
@@ -28,7 +30,9 @@ def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[in
         for name, shape in cell.shapes(H, H if layer else K).items()
     }
     mixture = {"ngram.weight": (1, H), "ngram.bias": (1,)} if config.ngram_order else {}
-    return {**layers, "V": (K, H), "c": (K,), **mixture}
+    columns = len(cell.blocks) * H
+    pairs = {PAIRS: (pair_rows(config, K), columns)} if config.input_pairs else {}
+    return {**layers, "V": (K, H), "c": (K,), **mixture, **pairs}
 
 
 def short_name(name: str) -> str:
@@ -59,6 +63,8 @@ def _first_values(
 
     `place` is the parameter's index in `parameter_shapes`; it selects the random numbers.
     """
+    if name == PAIRS:
+        return np.zeros(shape)
     if name.startswith("ngram."):
         return np.full(shape, INITIAL_BIAS if name == "ngram.bias" else 0.0)
     H, count = config.hidden_size, int(np.prod(shape))

@@ -67,10 +67,17 @@ def run_sentence(view: RunInspection) -> str:
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
         f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units"
-        f"{ngrams_phrase(config)} learns to write like this text of {count(text.characters)} {config.tokens}, "
+        f"{pairs_phrase(config)}{ngrams_phrase(config)} learns to write like this text of {count(text.characters)} {config.tokens}, "
         f"{count(text.vocabulary_size)} of them different. It is trained for {length_of_run(config)} with windows of "
         f"{count(config.seq_length)} {config.tokens}{streams}."
     )
+
+
+def pairs_phrase(config: Config) -> str:
+    """Return a phrase about the pairs of characters that the network reads; "" if there are none."""
+    if not config.input_pairs:
+        return ""
+    return f", inputs for {count(config.input_pairs)} pairs of {config.tokens}"
 
 
 def ngrams_phrase(config: Config) -> str:

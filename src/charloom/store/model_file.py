@@ -1,4 +1,4 @@
-"""Writes and reads a model file: parameters, n-grams and start, with config and vocabulary as metadata.
+"""Writes and reads a model file: parameters, n-grams, pairs and start, with config and vocabulary as metadata.
 
 A checkpoint contains a model file, and a model file can also be used without a checkpoint (spec/formats.md:
 Model files). Files may be untrusted: their contents are checked against the config before they are used,
@@ -28,6 +28,7 @@ from charloom.model import (
     zero_slots,
     zero_state,
 )
+from charloom.model.input_pairs import pair_rows
 from charloom.store.atomic_files import Block, reading
 from charloom.store.format_versions import (
     MODEL_FORMAT,
@@ -46,6 +47,7 @@ from charloom.store.ngram_tensors import (
     require_recent_ids,
     tensors_of_ngrams,
 )
+from charloom.store.pair_tensors import pair_layout, parse_pairs, tensors_of_pairs
 from charloom.store.tensor_file import tensor_blocks
 from charloom.store.tensor_reader import Arrays, metadata_of, parse_tensors, require_arrays
 from charloom.text import Vocabulary
@@ -69,9 +71,9 @@ def model_bytes(learner: Learner, update: int | None = None) -> bytes:
 def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     """Return the consecutive blocks of bytes that make a model file.
 
-    The file holds the parameters of the learner's model (see `averaged`), the n-grams, and the state of the first stream if it is not that before the
-    first character, with config and vocabulary as metadata. The blocks share the learner's memory, so write
-    them before the learner changes.
+    The file holds the parameters of the learner's model (see `averaged`), the n-grams, the pairs of characters,
+    and the state of the first stream if it is not that before the first character, with config and vocabulary as
+    metadata. The blocks share the learner's memory, so write them before the learner changes.
 
     Args:
         learner: the model.
@@ -88,6 +90,7 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
     if learner.start_losses is not None:
         about[START_NATS] = start_fields(learner.start_losses)
     counts = tensors_of_ngrams(learner.ngrams) if learner.ngrams else {}
+    counts |= tensors_of_pairs(learner.pairs) if learner.pairs else {}
     arrays = {**averaged(learner).parameters, **state_tensors(learner), **counts}
     about[SEAL] = model_seal(about, arrays)
     # Use one metadata key, because the safetensors library writes several keys in random order.
@@ -195,6 +198,7 @@ def parse_model(data: bytes, label: str) -> Learner:
     start = {f"{STATE_PREFIX}{name}": kind for name, kind in state_arrays(config, 1).items()}
     has_start = number >= MODEL_WITH_START and any(name in arrays for name in start)
     layout = ngram_layout(arrays, len(vocabulary)) if config.ngram_order else {}
+    layout |= pair_layout(pair_rows(config, len(vocabulary))) if config.input_pairs else {}
     layout |= start if has_start else {}
     require_arrays(
         arrays,
@@ -212,8 +216,18 @@ def parse_model(data: bytes, label: str) -> Learner:
         state = {name: arrays[f"{STATE_PREFIX}{name}"] for name in state}
         require_recent_ids(state, K, label)
     ngrams = parse_ngrams(arrays, config.ngram_order, K, label) if config.ngram_order else None
+    pairs = parse_pairs(arrays, K, label) if config.input_pairs else None
     slots = zero_slots(config, parameters)
-    return Learner(config, vocabulary, parameters, slots, state, ngrams=ngrams, start_losses=losses)
+    return Learner(
+        config,
+        vocabulary,
+        parameters,
+        slots,
+        state,
+        ngrams=ngrams,
+        pairs=pairs,
+        start_losses=losses,
+    )
 
 
 def parse_about(data: bytes, label: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from charloom.scoring import tokens_of_a_call
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.training.events import Progress, Record, Sample, Warned
-from charloom.training.ngram_counting import count_missing_ngrams
+from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 from charloom.training.recorder import Recorder
 from charloom.training.start_measurement import measure_starts
 
@@ -109,6 +109,7 @@ def learn_in_slices(
     windows = schedule.windows
     if not schedule.is_finished(learner):
         count_missing_ngrams(learner, ids, engine)
+        choose_missing_pairs(learner, ids)
     if learner.update == 0:
         yield from first_events(learner, ids, engine, schedule)
     recorder = Recorder(schedule, ids, engine, clock, learner.update)

@@ -1,6 +1,7 @@
-"""Counts the n-grams of the training part of a text (spec/mathematics.md: N-grams).
+"""Counts the n-grams of the training part of a text, and chooses its pairs of characters.
 
-Of a text in a file, only the ids that count are read. This module does not know how an engine counts.
+See spec/mathematics.md: N-grams; Pairs. Of a text in a file, only the ids that count are read. This module does
+not know how an engine counts.
 """
 
 from itertools import pairwise
@@ -10,6 +11,7 @@ import numpy as np
 from charloom.config import Config
 from charloom.engines import Engine
 from charloom.model import Learner
+from charloom.model.input_pairs import most_frequent_pairs
 from charloom.model.memory_limit import require_memory
 from charloom.model.ngrams import MOST_COUNTED, NGrams
 from charloom.text import Windows
@@ -54,6 +56,28 @@ def counted_ngrams(config: Config, characters: int, ids: AllIds, engine: Engine)
     require_memory(config, characters, counted=end)
     # What lies between the segments, such as a validation part, is read but not counted.
     return engine.count_ngrams(config, characters, ids[:end], np.array(segments, dtype=np.int64))
+
+
+def choose_missing_pairs(learner: Learner, ids: AllIds) -> None:
+    """Give a new learner its pairs of characters, if its config asks for pairs.
+
+    They are the most frequent pairs of the characters that the n-grams count. Does nothing if the learner has
+    pairs, because their learned inputs belong to them.
+
+    Args:
+        learner: gets new `pairs`.
+        ids: the whole text, shape (characters,).
+
+    Raises:
+        TextError: the text is too short to be divided as the config says, or cannot be read.
+    """
+    if learner.pairs is None or learner.pairs.used:
+        return
+    segments = counted_segments(Windows.of(learner.config, len(ids)))
+    rows, characters = len(learner.pairs.ids), learner.pairs.characters
+    learner.pairs = most_frequent_pairs(
+        lambda start, end: ids[start:end], segments, rows, characters
+    )
 
 
 def counted_segments(windows: Windows) -> list[Segment]:

@@ -72,6 +72,7 @@ class OpenModel:
             hidden_size=config.hidden_size,
             layers=config.layers,
             ngram_order=config.ngram_order,
+            input_pairs=config.input_pairs,
             tokens=config.tokens,
             vocabulary="".join(vocabulary.characters),
             parameters=sum(array.size for array in self.learner.parameters.values()),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from charloom.cell_table import CellName
-from charloom.config import MOST_ORDER, SEED_LIMIT
+from charloom.config import MOST_ORDER, MOST_PAIRS, SEED_LIMIT
 from charloom.model import DEFAULT_START, Start
 
 TEXT_BODY: Final = 512 * 1024  # largest body of a JSON request with a text, in bytes
@@ -416,6 +416,7 @@ class Settings(RequestBody):
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
     layers: Annotated[int, Field(ge=1, le=8)] | None = None
     ngram_order: Annotated[int, Field(ge=0, le=MOST_ORDER)] | None = None
+    input_pairs: Annotated[int, Field(ge=0, le=MOST_PAIRS)] | None = None
     seq_length: Annotated[int, Field(ge=1, le=1024)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=512)] | None = None
     dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
@@ -506,8 +507,8 @@ class ModelDetail(ResponseBody):
     """A model that was opened: its size, its vocabulary and its recipe.
 
     `whats` lists the quantities of the model's units that can be shown: h (the hidden state), cell, and the
-    gates. `ngram_order` is the length of the model's n-grams; 0 if it has none. `parameters` is the number of
-    trained numbers, without the n-grams.
+    gates. `ngram_order` is the length of the model's n-grams; 0 if it has none. `input_pairs` is how many pairs
+    of characters have a learned input. `parameters` is the number of trained numbers, without the n-grams.
     """
 
     id: str
@@ -516,6 +517,7 @@ class ModelDetail(ResponseBody):
     hidden_size: int
     layers: int
     ngram_order: int
+    input_pairs: int
     tokens: str
     vocabulary: str
     parameters: int

@@ -1,14 +1,14 @@
 """The recurrent cells: one step forward and one step backward (spec/mathematics.md: The cells).
 
-A cell knows one layer and one step. Its input is either ids or the output of the layer below.
+A cell knows one layer and one step. Its input is either characters or the output of the layer below.
 
 Shapes: B streams, H hidden units, G·H rows of stacked gates. A cell's state is a dict of arrays
 (…, B, H): `h`, and for the LSTM also `cell`. Leading axes of the parameters broadcast in the forward
 step, so one call can run many perturbed networks.
 """
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,40 @@ Carried = dict[str, Array]
 Cache = tuple[Array, ...]
 
 
+class Characters(NamedTuple):
+    """The characters that layer 0 reads in one step, and the rows of their pairs.
+
+    Attributes:
+        ids: the id that each stream reads, shape (B,).
+        rows: the row of P for the pair of this character and the one before, shape (B,); -1 for a pair
+            without a row. None without pairs.
+    """
+
+    ids: Array
+    rows: Array | None = None
+
+
+Input = Characters | Array
+
+
 class Cell(Protocol):
     """The interface of every cell."""
 
-    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
+    def forward(self, x: Input, prev: Carried) -> tuple[Carried, Cache]:
         """Return the state after one step, and the cache that `backward` needs.
 
         Args:
-            x: the input: ids of shape (B,), or the output of the layer below, shape (…, B, H).
+            x: the input: characters, or the output of the layer below, shape (…, B, H).
             prev: the state before the step.
         """
 
     def backward(
-        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: Any
+        self, x: Input, prev: Carried, cache: Cache, d: Carried, gradients: Any
     ) -> tuple[Array, Carried]:
         """Return the gradients of `x` and of `prev`, and add those of the parameters to `gradients`.
 
         Args:
-            x: the input of `forward`. If it is ids, the returned gradient of x has no meaning.
+            x: the input of `forward`. If it is characters, the returned gradient of x has no meaning.
             prev: the state before the step.
             cache: the cache that `forward` returned.
             d: the gradients with respect to the next state, arrays (B, H).
@@ -45,40 +61,45 @@ class Cell(Protocol):
 
 @dataclass(frozen=True)
 class RnnCell:
-    """The plain RNN cell: h_t = tanh(W h_{t-1} + U x_t + b). U (H, input), W (H, H), b (H)."""
+    """The plain RNN cell: h_t = tanh(W h_{t-1} + U x_t + b). U (H, input), W (H, H), b (H).
+
+    In layer 0 of a network with pairs, P (R, H) adds the row of the pair to U x_t.
+    """
 
     U: Array
     W: Array
     b: Array
+    P: Array | None = field(default=None, kw_only=True)
 
-    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
-        a = prev["h"] @ self.W.mT + read(self.U, x) + self.b[..., np.newaxis, :]
+    def forward(self, x: Input, prev: Carried) -> tuple[Carried, Cache]:
+        a = prev["h"] @ self.W.mT + read(self, x) + self.b[..., np.newaxis, :]
         h = np.tanh(a)
         return {"h": h}, (h,)
 
     def backward(
-        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: "RnnCell"
+        self, x: Input, prev: Carried, cache: Cache, d: Carried, gradients: "RnnCell"
     ) -> tuple[Array, Carried]:
         (h,) = cache
         da = d["h"] * (1 - h * h)
         gradients.W[...] += da.T @ prev["h"]
         gradients.b[...] += da.sum(axis=0)
-        return read_backward(self.U, x, da, gradients.U), {"h": da @ self.W}
+        return read_backward(self, x, da, gradients), {"h": da @ self.W}
 
 
 @dataclass(frozen=True)
 class LstmCell:
     """The LSTM cell with gates i, f, g, o (Hochreiter and Schmidhuber 1997; Gers and others 2000).
 
-    U (4H, input), W (4H, H), b (4H).
+    U (4H, input), W (4H, H), b (4H); with pairs P (R, 4H), as in `RnnCell`.
     """
 
     U: Array
     W: Array
     b: Array
+    P: Array | None = field(default=None, kw_only=True)
 
-    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
-        a = prev["h"] @ self.W.mT + read(self.U, x) + self.b[..., np.newaxis, :]
+    def forward(self, x: Input, prev: Carried) -> tuple[Carried, Cache]:
+        a = prev["h"] @ self.W.mT + read(self, x) + self.b[..., np.newaxis, :]
         a_i, a_f, a_g, a_o = np.split(a, 4, axis=-1)
         i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
         cell = f * prev["cell"] + i * g
@@ -86,7 +107,7 @@ class LstmCell:
         return {"h": o * tanh_cell, "cell": cell}, (i, f, g, o, tanh_cell)
 
     def backward(
-        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: "LstmCell"
+        self, x: Input, prev: Carried, cache: Cache, d: Carried, gradients: "LstmCell"
     ) -> tuple[Array, Carried]:
         i, f, g, o, tanh_cell = cache
         do = d["h"] * tanh_cell
@@ -98,7 +119,7 @@ class LstmCell:
         da = np.concatenate([da_i, da_f, da_g, da_o], axis=-1)
         gradients.W[...] += da.T @ prev["h"]
         gradients.b[...] += da.sum(axis=0)
-        dx = read_backward(self.U, x, da, gradients.U)
+        dx = read_backward(self, x, da, gradients)
         return dx, {"h": da @ self.W, "cell": dcell * f}
 
 
@@ -106,16 +127,18 @@ class LstmCell:
 class GruCell:
     """The GRU cell with gates r, z, n (Cho and others 2014, in PyTorch's form).
 
-    U (3H, input), W (3H, H), b (3H), d (H). The reset gate r multiplies W h + d in gate n.
+    U (3H, input), W (3H, H), b (3H), d (H); with pairs P (R, 3H), as in `RnnCell`. The reset gate r
+    multiplies W h + d in gate n.
     """
 
     U: Array
     W: Array
     b: Array
     d: Array
+    P: Array | None = field(default=None, kw_only=True)
 
-    def forward(self, x: Array, prev: Carried) -> tuple[Carried, Cache]:
-        read_r, read_z, read_n = np.split(read(self.U, x) + self.b[..., np.newaxis, :], 3, axis=-1)
+    def forward(self, x: Input, prev: Carried) -> tuple[Carried, Cache]:
+        read_r, read_z, read_n = np.split(read(self, x) + self.b[..., np.newaxis, :], 3, axis=-1)
         held_r, held_z, held_n = np.split(prev["h"] @ self.W.mT, 3, axis=-1)
         r, z = sigmoid(read_r + held_r), sigmoid(read_z + held_z)
         held = held_n + self.d[..., np.newaxis, :]
@@ -123,7 +146,7 @@ class GruCell:
         return {"h": (1 - z) * n + z * prev["h"]}, (r, z, n, held)
 
     def backward(
-        self, x: Array, prev: Carried, cache: Cache, d: Carried, gradients: "GruCell"
+        self, x: Input, prev: Carried, cache: Cache, d: Carried, gradients: "GruCell"
     ) -> tuple[Array, Carried]:
         r, z, n, held = cache
         da_n = d["h"] * (1 - z) * (1 - n * n)
@@ -135,30 +158,41 @@ class GruCell:
         gradients.W[...] += dWh.T @ prev["h"]
         gradients.b[...] += da.sum(axis=0)
         gradients.d[...] += dheld.sum(axis=0)
-        dx = read_backward(self.U, x, da, gradients.U)
+        dx = read_backward(self, x, da, gradients)
         return dx, {"h": d["h"] * z + dWh @ self.W}
 
 
-def read(U: Array, x: Array) -> Array:
-    """Return the product U x for each stream, shape (…, B, G·H).
+def read(cell: RnnCell | LstmCell | GruCell, x: Input) -> Array:
+    """Return what the input adds to the sums of the gates in each stream, shape (…, B, G·H).
 
-    If x is ids of shape (B,), the product is the column of U for each id. Otherwise x has shape (…, B, H).
+    This is U x. For characters, U x is the column of U for each id, and the row of each pair is added. The
+    other arguments and shapes are those of `Cell.forward`.
     """
-    if np.issubdtype(x.dtype, np.integer):
-        return np.asarray(U[..., :, x].mT)
-    return np.asarray(x @ U.mT)
+    if not isinstance(x, Characters):
+        return np.asarray(x @ cell.U.mT)
+    sums = cell.U[..., :, x.ids].mT
+    if cell.P is not None and x.rows is not None:
+        has_row = x.rows[:, np.newaxis] >= 0
+        sums = sums + np.where(has_row, cell.P[..., x.rows, :], 0)
+    return np.asarray(sums)
 
 
-def read_backward(U: Array, x: Array, da: Array, dU: Array) -> Array:
-    """Add this step's gradient of U to `dU`, and return the gradient of x, shape (B, input).
+def read_backward(
+    cell: RnnCell | LstmCell | GruCell, x: Input, da: Array, gradients: RnnCell | LstmCell | GruCell
+) -> Array:
+    """Return the gradient of x, shape (B, input), and add those of U and P to `gradients`.
 
-    `da` is the gradient of the product U x, shape (B, G·H).
+    `da` is the gradient of what `read` returns, shape (B, G·H). The other arguments are those of
+    `Cell.backward`.
     """
-    if np.issubdtype(x.dtype, np.integer):
-        np.add.at(dU.T, x, da)
+    if not isinstance(x, Characters):
+        gradients.U[...] += da.T @ x
     else:
-        dU[...] += da.T @ x
-    return np.asarray(da @ U)
+        np.add.at(gradients.U.T, x.ids, da)
+        if gradients.P is not None and x.rows is not None:
+            has_row = x.rows >= 0
+            np.add.at(gradients.P, x.rows[has_row], da[has_row])
+    return np.asarray(da @ cell.U)
 
 
 def sigmoid(a: Array) -> Array:

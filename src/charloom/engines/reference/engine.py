@@ -5,9 +5,10 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
-from charloom.engines.reference import network, ngram_counts
+from charloom.engines.reference import network, ngram_counts, recent_ids
 from charloom.engines.reference.categorical import draw
 from charloom.model import Learner, State, hidden_arrays, optimizers
+from charloom.model.input_pairs import PAIRS
 from charloom.model.ngrams import MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
 
@@ -46,10 +47,11 @@ class ReferenceEngine:
     ) -> tuple[float, Parameters, State]:
         masks = network.dropout_masks(learner.config, update, *x.shape)
         log_q = ngram_counts.log_probabilities(learner, x, learner.state, columns)
+        rows = recent_ids.pair_rows_of(learner, x, learner.state)
         loss, gradients, state = network.loss_and_gradients(
-            learner.parameters, learner.config.cell, x, y, learner.state, masks, log_q
+            learner.parameters, learner.config.cell, x, y, learner.state, masks, log_q, rows
         )
-        return loss, gradients, {**state, **ngram_counts.recent_after(x, learner.state)}
+        return loss, gradients, {**state, **recent_ids.recent_after(x, learner.state)}
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         config = learner.config
@@ -78,7 +80,13 @@ class ReferenceEngine:
                     gradient = gradient * optimizers.norm_factor(norm, config.clip)
                 slots = {slot: arrays[name] for slot, arrays in learner.slots.items()}
                 parameter = learner.parameters[name]
-                optimizers.step(config, parameter, gradient, slots, learning_rate, update)
+                if name == PAIRS:
+                    read_rows = recent_ids.read_rows(learner, ids[:-1])
+                    optimizers.step_rows(
+                        config, read_rows, parameter, gradient, slots, learning_rate, update
+                    )
+                else:
+                    optimizers.step(config, parameter, gradient, slots, learning_rate, update)
             learner.state = state
             learner.position += T
             learner.update = update
@@ -98,11 +106,13 @@ class ReferenceEngine:
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
         cells = network.cells_of(learner.parameters, learner.config.cell)
-        carried, h, _ = network.step(cells, ids, network.unstack(state))
         x = ids[np.newaxis]
+        rows = recent_ids.pair_rows_of(learner, x, state)
+        read = network.characters_at(0, x, rows)
+        carried, h, _ = network.step(cells, read, network.unstack(state))
         log_q = ngram_counts.log_probabilities(learner, x, state)
         logits = network.output(learner.parameters, h, None if log_q is None else log_q[0])
-        return logits, {**network.stack(carried), **ngram_counts.recent_after(x, state)}
+        return logits, {**network.stack(carried), **recent_ids.recent_after(x, state)}
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
         cells = network.cells_of(learner.parameters, learner.config.cell)
@@ -112,12 +122,13 @@ class ReferenceEngine:
             name: np.empty((len(tokens), L, H), array.dtype)
             for name, array in hidden_arrays(state).items()
         }
+        x = tokens[:, np.newaxis]
+        rows = recent_ids.pair_rows_of(learner, x, state)
         for n in range(len(tokens)):
-            carried, _, _ = network.step(cells, tokens[n : n + 1], carried)
+            carried, _, _ = network.step(cells, network.characters_at(n, x, rows), carried)
             for name, array in network.stack(carried).items():
                 values[name][n] = array[:, 0]
-        recent = ngram_counts.recent_after(tokens[:, np.newaxis], state)
-        return values, {**network.stack(carried), **recent}
+        return values, {**network.stack(carried), **recent_ids.recent_after(x, state)}
 
     def generate(
         self,

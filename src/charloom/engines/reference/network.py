@@ -2,7 +2,7 @@
 
 See spec/mathematics.md: The network. x and y are ids of shape (T, B). States are dicts of arrays
 (L, B, H). Dropout masks (T, L, B, H) multiply each layer's output. Logits and probabilities have
-shape (…, B, K).
+shape (…, B, K). With pairs, rows (T, B) are the rows of `pairs.weight`; -1 for a pair without a row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.config import Config
-from charloom.engines.reference.cells import Cache, Carried, Cell, GruCell, LstmCell, RnnCell
+from charloom.engines.reference.cells import (
+    Cache,
+    Carried,
+    Cell,
+    Characters,
+    GruCell,
+    Input,
+    LstmCell,
+    RnnCell,
+)
 from charloom.model import hidden_arrays
+from charloom.model.input_pairs import PAIRS
 from charloom.random import dropout_mask
 
 Array = NDArray[Any]
@@ -28,16 +38,17 @@ def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
     `cell` is "rnn", "lstm" or "gru". `parameters` may also be gradients, to which `Cell.backward` adds.
     """
     layers = sum(name.endswith(".W") for name in parameters)
-    return [
-        CELL_CLASSES[cell](
-            **{
-                name.rpartition(".")[2]: array
-                for name, array in parameters.items()
-                if name.startswith(f"layers.{layer}.")
-            }
-        )
+    arrays: list[dict[str, Array]] = [
+        {
+            name.rpartition(".")[2]: array
+            for name, array in parameters.items()
+            if name.startswith(f"layers.{layer}.")
+        }
         for layer in range(layers)
     ]
+    if PAIRS in parameters:
+        arrays[0]["P"] = parameters[PAIRS]
+    return [CELL_CLASSES[cell](**of_layer) for of_layer in arrays]
 
 
 def unstack(state: Mapping[str, Array]) -> list[Carried]:
@@ -54,13 +65,13 @@ def stack(carried: Sequence[Carried]) -> State:
 
 
 def step(
-    cells: Sequence[Cell], ids: Array, carried: Sequence[Carried], masks: Array | None = None
-) -> tuple[list[Carried], Array, list[tuple[Array, Cache]]]:
+    cells: Sequence[Cell], read: Characters, carried: Sequence[Carried], masks: Array | None = None
+) -> tuple[list[Carried], Array, list[tuple[Input, Cache]]]:
     """Run every layer for one step.
 
     Args:
         cells: one per layer.
-        ids: the input, shape (B,).
+        read: the characters that layer 0 reads.
         carried: the state of each layer before the step.
         masks: dropout masks, shape (L, B, H); None for no dropout.
 
@@ -69,13 +80,19 @@ def step(
         shape (…, B, H), where … are leading axes of the parameters, if they have any (see
         `cells.py`). Third, for each layer, its input and the cache for the backward step.
     """
-    x, after, caches = ids, [], []
+    x: Input = read
+    h, after, caches = np.empty(0), [], []
     for layer, cell in enumerate(cells):
         new, cache = cell.forward(x, carried[layer])
         after.append(new)
         caches.append((x, cache))
-        x = new["h"] if masks is None else new["h"] * masks[layer]
-    return after, x, caches
+        x = h = new["h"] if masks is None else new["h"] * masks[layer]
+    return after, h, caches
+
+
+def characters_at(t: int, x: Array, rows: Array | None) -> Characters:
+    """Return the characters of step t of a window, with the rows of their pairs if there are pairs."""
+    return Characters(x[t], None if rows is None else rows[t])
 
 
 def output(parameters: Mapping[str, Array], h: Array, log_q: Array | None = None) -> Array:
@@ -124,10 +141,12 @@ def losses(
     state: Mapping[str, Array],
     masks: Array | None = None,
     log_q: Array | None = None,
+    rows: Array | None = None,
 ) -> Array:
     """Return the loss of one window in nats, summed over T and averaged over B.
 
     `log_q` has the logarithms of the n-grams' probabilities, shape (T, B, K); None without n-grams.
+    `rows` has the rows of the pairs, shape (T, B); None without pairs.
 
     To compute many networks in one call, give the parameters leading axes. The result then has these
     leading axes, with one loss per network. Complex parameters give a complex loss, which the
@@ -137,7 +156,8 @@ def losses(
     streams = np.arange(x.shape[1])
     loss: Array = np.zeros(())
     for t in range(len(x)):
-        carried, h, _ = step(cells, x[t], carried, None if masks is None else masks[t])
+        read = characters_at(t, x, rows)
+        carried, h, _ = step(cells, read, carried, None if masks is None else masks[t])
         o = output(parameters, h, None if log_q is None else log_q[t])
         loss = loss - log_softmax(o)[..., streams, y[t]].mean(axis=-1)
     return np.asarray(loss)
@@ -151,11 +171,13 @@ def loss_and_gradients(
     state: Mapping[str, Array],
     masks: Array | None = None,
     log_q: Array | None = None,
+    rows: Array | None = None,
     blur: Callable[[Array], Array] | None = None,
 ) -> tuple[float, dict[str, Array], State]:
     """Return the loss of one window, the exact gradient of every parameter, and the hidden state after it.
 
     `log_q` has the logarithms of the n-grams' probabilities, shape (T, B, K); None without n-grams.
+    `rows` has the rows of the pairs, shape (T, B); None without pairs.
 
     If `blur` is given, it is applied to the probabilities and to the cells' caches (the gates) before
     the backward pass. A `blur` that adds small errors shows how much the rounding of these values
@@ -165,7 +187,8 @@ def loss_and_gradients(
     cells = cells_of(parameters, cell)
     carried, caches, tops = [unstack(state)], [], []
     for t in range(T):
-        after, h, way_back = step(cells, x[t], carried[t], None if masks is None else masks[t])
+        read = characters_at(t, x, rows)
+        after, h, way_back = step(cells, read, carried[t], None if masks is None else masks[t])
         carried.append(after)
         caches.append(way_back)
         tops.append(h)

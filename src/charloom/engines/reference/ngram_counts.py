@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.engines.reference.recent_ids import recent_ids_after
 from charloom.model import Learner, State
-from charloom.model.learner import NO_ID, RECENT, required_ngrams
+from charloom.model.learner import NO_ID, required_ngrams
 from charloom.model.ngrams import (
     FREE_LENGTH,
     LEAST_OCCURRENCES,
@@ -229,7 +230,7 @@ def log_probabilities(
         return None
     if columns is None:
         columns = np.zeros(x.shape, np.int32)
-    contexts = _contexts(x, state)
+    contexts = recent_ids_after(x, state)
     q = np.empty((*x.shape, ngrams.characters), dtype)
     for place in np.ndindex(x.shape):
         q[place] = _probabilities(ngrams, contexts[place].tolist(), int(columns[place]), dtype)
@@ -255,20 +256,3 @@ def _child(ngrams: NGrams, node: int, before: int) -> int | None:
     first, end = ngrams.children[node : node + 2].tolist()
     found = np.flatnonzero(ngrams.child_ids[first:end] == before)
     return first + int(found[0]) if found.size else None
-
-
-def recent_after(x: Array, state: State) -> State:
-    """Return the recent ids after reading x, as a part of a state; an empty dict without n-grams.
-
-    Args:
-        x: the ids that the network reads, shape (T, B).
-        state: the state before them.
-    """
-    return {RECENT: _contexts(x, state)[-1:]} if RECENT in state else {}
-
-
-def _contexts(x: Array, state: State) -> Array:
-    """Return the ids before the target of each step, int32 of shape (T, B, order - 1), the latest last."""
-    recent = state[RECENT][0]
-    ids = np.concatenate([recent.T, x.astype(np.int32)])
-    return np.array([ids[t + 1 : t + 1 + recent.shape[1]].T for t in range(len(x))])
