@@ -10,7 +10,7 @@ from charloom.engines.base import Plan
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError
 from charloom.evaluation import evaluate
-from charloom.model import copy_learner, new_learner
+from charloom.model import averaged, copy_learner, new_learner
 from charloom.scoring import score_segments
 from charloom.text import Vocabulary
 from small_runs import ENGINES
@@ -20,10 +20,11 @@ TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 30
 
 @pytest.fixture(scope="module", params=[0, 3])
 def learner(request):
-    """Return a model without or with n-grams, trained for some updates."""
+    """Return a model without or with n-grams and averaged weights, trained for some updates."""
     config = Config(
         cell="gru", hidden_size=8, dtype="float64", sigma=0.3, ngram_order=request.param,
         optimizer="adam", learning_rate=0.02, batch_size=2, seq_length=8, dropout=0.2,
+        averaging=0.5 if request.param else 0.0,
     )  # fmt: skip
     learner, engine = new_learner(config, Vocabulary(sorted(set(TEXT)))), ReferenceEngine()
     ids = learner.vocabulary.encode(TEXT)
@@ -32,7 +33,7 @@ def learner(request):
             config, len(learner.vocabulary), ids, np.array([[0, len(ids)]])
         )
     engine.train(learner, ids, Plan(np.full(30, 0.02), np.array([0, 700])))
-    return learner
+    return averaged(learner)
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,7 @@ def _settings(config: Config, learning_rate: float) -> Config:
         decay=0.99,
         epsilon=1e-8,
         weight_decay=0.0,
+        averaging=0.0,
         clip=1.0,
         clip_by="norm",
         reduction="mean",

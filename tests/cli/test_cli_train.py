@@ -279,7 +279,11 @@ def test_only_the_advice_against_overfitting_is_given_for_a_model_that_learned_n
     noise = tmp_path / "noise.bin"
     noise.write_bytes(random.Random(1).randbytes(3000))
     over = charloom_(
-        "train", noise, "--run", tmp_path / "over", "--tokens bytes --hidden-size 32 --updates 280"
+        "train",
+        noise,
+        "--run",
+        tmp_path / "over",
+        "--tokens bytes --hidden-size 32 --updates 280 --patience 0",
     )
     assert "the model overfits" in over.stderr
     assert "gibberish" not in over.stderr
