@@ -87,11 +87,12 @@ def with_links_at_guessed_names(run: Path, _: int) -> Path:
 HOSTILE_RUNS: dict[str, Build] = {
     **{f"{name} is a link to a secret": with_link(name, "../secret") for name in (
         "config.json", "metrics.jsonl", "samples.jsonl", "events.jsonl", "passage.txt",
-        "gradcheck.json", "status.json", "control.json", "checkpoints/latest", "checkpoints/best",
+        "gradcheck.json", "learning_rates.json", "status.json", "control.json", "checkpoints/latest",
+        "checkpoints/best",
         f"{CHECKPOINT}/state.json", f"{CHECKPOINT}/model.safetensors", f"{CHECKPOINT}/MANIFEST",
     )},
     **{f"{name} is a link to /dev/zero": with_link(name, "/dev/zero") for name in (
-        "metrics.jsonl", "passage.txt", "text.txt", "status.json", "checkpoints/latest",
+        "metrics.jsonl", "passage.txt", "text.txt", "status.json", "learning_rates.json", "checkpoints/latest",
         f"{CHECKPOINT}/state.json", f"{CHECKPOINT}/model.safetensors",
     )},
     **{f"{name} is a pipe": with_pipe(name) for name in (

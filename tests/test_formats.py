@@ -18,6 +18,7 @@ from charloom.store.format_versions import (
     CONFIG_FORMAT,
     CONTROL_FORMAT,
     GRADCHECK_FORMAT,
+    LEARNING_RATES_FORMAT,
     MODEL_FORMAT,
     STATE_FORMAT,
     STATUS_FORMAT,
@@ -28,7 +29,18 @@ from charloom.store.ngram_tensors import tensors_of_ngrams
 pytestmark = pytest.mark.usefixtures("kept_plots")
 
 FORMATS = Path(__file__).parent / "formats"
-KEPT = ("first", "batches", "seals", "numbered", "updates", "judged", "start", "ngrams", "averages")
+KEPT = (
+    "first",
+    "batches",
+    "seals",
+    "numbered",
+    "updates",
+    "judged",
+    "start",
+    "ngrams",
+    "averages",
+    "searches",
+)
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
 WRITTEN = {
@@ -37,6 +49,7 @@ WRITTEN = {
     "model.safetensors": MODEL_FORMAT,
     TORCH: TORCH_FORMAT,
     "gradcheck.json": GRADCHECK_FORMAT,
+    "learning_rates.json": LEARNING_RATES_FORMAT,
     "status.json": STATUS_FORMAT,
     "control.json": CONTROL_FORMAT,
 }
@@ -55,6 +68,8 @@ def contents(directory):
         found[path.name] = json.loads(path.read_bytes())
     for name in ("gradcheck.json", "status.json", "control.json"):
         found[name] = json.loads((run / name).read_bytes())
+    if (run / "learning_rates.json").exists():
+        found["learning_rates.json"] = json.loads((run / "learning_rates.json").read_bytes())
     for name in ("model.safetensors", TORCH):
         if (directory / name).exists():
             with safe_open(directory / name, "np") as file:
@@ -160,7 +175,7 @@ def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
     assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
-    assert (learner.config.ngram_order > 0) == (kept.name in ("ngrams", "averages"))
+    assert (learner.config.ngram_order > 0) == (kept.name in ("ngrams", "averages", "searches"))
 
 
 def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
@@ -170,15 +185,16 @@ def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
         for name, array in trained.parameters.items()
         if array.tobytes() != model.parameters[name].tobytes()
     }
-    assert different == (set(trained.parameters) if kept.name == "averages" else set())
+    averaged = kept.name in ("averages", "searches")
+    assert different == (set(trained.parameters) if averaged else set())
 
 
 def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.pairs is not None) == (learner.config.input_pairs > 0)
-    assert (learner.config.input_pairs > 0) == (kept.name == "averages")
+    assert (learner.config.input_pairs > 0) == (kept.name in ("averages", "searches"))
     if learner.pairs:
-        text = (FORMATS / "averages" / "run" / "text.txt").read_text(encoding="utf-8")
+        text = (FORMATS / kept.name / "run" / "text.txt").read_text(encoding="utf-8")
         pairs = [learner.vocabulary.decode(pair) for pair in learner.pairs.ids[:17]]
         assert learner.pairs.used == 17
         assert all(pair in text for pair in pairs)

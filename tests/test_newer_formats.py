@@ -34,6 +34,7 @@ def run(tmp_path):
     path = tmp_path / "run"
     with small_runs.create(path)[0] as writer:
         writer.write_gradcheck([])
+        writer.write_learning_rates({"learning_rate": 0.1, "rounds": []})
     small_runs.resume(path, halt=small_runs.after(4))
     write_control(path, "run")
     assert updates_in(path / "checkpoints")[0] < read_pointer(path, LATEST)
@@ -87,6 +88,7 @@ LATER_FILES = {
     ),
     "the model of a checkpoint": later_model,
     "gradcheck.json": lambda run: renumber(run / "gradcheck.json"),
+    "learning_rates.json": lambda run: renumber(run / "learning_rates.json"),
     "control.json": lambda run: renumber(run / "control.json"),
     "status.json": lambda run: renumber(run / "status.json"),
 }

@@ -9,7 +9,9 @@ also runs with old versions: put the src of an old commit first in PYTHONPATH.
 
 import dataclasses
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import charloom
 from charloom.config import Config
@@ -39,6 +41,8 @@ def main(directory: Path) -> None:
     run = directory / "run"
     charloom.reproduce(string=TEXT, run=run, **settings)
     write_control(run, "run", 0.5)
+    with suppress(ImportError):  # earlier versions could not search for a learning rate
+        write_search(run, settings)
     for name in ("report.html", "loss.svg", "loss.png"):
         (run / name).unlink()
     newest = max((run / "checkpoints").glob("[0-9]*"), key=lambda path: int(path.name))
@@ -62,6 +66,18 @@ def without_counts(learner):
         own = {name: array for name, array in learner.parameters.items() if name != "pairs.weight"}
         learner = dataclasses.replace(learner, config=config, parameters=own, pairs=None)
     return learner
+
+
+def write_search(run: Path, settings: dict[str, Any]) -> None:
+    """Write a search for a learning rate into a run, as a run has it that searched before training."""
+    from charloom.store import canonical_json
+    from charloom.store.format_versions import LEARNING_RATES_FORMAT
+
+    search = charloom.find_learning_rate(
+        string=TEXT, trial_updates=12, recipe="classic", **settings
+    )
+    values = {"format": LEARNING_RATES_FORMAT, **search.to_dict()}
+    (run / "learning_rates.json").write_bytes(canonical_json(values))
 
 
 if __name__ == "__main__":

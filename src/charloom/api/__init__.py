@@ -6,17 +6,27 @@ The functions call the steps of a command in the right order. They print nothing
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
 from charloom.api.exchange import export, import_model
-from charloom.api.model import Model, load
+from charloom.api.learning_rate import (
+    find_learning_rate,
+    refuse_given_rate,
+    search_before_training,
+)
+from charloom.api.model import Model, learner_of, load
 from charloom.api.run_changes import RunChanges
 from charloom.api.run_control import control
 from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
 from charloom.api.time_estimates import updates_per_second
-from charloom.api.training import Listener, Training, begin, learner_of, reopen, resume, train
-from charloom.api.training_plan import plan_settings, plan_training, text_to_learn
+from charloom.api.training import Listener, Training, begin, reopen, resume, train
+from charloom.api.training_plan import (
+    plan_settings,
+    plan_training,
+    text_to_learn,
+)
 from charloom.api.unit_search import Neurons, neurons
 from charloom.diagnosis import Diagnosis, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
+from charloom.training.learning_rate_search import LearningRateSearch
 
 # `judge`, `judge_others` and `settle` are earlier names, which old programs may still import.
 judge, judge_others, settle = evaluate_part, evaluate_baselines, plan_settings
@@ -26,6 +36,7 @@ __all__ = [
     "Diagnosis",
     "Evaluation",
     "GradientCheck",
+    "LearningRateSearch",
     "Listener",
     "Model",
     "Neurons",
@@ -43,6 +54,7 @@ __all__ = [
     "evaluate_baselines",
     "evaluate_part",
     "export",
+    "find_learning_rate",
     "free_run",
     "gradcheck",
     "import_model",
@@ -55,10 +67,12 @@ __all__ = [
     "open_text",
     "plan_settings",
     "plan_training",
+    "refuse_given_rate",
     "reopen",
     "reproduce",
     "reproduction",
     "resume",
+    "search_before_training",
     "settle",
     "text_to_learn",
     "train",

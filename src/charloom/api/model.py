@@ -410,6 +410,15 @@ class Model:
         return path
 
 
+def learner_of(model: str | Path | Model | None) -> Learner | None:
+    """Return the learner of a model, which may be given as a path for `load`; None if `model` is None."""
+    if model is None:
+        return None
+    if isinstance(model, Model):
+        return model.learner
+    return load_model(as_path(model, "from_model"))
+
+
 def stage(which: Which | None, before: int | None, update: int, updates: int | None = None) -> str:
     """Return the stage of training in words, such as "the best model (update 138 of 2,000)".
 

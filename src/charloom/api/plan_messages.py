@@ -16,16 +16,23 @@ SHORT_SECONDS: Final = 1.0
 LARGE_SHARE: Final = 0.25
 
 
-def speed_message(updates: int, seconds: float, opened: float, counting: float) -> str:
+def speed_message(
+    updates: int, seconds: float, opened: float, searching: float, counting: float
+) -> str:
     """Return the message about the measured speed.
 
     Args:
         updates: number of updates that the run will do.
         seconds: duration of the whole command.
         opened: seconds that the process took to start and to open the text.
+        searching: seconds that it took to find the learning rate; 0 if it was not searched.
         counting: seconds that it took to count the n-grams of the text.
     """
-    parts = {"to start and to open the text": opened, "to count its n-grams": counting}
+    parts = {
+        "to start and to open the text": opened,
+        "to find the learning rate": searching,
+        "to count its n-grams": counting,
+    }
     long = [f"{duration(s)} {purpose}" for purpose, s in parts.items() if s >= SHORT_SECONDS]
     including = f", including {' and '.join(long)}" if long else ""
     return (

@@ -10,33 +10,41 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from charloom.api.model import Model, available_which, stage
+from charloom.api.learning_rate import refuse_given_rate, search_before_training
+from charloom.api.model import Model, available_which, learner_of, stage
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
-from charloom.api.training_plan import MessageListener, end_after, plan_training, text_to_learn
+from charloom.api.training_plan import (
+    MessageListener,
+    end_after,
+    initial_config,
+    plan_training,
+    text_to_learn,
+)
 from charloom.config import Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.finetune import tuned_learner
-from charloom.formatting import capitalized, shortened
+from charloom.formatting import capitalized, one_of, shortened
 from charloom.gradient_check import GradientCheck
 from charloom.messages import argument, for_python
 from charloom.model import Learner, StartLosses, averaged, new_learner
 from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
+from charloom.recipes import DEFAULT_RECIPE
 from charloom.store import (
     RunWriter,
     TrainingEnd,
     Which,
     hold_existing_lock,
     inspect_run,
-    load_model,
     plan_to_resume,
     unless_in_use,
     which_of,
 )
 from charloom.text import Corpus
 from charloom.training import Best, Ended, TrainingEvent, train_in_memory, train_run
+from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
@@ -62,6 +70,7 @@ def train(
     string: str | None = None,
     from_model: str | Path | Model | None = None,
     minutes: float | None = None,
+    find_learning_rate: bool = False,
     which: Which | None = None,
     listener: Listener = ignore,
     **settings: Any,
@@ -82,6 +91,9 @@ def train(
         minutes: train for about this many minutes, instead of `epochs` or `updates`. The minutes include
             the time for reading the text and for measuring the speed. If training is slower or faster than
             measured, the end of the run moves, so that it keeps to the minutes.
+        find_learning_rate: search for a good learning rate first, as the function of this name does, and train
+            with it. If the run trains for a number of minutes, the search takes at most about a tenth of
+            them. A run directory keeps the search and its picture.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
         listener: called with each event, such as a record or a sample.
@@ -96,26 +108,38 @@ def train(
         the last model.
 
     Raises:
-        ConfigError: a setting does not exist, is out of range, or contradicts the model.
+        ConfigError: a setting does not exist, is out of range, or contradicts the model; or the minutes are
+            too few to search for a learning rate.
         TextError: the text is missing, empty or too short, or has only one distinct character.
         UnknownCharacterError: the text has a character outside the vocabulary of `from_model`, and the
             setting `unknown` is neither "skip" nor "replace".
         RunExistsError: `run` is a file, or a directory with other files or another run.
         RunInUseError: another process creates a run at `run`.
         MissingPartError: the setting `engine` is native, and the native engine is not installed.
-        DivergedError: the loss is no longer finite.
+        DivergedError: the loss is no longer finite, also in all trials of a search for a learning rate.
         WriteError: a file cannot be written.
     """
     began = time.monotonic()
     require_which(which)
+    if find_learning_rate:
+        refuse_given_rate(settings)
     place = new_run(run)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
-    config, limit, ngrams = plan_training(corpus, minutes, model=model, began=began, **settings)
+    found = None
+    if find_learning_rate:
+        first = initial_config(DEFAULT_RECIPE, model, **settings)
+        require_which(which, first if place is None else None)
+        found = search_before_training(corpus, minutes, model=model, **settings)
+        settings["learning_rate"] = found.search.learning_rate
+    config, limit, ngrams = plan_training(
+        corpus, minutes, model=model, began=began, found=found, **settings
+    )
     require_which(which, config if place is None else None)
     if place is None:
         return train_without_run(corpus, config, listener, model, which, limit, ngrams)
-    with begin(corpus, config, place, model, limit, ngrams) as training:
+    search = found.search if found else None
+    with begin(corpus, config, place, model, limit, ngrams, search) as training:
         training.to_the_end(listener)
         return training.model(which)
 
@@ -273,15 +297,6 @@ class Training:
         return Model(model, self.engine, self.run, available_which(which, learner), self.updates)
 
 
-def learner_of(model: str | Path | Model | None) -> Learner | None:
-    """Return the learner of a model, which may be given as a path for `load`; None if `model` is None."""
-    if model is None:
-        return None
-    if isinstance(model, Model):
-        return model.learner
-    return load_model(as_path(model, "from_model"))
-
-
 def begin(
     corpus: Corpus,
     config: Config,
@@ -289,6 +304,7 @@ def begin(
     model: Learner | None = None,
     limit: TimeLimit | None = None,
     ngrams: NGrams | None = None,
+    search: LearningRateSearch | None = None,
 ) -> Training:
     """Create a run directory and return a new training run in it. The errors are those of `train`.
 
@@ -299,6 +315,7 @@ def begin(
         model: the model to start from; None trains a new network.
         limit: the time at which training must end; None if only its end in updates counts.
         ngrams: the n-grams of the text, if `plan_training` counted them; None counts them here.
+        search: the search that found the learning rate in `config`, to be stored; None if there was none.
     """
     learner = first_learner(corpus, config, model, ngrams)
     engine = engine_for(config)
@@ -310,11 +327,31 @@ def begin(
         path = free_run(corpus) if run is None else run
         try:
             writer = RunWriter.create(path, learner, corpus)
-            return Training(writer, learner, corpus, engine, limit=limit)
+            training = Training(writer, learner, corpus, engine, limit=limit)
+            break
         except (RunExistsError, RunInUseError):
             # Another process may create a run at `path` at the same moment. Then try the next free path.
             if run is not None:
                 raise
+    if search is not None:
+        store_search(training, search)
+    return training
+
+
+def store_search(training: Training, search: LearningRateSearch) -> None:
+    """Write a search for a learning rate, and its picture, into the directory of a new run.
+
+    Raises:
+        WriteError: a file cannot be written. The run is then closed.
+    """
+    from charloom.report.learning_rate_plot import save_search_pictures
+
+    try:
+        training.writer.write_learning_rates(search.to_dict())
+        save_search_pictures(search, one_of(training.learner.config.tokens), training.run)
+    except BaseException:
+        training.writer.close()
+        raise
 
 
 def first_learner(

@@ -25,6 +25,7 @@ from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
+from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.ngram_counting import counted_ngrams
 from charloom.training.time_limit import TimeLimit
 
@@ -56,6 +57,20 @@ class TrainingPlan(NamedTuple):
     ngrams: NGrams | None = None
 
 
+class FoundRate(NamedTuple):
+    """A search for a learning rate before training.
+
+    Attributes:
+        search: the result of the search.
+        ngrams: the n-grams of the text, which were counted for the search; None if the network uses none.
+        seconds: how long the search took.
+    """
+
+    search: LearningRateSearch
+    ngrams: NGrams | None
+    seconds: float
+
+
 class PlannedEnd(NamedTuple):
     """The update at which a run will probably have used its minutes, the time limit, and the counted n-grams.
 
@@ -82,6 +97,7 @@ def plan_training(
     default: str = DEFAULT_RECIPE,
     model: Learner | None = None,
     began: float | None = None,
+    found: FoundRate | None = None,
     on_message: MessageListener = str,
     **settings: Any,
 ) -> TrainingPlan:
@@ -97,6 +113,7 @@ def plan_training(
         model: the model to start from; None trains a new network.
         began: the time of `time.monotonic` from which the minutes count; None means now. Give the time
             before the text was opened, so that opening it is part of the minutes.
+        found: the search for the learning rate since `began`; None if there was none.
         on_message: called with a message about the number of updates and how long they will take.
         **settings: any setting of `Config`; None keeps the recipe's value.
 
@@ -106,14 +123,38 @@ def plan_training(
         TextError: the text is too short for its parts.
     """
     config = with_threads(initial_config(default, model, **settings))
+    minutes = planned_minutes(config, minutes, **settings)
+    if minutes is None:
+        return TrainingPlan(config, None, found.ngrams if found else None)
+    end, limit, ngrams = end_after(
+        minutes, corpus, config, began=began, found=found, on_message=on_message
+    )
+    return TrainingPlan(config.replace(updates=end), limit, ngrams)
+
+
+def planned_minutes(config: Config, minutes: float | None, **settings: Any) -> float | None:
+    """Return for how many minutes a run trains; None if it ends after a number of updates or epochs.
+
+    Args:
+        config: the settings of the run.
+        minutes: the minutes that the user gave; None if the user gave none. Then the recipe may have some.
+        **settings: the settings that the user gave.
+
+    Raises:
+        ConfigError: two of `minutes`, `epochs` and `updates` are given, or `minutes` is out of range.
+    """
     ends = {name: settings.get(name) for name in ("epochs", "updates")}
     require_one_end(minutes=minutes, **ends)
-    if minutes is None and set(ends.values()) == {None}:
-        minutes = RECIPES[config.recipe].minutes if config.recipe in RECIPES else None
-    if minutes is None:
-        return TrainingPlan(config, None)
-    end, limit, ngrams = end_after(minutes, corpus, config, began=began, on_message=on_message)
-    return TrainingPlan(config.replace(updates=end), limit, ngrams)
+    if minutes is not None:
+        return require_minutes(minutes)
+    if set(ends.values()) == {None} and config.recipe in RECIPES:
+        return RECIPES[config.recipe].minutes
+    return None
+
+
+def require_minutes(minutes: float) -> float:
+    """Return `minutes` as a plain float, or raise ConfigError if it is out of range."""
+    return require_number("minutes", minutes, above=0.0, below=1e9)
 
 
 def end_after(
@@ -124,6 +165,7 @@ def end_after(
     *,
     trained: float = 0.0,
     began: float | None = None,
+    found: FoundRate | None = None,
     on_message: MessageListener = str,
 ) -> PlannedEnd:
     """Return the update at which a run must end to train for about `minutes`, and the time limit.
@@ -137,17 +179,20 @@ def end_after(
         done: number of updates that the run has done already.
         trained: how many seconds the run was trained already.
         began: the time of `time.monotonic` from which the minutes count; None means now.
+        found: the search for the learning rate since `began`; None if there was none.
         on_message: called with a message about the number of updates and how long they will take.
 
     Raises:
         ConfigError: `minutes` is out of range, or gives more updates than a run can have.
     """
-    minutes = require_number("minutes", minutes, above=0.0, below=1e9)
+    minutes = require_minutes(minutes)
     began, requested_seconds = time.monotonic() if began is None else began, 60 * minutes
-    opened = time.monotonic() - began
-    schedule = Schedule.of(config, len(corpus))
-    ngrams = ngrams_in_time(corpus, config, requested_seconds, on_message)
-    counting = time.monotonic() - began - opened
+    searching = found.seconds if found else 0.0
+    opened = time.monotonic() - began - searching
+    schedule, ngrams = Schedule.of(config, len(corpus)), found.ngrams if found else None
+    if ngrams is None:
+        ngrams = ngrams_in_time(corpus, config, requested_seconds, on_message)
+    counting = time.monotonic() - began - opened - searching
     costs = measure(corpus, config, ngrams, min(1.0, requested_seconds / LONG_SECONDS))
     before = time.monotonic() - began
     # Counting n-grams is a part of training, not of what comes before it.
@@ -160,7 +205,7 @@ def end_after(
             f"{WHOLE_LIMIT - 1:,}. Give fewer minutes."
         )
     whole = before + costs.seconds(schedule, end, done, trained)
-    on_message(speed_message(end - done, whole, opened, counting))
+    on_message(speed_message(end - done, whole, opened, searching, counting))
     if (problem := too_few_minutes_message(costs, requested_seconds, left)) is not None:
         on_message(problem)
     return PlannedEnd(end, TimeLimit(requested_seconds, began + before + left, costs), ngrams)

@@ -9,6 +9,7 @@ from charloom.cli.error_exit import fail, interruption_message
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.process_start import command_start
 from charloom.cli.report_output import ReadingProgress, say_left_out
+from charloom.cli.search_output import searched
 from charloom.cli.setting_options import SETTINGS, takes_settings
 from charloom.cli.terminal import (
     explain_terminal_input,
@@ -23,12 +24,13 @@ from charloom.cli.training_output import finish, follow, introduce
 from charloom.cli.waiting import waiting_line
 from charloom.config import MACHINE_SETTINGS, without_effect
 from charloom.formatting import shortened
-from charloom.messages import for_command_line
+from charloom.messages import argument, for_command_line, terminal_command
+from charloom.messages import command as command_mark
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
-from charloom.run_file_names import GRADCHECK
+from charloom.run_file_names import GRADCHECK, LEARNING_RATES_SVG
 
 if TYPE_CHECKING:
-    from charloom.api import Training
+    from charloom.api import LearningRateSearch, Training
     from charloom.api.training_plan import TrainingPlan
     from charloom.model import Learner
     from charloom.text import Corpus
@@ -79,6 +81,7 @@ def train(
     from_model: run_options.FromModel = None,
     run: NewRun = None,
     minutes: run_options.TrainingMinutes = None,
+    find_learning_rate: run_options.FindLearningRate = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on a text, in a new run directory.
@@ -91,14 +94,25 @@ def train(
     """
     from charloom import api
 
-    began = command_start()
+    began, found = command_start(), None
     with interruption_message("interrupted; no run was made."):
+        if find_learning_rate:
+            api.refuse_given_rate(settings)
         api.new_run(run)
         model = api.learner_of(from_model)
         explain_terminal_input(text or [])
         corpus = api.text_to_learn(text or [], model=model, **settings)
+        if find_learning_rate:
+            found = searched(corpus, minutes, model, settings)
+            settings["learning_rate"] = found.search.learning_rate
         plan = api.plan_training(
-            corpus, minutes, model=model, began=began, on_message=say_sentence, **settings
+            corpus,
+            minutes,
+            model=model,
+            began=began,
+            found=found,
+            on_message=say_sentence,
+            **settings,
         )
     say_sentences(without_effect(plan.config, settings))
     if model is None and "unknown" in settings:
@@ -108,8 +122,13 @@ def train(
             f"the model keeps its settings, which started from the recipe {plan.config.recipe}; give "
             f"--recipe to use another."
         )
-    with begun(corpus, plan, run, model) as training:
+    search = found.search if found else None
+    with begun(corpus, plan, run, model, search) as training:
         introduce(training)
+        if search is not None:
+            say(
+                f"a picture of the search for the learning rate: {training.run / LEARNING_RATES_SVG}"
+            )
         finish(training, follow(training), as_json)
 
 
@@ -118,15 +137,16 @@ def begun(
     plan: "TrainingPlan",
     run: Path | None,
     model: "Learner | None" = None,
+    search: "LearningRateSearch | None" = None,
 ) -> "Training":
     """Return a new run, as `api.begin` does. Show on a terminal that the n-grams of its text are counted."""
     from charloom import api
 
     config, limit, ngrams = plan
     if not config.ngram_order or ngrams is not None:
-        return api.begin(corpus, config, run, model, limit, ngrams)
+        return api.begin(corpus, config, run, model, limit, ngrams, search)
     with waiting_line("counting the n-grams of the text"):
-        return api.begin(corpus, config, run, model, limit)
+        return api.begin(corpus, config, run, model, limit, None, search)
 
 
 @takes_settings(*MACHINE_SETTINGS, **dict.fromkeys(MACHINE_SETTINGS, "the run's"))
@@ -138,6 +158,7 @@ def resume(
     updates: run_options.UntilUpdates = None,
     minutes: run_options.MoreMinutes = None,
     allow_older: run_options.AllowOlder = False,
+    find_learning_rate: run_options.NoLearningRate = False,
     as_json: Json = False,
 ) -> None:
     """Continue a run from its last checkpoint.
@@ -156,6 +177,12 @@ def resume(
     """
     from charloom import api
 
+    if find_learning_rate:
+        fail(
+            f"a run that is continued keeps its learning rate, so {argument('find_learning_rate')} is only for "
+            f"{terminal_command('train')}. To change the rate of {run} while it trains: "
+            f"{command_mark('control', run, 'run', learning_rate_factor=0.5)}."
+        )
     changes = api.RunChanges(text, epochs, updates, minutes, allow_older=allow_older, **settings)
     explain_terminal_input(text or [])
     with api.reopen(run, changes, say_sentence, command_start()) as training:

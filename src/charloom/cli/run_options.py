@@ -24,6 +24,17 @@ TrainingMinutes = Annotated[
         rich_help_panel="Training",
     ),
 ]
+FindLearningRate = Annotated[
+    bool,
+    typer.Option(
+        "--find-learning-rate",
+        help="first try learning rates in short trials, and train with the best; takes a tenth of the minutes, or "
+        "about five seconds",
+        rich_help_panel="Training",
+    ),
+]
+# `resume` has this option only to explain why it cannot be given.
+NoLearningRate = Annotated[bool, typer.Option("--find-learning-rate", hidden=True)]
 MovedText = Annotated[
     list[str] | None,
     typer.Option(metavar="TEXT", help="the new path of the text, if it was moved; repeatable"),

@@ -73,6 +73,14 @@ class GradientSection:
 
 
 @dataclass(frozen=True)
+class SearchSection:
+    """The section on the search for the learning rate."""
+
+    paragraphs: Sequence[str]
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class EpochEnd:
     """A row of the table of epochs: the values at the end of one epoch."""
 

@@ -14,6 +14,7 @@ from charloom.formatting import (
     bits_per_character,
     count,
     counted,
+    decimals,
     listing,
     number_of,
     one_of,
@@ -26,6 +27,7 @@ from charloom.report.samples import Samples
 from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer
 from charloom.training import Sample
+from charloom.training.learning_rate_search import LearningRateSearch
 
 
 def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
@@ -61,6 +63,24 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
             f"parameters once changes the exact gradient of {row.parameter} by a norm-relative "
             f"{scientific(row.rounding)}. The limits are therefore wider: up to thirty times this change."
         )
+    return paragraphs
+
+
+def search_story(search: LearningRateSearch, config: Config) -> list[str]:
+    """Return paragraphs about the search for the learning rate of a run with the settings `config`."""
+    first, last = search.rounds[0], search.rounds[-1]
+    found = dict(zip(last.learning_rates, last.losses, strict=True)).get(search.learning_rate)
+    lowest = "" if found is None else f", {decimals(found, 3)} nats per {one_of(config.tokens)}"
+    paragraphs = [
+        f"Before training, the learning rate was chosen by short trials. Copies of the new network were trained "
+        f"at {number_of(len(first.learning_rates), 'rate')} from {first.learning_rates[0]:g} to "
+        f"{first.learning_rates[-1]:g}, and the best of them were trained further. At the chosen rate, "
+        f"{search.learning_rate:g}, the training loss after {counted(last.updates, 'update')} was the "
+        f"lowest{lowest}. Each loss is the mean over the second half of a trial. A curve that leaves the plot at the "
+        f"top belongs to rates at which the loss grows."
+    ]
+    if config.learning_rate != search.learning_rate:
+        paragraphs.append(f"The run itself has the learning rate {config.learning_rate:g}.")
     return paragraphs
 
 

@@ -17,6 +17,7 @@ from charloom.messages import for_command_line
 from charloom.report import prose, sections
 from charloom.report.gradient_plot import curve_figure
 from charloom.report.html_page import page
+from charloom.report.learning_rate_plot import save_search_pictures, search_picture
 from charloom.report.loss_plot import loss_figure
 from charloom.report.page_data import Picture
 from charloom.report.plot_files import coloured, inline_svg, picture_of, png_of, svg_of
@@ -29,6 +30,8 @@ from charloom.store import RunInspection, inspect_run, replace_file
 from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.store.journal_lines import is_record, is_sample
 from charloom.store.journal_objects import sound_objects
+from charloom.training.learning_rate_search import LearningRateSearch
+from charloom.training.stored_search import read_search
 
 REPORT: Final = "report.html"
 LOSS_SVG: Final = "loss.svg"
@@ -45,6 +48,7 @@ class Content:
     records: Records | None
     samples: Samples
     stored: StoredChecks
+    search: LearningRateSearch | None
     damage: Sequence[str]
 
 
@@ -57,7 +61,8 @@ def write_report(
     """Write report.html, loss.svg and loss.png into a run directory.
 
     Each file is replaced atomically. The report of an unfinished run shows its state so far. For a run
-    without a record, no plot of the loss is written. The report leaves out damaged files and lines, and
+    without a record, no plot of the loss is written. A run whose learning rate was searched also gets
+    learning_rates.svg and learning_rates.png. The report leaves out damaged files and lines, and
     says so.
 
     Args:
@@ -89,6 +94,7 @@ def write_report(
         content,
         loss_picture(content, write_files=output is None),
         curve_picture(content.stored.checks),
+        rates_picture(content, write_files=output is None),
     )
     path = content.view.path / REPORT if output is None else Path(output)
     replace_file(path, html.encode("utf-8", "replace"), durable=False)
@@ -106,8 +112,9 @@ def read_content(run: str | Path, on_progress: ProgressCallback) -> Content:
         view, [update for update in wanted if update is not None], damage, on_progress
     )
     stored = read_checks(view.path)
-    damage += [stored.damage] if stored.damage else []
-    return Content(view, records, samples, stored, damage)
+    found = read_search(view.path)
+    damage += [message for message in (stored.damage, found.damage) if message]
+    return Content(view, records, samples, stored, found.search, damage)
 
 
 def read_samples(view: RunInspection, damage: list[str], on_progress: ProgressCallback) -> Samples:
@@ -185,6 +192,19 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
     return Picture(inline_svg(wide, "loss-wide", label), inline_svg(narrow, "loss-narrow", label))
 
 
+def rates_picture(content: Content, write_files: bool) -> Picture | None:
+    """Return the plot of the search for the learning rate; None if the run has no search.
+
+    If `write_files` is True, also write the plot into the run directory.
+    """
+    if content.search is None:
+        return None
+    one = one_of(content.view.config.tokens)
+    if write_files:
+        save_search_pictures(content.search, one, content.view.path)
+    return search_picture(content.search, one)
+
+
 def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
     """Return the plot of the gradient checks; None if `checks` is empty."""
     if not checks:
@@ -193,13 +213,16 @@ def curve_picture(checks: Sequence[GradientCheck]) -> Picture | None:
     return picture_of(partial(curve_figure, checks), "curve", label)
 
 
-def render(content: Content, loss: Picture | None, curve: Picture | None) -> str:
+def render(
+    content: Content, loss: Picture | None, curve: Picture | None, rates: Picture | None
+) -> str:
     """Return the report as HTML.
 
     Args:
         content: the data of the run.
         loss: the plot of the loss; None leaves it out.
         curve: the plot of the gradient checks; None leaves it out.
+        rates: the plot of the search for the learning rate; None leaves it out.
     """
     view, records, stored = content.view, content.records, content.stored
     return page(
@@ -211,6 +234,7 @@ def render(content: Content, loss: Picture | None, curve: Picture | None) -> str
         damage=list(map(for_command_line, content.damage)),
         key_figures=sections.key_figures(view, records),
         gradient=sections.gradient_section(stored.checks, curve),
+        search=sections.search_section(view, content.search, rates),
         loss=sections.loss_section(view, records, loss),
         samples=sections.samples_section(view, content.samples, records),
         passage=sections.passage_section(view, records),

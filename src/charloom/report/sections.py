@@ -40,6 +40,7 @@ from charloom.report.page_data import (
     Picture,
     SampleEntry,
     SamplesSection,
+    SearchSection,
     Setting,
     SettingsGroup,
 )
@@ -55,6 +56,7 @@ from charloom.store.json_numbers import is_number
 from charloom.store.model_start import START_NATS, read_start_losses
 from charloom.training import Sample
 from charloom.training.divergence_message import divergence_sentence
+from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.start_message import bad_starts
 
@@ -176,6 +178,15 @@ def gradient_section(
         checks=[check_table(check) for check in checks],
         notes=prose.gradient_notes(checks),
     )
+
+
+def search_section(
+    view: RunInspection, search: LearningRateSearch | None, picture: Picture | None
+) -> SearchSection | None:
+    """Return the section on the search for the learning rate; None if the run has none."""
+    if search is None or picture is None:
+        return None
+    return SearchSection(prose.search_story(search, view.config), picture)
 
 
 def check_table(check: GradientCheck) -> CheckTable:

@@ -9,6 +9,7 @@ from charloom.run_file_names import (
     DAMAGED_EVENTS,
     EVENTS,
     GRADCHECK,
+    LEARNING_RATES,
     PASSAGE,
     STATUS,
     TEXT,
@@ -31,7 +32,7 @@ def clean_up(plan: ResumePlan) -> dict[str, int]:
         WriteError: the disk failed.
     """
     path, lines = plan.inspection.path, plan.inspection.lines
-    for name in (CONFIG, STATUS, TEXT, GRADCHECK, PASSAGE):
+    for name in (CONFIG, STATUS, TEXT, GRADCHECK, LEARNING_RATES, PASSAGE):
         remove_temporaries(path, name)
     remove_temporaries(path / CHECKPOINTS)
     # Other processes may be writing control.json or a report, so only old temporary files are removed.

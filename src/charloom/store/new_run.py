@@ -15,6 +15,7 @@ from charloom.run_file_names import (
     EVENTS,
     GRADCHECK,
     LATEST,
+    LEARNING_RATES,
     LOCK,
     METRICS,
     SAMPLES,
@@ -36,7 +37,7 @@ from charloom.temporary_names import TEMPORARY
 # was written before the interruption. BEFORE_TRAINING: config.json was written, but no update was done.
 BEFORE_CONFIG: Final = frozenset({LOCK, TEXT, CHECKPOINTS})
 BEFORE_TRAINING: Final = BEFORE_CONFIG | {
-    CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, STATUS, CONTROL
+    CONFIG, METRICS, SAMPLES, EVENTS, GRADCHECK, LEARNING_RATES, STATUS, CONTROL
 }  # fmt: skip
 FIRST_CHECKPOINT: Final = "0"
 

@@ -9,12 +9,20 @@ from typing import Any, Final
 
 from charloom.canonical_form import seal_of
 from charloom.errors import DamagedError
-from charloom.run_file_names import CHECKPOINTS, CONFIG, CONTROL, GRADCHECK, STATUS
+from charloom.run_file_names import (
+    CHECKPOINTS,
+    CONFIG,
+    CONTROL,
+    GRADCHECK,
+    LEARNING_RATES,
+    STATUS,
+)
 from charloom.store.atomic_files import read_file
 from charloom.store.format_versions import (
     CONFIG_FORMAT,
     CONTROL_FORMAT,
     GRADCHECK_FORMAT,
+    LEARNING_RATES_FORMAT,
     STATUS_FORMAT,
     refuse_later_format,
     require_sealed_format,
@@ -26,6 +34,7 @@ from charloom.store.run_settings import MOST_SETTINGS
 
 UNSEALED: Final = {
     GRADCHECK: (GRADCHECK_FORMAT, MOST_SETTINGS),
+    LEARNING_RATES: (LEARNING_RATES_FORMAT, MOST_STATE),
     STATUS: (STATUS_FORMAT, MOST_STATE),
     CONTROL: (CONTROL_FORMAT, MOST_STATE),
 }  # JSON files without a checksum: the latest format that is read, and the largest allowed size in bytes

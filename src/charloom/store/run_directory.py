@@ -1,6 +1,7 @@
 """Recognizes a run directory and lists its checkpoints. These are the files of a run:
 
 config.json  metrics.jsonl  samples.jsonl  events.jsonl  gradcheck.json  passage.txt
+learning_rates.json (only if a learning rate was searched)
 status.json  control.json  lock  text.txt (only if the text was not read from a file)
 damaged-events.jsonl (only if lines of events.jsonl could not be read)
 checkpoints/<update>/  checkpoints/damaged-<update>/  checkpoints/latest  checkpoints/best

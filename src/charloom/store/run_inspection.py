@@ -23,6 +23,7 @@ from charloom.run_file_names import (
     EVENTS,
     GRADCHECK,
     LATEST,
+    LEARNING_RATES,
     METRICS,
     PASSAGE,
     SAMPLES,
@@ -276,6 +277,7 @@ class Inspector:
         if CONFIG not in self._problems:
             settings = self._result_of(CONFIG, lambda: parse_settings(data, path / CONFIG))
         refuse_newer_file(path / GRADCHECK)
+        refuse_newer_file(path / LEARNING_RATES)
         status = self._result_of(STATUS, lambda: require_status(path / STATUS))
         control = control_in(path / CONTROL)
         self._checkpoints.refuse_newer()

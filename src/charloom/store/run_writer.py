@@ -25,6 +25,7 @@ from charloom.run_file_names import (
     EVENTS,
     GRADCHECK,
     LATEST,
+    LEARNING_RATES,
     METRICS,
     PASSAGE,
     SAMPLES,
@@ -42,7 +43,7 @@ from charloom.store.checkpoint import Checkpoint
 from charloom.store.checkpoint_rotation import CheckpointRotation
 from charloom.store.control_files import Control, read_control, write_status
 from charloom.store.end_events import END_CHANGED, end_fields
-from charloom.store.format_versions import GRADCHECK_FORMAT
+from charloom.store.format_versions import GRADCHECK_FORMAT, LEARNING_RATES_FORMAT
 from charloom.store.interrupted_writer import clean_up
 from charloom.store.journal import Journal
 from charloom.store.journal_lengths import RECORDS_LOST
@@ -425,6 +426,17 @@ class RunWriter:
         self._require_place()
         replace_file(
             self.path / GRADCHECK, canonical_json({"format": GRADCHECK_FORMAT, "checks": checks})
+        )
+
+    def write_learning_rates(self, search: dict[str, Any]) -> None:
+        """Write the result of a search for a learning rate, as plain data, to learning_rates.json.
+
+        Raises:
+            WriteError: the disk failed.
+        """
+        self._require_place()
+        replace_file(
+            self.path / LEARNING_RATES, canonical_json({"format": LEARNING_RATES_FORMAT, **search})
         )
 
     def close(self) -> None:

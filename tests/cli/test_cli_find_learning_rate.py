@@ -1,0 +1,91 @@
+"""`charloom train --find-learning-rate` shows the search, trains with the rate, and refuses wrong combinations."""
+
+import json
+import re
+
+from charloom.api import learning_rate as api_learning_rate
+from charloom.cli.search_output import ProgressLines
+from charloom.errors import DivergedError
+from charloom.run_file_names import LEARNING_RATES, LEARNING_RATES_SVG
+from charloom.training import learning_rate_search
+from charloom.training.learning_rate_search import LEAST_UPDATES
+from command_line import charloom_
+
+OPTIONS = (
+    "--recipe classic --hidden-size 4 --seq-length 5 --engine reference --sigma 0.1 --updates 20"
+)
+
+
+def rate_in(path):
+    """Return the learning rate in a JSON file of a run."""
+    values = json.loads(path.read_bytes())
+    return values.get("config", values)["learning_rate"]
+
+
+def test_the_command_prints_the_losses_and_the_rate_and_trains_with_it(book, tmp_path, monkeypatch):
+    monkeypatch.setattr(api_learning_rate, "MOST_UPDATES", LEAST_UPDATES)
+    run = tmp_path / "run"
+    done = charloom_("train", book, "--run", run, OPTIONS, "--find-learning-rate --tokens bytes")
+    assert done.exit_code == 0
+    assert "the loss of the trials in nats per byte, by their learning rate" in done.stderr
+    assert "    rate         3         6        12\n" in done.stderr
+    assert re.search(r"charloom: +0\.01 +\d\.\d{3} ", done.stderr)
+    assert (
+        f"the learning rate is {rate_in(run / LEARNING_RATES):g}, which has the lowest loss"
+        in done.stderr
+    )
+    assert (
+        f"a picture of the search for the learning rate: {run / LEARNING_RATES_SVG}" in done.stderr
+    )
+    assert rate_in(run / "config.json") == rate_in(run / LEARNING_RATES)
+
+
+def test_the_command_refuses_a_given_rate_before_it_reads_the_text(tmp_path):
+    done = charloom_("train", "no-such-text", "--find-learning-rate --learning-rate 0.1")
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "charloom: --find-learning-rate and --learning-rate both set the learning rate; give only one of them.\n"
+    )
+
+
+def test_resume_explains_that_it_does_not_search(tmp_path):
+    done = charloom_("resume", tmp_path / "run", "--find-learning-rate")
+    assert done.exit_code == 2
+    assert "a run that is continued keeps its learning rate" in done.stderr
+    assert f"charloom control {tmp_path / 'run'} run --learning-rate-factor 0.5" in done.stderr
+    assert "--find-learning-rate" not in charloom_("resume", "--help").stdout
+
+
+def test_ctrl_c_during_the_search_makes_no_run(book, tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learning_rate_search, "apply_updates", interrupt)
+    done = charloom_("train", book, "--run", tmp_path / "run", OPTIONS, "--find-learning-rate")
+    assert (done.exit_code, done.stderr) == (130, "charloom: interrupted; no run was made.\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_says_that_all_trials_diverged(book, tmp_path, monkeypatch):
+    def diverge(*args):
+        raise DivergedError("planted")
+
+    monkeypatch.setattr(learning_rate_search, "apply_updates", diverge)
+    done = charloom_("train", book, "--run", tmp_path / "run", OPTIONS, "--find-learning-rate")
+    assert done.exit_code == 2
+    assert (
+        "Check the other settings, such as --clip and --sigma, or give --learning-rate."
+        in done.stderr
+    )
+
+
+def test_without_a_terminal_a_line_shows_the_progress_every_few_seconds(monkeypatch, capsys):
+    now = 100.0
+    monkeypatch.setattr("charloom.cli.search_output.time.monotonic", lambda: now)
+    lines = ProgressLines()
+    for now in (104.9, 105.0, 109.9, 110.0):
+        lines(int(now), 400)
+    assert capsys.readouterr().err == (
+        "charloom: searching for the learning rate: 105 of at most 400 updates\n"
+        "charloom: searching for the learning rate: 110 of at most 400 updates\n"
+    )

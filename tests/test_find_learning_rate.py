@@ -1,0 +1,263 @@
+"""`charloom.find_learning_rate` chooses a rate, and `charloom.train` trains with it and keeps the search."""
+
+import json
+
+import pytest
+
+import charloom
+import small_runs
+from charloom import api
+from charloom.api import learning_rate as api_learning_rate
+from charloom.api.plan_messages import speed_message
+from charloom.engines import open_engine
+from charloom.errors import ConfigError, DivergedError, WriteError
+from charloom.model import new_learner
+from charloom.recipes import configure
+from charloom.run_file_names import LEARNING_RATES, LEARNING_RATES_PNG, LEARNING_RATES_SVG
+from charloom.store import RunWriter
+from charloom.text import Corpus
+from charloom.training import learning_rate_search
+from charloom.training.learning_rate_search import LEAST_UPDATES, MOST_WORK
+
+SMALL = {
+    "recipe": "classic",
+    "hidden_size": 4,
+    "seq_length": 5,
+    "engine": "reference",
+    "sigma": 0.1,
+}
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Make searches as short as possible, so that tests are fast."""
+    monkeypatch.setattr(api_learning_rate, "MOST_UPDATES", LEAST_UPDATES)
+
+
+@pytest.fixture
+def all_diverge(monkeypatch):
+    """Let every update of a trial diverge."""
+
+    def diverge(*args):
+        raise DivergedError("planted")
+
+    monkeypatch.setattr(learning_rate_search, "apply_updates", diverge)
+
+
+def searched_rate(run):
+    """Return the learning rate in a run's learning_rates.json."""
+    return json.loads((run / LEARNING_RATES).read_bytes())["learning_rate"]
+
+
+def rate_in_config(run):
+    """Return the learning rate in a run's config.json."""
+    return json.loads((run / "config.json").read_bytes())["config"]["learning_rate"]
+
+
+# Python
+
+
+def test_the_function_returns_rates_losses_and_the_choice_and_repeats_exactly():
+    found = charloom.find_learning_rate(string=small_runs.TEXT, trial_updates=16, **SMALL)
+    last = found.rounds[-1]
+    assert last.updates == 16
+    assert last.learning_rates[last.losses.index(min(last.losses))] == found.learning_rate
+    assert charloom.find_learning_rate(string=small_runs.TEXT, trial_updates=16, **SMALL) == found
+    other = charloom.find_learning_rate(string=small_runs.TEXT, trial_updates=16, seed=1, **SMALL)
+    assert other.rounds != found.rounds
+    assert json.loads(json.dumps(found.to_dict()))["learning_rate"] == found.learning_rate
+
+
+def test_the_listener_hears_of_every_call_and_can_stop_the_search():
+    heard = []
+    charloom.find_learning_rate(
+        string=small_runs.TEXT, trial_updates=12, listener=lambda *item: heard.append(item), **SMALL
+    )
+    assert heard[-1] == (MOST_WORK * 12, MOST_WORK * 12)
+    assert [done for done, _ in heard] == sorted({done for done, _ in heard})
+
+    def stop(done, most):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        charloom.find_learning_rate(string=small_runs.TEXT, listener=stop, **SMALL)
+
+
+def test_train_searches_first_trains_with_the_rate_and_keeps_the_search(tmp_path, short):
+    run = tmp_path / "run"
+    model = charloom.train(
+        string=small_runs.TEXT, run=run, find_learning_rate=True, updates=20, **SMALL
+    )
+    alone = charloom.find_learning_rate(string=small_runs.TEXT, updates=20, **SMALL)
+    assert model.learner.config.learning_rate == rate_in_config(run) == searched_rate(run)
+    assert alone.learning_rate == searched_rate(run)
+    assert (run / LEARNING_RATES_PNG).read_bytes().startswith(b"\x89PNG")
+    assert "learning rate" in (run / LEARNING_RATES_SVG).read_text(encoding="utf-8")
+    assert not list(run.glob(".tmp-*"))
+
+
+def test_train_without_a_run_directory_also_uses_the_rate(tmp_path, monkeypatch, short):
+    monkeypatch.chdir(tmp_path)
+    model = charloom.train(string=small_runs.TEXT, find_learning_rate=True, updates=20, **SMALL)
+    found = charloom.find_learning_rate(string=small_runs.TEXT, updates=20, **SMALL)
+    assert model.learner.config.learning_rate == found.learning_rate
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_with_n_grams_counts_them_once(tmp_path, monkeypatch, short):
+    counts = []
+    engine = type(open_engine("reference"))
+    count = engine.count_ngrams
+    monkeypatch.setattr(engine, "count_ngrams", lambda *args: counts.append(1) or count(*args))
+    charloom.train(
+        string=small_runs.TEXT, run=tmp_path / "run", find_learning_rate=True, updates=20,
+        ngram_order=3, **SMALL,
+    )  # fmt: skip
+    assert counts == [1]
+
+
+def test_resume_does_not_search_again(tmp_path, monkeypatch, short):
+    run = tmp_path / "run"
+    charloom.train(string=small_runs.TEXT, run=run, find_learning_rate=True, updates=20, **SMALL)
+    kept = {path.name: path.read_bytes() for path in run.glob("learning_rates.*")}
+    assert len(kept) == 3
+
+    def refuse(*args):
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(api_learning_rate, "search_learning_rate", refuse)
+    model = charloom.resume(run, updates=40)
+    assert model.learner.update == 40
+    assert model.learner.config.learning_rate == searched_rate(run)
+    assert {path.name: path.read_bytes() for path in run.glob("learning_rates.*")} == kept
+
+
+def test_a_search_that_cannot_be_written_leaves_a_run_that_can_be_continued(
+    tmp_path, monkeypatch, short
+):
+    def refuse(*args):
+        raise WriteError("planted")
+
+    run = tmp_path / "run"
+    arguments = {"string": small_runs.TEXT, "run": run, "find_learning_rate": True, "updates": 20}
+    with monkeypatch.context() as patched:
+        patched.setattr(RunWriter, "write_learning_rates", refuse)
+        with pytest.raises(WriteError, match="planted"):
+            charloom.train(**arguments, **SMALL)
+    assert charloom.resume(run).learner.update == 20
+
+
+def test_a_search_starts_with_the_weights_of_a_given_model(short):
+    model = charloom.train(string=small_runs.TEXT, updates=300, **SMALL)
+    new = charloom.find_learning_rate(string=small_runs.TEXT, trial_updates=12, **SMALL)
+    further = charloom.find_learning_rate(
+        string=small_runs.TEXT, from_model=model, trial_updates=12
+    )
+    assert min(further.rounds[0].losses) < min(new.rounds[0].losses) - 0.2
+
+
+# How long a search takes
+
+
+def test_a_run_with_minutes_gives_a_tenth_of_them_to_the_search(monkeypatch):
+    monkeypatch.setattr(api_learning_rate, "updates_per_second", lambda *args: 100.0)
+    monkeypatch.setattr(api_learning_rate.time, "monotonic", lambda: 5.0)
+    corpus = Corpus.from_text(small_runs.TEXT)
+    for minutes, updates in ((0.5, 37), (1.0, 75), (2, 150)):
+        found = api.search_before_training(corpus, minutes, **SMALL)
+        assert found.search.rounds[-1].updates == updates
+        assert MOST_WORK * updates <= 0.1 * 60 * minutes * 100
+
+
+def test_the_longest_trials_have_at_most_10000_updates():
+    assert api_learning_rate.updates_within(1_000, speed=100.0) == 10_000
+
+
+def test_minutes_that_are_too_few_for_a_search_are_refused_with_the_right_number():
+    with pytest.raises(ConfigError) as caught:
+        api_learning_rate.updates_within(0.5, speed=20.0)
+    assert str(caught.value) == (
+        "minutes is 0.5, of which the search for a learning rate may take 10%; on this machine it takes at least "
+        "4.8 s. Give minutes=0.9 or more, or learning_rate instead of find_learning_rate."
+    )
+    assert api_learning_rate.updates_within(0.8, speed=20.0) == LEAST_UPDATES
+
+
+def test_the_minutes_of_a_recipe_count_too(monkeypatch):
+    asked = []
+
+    def within(minutes, speed):
+        asked.append(minutes)
+        return LEAST_UPDATES
+
+    monkeypatch.setattr(api_learning_rate, "updates_per_second", lambda *args: 100.0)
+    monkeypatch.setattr(api_learning_rate, "updates_within", within)
+    small = {
+        "hidden_size": 4,
+        "ngram_order": 0,
+        "batch_size": 1,
+        "seq_length": 8,
+        "engine": "reference",
+    }
+    api.search_before_training(Corpus.from_text(small_runs.TEXT), **small)
+    api.search_before_training(Corpus.from_text(small_runs.TEXT), updates=20, **small)
+    assert asked == [1.0]
+
+
+def test_without_minutes_the_number_of_updates_depends_only_on_the_settings():
+    corpus = Corpus.from_text(small_runs.TEXT)
+    planned = {}
+    for name, settings in {
+        "small": {"updates": 10**6, "hidden_size": 20},
+        "short run": {"updates": 100, "hidden_size": 20},
+        "shortest": {"updates": 1},
+        "large": {"updates": 10**6, "hidden_size": 300, "batch_size": 8},
+        "huge": {"updates": 10**6, "hidden_size": 700, "batch_size": 64},
+    }.items():
+        config = configure("classic", seq_length=5, **settings)
+        learner = new_learner(config, corpus.vocabulary)
+        planned[name] = api_learning_rate.usual_updates(learner, 10**5, open_engine("reference"))
+    assert planned["small"] == 10_000
+    assert planned["short run"] == 100
+    assert planned["shortest"] == planned["huge"] == LEAST_UPDATES
+    assert LEAST_UPDATES < planned["large"] < 400
+
+
+def test_the_time_of_the_search_is_named_in_the_message_about_the_speed():
+    words = speed_message(900, 60.0, opened=0.5, searching=6.0, counting=2.0)
+    assert words.endswith(
+        ", including 6.0 s to find the learning rate and 2.0 s to count its n-grams"
+    )
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("call", [charloom.find_learning_rate, charloom.train])
+def test_a_given_rate_contradicts_the_search(call):
+    more = {"find_learning_rate": True} if call is charloom.train else {}
+    with pytest.raises(ConfigError) as caught:
+        call("no such text", learning_rate=0.1, **more)
+    assert str(caught.value) == (
+        "find_learning_rate and learning_rate both set the learning rate; give only one of them."
+    )
+
+
+@pytest.mark.parametrize("wrong", [0, 11, 1.5, "12", True])
+def test_too_few_trial_updates_are_refused(wrong):
+    with pytest.raises(
+        ConfigError, match=r"trial_updates is .*; it must be a whole number from 12"
+    ):
+        charloom.find_learning_rate("no such text", trial_updates=wrong)
+
+
+def test_if_all_trials_diverge_no_run_is_made(tmp_path, all_diverge):
+    with pytest.raises(DivergedError, match="no learning rate was found"):
+        charloom.train(
+            string=small_runs.TEXT,
+            run=tmp_path / "run",
+            find_learning_rate=True,
+            updates=20,
+            **SMALL,
+        )
+    assert not (tmp_path / "run").exists()
