@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <new>
 #include <utility>
 
 namespace charloom {
@@ -139,11 +140,22 @@ class Counter {
               result_.follower_ids.size() * what_.entry_bytes >
           what_.most_bytes)
         return false;
+      if (needed_memory() > what_.most_memory) throw std::bad_alloc();
       if (last) continue;
       sort_by_earlier(starts_[c], starts_[c + 1]);
       child += count_groups();
     }
     return true;
+  }
+
+  // Return about how many bytes of memory are needed until the level so far is smoothed.
+  std::size_t needed_memory() const {
+    const std::size_t contexts = result_.followers.size(), entries = result_.follower_ids.size();
+    const std::size_t growing =
+        counts_.size() + entries * (1 + columns_) + contexts * (3 + columns_);
+    // At the root, all positions are in positions_, next_positions_, sorted_ and keys_. The other arrays are
+    // copied when they grow: measured, they need up to 1.5 times their size.
+    return sizeof(std::uint32_t) * (4 * std::size_t(count_) + growing + growing / 2);
   }
 
   // List the characters that follow a context. In the last level, also count how often each occurs.

@@ -23,7 +23,8 @@ struct TextSegment {
 // What to count: the ids of a text, all below K; the segments of the text that count, in order; the
 // order; the number of parts that the columns leave out; and how often a context of `free` or more
 // characters must occur to be kept. If the n-grams would have more than `most_bytes` bytes, a context
-// of any length above 0 must occur as often as it takes.
+// of any length above 0 must occur as often as it takes. If counting would need more than
+// `most_memory` bytes of memory, std::bad_alloc is thrown.
 struct NGramCount {
   Tokens tokens;
   const std::vector<TextSegment>& segments;
@@ -32,7 +33,7 @@ struct NGramCount {
   std::uint32_t least;
   int free;
   // An entry is a context with a character that follows it.
-  std::size_t context_bytes, entry_bytes, most_bytes;
+  std::size_t context_bytes, entry_bytes, most_bytes, most_memory;
 };
 
 CountedNGrams count_ngrams(const NGramCount& what);

@@ -210,3 +210,66 @@ def test_a_network_that_needs_more_than_the_free_memory_is_refused():
     memory_limit.require_memory(config, 50, needed)
     with pytest.raises(ConfigError, match="hidden_size 1,000"):
         memory_limit.require_memory(config, 50, needed - 1)
+
+
+def test_unused_memory_is_what_this_process_has_not_taken(monkeypatch):
+    monkeypatch.setattr(memory_limit, "physical_memory", lambda: 3e9)
+    monkeypatch.setattr(memory_limit, "group_limits", lambda: iter([2e9]))
+    monkeypatch.setattr(memory_limit, "process_limits", lambda: iter([1.9e9]))
+    monkeypatch.setattr(memory_limit, "resident_memory", lambda: 0.5e9)
+    assert memory_limit.unused_memory() == 1.5e9
+    monkeypatch.setattr(memory_limit, "process_limits", lambda: iter([1e9]))
+    assert memory_limit.unused_memory() == 1e9
+    monkeypatch.setattr(memory_limit, "group_limits", lambda: iter([0.1e9]))
+    assert memory_limit.unused_memory() == 0
+    monkeypatch.undo()
+    assert 10 * MEGABYTE < memory_limit.resident_memory() < memory_limit.physical_memory()
+
+
+COUNTING = """
+import sys
+import numpy as np
+from charloom.config import Config
+from charloom.engines import open_engine
+
+engine, ids, characters = open_engine(sys.argv[1]), np.zeros(int(sys.argv[2]), np.uint8), 256
+random = np.random.default_rng(0)
+if sys.argv[3] == "random":
+    ids = random.integers(0, characters, len(ids)).astype(np.uint8)
+if sys.argv[3] == "words":
+    words = random.integers(0, 26, (200, 6)).astype(np.uint8)
+    words[:, -1] = 26
+    ids = words[random.integers(0, 200, len(ids) // 6)].ravel()
+
+def memory(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+
+def count(**limit):
+    engine.count_ngrams(Config(ngram_order=8), characters, ids, np.array([[0, len(ids)]]), **limit)
+
+before = memory("VmRSS")
+count()
+needed = memory("VmHWM") - before
+count(most_memory=int(1.6 * needed))
+try:
+    count(most_memory=int(0.8 * needed))
+except MemoryError:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "characters", "text"),
+    [
+        ("native", 1_000_000, "random"),
+        ("native", 3_000_000, "equal"),
+        ("reference", 30_000, "words"),
+    ],
+)
+def test_counting_n_grams_is_refused_if_it_would_need_more_memory(engine, characters, text):
+    """Compares the estimate with the highest memory of a process that counts."""
+    if engine not in ENGINES:
+        pytest.skip("there is no native engine")
+    done = run(COUNTING, engine, characters, text)
+    assert (done.stdout, done.stderr, done.returncode) == ("refused\n", "", 0)

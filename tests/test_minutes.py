@@ -178,8 +178,8 @@ def counts(monkeypatch):
     monkeypatch.setattr(EndPlanner, "new_end", lambda *_: None)
     found, honest = [], ReferenceEngine.count_ngrams
 
-    def count(engine, *given):
-        found.append(honest(engine, *given))
+    def count(engine, *given, **limit):
+        found.append(honest(engine, *given, **limit))
         return found[-1]
 
     monkeypatch.setattr(ReferenceEngine, "count_ngrams", count)

@@ -292,6 +292,7 @@ def count_ngrams(
     context_bytes: int,
     entry_bytes: int,
     most_bytes: int,
+    most_memory: int,
 ) -> tuple[
     NDArray[np.uint32],  # children
     NDArray[np.uint32],  # child_ids

@@ -367,7 +367,7 @@ def test_the_compiled_code_refuses_ngrams_that_do_not_fit_the_network():
 
 def test_a_text_that_cannot_be_counted_is_refused():
     def count(ids=np.zeros(10, np.uint8), segments=((0, 10),), K=2, order=3, **changes):  # noqa: B008
-        sizes = {"context_bytes": 7, "entry_bytes": 5, "most_bytes": 1000}
+        sizes = {"context_bytes": 7, "entry_bytes": 5, "most_bytes": 1000, "most_memory": 10**6}
         limits = {"parts": 8, "least": 2, "free": 3} | sizes | changes
         segments = np.array(segments, np.int64)
         return _native.count_ngrams(ids=ids, segments=segments, K=K, order=order, **limits)

@@ -331,9 +331,9 @@ def test_the_time_of_counting_n_grams_is_not_taken_for_that_of_updates(begun, mo
     engine, corpus = Paced(monkeypatch, lambda _: 1.0), small_corpus()
     honest = engine.count_ngrams
 
-    def slow(*args):
+    def slow(*args, **limit):
         engine.now += 500.0
-        return honest(*args)
+        return honest(*args, **limit)
 
     monkeypatch.setattr(engine, "count_ngrams", slow)
     config = small_config(**{**SETTINGS, "ngram_order": 2, "updates": 500})

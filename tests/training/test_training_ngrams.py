@@ -167,12 +167,13 @@ def test_validation_losses_use_the_counts_of_the_whole_counted_text():
     assert evaluated.nats == pytest.approx(last.validation_nats, rel=1e-6)
 
 
-def test_a_text_that_needs_more_memory_than_there_is_is_refused(monkeypatch):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_text_that_needs_more_memory_than_there_is_is_refused(engine, monkeypatch):
     corpus = small_corpus()
     learner = new_learner(small_config(**NGRAMS), corpus.vocabulary)
-    monkeypatch.setattr("charloom.model.memory_limit.available_memory", lambda: 6_000.0)
-    with pytest.raises(ConfigError, match="ngram_order=0"):
-        count_missing_ngrams(learner, corpus.ids, ReferenceEngine())
+    monkeypatch.setattr(ngram_counting, "unused_memory", lambda: 9_000.0)
+    with pytest.raises(ConfigError, match=r"n-grams of .* than the 9e-06 GB .* ngram_order=0"):
+        count_missing_ngrams(learner, corpus.ids, open_engine(engine))
     assert not learner.ngrams.parts
 
 

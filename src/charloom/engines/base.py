@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.model import Learner, State
-from charloom.model.ngrams import MOST_BYTES, NGrams
+from charloom.model.ngrams import ANY_MEMORY, MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
 
 Ids = NDArray[Any]
@@ -112,6 +112,7 @@ class Engine(Protocol):
         ids: Ids,
         segments: Array,
         most_bytes: int = MOST_BYTES,
+        most_memory: int = ANY_MEMORY,
     ) -> NGrams:
         """Count the n-grams of a text; return them with a column without each of PARTS parts.
 
@@ -123,6 +124,10 @@ class Engine(Protocol):
                 ascending. No context crosses the beginning of a segment.
             most_bytes: the largest `file_size` of the n-grams. If they would be larger, contexts must occur
                 more often to count.
+            most_memory: how many bytes of memory counting may need.
+
+        Raises:
+            MemoryError: counting would need more than `most_memory` bytes, or the system has no memory left.
         """
 
     def loss_and_gradients(

@@ -24,6 +24,7 @@ from charloom.model import Learner, State, hidden_arrays, parameter_shapes, stat
 from charloom.model.input_pairs import PAIRS, InputPairs, pair_rows
 from charloom.model.learner import NO_ID, RECENT, required_ngrams, required_pairs
 from charloom.model.ngrams import (
+    ANY_MEMORY,
     FREE_LENGTH,
     LEAST_OCCURRENCES,
     MOST_BYTES,
@@ -141,6 +142,7 @@ class NativeEngine:
         ids: Ids,
         segments: Array,
         most_bytes: int = MOST_BYTES,
+        most_memory: int = ANY_MEMORY,
     ) -> NGrams:
         context_bytes, entry_bytes = bytes_in_file(characters)
         arrays = _native.count_ngrams(
@@ -154,6 +156,7 @@ class NativeEngine:
             context_bytes=context_bytes,
             entry_bytes=entry_bytes,
             most_bytes=most_bytes,
+            most_memory=most_memory,
         )
         return NGrams(config.ngram_order, characters, *arrays, counted=len(ids))
 

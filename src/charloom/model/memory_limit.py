@@ -18,28 +18,22 @@ from charloom.messages import argument
 from charloom.model.optimizers import slot_names
 from charloom.model.parameters import parameter_shapes
 
-# Bytes per counted character: its position in the text, which is sorted from one array into another.
-COUNTING_BYTES: Final = 8
 GROUPS: Final = Path("/sys/fs/cgroup")
 # The memory limits of a process. /proc/self/statm is a list of page counts; for each limit, LIMITS has the index
 # of the count that the limit restricts.
 LIMITS: Final = {"RLIMIT_AS": 0, "RLIMIT_DATA": 5}
 
 
-def require_memory(
-    config: Config, vocabulary_size: int, memory: float | None = None, counted: int = 0
-) -> None:
+def require_memory(config: Config, vocabulary_size: int, memory: float | None = None) -> None:
     """Raise ConfigError if a network is too large to be trained in `memory` bytes.
 
-    The estimate counts only the parameters, their gradients and the optimizer's arrays, and for each
-    character whose n-grams are counted the positions that the count sorts. Training needs more, so a
-    network that is refused here would certainly fail later.
+    The estimate counts only the parameters, their gradients and the optimizer's arrays. Training needs more,
+    so a network that is refused here would certainly fail later.
 
     Args:
         config: the network's settings.
         vocabulary_size: number of symbols in the vocabulary, K.
         memory: the available memory in bytes; None takes the result of `available_memory`.
-        counted: the number of characters whose n-grams are counted.
 
     Raises:
         ConfigError: the network does not fit into the memory.
@@ -52,13 +46,6 @@ def require_memory(
             f"{argument('hidden_size')} {config.hidden_size:,} and {argument('layers')} {config.layers:,} make {numbers:,} "
             f"parameters. Training them needs at least {needed / 1e9:,.3g} GB, but charloom "
             f"can use only {memory / 1e9:,.3g} GB here. Use a smaller network."
-        )
-    with_ngrams = needed + counted * COUNTING_BYTES
-    if with_ngrams > memory:
-        raise ConfigError(
-            f"training a network with {argument('ngram_order')} {config.ngram_order} on this text needs at "
-            f"least {with_ngrams / 1e9:,.3g} GB, but charloom can use only {memory / 1e9:,.3g} GB here. Give "
-            f"{argument('ngram_order', 0)}, or use a smaller network."
         )
 
 
@@ -80,7 +67,28 @@ def available_memory() -> float:
 
     Return infinity if no limit is known.
     """
-    return min(physical_memory(), *process_limits(), *group_limits())
+    return min((physical_memory(), *process_limits(), *group_limits()))
+
+
+def unused_memory() -> float:
+    """Return how many more bytes of memory this process may probably use; infinity if no limit is known.
+
+    The machine's memory and that of a control group are shared with other processes. Only the memory that this
+    process uses already is subtracted from them.
+    """
+    shared = min((physical_memory(), *group_limits())) - resident_memory()
+    return max(0.0, min((shared, *process_limits())))
+
+
+def resident_memory() -> float:
+    """Return how many bytes of physical memory this process uses; 0 if this is not known."""
+    try:
+        import resource
+
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except (ImportError, OSError):
+        return 0.0
+    return float(int(pages) * resource.getpagesize())
 
 
 def physical_memory() -> float:

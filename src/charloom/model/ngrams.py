@@ -18,6 +18,8 @@ FREE_LENGTH: Final = 3
 MOST_COUNTED: Final = 2**23
 # If the n-grams have more bytes in a model file, contexts must occur more often to count.
 MOST_BYTES: Final = 24_000_000
+# More bytes of memory than any machine has: counting has no limit.
+ANY_MEMORY: Final = 2**62
 # Probabilities below this one count as this one, so that their logarithms are finite in float32.
 LEAST_PROBABILITY: Final = 1e-30
 INITIAL_BIAS: Final = 0.5  # of the weight with which the n-grams are mixed into the logits

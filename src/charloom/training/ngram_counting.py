@@ -4,16 +4,19 @@ See spec/mathematics.md: N-grams; Pairs. Of a text in a file, only the ids that 
 not know how an engine counts.
 """
 
+import math
 from itertools import pairwise
 
 import numpy as np
 
 from charloom.config import Config
 from charloom.engines import Engine
+from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.input_pairs import most_frequent_pairs
-from charloom.model.memory_limit import require_memory
-from charloom.model.ngrams import MOST_COUNTED, NGrams
+from charloom.model.memory_limit import require_memory, unused_memory
+from charloom.model.ngrams import ANY_MEMORY, MOST_COUNTED, NGrams
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
@@ -53,9 +56,25 @@ def counted_ngrams(config: Config, characters: int, ids: AllIds, engine: Engine)
     """
     segments = counted_segments(Windows.of(config, len(ids)))
     end = segments[-1][1]
-    require_memory(config, characters, counted=end)
-    # What lies between the segments, such as a validation part, is read but not counted.
-    return engine.count_ngrams(config, characters, ids[:end], np.array(segments, dtype=np.int64))
+    require_memory(config, characters)
+    free = unused_memory()
+    try:
+        # What lies between the segments, such as a validation part, is read but not counted.
+        return engine.count_ngrams(
+            config,
+            characters,
+            ids[:end],
+            np.array(segments, dtype=np.int64),
+            most_memory=int(min(free, ANY_MEMORY)),
+        )
+    except MemoryError:
+        amount = (
+            "" if math.isinf(free) else f" than the {free / 1e9:,.3g} GB that charloom can use here"
+        )
+        raise ConfigError(
+            f"counting the n-grams of {end:,} characters needs more memory{amount}. Give "
+            f"{argument('ngram_order', 0)}, a lower {argument('ngram_order')}, or a shorter text."
+        ) from None
 
 
 def choose_missing_pairs(learner: Learner, ids: AllIds) -> None:

@@ -9,7 +9,7 @@ from charloom.engines.reference import network, ngram_counts, recent_ids
 from charloom.engines.reference.categorical import draw
 from charloom.model import Learner, State, hidden_arrays, optimizers
 from charloom.model.input_pairs import PAIRS
-from charloom.model.ngrams import MOST_BYTES, NGrams
+from charloom.model.ngrams import ANY_MEMORY, MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
 
 
@@ -34,7 +34,10 @@ class ReferenceEngine:
         ids: Ids,
         segments: Array,
         most_bytes: int = MOST_BYTES,
+        most_memory: int = ANY_MEMORY,
     ) -> NGrams:
+        if len(ids) * ngram_counts.BYTES_PER_CHARACTER > most_memory:
+            raise MemoryError
         return ngram_counts.count(config.ngram_order, characters, ids, segments, most_bytes)
 
     def loss_and_gradients(
