@@ -11,13 +11,21 @@ from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.base import Trace
 from charloom.engines.reference import ReferenceEngine
-from charloom.errors import ConfigError
-from charloom.model import copy_learner, new_learner
+from charloom.errors import ConfigError, TextError
+from charloom.model import copy_learner, finished_model, new_learner
 from charloom.model.ngrams import PARTS
 from charloom.store import load_checkpoint, load_model, read_run
 from charloom.text import Corpus, Windows
 from charloom.text import corpus as corpus_module
-from charloom.training import Record, Warned, learn, ngram_counting, train_in_memory, train_run
+from charloom.training import (
+    Progress,
+    Record,
+    Warned,
+    learn,
+    ngram_counting,
+    train_in_memory,
+    train_run,
+)
 from charloom.training import loop as loop_module
 from charloom.training.ngram_counting import count_missing_ngrams, counted_segments
 from reliability.run_comparison import lasting
@@ -333,6 +341,57 @@ def test_the_trial_for_minutes_uses_the_counted_n_grams(monkeypatch):
     ngrams = learner_for(small_corpus()).ngrams
     time_estimates.measure(small_corpus(), config, ngrams)
     assert {id(used) for used in seen} == {id(ngrams)}
+
+
+def memory_of(array):
+    """Return the bytes of memory that an array keeps, also if it is a part of a larger one."""
+    while array.base is not None:
+        array = array.base
+    return array.nbytes
+
+
+@pytest.mark.parametrize("run", [None, "run"])
+def test_a_trained_model_keeps_only_the_column_of_the_whole_text(run, tmp_path):
+    settings = {"hidden_size": 4, "seq_length": 10, "updates": 3, "engine": "reference"}
+    model = charloom.train(
+        string=TEXT, run=run and tmp_path / run, recipe="classic", ngram_order=4, **settings
+    )
+    ngrams, wanted = model.learner.ngrams, learner_for(small_corpus()).ngrams
+    assert (len(ngrams.shares), len(ngrams.factors)) == (1, 1)
+    assert memory_of(ngrams.shares) == ngrams.shares.nbytes
+    assert memory_of(ngrams.factors) == ngrams.factors.nbytes
+    assert ngrams.equal_model(wanted)
+    assert ngrams.nbytes < wanted.nbytes / 3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_finished_model_that_is_trained_further_has_the_bits_of_one_that_was_not(engine):
+    corpus = small_corpus()
+    learner = learner_for(corpus, engine)
+    with calls_without_clock():
+        for item in learn(learner, corpus.ids, open_engine(engine)):
+            if isinstance(item, Progress) and item.update >= 20:
+                break
+        learner = finished_model(learner)
+        assert learner.ngrams.parts == 0
+        list(learn(learner, corpus.ids, open_engine(engine)))
+    assert bits(learner) == bits(trained(corpus, engine))
+
+
+@pytest.mark.parametrize("minutes", [None, 0.01])
+@pytest.mark.parametrize("name", ["shares", "factors", "follower_ids"])
+def test_a_resumed_run_is_refused_if_its_text_has_other_n_grams(name, minutes, tmp_path):
+    corpus = small_corpus()
+    learner = learner_for(corpus)
+    changed = getattr(learner.ngrams, name).copy()
+    if name == "follower_ids":  # the last context has one entry
+        changed[-1] = (changed[-1] + 1) % len(corpus.vocabulary)
+    else:
+        changed[0, -1] *= 0.5
+    learner.ngrams = replace(learner.ngrams, **{name: changed})
+    charloom.store.RunWriter.create(tmp_path / "run", learner, corpus).close()
+    with pytest.raises(TextError, match="trained with other n-grams than those of this text"):
+        charloom.resume(tmp_path / "run", minutes=minutes, engine="reference")
 
 
 def test_a_learner_without_n_grams_counts_nothing():

@@ -28,7 +28,7 @@ from charloom.finetune import tuned_learner
 from charloom.formatting import capitalized, one_of, shortened
 from charloom.gradient_check import GradientCheck
 from charloom.messages import argument, for_python
-from charloom.model import Learner, StartLosses, averaged, new_learner
+from charloom.model import Learner, StartLosses, finished_model, new_learner
 from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
@@ -45,7 +45,11 @@ from charloom.store import (
 from charloom.text import Corpus
 from charloom.training import Best, Ended, TrainingEvent, train_in_memory, train_run
 from charloom.training.learning_rate_search import LearningRateSearch
-from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
+from charloom.training.ngram_counting import (
+    choose_missing_pairs,
+    count_missing_ngrams,
+    set_counted_ngrams,
+)
 from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 from charloom.training.time_limit import TimeLimit
@@ -293,7 +297,7 @@ class Training:
         which, learner = which or self.which, self.learner
         if which == "best" and learner.best_update not in (None, learner.update):
             learner = self.writer.load_best()
-        model = averaged(learner)
+        model = finished_model(learner)
         return Model(model, self.engine, self.run, available_which(which, learner), self.updates)
 
 
@@ -400,7 +404,7 @@ def reopen(
                 began=began,
                 on_message=on_message,
             )
-            plan.learner.ngrams = ngrams
+            set_counted_ngrams(plan.learner, ngrams)
         before = Schedule.of(plan.learner.config, len(plan.corpus))
         writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates), lock)
     after = Schedule.of(plan.learner.config, len(plan.corpus))
@@ -453,7 +457,7 @@ def train_without_run(
     with Halt() as halt:
         for item in train_in_memory(learner, corpus.ids, engine, halt, best, limit):
             listener(item)
-    kept = averaged((best.learner if which == "best" else None) or learner)
+    kept = finished_model((best.learner if which == "best" else None) or learner)
     updates = Schedule.of(learner.config, len(corpus)).updates
     found = Model(kept, engine, None, available_which(which, kept), updates, corpus=corpus)
     warn_of_bad_starts(kept.start_losses)

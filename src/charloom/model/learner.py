@@ -121,6 +121,18 @@ def averaged(learner: Learner) -> Learner:
     return replace(learner, parameters=learner.slots[AVERAGE], slots=slots)
 
 
+def finished_model(learner: Learner) -> Learner:
+    """Return the model of a learner whose training is over.
+
+    It is the result of `averaged`, with only those columns of the n-grams that a model needs. The columns for
+    training need several times as much memory. `count_missing_ngrams` counts them again if the training continues.
+    """
+    model = averaged(learner)
+    if model.ngrams is None or not model.ngrams.parts:
+        return model
+    return replace(model, ngrams=model.ngrams.whole())
+
+
 def zero_slots(config: Config, parameters: Parameters) -> dict[str, Parameters]:
     """Return the optimizer's arrays (slots) before the first update, without averaged weights: zeros.
 

@@ -88,8 +88,22 @@ class NGrams:
         return context * len(self.child_ids) + entry * len(self.follower_ids)
 
     def whole(self) -> "NGrams":
-        """Return the n-grams with column 0 only, as everything except training uses them."""
-        return replace(self, shares=self.shares[:1], factors=self.factors[:1], counted=0)
+        """Return the n-grams with column 0 only, as everything except training uses them.
+
+        The column is a copy, so the memory of the other columns can be freed.
+        """
+        shares, factors = self.shares[:1].copy(), self.factors[:1].copy()
+        return replace(self, shares=shares, factors=factors, counted=0)
+
+    def equal_model(self, other: "NGrams") -> bool:
+        """Return True if a model has the same bits with the `other` n-grams: only the columns 0 are compared."""
+        names = ("children", "child_ids", "followers", "follower_ids")
+        return (
+            (self.order, self.characters) == (other.order, other.characters)
+            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in names)
+            and np.array_equal(self.shares[0], other.shares[0])
+            and np.array_equal(self.factors[0], other.factors[0])
+        )
 
     def columns(self, places: NDArray[Any]) -> NDArray[np.int32]:
         """Return the column that predicts the character at each index of the training text.

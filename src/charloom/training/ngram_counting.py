@@ -11,7 +11,7 @@ import numpy as np
 
 from charloom.config import Config
 from charloom.engines import Engine
-from charloom.errors import ConfigError
+from charloom.errors import ConfigError, TextError
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.input_pairs import most_frequent_pairs
@@ -25,8 +25,8 @@ from charloom.text.windows import Segment
 def count_missing_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> None:
     """Give a learner the n-grams that training needs, if its config asks for n-grams.
 
-    A new learner has the n-grams of an empty text, and a loaded learner has only those of the whole text. Does
-    nothing if the n-grams were counted before, because a learner is trained on one text only.
+    A new learner has the n-grams of an empty text, and a loaded learner lacks the columns for training. Does
+    nothing if these columns were counted before, because a learner is trained on one text only.
 
     Args:
         learner: gets new `ngrams`.
@@ -35,10 +35,30 @@ def count_missing_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> None:
 
     Raises:
         ConfigError: counting needs more memory than this process may use.
-        TextError: the text is too short to be divided as the config says, or cannot be read.
+        TextError: the text is too short to be divided as the config says, or cannot be read. Or the learner
+            was trained with other n-grams.
     """
     if learner.ngrams is not None and not learner.ngrams.parts:
-        learner.ngrams = counted_ngrams(learner.config, len(learner.vocabulary), ids, engine)
+        counted = counted_ngrams(learner.config, len(learner.vocabulary), ids, engine)
+        set_counted_ngrams(learner, counted)
+
+
+def set_counted_ngrams(learner: Learner, ngrams: NGrams | None) -> None:
+    """Give a learner the counted n-grams of its text; None changes nothing.
+
+    Raises:
+        TextError: the learner was trained with other n-grams.
+    """
+    if ngrams is None or learner.ngrams is None:
+        return
+    # The n-grams of an empty text have no entries: a learner with them is new.
+    if learner.ngrams.follower_ids.size and not learner.ngrams.equal_model(ngrams):
+        raise TextError(
+            f"the model was trained with other n-grams than those of this text. If it is the same text, another "
+            f"version of charloom counted them: continue with that version. Otherwise, train a new model with "
+            f"{argument('from_model')}."
+        )
+    learner.ngrams = ngrams
 
 
 def counted_ngrams(config: Config, characters: int, ids: AllIds, engine: Engine) -> NGrams:
