@@ -66,6 +66,7 @@ MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64
+DYNAMIC_RATE: Final = 4e-4  # the learning rate of a model that learns while it is evaluated
 MOST_ORDER: Final = 16  # of n-grams; longer ones occur too rarely in a text to help
 MOST_PAIRS: Final = (
     2**20

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import Config
+from charloom.config import DYNAMIC_RATE, Config
 from charloom.engines import Engine
 from charloom.engines.base import Plan
 from charloom.errors import DivergedError
@@ -19,7 +19,6 @@ from charloom.model import Learner, zero_slots, zero_state
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
-LEARNING_RATE: Final = 4e-4
 STEPS: Final = 32  # characters that are predicted before the model learns from them
 
 
@@ -28,7 +27,7 @@ def dynamic_nats(
     learner: Learner,
     ids: AllIds,
     segments: Sequence[Segment],
-    learning_rate: float = LEARNING_RATE,
+    learning_rate: float = DYNAMIC_RATE,
 ) -> NDArray[np.float64]:
     """Return the nats of all characters of the segments, except the first of each, in their order.
 

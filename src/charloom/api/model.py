@@ -12,8 +12,7 @@ from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_basel
 from charloom.api.export_file import export_learner
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
-from charloom.config import Config, require_string
-from charloom.dynamic_scoring import LEARNING_RATE
+from charloom.config import DYNAMIC_RATE, Config, require_string
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
@@ -233,7 +232,7 @@ class Model:
         split: str | None = None,
         streams: int | None = None,
         dynamic: bool = False,
-        dynamic_rate: float = LEARNING_RATE,
+        dynamic_rate: float = DYNAMIC_RATE,
         unknown: str = "refuse",
         replacement: str = "",
         seed: int = 0,
@@ -252,7 +251,7 @@ class Model:
             dynamic: let a copy of the model learn from each 32 characters after it has predicted them. The
                 text is then read as one stream. Do not compare the result with that of a model that does
                 not learn.
-            dynamic_rate: the learning rate for `dynamic`.
+            dynamic_rate: the learning rate for `dynamic`; it has no effect without it.
             unknown: what to do with a character outside the vocabulary: "refuse", "skip" or "replace".
             replacement: the character that replaces unknown characters.
             seed: seed of the bootstrap interval.

@@ -14,6 +14,7 @@ import typer
 from charloom.cli import (
     check_commands,
     doctor_command,
+    evaluate_command,
     exchange_commands,
     info_commands,
     model_commands,
@@ -46,7 +47,7 @@ COMMANDS: Final = (
     run_commands.report,
     run_commands.control,
     model_commands.sample,
-    model_commands.evaluate,
+    evaluate_command.evaluate,
     model_commands.score,
     neurons_command.neurons,
     serve_command.serve,

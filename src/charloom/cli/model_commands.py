@@ -1,4 +1,4 @@
-"""The commands `sample`, `evaluate` and `score`, which use a trained model."""
+"""The commands `sample` and `score`, and what all commands share that use a trained model."""
 
 import dataclasses
 import math
@@ -13,15 +13,13 @@ from charloom.cli import model_options
 from charloom.cli.colours import NO_COLOURS, paint
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
+from charloom.cli.terminal import explain_terminal_input, say, show, show_json
 from charloom.config import STDIN
 from charloom.errors import ConfigError, EncodingError, TextError
-from charloom.formatting import harmless, one_of, shortened
+from charloom.formatting import harmless, shortened
 
 if TYPE_CHECKING:
     from charloom.api import Model
-    from charloom.baselines import Baselines
-    from charloom.evaluation import Evaluation
     from charloom.sampling import SampleOptions
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
@@ -106,80 +104,6 @@ def sample(
         print_while_written(begun, writing)
 
 
-@takes_settings("seed", "engine", "unknown", "replacement")
-def evaluate(
-    settings: dict[str, Any],
-    model: AModel,
-    text: model_options.EvaluatedText = None,
-    split: model_options.Split = None,
-    streams: model_options.Streams = None,
-    separately: model_options.Separately = False,
-    dynamic: model_options.Dynamic = False,
-    dynamic_rate: model_options.DynamicRate = 4e-4,
-    baselines: model_options.WithBaselines = False,
-    which: Which = None,
-    as_json: Json = False,
-) -> None:
-    """Compute how well a model predicts a text.
-
-    Print the cross-entropy per character in nats and bits. The first character is
-    not predicted. The 95 % interval comes from resampling blocks of the text.
-
-    \b
-    Example:
-      charloom evaluate runs/book --split validation --baselines
-    """
-    from charloom import api
-
-    choice = api.TextChoice(text or None, split=split, policy=policy_of(settings))
-    opened = open_model(model, which, settings)
-    learner = opened.learner
-    explain_terminal_input(text or [])
-    models = {"model": opened}
-    if separately:
-        models |= {"network": opened.network_alone(), "ngrams": opened.ngrams_alone()}
-    part = api.choose_part(opened, choice)
-    say_sentences(part.corpus.notes)
-    seed = settings.get("seed", 0)
-    results = {
-        name: api.evaluate_part(each.learner, each.engine, part, streams, seed)
-        for name, each in models.items()
-    }
-    if dynamic:
-        own = (learner, opened.engine, part)
-        results["dynamic"] = api.evaluate_part(*own, seed=seed, dynamic_rate=dynamic_rate)
-    result = results.pop("model")
-    others = api.evaluate_baselines(opened, part) if baselines else None
-    if as_json:
-        about = {
-            **model_identity(model, opened),
-            "unknown": part.corpus.unknown.total,
-        }
-        figures = {name: loss_figures(each) for name, each in results.items()}
-        also = {"dynamic": figures.pop("dynamic")} if dynamic else {}
-        apart = {"separately": figures} if separately else {}
-        compared = {} if others is None else {"baselines": dataclasses.asdict(others)}
-        show_json({**about, **dataclasses.asdict(result), **also, **apart, **compared})
-        return
-    show(f"model:      {model}, {opened.stage}")
-    show(f"text:       {result.text}, {result.part}")
-    tokens, one = learner.config.tokens, one_of(learner.config.tokens)
-    show(f"{tokens + ':':<11} {result.characters:,} predicted")
-    show(f"nats:       {result.nats:.4f} per {one}")
-    show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
-    show(f"perplexity: {result.perplexity:.3f}")
-    if dynamic:
-        found = results["dynamic"]
-        show(
-            f"dynamic:    {found.nats:.4f} nats or {found.bits:.4f} bits per {one}, if the model continues "
-            "to learn while it reads"
-        )
-    if separately:
-        show_separately(result, results["network"], results["ngrams"], one)
-    if others is not None:
-        show_baselines(result, others, tokens)
-
-
 def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
     """Print the prompt, and each piece of text as soon as the model has written it.
 
@@ -249,74 +173,6 @@ def model_identity(model: Path, opened: "Model") -> dict[str, Any]:
     of the weights; None for a model file that does not contain it.
     """
     return {"model": str(model), "which": opened.which, "update": opened.update}
-
-
-def interval_phrase(result: "Evaluation") -> str:
-    """Return the 95 % interval of the cross-entropy as a phrase.
-
-    Return an empty string if `result` has no interval.
-    """
-    if result.interval is None:
-        return ""
-    low, high = result.interval
-    return f", 95 % between {low:.4f} and {high:.4f}"
-
-
-def loss_figures(result: "Evaluation") -> dict[str, Any]:
-    """Return the figures of an evaluation that differ between a model and its parts, to print as JSON."""
-    names = ("nats", "bits", "interval", "perplexity")
-    return {name: getattr(result, name) for name in names}
-
-
-def show_separately(
-    whole: "Evaluation", network: "Evaluation", ngrams: "Evaluation", one: str
-) -> None:
-    """Print the cross-entropy of a model with n-grams, and of its two parts.
-
-    Args:
-        whole: the evaluation of the model.
-        network: the evaluation of its network alone.
-        ngrams: the evaluation of its n-grams alone.
-        one: the unit of prediction in the singular: "character" or "byte".
-    """
-    show()
-    show(f"The parts of the model, each alone; fewer nats or bits per {one} are better:")
-    rows = {"both together": whole, "the network": network, "the n-grams": ngrams}
-    for name, result in rows.items():
-        show(f"  {name:<14} {result.nats:.4f} nats   {result.bits:.4f} bits")
-    show(
-        "The network learned to correct the n-grams, not to predict alone. A network that is\n"
-        "trained with --ngram-order 0 predicts better than this network does alone."
-    )
-
-
-def show_baselines(result: "Evaluation", others: "Baselines", tokens: str) -> None:
-    """Print the bits per character of the model and of the baselines, in ascending order.
-
-    Args:
-        result: the evaluation of the model.
-        others: the results of the baselines: n-gram models and compressors.
-        tokens: the unit of prediction in the plural: "characters" or "bytes".
-    """
-    one = one_of(tokens)
-    best = others.best_order
-    rows = [
-        ("this model", result.bits),
-        (f"{best}-gram, the best of 1 to {max(others.ngrams)}", others.ngrams[best]),
-    ]
-    for name, compressed in others.compressors.items():
-        rows += [(f"{name} after the training part", compressed.bits)]
-        rows += [(f"{name} alone", compressed.alone)]
-    show()
-    show(
-        f"Bits per {one}. The baselines read {others.learnt:,} {tokens} of the training part first:"
-    )
-    for name, bits in sorted(rows, key=lambda row: row[1]):
-        show(f"  {name:<28} {bits:7.4f}")
-    orders = ", ".join(f"{bits:.3f}" for bits in others.ngrams.values())
-    show(f"n-grams of order 1 to {len(others.ngrams)}: {orders}")
-    if others.judged < result.characters:
-        show(f"The baselines were evaluated only on the first {others.judged:,} {tokens}.")
 
 
 @takes_settings("engine", "unknown", "replacement")

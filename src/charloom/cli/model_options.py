@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from charloom.cli.options import given_path, path_option
+from charloom.config import DYNAMIC_RATE
 
 # Parts of the help of the argument TEXT, in every command where a model reads a text.
 TEXTS: Final = "Files, directories and so on, as for train"
@@ -110,7 +111,8 @@ Dynamic = Annotated[
     ),
 ]
 DynamicRate = Annotated[
-    float, typer.Option(help="the learning rate for --dynamic", show_default=True)
+    float | None,
+    typer.Option(help=f"the learning rate for --dynamic [default: {DYNAMIC_RATE}]"),
 ]
 ScoredFile = Annotated[str, typer.Argument(metavar="TEXT", help="A file, or - for standard input.")]
 TextItself = Annotated[
