@@ -96,15 +96,38 @@ def test_progress_says_that_the_end_moved_and_goes_to_the_new_end(on_terminal, m
     with ProgressDisplay(1_200, 0, CONFIG, clock=clock) as watch:
         watch(Progress(200, 1_200, smooth_loss=10.0))
         watch(Progress(300, 1_200, smooth_loss=10.0))
-        watch(EndChanged(300, 1_100, 1_200, 1.0))
-        watch(Progress(400, 1_100, smooth_loss=10.0))
+        watch(EndChanged(300, 1_050, 1_200, 1.0))
+        watch(Progress(400, 1_050, smooth_loss=10.0))
     shown = screen.getvalue() if on_terminal else capsys.readouterr().err
     assert (
         "charloom: training is slower than planned: to keep to its minutes, the run now ends at "
-        "update 1,100 instead of 1,200"
+        "update 1,050 instead of 1,200"
     ) in shown
     assert "300 / 1,200  15 min 00 s left" in shown
-    assert "400 / 1,100  17 min 30 s left" in shown
+    assert "400 / 1,050  16 min 15 s left" in shown
+
+
+def moves_printed(capsys, seconds, *ends):
+    """Return the ends of a run that are printed if its end of 1,000 updates moves again and again after some seconds."""
+    clock = (seconds * n for n in range(1_000))
+    before = 1_000
+    with ProgressDisplay(1_000, 0, CONFIG, clock=clock.__next__) as watch:
+        for end in ends:
+            watch(EndChanged(10, end, before, 1.0))
+            before = end
+    return re.findall(r"update ([0-9,]+) instead of ([0-9,]+)", capsys.readouterr().err)
+
+
+def test_the_end_of_a_short_run_is_printed_at_most_once(capsys):
+    assert moves_printed(capsys, 1.0, 800, 600, 900, 500) == [("800", "1,000")]
+    assert moves_printed(capsys, 1.0, 950, 1_050, 1_099) == []
+
+
+def test_the_end_of_a_long_run_is_printed_if_it_is_far_from_the_one_printed_before(capsys):
+    ends = (950, 910, 890, 850, 830, 800, 1_000)
+    assert moves_printed(capsys, 100.0, *ends) == [
+        ("890", "1,000"), ("800", "890"), ("1,000", "800"),
+    ]  # fmt: skip
 
 
 def test_progress_counts_from_the_first_update_and_tells_no_rate_before_there_is_one(capsys):

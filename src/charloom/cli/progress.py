@@ -4,9 +4,11 @@ A run has thousands of events per second. The progress is drawn only a few times
 training stays fast.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +43,10 @@ DRAW_SECONDS: Final = 0.25
 LINE_WIDTH: Final = 69  # largest number of columns of the line about a sample, after "charloom: "
 LOG_WIDTH: Final = 1_000  # columns of a line if there is no terminal: more than any line needs
 FIGURES_WIDTH: Final = 123  # columns of the longest progress line
+# Print that the end of the run moved only if it is this fraction away from the end that was printed last, and not
+# again for so many seconds. The end can move many times, mostly by little.
+MOVED_SHARE: Final = 0.1
+MOVED_SECONDS: Final = 60.0
 
 
 class ProgressDisplay:
@@ -67,6 +73,8 @@ class ProgressDisplay:
         run: Path | None = None,
     ) -> None:
         self._updates, self._config = updates, config
+        # The end of the run that was printed last, and the time from which another one may be printed.
+        self._printed_end, self._next_end = updates, -math.inf
         self._run, self._paused = run, False
         # Short name of the unit of prediction: "char" or "byte"
         self._one = one_of(config.tokens)[:4]
@@ -117,16 +125,19 @@ class ProgressDisplay:
                 f"that of the settings"
             )
         elif isinstance(item, EndChanged):
-            self._move_end(item)
+            self._move_end(item, now)
         elif isinstance(item, Warned):
             self._line(f"warning: {item.marked}")
 
-    def _move_end(self, item: EndChanged) -> None:
-        """Print a line that the end of the run moved, and show the progress towards the new end."""
+    def _move_end(self, item: EndChanged, now: float) -> None:
+        """Show the progress towards the new end, and print a line if the end has moved far."""
         self._updates = item.updates
         if self._bar is not None:
             self._bar.update(self._task, total=item.updates)
-        self._line(item.reason)
+        far = abs(item.updates - self._printed_end) >= MOVED_SHARE * self._printed_end
+        if far and now >= self._next_end:
+            self._line(replace(item, before=self._printed_end).reason)
+            self._printed_end, self._next_end = item.updates, now + MOVED_SECONDS
 
     def _report_pause(self, item: Progress) -> None:
         """Print a line if the run has just been paused or continued."""
