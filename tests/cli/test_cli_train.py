@@ -13,10 +13,11 @@ from charloom.api.time_estimates import Costs
 from charloom.cli.hints import no_better_than_frequencies
 from charloom.cli.progress import ProgressDisplay
 from charloom.cli.training_outcome import Outcome
+from charloom.cli.training_output import time_line
 from charloom.config import Config
 from charloom.store import write_control
 from charloom.training import Record, Sample
-from command_line import SMALL, charloom_
+from command_line import SMALL, charloom_, started
 
 JUDGED = "--batch-size 2 --validation 0.1 --judge-every 10"
 
@@ -311,6 +312,42 @@ def test_the_hint_about_gibberish_describes_the_best_model(best, last, hint, boo
         training.learner.best_loss, training.learner.best_update = best, 3
         message = no_better_than_frequencies(training, outcome)
     assert (message is None) if hint is None else (hint in message)
+
+
+@pytest.mark.parametrize(
+    ("update", "mean", "latest", "hint"),
+    [
+        (60, 9.0, 0.5, None),
+        (60, 9.0, 8.0, "nats per character in the last update; the frequencies"),
+        (60, 8.0, 9.0, "(8.00 nats per character on average since the previous record"),
+        # The average of a later record leaves out the first updates.
+        (160, 9.0, 0.5, "(9.00 nats per character on average since the previous record"),
+    ],
+)
+def test_the_hint_about_gibberish_does_not_blame_a_model_for_its_first_updates(
+    update, mean, latest, hint, book, tmp_path
+):
+    config = Config(updates=200, report_every=100, seq_length=5)
+    record = Record(
+        update=update, epoch=1.0, characters=9, loss=5 * latest, smooth_loss=1.0, train_nats=mean,
+        gradient_norm=1.0, seconds=1.0, characters_per_second=9.0, learning_rate=1.0,
+    )  # fmt: skip
+    outcome = Outcome()
+    outcome.note(record)
+    with begin(text_to_learn(book), config, tmp_path / "run") as training:
+        message = no_better_than_frequencies(training, outcome)
+    assert (message is None) if hint is None else (hint in message)
+
+
+def test_the_line_about_the_time_names_the_training_and_the_whole_command(book, tmp_path):
+    assert time_line(3.0, 13.8) == "time:        3.0 s of training; 14 s since the command started"
+    inside = charloom_("train", book, "--run", tmp_path / "inside", SMALL).stdout
+    assert re.search(r"^time: +[0-9.]+ s of training$", inside, re.MULTILINE)
+    with started("train", book, "--run", tmp_path / "run", *SMALL.split()) as process:
+        shown, _ = process.communicate()
+    assert re.search(
+        r"^time: .* s of training; .* s since the command started$", shown, re.MULTILINE
+    )
 
 
 def test_minutes_are_converted_to_a_number_of_updates(book, monkeypatch, tmp_path):

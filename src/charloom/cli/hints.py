@@ -90,6 +90,11 @@ def loss_of_used_model(training: "Training", outcome: "Outcome") -> MeasuredLoss
     learner, last = training.learner, outcome.last
     if last is None:
         return None
-    if learner.config.validation and learner.best_loss is not None:
+    config = learner.config
+    if config.validation and learner.best_loss is not None:
         return MeasuredLoss(learner.best_update or 0, learner.best_loss, "on the validation part")
+    latest = last.loss / config.seq_length
+    # The average of a run's first record includes the updates of a model that knew nothing yet.
+    if last.update <= config.report_every and latest < last.train_nats:
+        return MeasuredLoss(last.update, latest, "in the last update")
     return MeasuredLoss(last.update, last.train_nats, "on average since the previous record")

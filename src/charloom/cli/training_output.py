@@ -14,6 +14,7 @@ from charloom.cli.hints import (
     found_overfitting,
     no_better_than_frequencies,
 )
+from charloom.cli.process_start import seconds_since_start
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.terminal import say, say_sentences, show, show_json
 from charloom.cli.training_outcome import Outcome
@@ -179,12 +180,18 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
         if learner.config.validation:
             lines.append(f"model:       {training.stage()}")
     if outcome.seconds:
-        lines.append(f"time:        {duration(outcome.seconds)}")
+        lines.append(time_line(outcome.seconds, seconds_since_start()))
     if outcome.report is not None:
         lines.append(f"report:      {outcome.report}")
     else:
         lines.append(f"run:         {training.run}")
     return lines
+
+
+def time_line(training: float, command: float | None) -> str:
+    """Return a line with the seconds of training and, if they are known, those of the whole command until now."""
+    line = f"time:        {duration(training)} of training"
+    return line if command is None else f"{line}; {duration(command)} since the command started"
 
 
 def validation_line(learner: "Learner", last: float | None) -> str:
