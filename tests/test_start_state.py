@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -175,6 +176,37 @@ def test_an_export_warns_if_the_model_writes_badly_from_the_zero_state(tmp_path,
         )
         assert ("The exported model begins in the zero state" in done.stderr) is (name == "bad")
         assert done.exit_code == 0
+
+
+def test_commands_that_read_from_the_zero_state_say_if_the_model_is_bad_there(
+    tmp_path, healthy, bad
+):
+    text = small_runs.TEXT * 2
+    for name, learner in (("bad", bad), ("healthy", healthy)):
+        model(learner).save(tmp_path / name)
+        for words in (["score"], ["neurons", "--property", "vowel"]):
+            done = CliRunner().invoke(app, [*words, str(tmp_path / name), "--text", text])
+            assert done.exit_code == 0, done.stderr
+            assert ("The text is read from the zero state, so" in done.stderr) is (name == "bad")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "score", "neurons"])
+def test_the_help_says_that_a_text_is_read_from_the_zero_state(command):
+    shown = CliRunner().invoke(app, [command, "--help"]).stdout
+    assert "text is read from the zero state" in " ".join(shown.split()).lower()
+
+
+def test_an_exported_network_has_no_losses_that_were_measured_with_n_grams(tmp_path):
+    """The network of a model without n-grams is the model, so its losses stay."""
+    config = small_runs.small_config(ngram_order=3, updates=2)
+    for order, warned in ((3, False), (0, True)):
+        learner = trained(config.replace(ngram_order=order))
+        learner.start_losses = StartLosses(1.5, 1.6, 8.0, 8.0)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            path = tmp_path / "model.torch.safetensors"
+            model(learner).export(path, network_alone=True)
+        assert bool(caught) is warned
 
 
 # The measured losses

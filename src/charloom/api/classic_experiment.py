@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.api.model import Model
+from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, demo_text, new_run
 from charloom.api.training import (
     HaltCheck,
@@ -16,7 +17,6 @@ from charloom.api.training import (
     begin,
     ignore,
     no_halt,
-    warn_of_bad_starts,
 )
 from charloom.api.training_plan import plan_training, text_to_learn
 from charloom.config import Config
@@ -28,6 +28,7 @@ from charloom.recipes import CLASSIC
 from charloom.store import read_control
 from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.training import Ended, TrainingEvent, Warned
+from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 
 # The sizes of the network for the small gradient check are those of the course from which this
@@ -123,7 +124,7 @@ def reproduce(
                 listener(item)
         halt.raise_received()
         model = training.model()
-        warn_of_bad_starts(model.learner.start_losses)
+        warn_user(bad_starts(model.learner.start_losses))
         return Reproduction(tuple(checks), model, training.run, report, damage)
 
 

@@ -12,16 +12,13 @@ from charloom.store import replace_file
 FRAMEWORKS: Final = ("torch",)
 
 
-def export_learner(
-    learner: Learner, path: str | Path, to: str, network_alone: bool = False
-) -> Path:
+def write_exported(exported: Learner, path: str | Path, to: str) -> Path:
     """Write a learner as a file for the framework `to`, such as "torch", and return the file's path.
 
-    The arguments and the errors are those of `charloom.export`.
+    `exported` is a result of `exported_learner`. The errors are those of `charloom.export`.
     """
     require_one_of("to", to, FRAMEWORKS)
     path = as_file(path)
-    exported = exported_learner(learner, network_alone)
     replace_file(path, torch_bytes(exported, path.name))
     return path
 

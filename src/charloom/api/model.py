@@ -1,6 +1,5 @@
 """A model in memory, which can write text and can be evaluated and saved. `load` opens a model."""
 
-import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,16 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
-from charloom.api.export_file import export_learner
+from charloom.api.export_file import exported_learner, write_exported
+from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
 from charloom.config import DYNAMIC_RATE, Config, require_string
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
-from charloom.formatting import capitalized, counted
+from charloom.formatting import counted
 from charloom.hidden_units import Activity, activity, choose
-from charloom.messages import for_python
 from charloom.mixture_weights import NGramUse, ngram_use
 from charloom.model import DEFAULT_START, Learner, Start
 from charloom.model.mixture_parts import network_alone, ngrams_alone
@@ -37,7 +36,7 @@ from charloom.store.run_directory import is_run
 from charloom.store.run_settings import read_settings
 from charloom.surprisal import Surprise, surprise
 from charloom.text import Corpus, UnknownPolicy, Vocabulary
-from charloom.training.start_message import bad_export, bad_start
+from charloom.training.start_message import bad_export, bad_reading, bad_start
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,16 +211,12 @@ class Model:
         The message has marks (see `charloom.messages`). Return None also if training did not measure it, or if
         the weights have changed since. The arguments are those of `sample`.
         """
-        problem = bad_start(self.learner, start, bool(prompt))
-        # Compare the weights only if there is a problem, because this reads all of them.
-        return None if problem is not None and self._changed else problem
+        return self._unless_changed(bad_start(self.learner, start, bool(prompt)))
 
     def _writing(self, prompt: str, options: SampleOptions, number: int) -> Writing:
         """Return an iterator over a text's pieces. Warn if the model writes badly from the start of the text."""
         writing = Writing(self.learner, self.engine, prompt, options, number=number)
-        problem = self.start_problem(options.start, prompt)
-        if problem is not None:
-            warnings.warn(capitalized(for_python(problem)), stacklevel=3)
+        warn_user(self.start_problem(options.start, prompt), stacklevel=3)
         return writing
 
     def evaluate(
@@ -238,6 +233,10 @@ class Model:
         seed: int = 0,
     ) -> Evaluation:
         """Return how well the model predicts a text: nats and bits per character, and perplexity.
+
+        The text is read from the zero state. To compare the result with n-gram models and compressors on the
+        same text, call `baselines`. To evaluate the two parts of a model with n-grams separately, call
+        `network_alone().evaluate(…)` and `ngrams_alone().evaluate(…)`.
 
         Args:
             text: paths, or the name of a built-in text. Without `text` and `string`, the text that
@@ -314,6 +313,8 @@ class Model:
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """Return the loss of each character of a text, given all characters before it, in nats and in bits.
 
+        The text is read from the zero state.
+
         Args:
             text: the text itself.
             unknown: as for `evaluate`.
@@ -350,7 +351,7 @@ class Model:
         unknown: str = "refuse",
         replacement: str = "",
     ) -> Activity:
-        """Return the values of the model's hidden units after each character of a text.
+        """Return the values of the model's hidden units after each character of a text, read from the zero state.
 
         `charloom.neurons` finds the units that follow a property of the text.
 
@@ -377,20 +378,30 @@ class Model:
 
     def export(self, path: str | Path, to: str = "torch", *, network_alone: bool = False) -> Path:
         """Write the model as a file for another framework; see `charloom.export`."""
-        written = export_learner(self.learner, path, to, network_alone)
-        # The losses from each start were measured with the n-grams, if there are any.
-        problem = None if network_alone else self.export_problem()
-        if problem is not None:
-            warnings.warn(capitalized(for_python(problem)), stacklevel=2)
+        exported = exported_learner(self.learner, network_alone)
+        written = write_exported(exported, path, to)
+        warn_user(self.export_problem(exported))
         return written
 
-    def export_problem(self) -> str | None:
-        """Return a message that the model writes badly from the zero state, in which an exported model begins.
+    def export_problem(self, exported: Learner) -> str | None:
+        """Return a message that an exported model writes badly from the zero state, in which it begins.
 
         The message has marks (see `charloom.messages`). Return None if it writes well, if training did not
-        measure it, or if the weights have changed since.
+        measure it, or if the weights have changed since. `exported` is what `exported_learner` made of this model.
         """
-        problem = bad_export(self.learner.start_losses)
+        return self._unless_changed(bad_export(exported.start_losses))
+
+    def reading_problem(self) -> str | None:
+        """Return a message that the model predicts the first characters of a text badly from the zero state.
+
+        `score` and `activity` read a text from the zero state. The message has marks, and is None in the cases
+        of `export_problem`.
+        """
+        return self._unless_changed(bad_reading(self.learner.start_losses))
+
+    def _unless_changed(self, problem: str | None) -> str | None:
+        """Return a message about measured losses; None if the weights have changed since they were measured."""
+        # Compare the weights only if there is a problem, because this reads all of them.
         return None if problem is not None and self._changed else problem
 
     def save(self, path: str | Path) -> Path:

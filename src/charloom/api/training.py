@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from charloom.api.learning_rate import refuse_given_rate, search_before_training
 from charloom.api.model import Model, available_which, learner_of, stage
+from charloom.api.python_warnings import warn_user
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
@@ -25,10 +26,10 @@ from charloom.config import Config
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.finetune import tuned_learner
-from charloom.formatting import capitalized, one_of, shortened
+from charloom.formatting import one_of, shortened
 from charloom.gradient_check import GradientCheck
-from charloom.messages import argument, for_python
-from charloom.model import Learner, StartLosses, finished_model, new_learner
+from charloom.messages import argument
+from charloom.model import Learner, finished_model, new_learner
 from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
@@ -267,7 +268,7 @@ class Training:
             for item in items:
                 listener(item)
                 if isinstance(item, Ended):
-                    warn_of_bad_starts(item.start_losses)
+                    warn_user(bad_starts(item.start_losses), stacklevel=3)
         halt.raise_received()
 
     @property
@@ -414,13 +415,6 @@ def reopen(
     return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds, limit)
 
 
-def warn_of_bad_starts(losses: StartLosses | None) -> None:
-    """Warn if a trained model writes badly from a state in which it can begin, according to its losses."""
-    problem = bad_starts(losses)
-    if problem is not None:
-        warnings.warn(capitalized(for_python(problem)), stacklevel=4)
-
-
 def require_which(which: Which | None, config: Config | None = None) -> None:
     """Check that training can return the model that `which` names.
 
@@ -460,7 +454,7 @@ def train_without_run(
     kept = finished_model((best.learner if which == "best" else None) or learner)
     updates = Schedule.of(learner.config, len(corpus)).updates
     found = Model(kept, engine, None, available_which(which, kept), updates, corpus=corpus)
-    warn_of_bad_starts(kept.start_losses)
+    warn_user(bad_starts(kept.start_losses), stacklevel=3)
     if halt() == "SIGINT":
         warnings.warn(
             f"interrupted at update {learner.update:,}; returning {found.stage}.", stacklevel=3

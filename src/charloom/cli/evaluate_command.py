@@ -33,8 +33,9 @@ def evaluate(
 ) -> None:
     """Compute how well a model predicts a text.
 
-    Print the cross-entropy per character in nats and bits. The first character is
-    not predicted. The 95 % interval comes from resampling blocks of the text.
+    Print the cross-entropy per character in nats and bits. The text is read from
+    the zero state, and its first character is not predicted. The 95 % interval
+    comes from resampling blocks of the text.
 
     \b
     Example:

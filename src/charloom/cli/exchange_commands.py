@@ -35,7 +35,7 @@ def export(
       charloom export runs/book --to torch --output book.torch.safetensors
     """
     from charloom import api
-    from charloom.api.export_file import FRAMEWORKS, export_learner, exported_learner
+    from charloom.api.export_file import FRAMEWORKS, exported_learner, write_exported
     from charloom.api.text_arguments import as_file
     from charloom.config import require_one_of
     from charloom.pytorch_format import loading_lines
@@ -47,11 +47,10 @@ def export(
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another file with --output.")
     require_new(path, force)
-    export_learner(opened.learner, path, to, network_alone)
-    problem = None if network_alone else opened.export_problem()
-    if problem is not None:
-        say(problem)
     exported = exported_learner(opened.learner, network_alone)
+    write_exported(exported, path, to)
+    if (problem := opened.export_problem(exported)) is not None:
+        say(problem)
     lines = loading_lines(exported, str(path))
     if as_json:
         about = {**model_identity(model, opened), **figures(exported)}

@@ -144,6 +144,13 @@ def open_model(model: Path, which: str | None, settings: dict[str, Any]) -> "Mod
     return api.load(model, which=which, engine=settings.get("engine", "auto"))  # type: ignore[arg-type]
 
 
+def say_reading_problem(opened: "Model") -> None:
+    """Print a message if the model predicts the first characters of a text badly, because it begins in the zero state."""
+    problem = opened.reading_problem()
+    if problem is not None:
+        say(problem)
+
+
 def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
     """Return how to treat unknown characters, from the settings that the user gave."""
     from charloom.text import UnknownPolicy
@@ -188,7 +195,7 @@ def score(
 
     A terminal shows the text coloured by the bits of each character: more bits mean
     a more surprising character. A pipe or a file gets only the text. --json prints
-    the numbers.
+    the numbers. The text is read from the zero state.
 
     \b
     Example:
@@ -203,6 +210,7 @@ def score(
     result = surprise(opened.learner, opened.engine, read, policy)
     if result.unknowns.total:
         say(f"{result.unknowns.sentence}.")
+    say_reading_problem(opened)
     if as_json:
         show_json(
             {

@@ -9,7 +9,13 @@ import typer
 
 from charloom.cli import model_options
 from charloom.cli.colours import NO_COLOURS, paint
-from charloom.cli.model_commands import model_identity, open_model, policy_of, require_one_text
+from charloom.cli.model_commands import (
+    model_identity,
+    open_model,
+    policy_of,
+    require_one_text,
+    say_reading_problem,
+)
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
@@ -82,7 +88,8 @@ def neurons(
     For each property, list the units that correlate with it best: layer:unit, the
     value, and the correlation r. The column "by chance" is the best r after the
     property is shifted along the text: an r that is not larger means nothing.
-    With --unit or --colour, the text is coloured by the value of a unit.
+    With --unit or --colour, the text is coloured by the value of a unit. The text
+    is read from the zero state.
 
     \b
     Example:
@@ -108,6 +115,7 @@ def neurons(
     explain_terminal_input(text or [])
     search_text = open_search_text(opened, TextChoice(text or None, string, split, policy), limit)
     say_sentences(search_text.notes)
+    say_reading_problem(opened)
     activity_of = partial(values_of, opened, search_text.texts[0][:shown])
     found: Neurons | None = None
     if unit is None or len(search_text) >= LEAST_CHARACTERS:

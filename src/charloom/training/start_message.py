@@ -46,6 +46,20 @@ def bad_export(losses: StartLosses | None) -> str | None:
     )
 
 
+def bad_reading(losses: StartLosses | None) -> str | None:
+    """Return a message that a model predicts the first characters of a text badly, because it begins in the zero state.
+
+    Return None if it predicts well from the zero state, or if this was not measured. `losses` are the measured
+    losses of the model.
+    """
+    if losses is None or not losses.is_bad("zero", prompt=True):
+        return None
+    return (
+        f"{finding(losses, 'zero', True)} The text is read from the zero state, so do not trust the values at its "
+        f"first characters."
+    )
+
+
 def bad_starts(losses: StartLosses | None) -> str | None:
     """Return a message for the end of training: the model writes badly from a state in which it can begin.
 
