@@ -108,7 +108,9 @@ def test_a_run_with_n_grams_counts_them_once(tmp_path, monkeypatch, short):
     counts = []
     engine = type(open_engine("reference"))
     count = engine.count_ngrams
-    monkeypatch.setattr(engine, "count_ngrams", lambda *args: counts.append(1) or count(*args))
+    monkeypatch.setattr(
+        engine, "count_ngrams", lambda *args, **limit: counts.append(1) or count(*args, **limit)
+    )
     charloom.train(
         string=small_runs.TEXT, run=tmp_path / "run", find_learning_rate=True, updates=20,
         ngram_order=3, **SMALL,
