@@ -46,7 +46,7 @@ def test_the_gradient_check_is_stored_in_the_run(tmp_path):
     with writer:
         writer.write_gradcheck([{"rows": [1, 2.5]}])
     kept = json.loads((tmp_path / "run" / "gradcheck.json").read_bytes())
-    assert kept == {"format": 3, "checks": [{"rows": [1, 2.5]}]}
+    assert kept == {"format": 4, "checks": [{"rows": [1, 2.5]}]}
 
 
 def test_a_model_is_opened_from_a_run_a_checkpoint_and_a_file(tmp_path):
