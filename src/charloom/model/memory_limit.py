@@ -40,13 +40,33 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
     """
     memory = available_memory() if memory is None else memory
     numbers = parameter_count(config, vocabulary_size)
-    needed = numbers * np.dtype(config.dtype).itemsize * (2 + len(slot_names(config)))
+    needed = training_bytes(config, vocabulary_size)
     if needed > memory:
         raise ConfigError(
             f"{argument('hidden_size')} {config.hidden_size:,} and {argument('layers')} {config.layers:,} make {numbers:,} "
             f"parameters. Training them needs at least {needed / 1e9:,.3g} GB, but charloom "
             f"can use only {memory / 1e9:,.3g} GB here. Use a smaller network."
         )
+
+
+def require_memory_for_copies(config: Config, vocabulary_size: int, copies: int) -> None:
+    """Raise ConfigError if `copies` learners of a network do not fit into memory at the same time.
+
+    The other arguments are those of `require_memory`.
+    """
+    memory, needed = available_memory(), copies * training_bytes(config, vocabulary_size)
+    if needed > memory:
+        raise ConfigError(
+            f"the search for a learning rate keeps up to {copies} copies of the network. They need at least "
+            f"{needed / 1e9:,.3g} GB, but charloom can use only {memory / 1e9:,.3g} GB here. Give "
+            f"{argument('learning_rate')} instead of {argument('find_learning_rate')}, or use a smaller network."
+        )
+
+
+def training_bytes(config: Config, vocabulary_size: int) -> int:
+    """Return the size of a network's parameters, their gradients and the optimizer's arrays in bytes."""
+    numbers = parameter_count(config, vocabulary_size)
+    return numbers * np.dtype(config.dtype).itemsize * (2 + len(slot_names(config)))
 
 
 def parameter_count(config: Config, vocabulary_size: int) -> int:

@@ -13,6 +13,7 @@ from charloom.engines import Engine
 from charloom.errors import DivergedError
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner
+from charloom.model.memory_limit import require_memory_for_copies
 from charloom.model.schedule import Schedule
 from charloom.text.id_file import AllIds
 from charloom.training.loop import CallSize, apply_updates
@@ -22,6 +23,9 @@ STEPS_PER_DECADE: Final = 4  # steps of the scale of learning rates that make a 
 # The first round tries every second step of the scale: the rates 0.00001, 0.000032, … 3.2, 10.
 FIRST_STEPS: Final = range(-20, 5, 2)
 KEPT: Final = (5, 3)  # how many trials continue after the first and after the second round
+# The most learners in memory at a time: the first one, the trials that continue, the one that trains, and the one
+# before it.
+COPIES: Final = KEPT[0] + 3
 LEAST_UPDATES: Final = (
     12  # of the longest trials; the trials of the first round have a quarter of them
 )
@@ -129,9 +133,11 @@ def search_learning_rate(
         updates: number of updates of the longest trials, at least `LEAST_UPDATES`.
 
     Raises:
+        ConfigError: the copies of the network do not fit into memory.
         DivergedError: at every learning rate, a loss or a gradient was not finite.
         TextError: the text is too short to be divided as the config says.
     """
+    require_memory_for_copies(start.config, len(start.vocabulary), COPIES)
     count_missing_ngrams(start, ids, engine)
     choose_missing_pairs(start, ids)
     trials: Iterable[Trial] = (Trial(step, start) for step in FIRST_STEPS)
