@@ -74,3 +74,25 @@ def test_evaluate_shows_nats_and_bits(run, book):
     result = json.loads(charloom_("evaluate", run, book, "--json").stdout)
     assert result["nats"] == found.nats
     assert result["characters"] == len(TEXT) - 1
+
+
+@pytest.mark.parametrize("command", ["sample --length 2", "score --text 'the cat'", "evaluate"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--replacement e", "--replacement has no effect: --unknown is refuse, not replace."),
+        (
+            "--replacement e --unknown skip",
+            "--replacement has no effect: --unknown is skip, not replace.",
+        ),
+        ("--replacement e --unknown replace", None),
+    ],
+)
+def test_a_replacement_that_has_no_effect_is_reported(command, options, message, run):
+    name, *others = command.split(" ", 1)
+    done = charloom_(name, run, *others, options)
+    assert done.exit_code == 0
+    if message is None:
+        assert "has no effect" not in done.stderr
+    else:
+        assert done.stderr.startswith(f"charloom: {message}\n")

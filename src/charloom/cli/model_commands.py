@@ -13,8 +13,8 @@ from charloom.cli import model_options
 from charloom.cli.colours import NO_COLOURS, paint
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import explain_terminal_input, say, show, show_json
-from charloom.config import STDIN
+from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
+from charloom.config import STDIN, Config, without_effect
 from charloom.errors import ConfigError, EncodingError, TextError
 from charloom.formatting import harmless, shortened
 
@@ -152,10 +152,16 @@ def say_reading_problem(opened: "Model") -> None:
 
 
 def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
-    """Return how to treat unknown characters, from the settings that the user gave."""
+    """Return how to treat unknown characters, from the settings that the user gave.
+
+    Print a message if the user gave a replacement that has no effect.
+    """
     from charloom.text import UnknownPolicy
 
-    return UnknownPolicy(settings.get("unknown", "refuse"), settings.get("replacement", ""))
+    policy = UnknownPolicy(settings.get("unknown", "refuse"), settings.get("replacement", ""))
+    if "replacement" in settings and policy.unknown != "replace":
+        say_sentences(without_effect(Config(unknown=policy.unknown), ["replacement"]))
+    return policy
 
 
 def flat_options(options: "SampleOptions") -> dict[str, Any]:
