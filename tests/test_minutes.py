@@ -408,6 +408,7 @@ def test_the_first_call_counts_only_if_it_is_the_only_one(monkeypatch):
 
     assert seconds_per_character(calls(0.4, 0.1, 0.1, 0.1)) == pytest.approx(0.01)
     assert seconds_per_character(calls(2.0)) == pytest.approx(0.2)
+    assert seconds_per_character(calls(9.0, 0.1, 9.0)) == pytest.approx(0.01)
     assert seconds_per_character(calls(0.3, 0.3, 9.0)) == pytest.approx(0.03)
 
 

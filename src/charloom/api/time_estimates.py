@@ -88,13 +88,13 @@ def seconds_per_character(scoring_slices: Iterable[int], scale: float = 1.0) -> 
 
     `scoring_slices` is a generator that calls the engine several times. After each call, it yields the
     number of characters that this call read. The first call also allocates memory and starts threads, so
-    only the later calls are measured; if there is no later call, the first call is measured. `scale` multiplies
+    only the later calls are measured, at least one; if there is no later call, the first call is measured. `scale` multiplies
     the duration of the trial.
     """
     marks = [(0, time.perf_counter())]
     for characters in scoring_slices:
         marks.append((marks[-1][0] + characters, time.perf_counter()))
-        if marks[-1][1] - marks[0][1] >= scale * EVALUATION_SECONDS:
+        if len(marks) > 2 and marks[-1][1] - marks[0][1] >= scale * EVALUATION_SECONDS:
             break
     (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
     return (ended - began) / (after - before)
@@ -144,7 +144,7 @@ def updates_per_second(
     `ngrams` are the n-grams of the text, if they are counted already.
 
     The measurement trains a new network for about `scale` seconds. The first call of the engine also allocates
-    memory and starts threads, so it is not measured, unless it alone takes the whole time.
+    memory and starts threads, so it is not measured, unless it alone takes a second.
     """
     never = WHOLE_LIMIT - 1
     config = config.replace(
@@ -161,7 +161,7 @@ def updates_per_second(
             if isinstance(item, Progress):
                 marks.append((item.update, time.perf_counter()))
                 seconds = marks[-1][1] - marks[1 if len(marks) > 2 else 0][1]
-                if seconds >= scale * CALIBRATION_SECONDS:
+                if seconds >= (scale if len(marks) > 2 else 1.0) * CALIBRATION_SECONDS:
                     break
     (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
     return max(after - before, 1) / max(ended - began, 1e-9)
