@@ -75,19 +75,27 @@ struct BlockUpdate {
 
   // `biases`: whether these elements are biases.
   void run(std::ptrdiff_t start, std::ptrdiff_t end, bool biases) const {
-    using charloom::Rule;
     const double weight_decay = biases && !descent.decays_biases ? 0.0 : descent.weight_decay;
-    switch (descent.rule) {
-      case Rule::adagrad: return apply<Rule::adagrad>(start, end, weight_decay);
-      case Rule::sgd: return apply<Rule::sgd>(start, end, weight_decay);
-      case Rule::rmsprop: return apply<Rule::rmsprop>(start, end, weight_decay);
-      case Rule::adam:
-      case Rule::adamw: return apply<Rule::adam>(start, end, weight_decay);
-    }
+    if (weight_decay == 0)
+      choose<false>(start, end, weight_decay);
+    else
+      choose<true>(start, end, weight_decay);
   }
 
  private:
-  template <charloom::Rule rule>
+  template <bool decays>
+  void choose(std::ptrdiff_t start, std::ptrdiff_t end, double weight_decay) const {
+    using charloom::Rule;
+    switch (descent.rule) {
+      case Rule::adagrad: return apply<Rule::adagrad, decays>(start, end, weight_decay);
+      case Rule::sgd: return apply<Rule::sgd, decays>(start, end, weight_decay);
+      case Rule::rmsprop: return apply<Rule::rmsprop, decays>(start, end, weight_decay);
+      case Rule::adam:
+      case Rule::adamw: return apply<Rule::adam, decays>(start, end, weight_decay);
+    }
+  }
+
+  template <charloom::Rule rule, bool decays>
   void apply(std::ptrdiff_t start, std::ptrdiff_t end, double weight_decay) const {
     using charloom::Rule;
     const bool decoupled = descent.rule == Rule::adamw;
@@ -108,8 +116,11 @@ struct BlockUpdate {
     for (std::ptrdiff_t at = start; at < end; at += Simd<T>::lanes) {
       Vec<T> g = load<T>(gradient + at) * factor;
       if (by_value) g = at_least<T>(at_most<T>(g, limit), -limit);
-      Vec<T> w = load<T>(theta + at) * decoupled_factor;
-      g += coupled_decay * w;
+      Vec<T> w = load<T>(theta + at);
+      if constexpr (decays) {
+        w *= decoupled_factor;
+        g += coupled_decay * w;
+      }
       if constexpr (rule == Rule::adagrad) {
         const Vec<T> m = load<T>(first + at) + g * g;
         store<T>(first + at, m);
@@ -121,13 +132,13 @@ struct BlockUpdate {
       } else if constexpr (rule == Rule::rmsprop) {
         const Vec<T> square = decay * load<T>(first + at) + one_minus_decay * g * g;
         store<T>(first + at, square);
-        w -= eta * g * reciprocal(root(square) + epsilon);
+        w -= quotient(eta * g, root(square) + epsilon);
       } else {
         const Vec<T> mean = beta1 * load<T>(first + at) + one_minus_beta1 * g;
         const Vec<T> square = beta2 * load<T>(second + at) + one_minus_beta2 * g * g;
         store<T>(first + at, mean);
         store<T>(second + at, square);
-        w -= rate * mean * reciprocal(root(square) * correction + epsilon);
+        w -= quotient(rate * mean, root(square) * correction + epsilon);
       }
       store<T>(theta + at, w);
     }

@@ -219,6 +219,16 @@ CHARLOOM_INLINE Vec<float> reciprocal(Vec<float> x) {
 }
 CHARLOOM_INLINE Vec<double> reciprocal(Vec<double> x) { return 1.0 / x; }
 
+// Return x / y: with AVX-512 by way of 1 / y, otherwise the exact quotient.
+template <typename V>
+CHARLOOM_INLINE V quotient(V x, V y) {
+#if defined(__AVX512F__)
+  return x * reciprocal(y);
+#else
+  return x / y;
+#endif
+}
+
 // Return sqrt(x) for x >= 0. For floats with AVX-512, compute it by way of its reciprocal (relative
 // error below 2^-21). Otherwise compute the exact root: the unit that computes it works beside those
 // that multiply and add, which the refinement of an estimate would keep busy for longer.
