@@ -138,14 +138,16 @@ struct PanelLayout {
 
   // Return vector v of panel p of a row with the numbers of all gates, (G·H). Lanes beyond H are 0.
   CHARLOOM_INLINE Vec<T> from_row(const T* gates, int p, int v) const {
-    Vec<T> found{};
     const int units = units_of(p, v);
     const T* from = gates + place_in_row(p, v);
-    if (units >= lanes)
-      std::memcpy(&found, from, sizeof found);
-    else if (units > 0)
-      std::memcpy(&found, from, static_cast<std::size_t>(units) * sizeof(T));
-    return found;
+    if (units >= lanes) {
+      Vec<T> all;
+      std::memcpy(&all, from, sizeof all);
+      return all;
+    }
+    Vec<T> some{};
+    if (units > 0) std::memcpy(&some, from, static_cast<std::size_t>(units) * sizeof(T));
+    return some;
   }
   // Write this vector to such a row.
   CHARLOOM_INLINE void to_row(Vec<T> values, T* gates, int p, int v) const {
@@ -155,6 +157,11 @@ struct PanelLayout {
       std::memcpy(to, &values, sizeof values);
     else if (units > 0)
       std::memcpy(to, &values, static_cast<std::size_t>(units) * sizeof(T));
+  }
+  // Begin to read such a row from memory.
+  void prefetch_row(const T* gates) const {
+    constexpr std::ptrdiff_t line = 64 / sizeof(T);
+    for (std::ptrdiff_t i = 0; i < shape.gate_rows(); i += line) __builtin_prefetch(gates + i);
   }
   // Convert a row of G·H numbers to panels, `depth` elements, and back.
   void pack_row(const T* gates, T* to) const {

@@ -305,20 +305,26 @@ class LayerStack {
 
   // Compute gates = U x + b + the input of the pair for all steps of layer 0 of a network with pairs.
   void character_sums(const T* block, int steps, Share share) {
-    const std::ptrdiff_t columns = layout_.shape.K * layout_.row, G_H = layout_.shape.gate_rows();
-    for (int p = share.first(layout_.panels); p < share.end(layout_.panels); ++p) {
-      const T* U = block + layout_.at[0].U + p * columns;
-      const T* b = block + layout_.at[0].b + p * layout_.row;
-      for (std::ptrdiff_t n = 0; n < std::ptrdiff_t(steps) * B; ++n) {
-        const T* column = U + x[n] * layout_.row;
-        const std::int32_t pair = pairs_.row(n);
-        T* sums = layer_[0].gates + (p * rows_ + n) * layout_.row;
-        for (int v = 0; v < layout_.vectors; ++v) {
-          Vec<T> sum = load<T>(column + v * lanes) + load<T>(b + v * lanes);
-          if (pair >= 0) sum += layout_.from_row(pair_inputs_ + pair * G_H, p, v);
-          store<T>(sums + v * lanes, sum);
-        }
-      }
+    const std::ptrdiff_t rows = std::ptrdiff_t(steps) * B, G_H = layout_.shape.gate_rows();
+    for (std::ptrdiff_t n = 0; n < rows; ++n) {
+      // The inputs of pairs do not fit into the nearest caches.
+      if (n + 1 < rows && pairs_.row(n + 1) >= 0)
+        layout_.prefetch_row(pair_inputs_ + pairs_.row(n + 1) * G_H);
+      const T* pair = pairs_.row(n) < 0 ? nullptr : pair_inputs_ + pairs_.row(n) * G_H;
+      for (int p = share.first(layout_.panels); p < share.end(layout_.panels); ++p)
+        character_sum(block, n, p, pair);
+    }
+  }
+  // Do this for panel p in row n. `pair` is the input of the pair; null if it has none.
+  CHARLOOM_INLINE void character_sum(const T* block, std::ptrdiff_t n, int p, const T* pair) {
+    const std::ptrdiff_t column = std::ptrdiff_t(p) * layout_.shape.K + x[n];
+    const T* U = block + layout_.at[0].U + column * layout_.row;
+    const T* b = block + layout_.at[0].b + p * layout_.row;
+    T* sums = layer_[0].gates + (p * rows_ + n) * layout_.row;
+    for (int v = 0; v < layout_.vectors; ++v) {
+      Vec<T> sum = load<T>(U + v * lanes) + load<T>(b + v * lanes);
+      if (pair != nullptr) sum += layout_.from_row(pair, p, v);
+      store<T>(sums + v * lanes, sum);
     }
   }
 
