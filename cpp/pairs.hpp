@@ -117,11 +117,4 @@ class RowGradients {
   T* values_ = nullptr;
 };
 
-// Adam's beta2 for rows of which few are read in an update: the first step of a row is then as large
-// as the learning rate, however late the row is read.
-inline charloom::Descent descent_of_rows(charloom::Descent descent) {
-  descent.beta2 = 1 - (1 - descent.beta1) * (1 - descent.beta1);
-  return descent;
-}
-
 }  // namespace

@@ -21,7 +21,7 @@ class RowUpdates {
   // Without pairs, it takes almost no memory.
   RowUpdates(const PanelLayout<T>& layout, const charloom::Descent& descent, int parts)
       : layout_(layout),
-        descent_(descent_of_rows(descent)),
+        descent_(descent),
         slots_(descent.rule_slots()),
         parts_(parts),
         memory_(layout.shape.pairs ? static_cast<std::size_t>(parts * size()) : 0) {
@@ -77,6 +77,7 @@ class RowUpdates {
       count = 0;
     };
     each_row(part, [&](int k, int i, std::int32_t row) {
+      if (i + 1 < gradients_[k]->read()) prefetch(gradients_[k]->row(i + 1), matrix, slots);
       T* const to = theta + count * layout_.depth;
       std::memcpy(to + array_size(), gradients_[k]->at(i),
                   static_cast<std::size_t>(layout_.depth) * sizeof(T));
@@ -106,6 +107,13 @@ class RowUpdates {
     for (int k = 0; k < slots_; ++k) layout_.unpack_row(from + (2 + k) * array_size(), slots[k] + at);
   }
 
+  // Begin to read a row of the matrix and of the slots, which do not fit into the nearest caches.
+  void prefetch(std::int32_t row, const T* matrix, T* const* slots) const {
+    const std::ptrdiff_t at = row * layout_.shape.gate_rows();
+    layout_.prefetch_row(matrix + at);
+    for (int k = 0; k < slots_; ++k) layout_.prefetch_row(slots[k] + at);
+  }
+
   // Call f(k, i, row) for each row of one part that any part read: the first of them is part k,
   // and the row is number i there. The order depends only on the window and the number of parts.
   template <typename F>
@@ -123,7 +131,7 @@ class RowUpdates {
   }
 
   const PanelLayout<T>& layout_;
-  const charloom::Descent descent_;
+  const charloom::Descent& descent_;
   const int slots_, parts_;
   Memory<T> memory_;
   T* scratch_ = nullptr;

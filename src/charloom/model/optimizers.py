@@ -86,7 +86,7 @@ def step(
         learning_rate: the learning rate of this update.
         update: the number of this update, from 1.
     """
-    descend(config, parameter, gradient, slots, learning_rate, update, config.beta2)
+    descend(config, parameter, gradient, slots, learning_rate, update)
     average(config, parameter, slots, update)
 
 
@@ -100,11 +100,10 @@ def descend(
     slots: Mapping[str, Array],
     learning_rate: float,
     update: int,
-    beta2: float,
 ) -> None:
     """Apply the optimizer of `config` to one parameter, without averaging.
 
-    `beta2` is the weight of the past squares in Adam. The other arguments are those of `step`.
+    The arguments are those of `step`.
     """
     decays = config.weight_decay_on == "all" or parameter.ndim > 1
     if config.weight_decay and decays and config.optimizer == "adamw":
@@ -118,7 +117,7 @@ def descend(
     elif config.optimizer == "rmsprop":
         rmsprop(parameter, gradient, slots["square"], learning_rate, config.decay, config.epsilon)
     else:
-        betas = config.beta1, beta2
+        betas = config.beta1, config.beta2
         moments = slots["mean"], slots["square"]
         adam(parameter, gradient, moments, learning_rate, betas, config.epsilon, update)
 
@@ -150,21 +149,11 @@ def step_rows(
     """
     some = parameter[rows]
     slots_of_some = {name: slots[name][rows] for name in SLOTS[config.optimizer]}
-    beta2 = rows_beta2(config.beta1)
-    descend(config, some, gradient[rows], slots_of_some, learning_rate, update, beta2)
+    descend(config, some, gradient[rows], slots_of_some, learning_rate, update)
     parameter[rows] = some
     for name, array in slots_of_some.items():
         slots[name][rows] = array
     average(config, parameter, slots, update)
-
-
-def rows_beta2(beta1: float) -> float:
-    """Return Adam's β2 for the rows of a matrix of which few are read in an update.
-
-    With 1 - β2 = (1 - β1)², the first step of a row is as large as the learning rate, however late it is
-    read. With a larger β2 it would be larger.
-    """
-    return 1 - (1 - beta1) * (1 - beta1)
 
 
 def adagrad(
