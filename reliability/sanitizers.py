@@ -214,6 +214,8 @@ def shapes(count: int) -> int:
         sigma=st.just(0.1),
         reduction=st.sampled_from(["sum", "mean"]),
         ngram_order=st.sampled_from([0, 0, 1, 2, 5, 16]),
+        input_pairs=st.sampled_from([0, 0, 1, 4, 30, 500]),
+        averaging=st.sampled_from([0.0, 0.01, 1.0]),
     )
     tried = 0
 
@@ -253,6 +255,7 @@ def ask_for_everything(
     from charloom.engines import Plan, Sampler
     from charloom.engines.native import NativeEngine
     from charloom.model import new_learner, zero_state
+    from charloom.model.input_pairs import PAIRS, most_frequent_pairs
     from charloom.text import Vocabulary
 
     K, B, T = characters, config.batch_size, config.seq_length
@@ -261,8 +264,13 @@ def ask_for_everything(
     length = T * 3 + 1
     rows = np.random.default_rng(K)
     tokens = rows.integers(0, K, length * B).astype(learner.vocabulary.id_dtype)
+    segments = np.array([[0, len(tokens) // 2], [len(tokens) // 2, len(tokens)]])
+    if learner.pairs:
+        learner.pairs = most_frequent_pairs(
+            lambda start, end: tokens[start:end], segments.tolist(), len(learner.pairs.ids), K
+        )
+        learner.parameters[PAIRS][...] = 0.1
     if config.ngram_order:
-        segments = np.array([[0, len(tokens) // 2], [len(tokens) // 2, len(tokens)]])
         learner.ngrams = engine.count_ngrams(config, K, tokens, segments)
     engine.train(learner, tokens, Plan(np.full(3, 0.01), np.arange(B, dtype=np.int64) * length))
     window = tokens[: (T + 1) * B].reshape(-1, B)
@@ -287,15 +295,17 @@ def threads(seconds: float) -> int:
     from charloom.engines import Plan, Sampler
     from charloom.engines.native import NativeEngine
     from charloom.model import copy_learner, new_learner, zero_state
+    from charloom.model.input_pairs import most_frequent_pairs
     from charloom.text import Vocabulary
 
     config = Config(
         cell="lstm", layers=2, hidden_size=20, seq_length=8, batch_size=4, optimizer="adam",
-        ngram_order=4,
+        ngram_order=4, input_pairs=20,
     )  # fmt: skip
     first = new_learner(config, Vocabulary("abcdefg"))
     tokens = np.random.default_rng(1).integers(0, 7, 4_000).astype(np.uint8)
     first.ngrams = NativeEngine().count_ngrams(config, 7, tokens, np.array([[0, 4_000]]))
+    first.pairs = most_frequent_pairs(lambda start, end: tokens[start:end], [(0, 4_000)], 20, 7)
     plan = Plan(np.full(5, 0.01), np.arange(4, dtype=np.int64) * 1_000)
     shared, calls, end = NativeEngine(2), [0, 0, 0, 0], time.monotonic() + seconds
     problems: list[BaseException] = []
