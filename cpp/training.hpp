@@ -7,6 +7,7 @@
 // on the number of threads, and the bits repeat for the same number.
 #pragma once
 
+#include <cstring>
 #include <new>
 
 #include "optimizers.hpp"
@@ -175,6 +176,10 @@ class Training {
   void average(std::ptrdiff_t start, std::ptrdiff_t end, double rate) const {
     if (rate == 0) return;
     T* averages = slots_[slot_count_ - 1];
+    if (rate == 1) {  // a sum would round
+      std::memcpy(averages + start, block_ + start, static_cast<std::size_t>(end - start) * sizeof(T));
+      return;
+    }
     const Vec<T> r = splat<T>(static_cast<T>(rate));
     for (std::ptrdiff_t at = start; at < end; at += lanes) {
       const Vec<T> old = load<T>(averages + at);

@@ -11,6 +11,7 @@ import small_runs
 from charloom.engines import Plan, native_problem, open_engine
 from charloom.errors import EngineError
 from charloom.model import averaged, copy_learner, new_learner, optimizers
+from charloom.model.input_pairs import most_frequent_pairs
 from charloom.model.optimizers import AVERAGE, AVERAGED_EVERY, averaging_rate
 from charloom.scoring import score_segments
 from charloom.store import load_checkpoint, load_model, read_run
@@ -67,6 +68,16 @@ def test_the_average_is_that_of_a_loop_over_the_weights_of_every_update(name):
             [values[place] for values in averages], truth, rtol=0, atol=1e-14
         )
     assert np.abs(averages[-1] - weights[-1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_average_over_a_few_updates_is_a_copy_of_the_weights(name):
+    learner = make_learner(dtype="float32", input_pairs=5)
+    ids = make_ids(learner)
+    learner.pairs = most_frequent_pairs(lambda start, end: ids[start:end], [(0, 900)], 5, 7)
+    train(open_engine(name), learner, ids, [7])
+    for parameter, array in learner.parameters.items():
+        assert array.tobytes() == learner.slots[AVERAGE][parameter].tobytes(), parameter
 
 
 def test_a_wrong_rate_is_caught(monkeypatch):

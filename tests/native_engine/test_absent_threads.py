@@ -19,11 +19,16 @@ LATE_THREADS = r"""
 #include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <atomic>
+#include <cstdio>
 static sem_t begin;
+static std::atomic<int> held{0};
+__attribute__((destructor)) static void tell() { fprintf(stderr, "%d threads began late", held.load()); }
 struct start { void* (*run)(void*); void* with; };
 static void* late(void* given) {
   struct start own = *(struct start*)given;
   delete (struct start*)given;
+  ++held;
   while (sem_wait(&begin)) {}
   return own.run(own.with);
 }
@@ -59,8 +64,8 @@ print(engine.generate(learner, tokens[:1], Sampler(), uniforms, zero_state(confi
 """
 
 
-def results(preloaded: str = "") -> str:
-    """Return what two threads compute in a process with this library loaded before all others."""
+def results(preloaded: str = "") -> tuple[str, str]:
+    """Return what two threads compute in a process with this library loaded first, and its messages."""
     before = os.environ.get("LD_PRELOAD", "")
     done = subprocess.run(
         [sys.executable, "-c", RESULTS],
@@ -70,7 +75,7 @@ def results(preloaded: str = "") -> str:
         timeout=120,
         check=True,
     )
-    return done.stdout
+    return done.stdout, done.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="LD_PRELOAD replaces functions on Linux only")
@@ -79,4 +84,6 @@ def test_training_scoring_and_sampling_need_no_thread_that_never_runs(tmp_path: 
     source, library = tmp_path / "late.cpp", tmp_path / "late.so"
     source.write_text(LATE_THREADS, encoding="ascii")
     subprocess.run(["c++", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
-    assert results(str(library)) == results()
+    late, messages = results(str(library))
+    assert messages == "3 threads began late"  # one each for training, scoring and sampling
+    assert late == results()[0]

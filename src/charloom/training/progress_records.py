@@ -37,8 +37,8 @@ def validation_in_slices(
 ) -> Slices[float]:
     """Return a generator that yields after each call of the engine and at its end returns the validation loss.
 
-    The loss is that of the learner's model, in nats per character. The setting `judged_characters` limits how many characters of the
-    validation part are read; 0 means no limit.
+    The loss is that of the learner's model, in nats per character. The setting `judged_characters` limits
+    how many characters of the validation part are read; 0 means no limit.
 
     Args:
         learner: not changed.

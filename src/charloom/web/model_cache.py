@@ -297,6 +297,7 @@ def learner_of(checkpoint: Path) -> Learner:
 
 
 def size(learner: Learner) -> int:
-    """Return the total size of a model's parameters and n-grams in bytes."""
+    """Return the total size of a model's parameters, n-grams and pairs in bytes."""
     parameters = sum(array.nbytes for array in learner.parameters.values())
-    return parameters + (learner.ngrams.nbytes if learner.ngrams else 0)
+    ngrams = learner.ngrams.nbytes if learner.ngrams else 0
+    return parameters + ngrams + (learner.pairs.ids.nbytes if learner.pairs else 0)
