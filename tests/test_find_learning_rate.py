@@ -8,8 +8,10 @@ import charloom
 import small_runs
 from charloom import api
 from charloom.api import learning_rate as api_learning_rate
+from charloom.api import training_plan
 from charloom.api.plan_messages import speed_message
 from charloom.engines import open_engine
+from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError, WriteError
 from charloom.model import new_learner
 from charloom.recipes import configure
@@ -17,7 +19,9 @@ from charloom.run_file_names import LEARNING_RATES, LEARNING_RATES_PNG, LEARNING
 from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import learning_rate_search
-from charloom.training.learning_rate_search import LEAST_UPDATES, MOST_WORK
+from charloom.training.learning_rate_search import LEAST_UPDATES, MOST_WORK, LearningRateSearch
+from charloom.training.run_costs import Costs
+from clocks import Clock
 
 SMALL = {
     "recipe": "classic",
@@ -223,6 +227,52 @@ def test_without_minutes_the_number_of_updates_depends_only_on_the_settings():
     assert planned["short run"] == 100
     assert planned["shortest"] == planned["huge"] == LEAST_UPDATES
     assert LEAST_UPDATES < planned["large"] < 400
+
+
+def search_on_a_clock(monkeypatch, **arguments):
+    """Search for the rate of a run of one minute on a clock, and return the result and the plan of the run.
+
+    Counting the n-grams takes 40 seconds, the search 6 and measuring the speed 2.
+    """
+    clock, count = Clock(monkeypatch, training_plan), ReferenceEngine.count_ngrams
+    monkeypatch.setattr(
+        ReferenceEngine,
+        "count_ngrams",
+        lambda *given, **limit: clock.take(40.0, count(*given, **limit)),
+    )
+    monkeypatch.setattr(training_plan, "least_counting_seconds", lambda *_: 61.0)
+    monkeypatch.setattr(training_plan, "measure", lambda *_: clock.take(2.0, Costs(update=0.1)))
+    monkeypatch.setattr(api_learning_rate, "updates_per_second", lambda *_: 100.0)
+    result = LearningRateSearch(0.01, ())
+    monkeypatch.setattr(api_learning_rate, "search", lambda *_: clock.take(6.0, result))
+    corpus, began = Corpus.from_text(small_runs.TEXT), clock.now
+    settings = {**SMALL, "ngram_order": 3, "sample_until": 0}
+    found = api.search_before_training(corpus, 1, **arguments, **settings)
+    messages = []
+    plan = api.plan_training(
+        corpus, 1, began=began, found=found, on_message=messages.append, **settings
+    )
+    return found, plan, messages
+
+
+def test_counting_before_the_search_is_part_of_the_minutes(monkeypatch):
+    found, plan, messages = search_on_a_clock(monkeypatch)
+    assert plan.limit.seconds_left() == 60 - 40 - 6 - 2
+    assert plan.config.updates == 120
+    assert (found.counting, found.seconds) == (40.0, 6.0)
+    assert messages == [
+        "measured on this machine: 120 updates will take about 1 min 00 s in total, including 6.0 s to find the "
+        "learning rate and 40 s to count its n-grams"
+    ]
+
+
+def test_a_count_that_takes_longer_than_the_minutes_is_announced_before_the_search(monkeypatch):
+    messages = []
+    search_on_a_clock(monkeypatch, on_message=messages.append)
+    assert len(messages) == 1
+    assert messages[0].startswith(
+        "counting the n-grams of the text takes at least about 1 min 01 s here, but the run was given 1 min 00 s"
+    )
 
 
 def test_the_time_of_the_search_is_named_in_the_message_about_the_speed():

@@ -29,6 +29,7 @@ from charloom.training import Ended, Progress
 from charloom.training.progress_records import FINAL_EVALUATION_SHARE
 from charloom.training.run_costs import Costs
 from charloom.training.time_limit import EndPlanner, TimeLimit
+from clocks import Clock
 
 TEXT = "the cat sat on the mat, and the dog ran round the log; " * 40
 SETTINGS = {"recipe": "classic", "seq_length": 5, "hidden_size": 4, "engine": "reference"}
@@ -38,21 +39,6 @@ def schedule(**settings):
     """Return a schedule for a text of 2,200 characters: 440 windows an epoch without a validation part."""
     usual = {"seq_length": 5, "sample_until": 0, "save_seconds": 1e9}
     return Schedule.of(Config(**usual | settings), len(TEXT))
-
-
-class Clock:
-    """A clock whose seconds pass only when `take` is called."""
-
-    def __init__(self, monkeypatch, *modules):
-        self.now = 100.0
-        for module in modules:
-            monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
-            monkeypatch.setattr(module.time, "perf_counter", lambda: self.now)
-
-    def take(self, seconds, result=None):
-        """Let time pass, and return the result."""
-        self.now += seconds
-        return result
 
 
 def test_every_part_of_the_work_counts_in_the_estimate():

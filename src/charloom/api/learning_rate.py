@@ -11,7 +11,9 @@ from charloom.api.text_arguments import Text
 from charloom.api.time_estimates import updates_per_second
 from charloom.api.training_plan import (
     FoundRate,
+    MessageListener,
     initial_config,
+    ngrams_in_time,
     planned_minutes,
     text_to_learn,
     with_threads,
@@ -33,7 +35,7 @@ from charloom.training.learning_rate_search import (
     LearningRateSearch,
     search_learning_rate,
 )
-from charloom.training.ngram_counting import count_missing_ngrams
+from charloom.training.ngram_counting import count_missing_ngrams, set_counted_ngrams
 
 SHARE: Final = 0.1  # the part of the minutes of a run that the search may take
 SECONDS: Final = 5.0  # about how long the search may take if the run has no minutes
@@ -100,18 +102,20 @@ def search_before_training(
     *,
     model: Learner | None = None,
     listener: SearchListener = ignore_updates,
+    on_message: MessageListener = str,
     **settings: Any,
 ) -> FoundRate:
     """Search for the learning rate of a training run with the same arguments.
 
     Return it with the n-grams of the text, which need not be counted again. If the run trains for a number
-    of minutes, the search takes about a tenth of them.
+    of minutes, the search takes about a tenth of them, without the time to count the n-grams.
 
     Args:
         corpus: the text.
         minutes: duration of training, instead of `epochs` or `updates`.
         model: the model to start from; None trains a new network.
         listener: as for `find_learning_rate`.
+        on_message: called with a message if counting the n-grams takes longer than the minutes.
         **settings: any setting of `Config` except `learning_rate`; None keeps the recipe's value.
 
     Raises:
@@ -123,7 +127,7 @@ def search_before_training(
     config = with_threads(initial_config(DEFAULT_RECIPE, model, **settings))
     minutes = planned_minutes(config, minutes, **settings)
     start, engine = new_start(corpus, config, model), engine_for(config)
-    count_missing_ngrams(start, corpus.ids, engine)
+    counting = counting_seconds(start, corpus, engine, minutes, on_message)
     if minutes is None:
         updates = usual_updates(start, len(corpus), engine)
     else:
@@ -131,7 +135,7 @@ def search_before_training(
         speed = updates_per_second(corpus, config, start.ngrams, min(1.0, 10 * SHARE * minutes))
         updates = updates_within(minutes, speed)
     found = search(start, corpus, engine, updates, listener)
-    return FoundRate(found, start.ngrams, time.monotonic() - began)
+    return FoundRate(found, start.ngrams, time.monotonic() - began - counting, counting)
 
 
 def refuse_given_rate(settings: dict[str, Any]) -> None:
@@ -146,6 +150,30 @@ def refuse_given_rate(settings: dict[str, Any]) -> None:
 def new_start(corpus: Corpus, config: Config, model: Learner | None) -> Learner:
     """Return the learner of a run before its first update. If `model` is given, it has the weights of `model`."""
     return tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+
+
+def counting_seconds(
+    start: Learner,
+    corpus: Corpus,
+    engine: Engine,
+    minutes: float | None,
+    on_message: MessageListener,
+) -> float:
+    """Give `start` the n-grams of the text, if it needs them, and return how many seconds counting them took.
+
+    Args:
+        start: the learner of the run before its first update; gets new `ngrams`.
+        corpus: the text.
+        engine: counts if the run has no minutes.
+        minutes: duration of the run; None if it has no time limit.
+        on_message: called with a message before counting, if counting takes longer than the minutes.
+    """
+    began = time.monotonic()
+    if minutes is None:
+        count_missing_ngrams(start, corpus.ids, engine)
+    else:
+        set_counted_ngrams(start, ngrams_in_time(corpus, start.config, 60 * minutes, on_message))
+    return time.monotonic() - began
 
 
 def usual_updates(start: Learner, characters: int, engine: Engine) -> int:

@@ -63,12 +63,14 @@ class FoundRate(NamedTuple):
     Attributes:
         search: the result of the search.
         ngrams: the n-grams of the text, which were counted for the search; None if the network uses none.
-        seconds: how long the search took.
+        seconds: how long the search took, without the time to count the n-grams.
+        counting: how many seconds it took to count the n-grams.
     """
 
     search: LearningRateSearch
     ngrams: NGrams | None
     seconds: float
+    counting: float
 
 
 class PlannedEnd(NamedTuple):
@@ -187,8 +189,8 @@ def end_after(
     """
     minutes = require_minutes(minutes)
     began, requested_seconds = time.monotonic() if began is None else began, 60 * minutes
-    searching = found.seconds if found else 0.0
-    opened = time.monotonic() - began - searching
+    searching, counted_before = (found.seconds, found.counting) if found else (0.0, 0.0)
+    opened = time.monotonic() - began - searching - counted_before
     schedule, ngrams = Schedule.of(config, len(corpus)), found.ngrams if found else None
     if ngrams is None:
         ngrams = ngrams_in_time(corpus, config, requested_seconds, on_message)

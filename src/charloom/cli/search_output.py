@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from charloom.cli.terminal import LINE_SECONDS, say
+from charloom.cli.terminal import LINE_SECONDS, say, say_sentence
 from charloom.cli.waiting import REFRESHES
 from charloom.formatting import decimals, duration, one_of
 
@@ -30,7 +30,7 @@ def searched(
 
     with search_progress() as listener:
         found = api.search_before_training(
-            corpus, minutes, model=model, listener=listener, **settings
+            corpus, minutes, model=model, listener=listener, on_message=say_sentence, **settings
         )
     for line in loss_table(found.search, one_of(corpus.vocabulary.tokens)):
         say(line)
