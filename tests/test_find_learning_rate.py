@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import charloom
@@ -13,7 +14,7 @@ from charloom.api.plan_messages import speed_message
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError, WriteError
-from charloom.model import new_learner
+from charloom.model import copy_learner, memory_limit, new_learner
 from charloom.recipes import configure
 from charloom.run_file_names import LEARNING_RATES, LEARNING_RATES_PNG, LEARNING_RATES_SVG
 from charloom.store import RunWriter
@@ -293,6 +294,44 @@ def test_a_given_rate_contradicts_the_search(call):
     assert str(caught.value) == (
         "find_learning_rate and learning_rate both set the learning rate; give only one of them."
     )
+
+
+def bytes_of_a_search(corpus, **settings):
+    """Return the size of the arrays of 8 learners and of the gradients of one, measured on real arrays."""
+    learner = new_learner(configure(**settings), corpus.vocabulary)
+    window = corpus.ids[:6, np.newaxis]
+    _, gradients, _ = ReferenceEngine().loss_and_gradients(learner, window[:-1], window[1:])
+    learners = [copy_learner(learner) for _ in range(8)]
+    groups = [named for one in learners for named in (one.parameters, *one.slots.values())]
+    return sum(array.nbytes for named in (gradients, *groups) for array in named.values())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "sgd"},
+        {"optimizer": "adam", "averaging": 0.1, "dtype": "float64"},
+        {"cell": "gru", "layers": 3, "input_pairs": 9},
+    ],
+)
+def test_a_search_whose_arrays_do_not_fit_into_memory_is_refused_before_anything_is_counted(
+    settings, monkeypatch
+):
+    settings, work = {**SMALL, "ngram_order": 2, **settings}, []
+    for name in ("counting_seconds", "updates_per_second", "search"):
+        monkeypatch.setattr(
+            api_learning_rate, name, lambda *_, name=name: work.append(name) or 100.0
+        )
+    corpus = Corpus.from_text(small_runs.TEXT)
+    needed = bytes_of_a_search(corpus, **settings)
+    monkeypatch.setattr(memory_limit, "available_memory", lambda: needed - 1)
+    with pytest.raises(ConfigError, match="keeps up to 8 copies of the network") as caught:
+        api.search_before_training(corpus, 1, **settings)
+    assert "Give learning_rate instead of find_learning_rate, or use a smaller" in str(caught.value)
+    assert work == []
+    monkeypatch.setattr(memory_limit, "available_memory", lambda: needed)
+    api.search_before_training(corpus, 1, **settings)
+    assert work == ["counting_seconds", "updates_per_second", "search"]
 
 
 @pytest.mark.parametrize("wrong", [0, 11, 1.5, "12", True])

@@ -11,8 +11,8 @@ import small_runs
 from charloom.cooperative import SliceLoop, run_all_slices
 from charloom.engines import open_engine
 from charloom.engines.base import Trace
-from charloom.errors import ConfigError, DivergedError
-from charloom.model import copy_learner, memory_limit, new_learner
+from charloom.errors import DivergedError
+from charloom.model import copy_learner, new_learner
 from charloom.training import Record, learn, learning_rate_search
 from charloom.training.learning_rate_search import (
     COPIES,
@@ -181,21 +181,6 @@ def test_few_copies_of_the_network_are_in_memory_at_a_time(monkeypatch):
     for best in (1e-5, 10.0):  # each trial is worse than the one before it, or better
         search(PlantedEngine(best=best))
     assert most + 1 == COPIES  # with the first learner
-
-
-def test_a_network_whose_copies_do_not_fit_into_memory_is_refused_before_anything_is_trained(
-    monkeypatch,
-):
-    engine = PlantedEngine()
-    learner, _ = start()
-    needed = COPIES * memory_limit.training_bytes(learner.config, len(learner.vocabulary))
-    monkeypatch.setattr(memory_limit, "available_memory", lambda: needed)
-    search(PlantedEngine())
-    monkeypatch.setattr(memory_limit, "available_memory", lambda: needed - 1)
-    with pytest.raises(ConfigError, match="keeps up to 8 copies of the network") as caught:
-        search(engine)
-    assert "Give learning_rate instead of find_learning_rate, or use a smaller" in str(caught.value)
-    assert engine.rates == set()
 
 
 def test_n_grams_are_counted_once_for_all_trials():

@@ -26,10 +26,12 @@ from charloom.finetune import tuned_learner
 from charloom.formatting import duration
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
+from charloom.model.memory_limit import require_memory_for_copies
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
 from charloom.text import Corpus
 from charloom.training.learning_rate_search import (
+    COPIES,
     LEAST_UPDATES,
     MOST_WORK,
     LearningRateSearch,
@@ -148,7 +150,12 @@ def refuse_given_rate(settings: dict[str, Any]) -> None:
 
 
 def new_start(corpus: Corpus, config: Config, model: Learner | None) -> Learner:
-    """Return the learner of a run before its first update. If `model` is given, it has the weights of `model`."""
+    """Return the learner of a run before its first update. If `model` is given, it has the weights of `model`.
+
+    Raises:
+        ConfigError: the copies of the network that the search needs do not fit into memory.
+    """
+    require_memory_for_copies(config, len(corpus.vocabulary), COPIES)
     return tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
 
 

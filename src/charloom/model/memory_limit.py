@@ -52,9 +52,12 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
 def require_memory_for_copies(config: Config, vocabulary_size: int, copies: int) -> None:
     """Raise ConfigError if `copies` learners of a network do not fit into memory at the same time.
 
-    The other arguments are those of `require_memory`.
+    Only one of them trains at a time, so the gradients count once. The other arguments are those of
+    `require_memory`.
     """
-    memory, needed = available_memory(), copies * training_bytes(config, vocabulary_size)
+    require_memory(config, vocabulary_size)
+    arrays = copies * (1 + len(slot_names(config))) + 1
+    memory, needed = available_memory(), arrays * parameter_bytes(config, vocabulary_size)
     if needed > memory:
         raise ConfigError(
             f"the search for a learning rate keeps up to {copies} copies of the network. They need at least "
@@ -65,8 +68,12 @@ def require_memory_for_copies(config: Config, vocabulary_size: int, copies: int)
 
 def training_bytes(config: Config, vocabulary_size: int) -> int:
     """Return the size of a network's parameters, their gradients and the optimizer's arrays in bytes."""
-    numbers = parameter_count(config, vocabulary_size)
-    return numbers * np.dtype(config.dtype).itemsize * (2 + len(slot_names(config)))
+    return parameter_bytes(config, vocabulary_size) * (2 + len(slot_names(config)))
+
+
+def parameter_bytes(config: Config, vocabulary_size: int) -> int:
+    """Return the size of a network's parameters in bytes."""
+    return parameter_count(config, vocabulary_size) * np.dtype(config.dtype).itemsize
 
 
 def parameter_count(config: Config, vocabulary_size: int) -> int:

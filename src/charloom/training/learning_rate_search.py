@@ -13,7 +13,6 @@ from charloom.engines import Engine
 from charloom.errors import DivergedError
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner
-from charloom.model.memory_limit import require_memory_for_copies
 from charloom.model.schedule import Schedule
 from charloom.text.id_file import AllIds
 from charloom.training.loop import CallSize, apply_updates
@@ -133,11 +132,10 @@ def search_learning_rate(
         updates: number of updates of the longest trials, at least `LEAST_UPDATES`.
 
     Raises:
-        ConfigError: the copies of the network do not fit into memory.
+        ConfigError: counting the n-grams needs more memory than this process may use.
         DivergedError: at every learning rate, a loss or a gradient was not finite.
         TextError: the text is too short to be divided as the config says.
     """
-    require_memory_for_copies(start.config, len(start.vocabulary), COPIES)
     count_missing_ngrams(start, ids, engine)
     choose_missing_pairs(start, ids)
     trials: Iterable[Trial] = (Trial(step, start) for step in FIRST_STEPS)
