@@ -286,14 +286,38 @@ def test_the_time_of_the_search_is_named_in_the_message_about_the_speed():
 # Refusals
 
 
-@pytest.mark.parametrize("call", [charloom.find_learning_rate, charloom.train])
-def test_a_given_rate_contradicts_the_search(call):
-    more = {"find_learning_rate": True} if call is charloom.train else {}
+def test_a_given_rate_contradicts_the_search():
     with pytest.raises(ConfigError) as caught:
-        call("no such text", learning_rate=0.1, **more)
+        charloom.train("no such text", learning_rate=0.1, find_learning_rate=True)
     assert str(caught.value) == (
         "find_learning_rate and learning_rate both set the learning rate; give only one of them."
     )
+
+
+# The function find_learning_rate has no argument of its own name, and refuses learning_rate.
+
+
+def test_the_function_refuses_a_rate_and_names_only_that_argument():
+    with pytest.raises(ConfigError) as caught:
+        charloom.find_learning_rate("no such text", learning_rate=0.1)
+    assert str(caught.value) == (
+        "learning_rate is 0.1, but this function searches for the learning rate; leave learning_rate out."
+    )
+
+
+def test_the_function_advises_no_learning_rate_if_all_trials_diverge(all_diverge):
+    with pytest.raises(DivergedError) as caught:
+        charloom.find_learning_rate(string=small_runs.TEXT, **SMALL)
+    assert str(caught.value).endswith("Check the other settings, such as clip and sigma.")
+
+
+def test_the_function_advises_no_learning_rate_if_memory_is_short(monkeypatch):
+    corpus = Corpus.from_text(small_runs.TEXT)
+    needed = bytes_of_a_search(corpus, **SMALL)
+    monkeypatch.setattr(memory_limit, "available_memory", lambda: needed - 1)
+    with pytest.raises(ConfigError, match="keeps up to 8 copies of the network") as caught:
+        charloom.find_learning_rate(string=small_runs.TEXT, **SMALL)
+    assert str(caught.value).endswith(" GB here. Use a smaller network.")
 
 
 def bytes_of_a_search(corpus, **settings):
@@ -343,7 +367,7 @@ def test_too_few_trial_updates_are_refused(wrong):
 
 
 def test_if_all_trials_diverge_no_run_is_made(tmp_path, all_diverge):
-    with pytest.raises(DivergedError, match="no learning rate was found"):
+    with pytest.raises(DivergedError, match="clip and sigma, or give learning_rate"):
         charloom.train(
             string=small_runs.TEXT,
             run=tmp_path / "run",

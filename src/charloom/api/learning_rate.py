@@ -23,7 +23,7 @@ from charloom.cooperative import SliceLoop
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError
 from charloom.finetune import tuned_learner
-from charloom.formatting import duration
+from charloom.formatting import duration, shortened
 from charloom.messages import argument
 from charloom.model import Learner, new_learner
 from charloom.model.memory_limit import require_memory_for_copies
@@ -87,15 +87,15 @@ def find_learning_rate(
         UnknownCharacterError: as for `train`.
         DivergedError: at every learning rate, a loss or a gradient was not finite.
     """
-    refuse_given_rate(settings)
+    refuse_rate_of_search(settings)
     if trial_updates is not None:
         trial_updates = require_whole("trial_updates", trial_updates, least=LEAST_UPDATES)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
     config = with_threads(initial_config(DEFAULT_RECIPE, model, **settings))
-    start, engine = new_start(corpus, config, model), engine_for(config)
+    start, engine = new_start(corpus, config, model, rate_allowed=False), engine_for(config)
     updates = trial_updates or usual_updates(start, len(corpus), engine)
-    return search(start, corpus, engine, updates, listener)
+    return search(start, corpus, engine, updates, listener, rate_allowed=False)
 
 
 def search_before_training(
@@ -149,13 +149,27 @@ def refuse_given_rate(settings: dict[str, Any]) -> None:
         )
 
 
-def new_start(corpus: Corpus, config: Config, model: Learner | None) -> Learner:
+def refuse_rate_of_search(settings: dict[str, Any]) -> None:
+    """Raise ConfigError if `settings`, those of the function `find_learning_rate`, have a learning rate."""
+    rate = settings.get("learning_rate")
+    if rate is not None:
+        raise ConfigError(
+            f"{argument('learning_rate')} is {shortened(rate)}, but this function searches for the learning rate; "
+            f"leave {argument('learning_rate')} out."
+        )
+
+
+def new_start(
+    corpus: Corpus, config: Config, model: Learner | None, *, rate_allowed: bool = True
+) -> Learner:
     """Return the learner of a run before its first update. If `model` is given, it has the weights of `model`.
+
+    `rate_allowed` is described in `search_learning_rate`.
 
     Raises:
         ConfigError: the copies of the network that the search needs do not fit into memory.
     """
-    require_memory_for_copies(config, len(corpus.vocabulary), COPIES)
+    require_memory_for_copies(config, len(corpus.vocabulary), COPIES, rate_allowed)
     return tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
 
 
@@ -227,7 +241,13 @@ def updates_within(minutes: float, speed: float) -> int:
 
 
 def search(
-    start: Learner, corpus: Corpus, engine: Engine, updates: int, listener: SearchListener
+    start: Learner,
+    corpus: Corpus,
+    engine: Engine,
+    updates: int,
+    listener: SearchListener,
+    *,
+    rate_allowed: bool = True,
 ) -> LearningRateSearch:
     """Search for a learning rate, and call `listener` after each call of the engine.
 
@@ -237,9 +257,12 @@ def search(
         engine: computes the updates.
         updates: number of updates of the longest trials.
         listener: as for `find_learning_rate`.
+        rate_allowed: as for `search_learning_rate`.
     """
     done, most = 0, round(MOST_WORK * updates)
-    loop = SliceLoop(search_learning_rate(start, corpus.ids, engine, updates))
+    loop = SliceLoop(
+        search_learning_rate(start, corpus.ids, engine, updates, rate_allowed=rate_allowed)
+    )
     for count in loop:
         done += count
         listener(done, most)

@@ -49,20 +49,24 @@ def require_memory(config: Config, vocabulary_size: int, memory: float | None = 
         )
 
 
-def require_memory_for_copies(config: Config, vocabulary_size: int, copies: int) -> None:
+def require_memory_for_copies(
+    config: Config, vocabulary_size: int, copies: int, rate_allowed: bool = True
+) -> None:
     """Raise ConfigError if `copies` learners of a network do not fit into memory at the same time.
 
-    Only one of them trains at a time, so the gradients count once. The other arguments are those of
-    `require_memory`.
+    Only one of them trains at a time, so the gradients count once. `rate_allowed` says whether the
+    user may give `learning_rate` instead of a search; the message then says so. The other arguments are those
+    of `require_memory`.
     """
     require_memory(config, vocabulary_size)
     arrays = copies * (1 + len(slot_names(config))) + 1
     memory, needed = available_memory(), arrays * parameter_bytes(config, vocabulary_size)
     if needed > memory:
+        instead = f"{argument('learning_rate')} instead of {argument('find_learning_rate')}"
+        advice = f"Give {instead}, or use a smaller" if rate_allowed else "Use a smaller"
         raise ConfigError(
             f"the search for a learning rate keeps up to {copies} copies of the network. They need at least "
-            f"{needed / 1e9:,.3g} GB, but charloom can use only {memory / 1e9:,.3g} GB here. Give "
-            f"{argument('learning_rate')} instead of {argument('find_learning_rate')}, or use a smaller network."
+            f"{needed / 1e9:,.3g} GB, but charloom can use only {memory / 1e9:,.3g} GB here. {advice} network."
         )
 
 

@@ -7,6 +7,7 @@ depends on the clock or the disk (spec/mathematics.md: Searching for a learning 
 import time
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from charloom.engines import Engine
@@ -118,7 +119,7 @@ def rate_of(step: int) -> float:
 
 
 def search_learning_rate(
-    start: Learner, ids: AllIds, engine: Engine, updates: int
+    start: Learner, ids: AllIds, engine: Engine, updates: int, *, rate_allowed: bool = True
 ) -> Generator[int, None, LearningRateSearch]:
     """Return a generator that trains the trials and at its end returns the result of the search.
 
@@ -130,6 +131,8 @@ def search_learning_rate(
         ids: the whole text, shape (characters,).
         engine: computes the updates.
         updates: number of updates of the longest trials, at least `LEAST_UPDATES`.
+        rate_allowed: True if the user may give `learning_rate` instead of a search, as for a training run. If
+            all trials diverge, the message says so.
 
     Raises:
         ConfigError: counting the n-grams needs more memory than this process may use.
@@ -138,25 +141,33 @@ def search_learning_rate(
     """
     count_missing_ngrams(start, ids, engine)
     choose_missing_pairs(start, ids)
+    compared = partial(compare, ids=ids, engine=engine, rate_allowed=rate_allowed)
     trials: Iterable[Trial] = (Trial(step, start) for step in FIRST_STEPS)
     rounds = []
     for length, kept in zip((updates // 4, updates // 2), KEPT, strict=True):
-        losses, trials = yield from compare(trials, kept, length, ids, engine)
+        losses, trials = yield from compared(trials, kept, length)
         rounds.append(SearchRound.of(length, losses))
-    losses, trials = yield from compare(trials, 1, updates, ids, engine)
+    losses, trials = yield from compared(trials, 1, updates)
     best = trials[0].step
     beside = (Trial(step, start) for step in (best - 1, best + 1))
-    more, found = yield from compare([*trials, *beside], 1, updates, ids, engine)
+    more, found = yield from compared([*trials, *beside], 1, updates)
     rounds.append(SearchRound.of(updates, {**losses, **more}))
     return LearningRateSearch(rate_of(found[0].step), tuple(rounds))
 
 
 def compare(
-    trials: Iterable[Trial], kept: int, updates: int, ids: AllIds, engine: Engine
+    trials: Iterable[Trial],
+    kept: int,
+    updates: int,
+    *,
+    ids: AllIds,
+    engine: Engine,
+    rate_allowed: bool,
 ) -> Generator[int, None, tuple[dict[int, float | None], list[Trial]]]:
     """Return a generator that trains trials until `updates` and returns their losses and the best trials.
 
     The losses are by the steps of the learning rates. Up to `kept` trials are the best ones, the best first.
+    `search_learning_rate` describes the other arguments.
 
     Raises:
         DivergedError: no trial has a finite loss.
@@ -170,10 +181,10 @@ def compare(
             # Drop all other trials immediately: each needs as much memory as the run itself.
             best = sorted([*best, (trial.loss, trial.step, trial)])[:kept]
     if not best:
+        instead = f", or give {argument('learning_rate')}" if rate_allowed else ""
         raise DivergedError(
             f"no learning rate was found: at each of the {len(losses)} rates from {rate_of(min(losses)):g} to "
             f"{rate_of(max(losses)):g}, a loss or a gradient was not finite within {updates:,} updates. Check the "
-            f"other settings, such as {argument('clip')} and {argument('sigma')}, or give "
-            f"{argument('learning_rate')}."
+            f"other settings, such as {argument('clip')} and {argument('sigma')}{instead}."
         )
     return losses, [trial for _, _, trial in best]
