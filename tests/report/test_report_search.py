@@ -103,7 +103,7 @@ def one_round(**changes):
     "wrong",
     [
         {"learning_rate": "fast"}, {"learning_rate": 0}, {"learning_rate": 1e300}, {"learning_rate": True},
-        {"rounds": []}, {"rounds": {}}, {"rounds": [3]}, {"rounds": None},
+        {"rounds": []}, {"rounds": 17 * one_round()["rounds"]}, {"rounds": {}}, {"rounds": [3]}, {"rounds": None},
         one_round(updates=0), one_round(updates=1.5), one_round(updates=10**17), one_round(losses=[1.0]),
         one_round(losses=[1.0, "<script>"]), one_round(losses=[-1.0, 1.0]), one_round(losses=[1e300, 1.0]),
         one_round(learning_rates=[0.2, 0.1]), one_round(learning_rates=[0.1, 0.1]), one_round(learning_rates=3),
@@ -131,3 +131,5 @@ def test_bytes_that_are_no_search_are_left_out_as_damaged(run, data):
 def test_the_planted_data_is_valid_without_the_planted_fault(run):
     changed(run, **one_round())
     assert read_search(run).search is not None
+    changed(run, rounds=16 * one_round()["rounds"])
+    assert len(read_search(run).search.rounds) == 16

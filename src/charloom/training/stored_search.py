@@ -23,6 +23,8 @@ LARGEST: Final = (
     1e15  # rates, losses and numbers of updates must be smaller, so that a plot can show them
 )
 SMALLEST: Final = 1e-15  # of a rate
+# A search has three rounds. A damaged file with hundreds of them would make a report slow and large.
+MOST_ROUNDS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def read_search(run: Path) -> StoredSearch:
 def search_of(values: Mapping[str, Any]) -> LearningRateSearch | None:
     """Return the search with the plain data `values`; None if they are not the data of a search."""
     rate, found = values.get("learning_rate"), values.get("rounds")
-    if not is_rate(rate) or not isinstance(found, list) or not found:
+    if not is_rate(rate) or not isinstance(found, list) or not 0 < len(found) <= MOST_ROUNDS:
         return None
     rounds = tuple(round_of(value) for value in found)
     if any(one is None for one in rounds):
