@@ -83,7 +83,10 @@ def test_the_rounds_have_longer_trials_at_fewer_rates():
     assert found.rounds[2].learning_rates == (0.0032, 0.0056, 0.01, 0.018, 0.032)
 
 
-@pytest.mark.parametrize("settings", [{}, {"ngram_order": 3}, {"input_pairs": 9}, {"dropout": 0.2}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"ngram_order": 3}, {"input_pairs": 9}, {"dropout": 0.2}, {"averaging": 0.5}],
+)
 def test_the_losses_are_those_of_a_run_at_this_rate_over_the_second_half_of_its_updates(settings):
     found = search(open_engine("reference"), updates=12, schedule="cosine", warmup=50, **settings)
     one = found.rounds[-1]
