@@ -230,6 +230,18 @@ def test_without_minutes_the_number_of_updates_depends_only_on_the_settings():
     assert LEAST_UPDATES < planned["large"] < 400
 
 
+def test_the_number_of_pairs_does_not_shorten_the_trials():
+    """A character reads one row of the inputs of pairs, however many there are."""
+    corpus, planned = Corpus.from_text(small_runs.TEXT), []
+    for rows in (1, 300):
+        config = configure(
+            "classic", hidden_size=300, batch_size=8, input_pairs=rows, updates=10**6
+        )
+        learner = new_learner(config, corpus.vocabulary)
+        planned.append(api_learning_rate.usual_updates(learner, 10**5, open_engine("reference")))
+    assert planned[0] == planned[1] > LEAST_UPDATES
+
+
 def search_on_a_clock(monkeypatch, **arguments):
     """Search for the rate of a run of one minute on a clock, and return the result and the plan of the run.
 

@@ -281,6 +281,12 @@ def test_threads_share_a_character_only_in_large_networks():
         assert NativeEngine(2)._sampling_threads(make_learner(**changes)) == threads
 
 
+def test_weights_that_no_character_reads_do_not_make_threads_share_a_character():
+    wide = make_learner(K=1_400, cell="lstm", hidden_size=64)
+    assert sum(array.nbytes for array in wide.parameters.values()) > 2**21
+    assert NativeEngine(2)._sampling_threads(wide) == 1
+
+
 @pytest.mark.parametrize("threads", [2, 3, 5])
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_threads_compute_one_update_together(cell, threads):

@@ -9,7 +9,7 @@ from charloom import scoring
 from charloom.cell_table import CELL_NAMES
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
-from charloom.model import new_learner, zero_state
+from charloom.model import new_learner, weights_per_character, zero_state
 from charloom.scoring import (
     characters_read,
     cut_into_pieces,
@@ -18,6 +18,7 @@ from charloom.scoring import (
     predicted_characters,
     score_segments,
     tokens_of_a_call,
+    tokens_of_a_product,
 )
 from charloom.text import Corpus
 from small_runs import ENGINES, LINES, WORDS, small_config
@@ -168,7 +169,7 @@ def test_a_larger_network_reads_fewer_characters_per_call():
     for hidden_size, streams in ((4, 1), (4, 8), (300, 1), (300, 8)):
         config = small_config(hidden_size=hidden_size, cell="lstm", init="uniform")
         learner = new_learner(config, CORPUS.vocabulary)
-        weights = sum(parameter.size for parameter in learner.parameters.values())
+        weights = weights_per_character(learner.parameters)
         most = max(1, tokens_of_a_call(learner, streams) // streams) * streams
         assert (
             weights * most <= 2**27 * min(streams, scoring.PARALLEL_STREAMS) or most == 16 * streams
@@ -178,6 +179,27 @@ def test_a_larger_network_reads_fewer_characters_per_call():
         assert max(calls) <= max(most, tokens_of_a_call(learner, 1))
         assert sum(calls) == characters_read(pieces)
     assert tokens_of_a_call(learner, 1) < scoring.BLOCK
+
+
+def test_weights_that_no_character_reads_do_not_make_calls_shorter():
+    """The rows of other pairs and the columns of other characters are not read."""
+    few, many = (
+        new_learner(small_config(hidden_size=100, input_pairs=rows), CORPUS.vocabulary)
+        for rows in (1, 400)
+    )
+    assert tokens_of_a_call(many) == tokens_of_a_call(few) < scoring.BLOCK
+    sizes = {name: array.size for name, array in many.parameters.items()}
+    assert tokens_of_a_product(many) == 2**27 // sum(sizes.values()) < tokens_of_a_call(many)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_the_weights_of_a_character_are_one_column_of_u_one_row_of_pairs_and_all_others(cell):
+    config = small_config(cell=cell, layers=2, hidden_size=4, ngram_order=3, input_pairs=7)
+    learner = new_learner(config, CORPUS.vocabulary)
+    K, H, G = len(CORPUS.vocabulary), 4, {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    biases = G * H + (H if cell == "gru" else 0)
+    layers = (G * H + G * H * H + biases) + (2 * G * H * H + biases)
+    assert weights_per_character(learner.parameters) == layers + K * H + K + H + 1 + G * H
 
 
 class Counting(ReferenceEngine):

@@ -17,7 +17,7 @@ from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.gradient_check import numerical
 from charloom.hidden_units.unit_values import blocks, choose
-from charloom.model import new_learner
+from charloom.model import new_learner, weights_per_character
 from charloom.model.schedule import Schedule
 from charloom.store import load_model, read_run, write_control
 from charloom.text import Vocabulary
@@ -79,7 +79,7 @@ def test_the_number_of_characters_per_call_does_not_change_the_text(engine, cell
 def test_a_large_network_samples_few_characters_per_call():
     corpus, engine = small_corpus(), Writing()
     learner = new_learner(small_config(cell="lstm", hidden_size=500), corpus.vocabulary)
-    weights = sum(parameter.size for parameter in learner.parameters.values())
+    weights = weights_per_character(learner.parameters)
     windows = Schedule.of(learner.config, len(corpus)).windows
     next(continuation_in_slices(learner, corpus.ids, windows, engine, 1_000))
     assert engine.calls == 1
@@ -165,7 +165,7 @@ def test_the_gradient_checks_of_an_experiment_end_after_the_next_few_networks(
 def test_the_units_of_a_large_network_are_read_for_few_characters_per_call():
     vocabulary = Vocabulary("ab")
     learner = new_learner(Config(hidden_size=1_500, init="uniform"), vocabulary)
-    weights = sum(parameter.size for parameter in learner.parameters.values())
+    weights = weights_per_character(learner.parameters)
     read = []
 
     class Looking(ReferenceEngine):
@@ -203,6 +203,6 @@ def test_the_evaluation_of_a_large_network_can_be_interrupted_often():
     """Uses 16 streams and two layers of 512 units, for which a request to stop once took nine seconds."""
     corpus = small_corpus()
     learner = new_learner(small_config(cell="lstm", hidden_size=512, layers=2), corpus.vocabulary)
-    weights = sum(parameter.size for parameter in learner.parameters.values())
+    weights = weights_per_character(learner.parameters)
     for streams in (1, 16, 64):
         assert scoring.tokens_of_a_call(learner, streams) * weights <= 2**27 * min(streams, 16)

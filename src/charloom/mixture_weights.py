@@ -17,7 +17,7 @@ from charloom.errors import DivergedError, TextError
 from charloom.model import Learner, zero_state
 from charloom.model.mixture_parts import require_ngrams
 from charloom.ngram_logits import ngram_weights
-from charloom.scoring import tokens_of_a_call
+from charloom.scoring import tokens_of_a_product
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns
 
@@ -78,7 +78,7 @@ def ngram_use_in_slices(
     require_ngrams(learner)
     if not len(ids):
         raise TextError("the text is empty; give at least one character.")
-    state, size = zero_state(learner.config), tokens_of_a_call(learner)
+    state, size = zero_state(learner.config), tokens_of_a_product(learner)
     parts = [np.array([math.nan])]
     for start in range(0, len(ids), size):
         tokens = np.ascontiguousarray(ids[start : start + size])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from charloom.cooperative import tokens_of_a_slice
 from charloom.engines import Engine
-from charloom.model import Learner, State, zero_state
+from charloom.model import Learner, State, weights_per_character, zero_state
 from charloom.text.id_file import AllIds, side_by_side
 from charloom.text.windows import Segment
 
@@ -270,5 +270,15 @@ def tokens_of_a_call(learner: Learner, streams: int = 1, most: int = BLOCK) -> i
     A call takes a few hundredths of a second, so that a request to stop takes effect quickly. The
     result is at most `most`.
     """
-    weights = sum(parameter.size for parameter in learner.parameters.values())
+    weights = weights_per_character(learner.parameters)
     return tokens_of_a_slice(max(1, weights // min(streams, PARALLEL_STREAMS)), most)
+
+
+def tokens_of_a_product(learner: Learner, most: int = BLOCK) -> int:
+    """Return how many tokens one call may read if NumPy then multiplies all of their hidden states by a matrix.
+
+    NumPy rounds a product differently if it has another number of rows. So that results keep their bits, this
+    number is not fitted to what a character reads, but is computed from all weights. It is at most `most`.
+    """
+    weights = sum(parameter.size for parameter in learner.parameters.values())
+    return tokens_of_a_slice(max(1, weights), most)

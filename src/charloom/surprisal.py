@@ -18,7 +18,7 @@ from charloom.errors import DivergedError, TextError
 from charloom.formatting import number_of, one_of
 from charloom.model import Learner, State, zero_state
 from charloom.ngram_logits import NGramReader
-from charloom.scoring import tokens_of_a_call
+from charloom.scoring import tokens_of_a_call, tokens_of_a_product
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
 
@@ -149,7 +149,7 @@ class Reader:
         self._learner = learner
         self._engine = engine
         self._count = min(count, len(learner.vocabulary))
-        self._step = tokens_of_a_call(learner, most=BLOCK)
+        self._step = tokens_of_a_product(learner, most=BLOCK)
         self._state = zero_state(learner.config) if state is None else state
         self._ngrams = NGramReader(learner, engine) if learner.ngrams else None
         self._next: NDArray[np.float64] | None = None

@@ -25,7 +25,7 @@ from charloom.errors import ConfigError
 from charloom.finetune import tuned_learner
 from charloom.formatting import duration, shortened
 from charloom.messages import argument
-from charloom.model import Learner, new_learner
+from charloom.model import Learner, new_learner, weights_per_character
 from charloom.model.memory_limit import require_memory_for_copies
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
@@ -208,9 +208,9 @@ def usual_updates(start: Learner, characters: int, engine: Engine) -> int:
         characters: length of the text.
         engine: the engine of the run.
     """
-    config, weights = start.config, sum(array.size for array in start.parameters.values())
-    # A weight takes one multiply-add per character forward, and two backward.
-    work = 3 * weights * config.batch_size * config.seq_length
+    config = start.config
+    # Each weight that a character reads takes one multiply-add forward, and two backward.
+    work = 3 * weights_per_character(start.parameters) * config.batch_size * config.seq_length
     within = int(SECONDS * SPEEDS[engine.name] / work / MOST_WORK)
     run = Schedule.of(config, characters).updates
     return max(min(within, run, MOST_UPDATES), LEAST_UPDATES)

@@ -20,8 +20,15 @@ from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.errors import EngineError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
-from charloom.model import Learner, State, hidden_arrays, parameter_shapes, state_arrays
-from charloom.model.input_pairs import PAIRS, InputPairs, pair_rows
+from charloom.model import (
+    Learner,
+    State,
+    hidden_arrays,
+    parameter_shapes,
+    state_arrays,
+    weights_per_character,
+)
+from charloom.model.input_pairs import InputPairs, pair_rows
 from charloom.model.learner import NO_ID, RECENT, required_ngrams, required_pairs
 from charloom.model.ngrams import (
     ANY_MEMORY,
@@ -38,8 +45,8 @@ from charloom.model.parameters import Parameters
 MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
 MAX_LAYERS: Final = 64
-# If the weights of a model have at least this many bytes, several threads work together on one text that is
-# sampled.
+# If the weights that a model reads for each character have at least this many bytes, several threads work
+# together on one text that is sampled.
 SHARED_SAMPLING: Final = 2**21
 MAX_WINDOW: Final = 2**24 - 1  # largest number of characters in a window: steps T times streams B
 
@@ -387,11 +394,11 @@ class NativeEngine:
     def _sampling_threads(self, learner: Learner) -> int:
         """Return how many threads to use for sampling one text.
 
-        One thread is best if the weights fit into the cache of one core. For a plain RNN with one
-        layer, the kernels can use only one thread.
+        One thread is best if the weights that each character reads fit into the cache of one core. For a
+        plain RNN with one layer, the kernels can use only one thread.
         """
-        # A character reads only one row of the inputs of pairs.
-        size = sum(array.nbytes for name, array in learner.parameters.items() if name != PAIRS)
+        parameters = learner.parameters
+        size = weights_per_character(parameters) * parameters["V"].itemsize
         alone = size < SHARED_SAMPLING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
         return 1 if alone else min(self.threads, MAX_THREADS)
 

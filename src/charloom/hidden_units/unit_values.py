@@ -21,7 +21,7 @@ from charloom.messages import argument
 from charloom.model import Learner, State, zero_state
 from charloom.model.input_pairs import PAIRS
 from charloom.model.learner import RECENT
-from charloom.scoring import tokens_of_a_call
+from charloom.scoring import tokens_of_a_product
 
 # Largest number of values in a block, to limit the memory. A block has at least 16 tokens, even if
 # the values of 16 tokens exceed this number.
@@ -93,7 +93,7 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
     """
     config = learner.config
     kept = config.layers * config.hidden_size * len(WHATS[config.cell])
-    step = max(LEAST_TOKENS, min(tokens_of_a_call(learner, most=MOST_TOKENS), NUMBERS // kept))
+    step = max(LEAST_TOKENS, min(tokens_of_a_product(learner, most=MOST_TOKENS), NUMBERS // kept))
     state = zero_state(config)
     for start in range(0, len(ids), step):
         tokens = np.ascontiguousarray(ids[start : start + step])

@@ -15,7 +15,11 @@ from charloom.model.learner import (
     zero_slots,
     zero_state,
 )
-from charloom.model.parameters import initial_parameters, parameter_shapes
+from charloom.model.parameters import (
+    initial_parameters,
+    parameter_shapes,
+    weights_per_character,
+)
 from charloom.model.start_losses import DEFAULT_START, Start, StartLosses, require_start
 from charloom.model.writing_start import beginning, start_id, stored_state
 
@@ -40,6 +44,7 @@ __all__ = [
     "start_id",
     "state_arrays",
     "stored_state",
+    "weights_per_character",
     "zero_slots",
     "zero_state",
 ]

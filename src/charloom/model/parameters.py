@@ -35,6 +35,18 @@ def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[in
     return {**layers, "V": (K, H), "c": (K,), **mixture, **pairs}
 
 
+def weights_per_character(parameters: Parameters) -> int:
+    """Return how many weights a network reads for one character of one stream.
+
+    Of U of layer 0, this is only the column of the character, and of the inputs of pairs only the row of one
+    pair. The network reads all of its other weights.
+    """
+    parts = {"layers.0.U": parameters["layers.0.U"][:, 0]}
+    if PAIRS in parameters:
+        parts[PAIRS] = parameters[PAIRS][0]
+    return sum(array.size for array in {**parameters, **parts}.values())
+
+
 def short_name(name: str) -> str:
     """Return the short form of a parameter's name: "U" for layers.0.U, "1.U" for layers.1.U."""
     return name.removeprefix("layers.0.").removeprefix("layers.")
