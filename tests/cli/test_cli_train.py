@@ -297,7 +297,12 @@ def test_only_the_advice_against_overfitting_is_given_for_a_model_that_learned_n
 
 
 @pytest.mark.parametrize(
-    ("best", "last", "hint"), [(0.5, 9.0, None), (4.0, 0.5, "after three updates")]
+    ("best", "last", "hint"),
+    [
+        (0.5, 9.0, None),
+        (4.0, 9.0, "still writes gibberish: after three updates"),
+        (4.0, 0.5, "predicts its training text (0.50 nats per character) better than"),
+    ],
 )
 def test_the_hint_about_gibberish_describes_the_best_model(best, last, hint, book, tmp_path):
     config = Config(validation=0.2, updates=9)

@@ -54,8 +54,8 @@ def found_divergence(training: "Training", outcome: "Outcome") -> str | None:
 def no_better_than_frequencies(training: "Training", outcome: "Outcome") -> str | None:
     """Return a message saying that the model predicts no better than the frequencies of the characters.
 
-    The model is the one that commands such as `sample` use. Return None if it predicts better, or if the
-    command wrote no record.
+    The model is the one that commands such as `sample` use. If only its validation loss is that high, the
+    message says so. Return None if it predicts better, or if the command wrote no record.
     """
     from charloom.training.unigram_comparison import frequency_nats
 
@@ -66,6 +66,15 @@ def no_better_than_frequencies(training: "Training", outcome: "Outcome") -> str 
     if used.nats < by_counting:
         return None
     one = one_of(training.learner.config.tokens)
+    last, validation = outcome.last, training.learner.config.validation
+    if last is not None and validation and last.train_nats < by_counting:
+        return (
+            f"the model predicts its training text ({decimals(last.train_nats, 2)} nats per {one}) better than the "
+            f"frequencies of the {one}s alone ({by_counting:.2f}), but not the validation part "
+            f"({decimals(used.nats, 2)}). Either it has learned the text by heart, or it falls into a bad state when it "
+            f"reads the validation part from the zero state. To see which: "
+            f"{command('evaluate', training.run, split='all')}, which reads the validation part after the training text."
+        )
     return (
         f"the model still writes gibberish: after {number_of(used.update, 'update')} it predicts no better "
         f"than the frequencies of the {one}s alone ({decimals(used.nats, 2)} nats per {one} {used.source}; the "
