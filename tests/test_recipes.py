@@ -60,8 +60,10 @@ def test_the_course_recipe_has_the_handouts_settings():
     assert (config.learning_rate, config.clip) == (1e-3, 0.0)
 
 
-def test_the_char_rnn_recipe_has_the_originals_settings():
+def test_the_char_rnn_recipe_has_the_originals_settings_but_for_the_learning_rate_and_averages():
     config = RECIPES["char-rnn"].config
+    assert (config.schedule, config.learning_rate, config.averaging) == ("constant", 5e-3, 0.1)
+    config = configure("char-rnn", learning_rate=2e-3, schedule="step", averaging=0.0)
     assert (config.cell, config.layers, config.hidden_size) == ("lstm", 2, 128)
     assert (config.seq_length, config.batch_size, config.epochs) == (50, 50, 50)
     assert (config.optimizer, config.learning_rate, config.decay) == ("rmsprop", 2e-3, 0.95)
