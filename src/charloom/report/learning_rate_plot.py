@@ -14,12 +14,11 @@ from charloom.report.page_data import Picture
 from charloom.report.plot_files import coloured, inline_svg, png_of, svg_of
 from charloom.report.plot_style import (
     LIGHT,
-    MARGIN,
     NARROW,
     SENTINELS,
     WIDE,
     Palette,
-    blank_figure,
+    figure_with_axes,
     font_size,
     heading,
     is_narrow,
@@ -55,14 +54,7 @@ def search_figure(
         size: width and height in units of 1/72 inch.
         palette: the colours by name.
     """
-    figure = blank_figure(size, palette)
-    axes = figure.add_subplot()
-    figure.subplots_adjust(
-        left=MARGIN / size[0],
-        right=1 - MARGIN / size[0],
-        bottom=50 / size[1],
-        top=1 - 30 / size[1],
-    )
+    figure, axes = figure_with_axes(size, palette)
     for place, trials in enumerate(search.rounds):
         colour, marker = SERIES[place % len(SERIES)]
         axes.plot(

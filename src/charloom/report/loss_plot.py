@@ -12,10 +12,9 @@ from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator, ScalarForma
 from charloom.formatting import bits_per_character, count
 from charloom.report.plot_style import (
     LIGHT,
-    MARGIN,
     WIDE,
     Palette,
-    blank_figure,
+    figure_with_axes,
     font_size,
     heading,
     is_narrow,
@@ -46,14 +45,7 @@ def loss_figure(
         size: width and height in units of 1/72 inch.
         palette: the colours by name.
     """
-    figure = blank_figure(size, palette)
-    axes = figure.add_subplot()
-    figure.subplots_adjust(
-        left=MARGIN / size[0],
-        right=1 - MARGIN / size[0],
-        bottom=50 / size[1],
-        top=1 - 30 / size[1],
-    )
+    figure, axes = figure_with_axes(size, palette)
     lines = _draw_losses(axes, records, seq_length, palette)
     _scale(axes, records, lines, size[0], palette)
     _add_bits(axes, seq_length, one, size[0], palette)

@@ -62,6 +62,16 @@ def blank_figure(size: tuple[int, int], palette: Palette) -> Figure:
     )
 
 
+def figure_with_axes(size: tuple[int, int], palette: Palette) -> tuple[Figure, Axes]:
+    """Return a figure with one plot, and the axes of the plot. `size` is that of `blank_figure`."""
+    figure, (width, height) = blank_figure(size, palette), size
+    axes = figure.add_subplot()
+    figure.subplots_adjust(
+        left=MARGIN / width, right=1 - MARGIN / width, bottom=50 / height, top=1 - 30 / height
+    )
+    return figure, axes
+
+
 def style_axes(axes: Axes, palette: Palette, font: float) -> None:
     """Style `axes`: show only the bottom axis, faint horizontal lines and grey tick labels."""
     axes.set_facecolor("none")
