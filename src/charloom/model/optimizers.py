@@ -128,8 +128,10 @@ def average(config: Config, parameter: Array, slots: Mapping[str, Array], update
 
     The arguments are those of `step`.
     """
-    if config.averaging:
-        rate = averaging_rate(config.averaging, update)
+    rate = averaging_rate(config.averaging, update) if config.averaging else 0.0
+    if rate == 1:  # a sum would round
+        slots[AVERAGE][...] = parameter
+    elif rate:
         slots[AVERAGE][...] += rate * (parameter - slots[AVERAGE])
 
 
