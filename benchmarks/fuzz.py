@@ -210,6 +210,8 @@ def make_real(case) -> None:
         settings = body.get("settings") or {}
         for end in [name for name in ("epochs", "updates", "minutes") if name in settings][1:]:
             del settings[end]
+        if settings.get("find_learning_rate"):
+            settings.pop("learning_rate", None)
     elif path.endswith("/resume"):
         body |= {"epochs": 9, "updates": None}
     elif path == "/v1/completions":

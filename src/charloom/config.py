@@ -1,7 +1,7 @@
 """All settings of a training run in one frozen dataclass, the only source of defaults.
 
-The defaults are those of the recipe classic. The help text of each setting is defined here, and the
-command line and the report show it.
+The defaults are those of the recipe classic. The help text of each setting is defined here. The command
+line, the page and the report show it.
 """
 
 import contextlib
@@ -62,6 +62,14 @@ NOT_WITH_ZERO: Final = {"clip_by": "clip", "weight_decay_on": "weight_decay"}
 
 # Settings that may differ when a run is resumed, because they depend on the machine.
 MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
+
+# The help texts of arguments of a training run that are not settings, because settings follow from them. Marks stand
+# for the names of other arguments (`charloom.messages`).
+ARGUMENT_HELP: Final = {
+    "minutes": f"train for about this many minutes, instead of {argument('epochs')} or {argument('updates')}",
+    "find_learning_rate": "first try learning rates in short trials, and train with the best; takes a tenth of the "
+    "minutes, or about five seconds",
+}
 
 STDIN: Final = "-"  # the path with which users name standard input
 
@@ -128,7 +136,7 @@ class Config:
         "weight decay; AdamW shrinks the weights directly, the other optimizers add it to the gradient",
     )
     weight_decay_on: str = setting(
-        "all", "parameters that weight_decay shrinks: all, or only the weights and not the biases"
+        "all", "parameters that weight decay shrinks: all, or only the weights and not the biases"
     )
     schedule: str = setting("constant", "how the learning rate changes")
     warmup: int = setting(0, "updates over which the learning rate rises to its full size")
@@ -313,7 +321,9 @@ def without_effect(config: Config, given: Iterable[str]) -> list[str]:
 
 
 def help_of(name: str) -> str:
-    """Return the help text of a setting."""
+    """Return the help text of a setting, or of an argument in `ARGUMENT_HELP`, whose text may have marks."""
+    if name in ARGUMENT_HELP:
+        return ARGUMENT_HELP[name]
     return str(Config.__dataclass_fields__[name].metadata["help"])
 
 

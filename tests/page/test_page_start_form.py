@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 
 from browser import NONE, chromium_path
 from charloom.messages import quoted
-from page.page_steps import DROP, eventually
+from page.page_steps import DROP, eventually, without_charts
 from waiting import until
 
 if chromium_path() is None:
@@ -101,6 +101,59 @@ def test_the_values_of_a_recipe_fit_on_a_phone(trained, page):
         }).filter(([, wanted, width]) => wanted > width)"""
     )
     assert cut == []
+
+
+def test_the_form_sends_pairs_averaging_and_a_search_for_the_learning_rate(trained, page):
+    sent = []
+
+    def start(route):
+        """Answer as if the run had been started."""
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=202, json={"run": "cats"})
+
+    page.route("**/api/runs", start)
+    without_charts(page)
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    rate = page.get_by_label("Learning rate", exact=True)
+    expect(rate).to_have_attribute("placeholder", "0.005")
+    page.get_by_label("Find learning rate").check()
+    expect(rate).to_have_attribute("placeholder", "from the search")
+    page.locator("#start summary").click()
+    page.get_by_label("Input pairs").fill("2048")
+    page.get_by_label("Averaging").fill("0.25")
+    page.get_by_label("Weight decay on").select_option("all")
+    page.click("#start-go")
+    until(lambda: page.evaluate("1") and sent)
+    assert sent[0]["settings"] == {
+        "find_learning_rate": True, "input_pairs": 2048, "averaging": 0.25, "weight_decay_on": "all",
+    }  # fmt: skip
+    # The recipe's value is shown again, and false is not sent.
+    eventually(page.locator("#learning-state"), "finished")
+    page.goto(f"{trained.url}/#/runs?new=1")
+    page.get_by_label("Find learning rate").uncheck()
+    expect(rate).to_have_attribute("placeholder", "0.005")
+    page.click("#start-go")
+    until(lambda: page.evaluate("1") and len(sent) == 2)
+    assert "find_learning_rate" not in sent[1]["settings"]
+
+
+def test_a_search_together_with_a_learning_rate_is_refused_by_name(trained, page):
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.get_by_label("Learning rate", exact=True).fill("0.1")
+    search = page.get_by_label("Find learning rate")
+    search.check()
+    help = page.locator(f"#{search.get_attribute('aria-describedby')}")
+    expect(help).to_have_text(
+        "first try learning rates in short trials, and train with the best; takes a tenth of the minutes, or "
+        "about five seconds"
+    )
+    page.click("#start-go")
+    eventually(
+        page.locator("#start-problem"),
+        "“find learning rate” and “learning rate” both set the learning rate",
+    )
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_the_offset(trained, page):

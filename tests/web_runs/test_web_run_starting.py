@@ -16,9 +16,11 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
 import httpx
+import typer
 from starlette.testclient import TestClient
 
 import small_runs
+from charloom.cli import app
 from charloom.errors import RunExistsError
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import start_routes, training_jobs
@@ -118,6 +120,13 @@ def test_a_training_run_that_fails_immediately_gives_its_error(tmp_path):
             "“patience” is 2, but there is no validation",
         ),
         ({"settings": {"engine": "native"}}, "settings.engine"),
+        ({"settings": {"averaging": 1.5}}, "settings.averaging"),
+        ({"settings": {"weight_decay_on": "biases"}}, "settings.weight_decay_on"),
+        ({"settings": {"find_learning_rate": "yes"}}, "settings.find_learning_rate"),
+        (
+            {"settings": {"find_learning_rate": True, "learning_rate": 0.1}},
+            "“find learning rate” and “learning rate” both set the learning rate; give only one of them.",
+        ),
         ({"name": "../elsewhere"}, "name"),
         ({"name": "book"}, "exists already"),
         ({"name": "-" * 61}, "name"),
@@ -302,6 +311,38 @@ def test_a_run_is_resumed_for_a_number_of_minutes(tmp_path, spawned):
         assert client.post("/api/runs/book/resume", json={"minutes": 0.5}).status_code == 202
     (command,) = spawned.commands
     assert command[-2:] == ["--minutes", "0.5"]
+
+
+def test_the_settings_of_a_new_run_become_options_of_its_process(tmp_path, spawned):
+    settings = {"input_pairs": 2048, "averaging": 0.25, "weight_decay_on": "weights"}
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        for searches in (True, False):
+            body = {**PYTHON_DOCS, "settings": {**settings, "find_learning_rate": searches}}
+            assert client.post("/api/runs", json=body).status_code == 202
+    given = ["--input-pairs", "2048", "--weight-decay-on", "weights", "--averaging", "0.25"]
+    options = [command[command.index("quick") + 1 :] for command in spawned.commands]
+    assert options == [["--input-pairs", "2048", "--find-learning-rate", *given[2:]], given]
+
+
+def test_the_form_explains_each_setting_in_the_words_of_the_command_line(client):
+    words = {
+        name: option.help.partition(" [default")[0]
+        for option in typer.main.get_command(app).commands["train"].params
+        for name in [option.name]
+        if getattr(option, "help", None)
+    }
+    listed = client.get("/api/about").json()["settings"]
+    assert {"input_pairs", "averaging", "find_learning_rate", "minutes"} <= {
+        s["name"] for s in listed
+    }
+    for setting in listed:
+        if (
+            setting["name"] != "minutes"
+        ):  # its help names options, which the page calls by its fields
+            assert setting["help"] == words[setting["name"]]
+    helps = {setting["name"]: setting["help"] for setting in listed}
+    assert words["minutes"].endswith("instead of --epochs or --updates")
+    assert helps["minutes"].endswith("instead of “epochs” or “updates”")
 
 
 @pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])

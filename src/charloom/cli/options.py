@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from charloom.config import refuse_empty_path
+from charloom.config import help_of, refuse_empty_path
+from charloom.messages import for_command_line
 
 
 def given_path(text: str | Path) -> Path:
@@ -46,12 +47,6 @@ Which = Annotated[
         "validation part, else latest]",
     ),
 ]
-MINUTES_HELP: Final = "train for about this long, instead of --epochs or --updates"
-Minutes = Annotated[
-    float | None,
-    typer.Option(
-        help=MINUTES_HELP,
-        rich_help_panel="Training",
-    ),
-]
+MINUTES_HELP: Final = for_command_line(help_of("minutes"))
+Minutes = Annotated[float | None, typer.Option(help=MINUTES_HELP, rich_help_panel="Training")]
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON")]

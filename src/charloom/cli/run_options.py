@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from charloom.cli.options import MINUTES_HELP, given_path, path_option
+from charloom.config import help_of
+from charloom.messages import for_command_line
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
 
 FromModel = Annotated[
@@ -28,8 +30,7 @@ FindLearningRate = Annotated[
     bool,
     typer.Option(
         "--find-learning-rate",
-        help="first try learning rates in short trials, and train with the best; takes a tenth of the minutes, or "
-        "about five seconds",
+        help=for_command_line(help_of("find_learning_rate")),
         rich_help_panel="Training",
     ),
 ]

@@ -141,13 +141,14 @@ class SettingAbout(ResponseBody):
     """A setting that the page can change.
 
     Attributes:
-        kind: `choice`, `whole` (an integer) or `number`.
-        least, most: the smallest and the largest allowed value; None for a choice.
+        help: a sentence that says what the setting means.
+        kind: `choice`, `whole` (an integer), `number`, or `yes_no` (true or false).
+        least, most: the smallest and the largest allowed value; None if `kind` is `choice` or `yes_no`.
     """
 
     name: str
     help: str
-    kind: Literal["choice", "whole", "number"]
+    kind: Literal["choice", "whole", "number", "yes_no"]
     choices: list[str] | None = None
     least: float | None = None
     most: float | None = None
@@ -410,7 +411,12 @@ class Texts(ListPage):
 
 
 class Settings(RequestBody):
-    """The settings of a new run that the page can change. If a setting is not given, the recipe sets it."""
+    """The settings of a new run that the page can change. If a setting is not given, the recipe sets it.
+
+    Attributes:
+        minutes: how long the run trains; sets the number of updates.
+        find_learning_rate: true searches for the learning rate in short trials before the run begins.
+    """
 
     cell: CellName | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
@@ -422,6 +428,9 @@ class Settings(RequestBody):
     dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
     optimizer: Literal["adagrad", "sgd", "rmsprop", "adam", "adamw"] | None = None
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    find_learning_rate: bool | None = None
+    weight_decay_on: Literal["all", "weights"] | None = None
+    averaging: Annotated[float, Field(ge=0, le=1)] | None = None
     validation: Annotated[float, Field(ge=0, le=0.5)] | None = None
     judge_every: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
     patience: Annotated[int, Field(ge=0, le=1_000_000)] | None = None

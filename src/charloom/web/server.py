@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -24,7 +24,7 @@ from charloom.config import CHOICES, help_of
 from charloom.engines import open_engine
 from charloom.errors import CharloomError, ConfigError
 from charloom.formatting import shortened
-from charloom.messages import argument
+from charloom.messages import argument, for_page
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store import charloom_version
 from charloom.store.run_directory import is_run
@@ -60,6 +60,10 @@ KEEP_ALIVE_SECONDS: Final = 30
 # Addresses that stand for all addresses of this machine. A browser cannot open them, so the page's URL has the
 # name of the machine instead.
 EVERYWHERE: Final = ("0.0.0.0", "::")
+# The kind of a setting of the form, by the type of its value in JSON.
+KINDS: Final[dict[str, Literal["whole", "number", "yes_no"]]] = {
+    "integer": "whole", "number": "number", "boolean": "yes_no",
+}  # fmt: skip
 SWITCH_SECONDS: Final = 0.0005  # after this time, a computing thread must release Python's lock
 
 DESCRIPTION: Final = """Everything that charloom's page can do. A request's body is JSON (a text to train on
@@ -216,18 +220,16 @@ def server_about(folder: Path) -> wire.About:
 def setting_about(name: str) -> wire.SettingAbout:
     """Return the description of the setting `name` for the form that starts a run.
 
-    The help text comes from `Config`, and the bounds come from the schema `Settings`.
+    The help text is that of the command line, and the bounds come from the schema `Settings`.
     """
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
-    help = "train for about this many minutes, instead of a number of epochs or updates"
-    if name != "minutes":
-        help = help_of(name)
+    help = for_page(help_of(name))
     if name in CHOICES:
         return wire.SettingAbout(name=name, help=help, kind="choice", choices=list(CHOICES[name]))
     return wire.SettingAbout(
         name=name,
         help=help,
-        kind="whole" if schema["type"] == "integer" else "number",
+        kind=KINDS[schema["type"]],
         least=schema.get("minimum", schema.get("exclusiveMinimum")),
         most=schema.get("maximum", schema.get("exclusiveMaximum")),
     )

@@ -9,11 +9,13 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 
-from charloom.errors import RunExistsError, RunInUseError
+from charloom import api
+from charloom.config import ARGUMENT_HELP
+from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument, option
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
@@ -47,9 +49,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
         require_settings(recipe, given)
         if new.name is not None:
             require_name(new.name)
-        options = [
-            word for setting, value in given.items() for word in (option(setting), str(value))
-        ]
+        options = options_of(given)
         with jobs.turn:
             require_free_process(jobs)
             for name in names(text.about.name) if new.name is None else (new.name,):
@@ -79,7 +79,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
                 f"{' and '.join(map(argument, ends))} each set the end of training; give only one.",
                 [*ends][1],
             )
-        options = [word for end, value in ends.items() for word in (option(end), str(value))]
+        options = options_of(ends)
         with jobs.turn:
             require_free_process(jobs)
             run_index.read_list(refresh=True)
@@ -110,6 +110,17 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
         return wire.Dismissed(run=run)
 
     return router
+
+
+def options_of(given: dict[str, Any]) -> list[str]:
+    """Return the options of a command for the settings in `given`. An option that is true has no value."""
+    words = []
+    for name, value in given.items():
+        if value is True:
+            words.append(option(name))
+        elif value is not False:
+            words += [option(name), str(value)]
+    return words
 
 
 def require_resumable(run: wire.Run, ends: dict[str, float]) -> None:
@@ -164,11 +175,12 @@ def require_free_process(jobs: Jobs) -> None:
         )
 
 
-def require_settings(recipe: str, given: dict[str, object]) -> None:
+def require_settings(recipe: str, given: dict[str, Any]) -> None:
     """Raise an error if the process of a new run would refuse the recipe or the settings in `given`.
 
     Raises:
-        NotAllowedError: there is no such recipe, or more than one setting says when training ends.
+        NotAllowedError: there is no such recipe, more than one setting says when training ends, or the
+            learning rate is given although it is to be found.
         ConfigError: a value is out of its range, or settings contradict each other.
     """
     if recipe not in RECIPES:
@@ -181,7 +193,12 @@ def require_settings(recipe: str, given: dict[str, object]) -> None:
             f"{' and '.join(map(argument, ends))} each set the end of training; give only one of them.",
             f"settings.{ends[1]}",
         )
-    configure(recipe, **{name: v for name, v in given.items() if name != "minutes"})
+    if given.get("find_learning_rate"):
+        try:
+            api.refuse_given_rate(given)
+        except ConfigError as error:
+            raise NotAllowedError(error.message, "settings.learning_rate") from None
+    configure(recipe, **{name: v for name, v in given.items() if name not in ARGUMENT_HELP})
 
 
 def names(text: str) -> Iterator[str]:

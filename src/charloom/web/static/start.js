@@ -4,7 +4,7 @@ import { get, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
 import { byId, bytes, counted, el, put, say, shellWord, short } from "./dom.js";
 
-const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs"];
+const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs", "find_learning_rate"];
 const ENDS = ["minutes", "epochs", "updates"];
 
 /** The form. */
@@ -84,9 +84,9 @@ export class Start {
     for (const setting of order) {
       const input = field(setting);
       this.fields.set(setting.name, { setting, input });
-      const label = el("label", { class: "field", title: setting.help }, words(setting.name), input);
-      byId(FIRST.includes(setting.name) ? "start-settings" : "start-more").append(label);
+      byId(FIRST.includes(setting.name) ? "start-settings" : "start-more").append(labelled(setting, input));
     }
+    this.fields.get("find_learning_rate").input.addEventListener("change", () => this.#placeholders());
     this.#placeholders();
     byId("start-go").disabled = false;
   }
@@ -98,11 +98,14 @@ export class Start {
   /** Show the recipe's values as placeholders in the empty fields. */
   #placeholders() {
     const { settings, minutes } = this.#recipe;
+    const searches = this.fields.get("find_learning_rate").input.checked;
     for (const [name, { setting, input }] of this.fields) {
+      if (setting.kind === "yes_no") continue;
       let value = name === "minutes" ? minutes : settings[name];
       if (minutes !== null && (name === "epochs" || name === "updates")) value = null;
       const shown = value === null || value === undefined ? "–" : setting.kind === "choice" ? value : short(value, 6);
       if (setting.kind === "choice") input.options[0].textContent = `${shown} (recipe)`;
+      else if (name === "learning_rate" && searches) input.placeholder = "from the search";
       else input.placeholder = shown;
     }
   }
@@ -152,7 +155,8 @@ export class Start {
   async #start() {
     const settings = {};
     for (const [name, { setting, input }] of this.fields) {
-      if (input.value !== "") settings[name] = setting.kind === "choice" ? input.value : input.valueAsNumber;
+      const value = valueOf(setting, input);
+      if (value !== null) settings[name] = value;
     }
     const ends = ENDS.filter((name) => name in settings);
     if (ends.length > 1) {
@@ -187,9 +191,25 @@ const words = (name) => {
   return spaced[0].toUpperCase() + spaced.slice(1);
 };
 
+/** Return a field with its name. The help of a checkbox is shown below it, and that of other fields at the pointer. */
+function labelled({ name, kind, help }, input) {
+  if (kind !== "yes_no") return el("label", { class: "field", title: help }, words(name), input);
+  const id = `start-${name}-help`;
+  input.setAttribute("aria-describedby", id);
+  return el("div", { class: "yes-no" }, el("label", { class: "check" }, input, words(name)), el("p", { class: "aside", id }, help));
+}
+
+/** Return the value of a field; null if the recipe's value is wanted. */
+function valueOf({ kind }, input) {
+  if (kind === "yes_no") return input.checked || null;
+  if (input.value === "") return null;
+  return kind === "choice" ? input.value : input.valueAsNumber;
+}
+
 function field({ name, kind, choices, least, most }) {
+  if (kind === "yes_no") return el("input", { type: "checkbox", data: { setting: name } });
   if (kind === "choice") {
-    return el("select", {}, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
+    return el("select", { data: { setting: name } }, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
   }
   // A smallest value of 0 may mean that the setting must be larger than 0. Then the server refuses 0.
   return el("input", { type: "number", step: kind === "whole" ? "1" : "any", min: least ?? undefined, max: most ?? undefined, data: { setting: name } });
