@@ -23,6 +23,14 @@ from charloom.model import new_learner
 from charloom.random import PURPOSES
 from charloom.store import canonical_json, read_control, read_status
 from charloom.store.checkpoint_directory import FILES, MANIFEST, STATE, manifest_of
+from charloom.store.format_versions import (
+    CONFIG_FORMAT,
+    CONTROL_FORMAT,
+    LEARNING_RATES_FORMAT,
+    MODEL_FORMAT,
+    STATE_FORMAT,
+    STATUS_FORMAT,
+)
 from charloom.store.model_file import parse_config, parse_vocabulary
 from charloom.store.run_settings import read_settings
 from charloom.store.training_state import COUNTERS, read_state
@@ -492,7 +500,7 @@ def test_the_example_of_a_state_is_read_by_the_code():
     assert canonical_json(json.loads(state)) == state
     assert learner.update == 98
     assert (sorted(lengths), len(fingerprint)) == (["metrics.jsonl", "samples.jsonl"], 64)
-    for right, wrong in ((b'"pending_loss":0.0', b'"pending_loss":0'), (b'"epoch":2,', b"")):
+    for right, wrong in ((b'"pending_loss":0.0', b'"pending_loss":0'), (b'"epoch":5,', b"")):
         assert right in state
         with pytest.raises(DamagedError):
             read_state(state.replace(right, wrong), a_learner(), "the planted example")
@@ -532,6 +540,21 @@ def test_the_table_of_purposes_has_every_purpose_with_its_code():
 def test_the_table_of_properties_has_every_property_in_its_order():
     rows = [row[0].strip("`") for row in table("Properties of a text", MATHEMATICS)]
     assert rows == [found.name for found in PROPERTIES]
+
+
+@pytest.mark.parametrize(
+    ("title", "at", "newest"),
+    [
+        ("Runs", 0, CONFIG_FORMAT),
+        ("Searches", 0, LEARNING_RATES_FORMAT),
+        ("Checkpoints", 0, STATE_FORMAT),
+        ("Model files", 0, MODEL_FORMAT),
+        ("Steering", 0, STATUS_FORMAT),
+        ("Steering", 1, CONTROL_FORMAT),
+    ],
+)
+def test_the_examples_have_the_format_numbers_that_are_written(title, at, newest):
+    assert json.loads(examples(title)[at])["format"] == newest
 
 
 def test_every_field_of_a_record_and_every_counter_is_described():
