@@ -5,7 +5,7 @@
 All methods learn from the first 90 % of the text and are evaluated on all of the rest, in one run of this
 script with the same number of threads:
 
-- `quick`: a training run of its own for each number of seconds, in which the learning rate falls to 0.
+- `quick`: a training run of its own for each number of seconds, because its learning rate falls until the end.
 - n-grams: the Kneser-Ney models of order 1 to 8, and the seconds that counting and evaluating took.
 - PyTorch's LSTM as in many tutorials: one layer of 256 units, 32 streams, 64 steps, Adam at 0.002.
 - a small GPT in PyTorch with the settings that nanoGPT's README gives for a computer without a GPU: 4 layers

@@ -185,9 +185,9 @@ TYPICAL = {
     "short": (
         lambda: charloom.train(string="to be", seq_length=50),
         "train short.txt --seq-length 50",
-        "Give a longer text, or use seq_length=3, batch_size=1, validation=0, patience=0, which fits this one.",
-        "or use --seq-length 3 --batch-size 1 --validation 0 --patience 0, which fits this one.",
-        "or use “seq length” 3, “batch size” 1, “validation” 0 and “patience” 0, which fits this one.",
+        "Give a longer text, or use seq_length=3, batch_size=1, validation=0, which fits this one.",
+        "or use --seq-length 3 --batch-size 1 --validation 0, which fits this one.",
+        "or use “seq length” 3, “batch size” 1 and “validation” 0, which fits this one.",
     ),
     "patience": (
         lambda: charloom.train("book.txt", validation=0.0, patience=3),
