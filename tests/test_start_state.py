@@ -184,8 +184,13 @@ def test_commands_that_read_from_the_zero_state_say_if_the_model_is_bad_there(
     text = small_runs.TEXT * 2
     for name, learner in (("bad", bad), ("healthy", healthy)):
         model(learner).save(tmp_path / name)
-        for words in (["score"], ["neurons", "--property", "vowel"]):
-            done = CliRunner().invoke(app, [*words, str(tmp_path / name), "--text", text])
+        (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+        for words in (
+            ["score", str(tmp_path / name), "--text", text],
+            ["neurons", str(tmp_path / name), "--property", "vowel", "--text", text],
+            ["evaluate", str(tmp_path / name), str(tmp_path / "text.txt")],
+        ):
+            done = CliRunner().invoke(app, words)
             assert done.exit_code == 0, done.stderr
             assert ("The text is read from the zero state, so" in done.stderr) is (name == "bad")
 

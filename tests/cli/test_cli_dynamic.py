@@ -22,6 +22,9 @@ def test_the_command_and_python_report_a_dynamic_evaluation_separately(tmp_path)
     shown = charloom_("evaluate", path, text, "--dynamic").stdout
     assert f"nats:       {static:.4f} per character" in shown
     assert f"dynamic:    {dynamic:.4f} nats or" in shown
+    assert "worse here" not in shown
+    harmful = charloom_("evaluate", path, text, "--dynamic", "--dynamic-rate", "1").stdout
+    assert "it reads; worse here, so try a smaller --dynamic-rate\n" in harmful
     given = ("evaluate", path, text, "--dynamic", "--dynamic-rate", "0.01", "--json")
     result = json.loads(charloom_(*given).stdout)
     assert result["nats"] == pytest.approx(static, rel=1e-6)

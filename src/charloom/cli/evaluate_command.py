@@ -4,7 +4,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from charloom.cli import model_options
-from charloom.cli.model_commands import model_identity, open_model, policy_of
+from charloom.cli.model_commands import (
+    model_identity,
+    open_model,
+    policy_of,
+    say_reading_problem,
+)
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
@@ -51,6 +56,7 @@ def evaluate(
         say("--dynamic-rate has no effect without --dynamic.")
     part = api.choose_part(opened, choice)
     say_sentences(part.corpus.notes)
+    say_reading_problem(opened)
     seed = settings.get("seed", 0)
     results = {
         name: api.evaluate_part(each.learner, each.engine, part, streams, seed)
@@ -113,9 +119,10 @@ def show_results(results: "dict[str, Evaluation]", others: "Baselines | None", t
     show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
     if (dynamic := results.get("dynamic")) is not None:
+        worse = dynamic.nats > result.nats
         show(
             f"dynamic:    {dynamic.nats:.4f} nats or {dynamic.bits:.4f} bits per {one}, if the model continues "
-            "to learn while it reads"
+            f"to learn while it reads{'; worse here, so try a smaller --dynamic-rate' if worse else ''}"
         )
     if "network" in results:
         show_separately(result, results["network"], results["ngrams"], one)

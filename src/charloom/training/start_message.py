@@ -56,7 +56,7 @@ def bad_reading(losses: StartLosses | None) -> str | None:
         return None
     return (
         f"{finding(losses, 'zero', True)} The text is read from the zero state, so do not trust the values at its "
-        f"first characters."
+        f"first characters. Some such models predict the rest badly too."
     )
 
 
