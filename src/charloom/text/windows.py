@@ -175,7 +175,7 @@ def _changes_that_fit(config: Config, length: int) -> dict[str, int]:
     """
     T, B = config.seq_length, config.batch_size
     sizes = [*((T, b) for b in _halves(B)), *((t, 1) for t in _halves(T))]
-    nothing = {name: 0 for name in HELD_OUT if getattr(config, name)}
+    nothing: dict[str, int] = {name: 0 for name in HELD_OUT if getattr(config, name)}
     for parts in [{}, nothing] if nothing else [{}]:
         for t, b in sizes:
             asked = {"seq_length": t, "batch_size": b, **parts}
