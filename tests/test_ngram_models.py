@@ -174,8 +174,8 @@ def test_a_model_without_n_grams_has_no_parts():
 def test_the_native_engine_checks_n_grams_once_and_does_not_keep_them(monkeypatch):
     from charloom.engines import native
 
-    calls, check = [], native._checked
-    monkeypatch.setattr(native, "_checked", lambda ngrams: calls.append(1) or check(ngrams))
+    calls, check = [], native.native_ngrams
+    monkeypatch.setattr(native, "native_ngrams", lambda ngrams: calls.append(1) or check(ngrams))
     engine, learners = open_engine("native"), [ngram_learner(), ngram_learner(ngram_order=3)]
     for learner in 3 * learners:
         surprise(learner, engine, "the cat")

@@ -7,8 +7,7 @@ baseline on other processors. The environment variable CHARLOOM_ISA selects one 
 
 import os
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -17,19 +16,33 @@ from numpy.typing import NDArray
 from charloom import _native
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
+from charloom.engines.native_arguments import (
+    checked_arrays,
+    checked_columns,
+    checked_ids,
+    checked_indices,
+    checked_slots,
+    checked_states,
+    checked_text,
+    copied_state,
+    native_descent,
+    native_ngrams,
+    native_pairs,
+    native_sampler,
+    native_shape,
+    reference_instead,
+    require_layers,
+)
 from charloom.errors import EngineError
 from charloom.formatting import counted, shortened
-from charloom.messages import argument
 from charloom.model import (
     Learner,
     State,
     hidden_arrays,
-    parameter_shapes,
-    state_arrays,
     weights_per_character,
 )
-from charloom.model.input_pairs import InputPairs, pair_rows
-from charloom.model.learner import NO_ID, RECENT, required_ngrams, required_pairs
+from charloom.model.input_pairs import InputPairs
+from charloom.model.learner import required_ngrams, required_pairs
 from charloom.model.ngrams import (
     ANY_MEMORY,
     FREE_LENGTH,
@@ -39,12 +52,9 @@ from charloom.model.ngrams import (
     NGrams,
     bytes_in_file,
 )
-from charloom.model.optimizers import slot_names
 from charloom.model.parameters import Parameters
 
-MAX_ID_BITS: Final = 32
 MAX_THREADS: Final = 256
-MAX_LAYERS: Final = 64
 # If the weights that a model reads for each character have at least this many bytes, several threads work
 # together on one text that is sampled.
 SHARED_SAMPLING: Final = 2**21
@@ -134,12 +144,12 @@ class NativeEngine:
         return f"native ({self.isa}, {counted(self.threads, 'thread')})"
 
     def require(self, config: Config) -> None:
-        _require_layers(config)
+        require_layers(config)
         if config.seq_length * config.batch_size > MAX_WINDOW:
             raise EngineError(
                 f"a window has {counted(config.seq_length, 'step')} of "
                 f"{counted(config.batch_size, 'stream')}, but the native engine can process at most "
-                f"{MAX_WINDOW:,} characters. Use fewer, or {_reference_instead()}."
+                f"{MAX_WINDOW:,} characters. Use fewer, or {reference_instead()}."
             )
 
     def count_ngrams(
@@ -189,14 +199,14 @@ class NativeEngine:
             shape=settings.shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=_arrays(learner, learner.parameters),
-            x=_whole(x, learner),
-            y=_whole(y, learner),
-            columns=_columns(learner, x.shape, columns),
-            state=_states(learner, learner.state, x.shape[1]),
+            weights=checked_arrays(learner, learner.parameters),
+            x=checked_ids(x, learner),
+            y=checked_ids(y, learner),
+            columns=checked_columns(learner, x.shape, columns),
+            state=checked_states(learner, learner.state, x.shape[1]),
             descent=settings.descent
             if as_trained
-            else _descent(learner.config.replace(dropout=0.0)),
+            else native_descent(learner.config.replace(dropout=0.0)),
             update=update or 0,
             gradients=tuple(gradients.values()),
             next=tuple(state.values()),
@@ -207,10 +217,10 @@ class NativeEngine:
         kernels, config = self._kernels_for(learner), learner.config
         count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
         self.require(config)
-        starts = _per_stream(plan.starts, "starts", B) + learner.position
+        starts = checked_indices(plan.starts, "starts", B) + learner.position
         places = starts
         if plan.places is not None:
-            places = _per_stream(plan.places, "places", B) + learner.position
+            places = checked_indices(plan.places, "places", B) + learner.position
         end = int(starts.max()) + count * T + 1
         if end > len(tokens) or starts.min() < 0:
             raise EngineError(
@@ -219,17 +229,17 @@ class NativeEngine:
                 f"{len(tokens):,}. Give a longer text, or fewer updates."
             )
         losses, norms = np.empty(count), np.empty(count)
-        state = _copied(learner.state)
+        state = copied_state(learner.state)
         settings = self._settings(learner)
         result = kernels.train(
             shape=settings.shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=_arrays(learner, learner.parameters),
-            slots=_slots(learner),
-            state=_states(learner, state, B),
+            weights=checked_arrays(learner, learner.parameters),
+            slots=checked_slots(learner),
+            state=checked_states(learner, state, B),
             updates=_native.Updates(
-                ids=_tokens(tokens),
+                ids=checked_text(tokens),
                 starts=starts,
                 places=places,
                 seq_length=T,
@@ -265,15 +275,15 @@ class NativeEngine:
                 f"the ids have shape {tokens.shape}; they must have the shape (N, B), and N and B "
                 f"must be at least 1."
             )
-        state = _copied(state)
+        state = copied_state(state)
         nats = np.empty((len(tokens) - 1, tokens.shape[1]))
         kernels.score(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=_arrays(learner, learner.parameters),
-            state=_states(learner, state, tokens.shape[1]),
-            tokens=_whole(tokens, learner),
+            weights=checked_arrays(learner, learner.parameters),
+            state=checked_states(learner, state, tokens.shape[1]),
+            tokens=checked_ids(tokens, learner),
             threads=self._threads(tokens.shape[1]),
             nats=nats,
         )
@@ -281,31 +291,31 @@ class NativeEngine:
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
         kernels = self._kernels_for(learner)
-        ids, state = np.asarray(ids), _copied(state)
+        ids, state = np.asarray(ids), copied_state(state)
         logits = np.empty((len(ids), len(learner.vocabulary)), dtype=learner.config.dtype)
         kernels.step(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=_arrays(learner, learner.parameters),
-            state=_states(learner, state, len(ids)),
-            ids=_whole(ids, learner),
+            weights=checked_arrays(learner, learner.parameters),
+            state=checked_states(learner, state, len(ids)),
+            ids=checked_ids(ids, learner),
             logits=logits,
         )
         return logits, state
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
         kernels, config = self._kernels_for(learner), learner.config
-        state = _copied(state)
+        state = copied_state(state)
         shape = (len(tokens), config.layers, config.hidden_size)
         values = {name: np.empty(shape, dtype=config.dtype) for name in hidden_arrays(state)}
         kernels.activations(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=_arrays(learner, learner.parameters),
-            state=_states(learner, state, 1),
-            tokens=_whole(tokens, learner),
+            weights=checked_arrays(learner, learner.parameters),
+            state=checked_states(learner, state, 1),
+            tokens=checked_ids(tokens, learner),
             values=tuple(values.values()),
         )
         return values, state
@@ -319,16 +329,16 @@ class NativeEngine:
         state: State,
     ) -> tuple[Ids, State]:
         kernels = self._kernels_for(learner)
-        state = _copied(state)
+        state = copied_state(state)
         ids = np.empty(len(uniforms), dtype=np.int32)
         finite = kernels.generate(
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=_arrays(learner, learner.parameters),
-            state=_states(learner, state, 1),
-            read=_whole(np.asarray(read), learner),
-            sampler=_sampler(sampler),
+            weights=checked_arrays(learner, learner.parameters),
+            state=checked_states(learner, state, 1),
+            read=checked_ids(np.asarray(read), learner),
+            sampler=native_sampler(sampler),
             uniforms=np.ascontiguousarray(uniforms, dtype=np.float64),
             threads=self._sampling_threads(learner),
             ids=ids,
@@ -358,7 +368,9 @@ class NativeEngine:
         """
         config, characters, last = learner.config, len(learner.vocabulary), self._last
         if last is None or last.config is not config or last.characters != characters:
-            last = _Settings(config, characters, _shape(config, characters), _descent(config))
+            last = _Settings(
+                config, characters, native_shape(config, characters), native_descent(config)
+            )
             self._last = last
         return last
 
@@ -372,7 +384,7 @@ class NativeEngine:
         if ngrams is None:
             return None
         if ngrams not in self._checked:
-            self._checked[ngrams] = _checked(ngrams)
+            self._checked[ngrams] = native_ngrams(ngrams)
         return self._checked[ngrams]
 
     def _pairs(self, learner: Learner) -> _native.Pairs | None:
@@ -384,7 +396,7 @@ class NativeEngine:
         if pairs is None:
             return None
         if pairs not in self._checked_pairs:
-            self._checked_pairs[pairs] = _checked_pairs(pairs)
+            self._checked_pairs[pairs] = native_pairs(pairs)
         return self._checked_pairs[pairs]
 
     def _threads(self, streams: int) -> int:
@@ -401,256 +413,3 @@ class NativeEngine:
         size = weights_per_character(parameters) * parameters["V"].itemsize
         alone = size < SHARED_SAMPLING or (learner.config.cell, learner.config.layers) == ("rnn", 1)
         return 1 if alone else min(self.threads, MAX_THREADS)
-
-
-def _per_stream(indices: Array, name: str, streams: int) -> NDArray[np.int64]:
-    """Return an array of a plan as int64; raise EngineError unless it has one index per stream."""
-    if indices.shape != (streams,):
-        raise EngineError(
-            f"the array `{name}` of the plan has shape {indices.shape}; it must have shape "
-            f"{(streams,)}, one index per stream."
-        )
-    return np.ascontiguousarray(indices, dtype=np.int64)
-
-
-def _reference_instead() -> str:
-    """Return the end of a message: the advice to use the reference engine instead."""
-    return f"use {argument('engine', 'reference')}, which has no limit but is many times slower"
-
-
-def _require_layers(config: Config) -> None:
-    """Raise EngineError if a network has more layers than the kernels can compute."""
-    if config.layers > MAX_LAYERS:
-        raise EngineError(
-            f"the network has {config.layers:,} layers, but the native engine supports at most "
-            f"{MAX_LAYERS}. Use fewer, or {_reference_instead()}."
-        )
-
-
-def _checked(ngrams: NGrams) -> _native.NGrams:
-    """Return the n-grams in the form for the kernels.
-
-    Raises:
-        EngineError: an array has a wrong length, or an entry that would crash the kernels.
-    """
-    try:
-        return _native.NGrams(
-            order=ngrams.order,
-            K=ngrams.characters,
-            counted=ngrams.counted,
-            children=ngrams.children,
-            child_ids=ngrams.child_ids,
-            followers=ngrams.followers,
-            follower_ids=ngrams.follower_ids,
-            shares=ngrams.shares,
-            factors=ngrams.factors,
-        )
-    except (TypeError, ValueError) as error:
-        reason = "an array has a wrong dtype" if isinstance(error, TypeError) else error
-        raise EngineError(
-            f"the n-grams of the model are damaged: {reason}. Count the text again, or use an earlier "
-            f"checkpoint."
-        ) from None
-
-
-def _checked_pairs(pairs: InputPairs) -> _native.Pairs:
-    """Return the pairs in the form for the kernels.
-
-    Raises:
-        EngineError: an id is not in the vocabulary, or two rows have the same pair.
-    """
-    try:
-        return _native.Pairs(ids=pairs.ids, K=pairs.characters)
-    except ValueError as error:
-        raise EngineError(
-            f"the pairs of the model are damaged: {error}. Use an earlier checkpoint, or choose them again "
-            f"with most_frequent_pairs."
-        ) from None
-
-
-def _shape(config: Config, characters: int) -> _native.Shape:
-    """Return the cell and the sizes of a network in the form for the kernels."""
-    _require_layers(config)
-    return _native.Shape(
-        cell=_native.Cell[config.cell],
-        layers=config.layers,
-        K=characters,
-        H=config.hidden_size,
-        ngram_order=config.ngram_order,
-        pairs=pair_rows(config, characters),
-    )
-
-
-def _descent(config: Config) -> _native.Descent:
-    """Return the optimizer and its settings in the form for the kernels."""
-    return _native.Descent(
-        rule=_native.Rule[config.optimizer],
-        momentum=config.momentum,
-        decay=config.decay,
-        beta1=config.beta1,
-        beta2=config.beta2,
-        epsilon=config.epsilon,
-        weight_decay=config.weight_decay,
-        decays_biases=config.weight_decay_on == "all",
-        averaging=config.averaging,
-        clip=config.clip,
-        clip_by_norm=config.clip_by == "norm",
-        mean=config.reduction == "mean",
-        dropout=config.dropout,
-        seed=config.seed,
-    )
-
-
-@lru_cache(maxsize=16)
-def _sampler(sampler: Sampler) -> _native.Sampler:
-    """Return the sampler's settings in the form for the kernels."""
-    return _native.Sampler(
-        temperature=sampler.temperature,
-        top_p=sampler.top_p,
-        min_p=sampler.min_p,
-        penalty=sampler.repetition_penalty,
-        top_k=sampler.top_k,
-        window=sampler.repetition_window,
-    )
-
-
-def _arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
-    """Return `arrays` in the order of the learner's parameters, after checking their shapes.
-
-    `arrays` has an array for each parameter, with its name and shape.
-
-    Raises:
-        EngineError: an array is missing, or the kernels cannot use it.
-    """
-    dtype = learner.parameters["V"].dtype
-    shapes = parameter_shapes(learner.config, len(learner.vocabulary))
-    if list(arrays) != list(shapes):
-        raise EngineError(
-            f"the arrays are {', '.join(arrays)}; they must be {', '.join(shapes)}, in this order."
-        )
-    for name, shape in shapes.items():
-        _require_array(name, arrays[name], shape, dtype)
-    return tuple(arrays.values())
-
-
-def _slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
-    """Return the arrays of each optimizer slot, after checking them.
-
-    The order of the slots is that of `slot_names`; the order of the arrays is that of the parameters.
-
-    Raises:
-        EngineError: a slot or an array is missing, or the kernels cannot use an array.
-    """
-    names = slot_names(learner.config)
-    if sorted(learner.slots) != sorted(names):
-        raise EngineError(
-            f"the optimizer's slots are {', '.join(learner.slots)}; they must be {', '.join(names)}."
-        )
-    return tuple(_arrays(learner, learner.slots[name]) for name in names)
-
-
-def _states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
-    """Return the arrays of a hidden state, after checking them.
-
-    They are h, for an LSTM also cell, and with n-grams or pairs also recent.
-
-    Raises:
-        EngineError: an array is missing, or the kernels cannot use it.
-    """
-    wanted = state_arrays(learner.config, streams)
-    if list(state) != list(wanted):
-        raise EngineError(
-            f"the arrays of the state are {', '.join(state)}; they must be {', '.join(wanted)}, in "
-            f"this order."
-        )
-    for name, (shape, dtype) in wanted.items():
-        _require_array(f"the state {name}", state[name], shape, dtype)
-    recent, K = state.get(RECENT), len(learner.vocabulary)
-    if recent is not None and recent.size and (recent.min() < NO_ID or recent.max() >= K):
-        raise EngineError(
-            f"the state {RECENT} has ids from {recent.min():,} to {recent.max():,}; the model has "
-            f"{K:,} characters, so they must be from 0 to {K - 1:,}, or {NO_ID} for no id."
-        )
-    return tuple(state.values())
-
-
-def _columns(
-    learner: Learner, shape: tuple[int, ...], columns: NDArray[Any] | None
-) -> NDArray[np.int32]:
-    """Return the columns of the n-grams for the targets of a window, int32 of the window's `shape`.
-
-    Raises:
-        EngineError: the columns have another shape, or are not those of the learner's n-grams.
-    """
-    if columns is None:
-        return np.zeros(shape, np.int32)
-    count = 1 + (learner.ngrams.parts if learner.ngrams else 0)
-    if columns.shape != shape or columns.dtype.kind not in "ui":
-        raise EngineError(
-            f"the columns are {columns.dtype} of shape {columns.shape}; they must be integers of "
-            f"shape {shape}, one per target."
-        )
-    if columns.min() < 0 or columns.max() >= count:
-        raise EngineError(
-            f"the columns are from {columns.min():,} to {columns.max():,}; the model's n-grams have "
-            f"{counted(count, 'column')}, so they must be from 0 to {count - 1:,}."
-        )
-    return np.ascontiguousarray(columns, dtype=np.int32)
-
-
-def _copied(state: State) -> State:
-    """Return a copy of `state`, so that the kernels may change the copy in place."""
-    return {name: array.copy(order="C") for name, array in state.items()}
-
-
-def _require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise EngineError unless the array has the right shape, dtype and memory layout for the kernels."""
-    if array.shape != shape or array.dtype != dtype:
-        raise EngineError(
-            f"{name} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {shape}."
-        )
-    if not array.flags.c_contiguous:
-        raise EngineError(
-            f"{name} is not C-contiguous; replace it with a copy from numpy.ascontiguousarray."
-        )
-    if not array.flags.writeable:
-        raise EngineError(f"{name} is read-only; replace it with a copy.")
-
-
-def _tokens(tokens: Ids) -> Ids:
-    """Return the ids of a text as a plain NumPy array, without copying them.
-
-    The ids may be in a memory-mapped file, which may be larger than the memory. The kernels
-    check each id when they read it.
-
-    Raises:
-        EngineError: the ids are not contiguous uint8, uint16 or uint32 with one axis.
-    """
-    if (
-        tokens.ndim != 1
-        or tokens.dtype.kind != "u"
-        or tokens.dtype.itemsize > MAX_ID_BITS // 8
-        or not tokens.flags.c_contiguous
-    ):
-        raise EngineError(
-            f"the ids are {tokens.dtype} of shape {tokens.shape}; they must be a contiguous array "
-            f"of uint8, uint16 or uint32 with one axis."
-        )
-    return tokens.view(np.ndarray)
-
-
-def _whole(ids: Ids, learner: Learner) -> NDArray[np.int32]:
-    """Return ids as a contiguous int32 array.
-
-    Raises:
-        EngineError: the ids are not integers, or an id is not in the model's vocabulary.
-    """
-    if ids.dtype.kind not in "ui":
-        raise EngineError(f"the ids are {ids.dtype}; they must be integers.")
-    K = len(learner.vocabulary)
-    if ids.size and (ids.min() < 0 or ids.max() >= K):
-        raise EngineError(
-            f"the ids are from {ids.min():,} to {ids.max():,}; the model has {K:,} characters, "
-            f"so they must be from 0 to {K - 1:,}."
-        )
-    return np.ascontiguousarray(ids, dtype=np.int32)

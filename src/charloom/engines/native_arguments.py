@@ -1,0 +1,280 @@
+"""Checks a learner's arrays and ids, and converts its settings to the form for the compiled kernels.
+
+The kernels would crash on an array with a wrong shape or an id outside the vocabulary, so each function here
+raises a clear error instead.
+"""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom import _native
+from charloom.config import Config
+from charloom.engines.base import Array, Ids, Sampler
+from charloom.errors import EngineError
+from charloom.formatting import counted
+from charloom.messages import argument
+from charloom.model import Learner, State, parameter_shapes, state_arrays
+from charloom.model.input_pairs import InputPairs, pair_rows
+from charloom.model.learner import NO_ID, RECENT
+from charloom.model.ngrams import NGrams
+from charloom.model.optimizers import slot_names
+from charloom.model.parameters import Parameters
+
+MAX_ID_BITS: Final = 32
+MAX_LAYERS: Final = 64
+
+
+def checked_indices(indices: Array, name: str, streams: int) -> NDArray[np.int64]:
+    """Return an array of a plan as int64; raise EngineError unless it has one index per stream."""
+    if indices.shape != (streams,):
+        raise EngineError(
+            f"the array `{name}` of the plan has shape {indices.shape}; it must have shape "
+            f"{(streams,)}, one index per stream."
+        )
+    return np.ascontiguousarray(indices, dtype=np.int64)
+
+
+def reference_instead() -> str:
+    """Return the end of a message: the advice to use the reference engine instead."""
+    return f"use {argument('engine', 'reference')}, which has no limit but is many times slower"
+
+
+def require_layers(config: Config) -> None:
+    """Raise EngineError if a network has more layers than the kernels can compute."""
+    if config.layers > MAX_LAYERS:
+        raise EngineError(
+            f"the network has {config.layers:,} layers, but the native engine supports at most "
+            f"{MAX_LAYERS}. Use fewer, or {reference_instead()}."
+        )
+
+
+def native_ngrams(ngrams: NGrams) -> _native.NGrams:
+    """Return the n-grams in the form for the kernels.
+
+    Raises:
+        EngineError: an array has a wrong length, or an entry that would crash the kernels.
+    """
+    try:
+        return _native.NGrams(
+            order=ngrams.order,
+            K=ngrams.characters,
+            counted=ngrams.counted,
+            children=ngrams.children,
+            child_ids=ngrams.child_ids,
+            followers=ngrams.followers,
+            follower_ids=ngrams.follower_ids,
+            shares=ngrams.shares,
+            factors=ngrams.factors,
+        )
+    except (TypeError, ValueError) as error:
+        reason = "an array has a wrong dtype" if isinstance(error, TypeError) else error
+        raise EngineError(
+            f"the n-grams of the model are damaged: {reason}. Count the text again, or use an earlier "
+            f"checkpoint."
+        ) from None
+
+
+def native_pairs(pairs: InputPairs) -> _native.Pairs:
+    """Return the pairs in the form for the kernels.
+
+    Raises:
+        EngineError: an id is not in the vocabulary, or two rows have the same pair.
+    """
+    try:
+        return _native.Pairs(ids=pairs.ids, K=pairs.characters)
+    except ValueError as error:
+        raise EngineError(
+            f"the pairs of the model are damaged: {error}. Use an earlier checkpoint, or choose them again "
+            f"with most_frequent_pairs."
+        ) from None
+
+
+def native_shape(config: Config, characters: int) -> _native.Shape:
+    """Return the cell and the sizes of a network in the form for the kernels."""
+    require_layers(config)
+    return _native.Shape(
+        cell=_native.Cell[config.cell],
+        layers=config.layers,
+        K=characters,
+        H=config.hidden_size,
+        ngram_order=config.ngram_order,
+        pairs=pair_rows(config, characters),
+    )
+
+
+def native_descent(config: Config) -> _native.Descent:
+    """Return the optimizer and its settings in the form for the kernels."""
+    return _native.Descent(
+        rule=_native.Rule[config.optimizer],
+        momentum=config.momentum,
+        decay=config.decay,
+        beta1=config.beta1,
+        beta2=config.beta2,
+        epsilon=config.epsilon,
+        weight_decay=config.weight_decay,
+        decays_biases=config.weight_decay_on == "all",
+        averaging=config.averaging,
+        clip=config.clip,
+        clip_by_norm=config.clip_by == "norm",
+        mean=config.reduction == "mean",
+        dropout=config.dropout,
+        seed=config.seed,
+    )
+
+
+@lru_cache(maxsize=16)
+def native_sampler(sampler: Sampler) -> _native.Sampler:
+    """Return the sampler's settings in the form for the kernels."""
+    return _native.Sampler(
+        temperature=sampler.temperature,
+        top_p=sampler.top_p,
+        min_p=sampler.min_p,
+        penalty=sampler.repetition_penalty,
+        top_k=sampler.top_k,
+        window=sampler.repetition_window,
+    )
+
+
+def checked_arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
+    """Return `arrays` in the order of the learner's parameters, after checking their shapes.
+
+    `arrays` has an array for each parameter, with its name and shape.
+
+    Raises:
+        EngineError: an array is missing, or the kernels cannot use it.
+    """
+    dtype = learner.parameters["V"].dtype
+    shapes = parameter_shapes(learner.config, len(learner.vocabulary))
+    if list(arrays) != list(shapes):
+        raise EngineError(
+            f"the arrays are {', '.join(arrays)}; they must be {', '.join(shapes)}, in this order."
+        )
+    for name, shape in shapes.items():
+        require_array(name, arrays[name], shape, dtype)
+    return tuple(arrays.values())
+
+
+def checked_slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
+    """Return the arrays of each optimizer slot, after checking them.
+
+    The order of the slots is that of `slot_names`; the order of the arrays is that of the parameters.
+
+    Raises:
+        EngineError: a slot or an array is missing, or the kernels cannot use an array.
+    """
+    names = slot_names(learner.config)
+    if sorted(learner.slots) != sorted(names):
+        raise EngineError(
+            f"the optimizer's slots are {', '.join(learner.slots)}; they must be {', '.join(names)}."
+        )
+    return tuple(checked_arrays(learner, learner.slots[name]) for name in names)
+
+
+def checked_states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:
+    """Return the arrays of a hidden state, after checking them.
+
+    They are h, for an LSTM also cell, and with n-grams or pairs also recent.
+
+    Raises:
+        EngineError: an array is missing, or the kernels cannot use it.
+    """
+    wanted = state_arrays(learner.config, streams)
+    if list(state) != list(wanted):
+        raise EngineError(
+            f"the arrays of the state are {', '.join(state)}; they must be {', '.join(wanted)}, in "
+            f"this order."
+        )
+    for name, (shape, dtype) in wanted.items():
+        require_array(f"the state {name}", state[name], shape, dtype)
+    recent, K = state.get(RECENT), len(learner.vocabulary)
+    if recent is not None and recent.size and (recent.min() < NO_ID or recent.max() >= K):
+        raise EngineError(
+            f"the state {RECENT} has ids from {recent.min():,} to {recent.max():,}; the model has "
+            f"{K:,} characters, so they must be from 0 to {K - 1:,}, or {NO_ID} for no id."
+        )
+    return tuple(state.values())
+
+
+def checked_columns(
+    learner: Learner, shape: tuple[int, ...], columns: NDArray[Any] | None
+) -> NDArray[np.int32]:
+    """Return the columns of the n-grams for the targets of a window, int32 of the window's `shape`.
+
+    Raises:
+        EngineError: the columns have another shape, or are not those of the learner's n-grams.
+    """
+    if columns is None:
+        return np.zeros(shape, np.int32)
+    count = 1 + (learner.ngrams.parts if learner.ngrams else 0)
+    if columns.shape != shape or columns.dtype.kind not in "ui":
+        raise EngineError(
+            f"the columns are {columns.dtype} of shape {columns.shape}; they must be integers of "
+            f"shape {shape}, one per target."
+        )
+    if columns.min() < 0 or columns.max() >= count:
+        raise EngineError(
+            f"the columns are from {columns.min():,} to {columns.max():,}; the model's n-grams have "
+            f"{counted(count, 'column')}, so they must be from 0 to {count - 1:,}."
+        )
+    return np.ascontiguousarray(columns, dtype=np.int32)
+
+
+def copied_state(state: State) -> State:
+    """Return a copy of `state`, so that the kernels may change the copy in place."""
+    return {name: array.copy(order="C") for name, array in state.items()}
+
+
+def require_array(name: str, array: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise EngineError unless the array has the right shape, dtype and memory layout for the kernels."""
+    if array.shape != shape or array.dtype != dtype:
+        raise EngineError(
+            f"{name} is {array.dtype} of shape {array.shape}; it must be {dtype} of shape {shape}."
+        )
+    if not array.flags.c_contiguous:
+        raise EngineError(
+            f"{name} is not C-contiguous; replace it with a copy from numpy.ascontiguousarray."
+        )
+    if not array.flags.writeable:
+        raise EngineError(f"{name} is read-only; replace it with a copy.")
+
+
+def checked_text(tokens: Ids) -> Ids:
+    """Return the ids of a text as a plain NumPy array, without copying them.
+
+    The ids may be in a memory-mapped file, which may be larger than the memory. The kernels
+    check each id when they read it.
+
+    Raises:
+        EngineError: the ids are not contiguous uint8, uint16 or uint32 with one axis.
+    """
+    if (
+        tokens.ndim != 1
+        or tokens.dtype.kind != "u"
+        or tokens.dtype.itemsize > MAX_ID_BITS // 8
+        or not tokens.flags.c_contiguous
+    ):
+        raise EngineError(
+            f"the ids are {tokens.dtype} of shape {tokens.shape}; they must be a contiguous array "
+            f"of uint8, uint16 or uint32 with one axis."
+        )
+    return tokens.view(np.ndarray)
+
+
+def checked_ids(ids: Ids, learner: Learner) -> NDArray[np.int32]:
+    """Return ids as a contiguous int32 array.
+
+    Raises:
+        EngineError: the ids are not integers, or an id is not in the model's vocabulary.
+    """
+    if ids.dtype.kind not in "ui":
+        raise EngineError(f"the ids are {ids.dtype}; they must be integers.")
+    K = len(learner.vocabulary)
+    if ids.size and (ids.min() < 0 or ids.max() >= K):
+        raise EngineError(
+            f"the ids are from {ids.min():,} to {ids.max():,}; the model has {K:,} characters, "
+            f"so they must be from 0 to {K - 1:,}."
+        )
+    return np.ascontiguousarray(ids, dtype=np.int32)
