@@ -68,7 +68,7 @@ MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
 ARGUMENT_HELP: Final = {
     "minutes": f"train for about this many minutes, instead of {argument('epochs')} or {argument('updates')}",
     "find_learning_rate": "first try learning rates in short trials, and train with the best; takes a tenth of the "
-    "minutes, or about five seconds",
+    "minutes; without minutes, 1 to 30 seconds",
 }
 
 STDIN: Final = "-"  # the path with which users name standard input

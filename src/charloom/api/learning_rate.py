@@ -40,7 +40,7 @@ from charloom.training.learning_rate_search import (
 from charloom.training.ngram_counting import count_missing_ngrams, set_counted_ngrams
 
 SHARE: Final = 0.1  # the part of the minutes of a run that the search may take
-SECONDS: Final = 5.0  # about how long the search may take if the run has no minutes
+SECONDS: Final = 5.0  # how long a search may take at these speeds if the run has no minutes
 # How many multiply-adds each engine does in a second on an ordinary machine. They are not measured, because
 # then the result of a search would depend on the clock.
 SPEEDS: Final = {"native": 3e10, "reference": 3e9}
@@ -75,8 +75,8 @@ def find_learning_rate(
         string: the text itself, instead of `text`.
         from_model: the model to start from, as for `train`.
         trial_updates: number of updates of the longest trials, at least 12. All trials together have at
-            most 8 times as many. None chooses a number for which a search takes about 5 seconds on an
-            ordinary machine. With the same number, the result is always the same.
+            most 8 times as many. None chooses a number by the size of the network, so that a search takes 1 to
+            30 seconds on an ordinary machine. With the same number, the result is always the same.
         listener: called again and again with the number of updates of all trials until now, and with the
             most updates that they can have together.
         **settings: any setting of `Config` except `learning_rate`, and `recipe`, as for `train`.
