@@ -13,6 +13,7 @@ import httpx
 from playwright.sync_api import expect
 
 from browser import NONE, chromium_path
+from charloom.config import ARGUMENT_HELP
 from charloom.messages import quoted
 from page.page_steps import DROP, eventually, without_charts
 from waiting import until
@@ -145,10 +146,7 @@ def test_a_search_together_with_a_learning_rate_is_refused_by_name(trained, page
     search = page.get_by_label("Find learning rate")
     search.check()
     help = page.locator(f"#{search.get_attribute('aria-describedby')}")
-    expect(help).to_have_text(
-        "first try learning rates in short trials, and train with the best; takes a tenth of the minutes, or "
-        "about five seconds"
-    )
+    expect(help).to_have_text(ARGUMENT_HELP["find_learning_rate"])
     page.click("#start-go")
     eventually(
         page.locator("#start-problem"),
