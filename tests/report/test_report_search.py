@@ -50,6 +50,7 @@ def test_the_report_shows_the_search_and_makes_its_picture(run, tmp_path):
         "At the chosen rate, 0.01, the training loss after 24 updates was the lowest" in page.words
     )
     assert "the lowest, 3.000 nats per character." in page.words
+    assert "The plot ends before 0.1: from there on, the loss grew or was not finite." in page.words
     assert 'id="rates-wide-chosen-rate"' in html
     assert "The run itself has the learning rate" not in page.words
     assert (run / LEARNING_RATES_PNG).exists()
@@ -91,6 +92,29 @@ def test_the_picture_has_a_curve_for_each_round_and_a_line_at_the_chosen_rate(si
     assert list(axes.lines[2].get_xdata()) == [0.01, 0.01]
     assert axes.get_ylim()[1] < 5  # a loss of 90 does not flatten the others
     assert axes.get_xscale() == "log"
+
+
+@pytest.mark.parametrize("size", [NARROW, (832, 400)])
+def test_the_picture_ends_where_the_curve_leaves_it_and_names_the_other_rates(size):
+    figure = search_figure(SEARCH, size=size)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.get_xlim()[1] == 0.1  # 0.1 and 1 have no loss in the picture
+    label = axes.xaxis.label
+    assert label.get_text() == "learning rate (0.1 to 1: loss too large for the plot)"
+    box = label.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= size[0]
+
+
+@pytest.mark.parametrize("size", [NARROW, (832, 400)])
+def test_the_legend_of_the_picture_hides_no_loss(size):
+    figure = search_figure(SEARCH, size=size)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend, plot = axes.get_legend().get_window_extent(), axes.get_window_extent()
+    for line in axes.lines[:-1]:
+        for place in axes.transData.transform(line.get_xydata()):
+            assert not plot.contains(*place) or not legend.contains(*place)
 
 
 def one_round(**changes):

@@ -1,5 +1,6 @@
 """Draws the losses of a search for a learning rate over the rates."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -27,14 +28,12 @@ from charloom.report.plot_style import (
 from charloom.run_file_names import LEARNING_RATES_PNG, LEARNING_RATES_SVG
 from charloom.store import replace_file
 from charloom.training.learning_rate_search import LearningRateSearch
+from charloom.training.search_plot_range import plot_range
 
 LABEL: Final = "The loss of short trials over their learning rates, and the chosen rate"
 
 # The colour and the marker of each round. The fourth round has those of the first one, and so on.
 SERIES: Final = (("series-2", "o"), ("series-3", "s"), ("series-1", "^"))
-ROOM: Final = (
-    1.15  # how far the vertical axis reaches above the loss at the lowest rate, as a factor
-)
 
 
 def search_figure(
@@ -46,7 +45,8 @@ def search_figure(
 ) -> Figure:
     """Return a plot of the losses of a search, with a curve for each round and a line at the chosen rate.
 
-    A loss far above that of the network before training is above the plot, and its curve leaves the plot there.
+    The plot ends at the rate at which the loss becomes far larger than that of the network before training. Below the
+    axis, the plot names the larger rates that were tried.
 
     Args:
         search: the search.
@@ -79,8 +79,9 @@ def search_figure(
     heading(axes, f"nats per {one}", 0.0, palette, font_size(size[0]))
     narrow = is_narrow(size[0])
     axes.legend(
-        loc="upper right" if narrow else "lower center",
-        bbox_to_anchor=(1, 1) if narrow else (0.55, 1),
+        # A narrow plot has no space for the legend above it. "best" is where the legend hides least of the curves.
+        loc="best" if narrow else "lower center",
+        bbox_to_anchor=None if narrow else (0.55, 1),
         ncols=1 if narrow else len(search.rounds) + 1,
         borderaxespad=0.3 if narrow else 0.1,
         fontsize=font_size(size[0]) - 1,
@@ -95,17 +96,24 @@ def search_figure(
 def _scale(axes: Axes, search: LearningRateSearch, width: int, palette: Palette) -> None:
     """Set the limits, ticks and labels of the horizontal axis (rate) and the vertical axis (loss)."""
     style_axes(axes, palette, font_size(width))
-    losses = [loss for trials in search.rounds for loss in trials.losses if loss is not None]
-    untrained = next((loss for loss in search.rounds[0].losses if loss is not None), 0.0)
-    low, high = min(losses, default=0.0), ROOM * untrained
-    margin = max(0.05 * (high - low), 0.01) if high > low else 1.0
-    axes.set_ylim(low - margin, max(high, low + margin))
+    shown = plot_range(search)
+    axes.set_ylim(shown.losses)
     axes.set_xscale("log")
+    axes.set_xlim(shown.learning_rates)
     axes.xaxis.set_major_locator(LogLocator(numticks=5 if is_narrow(width) else 9))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
     axes.yaxis.set_major_locator(MaxNLocator(6))
-    axes.set_xlabel("learning rate", color=palette["muted"], fontsize=font_size(width), labelpad=4)
+    label = "learning rate" + left_out_text(shown.left_out)
+    axes.set_xlabel(label, color=palette["muted"], fontsize=font_size(width), labelpad=4)
+
+
+def left_out_text(rates: Sequence[float]) -> str:
+    """Return a part of a label saying which rates, ascending, the plot leaves out; "" if there are none."""
+    if not rates:
+        return ""
+    span = f"{rates[0]:g}" if len(rates) == 1 else f"{rates[0]:g} to {rates[-1]:g}"
+    return f" ({span}: loss too large for the plot)"
 
 
 def search_picture(search: LearningRateSearch, one: str) -> Picture:

@@ -28,6 +28,7 @@ from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer
 from charloom.training import Sample
 from charloom.training.learning_rate_search import LearningRateSearch
+from charloom.training.search_plot_range import plot_range
 
 
 def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
@@ -76,9 +77,12 @@ def search_story(search: LearningRateSearch, config: Config) -> list[str]:
         f"at {number_of(len(first.learning_rates), 'rate')} from {first.learning_rates[0]:g} to "
         f"{first.learning_rates[-1]:g}, and the best of them were trained further. At the chosen rate, "
         f"{search.learning_rate:g}, the training loss after {counted(last.updates, 'update')} was the "
-        f"lowest{lowest}. Each loss is the mean over the second half of a trial. A curve that leaves the plot at the "
-        f"top belongs to rates at which the loss grows."
+        f"lowest{lowest}. Each loss is the mean over the second half of a trial."
     ]
+    if left_out := plot_range(search).left_out:
+        paragraphs[0] += (
+            f" The plot ends before {left_out[0]:g}: from there on, the loss grew or was not finite."
+        )
     if config.learning_rate != search.learning_rate:
         paragraphs.append(f"The run itself has the learning rate {config.learning_rate:g}.")
     return paragraphs
