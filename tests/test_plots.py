@@ -18,7 +18,7 @@ from charloom.report.gradient_plot import curve_figure
 from charloom.report.loss_plot import loss_figure
 from charloom.report.plot_files import inline_svg, png_of, save_figure, svg_of
 from charloom.report.plot_style import DARK, LIGHT, NARROW, SENTINELS, WIDE
-from charloom.report.records import Record, Records, gather
+from charloom.report.records import MOST_CROSSES, Record, Records, gather
 from charloom.report.thinning import decimate
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -136,6 +136,32 @@ def test_a_long_run_gives_a_small_picture_that_loses_no_cross_and_no_extreme() -
     assert len(svg) < 150_000
     assert len(many.updates) < 4_400
     assert (221_500, 300.0) in set(zip(many.updates, many.losses, strict=True))
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("epochs", [50, 61, 500, 3_000])
+def test_many_epochs_leave_the_curve_visible(epochs: int, size: tuple[int, int]) -> None:
+    found = gather(
+        record(u, per_epoch=40)._replace(validation_nats=2.0 + u)
+        for u in range(40, 40 * epochs + 1, 40)
+    )
+    assert found is not None
+    figure = loss_figure(found, 25, size=size)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    lines = {line.get_gid(): line for line in axes.lines}
+    for name in ("epoch-ends", "validation"):
+        line = lines[name]
+        places = axes.transData.transform(line.get_xydata())[:, 0]
+        if line.get_marker():
+            # The last gap may be smaller, because the last epoch always has a mark.
+            assert np.diff(places)[:-1].min() > line.get_markersize()
+    assert lines["epoch-ends"].get_xdata()[-1] == 40 * epochs
+    crosses = len(lines["epoch-ends"].get_xdata())
+    assert (
+        crosses == epochs if epochs <= MOST_CROSSES else MOST_CROSSES / 2 < crosses <= MOST_CROSSES
+    )
+    assert bool(lines["validation"].get_marker()) == (epochs < 100)
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=200), st.integers(1, 50))

@@ -12,6 +12,7 @@ from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator, ScalarForma
 from charloom.formatting import bits_per_character, count
 from charloom.report.plot_style import (
     LIGHT,
+    MARGIN,
     WIDE,
     Palette,
     figure_with_axes,
@@ -23,7 +24,13 @@ from charloom.report.plot_style import (
 from charloom.report.records import Records
 
 LARGE_LOSS: Final = 10_000.0  # ticks of an axis with a loss from here on are shortened
-CROSS: Final = 7.5  # size of the red cross at the end of an epoch
+CROSS: Final = (
+    7.5  # size of the red cross at the end of an epoch, if the crosses are far enough apart
+)
+CROSS_LINE: Final = 2.2  # width of the lines of a cross of that size
+DOT: Final = 3.0  # size of the dot at a validation loss
+# The least distance from one mark to the next, as a factor of their size. Closer marks hide the curve below them.
+LEAST_GAP: Final = 1.5
 
 
 def loss_figure(
@@ -34,9 +41,10 @@ def loss_figure(
     size: tuple[int, int] = WIDE,
     palette: Palette = LIGHT,
 ) -> Figure:
-    """Return a plot of the smooth loss over the updates, with a red cross at the end of each epoch.
+    """Return a plot of the smooth loss over the updates, with red crosses at the ends of epochs.
 
-    If the run has validation losses, a second line shows them.
+    If there are many crosses, they are smaller, and only some epochs have one (`Records.crosses`). If the run has
+    validation losses, a second line shows them, with a dot at each of them unless the dots would touch.
 
     Args:
         records: the records of a run.
@@ -46,7 +54,7 @@ def loss_figure(
         palette: the colours by name.
     """
     figure, axes = figure_with_axes(size, palette)
-    lines = _draw_losses(axes, records, seq_length, palette)
+    lines = _draw_losses(axes, records, seq_length, size[0], palette)
     _scale(axes, records, lines, size[0], palette)
     _add_bits(axes, seq_length, one, size[0], palette)
     _add_legend(axes, lines, size[0], palette)
@@ -54,20 +62,24 @@ def loss_figure(
 
 
 def _draw_losses(
-    axes: Axes, records: Records, seq_length: int, palette: Palette
+    axes: Axes, records: Records, seq_length: int, width: int, palette: Palette
 ) -> dict[str, Line2D]:
-    """Draw the losses in nats per window; return the lines by their names in the legend."""
+    """Draw the losses in nats per window; return the lines by their names in the legend.
+
+    `width` is the width of the plot with its margins.
+    """
     lines = {}
+    cross = min(CROSS, _distance(len(records.crosses), width) / LEAST_GAP)
     (lines["smooth loss"],) = axes.plot(
         records.updates, records.losses, color=palette["line"], linewidth=1.4, gid="smooth-loss"
     )
     (crosses,) = axes.plot(
-        [end.update for end in records.ends],
-        [end.smooth_loss for end in records.ends],
+        [end.update for end in records.crosses],
+        [end.smooth_loss for end in records.crosses],
         linestyle="none",
         marker="x",
-        markersize=CROSS,
-        markeredgewidth=2.2,
+        markersize=cross,
+        markeredgewidth=CROSS_LINE * cross / CROSS,
         color=palette["cross"],
         clip_on=False,
         zorder=3,
@@ -78,14 +90,19 @@ def _draw_losses(
             [record.update for record in records.judged],
             [seq_length * (record.validation_nats or 0.0) for record in records.judged],
             color=palette["series-2"],
-            marker="o",
-            markersize=3,
+            marker="o" if _distance(len(records.judged), width) >= LEAST_GAP * DOT else "",
+            markersize=DOT,
             linewidth=1.4,
             gid="validation",
         )
     if records.ends:
         lines["end of an epoch"] = crosses
     return lines
+
+
+def _distance(marks: int, width: int) -> float:
+    """Return the distance between two of `marks` evenly spread marks in a plot that is `width` wide with its margins."""
+    return (width - 2 * MARGIN) / max(1, marks)
 
 
 def _scale(

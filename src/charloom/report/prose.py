@@ -255,7 +255,7 @@ def fall_story(records: Records, seq_length: int, one: str) -> str:
 
 def crosses_story(records: Records) -> str:
     """Return a sentence about the red crosses, which mark the ends of epochs in the plot."""
-    shown = len(records.ends)
+    shown = len(records.crosses)
     if shown < records.epochs:
         return f"Red crosses mark the ends of {count(shown)} of {count(records.epochs)} epochs."
     if shown == 1:

@@ -20,6 +20,9 @@ COLUMNS: Final = 640  # horizontal resolution of the curve in columns of pixels
 MOST_POINTS: Final = 65_536  # largest number of points of the curve in memory
 MOST_ENDS: Final = 500
 MOST_JUDGED: Final = 500
+MOST_CROSSES: Final = (
+    60  # ends of epochs with a cross in the plot; more crosses would hide the curve
+)
 
 
 class Record(NamedTuple):
@@ -82,6 +85,12 @@ class Records:
     losses: NDArray[np.float64]
     last_epoch_nats: float | None
     at: Mapping[int, Record | None]
+
+    @property
+    def crosses(self) -> Sequence[Record]:
+        """The ends of epochs that have a cross in the plot: at most `MOST_CROSSES`, evenly spread, with the last one."""
+        stride = max(1, math.ceil(len(self.ends) / MOST_CROSSES))
+        return self.ends[::-1][::stride][::-1]
 
 
 def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | None:

@@ -186,7 +186,7 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
         path = content.view.path
         replace_file(path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
         replace_file(path / LOSS_PNG, png, durable=False)
-    label = "The smooth loss over the updates, with a red cross at the end of each epoch"
+    label = "The smooth loss over the updates, with red crosses at the ends of epochs"
     if content.records.best is not None:
         label += ", and the validation loss"
     return Picture(inline_svg(wide, "loss-wide", label), inline_svg(narrow, "loss-narrow", label))
