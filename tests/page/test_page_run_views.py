@@ -88,6 +88,26 @@ def test_a_chart_is_empty_from_the_moment_that_it_shows_something_else(trained, 
     assert shown == ""
 
 
+def test_a_network_is_named_with_its_n_grams_and_pairs(tmp_path, page):
+    without_charts(page)
+    small_runs.train(tmp_path / "both", ngram_order=4, input_pairs=2048)
+    with LiveServer(tmp_path) as live:
+        page.goto(live.url)
+        eventually(page.locator(".run"), "RNN 1.×.8 with 4-grams and 2,048 pairs")
+        page.goto(f"{live.url}/#/learning?run=both")
+        eventually(page.locator("#learning-done"), "RNN 1.×.8 with 4-grams and 2,048 pairs")
+        names = page.evaluate(
+            """async () => {
+              const { networkOf } = await import("/static/run_summary.js");
+              const run = { cell: "gru", layers: 2, hidden_size: 16, ngram_order: 0, input_pairs: 0 };
+              return [run, { ...run, input_pairs: 1 }, { ...run, ngram_order: 8 }].map(networkOf);
+            }"""
+        )
+    assert [name.replace("\xa0", " ") for name in names] == [
+        "GRU 2 × 16", "GRU 2 × 16 with 1 pair", "GRU 2 × 16 with 8-grams",
+    ]  # fmt: skip
+
+
 def test_the_slider_shows_the_first_to_the_last_sample(trained, page):
     without_charts(page)
     page.goto(f"{trained.url}/#/learning?run=cats")

@@ -216,6 +216,7 @@ class IndexedRun:
             hidden_size=config.hidden_size,
             layers=config.layers,
             ngram_order=config.ngram_order,
+            input_pairs=config.input_pairs,
             seq_length=config.seq_length,
             text=text.name,
             characters=text.characters,

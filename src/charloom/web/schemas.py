@@ -229,6 +229,7 @@ class Run(ResponseBody):
     hidden_size: int | None = None
     layers: int | None = None
     ngram_order: int | None = None
+    input_pairs: int | None = None
     seq_length: int | None = None
     text: str | None = None
     characters: int | None = None

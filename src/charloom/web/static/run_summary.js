@@ -1,4 +1,5 @@
 // Chooses the bits and the words that stand for a run in the list and at the head of its view.
+import { counted } from "./dom.js";
 
 /**
  * Return the loss to show for a run in bits, and the name of this loss. This is the validation loss of the best checkpoint,
@@ -9,11 +10,16 @@ export function bitsOf(run) {
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
-/** Return the size of a run's network, and the length of its n-grams if it has any; "" if it is not known yet. */
+/**
+ * Return the size of a run's network, the length of its n-grams and the number of its pairs, if it has any; "" if it is not
+ * known yet.
+ */
 export function networkOf(run) {
   if (!run.cell) return "";
   const network = `${run.cell.toUpperCase()} ${run.layers}\u00a0×\u00a0${run.hidden_size}`;
-  return run.ngram_order ? `${network} with ${run.ngram_order}-grams` : network;
+  const parts = [run.ngram_order && `${run.ngram_order}-grams`, run.input_pairs && counted(run.input_pairs, "pair")];
+  const more = parts.filter(Boolean).join(" and ");
+  return more ? `${network} with ${more}` : network;
 }
 
 /**
