@@ -12,7 +12,10 @@ import { Timeline } from "./timeline.js";
 
 // Limits for one chart: more points look the same and make the browser slow.
 const POINTS = 1500;
-const CROSSES = 150;
+const CROSSES = 60;
+// The least distance between two marks, as a factor of their size. Closer marks hide the curve below them.
+const LEAST_GAP = 1.5;
+const MARGINS = 54; // width of the space left and right of the curves
 
 const FIGURES = [
   ["Bits", (run) => fixed(bitsOf(run)[0], 3)],
@@ -225,13 +228,15 @@ export class Learning {
 
   #figure(width) {
     const { records: all, known } = this.key ? this.journals.of(this.key) : { records: [], known: false };
-    if (!all.length && !known) return "Reading the run …";
+    if (!all.length && !known && this.run?.state !== "starting") return "Reading the run …";
     if (!all.length) return isGoing(this.run?.state) ? "The first record comes after the first update." : "This run has no records.";
     const records = spread(all, POINTS);
-    const ends = spread(all.filter((record) => record.end), CROSSES);
+    const ends = spread(all.filter((record) => record.end), width < 560 ? CROSSES / 2 : CROSSES);
     const judged = spread(all.filter((record) => record.validation_nats !== null), POINTS);
     const of = (name) => records.map((record) => record[name]);
     const x = of("update");
+    const distance = (marks) => (width - MARGINS) / Math.max(1, marks.length);
+    const cross = Math.min(9, distance(ends) / LEAST_GAP);
     const traces = [
       line(x, of("smooth_loss"), "smooth loss", "accent", { hovertemplate: "%{y:.3f} nats" }),
       {
@@ -240,14 +245,14 @@ export class Learning {
         name: "end of an epoch",
         x: ends.map((record) => record.update),
         y: ends.map((record) => record.smooth_loss),
-        marker: { symbol: "x-thin", size: 9, line: { color: colour("red"), width: 2.2 } },
+        marker: { symbol: "x-thin", size: cross, line: { color: colour("red"), width: (2.2 * cross) / 9 } },
         text: ends.map((record) => `epoch ${integer(record.epoch)}`),
         hovertemplate: "%{text}<extra></extra>",
       },
       line(x, records.map((record) => record.train_nats / Math.LN2), "training bits", "blue", { yaxis: "y2", xaxis: "x2", line: { color: colour("blue"), width: 1.3 }, hovertemplate: "%{y:.3f}" }),
       {
         ...line(judged.map((record) => record.update), judged.map((record) => record.validation_nats / Math.LN2), "validation bits", "amber"),
-        mode: "lines+markers",
+        mode: distance(judged) >= LEAST_GAP * 5 ? "lines+markers" : "lines",
         marker: { size: 5 },
         yaxis: "y2",
         xaxis: "x2",
