@@ -26,6 +26,9 @@ PLACEHOLDER: Final = "placeholder"
 # sets it to PAGE for the processes that it starts, because only the page shows their output.
 FACE: Final = "CHARLOOM_FACE"
 PAGE: Final = "page"
+# The beginning of the lines in which a command reports that it searches for a learning rate. The server recognizes
+# them in the output of the processes that it starts.
+SEARCHING: Final = "searching for the learning rate"
 
 # Arguments whose option on the command line is not the argument's name with hyphens.
 OPTIONS: Final = {"from_model": "--from", "string": "--text"}

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from charloom.cli.terminal import LINE_SECONDS, say, say_sentence
 from charloom.cli.waiting import REFRESHES
 from charloom.formatting import decimals, duration, one_of
+from charloom.messages import SEARCHING
 
 if TYPE_CHECKING:
     from charloom.api import LearningRateSearch
     from charloom.api.training_plan import FoundRate
     from charloom.model import Learner
     from charloom.text import Corpus
-
-TITLE = "searching for the learning rate"
 
 
 def searched(
@@ -66,7 +65,7 @@ def search_progress() -> Iterator[Callable[[int, int], object]]:
     """Return a context manager that gives a function to call with the updates done and the most updates.
 
     On a terminal, the function shows the progress in one line, which is removed at the end of the `with`
-    block. Otherwise it prints a line every few seconds.
+    block. Otherwise a line is printed at the start and every few seconds.
     """
     if not sys.stderr.isatty():
         yield ProgressLines()
@@ -80,20 +79,21 @@ def search_progress() -> Iterator[Callable[[int, int], object]]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, refresh_per_second=REFRESHES) as lines:
-        task = lines.add_task(TITLE, total=1)
+        task = lines.add_task(SEARCHING, total=1)
         yield lambda done, most: lines.update(task, completed=done, total=most)
 
 
 class ProgressLines:
-    """Prints how far a search is, a line every few seconds.
+    """Prints that a search begins, and then how far it is, a line every few seconds.
 
     Call an object of this class with the number of updates done and the most updates.
     """
 
     def __init__(self) -> None:
+        say(f"{SEARCHING} …")
         self._next = time.monotonic() + LINE_SECONDS
 
     def __call__(self, done: int, most: int) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_SECONDS
-            say(f"{TITLE}: {done:,} of at most {most:,} updates")
+            say(f"{SEARCHING}: {done:,} of at most {most:,} updates")

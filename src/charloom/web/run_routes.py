@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -20,6 +21,9 @@ from charloom.store.intact_checkpoints import IntactCheckpoints
 from charloom.store.journal_lines import is_event, is_record, is_sample
 from charloom.store.journal_objects import sound_objects
 from charloom.store.run_reader import lengths_at
+from charloom.training.learning_rate_search import LearningRateSearch
+from charloom.training.search_plot_range import plot_range
+from charloom.training.stored_search import read_search
 from charloom.web import schemas as wire
 from charloom.web.concurrency import StreamLimit
 from charloom.web.error_responses import NotAllowedError
@@ -64,7 +68,10 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
 
     @router.get("/api/runs/{run}", response_model=wire.RunDetail)
     def one_run(run: RunKey) -> AsciiJSONResponse:
-        """Return a run, its settings, its gradient checks, and the long sample that it wrote at its end."""
+        """Return a run, its settings, its gradient checks, the search for its learning rate, and its long sample.
+
+        The run wrote the long sample at its end.
+        """
         return AsciiJSONResponse(detail_of(run_index, run, known))
 
     @router.post("/api/runs/{run}/control")
@@ -150,17 +157,24 @@ def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[s
     detail = wire.RunDetail(run=listed).model_dump()
     if place is not None and listed.state not in UNREADABLE:
         view, stored = inspect_run(place.path, known), read_checks(place.path)
-        damage = [*view.damage, *([stored.damage] if stored.damage else [])]
+        found = read_search(place.path)
+        damage = [*view.damage, *filter(None, (stored.damage, found.damage))]
         checks = [check.to_dict() for check in stored.checks]
         detail |= {
             "settings": view.config.to_dict(),
             "version": view.version,
             "engine": view.engine,
             "gradcheck": {"format": GRADCHECK_FORMAT, "checks": checks} if stored.begun else None,
+            "search": None if found.search is None else search_detail(found.search),
             "passage": view.passage,
             "damage": list(map(for_page, damage)),
         }
     return detail
+
+
+def search_detail(search: LearningRateSearch) -> dict[str, Any]:
+    """Return the fields of the schema `RateSearch` for a search."""
+    return {**search.to_dict(), "plot": asdict(plot_range(search))}
 
 
 @asynccontextmanager

@@ -173,7 +173,8 @@ class Run(ResponseBody):
         key: the id of the run in other requests.
         state: `starting` until the process of the run has written its first status; `interrupted` if a signal
             ended the process, or if the process has disappeared.
-        reason: why the run is in this state, or a problem that does not stop the training.
+        reason: why the run is in this state, or a problem that does not stop the training. While the run is
+            starting: how far the search for its learning rate is.
         damage: sentences about damaged files of the run; None if no damage was found.
         end_change: a sentence saying that the end of the run moved because training is slower or faster than
             planned; None if it did not move, or if no process trains the run.
@@ -279,10 +280,55 @@ class Runs(ListPage):
     runs: list[Run]
 
 
+class SearchRound(ResponseBody):
+    """The trials of a search for a learning rate that are compared after the same number of updates.
+
+    Attributes:
+        updates: the number of updates of each trial.
+        learning_rates: the learning rate of each trial, ascending.
+        losses: the training loss of each trial in nats per character; None if the trial diverged.
+    """
+
+    updates: int
+    learning_rates: list[float]
+    losses: list[float | None]
+
+
+class SearchPlot(ResponseBody):
+    """The part of a search that a plot shows.
+
+    Attributes:
+        learning_rates: the lowest and the highest learning rate of the horizontal axis.
+        losses: the lowest and the highest loss of the vertical axis.
+        left_out: the larger rates, ascending, at which every trial has a higher loss or diverged.
+    """
+
+    learning_rates: tuple[float, float]
+    losses: tuple[float, float]
+    left_out: list[float]
+
+
+class RateSearch(ResponseBody):
+    """The search that chose the learning rate of a run before training (spec/formats.md: Searches).
+
+    Attributes:
+        learning_rate: the chosen rate.
+        rounds: the losses of the trials, with longer and longer trials at fewer and fewer rates.
+        plot: the part that the page shows.
+    """
+
+    learning_rate: float
+    rounds: list[SearchRound]
+    plot: SearchPlot
+
+
 class RunDetail(ResponseBody):
     """A run with its settings.
 
-    `damage` has a sentence for each file of the run that is damaged or missing.
+    Attributes:
+        search: the search that chose the run's learning rate; None if the rate was given, or if the search
+            cannot be read.
+        damage: a sentence for each file of the run that is damaged or missing.
     """
 
     run: Run
@@ -290,6 +336,7 @@ class RunDetail(ResponseBody):
     version: str | None = None
     engine: str | None = None
     gradcheck: dict[str, Any] | None = None
+    search: RateSearch | None = None
     passage: str | None = None
     damage: list[str] = []
 

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO, Final
 
 from charloom.canonical_form import canonical_json
 from charloom.errors import CharloomError, RunExistsError, WriteError
-from charloom.formatting import shortened
-from charloom.messages import FACE, PAGE
+from charloom.formatting import capitalized, shortened
+from charloom.messages import FACE, PAGE, SEARCHING
 from charloom.store import Status
 from charloom.store.atomic_files import replace_file, writing
 from charloom.store.json_format import parse_object
@@ -81,8 +81,9 @@ class Job:
 
         If the process has written status.json, return the arguments `state` and `reason`. Before that, the
         files of the run say nothing about the process. So return "starting" while the process runs, and
-        "failed" if it has failed. The reason for "failed" is the last line of the process's output. In all
-        other cases, also return the arguments `state` and `reason`.
+        "failed" if it has failed. The reason for "failed" is the last line of the process's output. The reason
+        for "starting" is this line if it says that the process searches for a learning rate. In all other cases,
+        also return the arguments `state` and `reason`.
 
         Args:
             state: the state according to the files of the run.
@@ -92,7 +93,7 @@ class Job:
         if status is not None and (status.pid == self.pid or status.heartbeat > self.time + 1):
             return state, reason
         if self.alive:
-            return "starting", None
+            return "starting", self.search_progress()
         if self.code == 0:  # the process succeeded, so the last line of its output is not an error
             return state, reason
         if state in ("starting", "interrupted") or self.recipe is None:
@@ -101,6 +102,11 @@ class Job:
                 self.last_output_line() or reason or "its process ended without giving a reason",
             )
         return state, reason
+
+    def search_progress(self) -> str | None:
+        """Return how far the process's search for a learning rate is; None if it does not search now."""
+        line = self.last_output_line()
+        return capitalized(line) if line is not None and line.startswith(SEARCHING) else None
 
     def last_output_line(self) -> str | None:
         """Return the last line of the process's output; None if the output is empty or cannot be read."""

@@ -6,6 +6,7 @@ import { Choices, rest } from "./choices.js";
 import { colour } from "./colours.js";
 import { byId, counted, duration, el, fixed, put, short, integer, isErrorState, isGoing } from "./dom.js";
 import { spread } from "./journal.js";
+import { RateSearch } from "./rate_search.js";
 import { bitsOf, findingOf, networkOf, reasonOf } from "./run_summary.js";
 import { RunButtons, shownState } from "./run_buttons.js";
 import { Timeline } from "./timeline.js";
@@ -43,6 +44,8 @@ export class Learning {
     this.shown = false;
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
     this.timeline = new Timeline();
+    this.search = new RateSearch();
+    this.detailed = null; // the key of the run whose details were requested last
     this.buttons = new RunButtons(byId("learning-buttons"), (text) => this.#trouble(text), () => this.#state(), true);
     this.names = FIGURES.map(([name]) => el("dt", {}, name));
     this.values = FIGURES.map(() => el("dd", {}, "–"));
@@ -143,7 +146,7 @@ export class Learning {
     this.#say();
     const seen = JSON.stringify([run?.key, run?.state, run?.reason]);
     if (seen !== this.seen) {
-      this.#findDamage(run);
+      this.#details(run);
       // Draw the samples and curves again even if there are none: they say whether the run can still get some.
       this.#journalChanged("samples");
       this.chart.again();
@@ -155,7 +158,7 @@ export class Learning {
     progress.max = run.updates || 1;
     progress.value = run.updates ? run.update ?? 0 : 0;
     const parts = [
-      run.updates ? `update ${integer(run.update)} of ${integer(run.updates)}` : `update ${integer(run.update)}`,
+      run.updates ? `update ${integer(run.update)} of ${integer(run.updates)}` : run.update !== null && `update ${integer(run.update)}`,
       run.epoch === null ? null : `${fixed(run.epoch, 2)} epochs of ${run.text ?? "the text"}`,
       run.seconds === null ? null : `${duration(run.seconds)} of training`,
       networkOf(run),
@@ -173,14 +176,20 @@ export class Learning {
     put(badge, badge.dataset.state);
   }
 
-  /** Request the sentences about damaged files of a run, and show those that the shown reason does not have. */
-  async #findDamage(run) {
+  /**
+   * Request the details of a run. Show the search for its learning rate, and the sentences about damaged files that the
+   * shown reason does not have.
+   */
+  async #details(run) {
     const box = byId("learning-damage");
     box.replaceChildren();
+    if (run?.key !== this.detailed) this.search.show(null);
+    this.detailed = run?.key;
     if (!run) return;
     try {
-      const { damage } = await get`/api/runs/${run.key}`;
+      const { damage, search, settings } = await get`/api/runs/${run.key}`;
       if (this.run?.key !== run.key) return;
+      this.search.show(search, settings.tokens === "bytes" ? "byte" : "character");
       const others = damage.filter((sentence) => !this.reason.includes(sentence));
       box.replaceChildren(...others.map((sentence) => el("li", {}, sentence)));
     } catch {
