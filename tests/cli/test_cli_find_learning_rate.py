@@ -40,6 +40,16 @@ def test_the_command_prints_the_losses_and_the_rate_and_trains_with_it(book, tmp
     assert rate_in(run / "config.json") == rate_in(run / LEARNING_RATES)
 
 
+def test_the_json_has_the_chosen_rate_and_the_losses(book, tmp_path, monkeypatch):
+    monkeypatch.setattr(api_learning_rate, "MOST_UPDATES", LEAST_UPDATES)
+    run = tmp_path / "run"
+    done = charloom_("train", book, "--run", run, OPTIONS, "--find-learning-rate --json")
+    result = json.loads(done.stdout)
+    assert result["learning_rate"] == rate_in(run / "config.json")
+    stored = json.loads((run / LEARNING_RATES).read_bytes())
+    assert {"format": stored["format"], **result["search"]} == stored
+
+
 def test_the_command_refuses_a_given_rate_before_it_reads_the_text(tmp_path):
     done = charloom_("train", "no-such-text", "--find-learning-rate --learning-rate 0.1")
     assert done.exit_code == 2

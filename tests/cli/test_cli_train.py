@@ -5,6 +5,7 @@ import random
 import re
 import shlex
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from charloom.store import write_control
 from charloom.training import Record, Sample
 from command_line import SMALL, charloom_, started
 
+ROOT = Path(__file__).parent.parent.parent
 JUDGED = "--batch-size 2 --validation 0.1 --judge-every 10"
 
 
@@ -62,6 +64,16 @@ def test_train_as_json_leaves_stdout_to_programs(book, tmp_path):
     assert (result["state"], result["update"], result["updates"]) == ("finished", 40, 40)
     assert result["run"] == str(tmp_path / "run")
     assert result["train_bits_per_character"] == pytest.approx(result["smooth_loss"] / 5 / 0.693147)
+
+
+def test_the_specification_names_each_field_of_the_json(book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, "--learning-rate 0.25 --json")
+    result = json.loads(done.stdout)
+    assert (result["learning_rate"], result["search"]) == (0.25, None)
+    formats = (ROOT / "docs" / "spec" / "formats.md").read_text(encoding="utf-8")
+    section = formats.partition("\n## Results as JSON\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`(\w+)`", section)
+    assert [name for name in result if name not in named] == []
 
 
 def test_training_ends_after_the_given_minutes(book, monkeypatch, tmp_path):

@@ -129,7 +129,9 @@ def train(
             say(
                 f"a picture of the search for the learning rate: {training.run / LEARNING_RATES_SVG}"
             )
-        finish(training, follow(training), as_json)
+        outcome = follow(training)
+        outcome.search = search
+        finish(training, outcome, as_json)
 
 
 def begun(

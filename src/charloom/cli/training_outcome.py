@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from charloom.gradient_check import GradientCheck
     from charloom.training import Ended, FinalEvaluation, Record, TrainingEvent
+    from charloom.training.learning_rate_search import LearningRateSearch
 
 
 class Outcome:
@@ -13,6 +14,7 @@ class Outcome:
 
     Attributes:
         checks: the gradient checks.
+        search: the search for the learning rate before training; None if there was none.
         ended: how training ended; None if there was nothing to train.
         last: the last record that the command wrote; None if it wrote no record.
         validation_nats: the last validation loss in nats per character; None if none was computed.
@@ -25,6 +27,7 @@ class Outcome:
 
     def __init__(self) -> None:
         self.checks: list[GradientCheck] = []
+        self.search: LearningRateSearch | None = None
         self.ended: Ended | None = None
         self.last: Record | None = None
         self.validation_nats: float | None = None

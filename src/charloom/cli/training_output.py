@@ -262,7 +262,7 @@ def summary(
 ) -> dict[str, Any]:
     """Return the results as a dict for JSON.
 
-    `smooth_loss` and `best_smooth_loss` are in nats per window. All other losses are per character.
+    The fields are those of spec/formats.md: Results as JSON.
     """
     learner, ended, last = training.learner, outcome.ended, outcome.validation_nats
     smooth, best = learner.smooth_loss, learner.best_loss
@@ -275,6 +275,8 @@ def summary(
         "reason": None if ended is None else ended.reason,
         "update": learner.update,
         "updates": training.updates,
+        "learning_rate": learner.config.learning_rate,
+        "search": None if outcome.search is None else outcome.search.to_dict(),
         "smooth_loss": smooth,
         "train_bits_per_character": bits(nats),
         "validation_nats": last,
