@@ -9,7 +9,7 @@ CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
 KINDS = ["Added", "Changed", "Fixed"]
 SUBJECTS = [
     "Install and begin", "Train", "Stop, resume and steer", "Sample and write", "Evaluate",
-    "Look inside", "Check gradients", "Serve", "Exchange with PyTorch", "Python", "All commands",
+    "Look inside", "Check gradients", "Serve", "Export and import", "Python", "All commands",
 ]  # fmt: skip
 MOST_LINES = 3
 

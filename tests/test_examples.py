@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
+import charloom
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def output_of(program, folder):
+def output_of(program, folder, *words):
     """Run a program in an empty folder, and return its output. Assert that it succeeds and leaves no file."""
     done = subprocess.run(
-        [sys.executable, program], cwd=folder, capture_output=True, encoding="utf-8", check=False
+        [sys.executable, program, *words],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -38,9 +44,9 @@ def test_an_example_is_short_and_the_readme_links_it(path):
     assert f"(examples/{path.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_there_are_three_examples():
+def test_there_are_four_examples():
     assert [path.stem for path in EXAMPLES] == [
-        "check_a_gradient", "find_a_unit", "train_and_write"
+        "check_a_gradient", "find_a_unit", "train_and_write", "write_with_onnx"
     ]  # fmt: skip
 
 
@@ -82,3 +88,29 @@ def test_the_example_that_finds_a_unit_shows_one_that_follows_quotations(empty):
     difference = sum(inside) / len(inside) - sum(outside) / len(outside)
     assert difference * r > 0
     assert abs(difference) > 0.5
+
+
+@pytest.mark.parametrize("tokens", ["characters", "bytes"])
+def test_the_example_with_onnx_writes_what_the_model_expects(tokens, empty, tmp_path):
+    pytest.importorskip("onnxruntime")
+    text = "the cät sat on the mat, and the hät sat on the cät.\n"
+    model = charloom.train(
+        string=text * 40, cell="lstm", hidden_size=32, seq_length=16, updates=400, tokens=tokens,
+        ngram_order=0, input_pairs=30,
+    )  # fmt: skip
+    file = model.export(tmp_path / "cat.onnx", to="onnx")
+    program = ROOT / "examples" / "write_with_onnx.py"
+    printed = output_of(program, empty, str(file), "the cät ", "300")
+    written = printed.removesuffix("\n")
+    units = written.encode() if tokens == "bytes" else written
+    prompt = "the cät ".encode() if tokens == "bytes" else "the cät "
+    assert len(units) == len(prompt) + 300
+    assert written.startswith("the cät ")
+    assert model.evaluate(string=written).nats < 0.7  # one that knows nothing has 2.6
+    assert output_of(program, empty, str(file), "the cät ", "300") == printed
+
+
+def test_the_example_with_onnx_does_not_use_charloom():
+    source = (ROOT / "examples" / "write_with_onnx.py").read_text(encoding="utf-8")
+    imports = re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE)
+    assert imports == ["json", "sys", "numpy", "onnxruntime"]

@@ -25,6 +25,7 @@ class Cell:
         sigmoid_gates: the gates with values from 0 to 1. The other gates have values from -1 to 1.
         second_bias: the gate with a second bias, d, which PyTorch keeps in bias_hh; "" if no gate
             has one.
+        onnx_gates: the gates in ONNX's order; "" for the plain cell.
     """
 
     name: CellName
@@ -34,6 +35,7 @@ class Cell:
     gates: str = ""
     sigmoid_gates: str = ""
     second_bias: str = ""
+    onnx_gates: str = ""
 
     @property
     def blocks(self) -> str:
@@ -42,6 +44,11 @@ class Cell:
         The letters are those of `gates`; the plain cell has a single block, "a".
         """
         return self.gates or "a"
+
+    @property
+    def onnx_blocks(self) -> str:
+        """Return the letters of `blocks` in the order in which ONNX's operators have the blocks."""
+        return self.onnx_gates or "a"
 
     def rows(self, gate: str, H: int) -> slice:
         """Return the rows of U, W and b that belong to a gate, for H units.
@@ -64,8 +71,24 @@ CELLS: Final[Mapping[str, Cell]] = MappingProxyType(
         cell.name: cell
         for cell in (
             Cell("rnn", "a plain recurrent network", "RNN"),
-            Cell("lstm", "an LSTM", "LSTM", ("h", "cell"), gates="ifgo", sigmoid_gates="ifo"),
-            Cell("gru", "a GRU", "GRU", gates="rzn", sigmoid_gates="rz", second_bias="n"),
+            Cell(
+                "lstm",
+                "an LSTM",
+                "LSTM",
+                ("h", "cell"),
+                gates="ifgo",
+                sigmoid_gates="ifo",
+                onnx_gates="iofg",
+            ),
+            Cell(
+                "gru",
+                "a GRU",
+                "GRU",
+                gates="rzn",
+                sigmoid_gates="rz",
+                second_bias="n",
+                onnx_gates="zrn",
+            ),
         )
     }
 )

@@ -20,6 +20,7 @@ from charloom.errors import ConfigError, DamagedError, NotAModelError, TextError
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
+from charloom.model.mixture_parts import refuse_ngrams
 from charloom.pytorch_state_dict import DETECTED, Prefixes, find_network, to_state_dict
 from charloom.recipes import DEFAULT_RECIPE, recipe_of
 from charloom.store.atomic_files import reading
@@ -82,15 +83,10 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
     """
     if learner.config.input_pairs:
         raise ConfigError(
-            f"the model has inputs for pairs of characters, which the modules of PyTorch cannot express. To get a "
-            f"model that can be exported, train with {argument('input_pairs', 0)}."
+            f"the model has inputs for pairs of characters, which the modules of PyTorch cannot express. Give "
+            f"{argument('to', 'onnx')} to export it to ONNX, or train with {argument('input_pairs', 0)}."
         )
-    if learner.config.ngram_order:
-        raise ConfigError(
-            f"the model has n-grams, which the modules of PyTorch cannot express. To export only its network, "
-            f"whose loss is far higher than the model's, give {argument('network_alone', True)}. To get a "
-            f"model that can be exported whole, train with {argument('ngram_order', 0)}."
-        )
+    refuse_ngrams(learner, "which the modules of PyTorch cannot express")
     require_finite(learner)
     about = {
         "format": TORCH_FORMAT,

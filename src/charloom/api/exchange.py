@@ -1,12 +1,11 @@
-"""Exports models to PyTorch and imports models from it: `export` and `import_model`."""
+"""Exports models to PyTorch and ONNX, and imports models from PyTorch: `export` and `import_model`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from charloom.api.export_file import FRAMEWORKS
+from charloom.api.export_file import framework
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import as_file, as_path
-from charloom.config import require_one_of
 from charloom.engines import open_engine
 from charloom.errors import ConfigError
 from charloom.pytorch_format import read_characters, read_torch_file
@@ -25,15 +24,22 @@ def export(
     For PyTorch the file is a state_dict in the safetensors format, with the names of nn.RNN, nn.LSTM
     or nn.GRU (`rnn.weight_ih_l0` …) and nn.Linear (`head.weight`, `head.bias`).
     `safetensors.torch.load_file` reads it. Its metadata field `load` holds Python code that creates
-    the network and loads the file (spec/formats.md: PyTorch files). PyTorch need not be installed.
-    The file has no state, so the exported model begins in the zero state. Warns with a UserWarning if
-    training measured that the model writes badly from this state.
+    the network and loads the file (spec/formats.md: PyTorch files).
+
+    For ONNX the file has the whole network with its weights in float32. The inputs are `ids` (T, B) and the
+    state before them, `h0` (L, B, H), for an LSTM also `c0`; the outputs are `logits` (T, B, K) and the state
+    after them, `hn` and `cn`. Its metadata `charloom.onnx` has the vocabulary, and Python code that runs the
+    file with onnxruntime (spec/formats.md: ONNX files).
+
+    Neither PyTorch nor a package for ONNX need be installed. The file has no state, so the exported model
+    begins in the zero state. Warns with a UserWarning if training measured that the model writes badly from
+    this state.
 
     Args:
         model: a model, or a path that `load` opens.
         path: the file to write; an existing file is replaced.
-        to: the framework; only "torch" is supported.
-        network_alone: leave out the n-grams of the model, which PyTorch's modules cannot express. The
+        to: the framework, "torch" or "onnx".
+        network_alone: leave out the n-grams of the model, which neither of the files can have. The
             loss of the network alone is often far higher than that of the model
             (`Model.network_alone().evaluate()`). Changes nothing for a model without n-grams.
 
@@ -42,11 +48,13 @@ def export(
 
     Raises:
         ConfigError: the framework is not supported; or `path` is not valid, is a directory or is
-            the model itself; or the model has n-grams and `network_alone` is False.
-        DivergedError: a number in the model is not finite.
+            the model itself; or the model has n-grams and `network_alone` is False. Or the framework is
+            "torch" and the model has inputs for pairs of characters; or it is "onnx" and the file would be
+            larger than 2 GiB.
+        DivergedError: a number in the model is not finite, or for "onnx" too large for float32.
         WriteError: the file cannot be written; an existing file is unchanged.
     """
-    require_one_of("to", to, FRAMEWORKS)
+    framework(to)
     path = as_file(path)
     if not isinstance(model, Model):
         model = as_path(model, "model")

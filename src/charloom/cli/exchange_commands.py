@@ -1,4 +1,4 @@
-"""The commands `export` and `import`, which convert models to PyTorch and back."""
+"""The commands `export` and `import`, which convert models to PyTorch and ONNX, and back from PyTorch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
 def export(
     model: AModel,
     to: model_options.Framework = "torch",
-    output: model_options.StateDictFile = None,
+    output: model_options.ExportedFile = None,
     network_alone: model_options.NetworkAlone = False,
     which: Which = None,
     force: model_options.Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as a PyTorch state_dict, and print Python code that loads it.
+    """Write a model for PyTorch or ONNX, and print Python code that loads the file.
 
-    The file has the safetensors format. Its arrays have the names of the parameters
-    of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear. A model with n-grams needs
-    --network-alone.
+    For PyTorch, the file is a state_dict in the safetensors format. Its arrays have
+    the names of the parameters of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear. For
+    ONNX, the file has the whole network in float32, and onnxruntime runs it. A model
+    with n-grams needs --network-alone.
 
     \b
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
+      charloom export runs/book --to onnx --output book.onnx
     """
     from charloom import api
-    from charloom.api.export_file import FRAMEWORKS, exported_learner, write_exported
+    from charloom.api.export_file import exported_learner, framework, write_exported
     from charloom.api.text_arguments import as_file
-    from charloom.config import require_one_of
-    from charloom.pytorch_format import loading_lines
 
-    require_one_of("to", to, FRAMEWORKS)
+    target = framework(to)
     opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
-    path = as_file(output or f"{name}.torch.safetensors")
+    path = as_file(output or f"{name}{target.suffix}")
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another file with --output.")
     require_new(path, force)
@@ -51,14 +51,18 @@ def export(
     write_exported(exported, path, to)
     if (problem := opened.export_problem(exported)) is not None:
         say(problem)
-    lines = loading_lines(exported, str(path))
+    lines = target.loading_lines(exported, str(path))
     if as_json:
         about = {**model_identity(model, opened), **figures(exported)}
+        if target.rounds:
+            about["dtype"] = "float32"
         show_json({"file": str(path), **about, "load": lines})
     else:
         origin = f"{described(exported)}, from {model}, {opened.stage}"
         if exported is not opened.learner:
             origin += ", without its n-grams. So the loss is far higher; evaluate --separately shows how much"
+        if target.rounds and exported.config.dtype != "float32":
+            origin += ". The file has its weights in float32"
         say(f"{path}: {origin}. This code loads it:")
         show(lines.rstrip("\n"))
 

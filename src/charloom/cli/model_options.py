@@ -164,17 +164,18 @@ UnitPlot = Annotated[
         help="plot the values of all units, or of one --layer, over the text; FILE ends in .png or .svg"
     ),
 ]
-# Options for converting models to and from PyTorch
+# Options for converting models to PyTorch and ONNX, and from PyTorch
 
-Framework = Annotated[str, typer.Option(metavar="[torch]", help="target framework")]
-StateDictFile = Annotated[
-    Path | None, path_option(help="the file to write [default: NAME.torch.safetensors]")
+Framework = Annotated[str, typer.Option(metavar="[torch|onnx]", help="target framework")]
+ExportedFile = Annotated[
+    Path | None,
+    path_option(help="the file to write [default: NAME.torch.safetensors or NAME.onnx]"),
 ]
 NetworkAlone = Annotated[
     bool,
     typer.Option(
         "--network-alone",
-        help="leave out the n-grams of the model, which PyTorch cannot express; the loss is then far higher",
+        help="leave out the n-grams of the model, which neither of the files can have; the loss is then far higher",
     ),
 ]
 ImportedFile = Annotated[

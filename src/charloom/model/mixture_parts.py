@@ -72,3 +72,16 @@ def require_ngrams(learner: Learner) -> None:
         raise ConfigError(
             f"the model has no n-grams: its {argument('ngram_order')} is 0. Train one with {argument('ngram_order', 8)}."
         )
+
+
+def refuse_ngrams(learner: Learner, reason: str) -> None:
+    """Raise ConfigError if the model has n-grams, because an exported file cannot have them.
+
+    `reason` says why, such as "which the modules of PyTorch cannot express".
+    """
+    if learner.config.ngram_order:
+        raise ConfigError(
+            f"the model has n-grams, {reason}. To export only its network, "
+            f"whose loss is far higher than the model's, give {argument('network_alone', True)}. To get a "
+            f"model that can be exported whole, train with {argument('ngram_order', 0)}."
+        )
