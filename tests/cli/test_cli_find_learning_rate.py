@@ -1,11 +1,17 @@
 """`charloom train --find-learning-rate` shows the search, trains with the rate, and refuses wrong combinations."""
 
 import json
+import os
 import re
+import signal
+
+import pytest
 
 from charloom.api import learning_rate as api_learning_rate
 from charloom.cli.search_output import ProgressLines
 from charloom.errors import DivergedError
+from charloom.messages import SEARCHING
+from charloom.report import learning_rate_plot
 from charloom.run_file_names import LEARNING_RATES, LEARNING_RATES_SVG
 from charloom.training import learning_rate_search
 from charloom.training.learning_rate_search import LEAST_UPDATES
@@ -66,15 +72,58 @@ def test_resume_explains_that_it_does_not_search(tmp_path):
     assert "--find-learning-rate" not in charloom_("resume", "--help").stdout
 
 
-def test_ctrl_c_during_the_search_makes_no_run(book, tmp_path, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(learning_rate_search, "apply_updates", interrupt)
-    done = charloom_("train", book, "--run", tmp_path / "run", OPTIONS, "--find-learning-rate")
-    assert done.exit_code == 130
-    assert done.stderr.splitlines()[-1] == "charloom: interrupted; no run was made."
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("SIGINT", "interrupted; no run was made."),
+        ("SIGTERM", "interrupted by SIGTERM; no run was made."),
+        ("SIGHUP", "interrupted by SIGHUP; no run was made."),
+    ],
+)
+def test_a_signal_during_the_search_makes_no_run(name, message, book, tmp_path, start):
+    number = getattr(signal, name)
+    process = start(
+        "train", book, "--run", tmp_path / "run", "--recipe", "classic", "--engine", "reference",
+        "--epochs", 1_000_000, "--find-learning-rate",
+    )  # fmt: skip
+    assert process.stderr.readline() == f"charloom: {SEARCHING} …\n"
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=60)
+    assert (out, errors.splitlines()[-1]) == ("", f"charloom: {message}")
+    assert "Traceback" not in errors
+    assert process.returncode == 128 + number
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_while_the_run_is_created_leaves_a_run_to_resume(
+    name, book, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(api_learning_rate, "MOST_UPDATES", LEAST_UPDATES)
+    draw, number = learning_rate_plot.save_search_pictures, getattr(signal, name)
+
+    def signal_first(*args):
+        signal.raise_signal(number)
+        draw(*args)
+
+    monkeypatch.setattr(learning_rate_plot, "save_search_pictures", signal_first)
+    run = tmp_path / "run"
+    # A signal that the command does not handle must not end the tests.
+    before = signal.signal(number, lambda *_: None)
+    try:
+        done = charloom_("train", book, "--run", run, OPTIONS, "--find-learning-rate")
+    finally:
+        signal.signal(number, before)
+    assert done.exit_code == 128 + number
+    assert (
+        f"interrupted by {name} at update 0 of 20; saved. To continue: charloom resume {run}"
+        in done.stderr
+    )
+    resumed = json.loads(charloom_("resume", run, "--json").stdout)
+    assert (resumed["state"], resumed["update"]) == ("finished", 20)
+    assert resumed["learning_rate"] == rate_in(run / LEARNING_RATES)
 
 
 def test_the_command_says_that_all_trials_diverged(book, tmp_path, monkeypatch):

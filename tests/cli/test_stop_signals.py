@@ -12,7 +12,7 @@ import pytest
 import charloom.cli
 from charloom.store import read_status
 from charloom.training import stop_signals
-from charloom.training.stop_signals import Halt
+from charloom.training.stop_signals import Halt, ImmediateHalt
 from command_line import charloom_
 
 QUIETLY = ("--recipe", "classic", "--engine", "reference")
@@ -67,6 +67,23 @@ def test_every_signal_that_ends_a_process_asks_to_stop(name):
     with pytest.raises(SystemExit) as ended:
         halt.raise_received()
     assert ended.value.code == 128 + number
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"])
+def test_work_without_a_run_ends_immediately_and_one_press_counts_once(name, monkeypatch):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with ImmediateHalt() as halt:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        assert (halt(), halt.exit_code) == (name, 128 + number)
+        monkeypatch.setattr(stop_signals, "ONE_PRESS_SECONDS", 1e9)
+        signal.raise_signal(number)
+        monkeypatch.setattr(stop_signals, "ONE_PRESS_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

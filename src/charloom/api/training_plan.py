@@ -213,6 +213,15 @@ def end_after(
     return PlannedEnd(end, TimeLimit(requested_seconds, began + before + left, costs), ngrams)
 
 
+def with_counted_ngrams(plan: TrainingPlan, corpus: Corpus) -> TrainingPlan:
+    """Return `plan` with the n-grams of the text, counted now unless the plan has them or the network uses none."""
+    config = plan.config
+    if plan.ngrams is not None or not config.ngram_order:
+        return plan
+    engine = engine_for(config)
+    return plan._replace(ngrams=counted_ngrams(config, len(corpus.vocabulary), corpus.ids, engine))
+
+
 def ngrams_in_time(
     corpus: Corpus, config: Config, seconds: float, on_message: MessageListener
 ) -> NGrams | None:

@@ -81,20 +81,27 @@ def fail(sentence: str) -> NoReturn:
     raise typer.Exit(USAGE_ERROR) from None
 
 
-def interrupt(sentence: str) -> NoReturn:
-    """Print `sentence` and exit with code 130, which means that the user pressed Ctrl-C."""
+def interrupt(sentence: str, code: int = INTERRUPTED) -> NoReturn:
+    """Print `sentence` and exit with `code`, by default 130, which means that the user pressed Ctrl-C."""
     clear_line()
     say(sentence)
-    raise typer.Exit(INTERRUPTED) from None
+    raise typer.Exit(code) from None
 
 
 @contextmanager
-def interruption_message(sentence: str) -> Iterator[None]:
-    """If the user presses Ctrl-C within the `with` block, print `sentence` and exit with code 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        interrupt(sentence)
+def interruption_message(consequence: str) -> Iterator[None]:
+    """If a signal such as Ctrl-C's ends the `with` block, print that and exit with the signal's code.
+
+    `consequence` is the end of the message, such as "no run was made".
+    """
+    from charloom.training.stop_signals import ImmediateHalt
+
+    with ImmediateHalt() as halt:
+        try:
+            yield
+        except KeyboardInterrupt:
+            by = "" if halt() in (None, "SIGINT") else f" by {halt()}"
+            interrupt(f"interrupted{by}; {consequence}.", halt.exit_code or INTERRUPTED)
 
 
 def discard_stdout() -> None:

@@ -1,6 +1,7 @@
 """The commands `reproduce`, `train`, `resume`, `report` and `control`, which work on runs."""
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 from charloom.run_file_names import GRADCHECK, LEARNING_RATES_SVG
 
 if TYPE_CHECKING:
-    from charloom.api import LearningRateSearch, Training
+    from charloom.api import LearningRateSearch
     from charloom.api.training_plan import TrainingPlan
     from charloom.model import Learner
     from charloom.text import Corpus
@@ -56,7 +57,7 @@ def reproduce(
     from charloom import api
 
     began = command_start()
-    with interruption_message("interrupted; no run was made."):
+    with interruption_message("no run was made"):
         api.new_run(run)
         explain_terminal_input(text or [])
         if text:
@@ -66,12 +67,9 @@ def reproduce(
         plan = api.plan_training(
             corpus, minutes, default=CLASSIC, began=began, on_message=say_sentence, **settings
         )
-    say_sentences(without_effect(plan.config, settings))
-    with begun(corpus, plan, run) as training:
-        introduce(training)
-        say("checking the gradients …")
-        outcome = follow(training, whole=True)
-        finish(training, outcome, as_json)
+        say_sentences(without_effect(plan.config, settings))
+        plan = counted(plan, corpus)
+    train_new_run(corpus, plan, run, as_json, whole=True)
 
 
 @takes_settings(*SETTINGS, recipe=DEFAULT_RECIPE)
@@ -95,7 +93,7 @@ def train(
     from charloom import api
 
     began, found = command_start(), None
-    with interruption_message("interrupted; no run was made."):
+    with interruption_message("no run was made"):
         if find_learning_rate:
             api.refuse_given_rate(settings)
         api.new_run(run)
@@ -114,41 +112,69 @@ def train(
             on_message=say_sentence,
             **settings,
         )
-    say_sentences(without_effect(plan.config, settings))
-    if model is None and "unknown" in settings:
-        say("--unknown has no effect without --from: the vocabulary is made from the text.")
-    if model is not None and "recipe" not in settings:
-        say(
-            f"the model keeps its settings, which started from the recipe {plan.config.recipe}; give "
-            f"--recipe to use another."
-        )
-    search = found.search if found else None
-    with begun(corpus, plan, run, model, search) as training:
-        introduce(training)
-        if search is not None:
+        say_sentences(without_effect(plan.config, settings))
+        if model is None and "unknown" in settings:
+            say("--unknown has no effect without --from: the vocabulary is made from the text.")
+        if model is not None and "recipe" not in settings:
             say(
-                f"a picture of the search for the learning rate: {training.run / LEARNING_RATES_SVG}"
+                f"the model keeps its settings, which started from the recipe {plan.config.recipe}; give "
+                f"--recipe to use another."
             )
-        outcome = follow(training)
-        outcome.search = search
-        finish(training, outcome, as_json)
+        plan = counted(plan, corpus)
+    train_new_run(corpus, plan, run, as_json, model, found.search if found else None)
 
 
-def begun(
+def counted(plan: "TrainingPlan", corpus: "Corpus") -> "TrainingPlan":
+    """Return `plan` with the n-grams of the text. Show on a terminal that they are counted."""
+    from charloom.api.training_plan import with_counted_ngrams
+
+    if not plan.config.ngram_order or plan.ngrams is not None:
+        return plan
+    with waiting_line("counting the n-grams of the text"):
+        return with_counted_ngrams(plan, corpus)
+
+
+def train_new_run(
     corpus: "Corpus",
     plan: "TrainingPlan",
     run: Path | None,
+    as_json: bool,
     model: "Learner | None" = None,
     search: "LearningRateSearch | None" = None,
-) -> "Training":
-    """Return a new run, as `api.begin` does. Show on a terminal that the n-grams of its text are counted."""
+    *,
+    whole: bool = False,
+) -> None:
+    """Create a run, train it, and print the results.
+
+    A signal that arrives while the run is created stops it before its first update, so that it can be resumed.
+
+    Args:
+        corpus: the text.
+        plan: the settings, the time limit and the n-grams of the run.
+        run: the run directory; None means a free one under runs/.
+        as_json: True prints the results as JSON.
+        model: the model to start from; None trains a new network.
+        search: the search that found the learning rate; None if there was none.
+        whole: True also checks the gradients first and writes the report at the end.
+    """
     from charloom import api
+    from charloom.training.stop_signals import Halt
 
     config, limit, ngrams = plan
-    if not config.ngram_order or ngrams is not None:
-        return api.begin(corpus, config, run, model, limit, ngrams, search)
-    with waiting_line("counting the n-grams of the text"):
-        return api.begin(corpus, config, run, model, limit, None, search)
+    with ExitStack() as stack:
+        with Halt(say) as halt:
+            training = stack.enter_context(
+                api.begin(corpus, config, run, model, limit, ngrams, search)
+            )
+            introduce(training)
+            if search is not None:
+                picture = training.run / LEARNING_RATES_SVG
+                say(f"a picture of the search for the learning rate: {picture}")
+            if whole:
+                say("checking the gradients …")
+            outcome = follow(training, halt, whole)
+        outcome.search = search
+        finish(training, outcome, as_json)
 
 
 @takes_settings(*MACHINE_SETTINGS, **dict.fromkeys(MACHINE_SETTINGS, "the run's"))
@@ -178,6 +204,7 @@ def resume(
       charloom resume runs/book --minutes 5
     """
     from charloom import api
+    from charloom.training.stop_signals import Halt
 
     if find_learning_rate:
         fail(
@@ -199,7 +226,8 @@ def resume(
             introduce(training)
             # If the run has a file of gradient checks, even an unfinished one, `charloom reproduce` started
             # the run. Such a run ends with a report.
-            outcome = follow(training, whole=(run / GRADCHECK).exists())
+            with Halt(say) as halt:
+                outcome = follow(training, halt, whole=(run / GRADCHECK).exists())
         finish(training, outcome, as_json)
 
 

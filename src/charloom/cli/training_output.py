@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from charloom.gradient_check import GradientCheck
     from charloom.model import Learner
     from charloom.training import Overfitting
+    from charloom.training.stop_signals import Halt
 
 
 FEW_UPDATES: Final = 1_000  # with fewer updates, the smooth loss still depends on its first value
@@ -64,15 +65,17 @@ def introduce(training: "Training") -> None:
         )
 
 
-def follow(training: "Training", whole: bool = False) -> Outcome:
+def follow(training: "Training", halt: "Halt", whole: bool = False) -> Outcome:
     """Train, show the progress, and return the results.
 
-    If `whole` is True, also check the gradients first and write the report at the end.
+    Args:
+        training: the run.
+        halt: receives the signals that stop training.
+        whole: True also checks the gradients first and writes the report at the end.
     """
     from charloom.api import Reported, reproduction
     from charloom.cli.progress import ProgressDisplay
     from charloom.gradient_check import GradientCheck
-    from charloom.training.stop_signals import Halt
 
     outcome, learner = Outcome(), training.learner
     started = time.monotonic()
@@ -80,7 +83,7 @@ def follow(training: "Training", whole: bool = False) -> Outcome:
         progress = ProgressDisplay(
             training.updates, learner.update, learner.config, run=training.run
         )
-        with Halt(say) as halt, progress:
+        with progress:
             reading = ReadingProgress()
             items = reproduction(training, halt, reading) if whole else training.items(halt)
             with closing(items):

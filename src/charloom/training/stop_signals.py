@@ -1,5 +1,7 @@
 """Turns signals into a request to stop: training finishes its call of the engine, saves and ends.
 
+Before training, when there is nothing to save, a signal ends the work immediately.
+
 A second Ctrl-C ends the process immediately, without saving. One key press can send SIGINT twice: once
 from the terminal and once from the program that started this process. So two SIGINTs within a second
 count as one (spec/formats.md: Steering).
@@ -106,3 +108,15 @@ class Halt:
             hint = "; press again to quit without saving" if number == signal.SIGINT else ""
             with suppress(OSError):
                 self._on_message(f"{self._signal.name}: saving{hint} …")
+
+
+class ImmediateHalt(Halt):
+    """Receives signals as `Halt` does, and raises KeyboardInterrupt at the first one. For work that saves nothing."""
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._signal is not None and now - self._received_at < ONE_PRESS_SECONDS:
+            return
+        self._received_at = now
+        self._signal = signal.Signals(number)
+        raise KeyboardInterrupt
