@@ -24,6 +24,7 @@ from charloom.cli import app
 from charloom.errors import RunExistsError
 from charloom.text import BUILTIN_TEXTS
 from charloom.web import start_routes, training_jobs
+from charloom.web.schemas import Settings
 from charloom.web.server import make_app
 from reliability.run_training import reopen
 from waiting import until
@@ -343,6 +344,16 @@ def test_the_form_explains_each_setting_in_the_words_of_the_command_line(client)
     helps = {setting["name"]: setting["help"] for setting in listed}
     assert words["minutes"].endswith("instead of --epochs or --updates")
     assert helps["minutes"].endswith("instead of “epochs” or “updates”")
+
+
+def test_the_server_accepts_every_choice_of_the_form(client):
+    settings = client.get("/api/about").json()["settings"]
+    chosen = [
+        (s["name"], choice) for s in settings if s["kind"] == "choice" for choice in s["choices"]
+    ]
+    assert ("weight_decay_on", "weights") in chosen
+    for name, choice in chosen:
+        assert Settings(**{name: choice}).model_dump(exclude_none=True) == {name: choice}
 
 
 @pytest.mark.parametrize("name", ["book-", "-book", "a..b", "texts", "Texts", "_..", "a."])
