@@ -40,7 +40,7 @@ std::vector<std::int32_t> rows_by_code(const std::vector<std::int64_t>& codes) {
 
 }  // namespace
 
-PairTable::PairTable(In<std::int32_t> ids, std::size_t K) : count(ids.shape(0)), K(K) {
+PairTable::PairTable(In<std::int32_t> ids, std::size_t K) : count(ids.ndim() == 2 ? ids.shape(0) : 0), K(K) {
   require(K > 0 && K < most_characters, "K is out of range");
   const std::vector<std::int64_t> codes = codes_of(ids, static_cast<std::int64_t>(K));
   rows_ = rows_by_code(codes);

@@ -252,7 +252,7 @@ class Counter {
   }
 
   // Count the positions from `i` on with the same character before the context and the same
-  // follower. They count once, and not in the column that leaves out the part with all of them.
+  // follower. They add 1 to every column, except to that of a part which has all of them.
   std::size_t count_group_of_follower(std::size_t i, std::uint32_t before) {
     const std::uint32_t id = ids_[sorted_[i]];
     int lowest = what_.parts, highest = -1;

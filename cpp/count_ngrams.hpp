@@ -23,8 +23,8 @@ struct TextSegment {
 // What to count: the ids of a text, all below K; the segments of the text that count, in order; the
 // order; the number of parts that the columns leave out; and how often a context of `free` or more
 // characters must occur to be kept. If the n-grams would have more than `most_bytes` bytes, a context
-// of any length above 0 must occur as often as it takes. If counting would need more than
-// `most_memory` bytes of memory, std::bad_alloc is thrown.
+// of any length above 0 must occur at least m times, with the smallest m that fits. If counting would
+// need more than `most_memory` bytes of memory, std::bad_alloc is thrown.
 struct NGramCount {
   Tokens tokens;
   const std::vector<TextSegment>& segments;

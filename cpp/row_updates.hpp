@@ -25,7 +25,7 @@ class RowUpdates {
         slots_(descent.rule_slots()),
         parts_(parts),
         memory_(layout.shape.pairs ? static_cast<std::size_t>(parts * size()) : 0) {
-    if (ok()) scratch_ = memory_.take(parts * size());
+    if (ok() && layout.shape.pairs) scratch_ = memory_.take(parts * size());
   }
 
   bool ok() const { return memory_.ok(); }

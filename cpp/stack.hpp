@@ -3,7 +3,7 @@
 //
 // Only the recurrence runs step by step. It handles all streams of a step together, so that each
 // weight panel is read from the nearest cache once for all of them. Inputs of upper layers, logits
-// and the gradients of weights are products over all steps and streams. Each thread has some of the
+// and the gradients of weights are products over all steps and streams. A stack has some of the
 // streams for itself, so that threads wait for each other once per update and not once per step.
 // Measure it with: charloom bench --list.
 #pragma once

@@ -195,9 +195,9 @@ class Training {
     return layout_.end / lanes * part / team_.threads * lanes;
   }
 
-  // Read the ids of window u for the streams of this thread. Return false if an id is not below K.
-  bool read(LayerStack<T>& stack, int thread, int u) const {
-    const int first = even_start(windows_.B, team_.threads, thread), T_steps = windows_.T;
+  // Read the ids of window u for the streams of one part. Return false if an id is not below K.
+  bool read(LayerStack<T>& stack, int part, int u) const {
+    const int first = even_start(windows_.B, team_.threads, part), T_steps = windows_.T;
     for (int s = 0; s < stack.B; ++s) {
       const std::size_t read = static_cast<std::size_t>(u) * T_steps;
       const std::size_t at = static_cast<std::size_t>(windows_.starts[first + s]) + read;
@@ -216,7 +216,7 @@ class Training {
     return true;
   }
 
-  // Sum the gradients of the threads into the first one, for one part of the block. Return the sum
+  // Sum the gradients of all parts of the streams into the first one, for one part of the block. Return the sum
   // of the squares.
   double sum_gradients(std::ptrdiff_t start, std::ptrdiff_t end) const {
     return add_gradients<T>(gradients_[0], gradients_ + 1, team_.threads - 1, start, end);

@@ -117,12 +117,15 @@ def test_pytorch_averages_to_the_same_weights():
 
 @pytest.mark.skipif(bool(native_problem()), reason="the native engine is not built")
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-10), ("float32", 1e-3)])
+@pytest.mark.parametrize(("pairs", "threads"), [(0, 1), (40, 1), (40, 2)])
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_the_native_engine_averages_like_the_reference(cell, dtype, limit):
-    ours = make_learner(cell=cell, dtype=dtype, weight_decay=0.1, layers=2, clip=1.0)
+def test_the_native_engine_averages_like_the_reference(cell, pairs, threads, dtype, limit):
+    ours = make_learner(
+        cell=cell, dtype=dtype, weight_decay=0.1, layers=2, clip=1.0, input_pairs=pairs
+    )
     theirs, ids = copy_learner(ours), make_ids(ours)
     before = {name: array.copy() for name, array in ours.parameters.items()}
-    train(open_engine("native"), ours, ids, [60])
+    train(open_engine("native", threads), ours, ids, [60])
     train(open_engine("reference"), theirs, ids, [60])
     for name, start in before.items():
         ways = [learner.slots[AVERAGE][name] - start for learner in (ours, theirs)]

@@ -1,5 +1,7 @@
 """In a dynamic evaluation the model learns from each window after it has predicted it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from charloom.engines.base import Plan
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError
 from charloom.evaluation import evaluate
-from charloom.model import averaged, copy_learner, new_learner
+from charloom.model import averaged, copy_learner, new_learner, zero_state
 from charloom.scoring import score_segments
 from charloom.text import Vocabulary
 from small_runs import ENGINES
@@ -51,6 +53,38 @@ def test_the_first_window_is_predicted_by_the_model_itself_and_later_ones_by_its
     assert found.mean() < static.mean()
     for name, array in learner.parameters.items():
         np.testing.assert_array_equal(array, before.parameters[name])
+
+
+def nats_by_loops(learner, ids, segments, rate):
+    """Return the nats of a dynamic evaluation, with updates written out as the specification says."""
+    engine, found = ReferenceEngine(), []
+    reader = copy_learner(learner)
+    squares = {name: np.zeros_like(array) for name, array in reader.parameters.items()}
+    for start, end in segments:
+        reader.state = zero_state(reader.config)
+        for first in range(start, end - 1, 32):
+            window = ids[first : min(first + 33, end)][:, np.newaxis]
+            nats, _ = engine.score(reader, window, reader.state)
+            found += nats[:, 0].tolist()
+            if len(window) < 33:
+                continue
+            _, gradients, reader.state = engine.loss_and_gradients(reader, window[:-1], window[1:])
+            means = {name: array / 32 for name, array in gradients.items()}
+            norm = np.sqrt(sum((array**2).sum() for array in means.values()))
+            for name, array in means.items():
+                g = array * min(1.0, 1.0 / (norm + 1e-6))
+                squares[name] = 0.99 * squares[name] + 0.01 * g**2
+                reader.parameters[name] -= rate * g / (np.sqrt(squares[name]) + 1e-8)
+    return found
+
+
+@pytest.mark.parametrize("rate", [4e-4, 0.01])
+def test_the_nats_are_those_of_updates_written_out(learner, ids, rate):
+    segments = [(0, 100), (100, 165), (170, 300)]
+    learner = replace(learner, config=learner.config.replace(batch_size=1))
+    for engine in map(open_engine, ENGINES):
+        found = dynamic_scoring.dynamic_nats(engine, learner, ids, segments, rate)
+        np.testing.assert_allclose(found, nats_by_loops(learner, ids, segments, rate), rtol=1e-9)
 
 
 def test_a_character_does_not_change_the_prediction_of_itself_or_of_earlier_ones(learner, ids):

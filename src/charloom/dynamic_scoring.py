@@ -55,7 +55,7 @@ def dynamic_nats(
             with np.errstate(all="ignore"):
                 scores, _ = engine.score(reader, window[:, np.newaxis], reader.state)
             nats.append(scores[:, 0])
-            # Nothing is predicted after a short window, because it is the last one of its segment.
+            # The model does not learn from a shorter window, because `train` reads only whole windows.
             learns = len(window) > STEPS
             reader.position = 0
             if not np.isfinite(scores).all() or (

@@ -242,6 +242,15 @@ def test_the_arrays_of_ngrams_cannot_be_changed_after_the_check():
     ngrams = with_ngrams().ngrams
     with pytest.raises(ValueError, match="read-only"):
         ngrams.follower_ids[0] = 99
+    mine = ngrams.follower_ids.copy()
+    view = mine.view()
+    view.flags.writeable = False
+    for given in (mine, view):
+        other = replace(ngrams, follower_ids=given)
+        mine[:] = 2**31
+        np.testing.assert_array_equal(other.follower_ids, ngrams.follower_ids)
+        mine[:] = ngrams.follower_ids
+    assert other.shares.base is ngrams.shares.base or other.shares is ngrams.shares
 
 
 @pytest.mark.parametrize("engine", [NativeEngine(), REFERENCE], ids=["native", "reference"])

@@ -2,7 +2,8 @@
 
 Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. Ids are unsigned
 integers. A state is a dict of arrays of shape (L, B, H): `h`, and for the LSTM also `cell`. A network
-with n-grams of order N also has `recent`, the ids that each stream read last, int32 of shape (1, B, N - 1).
+with n-grams of order N or with pairs also has `recent`, the ids that each stream read last, int32 of shape (1, B, D).
+D is N - 1, but at least 1 with pairs.
 Losses are in nats.
 """
 

@@ -51,6 +51,7 @@ from charloom.model.ngrams import (
     PARTS,
     NGrams,
     bytes_in_file,
+    read_only,
 )
 from charloom.model.parameters import Parameters
 
@@ -175,6 +176,8 @@ class NativeEngine:
             most_bytes=most_bytes,
             most_memory=most_memory,
         )
+        for array in arrays:
+            read_only(array)  # so that it is not copied
         return NGrams(config.ngram_order, characters, *arrays, counted=len(ids))
 
     def loss_and_gradients(

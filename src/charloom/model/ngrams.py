@@ -25,6 +25,22 @@ LEAST_PROBABILITY: Final = 1e-30
 INITIAL_BIAS: Final = 0.5  # of the weight with which the n-grams are mixed into the logits
 
 
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """Make an array read-only, and return it."""
+    array.flags.writeable = False
+    return array
+
+
+def can_change(array: NDArray[Any]) -> bool:
+    """Return True if the array, or an array whose memory it uses, is not read-only."""
+    memory: Any = array
+    while isinstance(memory, np.ndarray):
+        if memory.flags.writeable:
+            return True
+        memory = memory.base
+    return False
+
+
 @dataclass(frozen=True, eq=False)
 class NGrams:
     """The n-grams of a text up to a length of `order` characters, as a tree of contexts.
@@ -59,11 +75,15 @@ class NGrams:
     counted: int = 0
 
     def __post_init__(self) -> None:
-        """Make the arrays read-only, because engines check them only once."""
+        """Make the arrays constant, because engines check them only once.
+
+        An array whose memory can be changed elsewhere is copied. To avoid this, give `read_only` arrays.
+        """
         for name, array in list(vars(self).items()):
             if isinstance(array, np.ndarray):
-                constant = np.ascontiguousarray(array).view()
-                constant.flags.writeable = False
+                constant = np.ascontiguousarray(array)
+                if can_change(constant):
+                    constant = read_only(constant.copy())
                 object.__setattr__(self, name, constant)
 
     def __reduce__(self) -> tuple[type["NGrams"], tuple[Any, ...]]:
@@ -92,7 +112,7 @@ class NGrams:
 
         The column is a copy, so the memory of the other columns can be freed.
         """
-        shares, factors = self.shares[:1].copy(), self.factors[:1].copy()
+        shares, factors = read_only(self.shares[:1].copy()), read_only(self.factors[:1].copy())
         return replace(self, shares=shares, factors=factors, counted=0)
 
     def equal_model(self, other: "NGrams") -> bool:

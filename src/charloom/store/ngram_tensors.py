@@ -127,7 +127,7 @@ def require_recent_ids(state: Mapping[str, NDArray[Any]], K: int, label: str) ->
     """Raise DamagedError if a state of an untrusted file has recent ids of a character that does not exist.
 
     Args:
-        state: the arrays of the state by name. Without n-grams it has no recent ids.
+        state: the arrays of the state by name. Without n-grams and pairs it has no recent ids.
         K: the number of characters in the vocabulary.
         label: the name of the file in messages.
     """

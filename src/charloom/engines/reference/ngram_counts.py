@@ -206,7 +206,9 @@ def _smoothed(
     if not total:
         return 1.0, [0.0] * len(entries)
     discount = {k: discounts[min(counts[k], 3)] for k in entries}
-    freed = sum(discount.values())
+    freed = 0.0
+    for each in discount.values():  # not by sum(), which rounds differently from Python 3.12 on
+        freed += each
     return freed / total, [(counts[k] - discount[k]) / total for k in entries]
 
 
