@@ -87,7 +87,7 @@ def ngrams(parts: Parts) -> Iterator[Point]:
 
 
 class Lstm(nn.Module):
-    """One LSTM layer on one-hot characters, and a linear output layer."""
+    """An embedding of the characters, one LSTM layer, and a linear output layer."""
 
     def __init__(self, characters: int, units: int = 256) -> None:
         super().__init__()

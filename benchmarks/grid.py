@@ -83,7 +83,11 @@ def settings(cell: str, layers: int, hidden_size: int, epochs: int, seed: int) -
         split="end",
         validation=0.1,
         test=0.1,
+        learning_rate=2e-3,
+        schedule="step",
+        step_after=10,
         step_factor=0.95,
+        averaging=0.0,
     )
 
 

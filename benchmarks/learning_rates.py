@@ -28,7 +28,7 @@ from charloom.config import Config
 from charloom.cooperative import run_all_slices
 from charloom.engines import Engine, engine_for
 from charloom.errors import DivergedError
-from charloom.model import Learner, new_learner
+from charloom.model import Learner, averaged, new_learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
 from charloom.scoring import cut_into_pieces, mean_nats_in_slices
@@ -112,7 +112,9 @@ class Case:
             # after some updates they read badly from any other state than that in training.
             return float(np.mean(losses[-len(losses) // 10 :])) / config.seq_length
         pieces = cut_into_pieces(schedule.windows.parts["validation"])
-        return run_all_slices(mean_nats_in_slices(self.engine, learner, self.corpus.ids, pieces))
+        return run_all_slices(
+            mean_nats_in_slices(self.engine, averaged(learner), self.corpus.ids, pieces)
+        )
 
     def above_best(self, rate: float) -> float:
         """Return how much the loss of a run at `rate` is above the best of the sweep, interpolated.

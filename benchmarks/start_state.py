@@ -29,11 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.engines import Engine, open_engine
-from charloom.model import Learner, State, new_learner, zero_state
+from charloom.model import Learner, State, averaged, new_learner, zero_state
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
 from charloom.text import Corpus
 from charloom.training.loop import apply_updates
+from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 
 LINES: Final = 200
 COUNTED: Final = 100  # characters of each line (and after it) whose nats are counted
@@ -184,8 +185,10 @@ def main() -> None:
         settings = configure(options.recipe, seed=seed, epochs=options.epochs, threads=1)
         config = settings.replace(**{name: typed(settings, name, v) for name, v in changes.items()})
         learner = new_learner(config, corpus.vocabulary)
+        count_missing_ngrams(learner, ids, engine)
+        choose_missing_pairs(learner, ids)
         for rise, smooth in train(learner, ids, engine, options.zero_every):
-            found = lines.measure(learner)
+            found = lines.measure(averaged(learner))
             context, lost = found.pop("context"), found.pop("lost")
             saturated = float((np.abs(learner.state["h"]) > SATURATED).mean())
             starts = "  ".join(f"{name} {value}" for name, value in found.items())

@@ -8,6 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from charloom.model.schedule import Schedule
+
 PATH = Path(__file__).parent.parent / "benchmarks" / "grid.py"
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 40
 
@@ -40,6 +42,17 @@ def test_each_network_has_nearly_as_many_parameters_as_the_lstm_of_its_size(grid
     ratio = grid.parameter_count(other, 60) / grid.parameter_count(lstm, 60)
     assert abs(ratio - 1) < 0.015  # a unit more or less changes the number by up to 3 %
     assert (other.validation, other.test, other.split) == (0.1, 0.1, "end")
+
+
+def test_the_settings_are_those_of_the_paper(grid):
+    config = grid.Network("lstm", 2, 64).config(60, 50, 0)
+    schedule = Schedule.of(config, 1_000_000)
+    epoch = schedule.windows.per_epoch
+    rates = [schedule.learning_rates(n * epoch, 1)[0] for n in (0, 9, 10, 11, 49)]
+    assert rates == pytest.approx([2e-3, 2e-3, 2e-3 * 0.95, 2e-3 * 0.95**2, 2e-3 * 0.95**40])
+    assert (config.optimizer, config.decay, config.averaging) == ("rmsprop", 0.95, 0.0)
+    assert (config.seq_length, config.batch_size, config.epochs) == (50, 100, 50)
+    assert (config.dropout, config.clip * config.seq_length) == (0.0, 5.0)
 
 
 def test_a_network_is_trained_and_evaluated_on_the_test_part(grid, tmp_path, monkeypatch):

@@ -201,7 +201,7 @@ def usual_updates(start: Learner, characters: int, engine: Engine) -> int:
     """Return the number of updates of the longest trials of a run that has no minutes.
 
     The number depends only on the settings and the engine, never on the clock. A trial is at most as long as
-    the run.
+    the run, but has at least 12 updates.
 
     Args:
         start: the learner of the run before its first update.

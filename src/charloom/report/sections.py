@@ -27,6 +27,7 @@ from charloom.formatting import (
 from charloom.gradient_check import GradientCheck, Row
 from charloom.messages import command, for_command_line, terminal_command
 from charloom.model import parameter_shapes
+from charloom.model.input_pairs import pair_rows
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
 from charloom.report.page_data import (
@@ -69,24 +70,25 @@ def run_sentence(view: RunInspection) -> str:
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (
         f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units"
-        f"{pairs_phrase(config)}{ngrams_phrase(config)} learns to write like this text of {count(text.characters)} {config.tokens}, "
+        f"{extras_phrase(config, text.vocabulary_size)} learns to write like this text of {count(text.characters)} {config.tokens}, "
         f"{count(text.vocabulary_size)} of them different. It is trained for {length_of_run(config)} with windows of "
         f"{count(config.seq_length)} {config.tokens}{streams}."
     )
 
 
-def pairs_phrase(config: Config) -> str:
-    """Return a phrase about the pairs of characters that the network reads; "" if there are none."""
-    if not config.input_pairs:
-        return ""
-    return f", inputs for {count(config.input_pairs)} pairs of {config.tokens}"
+def extras_phrase(config: Config, characters: int) -> str:
+    """Return a phrase about the pairs that the network reads and the n-grams that help it; "" without both.
 
-
-def ngrams_phrase(config: Config) -> str:
-    """Return a phrase about the n-grams that help the network; "" if there are none."""
-    if not config.ngram_order:
-        return ""
-    return f" and n-grams of up to {counted(config.ngram_order, one_of(config.tokens))}"
+    `characters` is the number of characters in the vocabulary.
+    """
+    phrases = []
+    if config.input_pairs:
+        rows = pair_rows(config, characters)
+        phrases.append(f"inputs for {count(rows)} pairs of {config.tokens}")
+    if config.ngram_order:
+        phrases.append(f"n-grams of up to {counted(config.ngram_order, one_of(config.tokens))}")
+    start = ", " if len(phrases) == 2 else " and "
+    return start + " and ".join(phrases) if phrases else ""
 
 
 def length_of_run(config: Config) -> str:
