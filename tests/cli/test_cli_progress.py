@@ -123,6 +123,17 @@ def test_the_end_of_a_short_run_is_printed_at_most_once(capsys):
     assert moves_printed(capsys, 1.0, 950, 1_050, 1_099) == []
 
 
+def test_the_end_at_which_a_run_finished_is_printed(capsys):
+    clock = map(float, range(1_000)).__next__
+    with ProgressDisplay(1_000, 0, CONFIG, clock=clock) as watch:
+        watch(EndChanged(10, 800, 1_000, 1.0))
+        watch(EndChanged(20, 500, 800, 1.0))
+        watch(Progress(499, 500, smooth_loss=10.0))
+        watch(Progress(500, 500, smooth_loss=10.0))
+    found = re.findall(r"update ([0-9,]+) instead of ([0-9,]+)", capsys.readouterr().err)
+    assert found == [("800", "1,000"), ("500", "800")]
+
+
 def test_the_end_of_a_long_run_is_printed_if_it_is_far_from_the_one_printed_before(capsys):
     ends = (950, 910, 890, 850, 830, 800, 1_000)
     assert moves_printed(capsys, 100.0, *ends) == [

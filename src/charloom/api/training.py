@@ -6,7 +6,7 @@ To follow a run, give a `listener`, or iterate over the events of a `Training` a
 import time
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,11 +24,11 @@ from charloom.api.training_plan import (
 )
 from charloom.config import Config
 from charloom.engines import Engine, engine_for
-from charloom.errors import ConfigError, RunExistsError, RunInUseError
+from charloom.errors import ConfigError, RunExistsError, RunInUseError, WriteError
 from charloom.finetune import tuned_learner
 from charloom.formatting import one_of, shortened
 from charloom.gradient_check import GradientCheck
-from charloom.messages import argument
+from charloom.messages import argument, command
 from charloom.model import Learner, finished_model, new_learner
 from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
@@ -346,14 +346,22 @@ def begin(
 def store_search(training: Training, search: LearningRateSearch) -> None:
     """Write a search for a learning rate, and its picture, into the directory of a new run.
 
+    If the picture cannot be written, training goes on without it; a report draws it again.
+
     Raises:
-        WriteError: a file cannot be written. The run is then closed.
+        WriteError: the search cannot be written. The run is then closed.
     """
     from charloom.report.learning_rate_plot import save_search_pictures
 
     try:
         training.writer.write_learning_rates(search.to_dict())
-        save_search_pictures(search, one_of(training.learner.config.tokens), training.run)
+        with suppress(WriteError):
+            save_search_pictures(search, one_of(training.learner.config.tokens), training.run)
+    except WriteError as error:
+        training.writer.close()
+        raise WriteError(
+            f"{error.message} The run exists and can be trained: {command('resume', training.run)}."
+        ) from None
     except BaseException:
         training.writer.close()
         raise

@@ -49,7 +49,7 @@ def sample(
     repetition_penalty: model_options.RepetitionPenalty = 1.0,
     repetition_window: model_options.RepetitionWindow = 64,
     stop: model_options.Stop = None,
-    start: model_options.Start = "text",
+    start: model_options.Start = None,
     samples: model_options.Samples = 1,
     which: Which = None,
     as_json: Json = False,
@@ -64,23 +64,31 @@ def sample(
     """
     from charloom.config import require_whole
     from charloom.engines import Sampler
-    from charloom.model import require_start
+    from charloom.model import DEFAULT_START, require_start, stored_state
     from charloom.sampling import SampleOptions, Writing
 
     require_whole("samples", samples, least=1)
-    begun = prompt_text(prompt, prompt_file)
+    beginning = prompt_text(prompt, prompt_file)
     sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
     policy = policy_of(settings)
     seed = settings.get("seed", 0)
-    options = SampleOptions(length, seed, sampler, stop or [], policy, require_start(start))
+    options = SampleOptions(
+        length, seed, sampler, stop or [], policy, require_start(start or DEFAULT_START)
+    )
     opened = open_model(model, which, settings)
-    write = partial(Writing, opened.learner, opened.engine, begun, options)
+    if options.start == "text" and stored_state(opened.learner) is None:
+        options = dataclasses.replace(options, start="zero")
+        if start is not None:
+            say(
+                "the model has no state from its training text, so a text begins in the zero state."
+            )
+    write = partial(Writing, opened.learner, opened.engine, beginning, options)
     # If an option is not valid, creating the first text raises an error before anything is printed.
     first = write(number=0)
     writings = chain([first], (write(number=number) for number in range(1, samples)))
     if first.unknowns.total:
         say(f"{first.unknowns.sentence} in the prompt.")
-    problem = opened.start_problem(options.start, begun)
+    problem = opened.start_problem(options.start, beginning)
     if problem is not None:
         say(problem)
     if as_json:
@@ -91,7 +99,7 @@ def sample(
         show_json(
             {
                 **model_identity(model, opened),
-                "prompt": begun,
+                "prompt": beginning,
                 **flat_options(options),
                 "samples": texts,
             }
@@ -101,7 +109,7 @@ def sample(
     for number, writing in enumerate(writings, start=1):
         if samples > 1:
             show(f"--- {number} of {samples}")
-        print_while_written(begun, writing)
+        print_while_written(beginning, writing)
 
 
 def print_while_written(prompt: str, pieces: Iterable[str]) -> None:

@@ -52,11 +52,11 @@ Stop = Annotated[
     list[str] | None, typer.Option(metavar="STRING", help="stop before this string; repeatable")
 ]
 Start = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="[text|zero]",
         help="text: begin at the beginning of a line, in the state that the model has from its training text; "
-        "zero: begin in the zero state",
+        "zero: begin in the zero state [default: text]",
     ),
 ]
 Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
@@ -84,8 +84,8 @@ Streams = Annotated[
     int | None,
     typer.Option(
         help="divide the text into this many streams, which are read in parallel. 1 is exact; with "
-        "more, each stream after the first starts from an approximate hidden state "
-        "[default: at most 64]"
+        "more, each stream after the first starts from an approximate hidden state. --dynamic always "
+        "reads one stream [default: at most 64]"
     ),
 ]
 WithBaselines = Annotated[

@@ -75,6 +75,7 @@ class ProgressDisplay:
         self._updates, self._config = updates, config
         # The end of the run that was printed last, and the time from which another one may be printed.
         self._printed_end, self._next_end = updates, -math.inf
+        self._moved: EndChanged | None = None  # the last move of the end
         self._run, self._paused = run, False
         # Short name of the unit of prediction: "char" or "byte"
         self._one = one_of(config.tokens)[:4]
@@ -106,6 +107,8 @@ class ProgressDisplay:
                 self._judged = item.validation_nats
         elif isinstance(item, Progress):
             self._report_pause(item)
+            if item.update == self._updates:
+                self._print_end_if_far()
             if self._next is None:
                 self._next = now + self._interval
             if now >= self._next or item.update == self._updates:
@@ -134,10 +137,20 @@ class ProgressDisplay:
         self._updates = item.updates
         if self._bar is not None:
             self._bar.update(self._task, total=item.updates)
-        far = abs(item.updates - self._printed_end) >= MOVED_SHARE * self._printed_end
-        if far and now >= self._next_end:
-            self._line(replace(item, before=self._printed_end).reason)
-            self._printed_end, self._next_end = item.updates, now + MOVED_SECONDS
+        self._moved = item
+        if now >= self._next_end and self._print_end_if_far():
+            self._next_end = now + MOVED_SECONDS
+
+    def _print_end_if_far(self) -> bool:
+        """Print the end of the run if it is far from the one that was printed last. Return True if it is printed."""
+        if self._moved is None:
+            return False
+        updates = self._moved.updates
+        far = abs(updates - self._printed_end) >= MOVED_SHARE * self._printed_end
+        if far:
+            self._line(replace(self._moved, before=self._printed_end).reason)
+            self._printed_end = updates
+        return far
 
     def _report_pause(self, item: Progress) -> None:
         """Print a line if the run has just been paused or continued."""

@@ -10,7 +10,7 @@ from charloom.cli.error_exit import fail, interruption_message
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.process_start import command_start
 from charloom.cli.report_output import ReadingProgress, say_left_out
-from charloom.cli.search_output import searched
+from charloom.cli.search_output import search_rate
 from charloom.cli.setting_options import SETTINGS, takes_settings
 from charloom.cli.terminal import (
     explain_terminal_input,
@@ -101,7 +101,7 @@ def train(
         explain_terminal_input(text or [])
         corpus = api.text_to_learn(text or [], model=model, **settings)
         if find_learning_rate:
-            found = searched(corpus, minutes, model, settings)
+            found = search_rate(corpus, minutes, model, settings)
             settings["learning_rate"] = found.search.learning_rate
         plan = api.plan_training(
             corpus,

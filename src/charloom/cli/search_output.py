@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from charloom.text import Corpus
 
 
-def searched(
+def search_rate(
     corpus: "Corpus", minutes: float | None, model: "Learner | None", settings: dict[str, Any]
 ) -> "FoundRate":
     """Search for the learning rate of a run, print the losses and the chosen rate, and return the result.

@@ -84,7 +84,7 @@ def train_in_memory(
     while True:
         try:
             recorded = False
-            for item in learn(learner, ids, engine, is_cancelled=is_cancelled):
+            for item in learn(learner, ids, engine, watch, is_cancelled):
                 yield item
                 recorded = recorded or isinstance(item, Record)
                 if not isinstance(item, Progress):

@@ -112,7 +112,7 @@ def learn_in_slices(
         choose_missing_pairs(learner, ids)
     if learner.update == 0:
         yield from first_events(learner, ids, engine, schedule)
-    recorder = Recorder(schedule, ids, engine, clock, learner.update)
+    recorder = Recorder(schedule, ids, engine, clock, learner)
     call_size = CallSize()
     while not schedule.is_finished(learner):
         count = min(call_size.updates, schedule.next_due(learner.update) - learner.update)

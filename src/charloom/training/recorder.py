@@ -25,7 +25,7 @@ class Recorder:
         ids: the whole text, shape (characters,).
         engine: computes the validation loss.
         clock: returns the seconds of training.
-        update: the learner's number of applied updates when the recorder is created.
+        learner: the learner when the recorder is created.
     """
 
     def __init__(
@@ -34,15 +34,16 @@ class Recorder:
         ids: AllIds,
         engine: Engine,
         clock: Callable[[], float],
-        update: int,
+        learner: Learner,
     ) -> None:
         self._schedule = schedule
         self._ids = ids
         self._engine = engine
         self._clock = clock
         # The update and the time in seconds of the last record.
-        self._update, self._seconds = update, clock()
-        self._running_away = False
+        self._update, self._seconds = learner.update, clock()
+        # A recorder is made again when the end of the run moves. It must not repeat a warning.
+        self._running_away = loss_runs_away(learner)
 
     def record_in_slices(self, learner: Learner, trace: Trace) -> Slices[list[Record | Warned]]:
         """Return a generator that makes the record of the learner's last update.
