@@ -70,8 +70,10 @@ class Asked:
 
 def value_of(setting: str, text: str) -> Any:
     """Return the value of a setting that is given as text."""
+    if setting not in Config().to_dict():
+        raise SystemExit(f"{setting} is not a setting; see docs/spec/formats.md: Settings.")
     default = getattr(Config(), setting)
-    return type(default)(text)
+    return int(text) if default is None else type(default)(text)
 
 
 @contextlib.contextmanager

@@ -317,6 +317,13 @@ def test_the_function_refuses_a_rate_and_names_only_that_argument():
     )
 
 
+def test_the_function_refuses_minutes_and_two_ends():
+    with pytest.raises(ConfigError, match="so it has no minutes; give trial_updates"):
+        charloom.find_learning_rate(string="abc" * 99, minutes=1)
+    with pytest.raises(ConfigError, match="epochs and updates"):
+        charloom.find_learning_rate(string="abc" * 99, epochs=1, updates=2)
+
+
 def test_the_function_advises_no_learning_rate_if_all_trials_diverge(all_diverge):
     with pytest.raises(DivergedError) as caught:
         charloom.find_learning_rate(string=small_runs.TEXT, **SMALL)

@@ -299,7 +299,7 @@ def test_losses_are_measured_at_the_end_and_for_each_best_model_only():
 @pytest.mark.parametrize(
     ("losses", "start", "prompt", "words"),
     [
-        (BAD_ZERO, "zero", False, 'without a prompt, .* 8.25 nats .* but with 1.50 after .* Begin with start="text"'),
+        (BAD_ZERO, "zero", False, 'without a prompt, .* 8.25 nats .* but with 1.50 if .* Begin with start="text"'),
         (BAD_ZERO, "zero", True, None),
         (BAD_ZERO, "text", False, None),
         (BAD_TEXT, "text", True, '2.50 nats .* 1.50 .* Begin with start="zero"'),

@@ -23,7 +23,7 @@ from charloom.cooperative import SliceLoop
 from charloom.engines import Engine, engine_for
 from charloom.errors import ConfigError
 from charloom.finetune import tuned_learner
-from charloom.formatting import duration, shortened
+from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, new_learner, weights_per_character
 from charloom.model.memory_limit import require_memory_for_copies
@@ -88,11 +88,17 @@ def find_learning_rate(
         DivergedError: at every learning rate, a loss or a gradient was not finite.
     """
     refuse_rate_of_search(settings)
+    if settings.get("minutes") is not None:
+        raise ConfigError(
+            f"this function trains no run, so it has no {argument('minutes')}; give {argument('trial_updates')} to "
+            f"set how long it searches."
+        )
     if trial_updates is not None:
         trial_updates = require_whole("trial_updates", trial_updates, least=LEAST_UPDATES)
     model = learner_of(from_model)
     corpus = text_to_learn(text, string, model=model, **settings)
     config = with_threads(initial_config(DEFAULT_RECIPE, model, **settings))
+    planned_minutes(config, None, **settings)  # refuses two ends of the run
     start, engine = new_start(corpus, config, model, rate_allowed=False), engine_for(config)
     updates = trial_updates or usual_updates(start, len(corpus), engine)
     return search(start, corpus, engine, updates, listener, rate_allowed=False)
@@ -233,7 +239,7 @@ def updates_within(minutes: float, speed: float) -> int:
         enough = math.ceil(1.1 * needed / 60 / SHARE * 10) / 10
         raise ConfigError(
             f"{argument('minutes')} is {minutes:g}, of which the search for a learning rate may take "
-            f"{SHARE:.0%}; on this machine it takes at least {duration(needed)}. Give "
+            f"{SHARE:.0%}; on this machine it takes at least {needed:.2g} s. Give "
             f"{argument('minutes', enough)} or more, or {argument('learning_rate')} instead "
             f"of {argument('find_learning_rate')}."
         )

@@ -92,7 +92,7 @@ class MeasuredLoss(NamedTuple):
 
 
 def loss_of_used_model(training: "Training", outcome: "Outcome") -> MeasuredLoss | None:
-    """Return a loss that shows how good the model is that commands such as `sample` use.
+    """Return a loss of the model that commands such as `sample` use.
 
     Without a validation part it is the training loss. If training averages the weights, the model has the
     averaged weights, but the training loss is that of the trained ones. Return None if the command wrote no

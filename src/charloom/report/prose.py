@@ -73,7 +73,7 @@ def search_story(search: LearningRateSearch, config: Config) -> list[str]:
     found = dict(zip(last.learning_rates, last.losses, strict=True)).get(search.learning_rate)
     lowest = "" if found is None else f", {decimals(found, 3)} nats per {one_of(config.tokens)}"
     paragraphs = [
-        f"Before training, the learning rate was chosen by short trials. Copies of the new network were trained "
+        f"Before training, the learning rate was chosen by short trials. Copies of the network were trained "
         f"at {number_of(len(first.learning_rates), 'rate')} from {first.learning_rates[0]:g} to "
         f"{first.learning_rates[-1]:g}, and the best of them were trained further. At the chosen rate, "
         f"{search.learning_rate:g}, the training loss after {counted(last.updates, 'update')} was the "

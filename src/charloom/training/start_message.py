@@ -96,5 +96,5 @@ def finding(losses: StartLosses, start: Start, prompt: bool) -> str:
 def best_case(losses: StartLosses) -> str:
     """Return in words the case in which the loss is lowest."""
     if losses.lowest == losses.context:
-        return "after the text before the line"
+        return "if it has read the text before the line"
     return f"from {STATES['text' if losses.lowest == losses.text else 'zero']}"

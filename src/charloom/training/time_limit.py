@@ -21,7 +21,7 @@ TOLERANCE: Final = 0.03
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """The time at which a command must end that was given a number of minutes.
+    """The time at which a command with a number of minutes must end.
 
     Only the process that was given the minutes has a time limit. The run directory does not store it.
 
