@@ -385,6 +385,22 @@ def test_the_time_of_an_evaluation_is_estimated_from_a_part_of_it(monkeypatch, m
     assert (whole > 0) == bool(most)
 
 
+def test_the_time_of_a_validation_loss_includes_the_measurement_of_the_starts(monkeypatch):
+    clock = Clock(monkeypatch, time_estimates)
+    corpus = Corpus.from_text(TEXT)
+
+    def measuring(*_):
+        clock.take(7.0, None)
+        yield
+
+    monkeypatch.setattr(time_estimates, "measure_starts", measuring)
+    monkeypatch.setattr(time_estimates, "evaluation_seconds", lambda *_: (2.0, 5.0))
+    monkeypatch.setattr(time_estimates, "updates_per_second", lambda *_: 1.0)
+    costs = time_estimates.measure(corpus, Config(validation=0.5, hidden_size=3))
+    assert (costs.validation, costs.whole) == (9.0, 5.0)
+    assert time_estimates.measure(corpus, Config(hidden_size=3)).validation == 0.0
+
+
 def test_the_first_call_counts_only_if_it_is_the_only_one(monkeypatch):
     clock = Clock(monkeypatch, time_estimates)
 

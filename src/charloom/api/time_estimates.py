@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from charloom.config import WHOLE_LIMIT, Config
+from charloom.cooperative import run_all_slices
 from charloom.engines import Engine, engine_for
 from charloom.errors import DivergedError
 from charloom.model import Learner, new_learner
@@ -24,6 +25,7 @@ from charloom.training import Progress, learn
 from charloom.training.loop import sample
 from charloom.training.progress_records import evaluated_pieces
 from charloom.training.run_costs import Costs
+from charloom.training.start_measurement import measure_starts
 
 CALIBRATION_SECONDS: Final = 1.0
 # How long the trial of the validation loss takes, in seconds. The loss is computed for some of the
@@ -50,6 +52,10 @@ def measure(
     validation, whole = (
         evaluation_seconds(corpus, learner, engine, scale) if config.validation else (0.0, 0.0)
     )
+    if (
+        config.validation
+    ):  # nearly every validation loss is the best so far, and then the starts are measured
+        validation += start_seconds(corpus, learner, engine)
     sample = sample_seconds(corpus, learner, engine)
     return Costs(
         update=1 / updates_per_second(corpus, config, ngrams, scale),
@@ -98,6 +104,12 @@ def seconds_per_character(scoring_slices: Iterable[int], scale: float = 1.0) -> 
             break
     (before, began), (after, ended) = marks[1 if len(marks) > 2 else 0], marks[-1]
     return (ended - began) / (after - before)
+
+
+def start_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
+    """Return how many seconds it takes to measure the losses from the states in which a text can begin."""
+    windows = Schedule.of(learner.config, len(corpus)).windows
+    return seconds_of(lambda: run_all_slices(measure_starts(learner, corpus.ids, windows, engine)))
 
 
 def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:

@@ -18,7 +18,8 @@ class Costs:
 
     Attributes:
         update: seconds for one update.
-        validation: seconds for one validation loss during training.
+        validation: seconds for one validation loss during training, and for the measurement of the starts
+            after it.
         whole: seconds for the loss on the whole validation part at the end; 0 if every validation loss
             during training uses the whole part.
         sample: seconds for writing one sample.
