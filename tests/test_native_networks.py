@@ -13,9 +13,10 @@ from charloom.config import Config
 from charloom.engines import Plan, Sampler, native_problem
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import EngineError
-from charloom.model import Learner, copy_learner, new_learner, zero_slots
+from charloom.model import Learner, copy_learner, new_learner
 from charloom.text import Vocabulary
 from charloom.text.windows import Windows
+from engine_comparison import distance, in_dtype
 
 if native_problem() is not None:
     pytest.skip(f"{native_problem()}", allow_module_level=True)
@@ -50,21 +51,6 @@ def make_learner(K=11, dtype="float64", **changes) -> Learner:
 def text(learner: Learner, seed: int = 1) -> np.ndarray:
     ids = np.random.default_rng(seed).integers(0, len(learner.vocabulary), CHARACTERS)
     return ids.astype(learner.vocabulary.id_dtype)
-
-
-def in_dtype(learner: Learner, dtype: str) -> Learner:
-    copy = copy_learner(learner)
-    copy.config = learner.config.replace(dtype=dtype)
-    copy.parameters = {name: p.astype(dtype) for name, p in copy.parameters.items()}
-    copy.state = {name: s.astype(dtype) for name, s in copy.state.items()}
-    copy.slots = zero_slots(copy.config, copy.parameters)
-    return copy
-
-
-def distance(a, b) -> float:
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    scale = np.linalg.norm(a) + np.linalg.norm(b)
-    return float(np.linalg.norm(a - b) / scale) if scale else 0.0
 
 
 def farthest(ours, theirs) -> float:

@@ -8,10 +8,11 @@ import pytest
 from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.engines import Plan, Sampler, native_problem
-from charloom.model import Learner, copy_learner, hidden_arrays, new_learner, zero_slots
+from charloom.model import Learner, copy_learner, hidden_arrays, new_learner
 from charloom.model.learner import RECENT
 from charloom.model.optimizers import SLOTS
 from charloom.text import Vocabulary
+from engine_comparison import assert_close, distance, in_dtype
 
 if native_problem() is not None:
     pytest.skip(f"{native_problem()}", allow_module_level=True)
@@ -45,28 +46,6 @@ def make_learner(K=11, order=4, dtype="float64", **changes) -> Learner:
     segments = np.array([[0, 200], [200, COUNTED]])
     learner.ngrams = REFERENCE.count_ngrams(config, K, repeated_text(K), segments)
     return learner
-
-
-def in_dtype(learner: Learner, dtype: str) -> Learner:
-    copy = copy_learner(learner)
-    copy.config = learner.config.replace(dtype=dtype)
-    copy.parameters = {name: p.astype(dtype) for name, p in copy.parameters.items()}
-    copy.state |= {name: s.astype(dtype) for name, s in hidden_arrays(copy.state).items()}
-    copy.slots = zero_slots(copy.config, copy.parameters)
-    return copy
-
-
-def distance(a, b) -> float:
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    scale = np.linalg.norm(a) + np.linalg.norm(b)
-    return float(np.linalg.norm(a - b) / scale) if scale else 0.0
-
-
-def assert_close(ours, theirs, limit):
-    assert list(ours) == list(theirs)
-    for name in ours:
-        assert ours[name].dtype == theirs[name].dtype or limit > 1e-10, name
-        assert distance(ours[name], theirs[name]) <= limit, name
 
 
 def window_of(learner: Learner) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,11 +7,12 @@ from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.engines import Plan, Sampler, native_problem
 from charloom.errors import EngineError
-from charloom.model import Learner, copy_learner, hidden_arrays, new_learner, zero_slots
+from charloom.model import Learner, copy_learner, hidden_arrays, new_learner
 from charloom.model.input_pairs import PAIRS, InputPairs, most_frequent_pairs
 from charloom.model.learner import RECENT
 from charloom.model.optimizers import SLOTS
 from charloom.text import Vocabulary
+from engine_comparison import assert_close, distance, in_dtype
 
 if native_problem() is not None:
     pytest.skip(f"{native_problem()}", allow_module_level=True)
@@ -52,27 +53,6 @@ def make_learner(K=11, pairs=20, order=0, dtype="float64", **changes) -> Learner
         learner.parameters["ngram.weight"][:] = rng.normal(0, 0.3, (1, config.hidden_size))
         learner.ngrams = REFERENCE.count_ngrams(config, K, text[:600], np.array(SEGMENTS))
     return learner
-
-
-def in_dtype(learner: Learner, dtype: str) -> Learner:
-    copy = copy_learner(learner)
-    copy.config = learner.config.replace(dtype=dtype)
-    copy.parameters = {name: p.astype(dtype) for name, p in copy.parameters.items()}
-    copy.state |= {name: s.astype(dtype) for name, s in hidden_arrays(copy.state).items()}
-    copy.slots = zero_slots(copy.config, copy.parameters)
-    return copy
-
-
-def distance(a, b) -> float:
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    scale = np.linalg.norm(a) + np.linalg.norm(b)
-    return float(np.linalg.norm(a - b) / scale) if scale else 0.0
-
-
-def assert_close(ours, theirs, limit):
-    assert list(ours) == list(theirs)
-    for name in ours:
-        assert distance(ours[name], theirs[name]) <= limit, name
 
 
 def window_of(learner: Learner):
