@@ -29,7 +29,15 @@ FLOORS = [
     {"engines"},
     {"store"},
     {"scoring", "dynamic_scoring", "finetune", "ngram_logits", "pytorch_state_dict"},
-    {"training", "gradient_check", "diagnosis", "bench", "pytorch_format", "onnx_format"}
+    {
+        "training",
+        "gradient_check",
+        "diagnosis",
+        "bench",
+        "pytorch_format",
+        "onnx_format",
+        "hub_format",
+    }
     | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units", "mixture_weights"},
     {"report"},
     {"api"},

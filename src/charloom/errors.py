@@ -100,7 +100,7 @@ class StoreError(CharloomError):
 
 
 class NotAModelError(StoreError):
-    """The path is not a run directory, a checkpoint directory or a model file."""
+    """The path is not a run directory, a checkpoint directory, a model directory or a model file."""
 
 
 class DamagedError(StoreError):

@@ -1,11 +1,11 @@
-"""Exports models to PyTorch and ONNX, and imports models from PyTorch: `export` and `import_model`."""
+"""Exports models to PyTorch, ONNX and hubs, and imports models from PyTorch: `export` and `import_model`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from charloom.api.export_file import framework
+from charloom.api.export_file import output_path
 from charloom.api.model import Model, load
-from charloom.api.text_arguments import as_file, as_path
+from charloom.api.text_arguments import as_path
 from charloom.engines import open_engine
 from charloom.errors import ConfigError
 from charloom.pytorch_format import read_characters, read_torch_file
@@ -18,8 +18,10 @@ def export(
     *,
     to: str = "torch",
     network_alone: bool = False,
+    about: str | None = None,
+    license: str | None = None,
 ) -> Path:
-    """Write a model as a file for another framework.
+    """Write a model as a file for another framework, or as a directory for a hub of models.
 
     For PyTorch the file is a state_dict in the safetensors format, with the names of nn.RNN, nn.LSTM
     or nn.GRU (`rnn.weight_ih_l0` …) and nn.Linear (`head.weight`, `head.bias`).
@@ -31,39 +33,46 @@ def export(
     after them, `hn` and `cn`. Its metadata `charloom.onnx` has the vocabulary, and Python code that runs the
     file with onnxruntime (spec/formats.md: ONNX files).
 
-    Neither PyTorch nor a package for ONNX need be installed. The file has no state, so the exported model
+    Neither PyTorch nor a package for ONNX need be installed. These files have no state, so the exported model
     begins in the zero state. Warns with a UserWarning if training measured that the model writes badly from
     this state.
 
+    For a hub such as Hugging Face, the directory has the model file that `Model.save` writes, which `load`
+    opens again, a config.json, and a README.md, the model card (spec/formats.md: Model directories). The card
+    has the model's sizes and, if it is known, its validation loss. It does not name the training text.
+
     Args:
         model: a model, or a path that `load` opens.
-        path: the file to write; an existing file is replaced.
-        to: the framework, "torch" or "onnx".
-        network_alone: leave out the n-grams of the model, which neither of the files can have. The
+        path: the file or directory to write; an existing one is replaced.
+        to: the target, "torch", "onnx" or "hub".
+        network_alone: leave out the n-grams of the model, which files for PyTorch and ONNX cannot have. The
             loss of the network alone is often far higher than that of the model
             (`Model.network_alone().evaluate()`). Changes nothing for a model without n-grams.
+        about: for "hub": what the model was trained on, for the model card, such as "the novels of Jane Austen".
+        license: for "hub": the identifier of the model's license for the model card, such as "mit". None means
+            "unknown".
 
     Returns:
-        The path of the file.
+        The path of the file or directory.
 
     Raises:
-        ConfigError: the framework is not supported; or `path` is not valid, is a directory or is
-            the model itself; or the model has n-grams and `network_alone` is False. Or the framework is
-            "torch" and the model has inputs for pairs of characters; or it is "onnx" and the file would be
-            larger than 2 GiB.
+        ConfigError: the target does not exist; or `path` is not valid or is the model itself. For "torch" and
+            "onnx": `path` is a directory, or `about` or `license` is given, or the model has n-grams and
+            `network_alone` is False. For "torch": the model has inputs for pairs of characters. For "onnx": the
+            file would be larger than 2 GiB. For "hub": `path` is a file or a directory with other files than
+            those of an export, or `about` or `license` is not valid.
         DivergedError: a number in the model is not finite, or for "onnx" too large for float32.
         WriteError: the file cannot be written; an existing file is unchanged.
     """
-    framework(to)
-    path = as_file(path)
+    path = output_path(path, to)
     if not isinstance(model, Model):
         model = as_path(model, "model")
         if model.resolve() == path.resolve():
             raise ConfigError(
-                f"{path} is the model itself; give another path for the exported file."
+                f"{path} is the model itself; give another path for the exported model."
             )
         model = load(model)
-    return model.export(path, to, network_alone=network_alone)
+    return model.export(path, to, network_alone=network_alone, about=about, license=license)
 
 
 def import_model(

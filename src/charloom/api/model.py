@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
-from charloom.api.export_file import exported_learner, write_exported
+from charloom.api.export_file import HUB, card_words, exported_learner, write_exported
 from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
@@ -32,6 +32,7 @@ from charloom.store import (
     update_of_file,
     which_of_run,
 )
+from charloom.store.model_directory import model_file_of
 from charloom.store.run_directory import is_run
 from charloom.store.run_settings import read_settings
 from charloom.surprisal import Surprise, surprise
@@ -376,20 +377,37 @@ class Model:
         encoded = self.vocabulary.encode_with(require_string("text", text), policy)
         return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
 
-    def export(self, path: str | Path, to: str = "torch", *, network_alone: bool = False) -> Path:
-        """Write the model as a file for another framework; see `charloom.export`."""
-        exported = exported_learner(self.learner, network_alone)
-        written = write_exported(exported, path, to)
-        warn_user(self.export_problem(exported))
+    def export(
+        self,
+        path: str | Path,
+        to: str = "torch",
+        *,
+        network_alone: bool = False,
+        about: str | None = None,
+        license: str | None = None,
+    ) -> Path:
+        """Write the model for another framework or a hub; see `charloom.export`."""
+        words = card_words(to, about, license)
+        exported = exported_learner(self.measured_learner, network_alone)
+        written = write_exported(exported, path, to, self.update, words)
+        warn_user(self.export_problem(exported, to))
         return written
 
-    def export_problem(self, exported: Learner) -> str | None:
+    def export_problem(self, exported: Learner, to: str) -> str | None:
         """Return a message that an exported model writes badly from the zero state, in which it begins.
 
         The message has marks (see `charloom.messages`). Return None if it writes well, if training did not
-        measure it, or if the weights have changed since. `exported` is what `exported_learner` made of this model.
+        measure it, or if the weights have changed since. Return None also for a model that is exported to a hub,
+        because it does not begin in the zero state. `exported` is what `exported_learner` made of this model.
         """
-        return self._unless_changed(bad_export(exported.start_losses))
+        return None if to == HUB else self._unless_changed(bad_export(exported.start_losses))
+
+    @property
+    def measured_learner(self) -> Learner:
+        """The learner; if its weights have changed, without the losses that were measured before."""
+        if not self._changed:
+            return self.learner
+        return replace(self.learner, start_losses=None, best_loss=None, best_update=None)
 
     def reading_problem(self) -> str | None:
         """Return a message that the model predicts the first characters of a text badly from the zero state.
@@ -415,8 +433,7 @@ class Model:
             WriteError: the file cannot be written; an existing file is unchanged.
         """
         path = as_file(path)
-        learner = replace(self.learner, start_losses=None) if self._changed else self.learner
-        replace_file(path, model_blocks(learner, self.update))
+        replace_file(path, model_blocks(self.measured_learner, self.update))
         return path
 
 
@@ -456,7 +473,8 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
     """Open a model.
 
     Args:
-        path: a run directory, a checkpoint directory or a model file.
+        path: a run directory, a checkpoint directory, a model file, or a directory with a model file that
+            `export` wrote for a hub.
         which: for a run, the "latest" or the "best" checkpoint. The best has the lowest validation
             loss or, if there is no validation part, the lowest smooth loss. Before the run has computed
             this loss, the best is the latest. None means the best if the run has a validation part, else
@@ -464,13 +482,14 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
         engine: auto, native or reference.
 
     Raises:
-        NotAModelError: the path is not a run directory, a checkpoint directory or a model file.
+        NotAModelError: the path is none of these.
         DamagedError: a file of the model is damaged.
         ConfigError: the engine or the checkpoint does not exist, or the path is not valid.
         MissingPartError: `engine` is native, and the native engine is not installed.
     """
     path = as_path(path)
     if not is_run(path):
+        path = model_file_of(path)
         learner = load_model(path, which)
         before = 0 if path.is_dir() else update_of_file(path)
         return Model(learner, open_engine(engine, learner.config.threads), before=before)

@@ -1,4 +1,4 @@
-"""The commands `export` and `import`, which convert models to PyTorch and ONNX, and back from PyTorch."""
+"""The commands `export` and `import`, which convert models for PyTorch, ONNX and hubs, and back from PyTorch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +9,7 @@ from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, show, show_json
 from charloom.errors import ConfigError
+from charloom.formatting import counted, one_of
 from charloom.messages import Placeholder, terminal_command
 
 if TYPE_CHECKING:
@@ -17,54 +18,75 @@ if TYPE_CHECKING:
 
 def export(
     model: AModel,
-    to: model_options.Framework = "torch",
-    output: model_options.ExportedFile = None,
+    to: model_options.Target = "torch",
+    output: model_options.ExportedPath = None,
     network_alone: model_options.NetworkAlone = False,
+    about: model_options.AboutText = None,
+    license: model_options.License = None,
     which: Which = None,
     force: model_options.Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model for PyTorch or ONNX, and print Python code that loads the file.
+    """Write a model for PyTorch, ONNX or a hub, and print Python code that loads it.
 
     For PyTorch, the file is a state_dict in the safetensors format. Its arrays have
     the names of the parameters of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear. For
-    ONNX, the file has the whole network in float32, and onnxruntime runs it. A model
-    with n-grams needs --network-alone.
+    ONNX, the file has the whole network in float32, and onnxruntime runs it. For these
+    two, a model with n-grams needs --network-alone. For a hub such as Hugging Face,
+    a directory has the model file, a config.json and a README.md, the model card.
 
     \b
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
       charloom export runs/book --to onnx --output book.onnx
+      charloom export runs/book --to hub --output book-model --license mit
     """
     from charloom import api
-    from charloom.api.export_file import exported_learner, framework, write_exported
-    from charloom.api.text_arguments import as_file
+    from charloom.api.export_file import (
+        card_words,
+        exported_learner,
+        output_path,
+        target_of,
+        write_exported,
+    )
 
-    target = framework(to)
+    target, words = target_of(to), card_words(to, about, license)
     opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
-    path = as_file(output or f"{name}{target.suffix}")
+    path = output_path(output or f"{name}{target.suffix}", to)
     if path.resolve() == model.resolve():
-        raise ConfigError(f"{path} is the model itself; name another file with --output.")
+        raise ConfigError(f"{path} is the model itself; name another one with --output.")
     require_new(path, force)
     exported = exported_learner(opened.learner, network_alone)
-    write_exported(exported, path, to)
-    if (problem := opened.export_problem(exported)) is not None:
+    write_exported(exported, path, to, opened.update, words)
+    if (problem := opened.export_problem(exported, to)) is not None:
         say(problem)
     lines = target.loading_lines(exported, str(path))
     if as_json:
-        about = {**model_identity(model, opened), **figures(exported)}
-        if target.rounds:
-            about["dtype"] = "float32"
-        show_json({"file": str(path), **about, "load": lines})
+        sizes = figures(exported) | ({"dtype": "float32"} if target.rounds else {})
+        show_json({"file": str(path), **model_identity(model, opened), **sizes, "load": lines})
     else:
         origin = f"{described(exported)}, from {model}, {opened.stage}"
-        if exported is not opened.learner:
-            origin += ", without its n-grams. So the loss is far higher; evaluate --separately shows how much"
-        if target.rounds and exported.config.dtype != "float32":
-            origin += ". The file has its weights in float32"
-        say(f"{path}: {origin}. This code loads it:")
+        differences = export_differences(opened.learner, exported, to)
+        say(f"{path}: {origin}{differences}. This code loads it:")
         show(lines.rstrip("\n"))
+
+
+def export_differences(learner: "Learner", exported: "Learner", to: str) -> str:
+    """Return in words how an exported model differs from `learner`, and what it shows of its text; "" for nothing."""
+    from charloom.api.export_file import HUB, target_of
+
+    words = ""
+    if exported is not learner:
+        words += (
+            ", without its n-grams. So the loss is far higher; evaluate --separately shows how much"
+        )
+    if target_of(to).rounds and exported.config.dtype != "float32":
+        words += ". The file has its weights in float32"
+    if to == HUB and exported.ngrams:
+        order = counted(exported.config.ngram_order, one_of(exported.config.tokens))
+        words += f". Its n-grams show which strings of up to {order} its training text contains"
+    return words
 
 
 @takes_settings("tokens", tokens="the file's, else characters")
@@ -123,8 +145,9 @@ import_.__name__ = "import"  # the command's name; a function cannot have it, as
 def require_new(path: Path, force: bool) -> None:
     """Raise ConfigError if `path` exists and `force` is False."""
     if path.exists() and not force:
+        kind = "directory" if path.is_dir() else "file"
         raise ConfigError(
-            f"{path} exists; name another file with --output, or give --force to overwrite it."
+            f"{path} exists; name another {kind} with --output, or give --force to overwrite it."
         )
 
 

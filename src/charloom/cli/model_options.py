@@ -164,18 +164,37 @@ UnitPlot = Annotated[
         help="plot the values of all units, or of one --layer, over the text; FILE ends in .png or .svg"
     ),
 ]
-# Options for converting models to PyTorch and ONNX, and from PyTorch
+# Options for exporting models, and for importing them from PyTorch
 
-Framework = Annotated[str, typer.Option(metavar="[torch|onnx]", help="target framework")]
-ExportedFile = Annotated[
+Target = Annotated[str, typer.Option(metavar="[torch|onnx|hub]", help="what the model is for")]
+ExportedPath = Annotated[
     Path | None,
-    path_option(help="the file to write [default: NAME.torch.safetensors or NAME.onnx]"),
+    path_option(
+        help="the file to write, or for hub the directory [default: NAME.torch.safetensors, NAME.onnx or "
+        "NAME-hub]"
+    ),
+]
+AboutText = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WORDS",
+        help="for hub: what the model was trained on, for its card, such as 'the novels of Jane Austen'; without "
+        "it, the card does not say it",
+    ),
+]
+License = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="for hub: the identifier of the model's license for its card, such as mit or cc-by-4.0 "
+        "[default: unknown]",
+    ),
 ]
 NetworkAlone = Annotated[
     bool,
     typer.Option(
         "--network-alone",
-        help="leave out the n-grams of the model, which neither of the files can have; the loss is then far higher",
+        help="leave out the n-grams of the model, which files for PyTorch and ONNX cannot have; the loss is then far higher",
     ),
 ]
 ImportedFile = Annotated[
@@ -201,4 +220,4 @@ HeadModule = Annotated[
         metavar="NAME", help="the nn.Linear that computes the logits, if FILE has several"
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="overwrite an existing file")]
+Force = Annotated[bool, typer.Option("--force", help="overwrite what exists")]

@@ -36,7 +36,9 @@ NewRun = Annotated[
 AModel = Annotated[
     Path,
     typer.Argument(
-        metavar="MODEL", parser=given_path, help="A run, a checkpoint directory or a model file."
+        metavar="MODEL",
+        parser=given_path,
+        help="A run, a checkpoint directory, a model file, or a directory from export --to hub.",
     ),
 ]
 Which = Annotated[

@@ -236,16 +236,61 @@ def create_directory(path: Path, files: Mapping[str, Data]) -> None:
     """
     temporary = temporary_sibling(path)
     with writing(path):
-        temporary.mkdir(parents=True)
         try:
-            for name, data in files.items():
-                _write(temporary / name, data, durable=True)
-            sync_directory(temporary)
+            _write_directory(temporary, files)
             temporary.rename(path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         sync_directory(path.parent)
+
+
+def replace_directory(path: Path, files: Mapping[str, Data]) -> None:
+    """Create a directory with files, in the place of the directory at `path` if there is one.
+
+    A reader never sees a directory with only some of the files. While a directory is replaced, there is none for a
+    moment. If this process is killed in that moment, the old directory has a temporary name.
+
+    Args:
+        path: the directory. If it is a link, the directory to which it leads is replaced.
+        files: the contents of each file, by file name.
+
+    Raises:
+        WriteError: the disk failed, or the path is a file. The old directory is unchanged. One exception: if only
+            the last step, flushing the parent directory, failed, the new directory is there.
+    """
+    path = path.resolve()
+    new, old = temporary_sibling(path), temporary_sibling(path)
+    with writing(path):
+        try:
+            _write_directory(new, files)
+            _put_in_place(new, path, old)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+        sync_directory(path.parent)
+
+
+def _put_in_place(new: Path, path: Path, old: Path) -> None:
+    """Rename the directory `new` to `path`. A directory at `path` gets the name `old`, or its own again on an error."""
+    if not path.is_dir():
+        new.rename(path)
+        return
+    path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+
+
+def _write_directory(path: Path, files: Mapping[str, Data]) -> None:
+    """Create a directory that must not exist yet, with files, and flush all of it to the disk."""
+    path.mkdir(parents=True)
+    for name, data in files.items():
+        _write(path / name, data, durable=True)
+    sync_directory(path)
 
 
 def remove_directory(path: Path) -> None:

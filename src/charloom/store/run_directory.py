@@ -14,18 +14,19 @@ from typing import Final
 
 from charloom.run_file_names import CHECKPOINTS, CONFIG
 from charloom.store.atomic_files import reading
+from charloom.store.model_directory import is_model_directory
 
 UPDATE_NAME: Final = re.compile("0|[1-9][0-9]{0,18}")
 
 
 def is_run(path: Path) -> bool:
-    """Return True if a path is a run directory, which is a directory with a file config.json.
+    """Return True if a path is a run directory: one with a file config.json that is not a model directory.
 
     Raises:
         ReadError: the disk failed while reading.
     """
     with reading(path / CONFIG):
-        return (path / CONFIG).is_file()
+        return (path / CONFIG).is_file() and not is_model_directory(path)
 
 
 def checkpoint_path(run: Path, update: int) -> Path:

@@ -19,6 +19,7 @@ from charloom.store.checkpoint_pointer import follow_pointer
 from charloom.store.control_files import read_status
 from charloom.store.damage import Damage, attempt, require
 from charloom.store.lost_checkpoints import intact_checkpoint, why_no_latest
+from charloom.store.model_directory import model_file_of
 from charloom.store.model_file import load_model_file
 from charloom.store.newer_formats import refuse_newer_run
 from charloom.store.run_checkpoints import RunCheckpoints, load_at, read_pointer
@@ -54,7 +55,7 @@ def which_of_run(path: Path) -> Which:
 
 
 def load_model(path: str | Path, which: Which | None = None) -> Learner:
-    """Return the model of a run directory, a checkpoint directory or a single model file.
+    """Return the model of a run directory, a checkpoint directory, a model directory or a single model file.
 
     If its training averages the weights, the model has the averaged weights.
 
@@ -80,6 +81,7 @@ def load_model(path: str | Path, which: Which | None = None) -> Learner:
 
 def load_from_anywhere(path: Path, which: Which | None) -> Learner:
     """Return the result of `load_model`, but raise an error of the disk as OSError, not as ReadError."""
+    path = model_file_of(path)
     if is_run(path):
         return load_from_run(path, which or which_of_run(path))
     if path.is_dir():

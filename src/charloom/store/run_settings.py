@@ -13,6 +13,7 @@ from typing import Any, Final
 from charloom.canonical_form import SEAL, canonical_json, seal_of
 from charloom.config import Config
 from charloom.errors import DamagedError, NotAModelError, TextError
+from charloom.messages import argument
 from charloom.model.schedule import Schedule
 from charloom.run_file_names import CONFIG
 from charloom.store.atomic_files import read_file
@@ -20,6 +21,7 @@ from charloom.store.format_versions import CONFIG_FORMAT, require_fields, requir
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import require_modest
 from charloom.store.json_numbers import is_count
+from charloom.store.model_directory import MODEL_TYPE, OUR_TYPE
 from charloom.store.model_file import parse_config
 from charloom.text import Corpus
 
@@ -131,6 +133,11 @@ def parse_settings(data: bytes | None, path: Path) -> RunSettings:
         raise DamagedError(f"{path} is damaged: it is empty.")
     require_modest(data, str(path))
     values = parse_object(data, str(path))
+    if values.get(MODEL_TYPE) == OUR_TYPE:
+        raise NotAModelError(
+            f"{path.parent} is not a run: it has a model that was exported to a hub. To train the model further, give "
+            f"{argument('from_model', path.parent)} with a text."
+        )
     number = require_sealed_format(values, CONFIG_FORMAT, seal_of, str(path))
     sealed = values.pop(SEAL, None)
     if sealed is not None and sealed != seal_of(values):
