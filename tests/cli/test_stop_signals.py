@@ -4,6 +4,8 @@ import faulthandler
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ import pytest
 import charloom.cli
 from charloom.store import read_status
 from charloom.training import stop_signals
-from charloom.training.stop_signals import Halt, ImmediateHalt
+from charloom.training.stop_signals import Halt, ImmediateHalt, SignalReceived
 from command_line import charloom_
 
 QUIETLY = ("--recipe", "classic", "--engine", "reference")
@@ -75,15 +77,40 @@ def test_work_without_a_run_ends_immediately_and_one_press_counts_once(name, mon
     number = getattr(signal, name)
     before = signal.getsignal(number)
     with ImmediateHalt() as halt:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SignalReceived):
             signal.raise_signal(number)
         assert (halt(), halt.exit_code) == (name, 128 + number)
         monkeypatch.setattr(stop_signals, "ONE_PRESS_SECONDS", 1e9)
         signal.raise_signal(number)
         monkeypatch.setattr(stop_signals, "ONE_PRESS_SECONDS", 0.0)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(SignalReceived):
             signal.raise_signal(number)
     assert signal.getsignal(number) is before
+
+
+# A signal within `exec` of a string, where Python notes a KeyboardInterrupt for the exit code of `python -m`.
+WITHIN_EXEC = """
+import signal
+import typer
+from charloom.cli.error_exit import interruption_message
+
+def main():
+    with interruption_message("no run was made"):
+        exec("signal.raise_signal(signal.{})")
+
+typer.run(main)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_during_an_import_has_its_own_exit_code(name, tmp_path):
+    (tmp_path / "stopped.py").write_text(WITHIN_EXEC.format(name))
+    command = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    by = "" if name == "SIGINT" else f" by {name}"
+    assert done.stderr == f"charloom: interrupted{by}; no run was made.\n"
+    assert done.returncode == 128 + getattr(signal, name)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")

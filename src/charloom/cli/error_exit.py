@@ -94,12 +94,12 @@ def interruption_message(consequence: str) -> Iterator[None]:
 
     `consequence` is the end of the message, such as "no run was made".
     """
-    from charloom.training.stop_signals import ImmediateHalt
+    from charloom.training.stop_signals import ImmediateHalt, SignalReceived
 
     with ImmediateHalt() as halt:
         try:
             yield
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SignalReceived):
             by = "" if halt() in (None, "SIGINT") else f" by {halt()}"
             interrupt(f"interrupted{by}; {consequence}.", halt.exit_code or INTERRUPTED)
 

@@ -110,8 +110,16 @@ class Halt:
                 self._on_message(f"{self._signal.name}: saving{hint} …")
 
 
+class SignalReceived(BaseException):
+    """A signal asked the process to end.
+
+    This is not a KeyboardInterrupt: after one has passed through `exec` of a string, as in the import of a module
+    with a dataclass, `python -m` ends with the exit code of SIGINT, even if the KeyboardInterrupt was caught.
+    """
+
+
 class ImmediateHalt(Halt):
-    """Receives signals as `Halt` does, and raises KeyboardInterrupt at the first one. For work that saves nothing."""
+    """Receives signals as `Halt` does, and raises SignalReceived at the first one. For work that saves nothing."""
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
@@ -119,4 +127,4 @@ class ImmediateHalt(Halt):
             return
         self._received_at = now
         self._signal = signal.Signals(number)
-        raise KeyboardInterrupt
+        raise SignalReceived
