@@ -45,6 +45,7 @@ class Evaluation:
         tokens: unit of prediction, characters or bytes.
         length: length of the whole text in tokens.
         segments: the segments that were read, as pairs (start, end).
+        dynamic_rate: the learning rate of a model that continued to learn while it read; None if it did not.
     """
 
     split: str
@@ -58,6 +59,7 @@ class Evaluation:
     tokens: str = "characters"
     length: int = 0
     segments: tuple[Segment, ...] = ()
+    dynamic_rate: float | None = None
 
     @property
     def part(self) -> str:
@@ -75,6 +77,8 @@ class Evaluation:
         within = ""
         if self.interval is not None:
             within = ", 95 % between {:.4f} and {:.4f}".format(*self.interval)
+        if self.dynamic_rate is not None:
+            within += ", if the model continues to learn while it reads"
         one = one_of(self.tokens)
         return (
             f"{text}: {self.nats:.4f} nats or {self.bits:.4f} bits per {one}{within}; "
@@ -142,7 +146,8 @@ def evaluate(
     # Above 709 nats the exponential overflows float64.
     perplexity = math.exp(mean) if mean < 709 else math.inf
     bits = mean / math.log(2)
-    return Evaluation(split, len(nats), mean, bits, bits_interval(nats, seed), perplexity)
+    interval = bits_interval(nats, seed)
+    return Evaluation(split, len(nats), mean, bits, interval, perplexity, dynamic_rate=dynamic_rate)
 
 
 def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] | None:

@@ -24,11 +24,15 @@ def test_the_command_and_python_report_a_dynamic_evaluation_separately(tmp_path)
     assert f"dynamic:    {dynamic:.4f} nats or" in shown
     assert "worse here" not in shown
     harmful = charloom_("evaluate", path, text, "--dynamic", "--dynamic-rate", "1").stdout
-    assert "it reads; worse here, so try a smaller --dynamic-rate\n" in harmful
+    assert "it reads; worse here, so try a --dynamic-rate below 1\n" in harmful
     given = ("evaluate", path, text, "--dynamic", "--dynamic-rate", "0.01", "--json")
     result = json.loads(charloom_(*given).stdout)
     assert result["nats"] == pytest.approx(static, rel=1e-6)
     assert result["dynamic"]["nats"] < dynamic
+    assert result["dynamic"]["learning_rate"] == 0.01
+    assert "dynamic_rate" not in result
+    assert "if the model continues to learn" in str(model.evaluate(str(text), dynamic=True))
+    assert "if the model" not in str(model.evaluate(str(text)))
 
 
 def test_a_rate_without_a_dynamic_evaluation_has_no_effect_and_the_command_says_so(tmp_path):

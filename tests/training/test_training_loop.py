@@ -1,8 +1,11 @@
 """The training loop follows the algorithm, with the same bits however its calls are cut."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.model import copy_learner, new_learner, zero_state
@@ -38,6 +41,20 @@ def test_records_and_samples_come_when_they_are_due():
     whole = [record.epoch for record in items_of(Record, items) if record.epoch % 1 == 0]
     assert whole == [1.0, 2.0]
     assert isinstance(items[-1], Progress)
+
+
+@pytest.mark.parametrize(
+    ("averaging", "per_epoch", "interval"),
+    [(0.0, 8, 8), (0.1, 8, 16), (0.1, 5, 20), (0.1, 16, 16), (0.1, 100, 100)],
+)
+def test_averaged_weights_are_evaluated_only_after_they_have_moved(averaging, per_epoch, interval):
+    config = Config(averaging=averaging, validation=0.1, updates=1_000, report_every=1_000)
+    schedule = Schedule(config, SimpleNamespace(per_epoch=per_epoch))
+    due = [update for update in range(1, 1_000) if schedule.evaluation_due(update)]
+    assert due == list(range(interval, 1_000, interval))
+    assert schedule.evaluation_interval == interval
+    assert Schedule(config.replace(judge_every=3), None).evaluation_interval == 3
+    assert all(schedule.next_due(update) <= update + interval for update in range(100))
 
 
 # The algorithm

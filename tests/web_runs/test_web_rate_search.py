@@ -63,7 +63,7 @@ def test_a_damaged_search_is_left_out_and_reported(client, tmp_path):
 @pytest.mark.parametrize(
     ("output", "reason"),
     [
-        (f"{SEARCHING} …", "Searching for the learning rate …"),
+        (f"{SEARCHING} …", "Searching for the learning rate"),
         (f"{SEARCHING}: 105 of at most 400 updates", "Searching for the learning rate: 105 of at most 400 updates"),
         ("the learning rate is 0.1, which has the lowest loss", None),
         ("", None),

@@ -98,8 +98,10 @@ def json_fields(results: "dict[str, Evaluation]", others: "Baselines | None") ->
     """
     figures = {name: loss_figures(result) for name, result in results.items() if name != "model"}
     fields = dataclasses.asdict(results["model"])
+    del fields["dynamic_rate"]
     if "dynamic" in figures:
-        fields["dynamic"] = figures.pop("dynamic")
+        rate = results["dynamic"].dynamic_rate
+        fields["dynamic"] = {**figures.pop("dynamic"), "learning_rate": rate}
     if figures:
         fields["separately"] = figures
     if others is not None:
@@ -119,15 +121,21 @@ def show_results(results: "dict[str, Evaluation]", others: "Baselines | None", t
     show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
     if (dynamic := results.get("dynamic")) is not None:
-        worse = dynamic.nats > result.nats
         show(
             f"dynamic:    {dynamic.nats:.4f} nats or {dynamic.bits:.4f} bits per {one}, if the model continues "
-            f"to learn while it reads{'; worse here, so try a smaller --dynamic-rate' if worse else ''}"
+            f"to learn while it reads{worse_phrase(dynamic, result)}"
         )
     if "network" in results:
         show_separately(result, results["network"], results["ngrams"], one)
     if others is not None:
         show_baselines(result, others, tokens)
+
+
+def worse_phrase(dynamic: "Evaluation", result: "Evaluation") -> str:
+    """Return advice as a phrase if learning made the model worse; "" if it is better."""
+    if dynamic.nats <= result.nats:
+        return ""
+    return f"; worse here, so try a --dynamic-rate below {dynamic.dynamic_rate:g}"
 
 
 def interval_phrase(result: "Evaluation") -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.model.learner import Learner
+from charloom.model.optimizers import AVERAGED_EVERY
 from charloom.text.windows import Windows
 
 
@@ -84,8 +85,20 @@ class Schedule:
 
     def evaluation_due(self, update: int) -> bool:
         """Return True if the validation loss must be computed after update `update`."""
-        every = self.config.judge_every or self.windows.per_epoch
-        return self.config.validation > 0 and (update % every == 0 or update == self.updates)
+        regular = update % self.evaluation_interval == 0
+        return self.config.validation > 0 and (regular or update == self.updates)
+
+    @property
+    def evaluation_interval(self) -> int:
+        """The number of updates between two validation losses.
+
+        Without `judge_every`, this is an epoch. If the weights are averaged, it is as many epochs as have at
+        least 16 updates, because the average moves only then: the same model would have the same loss again.
+        """
+        if self.config.judge_every:
+            return self.config.judge_every
+        epoch = self.windows.per_epoch
+        return epoch * -(-AVERAGED_EVERY // epoch) if self.config.averaging else epoch
 
     def sample_due(self, update: int) -> bool:
         """Return True if a sample is due after update `update`. Update 0 stands for the start of training."""
@@ -125,7 +138,7 @@ class Schedule:
         ahead = [
             next_multiple(update, config.report_every),
             next_multiple(update, config.sample_every),
-            next_multiple(update, config.judge_every or self.windows.per_epoch),
+            next_multiple(update, self.evaluation_interval),
             next_multiple(update, self.windows.per_epoch),
             self.updates,
             config.sample_first,

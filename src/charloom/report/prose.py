@@ -75,7 +75,7 @@ def search_story(search: LearningRateSearch, config: Config) -> list[str]:
     paragraphs = [
         f"Before training, the learning rate was chosen by short trials. Copies of the network were trained "
         f"at {number_of(len(first.learning_rates), 'rate')} from {first.learning_rates[0]:g} to "
-        f"{first.learning_rates[-1]:g}, and the best of them were trained further. At the chosen rate, "
+        f"{first.learning_rates[-1]:g}, and the best of them were trained further. Then rates beside the best one were tried too. At the chosen rate, "
         f"{search.learning_rate:g}, the training loss after {counted(last.updates, 'update')} was the "
         f"lowest{lowest}. Each loss is the mean over the second half of a trial."
     ]

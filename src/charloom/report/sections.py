@@ -71,7 +71,7 @@ def run_sentence(view: RunInspection) -> str:
     return (
         f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units"
         f"{extras_phrase(config, text.vocabulary_size)} learns to write like this text of {count(text.characters)} {config.tokens}, "
-        f"{count(text.vocabulary_size)} of them different. It is trained for {length_of_run(config)} with windows of "
+        f"{count(text.vocabulary_size)} of them different. It is trained for {'at most ' if config.patience else ''}{length_of_run(config)} with windows of "
         f"{count(config.seq_length)} {config.tokens}{streams}."
     )
 

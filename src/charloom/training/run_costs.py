@@ -52,7 +52,7 @@ class Costs:
         config = schedule.config
         learning = (updates - done) * self.update
         # The number of validation losses: one at each multiple of `every` updates, and one at the end.
-        judged = ceil(updates / evaluation_interval(schedule)) if config.validation else 0
+        judged = ceil(updates / schedule.evaluation_interval) if config.validation else 0
         judged -= evaluations(schedule, done)
         sampled = 1 + regular_samples(updates, config) - regular_samples(done, config)
         seconds = learning + judged * self.validation + sampled * self.sample + self.passage
@@ -90,14 +90,9 @@ class Costs:
         return low
 
 
-def evaluation_interval(schedule: Schedule) -> int:
-    """Return the number of updates between two validation losses."""
-    return schedule.config.judge_every or schedule.windows.per_epoch
-
-
 def evaluations(schedule: Schedule, update: int) -> int:
     """Return how many validation losses a run computes up to `update`, if `update` is not its end."""
-    return update // evaluation_interval(schedule) if schedule.config.validation else 0
+    return update // schedule.evaluation_interval if schedule.config.validation else 0
 
 
 def regular_samples(update: int, config: Config) -> int:

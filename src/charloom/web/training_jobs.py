@@ -106,7 +106,9 @@ class Job:
     def search_progress(self) -> str | None:
         """Return how far the process's search for a learning rate is; None if it does not search now."""
         line = self.last_output_line()
-        return capitalized(line) if line is not None and line.startswith(SEARCHING) else None
+        if line is None or not line.startswith(SEARCHING):
+            return None
+        return capitalized(line.removesuffix(" …"))
 
     def last_output_line(self) -> str | None:
         """Return the last line of the process's output; None if the output is empty or cannot be read."""
