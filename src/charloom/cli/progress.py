@@ -166,7 +166,8 @@ class ProgressDisplay:
 
     def _draw(self, item: Progress) -> None:
         """Show the update, the time left, the losses and the speed."""
-        columns = [f"{item.update:,} / {self._updates:,}"]
+        about = "about " if self._moved else ""  # the end may move again
+        columns = [f"{item.update:,} / {about}{self._updates:,}"]
         if item.state == "paused":
             if self._bar is None:
                 return  # without a terminal, a pause is printed only when it begins and when it ends
