@@ -155,8 +155,8 @@ def test_the_user_says_what_the_text_was_and_names_a_license(model, exported, tm
         ({"license": 3}, "license is 3; it must be a str"),
         ({"about": " "}, "about is empty; say what the model was trained on"),
         ({"about": 3}, "about is 3; it must be a str"),
-        ({"to": "torch", "about": "cats"}, 'about is for the model card, which only to="hub" writes'),
-        ({"to": "onnx", "license": "mit"}, "license is for the model card"),
+        ({"to": "torch", "about": "cats"}, 'about is only for to="hub" and to="html"; leave it out'),
+        ({"to": "html", "license": "mit"}, 'license is only for to="hub"; leave it out'),
     ],
 )  # fmt: skip
 def test_wrong_words_are_refused(words, sentence, model, tmp_path):

@@ -533,7 +533,7 @@ def test_an_imported_model_can_be_sampled_and_evaluated(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("export m.safetensors --to jax", "it must be one of torch, onnx"),
+        ("export m.safetensors --to jax", "it must be one of torch, onnx, hub, html"),
         ("export m.safetensors --output m.safetensors", "is the model itself"),
         ("export m.safetensors --output .", "is a directory; give the path of a file"),
         (

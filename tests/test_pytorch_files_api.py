@@ -73,7 +73,7 @@ def test_an_unknown_target_is_refused_before_the_output_file_and_the_model(model
         words = ["export", str(source), "--to", "jax", "--output", str(output)]
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 2
-        assert done.stderr == "charloom: --to is 'jax'; it must be one of torch, onnx, hub.\n"
+        assert done.stderr == "charloom: --to is 'jax'; it must be one of torch, onnx, hub, html.\n"
 
 
 def test_exporting_a_run_exports_its_best_model(tmp_path):
@@ -105,7 +105,7 @@ def test_wrong_targets_are_refused(model, tmp_path):
     file = model.save(tmp_path / "m.safetensors")
     with pytest.raises(ConfigError, match="is the model itself"):
         charloom.export(file, file)
-    with pytest.raises(ConfigError, match="to is 'jax'; it must be one of torch, onnx, hub"):
+    with pytest.raises(ConfigError, match="to is 'jax'; it must be one of torch, onnx, hub, html"):
         model.export(tmp_path / "x", to="jax")
     with pytest.raises(ConfigError, match="is a directory"):
         model.export(tmp_path)

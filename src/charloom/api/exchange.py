@@ -1,9 +1,9 @@
-"""Exports models to PyTorch, ONNX and hubs, and imports models from PyTorch: `export` and `import_model`."""
+"""Exports models to PyTorch, ONNX, hubs and browsers, and imports models from PyTorch: `export` and `import_model`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from charloom.api.export_file import output_path
+from charloom.api.export_file import ExportOptions, output_path, target_of
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import as_path
 from charloom.engines import open_engine
@@ -20,8 +20,9 @@ def export(
     network_alone: bool = False,
     about: str | None = None,
     license: str | None = None,
+    weights: str = "auto",
 ) -> Path:
-    """Write a model as a file for another framework, or as a directory for a hub of models.
+    """Write a model as a file for another framework or a browser, or as a directory for a hub of models.
 
     For PyTorch the file is a state_dict in the safetensors format, with the names of nn.RNN, nn.LSTM
     or nn.GRU (`rnn.weight_ih_l0` …) and nn.Linear (`head.weight`, `head.bias`).
@@ -34,37 +35,51 @@ def export(
     file with onnxruntime (spec/formats.md: ONNX files).
 
     Neither PyTorch nor a package for ONNX need be installed. These files have no state, so the exported model
-    begins in the zero state. Warns with a UserWarning if training measured that the model writes badly from
-    this state.
+    begins in the zero state.
 
     For a hub such as Hugging Face, the directory has the model file that `Model.save` writes, which `load`
     opens again, a config.json, and a README.md, the model card (spec/formats.md: Model directories). The card
     has the model's sizes and, if it is known, its validation loss. It does not name the training text.
 
+    For a browser ("html"), the file is one page that contains the model, with its n-grams and the state in which
+    a text begins. It writes text without a network (spec/formats.md: HTML files). If its weights are those of
+    the model, it writes the texts of `Model.sample`. The n-grams show which strings the training text contains.
+
+    Warns with a UserWarning if training measured that the model writes badly from the state in which the
+    exported model begins.
+
     Args:
         model: a model, or a path that `load` opens.
-        path: the file or directory to write; an existing one is replaced.
-        to: the target, "torch", "onnx" or "hub".
+        path: the file or directory to write; an existing one is replaced. The title of a page is the name of its
+            file without the ending.
+        to: the target, "torch", "onnx", "hub" or "html".
         network_alone: leave out the n-grams of the model, which files for PyTorch and ONNX cannot have. The
             loss of the network alone is often far higher than that of the model
             (`Model.network_alone().evaluate()`). Changes nothing for a model without n-grams.
-        about: for "hub": what the model was trained on, for the model card, such as "the novels of Jane Austen".
+        about: for "hub" and "html": what the model was trained on, for the model card or the page, such as "the
+            novels of Jane Austen". They do not say it otherwise.
         license: for "hub": the identifier of the model's license for the model card, such as "mit". None means
             "unknown".
+        weights: for "html": the type of the weights. With "float16" the file is about half as large, but its
+            texts differ from those of the model after some hundred characters. "auto" is "float16" if this
+            changes the loss by less than 0.001 bits per character, else "float32". The loss is measured on the
+            first 20,000 characters of the validation part of the model's text (or else of its training part),
+            or if the text is not known, on a text that the model writes.
 
     Returns:
         The path of the file or directory.
 
     Raises:
-        ConfigError: the target does not exist; or `path` is not valid or is the model itself. For "torch" and
-            "onnx": `path` is a directory, or `about` or `license` is given, or the model has n-grams and
-            `network_alone` is False. For "torch": the model has inputs for pairs of characters. For "onnx": the
-            file would be larger than 2 GiB. For "hub": `path` is a file or a directory with other files than
-            those of an export, or `about` or `license` is not valid.
-        DivergedError: a number in the model is not finite, or for "onnx" too large for float32.
+        ConfigError: the target does not exist, or does not have an option that is given; or an option is not
+            valid; or `path` is not valid or is the model itself. For a file: `path` is a directory. For "torch" and
+            "onnx": the model has n-grams and `network_alone` is False. For "torch": the model has inputs for
+            pairs of characters. For "onnx": the file would be larger than 2 GiB. For "hub": `path` is a file or a
+            directory with other files than those of an export. For "html": a weight is too large for "float16".
+        DivergedError: a number in the model is not finite, or for "onnx" and "html" too large for float32.
         WriteError: the file cannot be written; an existing file is unchanged.
     """
-    path = output_path(path, to)
+    options = ExportOptions(network_alone, about, license, weights)
+    path = output_path(path, target_of(to, options))
     if not isinstance(model, Model):
         model = as_path(model, "model")
         if model.resolve() == path.resolve():
@@ -72,7 +87,9 @@ def export(
                 f"{path} is the model itself; give another path for the exported model."
             )
         model = load(model)
-    return model.export(path, to, network_alone=network_alone, about=about, license=license)
+    return model.export(
+        path, to, network_alone=network_alone, about=about, license=license, weights=weights
+    )
 
 
 def import_model(

@@ -1,4 +1,4 @@
-"""Writes a learner for another framework, as a file, or for a hub of models, as a directory."""
+"""Writes a model for another program: as a file for a framework or a browser, or as a directory for a hub of models."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -7,77 +7,208 @@ from types import MappingProxyType
 from typing import Final
 
 from charloom import hub_format, onnx_format, pytorch_format
+from charloom.api.evaluation_text import TrainedModel
 from charloom.api.text_arguments import as_file, as_path
+from charloom.api.weight_rounding import RoundedWeights, choose_weights
 from charloom.config import require_one_of
-from charloom.errors import ConfigError
-from charloom.formatting import shortened
+from charloom.engines import open_engine
+from charloom.errors import ConfigError, DivergedError
+from charloom.export_html import WEIGHTS, WeightType, browser_model, html_bytes
+from charloom.formatting import listing, shortened
 from charloom.hub_format import DEFAULT_LICENSE, CardWords
 from charloom.messages import argument
 from charloom.model import Learner, mixture_parts
 from charloom.store import replace_file
 from charloom.store.atomic_files import reading, replace_directory
 from charloom.store.model_directory import MODEL_FILES, is_model_directory
+from charloom.store.tensor_reader import all_finite
+from charloom.store.training_state import require_finite
 
-HUB: Final = "hub"
+AUTO: Final = "auto"
+# Options that only some targets have.
+SPECIAL: Final = ("about", "license", "weights")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the user chose about an exported model. `charloom.export` describes the values.
+
+    Attributes:
+        network_alone: leave out the n-grams of the model.
+        about: what the model was trained on; None says nothing about it.
+        license: the identifier of the model's license; None if the user names none.
+        weights: the type of the weights in the file: float16, float32 or auto.
+
+    Raises:
+        ConfigError: a value is not valid.
+    """
+
+    network_alone: bool = False
+    about: str | None = None
+    license: str | None = None
+    weights: str = AUTO
+
+    def __post_init__(self) -> None:
+        require_one_of("weights", self.weights, (AUTO, *WEIGHTS))
+        _ = self.words  # checks them
+
+    @property
+    def words(self) -> CardWords:
+        """What the user says about the model."""
+        return CardWords(self.about, DEFAULT_LICENSE if self.license is None else self.license)
+
+
+DEFAULT_OPTIONS: Final = ExportOptions()
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is exported, and where to.
+
+    Attributes:
+        model: the model of the user.
+        learner: the learner to write: that of the model, or its network alone.
+        update: the number of updates that made the weights; None if it is not known.
+        path: the file or directory to write.
+        options: what the user chose.
+    """
+
+    model: TrainedModel
+    learner: Learner
+    update: int | None
+    path: Path
+    options: ExportOptions
 
 
 @dataclass(frozen=True)
 class Target:
-    """A framework or a hub for which charloom writes models.
+    """A framework, a hub or a browser, for which charloom writes models.
 
     Attributes:
         suffix: what the name of the file or directory ends with.
-        loading_lines: returns Python code that loads it, given the model and its path.
-        file_bytes: returns the bytes of a file, given the model and the file's name; None if the target is a
-            directory.
-        rounds: True if the weights in the file are float32, also those of a float64 model.
+        write: writes the file or directory. Returns how the weights were rounded; None if they were not.
+        loading_lines: returns Python code that loads it, given the model and its path. None if Python does not
+            load it.
+        is_directory: True for a directory.
+        rounds: True if the weights in the file are at most float32, also those of a float64 model.
+        has_start: True if the state in which the model begins to write is exported too. Otherwise, the exported
+            model begins in the zero state.
+        options: the names of the options of `SPECIAL` that the user may give.
     """
 
     suffix: str
-    loading_lines: Callable[[Learner, str], str]
-    file_bytes: Callable[[Learner, str], bytes] | None = None
+    write: Callable[[Export], RoundedWeights | None]
+    loading_lines: Callable[[Learner, str], str] | None = None
+    is_directory: bool = False
     rounds: bool = False
+    has_start: bool = False
+    options: frozenset[str] = frozenset()
+
+
+def write_torch(export: Export) -> None:
+    """Write a PyTorch file."""
+    replace_file(export.path, pytorch_format.torch_bytes(export.learner, export.path.name))
+
+
+def write_onnx(export: Export) -> None:
+    """Write an ONNX file."""
+    replace_file(export.path, onnx_format.onnx_bytes(export.learner, export.path.name))
+
+
+def write_hub(export: Export) -> None:
+    """Write a directory for a hub of models."""
+    files = hub_format.hub_files(export.learner, export.update, export.options.words)
+    replace_directory(export.path, files)
+
+
+def write_html(export: Export) -> RoundedWeights:
+    """Write an HTML file, and return how its weights were rounded. Its title is its name without the ending.
+
+    Raises:
+        ConfigError: a weight is too large for float16, which the user chose.
+        DivergedError: a number in the model is not finite, or too large for float32.
+    """
+    require_finite(export.learner)
+    rounded = rounded_weights(export)
+    in_browser = browser_model(export.learner, rounded.weights)
+    require_range(in_browser, rounded.weights)
+    page = html_bytes(in_browser, rounded.weights, export.path.stem, export.options.words.sentence)
+    replace_file(export.path, page)
+    return rounded
+
+
+def rounded_weights(export: Export) -> RoundedWeights:
+    """Return the type of the weights that the user chose, or with "auto" the type that suits the model."""
+    chosen: dict[str, WeightType] = {name: name for name in WEIGHTS}
+    if export.options.weights in chosen:
+        return RoundedWeights(chosen[export.options.weights])
+    engine = open_engine("auto", export.learner.config.threads)
+    return choose_weights(export.model, export.learner, engine)
+
+
+def require_range(in_browser: Learner, weights: WeightType) -> None:
+    """Raise an error if a number became infinite when the model was rounded to `weights`."""
+    arrays = [*in_browser.parameters.values(), *in_browser.state.values()]
+    if all(map(all_finite, arrays)):
+        return
+    if weights == "float16":
+        raise ConfigError(
+            f"the model has weights that are too large for float16; give {argument('weights', 'float32')}."
+        )
+    raise DivergedError(
+        "the model has numbers that are too large for float32, so it diverged; export an earlier checkpoint."
+    )
 
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
     {
-        "torch": Target(
-            ".torch.safetensors", pytorch_format.loading_lines, pytorch_format.torch_bytes
+        "torch": Target(".torch.safetensors", write_torch, pytorch_format.loading_lines),
+        "onnx": Target(".onnx", write_onnx, onnx_format.loading_lines, rounds=True),
+        "hub": Target(
+            "-hub",
+            write_hub,
+            lambda _, path: hub_format.loading_lines(path),
+            is_directory=True,
+            has_start=True,
+            options=frozenset({"about", "license"}),
         ),
-        "onnx": Target(".onnx", onnx_format.loading_lines, onnx_format.onnx_bytes, rounds=True),
-        HUB: Target("-hub", lambda _, path: hub_format.loading_lines(path)),
+        "html": Target(
+            ".html",
+            write_html,
+            rounds=True,
+            has_start=True,
+            options=frozenset({"about", "weights"}),
+        ),
     }
 )
 
 
-def target_of(to: str) -> Target:
-    """Return the target with the name `to`, such as "torch"; raise ConfigError if there is none."""
-    require_one_of("to", to, tuple(TARGETS))
-    return TARGETS[to]
-
-
-def card_words(to: str, about: str | None, license: str | None) -> CardWords:
-    """Return what the user says about a model for its card.
+def target_of(to: str, options: ExportOptions = DEFAULT_OPTIONS) -> Target:
+    """Return the target with the name `to`, such as "torch".
 
     Raises:
-        ConfigError: a value is not valid; or it is given although the target `to` has no card.
+        ConfigError: there is no such target, or it does not have an option that the user gave.
     """
-    for name, value in (("about", about), ("license", license)):
-        if to != HUB and value is not None:
-            raise ConfigError(
-                f"{argument(name)} is for the model card, which only {argument('to', HUB)} writes; leave it out."
-            )
-    return CardWords(about, DEFAULT_LICENSE if license is None else license)
+    require_one_of("to", to, tuple(TARGETS))
+    target = TARGETS[to]
+    for name in SPECIAL:
+        given = getattr(options, name) != getattr(DEFAULT_OPTIONS, name)
+        if given and name not in target.options:
+            others = [
+                argument("to", other) for other, row in TARGETS.items() if name in row.options
+            ]
+            raise ConfigError(f"{argument(name)} is only for {listing(others)}; leave it out.")
+    return target
 
 
-def output_path(path: object, to: str) -> Path:
-    """Return the path to write for the target `to`, after checking it.
+def output_path(path: object, target: Target) -> Path:
+    """Return the path to write for a target, after checking it.
 
     Raises:
         ConfigError: the path is not valid. For a file, it is a directory. For a directory, it is a file, or a directory
             with other files than those of a model directory.
     """
-    if target_of(to).file_bytes is not None:
+    if not target.is_directory:
         return as_file(path)
     directory = as_path(path)
     with reading(directory):
@@ -91,32 +222,6 @@ def output_path(path: object, to: str) -> Path:
                 f"a hub wrote; give another path."
             )
     return directory
-
-
-def write_exported(
-    exported: Learner,
-    path: str | Path,
-    to: str,
-    update: int | None = None,
-    words: CardWords | None = None,
-) -> Path:
-    """Write a learner for the target `to`, such as "torch", and return the path of the file or directory.
-
-    The errors are those of `charloom.export`.
-
-    Args:
-        exported: a result of `exported_learner`.
-        path: the file or directory. An existing one is replaced.
-        to: the name of the target.
-        update: the number of updates that made the weights; None if it is not known. Only a directory stores it.
-        words: what the user says about the model. Only a directory stores it; None says nothing.
-    """
-    target, path = target_of(to), output_path(path, to)
-    if target.file_bytes is None:
-        replace_directory(path, hub_format.hub_files(exported, update, words or CardWords()))
-    else:
-        replace_file(path, target.file_bytes(exported, path.name))
-    return path
 
 
 def exported_learner(learner: Learner, network_alone: bool) -> Learner:

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
-from charloom.api.export_file import HUB, card_words, exported_learner, write_exported
+from charloom.api.export_file import (
+    Export,
+    ExportOptions,
+    Target,
+    exported_learner,
+    output_path,
+    target_of,
+)
 from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
@@ -385,22 +392,44 @@ class Model:
         network_alone: bool = False,
         about: str | None = None,
         license: str | None = None,
+        weights: str = "auto",
     ) -> Path:
-        """Write the model for another framework or a hub; see `charloom.export`."""
-        words = card_words(to, about, license)
-        exported = exported_learner(self.measured_learner, network_alone)
-        written = write_exported(exported, path, to, self.update, words)
-        warn_user(self.export_problem(exported, to))
-        return written
+        """Write the model for another framework, a hub or a browser; see `charloom.export`."""
+        return self._export(path, to, ExportOptions(network_alone, about, license, weights))
 
-    def export_problem(self, exported: Learner, to: str) -> str | None:
-        """Return a message that an exported model writes badly from the zero state, in which it begins.
+    def to_html(
+        self,
+        path: str | Path,
+        *,
+        network_alone: bool = False,
+        about: str | None = None,
+        weights: str = "auto",
+    ) -> Path:
+        """Write the model as one HTML file that writes text in a browser; see `charloom.export` with to="html"."""
+        return self._export(path, "html", ExportOptions(network_alone, about, weights=weights))
+
+    def _export(self, path: str | Path, to: str, options: ExportOptions) -> Path:
+        """Write the model for the target `to`, and warn if it writes badly from the state in which it begins there."""
+        target = target_of(to, options)
+        export = self.prepared_export(output_path(path, target), options)
+        target.write(export)
+        warn_user(self.export_problem(export.learner, target), stacklevel=3)
+        return export.path
+
+    def prepared_export(self, path: Path, options: ExportOptions) -> Export:
+        """Return what the method `write` of a target needs to write the model to `path`."""
+        learner = exported_learner(self.measured_learner, options.network_alone)
+        return Export(self, learner, self.update, path, options)
+
+    def export_problem(self, exported: Learner, target: Target) -> str | None:
+        """Return a message that an exported model writes badly from the state in which it begins.
 
         The message has marks (see `charloom.messages`). Return None if it writes well, if training did not
-        measure it, or if the weights have changed since. Return None also for a model that is exported to a hub,
-        because it does not begin in the zero state. `exported` is what `exported_learner` made of this model.
+        measure it, or if the weights have changed since. `exported` is the learner that was written.
         """
-        return None if to == HUB else self._unless_changed(bad_export(exported.start_losses))
+        if target.has_start:
+            return self._unless_changed(bad_start(exported, DEFAULT_START, prompt=True))
+        return self._unless_changed(bad_export(exported.start_losses))
 
     @property
     def measured_learner(self) -> Learner:

@@ -1,4 +1,4 @@
-"""The commands `export` and `import`, which convert models for PyTorch, ONNX and hubs, and back from PyTorch."""
+"""The commands `export` and `import`, which convert models for other programs, and back from PyTorch."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ from charloom.formatting import counted, one_of
 from charloom.messages import Placeholder, terminal_command
 
 if TYPE_CHECKING:
+    from charloom.api.export_file import Target
+    from charloom.api.weight_rounding import RoundedWeights
     from charloom.model import Learner
 
 
@@ -23,67 +25,94 @@ def export(
     network_alone: model_options.NetworkAlone = False,
     about: model_options.AboutText = None,
     license: model_options.License = None,
+    weights: model_options.ExportedWeights = "auto",
     which: Which = None,
     force: model_options.Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model for PyTorch, ONNX or a hub, and print Python code that loads it.
+    """Write a model for PyTorch, ONNX, a hub or a browser.
 
     For PyTorch, the file is a state_dict in the safetensors format. Its arrays have
     the names of the parameters of nn.RNN, nn.LSTM or nn.GRU, and of nn.Linear. For
     ONNX, the file has the whole network in float32, and onnxruntime runs it. For these
     two, a model with n-grams needs --network-alone. For a hub such as Hugging Face,
-    a directory has the model file, a config.json and a README.md, the model card.
+    a directory has the model file, a config.json and a README.md, the model card. For
+    these three, Python code that loads the model is printed.
+
+    For a browser (html), the file is one page with the whole model in it, which writes
+    text without a network.
 
     \b
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
       charloom export runs/book --to onnx --output book.onnx
       charloom export runs/book --to hub --output book-model --license mit
+      charloom export runs/book --to html --output book.html
     """
     from charloom import api
-    from charloom.api.export_file import (
-        card_words,
-        exported_learner,
-        output_path,
-        target_of,
-        write_exported,
-    )
+    from charloom.api.export_file import ExportOptions, output_path, target_of
 
-    target, words = target_of(to), card_words(to, about, license)
+    options = ExportOptions(network_alone, about, license, weights)
+    target = target_of(to, options)
     opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
-    path = output_path(output or f"{name}{target.suffix}", to)
+    path = output_path(output or f"{name}{target.suffix}", target)
     if path.resolve() == model.resolve():
         raise ConfigError(f"{path} is the model itself; name another one with --output.")
     require_new(path, force)
-    exported = exported_learner(opened.learner, network_alone)
-    write_exported(exported, path, to, opened.update, words)
-    if (problem := opened.export_problem(exported, to)) is not None:
+    export = opened.prepared_export(path, options)
+    rounded, exported = target.write(export), export.learner
+    if (problem := opened.export_problem(exported, target)) is not None:
         say(problem)
-    lines = target.loading_lines(exported, str(path))
+    origin = f"{described(exported)}, from {model}, {opened.stage}"
+    origin += export_differences(opened.learner, exported, target)
+    sizes = figures(exported) | ({"dtype": "float32"} if target.rounds else {})
+    facts = {"file": str(path), **model_identity(model, opened), **sizes}
+    if rounded is not None:
+        show_file_size(path, origin, facts, rounded, as_json)
+    elif target.loading_lines is not None:
+        lines = target.loading_lines(exported, str(path))
+        if as_json:
+            show_json({**facts, "load": lines})
+        else:
+            say(f"{path}: {origin}. This code loads it:")
+            show(lines.rstrip("\n"))
+
+
+def show_file_size(
+    path: Path, origin: str, facts: dict[str, Any], rounded: "RoundedWeights", as_json: bool
+) -> None:
+    """Print the size of an exported file and the type of its weights, as text or as JSON.
+
+    Args:
+        path: the file.
+        origin: the model in the file, in words.
+        facts: other fields of the JSON.
+        rounded: how the weights were rounded.
+        as_json: True for JSON.
+    """
+    size, change = path.stat().st_size, rounded.change
     if as_json:
-        sizes = figures(exported) | ({"dtype": "float32"} if target.rounds else {})
-        show_json({"file": str(path), **model_identity(model, opened), **sizes, "load": lines})
-    else:
-        origin = f"{described(exported)}, from {model}, {opened.stage}"
-        differences = export_differences(opened.learner, exported, to)
-        say(f"{path}: {origin}{differences}. This code loads it:")
-        show(lines.rstrip("\n"))
+        own = {"bytes": size, "weights": rounded.weights, "float16_loss_change_bits": change}
+        show_json({**facts, **own})
+        return
+    say(f"{path}: {origin}")
+    sentence = f"{path}: {size / 1e6:,.2f} MB, weights in {rounded.weights}"
+    if change is not None:
+        sentence += f"; float16 changes the loss by {change:+.5f} bits per character"
+    show(sentence)
 
 
-def export_differences(learner: "Learner", exported: "Learner", to: str) -> str:
+def export_differences(learner: "Learner", exported: "Learner", target: "Target") -> str:
     """Return in words how an exported model differs from `learner`, and what it shows of its text; "" for nothing."""
-    from charloom.api.export_file import HUB, target_of
-
     words = ""
-    if exported is not learner:
+    if learner.ngrams and not exported.ngrams:
         words += (
             ", without its n-grams. So the loss is far higher; evaluate --separately shows how much"
         )
-    if target_of(to).rounds and exported.config.dtype != "float32":
+    if target.rounds and "weights" not in target.options and exported.config.dtype != "float32":
         words += ". The file has its weights in float32"
-    if to == HUB and exported.ngrams:
+    if exported.ngrams:
         order = counted(exported.config.ngram_order, one_of(exported.config.tokens))
         words += f". Its n-grams show which strings of up to {order} its training text contains"
     return words

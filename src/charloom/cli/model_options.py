@@ -166,20 +166,20 @@ UnitPlot = Annotated[
 ]
 # Options for exporting models, and for importing them from PyTorch
 
-Target = Annotated[str, typer.Option(metavar="[torch|onnx|hub]", help="what the model is for")]
+Target = Annotated[str, typer.Option(metavar="[torch|onnx|hub|html]", help="what the model is for")]
 ExportedPath = Annotated[
     Path | None,
     path_option(
-        help="the file to write, or for hub the directory [default: NAME.torch.safetensors, NAME.onnx or "
-        "NAME-hub]"
+        help="the file to write, or for hub the directory [default: NAME.torch.safetensors, NAME.onnx, NAME-hub "
+        "or NAME.html]"
     ),
 ]
 AboutText = Annotated[
     str | None,
     typer.Option(
         metavar="WORDS",
-        help="for hub: what the model was trained on, for its card, such as 'the novels of Jane Austen'; without "
-        "it, the card does not say it",
+        help="for hub and html: what the model was trained on, for the card or the page, such as 'the novels of "
+        "Jane Austen'; without it, they do not say it",
     ),
 ]
 License = Annotated[
@@ -188,6 +188,16 @@ License = Annotated[
         metavar="NAME",
         help="for hub: the identifier of the model's license for its card, such as mit or cc-by-4.0 "
         "[default: unknown]",
+    ),
+]
+ExportedWeights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        metavar="[auto|float16|float32]",
+        help="for html: the type of the weights. float16 makes the file about half as large, but its texts differ "
+        "from those of the model after some hundred characters; auto: float16 if it changes the loss by less than "
+        "0.001 bits",
     ),
 ]
 NetworkAlone = Annotated[

@@ -93,6 +93,13 @@ class CardWords:
                 f"digits, points and hyphens, such as mit, apache-2.0, cc-by-4.0 or other."
             )
 
+    @property
+    def sentence(self) -> str:
+        """The sentence that says what the model was trained on; empty if the user does not say it."""
+        if self.about is None:
+            return ""
+        return f"It was trained on {self.about.strip().removesuffix('.')}."
+
 
 def model_card(learner: Learner, update: int | None, words: CardWords) -> str:
     """Return the model card of a model as Markdown.
@@ -114,9 +121,7 @@ def model_card(learner: Learner, update: int | None, words: CardWords) -> str:
         one=one,
         command=for_any_face(terminal_command("sample", Placeholder("DIRECTORY"), length=500)),
         kind=f"{title} with {counted(config.layers, 'layer')} of {counted(config.hidden_size, 'hidden unit')}",
-        about=""
-        if words.about is None
-        else f" It was trained on {words.about.strip().removesuffix('.')}.",
+        about=f" {words.sentence}" if words.sentence else "",
         figures="\n".join(
             f"| {name} | {value} |" for name, value in figures(learner, update).items()
         ),

@@ -22,6 +22,7 @@ MODEL_WITH_START: Final = 5
 STATE_FORMAT: Final = 4  # format of a checkpoint directory; its state.json stores it
 TORCH_FORMAT: Final = 4  # format of model files for PyTorch
 ONNX_FORMAT: Final = 1  # format of ONNX files, which charloom does not read
+HTML_FORMAT: Final = 1  # format of the models in HTML files, which charloom does not read
 GRADCHECK_FORMAT: Final = 4
 LEARNING_RATES_FORMAT: Final = 1
 STATUS_FORMAT: Final = 1
