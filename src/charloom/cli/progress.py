@@ -164,10 +164,14 @@ class ProgressDisplay:
             self._line(f"continued at update {item.update:,} of {self._updates:,}")
         self._paused = paused
 
+    @property
+    def _end(self) -> str:
+        """The end of the run as text. If it has moved, it may move again."""
+        return f"about {self._updates:,}" if self._moved else f"{self._updates:,}"
+
     def _draw(self, item: Progress) -> None:
         """Show the update, the time left, the losses and the speed."""
-        about = "about " if self._moved else ""  # the end may move again
-        columns = [f"{item.update:,} / {about}{self._updates:,}"]
+        columns = [f"{item.update:,} / {self._end}"]
         if item.state == "paused":
             if self._bar is None:
                 return  # without a terminal, a pause is printed only when it begins and when it ends
@@ -191,7 +195,7 @@ class ProgressDisplay:
             figures["validation"] = f"validation {decimals(self._judged, 3)} ({bits} bits)"
         if (rate := self._pace.updates_per_second) is not None:
             figures["speed"] = f"{rate * T * B:,.0f} {self._one}s/s"
-        space = self._space - len(f"{self._updates:,} / {self._updates:,}")
+        space = self._space - len(f"{self._updates:,} / {self._end}")
         # If the figures do not fit, remove them in the order of this list until the rest fits. The
         # validation loss is more useful than the smooth loss, so the smooth loss is removed first if the
         # validation loss is known.
