@@ -90,7 +90,7 @@ def find_learning_rate(
     refuse_rate_of_search(settings)
     if settings.get("minutes") is not None:
         raise ConfigError(
-            f"this function trains no run, so it has no {argument('minutes')}; give {argument('trial_updates')} to "
+            f"this function trains no run, so it has no {argument('minutes')}; give trial_updates to "
             f"set how long it searches."
         )
     if trial_updates is not None:
