@@ -1,5 +1,6 @@
 """`charloom train --find-learning-rate` shows the search, trains with the rate, and refuses wrong combinations."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import signal
 
 import pytest
 
+import charloom.api
 from charloom.api import learning_rate as api_learning_rate
 from charloom.cli.search_output import ProgressLines
 from charloom.errors import DivergedError
@@ -96,6 +98,44 @@ def test_a_signal_during_the_search_makes_no_run(name, message, book, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+@contextlib.contextmanager
+def ignored(number):
+    """Let the tests ignore a signal that a command does not handle."""
+    before = signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [(learning_rate_search, "apply_updates"), (charloom.api, "plan_training")],
+)
+def test_a_signal_whose_exception_is_lost_ends_the_command_all_the_same(
+    name, module, step, book, tmp_path, monkeypatch
+):
+    """Python ignores exceptions in some callbacks, and some libraries do."""
+    monkeypatch.setattr(api_learning_rate, "MOST_UPDATES", LEAST_UPDATES)
+    number, original, calls = getattr(signal, name), getattr(module, step), []
+
+    def lose_signal(*args, **options):
+        calls.append(step)
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(number)
+        return original(*args, **options)
+
+    monkeypatch.setattr(module, step, lose_signal)
+    with ignored(number):
+        done = charloom_("train", book, "--run", tmp_path / "run", OPTIONS, "--find-learning-rate")
+    assert done.exit_code == 128 + number
+    assert done.stderr.splitlines()[-1].endswith("; no run was made.")
+    assert len(calls) == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_while_the_run_is_created_leaves_a_run_to_resume(
@@ -110,12 +150,8 @@ def test_a_signal_while_the_run_is_created_leaves_a_run_to_resume(
 
     monkeypatch.setattr(learning_rate_plot, "save_search_pictures", signal_first)
     run = tmp_path / "run"
-    # A signal that the command does not handle must not end the tests.
-    before = signal.signal(number, lambda *_: None)
-    try:
+    with ignored(number):
         done = charloom_("train", book, "--run", run, OPTIONS, "--find-learning-rate")
-    finally:
-        signal.signal(number, before)
     assert done.exit_code == 128 + number
     assert (
         f"interrupted by {name} at update 0 of 20; saved. To continue: charloom resume {run}"

@@ -6,7 +6,7 @@ any other signal that made a training run save and stop, the code is 128 plus th
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -89,16 +89,21 @@ def interrupt(sentence: str, code: int = INTERRUPTED) -> NoReturn:
 
 
 @contextmanager
-def interruption_message(consequence: str) -> Iterator[None]:
+def interruption_message(consequence: str) -> Iterator[Callable[[], None]]:
     """If a signal such as Ctrl-C's ends the `with` block, print that and exit with the signal's code.
 
-    `consequence` is the end of the message, such as "no run was made".
+    Yield a function that ends the block if a signal was received; long work calls it now and then
+    (`ImmediateHalt`).
+
+    Args:
+        consequence: the end of the message, such as "no run was made".
     """
     from charloom.training.stop_signals import ImmediateHalt, SignalReceived
 
     with ImmediateHalt() as halt:
         try:
-            yield
+            yield halt.raise_received
+            halt.raise_received()
         except (KeyboardInterrupt, SignalReceived):
             by = "" if halt() in (None, "SIGINT") else f" by {halt()}"
             interrupt(f"interrupted{by}; {consequence}.", halt.exit_code or INTERRUPTED)

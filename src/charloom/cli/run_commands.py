@@ -93,7 +93,7 @@ def train(
     from charloom import api
 
     began, found = command_start(), None
-    with interruption_message("no run was made"):
+    with interruption_message("no run was made") as end_if_interrupted:
         if find_learning_rate:
             api.refuse_given_rate(settings)
         api.new_run(run)
@@ -101,7 +101,7 @@ def train(
         explain_terminal_input(text or [])
         corpus = api.text_to_learn(text or [], model=model, **settings)
         if find_learning_rate:
-            found = search_rate(corpus, minutes, model, settings)
+            found = search_rate(corpus, minutes, model, settings, end_if_interrupted)
             settings["learning_rate"] = found.search.learning_rate
         plan = api.plan_training(
             corpus,

@@ -19,15 +19,25 @@ if TYPE_CHECKING:
 
 
 def search_rate(
-    corpus: "Corpus", minutes: float | None, model: "Learner | None", settings: dict[str, Any]
+    corpus: "Corpus",
+    minutes: float | None,
+    model: "Learner | None",
+    settings: dict[str, Any],
+    end_if_interrupted: Callable[[], None],
 ) -> "FoundRate":
     """Search for the learning rate of a run, print the losses and the chosen rate, and return the result.
 
-    The arguments are those of `api.search_before_training`.
+    `end_if_interrupted` is called again and again, and ends the search by an exception. The other arguments are
+    those of `api.search_before_training`.
     """
     from charloom import api
 
-    with search_progress() as listener:
+    with search_progress() as show:
+
+        def listener(done: int, most: int) -> None:
+            end_if_interrupted()
+            show(done, most)
+
         found = api.search_before_training(
             corpus, minutes, model=model, listener=listener, on_message=say_sentence, **settings
         )

@@ -119,7 +119,16 @@ class SignalReceived(BaseException):
 
 
 class ImmediateHalt(Halt):
-    """Receives signals as `Halt` does, and raises SignalReceived at the first one. For work that saves nothing."""
+    """Receives signals as `Halt` does, and raises SignalReceived at the first one. For work that saves nothing.
+
+    An exception of a signal handler is lost if Python or a library ignores the exceptions of the code that runs then,
+    such as a callback. So also call `raise_received` now and then.
+    """
+
+    def raise_received(self) -> None:
+        """Raise SignalReceived if a signal was received."""
+        if self._signal is not None:
+            raise SignalReceived
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
