@@ -114,6 +114,13 @@ def test_the_kernels_have_a_step_for_each_cell():
     assert tuple(found) == CELL_NAMES
 
 
+def test_the_page_of_an_exported_model_has_a_layer_for_each_cell():
+    (layers,) = re.findall(
+        r"const LAYERS = \{([^}]*)\}", text_of("src/charloom/export_html/page/cells.js")
+    )
+    assert tuple(re.findall(r"(\w+):", layers)) == CELL_NAMES
+
+
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_the_doctor_computes_each_cell(cell):
     assert callable(getattr(faulty_cells, f"{cell}_step"))

@@ -178,6 +178,20 @@ def test_an_export_warns_if_the_model_writes_badly_from_the_zero_state(tmp_path,
         assert done.exit_code == 0
 
 
+@pytest.mark.parametrize("to", ["html", "hub"])
+def test_an_export_with_the_start_warns_only_if_the_model_writes_badly_from_it(
+    tmp_path, healthy, to
+):
+    for losses, warned in ((BAD_ZERO, False), (BAD_TEXT, True)):
+        other = dataclasses.replace(healthy, start_losses=losses)
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            model(other).export(tmp_path / to, to)
+        assert [str(warning.message)[:56] for warning in found] == [
+            "From the state at the end of its training, the model wri"
+        ] * warned
+
+
 def test_commands_that_read_from_the_zero_state_say_if_the_model_is_bad_there(
     tmp_path, healthy, bad
 ):
