@@ -22,6 +22,9 @@ def browser():
 @pytest.fixture(scope="package")
 def window(browser):
     """Return one page for all tests, because each new page needs a process."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE)
     with browser.new_context(permissions=["clipboard-read", "clipboard-write"]) as context:
         context.set_default_timeout(PATIENCE)
         context.add_init_script(WATCH)

@@ -8,8 +8,10 @@ import { Network } from "./network.js";
 import { Vocabulary } from "./vocabulary.js";
 import { Writing } from "./writing.js";
 
-const POINT = "Point at a character, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
-const SLICE = 16; // milliseconds of work between two changes of the page
+const POINT = "Point at a character, tap it, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
+const SLICE = 16; // milliseconds of work until the browser may process its events
+// The page is drawn again after this many times the time that drawing takes, which grows with the text.
+const DRAWING = 4;
 const LONGEST = 20_000; // characters of a text
 const MOST_BYTES = 2 ** 27; // of the states that are kept for the colours
 const LIKELY = 5; // characters of a prediction
@@ -53,28 +55,41 @@ class Page {
     try {
       while (!this.writing.ended && this.going === going) {
         this.#work(performance.now() + SLICE);
+        if (performance.now() >= this.nextDrawing) this.#draw();
         await nextTurn();
       }
     } catch (error) {
       put(byId("play-problem"), error.message);
       this.stop();
     }
-    if (this.going === going) this.#end(`${counted(this.#written().length, "character")} in ${fixed((performance.now() - begun) / 1000, 2)} s`, "Done");
+    if (this.going !== going) return;
+    this.#draw();
+    this.#end(`${counted(this.#written().length, "character")} in ${fixed((performance.now() - begun) / 1000, 2)} s`, "Done");
   }
 
   /** Stop the writing. */
   stop() {
-    if (this.going) this.#end(`stopped after ${counted(this.#written().length, "character")}`, "Stopped");
+    if (!this.going) return;
+    this.#draw();
+    this.#end(`stopped after ${counted(this.#written().length, "character")}`, "Stopped");
   }
 
-  /** Read and write until a time (of performance.now), and show the new characters. */
+  /** Read and write until a time (of performance.now). */
   #work(until) {
-    const found = { given: [], "": [] };
     do {
       const kind = this.writing.reading ? "given" : "";
-      found[kind].push(...this.writing.step());
+      for (const character of this.writing.step()) this.pending.push({ ...character, kind });
     } while (!this.writing.ended && performance.now() < until);
-    for (const [kind, characters] of Object.entries(found)) this.#append(characters, kind);
+  }
+
+  /** Show the new characters. */
+  #draw() {
+    const began = performance.now();
+    for (const kind of ["given", ""]) this.#append(this.pending.filter((character) => character.kind === kind), kind);
+    this.pending = [];
+    this.output.getBoundingClientRect(); // makes the browser compute the layout now, so that its time is measured
+    const ended = performance.now();
+    this.nextDrawing = ended + DRAWING * (ended - began);
   }
 
   #append(characters, kind) {
@@ -85,6 +100,7 @@ class Page {
     this.coloured.append(characters.map(({ text }) => text), this.#steps(characters), kind);
   }
 
+  /** Show the text as complete. `sentence` begins the note below it, `spoken` is for screen readers. */
   #end(sentence, spoken) {
     this.going = null;
     this.#busy(false);
@@ -103,6 +119,8 @@ class Page {
   #clear() {
     this.going = this.writing = null;
     this.characters = [];
+    this.pending = []; // characters that are not shown yet
+    this.nextDrawing = 0;
     this.given = 0; // characters of the prompt
     this.size = 0; // the largest absolute value of the unit that colours the text
     this.coloured.clear();
