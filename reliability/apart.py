@@ -1,4 +1,4 @@
-"""Checks that charloom uses no network and writes no file outside the run directory, unless asked to.
+"""Checks that charloom uses no network, except in `push`, and writes no file outside the run directory, unless asked to.
 
 It runs every command, which must end as expected. Each Python process of a command, including child
 processes, starts with `reliability/watched/sitecustomize.py`. Its audit hook records each connection, each
@@ -32,7 +32,7 @@ from reliability import LONG, Figures
 
 NUMBER = 14
 PROMISE = (
-    "No command uses the network (only `serve` listens, on this machine). No command writes a "
+    "No command but `push` connects to another machine (only `serve` listens, on this machine). No command writes a "
     "file outside the run directory, except a file that the user named, or gives a file other "
     "permissions than the user's umask does."
 )
@@ -42,8 +42,11 @@ WATCHED = Path(__file__).parent / "watched"
 TORCH = "home/torch"  # the cache folder of PyTorch
 TEXT = "the cat sat on the mat, and the hat sat on the cat.\n" * 30
 # Modules that use the network. Below `src`, only the packages in ALLOWED_TALKERS may import them.
-TALKERS = {"socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "asyncio"}
-ALLOWED_TALKERS: frozenset[str] = frozenset({"web"})  # the server of the page, which a user starts
+TALKERS = {
+    "socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "asyncio", "huggingface_hub",
+}  # fmt: skip
+# The server of the page, which a user starts, and the command `push`.
+ALLOWED_TALKERS: frozenset[str] = frozenset({"web", "hub_upload"})
 UMASKS = (0o022, 0o077, 0o002)
 PATIENCE = 120.0  # seconds within which a command must be ready, or must end
 
@@ -120,6 +123,8 @@ COMMANDS = (
     Line("evaluate runs/a --baselines"),
     Line("score runs/a --text cat"),
     Line("neurons runs/a --png asked/units.png", **DRAWS),
+    Line("export runs/a --to hub --output asked/book-model"),
+    Line("push runs/a ada/book", code=2),  # a run is refused before anything is sent
     Line("import asked/book.safetensors --output asked/again.safetensors"),
     Line("train book.txt --run runs/c --from runs/a --updates 5"),
     SERVED,

@@ -37,6 +37,7 @@ FLOORS = [
         "pytorch_format",
         "onnx_format",
         "hub_format",
+        "hub_upload",
         "export_html",
     }
     | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units", "mixture_weights"},

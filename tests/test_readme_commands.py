@@ -18,7 +18,7 @@ from charloom.errors import RunExistsError
 from test_docs import run_blocks
 
 README = Path(__file__).parent.parent / "README.md"
-LEFT_OUT = ("serve", "control", "bench", "corpora", "gradcheck")
+LEFT_OUT = ("serve", "push", "control", "bench", "corpora", "gradcheck")
 TRAINING = ("train", "resume", "reproduce")
 ENDS = ("--minutes", "--epochs", "--updates")
 # With every character of the README's prompts.

@@ -11,6 +11,7 @@ the command line, which prints the message and chooses the exit code.
     ├── EngineError               arrays that do not fit: shape, dtype, contiguity, ids out of range
     ├── DivergedError             a loss or a gradient stopped being finite
     ├── MissingPartError          an optional part is not installed
+    ├── HubError                  a hub of models refused the files, or could not be reached
     ├── DoctorError               a function under the doctor crashed, or returned no gradients
     └── StoreError                a problem with runs, checkpoints or models on disk
         ├── NotAModelError        the path is not a run, a checkpoint or a model
@@ -93,6 +94,10 @@ class DivergedError(CharloomError):
 
 class MissingPartError(CharloomError):
     """An optional package is not installed; the message has the pip command that installs it."""
+
+
+class HubError(CharloomError):
+    """A hub of models refused the files, or could not be reached; the message has its reason."""
 
 
 class StoreError(CharloomError):

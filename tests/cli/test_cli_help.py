@@ -36,7 +36,7 @@ def test_help_lists_all_commands():
     ]
     assert {
         "reproduce", "train", "resume", "report", "control", "sample", "evaluate", "score",
-        "neurons", "serve", "export", "import", "gradcheck", "doctor", "bench", "corpora", "recipes",
+        "neurons", "serve", "export", "push", "import", "gradcheck", "doctor", "bench", "corpora", "recipes",
         "info",
     } == {command.__name__.rstrip("_") for command in COMMANDS}  # fmt: skip
 

@@ -5,7 +5,7 @@ The functions call the steps of a command in the right order. They print nothing
 
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
-from charloom.api.exchange import export, import_model
+from charloom.api.exchange import export, import_model, push
 from charloom.api.learning_rate import (
     find_learning_rate,
     refuse_given_rate,
@@ -67,6 +67,7 @@ __all__ = [
     "open_text",
     "plan_settings",
     "plan_training",
+    "push",
     "refuse_given_rate",
     "reopen",
     "reproduce",

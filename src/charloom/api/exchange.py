@@ -1,4 +1,4 @@
-"""Exports models to PyTorch, ONNX, hubs and browsers, and imports models from PyTorch: `export` and `import_model`."""
+"""Exports models to PyTorch, ONNX, hubs and browsers, and imports them from PyTorch: `export`, `push`, `import_model`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,10 @@ from pathlib import Path
 from charloom.api.export_file import ExportOptions, output_path, target_of
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import as_path
+from charloom.config import require_string
 from charloom.engines import open_engine
 from charloom.errors import ConfigError
+from charloom.hub_upload import Uploaded, upload
 from charloom.pytorch_format import read_characters, read_torch_file
 from charloom.pytorch_state_dict import Prefixes
 
@@ -90,6 +92,33 @@ def export(
     return model.export(
         path, to, network_alone=network_alone, about=about, license=license, weights=weights
     )
+
+
+def push(directory: str | Path, repository: str, *, public: bool = False) -> Uploaded:
+    """Upload a directory that `export` wrote for a hub to Hugging Face. Needs the extra `hub`.
+
+    The files are one commit. The token is the one of huggingface_hub: log in with `hf auth login`, or set HF_TOKEN.
+
+    Args:
+        directory: the directory. Other files in it are not uploaded.
+        repository: the name of the repository, such as "ada/book". It is created if it does not exist.
+        public: create a public repository, not a private one. An existing repository stays as it is.
+
+    Returns:
+        The name of the repository, the address of its page, and the identifier of the commit.
+
+    Raises:
+        NotAModelError: `directory` is not such a directory.
+        DamagedError: its model file is damaged.
+        ConfigError: `directory` is not a valid path, or `repository` is not a str.
+        MissingPartError: huggingface_hub is not installed.
+        HubError: the hub refused the files, or could not be reached.
+    """
+    directory, repository = (
+        as_path(directory, "directory"),
+        require_string("repository", repository),
+    )
+    return upload(directory, repository, public)
 
 
 def import_model(

@@ -52,6 +52,7 @@ COMMANDS: Final = (
     neurons_command.neurons,
     serve_command.serve,
     exchange_commands.export,
+    exchange_commands.push,
     exchange_commands.import_,
     check_commands.gradcheck,
     doctor_command.doctor,

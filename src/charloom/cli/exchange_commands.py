@@ -1,5 +1,8 @@
-"""The commands `export` and `import`, which convert models for other programs, and back from PyTorch."""
+"""The commands `export`, `push` and `import`, which convert models for other programs, and back from PyTorch."""
 
+import dataclasses
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +119,33 @@ def export_differences(learner: "Learner", exported: "Learner", target: "Target"
         order = counted(exported.config.ngram_order, one_of(exported.config.tokens))
         words += f". Its n-grams show which strings of up to {order} its training text contains"
     return words
+
+
+def push(
+    directory: model_options.ModelDirectory,
+    repository: model_options.Repository,
+    public: model_options.Public = False,
+    as_json: Json = False,
+) -> None:
+    """Upload a directory of export --to hub to Hugging Face, and print its address.
+
+    The repository is created if it does not exist. This is the only command that
+    connects to another machine. It needs the extra hub, and a token: log in with
+    hf auth login, or set HF_TOKEN.
+
+    \b
+    Example:
+      charloom push book-model ada/book
+    """
+    from charloom import api
+
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    pushed = api.push(directory, repository, public=public)
+    if as_json:
+        show_json(dataclasses.asdict(pushed))
+    else:
+        show(pushed.url)
 
 
 @takes_settings("tokens", tokens="the file's, else characters")

