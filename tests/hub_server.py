@@ -25,10 +25,14 @@ class HubServer(ThreadingHTTPServer):
         self.token, self.visibility, self.commits, self.objects = token, {}, [], {}
 
     def create(self, about):
-        """Create a repository, or leave it as it is, and return its address."""
+        """Create a repository, or leave it as it is, and return its address.
+
+        Later versions of huggingface_hub say `visibility`, earlier ones `private`.
+        """
         name = f"{about['organization']}/{about['name']}"
         status = 409 if name in self.visibility else 200
-        self.visibility.setdefault(name, about["visibility"])
+        visibility = about.get("visibility") or ("private" if about["private"] else "public")
+        self.visibility.setdefault(name, visibility)
         return status, {"url": f"{self.url}/{name}", "id": name}
 
     def modes(self, about):
