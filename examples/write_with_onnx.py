@@ -23,7 +23,9 @@ for value in session.get_inputs()[1:]:
     )
 
 written = list(prompt.encode() if is_bytes else map(ord, prompt))
-ids = [vocabulary.index(point) for point in written]
+if unknown := set(written) - set(vocabulary):
+    sys.exit(f"The model does not know these characters or bytes of the prompt: {unknown}.")
+ids = [vocabulary.index(point) for point in written or vocabulary[:1]]  # often a line feed
 random = np.random.default_rng(seed=1)
 for _ in range(length):
     logits, *after = session.run(None, {"ids": np.array([ids]).T, **state})

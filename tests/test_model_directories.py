@@ -121,7 +121,6 @@ def test_the_card_has_only_a_loss_of_the_exported_weights(model, folder, tmp_pat
     alone = model.export(tmp_path / "alone", to="hub", network_alone=True)
     assert not {"validation loss", "n-grams"} & set(card_of(alone))
     assert "n-grams" not in (alone / "README.md").read_text()
-    (tmp_path / "trained").mkdir()
     file = model.save(tmp_path / "m.safetensors")
     assert "validation loss" not in card_of(charloom.export(file, tmp_path / "of-file", to="hub"))
     changed = charloom.load(folder / "secret-run")
@@ -140,8 +139,8 @@ def test_the_user_says_what_the_text_was_and_names_a_license(model, exported, tm
     plain = (exported / "README.md").read_text(encoding="utf-8")
     assert "\nlicense: unknown\n" in plain
     words = {"about": "  tales of cats.  ", "license": "cc-by-4.0"}
-    told = model.export(tmp_path / "told", to="hub", **words) / "README.md"
-    assert told.read_text(encoding="utf-8") == plain.replace("unknown", "cc-by-4.0").replace(
+    card = model.export(tmp_path / "described", to="hub", **words) / "README.md"
+    assert card.read_text(encoding="utf-8") == plain.replace("unknown", "cc-by-4.0").replace(
         "trained with charloom.", "trained with charloom. It was trained on tales of cats."
     )
 
@@ -295,6 +294,43 @@ def test_a_run_is_not_replaced_by_its_own_export(folder):
         f"export {folder / 'secret-run'} --to hub --output {folder / 'secret-run'} --force", code=2
     )
     assert "secret-run contains" in done.stderr
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "replaced"])
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_interrupt_after_a_rename_leaves_the_old_or_the_new_directory(
+    before, step, tmp_path, monkeypatch
+):
+    path = tmp_path / "directory"
+    if before:
+        replace_directory(path, {"a": b"old"})
+    steps, rename = 0, Path.rename
+
+    def interrupted(self, target):
+        nonlocal steps
+        rename(self, target)
+        steps += 1
+        if steps == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    if before or step == 1:
+        with pytest.raises(KeyboardInterrupt):
+            replace_directory(path, {"a": b"new"})
+    else:
+        replace_directory(path, {"a": b"new"})
+    assert (path / "a").read_bytes() == (b"old" if before and step == 1 else b"new")
+    assert [found.name for found in tmp_path.iterdir()] == ["directory"]
+
+
+def test_the_model_file_of_a_directory_is_not_overwritten_by_its_own_export(exported, model):
+    inside = exported / "model.safetensors"
+    before = inside.read_bytes()
+    with pytest.raises(ConfigError, match="is the model itself"):
+        charloom.export(exported, inside, to="html")
+    done = charloom_(f"export {exported} --to html --output {inside} --force", code=2)
+    assert "is the model itself" in done.stderr
+    assert inside.read_bytes() == before
 
 
 def test_a_directory_is_replaced_whole_or_not_at_all_on_a_full_disk(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from charloom.errors import ConfigError
 from charloom.hub_upload import Uploaded, upload
 from charloom.pytorch_format import read_characters, read_torch_file
 from charloom.pytorch_state_dict import Prefixes
+from charloom.store.model_directory import model_file_of
 
 
 def export(
@@ -59,11 +60,11 @@ def export(
             loss of the network alone is often far higher than that of the model
             (`Model.network_alone().evaluate()`). Changes nothing for a model without n-grams.
         about: for "hub" and "html": what the model was trained on, for the model card or the page, such as "the
-            novels of Jane Austen". They do not say it otherwise.
+            novels of Jane Austen". Without it, neither says it.
         license: for "hub": the identifier of the model's license for the model card, such as "mit". None means
             "unknown".
-        weights: for "html": the type of the weights. With "float16" the file is about half as large, but its
-            texts differ from those of the model after some hundred characters. "auto" is "float16" if this
+        weights: for "html": the type of the weights. With "float16" the file is smaller, up to half the size, but its
+            texts differ from those of the model after some hundred or thousand characters. "auto" is "float16" if this
             changes the loss by less than 0.001 bits per character, else "float32". The loss is measured on the
             first 20,000 characters of the validation part of the model's text (or else of its training part),
             or if the text is not known, on a text that the model writes.
@@ -84,7 +85,7 @@ def export(
     path = output_path(path, target_of(to, options))
     if not isinstance(model, Model):
         model = as_path(model, "model")
-        if model.resolve() == path.resolve():
+        if path.resolve() in (model.resolve(), model_file_of(model).resolve()):
             raise ConfigError(
                 f"{path} is the model itself; give another path for the exported model."
             )

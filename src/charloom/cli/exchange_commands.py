@@ -54,13 +54,14 @@ def export(
     """
     from charloom import api
     from charloom.api.export_file import ExportOptions, output_path, target_of
+    from charloom.store.model_directory import model_file_of
 
     options = ExportOptions(network_alone, about, license, weights)
     target = target_of(to, options)
     opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
     path = output_path(output or f"{name}{target.suffix}", target)
-    if path.resolve() == model.resolve():
+    if path.resolve() in (model.resolve(), model_file_of(model).resolve()):
         raise ConfigError(f"{path} is the model itself; name another one with --output.")
     require_new(path, force)
     export = opened.prepared_export(path, options)

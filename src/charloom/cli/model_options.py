@@ -195,8 +195,8 @@ ExportedWeights = Annotated[
     typer.Option(
         "--weights",
         metavar="[auto|float16|float32]",
-        help="for html: the type of the weights. float16 makes the file about half as large, but its texts differ "
-        "from those of the model after some hundred characters; auto: float16 if it changes the loss by less than "
+        help="for html: the type of the weights. float16 makes the file smaller, up to half the size, but its texts differ "
+        "from those of the model after some hundred or thousand characters; auto: float16 if it changes the loss by less than "
         "0.001 bits",
     ),
 ]

@@ -264,25 +264,19 @@ def replace_directory(path: Path, files: Mapping[str, Data]) -> None:
     with writing(path):
         try:
             _write_directory(new, files)
-            _put_in_place(new, path, old)
+            if path.is_dir():
+                path.rename(old)
+            new.rename(path)
         except BaseException:
+            # A signal such as Ctrl-C can raise after each of these steps, also after a step that succeeded.
+            if not path.exists() and old.exists():
+                old.rename(path)
             shutil.rmtree(new, ignore_errors=True)
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        finally:
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
         sync_directory(path.parent)
-
-
-def _put_in_place(new: Path, path: Path, old: Path) -> None:
-    """Rename the directory `new` to `path`. A directory at `path` gets the name `old`, or its own again on an error."""
-    if not path.is_dir():
-        new.rename(path)
-        return
-    path.rename(old)
-    try:
-        new.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
 
 
 def _write_directory(path: Path, files: Mapping[str, Data]) -> None:

@@ -38,13 +38,12 @@ class Page {
     this.#clear();
   }
 
-  /** Write a text with the settings of the form. */
-  async write() {
+  /** Write a text with the settings of the form. If `skip` is true, leave out unknown characters of the prompt. */
+  async write(skip = false) {
     if (!byId("play").checkValidity()) byId("more").open = true; // the browser marks only visible fields
     if (!byId("play").reportValidity()) return;
     const prompt = this.vocabulary.encode(byId("play-prompt").value);
-    if (prompt.unknown.length && !this.skip) return this.#refuse(prompt.unknown);
-    this.skip = false;
+    if (prompt.unknown.length && !skip) return this.#refuse(prompt.unknown);
     this.#clear();
     const going = (this.going = {});
     this.writing = new Writing(this.network, this.vocabulary, prompt.ids, this.#options());
@@ -155,10 +154,7 @@ class Page {
     put(box, `The model does not know ${shown}. `);
     const button = document.createElement("button");
     Object.assign(button, { type: "button", className: "link", textContent: "Write without these characters" });
-    button.addEventListener("click", () => {
-      this.skip = true;
-      this.write();
-    });
+    button.addEventListener("click", () => this.write(true));
     box.append(button);
   }
 
