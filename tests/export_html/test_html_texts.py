@@ -11,7 +11,7 @@ from charloom.engines import open_engine
 from charloom.export_html import browser_model
 from charloom.export_html.html_file import PAGE
 from charloom.export_html.joined_modules import one_script
-from charloom.model import zero_state
+from charloom.model import beginning, zero_state
 from charloom.random import uniforms
 from export_html.html_models import SETTINGS, embedded, html_model, open_page, write
 from small_runs import TEXT
@@ -82,27 +82,50 @@ def test_random_numbers_are_those_of_the_specification(seed, source, page):
     assert found == uniforms(seed, "sample", 20_000)[PLACES].tolist()
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_probabilities_agree_with_those_of_the_engine(name, source, page, tmp_path):
-    model = html_model(**MODELS[name])
-    script = f"""async ([source, json, data, ids]) => {{
+def predictions(page, source, path, start, ids):
+    """Return the logarithms of the probabilities that the page computes after each id of a text that it reads."""
+    script = f"""async ([source, json, data, start, ids]) => {{
         {IMPORT}
         const {{ about, tensors }} = await readModel(json, data);
         const network = new Network(about, tensors);
         const vocabulary = new Vocabulary(about.vocabulary, about.tokens);
-        const text = new Writing(network, vocabulary, ids, {{ start: "zero", seed: 0, stops: [], length: 1 }});
+        const options = {{ start, startId: about.start_id, seed: 0, stops: [], length: 1 }};
+        const text = new Writing(network, vocabulary, ids, options);
         while (text.reading) text.step();
-        return ids.map((_, n) => [...text.prediction(n)]);
+        return text.states.map((_, place) => [...text.prediction(place)]);
     }}"""
-    ids = model.corpus.ids[:250]
-    file = embedded(model.to_html(tmp_path / "m.html", weights="float32"))
-    found = np.array(page.evaluate(script, [source, *file, ids.tolist()]))
-    engine, state, expected = open_engine("reference"), zero_state(model.config), []
+    return np.array(page.evaluate(script, [source, *embedded(path), start, ids.tolist()]))
+
+
+def engine_predictions(learner, ids, state):
+    """Return the logarithms of the probabilities that the reference engine computes after each id, from a state."""
+    engine, found = open_engine("reference"), []
     for n in range(len(ids)):
-        logits, state = engine.step(model.learner, ids[n : n + 1], state)
+        logits, state = engine.step(learner, ids[n : n + 1], state)
         o = logits[0].astype(np.float64)
-        expected.append(o - o.max() - np.log(np.exp(o - o.max()).sum()))
+        found.append(o - o.max() - np.log(np.exp(o - o.max()).sum()))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_probabilities_agree_with_those_of_the_engine(name, source, page, tmp_path):
+    model = html_model(**MODELS[name])
+    path, ids = model.to_html(tmp_path / "m.html", weights="float32"), model.corpus.ids[:250]
+    found = predictions(page, source, path, "zero", ids)
+    expected = engine_predictions(model.learner, ids, zero_state(model.config))
     assert np.abs(found - expected).max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["ngrams", "pairs", "ngrams-pairs", "bytes"])
+def test_the_start_has_the_ids_that_were_read_last(name, source, page, tmp_path):
+    model = html_model(**MODELS[name])
+    path = model.to_html(tmp_path / "m.html", weights="float32")
+    ids, state = beginning(model.learner, model.corpus.ids[:2], "text")
+    found = predictions(page, source, path, "text", model.corpus.ids[:2])
+    expected = engine_predictions(model.learner, ids, state)
+    assert np.abs(found - expected).max() < 1e-5
+    without = {**state, "recent": np.full_like(state["recent"], -1)}
+    assert np.abs(expected[0] - engine_predictions(model.learner, ids, without)[0]).max() > 1e-3
 
 
 def test_a_page_with_weights_in_float16_writes_the_texts_of_the_rounded_model(page, tmp_path):
