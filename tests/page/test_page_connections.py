@@ -96,7 +96,8 @@ def test_windows_that_follow_more_runs_than_one_stream_allows_use_several(
             window.goto(f"{live.url}/#/learning?run=run-{n}")
         for window in windows:
             expect(window.locator("#sample-hint")).to_contain_text("samples", timeout=PATIENCE)
-        assert live.app_state.stream_limit.count == 2
+        # A busy server needs a moment to notice that earlier streams were closed.
+        until(lambda: live.app_state.stream_limit.count == 2)
 
 
 def test_a_browser_without_shared_workers_has_a_stream_for_each_window(trained, page):
