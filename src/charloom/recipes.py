@@ -116,7 +116,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         Recipe(
             "char-rnn",
             "char-rnn's network and validation split: LSTM of 2 x 128 units, RMSprop",
-            "fifty epochs; about seven minutes on two busy cores with AVX-512 for a text of 1.1 MB",
+            "fifty epochs; about four minutes on two cores with AVX-512 for a text of 1.1 MB, seven if they are busy",
             Config(
                 recipe="char-rnn",
                 cell="lstm",
