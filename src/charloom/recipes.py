@@ -116,7 +116,7 @@ RECIPES: Final[dict[str, Recipe]] = {
         Recipe(
             "char-rnn",
             "char-rnn's network and validation split: LSTM of 2 x 128 units, RMSprop",
-            "fifty epochs; about four minutes on two cores with AVX-512 for a text of 1.1 MB, seven if they are busy",
+            "fifty epochs; four to seven minutes on two cores with AVX-512 for a text of 1.1 MB",
             Config(
                 recipe="char-rnn",
                 cell="lstm",
