@@ -216,6 +216,55 @@ def test_an_end_that_a_user_gives_later_replaces_one_that_moved(tmp_path, monkey
     assert (config.epochs, config.updates) == (1_000, None)
 
 
+def moved_run(run, monkeypatch, factor=None):
+    """Train a run whose end moves so that its learning-rate factor shrinks; return the end's last event."""
+    engine = Paced(monkeypatch, PACES["twice as fast"])
+    for item in train_paced(run, engine, time_limit(engine)):
+        if factor is not None and isinstance(item, Progress) and item.update == 0:
+            write_control(run, "run", learning_rate_factor=factor)
+    event = events_named(run, "end_changed")[-1]
+    assert event["learning_rate_factor"] < (factor or 1.0)
+    return event
+
+
+@pytest.mark.parametrize("factor", [None, 0.25])
+def test_a_new_end_of_a_user_undoes_what_a_moved_end_did_to_the_factor(
+    tmp_path, monkeypatch, factor
+):
+    run = tmp_path / "run"
+    moved = moved_run(run, monkeypatch, factor)
+    writer, *_ = reopen(run, updates=moved["updates"] + 500)
+    writer.close()
+    event = events_named(run, "end_changed")[-1]
+    assert event["learning_rate_factor"] == (factor or 1.0)
+    assert event["reason"] is None
+    # The event is enough: the checkpoint still has the smaller factor.
+    writer, learner, _ = reopen(run)
+    writer.close()
+    assert learner.learning_rate_factor == (factor or 1.0)
+
+
+def test_a_new_end_at_the_same_update_keeps_the_factor(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    engine = Paced(monkeypatch, PACES["twice as fast"])
+    with closing(train_paced(run, engine, time_limit(engine))) as items:
+        moved = next(item for item in items if isinstance(item, EndChanged))
+    assert moved.factor < 1
+    writer, learner, _ = reopen(run, updates=moved.updates)
+    writer.close()
+    assert learner.learning_rate_factor == moved.factor
+
+
+def test_with_lost_events_a_new_end_keeps_the_factor(tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    moved = moved_run(run, monkeypatch)
+    with (run / "events.jsonl").open("ab") as file:
+        file.write(b"{\n")
+    writer, learner, _ = reopen(run, updates=moved["updates"] + 500)
+    writer.close()
+    assert learner.learning_rate_factor == moved["learning_rate_factor"]
+
+
 @pytest.mark.parametrize(
     "fields",
     [{}, {"epochs": 3}, {"updates": 7}, {"epochs": 0, "updates": 7}, {"epochs": 3, "updates": 0},

@@ -60,7 +60,9 @@ class RunChanges:
 NO_CHANGES: Final = RunChanges()
 
 
-def new_cosine_message(before: Schedule, after: Schedule, learner: Learner) -> str | None:
+def new_cosine_message(
+    before: Schedule, after: Schedule, learner: Learner, factor_before: float
+) -> str | None:
     """Return a message that a new end of a run changes the learning rates of its cosine schedule.
 
     Return None if the learning rates do not follow a cosine, or if the end is the same. The message has no
@@ -70,12 +72,13 @@ def new_cosine_message(before: Schedule, after: Schedule, learner: Learner) -> s
         before: the schedule of the run with its old end.
         after: the schedule of the run with its new end.
         learner: the learner that continues the run.
+        factor_before: the learning-rate factor with the old end.
     """
     if after.config.schedule != "cosine" or before.updates == after.updates:
         return None
     old, new = (
-        schedule.learning_rates(learner.update, 1)[0] * learner.learning_rate_factor
-        for schedule in (before, after)
+        schedule.learning_rates(learner.update, 1)[0] * factor
+        for schedule, factor in ((before, factor_before), (after, learner.learning_rate_factor))
     )
     return (
         f"the learning rate now follows its cosine to update {after.updates:,} (before: update "

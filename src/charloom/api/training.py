@@ -415,9 +415,10 @@ def reopen(
             )
             set_counted_ngrams(plan.learner, ngrams)
         before = Schedule.of(plan.learner.config, len(plan.corpus))
+        factor_before = plan.learner.learning_rate_factor
         writer = RunWriter.reopen(plan, TrainingEnd(changes.epochs, updates), lock)
     after = Schedule.of(plan.learner.config, len(plan.corpus))
-    message = new_cosine_message(before, after, plan.learner)
+    message = new_cosine_message(before, after, plan.learner, factor_before)
     if message is not None:
         on_message(message)
     return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds, limit)

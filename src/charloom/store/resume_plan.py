@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from charloom.config import Config
 from charloom.errors import CharloomError, DamagedError, NotAModelError
@@ -31,6 +31,7 @@ from charloom.store.checkpoint_directory import USE_ANOTHER
 from charloom.store.control_files import FACTOR_LIMIT
 from charloom.store.damage import Damage, attempt, require
 from charloom.store.end_events import END_CHANGED, with_last_end
+from charloom.store.journal import JournalLines
 from charloom.store.journal_lengths import JOURNAL_CONTENTS, JournalEnd, journal_end, last_due
 from charloom.store.json_numbers import is_count, is_number
 from charloom.store.lost_checkpoints import why_no_latest
@@ -42,7 +43,8 @@ from charloom.store.run_text import open_text
 from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
-STEERING_EVENTS: Final = ("learning_rate_factor", "rolled_back", END_CHANGED)
+FACTOR_EVENTS: Final = ("learning_rate_factor", "rolled_back")  # a command, and a rollback
+STEERING_EVENTS: Final = (*FACTOR_EVENTS, END_CHANGED)
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class ResumePlan:
         inspection: the run as it was when the plan was made.
         learner: the learner of the checkpoint, with two changes. Its settings come from config.json. Its
             end, learning-rate factor and number of rollbacks come from the last events that changed them.
+        lasting_factor: the learning-rate factor that the learner gets if a user gives the run a new end.
         checkpoint: the checkpoint to continue from.
         corpus: the text of the run.
         version: the version of charloom that created the run; None if config.json must be restored.
@@ -77,6 +80,7 @@ class ResumePlan:
 
     inspection: RunInspection
     learner: Learner
+    lasting_factor: float
     checkpoint: Checkpoint
     corpus: Corpus
     version: str | None
@@ -209,6 +213,7 @@ def planned(
     return ResumePlan(
         inspection=inspection,
         learner=learner,
+        lasting_factor=lasting_factor(learner, inspection.lines),
         checkpoint=checkpoint,
         corpus=corpus,
         version=basis.version,
@@ -479,10 +484,28 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
             break  # the checkpoint is newer than this event and all earlier events
         factor = event.get("learning_rate_factor") if factor is None else factor
         rollbacks = event.get("rollbacks") if rollbacks is None else rollbacks
-    if is_number(factor) and 0 < factor < FACTOR_LIMIT:
+    if is_factor(factor):
         learner.learning_rate_factor = factor
     if is_count(rollbacks):
         learner.rollbacks = max(learner.rollbacks, rollbacks)
+
+
+def lasting_factor(learner: Learner, lines: JournalLines | None) -> float:
+    """Return the learning-rate factor without the changes that a moving end made (spec/formats.md: Steering).
+
+    This is the factor that a command or a rollback set last; 1 if there was neither. If lines of the events
+    were lost, the factor of `learner` is returned, because a lost line may have had the command.
+    """
+    if lines is None or lines.broken:
+        return learner.learning_rate_factor
+    events = (event for event in reversed(lines.objects) if event.get("event") in FACTOR_EVENTS)
+    factors = (event.get("learning_rate_factor") for event in events)
+    return next((factor for factor in factors if is_factor(factor)), 1.0)
+
+
+def is_factor(value: object) -> TypeGuard[float]:
+    """Return True if `value` can be a learning-rate factor."""
+    return is_number(value) and 0 < value < FACTOR_LIMIT
 
 
 def extended(config: Config, end: TrainingEnd) -> Config:

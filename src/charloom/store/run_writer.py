@@ -156,7 +156,8 @@ class RunWriter:
     ) -> Self:
         """Make the files of a run agree with a plan, and return a writer that continues the run.
 
-        Damaged files are renamed or replaced. The config of the plan's learner gets the new end. The
+        Damaged files are renamed or replaced. The plan's learner gets the new end, and
+        with it the learning-rate factor `plan.lasting_factor`. The
         attribute `warnings` of the writer holds the warnings of the plan.
 
         Args:
@@ -182,6 +183,9 @@ class RunWriter:
                 )
             # The run gets a new end, so early stopping starts its count again.
             learner.judgements_since_best = 0
+            if schedule.updates != Schedule.of(learner.config, len(plan.corpus)).updates:
+                # What a moving end did to the factor belongs to the earlier end.
+                learner.learning_rate_factor = plan.lasting_factor
         learner.config = config
         if lock is None:
             lock = acquire(path)
@@ -387,8 +391,7 @@ class RunWriter:
             END_CHANGED,
             learner.update,
             durable=True,
-            # An end that a user gives does not change the factor.
-            learning_rate_factor=None if reason is None else learner.learning_rate_factor,
+            learning_rate_factor=learner.learning_rate_factor,
             reason=reason,
             **end_fields(learner.config),
         )
