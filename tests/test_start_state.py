@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from charloom.model import (
     new_learner,
     start_id,
     stored_state,
+    zero_state,
 )
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
@@ -286,6 +288,65 @@ def test_lines_begin_after_a_line_feed_and_have_the_text_before_them(healthy):
         assert (rows == lines.alone).all()
     text = CORPUS.vocabulary.decode(ids)
     assert all(CORPUS.vocabulary.decode(column) in text for column in lines.in_context.T)
+
+
+def lines_of_the_specification(ids, feed, begin, end):
+    """Return where each line begins, as the specification says it, with plain loops."""
+    m = end - begin - 429
+    count = min(64, m // 2_000 + 1)
+    found = []
+    for i in range(count):
+        piece = begin + i * m // count
+        feeds = [j for j in range(128, 328) if ids[piece + j] == feed]
+        found.append(piece + (feeds[0] if feeds else 128) + 1)
+    return found
+
+
+@pytest.mark.parametrize("characters", [429, 2_428, 2_429, 126_429, 128_428, 200_000])
+def test_the_lines_are_those_of_the_specification(healthy, characters):
+    begin, feed = 17, int(start_id(healthy)[0])
+    rng = np.random.default_rng(0)
+    # Each id is its own place, except for the line feeds. So an id says where it was read.
+    ids = np.arange(1_000, 1_000 + begin + characters + 50)
+    ids[rng.random(len(ids)) < 0.01] = feed
+    windows = SimpleNamespace(parts={"train": [(begin, begin + characters)]})
+    lines = lines_of(healthy, ids, windows)
+    wanted = lines_of_the_specification(ids, feed, begin, begin + characters)
+    assert lines.alone.T.tolist() == [ids[line : line + 101].tolist() for line in wanted]
+    assert lines.in_context.T.tolist() == [ids[line - 129 : line + 101].tolist() for line in wanted]
+
+
+def test_the_losses_are_those_of_the_specification(healthy):
+    ids, engine = np.tile(CORPUS.ids, 5), open_engine("reference")
+    feed = start_id(healthy)
+    carried, zero = first_stream_state(healthy.state), zero_state(healthy.config, 1)
+    starts = {
+        "context": (carried, 129),
+        "text": (carried, 1),
+        "zero": (zero, 0),
+        "zero_alone": (zero, 1),
+    }
+    losses = dict.fromkeys(starts, 0.0)
+    begin, end = Windows.of(CONFIG, len(ids)).parts["train"][0]
+    lines = lines_of_the_specification(ids, int(feed[0]), begin, end)
+    for line in lines:
+        for name, (state, before) in starts.items():
+            read = [*(ids[line - 129 : line - 1] if before == 129 else []), *feed[: min(before, 1)]]
+            for i, token in enumerate([*read, *ids[line : line + 100]]):
+                logits, state = engine.step(healthy, np.array([token]), state)
+                if i >= len(read):
+                    z = logits[0].astype(np.float64)
+                    losses[name] += np.log(np.exp(z).sum()) - z[ids[line + 1 + i - len(read)]]
+    found = measured(healthy, ids=ids)
+    for name, total in losses.items():
+        assert getattr(found, name) == pytest.approx(total / len(lines) / 100, abs=1e-4)
+        assert getattr(found, name) == round(getattr(found, name), 4)
+
+
+def test_a_start_is_bad_if_its_loss_is_more_than_half_a_nat_too_high():
+    for loss, bad in ((1.5, False), (1.5001, True)):
+        losses = StartLosses(context=1.0, text=loss, zero=1.0, zero_alone=1.0)
+        assert losses.is_bad("text", prompt=True) is bad
 
 
 def test_a_text_without_a_line_feed_or_of_too_few_characters(healthy):
