@@ -46,6 +46,6 @@ def page(window):
     window.requests.clear()
     yield window
     refused = window.evaluate("window.refused")
-    window.emulate_media(color_scheme="light")
+    window.emulate_media(color_scheme="light", reduced_motion="no-preference")
     assert (window.problems, refused) == ([], [])
     assert [url for url in window.requests if not url.startswith(LOCAL)] == []

@@ -13,7 +13,7 @@ from browser import NONE, chromium_path
 from charloom.surprisal import surprise
 from charloom.text.unknown_policy import REFUSE
 from export_html.html_models import html_model, open_page, write
-from page.page_steps import PLACE, eventually, violations
+from page.page_steps import PLACE, SCROLL_OF_WRITE, eventually, violations
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -63,6 +63,23 @@ def test_the_page_fits_its_window_and_is_accessible(opened, width, scheme):
 def test_the_title_the_heading_and_the_size_describe_the_model(opened):
     assert opened.title() == opened.text_content("h1") == "book"
     eventually(opened.locator("#size"), "LSTM, 2 × 10 hidden units, 4-grams, 21 characters")
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_after_write_the_text_is_in_view_on_a_phone(opened, motion):
+    opened.set_viewport_size({"width": 390, "height": 600})
+    opened.emulate_media(reduced_motion=motion)
+    expect(opened.locator("#output")).not_to_be_in_viewport()
+    assert (opened.evaluate(SCROLL_OF_WRITE) > 0) == (motion == "reduce")
+    expect(opened.locator("#output")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("touch", [True, False])
+def test_only_devices_with_a_keyboard_or_a_mouse_show_the_keys(browser, file, touch):
+    with browser.new_context(has_touch=touch, is_mobile=touch) as context:
+        page = context.new_page()
+        open_page(page, file)
+        expect(page.locator("#play .keys")).to_be_visible(visible=not touch)
 
 
 def test_pointing_at_a_character_shows_its_surprise_and_the_next_ones(opened, lstm):

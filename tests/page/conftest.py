@@ -62,7 +62,7 @@ def watched(page, between):
     broken = page.evaluate("window.broken ?? []")
     page.unroute_all()
     page.set_viewport_size(SIZE)
-    page.emulate_media(color_scheme="light")
+    page.emulate_media(color_scheme="light", reduced_motion="no-preference")
     page.goto(between)
     assert page.thrown == []
     assert broken == []

@@ -31,6 +31,12 @@ PLACE = """(box, n) => {
   }
 }"""
 
+# How far the page has scrolled when the click on Write returns: 0 if it scrolls smoothly, or not at all.
+SCROLL_OF_WRITE = """() => {
+  document.getElementById("play-go").click();
+  return scrollY;
+}"""
+
 
 def without_charts(page):
     """Do not load plotly.js, which takes most of the time, in a test without charts."""

@@ -1,7 +1,7 @@
 // The page of an exported model: reads the model from the page itself, and lets it write.
 import { ColouredText } from "../../web/static/coloured_text.js";
 import { surpriseStep, valueStep } from "../../web/static/colours.js";
-import { byId, copy, counted, fixed, integer, put, save, say, visible } from "../../web/static/dom.js";
+import { byId, copy, counted, fixed, integer, put, reveal, save, say, visible } from "../../web/static/dom.js";
 import { predictionInWords, showHint, showPrediction } from "../../web/static/prediction.js";
 import { readModel } from "./model_data.js";
 import { Network } from "./network.js";
@@ -49,7 +49,7 @@ class Page {
     this.writing = new Writing(this.network, this.vocabulary, prompt.ids, this.#options());
     this.#busy(true);
     say("Writing");
-    byId("written").scrollIntoView({ block: "nearest" }); // on a phone, the text is below the form
+    reveal(byId("written")); // on a phone, the text is below the form
     const begun = performance.now();
     try {
       while (!this.writing.ended && this.going === going) {

@@ -98,6 +98,12 @@ export function visible(character) {
     : character;
 }
 
+/** Scroll an element into view if it is not in view: smoothly, unless the user prefers less motion. */
+export function reveal(element) {
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  element.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
+}
+
 /** Announce a text to screen readers. */
 export function say(text) {
   put(byId("spoken"), text);

@@ -1,7 +1,7 @@
 // The view Playground: one or two models write with the same seed, and their predictions are shown. A link to the view
 // only restores the settings; it does not start the writing.
 import { events } from "./api.js";
-import { byId, copy, el, put, save, say } from "./dom.js";
+import { byId, copy, el, put, reveal, save, say } from "./dom.js";
 import { Output } from "./output.js";
 import { showHint, predictionInWords, showPrediction } from "./prediction.js";
 
@@ -85,6 +85,7 @@ export class Playground {
     this.writing = writing;
     this.#busy(true);
     say("Writing");
+    reveal(this.outputs[0].section); // on a phone, the text is below the form
     const value = (name) => this.fields[name].valueAsNumber;
     const drawing = {
       prompt: this.fields.prompt.value,
