@@ -13,7 +13,7 @@ import { Timeline } from "./timeline.js";
 
 // Limits for one chart: more points look the same and make the browser slow.
 const POINTS = 1500;
-const CROSSES = 60;
+const CROSSES = 20;
 // The least distance between two marks, as a factor of their size. Closer marks hide the curve below them.
 const LEAST_GAP = 1.5;
 const MARGINS = 54; // width of the space left and right of the curves
@@ -240,7 +240,7 @@ export class Learning {
     if (!all.length && !known && this.run?.state !== "starting") return "Reading the run …";
     if (!all.length) return isGoing(this.run?.state) ? "The first record comes after the first update." : "This run has no records.";
     const records = spread(all, POINTS);
-    const ends = spread(all.filter((record) => record.end), width < 560 ? CROSSES / 2 : CROSSES);
+    const ends = spread(all.filter((record) => record.end), CROSSES);
     const judged = spread(all.filter((record) => record.validation_nats !== null), POINTS);
     const of = (name) => records.map((record) => record[name]);
     const x = of("update");
