@@ -67,6 +67,18 @@ def test_the_explorer_colours_a_text_by_the_weight_of_the_n_grams(mixed, model, 
         assert violations(page) == []
 
 
+def test_the_n_grams_of_a_byte_model_are_of_bytes(page, tmp_path):
+    for tokens in ("bytes", "characters"):
+        settings = {"cell": "gru", "ngram_order": 4, "tokens": tokens}
+        small_runs.train(tmp_path / tokens, **settings)
+    with LiveServer(tmp_path) as live:
+        for tokens in ("bytes", "characters"):
+            page.goto(f"{live.url}/#/inside?model={tokens}&text=the+cat")
+            one = tokens[:-1]
+            wanted = f"how often each {one} follows the last 3 {tokens} or fewer in its training"
+            eventually(page.locator("#ngrams-readout"), wanted)
+
+
 def test_a_model_without_n_grams_has_no_weights_of_them(mixed, page):
     page.goto(f"{mixed.url}/#/inside?model=mixed.safetensors")
     page.fill("#inside-text", TEXT)

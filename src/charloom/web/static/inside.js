@@ -100,7 +100,7 @@ export class Inside {
       // The weights of the n-grams do not depend on the unit.
       const reading = JSON.stringify([asked, shown.update]);
       if (reading !== this.reading) {
-        await this.ngrams.look(asked, this.detail?.ngram_order, turn.signal);
+        await this.ngrams.look(asked, this.detail, turn.signal);
         this.reading = reading;
       }
       this.map.mark(unit);

@@ -17,9 +17,12 @@ export class NGrams {
     this.coloured.box.classList.add("of-value", "coloured");
   }
 
-  /** Request and show the weights for `asked`, a model and a text. Hide this part if the model has no n-grams. */
-  async look(asked, order, signal) {
-    if (!order) {
+  /**
+   * Request and show the weights for `asked`, a model and a text. `model` describes this model; hide this part if it has no
+   * n-grams.
+   */
+  async look(asked, model, signal) {
+    if (!model?.ngram_order) {
       this.card.hidden = true;
       return;
     }
@@ -28,9 +31,11 @@ export class NGrams {
     this.coloured.show(characters, this.weights.map((weight) => (weight === null ? 0 : valueStep(weight, LOW, HIGH))));
     const known = this.weights.filter((weight) => weight !== null);
     const mean = known.reduce((sum, weight) => sum + weight, 0) / Math.max(known.length, 1);
-    const followed = order === 1 ? "occurs" : `follows the last ${counted(order - 1, "character")} or fewer`;
+    const unit = model.tokens === "bytes" ? "byte" : "character";
+    const before = model.ngram_order - 1;
+    const followed = before ? `follows the last ${counted(before, unit)} or fewer` : "occurs";
     this.summary =
-      `The model also knows how often each character ${followed} in its training text (n-grams). At a weight of 0 the ` +
+      `The model also knows how often each ${unit} ${followed} in its training text (n-grams). At a weight of 0 the ` +
       `network predicts alone, at 1 it starts from these counts, and above 1 it trusts them more. The mean weight on this ` +
       `text is ${fixed(mean, 2)}.`;
     this.card.hidden = false;
