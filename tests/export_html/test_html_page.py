@@ -93,6 +93,8 @@ def test_pointing_at_a_character_shows_its_surprise_and_the_next_ones(opened, ls
     shown = opened.locator("#prediction")
     expect(shown.locator(".letter")).to_have_text(whole[place].replace(" ", "␣"))
     expect(shown).to_contain_text(f"{bits[place]:.2f} bits of surprise")
+    headings = shown.get_by_role("heading").all_text_contents()
+    assert headings == ["This character", "The next character, as the model predicts it"]
     expect(shown.locator("li")).to_have_count(5)
     expect(shown.locator("li.next b")).to_have_text(whole[place + 1].replace(" ", "␣"))
 
@@ -185,7 +187,7 @@ def test_writing_can_be_stopped_and_begun_again(page, tmp_path):
     page.fill("#play-length", "20000")
     page.evaluate(ESCAPE_AT_THE_FIRST_TEXT)
     page.click("#play-go")
-    eventually(page.locator("#note"), r"^stopped after [\d,]+ characters, ")
+    eventually(page.locator("#note"), r"^stopped after [\d,]+ characters?, ")
     length = len(page.text_content("#output .letters"))
     assert 0 < length < 20_000
     page.fill("#play-length", "10")
@@ -206,6 +208,7 @@ def test_the_text_can_be_copied_and_saved(opened):
     assert opened.evaluate("navigator.clipboard.readText()") == f"the {text}"
     with opened.expect_download() as download:
         opened.click("#save")
+    assert download.value.suggested_filename == "book.txt"
     assert download.value.path().read_text(encoding="utf-8") == f"the {text}"
 
 

@@ -63,6 +63,18 @@ def test_a_text_is_coloured_by_a_found_unit(trained, page, context):
     other.close()
 
 
+def test_a_long_text_is_left_out_of_the_link(trained, page):
+    page.goto(f"{trained.url}/#/inside?model=gates")
+    page.fill("#inside-text", small_runs.TEXT[:400])
+    page.click("#inside-link")
+    eventually(page.locator("#toast"), "^Link copied$")
+    assert "&text=the+red" in page.evaluate("navigator.clipboard.readText()")
+    page.fill("#inside-text", 10 * small_runs.TEXT[:400])
+    page.click("#inside-link")
+    eventually(page.locator("#toast"), "It does not contain the text, which is too long for a link")
+    assert "text=" not in page.evaluate("navigator.clipboard.readText()")
+
+
 def test_marked_parts_are_shown_and_units_that_follow_them_are_found(trained, page):
     page.goto(f"{trained.url}/#/inside?model=cats")
     page.fill("#inside-text", small_runs.TEXT[:200])

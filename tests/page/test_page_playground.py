@@ -145,6 +145,38 @@ def test_a_link_restores_the_settings_and_starts_nothing(trained, page, context)
     assert "POST" not in sent
 
 
+def test_a_long_prompt_is_left_out_of_the_link(trained, page):
+    page.goto(f"{trained.url}/#/playground?model=gates&seed=7")
+    expect(page.locator(".output")).to_have_count(1)
+    page.fill("#play-prompt", 500 * "é ")  # each é has six characters in a link
+    page.click("#play-link")
+    eventually(page.locator("#toast"), "^Link copied. It does not contain the prompt, which is too")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert len(link) < 300
+    assert "prompt" not in link
+    assert {"model=gates", "seed=7"} <= set(link.split("?")[1].split("&"))
+    page.fill("#play-prompt", 100 * "é ")
+    page.click("#play-link")
+    eventually(page.locator("#toast"), "^Link copied$")
+    assert "&prompt=%C3%A9+%C3%A9" in page.evaluate("navigator.clipboard.readText()")
+
+
+@pytest.mark.parametrize(
+    ("models", "name"),
+    [
+        ("model=cats%40best", "cats.txt"),
+        ("model=gates&other=cats%40latest", "gates-cats-latest.txt"),
+    ],
+)
+def test_a_text_is_saved_under_the_name_of_its_models(trained, page, models, name):
+    page.goto(f"{trained.url}/#/playground?{models}")
+    text = write(page, 20)
+    with page.expect_download() as download:
+        page.click("#play-save")
+    assert download.value.suggested_filename == name
+    assert text in download.value.path().read_text(encoding="utf-8")
+
+
 def test_a_link_resets_other_settings_and_going_back_changes_nothing(trained, page):
     page.goto(
         f"{trained.url}/#/playground?model=gates&other=cats&colour=1&temperature=1.5&length=40"

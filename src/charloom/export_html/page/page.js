@@ -1,14 +1,13 @@
 // The page of an exported model: reads the model from the page itself, and lets it write.
 import { ColouredText } from "../../web/static/coloured_text.js";
 import { surpriseStep, valueStep } from "../../web/static/colours.js";
-import { byId, copy, counted, fixed, integer, put, reveal, save, say, visible } from "../../web/static/dom.js";
+import { byId, copy, counted, fixed, integer, put, reveal, save, say, textFileName, visible } from "../../web/static/dom.js";
 import { predictionInWords, showHint, showPrediction } from "../../web/static/prediction.js";
 import { readModel } from "./model_data.js";
 import { Network } from "./network.js";
 import { Vocabulary } from "./vocabulary.js";
 import { Writing } from "./writing.js";
 
-const POINT = "Point at a character, tap it, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
 const SLICE = 16; // milliseconds of work until the browser may process its events
 // The page is drawn again after this many times the time that drawing takes, which grows with the text.
 const DRAWING = 4;
@@ -125,7 +124,7 @@ class Page {
     this.coloured.clear();
     put(byId("play-problem"), "");
     put(byId("note"), "");
-    showHint(byId("prediction"), POINT);
+    showHint(byId("prediction"));
     this.#busy(false);
   }
 
@@ -249,7 +248,7 @@ class Page {
     for (const id of ["colour", "layer", "unit"]) on(id, "change", () => this.#colour());
     const text = () => this.coloured.string;
     on("copy", "click", () => copy(text(), "Text"));
-    on("save", "click", () => save(text(), "charloom.txt"));
+    on("save", "click", () => save(text(), textFileName(document.title)));
     on("copy-close", "click", () => byId("copy-dialog").close());
     document.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {

@@ -121,20 +121,27 @@ export function toast(text) {
 
 /**
  * Copy a text to the clipboard. If the browser does not allow it, show the text selected, so that the user can copy it.
- * `name` is "Text" or "Link".
+ * `name` is "Text" or "Link". `note` is a sentence that is shown too; it may be empty.
  */
-export async function copy(text, name) {
+export async function copy(text, name, note = "") {
   try {
     await navigator.clipboard.writeText(text);
-    toast(`${name} copied`);
+    toast(note ? `${name} copied. ${note}` : `${name} copied`);
   } catch {
-    put(byId("copy-hint"), `This browser does not allow a page to copy. The ${name.toLowerCase()} is selected: copy it with Ctrl + C or ⌘ + C.`);
+    const sentence = `This browser does not allow a page to copy. The ${name.toLowerCase()} is selected: copy it with Ctrl + C or ⌘ + C.`;
+    put(byId("copy-hint"), note ? `${sentence} ${note}` : sentence);
     const field = byId("copy-text");
     field.value = text;
     byId("copy-dialog").showModal();
     field.select();
     field.scrollTop = 0;
   }
+}
+
+/** Return a name for a file with the text of a model. The browser may ask the user to confirm it. */
+export function textFileName(model) {
+  const plain = model.replace(/[^\p{L}\p{M}\p{N}._]+/gu, "-").replace(/^[-.]+|[-.]+$/g, "");
+  return `${plain.replace(/\.safetensors$/, "").slice(0, 80) || "charloom"}.txt`;
 }
 
 /** Let the browser save `content` as a file. */

@@ -2,13 +2,13 @@
 // property best. For a model with n-grams, it also shows how much they count. The server computes the values. A link can open the view with a certain unit.
 import { events, get, post } from "./api.js";
 import { valueStep } from "./colours.js";
-import { byId, copy, counted, el, fixed, put, say, visible, integer } from "./dom.js";
+import { byId, counted, el, fixed, put, say, visible, integer } from "./dom.js";
+import { copyLink } from "./links.js";
 import { UnitSearch } from "./unit_search.js";
 import { ColouredText } from "./coloured_text.js";
 import { NGrams } from "./ngrams.js";
 import { UnitMap } from "./unitmap.js";
 
-const LONGEST_LINK = 4000; // characters of text in a link
 const WRITTEN = 1500; // characters that the model writes
 
 /** The view. */
@@ -46,7 +46,7 @@ export class Inside {
     this.model.addEventListener("change", () => this.#detail().then(() => this.text.value && this.look()));
     for (const input of [this.layer, this.unit, this.what]) input.addEventListener("change", () => this.text.value && this.look());
     byId("inside-write").addEventListener("click", () => this.#write());
-    byId("inside-link").addEventListener("click", () => copy(this.#link(), "Link"));
+    byId("inside-link").addEventListener("click", () => this.#copyLink());
   }
 
   /** Store the server's limits: the longest text that a model reads, and the longest text of a map. */
@@ -226,10 +226,9 @@ export class Inside {
     }
   }
 
-  #link() {
-    const text = [...this.text.value].slice(0, LONGEST_LINK).join("");
-    const settings = { model: this.model.value, layer: this.layer.value, unit: this.unit.value, what: this.what.value, text };
-    return `${location.origin}/#/inside?${new URLSearchParams(settings)}`;
+  #copyLink() {
+    const [model, layer, unit, what, text] = ["model", "layer", "unit", "what", "text"].map((name) => this[name].value);
+    return copyLink("inside", { model, layer, unit, what, text }, "text", "text");
   }
 
   #problem(text) {

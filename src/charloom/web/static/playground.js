@@ -1,12 +1,12 @@
 // The view Playground: one or two models write with the same seed, and their predictions are shown. A link to the view
 // only restores the settings; it does not start the writing.
 import { events } from "./api.js";
-import { byId, copy, el, put, reveal, save, say } from "./dom.js";
+import { byId, copy, el, put, reveal, save, say, textFileName } from "./dom.js";
+import { copyLink } from "./links.js";
 import { Output } from "./output.js";
 import { showHint, predictionInWords, showPrediction } from "./prediction.js";
 
 const FIELDS = ["prompt", "start", "temperature", "top-k", "top-p", "length", "seed"];
-const POINT = "Point at a character, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
 
 /** Set a field to `value`. If there is no value, or if the field is a list without it, set it to its initial value. */
 function restore(field, value) {
@@ -45,13 +45,13 @@ export class Playground {
     byId("play-dice").addEventListener("click", () => (this.fields.seed.value = Math.floor(Math.random() * 1e6)));
     byId("play-colour").addEventListener("change", () => this.#colour());
     byId("play-copy").addEventListener("click", () => copy(this.#all(), "Text"));
-    byId("play-save").addEventListener("click", () => save(this.#all(), "charloom.txt"));
-    byId("play-link").addEventListener("click", () => copy(this.#link(), "Link"));
+    byId("play-save").addEventListener("click", () => save(this.#all(), textFileName(this.#names().join(" "))));
+    byId("play-link").addEventListener("click", () => this.#copyLink());
     byId("play-inside").addEventListener("click", () => {
       const { prompt = "", text } = this.outputs[0];
       go("inside", { model: this.outputs[0].id, text: (prompt + text).slice(0, 4000) });
     });
-    showHint(byId("play-prediction"), POINT);
+    showHint(byId("play-prediction"));
   }
 
   /** Store the server's limits: the longest prompt and the longest text to write. */
@@ -169,7 +169,7 @@ export class Playground {
       return output;
     });
     byId("play-outputs").replaceChildren(...this.outputs.map((output) => output.section));
-    showHint(byId("play-prediction"), POINT);
+    showHint(byId("play-prediction"));
     this.#colour();
     this.#busy(false);
   }
@@ -187,16 +187,21 @@ export class Playground {
     for (const output of this.outputs) output.sheet.classList.toggle("coloured", coloured);
   }
 
+  /** Return the names of the models that have written. */
+  #names() {
+    return this.outputs.map((output) => output.title.textContent);
+  }
+
   #all() {
     const texts = this.outputs.map((output) => (output.prompt ?? "") + output.text);
     if (texts.length === 1) return texts[0];
     return this.outputs.map((output, n) => `== ${output.title.textContent}\n\n${texts[n]}`).join("\n\n");
   }
 
-  #link() {
+  #copyLink() {
     const settings = Object.fromEntries(FIELDS.map((name) => [name, this.fields[name].value]));
     const chosen = { model: this.model.value, ...(this.other.value && { other: this.other.value }) };
     const colour = byId("play-colour").checked ? { colour: "1" } : {};
-    return `${location.origin}/#/playground?${new URLSearchParams({ ...chosen, ...settings, ...colour })}`;
+    return copyLink("playground", { ...chosen, ...settings, ...colour }, "prompt", "prompt");
   }
 }

@@ -4,9 +4,11 @@ import { el, fixed, visible } from "./dom.js";
 /** Format a probability as a percentage. */
 const percent = (p) => (p >= 0.9995 ? ">99.9 %" : p < 0.0005 ? "<0.1 %" : `${(100 * p).toFixed(1)} %`);
 
-/** Show a sentence instead of a prediction. */
-export function showHint(box, sentence) {
-  box.replaceChildren(el("p", { class: "aside none" }, sentence));
+const HINT = "Point at a character, tap it, or move to it with the arrow keys, to see its surprise and the five most likely next characters.";
+
+/** Show how to see a prediction, instead of a prediction. */
+export function showHint(box) {
+  box.replaceChildren(el("p", { class: "aside none" }, HINT));
 }
 
 /** Show a character, its surprise and the most likely next characters. Mark the character that follows in the text. */
