@@ -92,6 +92,8 @@ def test_a_script_shows_its_help_and_does_nothing_else(tree, name, word):
         ("reliability --only", "--only needs a value"),
         ("reliability --minutes soon", "--minutes is soon; it must be a number"),
         ("index --bogus", "--bogus is not --check"),
+        ("docs --bogus", "--bogus is neither --links nor --address"),
+        ("docs --links --address", "--address needs a value"),
         ("lesson --bogus", "--bogus is neither --draw nor --check"),
         ("lesson --draw --check", "it takes either --draw or --check"),
         ("audit everything", "it takes no arguments"),
