@@ -19,9 +19,17 @@ PACKAGE = Path(charloom.__file__).parent
 
 # From the ground up. A name stands for the module or the package and all that is in it.
 FLOORS = [
-    {"messages", "formatting", "gradient_errors", "cooperative", "even_sample", "cell_table"}
+    {
+        "messages",
+        "formatting",
+        "gradient_errors",
+        "cooperative",
+        "even_sample",
+        "cell_table",
+        "colour_steps",
+    }
     | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"},
-    {"errors"},
+    {"errors", "notebook_html"},
     {"random", "config"},
     {"recipes", "text"},
     {"model"},

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from charloom.engines.base import Ids
 from charloom.errors import TextError
+from charloom.notebook_html import card, sentence, table
 from charloom.text import Vocabulary
 
 GZIP: Final = 16  # zlib writes the gzip format when 16 is added to the window bits
@@ -65,7 +66,7 @@ class Compressed:
 
 @dataclass(frozen=True)
 class Baselines:
-    """The results of all baselines on one part of a text.
+    """The results of all baselines on one part of a text. A notebook shows them as a table.
 
     Attributes:
         learnt: number of characters that the baselines learned from.
@@ -85,6 +86,21 @@ class Baselines:
     def best_order(self) -> int:
         """Return the order of the n-gram model with the fewest bits per character."""
         return min(self.ngrams, key=lambda order: self.ngrams[order])
+
+    def _repr_html_(self) -> str:
+        """Return the bits per character as a table, the lowest in bold, as HTML for a notebook."""
+        rows = [(f"n-grams of order {order}", bits) for order, bits in self.ngrams.items()]
+        for name, result in self.compressors.items():
+            rows += [
+                (f"{name} after the training part", result.bits),
+                (f"{name} alone", result.alone),
+            ]
+        best = min(range(len(rows)), key=lambda n: rows[n][1])
+        read = f"They learned from {self.learnt:,} characters and predicted {self.judged:,}."
+        cells = [(name, f"{bits:.4f}") for name, bits in rows]
+        return card(
+            "Baselines", sentence(read), table(["method", "bits per character"], cells, bold=[best])
+        )
 
 
 def measure_baselines(

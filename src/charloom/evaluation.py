@@ -12,8 +12,9 @@ from charloom.config import SEED_LIMIT, require_number, require_whole
 from charloom.dynamic_scoring import dynamic_nats
 from charloom.engines import Engine
 from charloom.errors import DivergedError, TextError
-from charloom.formatting import number_of, one_of
+from charloom.formatting import count, number_of, one_of
 from charloom.model import Learner
+from charloom.notebook_html import card, figures
 from charloom.random import uniforms
 from charloom.scoring import score_segments
 from charloom.text.id_file import AllIds
@@ -29,7 +30,7 @@ TAILS: Final = (0.025, 0.975)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of evaluating a model on a text.
+    """The result of evaluating a model on a text. A notebook shows it as a table.
 
     Attributes:
         split: the part of the text: train, validation, test or all.
@@ -74,15 +75,37 @@ class Evaluation:
     def __str__(self) -> str:
         whose = " (the model's own text)" if self.own else ""
         text = f"{self.text or 'a text'}{whose}, {self.part}"
-        within = ""
-        if self.interval is not None:
-            within = ", 95 % between {:.4f} and {:.4f}".format(*self.interval)
+        within = self._interval_phrase
         if self.dynamic_rate is not None:
             within += ", if the model continues to learn while it reads"
         one = one_of(self.tokens)
         return (
             f"{text}: {self.nats:.4f} nats or {self.bits:.4f} bits per {one}{within}; "
             f"{self.characters:,} {self.tokens} predicted, perplexity {self.perplexity:.3f}"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the result as a table, as HTML for a notebook."""
+        one = one_of(self.tokens)
+        rows = {
+            "text": f"{self.text or 'a text'}{' (the text of the model)' if self.own else ''}",
+            "part": self.part,
+            f"{self.tokens} predicted": count(self.characters),
+            f"nats per {one}": f"{self.nats:.4f}",
+            f"bits per {one}": f"{self.bits:.4f}{self._interval_phrase}",
+            "perplexity": f"{self.perplexity:.3f}",
+        }
+        if self.dynamic_rate is not None:
+            rows["learning rate"] = f"{self.dynamic_rate:g}; the model learned while it read"
+        return card("Evaluation", figures(rows.items()))
+
+    @property
+    def _interval_phrase(self) -> str:
+        """The interval as a phrase; "" if there is none."""
+        return (
+            ""
+            if self.interval is None
+            else ", 95 % between {:.4f} and {:.4f}".format(*self.interval)
         )
 
 

@@ -5,10 +5,12 @@ This module reads no files.
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.colour_steps import HIGH, LOW, css_colour, scale, value_step
 from charloom.config import require_string
 from charloom.cooperative import Slices, run_all_slices
 from charloom.engines import Engine
@@ -17,14 +19,21 @@ from charloom.errors import DivergedError, TextError
 from charloom.model import Learner, zero_state
 from charloom.model.mixture_parts import require_ngrams
 from charloom.ngram_logits import ngram_weights
+from charloom.notebook_html import MOST_CHARACTERS, card, colour_legend, coloured_text, sentence
 from charloom.scoring import tokens_of_a_product
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns
+
+# The weights with the strongest colours, as on the page. At 1, which has no colour, the prediction starts from the
+# n-grams as they were counted.
+WEIGHT_BOUNDS: Final = (0.0, 2.0)
 
 
 @dataclass(frozen=True, eq=False)
 class NGramUse:
     """How much a model relies on its n-grams when it predicts each character of a text.
+
+    A notebook shows the text coloured by it.
 
     Attributes:
         characters: the text, one string per character that the model read. For a byte model, bytes
@@ -39,6 +48,16 @@ class NGramUse:
     characters: tuple[str, ...]
     weights: NDArray[np.float64]
     unknowns: Unknowns
+
+    def _repr_html_(self) -> str:
+        """Return the text coloured by the weight of the n-grams, as HTML for a notebook."""
+        steps = [value_step(w, *WEIGHT_BOUNDS) for w in self.weights[:MOST_CHARACTERS].tolist()]
+        legend = colour_legend("network", scale(HIGH, LOW), "n-grams")
+        known = self.weights[np.isfinite(self.weights)]
+        mean = f"; the mean weight is {known.mean():.2f}" if len(known) else ""
+        unknown = sentence(f"{self.unknowns.sentence}.") if self.unknowns.total else ""
+        text = coloured_text(self.characters, [css_colour(step, HIGH) for step in steps], legend)
+        return card(f"How much the n-grams count{mean}", unknown, text)
 
 
 def ngram_use(

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.colour_steps import SURPRISE, css_colour, scale, surprise_step
 from charloom.config import require_string
 from charloom.cooperative import Slices, run_all_slices
 from charloom.engines import Engine
@@ -18,6 +19,7 @@ from charloom.errors import DivergedError, TextError
 from charloom.formatting import number_of, one_of
 from charloom.model import Learner, State, zero_state
 from charloom.ngram_logits import NGramReader
+from charloom.notebook_html import MOST_CHARACTERS, card, colour_legend, coloured_text, sentence
 from charloom.scoring import tokens_of_a_call, tokens_of_a_product
 from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import Unknowns
@@ -27,7 +29,7 @@ BLOCK: Final = 1_024  # largest number of ids per call of the engine, to limit t
 
 @dataclass(frozen=True, eq=False)
 class Surprise:
-    """How surprised a model is by each character of a text.
+    """How surprised a model is by each character of a text. A notebook shows the text coloured by it.
 
     Attributes:
         characters: the text, one string per character that the model read. For a byte model, bytes
@@ -51,6 +53,15 @@ class Surprise:
     def mean_bits(self) -> float:
         """Return the mean surprise in bits per predicted character."""
         return float(np.nanmean(self.bits))
+
+    def _repr_html_(self) -> str:
+        """Return the text coloured by the surprise of each character, as HTML for a notebook."""
+        steps = map(surprise_step, self.bits[:MOST_CHARACTERS].tolist())
+        colours = [css_colour(step, SURPRISE) for step in steps]
+        legend = colour_legend("1 bit or less", scale(SURPRISE), "12 bits or more")
+        title = f"{self.mean_bits:.4f} bits per character; {len(self.characters) - 1:,} predicted"
+        unknown = sentence(f"{self.unknowns.sentence}.") if self.unknowns.total else ""
+        return card(title, unknown, coloured_text(self.characters, colours, legend))
 
 
 def surprise(

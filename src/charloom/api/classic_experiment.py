@@ -22,8 +22,10 @@ from charloom.api.training_plan import plan_training, text_to_learn
 from charloom.config import Config
 from charloom.engines import native_problem
 from charloom.errors import NewerFormatError
+from charloom.formatting import counted
 from charloom.gradient_check import GradientCheck, check_gradients, fresh_problem, read_checks
 from charloom.messages import for_python
+from charloom.notebook_html import card, sentence, verdict
 from charloom.recipes import CLASSIC
 from charloom.store import read_control
 from charloom.store.journal import ProgressCallback, ignore_progress
@@ -59,7 +61,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The result of the classic experiment.
+    """The result of the classic experiment. A notebook shows the checks, the model and the path of the report.
 
     Attributes:
         checks: the results of the gradient checks: of a small network and of the network of the run, each
@@ -80,6 +82,22 @@ class Reproduction:
     def passed(self) -> bool:
         """True if every gradient check found the right gradients."""
         return all(check.passed for check in self.checks)
+
+    def _repr_html_(self) -> str:
+        """Return the result as HTML for a notebook."""
+        failed = [check for check in self.checks if not check.passed]
+        number = counted(len(self.checks), "gradient check")
+        passed = f"All {number} passed: the gradients are right."
+        text = f"{len(failed)} of {number} failed. {failed[0].verdict()}" if failed else passed
+        report = f"The report is {self.report}." if self.report else "There is no report."
+        pieces = [sentence(message, quiet=True) for message in self.damage]
+        return card(
+            "The classic experiment",
+            verdict(text, not failed),
+            self.model._repr_html_(),
+            sentence(report),
+            *pieces,
+        )
 
 
 def reproduce(

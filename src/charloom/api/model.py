@@ -16,6 +16,7 @@ from charloom.api.export_file import (
     output_path,
     target_of,
 )
+from charloom.api.notebook_model import model_card
 from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
@@ -49,7 +50,7 @@ from charloom.training.start_message import bad_export, bad_reading, bad_start
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained network that can write text and be evaluated.
+    """A trained network that can write text and be evaluated. A notebook shows its sizes and losses.
 
     Attributes:
         learner: the network and its training state as plain data.
@@ -133,6 +134,10 @@ class Model:
             f"<charloom.Model: {config.cell}, H={config.hidden_size}, {ngrams}{pairs}"
             f"K={len(self.vocabulary)}, {self.stage}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Return the sizes and losses of the model, and how to go on, as HTML for a notebook."""
+        return model_card(self.measured_learner, self.stage, self.run)
 
     def sample(
         self,

@@ -1,7 +1,7 @@
 """Finds the hidden units of a model that follow a property of a text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,10 +11,13 @@ from charloom.api.text_arguments import Text, as_path, demo_text
 from charloom.config import require_whole
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
+from charloom.formatting import count
 from charloom.hidden_units import (
+    Activity,
     Choice,
     Finding,
     Property,
+    activity,
     choose,
     marked,
     named,
@@ -23,16 +26,20 @@ from charloom.hidden_units import (
 )
 from charloom.hidden_units.text_properties import PROPERTIES
 from charloom.messages import argument, for_python
+from charloom.notebook_html import card, sentence, table
 from charloom.text import UnknownPolicy
 from charloom.text.unknown_policy import SKIP
 
 LIMIT: Final = 50_000  # largest number of characters to read, by default
 TOP: Final = 3
+SHOWN: Final = 1_000  # characters of the text that a notebook shows coloured by the best unit
 
 
 @dataclass(frozen=True)
 class Neurons:
     """The units of a model that follow properties of a text.
+
+    A notebook shows them as a table, and the beginning of the text coloured by the best unit.
 
     Attributes:
         text: the name of the text.
@@ -42,6 +49,8 @@ class Neurons:
             in the vocabulary.
         notes: sentences about the text: which files were read, left out or changed.
         findings: one entry per property with the units that follow it, in the order of the arguments.
+        best_activity: the values of the best unit of the first property that has units, on the beginning of the
+            text; None if there is none, or if they were not computed.
     """
 
     text: str
@@ -50,6 +59,19 @@ class Neurons:
     unknown: int
     notes: tuple[str, ...]
     findings: tuple[Finding, ...]
+    best_activity: Activity | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        """Return the units as a table, and the text coloured by the best one, as HTML for a notebook."""
+        read = f"{count(self.characters)} characters of {self.text} were read ({self.split})."
+        headings = ("property", "by chance", "best units: layer:unit, value, r")
+        pieces = [table(headings, list(map(cells_of, self.findings)))]
+        pieces += [sentence(note, quiet=True) for note in self.notes]
+        if self.best_activity is not None:
+            best = next(finding.property for finding in self.findings if finding.units)
+            pieces.append(sentence(f"The text, coloured by the unit that follows {best} best:"))
+            pieces.append(self.best_activity._repr_html_())
+        return card("Units that follow properties of a text", sentence(read), *pieces)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data for JSON."""
@@ -124,7 +146,8 @@ def neurons(
             f"consists of {len(search_text.texts):,} separate segments; give the text itself as "
             f"{argument('string')}."
         )
-    return find_units(opened, search_text, requested, choice, top)
+    found = find_units(opened, search_text, requested, choice, top)
+    return replace(found, best_activity=best_activity(opened, search_text, found))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +191,26 @@ def find_units(
         tuple(map(for_python, search_text.notes)),
         findings,
     )
+
+
+def best_activity(model: Model, search_text: SearchText, found: Neurons) -> Activity | None:
+    """Return the values of the best unit of the first property that has units, on the beginning of the text.
+
+    Return None if no property has units.
+    """
+    best = next((finding.units[0] for finding in found.findings if finding.units), None)
+    if best is None:
+        return None
+    choice = choose(model.learner, best.layer, best.unit, best.what)
+    return activity(model.learner, model.engine, search_text.texts[0][:SHOWN], choice)
+
+
+def cells_of(finding: Finding) -> tuple[str, ...]:
+    """Return the cells of a property's row in the table of units."""
+    if finding.by_chance is None:
+        return finding.property, "", finding.why_none
+    units = "; ".join(f"{one.layer}:{one.unit} {one.what} {one.r:+.2f}" for one in finding.units)
+    return finding.property, f"{finding.by_chance:.2f}", units
 
 
 def requested_properties(

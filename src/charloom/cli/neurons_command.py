@@ -39,9 +39,6 @@ SCALE: Final = (
     "black on color(215)",
     "bright_white on color(130)",
 )
-# Two percentiles of all values: values below the first percentile get the first style, values above the
-# second percentile get the last style.
-EDGES: Final = (1, 99)
 
 
 def list_properties(wanted: bool) -> None:
@@ -250,13 +247,12 @@ def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]
     The range from the 1st to the 99th percentile of the values is divided into intervals of equal width,
     one for each style in `SCALE`. If all values are equal, no value gets a colour.
     """
-    import numpy as np
+    from charloom.hidden_units.value_range import usual_range
 
-    low, high = np.percentile(np.asarray(values, dtype=np.float64), EDGES).tolist()
-    if not low < high:
-        low, high = min(values), max(values)
-    if not low < high:
-        return [""] * len(values), [(f"always {low:.2g}", "")]
+    found = usual_range(values)
+    if found is None:
+        return [""] * len(values), [(f"always {values[0]:.2g}", "")]
+    low, high = found
     step = (high - low) / len(SCALE)
     places = [min(max(int((value - low) / step), 0), len(SCALE) - 1) for value in values]
     half = (len(SCALE) - 1) / 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from charloom.cli.terminal import LINE_SECONDS, say, say_sentence
 from charloom.cli.waiting import REFRESHES
-from charloom.formatting import decimals, duration, one_of
+from charloom.formatting import duration, one_of
 from charloom.messages import SEARCHING
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def loss_table(search: "LearningRateSearch", one: str) -> Iterator[str]:
 
     `one` is the unit of prediction: character or byte.
     """
+    from charloom.training.learning_rate_search import loss_text
+
     columns = [
         dict(zip(trials.learning_rates, trials.losses, strict=True)) for trials in search.rounds
     ]
@@ -63,11 +65,6 @@ def loss_table(search: "LearningRateSearch", one: str) -> Iterator[str]:
     for rate in sorted(set().union(*columns)):
         cells = [loss_text(column[rate]) if rate in column else "" for column in columns]
         yield f"{rate:>8g}{''.join(f'{cell:>10}' for cell in cells)}".rstrip()
-
-
-def loss_text(loss: float | None) -> str:
-    """Return the loss of a trial as text."""
-    return "diverged" if loss is None else decimals(loss, 3)
 
 
 @contextmanager

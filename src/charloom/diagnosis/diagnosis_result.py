@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from charloom.cell_table import in_table_order
 from charloom.diagnosis.mistakes import BY_ID, Mistake
+from charloom.diagnosis.notebook_diagnosis import diagnosis_card
 from charloom.diagnosis.variant_texts import variant_text
 from charloom.formatting import listing, number_of, scientific
 from charloom.gradient_errors import rank
@@ -180,7 +181,7 @@ class Tried:
 
 @dataclass(frozen=True, repr=False)
 class Diagnosis:
-    """The result of `charloom.doctor`.
+    """The result of `charloom.doctor`. A notebook shows the verdict, the mistakes and the errors.
 
     Attributes:
         verdict: "right" or "wrong".
@@ -217,6 +218,10 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         return f"<Diagnosis of {self.subject or 'a function'}: {self.headline()}>"
+
+    def _repr_html_(self) -> str:
+        """Return the diagnosis as HTML for a notebook."""
+        return diagnosis_card(self.to_dict())
 
     @property
     def mistakes(self) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.formatting import finite
+from charloom.formatting import count, finite, power_of_ten, scientific
 from charloom.gradient_errors import Errors, rank
+from charloom.notebook_html import MOST_ROWS, card, table, verdict
 
 # Step sizes of the central differences.
 STEPS: Final = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
@@ -166,7 +167,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class GradientCheck:
-    """The result of a gradient check.
+    """The result of a gradient check. A notebook shows its verdict and a table of the errors.
 
     Attributes:
         settings: the settings of the check.
@@ -197,6 +198,19 @@ class GradientCheck:
     def worst(self) -> Row:
         """Return the result of the parameter with the largest `excess`."""
         return max(self.rows, key=lambda row: rank(row.excess))
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and a table of the errors, as HTML for a notebook."""
+        rows = self.rows
+        if len(rows) > MOST_ROWS:  # show the largest errors
+            rows = tuple(sorted(rows, key=lambda row: rank(row.excess), reverse=True))
+        headings = (
+            "parameter", "verdict", "norm-relative error", "limit", "elementwise error",
+            "central differences at best", "step", "entries checked",
+        )  # fmt: skip
+        failed = [n for n, row in enumerate(rows) if not row.passed]
+        errors = table(headings, list(map(cells_of, rows)), bold=failed)
+        return card("Gradient check", verdict(self.verdict(), self.passed), errors)
 
     def verdict(self) -> str:
         """Return two lines for users: whether the gradient is right, and the errors that show it."""
@@ -268,6 +282,20 @@ class GradientCheck:
             rows=tuple(map(_row_from_dict, values["rows"])),
             steps=tuple(values["steps"]),
         )
+
+
+def cells_of(row: Row) -> tuple[str, ...]:
+    """Return the cells of a parameter's row in the table of errors."""
+    return (
+        row.parameter,
+        "right" if row.passed else "lost in rounding" if row.lost else "WRONG",
+        scientific(row.norm_relative),
+        scientific(row.norm_limit),
+        scientific(row.elementwise),
+        scientific(row.central.norm_relative),
+        power_of_ten(row.central.step),
+        f"{count(row.checked)} of {count(row.total)}",
+    )
 
 
 def _row_from_dict(row: Mapping[str, Any]) -> Row:

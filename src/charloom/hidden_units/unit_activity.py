@@ -6,18 +6,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.colour_steps import HIGH, LOW, css_colour, scale, value_step
 from charloom.cooperative import Slices, run_all_slices
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import TextError
+from charloom.formatting import count
+from charloom.hidden_units.gate_values import MEANINGS
 from charloom.hidden_units.unit_values import Choice, blocks
+from charloom.hidden_units.value_range import usual_range
+from charloom.messages import argument, for_python
 from charloom.model import Learner
+from charloom.notebook_html import MOST_CHARACTERS, card, colour_legend, coloured_text, sentence
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns
 
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """The values of some units after each character of a text.
+    """The values of some units after each character of a text. A notebook shows the text coloured by a unit.
 
     Attributes:
         characters: the text, one string per character that the model read. For a byte model, bytes
@@ -48,6 +54,32 @@ class Activity:
             "units": list(self.units),
             "values": self.values.tolist(),
         }
+
+    def _repr_html_(self) -> str:
+        """Return the text coloured by the first of the units, as HTML for a notebook."""
+        values = self.values[:, 0, 0].astype(np.float64)
+        shown, spread = values[:MOST_CHARACTERS].tolist(), usual_range(values.tolist())
+        colours, legend = [""] * len(shown), ""
+        if spread is not None:
+            colours = [css_colour(value_step(value, *spread), HIGH) for value in shown]
+            low, high = (f"{end:.2g}" for end in spread)
+            legend = colour_legend(f"{low} or less", scale(HIGH, LOW), f"{high} or more")
+        title = (
+            f"layer {self.layers[0]}, unit {self.units[0]}, {self.what} ({MEANINGS[self.what]}): "
+            f"from {values.min():.3g} to {values.max():.3g}"
+        )
+        unknown = sentence(f"{self.unknowns.sentence}.") if self.unknowns.total else ""
+        text = coloured_text(self.characters, colours, legend)
+        return card(title, unknown, text, self._other_units())
+
+    def _other_units(self) -> str:
+        """Return a sentence as HTML saying that other units are not shown; "" if there is only one unit."""
+        units = len(self.layers) * len(self.units)
+        if units == 1:
+            return ""
+        choice = f"{argument('layer')} and {argument('unit')}"
+        more = f"This is the first of {count(units)} units. To see another one, give {choice}."
+        return sentence(for_python(more), quiet=True)
 
 
 def activity(

@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from charloom.engines import Engine
 from charloom.errors import DivergedError
+from charloom.formatting import counted, decimals
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
+from charloom.notebook_html import card, sentence, table
 from charloom.text.id_file import AllIds
 from charloom.training.loop import CallSize, apply_updates
 from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
@@ -58,7 +60,7 @@ class SearchRound:
 
 @dataclass(frozen=True)
 class LearningRateSearch:
-    """The result of a search for a learning rate.
+    """The result of a search for a learning rate. A notebook shows the losses of all trials as a table.
 
     Attributes:
         learning_rate: the chosen rate, which has the lowest loss in the last round.
@@ -73,6 +75,33 @@ class LearningRateSearch:
     def to_dict(self) -> dict[str, Any]:
         """Return the search as plain data: a dict of numbers and lists."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        """Return the losses of all trials as a table, as HTML for a notebook."""
+        columns = [dict(zip(one.learning_rates, one.losses, strict=True)) for one in self.rounds]
+        rates = sorted(set().union(*columns))
+        rows = [
+            [
+                f"{rate:g}",
+                *(loss_text(column[rate]) if rate in column else "" for column in columns),
+            ]
+            for rate in rates
+        ]
+        headings = [
+            "learning rate",
+            *(f"after {counted(one.updates, 'update')}" for one in self.rounds),
+        ]
+        bold = [rates.index(self.learning_rate)] if self.learning_rate in rates else []
+        return card(
+            f"The learning rate {self.learning_rate:g} has the lowest loss in the longest trials",
+            sentence("Training loss of each trial in nats per character or byte:"),
+            table(headings, rows, bold),
+        )
+
+
+def loss_text(loss: float | None) -> str:
+    """Return the loss of a trial as text."""
+    return "diverged" if loss is None else decimals(loss, 3)
 
 
 class Trial:
