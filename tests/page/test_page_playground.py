@@ -203,6 +203,40 @@ def test_a_link_resets_other_settings_and_going_back_changes_nothing(trained, pa
     expect(page.locator("#play-length")).to_have_value("50")
 
 
+MENU = """() => [...document.querySelectorAll("#play-model optgroup")].map(
+  (group) => [group.label, [...group.querySelectorAll("option")].map((option) => option.text)]
+)"""
+
+
+def test_the_menu_of_models_is_grouped_by_run_with_the_best_and_the_latest_first(trained, page):
+    def model(run, which, update, name):
+        key = run if which == "best" else f"{run}@{which}"
+        about = {"run": run, "which": which, "update": update, "name": name}
+        return {"id": key, **about, "state": "finished", "created": 0}
+
+    models = [
+        model("b", "best", 20, "b"),
+        model("b", "latest", 40, "b, latest"),
+        *(model("b", str(update), update, f"b, update {update}") for update in (10, 20, 30, 40)),
+        model("a", "best", 7, "a"),
+        model("a", "latest", 7, "a, latest"),
+        model("a", "7", 7, "a, update 7"),
+    ]
+    answer = {"models": models, "total": len(models), "next": None, "unread": 0}
+    page.route("**/api/models", lambda route: route.fulfill(json=answer))
+    page.goto(f"{trained.url}/#/playground")
+    eventually(page.locator("#play-model option").first, "^b – best")
+    first = ["b – best (update 20)", "b – latest (update 40)", "b, update 30", "b, update 10"]
+    assert page.evaluate(MENU) == [
+        ["b", first],
+        ["a", ["a – best (update 7)", "a – latest (update 7)"]],
+    ]
+    # The checkpoint of a link stays in the menu.
+    page.goto(f"{trained.url}/#/playground?model=b@40")
+    expect(page.locator("#play-model")).to_have_value("b@40")
+    eventually(page.locator("#play-model option:checked"), "^b, update 40$")
+
+
 def test_the_start_is_chosen_linked_and_a_bad_one_is_shown(trained, page, tmp_path):
     page.goto(f"{trained.url}/#/playground?model=cats&length=50&start=zero&prompt=the")
     expect(page.locator("#play-start")).to_have_value("zero")

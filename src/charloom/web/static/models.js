@@ -92,7 +92,7 @@ export class Models {
       groups.get(title).push(model);
     }
     const options = [...groups].map(([title, models]) =>
-      el("optgroup", { label: title }, models.map((model) => el("option", { value: model.id }, label(model)))),
+      el("optgroup", { label: title }, inOrder(models, chosen).map((model) => el("option", { value: model.id }, label(model)))),
     );
     if (none !== null) options.unshift(el("option", { value: "" }, none));
     if (chosen && !this.models.some((model) => model.id === chosen)) {
@@ -104,8 +104,21 @@ export class Models {
   }
 }
 
+const isNamed = (model) => model.which === "latest" || model.which === "best";
+
+/**
+ * Return the models of a run, or the model files, in the order of the menu: the latest and the best first, as the server
+ * sorts them, then the other checkpoints, the newest first. Leave out a checkpoint that is the latest or the best, unless
+ * its id is `chosen`.
+ */
+function inOrder(models, chosen) {
+  const named = models.filter(isNamed);
+  const others = models.filter((model) => !isNamed(model) && (model.id === chosen || !named.some(({ update }) => update === model.update)));
+  return [...named, ...others.sort((a, b) => b.update - a.update)];
+}
+
 function label(model) {
-  if (model.which !== "latest" && model.which !== "best") return model.name;
+  if (!isNamed(model)) return model.name;
   const name = model.name.replace(/, (latest|best)$/, "");
   return `${name} – ${model.which} (update ${integer(model.update)})`;
 }
