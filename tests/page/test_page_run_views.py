@@ -305,6 +305,7 @@ def test_the_first_selected_run_shows_the_way_to_the_chart_below_a_long_list(
     without_charts(page)
     for n in range(24):
         shutil.copytree(trained.app_state.folder / "cats", tmp_path / f"cats-{n:02d}")
+    page.set_viewport_size({"width": 390, "height": 844})
     with LiveServer(tmp_path) as live:
         page.goto(live.url)
         expect(page.locator(".run input")).to_have_count(24)
@@ -318,6 +319,28 @@ def test_the_first_selected_run_shows_the_way_to_the_chart_below_a_long_list(
         expect(title).to_be_in_viewport()
         expect(title).to_be_focused()
         expect(bar).to_be_hidden()
+
+
+def test_the_comparison_stays_in_view_while_runs_are_ticked(tmp_path, trained, page):
+    for n in range(24):
+        shutil.copytree(trained.app_state.folder / "cats", tmp_path / f"cats-{n:02d}")
+    with LiveServer(tmp_path) as live:
+        page.goto(live.url)
+        boxes = page.locator(".run input")
+        curves = page.locator("#compare-chart .scatterlayer .js-line")
+        expect(boxes).to_have_count(24)
+        for count, n in enumerate((0, 1, 20), start=1):
+            before = boxes.nth(n).bounding_box()["y"] + page.evaluate("scrollY")
+            boxes.nth(n).check()
+            expect(curves).to_have_count(count, timeout=PATIENCE)
+            expect(page.locator("#comparison")).to_be_in_viewport(ratio=0.99)
+            assert boxes.nth(n).bounding_box()["y"] + page.evaluate("scrollY") == before
+        expect(page.locator("#compare-bar")).to_be_hidden()
+        # The chart does not cover the row that gets the keyboard focus.
+        for n in range(4, 24):
+            boxes.nth(n).focus()
+            top = page.locator("#comparison").bounding_box()["y"]
+            assert boxes.nth(n).bounding_box()["y"] + 16 <= top
 
 
 # The words of the list that the browser breaks although a line has space for 14 characters.

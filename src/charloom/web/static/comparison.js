@@ -88,7 +88,10 @@ export class Comparison {
     return this.chosen.includes(key);
   }
 
-  /** While the chart is out of sight, show how many runs are selected, and a button that scrolls to the chart. */
+  /**
+   * While the chart is out of sight, show how many runs are selected, and a button that scrolls to the chart. In a large
+   * window, the style sheet keeps the chart in view.
+   */
   #bar() {
     put(byId("compare-count"), `${counted(this.chosen.length, "run")} selected`);
     byId("compare-bar").hidden = this.chosen.length === 0 || this.inView;
