@@ -42,7 +42,7 @@ def test_a_run_is_listed_with_the_bits_of_its_best_model(tmp_path, page):
         wanted = {
             "judged": (best, "bits, best validation"),
             "over": (runs["over"]["best_bits"], "bits, best validation"),
-            "plain": (runs["plain"]["bits"], "bits, training"),
+            "plain": (runs["plain"]["train_bits"], "bits, training"),
         }
         page.goto(live.url)
         for key, (bits, kind) in wanted.items():
@@ -169,6 +169,9 @@ def test_a_stopped_run_shows_its_damage_and_the_update_of_each_figure(tmp_path, 
         figures = page.locator("#learning-figures")
         eventually(figures, rf"Smooth loss{run['smooth_loss']:.2f}")
         eventually(figures, "Gradient norm at update 1[0-9]")
+        expect(page.locator("#learning-moment")).to_have_text(
+            f"Figures after update {run['update']}."
+        )
 
 
 def test_numbers_have_thousands_separators(trained, page):

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import re
 import shutil
 
@@ -208,7 +207,7 @@ def test_each_figure_of_a_run_has_its_name(trained, page):
     run = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
     wanted = {
         "Bits, best validation": f"{run['best_bits']:.3f}",
-        "Smooth training loss, bits": f"{run['smooth_loss'] / run['seq_length'] / math.log(2):.3f}",
+        "Training loss, bits": f"{run['train_bits']:.3f}",
         "Last validation loss, bits": f"{run['validation_bits']:.3f}",
         "Smooth loss": f"{run['smooth_loss']:.2f}",
         "Learning rate": f"{run['learning_rate']:g}",
@@ -217,6 +216,33 @@ def test_each_figure_of_a_run_has_its_name(trained, page):
     for name, value in wanted.items():
         figure = page.locator("#learning-figures > div", has=page.get_by_text(name, exact=True))
         eventually(figure.locator("dd"), f"^{re.escape(value)}$")
+
+
+def test_the_figures_of_a_run_that_trains_are_of_the_same_update(trained, page):
+    without_charts(page)
+    page.goto(f"{trained.url}/#/learning?run=cats")
+    eventually(page.locator("#learning-state"), "finished")
+    run = httpx.get(f"{trained.url}/api/runs/cats", timeout=20).json()["run"]
+    shown = page.evaluate(
+        """async (run) => {
+          const { atOneMoment, moments } = await import("/static/learning.js");
+          const record = (update, validation_nats) => (
+            { update, validation_nats, smooth_loss: update + 0.5, learning_rate: update / 1e3, gradient_norm: update });
+          const records = [record(40, 1.5), record(60, 1.6), record(70, null)];
+          return ["training", "paused"].map((state) => {
+            const figures = atOneMoment({ ...run, state, update: 76, best: 40 }, records.at(-1));
+            const { update, smooth_loss, learning_rate, gradient_norm } = figures;
+            return [[update, smooth_loss, learning_rate, gradient_norm], moments(figures, records)];
+          });
+        }""",
+        run,
+    )
+    earlier = "Last validation loss after update 60. Best validation loss after update 40."
+    paused = [76, run["smooth_loss"], run["learning_rate"], 70]
+    assert shown == [
+        [[70, 70.5, 0.07, 70], f"Figures after update 70. {earlier}"],
+        [paused, f"Figures after update 76. {earlier}"],
+    ]
 
 
 def test_validation_bits_on_a_part_of_the_validation_part_are_marked(tmp_path, trained, page):

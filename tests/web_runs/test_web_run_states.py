@@ -123,14 +123,15 @@ def test_the_figures_of_a_finished_run_are_not_those_of_a_short_last_record(tmp_
     small_runs.train(tmp_path / "book")
     smooth = load_model(tmp_path / "book", "latest").smooth_loss
     records = [
-        Record(update, 1.0, 10 * update, seconds, 10.0, 12.0, 1.0, 0.1, 1.0, speed)
-        for update, seconds, speed in ((80, 8.0, 100.0), (90, 10.0, 9_999.0))
+        Record(update, 1.0, 10 * update, seconds, 10.0, 12.0, nats, 0.1, 1.0, speed)
+        for update, seconds, nats, speed in ((80, 8.0, 1.0, 100.0), (90, 10.0, 4.0, 9_999.0))
     ]
     metrics = tmp_path / "book" / "metrics.jsonl"
     metrics.write_bytes(b"".join(record.to_line() + b"\n" for record in records))
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         run = client.get("/api/runs").json()["runs"][0]
     assert run["bits"] == pytest.approx(smooth / 10 / math.log(2))
+    assert run["train_bits"] == pytest.approx((80 * 1.0 + 10 * 4.0) / 90 / math.log(2))
     assert run["characters_per_second"] == pytest.approx(900 / 10)
 
 

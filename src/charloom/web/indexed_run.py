@@ -46,6 +46,7 @@ from charloom.web.run_figures import figures_at, mean_speed
 from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
 from charloom.web.training_jobs import Job, is_alive
+from charloom.web.training_loss import TrainingLoss
 
 # If the process named in status.json no longer runs, a run gets the state `interrupted` after this time
 # without a change.
@@ -107,6 +108,7 @@ class IndexedRun:
         self._judged: dict[str, Any] = {}
         self._best = BestLoss()
         self._overfitting = OverfittingCheck()
+        self._training = TrainingLoss()
         self._event: dict[str, Any] = {}
         self._records_lost: dict[str, Any] | None = None
         # the lengths of the journals when the latest checkpoint was saved; a journal that is shorter now has lost lines
@@ -225,7 +227,7 @@ class IndexedRun:
             updates=updates,
             epoch=figures.epoch,
             bits=figures.smooth_bits if judged is None else judged,
-            train_bits=bits(last.get("train_nats")),
+            train_bits=bits(self._training.nats),
             validation_bits=judged,
             best_bits=bits(self._best.of(best)),
             overfitting=self._overfits(best) if state == "finished" and config.validation else None,
@@ -286,12 +288,13 @@ class IndexedRun:
         fresh, records = self._metrics.new_lines()
         if fresh:
             self._last, self._judged, self._best = {}, {}, BestLoss()
-            self._overfitting = OverfittingCheck()
+            self._overfitting, self._training = OverfittingCheck(), TrainingLoss()
         for record in records:
             self._last = record
             if "validation_nats" in record:
                 self._judged = record
             self._best.add(record, best)
+            self._training.add(record)
             self._overfitting.add(
                 record["update"], record["train_nats"], record.get("validation_nats")
             )

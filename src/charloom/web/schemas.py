@@ -186,7 +186,9 @@ class Run(ResponseBody):
         epoch: passes over the training text, with a fraction.
         bits: the last validation loss in bits per character; without a validation loss, the smooth training
             loss in bits per character.
-        train_bits, validation_bits: the last training loss and the last validation loss in bits per character.
+        train_bits: the training loss in bits per character, averaged over the updates of the last record, or of
+            the last two records if the last one covers fewer updates than the one before.
+        validation_bits: the last validation loss in bits per character.
         best_bits: the loss of the best checkpoint in bits per character.
         overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if the run did
             not overfit.

@@ -20,17 +20,35 @@ const MARGINS = 54; // width of the space left and right of the curves
 
 const FIGURES = [
   ["Bits", (run) => fixed(bitsOf(run)[0], 3)],
-  ["Smooth training loss, bits", (run) => fixed(run.smooth_loss && run.smooth_loss / run.seq_length / Math.LN2, 3)],
+  ["Training loss, bits", (run) => fixed(run.train_bits, 3)],
   ["Last validation loss, bits", (run) => fixed(run.validation_bits, 3)],
   ["Smooth loss", (run) => fixed(run.smooth_loss, 2)],
   ["Learning rate", (run) => short(run.learning_rate)],
-  ["Gradient norm", (run, last) => short(last?.gradient_norm)],
+  ["Gradient norm", (run) => short(run.gradient_norm)],
   ["Characters / s", (run) => integer(run.characters_per_second)],
   ["Time left", (run) => (run.seconds_left === null ? "–" : duration(run.seconds_left))],
 ];
 
-// The gradient norm comes from the last record, and all other figures come from the entry of the run in the list.
 const NORM = FIGURES.findIndex(([name]) => name === "Gradient norm");
+
+/**
+ * Return the entry of a run in the list, with the gradient norm. While the run trains, its smooth loss, its learning rate and
+ * `update` are those of the last record too, so that all are of the same moment.
+ */
+export function atOneMoment(run, last) {
+  if (!last) return run;
+  const { update, smooth_loss, learning_rate, gradient_norm } = last;
+  return run.state === "training" ? { ...run, update, smooth_loss, learning_rate, gradient_norm } : { ...run, gradient_norm };
+}
+
+/** Return sentences with the update of the figures, and with the updates of the validation losses if they are earlier. */
+export function moments(run, records) {
+  if (!run.update) return "";
+  const judged = records.findLast((record) => record.validation_nats !== null)?.update;
+  const others = [["Last", judged], ["Best", run.validation_bits === null || run.best_bits === null ? null : run.best]];
+  const earlier = others.filter(([, update]) => update && update !== run.update);
+  return [`Figures after update ${integer(run.update)}.`, ...earlier.map(([which, update]) => `${which} validation loss after update ${integer(update)}.`)].join(" ");
+}
 
 /** The view of one run. */
 export class Learning {
@@ -230,9 +248,11 @@ export class Learning {
     if (!this.run) return;
     const kind = bitsOf(this.run)[1];
     put(this.names[0], kind[0].toUpperCase() + kind.slice(1));
-    const earlier = last && !isGoing(this.run.state) && last.update !== this.run.update;
+    const shown = atOneMoment(this.run, last);
+    const earlier = last && last.update !== shown.update;
     put(this.names[NORM], earlier ? `Gradient norm at update ${integer(last.update)}` : "Gradient norm");
-    FIGURES.forEach(([, value], n) => put(this.values[n], value(this.run, last)));
+    FIGURES.forEach(([, value], n) => put(this.values[n], value(shown)));
+    put(byId("learning-moment"), moments(shown, records));
   }
 
   #figure(width) {

@@ -3,10 +3,11 @@ import { counted } from "./dom.js";
 
 /**
  * Return the loss to show for a run in bits, and the name of this loss. This is the validation loss of the best checkpoint,
- * or the last validation loss if the former is not known. For a run without a validation part, it is the training loss.
+ * or the last validation loss if the former is not known. Before the first validation loss, it is the training loss over
+ * the last updates: the smooth loss of a short run is far too high, because it begins with the loss of the first update.
  */
 export function bitsOf(run) {
-  if (run.validation_bits === null) return [run.bits, "bits, training"];
+  if (run.validation_bits === null) return [run.train_bits, "bits, training"];
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
