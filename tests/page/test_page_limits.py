@@ -15,7 +15,7 @@ from page.page_steps import eventually, without_charts
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
 
-LIMITS = {"prompt": 51, "read": 52, "length": 53, "map": 20, "followed": 2}
+LIMITS = {"prompt": 51, "read": 52, "length": 53, "samples": 3, "map": 20, "followed": 2}
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def test_fields_have_the_limits_of_the_server(trained, limited):
     expect(limited.locator("#play-prompt")).to_have_attribute("maxlength", "51")
     expect(limited.locator("#inside-text")).to_have_attribute("maxlength", "52")
     expect(limited.locator("#play-length")).to_have_attribute("max", "53")
+    expect(limited.locator("#play-samples")).to_have_attribute("max", "3")
     expect(limited.locator("#learning-buttons form:last-child input")).to_have_attribute("max", "7")
 
 

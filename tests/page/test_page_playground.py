@@ -102,6 +102,8 @@ def test_the_playground_and_sample_give_the_same_text(trained, page):
     page.goto(
         f"{trained.url}/#/playground?model=cats@best&temperature=0.7&top-k=9&top-p=0.9&seed=11"
     )
+    page.fill("#play-min-p", "0.05")
+    page.fill("#play-stop-strings", "never\n\n sat")
     text = write(page, 300)
     options = [
         "--which",
@@ -114,6 +116,12 @@ def test_the_playground_and_sample_give_the_same_text(trained, page):
         "9",
         "--top-p",
         "0.9",
+        "--min-p",
+        "0.05",
+        "--stop",
+        "never",
+        "--stop",
+        " sat",
         "--seed",
         "11",
         "--json",
@@ -122,6 +130,7 @@ def test_the_playground_and_sample_give_the_same_text(trained, page):
     done = CliRunner().invoke(app, ["sample", run, "--prompt", "the ", *options])
     assert done.exit_code == 0, done.output
     assert text == "the " + json.loads(done.stdout)["samples"][0]["text"]
+    assert len(text) < 300
     page.click("#play-copy")
     eventually(page.locator("#toast"), "Text copied")
     assert page.evaluate("navigator.clipboard.readText()") == text
@@ -201,6 +210,36 @@ def test_a_link_resets_other_settings_and_going_back_changes_nothing(trained, pa
     page.click(".views >> text=Runs")
     page.click(".views >> text=Playground")
     expect(page.locator("#play-length")).to_have_value("50")
+
+
+def test_several_texts_of_each_model_are_written_and_saved_together(trained, page):
+    link = "playground?model=cats&other=gates&seed=5&samples=2&min-p=0.01&stop-strings=%21"
+    page.goto(f"{trained.url}/#/{link}")
+    expect(page.locator("#play-stop-strings")).to_have_value("!")
+    expect(page.locator("#play-min-p")).to_have_value("0.01")
+    titles = ["cats, text 1", "cats, text 2", "gates, text 1", "gates, text 2"]
+    expect(page.locator(".output h2")).to_have_text(titles)
+    write(page, 30)
+    texts = page.locator(".output .letters").all_text_contents()
+    wanted = []
+    for key in ("cats", "gates"):
+        run = str(trained.app_state.folder / key)
+        settings = {"length": 30, "temperature": 0.8, "seed": 5, "min-p": 0.01, "samples": 2}
+        options = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+        done = CliRunner().invoke(app, ["sample", run, "--prompt", "the ", "--json", *options])
+        wanted += ["the " + sample["text"] for sample in json.loads(done.stdout)["samples"]]
+    assert texts == wanted
+    assert len(set(texts)) == 4
+    with page.expect_download() as download:
+        page.click("#play-save")
+    assert download.value.suggested_filename == "cats-gates.txt"
+    parts = [f"== {title}\n\n{text}" for title, text in zip(titles, texts, strict=True)]
+    assert download.value.path().read_text(encoding="utf-8") == "\n\n".join(parts)
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.fill("#play-samples", "1")
+    page.press("#play-samples", "Tab")
+    expect(page.locator(".output h2")).to_have_text(["cats", "gates"])
 
 
 MENU = """() => [...document.querySelectorAll("#play-model optgroup")].map(

@@ -55,6 +55,28 @@ def test_the_server_writes_the_same_text_as_charloom_sample(client, folder, mode
         assert (last["ended"] == "length") == (len(text) == settings.get("length", 200))
 
 
+@pytest.mark.parametrize("models", [["book"], ["book", "bytes"]])
+def test_several_texts_are_those_of_charloom_sample(client, folder, models):
+    route, key = (
+        ("generate", {"model": "book"}) if len(models) == 1 else ("compare", {"models": models})
+    )
+    body = {**key, "length": 40, "seed": 3, "samples": 3, "probabilities": True}
+    events = complete_events(client.post(f"/api/{route}", json=body))
+    texts = {}
+    for name, data in events:
+        assert ("side" in data) == (route == "compare")
+        place = (data.get("side", 0), data["number"])
+        texts[place] = texts.get(place, "") + data.get("text", "")
+        assert name != "text" or "".join(data["analysis"]["characters"]) == data["text"]
+    assert sorted(texts) == [(side, n) for side in range(len(models)) for n in range(3)]
+    for side, model in enumerate(models):
+        loaded = charloom.load(folder / model)
+        written = [loaded.sample("", 40, seed=3, number=n) for n in range(3)]
+        assert [texts[side, n] for n in range(3)] == written
+    assert [name for name, _ in events].count("end") == 3 * len(models)
+    assert client.post(f"/api/{route}", json={**body, "samples": 5}).status_code == 422
+
+
 def test_another_seed_gives_another_text(client):
     texts = {
         text_and_last_event(

@@ -7,9 +7,9 @@ of a few hundredths of a second, so that the work ends soon after the client dis
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -48,12 +48,14 @@ class TextWriter:
         model: the model.
         writing: yields the pieces of the text.
         reader: computes the probabilities; None if the request does not want probabilities.
+        labels: fields that each event about the text has: `side`, `number`, both or none.
         written: the number of characters written so far.
     """
 
     model: OpenModel
     writing: Writing
     reader: Reader | None
+    labels: dict[str, int] = field(default_factory=dict)
     written: int = 0
 
     @classmethod
@@ -169,14 +171,14 @@ def routes(
         "/api/generate", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def generate(body: wire.Generate) -> EventStream:
-        """Let a model write a text. The schema `Generate` describes the events of the response."""
+        """Let a model write one or more texts. The schema `Generate` describes the events of the response."""
         return EventStream(writing(model_cache, queue, body, [body.model]), closing)
 
     @router.post(
         "/api/compare", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def compare(body: wire.Compare) -> EventStream:
-        """Let several models each write a text. The schema `Compare` describes the events of the response."""
+        """Let several models each write one or more texts. The schema `Compare` describes the events of the response."""
         return EventStream(writing(model_cache, queue, body, body.models, sides=True), closing)
 
     return router
@@ -241,42 +243,66 @@ def prediction_routes(
 async def writing(
     model_cache: ModelCache,
     queue: WorkQueue,
-    body: wire.SamplingOptions,
+    body: wire.WritingRequest,
     models: list[str],
     sides: bool = False,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Wait in the queue, then yield an iterator over the events of models that each write a text.
+    """Wait in the queue, then yield an iterator over the events of models that write texts.
 
     The request counts as being processed until the `with` block ends.
 
     Args:
         model_cache: the models in memory.
         queue: the queue of requests.
-        body: the prompt and the sampling options in the request.
+        body: the prompt, the sampling options and the number of texts in the request.
         models: the ids of the models.
         sides: True adds the field `side`, the index of the model in `models`, to each event.
     """
     async with queue.place():
         # Open the models here, before the response begins: then an unknown model, or a prompt with unknown
         # characters, gets an ordinary error response.
-        writers = await queue.work(
-            lambda: [TextWriter.of(model_cache.open(key), body) for key in models]
-        )
-        yield events(queue, body, writers, sides)
+        writers = [
+            await queue.work(text_writer, model_cache, body, key, number, labels)
+            for key, number, labels in texts_of(body, models, sides)
+        ]
+        yield events(queue, body, writers)
+
+
+def texts_of(
+    body: wire.WritingRequest, models: list[str], sides: bool
+) -> Iterator[tuple[str, int, dict[str, int]]]:
+    """Yield the id of the model, the number among its texts and the labels of each text of a request."""
+    for side, key in enumerate(models):
+        for number in range(body.samples):
+            several = {"number": number} if body.samples > 1 else {}
+            yield key, number, ({"side": side} if sides else {}) | several
+
+
+def text_writer(
+    model_cache: ModelCache,
+    body: wire.SamplingOptions,
+    key: str,
+    number: int,
+    labels: dict[str, int],
+) -> TextWriter:
+    """Return a writer of the text `number` of the model `key`, whose events have the fields `labels`."""
+    writer = TextWriter.of(model_cache.open(key), body, number)
+    writer.labels = labels
+    return writer
 
 
 async def events(
-    queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter], sides: bool
+    queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter]
 ) -> AsyncIterator[bytes]:
     """Let each writer write its text, and yield the events of the response.
 
-    The writers take turns, and each writes one piece, a few characters, in its turn. If `sides` is True, each
-    event has the index of its writer as the field `side`.
+    The writers take turns, and each writes one piece, a few characters, in its turn. Each event has the labels of its
+    writer.
     """
     began = time.perf_counter()
-    at_work = list(enumerate(writers))
-    for side, writer in at_work:
+    for writer in writers:
         data = {
+            **writer.labels,
             **writer.model.head(),
             "seed": body.seed,
             "prompt": body.prompt,
@@ -284,22 +310,22 @@ async def events(
             "warning": start_warning(writer.model, body),
         }
         predictions = await queue.run_slices(writer.beginning(body.prompt))
-        yield await queue.work(
-            event_with_predictions, "begin", with_side(data, side, sides), "read", predictions
-        )
+        yield await queue.work(event_with_predictions, "begin", data, "read", predictions)
+    at_work = list(writers)
     while at_work:
-        for side, writer in list(at_work):
+        for writer in list(at_work):
             # The thread that writes the piece also encodes its event. Encoding many numbers as JSON in the event
             # loop would block the loop.
-            piece = await queue.work(next_event, writer, side, sides)
+            piece = await queue.work(next_event, writer)
             if piece is None:
-                at_work.remove((side, writer))
+                at_work.remove(writer)
                 data = {
+                    **writer.labels,
                     "ended": writer.writing.ended,
                     "characters": writer.written,
                     "seconds": round(time.perf_counter() - began, 4),
                 }
-                yield event("end", with_side(data, side, sides))
+                yield event("end", data)
             elif piece:
                 yield piece
 
@@ -310,11 +336,10 @@ def start_warning(model: OpenModel, body: wire.SamplingOptions) -> str:
     return "" if problem is None else page_sentence(problem)
 
 
-def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
+def next_event(writer: TextWriter) -> bytes | None:
     """Let `writer` write the next piece of its text, and return the event with this piece.
 
-    Return b"" if the piece is empty, and None after the last piece. If `sides` is True, the event has `side`,
-    the index of the writer, as a field.
+    Return b"" if the piece is empty, and None after the last piece.
     """
     piece = writer.next()
     if piece is None:
@@ -322,9 +347,7 @@ def next_event(writer: TextWriter, side: int, sides: bool) -> bytes | None:
     text, predictions = piece
     if not text:
         return b""
-    return event_with_predictions(
-        "text", with_side({"text": text}, side, sides), "analysis", predictions
-    )
+    return event_with_predictions("text", {**writer.labels, "text": text}, "analysis", predictions)
 
 
 def event_with_predictions(
@@ -336,11 +359,6 @@ def event_with_predictions(
     because it can take long.
     """
     return event(name, data | ({key: shown(predictions)} if predictions else {}))
-
-
-def with_side(data: dict[str, Any], side: int, sides: bool) -> dict[str, Any]:
-    """Return `data`, the fields of an event; if `sides` is True, add the field `side`, the index of the model."""
-    return {"side": side, **data} if sides else data
 
 
 def shown(predictions: Predictions) -> dict[str, Any]:

@@ -19,6 +19,7 @@ SMALL_BODY: Final = 64 * 1024  # largest body of a request without a text, in by
 
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
+MOST_SAMPLES: Final = 4  # texts that each model writes for one request
 # The largest number of characters in a text whose surprise is computed, or on which units are shown or compared.
 LONGEST_READ: Final = 50_000
 # The largest number of characters for which all units of a layer are shown. The limit is low, because the response
@@ -608,8 +609,18 @@ class SamplingOptions(RequestBody):
     )
 
 
-class Generate(SamplingOptions):
-    """A request for a text that one model writes.
+class WritingRequest(SamplingOptions):
+    """The base of requests for texts that are streamed.
+
+    Attributes:
+        samples: the number of texts that each model writes. They are those of `charloom sample --samples`.
+    """
+
+    samples: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 1
+
+
+class Generate(WritingRequest):
+    """A request for one or more texts that one model writes.
 
     The response is a stream of server-sent events:
 
@@ -622,13 +633,16 @@ class Generate(SamplingOptions):
     - `end`: `{ended: "length" | "stop", characters, seconds}`;
     - `mistake` instead of `end`: an `error` as in every error response.
 
+    If `samples` is more than 1, there are these events for each text, in turn. Each event but `mistake` then also has
+    the field `number`, the index of the text, from 0.
+
     The model stops writing when the client closes the connection.
     """
 
     model: ModelKey
 
 
-class Compare(SamplingOptions):
+class Compare(WritingRequest):
     """A request for texts that two to four models write side by side, from the same seed.
 
     The response has the events that the schema Generate describes. Each event also has the field `side`, the

@@ -210,6 +210,7 @@ def server_about(folder: Path) -> wire.About:
             "upload": wire.UPLOAD_BODY,
             "prompt": wire.LONGEST_PROMPT,
             "length": wire.LONGEST_WRITING,
+            "samples": wire.MOST_SAMPLES,
             "read": wire.LONGEST_READ,
             "map": wire.LONGEST_MAP,
             "followed": run_routes.MOST_FOLLOWED,

@@ -6,7 +6,7 @@ import { copyLink } from "./links.js";
 import { Output } from "./output.js";
 import { showHint, predictionInWords, showPrediction } from "./prediction.js";
 
-const FIELDS = ["prompt", "start", "temperature", "top-k", "top-p", "length", "seed"];
+const FIELDS = ["prompt", "start", "temperature", "top-k", "top-p", "min-p", "length", "seed", "samples", "stop-strings"];
 
 /** Set a field to `value`. If there is no value, or if the field is a list without it, set it to its initial value. */
 function restore(field, value) {
@@ -36,7 +36,7 @@ export class Playground {
       event.preventDefault();
       this.write();
     });
-    for (const select of [this.model, this.other]) select.addEventListener("change", () => this.#outputs());
+    for (const input of [this.model, this.other, this.fields.samples]) input.addEventListener("change", () => this.#outputs());
     byId("play-stop").addEventListener("click", () => this.stop());
     document.addEventListener("keydown", (event) => this.#key(event));
     const [range, number] = [byId("play-temperature-range"), this.fields.temperature];
@@ -45,7 +45,7 @@ export class Playground {
     byId("play-dice").addEventListener("click", () => (this.fields.seed.value = Math.floor(Math.random() * 1e6)));
     byId("play-colour").addEventListener("change", () => this.#colour());
     byId("play-copy").addEventListener("click", () => copy(this.#all(), "Text"));
-    byId("play-save").addEventListener("click", () => save(this.#all(), textFileName(this.#names().join(" "))));
+    byId("play-save").addEventListener("click", () => save(this.#all(), textFileName(this.#models().map((id) => this.models.name(id)).join(" "))));
     byId("play-link").addEventListener("click", () => this.#copyLink());
     byId("play-inside").addEventListener("click", () => {
       const { prompt = "", text } = this.outputs[0];
@@ -54,10 +54,11 @@ export class Playground {
     showHint(byId("play-prediction"));
   }
 
-  /** Store the server's limits: the longest prompt and the longest text to write. */
+  /** Store the server's limits: the longest prompt, the longest text to write, and the number of texts. */
   about({ limits }) {
     this.fields.prompt.maxLength = limits.prompt;
     this.fields.length.max = limits.length;
+    this.fields.samples.max = limits.samples;
   }
 
   /** Restore the settings of a link. A setting that is not in the link gets its default. */
@@ -94,12 +95,15 @@ export class Playground {
       temperature: value("temperature"),
       top_k: value("top-k"),
       top_p: value("top-p"),
+      min_p: value("min-p"),
+      stop: this.fields["stop-strings"].value.split("\n").filter(Boolean),
+      samples: this.samples,
       seed: value("seed"),
       unknown: this.skip ? "skip" : "refuse",
       probabilities: true,
     };
     this.skip = false;
-    const ids = this.outputs.map((output) => output.id);
+    const ids = this.#models();
     const stream = ids.length > 1
       ? events("/api/compare", { ...drawing, models: ids }, writing.signal)
       : events("/api/generate", { ...drawing, model: ids[0] }, writing.signal);
@@ -107,10 +111,10 @@ export class Playground {
       let over = 0;
       for await (const [name, data] of stream) {
         if (name === "mistake") throw new Error(data.error.message);
-        this.outputs[data.side ?? 0].take(name, data);
+        this.outputs[(data.side ?? 0) * this.samples + (data.number ?? 0)].take(name, data);
         over += name === "end";
       }
-      if (over < ids.length) throw new Error("The server closed the connection before the text was complete. The page keeps what has arrived. Press Write to start again.");
+      if (over < this.outputs.length) throw new Error("The server closed the connection before the text was complete. The page keeps what has arrived. Press Write to start again.");
       say("Done");
     } catch (error) {
       for (const output of this.outputs) output.stop();
@@ -159,15 +163,21 @@ export class Playground {
     box.append(" ", el("button", { type: "button", class: "link", onclick: again }, "Write without these characters"));
   }
 
-  /** Show an empty output for each selected model. */
+  /** Return the ids of the selected models. */
+  #models() {
+    return [this.model.value, this.other.value].filter(Boolean);
+  }
+
+  /** Show an empty output for each text of each selected model. */
   #outputs() {
     this.stop();
-    const ids = [this.model.value, this.other.value].filter(Boolean);
-    this.outputs = ids.map((id) => {
-      const output = new Output(this.models.name(id), (prediction) => this.#showPrediction(prediction));
+    this.samples = this.fields.samples.validity.valid ? this.fields.samples.valueAsNumber : 1;
+    const numbers = Array.from({ length: this.samples }, (_, n) => (this.samples > 1 ? `, text ${n + 1}` : ""));
+    this.outputs = this.#models().flatMap((id) => numbers.map((number) => {
+      const output = new Output(`${this.models.name(id)}${number}`, (prediction) => this.#showPrediction(prediction));
       output.id = id;
       return output;
-    });
+    }));
     byId("play-outputs").replaceChildren(...this.outputs.map((output) => output.section));
     showHint(byId("play-prediction"));
     this.#colour();
@@ -185,11 +195,6 @@ export class Playground {
     const coloured = byId("play-colour").checked;
     byId("play-legend").hidden = !coloured;
     for (const output of this.outputs) output.sheet.classList.toggle("coloured", coloured);
-  }
-
-  /** Return the names of the models that have written. */
-  #names() {
-    return this.outputs.map((output) => output.title.textContent);
   }
 
   #all() {
