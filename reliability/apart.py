@@ -120,6 +120,8 @@ COMMANDS = (
          "--engine reference", **DRAWS),
     Line("report runs/a", **DRAWS),
     Line("control runs/a pause", code=2),  # the run is finished
+    Line("runs"),
+    Line("runs list runs --sort loss --json"),
     Line("evaluate runs/a --baselines"),
     Line("score runs/a --text cat"),
     Line("neurons runs/a --png asked/units.png", **DRAWS),
@@ -127,6 +129,8 @@ COMMANDS = (
     Line("push runs/a ada/book", code=2),  # a run is refused before anything is sent
     Line("import asked/book.safetensors --output asked/again.safetensors"),
     Line("train book.txt --run runs/c --from runs/a --updates 5"),
+    Line("runs rename runs/c renamed --yes"),
+    Line("runs rm runs/renamed --yes"),
     SERVED,
     Line("gradcheck --hidden-size 3 --seq-length 3"),
     Line("doctor --template numpy --output asked/mine.py"),
@@ -172,6 +176,9 @@ def check(scale: str) -> Figures:
 def require_all_commands() -> None:
     """Raise AssertionError if `COMMANDS` has no line for one of the app's commands."""
     names = {(one.name or one.callback.__name__) for one in app.registered_commands if one.callback}
+    names |= {
+        str(one.typer_instance.info.name) for one in app.registered_groups if one.typer_instance
+    }
     lines = [*COMMANDS, *(one for line in COMMANDS for one in line.beside if isinstance(one, Line))]
     missing = names - {line.words.split()[0] for line in lines}
     assert not missing, f"not watched: {', '.join(sorted(missing))}"

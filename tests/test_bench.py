@@ -24,11 +24,11 @@ from charloom.bench import (
 )
 from charloom.bench.charloom_engines import engine_sampling, engine_updates
 from charloom.bench.contestant_text import bench_text, bench_vocabulary, windows_of
-from charloom.bench.text_table import table
 from charloom.cli import app
 from charloom.cpu_limits import processors
 from charloom.engines import native_problem, open_engine
 from charloom.errors import ConfigError, DivergedError
+from charloom.formatting import table
 from charloom.model import new_learner, parameter_shapes, zero_state
 
 NAMES = (

@@ -339,9 +339,12 @@ def problems_of(words):
         return []
     if not rest or rest[0] not in COMMANDS:
         return [] if rest in (["--help"], ["-h"]) else [f"charloom has no command {rest[:1]}"]
-    command = COMMANDS[rest[0]]
+    command, rest = COMMANDS[rest[0]], rest[1:]
+    while hasattr(command, "commands") and not {"--help", "-h"} & set(rest[:1]):
+        named = rest[:1] if rest and rest[0] in command.commands else ["list"]
+        command, rest = command.commands[named[0]], rest[rest[:1] == named :]
     known = {option: p for p in command.params for option in (*p.opts, *p.secondary_opts)}
-    problems, places, rest = [], [], rest[1:]
+    problems, places = [], []
     while rest:
         word, _, value = rest.pop(0).partition("=")
         if not word.startswith("-"):
@@ -392,6 +395,9 @@ def test_the_commands_and_options_in_help_examples_exist():
         ("charloom train book.txt \\\n  --epochs", "--epochs lacks its value"),
         ("cat x | charloom sample > out.txt  # all of it", "sample takes 1 to 1 arguments"),
         ("charloom info extra --json", "info takes 0 to 0 arguments, not ['extra']"),
+        ("charloom runs a b", "runs takes 0 to 1 arguments"),
+        ("charloom runs rm a --jes", "runs has no option --jes"),
+        ("charloom runs rename a", "runs takes 2 to 2 arguments, not ['a']"),
         ("sh scripts/tests && echo done", "there is no scripts/tests"),
     ],
 )

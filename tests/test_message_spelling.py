@@ -113,7 +113,9 @@ def python_names():
 
 
 def options_of(command):
-    return {word for parameter in COMMANDS[command].params for word in parameter.opts}
+    group = getattr(COMMANDS[command], "commands", {})
+    parameters = [p for inner in (COMMANDS[command], *group.values()) for p in inner.params]
+    return {word for parameter in parameters for word in parameter.opts}
 
 
 OPTIONS = set().union(*map(options_of, COMMANDS))

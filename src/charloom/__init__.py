@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Model,
         Neurons,
         Reproduction,
+        RunSummary,
         control,
         doctor,
         export,
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
         load,
         neurons,
         push,
+        remove_run,
+        rename_run,
         reproduce,
         resume,
+        runs,
         train,
     )
 
@@ -42,6 +46,7 @@ __all__ = [
     "Model",
     "Neurons",
     "Reproduction",
+    "RunSummary",
     "__version__",
     "control",
     "doctor",
@@ -52,8 +57,11 @@ __all__ = [
     "load",
     "neurons",
     "push",
+    "remove_run",
+    "rename_run",
     "reproduce",
     "resume",
+    "runs",
     "train",
 ]
 

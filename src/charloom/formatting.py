@@ -103,6 +103,40 @@ def duration(seconds: float) -> str:
     return f"{count(hours)} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def megabytes(size: int) -> str:
+    """Return a size in bytes as text, such as 0.02 MB or 1,234.50 MB (1 MB is 1,000,000 bytes)."""
+    return f"{size / 1e6:,.2f} MB"
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago something was as text, such as now, 5 min ago, 3 h ago or 12 days ago."""
+    minutes = seconds / 60
+    if minutes < 1:
+        return "now"
+    if minutes < 60:
+        return f"{int(minutes)} min ago"
+    if minutes < 48 * 60:
+        return f"{int(minutes / 60)} h ago"
+    return f"{count(int(minutes / 1440))} days ago"
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Return the lines of a table: first the line of `heads`, then a line for each row in `rows`.
+
+    Each column is as wide as its widest entry. The first `left` columns are left-aligned, the others
+    right-aligned.
+    """
+    lines = [heads, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    return [
+        "  ".join(
+            f"{entry:<{width}}" if column < left else f"{entry:>{width}}"
+            for column, (entry, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+
+
 def harmless(text: str) -> str:
     """Return the text with visible signs instead of control characters, except newlines and tabs.
 

@@ -1,6 +1,11 @@
-"""The names of the files and directories in a run directory (spec/formats.md: Runs)."""
+"""The names of the folder of runs, and of the files and directories in a run (spec/formats.md: Runs)."""
 
+from pathlib import Path
 from typing import Final
+
+RUNS: Final = Path(
+    "runs"
+)  # the folder in which `train` creates runs, unless the user names another
 
 CONFIG: Final = "config.json"
 METRICS: Final = "metrics.jsonl"
@@ -17,6 +22,11 @@ CONTROL: Final = "control.json"
 LOCK: Final = "lock"
 TEXT: Final = "text.txt"
 CHECKPOINTS: Final = "checkpoints"
+
+# The files that `charloom report` writes.
+REPORT: Final = "report.html"
+LOSS_SVG: Final = "loss.svg"
+LOSS_PNG: Final = "loss.png"
 
 # Two files in the directory of checkpoints. Each contains the name of a checkpoint: the latest, and
 # the one with the best validation loss.

@@ -10,35 +10,43 @@ import typer
 
 import charloom.cli
 from charloom import api
-from charloom.cli import COMMANDS, app
+from charloom.cli import COMMANDS, app, name_of
 from charloom.cli.setting_options import PANELS, SETTINGS, setting_option
 from charloom.config import Config, default_of, help_of
 from charloom.recipes import RECIPES
 from command_line import charloom_
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
-def test_every_command_has_a_help_with_an_example_that_parses(command):
-    done = charloom_(command.__name__, "--help")
+def all_commands():
+    """Return the words of every command, such as "train" and "runs rm"."""
+    found = []
+    for name, command in typer.main.get_command(app).commands.items():
+        found += [name, *(f"{name} {inner}" for inner in getattr(command, "commands", ()))]
+    return found
+
+
+@pytest.mark.parametrize("words", all_commands())
+def test_every_command_has_a_help_with_an_example_that_parses(words):
+    done = charloom_(words, "--help")
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    example = lines[lines.index("  Example:") + 1].strip()
-    assert shlex.split(example)[:2] == ["charloom", command.__name__]
-    context = typer.main.get_command(app).make_context("charloom", shlex.split(example)[1:])
-    group, name = context.command, command.__name__
-    group.commands[name].make_context(name, shlex.split(example)[2:], parent=context)
+    example = shlex.split(lines[lines.index("  Example:") + 1].strip())
+    names = words.split()
+    assert example[: len(names) + 1] == ["charloom", *names]
+    context = typer.main.get_command(app).make_context("charloom", example[1:])
+    for depth, name in enumerate(names, 2):
+        command = context.command.commands[name]
+        context = command.make_context(name, example[depth:], parent=context)
 
 
 def test_help_lists_all_commands():
     listed = charloom_("--help").stdout.partition("Commands:")[2]
-    assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == [
-        command.__name__.rstrip("_") for command in COMMANDS
-    ]
+    assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == list(map(name_of, COMMANDS))
     assert {
-        "reproduce", "train", "resume", "report", "control", "sample", "evaluate", "score",
+        "reproduce", "train", "resume", "report", "control", "runs", "sample", "evaluate", "score",
         "neurons", "serve", "export", "push", "import", "gradcheck", "doctor", "bench", "corpora", "recipes",
         "info",
-    } == {command.__name__.rstrip("_") for command in COMMANDS}  # fmt: skip
+    } == set(map(name_of, COMMANDS))  # fmt: skip
 
 
 def test_version_is_shown():

@@ -14,6 +14,7 @@ from charloom.api.learning_rate import (
 from charloom.api.model import Model, learner_of, load
 from charloom.api.run_changes import RunChanges
 from charloom.api.run_control import control
+from charloom.api.run_folder import remove_run, rename_run, runs
 from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
 from charloom.api.time_estimates import updates_per_second
 from charloom.api.training import Listener, Training, begin, reopen, resume, train
@@ -26,6 +27,7 @@ from charloom.api.unit_search import Neurons, neurons
 from charloom.diagnosis import Diagnosis, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
+from charloom.store import RunSummary
 from charloom.training.learning_rate_search import LearningRateSearch
 
 # `judge`, `judge_others` and `settle` are earlier names, which old programs may still import.
@@ -43,6 +45,7 @@ __all__ = [
     "Reported",
     "Reproduction",
     "RunChanges",
+    "RunSummary",
     "Text",
     "TextChoice",
     "Training",
@@ -69,10 +72,13 @@ __all__ = [
     "plan_training",
     "push",
     "refuse_given_rate",
+    "remove_run",
+    "rename_run",
     "reopen",
     "reproduce",
     "reproduction",
     "resume",
+    "runs",
     "search_before_training",
     "settle",
     "text_to_learn",

@@ -4,13 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from charloom.api.text_arguments import as_path
-from charloom.errors import ConfigError, NotAModelError, RunInUseError
+from charloom.errors import ConfigError, NotAModelError
 from charloom.formatting import shortened
 from charloom.messages import command as marked_command
 from charloom.store import Control, Status, read_status, write_control
 from charloom.store.control_files import AT_WORK, require_command
 from charloom.store.run_directory import is_run
-from charloom.store.run_lock import acquire
+from charloom.store.run_lock import is_trained
 
 
 def control(
@@ -79,12 +79,3 @@ def state_sentence(run: str | Path) -> str:
     status = require_status(run)
     reason = f" ({status.reason})" if status.reason else ""
     return f"{run}: {status.state} at update {status.update:,} of {status.updates:,}{reason}"
-
-
-def is_trained(run: Path) -> bool:
-    """Return True if a process holds the lock of a run."""
-    try:
-        acquire(run).release()
-    except RunInUseError:
-        return True
-    return False

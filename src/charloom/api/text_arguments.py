@@ -11,13 +11,13 @@ from charloom.config import require_path, require_string
 from charloom.errors import ConfigError, MissingPartError
 from charloom.formatting import shortened
 from charloom.messages import argument
+from charloom.run_file_names import RUNS
 from charloom.store.new_run import require_free
 from charloom.text import Corpus, UnknownPolicy, Vocabulary
 from charloom.text.unknown_policy import REFUSE
 
 Text = str | Path | Sequence[str | Path]
 
-RUNS: Final = Path("runs")
 DEMO_TEXTS: Final = ("kjv-nt", "python-docs")  # the first of these texts that is installed is used
 
 

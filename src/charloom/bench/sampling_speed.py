@@ -23,10 +23,10 @@ from charloom.bench.interleaved import (
     on_processors,
     spread,
 )
-from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
 from charloom.cpu_limits import processors
 from charloom.engines import Engine, Sampler, native_problem, open_engine
+from charloom.formatting import table
 from charloom.model import Learner, new_learner, zero_state
 
 PIECE: Final = 1_000  # number of characters of a short text, and of a piece of the long text

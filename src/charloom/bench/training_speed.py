@@ -21,10 +21,10 @@ from charloom.bench.interleaved import (
     peaks,
     spread,
 )
-from charloom.bench.text_table import table
 from charloom.bench.workloads import Workload
 from charloom.cpu_limits import processors
 from charloom.engines import native_problem, open_engine
+from charloom.formatting import table
 from charloom.model import new_learner
 
 TORCH: Final = "PyTorch"

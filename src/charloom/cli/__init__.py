@@ -5,9 +5,10 @@ Each command imports its modules only when it runs, so that `--help` is quick.
 
 import os
 import sys
+from collections.abc import Callable
 from contextvars import copy_context
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -20,6 +21,7 @@ from charloom.cli import (
     model_commands,
     neurons_command,
     run_commands,
+    runs_commands,
     serve_command,
 )
 from charloom.cli.error_exit import ErrorReportingGroup
@@ -28,9 +30,17 @@ from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.terminal import show
 from charloom.cpu_limits import keep_numpy_to_one_thread
 
+
+class Commands(ErrorReportingGroup):
+    """The group of all commands, which the help lists in the order of `COMMANDS`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name_of(command) for command in COMMANDS]
+
+
 app = typer.Typer(
     name="charloom",
-    cls=ErrorReportingGroup,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,6 +56,7 @@ COMMANDS: Final = (
     run_commands.resume,
     run_commands.report,
     run_commands.control,
+    runs_commands.runs,
     model_commands.sample,
     evaluate_command.evaluate,
     model_commands.score,
@@ -62,7 +73,17 @@ COMMANDS: Final = (
     info_commands.info,
 )
 for command in COMMANDS:
-    app.command(command.__name__, cls=CommandWithHeadings)(command)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command)
+    else:
+        app.command(command.__name__, cls=CommandWithHeadings)(command)
+
+
+def name_of(command: Callable[..., None] | typer.Typer) -> str:
+    """Return the name of a command or of a group of commands, such as train or runs."""
+    if isinstance(command, typer.Typer):
+        return str(command.info.name)
+    return command.__name__.rstrip("_")
 
 
 def show_version(wanted: bool) -> None:

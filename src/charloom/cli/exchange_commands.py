@@ -12,7 +12,7 @@ from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, show, show_json
 from charloom.errors import ConfigError
-from charloom.formatting import counted, one_of
+from charloom.formatting import counted, megabytes, one_of
 from charloom.messages import Placeholder, terminal_command
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def show_file_size(
         show_json({**facts, **own})
         return
     say(f"{path}: {origin}")
-    sentence = f"{path}: {size / 1e6:,.2f} MB, weights in {rounded.weights}"
+    sentence = f"{path}: {megabytes(size)}, weights in {rounded.weights}"
     if change is not None:
         sentence += f"; float16 changes the loss by {change:+.5f} bits per character"
     show(sentence)

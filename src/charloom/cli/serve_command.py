@@ -1,18 +1,18 @@
 """The command `serve`, which starts the web server of the page."""
 
-from pathlib import Path
 from typing import Final
 
 from charloom.cli import run_options
 from charloom.cli.terminal import say
 from charloom.config import require_whole
 from charloom.errors import MissingPartError
+from charloom.run_file_names import RUNS
 
 PORTS: Final = 1 << 16
 
 
 def serve(
-    runs: run_options.RunsFolder = Path("runs"),
+    runs: run_options.RunsFolder = RUNS,
     host: run_options.Host = "127.0.0.1",
     port: run_options.Port = 8421,
     open_page: run_options.OpenPage = True,

@@ -25,17 +25,13 @@ from charloom.report.plot_style import LIGHT, NARROW, SENTINELS
 from charloom.report.records import OrderedRecords, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update
-from charloom.run_file_names import METRICS, SAMPLES
+from charloom.run_file_names import LOSS_PNG, LOSS_SVG, METRICS, REPORT, SAMPLES
 from charloom.store import RunInspection, inspect_run, replace_file
 from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.store.journal_lines import is_record, is_sample
 from charloom.store.journal_objects import sound_objects
 from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.stored_search import read_search
-
-REPORT: Final = "report.html"
-LOSS_SVG: Final = "loss.svg"
-LOSS_PNG: Final = "loss.png"
 
 LARGEST: Final = 1e15  # largest number that a plot can show
 

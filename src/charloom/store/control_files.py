@@ -31,6 +31,12 @@ COMMANDS: Final = ("run", "pause", "stop")
 FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")
 AT_WORK: Final = ("training", "paused")  # the states in which a process trains the run
+OVER: Final = (
+    "finished",
+    "interrupted",
+    "stopped",
+    "failed",
+)  # the states in which no process does
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,15 @@ class RunHead:
         """The version of charloom that created the run. Raises the errors of `require_settings`."""
         return self.require_settings().version
 
+    def changed_files(self) -> list[str]:
+        """Return the names of the files in WATCHED that have changed since the run was inspected.
+
+        Raises:
+            ReadError: the disk failed while reading.
+        """
+        now = stamps_of(self.path)
+        return [name for name, stamp in self.stamps.items() if now[name] != stamp]
+
     def require_unchanged(self) -> None:
         """Raise RunInUseError if the run has changed since it was inspected.
 
@@ -148,8 +157,7 @@ class RunHead:
             RunInUseError: another process has written the run since it was inspected.
             ReadError: the disk failed while reading.
         """
-        now = stamps_of(self.path)
-        changed = [name for name, stamp in self.stamps.items() if now[name] != stamp]
+        changed = self.changed_files()
         if changed:
             raise RunInUseError(
                 f"{self.path} is in use: another process changed {', '.join(changed)} while the run was "

@@ -1,5 +1,6 @@
 """The lock of a run, which one process at a time holds while it writes the run."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,11 +9,19 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from charloom.errors import CharloomError, NewerFormatError, ReadError, RunInUseError, WriteError
-from charloom.messages import argument
+from charloom.errors import (
+    CharloomError,
+    NewerFormatError,
+    NotAModelError,
+    ReadError,
+    RunInUseError,
+    WriteError,
+)
+from charloom.messages import argument, command
 from charloom.run_file_names import LOCK
 from charloom.store.atomic_files import reading, writing
 from charloom.store.control_files import AT_WORK, Status, read_status
+from charloom.store.run_directory import is_run
 
 # Seconds to wait for the lock: another process may hold it for a moment, only to check whether it is free.
 GLANCE_SECONDS: Final = 0.2
@@ -56,6 +65,56 @@ def hold_existing_lock(path: Path) -> Iterator[FileLock | None]:
     finally:
         if lock is not None:
             lock.release()
+
+
+@contextmanager
+def hold_lock_of_whole_run(path: Path) -> Iterator[FileLock | None]:
+    """Hold the lock of a run in a `with` block that renames or removes the whole run directory.
+
+    Creates the lock file if the run has none, so that no other process starts to train the run.
+
+    Yields:
+        The lock; None if the name of the lock file belongs to a link, a directory or a file with contents.
+        Then no process trains the run, because it would have replaced the contents.
+
+    Raises:
+        RunInUseError: another process holds the lock.
+        NotAModelError: another process has just removed or renamed the run.
+        WriteError: the lock file cannot be written.
+    """
+    if os.path.lexists(path / LOCK) and not has_lock_file(path):
+        yield None
+        return
+    try:
+        lock = acquire(path)
+    except RunInUseError:
+        raise RunInUseError(stop_first(path)) from None
+    try:
+        if not is_run(path):
+            # Acquiring the lock has made the directory again.
+            with suppress(OSError):
+                (path / LOCK).unlink()
+                path.rmdir()
+            raise NotAModelError(
+                f"{path} is not a run: another process has just removed or renamed it."
+            )
+        yield lock
+    finally:
+        lock.release()
+
+
+def stop_first(path: Path) -> str:
+    """Return a message that a run must not be renamed or removed while another process trains it."""
+    return f"{path} is in use: {who_trains(path)} trains it. Stop it first: {command('control', path, 'stop')}."
+
+
+def is_trained(path: Path) -> bool:
+    """Return True if another process holds the lock of a run. Does not create a lock file."""
+    try:
+        refuse_if_locked(path)
+    except RunInUseError:
+        return True
+    return False
 
 
 def refuse_if_locked(path: Path) -> None:

@@ -25,7 +25,7 @@ from charloom.run_file_names import (
     STATUS,
 )
 from charloom.store import RunHead, Status, inspect_head, which_of
-from charloom.store.control_files import AT_WORK
+from charloom.store.control_files import AT_WORK, OVER
 from charloom.store.end_events import END_CHANGED
 from charloom.store.journal_lengths import RECORDS_LOST, SavedLengths, saved_lengths
 from charloom.store.journal_lines import is_event, is_record, is_sample
@@ -59,8 +59,6 @@ YOUNG_SECONDS: Final = 30.0
 MOST_NUMBER: Final = 1e300
 MOST_REASON: Final = 500  # largest length of the reason for a state, in characters
 UNREADABLE: Final = ("damaged", "newer")
-# States in which no process trains the run.
-OVER: Final = ("finished", "interrupted", "stopped", "failed")
 # The files and folders in a run directory that are read for the list of runs.
 LISTED_FILES: Final = (
     CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",

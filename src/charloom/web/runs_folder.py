@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from charloom.store.run_directory import is_run
+from charloom.store.run_list import RUNS_DEPTH
 from charloom.web.file_descriptors import is_shortage
 
-DEPTH: Final = 3  # number of levels of folders that are searched for runs and model files
 MODEL_FILE: Final = ".safetensors"
 
 Stamp = tuple[int, int]  # the modification time and the inode of a directory
@@ -81,7 +81,7 @@ class RunsFolder:
         """
         found = ScanResult()
         before, self._known = self._known, {}
-        for path, stamp in self._within(self.path, DEPTH, before):
+        for path, stamp in self._within(self.path, RUNS_DEPTH, before):
             if stamp is None:
                 place = self._place(path)
                 found.files[place.key] = place

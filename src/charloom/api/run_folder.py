@@ -1,0 +1,67 @@
+"""Lists, removes and renames runs, for users of Python."""
+
+from pathlib import Path
+
+from charloom.api.python_warnings import warn_user
+from charloom.api.text_arguments import as_path
+from charloom.run_file_names import RUNS
+from charloom.store import RunSummary, list_runs, plan_removal
+from charloom.store import remove_run as remove_planned
+from charloom.store import rename_run as rename_in_folder
+
+
+def runs(folder: str | Path = RUNS) -> list[RunSummary]:
+    """Return the runs in a folder and its subfolders, down to three levels; the latest first.
+
+    For each run, the checkpoints `latest` and `best` are checked, and the records are read. The default folder
+    need not exist. A folder that cannot be read gives a warning.
+
+    Args:
+        folder: the folder that holds the runs, or a run.
+
+    Raises:
+        NotAModelError: `folder` does not exist or is a file.
+        ConfigError: `folder` is not a valid path.
+    """
+    path = as_path(folder, "folder")
+    if path == RUNS and not path.exists():
+        return []
+    found = list_runs(path)
+    for message in found.unread:
+        warn_user(message)
+    return sorted(found.runs, key=lambda run: run.changed or 0.0, reverse=True)
+
+
+def remove_run(run: str | Path) -> None:
+    """Delete a run directory with all that is in it. There is no question, and no way back.
+
+    Links in the directory are deleted and not followed. An interruption leaves either the whole run or nothing
+    that looks like a run.
+
+    Raises:
+        NotAModelError: `run` is a link or not certainly a run, or another run is in the run directory.
+        RunInUseError: another process trains the run, or changed it meanwhile.
+        NewerFormatError: a later version of charloom wrote the run.
+        ReadError: a part of the run cannot be read.
+        WriteError: the run cannot be removed, or not completely; the message says which.
+    """
+    remove_planned(plan_removal(as_path(run, "run")))
+
+
+def rename_run(run: str | Path, name: str) -> Path:
+    """Rename a run directory, which stays in the same folder. Return its new path.
+
+    Args:
+        run: the run directory.
+        name: its new name, without a path.
+
+    Raises:
+        ConfigError: `name` is not a name for a run.
+        RunExistsError: a file or a directory with this name exists.
+        NotAModelError: `run` is a link or not certainly a run.
+        RunInUseError: another process trains the run.
+        NewerFormatError: a later version of charloom wrote the run.
+        ReadError: the disk failed while reading.
+        WriteError: the directory cannot be renamed.
+    """
+    return rename_in_folder(as_path(run, "run"), name)

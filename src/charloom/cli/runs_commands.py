@@ -1,0 +1,235 @@
+"""The commands `runs`, `runs rm` and `runs rename`: list, remove and rename runs."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from charloom.cli.error_exit import CHECK_FAILED, fail
+from charloom.cli.options import Json, Run, given_path
+from charloom.cli.runs_table import run_fields, run_lines
+from charloom.cli.setting_options import CommandWithHeadings
+from charloom.cli.terminal import clear_line, say, show, show_json
+from charloom.errors import CharloomError
+from charloom.formatting import counted, harmless, megabytes, shortened
+from charloom.messages import quoted
+from charloom.run_file_names import RUNS
+
+if TYPE_CHECKING:
+    from charloom.store import RunRemoval, RunSummary
+
+# How the runs are sorted, and which run comes first.
+ORDERS: Final = {
+    "changed": "latest first",
+    "name": "alphabetical",
+    "state": "alphabetical",
+    "updates": "most first",
+    "loss": "lowest first",
+    "size": "largest first",
+}
+
+ListedFolder = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DIR", parser=given_path, help="The folder that holds your runs. [default: runs]"
+    ),
+]
+Sort = Annotated[
+    str,
+    typer.Option(
+        metavar=f"[{'|'.join(ORDERS)}]",
+        help="how to sort: " + ", ".join(f"{name} ({first})" for name, first in ORDERS.items()),
+        show_default=True,
+    ),
+]
+SomeRuns = Annotated[
+    list[Path], typer.Argument(metavar="RUN", parser=given_path, help="Run directories.")
+]
+NewName = Annotated[
+    str, typer.Argument(metavar="NEW", help="The new name of the directory, without a path.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+
+
+class RunsGroup(TyperGroup):
+    """A group of commands in which `list` is the command if the user names none."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        parsed: list[str] = super().parse_args(ctx, args if named else ["list", *args])
+        return parsed
+
+
+runs = typer.Typer(
+    name="runs",
+    cls=RunsGroup,
+    subcommand_metavar="[DIR] | COMMAND [ARGS]...",
+    rich_markup_mode=None,
+    help="""List your runs, or remove or rename them.
+
+    Without a command, list the runs in the folder DIR. If DIR has the name of a
+    command, write ./ before it.
+
+    \b
+    Example:
+      charloom runs
+      charloom runs rm runs/book-1
+      charloom runs rename runs/book-2 novel
+    """,
+)
+
+
+def list_(folder: ListedFolder = None, sort: Sort = "changed", as_json: Json = False) -> None:
+    """List the runs in a folder and its subfolders, the latest first.
+
+    The loss is that of the best checkpoint: on the validation part, or on the
+    training text in a run without a validation part.
+
+    \b
+    Example:
+      charloom runs list runs --sort loss
+    """
+    from charloom.store import list_runs
+
+    if sort not in ORDERS:
+        fail(f"--sort is {shortened(sort)}; it must be one of {', '.join(ORDERS)}.")
+    if folder is None and not RUNS.exists():
+        found: tuple[RunSummary, ...] = ()
+    else:
+        listed = list_runs(folder or RUNS)
+        found = tuple(sorted(listed.runs, key=lambda run: sort_key(run, sort)))
+        for message in listed.unread:
+            say(message)
+    if as_json:
+        show_json([run_fields(run) for run in found])
+    elif found:
+        for line in run_lines(found):
+            show(line)
+        for problem in (problem for run in found for problem in run.problems):
+            say(problem)
+    else:
+        say(f"there are no runs in {folder or RUNS}.")
+
+
+def sort_key(run: "RunSummary", order: str) -> tuple[Any, ...]:
+    """Return the key by which a run is sorted. Runs without the value come last, and equal ones by name."""
+    values: dict[str, Any] = {
+        "changed": run.changed and -run.changed,
+        "name": str(run.path),
+        "state": run.state,
+        "updates": run.update and -run.update,
+        "loss": run.best_nats,
+        "size": run.bytes and -run.bytes,
+    }
+    value = values[order]
+    return value is None, value if value is not None else 0, str(run.path)
+
+
+def rm(run: SomeRuns, yes: Yes = False, as_json: Json = False) -> None:
+    """Remove runs with all their files.
+
+    A run that a process trains is refused, and so is a directory that is not a
+    run. Links are removed and not followed.
+
+    \b
+    Example:
+      charloom runs rm runs/book-1 runs/book-2
+    """
+    from charloom.store import plan_removal, remove_run
+
+    removals = [plan_removal(path) for path in dict.fromkeys(run)]
+    for removal in removals:
+        say(removal_sentence(removal))
+    these = "this run" if len(removals) == 1 else f"these {len(removals)} runs"
+    confirm(f"Remove {these}?", yes, "nothing was removed")
+    removed: list[str] = []
+    for removal in removals:
+        try:
+            remove_run(removal)
+        except CharloomError:
+            if removed:
+                say(f"these runs were removed before the error: {', '.join(removed)}.")
+            raise
+        removed.append(quoted(removal.path))
+        if not as_json:
+            show(f"removed {removed[-1]}")
+    if as_json:
+        show_json([removed_fields(removal) for removal in removals])
+
+
+def removal_sentence(removal: "RunRemoval") -> str:
+    """Return a sentence that says what the removal of a run removes, and how much."""
+    from charloom.store.control_files import AT_WORK
+
+    files = counted(removal.contents.files, "file")
+    sentence = f"{quoted(removal.path)}: {files}, {megabytes(removal.contents.bytes)}"
+    status = removal.head.status
+    if status is not None:
+        state = "interrupted" if status.state in AT_WORK else status.state
+        sentence += f"; {state} at update {status.update:,} of {status.updates:,}"
+    if removal.others:
+        sentence += f"; also what charloom did not write: {', '.join(map(quoted, removal.others))}"
+    return sentence
+
+
+def removed_fields(removal: "RunRemoval") -> dict[str, Any]:
+    """Return what `runs rm --json` prints about a removed run."""
+    contents = removal.contents
+    return {"run": str(removal.path), "files": contents.files, "bytes": contents.bytes}
+
+
+def rename(run: Run, new: NewName, yes: Yes = False, as_json: Json = False) -> None:
+    """Rename a run. It stays in its folder.
+
+    A run that a process trains is refused, and so is a name that exists.
+
+    \b
+    Example:
+      charloom runs rename runs/book-1 novel
+    """
+    from charloom.store import rename_run
+    from charloom.store.run_renaming import require_name
+    from charloom.store.whole_run import require_whole_run
+
+    require_whole_run(run)
+    target = run.with_name(require_name(new))
+    confirm(f"Rename {quoted(run)} to {quoted(target)}?", yes, "nothing was renamed")
+    rename_run(run, new)
+    if as_json:
+        show_json({"run": str(target), "before": str(run)})
+    else:
+        show(f"renamed {quoted(run)} to {quoted(target)}")
+
+
+def confirm(question: str, yes: bool, consequence: str) -> None:
+    """Ask the user a question, and exit if the answer is not yes.
+
+    Args:
+        question: the question, with its question mark.
+        yes: True asks nothing.
+        consequence: what did not happen, such as "nothing was removed".
+    """
+    if yes:
+        return
+    if not can_ask():
+        fail(
+            f"standard input is not a terminal, so nobody can confirm; {consequence}. Give --yes to do it without a "
+            f"question."
+        )
+    print(f"charloom: {harmless(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        clear_line()
+        say(f"{consequence}.")
+        raise typer.Exit(CHECK_FAILED)
+
+
+def can_ask() -> bool:
+    """Return True if standard input is a terminal, so that a user can answer a question."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+runs.command("list", cls=CommandWithHeadings)(list_)
+runs.command("rm", cls=CommandWithHeadings)(rm)
+runs.command("rename", cls=CommandWithHeadings)(rename)

@@ -1,0 +1,77 @@
+"""Lists the runs in a folder, as `charloom runs` shows them."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from charloom.errors import NotAModelError, ReadError
+from charloom.formatting import shortened
+from charloom.store.atomic_files import reading
+from charloom.store.run_directory import is_run
+from charloom.store.run_summary import RunSummary, summarize_run
+
+RUNS_DEPTH: Final = 3  # number of levels of folders that are searched for runs and model files
+
+
+@dataclass(frozen=True)
+class RunList:
+    """The runs in a folder.
+
+    Attributes:
+        runs: the summaries of the runs, in the order of their paths.
+        unread: sentences about folders that could not be read.
+    """
+
+    runs: tuple[RunSummary, ...]
+    unread: tuple[str, ...]
+
+
+def list_runs(folder: Path) -> RunList:
+    """Return the runs in a folder and its subfolders, down to three levels. Names that begin with a dot are skipped.
+
+    If `folder` itself is a run, the result has only this run.
+
+    Raises:
+        NotAModelError: `folder` does not exist or is a file.
+    """
+    if not folder.is_dir():
+        problem = "is a file" if os.path.lexists(folder) else "does not exist"
+        raise NotAModelError(
+            f"{shortened(folder)} {problem}; give the folder that holds your runs."
+        )
+    unread = list[str]()
+    runs = tuple(map(summarize_run, run_paths(folder, unread)))
+    return RunList(runs, tuple(unread))
+
+
+def run_paths(folder: Path, unread: list[str], depth: int = RUNS_DEPTH + 1) -> Iterator[Path]:
+    """Yield the paths of the runs in a folder, sorted by name; the folder itself if it is a run.
+
+    Args:
+        folder: the folder to search.
+        unread: a list to which a sentence about each folder that cannot be read is added.
+        depth: how many levels are searched, including `folder` itself.
+    """
+    try:
+        if is_run(folder):
+            yield folder
+            return
+        names = subfolders(folder) if depth > 1 else []
+    except ReadError as error:
+        unread.append(error.message)
+        return
+    for name in names:
+        yield from run_paths(folder / name, unread, depth - 1)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the sorted names of the folders in a folder, also behind links, without names with a dot in front.
+
+    Raises:
+        ReadError: the folder cannot be read.
+    """
+    with reading(folder), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(".")]
+    return sorted(name for name in names if (folder / name).is_dir())

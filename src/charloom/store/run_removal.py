@@ -1,0 +1,157 @@
+"""Removes runs: first a plan, which can be shown to the user, then the removal.
+
+An interruption leaves either the whole run or nothing that looks like a run: the directory is first renamed
+to a hidden name, which is atomic, and then deleted. Links are deleted and not followed.
+"""
+
+import os
+import re
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from charloom.errors import NotAModelError, RunInUseError, WriteError
+from charloom.formatting import shortened
+from charloom.run_file_names import (
+    CHECKPOINTS,
+    CONFIG,
+    CONTROL,
+    DAMAGED_EVENTS,
+    EVENTS,
+    GRADCHECK,
+    LEARNING_RATES,
+    LEARNING_RATES_PNG,
+    LEARNING_RATES_SVG,
+    LOCK,
+    LOSS_PNG,
+    LOSS_SVG,
+    METRICS,
+    PASSAGE,
+    REPORT,
+    SAMPLES,
+    STATUS,
+    TEXT,
+)
+from charloom.store.atomic_files import reading, sync_directory, writing
+from charloom.store.directory_contents import DirectoryContents, contents_of
+from charloom.store.run_directory import is_run
+from charloom.store.run_inspection import RunHead
+from charloom.store.run_lock import hold_lock_of_whole_run
+from charloom.store.whole_run import require_whole_run
+from charloom.temporary_names import REMOVED, TEMPORARY
+
+# The names of the files and directories that charloom writes into a run directory.
+OUR_NAMES: Final = frozenset({
+    CHECKPOINTS, CONFIG, CONTROL, DAMAGED_EVENTS, EVENTS, GRADCHECK, LEARNING_RATES, LEARNING_RATES_PNG,
+    LEARNING_RATES_SVG, LOCK, LOSS_PNG, LOSS_SVG, METRICS, PASSAGE, REPORT, SAMPLES, STATUS, TEXT,
+})  # fmt: skip
+REMOVED_NAME: Final = re.compile(re.escape(REMOVED) + "[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class RunRemoval:
+    """A run that can be removed, as it was when the removal was planned.
+
+    Attributes:
+        head: the contents of the small files of the run.
+        contents: the number and the size of all its files.
+        others: the sorted names of files and directories in the run directory that charloom did not write.
+            They are removed too.
+    """
+
+    head: RunHead
+    contents: DirectoryContents
+    others: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The run directory."""
+        return self.head.path
+
+
+def plan_removal(path: Path) -> RunRemoval:
+    """Return what the removal of a run would remove. Change nothing.
+
+    Raises:
+        NotAModelError: the path is a link or not certainly a run, or another run is in the run directory.
+        RunInUseError: another process trains the run.
+        NewerFormatError: a later version of charloom wrote the run.
+        ReadError: a part of the run cannot be read.
+        WriteError: a directory of the run cannot be written, so the run could be removed only in part.
+    """
+    head = require_whole_run(path)
+    contents = contents_of(path)
+    for directory in contents.directories:
+        if directory != path and is_run(directory):
+            raise NotAModelError(
+                f"{shortened(path)} contains another run, {shortened(directory)}; move or remove that run first."
+            )
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise WriteError(
+                f"{shortened(path)} cannot be removed: you may not write in {shortened(directory)}. Change its "
+                f"permissions first."
+            )
+    with reading(path):
+        names = sorted(entry.name for entry in path.iterdir())
+    others = [name for name in names if name not in OUR_NAMES and not name.startswith(TEMPORARY)]
+    return RunRemoval(head, contents, tuple(others))
+
+
+def remove_run(removal: RunRemoval) -> None:
+    """Remove a run. Also delete what interrupted removals left in the same folder.
+
+    Raises:
+        RunInUseError: another process trains the run, or has changed it since the removal was planned.
+        NotAModelError: the run directory was replaced by something else.
+        ReadError: the disk failed while reading.
+        WriteError: the directory cannot be renamed, and the run is unchanged; or the directory was renamed
+            to a hidden name and could not be deleted completely. Then the next removal deletes the rest.
+    """
+    path = removal.path
+    remove_leftovers(path.parent)
+    require_whole_run(path)
+    with hold_lock_of_whole_run(path) as lock:
+        if changed := removal.head.changed_files():
+            raise RunInUseError(
+                f"{shortened(path)} is not removed: since the removal was planned, another process changed "
+                f"{', '.join(changed)}. Look at the run again."
+            )
+        hidden = path.with_name(REMOVED + secrets.token_hex(8))
+        with writing(path):
+            if os.name == "nt" and lock is not None:
+                lock.release()  # Windows renames no directory with an open file, so also no trained run
+            path.rename(hidden)
+            sync_directory(path.parent)
+        problem = delete_hidden(hidden)
+    if problem is not None:
+        raise WriteError(
+            f"{shortened(path)} is removed, but a part of it remains in {shortened(hidden)}: {problem}. The next "
+            f"removal of a run in the same folder tries to delete it again."
+        )
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what interrupted removals left in a folder. What cannot be deleted stays."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        leftovers = [entry for entry in entries if REMOVED_NAME.fullmatch(entry.name)]
+        for entry in leftovers:
+            if entry.is_dir(follow_symlinks=False):
+                delete_hidden(Path(entry.path))
+
+
+def delete_hidden(directory: Path) -> str | None:
+    """Delete a renamed run directory. Return why a part of it could not be deleted; None if nothing is left."""
+    if directory.is_symlink():
+        return "it is a link"  # the link was put in the place of the run after the run was checked
+    with suppress(OSError):
+        (directory / CONFIG).unlink()  # first, so that the rest does not look like a run
+    shutil.rmtree(directory, ignore_errors=True)
+    try:
+        if os.path.lexists(directory):
+            shutil.rmtree(directory)  # again, for the reason
+    except OSError as error:
+        return error.strerror or str(error)
+    return None

@@ -1,0 +1,85 @@
+"""Renames a run within its folder. Nothing is replaced. After an interruption, the run has its old or its new name."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from charloom.errors import ConfigError, RunExistsError
+from charloom.formatting import shortened
+from charloom.store.atomic_files import sync_directory, writing
+from charloom.store.run_lock import hold_lock_of_whole_run
+from charloom.store.run_removal import remove_leftovers
+from charloom.store.whole_run import require_whole_run
+
+
+def rename_run(path: Path, name: str) -> Path:
+    """Rename a run directory, which stays in the same folder. Return its new path.
+
+    Raises:
+        ConfigError: `name` is not a name for a run.
+        RunExistsError: a file or a directory with this name exists.
+        NotAModelError: the path is a link or not certainly a run.
+        RunInUseError: another process trains the run.
+        NewerFormatError: a later version of charloom wrote the run.
+        ReadError: the disk failed while reading.
+        WriteError: the directory cannot be renamed.
+    """
+    require_whole_run(path)
+    target = path.with_name(require_name(name))
+    remove_leftovers(path.parent)
+    with hold_lock_of_whole_run(path) as lock, writing(target):
+        try:
+            if os.name == "nt":
+                if lock is not None:
+                    lock.release()  # Windows renames no directory with an open file, so also no trained run
+                path.rename(target)  # Windows does not replace a directory
+            else:
+                replace_new_directory(path, target)
+        except FileExistsError:
+            raise RunExistsError(
+                f"{shortened(target)} exists already; give another name."
+            ) from None
+        sync_directory(path.parent)
+    return target
+
+
+def require_name(name: object) -> str:
+    """Return `name`; raise ConfigError if it cannot be the new name of a run.
+
+    It must be the name of a directory, and not a path. It must not begin with a dot, because lists skip such
+    names, or with a hyphen, because commands would take it for an option. It must have no character that
+    cannot be printed.
+    """
+    possible = (
+        isinstance(name, str)
+        and name.strip() != ""
+        and name[0] not in ".-"
+        and name.isprintable()
+        and not {"/", "\\"} & set(name)
+    )
+    if not possible:
+        raise ConfigError(
+            f"the new name is {shortened(name)}; it must be the name of a directory without / and \\, must not "
+            f"begin with . or -, and every character must be printable."
+        )
+    return str(name)
+
+
+def replace_new_directory(path: Path, target: Path) -> None:
+    """Rename a directory to `target`, which must not exist.
+
+    A rename would replace an empty directory that another process has just made. So the empty directory is
+    made here, which fails if `target` exists. If this process is killed before the rename, the empty directory
+    stays.
+
+    Raises:
+        FileExistsError: `target` exists.
+        OSError: the directory cannot be renamed.
+    """
+    target.mkdir()
+    try:
+        path.rename(target)
+    except BaseException:
+        with suppress(OSError):  # if the rename succeeded, `target` is not empty and stays
+            target.rmdir()
+        raise
