@@ -135,7 +135,13 @@ def test_a_planted_function_whose_result_does_not_show_itself_is_found():
 # Safe and self-contained
 
 
-ELEMENTS = {"div", "p", "pre", "span", "table", "thead", "tbody", "tr", "th", "td"}
+ELEMENTS = {"div", "p", "pre", "span", "table", "thead", "tbody", "tr", "th", "td"} | {
+    "svg",
+    "polyline",
+    "circle",
+    "line",
+    "text",
+}
 
 
 def harms(html):

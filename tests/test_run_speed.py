@@ -2,8 +2,8 @@
 
 import pytest
 
-from charloom.cli.progress_rate import SpeedEstimate
 from charloom.training import Progress, Record, Sample, Saved
+from charloom.training.progress_rate import SpeedEstimate
 
 
 def paced(*steps):

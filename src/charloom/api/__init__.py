@@ -12,12 +12,13 @@ from charloom.api.learning_rate import (
     search_before_training,
 )
 from charloom.api.model import Model, learner_of, load
+from charloom.api.notebook_display import Listener
 from charloom.api.run_changes import RunChanges
 from charloom.api.run_control import control
 from charloom.api.run_folder import remove_run, rename_run, runs
 from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
 from charloom.api.time_estimates import updates_per_second
-from charloom.api.training import Listener, Training, begin, reopen, resume, train
+from charloom.api.training import Training, begin, reopen, resume, train
 from charloom.api.training_plan import (
     plan_settings,
     plan_training,

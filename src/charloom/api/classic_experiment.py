@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.api.model import Model
+from charloom.api.notebook_display import Listener, TrainingDisplay
 from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, demo_text, new_run
 from charloom.api.training import (
     HaltCheck,
-    Listener,
     Training,
     begin,
     ignore,
@@ -107,6 +107,7 @@ def reproduce(
     string: str | None = None,
     minutes: float | None = None,
     listener: Listener = ignore,
+    progress: bool = True,
     **settings: Any,
 ) -> Reproduction:
     """Do the classic experiment: check the gradients, train, and write a text and a report.
@@ -117,6 +118,7 @@ def reproduce(
         string: the text itself, instead of `text`.
         minutes: as for `train`; the gradient checks and the report take additional time.
         listener: called with each gradient check and each event of the training run.
+        progress: False shows nothing in a notebook, as for `train`.
         **settings: as for `train`.
 
     Raises:
@@ -132,14 +134,19 @@ def reproduce(
         checks: list[GradientCheck] = []
         report: Path | None = None
         damage: tuple[str, ...] = ()
-        with Halt() as halt, closing(reproduction(training, halt)) as items:
+        with (
+            TrainingDisplay(progress) as display,
+            Halt() as halt,
+            closing(reproduction(training, halt)) as items,
+        ):
+            shown = display.begin(plan.config, training.run, listener)
             for item in items:
                 if isinstance(item, Reported):
                     report, damage = item.path, tuple(map(for_python, item.damage))
                     continue
                 if isinstance(item, GradientCheck):
                     checks.append(item)
-                listener(item)
+                shown(item)
         halt.raise_received()
         model = training.model()
         warn_user(bad_starts(model.learner.start_losses))

@@ -12,11 +12,13 @@ from typing import Any, Self
 
 from charloom.api.learning_rate import refuse_given_rate, search_before_training
 from charloom.api.model import Model, available_which, learner_of, stage
+from charloom.api.notebook_display import Listener, TrainingDisplay
 from charloom.api.python_warnings import warn_user
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
     MessageListener,
+    TrainingPlan,
     end_after,
     initial_config,
     plan_training,
@@ -55,7 +57,6 @@ from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 from charloom.training.time_limit import TimeLimit
 
-Listener = Callable[[TrainingEvent | GradientCheck], None]
 HaltCheck = Callable[[], str | None]
 
 
@@ -78,14 +79,14 @@ def train(
     find_learning_rate: bool = False,
     which: Which | None = None,
     listener: Listener = ignore,
+    progress: bool = True,
     **settings: Any,
 ) -> Model:
-    """Train a model on a text.
+    """Train a model on a text. In a notebook, show the progress, the losses and the latest sample.
 
     Args:
-        text: one path or several, or the name of a built-in text. Several texts are joined in the given
-            order.
-            A path may be a directory, which means all texts in it, or a pattern such as `**/*.txt`.
+        text: one path or several, which are joined in this order, or the name of a built-in text. A path may
+            be a directory, which means all texts in it, or a pattern such as `**/*.txt`.
         run: the run directory to create; None creates none and stores nothing about the training.
         string: the text itself, instead of `text`.
         from_model: the model to start from, in a new run from update 0: a `Model`, or the path of a
@@ -96,21 +97,20 @@ def train(
         minutes: train for about this many minutes, instead of `epochs` or `updates`. The minutes include
             the time for reading the text and for measuring the speed. If training is slower or faster than
             measured, the end of the run moves, so that it keeps to the minutes.
-        find_learning_rate: search for a good learning rate first, as the function of this name does, and train
-            with it. If the run trains for a number of minutes, the search takes at most about a tenth of
-            them. A run directory keeps the search and its picture.
+        find_learning_rate: search for a good learning rate first, as the function of this name does. Of given
+            minutes, the search takes about a tenth. A run directory keeps the search and its picture.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
         listener: called with each event, such as a record or a sample.
+        progress: False shows nothing in a notebook. Outside a notebook, nothing is ever shown.
         **settings: any setting of `Config`, and `recipe`, the preset to start from; by default "quick".
 
     Without a run directory, Ctrl-C stops training with a warning, and the model is returned as it is.
     With a run directory, Ctrl-C saves a checkpoint and then raises KeyboardInterrupt.
 
     Returns:
-        The model with the lowest validation loss; without a validation part, the last model. The argument
-        `which` can select the other model. A run directory keeps both models, and `resume` continues from
-        the last model.
+        The model with the lowest validation loss; without a validation part, the last model; or the one that
+        `which` selects. A run directory keeps both, and `resume` continues from the last model.
 
     Raises:
         ConfigError: a setting does not exist, is out of range, or contradicts the model; or the minutes are
@@ -128,25 +128,27 @@ def train(
     require_which(which)
     if find_learning_rate:
         refuse_given_rate(settings)
-    place = new_run(run)
-    model = learner_of(from_model)
-    corpus = text_to_learn(text, string, model=model, **settings)
-    found = None
-    if find_learning_rate:
-        first = initial_config(DEFAULT_RECIPE, model, **settings)
-        require_which(which, first if place is None else None)
-        found = search_before_training(corpus, minutes, model=model, **settings)
-        settings["learning_rate"] = found.search.learning_rate
-    config, limit, ngrams = plan_training(
-        corpus, minutes, model=model, began=began, found=found, **settings
-    )
-    require_which(which, config if place is None else None)
-    if place is None:
-        return train_without_run(corpus, config, listener, model, which, limit, ngrams)
-    search = found.search if found else None
-    with begin(corpus, config, place, model, limit, ngrams, search) as training:
-        training.to_the_end(listener)
-        return training.model(which)
+    place, model = new_run(run), learner_of(from_model)
+    with TrainingDisplay(progress) as display:
+        display.prepare("Reading the text and planning the run")
+        corpus = text_to_learn(text, string, model=model, **settings)
+        found = None
+        if find_learning_rate:
+            first = initial_config(DEFAULT_RECIPE, model, **settings)
+            require_which(which, first if place is None else None)
+            found = search_before_training(
+                corpus, minutes, model=model, listener=display.searched, **settings
+            )
+            settings["learning_rate"] = found.search.learning_rate
+        plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
+        require_which(which, plan.config if place is None else None)
+        if place is None:
+            shown = display.begin(plan.config, None, listener)
+            return train_without_run(corpus, plan, shown, model, which)
+        rates = found.search if found else None
+        with begin(corpus, plan.config, place, model, plan.limit, plan.ngrams, rates) as training:
+            training.to_the_end(display.begin(plan.config, training.run, listener))
+            return training.model(which)
 
 
 def resume(
@@ -162,8 +164,9 @@ def resume(
     allow_older: bool = False,
     which: Which | None = None,
     listener: Listener = ignore,
+    progress: bool = True,
 ) -> Model:
-    """Continue a run from its last checkpoint, and return its model.
+    """Continue a run from its last checkpoint, and return its model. A notebook shows the progress.
 
     If the run is finished and gets no new end, return its model without training.
 
@@ -182,6 +185,7 @@ def resume(
             or samples are lost, continue with the remaining ones.
         which: the model to return, as for `load`.
         listener: called with each event, such as a record or a sample.
+        progress: False shows nothing in a notebook, as for `train`.
 
     Returns:
         The model with the lowest validation loss; without a validation part, the last model. The argument
@@ -198,7 +202,9 @@ def resume(
     changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
     with reopen(as_path(run, "run"), changes) as training:
         if not training.finished:
-            training.to_the_end(listener)
+            with TrainingDisplay(progress) as display:
+                shown = display.begin(training.learner.config, training.run, listener)
+                training.to_the_end(shown)
         return training.model(which)
 
 
@@ -446,19 +452,17 @@ def require_which(which: Which | None, config: Config | None = None) -> None:
 
 def train_without_run(
     corpus: Corpus,
-    config: Config,
+    plan: TrainingPlan,
     listener: Listener,
     model: Learner | None = None,
     which: Which | None = None,
-    limit: TimeLimit | None = None,
-    ngrams: NGrams | None = None,
 ) -> Model:
     """Train without a run directory and return the model. On Ctrl-C, warn and return the model as it is."""
-    learner = first_learner(corpus, config, model, ngrams)
-    engine = engine_for(config)
-    best, which = Best(), which or which_of(config)
+    learner = first_learner(corpus, plan.config, model, plan.ngrams)
+    engine = engine_for(plan.config)
+    best, which = Best(), which or which_of(plan.config)
     with Halt() as halt:
-        for item in train_in_memory(learner, corpus.ids, engine, halt, best, limit):
+        for item in train_in_memory(learner, corpus.ids, engine, halt, best, plan.limit):
             listener(item)
     kept = finished_model((best.learner if which == "best" else None) or learner)
     updates = Schedule.of(learner.config, len(corpus)).updates

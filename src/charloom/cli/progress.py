@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from charloom.cli.progress_rate import SpeedEstimate
 from charloom.cli.terminal import LINE_SECONDS, say
 from charloom.config import Config
 from charloom.formatting import (
@@ -35,6 +34,7 @@ from charloom.training import (
     TrainingEvent,
     Warned,
 )
+from charloom.training.progress_rate import SpeedEstimate
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -3,7 +3,7 @@
 It uses only updates of this process, and leaves out the time of gradient checks, pauses and the report.
 """
 
-from charloom.training import Progress, Record, TrainingEvent
+from charloom.training.events import Progress, Record, TrainingEvent
 
 
 class SpeedEstimate:
