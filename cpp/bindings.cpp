@@ -20,7 +20,8 @@ namespace {
 // which knows only the main interpreter. In a subinterpreter that call would wait for itself
 // forever.
 void require_main_interpreter() {
-  if (PyInterpreterState_Get() != PyInterpreterState_Main())
+  constexpr std::int64_t main_interpreter = 0;  // PyInterpreterState_Main is not in the stable ABI
+  if (PyInterpreterState_GetID(PyInterpreterState_Get()) != main_interpreter)
     throw nb::import_error("it runs in the main interpreter only, and this is a subinterpreter");
 }
 

@@ -105,6 +105,18 @@ CHARLOOM_INLINE void product(int rows, int vectors, int depth, Scalars<T> A, Row
   }
 }
 
+// Compute first + A B and store it in `to`. `first` is one row, which every row begins with. All
+// products that only store their sums share this function, because its tiles are much code.
+template <typename T>
+CHARLOOM_NOINLINE void store_product(int rows, int vectors, int depth, Scalars<T> A,
+                                     Rows<const T> B, const T* first, Rows<T> to) {
+  constexpr int lanes = Simd<T>::lanes;
+  product<T>(
+      rows, vectors, depth, A, B, [&](int v) CHARLOOM_LAMBDA { return load<T>(first + v * lanes); },
+      [&](int r, int v, Vec<T> sum)
+          CHARLOOM_LAMBDA { store<T>(to.at + r * to.row + v * lanes, sum); });
+}
+
 // Compute first + the sum over d of scalars[d] B[d] for one row, as the recurrence needs it. With
 // `backwards`, go from the last row to the first. Callers alternate the direction, so that each
 // pass begins with the rows that the previous pass left in the first-level cache.

@@ -1,5 +1,6 @@
-// The entry points of the native engine. This file is compiled once per instruction set;
-// CHARLOOM_ISA is the name of the set and of the only symbol that the file exports.
+// The entry points of the native engine. This file is compiled once per instruction set and type.
+// CHARLOOM_ISA is the name of the set and CHARLOOM_TYPE is float or double; together they name the
+// only symbol that the file exports, such as kernels_v3_float.
 #include "kernels.hpp"
 
 #include "draw.hpp"
@@ -34,7 +35,7 @@ T safe_limit(int T_steps) {
 
 // Write the whole gradient to a block in the layout of the network.
 template <typename T>
-void store_gradients(Network<T>& net, int T_steps, T* block) {
+CHARLOOM_NOINLINE void store_gradients(Network<T>& net, int T_steps, T* block) {
   std::memset(block, 0, net.layout.end * sizeof(T));
   StoreGradient<T> take{block};
   net.each_gradient(T_steps, take);
@@ -114,7 +115,7 @@ bool read_ids(Tokens tokens, std::size_t from, int count, int K, std::int32_t* t
 }
 
 template <typename T>
-TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
+CHARLOOM_NOINLINE TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
                           const charloom::Windows& windows, const Descent& descent, double* losses,
                           double* norms) {
   const NoSubnormals fast;
@@ -304,7 +305,7 @@ struct GeneratedText {
 
 // Generate with the plain network of one layer.
 template <typename T>
-Draw generate_classic(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
+CHARLOOM_NOINLINE Draw generate_classic(Shape shape, Arrays<T> weights, State<T> state, const Sampler& sampler,
                       std::int32_t* order, GeneratedText text) {
   const NoSubnormals fast;
   Writer<T> writer(shape, Weights<T>(weights));
@@ -358,7 +359,7 @@ struct GenerateJob {
 };
 
 template <typename T>
-Draw generate_any(const Model<T>& model, State<T> state, const Sampler& sampler,
+CHARLOOM_NOINLINE Draw generate_any(const Model<T>& model, State<T> state, const Sampler& sampler,
                   std::int32_t* order, const Team& team, GeneratedText text) {
   const PanelLayout<T> layout(model.shape, 1);
   Reader<T> reader(layout, model, 1, streams_of(1, 1, 0));
@@ -435,13 +436,11 @@ constexpr Kernels<T> table{gradients<T>, train<T>,
 
 }  // namespace
 
-#define CHARLOOM_JOIN_(a, b) a##b
-#define CHARLOOM_JOIN(a, b) CHARLOOM_JOIN_(a, b)
-#define CHARLOOM_TEXT_(a) #a
-#define CHARLOOM_TEXT(a) CHARLOOM_TEXT_(a)
+#define CHARLOOM_JOIN_(isa, type) kernels_##isa##_##type
+#define CHARLOOM_JOIN(isa, type) CHARLOOM_JOIN_(isa, type)
+#define CHARLOOM_KERNELS CHARLOOM_JOIN(CHARLOOM_ISA, CHARLOOM_TYPE)
 
 namespace charloom {
-extern const InstructionSet CHARLOOM_JOIN(kernels_, CHARLOOM_ISA);
-const InstructionSet CHARLOOM_JOIN(kernels_, CHARLOOM_ISA){CHARLOOM_TEXT(CHARLOOM_ISA),
-                                                           table<float>, table<double>};
+extern const Kernels<CHARLOOM_TYPE> CHARLOOM_KERNELS;
+const Kernels<CHARLOOM_TYPE> CHARLOOM_KERNELS = table<CHARLOOM_TYPE>;
 }  // namespace charloom

@@ -229,8 +229,8 @@ struct Kernels {
 
 struct InstructionSet {
   const char* name;
-  Kernels<float> f32;
-  Kernels<double> f64;
+  const Kernels<float>& f32;
+  const Kernels<double>& f64;
 };
 
 }  // namespace charloom

@@ -129,10 +129,10 @@ struct PanelLayout {
     f(c, end, true);
   }
 
-  void pack(Arrays<T> from, T* to) const {
+  CHARLOOM_NOINLINE void pack(Arrays<T> from, T* to) const {
     each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[place] = from[array][i]; });
   }
-  void unpack(const T* from, Arrays<T> to) const {
+  CHARLOOM_NOINLINE void unpack(const T* from, Arrays<T> to) const {
     each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[array][i] = from[place]; });
   }
 
@@ -174,7 +174,7 @@ struct PanelLayout {
   }
 
   // Write part `part` of `parts` of the back block: the transposed copies of the block.
-  void transpose(const T* block, T* back, int part, int parts) const {
+  CHARLOOM_NOINLINE void transpose(const T* block, T* back, int part, int parts) const {
     for (int l = 0; l < shape.layers; ++l) {
       if (l > 0) gates_back(block + at[l].U, units, back + at[l].U_back, part, parts);
       gates_back(block + at[l].W, recurrent_units, back + at[l].W_back, part, parts);

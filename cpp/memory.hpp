@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 
 #include "kernels.hpp"
@@ -25,7 +24,7 @@ class Memory {
       : next_(static_cast<T*>(
             workspace.take(workspace.self, slot, elements * sizeof(T) + vector_bytes))),
         ok_(next_ != nullptr) {}
-  ~Memory() { std::free(own_); }
+  ~Memory() { free_pages(own_); }
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
   bool ok() const { return ok_; }

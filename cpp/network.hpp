@@ -92,6 +92,7 @@ class Network {
       accumulators = memory_.take(layout.end);
       V_back = memory_.take(layout.Kp * layout.Hp);
       da = memory_.take(T_steps * layout.Hp);
+      zeros_ = memory_.take(widest(layout));
     }
     x = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
     y = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
@@ -121,13 +122,8 @@ class Network {
 
   // Compute the logits of T steps: o[t] = V h[t+1] + c.
   void logits(int T_steps) {
-    const T* c = theta + layout.c;
-    product<T>(
-        T_steps, layout.vectors_K, layout.H, Scalars<T>{h + layout.Hp, layout.Hp, 1},
-        Rows<const T>{theta + layout.V, layout.Kp},
-        [&](int v) CHARLOOM_LAMBDA { return load<T>(c + v * lanes); },
-        [&](int t, int v, Vec<T> sum)
-            CHARLOOM_LAMBDA { store<T>(o + t * layout.Kp + v * lanes, sum); });
+    store_product<T>(T_steps, layout.vectors_K, layout.H, {h + layout.Hp, layout.Hp, 1},
+                     {theta + layout.V, layout.Kp}, theta + layout.c, {o, layout.Kp});
   }
 
   // Return the loss of T steps in nats. The logits o become their gradient, softmax(o) - onehot(y).
@@ -150,11 +146,8 @@ class Network {
   // Compute the gradient of a_t for all steps, by BPTT. Return whether the absolute value of every
   // entry is below `limit`; a NaN is not.
   bool backward(int T_steps, T limit) {
-    product<T>(
-        T_steps, layout.vectors_H, layout.K, Scalars<T>{o, layout.Kp, 1},
-        Rows<const T>{V_back, layout.Hp}, [](int) CHARLOOM_LAMBDA { return Vec<T>{}; },
-        [&](int t, int v, Vec<T> sum)
-            CHARLOOM_LAMBDA { store<T>(da + t * layout.Hp + v * lanes, sum); });
+    store_product<T>(T_steps, layout.vectors_H, layout.K, {o, layout.Kp, 1}, {V_back, layout.Hp},
+                     zeros_, {da, layout.Hp});
     IntVec<T> small = ~IntVec<T>{};
     const Vec<T> bound = splat<T>(limit);
     const auto through_tanh = [&](int t, int v, Vec<T> dh) CHARLOOM_LAMBDA {
@@ -183,14 +176,8 @@ class Network {
   // overwritten.
   template <typename Take>
   CHARLOOM_INLINE void each_gradient(int T_steps, Take& take) {
-    const auto zero = [](int) CHARLOOM_LAMBDA { return Vec<T>{}; };
-    IntoBlock<T, Take> into_V{take, layout.V, layout.Kp};
-    product<T>(layout.H, layout.vectors_K, T_steps, Scalars<T>{h + layout.Hp, 1, layout.Hp},
-               Rows<const T>{o, layout.Kp}, zero, into_V);
-    IntoBlock<T, Take> into_W{into_V.take, layout.W, layout.Hp};
-    product<T>(layout.H, layout.vectors_H, T_steps, Scalars<T>{h, 1, layout.Hp},
-               Rows<const T>{da, layout.Hp}, zero, into_W);
-    take = into_W.take;
+    matrix_gradient(T_steps, h + layout.Hp, {o, layout.Kp}, layout.vectors_K, layout.V, take);
+    matrix_gradient(T_steps, h, {da, layout.Hp}, layout.vectors_H, layout.W, take);
     for (int v = 0; v < layout.vectors_K; ++v) {
       Vec<T> g{};
       for (int t = 0; t < T_steps; ++t) g += load<T>(o + t * layout.Kp + v * lanes);
@@ -238,18 +225,36 @@ class Network {
   std::int32_t *x = nullptr, *y = nullptr;      // (T)
 
  private:
+  // Pass the gradient of the matrix at `start` of the block to `take`: the sum over the steps of each
+  // entry of a row of h times the row of `gradients`.
+  template <typename Take>
+  CHARLOOM_INLINE void matrix_gradient(int T_steps, const T* from, Rows<const T> gradients,
+                                       int vectors, std::ptrdiff_t start, Take& take) {
+    IntoBlock<T, Take> into{take, start, gradients.row};
+    product<T>(layout.H, vectors, T_steps, Scalars<T>{from, 1, layout.Hp}, gradients,
+               [](int) CHARLOOM_LAMBDA { return Vec<T>{}; }, into);
+    take = into.take;
+  }
+  void matrix_gradient(int T_steps, const T* from, Rows<const T> gradients, int vectors,
+                       std::ptrdiff_t start, StoreGradient<T>& take) {
+    store_product<T>(layout.H, vectors, T_steps, {from, 1, layout.Hp}, gradients, zeros_,
+                     {take.block + start, gradients.row});
+  }
+
   static std::ptrdiff_t id_elements(int T_steps) {
     const std::ptrdiff_t per = vector_bytes / 4;
     return (T_steps + per - 1) / per * (vector_bytes / sizeof(T));
   }
   static std::size_t elements(const Layout<T>& l, int T_steps, bool learns) {
     std::ptrdiff_t n = l.end + (T_steps + 1) * l.Hp + T_steps * l.Kp + 2 * id_elements(T_steps);
-    if (learns) n += l.end + l.Kp * l.Hp + T_steps * l.Hp;
+    if (learns) n += l.end + l.Kp * l.Hp + T_steps * l.Hp + widest(l);
     return static_cast<std::size_t>(n);
   }
+  static std::ptrdiff_t widest(const Layout<T>& l) { return l.Hp > l.Kp ? l.Hp : l.Kp; }
 
   Memory<T> memory_;
   bool learns_;
+  const T* zeros_ = nullptr;  // one row
 };
 
 }  // namespace

@@ -75,7 +75,7 @@ class LayerStack {
 
   // Read the states of its streams from (L, all streams, H) arrays; get_state writes the states
   // after step t.
-  void set_state(State<const T> from) {
+  CHARLOOM_NOINLINE void set_state(State<const T> from) {
     if (mixer.on()) mixer.set_recent(from.recent, streams_.first);
     if (pairs_.on()) pairs_.set_recent(from.recent, streams_.first, layout_.shape.recent());
     for (int l = 0; l < layout_.shape.layers; ++l)
@@ -88,7 +88,7 @@ class LayerStack {
       *here = (which ? from.cell : from.h)[there];
     }, 0);
   }
-  void get_state(State<T> to, int t) const {
+  CHARLOOM_NOINLINE void get_state(State<T> to, int t) const {
     if (mixer.on())
       mixer.get_recent(to.recent, streams_.first, t);
     else if (pairs_.on())
@@ -113,7 +113,7 @@ class LayerStack {
   }
 
   // Run all layers and compute the logits o. Row t·B + s of x has the id of step t and stream s.
-  void forward(const T* block, int steps, const Dropout<T>& dropout) {
+  CHARLOOM_NOINLINE void forward(const T* block, int steps, const Dropout<T>& dropout) {
     look_up_pairs(steps);
     for (int l = 0; l < layout_.shape.layers; ++l) {
       forward_layer(block, l, steps, dropout.any());
@@ -170,7 +170,7 @@ class LayerStack {
 
   // Return the loss of all rows in nats. The logits o become their gradient, (softmax - onehot) ·
   // scale.
-  double loss(int steps, T scale) {
+  CHARLOOM_NOINLINE double loss(int steps, T scale) {
     double total = 0;
     for (std::ptrdiff_t n = 0; n < std::ptrdiff_t(steps) * B; ++n) {
       T normalizer;
@@ -189,7 +189,7 @@ class LayerStack {
   // pairs, which is in `pair_gradients` then. The gates are overwritten. Each
   // layer is processed in stretches of steps: the gradients of a stretch are summed while its gates
   // are still in the cache.
-  void backward(const T* back, int steps, bool dropped, T* gradient) {
+  CHARLOOM_NOINLINE void backward(const T* back, int steps, bool dropped, T* gradient) {
     const int top = layout_.shape.layers - 1, steps_at_once = B < sum_rows ? sum_rows / B : 1;
     output_gradients(back, top, std::ptrdiff_t(steps) * B, dropped, gradient);
     pair_gradients.clear();

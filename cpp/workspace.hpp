@@ -1,7 +1,6 @@
 // Memory that is kept between calls of one engine.
 #pragma once
 
-#include <cstdlib>
 #include <mutex>
 #include <vector>
 
@@ -15,7 +14,7 @@ class WorkspaceMemory {
  public:
   WorkspaceMemory() = default;
   ~WorkspaceMemory() {
-    for (const Piece& piece : pieces_) std::free(piece.at);
+    for (const Piece& piece : pieces_) free_pages(piece.at);
   }
   WorkspaceMemory(const WorkspaceMemory&) = delete;
   WorkspaceMemory& operator=(const WorkspaceMemory&) = delete;
@@ -39,7 +38,7 @@ class WorkspaceMemory {
     if (slot >= pieces_.size()) pieces_.resize(slot + 1);
     Piece& piece = pieces_[slot];
     if (bytes > piece.bytes) {
-      std::free(piece.at);
+      free_pages(piece.at);
       piece = {take_pages(bytes), bytes};
       if (piece.at == nullptr) piece = {};
     }

@@ -130,9 +130,19 @@ def test_no_weak_symbol_leaves_the_kernels(tmp_path):
         pytest.skip("needs g++, nm and the sources")
 
     def exported(source: Path) -> list[str]:
-        flags = "-std=c++20 -O0 -fno-exceptions -fno-rtti -march=x86-64-v3 -DCHARLOOM_ISA=v3"
+        flags = "-std=c++20 -O0 -fno-exceptions -fno-rtti -march=x86-64-v3"
+        names = ("-DCHARLOOM_ISA=v3", "-DCHARLOOM_TYPE=float")
         subprocess.run(
-            [compiler, *flags.split(), f"-I{root / 'cpp'}", "-c", source, "-o", tmp_path / "k.o"],
+            [
+                compiler,
+                *flags.split(),
+                *names,
+                f"-I{root / 'cpp'}",
+                "-c",
+                source,
+                "-o",
+                tmp_path / "k.o",
+            ],
             check=True,
         )
         listing = subprocess.run(
@@ -146,7 +156,7 @@ def test_no_weak_symbol_leaves_the_kernels(tmp_path):
     if "v3" not in SETS:
         pytest.skip("needs an x86-64 processor")
     assert [line.split()[-1] for line in exported(root / "cpp" / "kernels.cpp")] == [
-        "charloom::kernels_v3"
+        "charloom::kernels_v3_float"
     ]
     planted = tmp_path / "planted.cpp"
     planted.write_text(
