@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+import httpx
 from playwright.sync_api import expect
 
 import small_runs
@@ -70,6 +71,32 @@ def test_a_run_shows_the_losses_of_its_search(searched, page, width):
     page.evaluate("location.hash = '#/learning?run=given'")
     eventually(page.locator("#learning-done"), "RNN")
     expect(page.locator("#search")).to_be_hidden()
+
+
+def test_a_search_can_be_stopped_and_its_settings_are_shown_again(tmp_path, page):
+    without_charts(page)
+    with LiveServer(tmp_path) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        text = {"name": "cat", "text": 30 * small_runs.TEXT}
+        key = client.post("/api/texts", json=text).json()["key"]
+        # The search takes much longer than the test.
+        settings = {"find_learning_rate": True, "hidden_size": 1024, "layers": 4, "minutes": 600}
+        body = {"text": key, "recipe": "network", "settings": settings}
+        assert client.post("/api/runs", json=body).json() == {"run": "cat-1"}
+        page.goto(f"{live.url}/#/learning?run=cat-1")
+        eventually(page.locator("#learning-reason"), "^Searching for the learning rate")
+        page.click("#learning-buttons >> text=Stop")
+        eventually(page.locator("#learning-state"), "^stopped$")
+        eventually(page.locator("#learning-reason"), "^Stopped before training began.$")
+        expect(page.locator("#learning-body")).to_be_hidden()
+        (job,) = live.app_state.jobs.all().values()
+        assert not job.alive
+        page.goto(f"{live.url}/#/runs")
+        page.click(".run >> text=Back to the form")
+        expect(page.get_by_label("Find learning rate")).to_be_checked()
+        expect(page.get_by_label("Minutes", exact=True)).to_have_value("600")
+        page.click("#start-close")
+        page.click(".run >> text=Dismiss")
+        expect(page.locator(".run")).to_have_count(0)
 
 
 def test_a_run_that_starts_says_that_it_searches(tmp_path, page):

@@ -17,6 +17,7 @@ from charloom.config import ARGUMENT_HELP
 from charloom.messages import quoted
 from page.page_steps import DROP, eventually, without_charts
 from waiting import until
+from web_servers import LiveServer
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
@@ -152,6 +153,84 @@ def test_a_search_together_with_a_learning_rate_is_refused_by_name(trained, page
         page.locator("#start-problem"),
         "“find learning rate” and “learning rate” both set the learning rate",
     )
+
+
+def refused(message, param=None):
+    """Return the JSON of a response that refuses a request."""
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return {"error": error}
+
+
+def gap(one, other):
+    """Return the distance between two boxes in pixels, the larger one of the two directions."""
+    return max(
+        max(one[at], other[at]) - min(one[at] + one[size], other[at] + other[size])
+        for at, size in (("x", "width"), ("y", "height"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "fields"),
+    [
+        ("“hidden size” must be at most 9, not 10.", "settings.hidden_size", ["hidden_size"]),
+        ("“patience” is 2, but “validation” is 0.", None, ["patience", "validation"]),
+        ("“n-gram order” 9 is too long.", None, ["ngram_order"]),
+        ("a run book exists already; give another name.", "name", ["name"]),
+        ("there is no text own.nothing.", "text", ["text"]),
+        ("the disk is full.", None, []),
+    ],
+)
+def test_a_refused_start_is_explained_next_to_the_fields(trained, page, message, param, fields):
+    def refuse(route):
+        route.fulfill(status=422, json=refused(message, param))
+
+    page.route("**/api/runs", refuse)
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.wait_for_selector("#start-text option", state="attached")
+    page.click("#start-go")
+    problem = page.locator("#start-problem")
+    expect(problem).to_have_text(message)
+    inputs = [page.locator(f"[data-setting={name}], #start-{name}") for name in fields]
+    for field in inputs:
+        expect(field).to_have_attribute("aria-invalid", "true")
+        assert "start-problem" in field.get_attribute("aria-describedby").split()
+    expect(page.locator("[aria-invalid]")).to_have_count(len(fields))
+    if not fields:
+        return
+    first = inputs[0]
+    expect(first).to_be_focused()
+    assert gap(first.bounding_box(), problem.bounding_box()) <= 25
+    if fields[0] != "text":
+        first.fill("3")
+        expect(problem).to_be_empty()
+        expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+def test_the_settings_of_a_failed_start_can_be_changed(trained, tmp_path, page):
+    without_charts(page)
+    with LiveServer(tmp_path) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        text = client.post("/api/texts", json={"name": "short", "text": "abcabc" * 9}).json()["key"]
+        settings = {"seq_length": 60, "hidden_size": 8, "updates": 20, "tokens": "bytes"}
+        body = {"text": text, "recipe": "classic", "name": "tiny", "settings": settings}
+        assert client.post("/api/runs", json=body).status_code == 202
+        page.goto(f"{live.url}/#/learning?run=tiny")
+        eventually(page.locator("#learning-state"), "^failed$")
+        page.click("#learning-buttons >> text=Back to the form")
+        length = page.get_by_label("Seq length", exact=True)
+        expect(length).to_have_value("60")
+        expect(length).to_have_attribute("aria-invalid", "true")
+        eventually(page.locator("#start-problem"), "“seq length”")
+        expect(page.get_by_label("Hidden size", exact=True)).to_have_value("8")
+        expect(page.locator("[data-setting=tokens]")).to_have_value("bytes")
+        expect(page.locator("#start-name")).to_have_value("tiny")
+        expect(page.locator("#start-text")).to_have_value(text)
+        expect(page.get_by_role("radio", name=re.compile("^classic"))).to_be_checked()
+        length.fill("5")
+        page.click("#start-go")
+        # The failed start had the name, so the new run replaces it.
+        eventually(page.locator("#learning-state"), "^finished$")
+        assert [run["key"] for run in client.get("/api/runs").json()["runs"]] == ["tiny"]
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_the_offset(trained, page):

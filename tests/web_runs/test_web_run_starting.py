@@ -291,6 +291,55 @@ def test_a_failed_start_can_be_removed_from_the_list(tmp_path, spawned):
         assert list((tmp_path / ".jobs").iterdir()) == []
 
 
+def test_a_start_can_be_stopped_and_removed_from_the_list(tmp_path, spawned):
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        named = {**PYTHON_DOCS, "name": "mine", "settings": {"find_learning_rate": True}}
+        assert client.post("/api/runs", json=named).status_code == 202
+        detail = client.get("/api/runs/mine").json()
+        assert detail["run"]["state"] == "starting"
+        assert detail["request"]["settings"]["find_learning_rate"] is True
+        assert (detail["request"]["text"], detail["request"]["recipe"]) == (named["text"], "quick")
+        for command in ({"command": "pause"}, {"learning_rate_factor": 0.5}):
+            refused = client.post("/api/runs/mine/control", json=command)
+            assert refused.status_code == 422
+            assert "is starting; it can only be stopped" in refused.json()["error"]["message"]
+        sent = client.post("/api/runs/mine/control", json={"command": "stop"})
+        assert sent.json() == {"sequence": 0, "command": "stop", "learning_rate_factor": None}
+        assert spawned.children[0].wait(20) == -signal.SIGTERM
+        run = until(lambda: state_of(client, "mine", "stopped"), 20)
+        assert run["reason"] == "Stopped before training began."
+        assert run["dismissible"]
+        # Another server of the folder, which does not know the exit code, says the same.
+        with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as other:
+            assert other.get("/api/runs/mine").json()["run"]["state"] == "stopped"
+        again = client.post("/api/runs/mine/control", json={"command": "stop"})
+        assert again.status_code == 404
+        assert client.post("/api/runs/mine/dismiss", json={}).status_code == 200
+        assert client.get("/api/runs").json()["runs"] == []
+
+
+def test_a_stopped_resumption_leaves_the_run_as_it_was(tmp_path, spawned):
+    small_runs.train(tmp_path / "book", halt=small_runs.after(3))
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        before = client.get("/api/runs/book").json()["run"]
+        assert client.post("/api/runs/book/resume", json={}).status_code == 202
+        assert client.get("/api/runs/book").json()["run"]["state"] == "starting"
+        assert client.post("/api/runs/book/control", json={"command": "stop"}).status_code == 200
+        spawned.children[0].wait(20)
+        run = until(lambda: state_of(client, "book", before["state"]), 20)
+        assert (run["reason"], run["resumable"]) == (before["reason"], True)
+
+
+def test_a_changed_request_of_a_job_is_left_out(tmp_path, spawned):
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        client.post("/api/runs", json={**PYTHON_DOCS, "name": "mine"})
+        path = tmp_path / ".jobs" / "mine.json"
+        job = json.loads(path.read_text())
+        for request in ({"text": 3}, {"nothing": 1}, [1], "x", {"settings": {"layers": "many"}}):
+            path.write_text(json.dumps({**job, "request": request}))
+            assert client.get("/api/runs/mine").json()["request"] is None
+
+
 def test_a_run_is_not_resumed_to_its_present_update(tmp_path, spawned):
     small_runs.train(tmp_path / "book", epochs=1)
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:

@@ -429,7 +429,7 @@ def lost(latest: int | None) -> str:
 def run_of_job(job: Job) -> Run:
     """Return an entry for the list of runs for a training process that has not created its run directory.
 
-    The process has just been started, or it failed before it could create the directory.
+    The process has just been started, or it failed or was stopped before it could create the directory.
     """
     state, reason = job.state("starting", None, None)
     return Run(
@@ -440,7 +440,7 @@ def run_of_job(job: Job) -> Run:
         text=job.text,
         recipe=job.recipe,
         changed=number(job.time),
-        dismissible=state == "failed",
+        dismissible=state in ("failed", "stopped"),
     )
 
 

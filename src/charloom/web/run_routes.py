@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
+from pydantic import ValidationError
 
 from charloom import api
 from charloom.errors import ConfigError
@@ -78,8 +79,12 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
     def control(run: RunKey, command: wire.Command) -> wire.Sent:
         """Pause, continue or stop a run, or change its learning rate.
 
-        The process that trains the run need not have been started by this server.
+        The process that trains the run need not have been started by this server. A run that is starting, for example
+        while its learning rate is searched, can only be stopped.
         """
+        place = run_index.place_if_any(run)
+        if run_index.run(run).state == "starting" and (command.command == "stop" or place is None):
+            return stop_start(run_index, run, command)
         path = run_index.place(run).path
         try:
             sent = api.control(
@@ -112,6 +117,19 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
         return EventStream(counted_stream(run_index, stream_limit, paths, limit), closing)
 
     return router
+
+
+def stop_start(run_index: RunIndex, run: str, command: wire.Command) -> wire.Sent:
+    """Stop the process of a run that is starting.
+
+    Raises:
+        NotAllowedError: the command is not to stop, or the process has ended already.
+    """
+    job = run_index.jobs.all().get(run)
+    if command.command != "stop" or job is None or not job.alive:
+        raise NotAllowedError(f"{run} is starting; it can only be stopped.", "command")
+    run_index.jobs.cancel(job)
+    return wire.Sent(sequence=0, command="stop", learning_rate_factor=None)
 
 
 def journal_routes(run_index: RunIndex) -> APIRouter:
@@ -154,7 +172,7 @@ def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[s
         NotFoundError: no run has the key `run`.
     """
     place, listed = run_index.place_if_any(run), run_index.run(run)
-    detail = wire.RunDetail(run=listed).model_dump()
+    detail = wire.RunDetail(run=listed, request=request_of(run_index, run)).model_dump()
     if place is not None and listed.state not in UNREADABLE:
         view, stored = inspect_run(place.path, known), read_checks(place.path)
         found = read_search(place.path)
@@ -170,6 +188,15 @@ def detail_of(run_index: RunIndex, run: str, known: IntactCheckpoints) -> dict[s
             "damage": list(map(for_page, damage)),
         }
     return detail
+
+
+def request_of(run_index: RunIndex, run: str) -> wire.NewRun | None:
+    """Return the request that started a run on this server; None if it is not known or its file was changed."""
+    job = run_index.jobs.all().get(run)
+    try:
+        return None if job is None or job.request is None else wire.NewRun(**job.request)
+    except (ValidationError, TypeError):
+        return None
 
 
 def search_detail(search: LearningRateSearch) -> dict[str, Any]:

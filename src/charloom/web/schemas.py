@@ -211,7 +211,7 @@ class Run(ResponseBody):
         characters_per_second: the speed in the last record while a process trains the run, otherwise the
             mean speed of the run. None if the speed is not known; for example, a process that has just started
             must make two updates before its speed is known.
-        dismissible: whether the start of the run failed before the run had a directory. If so, POST
+        dismissible: whether the start of the run failed or was stopped before the run had a directory. If so, POST
             /api/runs/{run}/dismiss removes the run from the list.
         changed: when the run last changed, in Unix time.
         checkpoints: the updates of all checkpoints that exist, including the latest and the best.
@@ -332,6 +332,7 @@ class RunDetail(ResponseBody):
         search: the search that chose the run's learning rate; None if the rate was given, or if the search
             cannot be read.
         damage: a sentence for each file of the run that is damaged or missing.
+        request: the request to this server that started the run; None if another program started it.
     """
 
     run: Run
@@ -342,6 +343,7 @@ class RunDetail(ResponseBody):
     search: RateSearch | None = None
     passage: str | None = None
     damage: list[str] = []
+    request: "NewRun | None" = None
 
 
 class Record(ResponseBody):
@@ -419,7 +421,10 @@ class Command(RequestBody):
 
 
 class Sent(ResponseBody):
-    """The command that was sent. The training process executes the command within a fraction of a second."""
+    """The command that was sent. The training process executes the command within a fraction of a second.
+
+    `sequence` is the number of the command in control.json; 0 if the run is starting and has no such file yet.
+    """
 
     sequence: int
     command: str

@@ -46,6 +46,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
         recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
         given = new.settings.model_dump(exclude_none=True)
+        request = {**new.model_dump(exclude_none=True), "recipe": recipe}
         require_settings(recipe, given)
         if new.name is not None:
             require_name(new.name)
@@ -61,7 +62,7 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
                         raise RunExistsError(
                             f"a run {shortened(name)} exists already; give another name."
                         )
-                    jobs.start(name, command, text.about.name, recipe)
+                    jobs.start(name, command, text.about.name, recipe, request)
                 except RunExistsError:
                     if new.name is not None:
                         raise
@@ -95,9 +96,9 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
 
     @router.post("/api/runs/{run}/dismiss")
     def dismiss(run: wire.Key, _: wire.EmptyRequest) -> wire.Dismissed:
-        """Remove from the list a run whose start failed, and delete the log of its process.
+        """Remove from the list a run whose start failed or was stopped, and delete the log of its process.
 
-        The start failed before the run had a directory. A run that has a directory is never removed.
+        The start ended before the run had a directory. A run that has a directory is never removed.
         """
         with jobs.turn:
             run_index.read_list(refresh=True)

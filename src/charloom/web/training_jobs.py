@@ -6,6 +6,7 @@ trains which run, the other has the output of the process. This module does not 
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -53,6 +54,8 @@ class Job:
             process with the same id; None if the system reports no start time.
         seen: whether the run directory exists or has existed.
         code: the exit code of the process; None if not known.
+        request: the request that started a new run, as JSON; None if not known, or if the process resumes a run.
+        cancelled: whether a user stopped the process while it was starting.
     """
 
     run: str
@@ -64,6 +67,8 @@ class Job:
     birth: int | None = None
     seen: bool = False
     code: int | None = None
+    request: dict[str, Any] | None = None
+    cancelled: bool = False
 
     @property
     def alive(self) -> bool:
@@ -82,8 +87,8 @@ class Job:
         If the process has written status.json, return the arguments `state` and `reason`. Before that, the
         files of the run say nothing about the process. So return "starting" while the process runs, and
         "failed" if it has failed. The reason for "failed" is the last line of the process's output. The reason
-        for "starting" is this line if it says that the process searches for a learning rate. In all other cases,
-        also return the arguments `state` and `reason`.
+        for "starting" is this line if it says that the process searches for a learning rate. Return "stopped" if a
+        user stopped the process before the run began. In all other cases, also return the arguments `state` and `reason`.
 
         Args:
             state: the state according to the files of the run.
@@ -96,6 +101,10 @@ class Job:
             return "starting", self.search_progress()
         if self.code == 0:  # the process succeeded, so the last line of its output is not an error
             return state, reason
+        if self.cancelled and self.recipe is None:
+            return state, reason
+        if self.cancelled and state in ("starting", "interrupted"):
+            return "stopped", "Stopped before training began."
         if state in ("starting", "interrupted") or self.recipe is None:
             return (
                 "failed",
@@ -139,7 +148,12 @@ class Jobs:
         self._read: dict[str, tuple[tuple[int, int], Job]] = {}
 
     def start(
-        self, run: str, command: list[str], text: str | None, recipe: str | None = None
+        self,
+        run: str,
+        command: list[str],
+        text: str | None,
+        recipe: str | None = None,
+        request: dict[str, Any] | None = None,
     ) -> Job:
         """Start a process of charloom that continues when the server ends, and return its job.
 
@@ -148,6 +162,7 @@ class Jobs:
             command: the arguments of `charloom`, beginning with train or resume.
             text: the name of the run's text.
             recipe: the recipe of a new run; None if the command resumes a run.
+            request: the request that starts a new run, as JSON.
 
         Raises:
             RunExistsError: another job has the name of the new run.
@@ -171,6 +186,7 @@ class Jobs:
                     log,
                     process_start_time(child.pid),
                     not recipe,
+                    request=request,
                 )
                 try:
                     self._write(path, job)
@@ -184,6 +200,19 @@ class Jobs:
                 raise
             self._children[child.pid] = child
         return job
+
+    def cancel(self, job: Job) -> None:
+        """Ask the process of a job to end, and store that a user wanted this.
+
+        A process that has not begun its run makes no run; one that trains already saves its run.
+
+        Raises:
+            WriteError: the job's file could not be written.
+        """
+        with self._lock:
+            self._write(self.folder / f"{job.run}.json", replace(job, cancelled=True))
+        with suppress(ProcessLookupError):
+            os.kill(job.pid, signal.SIGTERM)
 
     def all(self) -> dict[str, Job]:
         """Return all jobs, the training processes that this server started, by the key of their run."""
@@ -278,6 +307,7 @@ class Jobs:
             names = (values["text"], values["recipe"])
             if not all(name is None or isinstance(name, str) for name in names):
                 return None
+            request = values.get("request")
             job = Job(
                 run=path.name.removesuffix(".json"),
                 pid=int(values["pid"]),
@@ -288,6 +318,8 @@ class Jobs:
                 birth=values.get("birth"),
                 seen=bool(values.get("seen", values["recipe"] is None)),
                 code=values.get("code"),
+                request=request if isinstance(request, dict) else None,
+                cancelled=values.get("cancelled") is True,
             )
         except (OSError, CharloomError, KeyError, TypeError, ValueError, OverflowError):
             return None

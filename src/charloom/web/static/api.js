@@ -1,12 +1,16 @@
 // Sends requests to the server and reads its responses, errors and event streams. It uses no element of the
 // page.
 
-/** The error of a failed request. Its status is 0 if no response arrived. `message` is for the user. */
+/**
+ * The error of a failed request. Its status is 0 if no response arrived. `message` is for the user. `param` is the wrong
+ * field of the request, such as settings.layers, or null.
+ */
 class RequestError extends Error {
   constructor(status, error) {
     super(error.message);
     this.status = status;
     this.code = error.code ?? null;
+    this.param = error.param ?? null;
   }
 }
 

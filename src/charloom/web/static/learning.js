@@ -157,8 +157,8 @@ export class Learning {
     byId("learning-empty").hidden = run !== null || sought || this.runs.length > 0;
     const badge = byId("learning-state");
     badge.hidden = byId("learning-buttons").hidden = run === null;
-    // A run whose settings cannot be read, or a start that failed, has nothing to show.
-    byId("learning-body").hidden = run === null || (isErrorState(run.state) && run.cell === null);
+    // A run whose settings cannot be read, or a start that failed or was stopped, has nothing to show.
+    byId("learning-body").hidden = run === null || (!isGoing(run.state) && run.cell === null);
     this.reason = run ? reasonOf(run) : "";
     put(byId("learning-finding"), run ? findingOf(run) : "");
     this.#say();

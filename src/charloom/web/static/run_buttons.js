@@ -1,13 +1,14 @@
-// The buttons of a run: pause, resume, stop, train further, set the learning rate, and dismiss a failed start. After a
+// The buttons of a run: pause, resume, stop, train further, set the learning rate, and change or dismiss a failed start. After a
 // click, the page shows the new state of the run when the run's files have it.
 import { post, path } from "./api.js";
-import { el, say, short } from "./dom.js";
+import { el, isGoing, say, short } from "./dom.js";
 
 const BUTTONS = {
   pause: ["Pause", (run) => run.state === "training"],
   run: ["Resume", (run) => run.state === "paused"],
   resume: ["Resume", (run) => run.resumable && run.state !== "finished" && run.state !== "paused"],
-  stop: ["Stop", (run) => run.state === "training" || run.state === "paused"],
+  stop: ["Stop", (run) => isGoing(run.state)],
+  again: ["Back to the form", (run) => run.dismissible],
   dismiss: ["Dismiss", (run) => run.dismissible],
 };
 
@@ -91,6 +92,10 @@ export class RunButtons {
     const { key } = this.run;
     if (command === "resume") return this.#try(() => post(path`/api/runs/${key}/resume`, {}), "starting");
     if (command === "dismiss") return this.#try(() => post(path`/api/runs/${key}/dismiss`, {}), "dismissed");
+    if (command === "again") {
+      location.hash = `#/runs?${new URLSearchParams({ new: "1", again: key })}`;
+      return;
+    }
     if (command === "pause") this.#pausing(key, true);
     const sent = await this.#try(() => post(path`/api/runs/${key}/control`, { command }), `${BUTTONS[command][0]} sent`);
     if (command === "pause" && !sent) this.#pausing(key, false);

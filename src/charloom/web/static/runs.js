@@ -47,10 +47,12 @@ export class Runs {
     this.start.about(server);
   }
 
-  /** Show the list. A link with `new` also opens the form. */
+  /** Show the list. A link with `new` also opens the form; `again` is the key of a failed start to correct. */
   show(settings, again) {
     this.comparison.show();
-    if ("new" in settings && !again) this.start.open(true);
+    if (again || !("new" in settings)) return;
+    if (settings.again) this.start.again(settings.again);
+    else this.start.open(true);
   }
 
   /** Stop receiving the records of runs for the comparison. */

@@ -1,8 +1,9 @@
 // The form that starts a run, with a text (a file dropped or selected, or one from a list), a recipe and settings. The
 // server sends the recipes and the description of the settings.
-import { get, post, upload } from "./api.js";
+import { get, path, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
-import { byId, bytes, counted, el, put, say, shellWord, short } from "./dom.js";
+import { byId, bytes, counted, el, say, shellWord, short } from "./dom.js";
+import { FieldProblem } from "./field_problem.js";
 
 const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs", "find_learning_rate"];
 const ENDS = ["minutes", "epochs", "updates"];
@@ -18,6 +19,9 @@ export class Start {
     this.uploadedKey = null; // key of an uploaded text, to be selected when the list has it
     this.text.addEventListener("change", () => (this.uploadedKey = null));
     this.fields = new Map();
+    this.built = new Promise((resolve) => (this.setBuilt = resolve));
+    this.problem = new FieldProblem(byId("start-problem"));
+    this.replaced = null; // key of the failed start whose settings the form has
     byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
     byId("start-close").addEventListener("click", () => this.open(false));
     byId("start-file").addEventListener("change", (event) => this.#upload(event.target.files[0]));
@@ -55,6 +59,32 @@ export class Start {
     this.text.focus();
   }
 
+  /** Show the form with the settings of a failed start, and the reason of the failure next to the field that it names. */
+  async again(key) {
+    this.open(true);
+    await this.built;
+    try {
+      const { run, request } = await get`/api/runs/${key}`;
+      this.replaced = run.dismissible ? key : null;
+      if (request) this.#fill(request);
+      if (run.reason) this.problem.show(run.reason, this.#wrong(run.reason));
+    } catch (error) {
+      this.problem.show(error.message);
+    }
+  }
+
+  #fill({ text, recipe, name, settings }) {
+    this.uploadedKey = text;
+    this.#texts();
+    byId("start-name").value = name ?? "";
+    for (const radio of this.form.elements.recipe) radio.checked = radio.value === recipe;
+    for (const [key, { setting, input }] of this.fields) {
+      if (setting.kind === "yes_no") input.checked = settings[key] === true;
+      else input.value = settings[key] ?? "";
+    }
+    this.#placeholders();
+  }
+
   /** React to a new list of runs: a new run may add its text to the list of texts. */
   runs(list) {
     const stamp = list.map((run) => run.key).sort().join();
@@ -89,6 +119,7 @@ export class Start {
     this.fields.get("find_learning_rate").input.addEventListener("change", () => this.#placeholders());
     this.#placeholders();
     byId("start-go").disabled = false;
+    this.setBuilt();
   }
 
   get #recipe() {
@@ -129,17 +160,17 @@ export class Start {
       );
       this.uploadedKey = null;
     } catch (error) {
-      if (turn === this.turn) this.#problem(error.message);
+      if (turn === this.turn) this.problem.show(error.message);
     }
   }
 
   async #upload(file) {
     if (!file) return;
     byId("start-file").value = "";
-    this.#problem("");
+    this.problem.show("");
     const most = (await this.limits).upload;
     if (file.size > most) {
-      this.#problem(`${file.name} has ${bytes(file.size)}; a page can upload at most ${bytes(most)}. Train on it from a terminal: charloom train ${shellWord(file.name)}`);
+      this.problem.show(`${file.name} has ${bytes(file.size)}; a page can upload at most ${bytes(most)}. Train on it from a terminal: charloom train ${shellWord(file.name)}`);
       return;
     }
     try {
@@ -148,7 +179,7 @@ export class Start {
       await this.#texts();
       say(`${file.name} is uploaded`);
     } catch (error) {
-      this.#problem(error.message);
+      this.problem.show(error.message);
     }
   }
 
@@ -160,27 +191,43 @@ export class Start {
     }
     const ends = ENDS.filter((name) => name in settings);
     if (ends.length > 1) {
-      this.#problem(`${ends.map(words).join(" and ")} each set the end of training; give only one of them.`);
+      const sentence = `${ends.map(words).join(" and ")} each set the end of training; give only one of them.`;
+      this.problem.show(sentence, ends.map((end) => this.fields.get(end).input));
       return;
     }
     const name = byId("start-name").value.trim();
     byId("start-go").disabled = true;
     try {
+      await this.#dismissReplaced();
       const { run } = await post("/api/runs", { text: this.text.value, recipe: this.#recipe.name, settings, ...(name && { name }) });
-      this.#problem("");
+      this.problem.show("");
       byId("start-name").value = "";
       this.open(false);
       say(`Run ${run} is starting`);
       this.go("learning", { run });
     } catch (error) {
-      this.#problem(error.message);
+      this.problem.show(error.message, this.#wrong(error.message, error.param));
     } finally {
       byId("start-go").disabled = false;
     }
   }
 
-  #problem(text) {
-    put(byId("start-problem"), text);
+  /** Remove the failed start that the new run replaces, because it has the name. */
+  async #dismissReplaced() {
+    if (this.replaced === null) return;
+    const key = this.replaced;
+    this.replaced = null;
+    await post(path`/api/runs/${key}/dismiss`, {}).catch(() => {}); // the user may have dismissed it already
+  }
+
+  /** Return the fields that an error is about: `param`, or those that the message names in quotation marks. */
+  #wrong(message, param = null) {
+    const fields = new Map([...this.fields].map(([name, { input }]) => [name, input]));
+    fields.set("name", byId("start-name")).set("text", this.text);
+    const given = fields.get(param?.replace(/^settings\./, ""));
+    const place = (name) => message.indexOf(`“${words(name).toLowerCase()}”`);
+    const named = [...fields].filter(([name]) => place(name) >= 0).sort(([a], [b]) => place(a) - place(b)).map(([, input]) => input);
+    return given ? [given, ...named.filter((input) => input !== given)] : named;
   }
 }
 
@@ -193,7 +240,7 @@ const words = (name) => {
 
 /** Return a field with its name. The help of a checkbox is shown below it, and that of other fields at the pointer. */
 function labelled({ name, kind, help }, input) {
-  if (kind !== "yes_no") return el("label", { class: "field", title: help }, words(name), input);
+  if (kind !== "yes_no") return el("div", { class: "setting" }, el("label", { class: "field", title: help }, words(name), input));
   const id = `start-${name}-help`;
   input.setAttribute("aria-describedby", id);
   return el("div", { class: "yes-no" }, el("label", { class: "check" }, input, words(name)), el("p", { class: "aside", id }, help));
