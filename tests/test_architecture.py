@@ -462,6 +462,28 @@ def test_help_imports_nothing_heavy():
     assert not loaded & (HEAVY | {"numpy", "safetensors"})
 
 
+COMPLETION = """
+import os, sys
+from charloom.cli import main
+sys.argv = ["charloom"]
+os.environ |= {{"_CHARLOOM_COMPLETE": "complete_bash", "COMP_WORDS": "{words} ", "COMP_CWORD": "{number}"}}
+try:
+    main()
+except SystemExit as done:
+    assert not done.code
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["charloom", "charloom train", "charloom sample", "charloom runs rm", "charloom train --cell"],
+)
+def test_completing_a_word_in_a_shell_imports_nothing_heavy(words):
+    loaded = modules_after(COMPLETION.format(words=words, number=len(words.split())))
+    assert "charloom.cli.completion" in loaded
+    assert not loaded & (HEAVY | {"numpy", "safetensors"})
+
+
 def test_the_python_interface_does_not_import_matplotlib_or_frameworks():
     loaded = modules_after("import charloom; charloom.train; charloom.load; charloom.gradcheck")
     assert not loaded & (HEAVY | {"typer"})

@@ -71,6 +71,8 @@ ARGUMENT_HELP: Final = {
     "minutes; without minutes, 1 to 30 seconds",
 }
 
+# The names of the built-in texts (text/builtin_texts.py).
+BUILTIN_NAMES: Final = ("python-docs", "kjv", "kjv-nt")
 STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-RUNS: Final = Path(
-    "runs"
-)  # the folder in which `train` creates runs, unless the user names another
+RUNS: Final = Path("runs")  # the folder in which `train` creates runs by default
+RUNS_DEPTH: Final = 3  # number of levels of folders that are searched for runs and model files
 
 CONFIG: Final = "config.json"
 METRICS: Final = "metrics.jsonl"
@@ -19,9 +18,11 @@ LEARNING_RATES_PNG: Final = "learning_rates.png"
 PASSAGE: Final = "passage.txt"
 STATUS: Final = "status.json"
 CONTROL: Final = "control.json"
+COMMANDS: Final = ("run", "pause", "stop")  # the commands in control.json
 LOCK: Final = "lock"
 TEXT: Final = "text.txt"
 CHECKPOINTS: Final = "checkpoints"
+MODEL: Final = "model.safetensors"  # in a checkpoint, and in a directory for a hub
 
 # The files that `charloom report` writes.
 REPORT: Final = "report.html"

@@ -42,7 +42,6 @@ app = typer.Typer(
     name="charloom",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     # Do not use the library rich: with it, help takes twice as long to start, and an error takes more than
     # one line.

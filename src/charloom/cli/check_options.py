@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from charloom.cell_table import CELL_NAMES
-from charloom.cli.options import path_option
+from charloom.cli.options import choice_option, path_option
 
 # gradcheck
 
@@ -15,7 +15,7 @@ VocabularySize = Annotated[
     typer.Option(help="number of distinct characters K of the random window; only without TEXT"),
 ]
 InitialState = Annotated[
-    str, typer.Option(metavar="[zero|non-zero]", help="initial hidden state of the window")
+    str, choice_option(choices=("zero", "non-zero"), help="initial hidden state of the window")
 ]
 Entries = Annotated[
     int | None,
@@ -62,8 +62,8 @@ Function = Annotated[
 ]
 CallForm = Annotated[
     str,
-    typer.Option(
-        metavar="[auto|natural|course|torch]",
+    choice_option(
+        choices=("auto", "natural", "course", "torch"),
         help="form of the function: natural takes a dict of parameters and the ids of characters; course "
         "takes an object with the parameters and one-hot columns; torch is a PyTorch module; auto "
         "tries all three",
@@ -71,8 +71,8 @@ CallForm = Annotated[
 ]
 CheckedCell = Annotated[
     str | None,
-    typer.Option(
-        metavar=f"[{'|'.join(CELL_NAMES)}]",
+    choice_option(
+        choices=CELL_NAMES,
         help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
         "LSTM: the fourth argument of your function is the pair (h0, c0), each of shape (H); the gates "
         "in U, W, b are in the order i, f, g, o. GRU: the gates are in the order r, z, n; a second bias d "
@@ -106,12 +106,14 @@ ArgumentOrder = Annotated[
 ]
 LossReduction = Annotated[
     str,
-    typer.Option(metavar="[sum|mean]", help="whether the loss is the sum or the mean over time"),
+    choice_option(
+        choices=("sum", "mean"), help="whether the loss is the sum or the mean over time"
+    ),
 ]
 CheckedDtype = Annotated[
     str,
-    typer.Option(
-        metavar="[auto|float64|float32]",
+    choice_option(
+        choices=("auto", "float64", "float32"),
         help="apply the tolerance of this precision; auto: float32 if all returned gradients are float32, "
         "else float64",
     ),
@@ -121,8 +123,8 @@ TimeLimit = Annotated[float, typer.Option(help="seconds that your code may run i
 ListMistakes = Annotated[bool, typer.Option("--list", help="list the known mistakes and exit")]
 Template = Annotated[
     str | None,
-    typer.Option(
-        metavar="[numpy|course|torch]", help="write an example file to start from, and exit"
+    choice_option(
+        choices=("numpy", "course", "torch"), help="write an example file to start from, and exit"
     ),
 ]
 TemplateFile = Annotated[Path | None, path_option(help="where to write the template")]

@@ -5,7 +5,8 @@ from typing import Annotated, Final
 
 import typer
 
-from charloom.cli.options import given_path, path_option
+from charloom.cli.completion import text_names
+from charloom.cli.options import choice_option, given_path, path_option
 from charloom.config import DYNAMIC_RATE
 
 # Parts of the help of the argument TEXT, in every command where a model reads a text.
@@ -53,8 +54,8 @@ Stop = Annotated[
 ]
 Start = Annotated[
     str | None,
-    typer.Option(
-        metavar="[text|zero]",
+    choice_option(
+        choices=("text", "zero"),
         help="text: begin at the beginning of a line, in the state that the model has from its training text; "
         "zero: begin in the zero state [default: text]",
     ),
@@ -63,19 +64,23 @@ Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts t
 # Options for choosing the text that a model reads
 
 EvaluatedText = Annotated[
-    list[str] | None, typer.Argument(metavar="TEXT", help=f"{TEXTS} [default: {OWN_TEXT}].")
+    list[str] | None,
+    typer.Argument(
+        metavar="TEXT", autocompletion=text_names, help=f"{TEXTS} [default: {OWN_TEXT}]."
+    ),
 ]
 SearchedText = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="TEXT",
+        autocompletion=text_names,
         help=f"{TEXTS} [default: {OWN_TEXT}, or a built-in text if that text is missing].",
     ),
 ]
 Split = Annotated[
     str | None,
-    typer.Option(
-        metavar="[train|validation|test|all]",
+    choice_option(
+        choices=("train", "validation", "test", "all"),
         help="which part of the text to use, divided as in training [default: 'validation' for the "
         "model's own text, or 'train' if that has no validation part; 'all' for another text]",
     ),
@@ -143,8 +148,8 @@ OnlyUnit = Annotated[
 ]
 UnitValue = Annotated[
     str | None,
-    typer.Option(
-        metavar="[h|cell|i|f|g|o|r|z|n]",
+    choice_option(
+        choices=("h", "cell", "i", "f", "g", "o", "r", "z", "n"),
         help="use only this value of each unit. h (the output): for every cell; cell and the gates "
         "i, f, g, o: only for an LSTM; the gates r, z, n: only for a GRU",
     ),
@@ -166,7 +171,9 @@ UnitPlot = Annotated[
 ]
 # Options for exporting models, and for importing them from PyTorch
 
-Target = Annotated[str, typer.Option(metavar="[torch|onnx|hub|html]", help="what the model is for")]
+Target = Annotated[
+    str, choice_option(choices=("torch", "onnx", "hub", "html"), help="what the model is for")
+]
 ExportedPath = Annotated[
     Path | None,
     path_option(
@@ -192,9 +199,9 @@ License = Annotated[
 ]
 ExportedWeights = Annotated[
     str,
-    typer.Option(
+    choice_option(
         "--weights",
-        metavar="[auto|float16|float32]",
+        choices=("auto", "float16", "float32"),
         help="for html: the type of the weights. float16 makes the file smaller, up to half the size, but its texts differ "
         "from those of the model after some hundred or thousand characters; auto: float16 if it changes the loss by less than "
         "0.001 bits",

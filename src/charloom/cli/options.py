@@ -1,10 +1,12 @@
 """Arguments and options that commands of several modules share, as annotated types of parameters."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from charloom.cli.completion import model_names, one_of_choices, run_names, text_names
 from charloom.config import help_of, refuse_empty_path
 from charloom.messages import for_command_line
 
@@ -15,20 +17,33 @@ def given_path(text: str | Path) -> Path:
     return Path(text)
 
 
-def path_option(*names: str, metavar: str = "FILE", help: str) -> Any:
+def path_option(*names: str, metavar: str = "FILE", help: str, **options: Any) -> Any:
     """Return an option whose value is a path. The arguments are those of typer.Option."""
-    return typer.Option(*names, metavar=metavar, parser=given_path, help=help)
+    return typer.Option(*names, metavar=metavar, parser=given_path, help=help, **options)
+
+
+def choice_option(*names: str, choices: Iterable[str], **options: Any) -> Any:
+    """Return an option whose value is one of `choices`. The other arguments are those of typer.Option."""
+    choices = tuple(choices)
+    metavar = f"[{'|'.join(choices)}]"
+    return typer.Option(*names, metavar=metavar, autocompletion=one_of_choices(choices), **options)
 
 
 Texts = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="TEXT",
+        autocompletion=text_names,
         help="Files, directories, quoted patterns such as '**/*.txt', - for standard input, or names of "
         "built-in texts. Several are joined in the given order.",
     ),
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", parser=given_path, help="A run directory.")]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", parser=given_path, autocompletion=run_names, help="A run directory."
+    ),
+]
 NewRun = Annotated[
     Path | None,
     path_option("--run", metavar="DIR", help="the run directory to create [default: runs/TEXT-N]"),
@@ -38,13 +53,14 @@ AModel = Annotated[
     typer.Argument(
         metavar="MODEL",
         parser=given_path,
+        autocompletion=model_names,
         help="A run, a checkpoint directory, a model file, or a directory from export --to hub.",
     ),
 ]
 Which = Annotated[
     str | None,
-    typer.Option(
-        metavar="[latest|best]",
+    choice_option(
+        choices=("latest", "best"),
         help="for a run: the latest or the best checkpoint [default: best if the run has a "
         "validation part, else latest]",
     ),

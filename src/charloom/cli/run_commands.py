@@ -28,7 +28,7 @@ from charloom.formatting import shortened
 from charloom.messages import argument, for_command_line, terminal_command
 from charloom.messages import command as command_mark
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE
-from charloom.run_file_names import GRADCHECK, LEARNING_RATES_SVG
+from charloom.run_file_names import COMMANDS, GRADCHECK, LEARNING_RATES_SVG
 
 if TYPE_CHECKING:
     from charloom.api import LearningRateSearch
@@ -270,7 +270,6 @@ def control(
     """
     from charloom import api
     from charloom.api.run_control import require_status, state_sentence
-    from charloom.store.control_files import COMMANDS
 
     if command is None:
         if learning_rate_factor is not None:

@@ -5,16 +5,19 @@ from typing import Annotated
 
 import typer
 
+from charloom.cli.completion import model_names, one_of_choices, text_names
 from charloom.cli.options import MINUTES_HELP, given_path, path_option
 from charloom.config import help_of
 from charloom.messages import for_command_line
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
+from charloom.run_file_names import COMMANDS
 
 FromModel = Annotated[
     Path | None,
     path_option(
         "--from",
         metavar="MODEL",
+        autocompletion=model_names,
         help="start from the weights of this model; its vocabulary is kept. For a run: the best checkpoint "
         "if the run has a validation part, else the latest",
     ),
@@ -38,7 +41,11 @@ FindLearningRate = Annotated[
 NoLearningRate = Annotated[bool, typer.Option("--find-learning-rate", hidden=True)]
 MovedText = Annotated[
     list[str] | None,
-    typer.Option(metavar="TEXT", help="the new path of the text, if it was moved; repeatable"),
+    typer.Option(
+        metavar="TEXT",
+        autocompletion=text_names,
+        help="the new path of the text, if it was moved; repeatable",
+    ),
 ]
 UntilEpochs = Annotated[
     int | None,
@@ -63,6 +70,7 @@ ControlCommand = Annotated[
     str | None,
     typer.Argument(
         metavar="COMMAND",
+        autocompletion=one_of_choices(COMMANDS),
         help="'pause', 'stop', or 'run' to continue after a pause. Without COMMAND, print the state of the run.",
     ),
 ]

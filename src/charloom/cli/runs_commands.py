@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from charloom.cli.completion import run_names
 from charloom.cli.error_exit import CHECK_FAILED, fail
-from charloom.cli.options import Json, Run, given_path
+from charloom.cli.options import Json, Run, choice_option, given_path
 from charloom.cli.runs_table import run_fields, run_lines
 from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.terminal import clear_line, say, show, show_json
@@ -38,14 +39,17 @@ ListedFolder = Annotated[
 ]
 Sort = Annotated[
     str,
-    typer.Option(
-        metavar=f"[{'|'.join(ORDERS)}]",
+    choice_option(
+        choices=ORDERS,
         help="how to sort: " + ", ".join(f"{name} ({first})" for name, first in ORDERS.items()),
         show_default=True,
     ),
 ]
 SomeRuns = Annotated[
-    list[Path], typer.Argument(metavar="RUN", parser=given_path, help="Run directories.")
+    list[Path],
+    typer.Argument(
+        metavar="RUN", parser=given_path, autocompletion=run_names, help="Run directories."
+    ),
 ]
 NewName = Annotated[
     str, typer.Argument(metavar="NEW", help="The new name of the directory, without a path.")
@@ -57,6 +61,8 @@ class RunsGroup(TyperGroup):
     """A group of commands in which `list` is the command if the user names none."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args and ctx.resilient_parsing:
+            return []  # a shell asks for the words after `runs`, which may be names of commands
         named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
         parsed: list[str] = super().parse_args(ctx, args if named else ["list", *args])
         return parsed

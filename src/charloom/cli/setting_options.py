@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from charloom.cli.completion import one_of_choices
 from charloom.config import CHOICES as SETTING_CHOICES
 from charloom.config import Config, help_of
 from charloom.recipes import CLASSIC, RECIPES
@@ -105,6 +106,7 @@ def setting_option(name: str, shown: Any) -> inspect.Parameter:
         f"--{name.replace('_', '-')}",
         help=help_of(name) + ("" if shown in (None, "") else f" [default: {shown}]"),
         metavar=f"[{'|'.join(CHOICES[name])}]" if name in CHOICES else None,
+        autocompletion=one_of_choices(CHOICES[name]) if name in CHOICES else None,
         rich_help_panel=PANEL_OF[name],
     )
     return inspect.Parameter(

@@ -5,9 +5,8 @@ from typing import Final
 
 from charloom.hub_format.card_text import CardWords, model_card
 from charloom.model import Learner
-from charloom.run_file_names import CONFIG
+from charloom.run_file_names import CONFIG, MODEL
 from charloom.store.atomic_files import Data
-from charloom.store.checkpoint_directory import MODEL
 from charloom.store.model_directory import CARD, MODEL_TYPE, OUR_TYPE
 from charloom.store.model_file import model_blocks
 from charloom.store.training_state import require_finite

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charloom.model import Learner
+from charloom.run_file_names import MODEL
 from charloom.store.atomic_files import Data, create_directory, reading
 from charloom.store.checkpoint_directory import (
     MANIFEST,
-    MODEL,
     STATE,
     TRAINING,
     CheckpointHeader,

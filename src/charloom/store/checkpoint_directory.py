@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from charloom.errors import DamagedError, NotAModelError
 from charloom.formatting import name_differences
-from charloom.run_file_names import CHECKPOINTS
+from charloom.run_file_names import CHECKPOINTS, MODEL
 from charloom.store.atomic_files import Data, blocks_of, read_file, require_directory
 from charloom.store.damage import Damage, attempt, require
 from charloom.store.format_versions import STATE_FORMAT, require_format
@@ -22,7 +22,6 @@ from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_STATE
 from charloom.store.json_numbers import is_count
 
-MODEL: Final = "model.safetensors"
 TRAINING: Final = "training.safetensors"
 STATE: Final = "state.json"
 MANIFEST: Final = "MANIFEST"

@@ -18,7 +18,7 @@ from charloom.canonical_form import canonical_json
 from charloom.config import require_number
 from charloom.errors import ConfigError, DamagedError
 from charloom.formatting import shortened
-from charloom.run_file_names import CONTROL, STATUS
+from charloom.run_file_names import COMMANDS, CONTROL, STATUS
 from charloom.store.atomic_files import read_file, replace_file
 from charloom.store.damage import attempt, intact
 from charloom.store.format_versions import CONTROL_FORMAT, STATUS_FORMAT, refuse_later_format
@@ -26,7 +26,6 @@ from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_STATE
 from charloom.store.json_numbers import is_count
 
-COMMANDS: Final = ("run", "pause", "stop")
 # A learning-rate factor must be smaller than this: a user who gives a larger number has mistyped it.
 FACTOR_LIMIT: Final = 1e6
 STATES: Final = ("training", "paused", "finished", "interrupted", "stopped", "failed")

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from charloom.errors import DamagedError
-from charloom.run_file_names import CONFIG
+from charloom.run_file_names import CONFIG, MODEL
 from charloom.store.atomic_files import reading
-from charloom.store.checkpoint_directory import MODEL
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_STATE
 

@@ -4,15 +4,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from charloom.errors import NotAModelError, ReadError
 from charloom.formatting import shortened
+from charloom.run_file_names import RUNS_DEPTH
 from charloom.store.atomic_files import reading
 from charloom.store.run_directory import is_run
 from charloom.store.run_summary import RunSummary, summarize_run
-
-RUNS_DEPTH: Final = 3  # number of levels of folders that are searched for runs and model files
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from charloom.run_file_names import RUNS_DEPTH
 from charloom.store.run_directory import is_run
-from charloom.store.run_list import RUNS_DEPTH
 from charloom.web.file_descriptors import is_shortage
 
 MODEL_FILE: Final = ".safetensors"
