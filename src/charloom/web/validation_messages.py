@@ -1,6 +1,6 @@
 """Converts an error of pydantic to a message: what is wrong with a field of a request, and what was wanted.
 
-pydantic checks requests against `schemas.py`.
+pydantic checks requests against the classes of `charloom.web.schemas`.
 """
 
 import re

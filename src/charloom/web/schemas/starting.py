@@ -1,0 +1,118 @@
+"""Requests that upload a text, or start, resume or dismiss a run, and their responses."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from charloom.cell_table import CellName
+from charloom.config import MOST_ORDER, MOST_PAIRS
+from charloom.web.schemas.common import (
+    KEY,
+    SHORT,
+    TEXT_BODY,
+    Key,
+    ListPage,
+    RequestBody,
+    ResponseBody,
+    Seed,
+)
+
+TextName = Annotated[str, StringConstraints(min_length=1, max_length=SHORT)]
+
+
+class NewText(RequestBody):
+    """A text to train on, sent as JSON. The server stores the text unchanged.
+
+    A text that is longer than the field `text` allows can be sent as application/octet-stream instead.
+    """
+
+    name: TextName
+    text: Annotated[str, StringConstraints(max_length=TEXT_BODY)]
+
+
+class TextAbout(ResponseBody):
+    """A text that a run can train on.
+
+    Attributes:
+        key: the id of the text in POST /api/runs.
+        kind: `builtin`, `uploaded`, or `run` if a run in the list trains on the text.
+        bytes: the size of the text's files; None for a built-in text.
+    """
+
+    key: str
+    name: str
+    kind: Literal["builtin", "uploaded", "run"]
+    bytes: int | None = None
+    description: str | None = None
+
+
+class Texts(ListPage):
+    """A page of the list of texts.
+
+    A text that a run trains on is missing from the list until the server has read the run.
+    """
+
+    texts: list[TextAbout]
+
+
+class Settings(RequestBody):
+    """The settings of a new run that the page can change. If a setting is not given, the recipe sets it.
+
+    Attributes:
+        minutes: how long the run trains; sets the number of updates.
+        find_learning_rate: true searches for the learning rate in short trials before the run begins.
+    """
+
+    cell: CellName | None = None
+    hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
+    layers: Annotated[int, Field(ge=1, le=8)] | None = None
+    ngram_order: Annotated[int, Field(ge=0, le=MOST_ORDER)] | None = None
+    input_pairs: Annotated[int, Field(ge=0, le=MOST_PAIRS)] | None = None
+    seq_length: Annotated[int, Field(ge=1, le=1024)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=512)] | None = None
+    dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
+    optimizer: Literal["adagrad", "sgd", "rmsprop", "adam", "adamw"] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    find_learning_rate: bool | None = None
+    weight_decay_on: Literal["all", "weights"] | None = None
+    averaging: Annotated[float, Field(ge=0, le=1)] | None = None
+    validation: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    judge_every: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    tokens: Literal["characters", "bytes"] | None = None
+    seed: Seed | None = None
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
+    minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
+
+
+class NewRun(RequestBody):
+    """A run to start: the key of a text, a recipe, and the settings that differ from the recipe."""
+
+    text: Key
+    recipe: Annotated[str, StringConstraints(max_length=40)] | None = None
+    name: Annotated[str, StringConstraints(pattern=KEY, max_length=60)] | None = None
+    settings: Settings = Settings()
+
+
+class ResumeRequest(RequestBody):
+    """A request to resume a run; it may give a new end of training in epochs, updates or minutes.
+
+    If none of the three fields is given, the end of training is unchanged. More than one field is an error.
+    """
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
+    minutes: Annotated[float, Field(gt=0, le=10_080)] | None = None
+
+
+class Dismissed(ResponseBody):
+    """The answer to a request that removed from the list a run whose start failed; `run` is the run's key."""
+
+    run: str
+
+
+class Started(ResponseBody):
+    """The answer to a request that started or resumed a run. `run` is the key of the run in the list."""
+
+    run: str
