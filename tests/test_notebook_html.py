@@ -206,6 +206,12 @@ def test_a_long_text_is_cut_with_a_sentence(model):
         assert len(html) < LARGEST
 
 
+def test_programs_that_parse_html_keep_the_spaces_and_line_breaks_of_a_text():
+    text = "\n\n   a  \n\n  b"
+    (shown,) = Page(pieces.plain_text(text)).pres
+    assert shown == "\n" + text
+
+
 def test_a_text_of_the_largest_length_is_not_cut():
     assert "are shown" not in pieces.plain_text("a" * pieces.MOST_CHARACTERS)
     longer = pieces.plain_text("a" * (pieces.MOST_CHARACTERS + 1))

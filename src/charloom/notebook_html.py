@@ -114,9 +114,7 @@ def plain_text(text: str) -> str:
     return coloured_text(text, [""] * len(text))
 
 
-def coloured_text(
-    characters: Sequence[str], colours: Sequence[str], legend: str = "", things: str = "characters"
-) -> str:
+def coloured_text(characters: Sequence[str], colours: Sequence[str], legend: str = "") -> str:
     """Return a text in a frame, with a colour behind each character, and its legend.
 
     Of more than `MOST_CHARACTERS` characters, only the first are shown, and a sentence says so.
@@ -125,7 +123,6 @@ def coloured_text(
         characters: the text, one string per character.
         colours: for each character a CSS colour; "" for no colour.
         legend: the HTML of the legend; "" for none.
-        things: what the characters are called in that sentence.
     """
     pairs = zip(colours[:MOST_CHARACTERS], characters[:MOST_CHARACTERS], strict=True)
     spans = [
@@ -134,8 +131,10 @@ def coloured_text(
     ]
     text = "".join(f'<span style="background:{c}">{t}</span>' if c else t for c, t in spans)
     style = f"margin:6px 0;padding:8px 12px;border:{LINE};border-radius:6px;background:none;{MONO};font-size:0.92em;line-height:1.6"
-    frame = f'<div dir="auto" style="{style};white-space:pre-wrap;tab-size:4">{text}</div>'
-    cut = f"The first {MOST_CHARACTERS:,} of {len(characters):,} {things} are shown."
+    # A pre element keeps its spaces also in programs that parse and write HTML again. Browsers leave out its first
+    # line break.
+    frame = f'<pre dir="auto" style="{style};white-space:pre-wrap;tab-size:4">\n{text}</pre>'
+    cut = f"The first {MOST_CHARACTERS:,} of {len(characters):,} characters are shown."
     more = sentence(cut, quiet=True) if len(characters) > MOST_CHARACTERS else ""
     return legend + frame + more
 

@@ -137,7 +137,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         """Return the sizes and losses of the model, and how to go on, as HTML for a notebook."""
-        return model_card(self.measured_learner, self.stage, self.run)
+        has_text = self.run is not None or self.corpus is not None
+        return model_card(self.measured_learner, self.stage, self.run, has_text)
 
     def sample(
         self,

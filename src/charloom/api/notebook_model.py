@@ -10,18 +10,21 @@ from charloom.model import Learner
 from charloom.notebook_html import card, code, figures, sentence
 
 
-def model_card(learner: Learner, stage: str, run: Path | None) -> str:
+def model_card(learner: Learner, stage: str, run: Path | None, has_text: bool) -> str:
     """Return a model as HTML.
 
     Args:
         learner: the model. Its losses are shown if it has them.
         stage: the stage of training in words.
         run: the run directory; None if there is none.
+        has_text: True if the text that the model was trained on is known.
     """
     config = learner.config
     title = f"Model: {CELLS[config.cell].title} with {counted(config.hidden_size, 'hidden unit')}"
     layers = f" in each of {count(config.layers)} layers" if config.layers > 1 else ""
-    calls = ['model.sample("The ", length=300)', "model.evaluate()", 'model.score("a text")']
+    calls = ['model.sample("The ", length=300)', 'model.score("a text")']
+    if has_text:
+        calls.append("model.evaluate()")
     if run is not None:
         calls.append(for_python(command("resume", run, minutes=5)))
     rows = {**dict(sizes(learner)), "state": capitalized(stage), **dict(losses(learner))}
