@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 FENCE: Final = re.compile(r"^(?:```.*?^```|~~~.*?^~~~)$", re.MULTILINE | re.DOTALL)
@@ -13,6 +13,8 @@ LINK: Final = re.compile(
 )
 # A link, without those around a picture.
 WHOLE_LINK: Final = re.compile(r"(?<!!)\[(?P<text>(?:`[^`]+`|[^\]\[`])+)\]\((?P<target>[^)\s]+)\)")
+# A heading or a link, which stay as they are, or a span of code on one line.
+NAMED: Final = re.compile(r"^#.*$|\[[^\]]*\]\([^)]*\)|(?<!`)`(?P<name>[^`\n]+)`(?!`)", re.MULTILINE)
 PICTURE: Final = re.compile(
     r'<picture>\n<source media="\(prefers-color-scheme: dark\)" srcset="(?P<dark>[^"]+)">\n'
     r'<img src="(?P<light>[^"]+)" alt="(?P<alt>[^"]+)">\n</picture>'
@@ -53,6 +55,16 @@ def with_links(text: str, resolve: Resolve) -> str:
         return f"]({resolve(found['target']) or found['target']})"
 
     return LINK.sub(changed, WHOLE_LINK.sub(unlinked, text))
+
+
+def with_named_links(text: str, targets: Mapping[str, str]) -> str:
+    """Return `text` with a link around each span of code that is a key of `targets`, outside of headings and links."""
+
+    def linked(found: re.Match[str]) -> str:
+        target = targets.get(found["name"] or "")
+        return f"[`{found['name']}`]({target})" if target else found[0]
+
+    return outside_code(text, lambda part: NAMED.sub(linked, part))
 
 
 def converted(text: str, resolve: Resolve) -> str:

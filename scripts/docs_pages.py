@@ -6,11 +6,19 @@ Each document stays where it is in the repository, and can be read there. `PAGES
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from docs_markdown import converted, converted_notebook, joined, pictures_in, relative
-from docs_reference import reference
+from docs_markdown import (
+    converted,
+    converted_notebook,
+    joined,
+    pictures_in,
+    relative,
+    with_named_links,
+)
+from docs_reference import commands, page_of, place_of, public_names, reference
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FRAME: Final = "docs/site"  # the configuration of Sphinx, and the page with the contents
@@ -68,7 +76,7 @@ def documents(root: Path = ROOT) -> dict[str, str]:
 def resolver(file: str, page: str, pages: dict[str, str], address: str | None) -> Address:
     """Return a function that returns the target on the site of each link of a document.
 
-    A link to a document leads to its page. A link to another file of the repository leads to
+    A link to a document leads to its page, and a link of the index to the reference stays. A link to another file of the repository leads to
     `address/FILE`, or is None without an address. Other links stay as they are.
     """
 
@@ -77,6 +85,8 @@ def resolver(file: str, page: str, pages: dict[str, str], address: str | None) -
             return target
         path, mark, anchor = target.partition("#")
         wanted = joined(file, path)
+        if file == INDEX and path.startswith(f"{REFERENCE}/"):
+            return target
         if wanted.startswith("docs/pictures/"):
             return relative(wanted.removeprefix("docs/"), page)
         if wanted in pages:
@@ -121,7 +131,19 @@ def page_text(file: str, pages: dict[str, str], address: str | None, root: Path 
         return converted_notebook(text, resolve)
     if file == INDEX:
         text = text.replace(MARK, other_contents(pages))
-    return converted(text, resolve)
+    shown = converted(text, resolve)
+    if not file.startswith("docs/guides/"):
+        return shown
+    targets = {name: relative(place, pages[file]) for name, place in reference_targets().items()}
+    return with_named_links(shown, targets)
+
+
+@cache
+def reference_targets() -> dict[str, str]:
+    """Return the page on the site of each command and public name, by its name in the guides."""
+    found = {f"charloom {name}": f"commands/{page_of(name)}.md" for name in commands()}
+    found |= {f"charloom.{name}": place_of(name) for name in public_names()}
+    return {name: f"{REFERENCE}/{page}" for name, page in found.items()}
 
 
 def sources(address: str | None = None, root: Path = ROOT) -> Iterator[tuple[str, str]]:

@@ -47,8 +47,21 @@ def escaped(text: str) -> str:
 
 
 def commands() -> dict[str, Any]:
-    """Return the commands of charloom by name, in the order of `charloom --help`."""
-    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    """Return the commands of charloom by name, in the order of `charloom --help`.
+
+    The commands of a group, such as `runs rm`, come after the group.
+    """
+    found = {}
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found[name] = command
+        for inner, nested in getattr(command, "commands", {}).items():
+            found[f"{name} {inner}"] = nested
+    return found
+
+
+def page_of(name: str) -> str:
+    """Return the name of the page of a command, without its ending."""
+    return name.replace(" ", "-")
 
 
 def parameters(command: Any) -> dict[str, list[Any]]:
@@ -82,7 +95,7 @@ def entry_of(name: str, parameter: Any, context: Any) -> str:
     """Return the entry of one argument or option: a term with an anchor, and its help text."""
     shown, text = parameter.get_help_record(context)
     word = parameter.opts[0]
-    anchor = f"{name}{word if word.startswith('-') else f'-{word}'}".replace("_", "-")
+    anchor = f"{page_of(name)}{word if word.startswith('-') else f'-{word}'}".replace("_", "-")
     return f"[`{shown}`]{{#{anchor}}}\n: {escaped(text)}\n"
 
 
@@ -100,15 +113,21 @@ def command_pages() -> Page:
     """Return the page of each command, and the list of all commands."""
     known = commands()
     rows = [
-        f"| [`charloom {name}`]({name}.md) | {escaped(' '.join(command.help.split(chr(10) * 2)[0].split()))} |"
+        f"| [`charloom {name}`]({page_of(name)}.md) | {escaped(' '.join(command.help.split(chr(10) * 2)[0].split()))} |"
         for name, command in known.items()
     ]
     head = (
         "# Commands\n\nEach page has the text of `charloom COMMAND --help`. Commands that print results for\n"
         "programs have `--json`.\n\n| command | what it does |\n|---|---|\n"
     )
-    pages = {f"commands/{name}.md": command_page(name, command) for name, command in known.items()}
-    return {"commands/index.md": head + "\n".join(rows) + "\n" + contents(known), **pages}
+    pages = {f"commands/{page_of(name)}.md": command_page(name, known[name]) for name in known}
+    return {
+        "commands/index.md": head
+        + "\n".join(rows)
+        + "\n"
+        + contents(f"{name} <{page_of(name)}>" for name in known),
+        **pages,
+    }
 
 
 # Settings
@@ -270,7 +289,7 @@ def python_pages() -> Page:
         "# Python\n\n`import charloom` offers these names. `charloom.__version__` is the version as a string.\n\n"
         "| name | what it does or holds |\n|---|---|\n"
     )
-    entries = [place_of(name).removeprefix("python/").removesuffix(".md") for name in names]
+    entries = [f"{n} <{place_of(n).removeprefix('python/').removesuffix('.md')}>" for n in names]
     return {
         "python/index.md": head + "\n".join(rows) + "\n" + contents([*entries, "errors", "types"]),
         **{place_of(name): python_page(name) for name in names},

@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the page: learning, playground, and a unit that follows quotation marks.
+"""Takes the pictures of the page for README and the guides: learning, playground, and a unit that follows quotation marks.
 
 They show the run of a folder that changed last. scripts/screenshots trains such a run first.
 """

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -121,6 +122,19 @@ class HubHandler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     do_GET = do_POST = do_PUT = answer
+
+
+def hub_environment(url, folder, token="hf_test"):
+    """Return the environment of a process that uploads to the hub at `url`, with its files in `folder`.
+
+    The library reads these variables when it is imported. Without HF_HUB_DISABLE_XET, it sends large files to another
+    service with a protocol of its own.
+    """
+    settings = {
+        "HF_ENDPOINT": url, "HF_TOKEN": token, "HF_HOME": str(folder / "home"),
+        "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1",
+    }  # fmt: skip
+    return {**os.environ, **settings}
 
 
 @contextmanager

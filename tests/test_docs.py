@@ -1,11 +1,9 @@
 """The documents are true: their citations, names, examples and commands are checked.
 
-A fenced ```python block is run. A block with the mark ```python sketch is only compiled. The blocks of one
-document share their variables, and run in a folder with each text file that they name. In ```sh blocks, each
-`charloom` command may have only options that exist.
+In ```sh blocks, each `charloom` command may have only options that exist. tests/test_document_examples.py runs
+the examples.
 """
 
-import ast
 import dataclasses
 import json
 import re
@@ -36,7 +34,6 @@ from charloom.store.run_settings import read_settings
 from charloom.store.training_state import COUNTERS, read_state
 from charloom.text import Vocabulary
 from charloom.training import Record
-from small_runs import TEXT
 from test_architecture import FLOORS
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +45,7 @@ SPECIFICATION = [MATHEMATICS, FORMATS, SERVER]
 DOCUMENTS = [
     "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/gradient-checking.md",
     "docs/modules.md", "docs/adding.md", "docs/native-engine.md", "docs/page.md", *SPECIFICATION,
+    *(f"docs/guides/{path.name}" for path in sorted((ROOT / "docs" / "guides").glob("*.md"))),
 ]  # fmt: skip
 SOURCES = [
     path
@@ -254,55 +252,6 @@ def test_a_planted_path_is_caught():
 
 def test_the_changelog_names_every_command():
     assert [name for name in COMMANDS if f"`{name}`" not in read("CHANGELOG.md")] == []
-
-
-# Python
-
-
-def named_texts(code):
-    """Return the text files that a program names."""
-    constants = (node.value for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Constant))
-    texts = [text for text in constants if isinstance(text, str) and text.endswith(".txt")]
-    return [text for text in texts if not Path(text).is_absolute()]
-
-
-def run_blocks(name, markdown, folder):
-    """Run the Python blocks of a document one after another, in a folder."""
-    shared = {"__name__": name}
-    for mark, code in blocks(markdown, "python"):
-        assert mark in ("", "sketch"), f"{name}: ```python {mark}"
-        program = compile(code, name, "exec")
-        if mark == "sketch":
-            continue
-        for text in named_texts(code):
-            path = folder / text
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(10 * TEXT, encoding="utf-8")
-        exec(program, shared)
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_python_code_in_the_documents_runs(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run_blocks(name, read(name), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("block", "error"),
-    [
-        (
-            "```python\nfrom pathlib import Path\nassert Path('book.txt').read_text() == ''\n```",
-            AssertionError,
-        ),
-        ("```python\nimport charloom\ncharloom.trian('book.txt')\n```", AttributeError),
-        ("```python sketch\ndef broken(:\n```", SyntaxError),
-        ("```python scetch\n1\n```", AssertionError),
-    ],
-)
-def test_planted_python_is_caught(block, error, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(error):
-        run_blocks("planted", f"# Title\n\n{block}\n", tmp_path)
 
 
 # Commands

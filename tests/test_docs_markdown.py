@@ -45,6 +45,21 @@ def test_code_is_not_changed():
     assert docs_markdown.converted(text, resolve) == text.replace("\n[a](LOG", "\n[a](log")
 
 
+def test_names_of_commands_and_functions_in_a_guide_lead_to_the_reference():
+    text = (
+        "# On `charloom train`\n\n`charloom train` and [`charloom train`](x.md) `charloom trai`\n"
+    )
+    assert docs_markdown.with_named_links(text, {"charloom train": "t.md"}) == (
+        "# On `charloom train`\n\n[`charloom train`](t.md) and [`charloom train`](x.md) `charloom trai`\n"
+    )
+    targets = docs_pages.reference_targets()
+    assert targets["charloom train"] == "reference/commands/train.md"
+    assert targets["charloom.Model"] == "reference/python/classes/Model.md"
+    pages = docs_pages.documents()
+    guide = docs_pages.page_text("docs/guides/gradients.md", pages, None)
+    assert "[`charloom doctor`](../reference/commands/doctor.md)" in guide
+
+
 def test_a_picture_with_a_dark_version_becomes_two_pictures():
     text = (
         '<picture>\n<source media="(prefers-color-scheme: dark)" srcset="pictures/a-dark.svg">\n'

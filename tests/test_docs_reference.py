@@ -28,8 +28,11 @@ def missing_commands(pages):
     """Return the commands, arguments and options of charloom that the pages lack."""
     found = []
     for name, command in docs_reference.commands().items():
-        page = pages.get(f"commands/{name}.md", "")
-        if f"[`charloom {name}`]({name}.md)" not in pages["commands/index.md"]:
+        page = pages.get(f"commands/{docs_reference.page_of(name)}.md", "")
+        if (
+            f"[`charloom {name}`]({docs_reference.page_of(name)}.md)"
+            not in pages["commands/index.md"]
+        ):
             found.append(name)
         terms = re.findall(r"^\[`([^`]+)`\]\{#", page, re.MULTILINE)
         words = {word for term in terms for word in re.split(r"[\s,/\[\]]+", term)}
@@ -49,8 +52,9 @@ def test_every_command_and_option_is_in_the_reference(pages):
 
 def test_a_planted_missing_command_or_option_is_caught(pages):
     index = pages["commands/index.md"]
-    planted = {**pages, "commands/index.md": index.replace("[`charloom score`](score.md)", "")}
-    assert missing_commands(planted) == ["score"]
+    for name, link in (("score", "score.md"), ("runs rm", "runs-rm.md")):
+        planted = {**pages, "commands/index.md": index.replace(f"[`charloom {name}`]({link})", "")}
+        assert missing_commands(planted) == [name]
     page = pages["commands/score.md"]
     planted = {**pages, "commands/score.md": page.replace("[`--which", "[`--whom")}
     assert page.count("[`--which") == 1
@@ -60,7 +64,9 @@ def test_a_planted_missing_command_or_option_is_caught(pages):
 def test_every_example_of_the_help_is_a_block_of_shell_commands(pages):
     for name, command in docs_reference.commands().items():
         shown = re.findall(r"^ *(charloom .*)$", command.help, re.MULTILINE)
-        (block,) = re.findall(r"^```sh\n(.*?)^```$", pages[f"commands/{name}.md"], re.M | re.S)
+        (block,) = re.findall(
+            r"^```sh\n(.*?)^```$", pages[f"commands/{docs_reference.page_of(name)}.md"], re.M | re.S
+        )
         assert block.splitlines() == shown
 
 
@@ -159,7 +165,11 @@ def unlisted_pages(sources):
     listed = {"index.md"}
     for name, text in sources.items():
         for block in re.findall(r"^```\{toctree\}\n(.*?)^```$", text, re.M | re.S):
-            entries = [line for line in block.splitlines() if line and not line.startswith(":")]
+            entries = [
+                re.sub(r".*<(.*)>", r"\1", line)
+                for line in block.splitlines()
+                if line and not line.startswith(":")
+            ]
             folder = Path(name).parent
             listed |= {(folder / entry).as_posix() for entry in entries}
     return [

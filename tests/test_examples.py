@@ -1,4 +1,4 @@
-"""The programs in examples/ run unchanged and print what README says."""
+"""The programs in examples/ run unchanged and print what the documents say."""
 
 import re
 import subprocess
@@ -37,11 +37,12 @@ def empty(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_an_example_is_short_and_the_readme_links_it(path):
+def test_an_example_is_short_and_a_guide_links_it(path):
     source = path.read_text(encoding="utf-8")
     assert len(source.splitlines()) < 40
     assert f"python examples/{path.name}" in source
-    assert f"(examples/{path.name})" in (ROOT / "README.md").read_text(encoding="utf-8")
+    guide = ROOT / "docs" / "guides" / "python.md"
+    assert f"(../../examples/{path.name})" in guide.read_text(encoding="utf-8")
 
 
 def test_there_are_four_examples():

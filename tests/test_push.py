@@ -1,7 +1,6 @@
 """A model directory is uploaded to a hub: a local server takes the requests that Hugging Face would get."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ from charloom.hub_format import CardWords, hub_files
 from charloom.model import new_learner
 from charloom.store.atomic_files import replace_directory
 from charloom.text import Vocabulary
-from hub_server import COMMIT, hub_server
+from hub_server import COMMIT, hub_environment, hub_server
 
 FILES = ["README.md", "config.json", "model.safetensors"]
 
@@ -33,19 +32,12 @@ def directory(tmp_path):
 
 
 def push(server, folder, *words, token="hf_test"):
-    """Run `charloom push` in a process of its own, with a hub at `server`, and return its result.
-
-    The library reads these variables when it is imported. Without HF_HUB_DISABLE_XET, it sends large files to another
-    service with a protocol of its own.
-    """
+    """Run `charloom push` in a process of its own, with a hub at `server`, and return its result."""
     pytest.importorskip("huggingface_hub", reason="the extra hub is not installed")
-    settings = {
-        "HF_ENDPOINT": server, "HF_TOKEN": token, "HF_HOME": str(folder / "home"),
-        "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "NO_PROXY": "127.0.0.1",
-    }  # fmt: skip
     return subprocess.run(
         [sys.executable, "-m", "charloom", "push", *map(str, words)],
-        env={**os.environ, **settings}, capture_output=True, encoding="utf-8", check=False,
+        env=hub_environment(server, folder, token), capture_output=True, encoding="utf-8",
+        check=False,
     )  # fmt: skip
 
 

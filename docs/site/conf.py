@@ -38,6 +38,7 @@ myst_heading_anchors = 6
 nb_execution_mode = "off"
 nb_ipywidgets_js: dict[str, Any] = {}  # by default, from another machine
 
+smartquotes = False  # quotes in the text may be parts of commands
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
