@@ -30,7 +30,7 @@ FLOORS = [
     }
     | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"},
     {"errors", "notebook_html"},
-    {"random", "config"},
+    {"random", "config", "pattern_matches"},
     {"recipes", "text"},
     {"model"},
     {"_native"},

@@ -63,6 +63,19 @@ def test_a_text_is_coloured_by_a_found_unit(trained, page, context):
     other.close()
 
 
+def test_a_pattern_is_a_regular_expression_as_in_the_terminal(trained, page):
+    page.goto(f"{trained.url}/#/inside?model=cats")
+    page.fill("#inside-text", small_runs.TEXT[:300])
+    page.fill("#find-pattern", r"\b[bc]at\b")
+    page.click("#find-go")
+    found = page.locator(".property", has_text="inside a match of")
+    eventually(found.locator(".aside"), re.escape(r"\b[bc]at\b"))
+    expect(found.locator("button")).not_to_have_count(0)
+    page.fill("#find-pattern", "(cat")
+    page.press("#find-pattern", "Enter")
+    eventually(page.locator("#find-problem"), "the pattern '\\(cat' is not a regular expression")
+
+
 def test_a_long_text_is_left_out_of_the_link(trained, page):
     page.goto(f"{trained.url}/#/inside?model=gates")
     page.fill("#inside-text", small_runs.TEXT[:400])

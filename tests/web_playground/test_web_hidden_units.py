@@ -48,6 +48,37 @@ def test_units_are_ranked_by_properties_marks_and_patterns(client):
     assert named["marked"]["mean"] == pytest.approx(100 / 400)
 
 
+@pytest.mark.parametrize("pattern", [r"\bth?e\b", "^.", "c.t", "[aeiou]+"])
+def test_a_pattern_has_the_units_of_the_command_neurons(client, folder, pattern):
+    text = small_runs.TEXT[:400]
+    body = {"model": "book", "text": text, "pattern": pattern, "top": 3}
+    found = client.post("/api/inside/ranking", json=body).json()
+    (shown,) = (row for row in found["properties"] if row["property"] == "pattern")
+    model = charloom.load(folder / "book")
+    (finding,) = charloom.neurons(model, string=text, pattern=pattern, top=3).findings
+    wanted = finding.to_json()
+    # An engine with other threads computes sums with other last bits.
+    wanted["by_chance"] = pytest.approx(wanted["by_chance"])
+    wanted["units"] = [{**unit, "r": pytest.approx(unit["r"])} for unit in wanted["units"]]
+    assert shown == wanted
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(a", "the pattern '(a' is not a regular expression"),
+        (r"(\w+\W*)+\d$", "was ended after 1 seconds; give a simpler pattern or a shorter text."),
+    ],
+)
+def test_a_wrong_or_endless_pattern_is_refused(client, monkeypatch, pattern, message):
+    monkeypatch.setattr("charloom.web.inside_routes.SEARCH_SECONDS", 1.0)
+    body = {"model": "book", "text": small_runs.TEXT[:400], "pattern": pattern}
+    answer = client.post("/api/inside/ranking", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["param"] == "pattern"
+    assert message in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "change", "named"),
     [

@@ -5,7 +5,6 @@ including the character. The properties capital-next, newline-next and word-end 
 next character (spec/mathematics.md: Properties of a text). This module does not depend on networks.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from charloom.config import as_whole, require_one_of
 from charloom.errors import ConfigError
 from charloom.formatting import excerpt, shortened
+from charloom.pattern_matches import match_spans, require_regex
 
 Numbers = NDArray[np.float32]
 Places = NDArray[Any]
@@ -233,16 +233,15 @@ def pattern(regex: str) -> Property:
     Raises:
         ConfigError: `regex` is not a regular expression.
     """
-    try:
-        compiled = re.compile(regex, re.MULTILINE)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ConfigError(
-            f"the pattern {shortened(regex)} is not a regular expression: {error}."
-        ) from None
+    found = require_regex(regex)
+    return matched(regex, lambda text: match_spans(found, text))
+
+
+def matched(regex: str, find: Callable[[str], Sequence[tuple[int, int]]]) -> Property:
+    """Return the property of `pattern`; `find` returns the spans of the matches in a text."""
 
     def measure(text: str) -> Numbers:
-        spans = [match.span() for match in compiled.finditer(text)]
-        return _marked(len(text), spans)
+        return _marked(len(text), find(text))
 
     return Property("pattern", f"inside a match of {excerpt(regex, 40)}", measure)
 

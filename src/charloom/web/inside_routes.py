@@ -8,8 +8,7 @@ a digit. The fourth returns how much the model relies on its n-grams for each ch
 import asyncio
 import base64
 import math
-import re
-from dataclasses import replace
+import threading
 from typing import Any, Final
 
 import numpy as np
@@ -20,9 +19,10 @@ from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.hidden_units import Activity, Property, choose, marked
 from charloom.hidden_units.ranking import rank_in_slices
-from charloom.hidden_units.text_properties import PROPERTIES
+from charloom.hidden_units.text_properties import PROPERTIES, matched
 from charloom.hidden_units.unit_activity import activity_in_slices
 from charloom.mixture_weights import ngram_use_in_slices
+from charloom.pattern_matches import SLICE_SECONDS, match_spans_in_slices
 from charloom.web import schemas as wire
 from charloom.web.concurrency import WorkQueue
 from charloom.web.error_responses import NotAllowedError
@@ -36,6 +36,11 @@ BOUNDS: Final = {
     "h": (-1.0, 1.0), "g": (-1.0, 1.0), "n": (-1.0, 1.0),
     "i": (0.0, 1.0), "f": (0.0, 1.0), "o": (0.0, 1.0), "r": (0.0, 1.0), "z": (0.0, 1.0),
 }  # fmt: skip
+
+SEARCH_SECONDS: Final = 10.0  # the process that searches for a pattern is ended after this time
+SEARCHES: Final = threading.BoundedSemaphore(
+    2
+)  # each search for a pattern can use a whole processor
 
 
 def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) -> APIRouter:
@@ -90,7 +95,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
             yield
             learner, encoded = model.learner, model.encode(body)
             text = "".join(learner.vocabulary.completed(encoded.ids)[0])
-            properties = [*PROPERTIES, *requested_properties(body, text)]
+            properties = [*PROPERTIES, *(yield from requested_properties(body, text))]
             found = yield from rank_in_slices(
                 learner, model.engine, [encoded.ids], properties, choose(learner), body.top
             )
@@ -158,18 +163,38 @@ def bounds(what: str, values: Any) -> tuple[float, float]:
     return -most, most
 
 
-def requested_properties(body: wire.RankingRequest, text: str) -> list[Property]:
+def requested_properties(body: wire.RankingRequest, text: str) -> Slices[list[Property]]:
     """Return the properties of characters that the request `body` defines: none, one or two.
 
-    If the request has a pattern, all characters of `text` in an occurrence of the pattern have one property.
+    If the request has a pattern, all characters of `text` in a match of the pattern have one property.
     If the request marks spans of `text`, all characters in these spans have another property.
     """
     found = []
     if body.pattern is not None:
-        places = [match.span() for match in re.finditer(re.escape(body.pattern), text)]
-        found.append(
-            replace(marked(places), name="pattern", description=f"in {shortened(body.pattern)}")
-        )
+        found.append((yield from matches_of(body.pattern, text)))
     if body.marks:
         found.append(marked([(start, end) for start, end in body.marks]))
     return found
+
+
+def matches_of(regex: str, text: str) -> Slices[Property]:
+    """Return the property of characters that are in a match of a regular expression.
+
+    Raises:
+        NotAllowedError: `regex` is not a regular expression, or its search takes too long.
+    """
+    while not SEARCHES.acquire(timeout=SLICE_SECONDS):
+        yield
+    try:
+        spans = yield from match_spans_in_slices(regex, text, SEARCH_SECONDS)
+    except ConfigError as error:
+        raise NotAllowedError(error.message, "pattern") from None
+    finally:
+        SEARCHES.release()
+    if spans is None:
+        raise NotAllowedError(
+            f"the search for the pattern {shortened(regex)} was ended after {SEARCH_SECONDS:g} seconds; give a "
+            f"simpler pattern or a shorter text.",
+            "pattern",
+        )
+    return matched(regex, lambda _: spans)
