@@ -212,6 +212,30 @@ def test_a_link_resets_other_settings_and_going_back_changes_nothing(trained, pa
     expect(page.locator("#play-length")).to_have_value("50")
 
 
+def test_a_model_is_downloaded_as_one_page_and_as_other_files(trained, page):
+    page.goto(f"{trained.url}/#/playground?model=gates")
+    for to, name in {"html": "gates.html", "onnx": "gates.onnx"}.items():
+        page.select_option("#play-format", to)
+        with page.expect_download() as download:
+            page.click("#play-download")
+        assert download.value.suggested_filename == name
+        wanted = httpx.get(f"{trained.url}/api/models/gates/file?to={to}", timeout=20).content
+        assert download.value.path().read_bytes() == wanted
+
+
+def test_a_model_with_n_grams_is_offered_without_them(page, tmp_path):
+    small_runs.train(tmp_path / "counted", ngram_order=3)
+    with LiveServer(tmp_path) as live:
+        page.goto(f"{live.url}/#/playground?model=counted")
+        page.select_option("#play-format", "torch")
+        page.click("#play-download")
+        eventually(page.locator("#download-problem"), "n-grams")
+        with page.expect_download() as download:
+            page.click("#download-problem button")
+        assert download.value.suggested_filename == "counted.torch.safetensors"
+        expect(page.locator("#download-problem")).to_be_empty()
+
+
 def test_several_texts_of_each_model_are_written_and_saved_together(trained, page):
     link = "playground?model=cats&other=gates&seed=5&samples=2&min-p=0.01&stop-strings=%21"
     page.goto(f"{trained.url}/#/{link}")

@@ -29,6 +29,7 @@ from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store import charloom_version
 from charloom.store.run_directory import is_run
 from charloom.web import (
+    download_routes,
     inside_routes,
     openai_routes,
     playground_routes,
@@ -176,6 +177,7 @@ def make_app(state: AppState) -> Guard:
     app.include_router(text_routes.routes(texts))
     app.include_router(start_routes.routes(run_index, texts, jobs))
     app.include_router(playground_routes.routes(model_cache, run_index, state.queue, state.closing))
+    app.include_router(download_routes.routes(run_index))
     app.include_router(inside_routes.routes(model_cache, state.queue, state.closing))
     app.include_router(openai_routes.routes(model_cache, run_index, state.queue, state.closing))
     app.include_router(static_files.routes())

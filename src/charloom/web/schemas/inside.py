@@ -94,7 +94,7 @@ class RankingRequest(TextRequest):
     the built-in properties and the properties that `pattern` and `marks` define.
 
     Attributes:
-        pattern: a regular expression in the syntax of Python's re, as for `charloom neurons --pattern`. It defines a
+        pattern: a regular expression in the syntax of Python's re, as for `charloom neurons`. It defines a
             property that is 1 inside each match.
         marks: parts of the text, as pairs [start, end] of character indices; `end` is excluded. The indices do
             not count characters that the model skips. The marks define a property that is 1 inside these parts.

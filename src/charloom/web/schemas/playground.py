@@ -99,7 +99,8 @@ class WritingRequest(SamplingOptions):
     """The base of requests for texts that are streamed.
 
     Attributes:
-        samples: the number of texts that each model writes. They are those of `charloom sample --samples`.
+        samples: the number of texts that each model writes. They are those that `charloom sample`
+            writes with as many samples.
     """
 
     samples: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = 1

@@ -54,6 +54,13 @@ export function path(parts, ...values) {
   return String.raw({ raw: parts }, ...values.map(encodeURIComponent));
 }
 
+/** Send a GET request and return the file of the response, as a Blob with its name. */
+export async function download(where) {
+  const answer = await ask(where);
+  const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition"))?.[1];
+  return [await answer.blob(), name];
+}
+
 /** Send a POST request with a JSON body and return the JSON of the response. */
 export async function post(where, value, signal) {
   return (await ask(where, body(value, signal))).json();

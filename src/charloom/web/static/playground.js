@@ -3,6 +3,7 @@
 import { events } from "./api.js";
 import { byId, copy, el, put, reveal, save, say, textFileName } from "./dom.js";
 import { copyLink } from "./links.js";
+import { ModelDownload } from "./model_download.js";
 import { Output } from "./output.js";
 import { showHint, predictionInWords, showPrediction } from "./prediction.js";
 
@@ -51,6 +52,7 @@ export class Playground {
       const { prompt = "", text } = this.outputs[0];
       go("inside", { model: this.outputs[0].id, text: (prompt + text).slice(0, 4000) });
     });
+    this.download = new ModelDownload(() => this.model.value);
     showHint(byId("play-prediction"));
   }
 

@@ -1,0 +1,97 @@
+"""The route that downloads a model as a file: as `charloom export` writes it, or as a model file of charloom."""
+
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from charloom import api
+from charloom.api.export_file import ExportOptions, target_of
+from charloom.errors import ConfigError
+from charloom.store import Which
+from charloom.store.run_directory import checkpoint_path
+from charloom.web import schemas as wire
+from charloom.web.concurrency import Busy
+from charloom.web.error_responses import NotAllowedError
+from charloom.web.run_index import RunIndex
+
+MOST_AT_ONCE: Final = (
+    2  # models that are converted at the same time; each can be in memory several times
+)
+MODEL_FILE: Final = "safetensors"
+KINDS: Final = {"html": "text/html; charset=utf-8"}
+NAMED: Final[dict[str, Which]] = {"latest": "latest", "best": "best"}
+DOWNLOAD: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"application/octet-stream": {}, "text/html": {}}, "description": "the file"}
+}
+
+Format = Literal["safetensors", "html", "torch", "onnx"]
+
+
+def routes(run_index: RunIndex) -> APIRouter:
+    """Return the route that downloads a model."""
+    router = APIRouter(tags=["models"])
+    places = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+    @router.get("/api/models/{model}/file", response_class=Response, responses=DOWNLOAD)
+    def model_file(
+        model: wire.ModelKey,
+        to: Annotated[Format, Query()] = MODEL_FILE,
+        network_alone: Annotated[bool, Query()] = False,
+    ) -> Response:
+        """Return a model as a file.
+
+        `to` is `safetensors` for a model file, which charloom opens again, or a target of `charloom export`.
+        `network_alone` leaves out the n-grams of the model, which files for PyTorch and ONNX cannot have.
+        """
+        if not places.acquire(blocking=False):
+            raise Busy(f"{MOST_AT_ONCE} models are being converted, which is the limit.")
+        try:
+            name, data = exported(run_index, model, to, network_alone)
+        finally:
+            places.release()
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        return Response(data, media_type=KINDS.get(to, "application/octet-stream"), headers=headers)
+
+    return router
+
+
+def exported(run_index: RunIndex, key: str, to: Format, network_alone: bool) -> tuple[str, bytes]:
+    """Return the name and the content of the file with a model.
+
+    Raises:
+        NotFoundError: no model has the key `key`.
+        NotAllowedError: the model cannot be converted to this format.
+    """
+    model, name = open_model(run_index, key)
+    with tempfile.TemporaryDirectory(prefix="charloom-") as folder:
+        if to == MODEL_FILE:
+            path = Path(folder) / f"{name}.safetensors"
+            (model.network_alone() if network_alone else model).save(path)
+        else:
+            options = ExportOptions(network_alone=network_alone)
+            target = target_of(to, options)
+            path = Path(folder) / f"{name}{target.suffix}"
+            try:
+                target.write(model.prepared_export(path, options))
+            except ConfigError as error:
+                raise NotAllowedError(error.message, "to") from None
+        return path.name, path.read_bytes()
+
+
+def open_model(run_index: RunIndex, key: str) -> tuple[api.Model, str]:
+    """Open a model, with its text if that is still there. Return it with a name for its file.
+
+    Raises:
+        NotFoundError: no model has the key `key`.
+    """
+    place, which = run_index.model(key)
+    name = key.replace("@", "-").removesuffix(".safetensors")
+    if which == "file" or which is None:
+        return api.load(place.path), name
+    if which in NAMED:
+        return api.load(place.path, which=NAMED[which]), name
+    return api.load(checkpoint_path(place.path, int(which))), name
