@@ -118,8 +118,8 @@ def public_functions():
 
 
 def test_everything_that_the_interface_returns_shows_itself():
-    # A Writing is an iterator over the pieces of a text. A Control and an Uploaded have only a few words. A
-    # RunSummary comes in a list, which Python shows.
+    # A Writing is an iterator over the pieces of a text. A Control and an Uploaded have only a few words. The list
+    # of RunSummary shows a table.
     plain = {"Control", "RunSummary", "Uploaded", "Writing"}
     assert without_html(public_functions()) == plain
     shown = {kind.__name__ for kind in returned_classes(public_functions())}
@@ -272,6 +272,20 @@ def test_changed_weights_hide_the_losses(model):
     changed.parameters["V"][0, 0] += 1
     assert "validation loss" not in changed._repr_html_()
     assert "changed by hand" in changed._repr_html_().lower()
+
+
+def test_runs_are_shown_as_a_table_with_their_problems(results, tmp_path):
+    assert charloom.runs(results["Reproduction"].run) != []
+    (tmp_path / "<b>run").mkdir()
+    (tmp_path / "<b>run" / "config.json").write_text("{")
+    shown = charloom.runs(tmp_path)
+    page = Page(shown._repr_html_())
+    (rows,) = page.tables
+    assert rows[0][:2] == ["run", "state"]
+    assert rows[1][:2] == [str(tmp_path / "<b>run"), "damaged"]
+    assert harms(shown._repr_html_()) == []
+    assert "config.json" in page.words
+    assert "0 runs" in type(shown)()._repr_html_()
 
 
 def test_a_wrong_gradient_is_shown_with_its_fix(results):

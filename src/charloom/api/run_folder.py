@@ -1,19 +1,39 @@
 """Lists, removes and renames runs, for users of Python."""
 
+import time
 from pathlib import Path
+from typing import Final
 
 from charloom.api.python_warnings import warn_user
+from charloom.api.run_rows import HEADS, row_of
 from charloom.api.text_arguments import as_path
+from charloom.formatting import counted
+from charloom.messages import for_python
+from charloom.notebook_html import card, sentence, table
 from charloom.run_file_names import RUNS
 from charloom.store import RunSummary, list_runs, plan_removal
 from charloom.store import remove_run as remove_planned
 from charloom.store import rename_run as rename_in_folder
 
+MOST_PROBLEMS: Final = 10  # that a notebook shows
+
+
+class RunTable(list[RunSummary]):
+    """The runs in a folder. A notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        """Return a table with a row for each run, and the problems of their files, as HTML for a notebook."""
+        now = time.time()
+        rows = [row_of(run, str(run.path), now) for run in self]
+        problems = [sentence(for_python(problem)) for run in self for problem in run.problems]
+        shown = table(HEADS, rows) if rows else ""
+        return card(counted(len(self), "run"), shown, *problems[:MOST_PROBLEMS])
+
 
 def runs(folder: str | Path = RUNS) -> list[RunSummary]:
     """Return the runs in a folder and its subfolders, down to three levels; the latest first.
 
-    For each run, the checkpoints `latest` and `best` are checked, and the records are read. The default folder
+    A notebook shows them as a table. For each run, the checkpoints `latest` and `best` are checked, and the records are read. The default folder
     need not exist. A folder that cannot be read gives a warning.
 
     Args:
@@ -25,11 +45,11 @@ def runs(folder: str | Path = RUNS) -> list[RunSummary]:
     """
     path = as_path(folder, "folder")
     if path == RUNS and not path.exists():
-        return []
+        return RunTable()
     found = list_runs(path)
     for message in found.unread:
         warn_user(message)
-    return sorted(found.runs, key=lambda run: run.changed or 0.0, reverse=True)
+    return RunTable(sorted(found.runs, key=lambda run: run.changed or 0.0, reverse=True))
 
 
 def remove_run(run: str | Path) -> None:
