@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 from contextlib import suppress
 from typing import Final
 
@@ -14,16 +15,32 @@ def end_with_parent() -> None:
 
     Does nothing on a system that cannot do this; only Linux can.
     """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def take_stdin() -> int:
+    """Return a file descriptor of the pipe that is the standard input, and read nothing from now on as the standard input.
+
+    No child process inherits the pipe.
+    """
+    pipe = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
 
 
 def end_with_pipe(pipe: int) -> None:
     """Wait until the other end of `pipe` is closed, then kill this process and its process group.
 
     `pipe` is a file descriptor whose other end only the parent process holds. Call this function in
-    a thread. It cannot act while user code holds Python's global lock without releasing it.
+    a thread. It cannot act while user code holds Python's global lock without releasing it. On Windows, which
+    has no process groups, it ends only this process.
     """
     with suppress(OSError):
         os.read(pipe, 1)
-        os.killpg(0, signal.SIGKILL)
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)

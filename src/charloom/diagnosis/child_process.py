@@ -1,8 +1,9 @@
 """The main program of the child process, which runs the user's code.
 
-It is started as `python -m charloom.diagnosis.child_process FOLDER PIPE`. It reads job.json, loads
-the user's file, calls the function, and writes outcome.json and outcome.npz. It ends when the
-parent process ends. On Linux, it then ends even if the user's code never returns.
+It is started as `python -m charloom.diagnosis.child_process FOLDER`, with a pipe as its standard input.
+It reads job.json, loads the user's file, calls the function, and writes outcome.json and outcome.npz.
+It ends when the parent process ends, because the pipe is closed then. On Linux, it ends even if the user's
+code never returns.
 """
 
 import importlib.util
@@ -20,7 +21,7 @@ from charloom.diagnosis.returned_value import LISTED, more
 from charloom.diagnosis.runner import Job, Load, guarded, run
 from charloom.diagnosis.trials import Plan
 from charloom.errors import CharloomError, DoctorError
-from charloom.parent_process import end_with_parent, end_with_pipe
+from charloom.parent_process import end_with_parent, end_with_pipe, take_stdin
 
 
 def main(folder: Path) -> None:
@@ -100,7 +101,7 @@ def named(module: Any, name: str, file: Path) -> Any:
 
 if __name__ == "__main__":
     end_with_parent()
-    threading.Thread(target=end_with_pipe, args=(int(sys.argv[2]),), daemon=True).start()
+    threading.Thread(target=end_with_pipe, args=(take_stdin(),), daemon=True).start()
     main(Path(sys.argv[1]))
     sys.stdout.flush()
     os._exit(0)  # do not wait for threads of the user's code that still run

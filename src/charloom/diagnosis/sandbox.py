@@ -93,16 +93,8 @@ def run_in_process(
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
         folder = Path(name)
         write_job(folder, function, numerical, job)
-        # Nothing is written to this pipe. It closes when this process ends, and the child process ends
-        # when the pipe closes.
-        childs_end, our_end = os.pipe()
-        try:
-            process = start_process(folder, childs_end)
-        except OSError:
-            os.close(our_end)
-            raise
-        finally:
-            os.close(childs_end)
+        process = start_process(folder)
+        assert process.stdin is not None
         assert process.stdout is not None
         output = OutputReader(process.stdout)
         try:
@@ -116,7 +108,7 @@ def run_in_process(
             ) from None
         finally:
             kill(process)
-            os.close(our_end)
+            process.stdin.close()
             output.join()
         try:
             return ProcessResult(read_outcome(folder), output.count)
@@ -135,18 +127,17 @@ def write_job(folder: Path, function: FunctionName, numerical: str | None, job: 
     (folder / "job.json").write_text(json.dumps(fields), encoding="utf-8")
 
 
-def start_process(folder: Path, pipe: int) -> "subprocess.Popen[bytes]":
+def start_process(folder: Path) -> "subprocess.Popen[bytes]":
     """Start the child process for the job in `folder`, and return it.
 
     The process has a session of its own, so that `kill` can also end the processes that it starts.
-    Linear algebra uses one thread. `pipe` is the file descriptor of a pipe that the child process
-    reads. When the pipe closes, the child process knows that this process has ended.
+    Linear algebra uses one thread. Nothing is written to the pipe that is the standard input of the child
+    process. The pipe is closed when this process ends, and then the child process ends too.
     """
     module = "charloom.diagnosis.child_process"
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", module, str(folder), str(pipe)],
-        pass_fds=(pipe,),
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-m", module, str(folder)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -193,9 +184,13 @@ class OutputReader(threading.Thread):
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and the other processes of its group, and wait until the process has ended."""
-    with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kill a process and the other processes of its group, and wait until the process has ended.
+
+    On Windows, which has no process groups, kill only the process.
+    """
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(OSError):
         process.kill()
     process.wait()

@@ -10,10 +10,10 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from charloom.errors import DamagedError, ReadError, WriteError
 from charloom.formatting import count, counted, shortened
@@ -27,6 +27,12 @@ Data = bytes | Iterable[Block]  # the bytes of a file, as one object or as conse
 READING = os.O_RDONLY | sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 )
+
+WINDOWS: Final = os.name == "nt"
+# Windows renames no file or directory in which another process has a file open. A reader of a file is soon ready, so a
+# rename is tried this many times, at intervals of this many seconds.
+RENAMES: Final = 40
+RENAME_SECONDS: Final = 0.05
 
 FIXES = {
     errno.ENOENT: "Make the directory first.",
@@ -196,7 +202,7 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
     with writing(path):
         try:
             _write(temporary, data, durable)
-            temporary.replace(path)
+            rename_when_closed(temporary.replace, path)
         except FileExistsError:
             raise  # another process has written the temporary file, so do not remove it
         except BaseException:
@@ -205,6 +211,22 @@ def replace_file(path: Path, data: Data, durable: bool = True) -> None:
             raise
         if durable:
             sync_directory(path.parent)
+
+
+def rename_when_closed(rename: Callable[[Path], object], target: Path) -> None:
+    """Call `rename`, a method of a path, with the new path.
+
+    On Windows, wait up to two seconds for other processes that have the file open.
+
+    Raises:
+        OSError: the file or directory cannot be renamed.
+    """
+    for _ in range(RENAMES - 1 if WINDOWS else 0):
+        with suppress(PermissionError):
+            rename(target)
+            return
+        time.sleep(RENAME_SECONDS)
+    rename(target)
 
 
 def make_directories(path: Path) -> None:
@@ -238,7 +260,7 @@ def create_directory(path: Path, files: Mapping[str, Data]) -> None:
     with writing(path):
         try:
             _write_directory(temporary, files)
-            temporary.rename(path)
+            rename_when_closed(temporary.rename, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -265,12 +287,12 @@ def replace_directory(path: Path, files: Mapping[str, Data]) -> None:
         try:
             _write_directory(new, files)
             if path.is_dir():
-                path.rename(old)
-            new.rename(path)
+                rename_when_closed(path.rename, old)
+            rename_when_closed(new.rename, path)
         except BaseException:
             # A signal such as Ctrl-C can raise after each of these steps, also after a step that succeeded.
             if not path.exists() and old.exists():
-                old.rename(path)
+                rename_when_closed(old.rename, path)
             shutil.rmtree(new, ignore_errors=True)
             raise
         finally:
@@ -333,7 +355,7 @@ def temporaries_in(directory: Path, prefix: str) -> list[Path]:
 
 def sync_directory(path: Path) -> None:
     """Flush a directory's list of file names to the disk. On Windows, do nothing."""
-    if os.name == "nt":
+    if WINDOWS:
         return  # Windows cannot open directories; its file system keeps renames in order
     descriptor = os.open(path, os.O_RDONLY)
     try:

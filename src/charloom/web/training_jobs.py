@@ -4,6 +4,7 @@ A job is a training process that the server started. It has two files in a folde
 trains which run, the other has the output of the process. This module does not read run directories.
 """
 
+import ctypes
 import os
 import re
 import signal
@@ -33,6 +34,10 @@ KEPT_SECONDS: Final = 24 * 3_600.0
 # system may have given the job's process id to a different process.
 LOST_SECONDS: Final = 3_600.0
 NAME: Final = re.compile(KEY)
+# Constants of the Windows functions that say whether a process still runs.
+SYNCHRONIZE: Final = 0x0010_0000
+WAIT_TIMEOUT: Final = 0x102
+ERROR_ACCESS_DENIED: Final = 5
 # If a server reserves a name for a run but does not start a process within this time, the name is free again.
 CLAIM_SECONDS: Final = 60.0
 # Number of bytes at the end of a process's output that are searched for the last line.
@@ -211,7 +216,8 @@ class Jobs:
         """
         with self._lock:
             self._write(self.folder / f"{job.run}.json", replace(job, cancelled=True))
-        with suppress(ProcessLookupError):
+        # Windows raises a plain OSError if there is no such process.
+        with suppress(OSError if os.name == "nt" else ProcessLookupError):
             os.kill(job.pid, signal.SIGTERM)
 
     def all(self) -> dict[str, Job]:
@@ -340,6 +346,8 @@ def spawn(command: list[str], output: BinaryIO) -> "subprocess.Popen[bytes]":
         stderr=output,
         env={**os.environ, FACE: PAGE},
         start_new_session=True,
+        # Windows has no sessions. There, Ctrl-C in the server's terminal does not reach the process with this flag.
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         close_fds=True,
     )
 
@@ -363,12 +371,26 @@ def process_start_time(pid: int) -> int | None:
     return None
 
 
+def is_alive_on_windows(pid: int) -> bool:
+    """Return True if there is a running process with the id `pid`. Only Windows can be asked in this way."""
+    system = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
+    system.OpenProcess.restype = ctypes.c_void_p
+    handle = system.OpenProcess(SYNCHRONIZE, False, pid)
+    if not handle:
+        denied: bool = ctypes.get_last_error() == ERROR_ACCESS_DENIED  # type: ignore[attr-defined]
+        return denied  # the process exists, but belongs to another user
+    try:
+        return bool(system.WaitForSingleObject(ctypes.c_void_p(handle), 0) == WAIT_TIMEOUT)
+    finally:
+        system.CloseHandle(ctypes.c_void_p(handle))
+
+
 def is_alive(pid: Any) -> bool:
     """Return True if there is a running process with the id `pid`."""
     if not isinstance(pid, int) or not 0 < pid < 2**31:
         return False
     if os.name == "nt":
-        return True  # on Windows, os.kill(pid, 0) would end the process
+        return is_alive_on_windows(pid)  # on Windows, os.kill(pid, 0) would end the process
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
