@@ -9,6 +9,7 @@ Warnings of Sphinx are errors. Links to other machines are tried. Those that cou
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,9 +35,13 @@ def sphinx(builder: str, output: Path, *options: str) -> int:
 
 
 def tried_links(folder: Path) -> list[dict[str, Any]]:
-    """Return what Sphinx found out about each link to another machine."""
+    """Return what Sphinx found out about each link to another machine that it tried."""
     lines = (folder / "output.json").read_text(encoding="utf-8").splitlines()
-    return [row for row in map(json.loads, lines) if row["uri"].startswith("http")]
+    return [
+        row
+        for row in map(json.loads, lines)
+        if row["uri"].startswith("http") and row["status"] != "ignored"
+    ]
 
 
 def unanswered(rows: list[dict[str, Any]], all_must_work: bool) -> Iterator[tuple[bool, str]]:
@@ -51,9 +56,15 @@ def unanswered(rows: list[dict[str, Any]], all_must_work: bool) -> Iterator[tupl
             yield gone or all_must_work, f"{row['uri']} {words}: {row['info'][:80]}"
 
 
-def check_links(all_must_work: bool) -> bool:
-    """Try the links to other machines, print those that did not work, and return False if one is an error."""
-    sphinx("linkcheck", LINKS, "-D", "linkcheck_timeout=10", "-D", "linkcheck_retries=1", "-Q")
+def check_links(all_must_work: bool, address: str | None) -> bool:
+    """Try the links to other machines, print those that did not work, and return False if one is an error.
+
+    The links to files of the repository, at `address`, are not tried: the files exist here.
+    """
+    settings = ["linkcheck_timeout=10", "linkcheck_retries=1"]
+    if address:
+        settings.append(f"linkcheck_ignore={re.escape(address)}/.*")
+    sphinx("linkcheck", LINKS, "-Q", *(word for value in settings for word in ("-D", value)))
     rows = tried_links(LINKS)
     found = list(unanswered(rows, all_must_work))
     for is_error, sentence in found:
@@ -71,7 +82,7 @@ def main(words: list[str]) -> int:
     found = docs_checks.problems(HTML)
     for problem in found:
         print(problem, file=sys.stderr)
-    if found or not check_links("--links" in words):
+    if found or not check_links("--links" in words, address):
         return 1
     print(f"the site is in {HTML.relative_to(ROOT)}; open {HTML.relative_to(ROOT)}/index.html")
     return 0

@@ -73,11 +73,14 @@ def documents(root: Path = ROOT) -> dict[str, str]:
     return found
 
 
-def resolver(file: str, page: str, pages: dict[str, str], address: str | None) -> Address:
+def resolver(
+    file: str, page: str, pages: dict[str, str], address: str | None, root: Path = ROOT
+) -> Address:
     """Return a function that returns the target on the site of each link of a document.
 
     A link to a document leads to its page, and a link of the index to the reference stays. A link to another file of the repository leads to
-    `address/FILE`, or is None without an address. Other links stay as they are.
+    `address/FILE`, or is None without an address. Other links stay as they are. The function raises
+    FileNotFoundError for a link to a file that the repository does not have.
     """
 
     def resolve(target: str) -> str | None:
@@ -91,6 +94,8 @@ def resolver(file: str, page: str, pages: dict[str, str], address: str | None) -
             return relative(wanted.removeprefix("docs/"), page)
         if wanted in pages:
             return relative(pages[wanted], page) + mark + anchor
+        if not (root / wanted).exists():
+            raise FileNotFoundError(f"{file} links to {target}, which does not exist")
         return f"{address}/{wanted}" if address else None
 
     return resolve
@@ -126,7 +131,7 @@ def page_text(file: str, pages: dict[str, str], address: str | None, root: Path 
     if file.endswith(".py"):
         return example_page(root / file)
     text = (root / file).read_text(encoding="utf-8")
-    resolve = resolver(file, pages[file], pages, address)
+    resolve = resolver(file, pages[file], pages, address, root)
     if file.endswith(".ipynb"):
         return converted_notebook(text, resolve)
     if file == INDEX:

@@ -35,8 +35,16 @@ def test_a_link_leads_to_the_page_of_a_document_or_to_the_repository(target, fou
 
 def test_without_an_address_of_the_repository_the_text_of_a_link_stays():
     resolve = docs_pages.resolver("docs/LOG.md", "inside/log.md", PAGES, None)
-    text = "[`a.py`](../src/a.py) [more `a` words](../src/a.py) [the log](LOG.md) [x](y.py)"
-    assert docs_markdown.converted(text, resolve) == ("`a.py` more `a` words [the log](log.md) x")
+    text = "[`a.py`](../README.md) [more `a` words](../cpp/cells.hpp) [the log](LOG.md) [x](LOG.md)"
+    assert docs_markdown.converted(text, resolve) == (
+        "`a.py` more `a` words [the log](log.md) [x](log.md)"
+    )
+
+
+def test_a_link_to_a_file_that_does_not_exist_is_refused():
+    resolve = docs_pages.resolver("docs/LOG.md", "inside/log.md", PAGES, "https://host")
+    with pytest.raises(FileNotFoundError, match=r"docs/LOG\.md links to y\.py"):
+        docs_markdown.converted("[x](y.py)", resolve)
 
 
 def test_code_is_not_changed():
@@ -148,6 +156,7 @@ def test_a_planted_broken_link_is_found(link, tmp_path):
         ({"status": "broken", "info": "Max retries exceeded"}, False, [False]),
         ({"status": "broken", "info": "Max retries exceeded"}, True, [True]),
         ({"status": "timeout", "info": "timed out"}, False, [False]),
+        ({"status": "timeout", "info": "timed out"}, True, [True]),
     ],
 )
 def test_only_an_answer_that_a_page_is_gone_is_an_error_without_a_network(
