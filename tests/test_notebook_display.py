@@ -9,6 +9,7 @@ import pytest
 import charloom
 from charloom.api.notebook_display import TrainingDisplay, display_of_notebook
 from charloom.api.training_view import TrainingView
+from charloom.formatting import bits_per_character
 from charloom.training import (
     EndChanged,
     EvaluationProgress,
@@ -116,9 +117,7 @@ def test_training_ends_with_its_losses_and_sample_in_one_output(screen, monkeypa
     assert screen.last.startswith("Finished: update 200 of 200")
     sample = [item for item in seen if isinstance(item, Sample)][-1]
     record = [item for item in seen if isinstance(item, Record)][-1]
-    assert (
-        f"training {record.train_nats / 0.6931471805599453:.3f} bits per character" in screen.last
-    )
+    assert f"training {bits_per_character(record.train_nats):.3f}, validation " in screen.last
     assert f"After {sample.update} updates the model writes:" in screen.last
     assert sample.text.strip("\n") in screen.last
     assert harms(screen.shown[-1]._repr_html_()) == []
@@ -214,7 +213,8 @@ def test_a_slow_notebook_gets_few_drawings(screen, monkeypatch):
     assert len(screen.shown) <= 7
 
 
-def test_work_that_fails_immediately_shows_nothing(screen, tmp_path):
+def test_work_that_fails_before_the_first_drawing_shows_nothing(screen, tmp_path, monkeypatch):
+    monkeypatch.setattr("charloom.api.notebook_display.DRAW_SECONDS", 3_600.0)
     with pytest.raises(charloom.CharloomError):
         charloom.train(tmp_path / "missing.txt")
     assert screen.shown == []

@@ -159,9 +159,10 @@ class TrainingView:
         elif left is not None and self._title == "Training":
             found.append(f"{duration(left)} left")
         one = self._one
-        for name, curve in (("training", self._training), ("validation", self._validation)):
-            if points := curve.kept():
-                found.append(f"{name} {decimals(points[-1][1], 3)} bits per {one}")
+        curves = {"training": self._training.kept(), "validation": self._validation.kept()}
+        losses = [f"{name} {decimals(c[-1][1], 3)}" for name, c in curves.items() if c]
+        if losses:
+            found.append(f"{', '.join(losses)} bits per {one}")
         rate = self._speed.updates_per_second
         if rate is not None and self._config is not None and self._seconds is None:
             speed = rate * self._config.seq_length * self._config.batch_size
