@@ -105,7 +105,9 @@ def test_the_example_with_onnx_writes_what_the_model_expects(tokens, empty, tmp_
     written = printed.removesuffix("\n")
     units = written.encode() if tokens == "bytes" else written
     prompt = "the cät ".encode() if tokens == "bytes" else "the cät "
-    assert len(units) == len(prompt) + 300
+    # U+FFFD, of three bytes, stands for one to three bytes that are not UTF-8, such as the begin of a character.
+    replaced = written.count("\ufffd")
+    assert len(units) - 2 * replaced <= len(prompt) + 300 <= len(units)
     assert written.startswith("the cät ")
     assert model.evaluate(string=written).nats < 0.7  # one that knows nothing has 2.6
     assert output_of(program, empty, str(file), "the cät ", "300") == printed
