@@ -57,6 +57,7 @@ def write(page, prompt="", stop=(), start="text", **settings):
 
 
 def embedded(path):
-    """Return the JSON and the base64 text of the model in an exported file."""
+    """Return the JSON of the model in an exported file, and the list of its base64 texts."""
     page = path.read_text(encoding="utf-8")
-    return [re.search(rf'id="model-{name}">([^<]*)<', page)[1] for name in ("json", "data")]
+    parts = re.findall(r'class="model-data">([^<]*)<', page)
+    return re.search(r'id="model-json">([^<]*)<', page)[1], parts

@@ -10,9 +10,10 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
 
 from browser import NONE, chromium_path
+from charloom.export_html import html_file
 from charloom.surprisal import surprise
 from charloom.text.unknown_policy import REFUSE
-from export_html.html_models import html_model, open_page, write
+from export_html.html_models import embedded, html_model, open_page, write
 from page.page_steps import PLACE, SCROLL_OF_WRITE, eventually, violations
 
 if chromium_path() is None:
@@ -62,7 +63,58 @@ def test_the_page_fits_its_window_and_is_accessible(opened, width, scheme):
 
 def test_the_title_the_heading_and_the_size_describe_the_model(opened):
     assert opened.title() == opened.text_content("h1") == "book"
-    eventually(opened.locator("#size"), "LSTM, 2 × 10 hidden units, 4-grams, 21 characters")
+    about = "LSTM, 2 × 10 hidden units, 4-grams, 21 characters; needs about 1 MB of memory"
+    eventually(opened.locator("#size"), about)
+
+
+def test_a_text_can_begin_in_the_state_after_training_or_in_the_zero_state(opened):
+    states = opened.locator("#play-start option").all_text_contents()
+    assert states == ["after training", "zero state"]
+
+
+def test_the_memory_is_that_of_the_parts_in_which_the_model_is_read(page, tmp_path):
+    """Random weights compress hardly: 4 bytes each, three times and a third of a time."""
+    model = html_model(cell="gru", hidden_size=600)
+    path = model.to_html(tmp_path / "m.html", weights="float32")
+    open_page(page, path)
+    weights = 4 * sum(array.size for array in model.learner.parameters.values())
+    text = path.stat().st_size  # the text in base64, and the page
+    shown = int(re.search(r"needs about (\d+) MB", page.text_content("#size"))[1])
+    assert shown == pytest.approx((2 * weights + 1.75 * text) / 1e6, rel=0.05)
+
+
+def test_no_character_of_a_stop_string_is_shown_as_the_next_one(opened):
+    whole = write(opened, length=200, seed=3)
+    stop = whole[60:63]
+    text = write(opened, length=200, seed=3, stop=[stop])
+    assert whole.startswith(text + stop)
+    opened.focus("#output")
+    opened.keyboard.press("End")
+    expect(opened.locator("#prediction .letter")).to_have_text(text[-1].replace(" ", "␣"))
+    expect(opened.locator("#prediction li")).to_have_count(5)
+    expect(opened.locator("#prediction li.next")).to_have_count(0)
+    # Among all characters of the text, the next one is marked if it is one of the five likeliest.
+    marked = 0
+    for _ in text[:-1]:
+        opened.keyboard.press("ArrowLeft")
+        marked += opened.locator("#prediction li.next").count()
+    assert marked > len(text) / 10
+
+
+def test_a_model_in_several_elements_writes_the_same_text(opened, lstm, tmp_path, monkeypatch):
+    whole = write(opened, length=200, seed=3)
+    monkeypatch.setattr(html_file, "MOST_IN_ELEMENT", 1000)
+    path = lstm.to_html(tmp_path / "book.html", weights="float32")
+    parts = embedded(path)[1]
+    assert len(parts) > 5
+    assert {len(part) for part in parts[:-1]} == {1000}
+    open_page(opened, path)
+    assert write(opened, length=200, seed=3) == whole
+
+
+def test_the_longest_element_fits_into_a_string_of_every_browser():
+    assert html_file.MOST_IN_ELEMENT < 2**29 - 24  # V8's limit; other browsers allow more
+    assert html_file.MOST_IN_ELEMENT % 4 == 0
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])

@@ -67,8 +67,9 @@ def test_a_page_without_a_start_begins_in_the_zero_state(page, tmp_path):
     model = html_model(cell="gru")
     model.learner.state = zero_state(model.config)
     open_page(page, model.to_html(tmp_path / "m.html", weights="float32"))
+    assert page.locator("#play-start option").all_text_contents() == ["zero state"]
     for choice in ({"prompt": "the "}, {}):
-        assert write(page, **choice) == model.sample(**SETTINGS | choice)
+        assert write(page, start="zero", **choice) == model.sample(**SETTINGS | choice)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**32 - 1, 2**32, 2**53 - 1])

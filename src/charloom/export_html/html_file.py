@@ -18,6 +18,9 @@ PLACE: Final = re.compile(r"\{\{ (\w+) \}\}")  # of a value in the template
 PAGE: Final = Path(__file__).parent / "page"
 # The exported page looks like the page of `charloom serve`, and shares modules with it.
 SERVED: Final = Path(__file__).parent.parent / "web" / "static"
+# A browser limits the length of a string: Chromium to 2^29 - 24 characters. Each part ends with a group of four
+# characters of base64, so that it can be decoded alone.
+MOST_IN_ELEMENT: Final = 1 << 26
 # The page may load nothing, also no evaluated code: only the script and the style in the file itself.
 POLICY: Final = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; img-src data:; base-uri 'none'; "
@@ -44,7 +47,7 @@ def html_bytes(model: Learner, weights: WeightType, title: str, about: str = "")
         "style": style,
         "script": script,
         "json": script_json(description),
-        "data": encoded(data),
+        "data": data_elements(encoded(data)),
     }
     # One pass, so a value that contains {{ name }} is not filled in.
     return PLACE.sub(lambda place: values[place[1]], page).encode("utf-8")
@@ -58,6 +61,14 @@ def page_sources() -> tuple[str, str, str]:
         (PAGE / "page.html").read_text(encoding="utf-8"),
         "\n".join(path.read_text(encoding="utf-8") for path in styles),
         one_script(PAGE / "page.js"),
+    )
+
+
+def data_elements(text: str) -> str:
+    """Return the elements of the page that hold a text in base64, with at most `MOST_IN_ELEMENT` characters each."""
+    parts = [text[at : at + MOST_IN_ELEMENT] for at in range(0, len(text), MOST_IN_ELEMENT)]
+    return "\n".join(
+        f'<script type="text/plain" class="model-data">{part}</script>' for part in parts
     )
 
 

@@ -14,9 +14,9 @@ function bytesOf(base64) {
   return found;
 }
 
-/** Return bytes that zlib compressed. */
-async function inflated(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+/** Return bytes that zlib compressed. `parts` has the compressed bytes as consecutive arrays. */
+async function inflated(parts) {
+  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
@@ -46,8 +46,20 @@ function tensorsOf(bytes, list) {
   return found;
 }
 
-/** Return the description and the tensors of the model. `json` and `base64` are the texts in the file. */
-export async function readModel(json, base64) {
+/** Return the sum of a property of some objects. */
+const sumOf = (objects, name) => objects.reduce((sum, object) => sum + object[name], 0);
+
+/**
+ * Return the description and the tensors of the model, and the bytes of memory that reading it took at most.
+ *
+ * @param {string} json the description.
+ * @param {string[]} texts the compressed tensors in base64, in consecutive parts, because browsers limit the length of a string.
+ */
+export async function readModel(json, texts) {
   const about = JSON.parse(json);
-  return { about, tensors: tensorsOf(await inflated(bytesOf(base64.trim())), about.tensors) };
+  const parts = texts.map((text) => bytesOf(text.trim()));
+  const bytes = await inflated(parts);
+  const tensors = tensorsOf(bytes, about.tensors);
+  const memory = sumOf(texts, "length") + sumOf(parts, "length") + bytes.length + sumOf(Object.values(tensors), "byteLength");
+  return { about, tensors, memory };
 }

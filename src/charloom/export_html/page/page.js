@@ -24,8 +24,9 @@ const nextTurn = () => new Promise((resolve) => {
 
 /** The page. */
 class Page {
-  constructor({ about, tensors }) {
+  constructor({ about, tensors, memory }) {
     this.about = about;
+    this.memory = memory;
     this.network = new Network(about, tensors);
     this.vocabulary = new Vocabulary(about.vocabulary, about.tokens);
     this.output = byId("output");
@@ -208,7 +209,9 @@ class Page {
     const logarithms = this.writing.prediction(at.place);
     const order = Array.from(logarithms.keys()).sort((a, b) => logarithms[b] - logarithms[a]);
     const likely = order.slice(0, LIKELY).map((id) => [this.vocabulary.name(id), Math.exp(logarithms[id])]);
-    const next = this.writing.ids[this.writing.before + at.place + 1];
+    // After the last character that is shown, the next ids may be those of a stop string.
+    const followed = at.place < this.characters.at(-1).place;
+    const next = followed ? this.writing.ids[this.writing.before + at.place + 1] : undefined;
     const prediction = { character: at.text, nats: at.nats, likely, next: next === undefined ? undefined : this.vocabulary.name(next) };
     showPrediction(byId("prediction"), prediction);
     if (this.#unit()) put(byId("readout"), `${this.#unitName()} at ${visible(at.text)}: ${fixed(this.writing.value(at.place, ...this.#unit()), 3)}`);
@@ -225,7 +228,9 @@ class Page {
   #describe() {
     const { cell, layers, hidden_size: hidden, vocabulary, tokens, ngram_order: order } = this.about;
     const ngrams = order ? `, ${order}-grams` : "";
-    put(byId("size"), `${cell.toUpperCase()}, ${layers} × ${integer(hidden)} hidden units${ngrams}, ${integer(vocabulary.length)} ${tokens}`);
+    const memory = `needs about ${integer(Math.ceil(this.memory / 1e6))} MB of memory`;
+    put(byId("size"), `${cell.toUpperCase()}, ${layers} × ${integer(hidden)} hidden units${ngrams}, ${integer(vocabulary.length)} ${tokens}; ${memory}`);
+    if (!this.network.tensors["start/h"]) byId("play-start").options[0].remove(); // the model has no state after training
     const states = layers * hidden * (cell === "lstm" ? 8 : 4);
     byId("play-length").max = Math.min(LONGEST, Math.floor(MOST_BYTES / states));
     byId("layer").max = layers - 1;
@@ -260,7 +265,8 @@ class Page {
 }
 
 try {
-  new Page(await readModel(byId("model-json").textContent, byId("model-data").textContent));
+  const parts = [...document.querySelectorAll("script.model-data")].map((element) => element.textContent);
+  new Page(await readModel(byId("model-json").textContent, parts));
 } catch (error) {
   put(byId("play-problem"), `This browser cannot read the model in the page: ${error.message}`);
 }
