@@ -140,9 +140,11 @@ def test_the_user_says_what_the_text_was_and_names_a_license(model, exported, tm
     assert "\nlicense: unknown\n" in plain
     words = {"about": "  tales of cats.  ", "license": "cc-by-4.0"}
     card = model.export(tmp_path / "described", to="hub", **words) / "README.md"
-    assert card.read_text(encoding="utf-8") == plain.replace("unknown", "cc-by-4.0").replace(
+    described = plain.replace("unknown", "cc-by-4.0").replace(
         "trained with charloom.", "trained with charloom. It was trained on tales of cats."
     )
+    comment = "\n<!-- charloom "  # the last line has a checksum of the rest
+    assert card.read_text(encoding="utf-8").partition(comment)[0] == described.partition(comment)[0]
 
 
 @pytest.mark.parametrize(
@@ -331,6 +333,33 @@ def test_the_model_file_of_a_directory_is_not_overwritten_by_its_own_export(expo
     done = charloom_(f"export {exported} --to html --output {inside} --force", code=2)
     assert "is the model itself" in done.stderr
     assert inside.read_bytes() == before
+
+
+def test_a_card_that_a_user_edited_is_kept_and_one_that_charloom_wrote_is_replaced(
+    exported, model, folder, tmp_path
+):
+    card = exported / "README.md"
+    written = card.read_bytes()
+    model.export(exported, to="hub", about="other words")  # no warning, which would be an error
+    assert b"other words" in card.read_bytes()
+    model.export(exported, to="hub")
+    assert card.read_bytes() == written
+    card.write_bytes(written.replace(b"\n", b"\r\n"))  # as an editor or git may leave it on Windows
+    model.export(exported, to="hub")
+    assert card.read_bytes() == written
+    for edited in (written + b"mine\n", written.replace(b"# ", b"# My ", 1), b"mine", b""):
+        card.write_bytes(edited)
+        with pytest.warns(
+            UserWarning, match=r"README\.md was edited, so it is kept; delete it"
+        ) as found:
+            charloom.export(model, exported, to="hub", about="other words")
+        assert found[0].filename == __file__
+        assert card.read_bytes() == edited
+    charloom_(f"export {folder / 'secret-run'} --to hub --output {exported} --force")
+    assert b"mine" not in card.read_bytes()
+    card.unlink()
+    model.export(exported, to="hub")
+    assert card.read_bytes() == written
 
 
 def test_a_directory_is_replaced_whole_or_not_at_all_on_a_full_disk(tmp_path, monkeypatch):

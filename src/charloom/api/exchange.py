@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from charloom.api.export_file import ExportOptions, output_path, target_of
+from charloom.api.export_file import ExportOptions, output_path, refuse_own_model, target_of
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import as_path
 from charloom.config import require_string
 from charloom.engines import open_engine
-from charloom.errors import ConfigError
 from charloom.hub_upload import Uploaded, upload
 from charloom.pytorch_format import read_characters, read_torch_file
 from charloom.pytorch_state_dict import Prefixes
-from charloom.store.model_directory import model_file_of
 
 
 def export(
@@ -53,7 +51,8 @@ def export(
 
     Args:
         model: a model, or a path that `load` opens.
-        path: the file or directory to write; an existing one is replaced. The title of a page is the name of its
+        path: the file or directory to write; an existing one is replaced, except a README.md that a user has edited,
+            which is kept with a warning. The title of a page is the name of its
             file without the ending.
         to: the target, "torch", "onnx", "hub" or "html".
         network_alone: leave out the n-grams of the model, which files for PyTorch and ONNX cannot have. The
@@ -84,15 +83,10 @@ def export(
     options = ExportOptions(network_alone, about, license, weights)
     path = output_path(path, target_of(to, options))
     if not isinstance(model, Model):
-        model = as_path(model, "model")
-        if path.resolve() in (model.resolve(), model_file_of(model).resolve()):
-            raise ConfigError(
-                f"{path} is the model itself; give another path for the exported model."
-            )
-        model = load(model)
-    return model.export(
-        path, to, network_alone=network_alone, about=about, license=license, weights=weights
-    )
+        source = as_path(model, "model")
+        refuse_own_model(path, source)
+        model = load(source)
+    return model.write_export(path, to, options)
 
 
 def push(directory: str | Path, repository: str, *, public: bool = False) -> Uploaded:

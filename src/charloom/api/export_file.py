@@ -1,10 +1,10 @@
 """Writes a model for another program: as a file for a framework or a browser, or as a directory for a hub of models."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 from charloom import hub_format, onnx_format, pytorch_format
 from charloom.api.evaluation_text import TrainedModel
@@ -20,7 +20,7 @@ from charloom.messages import argument
 from charloom.model import Learner, mixture_parts
 from charloom.store import replace_file
 from charloom.store.atomic_files import reading, replace_directory
-from charloom.store.model_directory import MODEL_FILES, is_model_directory
+from charloom.store.model_directory import CARD, MODEL_FILES, is_model_directory, model_file_of
 from charloom.store.tensor_reader import all_finite
 from charloom.store.training_state import require_finite
 
@@ -38,6 +38,7 @@ class ExportOptions:
         about: what the model was trained on; None says nothing about it.
         license: the identifier of the model's license; None if the user names none.
         weights: the type of the weights in the file: float16, float32 or auto.
+        words: what the user says about the model, made from `about` and `license`.
 
     Raises:
         ConfigError: a value is not valid.
@@ -48,14 +49,17 @@ class ExportOptions:
     license: str | None = None
     weights: str = AUTO
 
+    words: CardWords = field(init=False, repr=False)
+
     def __post_init__(self) -> None:
         require_one_of("weights", self.weights, (AUTO, *WEIGHTS))
-        _ = self.words  # checks them
+        words = CardWords(self.about, DEFAULT_LICENSE if self.license is None else self.license)
+        object.__setattr__(self, "words", words)
 
     @property
-    def words(self) -> CardWords:
-        """What the user says about the model."""
-        return CardWords(self.about, DEFAULT_LICENSE if self.license is None else self.license)
+    def weight_type(self) -> WeightType | None:
+        """The type of the weights that the user chose; None for auto."""
+        return None if self.weights == AUTO else cast(WeightType, self.weights)
 
 
 DEFAULT_OPTIONS: Final = ExportOptions()
@@ -71,6 +75,7 @@ class Export:
         update: the number of updates that made the weights; None if it is not known.
         path: the file or directory to write.
         options: what the user chose.
+        card: a model card that a user edited, which is written again; None writes a new one.
     """
 
     model: TrainedModel
@@ -78,6 +83,7 @@ class Export:
     update: int | None
     path: Path
     options: ExportOptions
+    card: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,8 @@ def write_onnx(export: Export) -> None:
 def write_hub(export: Export) -> None:
     """Write a directory for a hub of models."""
     files = hub_format.hub_files(export.learner, export.update, export.options.words)
+    if export.card is not None:
+        files[CARD] = export.card
     replace_directory(export.path, files)
 
 
@@ -139,9 +147,9 @@ def write_html(export: Export) -> RoundedWeights:
 
 def rounded_weights(export: Export) -> RoundedWeights:
     """Return the type of the weights that the user chose, or with "auto" the type that suits the model."""
-    chosen: dict[str, WeightType] = {name: name for name in WEIGHTS}
-    if export.options.weights in chosen:
-        return RoundedWeights(chosen[export.options.weights])
+    chosen = export.options.weight_type
+    if chosen is not None:
+        return RoundedWeights(chosen)
     engine = open_engine("auto", export.learner.config.threads)
     return choose_weights(export.model, export.learner, engine)
 
@@ -222,6 +230,25 @@ def output_path(path: object, target: Target) -> Path:
                 f"a hub wrote; give another path."
             )
     return directory
+
+
+def edited_card(path: Path, target: Target) -> bytes | None:
+    """Return the model card in the directory of an earlier export if a user has edited it; None otherwise.
+
+    Raises:
+        ReadError: the disk failed while reading.
+    """
+    if not target.is_directory:
+        return None
+    with reading(path):
+        card = (path / CARD).read_bytes() if (path / CARD).is_file() else None
+    return None if card is None or hub_format.is_unedited(card) else card
+
+
+def refuse_own_model(path: Path, model: Path) -> None:
+    """Raise ConfigError if an export to `path` would replace the model at the path `model`."""
+    if path.resolve() in (model.resolve(), model_file_of(model).resolve()):
+        raise ConfigError(f"{path} is the model itself; give another path for the exported model.")
 
 
 def exported_learner(learner: Learner, network_alone: bool) -> Learner:

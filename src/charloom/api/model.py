@@ -12,6 +12,7 @@ from charloom.api.export_file import (
     Export,
     ExportOptions,
     Target,
+    edited_card,
     exported_learner,
     output_path,
     target_of,
@@ -40,7 +41,7 @@ from charloom.store import (
     update_of_file,
     which_of_run,
 )
-from charloom.store.model_directory import model_file_of
+from charloom.store.model_directory import CARD, model_file_of
 from charloom.store.run_directory import is_run
 from charloom.store.run_settings import read_settings
 from charloom.surprisal import Surprise, surprise
@@ -401,7 +402,7 @@ class Model:
         weights: str = "auto",
     ) -> Path:
         """Write the model for another framework, a hub or a browser; see `charloom.export`."""
-        return self._export(path, to, ExportOptions(network_alone, about, license, weights))
+        return self.write_export(path, to, ExportOptions(network_alone, about, license, weights))
 
     def to_html(
         self,
@@ -412,13 +413,23 @@ class Model:
         weights: str = "auto",
     ) -> Path:
         """Write the model as one HTML file that writes text in a browser; see `charloom.export` with to="html"."""
-        return self._export(path, "html", ExportOptions(network_alone, about, weights=weights))
+        return self.write_export(path, "html", ExportOptions(network_alone, about, weights=weights))
 
-    def _export(self, path: str | Path, to: str, options: ExportOptions) -> Path:
-        """Write the model for the target `to`, and warn if it writes badly from the state in which it begins there."""
+    def write_export(self, path: str | Path, to: str, options: ExportOptions) -> Path:
+        """Write the model for the target `to`; `export` and `to_html` make its `options`.
+
+        A README.md that a user has edited is kept. Warns about this, and if the model writes badly from the state in
+        which it begins there.
+        """
         target = target_of(to, options)
         export = self.prepared_export(output_path(path, target), options)
-        target.write(export)
+        card = edited_card(export.path, target)
+        target.write(replace(export, card=card))
+        if card is not None:
+            warn_user(
+                f"{export.path / CARD} was edited, so it is kept; delete it to get a new one.",
+                stacklevel=3,
+            )
         warn_user(self.export_problem(export.learner, target), stacklevel=3)
         return export.path
 

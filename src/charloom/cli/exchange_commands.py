@@ -53,16 +53,14 @@ def export(
       charloom export runs/book --to html --output book.html
     """
     from charloom import api
-    from charloom.api.export_file import ExportOptions, output_path, target_of
-    from charloom.store.model_directory import model_file_of
+    from charloom.api.export_file import ExportOptions, output_path, refuse_own_model, target_of
 
     options = ExportOptions(network_alone, about, license, weights)
     target = target_of(to, options)
     opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
     path = output_path(output or f"{name}{target.suffix}", target)
-    if path.resolve() in (model.resolve(), model_file_of(model).resolve()):
-        raise ConfigError(f"{path} is the model itself; name another one with --output.")
+    refuse_own_model(path, model)
     require_new(path, force)
     export = opened.prepared_export(path, options)
     rounded, exported = target.write(export), export.learner
