@@ -14,7 +14,8 @@ Colour = tuple[int, int, int]
 SURPRISE: Final[Colour] = (0xC0, 0x4A, 0x35)
 HIGH: Final[Colour] = (0xAE, 0x62, 0x0D)
 LOW: Final[Colour] = (0x3B, 0x79, 0xC9)
-STRONGEST: Final = 0.6  # opacity of the last step; the page can take 0.82, because it chooses its colour of letters
+# The opacity of the last step. The page takes 0.82, because it chooses the colour of its letters too.
+STRONGEST: Final = 0.6
 
 # The surprise in bits up to which a character has no colour, and from which it has the last step.
 EXPECTED_BITS: Final = 1

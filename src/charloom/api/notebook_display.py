@@ -19,7 +19,7 @@ from charloom.messages import for_python
 from charloom.training import Ended, TrainingEvent
 
 DRAW_SECONDS: Final = 0.5  # the least time between two drawings
-DRAW_SHARE: Final = 0.05  # the most of the time that drawing may take
+DRAW_SHARE: Final = 0.05  # the largest share of the time that drawing may take
 
 Listener = Callable[[TrainingEvent | GradientCheck], None]
 Display = Callable[..., Any]
@@ -80,7 +80,7 @@ class TrainingDisplay:
             self._draw()
 
     def prepare(self, phase: str) -> None:
-        """Show what is done before the run trains, or after it."""
+        """Show what is done before the run trains."""
         self._view.prepare(for_python(phase))
         self._draw_if_due()
 

@@ -51,10 +51,8 @@ class TrainingView:
         self._detail = ""  # follows the title
         self._config: Config | None = None
         self._run: Path | None = None
-        self._update, self._updates = (
-            0,
-            0,
-        )  # the number of updates of the whole run is 0 before it is known
+        # The number of applied updates, and of updates of the whole run; 0 before it is known
+        self._update, self._updates = 0, 0
         self._checks: list[GradientCheck] = []
         self._speed = SpeedEstimate()
         self._training: EvenSample[Point] = EvenSample(MOST_POINTS)
@@ -67,7 +65,7 @@ class TrainingView:
         self._seconds: float | None = None  # how long training took; None before its end
 
     def prepare(self, phase: str) -> None:
-        """Show what is done before the run trains, or after it."""
+        """Show what is done before the run trains."""
         self._title, self._detail = phase, ""
 
     def begin(self, config: Config, run: Path | None, now: float) -> None:
