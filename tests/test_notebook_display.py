@@ -13,6 +13,7 @@ from charloom.formatting import bits_per_character
 from charloom.training import (
     EndChanged,
     EvaluationProgress,
+    FinalEvaluation,
     LearningRateChanged,
     Progress,
     Record,
@@ -110,6 +111,7 @@ def test_progress_can_be_turned_off(screen):
 
 def test_training_ends_with_its_losses_and_sample_in_one_output(screen, monkeypatch):
     monkeypatch.setattr("charloom.api.notebook_display.DRAW_SECONDS", 0.0)
+    monkeypatch.setattr("charloom.api.notebook_display.DRAW_SHARE", float("inf"))
     seen = []
     charloom.train(**SMALL, validation=0.2, judge_every=50, sample_first=100, listener=seen.append)
     assert screen.displays == 1
@@ -151,6 +153,39 @@ def test_numbers_that_are_not_finite_are_not_drawn():
         view.take(record(n, nats, nats), 0.0)
     assert not NO_VALUE.search(view.html())
     assert "inf" not in view.html()
+
+
+def curves(html):
+    """Return the points of each curve, as pairs of strings."""
+    return [
+        [tuple(point.split(",")) for point in value.split()]
+        for tag, name, value in Page(html).attributes
+        if (tag, name) == ("polyline", "points")
+    ]
+
+
+def test_a_run_that_went_back_has_each_update_once():
+    """A run that diverged goes back to its last checkpoint, which may be before its first record."""
+    again, once = TrainingView(), TrainingView()
+    for update in (10, 10):
+        again.take(record(update, 5.0, 6.0), 0.0)
+        assert curves(again.html()) == []
+    for update, nats in [(20, 4.0), (30, 3.0), (20, 2.0), (30, 1.0)]:
+        again.take(record(update, nats, nats + 1), 0.0)
+    for update, nats in [(10, 5.0), (20, 2.0), (30, 1.0)]:
+        once.take(record(update, nats, nats + 1), 0.0)
+    assert curves(again.html()) == curves(once.html()) != []
+
+
+def test_the_loss_on_the_whole_validation_part_is_a_number_and_not_a_point_of_the_curve():
+    """It is the loss of the best model, which may be earlier than the last evaluation."""
+    view = TrainingView()
+    for update in (10, 20, 30):
+        view.take(record(update, 1.0, update / 10), 0.0)
+    before = curves(view.html())
+    view.take(FinalEvaluation(10, 4 * 0.6931471805599453, 100), 0.0)
+    assert curves(view.html()) == before
+    assert "training 1.443, whole validation part 4.000 bits per character" in view.line()
 
 
 def test_hostile_samples_and_messages_are_escaped():

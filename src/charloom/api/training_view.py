@@ -5,6 +5,7 @@ This module does not know when or where the progress is shown.
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,9 @@ class TrainingView:
         self._speed = SpeedEstimate()
         self._training: EvenSample[Point] = EvenSample(MOST_POINTS)
         self._validation: EvenSample[Point] = EvenSample(MOST_POINTS)
+        # The loss in bits on the whole validation part; None before the final evaluation. It is not in the curve,
+        # because it is the loss of the best model, which may be earlier than the last one.
+        self._whole_validation: float | None = None
         self._sample: Sample | None = None
         self._notes: deque[str] = deque(maxlen=MOST_NOTES)
         self._moved = ""  # why and where the end of the run moved last
@@ -95,7 +99,7 @@ class TrainingView:
             share = item.read / max(item.characters, 1)
             self._detail = f": reading all of the validation part, {share:.0%}"
         elif isinstance(item, FinalEvaluation):
-            self._validation.add((item.update, bits_per_character(item.nats)))
+            self._whole_validation = bits_per_character(item.nats)
         elif isinstance(item, Ended):
             self._take_end(item, now)
         else:
@@ -109,6 +113,8 @@ class TrainingView:
             self._continue = command("control", self._run, "run")
 
     def _take_record(self, item: Record) -> None:
+        self._training = before(self._training, item.update)
+        self._validation = before(self._validation, item.update)
         if math.isfinite(item.train_nats):
             self._training.add((item.update, bits_per_character(item.train_nats)))
         if item.validation_nats is not None and math.isfinite(item.validation_nats):
@@ -156,16 +162,23 @@ class TrainingView:
             found.append(f"{duration(self._seconds)} of training")
         elif left is not None and self._title == "Training":
             found.append(f"{duration(left)} left")
-        one = self._one
-        curves = {"training": self._training.kept(), "validation": self._validation.kept()}
-        losses = [f"{name} {decimals(c[-1][1], 3)}" for name, c in curves.items() if c]
+        losses = [f"{name} {decimals(bits, 3)}" for name, bits in self._losses()]
         if losses:
-            found.append(f"{', '.join(losses)} bits per {one}")
+            found.append(f"{', '.join(losses)} bits per {self._one}")
         rate = self._speed.updates_per_second
         if rate is not None and self._config is not None and self._seconds is None:
             speed = rate * self._config.seq_length * self._config.batch_size
-            found.append(f"{speed:,.0f} {one}s per second")
+            found.append(f"{speed:,.0f} {self._one}s per second")
         return found
+
+    def _losses(self) -> Iterator[tuple[str, float]]:
+        """Yield the names and the values in bits of the latest losses."""
+        if points := self._training.kept():
+            yield "training", points[-1][1]
+        if self._whole_validation is not None:
+            yield "whole validation part", self._whole_validation
+        elif points := self._validation.kept():
+            yield "validation", points[-1][1]
 
     @property
     def _one(self) -> str:
@@ -195,6 +208,21 @@ class TrainingView:
     def line(self) -> str:
         """Return the progress as one line of text."""
         return f"charloom: {', '.join([self._headline(), *self._figures()])}"
+
+
+def before(curve: EvenSample[Point], update: int) -> EvenSample[Point]:
+    """Return the curve without its points at `update` and later; `curve` itself if it has none.
+
+    A run that diverged goes back to an earlier update, and has records of the same updates again.
+    """
+    points = curve.kept()
+    if not points or points[-1][0] < update:
+        return curve
+    earlier: EvenSample[Point] = EvenSample(MOST_POINTS)
+    for point in points:
+        if point[0] < update:
+            earlier.add(point)
+    return earlier
 
 
 def bar(share: float) -> str:
