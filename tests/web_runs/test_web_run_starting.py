@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -22,8 +23,10 @@ from starlette.testclient import TestClient
 import small_runs
 from charloom.cli import app
 from charloom.errors import RunExistsError
+from charloom.store.control_files import read_control
+from charloom.store.run_lock import acquire
 from charloom.text import BUILTIN_TEXTS
-from charloom.web import start_routes, training_jobs
+from charloom.web import indexed_run, start_routes, training_jobs
 from charloom.web.schemas import Settings
 from charloom.web.server import make_app
 from reliability.run_training import reopen
@@ -328,6 +331,24 @@ def test_a_stopped_resumption_leaves_the_run_as_it_was(tmp_path, spawned):
         spawned.children[0].wait(20)
         run = until(lambda: state_of(client, "book", before["state"]), 20)
         assert (run["reason"], run["resumable"]) == (before["reason"], True)
+
+
+def test_a_run_that_another_program_starts_gets_the_command_stop(tmp_path, monkeypatch):
+    small_runs.train(tmp_path / "book", halt=small_runs.after(3))
+    # The process that starts a run has not yet written these files.
+    (tmp_path / "book" / "status.json").unlink()
+    (tmp_path / "book" / "events.jsonl").unlink()
+    monkeypatch.setattr(indexed_run, "YOUNG_SECONDS", math.inf)
+    stop = {"command": "stop"}
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        assert client.get("/api/runs/book").json()["run"]["state"] == "starting"
+        refused = client.post("/api/runs/book/control", json=stop)
+        assert refused.status_code == 422
+        assert "its process was killed" in refused.json()["error"]["message"]
+        lock = acquire(tmp_path / "book")
+        assert client.post("/api/runs/book/control", json=stop).status_code == 200
+        lock.release()
+    assert read_control(tmp_path / "book").command == "stop"
 
 
 def test_a_changed_request_of_a_job_is_left_out(tmp_path, spawned):

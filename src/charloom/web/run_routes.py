@@ -35,6 +35,7 @@ from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.pagination import MOST, After, Limit, Skipped, page_after, page_from
 from charloom.web.record_thinning import is_end, sample_records, thinned
 from charloom.web.run_index import RunIndex, RunList
+from charloom.web.training_jobs import Job
 
 LOOK_SECONDS: Final = 0.25  # a stream looks for changes of the list and of the journals this often
 # after this time without an event, a stream sends a line that clients ignore
@@ -82,9 +83,9 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
         The process that trains the run need not have been started by this server. A run that is starting, for example
         while its learning rate is searched, can only be stopped.
         """
-        place = run_index.place_if_any(run)
-        if run_index.run(run).state == "starting" and (command.command == "stop" or place is None):
-            return stop_start(run_index, run, command)
+        place, job = run_index.place_if_any(run), starting_job(run_index, run)
+        if job is not None and (command.command == "stop" or place is None):
+            return stop_start(run_index, job, command)
         path = run_index.place(run).path
         try:
             sent = api.control(
@@ -119,15 +120,26 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
     return router
 
 
-def stop_start(run_index: RunIndex, run: str, command: wire.Command) -> wire.Sent:
-    """Stop the process of a run that is starting.
+def starting_job(run_index: RunIndex, run: str) -> Job | None:
+    """Return the job of a run that is starting; None if no process that a server started is starting it.
 
     Raises:
-        NotAllowedError: the command is not to stop, or the process has ended already.
+        NotFoundError: no run has the key `run`.
     """
+    if run_index.run(run).state != "starting":
+        return None
     job = run_index.jobs.all().get(run)
-    if command.command != "stop" or job is None or not job.alive:
-        raise NotAllowedError(f"{run} is starting; it can only be stopped.", "command")
+    return job if job is not None and job.alive else None
+
+
+def stop_start(run_index: RunIndex, job: Job, command: wire.Command) -> wire.Sent:
+    """Stop the process of a job whose run is starting.
+
+    Raises:
+        NotAllowedError: the command is not to stop.
+    """
+    if command.command != "stop":
+        raise NotAllowedError(f"{job.run} is starting; it can only be stopped.", "command")
     run_index.jobs.cancel(job)
     return wire.Sent(sequence=0, command="stop", learning_rate_factor=None)
 
