@@ -67,6 +67,11 @@ def test_a_search_ends_with_its_request(processes):
     assert processes[0].returncode is not None
 
 
-def test_a_process_that_fails_has_no_matches(monkeypatch):
+def test_a_process_that_fails_is_an_error(monkeypatch):
     monkeypatch.setattr(pattern_matches, "COMMAND", ("sh", "-c", "cat > /dev/null; exit 3"))
-    assert result_of(match_spans_in_slices("a", TEXT, LONG)) is None
+    with pytest.raises(ConfigError, match="its process ended with the exit code 3"):
+        result_of(match_spans_in_slices("a", TEXT, LONG))
+
+
+def test_a_pattern_with_a_future_meaning_is_searched_without_a_warning():
+    assert match_spans(require_regex("[[a]b"), TEXT) == [(1, 3), (4, 6)]

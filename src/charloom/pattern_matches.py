@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -29,7 +30,10 @@ def require_regex(regex: str) -> re.Pattern[str]:
         ConfigError: `regex` is not a regular expression.
     """
     try:
-        return re.compile(regex, re.MULTILINE)
+        with warnings.catch_warnings():
+            # Python warns of patterns such as [[a] whose meaning may change in a later version.
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(regex, re.MULTILINE)
     except (re.error, RecursionError, OverflowError) as error:
         raise ConfigError(
             f"the pattern {shortened(regex)} is not a regular expression: {error}."
@@ -50,7 +54,7 @@ def match_spans_in_slices(
     generator is closed, the process is killed.
 
     Raises:
-        ConfigError: `regex` is not a regular expression.
+        ConfigError: `regex` is not a regular expression, or the process failed.
     """
     pipe = subprocess.PIPE
     with subprocess.Popen(COMMAND, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL) as process:
@@ -73,12 +77,22 @@ def answer_in_slices(
             sent = None  # `communicate` continues to send what it was given first
             yield
         else:
-            return spans_of(json.loads(answer)) if process.returncode == 0 else None
+            return spans_of(process.returncode, answer)
     return None
 
 
-def spans_of(answer: dict[str, Any]) -> Spans:
-    """Return the spans in an answer of the process; raise ConfigError if the answer has an error."""
+def spans_of(code: int, output: bytes) -> Spans:
+    """Return the spans in the output of the process, which ended with the exit code `code`.
+
+    Raises:
+        ConfigError: the process failed, or its answer has an error.
+    """
+    if code != 0:
+        raise ConfigError(
+            f"the search for the pattern failed: its process ended with the exit code {code}, perhaps because it had "
+            f"too little memory; give a simpler pattern or a shorter text."
+        )
+    answer: dict[str, Any] = json.loads(output)
     if "error" in answer:
         raise ConfigError(answer["error"])
     return [(start, end) for start, end in answer["spans"]]
