@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
+import httpx
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -12,7 +13,8 @@ import small_runs
 from charloom.cli import app
 from charloom.web import download_routes
 from charloom.web.server import make_app
-from web_servers import HERE, app_state
+from waiting import until
+from web_servers import HERE, LiveServer, app_state
 
 SUFFIXES = {"html": ".html", "torch": ".torch.safetensors", "onnx": ".onnx"}
 
@@ -81,3 +83,17 @@ def test_the_number_of_conversions_is_limited(tmp_path, monkeypatch):
         for _ in range(2):
             assert client.get("/api/models/book/file").status_code == 200
     assert statuses == [503, 503]
+
+
+def test_a_file_that_a_client_does_not_read_counts_as_a_download(tmp_path, monkeypatch):
+    data = bytes(16 * 1024 * 1024)  # much more than the buffers of a connection hold
+    monkeypatch.setattr(download_routes, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(download_routes, "exported", lambda *_: ("x.bin", data))
+    with LiveServer(tmp_path) as live, httpx.Client(base_url=live.url, timeout=60) as client:
+        with client.stream("GET", "/api/models/book/file") as answer:
+            assert answer.status_code == 200
+            refused = httpx.get(f"{live.url}/api/models/book/file", timeout=60)
+            assert refused.status_code == 503
+            assert "1 models are being downloaded" in refused.json()["error"]["message"]
+            assert answer.read() == data
+        until(lambda: client.get("/api/models/book/file").status_code == 200)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from charloom import api
 from charloom.api.export_file import ExportOptions, target_of
@@ -18,9 +19,8 @@ from charloom.web.concurrency import Busy
 from charloom.web.error_responses import NotAllowedError
 from charloom.web.run_index import RunIndex
 
-MOST_AT_ONCE: Final = (
-    2  # models that are converted at the same time; each can be in memory several times
-)
+# The largest number of models that are converted or sent at the same time. Each can be in memory several times.
+MOST_AT_ONCE: Final = 2
 MODEL_FILE: Final = "safetensors"
 KINDS: Final = {"html": "text/html; charset=utf-8"}
 NAMED: Final[dict[str, Which]] = {"latest": "latest", "best": "best"}
@@ -48,15 +48,32 @@ def routes(run_index: RunIndex) -> APIRouter:
         `network_alone` leaves out the n-grams of the model, which files for PyTorch and ONNX cannot have.
         """
         if not places.acquire(blocking=False):
-            raise Busy(f"{MOST_AT_ONCE} models are being converted, which is the limit.")
+            raise Busy(f"{MOST_AT_ONCE} models are being downloaded, which is the limit.")
         try:
             name, data = exported(run_index, model, to, network_alone)
-        finally:
+        except BaseException:
             places.release()
-        headers = {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(data, media_type=KINDS.get(to, "application/octet-stream"), headers=headers)
+            raise
+        return ModelFile(name, data, KINDS.get(to, "application/octet-stream"), places)
 
     return router
+
+
+class ModelFile(Response):
+    """A response with the file of a model. It keeps its place among the downloads until the file is sent."""
+
+    def __init__(
+        self, name: str, data: bytes, media_type: str, places: threading.BoundedSemaphore
+    ) -> None:
+        headers = {"content-disposition": f'attachment; filename="{name}"'}
+        super().__init__(data, media_type=media_type, headers=headers)
+        self._places = places
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._places.release()
 
 
 def exported(run_index: RunIndex, key: str, to: Format, network_alone: bool) -> tuple[str, bytes]:
