@@ -11,6 +11,7 @@ immediately, and /api/stream ends after its first events. It needs the extra "te
 import argparse
 import collections
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def wrong_data_is_refused(context, response, case):
 
 
 FIRST_EVENTS = 4  # of a stream
-REAL = {"control": "taught", "dismiss": "ghost"}
+REAL = {"control": "taught", "dismiss": "ghost", "remove": "unwanted", "rename": "unnamed"}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -81,6 +82,8 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
     Return the number of requests, their statuses, the responses per operation, and the failures.
     """
     small_runs.train(folder / "book", cell="lstm", validation=0.2)
+    for name in (REAL["remove"], REAL["rename"]):
+        shutil.copytree(folder / "book", folder / name)
     writer, _, _ = small_runs.create(
         folder / "taught"
     )  # which a process trains, so that it can be steered
@@ -212,6 +215,8 @@ def make_real(case) -> None:
             del settings[end]
         if settings.get("find_learning_rate"):
             settings.pop("learning_rate", None)
+    elif path.endswith("/rename"):
+        body["name"] = "named"
     elif path.endswith("/resume"):
         body |= {"epochs": 9, "updates": None}
     elif path == "/v1/completions":

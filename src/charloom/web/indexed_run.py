@@ -34,6 +34,7 @@ from charloom.store.lost_checkpoints import why_no_latest
 from charloom.store.lost_lines import LostLines
 from charloom.store.model_start import START_NATS, read_start_losses
 from charloom.store.run_settings import RunSettings, TextDescription, schedule_of
+from charloom.store.run_summary import size_of_run
 from charloom.training.divergence_message import divergence_sentence
 from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence
@@ -167,7 +168,8 @@ class IndexedRun:
             reason = printable(for_page(message_of(error)))[:MOST_REASON]
             newer = isinstance(error, NewerFormatError)
             state: State = "newer" if newer else "damaged"
-            return Run(key=place.key, name=place.name, state=state, reason=reason)
+            size = size_of_run(self.path)
+            return Run(key=place.key, name=place.name, state=state, reason=reason, bytes=size)
         behind = self._metrics.behind or self._events.behind
         if run.state in OVER and not behind and (job is None or not job.alive):
             self._unchanged = UnchangedRun(job, directory, files, run)
@@ -238,6 +240,7 @@ class IndexedRun:
             seconds=last.get("seconds"),
             seconds_left=left,
             changed=changed,
+            bytes=size_of_run(self.path),
             checkpoints=list(head.checkpoints.updates),
             judged_characters=self._part and self._part[0],
             held_out=self._part and self._part[1],

@@ -33,6 +33,7 @@ from charloom.web import (
     inside_routes,
     openai_routes,
     playground_routes,
+    removal_routes,
     run_routes,
     start_routes,
     static_files,
@@ -174,6 +175,7 @@ def make_app(state: AppState) -> Guard:
         return AsciiJSONResponse(server_about(state.folder).model_dump())
 
     app.include_router(run_routes.routes(run_index, state.stream_limit, state.closing))
+    app.include_router(removal_routes.routes(run_index))
     app.include_router(text_routes.routes(texts))
     app.include_router(start_routes.routes(run_index, texts, jobs))
     app.include_router(playground_routes.routes(model_cache, run_index, state.queue, state.closing))

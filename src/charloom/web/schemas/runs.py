@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from charloom.web.schemas.common import ListPage, RequestBody, ResponseBody, State
+from charloom.web.schemas.common import KEY, ListPage, RequestBody, ResponseBody, State
 from charloom.web.schemas.starting import NewRun
 
 MOST_RECORDS: Final = 20_000
@@ -57,6 +57,7 @@ class Run(ResponseBody):
         dismissible: whether the start of the run failed or was stopped before the run had a directory. If so, POST
             /api/runs/{run}/dismiss removes the run from the list.
         changed: when the run last changed, in Unix time.
+        bytes: the size of all files of the run; None while it has no directory, or if a part cannot be read.
         checkpoints: the updates of all checkpoints that exist, including the latest and the best.
         model: the checkpoint that is the run's default model: `best` if the run has a validation part,
             otherwise `latest`.
@@ -98,6 +99,7 @@ class Run(ResponseBody):
     seconds: float | None = None
     seconds_left: float | None = None
     changed: float = 0.0
+    bytes: int | None = None
     checkpoints: list[int] = []
     judged_characters: int | None = None
     held_out: int | None = None
@@ -255,3 +257,29 @@ class Sent(ResponseBody):
     sequence: int
     command: str
     learning_rate_factor: float | None
+
+
+class Removal(ResponseBody):
+    """What the removal of a run removes, or has removed.
+
+    Attributes:
+        files, bytes: the number and the size of all files.
+        others: the names in the run directory that charloom did not write. They are removed too.
+    """
+
+    run: str
+    files: int
+    bytes: int
+    others: list[str]
+
+
+class NewName(RequestBody):
+    """A request to rename a run; `name` is the new name of its directory."""
+
+    name: Annotated[str, StringConstraints(pattern=KEY, max_length=60)]
+
+
+class Renamed(ResponseBody):
+    """The answer to a request that renamed a run; `run` is its new key."""
+
+    run: str

@@ -2,6 +2,7 @@
 // click, the page shows the new state of the run when the run's files have it.
 import { post, path } from "./api.js";
 import { el, isGoing, say, short } from "./dom.js";
+import { askToRemove, askToRename } from "./run_changes.js";
 
 const BUTTONS = {
   pause: ["Pause", (run) => run.state === "training"],
@@ -10,6 +11,13 @@ const BUTTONS = {
   stop: ["Stop", (run) => isGoing(run.state)],
   again: ["Back to the form", (run) => run.dismissible],
   dismiss: ["Dismiss", (run) => run.dismissible],
+};
+
+// Commands that the view of one run has too: a run that a process trains, or that has no directory, cannot be changed.
+const isIdle = (run) => !isGoing(run.state) && !run.dismissible;
+const CHANGES = {
+  rename: ["Rename", isIdle, askToRename],
+  remove: ["Remove", isIdle, askToRemove],
 };
 
 // The time of the command to pause, by the key of the run, as long as the run's files do not show the pause.
@@ -28,15 +36,16 @@ export function shownState(run) {
  * @param {HTMLElement} box the element for the buttons.
  * @param {(message: string) => void} problem called with an error message, or "" to remove it.
  * @param {() => void} changed called when `shownState` of the run may have changed.
- * @param {boolean} whole true adds the fields for the learning rate and further training.
+ * @param {boolean} whole true adds the fields for the learning rate and further training, and the buttons Rename and Remove.
  */
 export class RunButtons {
   constructor(box, problem, changed, whole = false) {
     this.problem = problem;
     this.changed = changed;
     this.run = null;
+    this.buttons = whole ? { ...BUTTONS, ...CHANGES } : BUTTONS;
     this.commands = Object.fromEntries(
-      Object.entries(BUTTONS).map(([command, [label]]) => [
+      Object.entries(this.buttons).map(([command, [label]]) => [
         command,
         el("button", { type: "button", class: "quiet", hidden: true, onclick: () => this.#send(command) }, label),
       ]),
@@ -71,7 +80,7 @@ export class RunButtons {
     // An error message is outdated once the run is in another state.
     if (other || this.run.state !== run.state) this.problem("");
     this.run = run;
-    for (const [command, [label, fits]] of Object.entries(BUTTONS)) {
+    for (const [command, [label, fits]] of Object.entries(this.buttons)) {
       const button = this.commands[command];
       // If the focused button disappears, move the keyboard focus to another one.
       const focused = document.activeElement === button;
@@ -90,6 +99,7 @@ export class RunButtons {
 
   async #send(command) {
     const { key } = this.run;
+    if (command in CHANGES) return CHANGES[command][2](this.run);
     if (command === "resume") return this.#try(() => post(path`/api/runs/${key}/resume`, {}), "starting");
     if (command === "dismiss") return this.#try(() => post(path`/api/runs/${key}/dismiss`, {}), "dismissed");
     if (command === "again") {

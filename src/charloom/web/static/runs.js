@@ -1,7 +1,7 @@
 // The view Runs: the live list of runs with their buttons. Several runs can be selected to compare them.
 // The list has every run in the server's folder; any process may train them.
 import { Comparison } from "./comparison.js";
-import { byId, counted, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
+import { byId, bytes, counted, duration, el, fixed, put, integer, isErrorState } from "./dom.js";
 import { bitsOf, findingOf, networkOf, reasonOf } from "./run_summary.js";
 import { Start } from "./start.js";
 import { RunButtons, shownState } from "./run_buttons.js";
@@ -137,7 +137,7 @@ class Row {
     this.run = run;
     put(this.name, run.name);
     this.box.setAttribute("aria-label", `Compare ${run.name}`);
-    put(this.meta, [run.text, run.recipe, networkOf(run)].filter(Boolean).join(" · "));
+    put(this.meta, [run.text, run.recipe, networkOf(run), run.bytes === null ? "" : bytes(run.bytes)].filter(Boolean).join(" · "));
     this.progress.hidden = !run.updates;
     this.progress.setAttribute("aria-label", `Progress of ${run.name}`);
     this.progress.max = run.updates || 1;

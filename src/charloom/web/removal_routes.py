@@ -1,0 +1,72 @@
+"""The routes that remove and rename runs. They refuse a run that a process trains."""
+
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from charloom.errors import RunInUseError
+from charloom.store import RunRemoval, plan_removal, remove_run, rename_run
+from charloom.web import schemas as wire
+from charloom.web.error_responses import NotAllowedError
+from charloom.web.run_index import RunIndex
+from charloom.web.runs_folder import key_of
+from charloom.web.start_routes import require_name
+
+
+def routes(run_index: RunIndex) -> APIRouter:
+    """Return the routes that remove and rename runs."""
+    router = APIRouter(tags=["runs"])
+    jobs = run_index.jobs
+
+    @router.get("/api/runs/{run}/removal")
+    def removal(run: wire.Key) -> wire.Removal:
+        """Return what the removal of a run would remove. Change nothing."""
+        return removal_of(run, plan_removal(unused_run(run_index, run)))
+
+    @router.post("/api/runs/{run}/remove")
+    def remove(run: wire.Key, _: wire.EmptyRequest) -> wire.Removal:
+        """Remove a run with all its files, and return what was removed. Links are removed and not followed."""
+        with jobs.turn:
+            planned = plan_removal(unused_run(run_index, run))
+            remove_run(planned)
+            run_index.read_list(refresh=True)
+        return removal_of(run, planned)
+
+    @router.post("/api/runs/{run}/rename")
+    def rename(run: wire.Key, new: wire.NewName) -> wire.Renamed:
+        """Rename a run, which stays in its folder, and return its new key."""
+        require_name(new.name)
+        with jobs.turn:
+            target = rename_run(unused_run(run_index, run), new.name)
+            run_index.read_list(refresh=True)
+        return wire.Renamed(run=key_of(target.relative_to(run_index.folder).as_posix()))
+
+    return router
+
+
+def unused_run(run_index: RunIndex, run: str) -> Path:
+    """Return the directory of a run that may be removed or renamed, as far as the server knows.
+
+    Raises:
+        NotFoundError: no run with a directory has the key `run`.
+        NotAllowedError: the run is behind a link to another folder.
+        RunInUseError: a process that this server started trains the run, or is about to.
+    """
+    path = run_index.place(run).path
+    folder = run_index.folder.resolve()
+    if path.resolve() != folder / path.relative_to(run_index.folder):
+        raise NotAllowedError(
+            f"{run} is behind a link; remove or rename it in the folder to which the link leads."
+        )
+    job = run_index.jobs.all().get(run)
+    if job is not None and job.alive:
+        raise RunInUseError(f"{run} is in use: process {job.pid} trains it. Stop it first.")
+    return path
+
+
+def removal_of(run: str, planned: RunRemoval) -> wire.Removal:
+    """Return the response about the removal of a run."""
+    contents = planned.contents
+    return wire.Removal(
+        run=run, files=contents.files, bytes=contents.bytes, others=list(planned.others)
+    )

@@ -1,0 +1,84 @@
+// Removes and renames runs, after the user has confirmed it in a dialog.
+import { get, path, post } from "./api.js";
+import { byId, bytes, counted, put, say } from "./dom.js";
+
+/** A dialog of the page that asks before it changes a run. `change(run)` changes it; the dialog shows its errors. */
+class Question {
+  constructor(name, change) {
+    this.dialog = byId(`${name}-dialog`);
+    this.question = byId(`${name}-question`);
+    this.problem = byId(`${name}-problem`);
+    this.button = byId(`${name}-go`);
+    byId(`${name}-close`).addEventListener("click", () => this.dialog.close());
+    this.dialog.querySelector("form").addEventListener("submit", (event) => {
+      event.preventDefault(); // the dialog stays open if the server refuses the change
+      this.#try(() => change(this.run));
+    });
+  }
+
+  /** Ask about a run. `prepare` completes the dialog; if it fails, the run cannot be changed. */
+  async ask(run, question, prepare) {
+    this.run = run;
+    put(this.question, question);
+    put(this.problem, "");
+    this.button.disabled = true;
+    this.dialog.showModal();
+    try {
+      await prepare();
+      if (this.run === run) this.button.disabled = false;
+    } catch (error) {
+      if (this.run === run) put(this.problem, error.message);
+    }
+  }
+
+  async #try(action) {
+    put(this.problem, "");
+    this.button.disabled = true;
+    try {
+      await action();
+      this.dialog.close();
+    } catch (error) {
+      put(this.problem, error.message);
+    } finally {
+      this.button.disabled = false;
+    }
+  }
+}
+
+/** The dialogs that remove and rename a run. They are shared by all buttons, because the page has each dialog once. */
+let dialogs = null;
+
+function made() {
+  dialogs ??= {
+    remove: new Question("remove", async ({ key, name }) => {
+      await post(path`/api/runs/${key}/remove`, {});
+      location.hash = "#/runs";
+      say(`${name} is removed`);
+    }),
+    rename: new Question("rename", async ({ key, name }) => {
+      const { run } = await post(path`/api/runs/${key}/rename`, { name: byId("rename-name").value.trim() });
+      location.hash = `#/learning?${new URLSearchParams({ run })}`;
+      say(`${name} is renamed`);
+    }),
+  };
+  return dialogs;
+}
+
+/** Ask whether to remove a run, and show what would be removed. */
+export function askToRemove(run) {
+  const contents = byId("remove-contents");
+  put(contents, "Reading the run …");
+  made().remove.ask(run, `Remove the run ${run.name} with its samples and all its models? This cannot be undone.`, async () => {
+    put(contents, "");
+    const found = await get`/api/runs/${run.key}/removal`;
+    const others = found.others.length ? ` Also what charloom did not write: ${found.others.join(", ")}.` : "";
+    put(contents, `${counted(found.files, "file")}, ${bytes(found.bytes)}.${others}`);
+  });
+}
+
+/** Ask for a new name of a run. */
+export function askToRename(run) {
+  const field = byId("rename-name");
+  field.value = run.name.split("/").at(-1);
+  made().rename.ask(run, `Rename the run ${run.name}? It stays in its folder.`, async () => field.select());
+}

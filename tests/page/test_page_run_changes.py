@@ -1,0 +1,110 @@
+"""A user removes and renames runs on the page, after a question. Each test loads the page in a browser."""
+
+import re
+import shutil
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra web is not installed")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+from playwright.sync_api import expect
+
+from browser import NONE, chromium_path
+from page.page_steps import eventually, violations, without_charts
+from web_servers import LiveServer
+
+if chromium_path() is None:
+    pytest.skip(NONE, allow_module_level=True)
+
+
+@pytest.fixture
+def two(tmp_path, trained, page):
+    """Return a server with two copies of a finished run."""
+    without_charts(page)
+    for name in ("first", "second"):
+        shutil.copytree(trained.app_state.folder / "cats", tmp_path / name)
+    with LiveServer(tmp_path) as live:
+        yield live
+
+
+def shown_names(page):
+    """Return the names of the runs in the list."""
+    return sorted(page.locator(".run .name").all_text_contents())
+
+
+def test_a_run_is_removed_only_after_the_question(two, page, tmp_path):
+    page.goto(two.url)
+    row = page.locator(".run", has=page.get_by_role("link", name="second", exact=True))
+    eventually(row, r"RNN 1.×.8 · \d+ KB")
+    page.goto(f"{two.url}/#/learning?run=second")
+    page.click("#learning-buttons >> text=Remove")
+    dialog = page.locator("#remove-dialog")
+    eventually(dialog, "^\\s*Remove the run second with its samples and all its models")
+    eventually(page.locator("#remove-contents"), r"^\d+ files, \d+ KB\.$")
+    page.click("#remove-close")
+    expect(dialog).to_be_hidden()
+    assert (tmp_path / "second").is_dir()
+    page.click("#learning-buttons >> text=Remove")
+    page.click("#remove-go")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#view-runs")).to_be_visible()
+    expect(page.locator(".run")).to_have_count(1)
+    assert shown_names(page) == ["first"]
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_run_is_renamed_and_stays_shown(two, page, tmp_path):
+    page.goto(f"{two.url}/#/learning?run=second")
+    page.click("#learning-buttons >> text=Rename")
+    expect(page.locator("#rename-name")).to_have_value("second")
+    page.fill("#rename-name", "first")
+    page.keyboard.press("Enter")
+    eventually(page.locator("#rename-problem"), "exists already; give another name")
+    page.fill("#rename-name", "novel")
+    page.keyboard.press("Enter")
+    expect(page.locator("#rename-dialog")).to_be_hidden()
+    expect(page.locator("#learning-run")).to_have_value("novel")
+    eventually(page.locator("#learning-state"), "finished")
+    assert (tmp_path / "novel" / "config.json").exists()
+    page.goto(f"{two.url}/#/runs")
+    expect(page.locator(".run")).to_have_count(2)
+    assert shown_names(page) == ["first", "novel"]
+
+
+def test_a_run_that_trains_has_no_button_and_the_server_refuses_it(training, page):
+    key = training.going()
+    without_charts(page)
+    page.goto(f"{training.live.url}/#/learning?run={key}")
+    eventually(page.locator("#learning-state"), "training")
+    expect(page.locator("#learning-buttons >> text=Stop")).to_be_visible()
+    for button in ("Remove", "Rename"):
+        expect(page.locator(f"#learning-buttons >> text={button}")).to_be_hidden()
+    page.evaluate(
+        """async (run) => {
+          const { askToRemove } = await import("/static/run_changes.js");
+          askToRemove(run);
+        }""",
+        {"key": key, "name": key},
+    )
+    eventually(page.locator("#remove-problem"), "is in use: process")
+    expect(page.locator("#remove-go")).to_be_disabled()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_questions_fit_the_window_and_are_accessible(two, page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{two.url}/#/learning?run=second")
+    for button in ("Remove", "Rename"):
+        page.click(f"#learning-buttons >> text={button}")
+        dialog = page.get_by_role("dialog")
+        eventually(dialog, re.escape("second"))
+        box = dialog.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        if width > 360:
+            pytest.importorskip("axe_playwright_python", reason="axe is not installed")
+            assert violations(page) == []
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
