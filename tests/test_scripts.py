@@ -97,6 +97,7 @@ def test_a_script_shows_its_help_and_does_nothing_else(tree, name, word):
         ("lesson --bogus", "--bogus is neither --draw nor --check"),
         ("lesson --draw --check", "it takes either --draw or --check"),
         ("audit everything", "it takes no arguments"),
+        ("wheels --bogus", "--bogus is not --no-source"),
         ("screenshots nowhere", "there is no folder nowhere"),
         ("screenshots scripts cpp", "it takes one folder"),
     ],
