@@ -218,6 +218,23 @@ def test_a_folder_that_cannot_be_read_is_passed_over(folder, monkeypatch):
     assert completion.run_names("") == ["runs/book-1"]
 
 
+def test_few_folders_are_read_so_that_the_user_does_not_wait(folder, monkeypatch):
+    for n in range(300):
+        make_run(f"many/{n}/deep/run")
+    make_run("many/near")
+    read, entries_of = [], completion.entries_of
+    monkeypatch.setattr(
+        completion, "entries_of", lambda path: (read.append(path), entries_of(path))[1]
+    )
+    assert "many/near" in completion.run_names("many/")
+    assert len([path for path in read if path.startswith("many")]) == completion.MOST_FOLDERS
+    read.clear()
+    assert completion.run_names("many/7") == [
+        f"many/{n}/deep/run" for n in sorted(map(str, range(300))) if n.startswith("7")
+    ]
+    assert len([path for path in read if path.startswith("many")]) == 1 + 2 * 11
+
+
 def test_links_in_a_circle_end(folder):
     (folder / "runs/loop").symlink_to(folder / "runs")
     (folder / "runs/itself").symlink_to("itself")

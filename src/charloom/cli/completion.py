@@ -6,6 +6,7 @@ runs by their files, and does not read them.
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from charloom.run_file_names import CONFIG, MODEL, RUNS, RUNS_DEPTH
 # The environment variable by which a shell asks for words, such as complete_bash.
 REQUEST: Final = "_CHARLOOM_COMPLETE"
 MODEL_SUFFIX: Final = ".safetensors"
+MOST_FOLDERS: Final = 200  # that are read at one press of Tab, for each folder that is searched
 # Characters that must be quoted in a shell.
 SPECIAL: Final = re.compile(r"[^\w@%+=:,./~-]")
 
@@ -87,24 +89,37 @@ def runs_from(incomplete: str, with_models: bool = False) -> list[str]:
     With `with_models`, also return the directories that hold a model for a hub.
     """
     folders = {str(RUNS), os.path.dirname(incomplete)} - {""}  # noqa: PTH120 - keeps ./ in front
-    found = (path for folder in folders for path in runs_within(folder, RUNS_DEPTH, with_models))
+    found = (path for folder in folders for path in runs_within(folder, incomplete, with_models))
     return [path for path in found if path.startswith(incomplete)]
 
 
-def runs_within(folder: str, depth: int, with_models: bool) -> Iterator[str]:
-    """Yield the paths of the runs in a folder and its subfolders. The arguments are those of `runs_from`.
+def runs_within(folder: str, incomplete: str, with_models: bool) -> Iterator[str]:
+    """Yield the paths of the runs in a folder and its subfolders, those in the folder itself first.
 
-    `depth` is the number of levels of folders that are searched.
+    The other arguments are those of `runs_from`. A folder is left out if no path in it can begin with
+    `incomplete`. At most `MOST_FOLDERS` folders are read, because the folder may be / or a home directory, and
+    the user waits.
     """
+    waiting = deque([(folder, RUNS_DEPTH)])
+    for _ in range(MOST_FOLDERS):
+        if not waiting:
+            return
+        folder, depth = waiting.popleft()
+        for path in subfolders(folder, incomplete):
+            if os.path.isfile(os.path.join(path, CONFIG)):  # noqa: PTH113, PTH118
+                if with_models or not os.path.isfile(os.path.join(path, MODEL)):  # noqa: PTH113, PTH118
+                    yield path
+            elif depth > 1:
+                waiting.append((path, depth - 1))
+
+
+def subfolders(folder: str, incomplete: str) -> Iterator[str]:
+    """Yield the paths of the folders in a folder that begin with `incomplete`, or that may contain such a path."""
     for entry in entries_of(folder):
         path = os.path.join(folder, entry.name)  # noqa: PTH118 - a Path would drop ./ in front
-        if entry.name.startswith(".") or not is_folder(entry):
-            continue
-        if os.path.isfile(os.path.join(path, CONFIG)):  # noqa: PTH113, PTH118
-            if with_models or not os.path.isfile(os.path.join(path, MODEL)):  # noqa: PTH113, PTH118
-                yield path
-        elif depth > 1:
-            yield from runs_within(path, depth - 1, with_models)
+        fits = path.startswith(incomplete) or incomplete.startswith(path + "/")
+        if fits and not entry.name.startswith(".") and is_folder(entry):
+            yield path
 
 
 def beside_files(named: list[str], incomplete: str, suffix: str = "") -> list[str]:
