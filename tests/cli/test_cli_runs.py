@@ -228,6 +228,14 @@ def test_all_runs_are_checked_before_the_question(folder):
     assert len(listed()) == 3
 
 
+def test_a_run_that_two_paths_name_is_removed_once(folder):
+    (folder / "link").symlink_to(folder / "runs")
+    done = charloom_(f"runs rm runs/a {folder}/runs/a link/a runs/b --yes")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "removed runs/a\nremoved runs/b\n"
+    assert names_in("runs") == ["c"]
+
+
 def test_an_error_after_the_first_removal_says_what_was_removed(folder, answering, monkeypatch):
     """Begins to train the second run after the question."""
     locks = []

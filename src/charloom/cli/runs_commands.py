@@ -75,8 +75,8 @@ runs = typer.Typer(
     rich_markup_mode=None,
     help="""List your runs, or remove or rename them.
 
-    Without a command, list the runs in the folder DIR. If DIR has the name of a
-    command, write ./ before it.
+    Without a command, list the runs in the folder DIR, with the options of the
+    command list. If DIR has the name of a command, write ./ before it.
 
     \b
     Example:
@@ -143,9 +143,9 @@ def rm(run: SomeRuns, yes: Yes = False, as_json: Json = False) -> None:
     Example:
       charloom runs rm runs/book-1 runs/book-2
     """
-    from charloom.store import plan_removal, remove_run
+    from charloom.store import remove_run
 
-    removals = [plan_removal(path) for path in dict.fromkeys(run)]
+    removals = plan_removals(run)
     for removal in removals:
         say(removal_sentence(removal))
     these = "this run" if len(removals) == 1 else f"these {len(removals)} runs"
@@ -163,6 +163,17 @@ def rm(run: SomeRuns, yes: Yes = False, as_json: Json = False) -> None:
             show(f"removed {removed[-1]}")
     if as_json:
         show_json([removed_fields(removal) for removal in removals])
+
+
+def plan_removals(paths: list[Path]) -> list["RunRemoval"]:
+    """Return what the removal of each run would remove, once for a run that several paths name."""
+    from charloom.store import plan_removal
+
+    plans: dict[Path, RunRemoval] = {}
+    for path in paths:
+        plan = plan_removal(path)
+        plans.setdefault(path.resolve(), plan)
+    return list(plans.values())
 
 
 def removal_sentence(removal: "RunRemoval") -> str:
