@@ -1,14 +1,16 @@
 """A list of runs shows the state, the damage, the loss, the size and the age of each run in a folder."""
 
 import json
+import os
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import charloom
 from charloom.errors import NotAModelError, ReadError
-from charloom.store import list_runs, run_list, run_summary
+from charloom.store import list_runs, run_list, run_lock, run_summary
 from charloom.store.run_directory import is_run
 from charloom.store.run_inspection import inspect_run
 from charloom.store.run_lock import acquire
@@ -75,10 +77,11 @@ def test_the_lock_shows_whether_a_run_is_trained(halted):
 
 def test_a_lock_that_another_user_owns_does_not_hide_that_the_run_is_trained(halted, monkeypatch):
     monkeypatch.setattr(run_summary, "can_lock", lambda path: False)
+    monkeypatch.setattr(run_lock, "FRESH_SECONDS", 100_000.0)  # however slow this test is
     change_status(halted, state="training", heartbeat=time.time())
     inspection = inspect_run(halted)
     assert state_of(inspection) == "training"
-    old = replace(inspection.status, heartbeat=time.time() - 60)
+    old = replace(inspection.status, heartbeat=time.time() - 200_000)
     assert state_of(replace(inspection, status=old)) == "interrupted"
 
 
@@ -147,6 +150,26 @@ def test_a_folder_that_cannot_be_read_is_reported_and_the_others_are_listed(halt
     found = list_runs(halted.parent)
     assert [run.path for run in found.runs] == [halted]
     assert found.unread == (f"{halted.parent / 'closed'} cannot be read",)
+
+
+def test_a_link_that_the_system_refuses_to_follow_is_reported(halted, monkeypatch):
+    """It leads into a folder of another user."""
+    (halted.parent / "closed").symlink_to(halted)
+    stat, scandir = Path.stat, os.scandir
+
+    def refuse(path):
+        if "closed" in Path(path).parts:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", lambda path, **kw: refuse(path) or stat(path, **kw))
+    monkeypatch.setattr(os, "scandir", lambda path: refuse(path) or scandir(path))
+    found = list_runs(halted.parent)
+    assert [run.path for run in found.runs] == [halted]
+    (message,) = found.unread
+    assert f"{halted.parent / 'closed'}" in message
+    assert "cannot be read: Permission denied" in message
+    with pytest.raises(ReadError, match="cannot be read: Permission denied"):
+        list_runs(halted.parent / "closed" / "inner")
 
 
 def test_runs_are_searched_as_the_page_searches_them(halted):

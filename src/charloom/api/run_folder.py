@@ -41,6 +41,7 @@ def runs(folder: str | Path = RUNS) -> list[RunSummary]:
 
     Raises:
         NotAModelError: `folder` does not exist or is a file.
+        ReadError: the system refuses to say whether `folder` exists.
         ConfigError: `folder` is not a valid path.
     """
     path = as_path(folder, "folder")

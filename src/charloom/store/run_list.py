@@ -33,8 +33,11 @@ def list_runs(folder: Path) -> RunList:
 
     Raises:
         NotAModelError: `folder` does not exist or is a file.
+        ReadError: the system refuses to say whether `folder` exists.
     """
-    if not folder.is_dir():
+    with reading(folder):
+        found = folder.is_dir()
+    if not found:
         problem = "is a file" if os.path.lexists(folder) else "does not exist"
         raise NotAModelError(
             f"{shortened(folder)} {problem}; give the folder that holds your runs."
@@ -72,4 +75,15 @@ def subfolders(folder: Path) -> list[str]:
     """
     with reading(folder), os.scandir(folder) as entries:
         names = [entry.name for entry in entries if not entry.name.startswith(".")]
-    return sorted(name for name in names if (folder / name).is_dir())
+    return sorted(name for name in names if may_be_folder(folder / name))
+
+
+def may_be_folder(path: Path) -> bool:
+    """Return True if a path is a folder, or if the system refuses to say whether it is one.
+
+    Such a path is then searched, which reports why it cannot be read.
+    """
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return True
