@@ -129,6 +129,23 @@ def test_a_run_that_was_trained_after_the_question_is_kept(halted):
     remove(halted)
 
 
+def test_what_came_into_the_run_after_the_question_is_kept(halted, tmp_path_factory):
+    (halted / "old notes").mkdir()
+    removal = plan_removal(halted)
+    (halted / "new notes").write_text("mine")
+    with pytest.raises(RunInUseError, match="changed or added 'new notes'"):
+        remove_run(removal)
+    assert (halted / "new notes").read_text() == "mine"
+    (halted / "new notes").unlink()
+    outside = shutil.copytree(halted, tmp_path_factory.mktemp("copy") / "run")
+    shutil.copytree(outside, halted / "old notes" / "inner")
+    with pytest.raises(NotAModelError, match="contains another run"):
+        remove_run(removal)
+    shutil.rmtree(halted / "old notes" / "inner")
+    remove_run(removal)
+    assert names(halted.parent) == []
+
+
 @pytest.mark.parametrize("change", [remove, lambda path: rename_run(path, "new")])
 def test_a_run_that_another_process_removes_meanwhile_does_not_come_back(
     halted, monkeypatch, change
@@ -295,6 +312,24 @@ def test_the_message_about_a_part_that_remains_names_it(halted, monkeypatch):
     assert list_runs(halted.parent).runs == ()
 
 
+def test_another_process_may_delete_the_same_leftover(halted):
+    """Two processes delete the renamed directory. The other one deletes the rest just before this one does."""
+    removal, seen = plan_removal(halted), []
+
+    def meanwhile(call):
+        if call.kind == "unlink" and call.path.name == "metrics.jsonl":
+            seen.append(call)
+            if len(seen) == 1:
+                raise OSError(5, "the other process has it open")
+            if len(seen) == 2:
+                shutil.rmtree(call.path.parent)
+
+    with Calls(halted.parent, before=meanwhile):
+        remove_run(removal)
+    assert len(seen) == 3
+    assert names(halted.parent) == []
+
+
 # Renaming
 
 
@@ -361,6 +396,23 @@ def test_a_directory_that_appears_at_the_last_moment_is_not_replaced(halted):
         rename_run(halted, "new")
     assert names(halted.parent) == ["new", "run"]
     assert names(halted.parent / "new") == []
+
+
+def test_a_directory_that_another_process_fills_at_the_last_moment_is_not_replaced(halted):
+    """A command that creates a run accepts the empty directory, and puts its files there."""
+
+    def fill(call):
+        if call.kind == "rename":
+            (halted.parent / "new" / "checkpoints").mkdir()
+
+    before = contents(halted)
+    with (
+        Calls(halted.parent, before=fill),
+        pytest.raises(RunExistsError, match="new exists already; give another name"),
+    ):
+        rename_run(halted, "new")
+    assert contents(halted) == before
+    assert names(halted.parent / "new") == ["checkpoints"]
 
 
 def test_an_interrupted_rename_leaves_the_old_or_the_new_name(halted, tmp_path_factory):

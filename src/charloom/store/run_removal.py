@@ -48,6 +48,8 @@ OUR_NAMES: Final = frozenset({
     CHECKPOINTS, CONFIG, CONTROL, DAMAGED_EVENTS, EVENTS, GRADCHECK, LEARNING_RATES, LEARNING_RATES_PNG,
     LEARNING_RATES_SVG, LOCK, LOSS_PNG, LOSS_SVG, METRICS, PASSAGE, REPORT, SAMPLES, STATUS, TEXT,
 })  # fmt: skip
+# A directory that another process deletes too is tried this many times.
+DELETIONS: Final = 10
 REMOVED_NAME: Final = re.compile(re.escape(REMOVED) + "[0-9a-f]{16}")
 
 
@@ -84,6 +86,18 @@ def plan_removal(path: Path) -> RunRemoval:
     """
     head = require_whole_run(path)
     contents = contents_of(path)
+    require_removable(path, contents)
+    return RunRemoval(head, contents, other_names(path))
+
+
+def require_removable(path: Path, contents: DirectoryContents) -> None:
+    """Raise an error if a run directory with these contents cannot be removed as a whole.
+
+    Raises:
+        NotAModelError: another run is in the run directory.
+        ReadError: the disk failed while reading.
+        WriteError: a directory of the run cannot be written.
+    """
     for directory in contents.directories:
         if directory != path and is_run(directory):
             raise NotAModelError(
@@ -94,18 +108,22 @@ def plan_removal(path: Path) -> RunRemoval:
                 f"{shortened(path)} cannot be removed: you may not write in {shortened(directory)}. Change its "
                 f"permissions first."
             )
+
+
+def other_names(path: Path) -> tuple[str, ...]:
+    """Return the sorted names of the files and directories in a run directory that charloom did not write."""
     with reading(path):
         names = sorted(entry.name for entry in path.iterdir())
-    others = [name for name in names if name not in OUR_NAMES and not name.startswith(TEMPORARY)]
-    return RunRemoval(head, contents, tuple(others))
+    return tuple(name for name in names if name not in OUR_NAMES and not name.startswith(TEMPORARY))
 
 
 def remove_run(removal: RunRemoval) -> None:
     """Remove a run. Also delete what interrupted removals left in the same folder.
 
     Raises:
-        RunInUseError: another process trains the run, or has changed it since the removal was planned.
-        NotAModelError: the run directory was replaced by something else.
+        RunInUseError: another process trains the run. Or since the removal was planned, a file that shows the
+            training was changed, or a file or directory that charloom did not write came into the run directory.
+        NotAModelError: the run directory was replaced by something else, or another run is now in it.
         ReadError: the disk failed while reading.
         WriteError: the directory cannot be renamed, and the run is unchanged; or the directory was renamed
             to a hidden name and could not be deleted completely. Then the next removal deletes the rest.
@@ -114,11 +132,7 @@ def remove_run(removal: RunRemoval) -> None:
     remove_leftovers(path.parent)
     require_whole_run(path)
     with hold_lock_of_whole_run(path) as lock:
-        if changed := removal.head.changed_files():
-            raise RunInUseError(
-                f"{shortened(path)} is not removed: since the removal was planned, another process changed "
-                f"{', '.join(changed)}. Look at the run again."
-            )
+        require_as_planned(removal)
         hidden = path.with_name(REMOVED + secrets.token_hex(8))
         with writing(path):
             if os.name == "nt" and lock is not None:
@@ -133,6 +147,22 @@ def remove_run(removal: RunRemoval) -> None:
         )
 
 
+def require_as_planned(removal: RunRemoval) -> None:
+    """Raise RunInUseError if the run contains work that it did not contain when the removal was planned.
+
+    Raises:
+        NotAModelError: another run is now in the run directory.
+    """
+    path = removal.path
+    require_removable(path, contents_of(path))
+    added = sorted(set(other_names(path)) - set(removal.others))
+    if changed := removal.head.changed_files() + added:
+        raise RunInUseError(
+            f"{shortened(path)} is not removed: since the removal was planned, another process changed or added "
+            f"{', '.join(map(shortened, changed))}. Look at the run again."
+        )
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete what interrupted removals left in a folder. What cannot be deleted stays."""
     with suppress(OSError), os.scandir(folder) as entries:
@@ -143,15 +173,22 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def delete_hidden(directory: Path) -> str | None:
-    """Delete a renamed run directory. Return why a part of it could not be deleted; None if nothing is left."""
+    """Delete a renamed run directory. Return why a part of it could not be deleted; None if nothing is left.
+
+    Another process that cleans up the folder may be deleting the same directory.
+    """
     if directory.is_symlink():
         return "it is a link"  # the link was put in the place of the run after the run was checked
     with suppress(OSError):
         (directory / CONFIG).unlink()  # first, so that the rest does not look like a run
     shutil.rmtree(directory, ignore_errors=True)
-    try:
-        if os.path.lexists(directory):
+    for _ in range(DELETIONS):
+        if not os.path.lexists(directory):
+            break
+        try:
             shutil.rmtree(directory)  # again, for the reason
-    except OSError as error:
-        return error.strerror or str(error)
+        except FileNotFoundError:
+            continue  # the other process has just deleted a part
+        except OSError as error:
+            return error.strerror or str(error)
     return None

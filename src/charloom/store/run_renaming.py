@@ -1,5 +1,6 @@
 """Renames a run within its folder. Nothing is replaced. After an interruption, the run has its old or its new name."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -73,13 +74,15 @@ def replace_new_directory(path: Path, target: Path) -> None:
     stays.
 
     Raises:
-        FileExistsError: `target` exists.
+        FileExistsError: `target` exists, or another process has just put something into it.
         OSError: the directory cannot be renamed.
     """
     target.mkdir()
     try:
         path.rename(target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOTEMPTY:
+            raise FileExistsError(errno.EEXIST, error.strerror, str(target)) from error
         with suppress(OSError):  # if the rename succeeded, `target` is not empty and stays
             target.rmdir()
         raise
