@@ -155,6 +155,9 @@ def test_a_search_together_with_a_learning_rate_is_refused_by_name(trained, page
     )
 
 
+OUTLINE = "(field) => getComputedStyle(field).outline"
+
+
 def refused(message, param=None):
     """Return the JSON of a response that refuses a request."""
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
@@ -200,6 +203,10 @@ def test_a_refused_start_is_explained_next_to_the_fields(trained, page, message,
         return
     first = inputs[0]
     expect(first).to_be_focused()
+    if len(inputs) > 1:  # only the field with the keyboard focus has the outline of the focus
+        outlines = [field.evaluate(OUTLINE) for field in inputs]
+        assert "none" not in outlines[0]
+        assert outlines[1] != outlines[0]
     assert gap(first.bounding_box(), problem.bounding_box()) <= 25
     if fields[0] != "text":
         first.fill("3")
