@@ -233,11 +233,38 @@ def test_the_settings_of_a_failed_start_can_be_changed(trained, tmp_path, page):
         expect(page.locator("#start-name")).to_have_value("tiny")
         expect(page.locator("#start-text")).to_have_value(text)
         expect(page.get_by_role("radio", name=re.compile("^classic"))).to_be_checked()
+        rate = page.get_by_label("Learning rate", exact=True)
+        rate.fill("0")
+        page.click("#start-go")
+        # A request that is refused leaves the failed start in the list.
+        expect(rate).to_have_attribute("aria-invalid", "true")
+        assert [run["key"] for run in client.get("/api/runs").json()["runs"]] == ["tiny"]
+        rate.fill("")
         length.fill("5")
         page.click("#start-go")
         # The failed start had the name, so the new run replaces it.
         eventually(page.locator("#learning-state"), "^finished$")
         assert [run["key"] for run in client.get("/api/runs").json()["runs"]] == ["tiny"]
+
+
+def test_a_form_that_was_closed_leaves_the_failed_start_in_the_list(trained, tmp_path, page):
+    without_charts(page)
+    with LiveServer(tmp_path) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        text = client.post("/api/texts", json={"name": "short", "text": "abcabc" * 9}).json()["key"]
+        body = {"text": text, "recipe": "classic", "name": "tiny", "settings": {"seq_length": 60}}
+        assert client.post("/api/runs", json=body).status_code == 202
+        page.goto(f"{live.url}/#/learning?run=tiny")
+        eventually(page.locator("#learning-state"), "^failed$")
+        page.click("#learning-buttons >> text=Back to the form")
+        expect(page.locator("#start-name")).to_have_value("tiny")
+        page.click("#start-close")
+        page.click("#start-open")
+        page.fill("#start-name", "other")
+        page.click("#start-go")
+        expect(page).to_have_url(re.compile("run=other"))
+        eventually(page.locator("#learning-state"), "^failed$")
+        keys = {run["key"] for run in client.get("/api/runs").json()["runs"]}
+        assert keys == {"tiny", "other"}
 
 
 def test_a_file_that_is_not_utf8_is_refused_with_the_offset(trained, page):

@@ -51,6 +51,7 @@ export class Start {
     this.form.hidden = !on;
     byId("start-open").setAttribute("aria-expanded", on);
     if (!on) {
+      this.replaced = null;
       byId("start-open").focus();
       return;
     }
@@ -198,8 +199,7 @@ export class Start {
     const name = byId("start-name").value.trim();
     byId("start-go").disabled = true;
     try {
-      await this.#dismissReplaced();
-      const { run } = await post("/api/runs", { text: this.text.value, recipe: this.#recipe.name, settings, ...(name && { name }) });
+      const { run } = await this.#post({ text: this.text.value, recipe: this.#recipe.name, settings, ...(name && { name }) });
       this.problem.show("");
       byId("start-name").value = "";
       this.open(false);
@@ -212,12 +212,20 @@ export class Start {
     }
   }
 
-  /** Remove the failed start that the new run replaces, because it has the name. */
-  async #dismissReplaced() {
-    if (this.replaced === null) return;
+  /** Start a run, and remove the failed start that it replaces: before, if that has the name of the run, otherwise after. */
+  async #post(request) {
     const key = this.replaced;
-    this.replaced = null;
-    await post(path`/api/runs/${key}/dismiss`, {}).catch(() => {}); // the user may have dismissed it already
+    if (key === null) return post("/api/runs", request);
+    const dismiss = () => post(path`/api/runs/${key}/dismiss`, {}).catch(() => {}); // the user may have dismissed it already
+    try {
+      const started = await post("/api/runs", request);
+      await dismiss();
+      return started;
+    } catch (error) {
+      if (error.code !== "exists") throw error;
+    }
+    await dismiss();
+    return post("/api/runs", request);
   }
 
   /** Return the fields that an error is about: `param`, or those that the message names in quotation marks. */
