@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 import charloom
 import charloom.errors
 
@@ -23,6 +25,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!charloom\b).*")]
 
 html_theme = "furo"
 html_title = f"charloom {release}"
+html_favicon = str(ROOT / "src" / "charloom" / "web" / "static" / "favicon.svg")
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_copy_source = False
@@ -79,6 +82,14 @@ def change_docstring(
     lines[:] = map(changed_line, lines)
 
 
+def change_dashes(_app: Any, document: nodes.document) -> None:
+    """Replace the two hyphens that Sphinx writes between an argument and its description."""
+    for text in list(document.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
+
+
 def setup(app: Any) -> None:
     """Connect the functions above with Sphinx, after those of its extensions."""
     app.connect("autodoc-process-docstring", change_docstring, priority=600)
+    app.connect("doctree-read", change_dashes)
