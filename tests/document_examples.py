@@ -39,6 +39,7 @@ TEXTS = (
 OTHER_PROGRAMS = {
     "sh": "a script of the repository; tests/test_docs.py checks that it exists",
     "pip": "needs a network",
+    "docker": "needs Docker and a network",
     "python3": "makes an environment",
     ".": "activates an environment",
     "python": "a program of the repository; tests/test_examples.py runs the examples",
@@ -157,7 +158,15 @@ class Examples:
                         self._run_command(words, piped)
                 elif language == "python":
                     self._run_python(mark, code)
+            self._close_variables()
         return self.failures
+
+    def _close_variables(self):
+        """Close the connections that Python blocks opened, as the end of a program does."""
+        for value in self._variables.values():
+            if hasattr(value, "close") and not isinstance(value, type):
+                value.close()
+        self._variables.clear()
 
     def _run_python(self, mark, code):
         """Run or compile a Python block."""
