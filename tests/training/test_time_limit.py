@@ -244,6 +244,26 @@ def test_a_new_end_of_a_user_undoes_what_a_moved_end_did_to_the_factor(
     assert learner.learning_rate_factor == (factor or 1.0)
 
 
+def test_a_new_end_after_a_rollback_has_half_the_factor_that_the_moved_end_had_not_changed(
+    tmp_path, monkeypatch
+):
+    run = tmp_path / "run"
+    moved = moved_run(run, monkeypatch)
+    rollback = {
+        "event": "rolled_back",
+        "rollbacks": 1,
+        "reason": "",
+        "time": "",
+        "update": moved["update"],
+    }
+    factor = moved["learning_rate_factor"] / 2
+    with (run / "events.jsonl").open("a") as file:
+        file.write(json.dumps(rollback | {"learning_rate_factor": factor}) + "\n")
+    writer, learner, _ = reopen(run, updates=moved["updates"] + 500)
+    writer.close()
+    assert learner.learning_rate_factor == 0.5
+
+
 def test_a_new_end_at_the_same_update_keeps_the_factor(tmp_path, monkeypatch):
     run = tmp_path / "run"
     engine = Paced(monkeypatch, PACES["twice as fast"])

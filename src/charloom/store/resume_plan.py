@@ -43,8 +43,9 @@ from charloom.store.run_text import open_text
 from charloom.text import Corpus
 
 EXTENDABLE: Final = ("epochs", "updates")
-FACTOR_EVENTS: Final = ("learning_rate_factor", "rolled_back")  # a command, and a rollback
-STEERING_EVENTS: Final = (*FACTOR_EVENTS, END_CHANGED)
+FACTOR_CHANGED: Final = "learning_rate_factor"  # by a command
+ROLLED_BACK: Final = "rolled_back"
+STEERING_EVENTS: Final = (FACTOR_CHANGED, ROLLED_BACK, END_CHANGED)
 
 
 @dataclass(frozen=True)
@@ -493,14 +494,23 @@ def restore_steering(learner: Learner, events: Sequence[Mapping[str, Any]]) -> N
 def lasting_factor(learner: Learner, lines: JournalLines | None) -> float:
     """Return the learning-rate factor without the changes that a moving end made (spec/formats.md: Steering).
 
-    This is the factor that a command or a rollback set last; 1 if there was neither. If lines of the events
-    were lost, the factor of `learner` is returned, because a lost line may have had the command.
+    This is the factor that a command set last, or 1, with the change that each later rollback made to it. If
+    lines of the events were lost, the factor of `learner` is returned, because a lost line may have had the
+    command.
     """
     if lines is None or lines.broken:
         return learner.learning_rate_factor
-    events = (event for event in reversed(lines.objects) if event.get("event") in FACTOR_EVENTS)
-    factors = (event.get("learning_rate_factor") for event in events)
-    return next((factor for factor in factors if is_factor(factor)), 1.0)
+    present = lasting = 1.0
+    for event in lines.objects:
+        factor = event.get("learning_rate_factor")
+        if event.get("event") not in STEERING_EVENTS or not is_factor(factor):
+            continue
+        if event["event"] == FACTOR_CHANGED:
+            lasting = factor
+        elif event["event"] == ROLLED_BACK:
+            lasting *= factor / present
+        present = factor
+    return lasting
 
 
 def is_factor(value: object) -> TypeGuard[float]:
