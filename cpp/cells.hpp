@@ -2,7 +2,7 @@
 // (spec/mathematics.md: The cells).
 //
 // A step knows only the vectors that it reads and writes. The matrix products before and after it,
-// and the places of those vectors in a layer's buffers, belong to stack.hpp.
+// and the places of those vectors in a layer's buffers, belong to stack_steps.hpp.
 #pragma once
 
 #include "kernels.hpp"
