@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import re
 import shlex
 import shutil
@@ -195,6 +194,7 @@ def test_without_a_terminal_nothing_happens_unless_yes_is_given(folder, words):
 )
 def test_a_user_at_a_terminal_is_asked(folder, answer, code):
     """Answers in a real terminal: yes, no, the end of the input and Ctrl-C."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "charloom", "runs", "rm", "runs/a"],
