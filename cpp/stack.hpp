@@ -44,32 +44,13 @@ class LayerStack {
   // Take memory for windows of up to T_steps steps of some streams.
   LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
              Purpose purpose)
-      : B(streams.count),
-        mixer(model.ngrams, layout.shape, layout.Kp, T_steps, B),
-        pair_gradients(purpose.learns ? layout.shape.pairs : 0,
-                       purpose.learns ? most_pairs(layout, T_steps, B) : 0, layout.depth),
-        layout_(layout),
-        pair_inputs_(layout.shape.pairs ? model.pair_inputs() : nullptr),
-        pairs_(model.pairs, T_steps, B),
-        streams_(streams),
-        rows_(panel_rows(T_steps, B)),
-        memory_(elements(layout, T_steps, B, purpose)) {
-    if (ok()) take_buffers(purpose);
-  }
+      : LayerStack(layout, model, T_steps, streams, purpose,
+                   [](std::size_t size) { return Memory<T>(size); }) {}
   // Take memory for training, from number `slot` of a workspace.
   LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
              bool drops, const charloom::Workspace& workspace, int slot)
-      : B(streams.count),
-        mixer(model.ngrams, layout.shape, layout.Kp, T_steps, B),
-        pair_gradients(layout.shape.pairs, most_pairs(layout, T_steps, B), layout.depth),
-        layout_(layout),
-        pair_inputs_(layout.shape.pairs ? model.pair_inputs() : nullptr),
-        pairs_(model.pairs, T_steps, B),
-        streams_(streams),
-        rows_(panel_rows(T_steps, B)),
-        memory_(workspace, slot, elements(layout, T_steps, B, {true, drops})) {
-    if (ok()) take_buffers({true, drops});
-  }
+      : LayerStack(layout, model, T_steps, streams, Purpose{true, drops},
+                   [&](std::size_t size) { return Memory<T>(workspace, slot, size); }) {}
 
   bool ok() const {
     return memory_.ok() && mixer.ok() && pairs_.ok() && pair_gradients.ok();
@@ -213,6 +194,23 @@ class LayerStack {
   std::int32_t *x = nullptr, *y = nullptr;  // (T·B)
 
  private:
+  // Take the memory that `make` returns for a number of elements.
+  template <typename Make>
+  LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
+             Purpose purpose, Make make)
+      : B(streams.count),
+        mixer(model.ngrams, layout.shape, layout.Kp, T_steps, B),
+        pair_gradients(purpose.learns ? layout.shape.pairs : 0,
+                       purpose.learns ? most_pairs(layout, T_steps, B) : 0, layout.depth),
+        layout_(layout),
+        pair_inputs_(layout.shape.pairs ? model.pair_inputs() : nullptr),
+        pairs_(model.pairs, T_steps, B),
+        streams_(streams),
+        rows_(panel_rows(T_steps, B)),
+        memory_(make(elements(layout, T_steps, B, purpose))) {
+    if (ok()) take_buffers(purpose);
+  }
+
   // Some rows of a window. `more` says that the gradients already have sums of other rows.
   struct Stretch {
     std::ptrdiff_t first;
