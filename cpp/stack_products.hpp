@@ -1,7 +1,6 @@
-// The products and sums of a stack over all steps of a window, or over a stretch of them: the inputs of
-// layers and the logits forward, the gradients of weights and inputs backward.
+// The products and sums of a stack over many steps: inputs and logits forward, gradients backward.
 //
-// The steps of one layer are in stack_steps.hpp.
+// They are over all steps of a window, or over a stretch of them. The steps of one layer are in stack_steps.hpp.
 #pragma once
 
 #include "stack.hpp"
