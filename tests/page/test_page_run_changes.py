@@ -54,6 +54,23 @@ def test_a_run_is_removed_only_after_the_question(two, page, tmp_path):
     assert not (tmp_path / "second").exists()
 
 
+def test_a_file_that_comes_into_a_run_after_the_question_is_kept(two, page, tmp_path):
+    page.goto(f"{two.url}/#/learning?run=second")
+    page.click("#learning-buttons >> text=Remove")
+    eventually(page.locator("#remove-contents"), r"^\d+ files, \d+ KB\.$")
+    notes = tmp_path / "second" / "notes.txt"
+    notes.write_text("mine")
+    page.click("#remove-go")
+    eventually(page.locator("#remove-problem"), "its files changed after they were shown")
+    assert notes.read_text() == "mine"
+    page.click("#remove-close")
+    page.click("#learning-buttons >> text=Remove")
+    eventually(page.locator("#remove-contents"), "Also what charloom did not write: notes.txt")
+    page.click("#remove-go")
+    expect(page.locator("#remove-dialog")).to_be_hidden()
+    assert not notes.exists()
+
+
 def test_a_run_is_renamed_and_stays_shown(two, page, tmp_path):
     page.goto(f"{two.url}/#/learning?run=second")
     page.click("#learning-buttons >> text=Rename")

@@ -15,6 +15,7 @@ from charloom.store.directory_contents import contents_of
 from charloom.web import training_jobs
 from charloom.web.server import make_app
 from reliability.run_training import reopen
+from waiting import until
 from web_servers import HERE, app_state
 
 
@@ -69,6 +70,30 @@ def test_a_run_is_removed_after_it_was_shown_what_that_removes(client, tmp_path)
     assert client.post("/api/runs/book/remove", json={}).status_code == 404
     assert client.post(f"/api/runs/{key_of(client, 'more/old')}/remove", json={}).status_code == 200
     assert keys(client) == []
+
+
+@pytest.mark.parametrize("change", [{"files": 1}, {"bytes": 1}])
+def test_a_run_that_changed_after_it_was_shown_is_not_removed(client, tmp_path, change):
+    planned = client.get("/api/runs/book/removal").json()
+    shown = {"files": planned["files"], "bytes": planned["bytes"]}
+    wrong = {name: shown[name] - change.get(name, 0) for name in shown}
+    refused = client.post("/api/runs/book/remove", json=wrong)
+    assert refused.status_code == 409
+    assert "its files changed after they were shown" in refused.json()["error"]["message"]
+    assert (tmp_path / "book").is_dir()
+    assert client.post("/api/runs/book/remove", json=shown).json() == planned
+
+
+def test_a_run_does_not_get_the_name_of_a_failed_start(client, tmp_path):
+    key = client.post("/api/texts", json={"name": "short", "text": "abcabc"}).json()["key"]
+    body = {"text": key, "recipe": "classic", "name": "tiny"}
+    assert client.post("/api/runs", json=body).status_code == 202
+    until(lambda: client.get("/api/runs/tiny").json()["run"]["state"] == "failed", 60)
+    refused = client.post("/api/runs/book/rename", json={"name": "tiny"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "exists")
+    assert (tmp_path / "book").is_dir()
+    assert client.post("/api/runs/tiny/dismiss", json={}).status_code == 200
+    assert client.post("/api/runs/book/rename", json={"name": "tiny"}).json() == {"run": "tiny"}
 
 
 def test_a_run_is_renamed_within_its_folder(client, tmp_path):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from charloom.errors import RunInUseError
+from charloom.errors import RunExistsError, RunInUseError
+from charloom.formatting import shortened
 from charloom.store import RunRemoval, plan_removal, remove_run, rename_run
 from charloom.web import schemas as wire
 from charloom.web.error_responses import NotAllowedError
@@ -24,10 +25,11 @@ def routes(run_index: RunIndex) -> APIRouter:
         return removal_of(run, plan_removal(unused_run(run_index, run)))
 
     @router.post("/api/runs/{run}/remove")
-    def remove(run: wire.Key, _: wire.EmptyRequest) -> wire.Removal:
+    def remove(run: wire.Key, shown: wire.RemovalRequest) -> wire.Removal:
         """Remove a run with all its files, and return what was removed. Links are removed and not followed."""
         with jobs.turn:
             planned = plan_removal(unused_run(run_index, run))
+            require_as_shown(run, planned, shown)
             remove_run(planned)
             run_index.read_list(refresh=True)
         return removal_of(run, planned)
@@ -37,9 +39,19 @@ def routes(run_index: RunIndex) -> APIRouter:
         """Rename a run, which stays in its folder, and return its new key."""
         require_name(new.name)
         with jobs.turn:
-            target = rename_run(unused_run(run_index, run), new.name)
             run_index.read_list(refresh=True)
-        return wire.Renamed(run=key_of(target.relative_to(run_index.folder).as_posix()))
+            path = unused_run(run_index, run)
+            target = path.with_name(new.name).relative_to(run_index.folder)
+            key = key_of(target.as_posix())
+            if (
+                key in jobs.all()
+            ):  # a start that failed or is not yet done has no directory, but has the name
+                raise RunExistsError(
+                    f"a run {shortened(new.name)} was started already; give another name."
+                )
+            rename_run(path, new.name)
+            run_index.read_list(refresh=True)
+        return wire.Renamed(run=key)
 
     return router
 
@@ -62,6 +74,15 @@ def unused_run(run_index: RunIndex, run: str) -> Path:
     if job is not None and job.alive:
         raise RunInUseError(f"{run} is in use: process {job.pid} trains it. Stop it first.")
     return path
+
+
+def require_as_shown(run: str, planned: RunRemoval, shown: wire.RemovalRequest) -> None:
+    """Raise RunInUseError if a run has other files than the user was shown."""
+    contents = planned.contents
+    if shown.files not in (None, contents.files) or shown.bytes not in (None, contents.bytes):
+        raise RunInUseError(
+            f"{run} is not removed: its files changed after they were shown. Look at the run again."
+        )
 
 
 def removal_of(run: str, planned: RunRemoval) -> wire.Removal:

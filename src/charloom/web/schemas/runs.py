@@ -273,6 +273,18 @@ class Removal(ResponseBody):
     others: list[str]
 
 
+class RemovalRequest(RequestBody):
+    """A request to remove a run.
+
+    Attributes:
+        files, bytes: the number and the size of all files, as the user was shown them. If the run has other numbers
+            now, it is not removed. None removes it in any case.
+    """
+
+    files: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+    bytes: Annotated[int, Field(ge=0, lt=2**53)] | None = None
+
+
 class NewName(RequestBody):
     """A request to rename a run; `name` is the new name of its directory."""
 

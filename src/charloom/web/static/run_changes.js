@@ -2,7 +2,10 @@
 import { get, path, post } from "./api.js";
 import { byId, bytes, counted, put, say } from "./dom.js";
 
-/** A dialog of the page that asks before it changes a run. `change(run)` changes it; the dialog shows its errors. */
+/**
+ * A dialog of the page that asks before it changes a run. `change(run, shown)` changes it; the dialog shows its errors.
+ * `shown` is what `prepare` returned.
+ */
 class Question {
   constructor(name, change) {
     this.dialog = byId(`${name}-dialog`);
@@ -12,7 +15,7 @@ class Question {
     byId(`${name}-close`).addEventListener("click", () => this.dialog.close());
     this.dialog.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault(); // the dialog stays open if the server refuses the change
-      this.#try(() => change(this.run));
+      this.#try(() => change(this.run, this.shown));
     });
   }
 
@@ -24,8 +27,10 @@ class Question {
     this.button.disabled = true;
     this.dialog.showModal();
     try {
-      await prepare();
-      if (this.run === run) this.button.disabled = false;
+      const shown = await prepare();
+      if (this.run !== run) return;
+      this.shown = shown;
+      this.button.disabled = false;
     } catch (error) {
       if (this.run === run) put(this.problem, error.message);
     }
@@ -50,8 +55,8 @@ let dialogs = null;
 
 function made() {
   dialogs ??= {
-    remove: new Question("remove", async ({ key, name }) => {
-      await post(path`/api/runs/${key}/remove`, {});
+    remove: new Question("remove", async ({ key, name }, { files, bytes }) => {
+      await post(path`/api/runs/${key}/remove`, { files, bytes });
       location.hash = "#/runs";
       say(`${name} is removed`);
     }),
@@ -73,6 +78,7 @@ export function askToRemove(run) {
     const found = await get`/api/runs/${run.key}/removal`;
     const others = found.others.length ? ` Also what charloom did not write: ${found.others.join(", ")}.` : "";
     put(contents, `${counted(found.files, "file")}, ${bytes(found.bytes)}.${others}`);
+    return found;
   });
 }
 
