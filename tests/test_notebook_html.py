@@ -265,6 +265,18 @@ def test_a_model_of_a_run_names_the_call_that_continues_it(results):
     )
 
 
+def test_the_baselines_of_a_byte_model_count_bytes():
+    model = charloom.train(
+        string=TEXT, tokens="bytes", hidden_size=4, updates=2, seq_length=8, batch_size=2,
+        validation=0.2, ngram_order=0,
+    )  # fmt: skip
+    found = model.baselines()
+    words = Page(found._repr_html_()).words
+    assert f"from {found.learnt:,} bytes and predicted {found.judged:,}" in words
+    assert "bits per byte" in words
+    assert "character" not in words
+
+
 def test_changed_weights_hide_the_losses(model):
     changed = charloom.train(
         string=TEXT, hidden_size=8, updates=5, seq_length=16, validation=0.2, batch_size=2

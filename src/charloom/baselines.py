@@ -9,14 +9,15 @@ import lzma
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.engines.base import Ids
 from charloom.errors import TextError
+from charloom.formatting import one_of
 from charloom.notebook_html import card, sentence, table
 from charloom.text import Vocabulary
 
@@ -75,12 +76,21 @@ class Baselines:
         ngrams: bits per character of the n-gram model of each order; the keys are the orders, from
             1.
         compressors: the result of each compressor, by its name.
+        tokens: the units that are counted and predicted: characters or bytes. For bytes, all figures are those
+            of bytes.
     """
 
     learnt: int
     judged: int
     ngrams: dict[int, float]
     compressors: dict[str, Compressed]
+    tokens: str = field(default="characters", repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the results as plain data, without `tokens`."""
+        fields = asdict(self)
+        del fields["tokens"]
+        return fields
 
     @property
     def best_order(self) -> int:
@@ -88,7 +98,7 @@ class Baselines:
         return min(self.ngrams, key=lambda order: self.ngrams[order])
 
     def _repr_html_(self) -> str:
-        """Return the bits per character as a table, the lowest in bold, as HTML for a notebook."""
+        """Return the bits per character or byte as a table, the lowest in bold, as HTML for a notebook."""
         rows = [(f"n-grams of order {order}", bits) for order, bits in self.ngrams.items()]
         for name, result in self.compressors.items():
             rows += [
@@ -96,11 +106,10 @@ class Baselines:
                 (f"{name} alone", result.alone),
             ]
         best = min(range(len(rows)), key=lambda n: rows[n][1])
-        read = f"They learned from {self.learnt:,} characters and predicted {self.judged:,}."
+        read = f"They learned from {self.learnt:,} {self.tokens} and predicted {self.judged:,}."
+        headings = ["method", f"bits per {one_of(self.tokens)}"]
         cells = [(name, f"{bits:.4f}") for name, bits in rows]
-        return card(
-            "Baselines", sentence(read), table(["method", "bits per character"], cells, bold=[best])
-        )
+        return card("Baselines", sentence(read), table(headings, cells, bold=[best]))
 
 
 def measure_baselines(
@@ -132,6 +141,7 @@ def measure_baselines(
     before = b"".join(vocabulary.to_bytes(segment) for segment in (*known, *first))
     after = b"".join(vocabulary.to_bytes(segment) for segment in predicted)
     return Baselines(
+        tokens=vocabulary.tokens,
         learnt=sum(map(len, known)),
         judged=count,
         ngrams={order: float(bits) for order, bits in enumerate(nats, start=1)},

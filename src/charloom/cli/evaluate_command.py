@@ -105,7 +105,7 @@ def json_fields(results: "dict[str, Evaluation]", others: "Baselines | None") ->
     if figures:
         fields["separately"] = figures
     if others is not None:
-        fields["baselines"] = dataclasses.asdict(others)
+        fields["baselines"] = others.to_dict()
     return fields
 
 
