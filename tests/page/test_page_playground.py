@@ -168,6 +168,12 @@ def test_a_long_prompt_is_left_out_of_the_link(trained, page):
     page.click("#play-link")
     eventually(page.locator("#toast"), "^Link copied$")
     assert "&prompt=%C3%A9+%C3%A9" in page.evaluate("navigator.clipboard.readText()")
+    page.fill("#play-stop-strings", 500 * "é\n")
+    page.click("#play-link")
+    eventually(page.locator("#toast"), "contain the stop strings, which are too long for a link")
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert "&prompt=%C3%A9+%C3%A9" in link
+    assert len(link) < 2000
 
 
 @pytest.mark.parametrize(

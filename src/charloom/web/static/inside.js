@@ -228,7 +228,7 @@ export class Inside {
 
   #copyLink() {
     const [model, layer, unit, what, text] = ["model", "layer", "unit", "what", "text"].map((name) => this[name].value);
-    return copyLink("inside", { model, layer, unit, what, text }, "text", "text");
+    return copyLink("inside", { model, layer, unit, what, text }, { text: "text" });
   }
 
   #problem(text) {

@@ -9,12 +9,17 @@ function linkTo(view, settings) {
 }
 
 /**
- * Copy a link to a view. If the link would be too long, leave out the setting `name`, which is a text, and say so.
- * `words` is what the page calls this text.
+ * Copy a link to a view. If the link would be too long, leave out settings that are texts, the longest first, and say so.
+ * `texts` has the names of these settings, with what the page calls each.
  */
-export function copyLink(view, settings, name, words) {
-  const { [name]: text, ...others } = settings;
-  const whole = linkTo(view, settings);
-  if (whole.length <= LONGEST || !text) return copy(whole, "Link");
-  return copy(linkTo(view, others), "Link", `It does not contain the ${words}, which is too long for a link.`);
+export function copyLink(view, settings, texts) {
+  const kept = { ...settings };
+  const left = [];
+  for (const name of Object.keys(texts).sort((a, b) => settings[b].length - settings[a].length)) {
+    if (linkTo(view, kept).length <= LONGEST) break;
+    delete kept[name];
+    left.push(texts[name]);
+  }
+  const are = left.length > 1 || left[0]?.endsWith("s") ? "are" : "is";
+  return copy(linkTo(view, kept), "Link", left.length ? `It does not contain the ${left.join(" and the ")}, which ${are} too long for a link.` : "");
 }

@@ -209,6 +209,6 @@ export class Playground {
     const settings = Object.fromEntries(FIELDS.map((name) => [name, this.fields[name].value]));
     const chosen = { model: this.model.value, ...(this.other.value && { other: this.other.value }) };
     const colour = byId("play-colour").checked ? { colour: "1" } : {};
-    return copyLink("playground", { ...chosen, ...settings, ...colour }, "prompt", "prompt");
+    return copyLink("playground", { ...chosen, ...settings, ...colour }, { prompt: "prompt", "stop-strings": "stop strings" });
   }
 }
