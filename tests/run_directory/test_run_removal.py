@@ -312,6 +312,19 @@ def test_the_message_about_a_part_that_remains_names_it(halted, monkeypatch):
     assert list_runs(halted.parent).runs == ()
 
 
+def test_a_run_whose_new_name_cannot_be_flushed_keeps_its_files_and_its_name(halted):
+    removal, before = plan_removal(halted), contents(halted)
+
+    def refuse(call):
+        if call.kind == "fsync" and call.path == halted.parent:
+            raise OSError(5, "Input/output error")
+
+    with Calls(halted.parent, before=refuse), pytest.raises(WriteError, match="cannot be written"):
+        remove_run(removal)
+    assert contents(halted) == before
+    assert names(halted.parent) == ["run"]
+
+
 def test_another_process_may_delete_the_same_leftover(halted):
     """Two processes delete the renamed directory. The other one deletes the rest just before this one does."""
     removal, seen = plan_removal(halted), []

@@ -137,14 +137,31 @@ def remove_run(removal: RunRemoval) -> None:
         with writing(path):
             if os.name == "nt" and lock is not None:
                 lock.release()  # Windows renames no directory with an open file, so also no trained run
-            path.rename(hidden)
-            sync_directory(path.parent)
+            hide(path, hidden)
         problem = delete_hidden(hidden)
     if problem is not None:
         raise WriteError(
             f"{shortened(path)} is removed, but a part of it remains in {shortened(hidden)}: {problem}. The next "
             f"removal of a run in the same folder tries to delete it again."
         )
+
+
+def hide(path: Path, hidden: Path) -> None:
+    """Rename a run directory to its hidden name, and flush the new name to the disk.
+
+    Without the flush, a power cut could leave the old name with only a part of the files. So the directory gets
+    its old name again if the flush fails.
+
+    Raises:
+        OSError: the directory cannot be renamed, or the name cannot be flushed.
+    """
+    path.rename(hidden)
+    try:
+        sync_directory(path.parent)
+    except OSError:
+        with suppress(OSError):
+            hidden.rename(path)
+        raise
 
 
 def require_as_planned(removal: RunRemoval) -> None:
