@@ -2,14 +2,21 @@
 
 import base64
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 
+import httpx
+
 import charloom
 import small_runs
+from charloom.web import inside_routes
+from waiting import until
+from web_servers import LiveServer
 
 
 def test_a_unit_and_the_map_of_all_units_show_the_same(client, folder):
@@ -77,6 +84,32 @@ def test_a_wrong_or_endless_pattern_is_refused(client, monkeypatch, pattern, sec
     assert answer.status_code == 422
     assert answer.json()["error"]["param"] == "pattern"
     assert message in answer.json()["error"]["message"]
+
+
+def test_a_third_search_for_a_pattern_waits_outside_the_queue_of_requests(folder, monkeypatch):
+    ended = threading.Event()
+
+    def endless(*_):
+        while not ended.wait(0.01):
+            yield
+        return []
+
+    monkeypatch.setattr(inside_routes, "match_spans_in_slices", endless)
+    monkeypatch.setattr(inside_routes, "WAIT_SECONDS", 0.2)
+    body = {"model": "book", "text": small_runs.TEXT[:400], "pattern": "cat"}
+    with LiveServer(folder) as live, ThreadPoolExecutor(2) as pool:
+        address = f"{live.url}/api/inside/ranking"
+        first = [pool.submit(httpx.post, address, json=body, timeout=60) for _ in range(2)]
+        try:
+            until(lambda: live.app_state.queue.working == 2)
+            refused = httpx.post(address, json=body, timeout=60)
+            assert refused.status_code == 503
+            assert "searches for 2 other patterns" in refused.json()["error"]["message"]
+            without = {**body, "pattern": None}
+            assert httpx.post(address, json=without, timeout=60).status_code == 200
+        finally:
+            ended.set()
+        assert [answer.result().status_code for answer in first] == [200, 200]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ a digit. The fourth returns how much the model relies on its n-grams for each ch
 import asyncio
 import base64
 import math
-import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 import numpy as np
@@ -22,9 +23,9 @@ from charloom.hidden_units.ranking import rank_in_slices
 from charloom.hidden_units.text_properties import PROPERTIES, matched
 from charloom.hidden_units.unit_activity import activity_in_slices
 from charloom.mixture_weights import ngram_use_in_slices
-from charloom.pattern_matches import SLICE_SECONDS, match_spans_in_slices
+from charloom.pattern_matches import match_spans_in_slices
 from charloom.web import schemas as wire
-from charloom.web.concurrency import WorkQueue
+from charloom.web.concurrency import WAIT_SECONDS, Busy, WorkQueue
 from charloom.web.error_responses import NotAllowedError
 from charloom.web.event_stream import answer_from_queue
 from charloom.web.json_response import AsciiJSONResponse
@@ -38,14 +39,13 @@ BOUNDS: Final = {
 }  # fmt: skip
 
 SEARCH_SECONDS: Final = 10.0  # the process that searches for a pattern is ended after this time
-SEARCHES: Final = threading.BoundedSemaphore(
-    2
-)  # each search for a pattern can use a whole processor
+MOST_SEARCHES: Final = 2  # each search for a pattern can use a whole processor
 
 
 def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) -> APIRouter:
     """Return the routes that show the units of a model."""
     router = APIRouter(tags=["inside"])
+    searches = asyncio.Semaphore(MOST_SEARCHES)
 
     @router.post("/api/inside/unit", response_model=wire.UnitValues)
     async def unit(body: wire.UnitRequest, request: Request) -> Any:
@@ -104,7 +104,9 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
                 {**model.head(), "characters": len(text), "properties": ranked}
             )
 
-        return await answer_from_queue(queue, request, closing, compute())
+        # A request waits here, and not in the queue, because there it would keep a thread from other requests.
+        async with nullcontext() if body.pattern is None else search_place(searches):
+            return await answer_from_queue(queue, request, closing, compute())
 
     @router.post("/api/inside/ngrams", response_model=wire.NGramWeights)
     async def ngrams(body: wire.NGramRequest, request: Request) -> Any:
@@ -177,20 +179,36 @@ def requested_properties(body: wire.RankingRequest, text: str) -> Slices[list[Pr
     return found
 
 
+@asynccontextmanager
+async def search_place(searches: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Wait until one more request may search for a pattern, and count it as a search inside the `with` block.
+
+    Raises:
+        Busy: the request waited too long.
+    """
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await searches.acquire()
+    except TimeoutError:
+        raise Busy(
+            f"the server searches for {MOST_SEARCHES} other patterns, which is the limit; try again later."
+        ) from None
+    try:
+        yield
+    finally:
+        searches.release()
+
+
 def matches_of(regex: str, text: str) -> Slices[Property]:
     """Return the property of characters that are in a match of a regular expression.
 
     Raises:
         NotAllowedError: `regex` is not a regular expression, or its search takes too long.
     """
-    while not SEARCHES.acquire(timeout=SLICE_SECONDS):
-        yield
     try:
         spans = yield from match_spans_in_slices(regex, text, SEARCH_SECONDS)
     except ConfigError as error:
         raise NotAllowedError(error.message, "pattern") from None
-    finally:
-        SEARCHES.release()
     if spans is None:
         raise NotAllowedError(
             f"the search for the pattern {shortened(regex)} was ended after {SEARCH_SECONDS:g} seconds; give a "
