@@ -82,7 +82,7 @@ LearningRateFactor = Annotated[
 ]
 RunsFolder = Annotated[
     Path,
-    typer.Argument(metavar="[RUNS]", parser=given_path, help="The directory that holds your runs."),
+    typer.Argument(metavar="RUNS", parser=given_path, help="The directory that holds your runs."),
 ]
 Host = Annotated[
     str,
