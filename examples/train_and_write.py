@@ -9,4 +9,5 @@ import charloom
 model = charloom.train("python-docs", cell="gru", hidden_size=96, updates=1500)
 
 print(model.evaluate())
-print(model.sample("The ", length=300, temperature=0.8, seed=3))
+prompt = "The "  # `sample` returns what comes after it
+print(prompt + model.sample(prompt, length=300, temperature=0.8, seed=3))

@@ -51,10 +51,11 @@ def test_there_are_four_examples():
     ]  # fmt: skip
 
 
-def test_the_example_that_trains_writes_three_hundred_characters(empty):
+def test_the_example_that_trains_writes_the_prompt_and_three_hundred_characters(empty):
     printed = output_of(ROOT / "examples" / "train_and_write.py", empty)
     measured, written = printed.split("\n", 1)
-    assert len(written.removesuffix("\n")) == 300
+    assert written.startswith("The ")
+    assert len(written.removesuffix("\n")) == len("The ") + 300
     bits = float(re.search(r"or ([\d.]+) bits per character", measured)[1])
     assert bits < 4  # a network that knows nothing has 6.7 on 103 characters
 
