@@ -120,7 +120,7 @@ def test_no_text_at_all_is_refused(folder):
 
 def test_a_missing_extra_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "pythonbible", None)
-    assert_refused(run_command("train kjv"), "pip install 'charloom[corpora]'")
+    assert_refused(run_command("train kjv"), "in the clone of charloom: pip install '.[corpora]'")
 
 
 # Settings

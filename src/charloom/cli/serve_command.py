@@ -6,6 +6,7 @@ from charloom.cli import run_options
 from charloom.cli.terminal import say
 from charloom.config import require_whole
 from charloom.errors import MissingPartError
+from charloom.messages import pip_command
 from charloom.run_file_names import RUNS
 
 PORTS: Final = 1 << 16
@@ -33,7 +34,7 @@ def serve(
         if (error.name or "").split(".")[0] == "charloom":
             raise
         raise MissingPartError(
-            f"the page needs the package {error.name}, which is not installed. Install it: pip install "
-            "'charloom[web]'."
+            f"the page needs the package {error.name}, which is not installed. Install it "
+            f"{pip_command('web')}."
         ) from None
     serving(runs, host, port, open_page, say)

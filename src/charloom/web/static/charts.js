@@ -11,7 +11,7 @@ function plotly() {
     script.addEventListener("load", () => resolve(window.Plotly));
     script.addEventListener("error", () => {
       wanted = null;
-      reject(new Error("The charts need plotly. Install it with pip install 'charloom[web]', then reload this page."));
+      reject(new Error("The charts need plotly. Install it in the clone of charloom with pip install '.[web]', then reload this page."));
     });
     document.head.append(script);
   });
