@@ -214,6 +214,35 @@ def test_a_refused_start_is_explained_next_to_the_fields(trained, page, message,
         expect(page.locator("[aria-invalid]")).to_have_count(0)
 
 
+def test_the_name_of_an_existing_run_is_refused_next_to_the_field(trained, page):
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.wait_for_selector("#start-text option", state="attached")
+    name, problem = page.locator("#start-name"), page.locator("#start-problem")
+    name.fill("cats")
+    page.click("#start-go")
+    eventually(problem, "a run 'cats' exists already; give another name")
+    expect(name).to_be_focused()
+    expect(name).to_have_attribute("aria-invalid", "true")
+    name.fill("dogs")
+    expect(problem).to_be_empty()
+    expect(page.locator("[aria-invalid]")).to_have_count(0)
+
+
+def test_the_button_that_a_refusal_disabled_has_the_focus_again(trained, page):
+    held = []
+    page.route("**/api/runs", lambda route: held.append(route))
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.wait_for_selector("#start-text option", state="attached")
+    page.click("#start-go")
+    expect(page.locator("body")).to_be_focused()  # a disabled button loses the focus
+    until(lambda: page.evaluate("1") and held)
+    held[0].fulfill(status=409, json=refused("the disk is full."))
+    expect(page.locator("#start-problem")).to_have_text("the disk is full.")
+    expect(page.locator("#start-go")).to_be_focused()
+
+
 def test_the_settings_of_a_failed_start_can_be_changed(trained, tmp_path, page):
     without_charts(page)
     with LiveServer(tmp_path) as live, httpx.Client(base_url=live.url, timeout=20) as client:

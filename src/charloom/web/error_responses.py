@@ -61,6 +61,12 @@ class NotAllowedError(CharloomError):
         self.param = param
 
 
+class NameTakenError(RunExistsError):
+    """A run or another file has the name that the field `name` of the request gives."""
+
+    param = "name"
+
+
 # The HTTP status, type and code for each class of errors. The first class that fits an error is used.
 KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
     (NotFoundError, 404, "not_found_error", "not_found"),

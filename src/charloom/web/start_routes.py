@@ -22,7 +22,7 @@ from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
 from charloom.store.run_lock import acquire
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Busy
-from charloom.web.error_responses import NotAllowedError
+from charloom.web.error_responses import NameTakenError, NotAllowedError
 from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of
 from charloom.web.text_routes import FOLDER, TextIndex
@@ -63,9 +63,9 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
                             f"a run {shortened(name)} exists already; give another name."
                         )
                     jobs.start(name, command, text.about.name, recipe, request)
-                except RunExistsError:
+                except RunExistsError as error:
                     if new.name is not None:
-                        raise
+                        raise NameTakenError(error.message) from None
                 else:
                     break
         run_index.read_list(refresh=True)  # the list must have the new run before the next request

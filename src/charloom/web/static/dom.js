@@ -104,6 +104,15 @@ export function reveal(element) {
   element.scrollIntoView({ block: "nearest", behavior: still ? "instant" : "smooth" });
 }
 
+/**
+ * Enable a button. If it had the keyboard focus when it was disabled, the browser has removed the focus from it and from
+ * every other element. Then give it the focus again.
+ */
+export function enable(button) {
+  button.disabled = false;
+  if (document.activeElement === document.body || !document.activeElement) button.focus();
+}
+
 /** Announce a text to screen readers. */
 export function say(text) {
   put(byId("spoken"), text);

@@ -2,7 +2,7 @@
 // server sends the recipes and the description of the settings.
 import { get, path, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
-import { byId, bytes, counted, el, say, shellWord, short } from "./dom.js";
+import { byId, bytes, counted, el, enable, say, shellWord, short } from "./dom.js";
 import { FieldProblem } from "./field_problem.js";
 
 const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs", "find_learning_rate"];
@@ -208,7 +208,7 @@ export class Start {
     } catch (error) {
       this.problem.show(error.message, this.#wrong(error.message, error.param));
     } finally {
-      byId("start-go").disabled = false;
+      enable(byId("start-go"));
     }
   }
 
