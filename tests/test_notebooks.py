@@ -99,6 +99,19 @@ EXPECTED = {
 }
 
 
+def test_the_stored_outputs_of_your_own_text_are_what_its_sentences_say():
+    """The model has fewer bits than the n-grams alone, xz has the fewest, and the text begins with the prompt."""
+    outputs = [
+        one for cell in code_cells(read(FOLDER / "your_own_text.ipynb")) for one in cell.outputs
+    ]
+    shown = "".join(one.get("data", {}).get("text/plain", "") for one in outputs)
+    model = float(re.search(r"Evaluation\(.* bits=([\d.]+)", shown)[1])
+    ngrams = re.search(r"ngrams={(.*?)}", shown)[1]
+    xz = float(re.search(r"'xz': Compressed\(bits=([\d.]+)", shown)[1])
+    assert xz < model < min(float(bits) for bits in re.findall(r": ([\d.]+)", ngrams))
+    assert any(one.get("text", "").startswith("The ") for one in outputs)
+
+
 def test_a_planted_error_in_a_cell_is_found(tmp_path):
     from nbclient.exceptions import CellExecutionError
 
