@@ -57,8 +57,16 @@ def test_a_wrong_setting_is_refused_with_the_given_and_the_allowed_value(
         (
             "/api/runs",
             {"text": "any", "name": "My run!"},
-            "“name” is not a key: 'My run!'; use letters, digits, _, - and ., without . at the beginning.",
+            "“name” cannot be 'My run!'; use letters, digits, _, - and ., without . at the beginning.",
         ),
+        (
+            "/api/runs",
+            {"text": "any", "name": ""},
+            "“name” is empty; use letters, digits, _, - and ., without . at the beginning.",
+        ),
+        ("/api/runs/book/rename", {"name": ""}, "the new name is empty; give the name of a directory."),
+        ("/api/runs/book/rename", {"name": " "}, "the new name is empty; give the name of a directory."),
+        ("/api/runs/book/rename", {"name": 256 * "x"}, "“name” must have at most 255 characters, not 256."),
         ("/api/runs", {"text": "any", "name": 61 * "x"}, "“name” must have at most 60 characters, not 61."),
         ("/api/generate", {"model": "book", "stop": ["x"] * 9}, "“stop” must have at most 8 items, not 9."),
         ("/api/generate", {"model": "book", "stop": [""]}, "“stop” must have at least 1 character, not 0."),

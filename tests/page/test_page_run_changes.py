@@ -89,6 +89,28 @@ def test_a_run_is_renamed_and_stays_shown(two, page, tmp_path):
     assert shown_names(page) == ["first", "novel"]
 
 
+def test_a_refused_name_keeps_the_focus_in_its_field(two, page, tmp_path):
+    page.goto(f"{two.url}/#/learning?run=second")
+    page.click("#learning-buttons >> text=Rename")
+    name, problem = page.locator("#rename-name"), page.locator("#rename-problem")
+    for refused, message in (
+        ("", "^the new name is empty; give the name of a directory"),
+        ("first", "exists already; give another name"),
+        ("a/b", "it must be the name of a directory without / and"),
+    ):
+        name.fill(refused)
+        expect(problem).to_be_empty()
+        page.click("#rename-go")
+        eventually(problem, message)
+        expect(name).to_be_focused()
+        expect(name).to_have_attribute("aria-invalid", "true")
+    name.fill("a b:ü")
+    page.click("#rename-go")
+    expect(page.locator("#rename-dialog")).to_be_hidden()
+    eventually(page.locator("#learning-run option:checked"), "^a b:ü$")
+    assert (tmp_path / "a b:ü" / "config.json").exists()
+
+
 def test_a_run_that_trains_has_no_button_and_the_server_refuses_it(training, page):
     key = training.going()
     without_charts(page)

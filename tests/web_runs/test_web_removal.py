@@ -106,10 +106,20 @@ def test_a_run_is_renamed_within_its_folder(client, tmp_path):
     assert client.post("/api/generate", json={"model": "novel", "length": 3}).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["a b:ü", "x." * 20 + ".", "é", 80 * "n"])
+def test_a_run_gets_every_name_that_the_command_accepts(client, tmp_path, name):
+    key = client.post("/api/runs/book/rename", json={"name": name}).json()["run"]
+    assert (tmp_path / name / "config.json").exists()
+    assert key_of(client, name) == key
+    assert client.get(f"/api/runs/{key}").status_code == 200
+    assert client.post("/api/generate", json={"model": key, "length": 3}).status_code == 200
+    assert client.post(f"/api/runs/{key}/rename", json={"name": "book"}).json() == {"run": "book"}
+
+
 @pytest.mark.parametrize(
-    "name", ["../book", "a/b", "", ".hidden", "-x", "texts", "a b", "é", "x." * 20 + "."]
+    "name", ["../book", "a/b", "a\\b", "", " ", ".hidden", "-x", "texts", "Texts", "a\nb"]
 )
-def test_a_name_that_a_new_run_could_not_have_is_refused(client, tmp_path, name):
+def test_a_name_that_the_command_refuses_is_refused(client, tmp_path, name):
     answer = client.post("/api/runs/book/rename", json={"name": name})
     assert answer.status_code == 422
     assert answer.json()["error"]["param"] == "name"
@@ -120,6 +130,7 @@ def test_a_name_that_exists_is_refused(client, tmp_path):
     (tmp_path / "taken").mkdir()
     answer = client.post("/api/runs/book/rename", json={"name": "taken"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "exists")
+    assert answer.json()["error"]["param"] == "name"
     assert list((tmp_path / "taken").iterdir()) == []
 
 

@@ -51,9 +51,10 @@ def require_name(name: object) -> str:
     names, or with a hyphen, because commands would take it for an option. It must have no character that
     cannot be printed.
     """
+    if isinstance(name, str) and not name.strip():
+        raise ConfigError("the new name is empty; give the name of a directory.")
     possible = (
         isinstance(name, str)
-        and name.strip() != ""
         and name[0] not in ".-"
         and name.isprintable()
         and not {"/", "\\"} & set(name)

@@ -4,14 +4,15 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from charloom.errors import RunExistsError, RunInUseError
+from charloom.errors import ConfigError, RunExistsError, RunInUseError
 from charloom.formatting import shortened
 from charloom.store import RunRemoval, plan_removal, remove_run, rename_run
+from charloom.store.run_renaming import require_name
 from charloom.web import schemas as wire
-from charloom.web.error_responses import NotAllowedError
+from charloom.web.error_responses import NameTakenError, NotAllowedError
 from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of
-from charloom.web.start_routes import require_name
+from charloom.web.text_routes import FOLDER
 
 
 def routes(run_index: RunIndex) -> APIRouter:
@@ -37,7 +38,7 @@ def routes(run_index: RunIndex) -> APIRouter:
     @router.post("/api/runs/{run}/rename")
     def rename(run: wire.Key, new: wire.NewName) -> wire.Renamed:
         """Rename a run, which stays in its folder, and return its new key."""
-        require_name(new.name)
+        require_new_name(new.name)
         with jobs.turn:
             run_index.read_list(refresh=True)
             path = unused_run(run_index, run)
@@ -46,10 +47,13 @@ def routes(run_index: RunIndex) -> APIRouter:
             if (
                 key in jobs.all()
             ):  # a start that failed or is not yet done has no directory, but has the name
-                raise RunExistsError(
+                raise NameTakenError(
                     f"a run {shortened(new.name)} was started already; give another name."
                 )
-            rename_run(path, new.name)
+            try:
+                rename_run(path, new.name)
+            except RunExistsError as error:
+                raise NameTakenError(error.message) from None
             run_index.read_list(refresh=True)
         return wire.Renamed(run=key)
 
@@ -74,6 +78,22 @@ def unused_run(run_index: RunIndex, run: str) -> Path:
     if job is not None and job.alive:
         raise RunInUseError(f"{run} is in use: process {job.pid} trains it. Stop it first.")
     return path
+
+
+def require_new_name(name: str) -> None:
+    """Raise NotAllowedError if a run cannot be renamed to `name`.
+
+    `charloom runs rename` accepts the same names, except that of the folder with the uploaded texts.
+    """
+    try:
+        require_name(name)
+    except ConfigError as error:
+        raise NotAllowedError(error.message, "name") from None
+    if name.casefold() == FOLDER:
+        raise NotAllowedError(
+            f"the name {shortened(name)} is kept for the folder with the uploaded texts; give another name.",
+            "name",
+        )
 
 
 def require_as_shown(run: str, planned: RunRemoval, shown: wire.RemovalRequest) -> None:

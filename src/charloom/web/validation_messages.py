@@ -53,8 +53,8 @@ def validation_message(error: Any) -> str:
             return f"{field} must have {words} {length}, not {len(given):,}"
     if kind == "string_pattern_mismatch":
         return (
-            f"{field} is not a key: {shortened(given)}; use letters, digits, _, - and ., without . at "
-            f"the beginning"
+            f"{field} {'is empty' if given == '' else f'cannot be {shortened(given)}'}; use letters, digits, "
+            f"_, - and ., without . at the beginning"
         )
     wanted = WANTED.get(kind)
     for name, words in BOUNDS.items():

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from charloom.web.schemas.common import KEY, ListPage, RequestBody, ResponseBody, State
+from charloom.web.schemas.common import LONGEST_NAME, ListPage, RequestBody, ResponseBody, State
 from charloom.web.schemas.starting import NewRun
 
 MOST_RECORDS: Final = 20_000
@@ -288,7 +288,7 @@ class RemovalRequest(RequestBody):
 class NewName(RequestBody):
     """A request to rename a run; `name` is the new name of its directory."""
 
-    name: Annotated[str, StringConstraints(pattern=KEY, max_length=60)]
+    name: Annotated[str, StringConstraints(max_length=LONGEST_NAME)]
 
 
 class Renamed(ResponseBody):

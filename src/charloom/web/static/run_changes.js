@@ -1,6 +1,7 @@
 // Removes and renames runs, after the user has confirmed it in a dialog.
 import { get, path, post } from "./api.js";
-import { byId, bytes, counted, put, say } from "./dom.js";
+import { byId, bytes, counted, enable, put, say } from "./dom.js";
+import { FieldProblem } from "./field_problem.js";
 
 /**
  * A dialog of the page that asks before it changes a run. `change(run, shown)` changes it; the dialog shows its errors.
@@ -9,8 +10,9 @@ import { byId, bytes, counted, put, say } from "./dom.js";
 class Question {
   constructor(name, change) {
     this.dialog = byId(`${name}-dialog`);
+    this.field = (param) => byId(`${name}-${param}`);
     this.question = byId(`${name}-question`);
-    this.problem = byId(`${name}-problem`);
+    this.problem = new FieldProblem(byId(`${name}-problem`));
     this.button = byId(`${name}-go`);
     byId(`${name}-close`).addEventListener("click", () => this.dialog.close());
     this.dialog.querySelector("form").addEventListener("submit", (event) => {
@@ -23,7 +25,7 @@ class Question {
   async ask(run, question, prepare) {
     this.run = run;
     put(this.question, question);
-    put(this.problem, "");
+    this.problem.show("");
     this.button.disabled = true;
     this.dialog.showModal();
     try {
@@ -32,20 +34,21 @@ class Question {
       this.shown = shown;
       this.button.disabled = false;
     } catch (error) {
-      if (this.run === run) put(this.problem, error.message);
+      if (this.run === run) this.problem.show(error.message);
     }
   }
 
   async #try(action) {
-    put(this.problem, "");
+    this.problem.show("");
     this.button.disabled = true;
     try {
       await action();
       this.dialog.close();
     } catch (error) {
-      put(this.problem, error.message);
+      const field = this.field(error.param);
+      this.problem.show(error.message, field ? [field] : []);
     } finally {
-      this.button.disabled = false;
+      enable(this.button);
     }
   }
 }
