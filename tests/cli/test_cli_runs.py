@@ -222,10 +222,27 @@ def test_all_runs_are_checked_before_the_question(folder):
     assert done.exit_code == 2
     assert "Stop it first: charloom control runs/b stop." in done.stderr
     lock.release()
+    Path("book.txt").write_text("a text")
     done = charloom_("runs rm runs/a book.txt --yes")
     assert done.exit_code == 2
     assert "book.txt is not a run directory" in done.stderr
+    assert "charloom: nothing was removed.\n" in done.stderr
     assert len(listed()) == 3
+
+
+@pytest.mark.parametrize("words", ["runs rm none --yes", "runs rename none new --yes"])
+def test_a_path_that_does_not_exist_is_called_so(folder, words):
+    done = charloom_(words)
+    assert done.exit_code == 2
+    assert "none does not exist; give the directory of a run." in done.stderr
+
+
+def test_a_new_name_that_is_too_long_is_called_so(folder):
+    done = charloom_(f"runs rename runs/a {'n' * 300} --yes")
+    assert done.exit_code == 2
+    assert "the new name is too long: it has 300 bytes" in done.stderr
+    assert "disk" not in done.stderr
+    assert names_in("runs") == ["a", "b", "c"]
 
 
 def test_a_run_that_two_paths_name_is_removed_once(folder):

@@ -145,7 +145,12 @@ def rm(run: SomeRuns, yes: Yes = False, as_json: Json = False) -> None:
     """
     from charloom.store import remove_run
 
-    removals = plan_removals(run)
+    try:
+        removals = plan_removals(run)
+    except CharloomError:
+        if len(run) > 1:
+            say("nothing was removed.")
+        raise
     for removal in removals:
         say(removal_sentence(removal))
     these = "this run" if len(removals) == 1 else f"these {len(removals)} runs"

@@ -43,12 +43,14 @@ FIXES = {
     errno.EACCES: "Choose a place where you may write.",
     errno.EPERM: "Choose a place where you may write.",
     errno.EIO: "The disk may be failing: copy what is there to another one.",
+    errno.ENAMETOOLONG: "Give a shorter name.",
 }
 
 READING_FIXES = {
     errno.EACCES: "Ask its owner for the right to read it.",
     errno.EPERM: "Ask its owner for the right to read it.",
     errno.EIO: FIXES[errno.EIO],
+    errno.ENAMETOOLONG: FIXES[errno.ENAMETOOLONG],
     errno.EMFILE: "Close other files and try again.",
 }
 

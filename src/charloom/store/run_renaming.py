@@ -4,6 +4,7 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from charloom.errors import ConfigError, RunExistsError
 from charloom.formatting import shortened
@@ -11,6 +12,8 @@ from charloom.store.atomic_files import sync_directory, writing
 from charloom.store.run_lock import hold_lock_of_whole_run
 from charloom.store.run_removal import remove_leftovers
 from charloom.store.whole_run import require_whole_run
+
+LONGEST_NAME: Final = 255  # in bytes; the usual file systems allow no longer names
 
 
 def rename_run(path: Path, name: str) -> Path:
@@ -49,7 +52,7 @@ def require_name(name: object) -> str:
 
     It must be the name of a directory, and not a path. It must not begin with a dot, because lists skip such
     names, or with a hyphen, because commands would take it for an option. It must have no character that
-    cannot be printed.
+    cannot be printed, and at most LONGEST_NAME bytes in UTF-8.
     """
     if isinstance(name, str) and not name.strip():
         raise ConfigError("the new name is empty; give the name of a directory.")
@@ -63,6 +66,11 @@ def require_name(name: object) -> str:
         raise ConfigError(
             f"the new name is {shortened(name)}; it must be the name of a directory without / and \\, must not "
             f"begin with . or -, and every character must be printable."
+        )
+    if (size := len(str(name).encode())) > LONGEST_NAME:
+        raise ConfigError(
+            f"the new name is too long: it has {size} bytes, and at most {LONGEST_NAME} are possible; "
+            f"give a shorter name."
         )
     return str(name)
 

@@ -18,7 +18,7 @@ def require_whole_run(path: Path) -> RunHead:
     """Return the contents of the small files of a run that may be renamed or removed.
 
     Raises:
-        NotAModelError: the path is a link, does not end with a name, or is not certainly a run.
+        NotAModelError: the path does not exist, is a link, does not end with a name, or is not certainly a run.
         RunInUseError: another process trains the run.
         NewerFormatError: a later version of charloom wrote the run.
         ReadError: the disk failed while reading.
@@ -32,6 +32,9 @@ def require_whole_run(path: Path) -> RunHead:
             raise NotAModelError(
                 f"{shortened(path)} is a link; links are not followed. Give the directory to which it leads."
             )
+        exists = path.exists()
+    if not exists:
+        raise NotAModelError(f"{shortened(path)} does not exist; give the directory of a run.")
     if not is_run(path):
         raise NotAModelError(
             f"{shortened(path)} is not a run directory: it has no {CONFIG} of a run."
