@@ -8,14 +8,42 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra web is not installed")
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+import httpx
 from playwright.sync_api import expect
 
+import small_runs
 from browser import NONE, chromium_path
 from page.page_steps import eventually, violations, without_charts
 from web_servers import LiveServer
 
 if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
+
+
+@pytest.fixture
+def missing(page):
+    """Return the list of the addresses whose responses to the page had the status 404 so far."""
+    addresses = []
+
+    def note(response):
+        if response.status == 404:
+            addresses.append(response.url)
+
+    page.on("response", note)
+    yield addresses
+    page.remove_listener("response", note)
+
+
+@pytest.fixture
+def failed(tmp_path, page):
+    """Return a server with a finished run, and with a start named tiny that failed."""
+    without_charts(page)
+    with LiveServer(tmp_path) as live, httpx.Client(base_url=live.url, timeout=20) as client:
+        small_runs.train(tmp_path / "cats", epochs=1)
+        text = client.post("/api/texts", json={"name": "short", "text": "abcabc" * 9}).json()["key"]
+        body = {"text": text, "recipe": "classic", "name": "tiny", "settings": {"seq_length": 60}}
+        assert client.post("/api/runs", json=body).status_code == 202
+        yield live
 
 
 @pytest.fixture
@@ -26,6 +54,11 @@ def two(tmp_path, trained, page):
         shutil.copytree(trained.app_state.folder / "cats", tmp_path / name)
     with LiveServer(tmp_path) as live:
         yield live
+
+
+def finish_requests(page):
+    """Send one more request and wait for its response, so that the page has the responses to earlier ones."""
+    page.evaluate("fetch('/api/runs').then((response) => response.text())")
 
 
 def shown_names(page):
@@ -109,6 +142,40 @@ def test_a_refused_name_keeps_the_focus_in_its_field(two, page, tmp_path):
     expect(page.locator("#rename-dialog")).to_be_hidden()
     eventually(page.locator("#learning-run option:checked"), "^a b:ü$")
     assert (tmp_path / "a b:ü" / "config.json").exists()
+
+
+def test_a_renamed_run_is_not_requested_by_its_old_key(two, page, missing):
+    page.goto(f"{two.url}/#/learning?run=second")
+    eventually(page.locator("#learning-state"), "finished")
+    page.click("#learning-buttons >> text=Rename")
+    page.fill("#rename-name", "novel")
+    page.click("#rename-go")
+    eventually(page.locator("#learning-run option:checked"), "^novel$")
+    expect(page.locator("#spoken")).to_have_text("second is renamed to novel")
+    expect(page.locator("#learning-run option[value=second]")).to_have_count(0)
+    finish_requests(page)
+    assert missing == []
+
+
+def test_a_dismissed_start_leads_to_the_list_of_runs(failed, page, missing):
+    page.goto(f"{failed.url}/#/learning?run=tiny")
+    eventually(page.locator("#learning-state"), "^failed$")
+    page.click("#learning-buttons >> text=Dismiss")
+    expect(page.locator("#view-runs")).to_be_visible()
+    expect(page.locator("#spoken")).to_have_text("tiny: dismissed")
+    expect(page.locator(".run")).to_have_count(1)
+    assert shown_names(page) == ["cats"]
+    finish_requests(page)
+    assert missing == []
+
+
+def test_a_run_that_disappears_is_reported_without_a_request_for_it(two, page, missing, tmp_path):
+    page.goto(f"{two.url}/#/learning?run=second")
+    eventually(page.locator("#learning-state"), "finished")
+    shutil.rmtree(tmp_path / "second")
+    eventually(page.locator("#learning-reason"), "^There is no run second here; choose another")
+    finish_requests(page)
+    assert missing == []
 
 
 def test_a_run_that_trains_has_no_button_and_the_server_refuses_it(training, page):

@@ -58,6 +58,7 @@ export class Learning {
     this.runs = null; // until the first list arrives
     this.key = null;
     this.run = null; // the last known state of the run
+    this.inList = false; // whether the list has had the run with the key `key` since the view shows it
     this.absent = null; // {run, sentence} for a key that is not in the list: the run, or why there is no run
     this.shown = false;
     this.chart = new Chart(byId("learning-chart"), (width) => this.#figure(width));
@@ -115,6 +116,7 @@ export class Learning {
     const key = this.wanted ?? (listed(this.key) ?? this.runs?.[0])?.key ?? null;
     if (key !== this.key) {
       this.key = key;
+      this.inList = false;
       this.absent = null;
       this.buttons.problem("");
       this.#journalChanged("samples");
@@ -124,11 +126,14 @@ export class Learning {
     this.select.hidden = this.runs.length === 0;
     const run = listed(key);
     if (run) {
+      this.inList = true;
       this.absent = null;
       this.select.value = key;
     } else {
       this.select.selectedIndex = -1;
-      if (key !== null) this.#seek(key);
+      // A run that has left the list was removed, renamed or dismissed: a request would only get the status 404.
+      if (this.inList) this.absent = { run: null, sentence: this.#noRun(key) };
+      else if (key !== null) this.#seek(key);
     }
     this.#run(run ?? this.absent?.run ?? null);
     // A run that is starting has no directory yet, so there are no records and samples to receive.
@@ -144,10 +149,14 @@ export class Learning {
       absent.run = (await get`/api/runs/${key}`).run;
     } catch (error) {
       absent.run = null;
-      const other = this.runs.length ? "; choose another one above" : "";
-      absent.sentence = error.status === 404 ? `There is no run ${key} here${other}.` : error.message;
+      absent.sentence = error.status === 404 ? this.#noRun(key) : error.message;
     }
     if (this.absent === absent) this.#run(absent.run);
+  }
+
+  /** Return the sentence that there is no run with this key. */
+  #noRun(key) {
+    return `There is no run ${key} here${this.runs.length ? "; choose another one above" : ""}.`;
   }
 
   /** Show the current state of a run; if `run` is null, show no run. */

@@ -43,6 +43,7 @@ export class RunButtons {
     this.problem = problem;
     this.changed = changed;
     this.run = null;
+    this.whole = whole;
     this.buttons = whole ? { ...BUTTONS, ...CHANGES } : BUTTONS;
     this.commands = Object.fromEntries(
       Object.entries(this.buttons).map(([command, [label]]) => [
@@ -101,7 +102,7 @@ export class RunButtons {
     const { key } = this.run;
     if (command in CHANGES) return CHANGES[command][2](this.run);
     if (command === "resume") return this.#try(() => post(path`/api/runs/${key}/resume`, {}), "starting");
-    if (command === "dismiss") return this.#try(() => post(path`/api/runs/${key}/dismiss`, {}), "dismissed");
+    if (command === "dismiss") return this.#dismiss();
     if (command === "again") {
       location.hash = `#/runs?${new URLSearchParams({ new: "1", again: key })}`;
       return;
@@ -109,6 +110,12 @@ export class RunButtons {
     if (command === "pause") this.#pausing(key, true);
     const sent = await this.#try(() => post(path`/api/runs/${key}/control`, { command }), `${BUTTONS[command][0]} sent`);
     if (command === "pause" && !sent) this.#pausing(key, false);
+  }
+
+  /** Dismiss a failed start. The view of one run then has nothing to show, so open the list of runs. */
+  async #dismiss() {
+    const dismissed = await this.#try(() => post(path`/api/runs/${this.run.key}/dismiss`, {}), "dismissed");
+    if (dismissed && this.whole) location.hash = "#/runs";
   }
 
   #pausing(key, on) {

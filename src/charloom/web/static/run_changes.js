@@ -64,9 +64,10 @@ function made() {
       say(`${name} is removed`);
     }),
     rename: new Question("rename", async ({ key, name }) => {
-      const { run } = await post(path`/api/runs/${key}/rename`, { name: byId("rename-name").value.trim() });
+      const newName = byId("rename-name").value.trim();
+      const { run } = await post(path`/api/runs/${key}/rename`, { name: newName });
       location.hash = `#/learning?${new URLSearchParams({ run })}`;
-      say(`${name} is renamed`);
+      say(`${name} is renamed to ${newName}`);
     }),
   };
   return dialogs;
