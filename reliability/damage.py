@@ -145,6 +145,7 @@ def train(run: Path, text: Path, seed: int) -> None:
         with writer:
             if stop == STOPS[1]:
                 learner.learning_rate_factor = WILD
+                writer.add_event("learning_rate_factor", learner.update, learning_rate_factor=WILD)
             for _ in train_run(writer, learner, corpus, charloom.load(run).engine):
                 pass
 
@@ -341,7 +342,10 @@ def fell_back(case: Path, truth: Truth, what: str, touched: set[str], files: Fil
     if learner is None:
         assert not whole or "run/config.json" in touched, f"no fallback: {what}"
         return False
-    assert same_but_for_the_end(learner, wanted), (
+    # An event says that the factor was changed after the first checkpoint. It counts after a fallback too.
+    factor = learner.learning_rate_factor if "run/events.jsonl" in touched else WILD
+    steered = dataclasses.replace(wanted, learning_rate_factor=factor)
+    assert same_but_for_the_end(learner, steered), (
         f"fell back to what is not the newest whole: {what}"
     )
     again = load_model(case / "run", "latest")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import docs_checks
+from charloom.cpu_limits import ONE_THREAD
 from docs_pages import FRAME, ROOT, collect
 
 PLACE: Final = ROOT / "build" / "docs"
@@ -29,8 +30,7 @@ def sphinx(builder: str, output: Path, *options: str) -> int:
     """Run a builder of Sphinx on the collected sources, and return its exit code."""
     words = ["-c", str(ROOT / FRAME), "-b", builder, "-d", str(PLACE / "doctrees"), "-q", *options]
     command = [sys.executable, "-m", "sphinx", *words, str(PLACE / "source"), str(output)]
-    # NumPy's threads would only wait for one another.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, **ONE_THREAD}
     return subprocess.run(command, check=False, env=environment).returncode
 
 

@@ -11,7 +11,7 @@ FILES = (
     "_native.pyi",
     "diagnosis/templates/numpy.txt",
     "export_html/page/page.html",
-    "report/templates/report.html",
+    "report/templates/run.html",
     "report/templates/page.css",
     "web/static/index.html",
     "web/static/app.js",

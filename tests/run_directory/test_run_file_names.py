@@ -7,7 +7,11 @@ import charloom
 from charloom import run_file_names
 
 PACKAGE = Path(charloom.__file__).parent
-NAMES = {value for name, value in vars(run_file_names).items() if name.isupper() and "." in value}
+NAMES = {
+    value
+    for name, value in vars(run_file_names).items()
+    if name.isupper() and isinstance(value, str) and "." in value
+}
 
 
 def strings_in(source):

@@ -222,7 +222,7 @@ def render(
     """
     view, records, stored = content.view, content.records, content.stored
     return page(
-        "report.html",
+        "run.html",
         title=view.text.name,
         lede=sections.run_sentence(view),
         notice=sections.notice(view, records),
