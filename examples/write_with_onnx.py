@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import onnxruntime
 
+if len(sys.argv) != 4 or not sys.argv[3].isdecimal():
+    sys.exit(f"Usage: {__doc__.splitlines()[2]}")
 file, prompt, length = sys.argv[1], sys.argv[2], int(sys.argv[3])
 session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
 about = json.loads(session.get_modelmeta().custom_metadata_map["charloom.onnx"])

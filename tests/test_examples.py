@@ -114,6 +114,18 @@ def test_the_example_with_onnx_writes_what_the_model_expects(tokens, empty, tmp_
     assert output_of(program, empty, str(file), "the cät ", "300") == printed
 
 
+@pytest.mark.parametrize("words", [[], ["book.onnx", "The "], ["book.onnx", "The ", "long"]])
+def test_the_example_with_onnx_prints_its_usage_if_the_arguments_are_wrong(
+    words, empty, tmp_path, monkeypatch
+):
+    (tmp_path / "onnxruntime.py").touch()  # an empty module; the program ends before it uses it
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    command = [sys.executable, str(ROOT / "examples" / "write_with_onnx.py"), *words]
+    done = subprocess.run(command, cwd=empty, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 1
+    assert done.stderr == 'Usage: python examples/write_with_onnx.py book.onnx "The " 300\n'
+
+
 def test_the_example_with_onnx_does_not_use_charloom():
     source = (ROOT / "examples" / "write_with_onnx.py").read_text(encoding="utf-8")
     imports = re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE)
