@@ -15,6 +15,7 @@ from charloom.api import weight_rounding
 from charloom.api.model import Model
 from charloom.api.weight_rounding import choose_weights
 from charloom.cli import app
+from charloom.cli.exchange_commands import change_in_bits
 from charloom.errors import ConfigError, DivergedError
 from charloom.export_html import browser_model
 from charloom.export_html.joined_modules import one_script
@@ -178,6 +179,17 @@ def test_the_network_alone_has_no_n_grams(model, tmp_path):
     assert not any("ngram" in name for name in tensors)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (0.00123, "+0.00123"), (-0.00002, "-0.00002"), (0.00001, "+0.00001"),
+        (-0.000002, "less than 0.00001"), (0.0000099, "less than 0.00001"), (0.0, "less than 0.00001"),
+    ],
+)  # fmt: skip
+def test_a_change_of_the_loss_that_rounds_to_zero_is_called_small(change, words):
+    assert change_in_bits(change) == words
+
+
 def test_the_command_writes_the_file_and_says_how_large_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train(tmp_path / "book", cell="gru", ngram_order=3, validation=0.2)
@@ -186,7 +198,7 @@ def test_the_command_writes_the_file_and_says_how_large_it_is(tmp_path, monkeypa
     size = (tmp_path / "book.html").stat().st_size
     assert re.fullmatch(
         rf"book\.html: {size / 1e6:.2f} MB, weights in float16; float16 changes the loss by "
-        r"[+-]0\.000\d\d bits per character\n",
+        r"([+-]0\.000\d\d|less than 0\.00001) bits per character\n",
         done.stdout,
     )
     assert "gru, 1 × 8 hidden units" in done.stderr

@@ -101,8 +101,13 @@ def show_file_size(
     say(f"{path}: {origin}")
     sentence = f"{path}: {megabytes(size)}, weights in {rounded.weights}"
     if change is not None:
-        sentence += f"; float16 changes the loss by {change:+.5f} bits per character"
+        sentence += f"; float16 changes the loss by {change_in_bits(change)} bits per character"
     show(sentence)
+
+
+def change_in_bits(change: float) -> str:
+    """Return a change of the loss with its sign and five decimal places, or "less than 0.00001"."""
+    return "less than 0.00001" if abs(change) < 0.00001 else f"{change:+.5f}"
 
 
 def export_differences(learner: "Learner", exported: "Learner", target: "Target") -> str:
