@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +54,20 @@ def unanswered(rows: list[dict[str, Any]], all_must_work: bool) -> Iterator[tupl
         if row["status"] in ("broken", "timeout"):
             gone = row["info"].startswith(GONE)
             words = "does not exist" if gone else "could not be checked"
-            yield gone or all_must_work, f"{row['uri']} {words}: {row['info'][:80]}"
+            yield gone or all_must_work, f"{row['uri']} {words}: {reason_of(row)}."
+
+
+def reason_of(row: dict[str, Any]) -> str:
+    """Return in a few words why a link did not work.
+
+    Sphinx gives an answer such as "404 Client Error: Not Found for url: …", or the text of a Python error.
+    """
+    info = row["info"]
+    if row["status"] == "timeout" or "timed out" in info:
+        return "the machine did not answer in time"
+    if "Max retries exceeded" in info or "Connection" in info:
+        return "no connection to the machine"
+    return textwrap.shorten(info.partition(" for url")[0], 80, placeholder=" …")
 
 
 def check_links(all_must_work: bool, address: str | None) -> bool:

@@ -164,3 +164,45 @@ def test_only_an_answer_that_a_page_is_gone_is_an_error_without_a_network(
 ):
     rows = [{"uri": "https://a.example", **row}]
     assert [is_error for is_error, _ in docs_build.unanswered(rows, all_must_work)] == found
+
+
+POOL = "HTTPSConnectionPool(host='a.example', port=443): "
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        (
+            {"status": "broken", "info": "404 Client Error: Not Found for url: https://a.example/x"},
+            "does not exist: 404 Client Error: Not Found.",
+        ),
+        (
+            {"status": "broken", "info": "403 Client Error: Forbidden for url: https://a.example/x"},
+            "could not be checked: 403 Client Error: Forbidden.",
+        ),
+        (
+            {"status": "broken", "info": f"{POOL}Max retries exceeded with url: /x (Caused by NameResolutionError())"},
+            "could not be checked: no connection to the machine.",
+        ),
+        (
+            {"status": "broken", "info": "('Connection aborted.', RemoteDisconnected('closed'))"},
+            "could not be checked: no connection to the machine.",
+        ),
+        (
+            {"status": "timeout", "info": f"{POOL}Read timed out. (read timeout=10)"},
+            "could not be checked: the machine did not answer in time.",
+        ),
+        (
+            {"status": "broken", "info": f"{POOL}Max retries exceeded with url: /x (Caused by ConnectTimeoutError(timed out))"},
+            "could not be checked: the machine did not answer in time.",
+        ),
+        (
+            {"status": "broken", "info": "Anchor 'x' not found"},
+            "could not be checked: Anchor 'x' not found.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_link_that_did_not_work_has_a_short_reason(row, sentence):
+    rows = [{"uri": "https://a.example/x", **row}]
+    ((_, found),) = docs_build.unanswered(rows, False)
+    assert found == f"https://a.example/x {sentence}"
