@@ -291,6 +291,16 @@ def test_the_unit_that_is_constructed_to_follow_quotes_is_found(engine, dtype):
     assert "differs nowhere" in digit.why_none
 
 
+def test_a_pattern_without_a_match_says_so():
+    model = charloom.Model(latch(), ReferenceEngine())
+    for regex in ("zebra", "z*"):  # the second matches only empty strings
+        (finding,) = charloom.neurons(model, string=STORY, pattern=regex).findings
+        assert (finding.units, finding.mean) == ((), 0)
+        assert finding.why_none == "the pattern matches nothing in the text"
+    (finding,) = charloom.neurons(model, string=STORY, pattern="(?s).").findings
+    assert "differs nowhere" in finding.why_none
+
+
 def test_a_unit_that_follows_quotes_one_character_late_has_a_lower_correlation():
     """The value after the character counts, not the value before it."""
     model = charloom.Model(latch(), ReferenceEngine())

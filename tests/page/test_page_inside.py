@@ -74,6 +74,14 @@ def test_a_pattern_is_a_regular_expression_as_in_the_terminal(trained, page):
     page.fill("#find-pattern", "(cat")
     page.press("#find-pattern", "Enter")
     eventually(page.locator("#find-problem"), "the pattern '\\(cat' is not a regular expression")
+    # The results of the pattern before it are gone, and the hint is shown again.
+    expect(found).to_have_count(0)
+    eventually(page.locator("#find-list"), "^The button Find ranks the units")
+    page.fill("#find-pattern", "zebra")
+    page.click("#find-go")
+    eventually(found, "the pattern matches nothing in the text")
+    expect(page.locator("#find-problem")).to_be_empty()
+    expect(page.locator("#find-go")).to_be_focused()
 
 
 def test_a_long_text_is_left_out_of_the_link(trained, page):

@@ -198,6 +198,8 @@ def _finding(
     if changes < LEAST_CHANGES:
         where = f"at {count(changes)} of {count(len(values))} characters" if changes else "nowhere"
         why = f"differs {where} from its most frequent value; at least {LEAST_CHANGES} are needed"
+        if found.why_absent and not values.any():
+            why = found.why_absent
         return Finding(found.name, found.description, mean, None, (), why)
     moving = np.flatnonzero(np.isfinite(r[0]))
     if not len(moving):

@@ -37,11 +37,13 @@ class Property:
         description: the property in words.
         measure: function that takes a text and returns one number for each character, float32,
             shape (characters,).
+        why_absent: the reason to give if the property is 0 for every character; "" gives a general one.
     """
 
     name: str
     description: str
     measure: Callable[[str], Numbers]
+    why_absent: str = ""
 
 
 def in_quotes(text: str) -> Numbers:
@@ -243,7 +245,12 @@ def matched(regex: str, find: Callable[[str], Sequence[tuple[int, int]]]) -> Pro
     def measure(text: str) -> Numbers:
         return _marked(len(text), find(text))
 
-    return Property("pattern", f"inside a match of {excerpt(regex, 40)}", measure)
+    return Property(
+        "pattern",
+        f"inside a match of {excerpt(regex, 40)}",
+        measure,
+        why_absent="the pattern matches nothing in the text",
+    )
 
 
 def marked(spans: Sequence[tuple[int, int]]) -> Property:

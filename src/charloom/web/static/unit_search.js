@@ -1,6 +1,6 @@
 // Finds the units that follow a property of a text best: a built-in property, a pattern, or parts that the user marked.
 import { post } from "./api.js";
-import { byId, counted, el, fixed, put, say } from "./dom.js";
+import { byId, counted, el, enable, fixed, put, say } from "./dom.js";
 
 /** The list of the units found. `chosen(layer, unit, quantity)` is called when the user selects one of them. */
 export class UnitSearch {
@@ -8,6 +8,7 @@ export class UnitSearch {
     this.view = view;
     this.chosen = chosen;
     this.marks = [];
+    this.hint = [...byId("find-list").children];
     byId("find-go").addEventListener("click", () => this.find());
     byId("find-pattern").addEventListener("keydown", (event) => event.key === "Enter" && this.find());
     byId("find-mark").addEventListener("click", () => this.#mark());
@@ -37,9 +38,10 @@ export class UnitSearch {
       this.#list(properties);
       say("Units found");
     } catch (error) {
+      byId("find-list").replaceChildren(...this.hint); // the list would be that of another pattern
       this.#problem(error.message);
     } finally {
-      byId("find-go").disabled = false;
+      enable(byId("find-go"));
     }
   }
 
