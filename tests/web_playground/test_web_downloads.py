@@ -62,7 +62,9 @@ def test_a_model_with_n_grams_is_refused_or_sent_without_them(tmp_path):
     with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
         refused = client.get("/api/models/counted/file?to=onnx")
         assert refused.status_code == 422
-        assert "“network alone”" in refused.json()["error"]["message"]
+        error = refused.json()["error"]
+        assert "“network alone”" in error["message"]
+        assert (error["param"], error["code"]) == ("to", "has_ngrams")
         alone = client.get("/api/models/counted/file?to=onnx&network_alone=true")
         assert alone.status_code == 200
         assert client.get("/api/models/counted/file?to=hub").status_code == 422

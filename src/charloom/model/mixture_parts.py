@@ -74,13 +74,17 @@ def require_ngrams(learner: Learner) -> None:
         )
 
 
+class HasNGramsError(ConfigError):
+    """The model has n-grams, which an exported file cannot have. Its network alone can be exported."""
+
+
 def refuse_ngrams(learner: Learner, reason: str) -> None:
-    """Raise ConfigError if the model has n-grams, because an exported file cannot have them.
+    """Raise HasNGramsError if the model has n-grams, because an exported file cannot have them.
 
     `reason` says why, such as "which the modules of PyTorch cannot express".
     """
     if learner.config.ngram_order:
-        raise ConfigError(
+        raise HasNGramsError(
             f"the model has n-grams, {reason}. To export only its network, "
             f"whose loss is far higher than the model's, give {argument('network_alone', True)}. To get a "
             f"model that can be exported whole, train with {argument('ngram_order', 0)}."

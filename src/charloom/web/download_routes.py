@@ -12,11 +12,12 @@ from starlette.types import Receive, Scope, Send
 from charloom import api
 from charloom.api.export_file import ExportOptions, target_of
 from charloom.errors import ConfigError
+from charloom.model.mixture_parts import HasNGramsError
 from charloom.store import Which
 from charloom.store.run_directory import checkpoint_path
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Busy
-from charloom.web.error_responses import NotAllowedError
+from charloom.web.error_responses import NGramsNotAllowedError, NotAllowedError
 from charloom.web.run_index import RunIndex
 
 # The largest number of models that are converted or sent at the same time. Each can be in memory several times.
@@ -81,7 +82,8 @@ def exported(run_index: RunIndex, key: str, to: Format, network_alone: bool) -> 
 
     Raises:
         NotFoundError: no model has the key `key`.
-        NotAllowedError: the model cannot be converted to this format.
+        NGramsNotAllowedError: the model has n-grams, which a file of this format cannot have.
+        NotAllowedError: the model cannot be converted to this format for another reason.
     """
     model, name = open_model(run_index, key)
     with tempfile.TemporaryDirectory(prefix="charloom-") as folder:
@@ -94,6 +96,8 @@ def exported(run_index: RunIndex, key: str, to: Format, network_alone: bool) -> 
             path = Path(folder) / f"{name}{target.suffix}"
             try:
                 target.write(model.prepared_export(path, options))
+            except HasNGramsError as error:
+                raise NGramsNotAllowedError(error.message, "to") from None
             except ConfigError as error:
                 raise NotAllowedError(error.message, "to") from None
         return path.name, path.read_bytes()

@@ -61,6 +61,10 @@ class NotAllowedError(CharloomError):
         self.param = param
 
 
+class NGramsNotAllowedError(NotAllowedError):
+    """The model has n-grams, which a file of the requested format cannot have."""
+
+
 class NameTakenError(RunExistsError):
     """A run or another file has the name that the field `name` of the request gives."""
 
@@ -78,6 +82,7 @@ KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
     (NewerFormatError, 409, "conflict_error", "newer_format"),
     (MissingPartError, 409, "conflict_error", "missing_part"),
     (WriteError, 409, "conflict_error", "disk"),
+    (NGramsNotAllowedError, 422, INVALID, "has_ngrams"),
     (CharloomError, 422, INVALID, None),
 )
 

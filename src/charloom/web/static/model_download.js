@@ -1,6 +1,6 @@
 // Downloads the model that is selected in the view Playground.
 import { download, path } from "./api.js";
-import { byId, el, put, save, say } from "./dom.js";
+import { byId, el, enable, put, save, say } from "./dom.js";
 
 /** The button that downloads a model, with the menu of formats. */
 export class ModelDownload {
@@ -25,15 +25,16 @@ export class ModelDownload {
       save(file, name);
       say(`${name} is downloaded`);
     } catch (error) {
-      put(this.problem, error.message);
-      if (error.message.includes("“network alone”")) this.#offerNetworkAlone();
+      if (error.code === "has_ngrams") this.#offerNetworkAlone();
+      else put(this.problem, error.message);
     } finally {
-      this.button.disabled = false;
+      enable(this.button);
     }
   }
 
   #offerNetworkAlone() {
     const again = () => this.#download(true);
+    put(this.problem, "Files for PyTorch and ONNX cannot contain the n-grams of this model. Its network alone has a far higher loss.");
     this.problem.append(" ", el("button", { type: "button", class: "link", onclick: again }, "Download the network without its n-grams"));
   }
 }
