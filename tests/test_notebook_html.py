@@ -351,6 +351,12 @@ def test_the_plain_repr_stays(results):
     assert repr(results["Evaluation"]).startswith("Evaluation(split=")
 
 
+def test_the_plain_repr_of_a_gradient_check_is_its_verdict(results):
+    check = results["GradientCheck"]
+    assert repr(check) == f"<GradientCheck: {check.verdict()}>"
+    assert len(repr(check)) < 500
+
+
 # Colours
 
 

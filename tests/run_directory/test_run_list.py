@@ -206,4 +206,24 @@ def test_python_lists_the_latest_run_first(tmp_path, monkeypatch):
         train(tmp_path / "runs" / name, halt=after(2))
         change_status(tmp_path / "runs" / name, heartbeat=2e9 + number)
     assert [run.path.name for run in charloom.runs()] == ["c", "a", "b"]
+    head, headings, *rows = repr(charloom.runs()).splitlines()
+    assert head == "3 runs"
+    assert headings.split()[:2] == ["run", "state"]
+    assert [row.split()[0] for row in rows] == ["runs/c", "runs/a", "runs/b"]
     assert charloom.runs("runs/a")[0].config.hidden_size == 8
+
+
+def test_a_list_of_many_runs_is_short_in_a_terminal(finished):
+    (run,) = charloom.runs(finished)
+    many = type(charloom.runs(finished))([run] * 50)
+    *_, last = lines = repr(many).splitlines()
+    assert lines[0] == "50 runs"
+    assert len(lines) == 1 + 1 + 20 + 1
+    assert last == "… and 30 more"
+
+
+def test_a_run_with_control_characters_in_its_name_has_one_line(tmp_path):
+    train(tmp_path / "a\x1b[31m\nb", halt=after(2))
+    found = charloom.runs(tmp_path)
+    assert len(repr(found).splitlines()) == 3
+    assert "\x1b" not in repr(found)

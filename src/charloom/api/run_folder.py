@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from charloom.api.python_warnings import warn_user
-from charloom.api.run_rows import HEADS, row_of
+from charloom.api.run_rows import HEADS, LEFT, row_of
 from charloom.api.text_arguments import as_path
-from charloom.formatting import counted
-from charloom.messages import for_python
+from charloom.formatting import count, counted
+from charloom.formatting import table as text_table
+from charloom.messages import for_python, quoted
 from charloom.notebook_html import card, sentence, table
 from charloom.run_file_names import RUNS
 from charloom.store import RunSummary, list_runs, plan_removal
@@ -16,10 +17,24 @@ from charloom.store import remove_run as remove_planned
 from charloom.store import rename_run as rename_in_folder
 
 MOST_PROBLEMS: Final = 10  # that a notebook shows
+MOST_ROWS: Final = 20  # that a terminal shows
 
 
 class RunTable(list[RunSummary]):
-    """The runs in a folder. A notebook shows them as a table."""
+    """The runs in a folder. A terminal and a notebook show them as a table."""
+
+    def __repr__(self) -> str:
+        """Return the number of runs, and lines with a row for each of the first MOST_ROWS runs."""
+        now = time.time()
+        rows = [row_of(run, quoted(run.path), now) for run in self[:MOST_ROWS]]
+        more = len(self) - len(rows)
+        return "\n".join(
+            [
+                counted(len(self), "run"),
+                *(text_table(HEADS, rows, LEFT) if rows else ()),
+                *([f"… and {count(more)} more"] if more else ()),
+            ]
+        )
 
     def _repr_html_(self) -> str:
         """Return a table with a row for each run, and the problems of their files, as HTML for a notebook."""
@@ -33,7 +48,7 @@ class RunTable(list[RunSummary]):
 def runs(folder: str | Path = RUNS) -> list[RunSummary]:
     """Return the runs in a folder and its subfolders, down to three levels; the latest first.
 
-    A notebook shows them as a table. For each run, the checkpoints `latest` and `best` are checked, and the records are read. The default folder
+    A terminal and a notebook show them as a table. For each run, the checkpoints `latest` and `best` are checked, and the records are read. The default folder
     need not exist. A folder that cannot be read gives a warning.
 
     Args:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from charloom.formatting import table
 from charloom.messages import quoted
@@ -10,12 +10,10 @@ from charloom.messages import quoted
 if TYPE_CHECKING:
     from charloom.store import RunSummary
 
-LEFT: Final = 4  # how many columns are left-aligned
-
 
 def run_lines(runs: Sequence["RunSummary"]) -> list[str]:
     """Return the lines of a table with a row for each run. Paths are quoted as a shell needs it."""
-    from charloom.api.run_rows import HEADS, row_of
+    from charloom.api.run_rows import HEADS, LEFT, row_of
 
     now = time.time()
     return table(HEADS, [row_of(run, quoted(run.path), now) for run in runs], LEFT)

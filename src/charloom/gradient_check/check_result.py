@@ -167,7 +167,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class GradientCheck:
-    """The result of a gradient check. A notebook shows its verdict and a table of the errors.
+    """The result of a gradient check. A terminal shows its verdict; a notebook also a table of the errors.
 
     Attributes:
         settings: the settings of the check.
@@ -198,6 +198,9 @@ class GradientCheck:
     def worst(self) -> Row:
         """Return the result of the parameter with the largest `excess`."""
         return max(self.rows, key=lambda row: rank(row.excess))
+
+    def __repr__(self) -> str:
+        return f"<GradientCheck: {self.verdict()}>"
 
     def _repr_html_(self) -> str:
         """Return the verdict and a table of the errors, as HTML for a notebook."""
