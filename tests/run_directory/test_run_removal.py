@@ -9,7 +9,15 @@ import pytest
 
 import charloom
 from charloom.errors import ConfigError, NotAModelError, RunExistsError, RunInUseError, WriteError
-from charloom.store import list_runs, plan_removal, remove_run, rename_run, run_lock, run_removal
+from charloom.store import (
+    list_runs,
+    plan_removal,
+    remove_run,
+    rename_run,
+    run_lock,
+    run_removal,
+    run_renaming,
+)
 from charloom.store.run_directory import is_run
 from charloom.store.run_lock import acquire
 from charloom.temporary_names import REMOVED
@@ -344,6 +352,32 @@ def test_another_process_may_delete_the_same_leftover(halted):
 
 
 # Renaming
+
+
+def test_a_run_in_which_another_run_is_is_not_renamed(halted):
+    """A process may train the inner run, and its directory must not move."""
+    inner = shutil.copytree(halted, halted / "more" / "inner")
+    lock = acquire(inner)
+    before = contents(halted)
+    with pytest.raises(NotAModelError, match=r"contains another run, .*inner; move or remove"):
+        rename_run(halted, "new")
+    lock.release()
+    assert names(halted.parent) == ["run"]
+    assert contents(halted) == before
+
+
+def test_another_run_that_appears_while_a_run_is_renamed_stops_the_renaming(halted, monkeypatch):
+    outside = shutil.copytree(halted, halted.parent / "outside")
+    checked = run_renaming.require_name
+
+    def appear(name):
+        shutil.move(outside, halted / "inner")
+        return checked(name)
+
+    monkeypatch.setattr(run_renaming, "require_name", appear)
+    with pytest.raises(NotAModelError, match="contains another run"):
+        rename_run(halted, "new")
+    assert names(halted.parent) == ["run"]
 
 
 def test_a_renamed_run_has_the_same_files_and_continues(halted):

@@ -94,7 +94,7 @@ def rename_run(run: str | Path, name: str) -> Path:
     Raises:
         ConfigError: `name` is not a name for a run.
         RunExistsError: a file or a directory with this name exists.
-        NotAModelError: `run` is a link or not certainly a run.
+        NotAModelError: `run` is a link or not certainly a run, or another run is in the run directory.
         RunInUseError: another process trains the run.
         NewerFormatError: a later version of charloom wrote the run.
         ReadError: the disk failed while reading.

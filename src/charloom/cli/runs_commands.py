@@ -212,10 +212,9 @@ def rename(run: Run, new: NewName, yes: Yes = False, as_json: Json = False) -> N
       charloom runs rename runs/book-1 novel
     """
     from charloom.store import rename_run
-    from charloom.store.run_renaming import require_name
-    from charloom.store.whole_run import require_whole_run
+    from charloom.store.run_renaming import require_name, require_renamable
 
-    require_whole_run(run)
+    require_renamable(run)
     target = run.with_name(require_name(new))
     confirm(f"Rename {quoted(run)} to {quoted(target)}?", yes, "nothing was renamed")
     rename_run(run, new)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from charloom.errors import NotAModelError, RunInUseError, WriteError
+from charloom.errors import RunInUseError, WriteError
 from charloom.formatting import shortened
 from charloom.run_file_names import (
     CHECKPOINTS,
@@ -37,10 +37,9 @@ from charloom.run_file_names import (
 )
 from charloom.store.atomic_files import reading, sync_directory, writing
 from charloom.store.directory_contents import DirectoryContents, contents_of
-from charloom.store.run_directory import is_run
 from charloom.store.run_inspection import RunHead
 from charloom.store.run_lock import hold_lock_of_whole_run
-from charloom.store.whole_run import require_whole_run
+from charloom.store.whole_run import require_no_inner_run, require_whole_run
 from charloom.temporary_names import REMOVED, TEMPORARY
 
 # The names of the files and directories that charloom writes into a run directory.
@@ -98,11 +97,8 @@ def require_removable(path: Path, contents: DirectoryContents) -> None:
         ReadError: the disk failed while reading.
         WriteError: a directory of the run cannot be written.
     """
+    require_no_inner_run(path, contents)
     for directory in contents.directories:
-        if directory != path and is_run(directory):
-            raise NotAModelError(
-                f"{shortened(path)} contains another run, {shortened(directory)}; move or remove that run first."
-            )
         if not os.access(directory, os.W_OK | os.X_OK):
             raise WriteError(
                 f"{shortened(path)} cannot be removed: you may not write in {shortened(directory)}. Change its "

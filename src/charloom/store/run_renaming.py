@@ -9,9 +9,10 @@ from typing import Final
 from charloom.errors import ConfigError, RunExistsError
 from charloom.formatting import shortened
 from charloom.store.atomic_files import sync_directory, writing
+from charloom.store.directory_contents import contents_of
 from charloom.store.run_lock import hold_lock_of_whole_run
 from charloom.store.run_removal import remove_leftovers
-from charloom.store.whole_run import require_whole_run
+from charloom.store.whole_run import require_no_inner_run, require_whole_run
 
 LONGEST_NAME: Final = 255  # in bytes; the usual file systems allow no longer names
 
@@ -22,16 +23,17 @@ def rename_run(path: Path, name: str) -> Path:
     Raises:
         ConfigError: `name` is not a name for a run.
         RunExistsError: a file or a directory with this name exists.
-        NotAModelError: the path is a link or not certainly a run.
+        NotAModelError: the path is a link or not certainly a run, or another run is in the run directory.
         RunInUseError: another process trains the run.
         NewerFormatError: a later version of charloom wrote the run.
         ReadError: the disk failed while reading.
         WriteError: the directory cannot be renamed.
     """
-    require_whole_run(path)
+    require_renamable(path)
     target = path.with_name(require_name(name))
     remove_leftovers(path.parent)
     with hold_lock_of_whole_run(path) as lock, writing(target):
+        require_no_inner_run(path, contents_of(path))
         try:
             if os.name == "nt":
                 if lock is not None:
@@ -45,6 +47,12 @@ def rename_run(path: Path, name: str) -> Path:
             ) from None
         sync_directory(path.parent)
     return target
+
+
+def require_renamable(path: Path) -> None:
+    """Raise an error if a run directory cannot be renamed, as `rename_run` does."""
+    require_whole_run(path)
+    require_no_inner_run(path, contents_of(path))
 
 
 def require_name(name: object) -> str:

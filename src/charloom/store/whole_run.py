@@ -9,6 +9,7 @@ from charloom.errors import NotAModelError, RunInUseError
 from charloom.formatting import shortened
 from charloom.run_file_names import CONFIG
 from charloom.store.atomic_files import reading
+from charloom.store.directory_contents import DirectoryContents
 from charloom.store.run_directory import is_run
 from charloom.store.run_inspection import RunHead, inspect_head
 from charloom.store.run_lock import is_trained, stop_first
@@ -44,6 +45,18 @@ def require_whole_run(path: Path) -> RunHead:
     if is_trained(path):
         raise RunInUseError(stop_first(path))
     return head
+
+
+def require_no_inner_run(path: Path, contents: DirectoryContents) -> None:
+    """Raise NotAModelError if another run is in a run directory with these contents.
+
+    A process may train the inner run. Its files would be removed, or its path would change.
+    """
+    for directory in contents.directories:
+        if directory != path and is_run(directory):
+            raise NotAModelError(
+                f"{shortened(path)} contains another run, {shortened(directory)}; move or remove that run first."
+            )
 
 
 def require_certain(head: RunHead) -> None:
