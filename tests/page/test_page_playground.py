@@ -229,6 +229,23 @@ def test_a_model_is_downloaded_as_one_page_and_as_other_files(trained, page):
         assert download.value.path().read_bytes() == wanted
 
 
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_the_formats_of_a_download_have_their_own_label_and_are_not_cut(trained, page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{trained.url}/#/playground?model=gates")
+    expect(page.get_by_role("button", name="Download", exact=True)).to_be_visible()
+    expect(page.get_by_label("Download", exact=True)).to_have_count(0)
+    select = page.get_by_role("combobox", name="File format")
+    needed, width_of_select = select.evaluate(
+        """(select) => {
+          const width = select.offsetWidth;
+          select.style.cssText = "width: max-content; max-width: none; position: fixed";
+          return [select.offsetWidth, width];
+        }"""
+    )
+    assert needed <= width_of_select
+
+
 def test_a_model_with_n_grams_is_offered_without_them(page, tmp_path):
     small_runs.train(tmp_path / "counted", ngram_order=3)
     with LiveServer(tmp_path) as live:

@@ -211,6 +211,13 @@ def test_the_questions_fit_the_window_and_are_accessible(two, page, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         if width > 360:
             pytest.importorskip("axe_playwright_python", reason="axe is not installed")
-            assert violations(page) == []
+            for colours in ("dark", "light"):
+                page.emulate_media(color_scheme=colours)
+                assert violations(page) == []
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
+    remove, rename = (
+        page.locator(f"#{name}-go").evaluate("(button) => getComputedStyle(button).backgroundColor")
+        for name in ("remove", "rename")
+    )
+    assert remove != rename  # a removal cannot be undone
