@@ -47,7 +47,7 @@ def reproduce(
 ) -> None:
     """Do the classic experiment: check gradients, train, write text and a report.
 
-    Without TEXT it reads a built-in text: the New Testament if charloom[corpora] is
+    Without TEXT it reads a built-in text: the New Testament if the extra corpora is
     installed, else the Python documentation. A wrong gradient gives exit code 1.
 
     \b
