@@ -4,7 +4,6 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
 from charloom.errors import ConfigError, RunExistsError
 from charloom.formatting import shortened
@@ -13,8 +12,7 @@ from charloom.store.directory_contents import contents_of
 from charloom.store.run_lock import hold_lock_of_whole_run
 from charloom.store.run_removal import remove_leftovers
 from charloom.store.whole_run import require_no_inner_run, require_whole_run
-
-LONGEST_NAME: Final = 255  # in bytes; the usual file systems allow no longer names
+from charloom.text.sources import LONGEST_NAME
 
 
 def rename_run(path: Path, name: str) -> Path:

@@ -31,7 +31,7 @@ from charloom.text.builtin_texts import BUILTIN_TEXTS
 IN_MEMORY: Final = 64 << 20  # largest number of bytes of a text that is kept in memory
 CHECKED_BYTES: Final = 1 << 16  # bytes at the beginning of a file that show whether it is text
 MOST_WORDS: Final = 8  # largest number of words of a string that is taken for a file name
-LONGEST_NAME: Final = 255  # longest name of a file on common file systems
+LONGEST_NAME: Final = 255  # bytes of the longest name of a file or directory on common file systems
 MOST_NAMES: Final = 3  # largest number of file names in a message
 
 Stamp = tuple[str, int, int, int]

@@ -12,7 +12,6 @@ SMALL_BODY: Final = 64 * 1024  # largest body of a request without a text, in by
 # The largest number of characters in a text whose surprise is computed, or on which units are shown or compared.
 LONGEST_READ: Final = 50_000
 SHORT: Final = 200
-LONGEST_NAME: Final = 255  # characters; file systems allow no longer name of a directory
 KEY: Final = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}$"
 MODEL: Final = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,79}(@(latest|best|0|[1-9][0-9]{0,18}))?$"
 Key = Annotated[str, StringConstraints(pattern=KEY, max_length=80)]

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from charloom.web.schemas.common import LONGEST_NAME, ListPage, RequestBody, ResponseBody, State
+from charloom.text.sources import LONGEST_NAME
+from charloom.web.schemas.common import ListPage, RequestBody, ResponseBody, State
 from charloom.web.schemas.starting import NewRun
 
 MOST_RECORDS: Final = 20_000
