@@ -17,6 +17,8 @@ from charloom.model import Learner, first_slots, new_learner
 # The settings that always come from the model, because they determine the shapes of the weights or
 # whether the vocabulary has characters or bytes.
 NETWORK: Final = ("cell", "hidden_size", "layers", "ngram_order", "input_pairs", "tokens")
+# The settings for characters of the text that the model's vocabulary does not have.
+UNKNOWN_CHARACTERS: Final = ("unknown", "replacement")
 # The settings with which the model's weights were initialized.
 BEGINNING: Final = ("init", "sigma", "forget_bias")
 

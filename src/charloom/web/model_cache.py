@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from charloom.engines import Engine, open_engine
 from charloom.errors import DamagedError, NotAModelError, message_of
+from charloom.finetune import tuned_config
 from charloom.hidden_units.gate_values import WHATS
 from charloom.model import Learner
 from charloom.run_file_names import BEST, LATEST
@@ -77,6 +78,7 @@ class OpenModel:
             vocabulary="".join(vocabulary.characters),
             parameters=sum(array.size for array in self.learner.parameters.values()),
             recipe=config.recipe,
+            settings=tuned_config(config).to_dict(),
             whats=list(WHATS[config.cell]),
         )
 
@@ -154,6 +156,26 @@ class ModelCache:
         model = self.open(body.model)
         model.require_known(body.text, body.unknown, "text")
         return model
+
+    def path_of(self, key: str) -> Path:
+        """Return the path of the model with the key `key`, for a training run that starts from it.
+
+        The path of a run's default model is that of the run. If the key names the other of a run's best and latest
+        model, the path is that of the checkpoint, which a run that goes on removes some time after newer ones.
+
+        Raises:
+            NotFoundError: no run or model file has this key, or the run has not saved a model yet.
+        """
+        place, which = self.run_index.model(key)
+        path = place.path.resolve()
+        if which in (None, "file", which_of_run(path)):
+            return path
+        if which not in (LATEST, BEST):
+            return checkpoint_path(path, int(which))
+        update = named_update(path, which)
+        if update is None:
+            raise not_saved(path)
+        return checkpoint_path(path, update)
 
     def _file(self, path: Path) -> Learner:
         """Return the model in the model file `path`.
@@ -286,9 +308,12 @@ def load_again(path: Path, which: str) -> Learner:
     try:
         return load_model(path, "best" if which == BEST else "latest")
     except NotAModelError:
-        raise NotFoundError(
-            f"{path.name} has not saved a model yet; try again in a moment."
-        ) from None
+        raise not_saved(path) from None
+
+
+def not_saved(path: Path) -> NotFoundError:
+    """Return the error for the run at `path` if it has no model yet."""
+    return NotFoundError(f"{path.name} has not saved a model yet; try again in a moment.")
 
 
 def learner_of(checkpoint: Path) -> Learner:

@@ -20,9 +20,10 @@ from typing import Any, Final, Literal
 import uvicorn
 from fastapi import FastAPI
 
-from charloom.config import CHOICES, help_of
+from charloom.config import help_of
 from charloom.engines import open_engine
 from charloom.errors import CharloomError, ConfigError
+from charloom.finetune import NETWORK, UNKNOWN_CHARACTERS
 from charloom.formatting import shortened
 from charloom.messages import argument, for_page
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
@@ -62,9 +63,9 @@ KEEP_ALIVE_SECONDS: Final = 30
 # Addresses that stand for all addresses of this machine. A browser cannot open them, so the page's URL has the
 # name of the machine instead.
 EVERYWHERE: Final = ("0.0.0.0", "::")
-# The kind of a setting of the form, by the type of its value in JSON.
-KINDS: Final[dict[str, Literal["whole", "number", "yes_no"]]] = {
-    "integer": "whole", "number": "number", "boolean": "yes_no",
+# The kind of a setting of the form that is not a choice, by the type of its value in JSON.
+KINDS: Final[dict[str, Literal["whole", "number", "yes_no", "character"]]] = {
+    "integer": "whole", "number": "number", "boolean": "yes_no", "string": "character",
 }  # fmt: skip
 SWITCH_SECONDS: Final = 0.0005  # after this time, a computing thread must release Python's lock
 
@@ -177,7 +178,7 @@ def make_app(state: AppState) -> Guard:
     app.include_router(run_routes.routes(run_index, state.stream_limit, state.closing))
     app.include_router(removal_routes.routes(run_index))
     app.include_router(text_routes.routes(texts))
-    app.include_router(start_routes.routes(run_index, texts, jobs))
+    app.include_router(start_routes.routes(run_index, texts, model_cache, jobs))
     app.include_router(playground_routes.routes(model_cache, run_index, state.queue, state.closing))
     app.include_router(download_routes.routes(run_index))
     app.include_router(inside_routes.routes(model_cache, state.queue, state.closing))
@@ -228,15 +229,15 @@ def setting_about(name: str) -> wire.SettingAbout:
     The help text is that of the command line, and the bounds come from the schema `Settings`.
     """
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
-    help = for_page(help_of(name))
-    if name in CHOICES:
-        return wire.SettingAbout(name=name, help=help, kind="choice", choices=list(CHOICES[name]))
     return wire.SettingAbout(
         name=name,
-        help=help,
-        kind=KINDS[schema["type"]],
+        help=for_page(help_of(name)),
+        kind="choice" if "enum" in schema else KINDS[schema["type"]],
+        choices=schema.get("enum"),
         least=schema.get("minimum", schema.get("exclusiveMinimum")),
         most=schema.get("maximum", schema.get("exclusiveMaximum")),
+        of_network=name in NETWORK,
+        needs_model=name in UNKNOWN_CHARACTERS,
     )
 
 

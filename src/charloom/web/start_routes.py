@@ -9,20 +9,24 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter
 
 from charloom import api
+from charloom.api.training_plan import initial_config
 from charloom.config import ARGUMENT_HELP
 from charloom.errors import ConfigError, RunExistsError, RunInUseError
+from charloom.finetune import UNKNOWN_CHARACTERS
 from charloom.formatting import counted, shortened
 from charloom.messages import argument, option
-from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure
+from charloom.model import Learner
+from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store.run_lock import acquire
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Busy
 from charloom.web.error_responses import NameTakenError, NotAllowedError
+from charloom.web.model_cache import ModelCache
 from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of
 from charloom.web.text_routes import FOLDER, TextIndex
@@ -33,36 +37,31 @@ RETRY_SECONDS: Final = 30
 ENDS: Final = ("epochs", "updates", "minutes")
 
 
-def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
+def routes(run_index: RunIndex, texts: TextIndex, models: ModelCache, jobs: Jobs) -> APIRouter:
     """Return the routes that start, resume and dismiss runs."""
     router = APIRouter(tags=["training"])
 
     @router.post("/api/runs", status_code=202)
     def start(new: wire.NewRun) -> wire.Started:
-        """Start a run in a separate process.
+        """Start a run in a separate process, with random weights or with those of a model.
 
         If the process cannot use the text, the run gets the state `failed`, and its reason says why.
         """
-        recipe = new.recipe or DEFAULT_RECIPE
         text = texts.find(new.text)
-        given = new.settings.model_dump(exclude_none=True)
-        request = {**new.model_dump(exclude_none=True), "recipe": recipe}
-        require_settings(recipe, given)
+        beginning = beginning_of(new, models)
         if new.name is not None:
             require_name(new.name)
-        options = options_of(given)
         with jobs.turn:
             require_free_process(jobs)
             for name in names(text.about.name) if new.name is None else (new.name,):
                 path = run_index.folder.resolve() / name
-                place = [option("run"), str(path), option("recipe"), recipe]
-                command = ["train", *text.sources, *place, *options]
+                command = ["train", *text.sources, option("run"), str(path), *beginning.options]
                 try:
                     if os.path.lexists(path):
                         raise RunExistsError(
                             f"a run {shortened(name)} exists already; give another name."
                         )
-                    jobs.start(name, command, text.about.name, recipe, request)
+                    jobs.start(name, command, text.about.name, *beginning[:2])
                 except RunExistsError as error:
                     if new.name is not None:
                         raise NameTakenError(error.message) from None
@@ -111,6 +110,43 @@ def routes(run_index: RunIndex, texts: TextIndex, jobs: Jobs) -> APIRouter:
         return wire.Dismissed(run=run)
 
     return router
+
+
+class Beginning(NamedTuple):
+    """How a requested run begins.
+
+    Attributes:
+        recipe: the recipe to show for the run until it has a config.
+        request: the request as JSON, with the recipe unless the run has the settings of its model.
+        options: the options of `charloom train` that the request gives.
+    """
+
+    recipe: str
+    request: dict[str, Any]
+    options: list[str]
+
+
+def beginning_of(new: wire.NewRun, models: ModelCache) -> Beginning:
+    """Return how the run in the request `new` begins, or raise an error if its process would refuse the request.
+
+    Raises:
+        NotFoundError: the model to start from does not exist.
+        DamagedError: the model to start from is damaged.
+        NotAllowedError, ConfigError: see `require_settings`.
+    """
+    model, options, named = None, [], new.recipe
+    if new.from_model is not None:
+        model = models.open(new.from_model).learner
+        options = [option("from_model"), str(models.path_of(new.from_model))]
+    elif named is None:
+        named = DEFAULT_RECIPE
+    given = new.settings.model_dump(exclude_none=True)
+    require_settings(named, given, model)
+    request = new.model_copy(update={"recipe": named}).model_dump(exclude_none=True)
+    if named is not None:
+        options += [option("recipe"), named]
+    recipe = named or (model.config.recipe if model else DEFAULT_RECIPE)
+    return Beginning(recipe, request, options + options_of(given))
 
 
 def options_of(given: dict[str, Any]) -> list[str]:
@@ -176,15 +212,20 @@ def require_free_process(jobs: Jobs) -> None:
         )
 
 
-def require_settings(recipe: str, given: dict[str, Any]) -> None:
+def require_settings(recipe: str | None, given: dict[str, Any], model: Learner | None) -> None:
     """Raise an error if the process of a new run would refuse the recipe or the settings in `given`.
 
+    Args:
+        recipe: the recipe; None takes the settings of the model.
+        given: the settings that the request changes.
+        model: the model to start from; None begins with random weights.
+
     Raises:
-        NotAllowedError: there is no such recipe, more than one setting says when training ends, or the
-            learning rate is given although it is to be found.
-        ConfigError: a value is out of its range, or settings contradict each other.
+        NotAllowedError: there is no such recipe, more than one setting says when training ends, the learning
+            rate is given although it is to be found, or a setting for unknown characters is given without a model.
+        ConfigError: a value is out of its range, or settings contradict each other or the model.
     """
-    if recipe not in RECIPES:
+    if recipe is not None and recipe not in RECIPES:
         raise NotAllowedError(
             f"there is no recipe {shortened(recipe)}; use one of {', '.join(RECIPES)}.", "recipe"
         )
@@ -199,7 +240,18 @@ def require_settings(recipe: str, given: dict[str, Any]) -> None:
             api.refuse_given_rate(given)
         except ConfigError as error:
             raise NotAllowedError(error.message, "settings.learning_rate") from None
-    configure(recipe, **{name: v for name, v in given.items() if name not in ARGUMENT_HELP})
+    for name in UNKNOWN_CHARACTERS:
+        if model is None and name in given:
+            raise NotAllowedError(
+                f"{argument(name)} has no meaning without a model to start from.",
+                f"settings.{name}",
+            )
+    initial_config(
+        DEFAULT_RECIPE,
+        model,
+        recipe=recipe,
+        **{name: v for name, v in given.items() if name not in ARGUMENT_HELP},
+    )
 
 
 def names(text: str) -> Iterator[str]:

@@ -41,16 +41,20 @@ class SettingAbout(ResponseBody):
 
     Attributes:
         help: a sentence that says what the setting means.
-        kind: `choice`, `whole` (an integer), `number`, or `yes_no` (true or false).
-        least, most: the smallest and the largest allowed value; None if `kind` is `choice` or `yes_no`.
+        kind: `choice`, `whole` (an integer), `number`, `yes_no` (true or false), or `character`.
+        least, most: the smallest and the largest allowed value of a number; otherwise None.
+        of_network: whether a run that starts from a model cannot change this setting of the model.
+        needs_model: whether the setting has a meaning only for a run that starts from a model.
     """
 
     name: str
     help: str
-    kind: Literal["choice", "whole", "number", "yes_no"]
+    kind: Literal["choice", "whole", "number", "yes_no", "character"]
     choices: list[str] | None = None
     least: float | None = None
     most: float | None = None
+    of_network: bool
+    needs_model: bool
 
 
 class About(ResponseBody):

@@ -1,6 +1,6 @@
 """Requests for texts and predictions of models, and their responses: the view Playground."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints
 
@@ -50,11 +50,12 @@ class Models(ListPage):
 
 
 class ModelDetail(ResponseBody):
-    """A model that was opened: its size, its vocabulary and its recipe.
+    """A model that was opened: its size, its vocabulary and its settings.
 
     `whats` lists the quantities of the model's units that can be shown: h (the hidden state), cell, and the
     gates. `ngram_order` is the length of the model's n-grams; 0 if it has none. `input_pairs` is how many pairs
     of characters have a learned input. `parameters` is the number of trained numbers, without the n-grams.
+    `settings` has the settings of a run that starts from the model and changes none.
     """
 
     id: str
@@ -68,6 +69,7 @@ class ModelDetail(ResponseBody):
     vocabulary: str
     parameters: int
     recipe: str
+    settings: dict[str, Any]
     whats: list[str]
 
 

@@ -12,6 +12,7 @@ from charloom.web.schemas.common import (
     TEXT_BODY,
     Key,
     ListPage,
+    ModelKey,
     RequestBody,
     ResponseBody,
     Seed,
@@ -61,6 +62,9 @@ class Settings(RequestBody):
     Attributes:
         minutes: how long the run trains; sets the number of updates.
         find_learning_rate: true searches for the learning rate in short trials before the run begins.
+        unknown: what to do with characters that the model to start from has never read. Only a run that starts
+            from a model may have this setting and `replacement`.
+        replacement: the known character that stands in place of each unknown one if `unknown` is `replace`.
     """
 
     cell: CellName | None = None
@@ -80,6 +84,8 @@ class Settings(RequestBody):
     judge_every: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
     patience: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     tokens: Literal["characters", "bytes"] | None = None
+    unknown: Literal["refuse", "skip", "replace"] | None = None
+    replacement: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
     seed: Seed | None = None
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
@@ -87,9 +93,15 @@ class Settings(RequestBody):
 
 
 class NewRun(RequestBody):
-    """A run to start: the key of a text, a recipe, and the settings that differ from the recipe."""
+    """A run to start: the key of a text, a recipe, and the settings that differ from the recipe.
+
+    Attributes:
+        from_model: the id of the model whose network and weights the run takes; None begins with random weights.
+        recipe: None means the settings of the model, or the default recipe if there is no model.
+    """
 
     text: Key
+    from_model: ModelKey | None = None
     recipe: Annotated[str, StringConstraints(max_length=40)] | None = None
     name: Annotated[str, StringConstraints(pattern=KEY, max_length=60)] | None = None
     settings: Settings = Settings()

@@ -22,7 +22,7 @@ function go(view, settings = {}) {
 
 const FOLLOWED = "followed"; // the state of a history entry whose link has been applied
 const views = {
-  runs: new Runs(live, journals, go),
+  runs: new Runs(live, journals, models, go),
   learning: new Learning(live, journals, go),
   playground: new Playground(models, go),
   inside: new Inside(models),

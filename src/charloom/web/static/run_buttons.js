@@ -1,5 +1,5 @@
-// The buttons of a run: pause, resume, stop, train further, set the learning rate, and change or dismiss a failed start. After a
-// click, the page shows the new state of the run when the run's files have it.
+// The buttons of a run: steer its training, train its model on another text, rename or remove it, correct or dismiss a failed
+// start. After a click, the page shows the new state of the run when the run's files have it.
 import { post, path } from "./api.js";
 import { el, isGoing, say, short } from "./dom.js";
 import { askToRemove, askToRename } from "./run_changes.js";
@@ -13,9 +13,11 @@ const BUTTONS = {
   dismiss: ["Dismiss", (run) => run.dismissible],
 };
 
-// Commands that the view of one run has too: a run that a process trains, or that has no directory, cannot be changed.
+// Commands that only the view of one run has. A run that a process trains, or that has no directory, cannot be changed.
 const isIdle = (run) => !isGoing(run.state) && !run.dismissible;
-const CHANGES = {
+const openForm = (settings) => (location.hash = `#/runs?${new URLSearchParams({ new: "1", ...settings })}`);
+const MORE = {
+  from: ["Train on another text", (run) => run.latest !== null, ({ key }) => openForm({ from: key })],
   rename: ["Rename", isIdle, askToRename],
   remove: ["Remove", isIdle, askToRemove],
 };
@@ -36,7 +38,7 @@ export function shownState(run) {
  * @param {HTMLElement} box the element for the buttons.
  * @param {(message: string) => void} problem called with an error message, or "" to remove it.
  * @param {() => void} changed called when `shownState` of the run may have changed.
- * @param {boolean} whole true adds the fields for the learning rate and further training, and the buttons Rename and Remove.
+ * @param {boolean} whole true adds the fields for the learning rate and further training, and the buttons in `MORE`.
  */
 export class RunButtons {
   constructor(box, problem, changed, whole = false) {
@@ -44,7 +46,7 @@ export class RunButtons {
     this.changed = changed;
     this.run = null;
     this.whole = whole;
-    this.buttons = whole ? { ...BUTTONS, ...CHANGES } : BUTTONS;
+    this.buttons = whole ? { ...BUTTONS, ...MORE } : BUTTONS;
     this.commands = Object.fromEntries(
       Object.entries(this.buttons).map(([command, [label]]) => [
         command,
@@ -100,13 +102,10 @@ export class RunButtons {
 
   async #send(command) {
     const { key } = this.run;
-    if (command in CHANGES) return CHANGES[command][2](this.run);
+    if (command in MORE) return MORE[command][2](this.run);
     if (command === "resume") return this.#try(() => post(path`/api/runs/${key}/resume`, {}), "starting");
     if (command === "dismiss") return this.#dismiss();
-    if (command === "again") {
-      location.hash = `#/runs?${new URLSearchParams({ new: "1", again: key })}`;
-      return;
-    }
+    if (command === "again") return openForm({ again: key });
     if (command === "pause") this.#pausing(key, true);
     const sent = await this.#try(() => post(path`/api/runs/${key}/control`, { command }), `${BUTTONS[command][0]} sent`);
     if (command === "pause" && !sent) this.#pausing(key, false);

@@ -8,9 +8,9 @@ import { RunButtons, shownState } from "./run_buttons.js";
 
 /** The view. */
 export class Runs {
-  constructor(live, journals, go) {
+  constructor(live, journals, models, go) {
     this.rows = new Map();
-    this.start = new Start(go);
+    this.start = new Start(models, go);
     this.comparison = new Comparison(live, journals);
     byId("runs-first").addEventListener("click", () => this.start.open(true));
     this.more = byId("runs-more");
@@ -47,11 +47,12 @@ export class Runs {
     this.start.about(server);
   }
 
-  /** Show the list. A link with `new` also opens the form; `again` is the key of a failed start to correct. */
+  /** Show the list. A link with `new` also opens the form. In it, `again` is a failed start, `from` a model. */
   show(settings, again) {
     this.comparison.show();
     if (again || !("new" in settings)) return;
     if (settings.again) this.start.again(settings.again);
+    else if (settings.from) this.start.from(settings.from);
     else this.start.open(true);
   }
 

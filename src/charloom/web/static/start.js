@@ -1,16 +1,18 @@
-// The form that starts a run, with a text (a file dropped or selected, or one from a list), a recipe and settings. The
-// server sends the recipes and the description of the settings.
+// The form that starts a run, with a text (a file dropped or selected, or one from a list), a model to start from or none,
+// a recipe and settings. The server sends the recipes and the description of the settings.
 import { get, path, post, upload } from "./api.js";
 import { Choices, rest } from "./choices.js";
 import { byId, bytes, counted, el, enable, say, shellWord, short } from "./dom.js";
 import { FieldProblem } from "./field_problem.js";
+import { StartModel } from "./start_model.js";
 
-const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs", "find_learning_rate"];
+const FIRST = ["cell", "hidden_size", "layers", "learning_rate", "minutes", "epochs", "find_learning_rate", "unknown", "replacement"];
 const ENDS = ["minutes", "epochs", "updates"];
+const OF_MODEL = ""; // in place of a recipe's name: the settings of the model to start from
 
 /** The form. */
 export class Start {
-  constructor(go) {
+  constructor(models, go) {
     this.go = go;
     this.limits = new Promise((resolve) => (this.setLimits = resolve));
     this.form = byId("start");
@@ -22,6 +24,8 @@ export class Start {
     this.built = new Promise((resolve) => (this.setBuilt = resolve));
     this.problem = new FieldProblem(byId("start-problem"));
     this.replaced = null; // key of the failed start whose settings the form has
+    const unreadable = (message) => this.problem.show(message, [this.model.select]);
+    this.model = new StartModel(byId("start-model"), byId("start-model-about"), models, () => this.#modelChanged(), unreadable);
     byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
     byId("start-close").addEventListener("click", () => this.open(false));
     byId("start-file").addEventListener("change", (event) => this.#upload(event.target.files[0]));
@@ -74,11 +78,19 @@ export class Start {
     }
   }
 
-  #fill({ text, recipe, name, settings }) {
+  /** Show the form for a run that starts from a model. */
+  async from(key) {
+    this.open(true);
+    await this.built;
+    this.model.choose(key);
+  }
+
+  #fill({ text, from_model, recipe, name, settings }) {
     this.uploadedKey = text;
     this.#texts();
     byId("start-name").value = name ?? "";
-    for (const radio of this.form.elements.recipe) radio.checked = radio.value === recipe;
+    this.model.choose(from_model ?? "");
+    this.#choose(recipe ?? OF_MODEL);
     for (const [key, { setting, input }] of this.fields) {
       if (setting.kind === "yes_no") input.checked = settings[key] === true;
       else input.value = settings[key] ?? "";
@@ -97,16 +109,18 @@ export class Start {
   about({ recipes, default_recipe, settings, limits }) {
     this.recipes = recipes;
     this.setLimits(limits);
+    this.defaultRecipe = default_recipe;
+    const choice = (value, title, words) =>
+      el(
+        "label",
+        { class: "choice" },
+        el("input", { type: "radio", name: "recipe", value, checked: value === default_recipe, onchange: () => this.#placeholders() }),
+        el("strong", {}, title),
+        el("span", { class: "aside" }, words),
+      );
+    this.ofModel = choice(OF_MODEL, "as the model", "the settings with which the model was trained");
     byId("start-recipes").replaceChildren(
-      ...recipes.map((recipe) =>
-        el(
-          "label",
-          { class: "choice" },
-          el("input", { type: "radio", name: "recipe", value: recipe.name, checked: recipe.name === default_recipe, onchange: () => this.#placeholders() }),
-          el("strong", {}, recipe.name),
-          el("span", { class: "aside" }, `${recipe.purpose}; ${recipe.cost}`),
-        ),
-      ),
+      ...recipes.map((recipe) => choice(recipe.name, recipe.name, `${recipe.purpose}; ${recipe.cost}`)),
     );
     this.fields.clear();
     byId("start-settings").replaceChildren();
@@ -117,26 +131,54 @@ export class Start {
       this.fields.set(setting.name, { setting, input });
       byId(FIRST.includes(setting.name) ? "start-settings" : "start-more").append(labelled(setting, input));
     }
+    this.#modelChanged();
     this.fields.get("find_learning_rate").input.addEventListener("change", () => this.#placeholders());
     this.#placeholders();
     byId("start-go").disabled = false;
     this.setBuilt();
   }
 
-  get #recipe() {
-    return this.recipes.find((recipe) => recipe.name === new FormData(this.form).get("recipe"));
+  #choose(recipe) {
+    for (const radio of this.form.elements.recipe) radio.checked = radio.value === recipe;
   }
 
-  /** Show the recipe's values as placeholders in the empty fields. */
+  /** Fit the form to another model. A run that starts from a model has its network, and at first its settings. */
+  #modelChanged() {
+    if (!this.recipes) return; // the form is not built yet
+    const any = this.model.key !== "";
+    if (any !== this.ofModel.isConnected) {
+      if (any) byId("start-recipes").prepend(this.ofModel);
+      else this.ofModel.remove();
+      this.#choose(any ? OF_MODEL : this.defaultRecipe);
+    }
+    for (const { setting, input } of this.fields.values()) {
+      input.disabled = any ? setting.of_network : setting.needs_model;
+      if (input.disabled && setting.kind !== "yes_no") input.value = "";
+      if (setting.needs_model) input.closest(".setting").hidden = !any;
+    }
+    this.#placeholders();
+  }
+
+  /** Return the settings of a run whose fields are all empty, and its minutes; without settings while the model is read. */
+  #defaults() {
+    const chosen = new FormData(this.form).get("recipe");
+    const { settings: own } = this.model;
+    const recipe = this.recipes.find(({ name }) => name === (chosen || own?.recipe));
+    return { settings: chosen ? recipe.settings : own ?? {}, minutes: recipe?.minutes ?? null, of: chosen ? "recipe" : "model" };
+  }
+
+  /** Show the values of the recipe or the model as placeholders in the empty fields. */
   #placeholders() {
-    const { settings, minutes } = this.#recipe;
+    const { settings, minutes, of } = this.#defaults();
     const searches = this.fields.get("find_learning_rate").input.checked;
     for (const [name, { setting, input }] of this.fields) {
       if (setting.kind === "yes_no") continue;
-      let value = name === "minutes" ? minutes : settings[name];
+      const fixed = this.model.key !== "" && (setting.of_network || setting.needs_model);
+      let value = name === "minutes" ? minutes : (fixed ? this.model.settings ?? {} : settings)[name];
       if (minutes !== null && (name === "epochs" || name === "updates")) value = null;
-      const shown = value === null || value === undefined ? "–" : setting.kind === "choice" ? value : short(value, 6);
-      if (setting.kind === "choice") input.options[0].textContent = `${shown} (recipe)`;
+      const none = value === null || value === undefined || value === "";
+      const shown = none ? "–" : typeof value === "string" ? value : short(value, 6);
+      if (setting.kind === "choice") input.options[0].textContent = setting.needs_model ? shown : `${shown} (${fixed ? "model" : of})`;
       else if (name === "learning_rate" && searches) input.placeholder = "from the search";
       else input.placeholder = shown;
     }
@@ -187,7 +229,7 @@ export class Start {
   async #start() {
     const settings = {};
     for (const [name, { setting, input }] of this.fields) {
-      const value = valueOf(setting, input);
+      const value = input.disabled ? null : valueOf(setting, input);
       if (value !== null) settings[name] = value;
     }
     const ends = ENDS.filter((name) => name in settings);
@@ -199,9 +241,13 @@ export class Start {
     const name = byId("start-name").value.trim();
     byId("start-go").disabled = true;
     try {
-      const { run } = await this.#post({ text: this.text.value, recipe: this.#recipe.name, settings, ...(name && { name }) });
+      const recipe = new FormData(this.form).get("recipe");
+      const from_model = this.model.key;
+      const request = { text: this.text.value, settings, ...(recipe && { recipe }), ...(from_model && { from_model }), ...(name && { name }) };
+      const { run } = await this.#post(request);
       this.problem.show("");
       byId("start-name").value = "";
+      this.model.choose("");
       this.open(false);
       say(`Run ${run} is starting`);
       this.go("learning", { run });
@@ -231,7 +277,7 @@ export class Start {
   /** Return the fields that an error is about: `param`, or those that the message names in quotation marks. */
   #wrong(message, param = null) {
     const fields = new Map([...this.fields].map(([name, { input }]) => [name, input]));
-    fields.set("name", byId("start-name")).set("text", this.text);
+    fields.set("name", byId("start-name")).set("text", this.text).set("from_model", this.model.select);
     const given = fields.get(param?.replace(/^settings\./, ""));
     const place = (name) => message.indexOf(`“${words(name).toLowerCase()}”`);
     const named = [...fields].filter(([name]) => place(name) >= 0).sort(([a], [b]) => place(a) - place(b)).map(([, input]) => input);
@@ -258,7 +304,7 @@ function labelled({ name, kind, help }, input) {
 function valueOf({ kind }, input) {
   if (kind === "yes_no") return input.checked || null;
   if (input.value === "") return null;
-  return kind === "choice" ? input.value : input.valueAsNumber;
+  return kind === "choice" || kind === "character" ? input.value : input.valueAsNumber;
 }
 
 function field({ name, kind, choices, least, most }) {
@@ -266,6 +312,7 @@ function field({ name, kind, choices, least, most }) {
   if (kind === "choice") {
     return el("select", { data: { setting: name } }, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
   }
+  if (kind === "character") return el("input", { maxlength: 1, data: { setting: name } });
   // A smallest value of 0 may mean that the setting must be larger than 0. Then the server refuses 0.
   return el("input", { type: "number", step: kind === "whole" ? "1" : "any", min: least ?? undefined, max: most ?? undefined, data: { setting: name } });
 }
