@@ -48,8 +48,8 @@ class RunTable(list[RunSummary]):
 def runs(folder: str | Path = RUNS) -> list[RunSummary]:
     """Return the runs in a folder and its subfolders, down to three levels; the latest first.
 
-    A terminal and a notebook show them as a table. For each run, the checkpoints `latest` and `best` are checked, and the records are read. The default folder
-    need not exist. A folder that cannot be read gives a warning.
+    A terminal and a notebook show them as a table. For each run, the checkpoints `latest` and `best` are checked, and
+    the records are read. The default folder need not exist. A folder that cannot be read gives a warning.
 
     Args:
         folder: the folder that holds the runs, or a run.
@@ -60,16 +60,14 @@ def runs(folder: str | Path = RUNS) -> list[RunSummary]:
         ConfigError: `folder` is not a valid path.
     """
     path = as_path(folder, "folder")
-    if path == RUNS and not path.exists():
-        return RunTable()
-    found = list_runs(path)
+    found = list_runs(None if path == RUNS else path)
     for message in found.unread:
         warn_user(message)
-    return RunTable(sorted(found.runs, key=lambda run: run.changed or 0.0, reverse=True))
+    return RunTable(found.runs)
 
 
 def remove_run(run: str | Path) -> None:
-    """Delete a run directory with all that is in it. There is no question, and no way back.
+    """Delete a run directory with all that is in it. This does not ask, and cannot be undone.
 
     Links in the directory are deleted and not followed. An interruption leaves either the whole run or nothing
     that looks like a run.

@@ -101,13 +101,10 @@ def list_(folder: ListedFolder = None, sort: Sort = "changed", as_json: Json = F
 
     if sort not in ORDERS:
         fail(f"--sort is {shortened(sort)}; it must be one of {', '.join(ORDERS)}.")
-    if folder is None and not RUNS.exists():
-        found: tuple[RunSummary, ...] = ()
-    else:
-        listed = list_runs(folder or RUNS)
-        found = tuple(sorted(listed.runs, key=lambda run: sort_key(run, sort)))
-        for message in listed.unread:
-            say(message)
+    listed = list_runs(folder)
+    found = sorted(listed.runs, key=lambda run: sort_key(run, sort))
+    for message in listed.unread:
+        say(message)
     if as_json:
         show_json([run_fields(run) for run in found])
     elif found:

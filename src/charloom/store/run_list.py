@@ -7,7 +7,7 @@ from pathlib import Path
 
 from charloom.errors import NotAModelError, ReadError
 from charloom.formatting import shortened
-from charloom.run_file_names import RUNS_DEPTH
+from charloom.run_file_names import RUNS, RUNS_DEPTH
 from charloom.store.atomic_files import reading
 from charloom.store.run_directory import is_run
 from charloom.store.run_summary import RunSummary, summarize_run
@@ -18,7 +18,7 @@ class RunList:
     """The runs in a folder.
 
     Attributes:
-        runs: the summaries of the runs, in the order of their paths.
+        runs: the summaries of the runs, the latest first.
         unread: sentences about folders that could not be read.
     """
 
@@ -26,16 +26,21 @@ class RunList:
     unread: tuple[str, ...]
 
 
-def list_runs(folder: Path) -> RunList:
+def list_runs(folder: Path | None = None) -> RunList:
     """Return the runs in a folder and its subfolders, down to three levels. Names that begin with a dot are skipped.
 
-    If `folder` itself is a run, the result has only this run.
+    Args:
+        folder: the folder. If it is itself a run, the result has only this run. None means the default folder; if
+            that does not exist, the result is empty.
 
     Raises:
         NotAModelError: `folder` does not exist or is a file.
         ReadError: the system refuses to say whether `folder` exists.
     """
+    by_default, folder = folder is None, folder or RUNS
     with reading(folder):
+        if by_default and not folder.exists():
+            return RunList((), ())
         found = folder.is_dir()
     if not found:
         problem = "is a file" if os.path.lexists(folder) else "does not exist"
@@ -43,8 +48,16 @@ def list_runs(folder: Path) -> RunList:
             f"{shortened(folder)} {problem}; give the folder that holds your runs."
         )
     unread = list[str]()
-    runs = tuple(map(summarize_run, run_paths(folder, unread)))
-    return RunList(runs, tuple(unread))
+    runs = map(summarize_run, run_paths(folder, unread))
+    return RunList(tuple(sorted(runs, key=latest_first)), tuple(unread))
+
+
+def latest_first(run: RunSummary) -> tuple[float, str]:
+    """Return the key by which runs are sorted: by their last change, and equal ones by name.
+
+    Runs whose last change is not known come last.
+    """
+    return -(run.changed or 0.0), str(run.path)
 
 
 def run_paths(folder: Path, unread: list[str], depth: int = RUNS_DEPTH + 1) -> Iterator[Path]:
