@@ -162,9 +162,11 @@ class Config:
     )
     smoothing: float = setting(0.999, "weight of the past losses in the smooth loss")
     tokens: str = setting("characters", "what is predicted: Unicode characters, or bytes")
-    unknown: str = setting("refuse", "what to do with a character outside a given vocabulary")
+    unknown: str = setting(
+        "refuse", "what to do with a character that the vocabulary of the model does not have"
+    )
     replacement: str = setting(
-        "", "the known character that replaces each unknown one if unknown is replace"
+        "", "the character, known to the model, that replaces each unknown one if they are replaced"
     )
     validation: float = setting(0.0, "fraction of the text held out to compute the validation loss")
     test: float = setting(0.0, "fraction of the text held out and never used in training")

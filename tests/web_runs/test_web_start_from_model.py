@@ -78,7 +78,7 @@ def test_a_named_recipe_replaces_the_settings_of_the_model_but_not_its_network(s
     assert all(getattr(after, name) == getattr(before, name) for name in NETWORK)
 
 
-def test_a_text_with_unknown_characters_needs_words_about_them(shelf):
+def test_a_text_with_unknown_characters_fails_unless_they_are_skipped_or_replaced(shelf):
     request = {"from_model": "cats", "settings": NOT_MOVING}
     failed = start(shelf, KNOWN + "Ω", **request)
     assert failed["state"] == "failed"
@@ -98,8 +98,10 @@ def test_the_request_of_a_failed_start_names_its_model(shelf):
 @pytest.mark.parametrize(
     ("request_", "status", "named"),
     [
-        ({"from_model": "dogs"}, 404, "there is no model 'dogs'"),
-        ({"from_model": "cats@9999"}, 404, "cats has no checkpoint 9999 any more"),
+        ({"from_model": "dogs"}, 422, "choose another. The reason: there is no model 'dogs'"),
+        ({"from_model": "cats@9999"}, 422, "cats has no checkpoint 9999 any more"),
+        ({"from_model": "cats", "settings": {"unknown": "replace", "replacement": "Ω"}}, 422, "does not know"),
+        ({"from_model": "cats", "settings": {"unknown": "replace", "replacement": "\0"}}, 422, "does not know"),
         ({"from_model": "cats", "settings": {"hidden_size": 9}}, 422, "“hidden size” is 9, but the given model has 8"),
         ({"from_model": "cats", "settings": {"unknown": "replace"}}, 422, "“replacement”"),
         ({"settings": {"unknown": "skip"}}, 422, "“unknown” has no meaning without a model"),
@@ -114,8 +116,31 @@ def test_a_start_that_does_not_fit_the_model_is_refused(shelf, request_, status,
 
 
 def test_a_model_shows_the_settings_of_a_run_that_starts_from_it(shelf):
-    shown = shelf.get("/api/models/cats").json()["settings"]
-    assert shown == tuned_config(charloom.load(shelf.folder / "cats").config).to_dict()
+    shown = shelf.get("/api/models/cats").json()
+    settings = charloom.load(shelf.folder / "cats").config.to_dict()
+    assert shown["settings"] == {
+        **settings,
+        "updates": None,
+        "unknown": "refuse",
+        "replacement": "",
+    }
+    assert (shown["settings"]["epochs"], shown["minutes"]) == (4, None)
+    small_runs.train(shelf.folder / "minute", recipe="quick", updates=5)
+    until(lambda: shelf.get("/api/models/minute").status_code == 200)
+    assert shelf.get("/api/models/minute").json()["minutes"] == 1
+
+
+@pytest.mark.parametrize("recipe", [None, "classic"])
+def test_a_starting_run_shows_its_recipe_and_that_of_its_model(shelf, monkeypatch, recipe):
+    started = []
+    monkeypatch.setattr(Jobs, "start", lambda jobs, *given: started.append(given))
+    body = {"text": "builtin.python-docs", "from_model": "cats@latest"}
+    answer = shelf.post("/api/runs", json=body if recipe is None else {**body, "recipe": recipe})
+    assert answer.status_code == 202
+    ((_, command, _, shown, request),) = started
+    assert shown == (recipe or charloom.load(shelf.folder / "cats").config.recipe)
+    assert request.get("recipe") == recipe
+    assert command.count("--recipe") == (recipe is not None)
 
 
 def test_the_form_is_told_which_settings_belong_to_the_network(shelf):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from charloom.api.training_plan import planned_minutes
 from charloom.engines import Engine, open_engine
 from charloom.errors import DamagedError, NotAModelError, message_of
 from charloom.finetune import tuned_config
@@ -66,6 +67,7 @@ class OpenModel:
     def about(self) -> ModelDetail:
         """Return the response body that describes the model."""
         config, vocabulary = self.learner.config, self.learner.vocabulary
+        further = tuned_config(config)
         return ModelDetail(
             id=self.id,
             update=self.update,
@@ -78,7 +80,8 @@ class OpenModel:
             vocabulary="".join(vocabulary.characters),
             parameters=sum(array.size for array in self.learner.parameters.values()),
             recipe=config.recipe,
-            settings=tuned_config(config).to_dict(),
+            settings=further.to_dict(),
+            minutes=planned_minutes(further, None),
             whats=list(WHATS[config.cell]),
         )
 
@@ -161,7 +164,8 @@ class ModelCache:
         """Return the path of the model with the key `key`, for a training run that starts from it.
 
         The path of a run's default model is that of the run. If the key names the other of a run's best and latest
-        model, the path is that of the checkpoint, which a run that goes on removes some time after newer ones.
+        model, the path is that of the checkpoint. A run that continues removes this checkpoint after it has saved
+        newer ones.
 
         Raises:
             NotFoundError: no run or model file has this key, or the run has not saved a model yet.

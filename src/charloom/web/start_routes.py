@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from charloom import api
 from charloom.api.training_plan import initial_config
 from charloom.config import ARGUMENT_HELP
-from charloom.errors import ConfigError, RunExistsError, RunInUseError
+from charloom.errors import ConfigError, DamagedError, NotAModelError, RunExistsError, RunInUseError
 from charloom.finetune import UNKNOWN_CHARACTERS
 from charloom.formatting import counted, shortened
 from charloom.messages import argument, option
@@ -25,7 +25,7 @@ from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store.run_lock import acquire
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Busy
-from charloom.web.error_responses import NameTakenError, NotAllowedError
+from charloom.web.error_responses import NameTakenError, NotAllowedError, NotFoundError
 from charloom.web.model_cache import ModelCache
 from charloom.web.run_index import RunIndex
 from charloom.web.runs_folder import key_of
@@ -61,7 +61,7 @@ def routes(run_index: RunIndex, texts: TextIndex, models: ModelCache, jobs: Jobs
                         raise RunExistsError(
                             f"a run {shortened(name)} exists already; give another name."
                         )
-                    jobs.start(name, command, text.about.name, *beginning[:2])
+                    jobs.start(name, command, text.about.name, beginning.recipe, beginning.request)
                 except RunExistsError as error:
                     if new.name is not None:
                         raise NameTakenError(error.message) from None
@@ -130,22 +130,29 @@ def beginning_of(new: wire.NewRun, models: ModelCache) -> Beginning:
     """Return how the run in the request `new` begins, or raise an error if its process would refuse the request.
 
     Raises:
-        NotFoundError: the model to start from does not exist.
-        DamagedError: the model to start from is damaged.
-        NotAllowedError, ConfigError: see `require_settings`.
+        NotAllowedError: the model to start from does not exist or is damaged; or see `require_settings`.
+        ConfigError: see `require_settings`.
     """
-    model, options, named = None, [], new.recipe
-    if new.from_model is not None:
-        model = models.open(new.from_model).learner
-        options = [option("from_model"), str(models.path_of(new.from_model))]
-    elif named is None:
-        named = DEFAULT_RECIPE
+    model, options, named = None, list[str](), new.recipe
+    recipe = named or DEFAULT_RECIPE
+    if new.from_model is None:
+        named = recipe
+    else:
+        try:
+            model = models.open(new.from_model).learner
+            path = models.path_of(new.from_model)
+        except (NotFoundError, DamagedError, NotAModelError) as error:
+            raise NotAllowedError(
+                f"the run cannot start from this model; choose another. The reason: {error.message}",
+                "from_model",
+            ) from None
+        options = [option("from_model"), str(path)]
+        recipe = named or model.config.recipe
     given = new.settings.model_dump(exclude_none=True)
     require_settings(named, given, model)
     request = new.model_copy(update={"recipe": named}).model_dump(exclude_none=True)
     if named is not None:
         options += [option("recipe"), named]
-    recipe = named or (model.config.recipe if model else DEFAULT_RECIPE)
     return Beginning(recipe, request, options + options_of(given))
 
 
@@ -240,6 +247,13 @@ def require_settings(recipe: str | None, given: dict[str, Any], model: Learner |
             api.refuse_given_rate(given)
         except ConfigError as error:
             raise NotAllowedError(error.message, "settings.learning_rate") from None
+    replacement = given.get("replacement")
+    # A command cannot have a null character.
+    if model and replacement and (replacement not in model.vocabulary or replacement == "\0"):
+        raise NotAllowedError(
+            f"{argument('replacement')} is {shortened(replacement)}, which the model does not know.",
+            "settings.replacement",
+        )
     for name in UNKNOWN_CHARACTERS:
         if model is None and name in given:
             raise NotAllowedError(

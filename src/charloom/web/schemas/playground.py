@@ -55,7 +55,8 @@ class ModelDetail(ResponseBody):
     `whats` lists the quantities of the model's units that can be shown: h (the hidden state), cell, and the
     gates. `ngram_order` is the length of the model's n-grams; 0 if it has none. `input_pairs` is how many pairs
     of characters have a learned input. `parameters` is the number of trained numbers, without the n-grams.
-    `settings` has the settings of a run that starts from the model and changes none.
+    `settings` and `minutes` are those of a run that starts from the model and changes none. `minutes` is None if
+    `settings` say when the run ends.
     """
 
     id: str
@@ -70,6 +71,7 @@ class ModelDetail(ResponseBody):
     parameters: int
     recipe: str
     settings: dict[str, Any]
+    minutes: float | None
     whats: list[str]
 
 

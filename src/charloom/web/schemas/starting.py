@@ -57,7 +57,7 @@ class Texts(ListPage):
 
 
 class Settings(RequestBody):
-    """The settings of a new run that the page can change. If a setting is not given, the recipe sets it.
+    """The settings of a new run that the page can change. If a setting is not given, the recipe or the model sets it.
 
     Attributes:
         minutes: how long the run trains; sets the number of updates.
@@ -97,7 +97,8 @@ class NewRun(RequestBody):
 
     Attributes:
         from_model: the id of the model whose network and weights the run takes; None begins with random weights.
-        recipe: None means the settings of the model, or the default recipe if there is no model.
+        recipe: None means the default recipe or, with a model, the settings of the model; but not its `updates` and
+            `unknown`.
     """
 
     text: Key

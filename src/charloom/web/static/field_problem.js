@@ -14,9 +14,9 @@ export class FieldProblem {
 
   /**
    * Show a message, or remove it if `text` is empty. `inputs` are the wrong fields: the message stands next to the first, which
-   * gets the keyboard focus. It disappears when the user changes one of them.
+   * gets the keyboard focus if `focus` is true. It disappears when the user changes one of them.
    */
-  show(text, inputs = []) {
+  show(text, inputs = [], focus = true) {
     for (const input of this.inputs) this.#mark(input, false);
     this.inputs = inputs;
     for (const input of inputs) this.#mark(input, true);
@@ -27,7 +27,7 @@ export class FieldProblem {
     if (!first) return;
     const closed = first.closest("details:not([open])");
     if (closed) closed.open = true;
-    first.focus();
+    if (focus) first.focus();
   }
 
   #mark(input, wrong) {

@@ -26,10 +26,10 @@ export class Models {
 
   /**
    * Fill a select element, now and after each change of the list. `none` is the text of an option for "no model"; without
-   * it, there is no such option.
+   * it, there is no such option. `elsewhere` says what to do to use a model that is not listed.
    */
-  fill(select, none = null) {
-    this.selects.set(select, { none, choices: new Choices(select) });
+  fill(select, none = null, elsewhere = "press Write beside its run in the list of runs") {
+    this.selects.set(select, { none, elsewhere, choices: new Choices(select) });
     this.#draw(select);
   }
 
@@ -81,7 +81,7 @@ export class Models {
   }
 
   #draw(select) {
-    const { none, choices } = this.selects.get(select);
+    const { none, elsewhere, choices } = this.selects.get(select);
     const wanted = this.#listed(select.dataset.wanted ?? null);
     const chosen = wanted ?? select.value;
     const groups = new Map();
@@ -98,7 +98,7 @@ export class Models {
     if (chosen && !this.models.some((model) => model.id === chosen)) {
       options.push(el("option", { value: chosen }, this.known ? `${chosen} (not found)` : chosen));
     }
-    if (this.left) options.push(rest(`… ${counted(this.left, "more model")}: to use one, press Write beside its run in the list of runs`));
+    if (this.left) options.push(rest(`… ${counted(this.left, "more model")}: to use one, ${elsewhere}`));
     choices.show(options, wanted);
     if (this.known) delete select.dataset.wanted;
   }

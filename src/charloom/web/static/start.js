@@ -24,7 +24,8 @@ export class Start {
     this.built = new Promise((resolve) => (this.setBuilt = resolve));
     this.problem = new FieldProblem(byId("start-problem"));
     this.replaced = null; // key of the failed start whose settings the form has
-    const unreadable = (message) => this.problem.show(message, [this.model.select]);
+    // This error arrives by itself, so it must not move the keyboard focus.
+    const unreadable = (message) => this.problem.show(message, message ? [this.model.select] : [], false);
     this.model = new StartModel(byId("start-model"), byId("start-model-about"), models, () => this.#modelChanged(), unreadable);
     byId("start-open").addEventListener("click", () => this.open(this.form.hidden));
     byId("start-close").addEventListener("click", () => this.open(false));
@@ -54,8 +55,10 @@ export class Start {
   open(on) {
     this.form.hidden = !on;
     byId("start-open").setAttribute("aria-expanded", on);
+    this.opening = {}; // a response for the form as it was before is then ignored
     if (!on) {
       this.replaced = null;
+      this.model.choose("");
       byId("start-open").focus();
       return;
     }
@@ -67,34 +70,43 @@ export class Start {
   /** Show the form with the settings of a failed start, and the reason of the failure next to the field that it names. */
   async again(key) {
     this.open(true);
+    const { opening } = this;
     await this.built;
     try {
       const { run, request } = await get`/api/runs/${key}`;
+      if (opening !== this.opening) return;
       this.replaced = run.dismissible ? key : null;
       if (request) this.#fill(request);
       if (run.reason) this.problem.show(run.reason, this.#wrong(run.reason));
     } catch (error) {
-      this.problem.show(error.message);
+      if (opening === this.opening) this.problem.show(error.message);
     }
   }
 
-  /** Show the form for a run that starts from a model. */
+  /** Show the form for a run that starts from a model. All other fields are empty. */
   async from(key) {
     this.open(true);
+    const { opening } = this;
     await this.built;
-    this.model.choose(key);
+    if (opening !== this.opening) return;
+    this.replaced = null;
+    this.#fill({ from_model: key });
   }
 
-  #fill({ text, from_model, recipe, name, settings }) {
-    this.uploadedKey = text;
-    this.#texts();
+  #fill({ text, from_model, recipe, name, settings = {} }) {
+    if (text) {
+      this.uploadedKey = text;
+      this.#texts();
+    }
     byId("start-name").value = name ?? "";
-    this.model.choose(from_model ?? "");
-    this.#choose(recipe ?? OF_MODEL);
+    this.model.choose("");
     for (const [key, { setting, input }] of this.fields) {
       if (setting.kind === "yes_no") input.checked = settings[key] === true;
       else input.value = settings[key] ?? "";
     }
+    this.#choose(recipe ?? this.defaultRecipe);
+    if (from_model) this.model.choose(from_model);
+    this.#choose(recipe ?? (from_model ? OF_MODEL : this.defaultRecipe));
     this.#placeholders();
   }
 
@@ -118,7 +130,7 @@ export class Start {
         el("strong", {}, title),
         el("span", { class: "aside" }, words),
       );
-    this.ofModel = choice(OF_MODEL, "as the model", "the settings with which the model was trained");
+    this.ofModel = choice(OF_MODEL, "as the model", "trains with the settings of the model; a recipe would replace them, but not the network");
     byId("start-recipes").replaceChildren(
       ...recipes.map((recipe) => choice(recipe.name, recipe.name, `${recipe.purpose}; ${recipe.cost}`)),
     );
@@ -146,14 +158,25 @@ export class Start {
   #modelChanged() {
     if (!this.recipes) return; // the form is not built yet
     const any = this.model.key !== "";
-    if (any !== this.ofModel.isConnected) {
-      if (any) byId("start-recipes").prepend(this.ofModel);
-      else this.ofModel.remove();
-      this.#choose(any ? OF_MODEL : this.defaultRecipe);
+    if (any && !this.ofModel.isConnected) {
+      this.recipeBefore = new FormData(this.form).get("recipe");
+      byId("start-recipes").prepend(this.ofModel);
+      this.#choose(OF_MODEL);
+    } else if (!any && this.ofModel.isConnected) {
+      const chosen = new FormData(this.form).get("recipe");
+      this.ofModel.remove();
+      this.#choose(chosen || this.recipeBefore);
     }
-    for (const { setting, input } of this.fields.values()) {
-      input.disabled = any ? setting.of_network : setting.needs_model;
-      if (input.disabled && setting.kind !== "yes_no") input.value = "";
+    for (const field of this.fields.values()) {
+      const { setting, input } = field;
+      const locked = any ? setting.of_network : setting.needs_model;
+      if (locked !== input.disabled) {
+        // A locked field shows the value of the model, and has its own value again when it is free.
+        [field.kept, input.value] = locked ? [input.value, ""] : ["", field.kept ?? ""];
+        input.disabled = locked;
+        if (setting.of_network && locked) input.setAttribute("aria-describedby", "start-model-about");
+        else if (setting.of_network) input.removeAttribute("aria-describedby");
+      }
       if (setting.needs_model) input.closest(".setting").hidden = !any;
     }
     this.#placeholders();
@@ -162,9 +185,8 @@ export class Start {
   /** Return the settings of a run whose fields are all empty, and its minutes; without settings while the model is read. */
   #defaults() {
     const chosen = new FormData(this.form).get("recipe");
-    const { settings: own } = this.model;
-    const recipe = this.recipes.find(({ name }) => name === (chosen || own?.recipe));
-    return { settings: chosen ? recipe.settings : own ?? {}, minutes: recipe?.minutes ?? null, of: chosen ? "recipe" : "model" };
+    if (!chosen) return { settings: this.model.settings ?? {}, minutes: this.model.minutes, of: "model" };
+    return { ...this.recipes.find(({ name }) => name === chosen), of: "recipe" };
   }
 
   /** Show the values of the recipe or the model as placeholders in the empty fields. */
@@ -177,8 +199,8 @@ export class Start {
       let value = name === "minutes" ? minutes : (fixed ? this.model.settings ?? {} : settings)[name];
       if (minutes !== null && (name === "epochs" || name === "updates")) value = null;
       const none = value === null || value === undefined || value === "";
-      const shown = none ? "–" : typeof value === "string" ? value : short(value, 6);
-      if (setting.kind === "choice") input.options[0].textContent = setting.needs_model ? shown : `${shown} (${fixed ? "model" : of})`;
+      const shown = none ? "–" : typeof value === "string" ? value : short(value, 12);
+      if (setting.kind === "choice") input.options[0].textContent = setting.needs_model ? "refuse them" : `${shown} (${fixed ? "model" : of})`;
       else if (name === "learning_rate" && searches) input.placeholder = "from the search";
       else input.placeholder = shown;
     }
@@ -247,7 +269,6 @@ export class Start {
       const { run } = await this.#post(request);
       this.problem.show("");
       byId("start-name").value = "";
-      this.model.choose("");
       this.open(false);
       say(`Run ${run} is starting`);
       this.go("learning", { run });
@@ -292,27 +313,33 @@ const words = (name) => {
   return spaced[0].toUpperCase() + spaced.slice(1);
 };
 
-/** Return a field with its name. The help of a checkbox is shown below it, and that of other fields at the pointer. */
-function labelled({ name, kind, help }, input) {
-  if (kind !== "yes_no") return el("div", { class: "setting" }, el("label", { class: "field", title: help }, words(name), input));
+/**
+ * Return a field with its name. The help of a checkbox, and of a field that only a run from a model has, is shown below it;
+ * that of other fields at the pointer.
+ */
+function labelled({ name, kind, help, needs_model }, input) {
+  if (kind !== "yes_no" && !needs_model) return el("div", { class: "setting" }, el("label", { class: "field", title: help }, words(name), input));
   const id = `start-${name}-help`;
   input.setAttribute("aria-describedby", id);
-  return el("div", { class: "yes-no" }, el("label", { class: "check" }, input, words(name)), el("p", { class: "aside", id }, help));
+  const about = el("p", { class: "aside", id }, help);
+  if (needs_model) return el("div", { class: "setting" }, el("label", { class: "field" }, words(name), input), about);
+  return el("div", { class: "yes-no" }, el("label", { class: "check" }, input, words(name)), about);
 }
 
-/** Return the value of a field; null if the recipe's value is wanted. */
+/** Return the value of a field; null if the value of the recipe or the model is wanted. */
 function valueOf({ kind }, input) {
   if (kind === "yes_no") return input.checked || null;
   if (input.value === "") return null;
   return kind === "choice" || kind === "character" ? input.value : input.valueAsNumber;
 }
 
-function field({ name, kind, choices, least, most }) {
+function field({ name, kind, choices, least, most, needs_model }) {
   if (kind === "yes_no") return el("input", { type: "checkbox", data: { setting: name } });
   if (kind === "choice") {
-    return el("select", { data: { setting: name } }, el("option", { value: "" }, ""), choices.map((choice) => el("option", { value: choice }, choice)));
+    const options = needs_model ? choices.filter((choice) => choice !== "refuse") : choices; // the first option refuses
+    return el("select", { data: { setting: name } }, el("option", { value: "" }, ""), options.map((choice) => el("option", { value: choice }, choice)));
   }
-  if (kind === "character") return el("input", { maxlength: 1, data: { setting: name } });
+  if (kind === "character") return el("input", { maxlength: 2, data: { setting: name } });
   // A smallest value of 0 may mean that the setting must be larger than 0. Then the server refuses 0.
   return el("input", { type: "number", step: kind === "whole" ? "1" : "any", min: least ?? undefined, max: most ?? undefined, data: { setting: name } });
 }

@@ -9,13 +9,13 @@ export class StartModel {
    * @param {HTMLElement} about the element that describes the selected model.
    * @param {Models} models the models of the server.
    * @param {() => void} changed called when another model is selected, and again when its settings have arrived.
-   * @param {(message: string) => void} problem called if the model cannot be read.
+   * @param {(message: string) => void} problem called if the model cannot be read, and with "" when another is selected.
    */
   constructor(select, about, models, changed, problem) {
     Object.assign(this, { select, about, models, changed, problem });
     this.key = "";
     this.settings = null; // of a run that starts from the selected model; null until they have arrived
-    models.fill(select, "random weights");
+    models.fill(select, "random weights", "open its run, and press Train on another text");
     select.addEventListener("change", () => this.#read());
   }
 
@@ -29,6 +29,8 @@ export class StartModel {
   async #read() {
     const key = (this.key = this.select.value);
     this.settings = null;
+    this.minutes = null; // how long such a run trains if no end is given; null if a number of epochs ends it
+    this.problem("");
     put(this.about, key ? "Reading the model …" : "");
     this.changed();
     if (!key) return;
@@ -36,6 +38,7 @@ export class StartModel {
       const model = await get`/api/models/${key}`;
       if (this.key !== key) return;
       this.settings = model.settings;
+      this.minutes = model.minutes;
       put(this.about, described(model));
       this.changed();
     } catch (error) {
@@ -47,6 +50,6 @@ export class StartModel {
 }
 
 function described({ cell, layers, hidden_size, vocabulary, tokens }) {
-  const known = tokens === "bytes" ? "all 256 bytes" : counted([...vocabulary].length, "character");
-  return `${cell.toUpperCase()} ${layers} × ${hidden_size}. The run keeps this network, and knows only its ${known}.`;
+  const known = counted([...vocabulary].length, tokens === "bytes" ? "byte" : "character");
+  return `${cell.toUpperCase()} ${layers} × ${hidden_size}. The new run has this network. It can read and write only the ${known} that the model knows.`;
 }
