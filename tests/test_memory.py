@@ -126,7 +126,8 @@ import typer._completion_classes, rich.console
 from charloom.__main__ import main
 from charloom.engines import open_engine
 open_engine("auto")
-np.ones((99, 99)) @ np.ones((99, 99))  # OpenBLAS ends the process where its buffer does not fit
+# OpenBLAS ends the process where a buffer of one of its threads does not fit. A small product uses one thread only.
+np.ones((999, 999)) @ np.ones((999, 999))
 limit(float(sys.argv.pop(1)))
 main()
 """
