@@ -172,6 +172,9 @@ def test_a_dismissed_start_leads_to_the_list_of_runs(failed, page, missing):
 def test_a_run_that_disappears_is_reported_without_a_request_for_it(two, page, missing, tmp_path):
     page.goto(f"{two.url}/#/learning?run=second")
     eventually(page.locator("#learning-state"), "finished")
+    # Samples come from the stream, so the page has opened it and does not open it again after the removal.
+    eventually(page.locator("#sample-update"), r"update")
+    finish_requests(page)
     shutil.rmtree(tmp_path / "second")
     eventually(page.locator("#learning-reason"), "^There is no run second here; choose another")
     finish_requests(page)
