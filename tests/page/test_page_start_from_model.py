@@ -30,6 +30,17 @@ def opened_from(page, live, run):
     return httpx.get(f"{live.url}/api/models/{run}").json()["settings"]
 
 
+def held_request_for_cats(live, page):
+    """Select the model cats in the form, and return the page's request for it, which has no response yet."""
+    held = []
+    page.route("**/api/models/cats", lambda route: held.append(route))
+    page.goto(f"{live.url}/#/runs?new")
+    page.wait_for_selector("#start-model option[value=cats]", state="attached")
+    page.locator("#start-model").select_option("cats")
+    until(lambda: page.evaluate("1") and held)
+    return held[0]
+
+
 def test_the_form_of_a_run_from_a_model_has_the_settings_of_the_model(trained, page):
     settings = opened_from(page, trained, "gates")
     eventually(page.locator("#start-model-about"), "LSTM 1 × 12. The new run has this network")
@@ -96,46 +107,31 @@ def test_the_form_sends_the_model_and_what_to_do_with_unknown_characters(trained
 
 
 def test_the_response_for_an_earlier_model_does_not_replace_that_for_a_later_one(trained, page):
-    held = []
-    page.route("**/api/models/cats", lambda route: held.append(route))
-    page.goto(f"{trained.url}/#/runs?new")
-    page.wait_for_selector("#start-model option[value=cats]", state="attached")
-    page.locator("#start-model").select_option("cats")
-    until(lambda: page.evaluate("1") and held)
+    held = held_request_for_cats(trained, page)
     page.locator("#start-model").select_option("gates")
     about = page.locator("#start-model-about")
     eventually(about, "LSTM 1 × 12")
     with page.expect_response("**/api/models/cats"):
-        held[0].continue_()
+        held.continue_()
     # The page has read the response before a response that it requests later.
     page.evaluate("fetch('/api/about').then((response) => response.json())")
     eventually(about, "LSTM 1 × 12")
 
 
 def test_a_late_error_of_an_earlier_model_is_not_shown_for_a_later_one(trained, page):
-    held = []
-    page.route("**/api/models/cats", lambda route: held.append(route))
-    page.goto(f"{trained.url}/#/runs?new")
-    page.wait_for_selector("#start-model option[value=cats]", state="attached")
-    page.locator("#start-model").select_option("cats")
-    until(lambda: page.evaluate("1") and held)
+    held = held_request_for_cats(trained, page)
     page.locator("#start-model").select_option("gates")
     eventually(page.locator("#start-model-about"), "LSTM 1 × 12")
     with page.expect_response("**/api/models/cats"):
-        held[0].fulfill(status=422, json={"error": {"message": "damaged", "code": None}})
+        held.fulfill(status=422, json={"error": {"message": "damaged", "code": None}})
     page.evaluate("fetch('/api/about').then((response) => response.json())")
     expect(page.locator("#start-problem")).to_be_empty()
 
 
 def test_a_model_that_cannot_be_read_is_explained_without_moving_the_focus(trained, page):
-    held = []
-    page.route("**/api/models/cats", lambda route: held.append(route))
-    page.goto(f"{trained.url}/#/runs?new")
-    page.wait_for_selector("#start-model option[value=cats]", state="attached")
-    page.locator("#start-model").select_option("cats")
-    until(lambda: page.evaluate("1") and held)
+    held = held_request_for_cats(trained, page)
     page.locator("#start-name").focus()
-    held[0].fulfill(status=422, json={"error": {"message": "damaged", "code": None}})
+    held.fulfill(status=422, json={"error": {"message": "damaged", "code": None}})
     problem, menu = page.locator("#start-problem"), page.locator("#start-model")
     expect(problem).to_have_text("damaged")
     expect(menu).to_have_attribute("aria-invalid", "true")
