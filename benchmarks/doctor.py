@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from charloom.bench.machine_info import machine  # noqa: E402
+from charloom.cell_table import CELLS  # noqa: E402
 from charloom.cpu_limits import processors  # noqa: E402
 from charloom.diagnosis import doctor  # noqa: E402
 from charloom.diagnosis.mistakes import BY_ID  # noqa: E402
@@ -70,7 +71,14 @@ def random_plans(number: int, kind: str) -> tuple[tuple[Plan, ...], int, np.rand
 
 def judged(file: str, plants: Iterable[Plant], plans: tuple[Plan, ...], seed: int) -> Any:
     """Return the diagnosis of a hand-written network with planted mistakes."""
-    return doctor(function(file, *plants), cell=CELL.get(file, "rnn"), plans=plans, seed=seed)
+    cell = CELL.get(file, "rnn")
+    gates = CELLS[cell].gates if plants else ""
+    return doctor(function(file, *plants), cell=cell, gates=gates, plans=plans, seed=seed)
+
+
+def named(found: Any) -> list[str]:
+    """Return the ids of the differences of the network and of the mistakes that a diagnosis names."""
+    return [*found.differences, *found.mistakes]
 
 
 def right_case(number: int) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def right_case(number: int) -> dict[str, Any]:
     plans, seed, rng = random_plans(number, "right")
     file = RIGHT[int(rng.integers(len(RIGHT)))]
     found = judged(file, (), plans, seed)
-    return {"what": file, "said": list(found.mistakes), "good": found.verdict == "right"}
+    return {"what": file, "said": named(found), "good": found.verdict == "right"}
 
 
 def single_case(number: int) -> dict[str, Any]:
@@ -86,8 +94,7 @@ def single_case(number: int) -> dict[str, Any]:
     plans, seed, rng = random_plans(number, "singles")
     plant = PLANTS[int(rng.integers(len(PLANTS)))]
     found = judged(plant.file, (plant,), plans, seed)
-    good = found.mistakes[:1] == (plant.id,)
-    return {"what": plant.name, "said": list(found.mistakes), "good": good}
+    return {"what": plant.name, "said": named(found), "good": named(found)[:1] == [plant.id]}
 
 
 def pair_case(number: int) -> dict[str, Any]:
@@ -98,12 +105,12 @@ def pair_case(number: int) -> dict[str, Any]:
         if one.file == other.file and one.id != other.id and runs(one, other):
             break
     found = judged(one.file, (one, other), plans, seed)
-    named = {one.id, other.id} & set(found.mistakes)
+    both = {one.id, other.id} & set(named(found))
     return {
         "what": f"{one.name} + {other.name}",
-        "said": list(found.mistakes),
-        "good": bool(named),
-        "both": len(named) == 2,
+        "said": named(found),
+        "good": bool(both),
+        "both": len(both) == 2,
     }
 
 
@@ -174,7 +181,8 @@ def usual_rows() -> list[dict[str, Any]]:
         if plant.file not in ("loop", "lstm", "gru"):
             continue
         errors = usual_check(plant.file, plant)
-        found = doctor(function(plant.file, plant), cell=CELL.get(plant.file, "rnn"))
+        cell = CELL.get(plant.file, "rnn")
+        found = doctor(function(plant.file, plant), cell=cell, gates=CELLS[cell].gates)
         rows.append(
             {
                 "id": plant.id,
@@ -183,7 +191,7 @@ def usual_rows() -> list[dict[str, Any]]:
                 **errors,
                 "passes_absolute": bool(errors["absolute"] < THRESHOLD),
                 "passes_relative": bool(errors["relative"] < THRESHOLD),
-                "doctor": list(found.mistakes),
+                "doctor": named(found),
             }
         )
     return rows
@@ -254,15 +262,15 @@ UNKNOWN = Plant("lstm", "none", (("ds_next = ds * f", "ds_next = ds * f + 0.01")
 
 def timings() -> dict[str, tuple[float, float]]:
     """Time diagnoses of right code, one mistake, two mistakes, and an unknown mistake."""
-    named = {plant.name: plant for plant in PLANTS}
-    pair = [named["loop-tanh-derivative-1-h"], named["loop-hidden-bias-not-summed"]]
+    by_name = {plant.name: plant for plant in PLANTS}
+    pair = [by_name["loop-tanh-derivative-1-h"], by_name["loop-hidden-bias-not-summed"]]
     return {
         "right, step by step": seconds_of("loop"),
         "right, single numbers in Python": seconds_of("scalar"),
         "right, the course's form": seconds_of("course"),
         "right, LSTM": seconds_of("lstm"),
         "right, GRU": seconds_of("gru"),
-        "one mistake": seconds_of("loop", [named["loop-index-wraps"]]),
+        "one mistake": seconds_of("loop", [by_name["loop-index-wraps"]]),
         "two mistakes": seconds_of("loop", pair),
         "unexplained, LSTM": seconds_of("lstm", [UNKNOWN]),
     }

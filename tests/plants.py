@@ -96,6 +96,8 @@ PLANTS = [
     P(L, "mean-over-time", RETURN, RETURN.replace("loss", "loss / T")),
     P(L, "mean-over-time", RETURN, "grads = " + RETURN.partition(", ")[2] + "\n    return loss / T, {k: g / T for k, g in grads.items()}", note="both"),
     P(L, "mean-over-time", "do[y[t]] -= 1", "do[y[t]] -= 1\n        do /= T", note="gradient"),
+    P(L, "loss-divided", RETURN, "grads = " + RETURN.partition(", ")[2] + "\n    return loss / len(c), {k: g / len(c) for k, g in grads.items()}"),
+    P(L, "loss-divided", RETURN, "grads = " + RETURN.partition(", ")[2] + "\n    return loss / T, {k: g / T**2 for k, g in grads.items()}", note="twice"),
     P(L, "logarithm-base", "-np.log(p[t][y[t]])", "-np.log2(p[t][y[t]])"),
     P(L, "logarithm-base", "-np.log(p[t][y[t]])", "-np.log10(p[t][y[t]])", note="10"),
     P(L, "clipped", "    return loss", "    for g in (dU, dW, db, dV, dc):\n        np.clip(g, -5, 5, out=g)\n    return loss"),
@@ -207,6 +209,7 @@ PLANTS = [
     P("lstm", "forget-bias-twice", "f = sigmoid(a[H : 2 * H])", "f = sigmoid(a[H : 2 * H] + b[H : 2 * H])", note="b twice"),
     P("lstm", "initial-cell-dropped", "da_f = ds * s_prev", "da_f = ds * (s_prev if t else 0)"),
     P("lstm", "forget-gate-not-carried", "ds_next = ds * f", "ds_next = ds"),
+    P("lstm", "coupled-gates", "f = sigmoid(a[H : 2 * H])", "f = 1 - i", "da_i = ds * g *", "da_i = ds * (g - s_prev) *", "da_f = ds * s_prev", "da_f = 0 * ds"),
     P("lstm", "cell-tanh-missing", "h = o * np.tanh(s)", "h = o * s", "do = dh * np.tanh(s)", "do = dh * s", "* (1 - np.tanh(s) ** 2)", ""),
     P("lstm", "tanh-derivative-missing", " * (1 - np.tanh(s) ** 2)", "", note="state"),
     P("lstm", "sigmoid-derivative", "o * (1 - o)", "(1 - o**2)", "f * (1 - f)", "(1 - f**2)", "i * (1 - i)", "(1 - i**2)"),
@@ -217,6 +220,7 @@ PLANTS = [
     P("gru", "time-carry-missing", "dh_next = dh * z + W.T @ held", "dh_next = W.T @ held", note="direct"),
     P("gru", "time-carry-missing", "dh_next = dh * z + W.T @ held", "dh_next = dh * z", note="gates"),
     P("gru", "recurrent-gradient-from-current-state", "np.outer(held, h_prev)", "np.outer(held, h)"),
+    P("gru", "second-bias-left-out", "Wn @ h_prev + d", "Wn @ h_prev", 'grads["d"] += dq', "pass"),
     P("gru", "reset-before-product", "q = Wn @ h_prev + d", "q = Wn @ (r * h_prev) + d", "u_n + r * q", "u_n + q", "da_r = da_n * q * r * (1 - r)", "back = Wn.T @ da_n\n        da_r = back * h_prev * r * (1 - r)", "dq = da_n * r", "dq = da_n", 'grads["W"] += np.outer(held, h_prev)', 'grads["W"] += np.concatenate([np.outer(da_r, h_prev), np.outer(da_z, h_prev), np.outer(da_n, r * h_prev)])', "W.T @ held", "Wr.T @ da_r + Wz.T @ da_z + r * back"),
     P("gru", "update-gate-reversed", "h = (1 - z) * n + z * h_prev", "h = z * n + (1 - z) * h_prev", "dh * (1 - z) *", "dh * z *", "(h_prev - n)", "(n - h_prev)", "dh * z + W.T", "dh * (1 - z) + W.T"),
     P("gru", "reset-gate-not-in-gradient", "dq = da_n * r", "dq = da_n"),
@@ -224,6 +228,21 @@ PLANTS = [
     P("gru", "tanh-derivative", "(1 - n**2)", "(1 - n)"),
     P("gru", "mean-over-time", "    return loss", "    loss /= len(x)\n    return loss"),
 ]  # fmt: skip
+
+# The planted mistakes after which the gradient is still that of the code's own loss, except for clipping
+# and a tiny ε. They make another network or another loss.
+OTHER_NETWORK = (
+    "loop-target-off-by-one-loss too", "loop-softmax-twice", "loop-mean-over-time-both", "loop-loss-divided", "loop-clipped",
+    "loop-clipped-0.7", "loop-clipped-norm", "loop-epsilon-in-log", "loop-epsilon-in-log-1e-12",
+    "loop-epsilon-in-log-3e-7", "loop-epsilon-in-log-1e-15", "loop-epsilon-in-log-gradient too",
+    "loop-epsilon-in-log-maximum", "loop-hidden-bias-twice-gradient too", "loop-weight-decay-added-loss too",
+    "loop-last-step-only", "loop-initial-state-ignored", "loop-state-not-carried",
+    "loop-activation-differs-sigmoid", "loop-activation-differs-relu", "loop-hidden-bias-left-out",
+    "loop-output-bias-left-out", "whole-epsilon-in-log", "course-epsilon-in-log", "course-clipped",
+    "course-initial-state-ignored", "lstm-gate-order-ifog", "lstm-gate-order-figo",
+    "lstm-forget-bias-twice", "lstm-cell-tanh-missing", "lstm-initial-state-ignored",
+    "lstm-coupled-gates", "gru-second-bias-left-out", "gru-reset-before-product", "gru-update-gate-reversed", "gru-gate-order",
+)  # fmt: skip
 
 M = "module"
 TORCH_PLANTS = [

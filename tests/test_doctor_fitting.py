@@ -39,19 +39,23 @@ def test_the_rule_requires_the_margin_over_the_remaining_error_and_over_rounding
 @pytest.mark.parametrize("far", [0.0, 3e-11, 1e-10, 1e-9])
 def test_right_gradients_with_a_wrong_loss_have_no_factor_and_no_decay(far):
     found = doctor(returning(0.01, lambda _array: 1 + far))
-    assert found.verdict == "wrong"
+    assert (found.verdict, found.network_known) == ("right for its own network", False)
     assert found.mistakes == ()
     assert not re.search(r"\b1 times", texts_of(found))
     assert "weight decay" not in texts_of(found)
 
 
-@pytest.mark.parametrize("far", [1e-6, 1e-8, 1e-9])
-def test_small_irregular_errors_are_not_explained_by_a_constant(far):
+# Errors up to 1e-7 are smaller than what the numerical derivative of the loss can show.
+@pytest.mark.parametrize(
+    ("far", "verdict"),
+    [(1e-6, "wrong"), (1e-8, "right for its own network"), (1e-9, "right for its own network")],
+)
+def test_small_irregular_errors_are_not_explained_by_a_constant(far, verdict):
     def noise(array):
         return 1 + far * np.sin(1e4 * np.abs(array) / np.abs(array).max(initial=1e-300))
 
     found = doctor(returning(0.01, noise))
-    assert (found.verdict, found.mistakes) == ("wrong", ())
+    assert (found.verdict, found.mistakes) == (verdict, ())
     assert "times the right one" not in texts_of(found)
 
 
@@ -68,18 +72,20 @@ def in_loop(old, new):
     return doctor(function("loop", Plant("loop", "none", ((old, new),))))
 
 
+OWN = "right for its own network"
 SMALL_AND_SMOOTH = {
-    "1e-12 within tanh": ("np.tanh(a[t])", "np.tanh(a[t] + 1e-12)"),
-    "1e-9 within tanh": ("np.tanh(a[t])", "np.tanh(a[t] + 1e-9)"),
-    "1e-9 after tanh": ("h[t] = np.tanh(a[t])", "h[t] = np.tanh(a[t]) + 1e-9"),
-    "1e-8 at the target": ("do[y[t]] -= 1", "do[y[t]] -= 1 + 1e-8"),
+    "1e-12 within tanh": ("np.tanh(a[t])", "np.tanh(a[t] + 1e-12)", "wrong"),
+    "1e-9 within tanh": ("np.tanh(a[t])", "np.tanh(a[t] + 1e-9)", OWN),
+    "1e-9 after tanh": ("h[t] = np.tanh(a[t])", "h[t] = np.tanh(a[t]) + 1e-9", OWN),
+    "1e-8 at the target": ("do[y[t]] -= 1", "do[y[t]] -= 1 + 1e-8", "wrong"),
 }
 
 
 @pytest.mark.parametrize("edit", SMALL_AND_SMOOTH)
 def test_a_small_smooth_error_is_not_attributed_to_float32_or_a_constant(edit):
-    found = in_loop(*SMALL_AND_SMOOTH[edit])
-    assert (found.verdict, found.mistakes) == ("wrong", ())
+    old, new, verdict = SMALL_AND_SMOOTH[edit]
+    found = in_loop(old, new)
+    assert (found.verdict, found.mistakes) == (verdict, ())
 
 
 SOMEWHERE_FLOAT32 = {

@@ -75,12 +75,27 @@ CheckedCell = Annotated[
         choices=CELL_NAMES,
         help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
         "LSTM: the fourth argument of your function is the pair (h0, c0), each of shape (H); the gates "
-        "in U, W, b are in the order i, f, g, o. GRU: the gates are in the order r, z, n; a second bias d "
-        "of shape (H) is added to W_n h. --template writes an example",
+        "in U, W, b can have any order. GRU: a second bias d of shape (H) is added to W_n h. --template writes an example",
     ),
 ]
 GateOrder = Annotated[
-    str, typer.Option(help="the order of your gates, if it is not ifgo (LSTM) or rzn (GRU)")
+    str,
+    typer.Option(
+        help="the order that your gates must have, such as ifgo (LSTM) or rzn (GRU) [default: any order]"
+    ),
+]
+WantedNetwork = Annotated[
+    str | None,
+    typer.Option(
+        help="differences from the specification that your network is meant to have, separated by commas, "
+        "such as reset-before-product or activation-differs=relu; they are ids of --list"
+    ),
+]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="exit with 1 also if your gradient is right only for your own network"
+    ),
 ]
 NumericalFunction = Annotated[
     str | None,

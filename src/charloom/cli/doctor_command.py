@@ -33,6 +33,7 @@ def doctor(
     form: check_options.CallForm = "auto",
     cell: check_options.CheckedCell = None,
     gates: check_options.GateOrder = "",
+    network: check_options.WantedNetwork = None,
     numerical: check_options.NumericalFunction = None,
     names: check_options.ParameterNames = None,
     gradients: check_options.ReturnedItems = None,
@@ -46,12 +47,15 @@ def doctor(
     output: check_options.TemplateFile = None,
     html: check_options.DiagnosisPage = None,
     whole: check_options.AllTables = False,
+    strict: check_options.Strict = False,
     as_json: Json = False,
 ) -> None:
     """Find the mistakes in your own backpropagation.
 
     Your function computes the loss and gradients of the classic network. It runs
-    in a separate process. If it is wrong, the exit code is 1.
+    in a separate process. If its gradient is wrong, the exit code is 1. If the gradient
+    is exactly that of your loss, but your network is another one, it is 0; with
+    --strict it is 1.
 
     \b
     Example:
@@ -85,6 +89,7 @@ def doctor(
             seed=seed,
             time_limit=time_limit,
             gates=gates,
+            network=parts_of(network),
         )
     if as_json:
         show_json(diagnosis.to_dict(for_command_line))
@@ -94,7 +99,7 @@ def doctor(
         from charloom.report import write_diagnosis
 
         say(f"the page is in {write_diagnosis(diagnosis, html, for_command_line)}")
-    if not diagnosis.passed:
+    if not diagnosis.passed or (strict and diagnosis.verdict != "right"):
         raise typer.Exit(CHECK_FAILED)
 
 
@@ -176,6 +181,8 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
     """
     yield from wrap(diagnosis.headline(), WIDTH)
     yield ""
+    for difference in diagnosis.network if diagnosis.verdict != "right" else ():
+        yield from mistake_lines(difference, repair="to match")
     for number, explanation in enumerate(diagnosis.explanations):
         if number:
             yield from ("Or this one, which fits all trials as well as the one above:", "")
@@ -204,10 +211,11 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
         yield diagnosis.certificate()
 
 
-def mistake_lines(found: "Found") -> Iterator[str]:
-    """Yield lines about a mistake that was found.
+def mistake_lines(found: "Found", repair: str = "fix it") -> Iterator[str]:
+    """Yield lines about a mistake that was found, or about a difference of the network.
 
-    They say what the user's code computes, what is right, and how to fix it.
+    They say what the user's code computes, what is right, and how to fix it. `repair` is the label of
+    the fix.
     """
     mistake = found.mistake
     right = f"{' '.join(found.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
@@ -216,7 +224,7 @@ def mistake_lines(found: "Found") -> Iterator[str]:
         ("your code", mistake.does),
         ("variant", found.variant_text),
         ("right", right),
-        ("fix it", for_command_line(found.marked_fix)),
+        (repair, for_command_line(found.marked_fix)),
     ):
         first = f"    {label:<10}"
         yield from wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))

@@ -22,6 +22,8 @@ class Options:
         arguments: the roles params, x, y and h0 in the order of the function's arguments.
         reduction: whether the loss is meant to be the "sum" or the "mean" over time.
         gates: the user's order of the gates.
+        network: the differences from the specification that the network is meant to have, each the id
+            and the variant of a mistake in `mistakes.py`.
     """
 
     form: str = "auto"
@@ -31,6 +33,7 @@ class Options:
     arguments: tuple[str, ...] = ()
     reduction: str = "sum"
     gates: str = ""
+    network: tuple[tuple[str, str], ...] = ()
 
     @property
     def has_cell_state(self) -> bool:

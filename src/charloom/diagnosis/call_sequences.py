@@ -12,18 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.diagnosis.case import MATCHES, Case, Explanation, relative
+from charloom.diagnosis.case import FLOAT16, MATCHES, Case, Explanation, Precision, relative
 from charloom.diagnosis.diagnosis_result import LOSS, Found, Row
 from charloom.diagnosis.faulty_network import exact_state
 from charloom.diagnosis.fitted_constants import explains_more
 from charloom.diagnosis.outcome import CHANGES, Call, Outcome
 from charloom.diagnosis.problem import Arrays
-from charloom.diagnosis.trials import moved
+from charloom.diagnosis.trials import MOVES, moved
 
 SAME: Final = 1e-9  # two results are the same up to this relative difference
 SAME32: Final = 1e-5  # two results in float32 are the same up to this relative difference
-# A relative error below this is too small to come from rounding to float32.
-LEAST_ERROR32: Final = float(np.finfo(np.float32).eps) / 100
 # When the weights change slightly, a rounding error changes by at least this fraction of itself. The
 # error of a wrong formula changes only by a fraction of about 1e-5.
 JUMP: Final = 0.1
@@ -139,23 +137,25 @@ def holds_float32(gradients: Arrays) -> bool:
         )
 
 
-def looks_like_float32(case: Case, outcome: Outcome) -> bool:
-    """Return True if the errors of the first trial look like rounding to float32.
+def looks_like_rounding(case: Case, outcome: Outcome, precision: Precision) -> bool:
+    """Return True if the errors of the first trial look like rounding to a lower precision.
 
-    Such errors are not much smaller than the precision of float32. They change completely when the
-    weights change slightly, but the errors of a wrong formula hardly change.
+    Such errors are not much smaller than the rounding error of this precision. They change completely
+    when the weights change slightly, but the errors of a wrong formula hardly change.
     """
     if not same(*outcome.repeats[:2]):
         return False
-    right = case.predicted(moved(case.trials[0].problem), ()).gradients
-    before, after = case.calls[0].gradients, outcome.moved[0].gradients
+    least = float(np.finfo(precision.rounded).eps) / 100
+    place = 1 if precision is FLOAT16 else 0
+    right = case.predicted(moved(case.trials[0].problem, MOVES[place]), ()).gradients
+    before, after = case.calls[0].gradients, outcome.moved[place].gradients
     for name, exact in case.exact[0].gradients.items():
         if not before[name].shape == after[name].shape == exact.shape:
             return False
         size = float(np.linalg.norm(exact))
         first, second = before[name] - exact, after[name] - right[name]
         error, change = float(np.linalg.norm(first)), float(np.linalg.norm(second - first))
-        if error >= LEAST_ERROR32 * size and change >= JUMP * error:
+        if error >= least * size and change >= JUMP * error:
             return True
     return False
 

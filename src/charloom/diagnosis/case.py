@@ -6,7 +6,7 @@ the mistakes, and does not decide whether a result is right.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,13 +18,38 @@ from charloom.diagnosis.trials import Trial
 
 Explanation = tuple[Found, ...]
 
+SHORT: Final = 1  # index of the smallest trial
 # Each result has an error limit, a norm-relative error: up to this error, the result counts as right.
 MATCHES: Final = 1e-6  # largest distance of a result from a prediction that it matches, in float64
-FLOAT64: Final = 1e-10  # smallest error limit in float64; careful code has errors of about 1e-14
-FLOAT32: Final = 1e-5  # smallest error limit in float32
-WIDEST: Final = 1e-3  # largest error limit in float32
 MARGIN: Final = 30.0  # an error limit is this many times the error that rounded parameters cause
-DIGITS: Final = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
+
+
+class Precision(NamedTuple):
+    """The precision with which a function is assumed to compute, and the errors that it explains.
+
+    Attributes:
+        name: the dtype.
+        least, widest: smallest and largest error limit. Careful code in float64 has errors of about 1e-14.
+        rounded: the dtype to which the parameters are rounded to measure what rounding changes.
+        scale: the rounding error of this precision, divided by that of `rounded`.
+    """
+
+    name: str
+    least: float
+    widest: float
+    rounded: type[np.floating]
+    scale: float
+
+
+FLOAT64: Final = Precision(
+    "float64",
+    1e-10,
+    MATCHES,
+    np.float32,
+    float(np.finfo(np.float64).eps / np.finfo(np.float32).eps),
+)
+FLOAT32: Final = Precision("float32", 1e-5, 1e-3, np.float32, 1.0)
+FLOAT16: Final = Precision("float16", 3e-3, 0.1, np.float16, 1.0)
 ZERO: Final = 1e-12  # up to this share of the norm of all gradients, one gradient counts as zero
 
 
@@ -35,52 +60,93 @@ class Case:
         trials: the trials.
         calls: the function's result in each trial.
         reduction: "sum" or "mean", the right reduction of the loss over time.
-        single: whether the error limits are those of float32; otherwise of float64.
+        precision: the precision with which the function is assumed to compute; it decides the error
+            limits.
         cell: the cell of the network, such as "lstm".
         exact: the right result of each trial.
         limits: for each trial, a dict that maps each gradient and the loss to its error limit.
+        network: the differences of the function's network and loss from those of the specification,
+            such as a mean instead of a sum. "Right" means right for the network with these differences.
+        usable: the trials in which the function returned only finite numbers; all trials if there is
+            no such trial.
     """
 
     def __init__(
-        self, trials: Sequence[Trial], calls: Sequence[Call], reduction: str, single: bool
+        self,
+        trials: Sequence[Trial],
+        calls: Sequence[Call],
+        reduction: str,
+        precision: Precision = FLOAT64,
+        network: Explanation = (),
     ) -> None:
-        self.trials, self.calls, self.reduction, self.single = trials, calls, reduction, single
+        self.trials, self.calls, self.reduction, self.precision = (
+            trials,
+            calls,
+            reduction,
+            precision,
+        )
         self.cell = trials[0].problem.cell
+        self.network = network
+        finite = [place for place, call in enumerate(calls) if call.is_finite()]
+        self.usable = finite or list(range(len(trials)))
+        # The smallest trial excludes most explanations, so it is compared first.
+        self.smallest = SHORT if SHORT in self.usable else min(self.usable, key=self.length)
         self.exact = [self.predicted(trial.problem, ()) for trial in trials]
         self.limits = [self._limits(trial) for trial in range(len(trials))]
 
     def predicted(self, problem: Problem, explanation: Explanation) -> Answer:
         """Return the loss and gradients that code with the mistakes in `explanation` would compute.
 
-        If `explanation` is empty, they are exact.
+        The code also has the differences in `network`. If `explanation` is empty, the results are
+        exact for this network.
         """
         with np.errstate(all="ignore"):
-            total = answer(problem, {one.id: one.variant for one in explanation})
+            total = answer(problem, {one.id: one.variant for one in (*self.network, *explanation)})
         if self.reduction == "sum":
             return total
         T = len(problem.x)
         return Answer(total.loss / T, {name: g / T for name, g in total.gradients.items()})
 
+    @property
+    def single(self) -> bool:
+        """Whether the error limits are those of a precision below float64."""
+        return self.precision.name != FLOAT64.name
+
+    def length(self, trial: int) -> int:
+        """Return the number of steps of a trial's window."""
+        return len(self.trials[trial].problem.x)
+
+    def with_network(self, network: Explanation) -> "Case":
+        """Return the same results, compared with the right ones for a network with these differences."""
+        return Case(self.trials, self.calls, self.reduction, self.precision, network)
+
+    def with_precision(self, precision: Precision) -> "Case":
+        """Return the same results, with the error limits of another precision."""
+        return Case(self.trials, self.calls, self.reduction, precision, self.network)
+
+    def smallest_first(self) -> list[int]:
+        """Return the usable trials, the smallest one first."""
+        return sorted(self.usable, key=lambda n: (n != self.smallest, self.length(n)))
+
     def _limits(self, trial: int) -> dict[str, float]:
         """Return a dict with the error limit of each gradient and of the loss in a trial.
 
         The error limit is the largest relative error that rounding can cause. To measure how much
-        rounding changes the results, this method rounds the parameters and the state to float32 and
-        computes the results again.
+        rounding changes the results, this method rounds the parameters and the state to a lower
+        precision and computes the results again.
         """
         problem, exact = self.trials[trial].problem, self.exact[trial]
+        _, least, widest, dtype, scale = self.precision
         rounded = problem._replace(
-            parameters={name: p.astype(np.float32) for name, p in problem.parameters.items()},
-            state={name: s.astype(np.float32) for name, s in problem.state.items()},
+            parameters={
+                name: p.astype(dtype).astype(np.float64) for name, p in problem.parameters.items()
+            },
+            state={name: s.astype(dtype).astype(np.float64) for name, s in problem.state.items()},
         )
         result = self.predicted(rounded, ())
         errors = {n: distance(g, exact.gradients[n], 0) for n, g in result.gradients.items()}
         errors[LOSS] = relative(result.loss, exact.loss)
-        if self.single:
-            return {n: max(FLOAT32, min(WIDEST, MARGIN * error)) for n, error in errors.items()}
-        return {
-            n: max(FLOAT64, min(MATCHES, MARGIN * DIGITS * error)) for n, error in errors.items()
-        }
+        return {n: max(least, min(widest, MARGIN * scale * error)) for n, error in errors.items()}
 
     def distances(self, trial: int, predicted: Answer) -> dict[str, float]:
         """Return a dict with the relative distance of each gradient and of the loss from a prediction.

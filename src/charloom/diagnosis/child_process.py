@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
 def job_of(fields: dict[str, Any]) -> Job:
     """Return the job that the fields of job.json describe."""
     given = fields["options"]
-    tuples = {name: tuple(given[name]) for name in ("gradients", "arguments")}
+    tuples = {name: tuple(given[name]) for name in ("gradients", "arguments", "network")}
     options = Options(**{**given, **tuples})
     return Job(options, fields["seed"], tuple(Plan(*plan) for plan in fields["plans"]))
 

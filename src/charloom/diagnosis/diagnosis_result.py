@@ -18,7 +18,10 @@ from charloom.gradient_errors import rank
 from charloom.messages import argument, for_python
 
 RIGHT: Final = "right"
+OWN: Final = "right for its own network"
 WRONG: Final = "wrong"
+# What the reset gate does in each variant of the mistake reset-before-product.
+RESET: Final = {"product": "before the product", "bias": "only on W_n h_{t-1}, not on d"}
 LOSS: Final = "loss"  # value of `Row.parameter` for the loss
 
 
@@ -44,6 +47,20 @@ class Found:
         return BY_ID[self.id]
 
     @property
+    def is_consistent(self) -> bool:
+        """Whether code with this variant still returns the gradient of its own loss."""
+        return self.mistake.is_consistent(self.variant)
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether a gradient with this variant is right, except for a usual addition.
+
+        The addition is clipping of the finished gradients, or a tiny ε in the logarithm of the loss.
+        """
+        clipped = self.id == "clipped" and not self.variant.startswith("steps")
+        return self.is_consistent or clipped or self.id == "epsilon-in-log"
+
+    @property
     def title(self) -> str:
         """The mistake in one line. Some titles contain the variant, such as a wrong order of the gates."""
         if self.id == "gradient-scaled" and self.variant:
@@ -53,6 +70,8 @@ class Found:
                 return "everything that it returned is not a number (NaN or infinite)"
             verb = "are" if " and " in self.variant else "is"
             return f"{self.variant} {verb} not a number (NaN or infinite)"
+        if self.id == "reset-before-product" and self.variant:
+            return f"the reset gate acts {RESET[self.variant]}"
         if self.id == "gate-order" and self.variant:
             wanted = ", ".join(self.wanted or self._own_gates)
             return f"the gates are in the order {', '.join(self.variant)}, not {wanted}"
@@ -93,6 +112,18 @@ class Found:
     def fix(self) -> str:
         """How to fix the mistake, with the names of the arguments of the Python function."""
         return for_python(self.marked_fix)
+
+    def to_dict(self, spell: Callable[[str], str]) -> dict[str, str]:
+        """Return the mistake as plain data. `spell` replaces the placeholders in the fix."""
+        return {
+            "id": self.id,
+            "variant": self.variant,
+            "title": self.title,
+            "does": self.mistake.does,
+            "right": self.right,
+            "section": self.mistake.section,
+            "fix": spell(self.marked_fix),
+        }
 
     @property
     def right(self) -> str:
@@ -184,7 +215,9 @@ class Diagnosis:
     """The result of `charloom.doctor`. A notebook shows the verdict, the mistakes and the errors.
 
     Attributes:
-        verdict: "right" or "wrong".
+        verdict: "right", "right for its own network" or "wrong". The second one says that the gradient
+            is exactly that of the function's own loss, but that the network or the loss is not that of
+            the specification.
         found: all mistakes that were found, likeliest first; empty if the function is right or no
             known mistake explains its errors.
         explanations: sets of mistakes, likeliest first. Each set alone explains the errors of all
@@ -201,6 +234,10 @@ class Diagnosis:
         seconds: how long the diagnosis took.
         numerical: the errors of the user's numerical gradient; empty if the user gave none.
         subject: the name of the checked function, or FILE.py:FUNCTION.
+        network: the differences of the function's network and loss from the specification, such as a
+            reset gate that acts before the product.
+        network_known: whether these differences predict the function's losses.
+        network_wanted: the differences that the user asked for.
     """
 
     verdict: str
@@ -215,6 +252,9 @@ class Diagnosis:
     seconds: float
     numerical: tuple[Row, ...] = ()
     subject: str = ""
+    network: tuple[Found, ...] = ()
+    network_known: bool = True
+    network_wanted: tuple[Found, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Diagnosis of {self.subject or 'a function'}: {self.headline()}>"
@@ -229,9 +269,14 @@ class Diagnosis:
         return tuple(dict.fromkeys(one.id for one in self.found))
 
     @property
+    def differences(self) -> tuple[str, ...]:
+        """The ids of the differences in `network`."""
+        return tuple(one.id for one in self.network)
+
+    @property
     def passed(self) -> bool:
-        """Whether the verdict is that the user's function is right."""
-        return self.verdict == RIGHT
+        """Whether the gradient is right, for the specification's network or for the function's own."""
+        return self.verdict != WRONG
 
     def worst(self) -> Row:
         """Return the row of the gradient or loss with the largest norm-relative error in any trial."""
@@ -239,9 +284,17 @@ class Diagnosis:
 
     def headline(self) -> str:
         """Return the verdict in one sentence."""
-        if self.passed:
+        if self.verdict == RIGHT:
             error = scientific(self.worst().norm_relative)
-            return f"Right: the largest error is {error}, which rounding explains."
+            asked = " for the network that you asked for" if self.network else ""
+            return f"Right{asked}: the largest error is {error}, which rounding explains."
+        if self.verdict == OWN:
+            return f"{self._own_gradient} {self._own_network}".strip()
+        return f"{self._reason} {self._own_network if self.network else ''}".strip()
+
+    @property
+    def _reason(self) -> str:
+        """Why the function is wrong, in one sentence."""
         if not self.found:
             if {row.parameter for row in self.rows if not row.passed} == {LOSS}:
                 return (
@@ -261,22 +314,53 @@ class Diagnosis:
             )
         return f"Wrong, and this is why: {listing(titles)}."
 
+    @property
+    def _own_gradient(self) -> str:
+        """A sentence saying that the gradient is right for the function's own loss."""
+        except_for = [one.title for one in self.explanations[0]] if self.explanations else []
+        if except_for:
+            return f"Your gradient is that of your loss, except that {listing(except_for)}."
+        return "Your gradient is exactly that of your loss."
+
+    @property
+    def _own_network(self) -> str:
+        """A sentence saying how the function's network differs from the one that is wanted."""
+        if not self.network_known:
+            return (
+                "Your loss is not that of the specification, and no known difference of the network "
+                "explains it."
+            )
+        titles = [one.title for one in self.network]
+        missing = [one.title for one in self.network_wanted if one not in self.network]
+        sentences = []
+        if titles:
+            sentences.append(
+                f"Your network or loss differs from the specification: {listing(titles)}."
+            )
+        if missing:
+            sentences.append(f"It lacks a difference that you asked for: {listing(missing)}.")
+        return " ".join(sentences)
+
     def certificate(self) -> str:
         """Return a line that students can hand in: it says that the function is right.
 
-        The line also has the settings of the trials. Return "" if the function is wrong.
+        The line also has the settings of the trials, and the differences of the function's network.
+        Return "" if the function is wrong.
         """
         if not self.passed:
             return ""
         tried, sizes = self.tried, self.tried.trials
         mean = ", mean over time" if tried.reduction == "mean" else ""
+        names = [*self.differences, *self.mistakes]
+        known = ", ".join(names) if self.network_known else "unknown loss"
+        differing = f" [{known}]" if self.verdict == OWN else ""
         longest = max(trial.seq_length for trial in sizes)
         ranges = [
             range_text([getattr(trial, name) for trial in sizes])
             for name in ("hidden_size", "seq_length", "vocabulary_size", "sigma")
         ]
         return (
-            f"charloom doctor: {self.subject or 'the function'} is right ({tried.cell}, {tried.dtype}{mean}): "
+            f"charloom doctor: {self.subject or 'the function'} is {self.verdict}{differing} ({tried.cell}, {tried.dtype}{mean}): "
             f"{number_of(len(sizes), 'trial')} with H {ranges[0]}, T {ranges[1]}, K {ranges[2]}, sigma "
             f"{ranges[3]}, zero and non-zero initial states, repeated characters, {tried.calls} calls, "
             f"no window longer than {longest} steps, "
@@ -296,20 +380,10 @@ class Diagnosis:
             "headline": self.headline(),
             "certificate": self.certificate() or None,
             "exact": self.exact,
+            "network": [one.to_dict(spell) for one in self.network],
+            "network_known": self.network_known,
             "explanations": [
-                [
-                    {
-                        "id": one.id,
-                        "variant": one.variant,
-                        "title": one.title,
-                        "does": one.mistake.does,
-                        "right": one.right,
-                        "section": one.mistake.section,
-                        "fix": spell(one.marked_fix),
-                    }
-                    for one in explanation
-                ]
-                for explanation in self.explanations
+                [one.to_dict(spell) for one in explanation] for explanation in self.explanations
             ],
             "rows": [row.to_dict() for row in self.rows],
             "numerical": [row.to_dict() for row in self.numerical],

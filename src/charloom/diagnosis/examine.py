@@ -13,6 +13,7 @@ from charloom.config import REDUCTIONS, SEED_LIMIT, require_number, require_one_
 from charloom.diagnosis import runner
 from charloom.diagnosis.call_options import FORMS, Options
 from charloom.diagnosis.diagnosis_result import Diagnosis
+from charloom.diagnosis.networks import differences_named
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.runner import Job
 from charloom.diagnosis.sandbox import parse_function, run_in_process
@@ -40,6 +41,7 @@ def doctor(
     seed: int = 0,
     time_limit: float = 60.0,
     gates: str = "",
+    network: Sequence[str] = (),
     plans: tuple[Plan, ...] | None = None,
 ) -> Diagnosis:
     """Check the loss and gradients that a user's function computes, and name the mistakes in it.
@@ -70,13 +72,16 @@ def doctor(
             float32 if all returned gradients are float32 arrays.
         seed: seed of the random numbers of all trials.
         time_limit: largest number of seconds for all calls together, only for "FILE.py:FUNCTION".
-        gates: the order of the function's gates, if it is not "ifgo" (LSTM) or "rzn" (GRU).
+        gates: the order that the function's gates are meant to have, such as "ifgo" (LSTM) or "rzn" (GRU).
+            If it is empty, the doctor finds out the order, and any order is right.
+        network: the differences from the specification that the network is meant to have, such as
+            ["reset-before-product", "activation-differs=relu"]: ids in `MISTAKES`, with variants.
         plans: the settings of the trials; None for the settings in `PLANS`. The first trial is
             checked step by step, and the second trial must be the smallest.
 
     Returns:
-        The diagnosis. Its `verdict` is "right" or "wrong". Its `mistakes` are the ids of the
-        mistakes that were found, likeliest first.
+        The diagnosis. Its `verdict` is "right", "right for its own network" or "wrong". `mistakes` are
+        the ids of the mistakes, likeliest first; `differences` those of the network's differences.
 
     Raises:
         ConfigError: an argument has a value that is not valid.
@@ -93,7 +98,8 @@ def doctor(
         gradients=tuple(gradients),
         arguments=tuple(arguments),
         reduction=reduction,
-        gates="" if cell is not None and gates == CELLS[cell].gates else gates,
+        gates=gates,
+        network=differences_named(network, cell),
     )
     job = Job(options, seed, PLANS if plans is None else plans)
     if isinstance(function, str):

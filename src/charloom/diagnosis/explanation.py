@@ -22,11 +22,10 @@ from charloom.diagnosis.fitted_constants import (
     limits_seen,
     scalings,
 )
-from charloom.diagnosis.mistakes import BY_ID, MISTAKES, RANK
+from charloom.diagnosis.mistakes import AGAIN, BY_ID, MISTAKES, RANK
 from charloom.diagnosis.problem import Answer
 
 SAME: Final = 1e-11  # predictions up to this distance from the results differ only by rounding
-SHORT: Final = 1  # index of the smallest trial, in which pairs of mistakes are tried first
 PAIR_ORDERS: Final = 5  # number of wrong gate orders that are tried in pairs with other mistakes
 
 
@@ -60,6 +59,13 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
     return separate_explanation(case, [*singles, *constant], names), False
 
 
+def single_mistakes(case: Case) -> list[Explanation]:
+    """Return the explanations with a single mistake that predict every result, likeliest first."""
+    return nearest(case, ((one,) for one in candidates(case)), None) or nearest(
+        case, ((one,) for one in (*scalings(case), *decays(case))), None
+    )
+
+
 def candidates(case: Case) -> Iterator[Found]:
     """Yield every variant of every known mistake that changes the result of a single call, likeliest first.
 
@@ -71,7 +77,8 @@ def candidates(case: Case) -> Iterator[Found]:
         if mistake.kind != "gradient" or mistake.id == no_mistake:
             continue
         for variant in mistake.variants_of(case.cell):
-            yield Found(mistake.id, variant)
+            if variant != AGAIN or any(one.id == "mean-over-time" for one in case.network):
+                yield Found(mistake.id, variant)
         seen = {"clipped": limits_seen, "epsilon-in-log": epsilons_seen}.get(mistake.id)
         for variant in seen(case) if seen else ():
             yield Found(mistake.id, variant)
@@ -110,10 +117,10 @@ def predicts_right_or_given_loss(case: Case, explanation: Explanation) -> bool:
     The prediction is for code with the mistakes in `explanation`. Trials in which the function's
     loss is infinite or NaN are skipped: some mistakes make the probability of a target zero.
     """
-    for place, trial in enumerate(case.trials):
+    for place in case.usable:
         if not math.isfinite(case.calls[place].loss or 0.0):
             continue
-        predicted = case.predicted(trial.problem, explanation)
+        predicted = case.predicted(case.trials[place].problem, explanation)
         if predicted.loss != case.exact[place].loss and not case.matching(place, predicted, [LOSS]):
             return False
     return True
@@ -149,18 +156,19 @@ def pairs(
     `singles` are the mistakes to pair. `only` are the results to compare, such as ["U", "W"]; None
     to compare all.
     """
-    exact = case.exact[SHORT]
+    place = case.smallest
+    exact = case.exact[place]
     names = [*exact.gradients, LOSS] if only is None else list(only)
-    right = case.matching(SHORT, exact, names)
+    right = case.matching(place, exact, names)
     orders = BY_ID["gate-order"].variants_of(case.cell)
     changes: dict[Found, set[str]] = {}
     matches: dict[Found, set[str]] = {}
     for one in singles:
         if one.id == "gate-order" and one.variant not in orders[:PAIR_ORDERS]:
             continue  # there are too many wrong gate orders to try all of them in pairs
-        predicted = case.predicted(case.trials[SHORT].problem, (one,))
+        predicted = case.predicted(case.trials[place].problem, (one,))
         changes[one] = {name for name in names if not same(predicted, exact, name)}
-        matches[one] = case.matching(SHORT, predicted, names)
+        matches[one] = case.matching(place, predicted, names)
     for first, second in itertools.combinations(changes, 2):
         if first.id == second.id:
             continue
@@ -171,7 +179,7 @@ def pairs(
             and set(names) - by_first - by_second <= right
             and (
                 not by_first & by_second
-                or math.isfinite(case.distance_if_matching(SHORT, (first, second), only))
+                or math.isfinite(case.distance_if_matching(place, (first, second), only))
             )
         ):
             yield (first, second)
@@ -236,10 +244,7 @@ def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] |
     None to compare all.
     """
     far = 0.0
-    # Compare the smallest trial first, because it excludes most explanations.
-    for trial in sorted(
-        range(len(case.trials)), key=lambda n: (n != SHORT, case.trials[n].info.seq_length)
-    ):
+    for trial in case.smallest_first():
         far = max(far, case.distance_if_matching(trial, explanation, only))
         if math.isinf(far):
             break
@@ -253,8 +258,9 @@ def keeps_right_results(case: Case, one: Found, names: Sequence[str]) -> bool:
     another parameter, the function's gradient must match the changed one. The loss that code with
     the mistake would return must be the right loss or the function's loss.
     """
-    for place, trial in enumerate(case.trials):
-        predicted, exact = case.predicted(trial.problem, (one,)), case.exact[place]
+    for place in case.usable:
+        predicted = case.predicted(case.trials[place].problem, (one,))
+        exact = case.exact[place]
         changed = {name for name in exact.gradients if not same(predicted, exact, name)}
         if not changed <= {*names, *case.matching(place, predicted, changed)}:
             return False

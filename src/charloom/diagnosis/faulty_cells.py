@@ -106,12 +106,14 @@ def lstm_step(
     """
     a = theta["W"] @ prev["h"] + read
     H = len(a) // 4
+    activation, _ = ACTIVATIONS[switches.get("activation-differs", "tanh")]
     i, f, g, o = (
         sigmoid(a[:H]),
         sigmoid(a[H : 2 * H]),
-        np.tanh(a[2 * H : 3 * H]),
+        activation(a[2 * H : 3 * H]),
         sigmoid(a[3 * H :]),
     )
+    f = 1 - i if "coupled-gates" in switches else f
     s = f * prev["cell"] + i * g
     tanh_s = s if "cell-tanh-missing" in switches else np.tanh(s)
     return {"h": o * tanh_s, "cell": s}, (a, i, f, g, o, tanh_s)
@@ -126,7 +128,7 @@ def lstm_back(
     sums inside the gates i, f, g and o; second dr, which equals da; third dq (H,), which is zero;
     fourth the gradients of the states before the step.
     """
-    _, i, f, g, o, tanh_s = step.cache
+    a, i, f, g, o, tanh_s = step.cache
     s_prev = step.prev["cell"]
     if step.first and "initial-cell-dropped" in switches:
         s_prev = np.zeros_like(s_prev)
@@ -134,11 +136,15 @@ def lstm_back(
     untouched = "cell-tanh-missing" in switches
     slope_s = np.ones_like(o) if untouched else tanh_slope(tanh_s, "state", switches)
     ds = carried["cell"] + dh * o * slope_s
+    H = len(i)
+    di, df = ds * g, ds * s_prev
+    if "coupled-gates" in switches:
+        di, df = di - df, np.zeros_like(df)
     da = np.concatenate(
         [
-            ds * g * sigmoid_slope(i, switches),
-            ds * s_prev * sigmoid_slope(f, switches),
-            ds * i * tanh_slope(g, "candidate", switches),
+            di * sigmoid_slope(i, switches),
+            df * sigmoid_slope(f, switches),
+            ds * i * candidate_slope(a[2 * H : 3 * H], g, switches),
             dh * tanh_s * sigmoid_slope(o, switches),
         ]
     )
@@ -168,7 +174,7 @@ def gru_step(
     else:
         q = W[2 * H :] @ h_prev + theta["d"]
         a = read[2 * H :] + r * q
-    n = np.tanh(a)
+    n = ACTIVATIONS[switches.get("activation-differs", "tanh")][0](a)
     h = z * n + (1 - z) * h_prev if "update-gate-reversed" in switches else (1 - z) * n + z * h_prev
     return {"h": h}, (a, r, z, n, q)
 
@@ -182,7 +188,7 @@ def gru_back(
     sums inside r, z and n; second dr (3 H,), the gradients of the three parts of W h_prev; third dq
     (H,), the gradient for the bias d; fourth the gradients of the states before the step.
     """
-    _, r, z, n, q = step.cache
+    a, r, z, n, q = step.cache
     W, h_prev, H = theta["W"], step.prev["h"], len(dh_above)
     dh = clipped_step(dh_above + carried["h"], switches)
     mixed, kept, update = (
@@ -190,7 +196,7 @@ def gru_back(
         if "update-gate-reversed" in switches
         else (dh * (1 - z), dh * z, dh * (h_prev - n))
     )
-    da_n = mixed * tanh_slope(n, "candidate", switches)
+    da_n = mixed * candidate_slope(a, n, switches)
     da_z = update * sigmoid_slope(z, switches)
     reset = switches.get("reset-before-product")
     if reset == "product":
@@ -231,6 +237,13 @@ def tanh_slope(h: Array, place: str, switches: Switches) -> Array:
     if "tanh-derivative" in switches:
         return np.asarray(TANH_DERIVATIVES[switches["tanh-derivative"]](h, h, h))
     return 1 - h * h
+
+
+def candidate_slope(a: Array, g: Array, switches: Switches) -> Array:
+    """Return the derivative of the candidate `g` of an LSTM or a GRU with respect to its sum `a`."""
+    if "activation-differs" in switches:
+        return np.asarray(ACTIVATIONS[switches["activation-differs"]][1](a, g))
+    return tanh_slope(g, "candidate", switches)
 
 
 def sigmoid_slope(s: Array, switches: Switches) -> Array:

@@ -25,6 +25,8 @@ def after_the_sums(
     """
     gradients = bias_mistakes(cell, gradients, switches)
     loss, scale = scaled_loss(loss, T, switches)
+    loss, divided = divided_loss(loss, divisors(gradients, T), switches)
+    scale *= divided
     if scale != 1:
         gradients = {name: gradient * scale for name, gradient in gradients.items()}
     gradients = clipped(gradients, switches)
@@ -83,6 +85,27 @@ def scaled_loss(loss: float, T: int, switches: Switches) -> tuple[float, float]:
         loss /= math.log(float(number))
         scale /= math.log(float(number)) if both else 1
     return loss, scale
+
+
+def divisors(gradients: Arrays, T: int) -> dict[str, int]:
+    """Return the divisors that code with the mistake loss-divided may use, by the name of the variant."""
+    K, H = gradients["V"].shape
+    return {"K": K, "T K": T * K, "T T": T * T, "H": H, "T": T}
+
+
+def divided_loss(loss: float, numbers: dict[str, int], switches: Switches) -> tuple[float, float]:
+    """Return the loss as the mistake loss-divided changes it, and the factor for every gradient.
+
+    `numbers` is the result of `divisors`. Without the mistake, the loss is unchanged and the factor is 1.
+    """
+    if "loss-divided" not in switches:
+        return loss, 1.0
+    size, _, where = switches["loss-divided"].rpartition(" ")
+    divisor = numbers[size]
+    return (
+        loss if where == "gradient" else loss / divisor,
+        1.0 if where == "loss" else 1 / divisor,
+    )
 
 
 def clipped(gradients: Arrays, switches: Switches) -> Arrays:

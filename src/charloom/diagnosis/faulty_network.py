@@ -13,7 +13,13 @@ import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.faulty_cells import STEP_BACKWARD, STEP_FORWARD, Step, reorder_gates
-from charloom.diagnosis.faulty_gradients import after_the_sums, decayed
+from charloom.diagnosis.faulty_gradients import (
+    after_the_sums,
+    decayed,
+    divided_loss,
+    divisors,
+    scaled_loss,
+)
 from charloom.diagnosis.faulty_output import output
 from charloom.diagnosis.faulty_sums import sums
 from charloom.diagnosis.problem import Answer, Array, Arrays, Problem, Switches
@@ -26,13 +32,11 @@ def answer(problem: Problem, switches: Switches = NO_MISTAKES) -> Answer:
 
     Without mistakes they are exact.
     """
-    cell, given, x, y, state = problem
-    theta = used_parameters(cell, given, switches)
+    cell, given, x, y, _ = problem
     T, K = len(x), len(given["c"])
-    steps = forward(cell, theta, x, used_state(state, switches), switches)
+    theta, steps, o = logits(problem, switches)
     h = np.array([step.state["h"] for step in steps])
     h_prev = np.array([step.prev["h"] for step in steps])
-    o = h @ theta["V"].T + theta["c"]
     loss, do = output(o, x, y, K, switches)
     dh = do @ theta["V"]
     da, dr, dq = backward(cell, theta, steps, dh, switches)
@@ -47,11 +51,29 @@ def answer(problem: Problem, switches: Switches = NO_MISTAKES) -> Answer:
     return Answer(loss, {name: gradients[name] for name in given})
 
 
+def logits(problem: Problem, switches: Switches) -> tuple[Arrays, list[Step], Array]:
+    """Return the parameters that the code uses, the T steps of its forward pass, and its logits (T, K)."""
+    cell, given, x, _, state = problem
+    theta = used_parameters(cell, given, switches)
+    steps = forward(cell, theta, x, used_state(state, switches), switches)
+    h = np.array([step.state["h"] for step in steps])
+    return theta, steps, h @ theta["V"].T + theta["c"]
+
+
+def loss_alone(problem: Problem, o: Array, switches: Switches) -> float:
+    """Return the loss in nats that code with the mistakes in `switches` computes from the logits `o`.
+
+    Weight decay is left out. Computes no gradient of a parameter.
+    """
+    _, given, x, y, _ = problem
+    loss, _ = output(o, x, y, len(given["c"]), switches)
+    loss, _ = scaled_loss(loss, len(x), switches)
+    return divided_loss(loss, divisors(given, len(x)), switches)[0]
+
+
 def exact_loss(problem: Problem) -> float:
     """Return the exact loss of the window in nats. Does not compute gradients."""
-    cell, theta, x, y, state = problem
-    h = np.array([step.state["h"] for step in forward(cell, theta, x, state, NO_MISTAKES)])
-    return output(h @ theta["V"].T + theta["c"], x, y, len(theta["c"]), NO_MISTAKES)[0]
+    return loss_alone(problem, logits(problem, NO_MISTAKES)[2], NO_MISTAKES)
 
 
 def exact_state(problem: Problem) -> Arrays:
@@ -83,6 +105,8 @@ def used_parameters(cell: str, given: Arrays, switches: Switches) -> Arrays:
             theta["d"] = np.zeros_like(theta["d"])
     if "hidden-bias-twice" in switches:
         theta["b"] = 2 * theta["b"]
+    if "second-bias-left-out" in switches:
+        theta["d"] = np.zeros_like(theta["d"])
     if "output-bias-left-out" in switches:
         theta["c"] = np.zeros_like(theta["c"])
     return theta

@@ -45,6 +45,8 @@ def sums(
         gradients["b"] = np.zeros(rows)
         if switches["hidden-bias-left-out"] == "d too":
             gradients["d"] = np.zeros_like(gradients["d"])
+    if "second-bias-left-out" in switches:
+        gradients["d"] = np.zeros_like(gradients["d"])
     if switches.get("output-bias-left-out") == "":
         gradients["c"] = np.zeros(K)
     return gradients

@@ -56,8 +56,8 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
     """
     factors = []
     left = without = 0.0
-    for trial, exact in enumerate(case.exact):
-        for name, right in exact.gradients.items():
+    for trial in case.usable:
+        for name, right in case.exact[trial].gradients.items():
             if names and name not in names:
                 continue
             given = case.calls[trial].gradients[name]
@@ -85,7 +85,7 @@ def epsilons_seen(case: Case) -> list[str]:
     plus ε. The list is empty if no loss shows an ε, or if the ε is one of the usual values, which
     `mistakes.py` lists.
     """
-    one_step = [n for n, trial in enumerate(case.trials) if len(trial.problem.x) == 1]
+    one_step = [n for n in case.usable if case.length(n) == 1]
     usual = BY_ID["epsilon-in-log"].variants
     for trial in one_step:
         call = case.calls[trial]
@@ -97,7 +97,7 @@ def epsilons_seen(case: Case) -> list[str]:
         if not 0 < epsilon < 1 or float(variant[4:]) in known:
             continue
         one = Found("epsilon-in-log", variant)
-        if any(explains_loss(case, one, trials) for trials in (one_step, range(len(case.trials)))):
+        if any(explains_loss(case, one, trials) for trials in (one_step, case.usable)):
             return [variant, f"{variant}, gradient too"]
     return []
 
@@ -123,13 +123,14 @@ def decays(case: Case) -> Iterator[Found]:
     loss. Each variant names the decay λ, and the parameters whose gradients in the first trial are too
     large by λ times the parameter. If there is no such gradient, yield nothing.
     """
-    parameters = case.trials[0].problem.parameters
+    first = case.usable[0]
+    parameters = case.trials[first].problem.parameters
     rates = {}
-    for name, right in case.exact[0].gradients.items():
-        given, theta = case.calls[0].gradients[name], parameters[name]
+    for name, right in case.exact[first].gradients.items():
+        given, theta = case.calls[first].gradients[name], parameters[name]
         if given.shape == right.shape:
             rate = float(np.vdot(theta, given - right)) / float(np.vdot(theta, theta))
-            left, limit = distance(given, right + rate * theta, ZERO), case.limits[0][name]
+            left, limit = distance(given, right + rate * theta, ZERO), case.limits[first][name]
             if left <= MATCHES and explains_more(left, distance(given, right, ZERO), limit):
                 rates[name] = rate
     # `rates` has the λ that fits each gradient. Use the largest λ, because rounding changes the
@@ -151,17 +152,18 @@ def limits_seen(case: Case) -> list[str]:
     """
     usual = BY_ID["clipped"].variants
     entries = np.concatenate(
-        [np.abs(g).ravel() for call in case.calls for g in call.gradients.values()]
+        [np.abs(g).ravel() for n in case.usable for g in case.calls[n].gradients.values()]
     )
     largest = float(np.max(entries, initial=0))
     variants = []
-    if np.isfinite(largest) and int((entries == largest).sum()) > 1:
+    if 0 < largest < np.inf and int((entries == largest).sum()) > 1:
         variants.append(f"entries {largest!r}")
     norms = [
-        math.sqrt(sum(float((g * g).sum()) for g in call.gradients.values())) for call in case.calls
+        math.sqrt(sum(float((g * g).sum()) for g in case.calls[n].gradients.values()))
+        for n in case.usable
     ]
     norm = max(norms)
-    if np.isfinite(norm) and sum(abs(other - norm) <= 1e-9 * norm for other in norms) > 1:
+    if 0 < norm < np.inf and sum(abs(other - norm) <= 1e-9 * norm for other in norms) > 1:
         variants.append(f"norm {float(f'{norm:.9g}')!r}")
     known = {(kind, float(limit)) for kind, _, limit in (v.partition(" ") for v in usual)}
     return [v for v in variants if (v.split()[0], float(v.split()[1])) not in known]

@@ -5,6 +5,7 @@ gradients that code with a mistake returns, and `call_sequences.py` finds the mi
 in several calls.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -38,6 +39,8 @@ class Mistake:
             results.
         kind: "gradient" (found by predicting the gradient with the mistake), "calls" (found by
             calling the function more than once) or "numerical" (in the user's numerical gradient).
+        consistent: a regular expression for the variants in which the gradient is still that of the
+            code's own loss. They describe another network or another loss. None: no variant.
     """
 
     id: str
@@ -49,6 +52,11 @@ class Mistake:
     cells: tuple[str, ...] = ALL
     variants: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"": ALL})
     kind: str = "gradient"
+    consistent: str | None = None
+
+    def is_consistent(self, variant: str) -> bool:
+        """Return True if code with this variant still returns the gradient of its own loss."""
+        return self.consistent is not None and re.fullmatch(self.consistent, variant) is not None
 
     def variants_of(self, cell: str) -> tuple[str, ...]:
         """Return the variants of the mistake that can occur in code for `cell`.
@@ -63,6 +71,11 @@ class Mistake:
 def variants_in(*names: str, cells: tuple[str, ...] = ALL) -> dict[str, tuple[str, ...]]:
     """Return a dict that maps each variant in `names` to `cells`."""
     return dict.fromkeys(names, cells)
+
+
+# What code divides by, if it does not divide once by T: the variants of the mistake "loss-divided".
+DIVISORS: Final = ("K", "T K", "T T", "H")
+AGAIN: Final = "T gradient"  # a second division by T; tried only if the loss is a mean over time
 
 
 def truncations() -> Iterator[str]:
@@ -100,6 +113,7 @@ DA: Final = "da_t     = dh_t ∘ (1 - h_t ∘ h_t)"
 LOSS: Final = "loss = (1/B) Σ_streams Σ_t -ln p_t[y_t]"
 CARRY: Final = "dh_{t-1} = Wᵀ da_t"
 FORWARD: Final = "a_t = W h_{t-1} + U x_t + b"
+ANY: Final = ".*"  # the value of `Mistake.consistent` for mistakes that only change the network
 GRADIENT_ONLY: Final = "clipping comes after it and is never part of it"
 
 MISTAKES: Final = (
@@ -326,6 +340,7 @@ MISTAKES: Final = (
                 )
             )
         ),
+        consistent="loss .*",
     ),
     Mistake(
         "softmax-gradient",
@@ -343,6 +358,7 @@ MISTAKES: Final = (
         LOSS,
         NETWORK_SECTION,
         "pass logits to a loss function that applies softmax itself (in PyTorch, cross_entropy).",
+        consistent=ANY,
     ),
     Mistake(
         "gradient-negated",
@@ -368,22 +384,37 @@ MISTAKES: Final = (
     ),
     Mistake(
         "mean-over-time",
-        "the code takes the mean over time, but must take the sum",
+        "the code takes the mean over time, not the sum",
         "loss = (1/T) Σ_t -ln p_t[y_t], or gradients divided by T",
         LOSS,
         NETWORK_SECTION,
         f"do not divide by T; if your loss is meant to be the mean, set {argument('reduction', 'mean')}.",
         variants=variants_in("both", "gradient", "loss"),
+        consistent="both",
     ),
     Mistake(
         "sum-over-time",
-        "the code takes the sum over time, but must take the mean",
+        "the code takes the sum over time, not the mean",
         "loss = Σ_t -ln p_t[y_t], or gradients not divided by T",
         LOSS,
         NETWORK_SECTION,
         f"divide the loss and the gradients by T; if your loss is meant to be the sum, leave out "
         f"{argument('reduction')}.",
         variants=variants_in("both", "gradient", "loss"),
+        consistent="both",
+    ),
+    Mistake(
+        "loss-divided",
+        "the loss and the gradients are divided by a size",
+        "loss = (1/K) Σ_t -ln p_t[y_t], or a division by T twice or by T K",
+        LOSS,
+        NETWORK_SECTION,
+        "do not divide the sum of the losses of the steps, or divide it once, by T.",
+        variants=variants_in(
+            *(f"{size} {where}" for where in ("both", "loss", "gradient") for size in DIVISORS),
+            AGAIN,
+        ),
+        consistent=".* both",
     ),
     Mistake(
         "logarithm-base",
@@ -393,6 +424,7 @@ MISTAKES: Final = (
         NETWORK_SECTION,
         "use the natural logarithm: only its derivative is 1/p without a factor.",
         variants=variants_in("2", "10", "2 both", "10 both"),
+        consistent=".* both",
     ),
     Mistake(
         "epsilon-in-log",
@@ -409,6 +441,7 @@ MISTAKES: Final = (
                 for n in (8, 10, 12, 5, 6, 7, 9, 15, 4, 3)
             )
         ),
+        consistent=".*, gradient too",
     ),
     Mistake(
         "clipped",
@@ -441,6 +474,7 @@ MISTAKES: Final = (
         LOSS,
         NETWORK_SECTION,
         "sum the losses of all T steps.",
+        consistent=ANY,
     ),
     Mistake(
         "initial-state-ignored",
@@ -450,6 +484,7 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "start the window from the given h_0 (LSTM: and the given cell).",
         variants={"": ALL, "h": LSTM, "cell": LSTM},
+        consistent=ANY,
     ),
     Mistake(
         "state-not-carried",
@@ -459,16 +494,17 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "start each step from the state of the previous step; in PyTorch, check batch_first: the module "
         "may read the time axis as the batch axis.",
+        consistent=ANY,
     ),
     Mistake(
         "activation-differs",
-        "the activation function of the hidden units is not tanh",
-        "h_t = σ(a_t), max(a_t, 0) or a_t",
+        "an activation function is not tanh",
+        "σ(a), max(a, 0) or a, where the specification has tanh(a)",
         "h_t = tanh(a_t)",
         CELLS_SECTION,
         "use tanh in the forward pass, and its derivative in the backward pass.",
-        cells=RNN,
         variants=variants_in("sigmoid", "relu", "identity"),
+        consistent=ANY,
     ),
     Mistake(
         "hidden-bias-left-out",
@@ -478,6 +514,7 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "add b at every step.",
         variants={**variants_in("", "forward alone"), "d too": GRU},
+        consistent="|d too",
     ),
     Mistake(
         "hidden-bias-twice",
@@ -487,6 +524,18 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "add b only once: to W h or to U x, not to both.",
         variants=variants_in("forward alone", "gradient too"),
+        consistent="gradient too",
+    ),
+    Mistake(
+        "second-bias-left-out",
+        "the second bias d is not used",
+        "q_t = W_n h_{t-1}",
+        "q_t = W_n h_{t-1} + d",
+        CELLS_SECTION,
+        "add d to W_n h_{t-1} before you multiply by r_t, and return its gradient.",
+        cells=GRU,
+        variants=variants_in("", cells=GRU),
+        consistent=ANY,
     ),
     Mistake(
         "output-bias-left-out",
@@ -496,6 +545,7 @@ MISTAKES: Final = (
         NETWORK_SECTION,
         "add c at every step.",
         variants=variants_in("", "forward alone"),
+        consistent="",
     ),
     Mistake(
         "gate-order",
@@ -511,6 +561,7 @@ MISTAKES: Final = (
             ),
             **variants_in(*gate_orders("rzn", ("zrn",)), cells=GRU),
         },
+        consistent=ANY,
     ),
     Mistake(
         "forget-bias-twice",
@@ -521,6 +572,7 @@ MISTAKES: Final = (
         "add b_f only once, and no constant: b already includes the initial bias of the forget gate.",
         cells=LSTM,
         variants=variants_in("1 added", "b_f twice", "b_f twice, gradient too", cells=LSTM),
+        consistent="1 added|.*, gradient too",
     ),
     Mistake(
         "initial-cell-dropped",
@@ -548,25 +600,39 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "use tanh(s_t) in the forward pass, and its derivative in the backward pass.",
         cells=LSTM,
+        consistent=ANY,
+    ),
+    Mistake(
+        "coupled-gates",
+        "the forget gate is 1 - i, not a gate of its own",
+        "f_t = 1 - i_t",
+        "da_f = ds ∘ s_{t-1} ∘ f_t ∘ (1 - f_t)",
+        CELLS_SECTION,
+        "compute f_t from its own rows of U, W and b.",
+        cells=LSTM,
+        variants=variants_in("", cells=LSTM),
+        consistent=ANY,
     ),
     Mistake(
         "reset-before-product",
-        "the reset gate is applied in the wrong place",
+        "the reset gate acts before the product, or not on d",
         "n_t = tanh(U_n x_t + b_n + W_n (r_t ∘ h_{t-1}) + d), or d is not multiplied by r_t",
         "n_t = tanh(U_n x_t + b_n + r_t ∘ q_t)",
         CELLS_SECTION,
         "compute q_t = W_n h_{t-1} + d first, with the bias d, then multiply it by r_t.",
         cells=GRU,
         variants=variants_in("product", "bias", cells=GRU),
+        consistent=ANY,
     ),
     Mistake(
         "update-gate-reversed",
-        "the update gate is used the wrong way round",
+        "the update gate is used the other way round",
         "h_t = z_t ∘ n_t + (1 - z_t) ∘ h_{t-1}",
         "h_t = (1 - z_t) ∘ n_t + z_t ∘ h_{t-1}",
         CELLS_SECTION,
         "multiply the old state h_{t-1} by z_t, and the candidate n_t by 1 - z_t.",
         cells=GRU,
+        consistent=ANY,
     ),
     Mistake(
         "reset-gate-not-in-gradient",
@@ -595,6 +661,7 @@ MISTAKES: Final = (
         NETWORK_SECTION,
         "return the gradient of the loss alone, and apply weight decay where you update the parameters.",
         variants={},
+        consistent=".* and the loss",
     ),
     Mistake(
         "gradient-scaled",
@@ -679,12 +746,13 @@ MISTAKES: Final = (
     ),
     Mistake(
         "float32-where-float64",
-        "the numbers have only the seven digits of float32, not the sixteen of float64",
-        "dθ = (the right dθ) · (1 + 10⁻⁷ · noise)",
+        "the numbers have fewer digits than the sixteen of float64",
+        "dθ = (the right dθ) · (1 + 10⁻⁷ · noise), or 10⁻³ in float16",
         "float64     1e-12",
         CHECK_SECTION,
         f"make every array float64 (dtype=np.float64); if you want float32, set "
         f"{argument('dtype', 'float32')}.",
+        variants=variants_in("", "float16"),
         kind="calls",
     ),
     Mistake(

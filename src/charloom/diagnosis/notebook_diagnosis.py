@@ -16,8 +16,9 @@ HEADINGS: Final = ("result", "verdict", "norm-relative error", "limit", "worst e
 
 def diagnosis_card(diagnosis: Mapping[str, Any]) -> str:
     """Return a diagnosis as HTML."""
-    passed = diagnosis["verdict"] == "right"
+    passed = diagnosis["verdict"] != "wrong"
     pieces = [verdict(diagnosis["headline"], passed)]
+    pieces += map(mistake, diagnosis["network"])
     explanations = diagnosis["explanations"]
     for number, explanation in enumerate(explanations[:MOST_EXPLANATIONS]):
         if number:

@@ -1,12 +1,15 @@
 """Holds what a user's function returned in each of the doctor's calls, as plain data."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from charloom.diagnosis.problem import Arrays
 
 # The names of the fields of an `Outcome` that are lists of calls.
-SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical")
+SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical", "derivatives")
 
 # The ids of the mistakes in which a call changes its arguments.
 CHANGES: Final = ("initial-state-changed", "parameters-changed", "inputs-changed")
@@ -29,6 +32,11 @@ class Call(NamedTuple):
     after: Arrays
     float32: bool
 
+    def is_finite(self) -> bool:
+        """Return True if the loss and all gradients are finite numbers."""
+        loss = 0.0 if self.loss is None else self.loss
+        return math.isfinite(loss) and all(np.isfinite(g).all() for g in self.gradients.values())
+
 
 @dataclass
 class Outcome:
@@ -44,7 +52,11 @@ class Outcome:
             The function is not loaded again between these four calls.
         fresh: one call with the arguments of the last call in `repeats`. If the function can be
             loaded again, this is its first call after it is loaded.
-        moved: one call on the first trial, with slightly changed parameters.
+        moved: two calls on the first trial, with parameters that are changed slightly, by the `MOVES` of
+            `trials.py`.
+        derivatives: for each of the `DERIVATIVE_TRIALS` of `loss_derivative.py`, two results whose
+            gradients are derivatives of the function's own loss, for two steps. Empty if the function is
+            right, is slow or returns no loss.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.
     """
@@ -58,3 +70,4 @@ class Outcome:
     fresh: list[Call] = field(default_factory=list)
     moved: list[Call] = field(default_factory=list)
     numerical: list[Call] = field(default_factory=list)
+    derivatives: list[Call] = field(default_factory=list)

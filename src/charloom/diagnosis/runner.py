@@ -13,16 +13,29 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
+
+import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_network import answer
+from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, SECONDS, derivatives
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.problem import Problem
-from charloom.diagnosis.trials import PLANS, Plan, make_trial, make_trials, moved, window
+from charloom.diagnosis.trials import (
+    MOVES,
+    PLANS,
+    Plan,
+    Trial,
+    make_trial,
+    make_trials,
+    moved,
+    window,
+)
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
@@ -39,6 +52,7 @@ NUMERICAL_TRIALS: Final = (1, 5)
 # Argument `place` of `make_trial` for a problem that differs from all trials; no trial has this index.
 OTHER: Final = 50
 QUICK_LOAD: Final = 0.1  # a file that loads in less than this time (s) is loaded for each trial
+NEARLY: Final = 1e-11  # largest relative error of results whose loss is not differentiated
 SHOWN_LINES: Final = 12  # number of lines kept at each end of a long traceback
 
 
@@ -159,12 +173,33 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
         outcome.trials.append(call(fresh(), trial.problem, trial.info.description()))
     for length in range(1, len(first.x) + 1):
         outcome.windows.append(call(fresh(), window(first, length), f"a window of length {length}"))
-    outcome.moved.append(call(fresh(), moved(first), "a call with slightly changed weights"))
+    for move in MOVES:
+        changed = moved(first, move)
+        outcome.moved.append(call(fresh(), changed, "a call with slightly changed weights"))
+    if not all(map(nearly_right, outcome.trials, trials)):
+        for place in DERIVATIVE_TRIALS:
+            problem, begun = trials[place].problem, time.perf_counter()
+            where = f"the derivative of the loss, {trials[place].info.description()}"
+            report(where)
+            outcome.derivatives += guarded(where, partial(derivatives, fresh().call, problem))
+            if time.perf_counter() - begun > SECONDS:
+                break
     if numerical is not None:
         for trial in (trials[number] for number in NUMERICAL_TRIALS):
             where = f"the numerical gradient, {trial.info.description()}"
             outcome.numerical.append(call(caller.with_function(numerical), trial.problem, where))
     return outcome
+
+
+def nearly_right(call: Call, trial: Trial) -> bool:
+    """Return True if the loss and the gradients of a trial are right up to a small relative error."""
+    exact = answer(trial.problem)
+    near = call.loss is None or abs(call.loss - exact.loss) <= NEARLY * abs(exact.loss)
+    return near and all(
+        call.gradients[name].shape == right.shape
+        and np.linalg.norm(call.gradients[name] - right) <= NEARLY * np.linalg.norm(right)
+        for name, right in exact.gradients.items()
+    )
 
 
 def caller_of(function: Any, options: Options) -> Caller:

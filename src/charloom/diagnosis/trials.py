@@ -63,7 +63,8 @@ PLANS: Final = (
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 USUAL: Final = PLANS[2]
-MOVE: Final = 2.0**-16  # relative change of each weight; far larger than a rounding of float32
+# Relative changes of each weight that are far larger than a rounding of float32, and of float16.
+MOVES: Final = (2.0**-16, 2.0**-8)
 
 
 def make_trials(
@@ -132,11 +133,11 @@ def window(problem: Problem, length: int) -> Problem:
     return problem._replace(x=problem.x[:length].copy(), y=problem.y[:length].copy())
 
 
-def moved(problem: Problem) -> Problem:
-    """Return the problem with every parameter increased by a 65,536th of its value.
+def moved(problem: Problem, move: float) -> Problem:
+    """Return the problem with every parameter increased by the share `move` of its value.
 
-    This hardly changes the error of a wrong formula, but it changes the rounding errors of float32
-    completely.
+    The shares in `MOVES` hardly change the error of a wrong formula, but they change the rounding errors
+    of float32, or of float16, completely.
     """
-    larger = {name: p * (1 + MOVE) for name, p in problem.parameters.items()}
+    larger = {name: p * (1 + move) for name, p in problem.parameters.items()}
     return problem._replace(parameters=larger)

@@ -71,6 +71,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "b_f twice": "b_f is added twice, and its gradient is counted once",
         "b_f twice, gradient too": "b_f is added twice, and its gradient is counted twice",
     },
+    "float32-where-float64": {"float16": "the three digits of float16"},
     "reset-before-product": {
         "product": "r_t multiplies h_{t-1} before the product with W_n",
         "bias": "r_t does not multiply d",

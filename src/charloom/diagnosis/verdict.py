@@ -1,9 +1,10 @@
 """Makes the diagnosis from the results of the calls: the verdict, its explanation, and the notes.
 
-It does not run the user's code. `explanation.py` finds the mistakes that explain wrong results.
+It judges the gradient first, and then the network: a gradient that is exactly that of the function's
+own loss is right for its own network. It does not run the user's code. `reasons.py` finds the mistakes
+that explain wrong results.
 """
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -11,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis import call_sequences, nonfinite, user_numerical
-from charloom.diagnosis.case import WIDEST, ZERO, Case, Explanation, relative
+from charloom.diagnosis import user_numerical
+from charloom.diagnosis.case import Case, Explanation
+from charloom.diagnosis.comparison import Checked, check
 from charloom.diagnosis.diagnosis_result import (
     LOSS,
+    OWN,
     RIGHT,
     WRONG,
     Diagnosis,
@@ -23,29 +26,11 @@ from charloom.diagnosis.diagnosis_result import (
     Tried,
 )
 from charloom.diagnosis.error_patterns import clues, errors_by_step
-from charloom.diagnosis.explanation import explained
-from charloom.diagnosis.outcome import SCRIPTS, Call, Outcome
+from charloom.diagnosis.error_rows import rows_of
+from charloom.diagnosis.outcome import SCRIPTS, Outcome
+from charloom.diagnosis.reasons import Reasons, reasons_of
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
-from charloom.diagnosis.trials import make_trials
-from charloom.gradient_errors import distances, errors
-
-
-class Checked(NamedTuple):
-    """The results of the calls, compared with the right ones.
-
-    Attributes:
-        case: the right results and the function's results of all trials.
-        rows: the errors of all gradients and losses in all trials.
-        wrong: the rows with an error that only a mistake in the formulas can explain.
-        found: the mistakes found by comparing several calls or from the precision of the numbers.
-        single: whether the function is checked with the tolerance of float32; otherwise float64.
-    """
-
-    case: Case
-    rows: tuple[Row, ...]
-    wrong: list[Row]
-    found: list[Found]
-    single: bool
+from charloom.formatting import listing
 
 
 class Numerical(NamedTuple):
@@ -80,55 +65,58 @@ def diagnose(
     """
     checked = check(outcome, job, dtype)
     numerical = check_numerical(outcome, job, checked.case)
-    explanations, exact = explain(checked)
-    unexplained = bool(checked.wrong) and not explanations
-    mistaken = bool(checked.wrong or checked.found or numerical.mistake)
-    by_step = errors_by_step(checked.case, outcome)
-    complete = complete_explanations(explanations, checked, numerical, outcome, job)
+    reasons = reasons_of(checked, outcome)
+    case, wrong = reasons.case, [row for row in reasons.rows if not row.passed]
+    by_step = errors_by_step(case, outcome)
+    complete = complete_explanations(reasons, checked, numerical, outcome, job)
+    network, layout = own_network(reasons, job)
+    verdict = verdict_of(reasons, checked, numerical, network, job)
     return Diagnosis(
-        verdict=WRONG if mistaken else RIGHT,
+        verdict=verdict,
         found=tuple(dict.fromkeys(one for explanation in complete for one in explanation)),
         explanations=complete,
-        exact=exact and not unexplained,
-        rows=checked.rows,
+        exact=reasons.exact,
+        rows=reasons.rows,
         errors_by_step=by_step,
-        clues=tuple(clues(checked.case, checked.rows, by_step)) if checked.wrong else (),
+        clues=tuple(all_clues(reasons, checked, by_step)) if wrong and verdict == WRONG else (),
         notes=(*notes, *remarks(outcome, checked, numerical)),
-        tried=settings_of(outcome, job, checked),
+        tried=settings_of(outcome, job, checked, layout),
         seconds=time.perf_counter() - started,
         numerical=numerical.rows,
         subject=subject,
+        network=network,
+        network_known=reasons.network_known,
+        network_wanted=tuple(Found(*one) for one in job.options.network),
     )
 
 
-def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
-    """Compare the function's results with the right results, and return the comparison.
+def verdict_of(
+    reasons: Reasons, checked: Checked, numerical: Numerical, network: Explanation, job: Job
+) -> str:
+    """Return "right", "right for its own network" or "wrong".
 
-    The comparison has the errors, and the mistakes that show in several calls or in the precision of
-    the numbers. `dtype` is the argument of `doctor`.
+    `network` are the differences of the function's network from the specification, without the order
+    of the gates.
     """
-    trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
-    calls, reduction = outcome.trials, job.options.reduction
-    single = dtype == "float32" or (dtype == "auto" and all(call.float32 for call in calls))
-    case = Case(trials, calls, reduction, single)
-    rows = all_rows(case)
-    wrong = [row for row in rows if not row.passed]
-    found = call_sequences.found_in_calls(case, outcome)
-    # Either of two signs shows that the function computes in float32: float32 can represent all
-    # returned numbers, or the errors are small and change like rounding errors.
-    rounded = all(call_sequences.holds_float32(call.gradients) for call in calls)
-    small = all(row.norm_relative <= WIDEST for row in wrong)
-    if (
-        wrong
-        and not single
-        and (rounded or (small and call_sequences.looks_like_float32(case, outcome)))
-    ):
-        loose = Case(trials, calls, reduction, single=True)
-        if all(row.passed for row in all_rows(loose)):
-            return Checked(case, rows, [], [*found, Found("float32-where-float64")], single)
-        if rounded:
-            return Checked(loose, rows, wrong, [*found, Found("float32-where-float64")], single)
-    return Checked(case, rows, wrong, found, single)
+    if checked.found or numerical.mistake is not None or not reasons.gradient_is_right:
+        return WRONG
+    wanted = {(one.id, one.variant) for one in network} == set(job.options.network)
+    return RIGHT if wanted and reasons.network_known and not reasons.explanations else OWN
+
+
+def own_network(reasons: Reasons, job: Job) -> tuple[Explanation, str]:
+    """Return the differences of the function's network, without the order of the gates, and this order.
+
+    The order of the gates is a convention, unless the user gave one: then another order is a
+    difference. The order is "" if it is that of the specification or a difference.
+    """
+    if job.options.gates:
+        return tuple(
+            in_users_order(one, reasons.case.cell, job.options.gates) for one in reasons.network
+        ), ""
+    orders = [one.variant for one in reasons.network if one.id == "gate-order"]
+    others = tuple(one for one in reasons.network if one.id != "gate-order")
+    return others, orders[0] if orders else ""
 
 
 def check_numerical(outcome: Outcome, job: Job, case: Case) -> Numerical:
@@ -149,38 +137,16 @@ def check_numerical(outcome: Outcome, job: Job, case: Case) -> Numerical:
     return Numerical(rows, user_numerical.find_mistake(problems, gradients, mean))
 
 
-def explain(checked: Checked) -> tuple[list[Explanation], bool]:
-    """Return the explanations of the wrong results, and whether they predict every number.
-
-    The first value is the list of explanations, likeliest first; it is empty if none was found.
-    """
-    explanations: list[Explanation] = []
-    exact = True
-    broken = nonfinite.not_numbers(checked.case)
-    if checked.wrong and broken in ("", nonfinite.THE_LOSS):
-        explanations, exact = explained(checked.case, checked.wrong)
-        if not (explanations and exact):
-            late = call_sequences.loss_after_update(checked.case, explanations, checked.wrong)
-            if late is not None:
-                explanations, exact = [late], True
-    if broken and not explanations:
-        return [(Found("not-a-number", broken),)], True
-    return explanations, exact
-
-
 def complete_explanations(
-    explanations: Sequence[Explanation],
-    checked: Checked,
-    numerical: Numerical,
-    outcome: Outcome,
-    job: Job,
+    reasons: Reasons, checked: Checked, numerical: Numerical, outcome: Outcome, job: Job
 ) -> tuple[Explanation, ...]:
     """Return the explanations, and add to each the mistakes that were found in other ways.
 
     These are the mistakes in `checked.found`, which were found by comparing several calls or from the
-    precision of the numbers, and the mistake in the user's numerical gradient. If `explanations` is
-    empty, but there are such mistakes, return one explanation with only these mistakes.
+    precision of the numbers, and the mistake in the user's numerical gradient. If there is no
+    explanation, but there are such mistakes, return one explanation with only these mistakes.
     """
+    explanations: list[Explanation] = list(reasons.explanations)
     if numerical.mistake is not None:
         explanations = [(*one, numerical.mistake) for one in explanations or [()]]
     if not explanations and checked.found:
@@ -196,9 +162,24 @@ def complete_explanations(
     return tuple(map(complete, explanations))
 
 
+def all_clues(
+    reasons: Reasons, checked: Checked, by_step: dict[str, tuple[float, ...]]
+) -> Iterator[str]:
+    """Yield sentences about the pattern of the errors of a wrong function."""
+    yield from clues(reasons.case, reasons.rows, by_step)
+    if reasons.network:
+        yield (
+            "the errors are those for your own network, whose differences from the specification are "
+            "listed."
+        )
+    if not reasons.network_known and checked.agreement.wrong:
+        blocks = [block.name for block in sorted(checked.agreement.wrong)]
+        yield f"not the derivative of the function's own loss: {listing(blocks)}."
+
+
 def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterator[str]:
     """Yield the notes of the diagnosis: sentences about the check itself, such as the tolerance used."""
-    if checked.single and not checked.wrong:
+    if checked.case.single and not checked.wrong:
         if all(call.float32 for call in outcome.trials):
             yield "checked with the tolerance of float32, because the gradients are float32 arrays."
         else:
@@ -215,15 +196,20 @@ def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterato
         yield f"your numerical gradient is right too; its largest error is {largest:.0e}."
 
 
-def settings_of(outcome: Outcome, job: Job, checked: Checked) -> Tried:
-    """Return the settings of the trials, which the diagnosis shows."""
+def settings_of(outcome: Outcome, job: Job, checked: Checked, layout: str) -> Tried:
+    """Return the settings of the trials, which the diagnosis shows.
+
+    `layout` is the function's order of the gates, if it is not that of the specification.
+    """
+    gates = f"; gates in the order {', '.join(layout)}" if layout else ""
+    counted = [script for script in SCRIPTS if script not in ("numerical", "derivatives")]
     return Tried(
         cell=outcome.cell,
-        dtype="float32" if checked.single else "float64",
+        dtype=checked.case.precision.name,
         reduction=job.options.reduction,
         seed=job.seed,
-        convention=outcome.convention,
-        calls=sum(len(getattr(outcome, script)) for script in SCRIPTS if script != "numerical"),
+        convention=f"{outcome.convention}{gates}",
+        calls=sum(len(getattr(outcome, script)) for script in counted),
         trials=tuple(trial.info for trial in checked.case.trials),
     )
 
@@ -240,68 +226,3 @@ def in_users_order(one: Found, cell: str, given: str) -> Found:
         return one
     taken_as = dict(zip(CELLS[cell].blocks, one.variant, strict=True))
     return Found(one.id, "".join(taken_as[gate] for gate in given), given)
-
-
-def all_rows(case: Case) -> tuple[Row, ...]:
-    """Return the errors of all gradients and losses in all trials, one row for each."""
-    return tuple(row for trial in range(len(case.trials)) for row in rows_of(case, trial))
-
-
-def rows_of(
-    case: Case, trial: int, call: Call | None = None, limit: float | None = None
-) -> list[Row]:
-    """Return the errors of each gradient and of the loss in one trial, one row for each.
-
-    Args:
-        case: the right results and the function's results of all trials.
-        trial: the index of the trial.
-        call: the call whose results are checked; None for the function's call in `case`.
-        limit: the largest allowed error of each result; None for the limits in `case`.
-    """
-    exact, call = case.exact[trial], call or case.calls[trial]
-    limits = case.limits[trial] if limit is None else dict.fromkeys(case.limits[trial], limit)
-    size = math.sqrt(sum(float(np.vdot(g, g)) for g in exact.gradients.values()))
-    rows = [
-        gradient_row(trial, name, call.gradients[name], right, size, limits[name])
-        for name, right in exact.gradients.items()
-    ]
-    if call.loss is not None:
-        difference, error = abs(call.loss - exact.loss), relative(call.loss, exact.loss)
-        loss = Row(trial, LOSS, difference, error, error, limits[LOSS], (), call.loss, exact.loss)
-        rows.append(loss)
-    return rows
-
-
-def gradient_row(
-    trial: int,
-    name: str,
-    given: np.ndarray,
-    right: np.ndarray,
-    size: float,
-    limit: float,
-) -> Row:
-    """Return the errors of one gradient, `given`, compared with the gradient `right`.
-
-    `size` is the norm of all right gradients together, and `limit` the largest allowed error.
-    """
-    if given.shape != right.shape:
-        return Row(trial, name, math.nan, math.nan, math.nan, limit, (), math.nan, math.nan)
-    with np.errstate(all="ignore"):
-        error = errors(given, right)
-        by_entry = distances(given, right)
-    # If the right gradient is zero except for rounding, its relative error means nothing. A
-    # difference that is as small as rounding then counts as no error.
-    zero = np.linalg.norm(right) <= ZERO * size >= np.linalg.norm(given - right)
-    bad = ~np.isfinite(given)
-    worst = np.unravel_index(int(np.argmax(bad if bad.any() else by_entry)), given.shape)
-    return Row(
-        trial,
-        name,
-        error.absolute,
-        error.elementwise,
-        0.0 if zero else error.norm_relative,
-        limit,
-        tuple(map(int, worst)),
-        float(given[worst]),
-        float(right[worst]),
-    )

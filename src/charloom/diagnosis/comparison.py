@@ -1,0 +1,124 @@
+"""Compares the results of all calls with the right results for the function's own network.
+
+It finds out the network and the precision with which the function computes, and the mistakes that
+show in several calls. It does not look for mistakes in the formulas.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from charloom.diagnosis import call_sequences
+from charloom.diagnosis.case import FLOAT16, FLOAT32, FLOAT64, Case, Explanation, Precision
+from charloom.diagnosis.diagnosis_result import Found, Row
+from charloom.diagnosis.error_rows import all_rows
+from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, Agreement, agreement, combined
+from charloom.diagnosis.networks import network_of
+from charloom.diagnosis.outcome import Outcome
+from charloom.diagnosis.runner import Job
+from charloom.diagnosis.trials import make_trials
+
+LOWER: Final = (
+    FLOAT32,
+    FLOAT16,
+)  # precisions that are tried if float64 does not explain the errors
+PRECISION_MISTAKE: Final = "float32-where-float64"
+
+
+class Checked(NamedTuple):
+    """The results of the calls, compared with the right ones for the function's network.
+
+    Attributes:
+        case: the right results and the function's results of all trials.
+        network: the differences of the function's network and loss from the specification; None if no
+            known differences predict its losses.
+        rows: the errors of all gradients and losses in all trials.
+        wrong: the rows with an error that only a mistake in the formulas can explain.
+        found: the mistakes found by comparing several calls or from the precision of the numbers.
+        agreement: which blocks of the gradients are the derivatives of the function's own loss.
+        lower: the lower precisions that may explain the errors too.
+    """
+
+    case: Case
+    network: Explanation | None
+    rows: tuple[Row, ...]
+    wrong: list[Row]
+    found: list[Found]
+    agreement: Agreement
+    lower: tuple[Precision, ...]
+
+
+def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
+    """Compare the function's results with the right results, and return the comparison.
+
+    `dtype` is the argument of `doctor`.
+    """
+    trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
+    calls = outcome.trials
+    single = dtype == "float32" or (dtype == "auto" and all(call.float32 for call in calls))
+    case = Case(trials, calls, job.options.reduction, FLOAT32 if single else FLOAT64)
+    found = call_sequences.found_in_calls(case, outcome)
+    network = network_of(case)
+    case = case.with_network(network if network is not None else nearest_network(case))
+    rows = all_rows(case)
+    wrong = [row for row in rows if not row.passed]
+    checked = Checked(
+        case, network, rows, wrong, found, agreement_of(case, outcome), () if single else LOWER
+    )
+    return checked if single or not wrong else with_lower_precision(checked, outcome)
+
+
+def nearest_network(case: Case) -> Explanation:
+    """Return the differences of the network that predict the losses up to rounding to float32.
+
+    Return no differences if there are none. With the rounding of float16, nearly any set of differences
+    would predict the losses, so it is not tried.
+    """
+    return () if case.single else network_of(case.with_precision(FLOAT32)) or ()
+
+
+def with_lower_precision(checked: Checked, outcome: Outcome) -> Checked:
+    """Return the comparison with the error limits of a lower precision, if the function computes in it.
+
+    One of two signs must show it: float32 can represent all returned numbers, or the errors change
+    like rounding errors. Then the result has the mistake that names the precision. Otherwise return
+    `checked` unchanged.
+    """
+    case, rows = checked.case, checked.rows
+    rounded = all(call_sequences.holds_float32(call.gradients) for call in case.calls)
+    for precision in LOWER:
+        small = all(row.norm_relative <= precision.widest for row in checked.wrong)
+        if not rounded and not (
+            small and call_sequences.looks_like_rounding(case, outcome, precision)
+        ):
+            continue
+        found = [*checked.found, precision_mistake(precision)]
+        loose = case.with_precision(precision)
+        wrong = [row for row in all_rows(loose) if not row.passed]
+        if not wrong:
+            return checked._replace(wrong=[], found=found, lower=())
+        if rounded and precision is FLOAT32:
+            return Checked(loose, checked.network, rows, wrong, found, checked.agreement, ())
+    return checked
+
+
+def precision_mistake(precision: Precision) -> Found:
+    """Return the mistake of computing with a precision below float64."""
+    return Found(PRECISION_MISTAKE, "" if precision is FLOAT32 else precision.name)
+
+
+def agreement_of(case: Case, outcome: Outcome) -> Agreement:
+    """Return which blocks of the gradients are derivatives of the function's own loss, in all differentiated trials."""
+    pairs = zip(outcome.derivatives[::2], outcome.derivatives[1::2], strict=True)
+    with np.errstate(all="ignore"):
+        return combined(
+            [
+                agreement(
+                    case.trials[place].problem,
+                    outcome.trials[place].gradients,
+                    one.gradients,
+                    two.gradients,
+                )
+                for place, (one, two) in zip(DERIVATIVE_TRIALS, pairs, strict=False)
+            ]
+        )

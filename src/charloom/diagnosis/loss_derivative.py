@@ -1,0 +1,164 @@
+"""Differentiates the loss that a function returns, to tell whether its gradient is that of its own loss.
+
+Each block of a parameter is moved in a few random directions. The derivative of the loss in a direction
+is taken by central differences of fourth order at two steps; the distance of the two results shows how
+exact they are. This module knows no network: it only calls the function.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from charloom.diagnosis.blocks import Block, blocks_of
+from charloom.diagnosis.outcome import Call
+from charloom.diagnosis.problem import Array, Arrays, Problem
+from charloom.random import normals
+
+# Indices of the trials in which the loss is differentiated: the smallest ones with a non-zero and
+# with a zero initial state.
+DERIVATIVE_TRIALS: Final = (1, 6)
+DIRECTIONS: Final = 3  # number of random directions for each block
+SECONDS: Final = 2.0  # the second trial is left out if the first one took longer than this
+SLOW: Final = 0.02  # a function whose call takes longer than this (s) is not differentiated
+# Shifts in units of the step s, and the weights of the losses: central differences of fourth order, for
+# the step s and for the step 2 s.
+ONE_STEP: Final = {1: 8 / 12, -1: -8 / 12, 2: -1 / 12, -2: 1 / 12}
+TWO_STEPS: Final = {n * 2: weight / 2 for n, weight in ONE_STEP.items()}
+SHIFTS: Final = tuple(sorted({*ONE_STEP, *TWO_STEPS}))
+LEAST: Final = 1e-3  # the step in float64; its truncation error is about 1e-13
+LARGEST: Final = 0.05  # largest step, for losses of low precision
+NOISE_POINTS: Final = 8  # number of losses from which their rounding error is estimated
+ROUNDING: Final = 1e-16  # smallest relative rounding error of a loss
+SAME: Final = 1e-7  # largest relative distance of a gradient from the derivative that it equals
+SMALL: Final = (
+    1e-3  # a block's derivative below this share of the whole gradient counts as this share
+)
+FARTHEST: Final = 1e-3  # a derivative whose two results are farther apart shows nothing
+DOUBT: Final = (
+    10.0  # a gradient may be this many times as far from the derivative as its two results
+)
+
+
+class Agreement(NamedTuple):
+    """Which blocks of the gradients are the derivatives of the function's own loss.
+
+    Attributes:
+        right: the blocks that are the derivative.
+        wrong: the blocks that are not.
+        unclear: the blocks whose derivative is not exact enough.
+    """
+
+    right: frozenset[Block] = frozenset()
+    wrong: frozenset[Block] = frozenset()
+    unclear: frozenset[Block] = frozenset()
+
+    @property
+    def whole(self) -> bool:
+        """Whether every block is known to be the derivative."""
+        return bool(self.right) and not self.wrong and not self.unclear
+
+
+def derivatives(call: Callable[[Problem], Call], problem: Problem) -> list[Call]:
+    """Return the derivatives of the function's loss at `problem`, once for each of the two steps.
+
+    Each result is a `Call`. Its gradients have a key for each block, such as "W f", and the derivatives
+    in the directions of `directions`. The list is empty if the function returns no finite loss or is
+    slow. `call` calls the function.
+    """
+    started = time.perf_counter()
+    first = call(problem)
+    slow = time.perf_counter() - started > SLOW
+    if slow or first.loss is None or not math.isfinite(first.loss):
+        return []
+    step = step_for(noise_of(call, problem))
+    both: tuple[Arrays, Arrays] = ({}, {})
+    for block, rows in blocks_of(problem.cell, problem.parameters):
+        found: tuple[list[float], list[float]] = ([], [])
+        for direction in directions(block, problem.parameters[block.parameter][rows]):
+            losses = {}
+            for n in SHIFTS:
+                array = problem.parameters[block.parameter].copy()
+                array[rows] += n * step * direction
+                moved = {**problem.parameters, block.parameter: array}
+                losses[n] = loss_of(call, problem._replace(parameters=moved))
+            for values, weights in zip(found, (ONE_STEP, TWO_STEPS), strict=True):
+                values.append(sum(w * losses[n] for n, w in weights.items()) / step)
+        for arrays, values in zip(both, found, strict=True):
+            arrays[" ".join(block)] = np.array(values)
+    return [Call(first.loss, arrays, (), {}, False) for arrays in both]
+
+
+def directions(block: Block, rows: Array) -> list[Array]:
+    """Return the random directions in which a block is moved: arrays of the shape of `rows`, with norm 1."""
+    place = sum(map(ord, " ".join(block)))
+    found = []
+    for number in range(DIRECTIONS):
+        numbers = normals(0, "gradcheck", rows.size, stream=200 + place, time=number)
+        found.append((numbers / np.linalg.norm(numbers)).reshape(rows.shape))
+    return found
+
+
+def loss_of(call: Callable[[Problem], Call], problem: Problem) -> float:
+    """Return the function's loss at `problem`; NaN if it returns none."""
+    loss = call(problem).loss
+    return math.nan if loss is None else float(loss)
+
+
+def noise_of(call: Callable[[Problem], Call], problem: Problem) -> float:
+    """Return the relative rounding error of the function's loss.
+
+    Third differences of losses at tiny, equal distances are rounding errors alone.
+    """
+    losses = []
+    for n in range(NOISE_POINTS):
+        moved = {name: p * (1 + n * 1e-9) for name, p in problem.parameters.items()}
+        losses.append(loss_of(call, problem._replace(parameters=moved)))
+    third = np.diff(losses, 3)
+    return float(np.sqrt(np.mean(third**2) / 20)) / max(abs(losses[0]), 1e-300)
+
+
+def step_for(noise: float) -> float:
+    """Return the step at which the truncation error and the rounding error are about equal.
+
+    The rounding error is `noise` / step, and the truncation error falls with the fourth power of the step.
+    """
+    if not math.isfinite(noise):
+        return LEAST
+    return float(min(LARGEST, max(LEAST, max(noise, ROUNDING) ** 0.2)))
+
+
+def agreement(problem: Problem, gradients: Arrays, one: Arrays, two: Arrays) -> Agreement:
+    """Compare the function's `gradients` with the derivatives of its loss, for the step s and for 2 s.
+
+    `one` and `two` are the results of `derivatives` at `problem`. If the loss does not depend on the
+    parameters, the result is empty.
+    """
+    size = math.sqrt(sum(float(np.vdot(d, d)) for d in one.values()))
+    if size == 0:  # the loss does not depend on the parameters
+        return Agreement()
+    kinds: dict[str, set[Block]] = {"right": set(), "wrong": set(), "unclear": set()}
+    for block, rows in blocks_of(problem.cell, problem.parameters):
+        derivative, again = one[" ".join(block)], two[" ".join(block)]
+        norm = max(float(np.linalg.norm(derivative)), SMALL * size)
+        doubt = float(np.linalg.norm(derivative - again))
+        parameter, given = problem.parameters[block.parameter], gradients[block.parameter]
+        if given.shape != parameter.shape:
+            kinds["wrong"].add(block)
+        elif not doubt <= FARTHEST * norm:
+            kinds["unclear"].add(block)
+        else:
+            along = [float(np.vdot(given[rows], d)) for d in directions(block, parameter[rows])]
+            far = float(np.linalg.norm(np.array(along) - derivative))
+            kinds["right" if far <= max(SAME * norm, DOUBT * doubt) else "wrong"].add(block)
+    return Agreement(**{kind: frozenset(blocks) for kind, blocks in kinds.items()})
+
+
+def combined(agreements: list[Agreement]) -> Agreement:
+    """Return what several trials show together: wrong in one is wrong, and right in one is clear."""
+    wrong = frozenset[Block]().union(*(a.wrong for a in agreements))
+    right = frozenset[Block]().union(*(a.right for a in agreements)) - wrong
+    unclear = frozenset[Block]().union(*(a.unclear for a in agreements)) - wrong - right
+    return Agreement(right, wrong, unclear)

@@ -1,0 +1,208 @@
+"""Finds out from its losses which network and which loss a function computes.
+
+A difference is a variant of a known mistake in which the gradient is still that of the code's own
+loss (`Mistake.consistent`), such as a GRU whose reset gate acts before the product. Several
+differences can occur together. This module compares losses only: it knows nothing of gradients.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from charloom.cell_table import CELL_NAMES
+from charloom.diagnosis.case import Case, Explanation, relative
+from charloom.diagnosis.diagnosis_result import LOSS, Found
+from charloom.diagnosis.explanation import likelihood
+from charloom.diagnosis.faulty_network import logits, loss_alone
+from charloom.diagnosis.mistakes import MISTAKES
+from charloom.diagnosis.problem import Array
+from charloom.errors import ConfigError
+from charloom.formatting import shortened
+from charloom.messages import argument
+
+# Mistakes that change only what is computed from the logits. Their predictions share the logits.
+OUTPUT_ONLY: Final = (
+    "softmax-twice",
+    "target-off-by-one",
+    "mean-over-time",
+    "sum-over-time",
+    "loss-divided",
+    "logarithm-base",
+    "epsilon-in-log",
+    "last-step-only",
+)
+# Differences that often occur together. Only these are combined to sets of three or more.
+COMMON: Final = (
+    "mean-over-time",
+    "sum-over-time",
+    "loss-divided",
+    "epsilon-in-log",
+    "last-step-only",
+    "initial-state-ignored",
+    "hidden-bias-left-out",
+    "second-bias-left-out",
+    "output-bias-left-out",
+    "activation-differs",
+    "gate-order",
+    "coupled-gates",
+    "cell-tanh-missing",
+    "reset-before-product",
+    "update-gate-reversed",
+)
+# Differences that users cannot ask for: there are other arguments for them, or nobody wants them.
+LEFT_OUT: Final = (
+    "gate-order",
+    "mean-over-time",
+    "sum-over-time",
+    "epsilon-in-log",
+    "target-off-by-one",
+)
+MOST: Final = 5  # largest number of differences that are tried together
+ORDERS: Final = 6  # number of wrong gate orders that are tried together with other differences
+
+
+def network_of(case: Case) -> Explanation | None:
+    """Return the differences of the function's network and loss from the specification.
+
+    The result is empty if all losses are right, and None if no set of known differences predicts the
+    losses. It is the smallest set that predicts them, and the likeliest of this size.
+    """
+    trials = [place for place in case.usable if case.calls[place].loss is not None]
+    if not trials:
+        return None
+    losses = Losses(case, trials)
+    if losses.match(()):
+        return ()
+    known = list(differences(case))
+    for size in range(1, MOST + 1):
+        fitting = [one for one in sets_of(known, size) if losses.match(one)]
+        if fitting:
+            return min(fitting, key=likelihood)
+    return None
+
+
+def differences_named(names: Sequence[str], cell: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the id and the variant of each difference that the user names.
+
+    A name is the id of a mistake, such as "reset-before-product", or the id, "=" and a variant, such as
+    "activation-differs=relu". Without a variant, the first one that is a difference is meant. `cell` is
+    the cell of the network; None if the user did not say.
+
+    Raises:
+        ConfigError: a name is not that of a difference of this cell.
+    """
+    found = []
+    for name in names:
+        mistake_id, _, variant = name.partition("=")
+        known = variants_by_id(cell)
+        variants = known.get(mistake_id, ())
+        if not variants or ("=" in name and variant not in variants):
+            choices = [f"{mistake_id}={v}" if v else mistake_id for v in variants] or list(known)
+            raise ConfigError(
+                f"{argument('network')} has {shortened(name)}; it must name differences from the "
+                f"specification: {', '.join(choices)}."
+            )
+        found.append((mistake_id, variant if "=" in name else variants[0]))
+    return tuple(found)
+
+
+def variants_by_id(cell: str | None) -> dict[str, tuple[str, ...]]:
+    """Return the variants of each difference of a network with this cell, by the id of the mistake.
+
+    If `cell` is None, return those of all cells.
+    """
+    cells = CELL_NAMES if cell is None else (cell,)
+    found: dict[str, tuple[str, ...]] = {}
+    for mistake in MISTAKES:
+        variants = [
+            v for one in cells for v in mistake.variants_of(one) if mistake.is_consistent(v)
+        ]
+        if mistake.kind == "gradient" and mistake.id not in LEFT_OUT and variants:
+            found[mistake.id] = tuple(dict.fromkeys(variants))
+    return found
+
+
+def differences(case: Case) -> Iterator[Found]:
+    """Yield every known difference of a network or a loss, likeliest first, with the ε that a loss shows."""
+    no_difference = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
+    for mistake in MISTAKES:
+        if mistake.kind != "gradient" or mistake.id == no_difference:
+            continue
+        for variant in mistake.variants_of(case.cell):
+            if mistake.is_consistent(variant):
+                yield Found(mistake.id, variant)
+    if (epsilon := epsilon_seen(case)) is not None:
+        yield Found("epsilon-in-log", f"ε = {epsilon!r}, gradient too")
+
+
+def epsilon_seen(case: Case) -> float | None:
+    """Return the ε of ln(p + ε) that the loss of a window of one step shows; None if it shows none.
+
+    The window has a zero initial state and one step, so that a zero initial state and a mean over
+    time change nothing.
+    """
+    for place in case.usable:
+        trial = case.trials[place]
+        loss = case.calls[place].loss
+        if len(trial.problem.x) != 1 or trial.info.state != "zero" or loss is None:
+            continue
+        epsilon = float(
+            f"{math.exp(-min(max(loss, -1), 700)) - math.exp(-case.exact[place].loss):.3g}"
+        )
+        return epsilon if 1e-13 < epsilon < 0.1 else None
+    return None
+
+
+def sets_of(known: Sequence[Found], size: int) -> Iterator[Explanation]:
+    """Yield the sets of `size` differences in `known` that are worth trying, each mistake at most once."""
+    if size > 1:
+        known = [*(one for one in known if one.id != "gate-order"), *some_orders(known)]
+        known = [one for one in known if one.id != "epsilon-in-log" or one.variant not in USUAL]
+    if size > 2:
+        known = [one for one in known if one.id in COMMON]
+    if size > 3:
+        known = [
+            one for one in known if not one.id.startswith("loss-") and "b_f" not in one.variant
+        ]
+    for combined in itertools.combinations(known, size):
+        if len({one.id for one in combined}) == size:
+            yield combined
+
+
+def some_orders(known: Sequence[Found]) -> list[Found]:
+    """Return the likeliest wrong gate orders in `known`."""
+    return [one for one in known if one.id == "gate-order"][:ORDERS]
+
+
+# The usual values of ε. Together with other differences, only the ε that a loss shows is tried.
+USUAL: Final = tuple(v for m in MISTAKES if m.id == "epsilon-in-log" for v in m.variants)
+
+
+class Losses:
+    """The function's losses of some trials, and a test whether a set of differences predicts them."""
+
+    def __init__(self, case: Case, trials: Sequence[int]) -> None:
+        self.case = case
+        self.trials = [place for place in case.smallest_first() if place in trials]
+        self.logits: dict[tuple[int, frozenset[Found]], Array] = {}
+
+    def match(self, explanation: Explanation) -> bool:
+        """Return True if code with the differences in `explanation` has the function's losses."""
+        return all(self.matches(trial, explanation) for trial in self.trials)
+
+    def matches(self, trial: int, explanation: Explanation) -> bool:
+        """Return True if code with the differences in `explanation` has the function's loss of a trial."""
+        problem = self.case.trials[trial].problem
+        network = frozenset(one for one in explanation if one.id not in OUTPUT_ONLY)
+        if (trial, network) not in self.logits:
+            self.logits[trial, network] = logits(problem, {one.id: one.variant for one in network})[
+                2
+            ]
+        switches = {one.id: one.variant for one in explanation}
+        predicted = loss_alone(problem, self.logits[trial, network], switches)
+        if self.case.reduction == "mean":
+            predicted /= len(problem.x)
+        given = self.case.calls[trial].loss
+        limit = self.case.match_limit(trial, LOSS) if explanation else self.case.limits[trial][LOSS]
+        return given is not None and relative(given, predicted) <= limit

@@ -1,0 +1,145 @@
+"""Decides which mistakes explain the wrong results, and which differences describe the network.
+
+It tries the simplest explanations first: a single mistake, then the function's own network with a
+single mistake, then pairs, then lower precisions. `explanation.py` does each search. This module does
+not look at several calls.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from charloom.diagnosis import call_sequences, nonfinite
+from charloom.diagnosis.case import Case, Explanation
+from charloom.diagnosis.comparison import Checked, precision_mistake
+from charloom.diagnosis.diagnosis_result import Found, Row
+from charloom.diagnosis.error_rows import all_rows
+from charloom.diagnosis.explanation import explained, single_mistakes
+from charloom.diagnosis.outcome import Outcome
+
+UNDERFLOW: Final = (
+    300.0  # a step's loss above this (nats) has a probability that is nearly 0 in float64
+)
+
+
+class Reasons(NamedTuple):
+    """Why the results are as they are.
+
+    Attributes:
+        explanations: sets of mistakes, likeliest first, each of which explains the wrong results. They
+            have no differences of the network.
+        exact: whether the mistakes of an explanation predict every number of every usable trial.
+        network: the differences of the function's network and loss from the specification.
+        network_known: whether these differences predict the function's losses.
+        gradient_is_right: whether each gradient is that of the function's own loss, except for the
+            clipping or the ε in a logarithm that `explanations` has.
+        case, rows: the results, compared with the right ones for this network, and their errors.
+    """
+
+    explanations: list[Explanation]
+    exact: bool
+    network: Explanation
+    network_known: bool
+    gradient_is_right: bool
+    case: Case
+    rows: tuple[Row, ...]
+
+
+class Search(NamedTuple):
+    """The result of a search: explanations, whether they are exact, and the case that they explain."""
+
+    explanations: list[Explanation]
+    exact: bool
+    case: Case
+
+
+def reasons_of(checked: Checked, outcome: Outcome) -> Reasons:
+    """Return the mistakes and the differences of the network that explain the function's results."""
+    case = checked.case
+    if not checked.wrong:
+        return Reasons([], True, case.network, True, True, case, checked.rows)
+    if not case.calls[case.usable[0]].is_finite():
+        only: Explanation = (Found("not-a-number", nonfinite.not_numbers(case)),)
+        return Reasons([only], True, case.network, True, False, case, checked.rows)
+    known = checked.network is not None or outcome.trials[0].loss is None
+    found = search(checked, outcome)
+    explained_exactly = bool(found.explanations) and found.exact
+    if not known and checked.agreement.whole and not explained_exactly:
+        return Reasons([], True, (), False, True, case, checked.rows)
+    explanations = [with_nonfinite(found.case, one) for one in found.explanations]
+    if not explanations and (only := with_nonfinite(case, ())):
+        explanations = [only]
+    right = bool(explanations) and all(one.is_accounted for one in explanations[0])
+    network, explanations = separated(found.case.network, explanations)
+    own = found.case.with_network(network)
+    known = known or explained_exactly
+    return Reasons(explanations, explained_exactly, network, known, right, own, all_rows(own))
+
+
+def separated(
+    network: Explanation, explanations: Sequence[Explanation]
+) -> tuple[Explanation, list[Explanation]]:
+    """Move the differences of the network out of the explanations.
+
+    `network` are differences that were found before. The returned network also has those of the first
+    explanation. The differences in other explanations stay there, because they are alternatives.
+    """
+    if not explanations:
+        return network, []
+    first = tuple(one for one in explanations[0] if one.is_consistent)
+    rest = [tuple(one for one in e if one not in first) for e in explanations]
+    return (*network, *first), [one for one in dict.fromkeys(rest) if one]
+
+
+def search(checked: Checked, outcome: Outcome) -> Search:
+    """Return the explanations of the wrong results with the highest precision that gives some.
+
+    With a lower precision, what an explanation leaves must look like rounding.
+    """
+    best = search_at(checked.case)
+    if best.explanations or (checked.network is None and checked.agreement.whole):
+        return best
+    for precision in checked.lower:
+        found = search_at(checked.case.with_precision(precision))
+        for one in found.explanations[: 1 if found.exact else 0]:
+            left = found.case.with_network((*found.case.network, *one))
+            if call_sequences.looks_like_rounding(left, outcome, precision):
+                return found._replace(explanations=[(*one, precision_mistake(precision))])
+    return best
+
+
+def search_at(case: Case) -> Search:
+    """Return the explanations of the wrong results with the error limits of `case`.
+
+    A single mistake of a network that is otherwise that of the specification comes first, then
+    mistakes in the function's own network, then pairs in the network of the specification.
+    """
+    plain = case.with_network(())
+    if case.network:
+        single = single_mistakes(plain)
+        if single:
+            return Search(single, True, plain)
+    found = []
+    for one in [case, plain] if case.network else [case]:
+        wrong = [row for row in all_rows(one) if not row.passed and row.trial in one.usable]
+        if not wrong:
+            return Search([], True, one)
+        explanations, exact = explained(one, wrong)
+        if not (explanations and exact):
+            late = call_sequences.loss_after_update(one, explanations, wrong)
+            if late is not None:
+                explanations, exact = [late], True
+        if explanations and exact:
+            return Search(explanations, True, one)
+        found.append(Search(explanations, exact, one))
+    return next((one for one in found if one.explanations), found[0])
+
+
+def with_nonfinite(case: Case, explanation: Explanation) -> Explanation:
+    """Return the explanation, and add that numbers are not finite, unless its mistakes predict that."""
+    for place, call in enumerate(case.calls):
+        if call.is_finite():
+            continue
+        predicted = case.predicted(case.trials[place].problem, explanation)
+        if predicted.loss < UNDERFLOW * case.length(place):
+            return (*explanation, Found("not-a-number", nonfinite.not_numbers(case)))
+    return explanation

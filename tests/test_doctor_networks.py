@@ -1,0 +1,172 @@
+"""A gradient that is exactly that of the code's own loss is right for its own network, which is named."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from charloom.cell_table import CELL_NAMES
+from charloom.diagnosis import MISTAKES, doctor
+from charloom.diagnosis.faulty_network import answer
+from charloom.diagnosis.networks import variants_by_id
+from charloom.diagnosis.trials import make_trials
+from charloom.errors import ConfigError
+from plants import Plant, function
+
+pytestmark = pytest.mark.usefixtures("kept_predictions")
+
+STEP = 1e-3
+OWN = "right for its own network"
+
+
+def numerical(problem, switches):
+    """Return the derivative of the predicted loss, by central differences of fourth order."""
+    found = {}
+    for name, array in problem.parameters.items():
+        found[name] = np.zeros_like(array)
+        for at in np.ndindex(array.shape):
+            losses = {}
+            for n in (1, -1, 2, -2):
+                moved = array.copy()
+                moved[at] += n * STEP
+                parameters = {**problem.parameters, name: moved}
+                losses[n] = answer(problem._replace(parameters=parameters), switches).loss
+            found[name][at] = (8 * (losses[1] - losses[-1]) - losses[2] + losses[-2]) / (12 * STEP)
+    return found
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_every_difference_has_the_gradient_of_its_own_loss(cell):
+    """Each gate order is checked only once, because the orders differ by a permutation alone."""
+    problem = make_trials(cell)[1].problem
+    for mistake in MISTAKES:
+        variants = [v for v in mistake.variants_of(cell) if mistake.is_consistent(v)]
+        for variant in variants[: 1 if mistake.id == "gate-order" else 5]:
+            predicted = answer(problem, {mistake.id: variant}).gradients
+            for name, right in numerical(problem, {mistake.id: variant}).items():
+                far = np.linalg.norm(predicted[name] - right)
+                assert far <= 1e-9 + 1e-8 * np.linalg.norm(right), (mistake.id, variant, name)
+
+
+def gru(params, x, y, h0, *, carry=True):
+    """A GRU as most tutorials have it: gates z, r, n, no d, reset before the product, z weights the candidate."""
+    U, W, b, V, c = (params[name] for name in "UWbVc")
+    H, h, loss, kept = len(h0), h0, 0.0, []
+    Uz, Ur, Un = np.split(U, 3)
+    Wz, Wr, Wn = np.split(W, 3)
+    bz, br, bn = np.split(b, 3)
+    for t in range(len(x)):
+        before = h
+        z = 1 / (1 + np.exp(-(Uz[:, x[t]] + Wz @ before + bz)))
+        r = 1 / (1 + np.exp(-(Ur[:, x[t]] + Wr @ before + br)))
+        n = np.tanh(Un[:, x[t]] + Wn @ (r * before) + bn)
+        h = (1 - z) * before + z * n
+        p = np.exp(V @ h + c - (V @ h + c).max())
+        p /= p.sum()
+        loss -= np.log(p[y[t]])
+        kept.append((before, z, r, n, h, p))
+    grads = {name: np.zeros_like(params[name]) for name in "UWbVc"}
+    after = np.zeros(H)
+    for t in reversed(range(len(x))):
+        before, z, r, n, h, p = kept[t]
+        do = p - np.eye(len(c))[y[t]]
+        grads["V"] += np.outer(do, h)
+        grads["c"] += do
+        dh = V.T @ do + after
+        dn = dh * z * (1 - n**2)
+        dz = dh * (n - before) * z * (1 - z)
+        dr = (Wn.T @ dn) * before * r * (1 - r)
+        da = np.concatenate([dz, dr, dn])
+        grads["U"][:, x[t]] += da
+        grads["b"] += da
+        grads["W"] += np.vstack(
+            [np.outer(dz, before), np.outer(dr, before), np.outer(dn, r * before)]
+        )
+        after = dh * (1 - z) + Wz.T @ dz + Wr.T @ dr + (Wn.T @ dn) * r
+        after = after if carry else np.zeros(H)
+    return loss, grads
+
+
+TUTORIAL = ["second-bias-left-out", "reset-before-product", "update-gate-reversed"]
+
+
+def test_the_gru_of_most_tutorials_is_right_for_its_own_network():
+    found = doctor(gru, cell="gru")
+    assert (found.verdict, list(found.differences)) == (OWN, TUTORIAL)
+    assert found.headline().startswith("Your gradient is exactly that of your loss.")
+    assert "the reset gate acts before the product" in found.headline()
+    assert "gates in the order z, r, n" in found.tried.convention
+    assert found.passed
+
+
+def test_a_mistake_in_another_network_is_named_with_the_differences_of_the_network():
+    def broken(params, x, y, h0):
+        return gru(params, x, y, h0, carry=False)
+
+    found = doctor(broken, cell="gru")
+    assert (found.verdict, list(found.differences)) == ("wrong", TUTORIAL)
+    assert found.mistakes == ("time-carry-missing",)
+
+
+def test_the_network_that_the_user_asks_for_is_right():
+    assert doctor(gru, cell="gru", network=TUTORIAL).verdict == "right"
+    other = doctor(gru, cell="gru", network=[*TUTORIAL, "hidden-bias-left-out"])
+    assert other.verdict == OWN
+    assert "It lacks a difference that you asked for" in other.headline()
+    assert doctor(function("gru"), cell="gru", network=TUTORIAL).verdict == OWN
+
+
+def test_an_unknown_difference_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"network has 'reset'.*reset-before-product"):
+        doctor(gru, cell="gru", network=["reset"])
+    with pytest.raises(ConfigError, match="activation-differs=sigmoid, activation-differs=relu"):
+        doctor(gru, cell="gru", network=["activation-differs=gelu"])
+    assert "coupled-gates" not in variants_by_id("gru")
+    assert "coupled-gates" in variants_by_id(None)
+
+
+EDITS = {
+    "mean-over-time": ("    return loss, {", "    loss /= T\n    dU, dW, db, dV, dc = (g / T for g in (dU, dW, db, dV, dc))\n    return loss, {"),
+    "initial-state-ignored": ("h = {-1: h0}", "h = {-1: 0 * h0}"),
+    "clipped": ('"W": dW', '"W": np.clip(dW, -1e9, 1e9)'),
+    "hidden-bias-left-out": ("U[:, x[t]] + b", "U[:, x[t]]"),
+    "time-carry-missing": ("        dh_next = W.T @ da\n", ""),
+    "epsilon": ("-np.log(p[t][y[t]])", "-np.log(p[t][y[t]] + 1e-9)"),
+}  # fmt: skip
+COMBINED = list(itertools.combinations(("mean-over-time", "initial-state-ignored", "epsilon"), 2))
+
+
+def edited(*names):
+    """Return the network of tests/written/loop.py with these edits."""
+    return function("loop", Plant("loop", "none", tuple(EDITS[name] for name in names)))
+
+
+@pytest.mark.parametrize("names", COMBINED, ids="+".join)
+def test_a_mistake_is_named_beside_two_usual_deviations(names):
+    found = doctor(edited(*names, "time-carry-missing"))
+    assert found.verdict == "wrong"
+    assert "time-carry-missing" in found.mistakes
+
+
+def test_a_network_that_nobody_knows_is_judged_by_the_derivative_of_its_own_loss():
+    strange = (("np.tanh(a[t])", "np.sin(a[t])"), ("1 - h[t] ** 2", "np.cos(a[t])"))
+    found = doctor(function("loop", Plant("loop", "none", strange)))
+    assert (found.verdict, found.network_known, found.differences) == (OWN, False, ())
+    wrong = doctor(function("loop", Plant("loop", "none", strange[:1])))
+    assert (wrong.verdict, wrong.network_known) == ("wrong", False)
+    assert "not the derivative of the function's own loss: dU, dW and db." in wrong.clues
+
+
+def test_a_nan_in_one_trial_does_not_hide_a_mistake():
+    edits = (("        dh_next = W.T @ da\n", ""), ("    return loss", "    dW[0, 0] = np.nan if len(c) == 30 else dW[0, 0]\n    return loss"))  # fmt: skip
+    found = doctor(function("loop", Plant("loop", "none", edits)))
+    assert found.mistakes == ("time-carry-missing", "not-a-number")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_low_precision_does_not_hide_a_mistake(dtype):
+    rounded = f"np.outer(da, h[t - 1]).astype(np.{dtype})"
+    edits = (("        dh_next = W.T @ da\n", ""), ("np.outer(da, h[t - 1])", rounded))
+    found = doctor(function("loop", Plant("loop", "none", edits)))
+    assert found.verdict == "wrong"
+    assert "time-carry-missing" in found.mistakes
