@@ -115,7 +115,8 @@ def make_exported(path, **options):
 
 def make_template(path):
     """Write a file with a function for the doctor."""
-    CliRunner().invoke(app, ["doctor", "--template", "numpy"])
+    cell = Path(path).stem.removeprefix("my_")
+    CliRunner().invoke(app, ["doctor", "--template", "numpy", "--cell", cell])
     assert Path(path).exists()
 
 
@@ -129,6 +130,7 @@ MADE_BEFORE = {
     "lstm.safetensors": lambda path: make_exported(path, to="torch"),
     "book-model": lambda path: make_exported(path, to="hub"),
     "my_rnn.py": make_template,
+    "my_gru.py": make_template,
 }
 
 

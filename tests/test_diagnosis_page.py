@@ -211,7 +211,7 @@ def test_two_explanations_are_shown_in_full_and_the_others_by_title(wrong):
 def test_the_page_says_that_no_known_mistake_explains_the_errors(wrong):
     unknown = dataclasses.replace(wrong, found=(), explanations=(), exact=False, errors_by_step={})
     page = Page(render_diagnosis(unknown))
-    assert "but no known mistake explains it" in page.words
+    assert "No known mistake explains the wrong gradient." in page.words
     assert "not every number of every trial" not in page.words
 
 
@@ -247,7 +247,7 @@ def test_a_clue_begins_with_a_capital_unless_it_begins_with_a_gradient(clue, tex
 
 # The picture
 
-ERRORS = {"U": (1e-16, 0.25, math.nan), "W": (1e-9, 1e-3, math.inf), "b": (0.0, 1e-7, 1e-6)}
+ERRORS = {"dU": (1e-16, 0.25, math.nan), "dW": (1e-9, 1e-3, math.inf), "db": (0.0, 1e-7, 1e-6)}
 
 
 @pytest.mark.parametrize("width", [832, NARROW[0]])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -326,10 +327,10 @@ def test_the_command_shows_verdict_reason_table_and_picture(tmp_path):
         "time-carry-missing",
         "(docs/spec/mathematics.md, The network)",
         "fix it",
-        "dW    ",
-        "·  █",
+        "do     ·  ·  ·  ·  ·",
     ):
         assert part in done.stdout, part
+    assert re.search(r"da     [^·]  [^·]  [^·]  [^·]  ·", done.stdout)
     assert "charloom doctor:" not in done.stdout
 
 

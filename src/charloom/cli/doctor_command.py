@@ -259,22 +259,23 @@ def table(diagnosis: "Diagnosis") -> Iterator[str]:
 
 
 def picture(diagnosis: "Diagnosis") -> Iterator[str]:
-    """Yield the lines of a picture made of characters.
+    """Yield the lines of a picture made of characters: a row for each gradient, a column for each time step.
 
-    It has a row per parameter and a column per time step; each character shows the size of an error.
+    Each character shows the size of an error: of the gradients of each step, given what the step receives
+    from the step after it. Without them, it is the error of the gradient of each step's loss alone.
     """
     from charloom.diagnosis.error_patterns import STEP_LIMITS
 
     limit = STEP_LIMITS[diagnosis.tried.dtype]
-    steps = len(next(iter(diagnosis.errors_by_step.values())))
-    first = diagnosis.tried.trials[0]
-    yield (
-        f"Error of the gradients of the loss of each step t alone (H = {first.hidden_size}, "
-        f"T = {first.seq_length}, K = {first.vocabulary_size}):"
-    )
+    rows, of_places = diagnosis.errors_in_steps(limit)
+    if of_places:
+        yield "Error of the gradients of each step t, given what your code passes back to the step:"
+    else:
+        yield "Error of the gradients of the loss of each step t alone:"
+    steps = len(next(iter(rows.values())))
     yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))
-    for name, errors in diagnosis.errors_by_step.items():
-        yield f"{'d' + name:<6}" + " ".join(f" {shade(error, limit)}" for error in errors)
+    for name, errors in rows.items():
+        yield f"{name:<6}" + " ".join(f" {shade(error, limit)}" for error in errors)
     yield f"{RIGHT} right   ░ below 0.1 %   ▒ below 1 %   ▓ below 10 %   █ more"
 
 

@@ -13,9 +13,10 @@ from typing import Any, Final
 import numpy as np
 
 from charloom.diagnosis.case import FLOAT16, MATCHES, Case, Explanation, Precision, relative
-from charloom.diagnosis.diagnosis_result import LOSS, Found, Row
+from charloom.diagnosis.diagnosis_result import LOSS, Row
 from charloom.diagnosis.faulty_network import exact_state
 from charloom.diagnosis.fitted_constants import explains_more
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.outcome import CHANGES, Call, Outcome
 from charloom.diagnosis.problem import Arrays
 from charloom.diagnosis.trials import MOVES, moved

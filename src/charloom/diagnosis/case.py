@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from charloom.diagnosis.diagnosis_result import LOSS, Found
+from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.faulty_network import answer
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Answer, Problem
 from charloom.diagnosis.trials import Trial

@@ -10,9 +10,16 @@ import numpy as np
 
 from charloom.diagnosis import call_sequences
 from charloom.diagnosis.case import FLOAT16, FLOAT32, FLOAT64, Case, Explanation, Precision
-from charloom.diagnosis.diagnosis_result import Found, Row
+from charloom.diagnosis.diagnosis_result import Row
 from charloom.diagnosis.error_rows import all_rows
-from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, Agreement, agreement, combined
+from charloom.diagnosis.found_mistake import Found
+from charloom.diagnosis.loss_derivative import (
+    DERIVATIVE_TRIALS,
+    Agreement,
+    agreement,
+    combined,
+    largest_noise,
+)
 from charloom.diagnosis.networks import network_of
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.runner import Job
@@ -22,6 +29,7 @@ LOWER: Final = (
     FLOAT32,
     FLOAT16,
 )  # precisions that are tried if float64 does not explain the errors
+ROUNDING64: Final = 1e-12  # a relative rounding error above this is not one of float64
 PRECISION_MISTAKE: Final = "float32-where-float64"
 
 
@@ -62,9 +70,9 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     case = case.with_network(network if network is not None else nearest_network(case))
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
-    checked = Checked(
-        case, network, rows, wrong, found, agreement_of(case, outcome), () if single else LOWER
-    )
+    noisy = not single and largest_noise(outcome.nearby) > ROUNDING64
+    lower = LOWER if noisy else ()
+    checked = Checked(case, network, rows, wrong, found, agreement_of(case, outcome), lower)
     return checked if single or not wrong else with_lower_precision(checked, outcome)
 
 

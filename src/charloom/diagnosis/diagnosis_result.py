@@ -3,136 +3,21 @@
 This module computes no gradients, and does not know files, pictures or terminals.
 """
 
-import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.cell_table import in_table_order
-from charloom.diagnosis.mistakes import BY_ID, Mistake
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.notebook_diagnosis import diagnosis_card
-from charloom.diagnosis.variant_texts import variant_text
+from charloom.diagnosis.places import NOWHERE, Location
 from charloom.formatting import listing, number_of, scientific
 from charloom.gradient_errors import rank
-from charloom.messages import argument, for_python
+from charloom.messages import for_python
 
 RIGHT: Final = "right"
 OWN: Final = "right for its own network"
 WRONG: Final = "wrong"
-# What the reset gate does in each variant of the mistake reset-before-product.
-RESET: Final = {"product": "before the product", "bias": "only on W_n h_{t-1}, not on d"}
 LOSS: Final = "loss"  # value of `Row.parameter` for the loss
-
-
-@dataclass(frozen=True)
-class Found:
-    """A mistake that was found.
-
-    Attributes:
-        id: the mistake's id in `MISTAKES`.
-        variant: the variant of the mistake; "" if the mistake has no variants. For the mistake
-            gate-order, the order in which the function reads the gates.
-        wanted: for the mistake gate-order, the order that the user gave as the argument `gates`; ""
-            if the user gave none.
-    """
-
-    id: str
-    variant: str = ""
-    wanted: str = ""
-
-    @property
-    def mistake(self) -> Mistake:
-        """The known mistake in `MISTAKES` that has the id `id`."""
-        return BY_ID[self.id]
-
-    @property
-    def is_consistent(self) -> bool:
-        """Whether code with this variant still returns the gradient of its own loss."""
-        return self.mistake.is_consistent(self.variant)
-
-    @property
-    def is_accounted(self) -> bool:
-        """Whether a gradient with this variant is right, except for a usual addition.
-
-        The addition is clipping of the finished gradients, or a tiny ε in the logarithm of the loss.
-        """
-        clipped = self.id == "clipped" and not self.variant.startswith("steps")
-        return self.is_consistent or clipped or self.id == "epsilon-in-log"
-
-    @property
-    def title(self) -> str:
-        """The mistake in one line. Some titles contain the variant, such as a wrong order of the gates."""
-        if self.id == "gradient-scaled" and self.variant:
-            return listing([scaling_text(part) for part in self.variant.split(", ")])
-        if self.id == "not-a-number" and self.variant:
-            if self.variant == "everything":
-                return "everything that it returned is not a number (NaN or infinite)"
-            verb = "are" if " and " in self.variant else "is"
-            return f"{self.variant} {verb} not a number (NaN or infinite)"
-        if self.id == "reset-before-product" and self.variant:
-            return f"the reset gate acts {RESET[self.variant]}"
-        if self.id == "gate-order" and self.variant:
-            wanted = ", ".join(self.wanted or self._own_gates)
-            return f"the gates are in the order {', '.join(self.variant)}, not {wanted}"
-        return self.mistake.title
-
-    @property
-    def variant_text(self) -> str:
-        """The variant in words; "" if the mistake has no variants, or if `title` contains the variant."""
-        return variant_text(self.id, self.variant)
-
-    @property
-    def marked_fix(self) -> str:
-        """How to fix the mistake, with placeholders for the names of arguments.
-
-        Each interface inserts its own spelling of the names (`charloom.messages`).
-        """
-        if self.id == "gate-order" and self.variant:
-            return self._gate_order_fix
-        return self.mistake.fix
-
-    @property
-    def _gate_order_fix(self) -> str:
-        """How to fix a wrong gate order, in the code or in the argument `gates`."""
-        given = f", which {argument('gates')} gives" if self.wanted else ""
-        fix = f"read the blocks in the order {', '.join(self.wanted or self._own_gates)}{given}"
-        if self.variant == self._own_gates:
-            return f"{fix}; if the order of your code is intended, leave out {argument('gates')}."
-        return (
-            f"{fix}; if the order of your code is intended, set {argument('gates', self.variant)}."
-        )
-
-    @property
-    def _own_gates(self) -> str:
-        """The letters of all gates of the cell, such as "ifgo", in the specification's order."""
-        return in_table_order(self.variant)
-
-    @property
-    def fix(self) -> str:
-        """How to fix the mistake, with the names of the arguments of the Python function."""
-        return for_python(self.marked_fix)
-
-    def to_dict(self, spell: Callable[[str], str]) -> dict[str, str]:
-        """Return the mistake as plain data. `spell` replaces the placeholders in the fix."""
-        return {
-            "id": self.id,
-            "variant": self.variant,
-            "title": self.title,
-            "does": self.mistake.does,
-            "right": self.right,
-            "section": self.mistake.section,
-            "fix": spell(self.marked_fix),
-        }
-
-    @property
-    def right(self) -> str:
-        """The equation of spec/mathematics.md that the mistake breaks, in one line.
-
-        If the equation contains the batch size B, the text adds that B is 1.
-        """
-        line = self.mistake.right.replace("\n", " ")
-        return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
 
 
 @dataclass(frozen=True)
@@ -238,6 +123,7 @@ class Diagnosis:
             reset gate that acts before the product.
         network_known: whether these differences predict the function's losses.
         network_wanted: the differences that the user asked for.
+        location: where the gradients are wrong; empty if they are right.
     """
 
     verdict: str
@@ -255,6 +141,7 @@ class Diagnosis:
     network: tuple[Found, ...] = ()
     network_known: bool = True
     network_wanted: tuple[Found, ...] = ()
+    location: Location = NOWHERE
 
     def __repr__(self) -> str:
         return f"<Diagnosis of {self.subject or 'a function'}: {self.headline()}>"
@@ -267,6 +154,18 @@ class Diagnosis:
     def mistakes(self) -> tuple[str, ...]:
         """The ids of the mistakes in `found`, likeliest first."""
         return tuple(dict.fromkeys(one.id for one in self.found))
+
+    def errors_in_steps(self, limit: float) -> tuple[dict[str, tuple[float, ...]], bool]:
+        """Return the errors for a picture, by the name of a gradient, and whether they are those of the places.
+
+        If a place within the steps is wrong by more than `limit`, they are the errors of each step's gradients,
+        given what the step receives (`Location.errors`). Otherwise they are `errors_by_step`, because a sum
+        over the steps is wrong.
+        """
+        places = dict(self.location.errors)
+        if any(not error <= limit for errors in places.values() for error in errors):
+            return places, True
+        return {f"d{name}": errors for name, errors in self.errors_by_step.items()}, False
 
     @property
     def differences(self) -> tuple[str, ...]:
@@ -300,6 +199,8 @@ class Diagnosis:
                 return (
                     "Your gradients are right; the loss is wrong, and no known mistake explains it."
                 )
+            if self.location.places:
+                return f"Wrong: {self.location.places[0].sentence()}"
             return "Wrong, and no known mistake explains it."
         kinds = {one.mistake.kind for one in self.found}
         if kinds == {"numerical"}:
@@ -382,6 +283,7 @@ class Diagnosis:
             "exact": self.exact,
             "network": [one.to_dict(spell) for one in self.network],
             "network_known": self.network_known,
+            "location": self.location.to_dict(),
             "explanations": [
                 [one.to_dict(spell) for one in explanation] for explanation in self.explanations
             ],
@@ -397,26 +299,6 @@ class Diagnosis:
             "subject": self.subject,
             "seconds": self.seconds,
         }
-
-
-def scaling_text(scaling: str) -> str:
-    """Return a sentence that says by which factor a gradient is wrong.
-
-    An example of `scaling` is "2 db"; its sentence is "db is 2 times the right one".
-    """
-    factor, _, name = scaling.partition(" ")
-    if float(factor) == 0:
-        return f"{name} is zero"
-    return f"{name} is {factor_text(float(factor))} times the right one"
-
-
-def factor_text(factor: float) -> str:
-    """Return `factor` with at least six digits, and with enough digits to distinguish it from 1.
-
-    An example is 1.00000003.
-    """
-    places = -math.floor(math.log10(abs(factor - 1))) if factor != 1 else 0
-    return f"{factor:.{max(6, places + 1)}g}"
 
 
 def range_text(values: Sequence[float]) -> str:

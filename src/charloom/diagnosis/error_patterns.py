@@ -6,8 +6,9 @@ from typing import Final
 
 from charloom.diagnosis import nonfinite
 from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
-from charloom.diagnosis.diagnosis_result import LOSS, Row, factor_text
+from charloom.diagnosis.diagnosis_result import LOSS, Row
 from charloom.diagnosis.fitted_constants import common_factor
+from charloom.diagnosis.found_mistake import factor_text
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.problem import Arrays
 from charloom.diagnosis.trials import window

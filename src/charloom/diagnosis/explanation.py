@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from charloom.diagnosis.case import Case, Explanation
-from charloom.diagnosis.diagnosis_result import LOSS, Found, Row
+from charloom.diagnosis.diagnosis_result import LOSS, Row
 from charloom.diagnosis.fitted_constants import (
     MARGIN,
     decays,
@@ -22,6 +22,7 @@ from charloom.diagnosis.fitted_constants import (
     limits_seen,
     scalings,
 )
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.mistakes import AGAIN, BY_ID, MISTAKES, RANK
 from charloom.diagnosis.problem import Answer
 

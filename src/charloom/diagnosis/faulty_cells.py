@@ -37,6 +37,7 @@ SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "1 - σ²": lambda s: 1 - s * s,
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
+    "σ(σ) (1 - σ(σ))": lambda s: sigmoid(s) * (1 - sigmoid(s)),
 }
 
 
@@ -91,9 +92,10 @@ def rnn_back(
     else:
         dh = clipped_step(dh_above + carried["h"], switches)
         da = dh * slope
-    W = theta["W"].T if "carry-not-transposed" not in switches else theta["W"]
-    back = W @ (dh if "carry-without-derivative" in switches else da)
-    return da, da, np.zeros_like(h), {"h": back}
+    back = recurrent_carry(
+        "a", theta["W"], dh if "carry-without-derivative" in switches else da, switches
+    )
+    return da, da, np.zeros_like(h), {"h": accumulated(back, "h", carried, switches)}
 
 
 def lstm_step(
@@ -129,27 +131,42 @@ def lstm_back(
     fourth the gradients of the states before the step.
     """
     a, i, f, g, o, tanh_s = step.cache
-    s_prev = step.prev["cell"]
-    if step.first and "initial-cell-dropped" in switches:
-        s_prev = np.zeros_like(s_prev)
+    s_prev, H = step.prev["cell"], len(i)
+    before = np.zeros_like(s_prev) if step.first and "initial-cell-dropped" in switches else s_prev
+    if "forget-gradient-from-current-cell" in switches:
+        before = step.state["cell"]
+    earlier = switches.get("tanh-of-previous-cell")
+    slope_from = np.tanh(s_prev) if earlier in ("", "slope") else tanh_s
     dh = clipped_step(dh_above + carried["h"], switches)
     untouched = "cell-tanh-missing" in switches
-    slope_s = np.ones_like(o) if untouched else tanh_slope(tanh_s, "state", switches)
+    slope_s = np.ones_like(o) if untouched else tanh_slope(slope_from, "state", switches)
     ds = carried["cell"] + dh * o * slope_s
-    H = len(i)
-    di, df = ds * g, ds * s_prev
+    di, df = ds * g, ds * before
     if "coupled-gates" in switches:
         di, df = di - df, np.zeros_like(df)
+    value = np.tanh(s_prev) if earlier in ("", "value") else tanh_s
+    if "output-gradient-without-tanh" in switches:
+        value = step.state["cell"]
     da = np.concatenate(
         [
-            di * sigmoid_slope(i, switches),
-            df * sigmoid_slope(f, switches),
+            di * sigmoid_slope(i, "i", switches),
+            df * sigmoid_slope(f, "f", switches),
             ds * i * candidate_slope(a[2 * H : 3 * H], g, switches),
-            dh * tanh_s * sigmoid_slope(o, switches),
+            dh * value * sigmoid_slope(o, "o", switches),
         ]
     )
-    back = ds if "forget-gate-not-carried" in switches else ds * f
-    return da, da, np.zeros_like(dh_above), {"h": theta["W"].T @ da, "cell": back}
+    cell = ds if "forget-gate-not-carried" in switches else ds * f
+    cell = cell * o if "cell-carry-times-output-gate" in switches else cell
+    back = recurrent_carry("ifgo", theta["W"], da, switches)
+    return (
+        da,
+        da,
+        np.zeros_like(dh_above),
+        {
+            "h": accumulated(back, "h", carried, switches),
+            "cell": accumulated(cell, "cell", carried, switches),
+        },
+    )
 
 
 def gru_step(
@@ -197,27 +214,51 @@ def gru_back(
         else (dh * (1 - z), dh * z, dh * (h_prev - n))
     )
     da_n = mixed * candidate_slope(a, n, switches)
-    da_z = update * sigmoid_slope(z, switches)
+    da_z = update * sigmoid_slope(z, "z", switches)
+    slope_r = sigmoid_slope(r, "r", switches)
     reset = switches.get("reset-before-product")
     if reset == "product":
-        back_n = W[2 * H :].T @ da_n
-        da_r = back_n * h_prev * sigmoid_slope(r, switches)
-        dq, dr_n, extra = da_n, da_n, back_n * r
-    elif reset == "bias":
-        da_r = da_n * q * sigmoid_slope(r, switches)
-        dq, dr_n = da_n, da_n * r
-        extra = W[2 * H :].T @ dr_n
+        back_n = recurrent_carry("n", W[2 * H :], da_n, switches)
+        da_r = back_n * h_prev * slope_r
+        dq, dr_n, through_n = da_n, da_n, back_n * r
     else:
-        da_r = da_n * q * sigmoid_slope(r, switches)
-        dq = dr_n = da_n if "reset-gate-not-in-gradient" in switches else da_n * r
-        extra = W[2 * H :].T @ dr_n
-    back = W[:H].T @ da_r + W[H : 2 * H].T @ da_z + extra
+        da_r = da_n * q * slope_r
+        dr_n = da_n if "reset-gate-not-in-gradient" in switches else da_n * r
+        dq = da_n if reset == "bias" else dr_n
+        through_n = recurrent_carry("n", W[2 * H :], dr_n, switches)
+    da = np.concatenate([da_r, da_z, da_n])
+    back = recurrent_carry("rz", W[: 2 * H], da[: 2 * H], switches) + through_n
     if switches.get("time-carry-missing") == "gates":
         back = np.zeros_like(back)
     if switches.get("time-carry-missing") != "direct":
         back = back + kept
-    dr = np.concatenate([da_r, da_z, dr_n])
-    return np.concatenate([da_r, da_z, da_n]), dr, dq, {"h": back}
+    carry = {"h": accumulated(back, "h", carried, switches)}
+    return da, np.concatenate([da_r, da_z, dr_n]), dq, carry
+
+
+def recurrent_carry(gates: str, W: Array, da: Array, switches: Switches) -> Array:
+    """Return Wᵀ da (H,), the gradient of h_prev through the gates whose rows of W are given.
+
+    `gates` has the letters of these gates. The mistakes in `switches` can leave out a gate, or multiply
+    by the rows of each gate instead of their transpose.
+    """
+    if "gate-not-carried" not in switches and "carry-not-transposed" not in switches:
+        return np.asarray(W.T @ da)
+    total = np.zeros(W.shape[1])
+    for gate, rows, part in zip(
+        gates, np.split(W, len(gates)), np.split(da, len(gates)), strict=True
+    ):
+        if switches.get("gate-not-carried") != gate:
+            total += (rows if "carry-not-transposed" in switches else rows.T) @ part
+    return total
+
+
+def accumulated(back: Array, state: str, carried: Arrays, switches: Switches) -> Array:
+    """Return `back`, what a step passes back to the state named `state` of the step before.
+
+    With the mistake carry-accumulated, what the step itself received is added.
+    """
+    return back + carried[state] if switches.get("carry-accumulated") in ("", state) else back
 
 
 # For each cell, the function that computes one step of the forward pass.
@@ -234,8 +275,9 @@ def tanh_slope(h: Array, place: str, switches: Switches) -> Array:
     """
     if switches.get("tanh-derivative-missing") in ("", place):
         return np.ones_like(h)
-    if "tanh-derivative" in switches:
-        return np.asarray(TANH_DERIVATIVES[switches["tanh-derivative"]](h, h, h))
+    formula, _, where = switches.get("tanh-derivative", "").partition(", ")
+    if formula and where in ("", place):
+        return np.asarray(TANH_DERIVATIVES[formula](h, h, h))
     return 1 - h * h
 
 
@@ -246,13 +288,15 @@ def candidate_slope(a: Array, g: Array, switches: Switches) -> Array:
     return tanh_slope(g, "candidate", switches)
 
 
-def sigmoid_slope(s: Array, switches: Switches) -> Array:
-    """Return the derivative of the sigmoid, computed from the sigmoid's value `s`.
+def sigmoid_slope(s: Array, gate: str, switches: Switches) -> Array:
+    """Return the derivative of the sigmoid of the gate `gate`, computed from the gate's value `s`.
 
-    Without mistakes it is s (1 - s). The mistakes in `switches` can change this formula.
+    Without mistakes it is s (1 - s). The mistakes in `switches` can change this formula, in all gates or
+    in one.
     """
-    if "sigmoid-derivative" in switches:
-        return np.asarray(SIGMOID_DERIVATIVES[switches["sigmoid-derivative"]](s))
+    formula, _, where = switches.get("sigmoid-derivative", "").partition(", ")
+    if formula and where in ("", gate):
+        return np.asarray(SIGMOID_DERIVATIVES[formula](s))
     return np.asarray(s * (1 - s))
 
 

@@ -108,6 +108,14 @@ def divided_loss(loss: float, numbers: dict[str, int], switches: Switches) -> tu
     )
 
 
+def loss_scale(arrays: Arrays, T: int, switches: Switches) -> float:
+    """Return the factor by which code with the mistakes in `switches` multiplies every gradient.
+
+    `arrays` has an array for each parameter, and `T` is the number of steps.
+    """
+    return scaled_loss(0.0, T, switches)[1] * divided_loss(0.0, divisors(arrays, T), switches)[1]
+
+
 def clipped(gradients: Arrays, switches: Switches) -> Arrays:
     """Return the gradients, clipped if `switches` has the mistake to clip the finished gradients.
 

@@ -21,7 +21,7 @@ from charloom.diagnosis.faulty_gradients import (
     scaled_loss,
 )
 from charloom.diagnosis.faulty_output import output
-from charloom.diagnosis.faulty_sums import sums
+from charloom.diagnosis.faulty_sums import StepGradients, sums
 from charloom.diagnosis.problem import Answer, Array, Arrays, Problem, Switches
 
 NO_MISTAKES: Final[Switches] = MappingProxyType({})
@@ -33,22 +33,32 @@ def answer(problem: Problem, switches: Switches = NO_MISTAKES) -> Answer:
     Without mistakes they are exact.
     """
     cell, given, x, y, _ = problem
-    T, K = len(x), len(given["c"])
     theta, steps, o = logits(problem, switches)
-    h = np.array([step.state["h"] for step in steps])
-    h_prev = np.array([step.prev["h"] for step in steps])
-    loss, do = output(o, x, y, K, switches)
-    dh = do @ theta["V"]
-    da, dr, dq = backward(cell, theta, steps, dh, switches)
-    gradients = sums(cell, (x, y), (h, h_prev), (da, dr, dq, do), switches)
-    if switches.get("reset-before-product") == "product":
-        reset = np.array([step.cache[1] for step in steps])
-        H = h.shape[1]
-        gradients["W"][2 * H :] = dr[:, 2 * H :].T @ (reset * h_prev)
+    loss, do = output(o, x, y, o.shape[1], switches)
+    T = len(x)
+    do, of_states = without_step(do, switches)
+    da, dr, dq = backward(cell, theta, steps, of_states @ theta["V"], switches)
+    if switches.get("step-left-out", "").startswith("first"):
+        da[0], dr[0], dq[0] = 0, 0, 0
+    gradients = sums(cell, theta, (x, y), steps, StepGradients(da, dr, dq, do), switches)
     loss, gradients = after_the_sums(cell, loss, gradients, T, switches)
     if "weight-decay-added" in switches:
         loss, gradients = decayed(given, loss, gradients, switches["weight-decay-added"])
     return Answer(loss, {name: gradients[name] for name in given})
+
+
+def without_step(do: Array, switches: Switches) -> tuple[Array, Array]:
+    """Return the gradients of the logits (T, K) as the sums of the output use them, and as the states do.
+
+    Both are `do`, unless `switches` has the mistake step-left-out: then they are zero at the first or at
+    the last step.
+    """
+    step, _, of_states = switches.get("step-left-out", "").partition(" ")
+    if not step:
+        return do, do
+    left = do.copy()
+    left[0 if step == "first" else -1] = 0
+    return (do if of_states else left), left
 
 
 def logits(problem: Problem, switches: Switches) -> tuple[Arrays, list[Step], Array]:

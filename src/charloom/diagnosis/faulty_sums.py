@@ -5,42 +5,74 @@ which mistakes of `mistakes.py` are made. Without mistakes, the gradients are ex
 (spec/mathematics.md: The cells; The network).
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.faulty_cells import Step
 from charloom.diagnosis.problem import Array, Arrays, Switches
+
+
+class StepGradients(NamedTuple):
+    """The gradients of each step, one row for each step (spec/mathematics.md: The cells; The network).
+
+    Attributes:
+        da: the gradients of the sums inside the cell, (T, G·H).
+        dr: the gradients of the parts of W h_prev, (T, G·H). Only in a GRU do they differ from `da`.
+        dq: the gradients of a GRU's second bias d, (T, H); zero in other cells.
+        do: the gradients of the logits, (T, K).
+    """
+
+    da: Array
+    dr: Array
+    dq: Array
+    do: Array
 
 
 def sums(
     cell: str,
+    theta: Arrays,
     ids: tuple[Array, Array],
-    states: tuple[Array, Array],
-    steps: tuple[Array, Array, Array, Array],
+    steps: Sequence[Step],
+    of_steps: StepGradients,
     switches: Switches,
 ) -> Arrays:
     """Sum the gradients of the steps over time, and return the gradient of each parameter.
 
-    `ids` are x and y. `states` are the hidden states after and before each step, (T, H). `steps`
-    are da, dr, dq and do, the gradients of each step (spec/mathematics.md: The cells; The network).
+    `theta` has the parameters, `ids` are x and y, and `steps` are the steps of the forward pass.
     """
-    (x, y), (h, h_prev), (da, dr, dq, do) = ids, states, steps
+    (x, y), (da, dr, dq, do) = ids, of_steps
     T, K, rows = len(x), do.shape[1], da.shape[1]
-    before = previous_states(h, h_prev, switches)
+    h = np.array([step.state["h"] for step in steps])
+    h_prev = np.array([step.prev["h"] for step in steps])
+    before = previous_states(steps, h, h_prev, switches)
     hidden = h_prev if "output-gradient-from-previous-state" in switches else h
     onehot = inputs(y if "input-gradient-from-target" in switches else x, K, switches)
     of_U, of_W, of_V = (
         included_steps(f"{name}-gradient-not-summed", T, switches)
         for name in ("input", "recurrent", "output")
     )
+    of_b = da @ theta["W"] if "hidden-bias-after-product" in switches else da
     gradients = {
         "U": da[of_U].T @ onehot[of_U],
         "W": dr[of_W].T @ before[of_W],
-        "b": bias_sum("hidden-bias-not-summed", da, switches),
+        "b": bias_sum("hidden-bias-not-summed", of_b, switches),
         "V": do[of_V].T @ hidden[of_V],
         "c": bias_sum("output-bias-not-summed", do, switches),
     }
     if CELLS[cell].second_bias:
         gradients["d"] = dq.sum(axis=0)
+    if switches.get("reset-before-product") == "product":
+        reset, H = np.array([step.cache[1] for step in steps]), h.shape[1]
+        gradients["W"][2 * H :] = dr[of_W, 2 * H :].T @ (reset * before)[of_W]
+    return without_unused(gradients, rows, switches)
+
+
+def without_unused(gradients: Arrays, rows: int, switches: Switches) -> Arrays:
+    """Return the gradients, with zeros for the biases that code with the mistakes in `switches` leaves out."""
+    gradients = dict(gradients)
     if switches.get("hidden-bias-left-out") in ("", "d too"):
         gradients["b"] = np.zeros(rows)
         if switches["hidden-bias-left-out"] == "d too":
@@ -48,15 +80,17 @@ def sums(
     if "second-bias-left-out" in switches:
         gradients["d"] = np.zeros_like(gradients["d"])
     if switches.get("output-bias-left-out") == "":
-        gradients["c"] = np.zeros(K)
+        gradients["c"] = np.zeros_like(gradients["c"])
     return gradients
 
 
-def previous_states(h: Array, h_prev: Array, switches: Switches) -> Array:
+def previous_states(steps: Sequence[Step], h: Array, h_prev: Array, switches: Switches) -> Array:
     """Return the hidden states (T, H) that the gradient of W is computed from.
 
-    Without mistakes these are `h_prev`, the states before each step.
+    Without mistakes these are `h_prev`, the states before each step. `h` are the states after each step.
     """
+    if "recurrent-gradient-from-sums" in switches:
+        return np.array([h_prev[0], *(step.cache[0] for step in steps[:-1])])
     if "recurrent-gradient-from-current-state" in switches:
         return h
     if "recurrent-gradient-from-last-state" in switches:

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
-from charloom.diagnosis.diagnosis_result import LOSS, Found
+from charloom.diagnosis.diagnosis_result import LOSS
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.mistakes import BY_ID
 
 MARGIN: Final = 10.0  # a fitted constant must make the error at least this many times smaller

@@ -7,7 +7,7 @@ exact they are. This module knows no network: it only calls the function.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -30,7 +30,8 @@ TWO_STEPS: Final = {n * 2: weight / 2 for n, weight in ONE_STEP.items()}
 SHIFTS: Final = tuple(sorted({*ONE_STEP, *TWO_STEPS}))
 LEAST: Final = 1e-3  # the step in float64; its truncation error is about 1e-13
 LARGEST: Final = 0.05  # largest step, for losses of low precision
-NOISE_POINTS: Final = 8  # number of losses from which their rounding error is estimated
+NOISE_POINTS: Final = 8  # number of results from which their rounding error is estimated
+DISTANCE: Final = 1e-9  # relative distance of the weights of these results
 ROUNDING: Final = 1e-16  # smallest relative rounding error of a loss
 SAME: Final = 1e-7  # largest relative distance of a gradient from the derivative that it equals
 SMALL: Final = (
@@ -61,34 +62,50 @@ class Agreement(NamedTuple):
         return bool(self.right) and not self.wrong and not self.unclear
 
 
-def derivatives(call: Callable[[Problem], Call], problem: Problem) -> list[Call]:
-    """Return the derivatives of the function's loss at `problem`, once for each of the two steps.
+def nearby(call: Callable[[Problem], Call], problem: Problem) -> list[Call]:
+    """Return the results of calls with weights at tiny, equal distances, which show rounding errors.
 
-    Each result is a `Call`. Its gradients have a key for each block, such as "W f", and the derivatives
-    in the directions of `directions`. The list is empty if the function returns no finite loss or is
-    slow. `call` calls the function.
+    Return an empty list if the function is slow.
     """
     started = time.perf_counter()
     first = call(problem)
-    slow = time.perf_counter() - started > SLOW
-    if slow or first.loss is None or not math.isfinite(first.loss):
+    if time.perf_counter() - started > SLOW:
         return []
-    step = step_for(noise_of(call, problem))
+    found = [first]
+    for n in range(1, NOISE_POINTS):
+        moved = {name: p * (1 + n * DISTANCE) for name, p in problem.parameters.items()}
+        found.append(call(problem._replace(parameters=moved)))
+    return found
+
+
+def derivatives(
+    call: Callable[[Problem], Call], problem: Problem, near: Sequence[Call]
+) -> list[Call]:
+    """Return the derivatives of the function's loss at `problem`, once for each of the two steps.
+
+    Each result is a `Call`. Its gradients have a key for each block, such as "W f", and the derivatives
+    in the directions of `directions`. The list is empty if the function returns no finite loss. `call`
+    calls the function, and `near` is the result of `nearby`.
+    """
+    losses = [math.nan if one.loss is None else one.loss for one in near]
+    if not math.isfinite(losses[0]):
+        return []
+    step = step_for(relative_noise(np.array(losses)))
     both: tuple[Arrays, Arrays] = ({}, {})
     for block, rows in blocks_of(problem.cell, problem.parameters):
         found: tuple[list[float], list[float]] = ([], [])
         for direction in directions(block, problem.parameters[block.parameter][rows]):
-            losses = {}
+            shifted = {}
             for n in SHIFTS:
                 array = problem.parameters[block.parameter].copy()
                 array[rows] += n * step * direction
                 moved = {**problem.parameters, block.parameter: array}
-                losses[n] = loss_of(call, problem._replace(parameters=moved))
+                shifted[n] = loss_of(call, problem._replace(parameters=moved))
             for values, weights in zip(found, (ONE_STEP, TWO_STEPS), strict=True):
-                values.append(sum(w * losses[n] for n, w in weights.items()) / step)
+                values.append(sum(w * shifted[n] for n, w in weights.items()) / step)
         for arrays, values in zip(both, found, strict=True):
             arrays[" ".join(block)] = np.array(values)
-    return [Call(first.loss, arrays, (), {}, False) for arrays in both]
+    return [Call(losses[0], arrays, (), {}, False) for arrays in both]
 
 
 def directions(block: Block, rows: Array) -> list[Array]:
@@ -107,17 +124,30 @@ def loss_of(call: Callable[[Problem], Call], problem: Problem) -> float:
     return math.nan if loss is None else float(loss)
 
 
-def noise_of(call: Callable[[Problem], Call], problem: Problem) -> float:
-    """Return the relative rounding error of the function's loss.
+def relative_noise(values: Array) -> float:
+    """Return the relative rounding error of `values`, which belong to weights at tiny, equal distances.
 
-    Third differences of losses at tiny, equal distances are rounding errors alone.
+    Third differences of such values, along the first axis, are rounding errors alone.
     """
-    losses = []
-    for n in range(NOISE_POINTS):
-        moved = {name: p * (1 + n * 1e-9) for name, p in problem.parameters.items()}
-        losses.append(loss_of(call, problem._replace(parameters=moved)))
-    third = np.diff(losses, 3)
-    return float(np.sqrt(np.mean(third**2) / 20)) / max(abs(losses[0]), 1e-300)
+    third = np.diff(values, 3, axis=0).reshape(len(values) - 3, -1)
+    error = math.sqrt(float((third**2).sum()) / (20 * len(third)))
+    return error / max(float(np.linalg.norm(values[0])), 1e-300)
+
+
+def largest_noise(near: Sequence[Call]) -> float:
+    """Return the largest relative rounding error of the loss and the gradients in the results of `nearby`.
+
+    Return 0 if there are no results.
+    """
+    if not near or not all(one.is_finite() for one in near):
+        return 0.0
+    shapes = {name: g.shape for name, g in near[0].gradients.items()}
+    if any(one.gradients[name].shape != shapes[name] for one in near for name in shapes):
+        return 0.0
+    values = [np.array([one.gradients[name] for one in near]) for name in shapes]
+    if all(one.loss is not None for one in near):
+        values.append(np.array([[one.loss] for one in near]))
+    return max(relative_noise(one) for one in values if one[0].any())
 
 
 def step_for(noise: float) -> float:

@@ -18,6 +18,10 @@ ALL: Final = CELL_NAMES
 RNN: Final = ("rnn",)
 LSTM: Final = ("lstm",)
 GRU: Final = ("gru",)
+GATED: Final = ("lstm", "gru")
+# Wrong derivatives of tanh that an LSTM or a GRU may have in one place only, and of σ in one gate only.
+IN_ONE_PLACE: Final = ("1 - h", "1 - tanh(h)²", "h (1 - h)", "1 + h²", "h² - 1", "(1 - h)²")
+IN_ONE_GATE: Final = ("1", "1 - σ²", "σ", "1 - σ", "σ(σ) (1 - σ(σ))")
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,8 @@ MISTAKES: Final = (
             **variants_in("1 - h", "1 - tanh(h)²", "h (1 - h)"),
             **variants_in("1 + h²", "h² - 1", "(1 - h)²"),
             **variants_in("1 - h_{t-1}²", "1 where a > 0, else 0", cells=RNN),
+            **variants_in(*(f"{formula}, candidate" for formula in IN_ONE_PLACE), cells=GATED),
+            **variants_in(*(f"{formula}, state" for formula in IN_ONE_PLACE), cells=LSTM),
         },
     ),
     Mistake(
@@ -192,6 +198,15 @@ MISTAKES: Final = (
         "store the state of every step; a variable that the forward pass overwrites holds only the last.",
     ),
     Mistake(
+        "recurrent-gradient-from-sums",
+        "dW uses the sums a_{t-1} before tanh instead of the states h_{t-1}",
+        "dW = Σ_t da_t a_{t-1}ᵀ",
+        DW,
+        CELLS_SECTION,
+        "use h_{t-1}, the state after tanh.",
+        cells=RNN,
+    ),
+    Mistake(
         "output-gradient-from-previous-state",
         "dV uses h_{t-1} instead of h_t",
         "dV = Σ_t do_t h_{t-1}ᵀ",
@@ -207,6 +222,15 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "sum da_t over all steps (with +=, or .sum over the time axis).",
         variants=variants_in("first", "last", "apart"),
+    ),
+    Mistake(
+        "hidden-bias-after-product",
+        "db sums Wᵀ da_t instead of da_t",
+        "db = Σ_t Wᵀ da_t",
+        DB,
+        CELLS_SECTION,
+        "add da_t to db before you multiply it by Wᵀ.",
+        cells=RNN,
     ),
     Mistake(
         "output-bias-not-summed",
@@ -292,7 +316,25 @@ MISTAKES: Final = (
         CARRY,
         CELLS_SECTION,
         "multiply by the transpose of W: Wᵀ da_t.",
-        cells=RNN,
+    ),
+    Mistake(
+        "carry-accumulated",
+        "what a step passes back also contains what it received from step t+1",
+        "dh_{t-1} = dh_next + Wᵀ da_t",
+        CARRY,
+        CELLS_SECTION,
+        "replace the gradient that is passed back at every step: dh_next = Wᵀ da_t, not dh_next += ….",
+        variants={"": ALL, "h": LSTM, "cell": LSTM},
+    ),
+    Mistake(
+        "gate-not-carried",
+        "the gradient that goes back to step t-1 lacks a gate",
+        "dh_{t-1} = Σ over some of the gates of W_gateᵀ da_gate",
+        CARRY,
+        CELLS_SECTION,
+        "add W_gateᵀ da_gate for every gate.",
+        cells=GATED,
+        variants={**variants_in(*"ifgo", cells=LSTM), **variants_in(*"rzn", cells=GRU)},
     ),
     Mistake(
         "carry-without-derivative",
@@ -468,6 +510,15 @@ MISTAKES: Final = (
         variants=variants_in(*truncations()),
     ),
     Mistake(
+        "step-left-out",
+        "the loop of the backward pass leaves out a step",
+        "da_t and do_t of a step are not computed: the loop ends too early or starts too late",
+        DH,
+        NETWORK_SECTION,
+        "loop over all steps: for t in reversed(range(T)).",
+        variants=variants_in("first", "last", "first of the states", "last of the states"),
+    ),
+    Mistake(
         "last-step-only",
         "only the loss of the last step is counted",
         "loss = -ln p_T[y_T]",
@@ -593,6 +644,43 @@ MISTAKES: Final = (
         cells=LSTM,
     ),
     Mistake(
+        "forget-gradient-from-current-cell",
+        "the gradient of the forget gate uses s_t instead of s_{t-1}",
+        "da_f = ds ∘ s_t ∘ f_t ∘ (1 - f_t)",
+        "da_f = ds ∘ s_{t-1} ∘ f_t ∘ (1 - f_t)",
+        CELLS_SECTION,
+        "use the cell before the step, s_{t-1}.",
+        cells=LSTM,
+    ),
+    Mistake(
+        "output-gradient-without-tanh",
+        "the gradient of the output gate uses s_t instead of tanh(s_t)",
+        "da_o = dh ∘ s_t ∘ o_t ∘ (1 - o_t)",
+        "da_o = dh_t ∘ tanh(s_t) ∘ o_t ∘ (1 - o_t)",
+        CELLS_SECTION,
+        "multiply by tanh(s_t), as the forward pass does.",
+        cells=LSTM,
+    ),
+    Mistake(
+        "tanh-of-previous-cell",
+        "the backward pass uses tanh(s_{t-1}) instead of tanh(s_t)",
+        "ds = … + dh ∘ o_t ∘ (1 - tanh²(s_{t-1})), or da_o = dh ∘ tanh(s_{t-1}) ∘ …",
+        "ds       = ds_t + dh_t ∘ o_t ∘ (1 - tanh(s_t)²)",
+        CELLS_SECTION,
+        "use the cell after the step, s_t.",
+        cells=LSTM,
+        variants=variants_in("", "slope", "value", cells=LSTM),
+    ),
+    Mistake(
+        "cell-carry-times-output-gate",
+        "the gradient of the cell that is passed to step t-1 is multiplied by the output gate",
+        "ds_{t-1} = ds ∘ f_t ∘ o_t",
+        "ds_{t-1} = ds ∘ f_t",
+        CELLS_SECTION,
+        "multiply ds by f_t alone before you pass it to step t-1.",
+        cells=LSTM,
+    ),
+    Mistake(
         "cell-tanh-missing",
         "the hidden state uses the cell without tanh",
         "h_t = o_t ∘ s_t",
@@ -651,7 +739,15 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "multiply by σ (1 - σ), where σ is the value of the gate.",
         cells=("lstm", "gru"),
-        variants=variants_in("1", "1 - σ²", "σ", "1 - σ", cells=("lstm", "gru")),
+        variants={
+            **variants_in(*IN_ONE_GATE, cells=GATED),
+            **variants_in(
+                *(f"{formula}, {gate}" for gate in "ifo" for formula in IN_ONE_GATE), cells=LSTM
+            ),
+            **variants_in(
+                *(f"{formula}, {gate}" for gate in "rz" for formula in IN_ONE_GATE), cells=GRU
+            ),
+        },
     ),
     Mistake(
         "weight-decay-added",

@@ -12,9 +12,10 @@ from typing import Final
 
 from charloom.cell_table import CELL_NAMES
 from charloom.diagnosis.case import Case, Explanation, relative
-from charloom.diagnosis.diagnosis_result import LOSS, Found
+from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.explanation import likelihood
 from charloom.diagnosis.faulty_network import logits, loss_alone
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.mistakes import MISTAKES
 from charloom.diagnosis.problem import Array
 from charloom.errors import ConfigError

@@ -9,7 +9,16 @@ import numpy as np
 from charloom.diagnosis.problem import Arrays
 
 # The names of the fields of an `Outcome` that are lists of calls.
-SCRIPTS: Final = ("trials", "windows", "repeats", "fresh", "moved", "numerical", "derivatives")
+SCRIPTS: Final = (
+    "trials",
+    "windows",
+    "repeats",
+    "fresh",
+    "moved",
+    "numerical",
+    "derivatives",
+    "separate",
+)
 
 # The ids of the mistakes in which a call changes its arguments.
 CHANGES: Final = ("initial-state-changed", "parameters-changed", "inputs-changed")
@@ -54,9 +63,12 @@ class Outcome:
             loaded again, this is its first call after it is loaded.
         moved: two calls on the first trial, with parameters that are changed slightly, by the `MOVES` of
             `trials.py`.
+        nearby: calls on the smallest trial with weights at tiny distances (`loss_derivative.py`). Empty if
+            the function is right or slow.
         derivatives: for each of the `DERIVATIVE_TRIALS` of `loss_derivative.py`, two results whose
             gradients are derivatives of the function's own loss, for two steps. Empty if the function is
             right, is slow or returns no loss.
+        separate: one call on the trial of `separate_trial` in `trials.py`; empty if there is no such trial.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.
     """
@@ -70,4 +82,6 @@ class Outcome:
     fresh: list[Call] = field(default_factory=list)
     moved: list[Call] = field(default_factory=list)
     numerical: list[Call] = field(default_factory=list)
+    separate: list[Call] = field(default_factory=list)
+    nearby: list[Call] = field(default_factory=list)
     derivatives: list[Call] = field(default_factory=list)

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 from charloom.diagnosis import call_sequences, nonfinite
 from charloom.diagnosis.case import Case, Explanation
 from charloom.diagnosis.comparison import Checked, precision_mistake
-from charloom.diagnosis.diagnosis_result import Found, Row
+from charloom.diagnosis.diagnosis_result import Row
 from charloom.diagnosis.error_rows import all_rows
 from charloom.diagnosis.explanation import explained, single_mistakes
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.outcome import Outcome
 
 UNDERFLOW: Final = (

@@ -7,11 +7,12 @@ It runs in the same process as the user's code. This is a child process (`sandbo
 user's process if the user passed a Python function.
 """
 
+import contextlib
 import linecache
 import sysconfig
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_network import answer
-from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, SECONDS, derivatives
+from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, SECONDS, derivatives, nearby
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.problem import Problem
 from charloom.diagnosis.trials import (
@@ -34,6 +35,7 @@ from charloom.diagnosis.trials import (
     make_trial,
     make_trials,
     moved,
+    separate_trial,
     window,
 )
 from charloom.errors import DoctorError
@@ -176,19 +178,36 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     for move in MOVES:
         changed = moved(first, move)
         outcome.moved.append(call(fresh(), changed, "a call with slightly changed weights"))
+    if (separate := separate_trial(caller.cell, job.seed, caller.sizes)) is not None:
+        where = separate.info.description()
+        outcome.separate.append(call(fresh(), separate.problem, where))
     if not all(map(nearly_right, outcome.trials, trials)):
-        for place in DERIVATIVE_TRIALS:
-            problem, begun = trials[place].problem, time.perf_counter()
-            where = f"the derivative of the loss, {trials[place].info.description()}"
-            report(where)
-            outcome.derivatives += guarded(where, partial(derivatives, fresh().call, problem))
-            if time.perf_counter() - begun > SECONDS:
-                break
+        report("the derivative of the loss")
+        guarded(
+            "the derivative of the loss",
+            partial(differentiate, fresh().call, trials, outcome),
+        )
     if numerical is not None:
         for trial in (trials[number] for number in NUMERICAL_TRIALS):
             where = f"the numerical gradient, {trial.info.description()}"
             outcome.numerical.append(call(caller.with_function(numerical), trial.problem, where))
     return outcome
+
+
+def differentiate(
+    call: Callable[[Problem], Call], trials: Sequence[Trial], outcome: Outcome
+) -> None:
+    """Add to `outcome` the calls that show rounding errors, and the derivatives of the function's own loss.
+
+    Nothing is added if the function is slow, or fails with such arguments. `call` calls the function.
+    """
+    with contextlib.suppress(Exception):
+        outcome.nearby = nearby(call, trials[DERIVATIVE_TRIALS[0]].problem)
+        for place in DERIVATIVE_TRIALS if outcome.nearby else ():
+            begun = time.perf_counter()
+            outcome.derivatives += derivatives(call, trials[place].problem, outcome.nearby)
+            if time.perf_counter() - begun > SECONDS:
+                break
 
 
 def nearly_right(call: Call, trial: Trial) -> bool:

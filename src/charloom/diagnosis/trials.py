@@ -33,6 +33,7 @@ class Plan(NamedTuple):
         state: initial state, "zero" or "non-zero".
         text: how the ids x and y are made. "random": independent random ids. "same": x repeats one
             id, and y repeats another id. "window": y is x shifted by one step, as in training.
+            "different": no id occurs twice in x.
         output: number by which sigma is multiplied for the parameters V and c of the output.
     """
 
@@ -63,6 +64,10 @@ PLANS: Final = (
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 USUAL: Final = PLANS[2]
+# The characters of this window are all different, and there are more units than steps. So dU shows the
+# gradient of each step, and dW and dV can be divided into the parts of the steps.
+SEPARATE: Final = Plan("separate steps", 8, 5, 9, 0.6, "non-zero", "different")
+SEPARATE_PLACE: Final = 60  # the argument `place` of `make_trial` for this window
 # Relative changes of each weight that are far larger than a rounding of float32, and of float16.
 MOVES: Final = (2.0**-16, 2.0**-8)
 
@@ -116,8 +121,21 @@ def make_trial(
         y = ids[1 : T + 1]
     elif plan.text == "same":
         x, y = np.full(T, ids[0]), np.full(T, (ids[0] + 1) % K)
+    elif plan.text == "different":
+        order = np.argsort(uniforms(seed, "gradcheck", K, stream=100 + place, time=21))
+        x = order[:T].astype(np.int64)
     problem = Problem(cell, parameters, x.copy(), y.copy(), state)
     return Trial(TrialInfo(plan.name, H, T, K, plan.sigma, plan.state), problem)
+
+
+def separate_trial(cell: str, seed: int, sizes: tuple[int | None, int | None]) -> Trial | None:
+    """Return the trial whose gradients can be divided into the parts of the steps.
+
+    Return None if the sizes H and K with which the user's code works are too small for it.
+    """
+    if any(size is not None and size <= SEPARATE.T for size in sizes):
+        return None
+    return make_trial(cell, seed, SEPARATE_PLACE, SEPARATE, sizes)
 
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:

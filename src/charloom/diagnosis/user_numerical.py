@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.case import distance
-from charloom.diagnosis.diagnosis_result import Found
 from charloom.diagnosis.faulty_network import answer, exact_loss, exact_state
 from charloom.diagnosis.fitted_constants import explains_more
+from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.problem import Array, Arrays, Problem
 
 # A numerical gradient is good up to this norm-relative error. The error of central differences

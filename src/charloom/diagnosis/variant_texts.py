@@ -43,6 +43,12 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
     "recurrent-gradient-not-summed": ONLY_ONE_STEP,
     "input-gradient-not-summed": ONLY_ONE_STEP,
     "output-gradient-not-summed": ONLY_ONE_STEP,
+    "step-left-out": {
+        "first": "the first step",
+        "last": "the last step",
+        "first of the states": "the first step, but dV and dc are sums over all steps",
+        "last of the states": "the last step, but dV and dc are sums over all steps",
+    },
     "input-gradient-repeats-lost": {
         "first": "only the first of the steps is counted",
         "last": "only the last of the steps is counted",

@@ -15,21 +15,16 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis import user_numerical
 from charloom.diagnosis.case import Case, Explanation
 from charloom.diagnosis.comparison import Checked, check
-from charloom.diagnosis.diagnosis_result import (
-    LOSS,
-    OWN,
-    RIGHT,
-    WRONG,
-    Diagnosis,
-    Found,
-    Row,
-    Tried,
-)
+from charloom.diagnosis.diagnosis_result import LOSS, OWN, RIGHT, WRONG, Diagnosis, Row, Tried
 from charloom.diagnosis.error_patterns import clues, errors_by_step
 from charloom.diagnosis.error_rows import rows_of
+from charloom.diagnosis.found_mistake import Found
+from charloom.diagnosis.location import location_of
 from charloom.diagnosis.outcome import SCRIPTS, Outcome
+from charloom.diagnosis.places import NOWHERE, Location
 from charloom.diagnosis.reasons import Reasons, reasons_of
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
+from charloom.diagnosis.trials import separate_trial
 from charloom.formatting import listing
 
 
@@ -66,6 +61,8 @@ def diagnose(
     checked = check(outcome, job, dtype)
     numerical = check_numerical(outcome, job, checked.case)
     reasons = reasons_of(checked, outcome)
+    location = located(reasons, outcome, job)
+    reasons = with_names_of_places(reasons, location)
     case, wrong = reasons.case, [row for row in reasons.rows if not row.passed]
     by_step = errors_by_step(case, outcome)
     complete = complete_explanations(reasons, checked, numerical, outcome, job)
@@ -78,7 +75,9 @@ def diagnose(
         exact=reasons.exact,
         rows=reasons.rows,
         errors_by_step=by_step,
-        clues=tuple(all_clues(reasons, checked, by_step)) if wrong and verdict == WRONG else (),
+        clues=tuple(all_clues(reasons, checked, by_step, location))
+        if wrong and verdict == WRONG
+        else (),
         notes=(*notes, *remarks(outcome, checked, numerical)),
         tried=settings_of(outcome, job, checked, layout),
         seconds=time.perf_counter() - started,
@@ -87,7 +86,26 @@ def diagnose(
         network=network,
         network_known=reasons.network_known,
         network_wanted=tuple(Found(*one) for one in job.options.network),
+        location=location if verdict == WRONG else NOWHERE,
     )
+
+
+def located(reasons: Reasons, outcome: Outcome, job: Job) -> Location:
+    """Return where the gradients are wrong; `NOWHERE` if they are right."""
+    if reasons.gradient_is_right:
+        return NOWHERE
+    trial = separate_trial(outcome.cell, job.seed, outcome.sizes)
+    if trial is None or not outcome.separate:
+        return location_of(reasons.case, None, None)
+    return location_of(reasons.case, trial.problem, outcome.separate[0])
+
+
+def with_names_of_places(reasons: Reasons, location: Location) -> Reasons:
+    """Return the reasons; without an explanation, take the mistakes that explain the places one by one."""
+    named = tuple(dict.fromkeys(place.mistake for place in location.places if place.mistake))
+    if reasons.explanations or not named:
+        return reasons
+    return reasons._replace(explanations=[named], exact=False)
 
 
 def verdict_of(
@@ -163,10 +181,11 @@ def complete_explanations(
 
 
 def all_clues(
-    reasons: Reasons, checked: Checked, by_step: dict[str, tuple[float, ...]]
+    reasons: Reasons, checked: Checked, by_step: dict[str, tuple[float, ...]], location: Location
 ) -> Iterator[str]:
     """Yield sentences about the pattern of the errors of a wrong function."""
     yield from clues(reasons.case, reasons.rows, by_step)
+    yield from location.sentences(everything=not reasons.exact)
     if reasons.network:
         yield (
             "the errors are those for your own network, whose differences from the specification are "

@@ -77,6 +77,7 @@ def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_pyt
         ],
         clues=list(map(sentence, diagnosis.clues)),
         picture=picture(diagnosis),
+        of_places=diagnosis.errors_in_steps(STEP_LIMITS[diagnosis.tried.dtype])[1],
         summary=[errors_as_text(diagnosis, row) for row in worst_rows(diagnosis.rows)],
         trials=[
             TrialErrors(
@@ -161,11 +162,11 @@ def trial_title(trial: Any) -> str:
 
 def picture(diagnosis: Diagnosis) -> Picture | None:
     """Return a heat map of the errors at each time step; None if the diagnosis has no such errors."""
-    errors = diagnosis.errors_by_step
+    limit = STEP_LIMITS[diagnosis.tried.dtype]
+    errors, _ = diagnosis.errors_in_steps(limit)
     if not errors or not all(errors.values()):
         return None
-    limit = STEP_LIMITS[diagnosis.tried.dtype]
-    label = f"Errors by parameter and time step. {heatmap_description(errors, limit)}"
+    label = f"Errors by gradient and time step. {heatmap_description(errors, limit)}"
     return picture_of(partial(heatmap_figure, errors, limit), "steps", label)
 
 
@@ -173,14 +174,14 @@ def heatmap_description(errors: Any, limit: float) -> str:
     """Return a description of the heat map for screen readers.
 
     Args:
-        errors: for each parameter, an error for each time step.
+        errors: for each gradient, an error for each time step.
         limit: the largest error that counts as right.
     """
     parts = []
     for name, row in errors.items():
         wrong = [str(t) for t, error in enumerate(row, start=1) if not error <= limit]
         steps = "right at every step" if not wrong else f"wrong at step {listing(wrong)}"
-        parts.append(f"d{name} is {steps if len(wrong) < len(row) else 'wrong at every step'}")
+        parts.append(f"{name} is {steps if len(wrong) < len(row) else 'wrong at every step'}")
     return "; ".join(parts) + "."
 
 

@@ -31,15 +31,13 @@ def heatmap_figure(
 ) -> Figure:
     """Return a heat map of errors, with a row per gradient and a column per time step.
 
-    A cell shows the error of one gradient of the loss at one time step alone, not of the sum of all losses.
-
     Args:
-        errors: for each parameter, a norm-relative error for each time step; NaN if the gradient contains NaN.
+        errors: for each gradient, a norm-relative error for each time step; NaN if the gradient contains NaN.
         limit: the largest error that counts as right.
         width: width in units of 1/72 inch; the height depends on the number of rows.
         palette: the colours by name.
     """
-    names, steps = [f"d{name}" for name in errors], len(next(iter(errors.values())))
+    names, steps = list(errors), len(next(iter(errors.values())))
     top, bottom = 34, 46
     height = top + bottom + ROW * len(names)
     figure, font = blank_figure((width, height), palette), font_size(width)
@@ -75,7 +73,7 @@ def heatmap_figure(
     shown = range(0, steps, every)
     axes.set_xticks([at + 0.5 for at in shown], [str(at + 1) for at in shown])
     axes.set_xlabel("step t", color=palette["muted"], fontsize=font, labelpad=4)
-    heading(axes, "norm-relative error of each step's contribution", 0.0, palette, font, up=12)
+    heading(axes, "norm-relative error at each step", 0.0, palette, font, up=12)
     return figure
 
 

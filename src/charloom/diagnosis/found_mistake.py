@@ -1,0 +1,146 @@
+"""Holds a mistake that was found in a user's code, with its texts: title, variant, fix."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from charloom.cell_table import in_table_order
+from charloom.diagnosis.mistakes import BY_ID, Mistake
+from charloom.diagnosis.variant_texts import variant_text
+from charloom.formatting import listing
+from charloom.messages import argument, for_python
+
+# What the reset gate does in each variant of the mistake reset-before-product.
+RESET: Final = {"product": "before the product", "bias": "only on W_n h_{t-1}, not on d"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mistake that was found.
+
+    Attributes:
+        id: the mistake's id in `MISTAKES`.
+        variant: the variant of the mistake; "" if the mistake has no variants. For the mistake
+            gate-order, the order in which the function reads the gates.
+        wanted: for the mistake gate-order, the order that the user gave as the argument `gates`; ""
+            if the user gave none.
+    """
+
+    id: str
+    variant: str = ""
+    wanted: str = ""
+
+    @property
+    def mistake(self) -> Mistake:
+        """The known mistake in `MISTAKES` that has the id `id`."""
+        return BY_ID[self.id]
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether code with this variant still returns the gradient of its own loss."""
+        return self.mistake.is_consistent(self.variant)
+
+    @property
+    def is_accounted(self) -> bool:
+        """Whether a gradient with this variant is right, except for a usual addition.
+
+        The addition is clipping of the finished gradients, or a tiny ε in the logarithm of the loss.
+        """
+        clipped = self.id == "clipped" and not self.variant.startswith("steps")
+        return self.is_consistent or clipped or self.id == "epsilon-in-log"
+
+    @property
+    def title(self) -> str:
+        """The mistake in one line. Some titles contain the variant, such as a wrong order of the gates."""
+        if self.id == "gradient-scaled" and self.variant:
+            return listing([scaling_text(part) for part in self.variant.split(", ")])
+        if self.id == "not-a-number" and self.variant:
+            if self.variant == "everything":
+                return "everything that it returned is not a number (NaN or infinite)"
+            verb = "are" if " and " in self.variant else "is"
+            return f"{self.variant} {verb} not a number (NaN or infinite)"
+        if self.id == "reset-before-product" and self.variant:
+            return f"the reset gate acts {RESET[self.variant]}"
+        if self.id == "gate-order" and self.variant:
+            wanted = ", ".join(self.wanted or self._own_gates)
+            return f"the gates are in the order {', '.join(self.variant)}, not {wanted}"
+        return self.mistake.title
+
+    @property
+    def variant_text(self) -> str:
+        """The variant in words; "" if the mistake has no variants, or if `title` contains the variant."""
+        return variant_text(self.id, self.variant)
+
+    @property
+    def marked_fix(self) -> str:
+        """How to fix the mistake, with placeholders for the names of arguments.
+
+        Each interface inserts its own spelling of the names (`charloom.messages`).
+        """
+        if self.id == "gate-order" and self.variant:
+            return self._gate_order_fix
+        return self.mistake.fix
+
+    @property
+    def _gate_order_fix(self) -> str:
+        """How to fix a wrong gate order, in the code or in the argument `gates`."""
+        given = f", which {argument('gates')} gives" if self.wanted else ""
+        fix = f"read the blocks in the order {', '.join(self.wanted or self._own_gates)}{given}"
+        if self.variant == self._own_gates:
+            return f"{fix}; if the order of your code is intended, leave out {argument('gates')}."
+        return (
+            f"{fix}; if the order of your code is intended, set {argument('gates', self.variant)}."
+        )
+
+    @property
+    def _own_gates(self) -> str:
+        """The letters of all gates of the cell, such as "ifgo", in the specification's order."""
+        return in_table_order(self.variant)
+
+    @property
+    def fix(self) -> str:
+        """How to fix the mistake, with the names of the arguments of the Python function."""
+        return for_python(self.marked_fix)
+
+    def to_dict(self, spell: Callable[[str], str]) -> dict[str, str]:
+        """Return the mistake as plain data. `spell` replaces the placeholders in the fix."""
+        return {
+            "id": self.id,
+            "variant": self.variant,
+            "title": self.title,
+            "does": self.mistake.does,
+            "right": self.right,
+            "section": self.mistake.section,
+            "fix": spell(self.marked_fix),
+        }
+
+    @property
+    def right(self) -> str:
+        """The equation of spec/mathematics.md that the mistake breaks, in one line.
+
+        If the equation contains the batch size B, the text adds that B is 1.
+        """
+        line = self.mistake.right.replace("\n", " ")
+        return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
+
+
+def scaling_text(scaling: str) -> str:
+    """Return a sentence that says by which factor a gradient is wrong.
+
+    An example of `scaling` is "2 db"; its sentence is "db is 2 times the right one".
+    """
+    factor, _, name = scaling.partition(" ")
+    if float(factor) == 0:
+        return f"{name} is zero"
+    return f"{name} is {factor_text(float(factor))} times the right one"
+
+
+def factor_text(factor: float) -> str:
+    """Return `factor` with at least six digits, and with enough digits to distinguish it from 1.
+
+    An example is 1.00000003.
+    """
+    places = -math.floor(math.log10(abs(factor - 1))) if factor != 1 else 0
+    return f"{factor:.{max(6, places + 1)}g}"

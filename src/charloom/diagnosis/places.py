@@ -1,0 +1,123 @@
+"""Holds where a gradient is wrong: its blocks, and the places in the backward pass, as plain data."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from charloom.diagnosis.blocks import Block
+from charloom.diagnosis.found_mistake import Found
+from charloom.formatting import listing
+
+
+class Place(NamedTuple):
+    """A place in the backward pass at which a function makes a mistake.
+
+    Attributes:
+        kind: "logits" (do is wrong), "dh" or "ds" (what a step receives is wrong), "gates" (the gradients
+            of some gates), or a gradient, such as "dW", that does not follow from the steps.
+        gates: the gates that are wrong; empty if all are, or if the cell has none.
+        steps: the steps, from 1, at which it is wrong; empty for a gradient.
+        seq_length: number of steps of the window.
+        mistake: the known mistake that explains the place alone; None if there is none.
+    """
+
+    kind: str
+    gates: tuple[str, ...]
+    steps: tuple[int, ...]
+    seq_length: int
+    mistake: Found | None
+
+    def sentence(self) -> str:
+        """Return the place in words."""
+        gates = listing(list(self.gates))
+        where = {
+            "logits": "the gradient of the logits, do, is wrong",
+            "dh": "the gradient dh that a step receives from its output and from step t+1 is wrong",
+            "ds": "the gradient ds of the cell is wrong",
+            "gates": f"the gradient of {'gate' if len(self.gates) == 1 else 'the gates'} {gates} is wrong"
+            if self.gates
+            else "the gradient da is wrong",
+        }.get(self.kind)
+        if where is None:
+            rows = f" in the rows of {gates}" if self.gates else ""
+            where = (
+                f"{self.kind} is not the sum over the steps that follows from your da and do{rows}"
+            )
+        when = f" at {steps_text(self.steps, self.seq_length)}" if self.steps else ""
+        name = f": {self.mistake.title}" if self.mistake else ""
+        return f"{where}{when}{name}."
+
+
+def steps_text(steps: Sequence[int], T: int) -> str:
+    """Return the steps of a window of T steps in words, such as "all steps but the last"."""
+    if len(steps) == T:
+        return "every step"
+    if tuple(steps) == tuple(range(1, T)):
+        return "all steps but the last"
+    if tuple(steps) == tuple(range(2, T + 1)):
+        return "all steps but the first"
+    if steps == (1,):
+        return "the first step only"
+    if steps == (T,):
+        return "the last step only"
+    return f"step{'' if len(steps) == 1 else 's'} {listing([str(t) for t in steps])} of {T}"
+
+
+class Location(NamedTuple):
+    """Where the gradients are wrong.
+
+    Attributes:
+        wrong: the blocks that are wrong in some trial.
+        right: the blocks that are right in all trials.
+        places: the places in the backward pass at which the mistakes are made.
+        errors: pairs of a name and a tuple, for the logits, "do", and for each gate, such as "da_f", or for
+            "da": the relative error of each step's gradient, compared with the one that follows from what the step receives. Empty if
+            only the blocks are known.
+    """
+
+    wrong: tuple[Block, ...] = ()
+    right: tuple[Block, ...] = ()
+    places: tuple[Place, ...] = ()
+    errors: tuple[tuple[str, tuple[float, ...]], ...] = ()
+
+    def sentences(self, everything: bool) -> list[str]:
+        """Return sentences about the blocks, and about the places too if `everything` is True."""
+        found = [place.sentence() for place in self.places] if everything else []
+        if any(block.gate for block in self.wrong):
+            found.append(f"wrong: {listing(blocks_text(self.wrong))}.")
+            if self.right:
+                found.append(f"right: {listing(blocks_text(self.right))}.")
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the location as plain data."""
+        return {
+            "wrong": [list(block) for block in self.wrong],
+            "right": [list(block) for block in self.right],
+            "places": [
+                {
+                    "kind": place.kind,
+                    "gates": list(place.gates),
+                    "steps": list(place.steps),
+                    "seq_length": place.seq_length,
+                    "mistake": place.mistake and place.mistake.id,
+                    "variant": place.mistake and place.mistake.variant,
+                    "sentence": place.sentence(),
+                }
+                for place in self.places
+            ],
+            "errors": {name: list(errors) for name, errors in self.errors},
+        }
+
+
+def blocks_text(blocks: Sequence[Block]) -> list[str]:
+    """Return the blocks in words; the rows of several gates of one gradient share an item."""
+    by_parameter: dict[str, list[str]] = {}
+    for block in blocks:
+        by_parameter.setdefault(block.parameter, []).append(block.gate)
+    return [
+        f"the rows of {', '.join(gates)} in d{name}" if any(gates) else f"d{name}"
+        for name, gates in by_parameter.items()
+    ]
+
+
+NOWHERE: Final = Location()

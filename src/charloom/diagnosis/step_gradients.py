@@ -1,0 +1,205 @@
+"""Divides a function's gradients into the parts of the steps, and compares each step with the step after it.
+
+In the trial "separate steps", dU shows the function's own gradient of each step. With it, each step can
+be judged alone: what would this step compute if everything that it receives is as the function has it?
+So a mistake shows at the gates and the steps where it is made, and not at the steps that it spoils. This
+module does not know the names of mistakes.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from charloom.cell_table import CELLS
+from charloom.diagnosis.faulty_cells import STEP_BACKWARD, Step
+from charloom.diagnosis.problem import Array, Arrays, Switches
+
+LIMIT: Final = 1e-6  # largest relative distance of a step's gradient from the one that follows
+LIMIT32: Final = 2e-3  # the same if the function computes in a precision below float64
+
+
+class Forward(NamedTuple):
+    """The forward pass of the function's network.
+
+    Attributes:
+        cell: the cell.
+        theta: the parameters that the network uses.
+        steps: the T steps.
+        switches: the differences of the network, as switches of `faulty_cells.py`.
+    """
+
+    cell: str
+    theta: Arrays
+    steps: list[Step]
+    switches: Switches
+
+    @property
+    def gates(self) -> str:
+        """The letters of the blocks of rows of U, W and b."""
+        return CELLS[self.cell].blocks
+
+    def rows(self, gate: str) -> slice:
+        """Return the rows of a gate."""
+        return CELLS[self.cell].rows(gate, self.theta["W"].shape[1])
+
+
+class Judged(NamedTuple):
+    """A function's gradients da of all steps, and the ones that follow from what each step receives.
+
+    Attributes:
+        da: the function's gradients of the steps, (T, G·H).
+        above: the gradients of each hidden state that its own step's loss contributes, (T, H).
+        received: for each step, the gradients of the states that the step after it passes back.
+        expected: the gradients that follow at each step without a mistake, (T, G·H).
+    """
+
+    da: Array
+    above: Array
+    received: list[Arrays]
+    expected: Array
+
+    def wrong_steps(self, rows: slice, limit: float) -> tuple[int, ...]:
+        """Return the steps (from 0) at which the gradient of the gate with these rows does not follow."""
+        size = float(np.abs(self.expected).max(initial=0.0))
+        return tuple(
+            t
+            for t in range(len(self.da))
+            if not near(self.da[t, rows], self.expected[t, rows], limit, size)
+        )
+
+
+def near(given: Array, wanted: Array, limit: float, size: float) -> bool:
+    """Return True if two arrays are equal up to `limit`; numbers far below `size` count as zero."""
+    far = float(np.linalg.norm(given - wanted))
+    return far <= limit * max(float(np.linalg.norm(wanted)), 1e-3 * size)
+
+
+def judged(forward: Forward, da: Array, above: Array) -> Judged:
+    """Judge each step of a function's gradients `da` by what it receives from the step after it.
+
+    `above` (T, H) are the gradients of the hidden states from the output layer.
+    """
+    T = len(da)
+    zeros = {name: np.zeros_like(s) for name, s in forward.steps[0].prev.items()}
+    received: list[Arrays] = [zeros] * T
+    expected = np.zeros_like(da)
+    for t in reversed(range(T)):
+        expected[t] = expected_step(forward, t, above[t], received[t], da[t])
+        if t > 0:
+            received[t - 1] = PASSED_BACK[forward.cell](forward, t, above[t], received[t], da[t])
+    return Judged(da, above, received, expected)
+
+
+def expected_step(forward: Forward, t: int, above: Array, received: Arrays, da: Array) -> Array:
+    """Return the gradients da of step t, (G·H), that follow from what the step receives.
+
+    In a GRU, the gradient of r follows from the function's own gradient of n, `da`.
+    """
+    back = STEP_BACKWARD[forward.cell]
+    found, *_ = back(forward.theta, forward.steps[t], above, received, forward.switches)
+    if forward.cell == "gru":
+        found = found.copy()
+        found[forward.rows("r")] = reset_gradient(forward, t, da[forward.rows("n")])
+    return found
+
+
+def reset_gradient(forward: Forward, t: int, da_n: Array) -> Array:
+    """Return the gradient da of the gate r of a GRU that follows from the gradient `da_n` of n."""
+    step = forward.steps[t]
+    _, r, _, _, q = step.cache
+    if forward.switches.get("reset-before-product") == "product":
+        through = forward.theta["W"][forward.rows("n")].T @ da_n * step.prev["h"]
+    else:
+        through = da_n * q
+    return np.asarray(through * r * (1 - r))
+
+
+def rnn_passed_back(
+    forward: Forward, _t: int, _above: Array, _received: Arrays, da: Array
+) -> Arrays:
+    """Return what step t of a plain RNN passes back, from the function's own gradient `da` of the step."""
+    return {"h": forward.theta["W"].T @ da}
+
+
+def lstm_passed_back(forward: Forward, t: int, above: Array, received: Arrays, da: Array) -> Arrays:
+    """Return what step t of an LSTM passes back, from the function's own gradients `da` of the step.
+
+    The gradient ds of the cell is not among them. Each of the gates i, f and g shows a value of ds; the
+    value with which most of the three gates agree is taken.
+    """
+    back = STEP_BACKWARD["lstm"]
+    ones, zeros = np.ones_like(above), np.zeros_like(above)
+    unit, *_ = back(
+        forward.theta, forward.steps[t], zeros, {"h": zeros, "cell": ones}, forward.switches
+    )
+    expected_ds = forward_cell_gradient(forward, t, above + received["h"], received["cell"])
+    shown = [expected_ds]
+    for gate in "ifg":
+        rows = forward.rows(gate)
+        with np.errstate(all="ignore"):
+            ds = da[rows] / unit[rows]
+        if np.isfinite(ds).all():
+            shown.append(ds)
+    ds = most_agreed(
+        shown, lambda one: [(da[forward.rows(g)], unit[forward.rows(g)] * one) for g in "ifg"]
+    )
+    return {"h": forward.theta["W"].T @ da, "cell": ds * forget_gate(forward, t)}
+
+
+def forward_cell_gradient(forward: Forward, t: int, dh: Array, carried: Array) -> Array:
+    """Return the gradient ds of the cell of step t that follows from `dh` and the carried gradient."""
+    _, _, _, _, o, tanh_s = forward.steps[t].cache
+    slope = 1.0 if "cell-tanh-missing" in forward.switches else 1 - tanh_s * tanh_s
+    return np.asarray(carried + dh * o * slope)
+
+
+def forget_gate(forward: Forward, t: int) -> Array:
+    """Return the value of the forget gate of an LSTM at step t."""
+    return forward.steps[t].cache[2]
+
+
+def gru_passed_back(forward: Forward, t: int, above: Array, received: Arrays, da: Array) -> Arrays:
+    """Return what step t of a GRU passes back, from the function's own gradients `da` of the step.
+
+    The gradient dh of the state is not among them. Each of the gates z and n shows a value of dh; the
+    value with which most of the two gates agree is taken.
+    """
+    step = forward.steps[t]
+    _, r, z, _, _ = step.cache
+    ones, zeros = np.ones_like(above), np.zeros_like(above)
+    unit, *_ = STEP_BACKWARD["gru"](forward.theta, step, ones, {"h": zeros}, forward.switches)
+    shown = [above + received["h"]]
+    for gate in "zn":
+        rows = forward.rows(gate)
+        with np.errstate(all="ignore"):
+            dh = da[rows] / unit[rows]
+        if np.isfinite(dh).all():
+            shown.append(dh)
+    dh = most_agreed(
+        shown, lambda one: [(da[forward.rows(g)], unit[forward.rows(g)] * one) for g in "zn"]
+    )
+    W, rows_n = forward.theta["W"], forward.rows("n")
+    H = len(above)
+    if forward.switches.get("reset-before-product") == "product":
+        through_n = (W[rows_n].T @ da[rows_n]) * r
+    else:
+        through_n = W[rows_n].T @ (da[rows_n] * r)
+    kept = dh * ((1 - z) if "update-gate-reversed" in forward.switches else z)
+    return {"h": W[: 2 * H].T @ da[: 2 * H] + through_n + kept}
+
+
+# For each cell, the function that computes what a step passes back.
+PASSED_BACK: Final = {"rnn": rnn_passed_back, "lstm": lstm_passed_back, "gru": gru_passed_back}
+
+
+def most_agreed(shown: list[Array], pairs: Callable[[Array], list[tuple[Array, Array]]]) -> Array:
+    """Return the item of `shown` with which most gates agree; the first one of those with equally many.
+
+    `pairs` returns, for an item, the gradient that each gate has and the one that follows from the item.
+    """
+
+    def agreeing(one: Array) -> int:
+        return sum(near(given, wanted, LIMIT, 0.0) for given, wanted in pairs(one))
+
+    return max(shown, key=agreeing)
