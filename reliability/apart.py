@@ -134,9 +134,10 @@ COMMANDS = (
     SERVED,
     Line("gradcheck --hidden-size 3 --seq-length 3"),
     Line("doctor --template numpy --output asked/mine.py"),
+    # The doctor's child process forks into namespaces; /proc has the settings of its own process.
     Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",
          starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.diagnosis\.child_process \S+|"
-         + DRAWS["starts"], writes=("tmp/", *FONTS)),
+         rf"os\.fork|{DRAWS['starts']}", writes=("tmp/", "/proc/", *FONTS)),
     # PyTorch, if it is installed, has its own cache and temporary files.
     Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4",
          writes=("tmp/", TORCH)),

@@ -1,23 +1,15 @@
-"""Writes the results of the child process as JSON and arrays, and reads them in the parent process."""
+"""Turns the results of the child process into a message, and a message into results in the parent process."""
 
-import json
-import time
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from charloom.diagnosis.outcome import SCRIPTS, Call, Outcome
-from charloom.errors import DoctorError
+from charloom.diagnosis.result_pipe import packed, unpacked
 
 PARTS = ("gradients", "after")  # the fields of a `Call` that are dicts of arrays
 
 
-def write_outcome(folder: Path, outcome: Outcome) -> None:
-    """Write the arrays to outcome.npz, and then the other results to outcome.json.
-
-    If outcome.json exists, both files are complete.
-    """
+def outcome_message(outcome: Outcome) -> dict[str, Any]:
+    """Return the message with the results: JSON data, with all arrays packed into one text."""
     arrays: dict[str, Any] = {}
     fields: dict[str, Any] = {
         "cell": outcome.cell,
@@ -38,48 +30,30 @@ def write_outcome(folder: Path, outcome: Outcome) -> None:
                     **{part: list(getattr(call, part)) for part in PARTS},
                 }
             )
-    with (folder / "outcome.npz").open("wb") as file:
-        np.savez(file, **arrays)
-    write_fields(folder, fields)
+    return {"outcome": fields, "arrays": packed(arrays)}
 
 
-def write_error(folder: Path, message: str) -> None:
-    """Write outcome.json with the message of an error."""
-    write_fields(folder, {"error": message})
-
-
-def write_fields(folder: Path, fields: dict[str, Any]) -> None:
-    """Write `fields` to outcome.json in `folder`, completely or not at all."""
-    temporary = folder / f"outcome.{time.monotonic_ns()}"
-    temporary.write_text(json.dumps(fields), encoding="utf-8")
-    temporary.replace(folder / "outcome.json")
-
-
-def read_outcome(folder: Path) -> Outcome:
-    """Return the results that the child process wrote.
+def read_outcome(message: dict[str, Any]) -> Outcome:
+    """Return the results in a message of the child process.
 
     Raises:
-        OSError, ValueError: outcome.json does not exist or is not valid.
-        DoctorError: the child process wrote an error.
+        ValueError, KeyError, TypeError, AttributeError: the message has another form.
     """
-    fields = json.loads((folder / "outcome.json").read_text(encoding="utf-8"))
-    if "error" in fields:
-        raise DoctorError(fields["error"])
+    fields, arrays = message["outcome"], unpacked(message["arrays"])
     outcome = Outcome(fields["cell"], tuple(fields["sizes"]), fields["convention"])
-    with np.load(folder / "outcome.npz", allow_pickle=False) as arrays:
-        for script in SCRIPTS:
-            for number, call in enumerate(fields[script]):
-                parts = {
-                    part: {name: arrays[f"{script}.{number}.{part}.{name}"] for name in call[part]}
-                    for part in PARTS
-                }
-                getattr(outcome, script).append(
-                    Call(
-                        None if call["loss"] is None else float(call["loss"]),
-                        parts["gradients"],
-                        tuple(call["changed"]),
-                        parts["after"],
-                        bool(call["float32"]),
-                    )
+    for script in SCRIPTS:
+        for number, call in enumerate(fields[script]):
+            parts = {
+                part: {name: arrays[f"{script}.{number}.{part}.{name}"] for name in call[part]}
+                for part in PARTS
+            }
+            getattr(outcome, script).append(
+                Call(
+                    None if call["loss"] is None else float(call["loss"]),
+                    parts["gradients"],
+                    tuple(call["changed"]),
+                    parts["after"],
+                    bool(call["float32"]),
                 )
+            )
     return outcome

@@ -1,31 +1,37 @@
 """Runs the user's code in a separate process, and returns its results or raises an error.
 
-The process has a time limit. What it prints is not shown, but an error message quotes the last
-lines. The process returns its results as arrays and JSON, never as pickles. This module does not
-know gradients.
+The process has limits for its time, memory, files and processes (`guard.py`). What it prints is not
+shown, but an error message quotes the last lines. The process returns its results as arrays and JSON,
+never as pickles. This module does not know gradients.
 """
 
 import contextlib
 import dataclasses
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 
 from charloom.cpu_limits import ONE_THREAD
 from charloom.diagnosis.outcome import Outcome
+from charloom.diagnosis.outcome_check import require_genuine_form
 from charloom.diagnosis.outcome_files import read_outcome
+from charloom.diagnosis.result_pipe import ResultReader
 from charloom.diagnosis.runner import Job
+from charloom.diagnosis.sandbox_settings import SandboxSettings, settings_for
+from charloom.diagnosis.work_folder import box_of
 from charloom.errors import DoctorError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
 KEPT: Final = 2_000  # number of bytes at the end of the child process's output that are stored
+END_SECONDS: Final = 1.0  # time in which a child process can end the processes that it started
 START: Final = "the start of the process"  # what an error names if no step has started yet
 
 
@@ -87,61 +93,183 @@ def run_in_process(
     none.
 
     Raises:
-        DoctorError: the user's code raised an exception, crashed, ended the process, or took
-            longer than `time_limit` seconds.
+        DoctorError: the user's code raised an exception, crashed, ended the process, exceeded a limit
+            of its sandbox, or took longer than `time_limit` seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="charloom-doctor-") as name:
-        folder = Path(name)
-        write_job(folder, function, numerical, job)
-        process = start_process(folder)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        output = OutputReader(process.stdout)
+    settings = settings_for(function.file)
+    with tempfile.TemporaryDirectory(prefix="charloom-doctor-", ignore_cleanup_errors=True) as name:
+        folder = Path(name).resolve()
+        place = place_of(function.file, settings, folder)
+        work = f"{box_of(folder).work}{os.sep}"
         try:
-            code = process.wait(timeout=time_limit)
-        except subprocess.TimeoutExpired:
-            kill(process)
-            raise DoctorError(
-                f"the function did not end within {time_limit:g} s; the step that was still running "
-                f"is {last_step(folder)}. Look for an endless loop. If the function is only slow, "
-                f"give it more seconds with {argument('time_limit')}.{output.summary()}"
-            ) from None
-        finally:
-            kill(process)
-            process.stdin.close()
-            output.join()
-        try:
-            return ProcessResult(read_outcome(folder), output.count)
-        except (OSError, ValueError):
-            raise no_result_error(folder, code, output) from None
+            line = job_line(place, function, numerical, job, settings, time_limit)
+            ended = wait_for(start_process(folder), line, time_limit)
+            return result_of(ended, job, numerical is not None, time_limit)
+        except DoctorError as error:
+            # The copies have the paths of the sandbox, which say nothing to the user.
+            raise DoctorError(error.message.replace(work, "")) from None
 
 
-def write_job(folder: Path, function: FunctionName, numerical: str | None, job: Job) -> None:
-    """Write job.json, the description of the job for the child process."""
-    fields = {
-        "file": str(function.file),
+class Ended(NamedTuple):
+    """What is known of a child process that has ended.
+
+    Attributes:
+        code: its exit code; a negative code is the number of the signal that ended it. None if it was
+            ended because its time was over.
+        messages: the messages that it sent (`ResultWriter`).
+        output: what it printed.
+    """
+
+    code: int | None
+    messages: list[dict[str, Any]]
+    output: "OutputReader"
+
+    def last(self, name: str) -> Any:
+        """Return the field `name` of the last message that has it, or None."""
+        found = [message[name] for message in self.messages if name in message]
+        return found[-1] if found else None
+
+    @property
+    def step(self) -> str:
+        """The description of the last step that the child process started; `START` if it started none."""
+        return str(self.last("step") or START)
+
+
+def place_of(file: Path, settings: SandboxSettings, folder: Path) -> Path:
+    """Return the path from which the child process loads the user's file.
+
+    `folder` is the directory of the sandbox.
+    """
+    if not settings.from_copies:
+        return file
+    copies = {Path(copy.source).resolve(): copy.target for copy in settings.files}
+    return box_of(folder).work / copies[file]
+
+
+def job_line(
+    place: Path,
+    function: FunctionName,
+    numerical: str | None,
+    job: Job,
+    settings: SandboxSettings,
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the description of the job for the child process, as JSON data."""
+    return {
+        "token": secrets.token_hex(16),
+        "file": str(place),
         "function": function.function,
         "numerical": numerical,
+        "seconds": seconds,
+        "sandbox": dataclasses.asdict(settings),
         **dataclasses.asdict(job),
     }
-    (folder / "job.json").write_text(json.dumps(fields), encoding="utf-8")
+
+
+def wait_for(process: "subprocess.Popen[bytes]", job: dict[str, Any], time_limit: float) -> Ended:
+    """Send a job to a child process, wait for its end at most `time_limit` seconds, and end it then."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    output = OutputReader(process.stderr)
+    results = ResultReader(process.stdout, job["token"])
+    try:
+        with contextlib.suppress(OSError):
+            process.stdin.write(json.dumps(job).encode() + b"\n")
+            process.stdin.flush()
+        code: int | None = process.wait(timeout=time_limit)
+    except subprocess.TimeoutExpired:
+        code = None
+    finally:
+        kill(process)
+        output.join()
+    return Ended(code, results.finish(), output)
+
+
+def result_of(ended: Ended, job: Job, numerical: bool, time_limit: float) -> ProcessResult:
+    """Return the results of a child process that has ended; `numerical` says whether they have a numerical gradient.
+
+    Raises:
+        DoctorError: there are no results.
+    """
+    if (limit := ended.last("limit")) is not None:
+        raise DoctorError(
+            f"the function was ended because {limit}. The step that was running is {ended.step}."
+            f"{ended.output.summary()}"
+        )
+    if ended.code is None:
+        raise DoctorError(
+            f"the function did not end within {time_limit:g} s; the step that was still running "
+            f"is {ended.step}. Look for an endless loop. If the function is only slow, "
+            f"give it more seconds with {argument('time_limit')}.{ended.output.summary()}"
+        )
+    if (error := ended.last("error")) is not None:
+        raise DoctorError(str(error))
+    message = next((one for one in ended.messages if "outcome" in one), None)
+    if message is None:
+        raise no_result_error(ended)
+    try:
+        outcome = read_outcome(message)
+        require_genuine_form(outcome, job, numerical)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        raise DoctorError(
+            "the function sent results that are not those of the doctor's calls; check the file for code "
+            "that changes charloom or writes to its pipe."
+        ) from None
+    return ProcessResult(outcome, ended.output.count)
+
+
+# Environment variables that a submission gets. The others, which may be secret, are left out.
+KEPT_VARIABLES: Final = (
+    "PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT",
+    "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "PYTHONHOME", "PYTHONHASHSEED", "PYTHONUTF8",
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
+)  # fmt: skip
+KEPT_BEGINNINGS: Final = ("LC_", "CHARLOOM_", "CUDA_", "JAX_", "XLA_", "NUMBA_")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment variables of the child process.
+
+    Linear algebra uses one thread. The home and the directory of temporary files are those of the
+    sandbox in `folder`. Python writes no `__pycache__` beside the user's files.
+    """
+    box = box_of(folder)
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() in KEPT_VARIABLES or name.upper().startswith(KEPT_BEGINNINGS)
+    }
+    home, temporary = str(box.home), str(box.temporary)
+    return {
+        **kept,
+        **ONE_THREAD,
+        "HOME": home,
+        "USERPROFILE": home,
+        "TMPDIR": temporary,
+        "TEMP": temporary,
+        "TMP": temporary,
+        "MPLBACKEND": "Agg",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONFAULTHANDLER": "",
+    }
 
 
 def start_process(folder: Path) -> "subprocess.Popen[bytes]":
-    """Start the child process for the job in `folder`, and return it.
+    """Start the child process for a job in `folder`, and return it.
 
     The process has a session of its own, so that `kill` can also end the processes that it starts.
-    Linear algebra uses one thread. Nothing is written to the pipe that is the standard input of the child
-    process. The pipe is closed when this process ends, and then the child process ends too.
+    The pipe that is the standard input stays open until this process ends or closes it, and then the
+    child process ends too.
     """
     module = "charloom.diagnosis.child_process"
     return subprocess.Popen(
         [sys.executable, "-P", "-m", module, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         start_new_session=True,
-        env={**os.environ, **ONE_THREAD, "PYTHONFAULTHANDLER": ""},
+        env=environment(folder),
     )
 
 
@@ -184,10 +312,16 @@ class OutputReader(threading.Thread):
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """Kill a process and the other processes of its group, and wait until the process has ended.
+    """End a process and the processes that it started, and wait until the process has ended.
 
-    On Windows, which has no process groups, kill only the process.
+    First close its standard input, so that it can end the others itself. If it does not, kill the
+    processes of its group; on Windows, which has no process groups, kill only the process.
     """
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=END_SECONDS)
     if hasattr(os, "killpg"):
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -196,22 +330,9 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def last_step(folder: Path) -> str:
-    """Return the description of the last step that the child process started, such as a call.
-
-    It is read from a file in `folder`. Return `START` if the process has started no step.
-    """
-    try:
-        return (folder / "step").read_text(encoding="utf-8") or START
-    except OSError:
-        return START
-
-
-def no_result_error(folder: Path, code: int, output: OutputReader) -> DoctorError:
-    """Return the error for a child process that ended with exit code `code` and wrote no results.
-
-    A negative code is the number of the signal that ended the process.
-    """
+def no_result_error(ended: Ended) -> DoctorError:
+    """Return the error for a child process that ended and sent no results."""
+    code = ended.code or 0
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         reason = f"Python crashed with {name}"
@@ -221,5 +342,5 @@ def no_result_error(folder: Path, code: int, output: OutputReader) -> DoctorErro
         reason = f"it ended the Python process with exit code {code}"
     return DoctorError(
         f"the function returned nothing: {reason}. The step that was running is "
-        f"{last_step(folder)}.{output.summary()}"
+        f"{ended.step}.{ended.output.summary()}"
     )
