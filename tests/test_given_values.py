@@ -286,6 +286,8 @@ OF_COMMANDS = {
     "control run run --learning-rate-factor": "above 0 and below 1e+06",
     "doctor a.py:f --seed": "from 0 to 18,446,744,073,709,551,615",
     "doctor a.py:f --time-limit": "above 0 and below 1e+09",
+    "doctor . --jobs": "from 1 to 2,147,483,647",
+    "doctor . --memory": "from 100 to 2,147,483,647",
     "serve . --port": "from 0 to 65,535",
 }
 

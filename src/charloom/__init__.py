@@ -10,9 +10,11 @@ from charloom.errors import CharloomError
 
 if TYPE_CHECKING:
     from charloom.api import (
+        DiagnosedClass,
         Diagnosis,
         Evaluation,
         GradientCheck,
+        Judged,
         LearningRateSearch,
         Model,
         Neurons,
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
         RunSummary,
         control,
         doctor,
+        doctor_class,
         export,
         find_learning_rate,
         gradcheck,
@@ -39,9 +42,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CharloomError",
+    "DiagnosedClass",
     "Diagnosis",
     "Evaluation",
     "GradientCheck",
+    "Judged",
     "LearningRateSearch",
     "Model",
     "Neurons",
@@ -50,6 +55,7 @@ __all__ = [
     "__version__",
     "control",
     "doctor",
+    "doctor_class",
     "export",
     "find_learning_rate",
     "gradcheck",

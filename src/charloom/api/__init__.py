@@ -3,6 +3,7 @@
 The functions call the steps of a command in the right order. They print nothing.
 """
 
+from charloom.api.class_diagnosis import doctor_class
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
 from charloom.api.exchange import export, import_model, push
@@ -25,7 +26,7 @@ from charloom.api.training_plan import (
     text_to_learn,
 )
 from charloom.api.unit_search import Neurons, neurons
-from charloom.diagnosis import Diagnosis, doctor
+from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
 from charloom.store import RunSummary
@@ -36,9 +37,11 @@ judge, judge_others, settle = evaluate_part, evaluate_baselines, plan_settings
 
 __all__ = [
     "DEMO_TEXTS",
+    "DiagnosedClass",
     "Diagnosis",
     "Evaluation",
     "GradientCheck",
+    "Judged",
     "LearningRateSearch",
     "Listener",
     "Model",
@@ -55,6 +58,7 @@ __all__ = [
     "control",
     "demo_text",
     "doctor",
+    "doctor_class",
     "evaluate_baselines",
     "evaluate_part",
     "export",

@@ -55,9 +55,19 @@ ListWorkloads = Annotated[bool, typer.Option("--list", help="list the workloads 
 # doctor
 
 Function = Annotated[
-    str | None,
+    list[str] | None,
     typer.Argument(
-        metavar="FILE.py:FUNCTION", help="The function that computes loss and gradients."
+        metavar="FILE.py:FUNCTION",
+        help="The function that computes loss and gradients. Or a whole class: a folder of submissions, a quoted "
+        "pattern such as 'handins/*.py', several files, or the zip of a course system.",
+    ),
+]
+FunctionName = Annotated[
+    str | None,
+    typer.Option(
+        "--function",
+        metavar="FUNCTION",
+        help="the name of the function, if it is not after the file or folder",
     ),
 ]
 CallForm = Annotated[
@@ -134,7 +144,10 @@ CheckedDtype = Annotated[
     ),
 ]
 TrialSeed = Annotated[int, typer.Option(help="seed of the random numbers in all trials")]
-TimeLimit = Annotated[float, typer.Option(help="seconds that your code may run in total")]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(help="seconds that the code may run in total [default: 60; in a class 20]"),
+]
 ListMistakes = Annotated[bool, typer.Option("--list", help="list the known mistakes and exit")]
 Template = Annotated[
     str | None,
@@ -143,7 +156,53 @@ Template = Annotated[
     ),
 ]
 TemplateFile = Annotated[Path | None, path_option(help="where to write the template")]
-DiagnosisPage = Annotated[Path | None, path_option(help="also write the diagnosis as an HTML page")]
+DiagnosisPage = Annotated[
+    Path | None,
+    path_option(
+        help="also write the diagnosis as an HTML page; for a class, FILE is a folder: a page with a table, and "
+        "one for each submission"
+    ),
+]
+ClassTable = Annotated[
+    Path | None,
+    path_option("--csv", help="of a class: write the table of the submissions as CSV"),
+]
+GradescopeFile = Annotated[
+    Path | None,
+    path_option(
+        "--gradescope",
+        help="of a class: write the results.json of a Gradescope autograder; of one submission, it has a test for "
+        "each gradient",
+    ),
+]
+Included = Annotated[
+    list[Path] | None,
+    path_option(
+        "--include",
+        help="of a class: a file to copy beside each submission, such as a text or a module that you handed out; can be given "
+        "several times",
+    ),
+]
+OneSubmission = Annotated[
+    bool,
+    typer.Option(
+        "--one-submission",
+        help="of a class: the folder or zip is one submission with several files",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="of a class: how many submissions are judged at the same time [default: the number of cores]",
+    ),
+]
+SubmissionMemory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        help="of a class: MB of memory that a submission may use [default: 2000]",
+    ),
+]
 AllTables = Annotated[
     bool,
     typer.Option(

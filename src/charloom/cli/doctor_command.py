@@ -1,27 +1,30 @@
 """The command `doctor`: diagnoses a user's backpropagation, and prints text or JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from charloom.cell_table import CELL_NAMES
 from charloom.cli import check_options
+from charloom.cli.class_command import ClassOutput, judge_class
 from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.options import Json
 from charloom.cli.terminal import WIDTH, say, show, show_json
 from charloom.cli.waiting import waiting_line
-from charloom.errors import ConfigError
+from charloom.errors import CharloomError, ConfigError
 from charloom.formatting import excerpt, shortened
-from charloom.messages import for_command_line, terminal_command
+from charloom.messages import argument, for_command_line, terminal_command
 
 if TYPE_CHECKING:
     from charloom.diagnosis import Diagnosis, Found
 
 # largest number of characters of the function's name in the line that is shown while the function runs
 NAME_WIDTH: Final = 40
+OWN_SECONDS: Final = 60.0  # the default time limit of `charloom.doctor`
 RIGHT: Final = "·"  # the character that shows an error so small that it is only rounding
 # Pairs (bound, character that shows an error below the bound). The character █ shows a larger error.
 SHADES: Final = ((1e-3, "░"), (1e-2, "▒"), (1e-1, "▓"))
@@ -29,7 +32,8 @@ TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch":
 
 
 def doctor(
-    function: check_options.Function = None,
+    given: check_options.Function = None,
+    function: check_options.FunctionName = None,
     form: check_options.CallForm = "auto",
     cell: check_options.CheckedCell = None,
     gates: check_options.GateOrder = "",
@@ -41,25 +45,35 @@ def doctor(
     reduction: check_options.LossReduction = "sum",
     dtype: check_options.CheckedDtype = "auto",
     seed: check_options.TrialSeed = 0,
-    time_limit: check_options.TimeLimit = 60.0,
+    time_limit: check_options.TimeLimit = None,
     known: check_options.ListMistakes = False,
     template: check_options.Template = None,
     output: check_options.TemplateFile = None,
     html: check_options.DiagnosisPage = None,
     whole: check_options.AllTables = False,
     strict: check_options.Strict = False,
+    csv: check_options.ClassTable = None,
+    gradescope: check_options.GradescopeFile = None,
+    include: check_options.Included = None,
+    one_submission: check_options.OneSubmission = False,
+    jobs: check_options.Jobs = None,
+    memory: check_options.SubmissionMemory = None,
     as_json: Json = False,
 ) -> None:
-    """Find the mistakes in your own backpropagation.
+    """Find the mistakes in your own backpropagation, or in that of a class.
 
     Your function computes the loss and gradients of the classic network. It runs
     in a separate process. If its gradient is wrong, the exit code is 1. If the gradient
     is exactly that of your loss, but your network is another one, it is 0; with
     --strict it is 1.
 
+    A folder, a pattern or the zip of a course system is a class: each submission
+    is judged in a sandbox of its own, and gets a row of a table.
+
     \b
     Example:
       charloom doctor my_rnn.py:loss_and_gradients
+      charloom doctor handins --function loss_and_gradients --csv verdicts.csv
     """
     if known:
         list_mistakes(as_json)
@@ -67,30 +81,53 @@ def doctor(
     if template is not None:
         write_template(template, cell or "rnn", output)
         return
-    if function is None:
-        raise ConfigError(
-            "no function is given: name one as FILE.py:FUNCTION. --template numpy writes a file to "
-            "start from, and --list lists the known mistakes."
-        )
+    options: dict[str, Any] = {
+        "form": form,
+        "cell": cell,
+        "numerical": numerical,
+        "names": pairs_of(names),
+        "gradients": parts_of(gradients),
+        "arguments": parts_of(arguments),
+        "reduction": reduction,
+        "dtype": dtype,
+        "seed": seed,
+        "gates": gates,
+        "network": parts_of(network),
+    }
+    if time_limit is not None:
+        options["time_limit"] = time_limit
+    class_options = {
+        "include": include,
+        "one_submission": one_submission or None,
+        "jobs": jobs,
+        "memory": memory,
+    }
+    with json_of_errors(as_json):
+        if not given:
+            raise ConfigError(
+                "no function is given: name one as FILE.py:FUNCTION. --template numpy writes a file to "
+                "start from, and --list lists the known mistakes."
+            )
+        files = (csv, gradescope, *class_options.values())
+        if names_a_class(given) or any(value is not None for value in files):
+            options |= {name: value for name, value in class_options.items() if value is not None}
+            judge_class(given, function, ClassOutput(csv, html, gradescope, as_json), options)
+        else:
+            diagnosis = judge_one(with_function(given[0], function), options, html, whole, as_json)
+            if not diagnosis.passed or (strict and diagnosis.verdict != "right"):
+                raise typer.Exit(CHECK_FAILED)
+
+
+def judge_one(
+    function: str, options: dict[str, Any], html: Path | None, whole: bool, as_json: bool
+) -> "Diagnosis":
+    """Judge one function, print the diagnosis, and return it."""
     from charloom import api
 
-    waiting = f"waiting for {excerpt(Path(function).name, NAME_WIDTH)}, which is stopped after {time_limit:g} s"
+    limit = options.get("time_limit", OWN_SECONDS)
+    waiting = f"waiting for {excerpt(Path(function).name, NAME_WIDTH)}, which is stopped after {limit:g} s"
     with waiting_line(waiting):
-        diagnosis = api.doctor(
-            function,
-            form=form,
-            cell=cell,
-            numerical=numerical,
-            names=pairs_of(names),
-            gradients=parts_of(gradients),
-            arguments=parts_of(arguments),
-            reduction=reduction,
-            dtype=dtype,
-            seed=seed,
-            time_limit=time_limit,
-            gates=gates,
-            network=parts_of(network),
-        )
+        diagnosis = api.doctor(function, **options)
     if as_json:
         show_json(diagnosis.to_dict(for_command_line))
     else:
@@ -99,8 +136,41 @@ def doctor(
         from charloom.report import write_diagnosis
 
         say(f"the page is in {write_diagnosis(diagnosis, html, for_command_line)}")
-    if not diagnosis.passed or (strict and diagnosis.verdict != "right"):
-        raise typer.Exit(CHECK_FAILED)
+    return diagnosis
+
+
+@contextmanager
+def json_of_errors(as_json: bool) -> Iterator[None]:
+    """If `as_json` is True, print an error of the `with` block as JSON to stdout too."""
+    try:
+        yield
+    except CharloomError as error:
+        if as_json:
+            show_json({"verdict": "error", "passed": False, "mistakes": [], "error": error.message})
+        raise
+
+
+def names_a_class(given: Sequence[str]) -> bool:
+    """Return True if the arguments of the command name several submissions, not one function."""
+    from charloom.diagnosis.submissions import is_class, without_function
+
+    return len(given) > 1 or is_class(without_function(given[0])[0])
+
+
+def with_function(given: str, function: str | None) -> str:
+    """Return `given`, followed by the function that --function names, if it names one.
+
+    Raises:
+        ConfigError: `given` names a function too.
+    """
+    if function is None:
+        return given
+    file, colon, _ = given.rpartition(":")
+    if colon and file.endswith(".py"):
+        raise ConfigError(
+            f"{shortened(given)} names a function already; leave out {argument('function')}."
+        )
+    return f"{given}:{function}"
 
 
 def parts_of(given: str | None) -> tuple[str, ...]:

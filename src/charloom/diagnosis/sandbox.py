@@ -24,7 +24,7 @@ from charloom.diagnosis.outcome_check import require_genuine_form
 from charloom.diagnosis.outcome_files import read_outcome
 from charloom.diagnosis.result_pipe import ResultReader
 from charloom.diagnosis.runner import Job
-from charloom.diagnosis.sandbox_settings import SandboxSettings, settings_for
+from charloom.diagnosis.sandbox_settings import SEPARATION, SandboxSettings, settings_for
 from charloom.diagnosis.work_folder import box_of
 from charloom.errors import DoctorError
 from charloom.formatting import counted, shortened
@@ -104,6 +104,7 @@ def run_in_process(
         try:
             line = job_line(place, function, numerical, job, settings, time_limit)
             ended = wait_for(start_process(folder), line, time_limit)
+            SEPARATION.set(str(ended.messages[0].get("separation", "")) if ended.messages else "")
             return result_of(ended, job, numerical is not None, time_limit)
         except DoctorError as error:
             # The copies have the paths of the sandbox, which say nothing to the user.

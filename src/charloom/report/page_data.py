@@ -179,3 +179,26 @@ class TrialErrors:
 
     heading: str
     rows: Sequence[GradientErrors]
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A row of the table of a class: the verdict on one submission.
+
+    Attributes:
+        link: the file of the submission's page.
+        mistakes: the ids of the mistakes.
+        notes: sentences for the teacher.
+        largest: the largest norm-relative error; "" if it is not known.
+    """
+
+    link: str
+    name: str
+    file: str
+    verdict: str
+    passed: bool
+    reason: str
+    mistakes: str
+    notes: Sequence[str]
+    largest: str
+    seconds: str

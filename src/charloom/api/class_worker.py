@@ -1,0 +1,126 @@
+"""The main program of a process that judges submissions one after another, for `doctor_class`.
+
+It is started as `python -m charloom.api.class_worker`. Each line of its standard input is a job as JSON;
+for each, it writes a line with the verdict. It never runs a submission's code itself: the doctor does
+that in a sandbox.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.diagnosis import doctor
+from charloom.diagnosis.class_result import ERROR, Judged
+from charloom.diagnosis.sandbox_settings import CURRENT, SEPARATION, CopiedFile, SandboxSettings
+from charloom.diagnosis.submissions import Submission, file_to_check
+from charloom.errors import CharloomError, ConfigError
+from charloom.parent_process import end_with_parent
+from charloom.report.diagnosis_page import render_diagnosis
+
+# An import of charloom, or its name as a string, as in a call of `__import__`.
+USES_CHARLOOM: Final = re.compile(r"^\s*(from|import)\s+charloom\b|[\"']charloom", re.MULTILINE)
+
+
+def main() -> None:
+    """Judge the submissions on the standard input until it ends."""
+    end_with_parent()
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        results.write(json.dumps(answer(json.loads(line))) + "\n")
+        results.flush()
+
+
+def answer(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the verdict on the submission of a job as JSON data; if an option is wrong, its message."""
+    try:
+        return {"judged": asdict(judge(job))}
+    except ConfigError as error:
+        return {"refused": error.message}
+
+
+def judge(job: dict[str, Any]) -> Judged:
+    """Return the verdict on the submission that a job describes.
+
+    Raises:
+        ConfigError: an option of the job is wrong, for every submission.
+    """
+    started = time.perf_counter()
+    SEPARATION.set("")
+    submission = Submission(job["name"], [CopiedFile(*pair) for pair in job["files"]])
+    made = Judged(job["name"], "", job["function"], ERROR, passed=False)
+    try:
+        file = file_to_check(submission, job["function"])
+        made = replace(made, file=file.target, notes=tuple(warnings_about(submission)))
+        made = examined(made, file, job)
+    except ConfigError:
+        raise
+    except CharloomError as error:
+        made = replace(made, error=without_folders(error.message, submission))
+    except Exception as error:
+        # A fault of the doctor itself, which must not end the judging of the others.
+        made = replace(made, error=f"the doctor failed: {type(error).__name__}: {error}")
+    made = replace(made, separation=SEPARATION.get())
+    return replace(made, seconds=time.perf_counter() - started)
+
+
+def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
+    """Return the verdict `made` with the diagnosis of the submission's file."""
+    settings = {name: value for name, value in job["sandbox"].items() if name != "files"}
+    settings["hidden"] = tuple(settings["hidden"])
+    files = tuple(CopiedFile(*pair) for pair in job["files"])
+    token = CURRENT.set(SandboxSettings(**settings, files=files))
+    try:
+        diagnosis = doctor(target(file, job["function"]), **job["options"])
+    finally:
+        CURRENT.reset(token)
+    diagnosis = replace(
+        diagnosis, subject=target(CopiedFile(file.target, file.target), job["function"])
+    )
+    return replace(
+        made,
+        verdict=diagnosis.verdict,
+        passed=diagnosis.passed,
+        mistakes=tuple(diagnosis.mistakes),
+        headline=diagnosis.headline(),
+        diagnosis=diagnosis.to_dict(str),
+        page=render_diagnosis(diagnosis) if job["pages"] else "",
+    )
+
+
+def target(file: CopiedFile, function: str | None) -> str:
+    """Return what `charloom doctor` is given for a submission: FILE.py:FUNCTION, or FILE.py.
+
+    A submission without a given function is passed on as FILE.py, exactly as a user passes a single file.
+    """
+    return file.source if function is None else f"{file.source}:{function}"
+
+
+def without_folders(message: str, submission: Submission) -> str:
+    """Return an error message with the paths of files as they are in the submission."""
+    for file in submission.files:
+        message = message.replace(file.source, file.target)
+    return message
+
+
+def warnings_about(submission: Submission) -> list[str]:
+    """Return sentences about a submission that a teacher should look at."""
+    for file in submission.python_files:
+        try:
+            text = Path(file.source).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if USES_CHARLOOM.search(text):
+            return [
+                f"{file.target} uses charloom, which can compute the right gradient: look at it."
+            ]
+    return []
+
+
+if __name__ == "__main__":
+    main()

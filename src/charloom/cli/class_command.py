@@ -1,0 +1,165 @@
+"""Judges the submissions of a class for the command `doctor`: progress, table, files and exit code."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import typer
+
+from charloom.cli.error_exit import CHECK_FAILED, INTERRUPTED
+from charloom.cli.terminal import LINE_SECONDS, WIDTH, clear_line, say, show, show_json
+from charloom.formatting import count, duration, excerpt, harmless, table
+from charloom.messages import for_command_line
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from charloom.api import DiagnosedClass, Judged
+
+NAME_WIDTH: Final = 30  # largest number of characters of a submission's name in the table
+LIMITS_ONLY: Final = (
+    "this system does not separate the submissions from your files by namespaces: they have limits, but can "
+    "read and write what you can. Judge code that you do not trust in a container or a virtual machine "
+    "(SECURITY.md: The doctor's sandbox)."
+)
+
+
+class ClassOutput(NamedTuple):
+    """Where the verdicts on a class are written, in addition to the terminal; None writes nothing.
+
+    Attributes:
+        csv: the CSV table.
+        html: the directory of the pages.
+        gradescope: the results.json.
+        as_json: whether the result on the terminal is JSON.
+    """
+
+    csv: Path | None
+    html: Path | None
+    gradescope: Path | None
+    as_json: bool
+
+
+def judge_class(
+    given: Sequence[str], function: str | None, output: ClassOutput, options: dict[str, Any]
+) -> None:
+    """Judge the submissions, write the verdicts, and exit with the code for them.
+
+    The exit code is 0 if all pass, 1 if some do not, and 130 after Ctrl-C, which
+    keeps the verdicts so far (128 plus the number of any other signal).
+    `options` are the other arguments of `charloom.doctor_class`.
+    """
+    from charloom.api.class_diagnosis import begin_class
+    from charloom.training.stop_signals import ImmediateHalt, SignalReceived
+
+    judging = begin_class(given, function, pages=output.html is not None, **options)
+    code = 0
+    with ClassDisplay() as display, ImmediateHalt() as halt:
+        try:
+            with closing(judging.verdicts()) as verdicts:
+                for one in verdicts:
+                    display.take(len(judging.judged), judging.total, one)
+                    halt.raise_received()
+        except (KeyboardInterrupt, SignalReceived):
+            code = halt.exit_code or INTERRUPTED
+    diagnosis = judging.so_far()
+    if code:
+        clear_line()
+        say(
+            f"interrupted; {count(len(diagnosis.unjudged))} of {count(judging.total)} submissions are not judged."
+        )
+    write_verdicts(diagnosis, output)
+    if code or not diagnosis.passed:
+        raise typer.Exit(code or CHECK_FAILED)
+
+
+def write_verdicts(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
+    """Print the verdicts, and write the files that the user asked for."""
+    from charloom.diagnosis.class_files import csv_table, gradescope_results
+    from charloom.store import replace_file
+
+    if output.as_json:
+        show_json(diagnosis.to_dict(for_command_line))
+    else:
+        for line in class_lines(diagnosis):
+            show(line)
+    if diagnosis.separation == "limits":
+        say(LIMITS_ONLY)
+    for path, text in ((output.csv, csv_table), (output.gradescope, gradescope_results)):
+        if path is not None:
+            data = text(diagnosis, for_command_line).encode("utf-8", "replace")
+            replace_file(path, data, durable=False)
+            say(f"wrote {path}")
+    if output.html is not None:
+        from charloom.report import write_class
+
+        say(f"the pages begin at {write_class(diagnosis, output.html, for_command_line)}")
+
+
+def class_lines(diagnosis: "DiagnosedClass") -> list[str]:
+    """Return the lines of the table: a row for each submission, its notes, and the numbers of verdicts."""
+    names = [excerpt(one.name, NAME_WIDTH) for one in diagnosis.submissions]
+    verdicts = [one.verdict for one in diagnosis.submissions]
+    used = sum(max(map(len, column), default=0) + 2 for column in (names, verdicts))
+    rows = [
+        (name, one.verdict, excerpt(one.reason_for(for_command_line), max(WIDTH - used, 30)))
+        for name, one in zip(names, diagnosis.submissions, strict=True)
+    ]
+    lines = table(("submission", "verdict", "reason"), rows, left=3) if rows else []
+    notes = [f"Note on {one.name}: {note}" for one in diagnosis.submissions for note in one.notes]
+    return [*lines, *([""] if lines else []), *notes, f"{diagnosis.summary()}."]
+
+
+class ClassDisplay:
+    """Shows how many submissions are judged, and the time left.
+
+    A terminal shows one line that is updated. Without a terminal, a line is printed every few seconds.
+
+    Args:
+        clock: function that returns the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._next = self._started + LINE_SECONDS
+        self._bar = self._made_bar() if sys.stderr.isatty() else None
+
+    def __enter__(self) -> "ClassDisplay":
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task("reading the submissions", total=None)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def take(self, done: int, total: int, one: "Judged") -> None:
+        """Show a new verdict; `done` of `total` submissions are judged."""
+        now = self._clock()
+        left = (now - self._started) / done * (total - done)
+        line = f"judged {count(done)} of {count(total)} submissions"
+        if done < total:
+            line += f", about {duration(left)} left"
+        if self._bar is not None:
+            last = harmless(excerpt(f"{one.name}: {one.verdict}", NAME_WIDTH))
+            self._bar.update(self._task, completed=done, total=total, description=f"{line}; {last}")
+        elif now >= self._next and done < total:
+            self._next = now + LINE_SECONDS
+            say(line)
+
+    @staticmethod
+    def _made_bar() -> "Bar":
+        """Return the line for a terminal."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = (
+            BarColumn(bar_width=20),
+            TextColumn("charloom: {task.description}", markup=False),
+        )
+        return Progress(*columns, console=Console(stderr=True), transient=True)
