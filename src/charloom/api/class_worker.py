@@ -20,6 +20,7 @@ from charloom.diagnosis.sandbox_settings import CURRENT, SEPARATION, CopiedFile,
 from charloom.diagnosis.submissions import Submission, file_to_check
 from charloom.errors import CharloomError, ConfigError
 from charloom.parent_process import end_with_parent
+from charloom.report.class_page import INDEX
 from charloom.report.diagnosis_page import render_diagnosis
 
 # An import of charloom, or its name as a string, as in a call of `__import__`.
@@ -79,9 +80,7 @@ def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
         diagnosis = doctor(target(file, job["function"]), **job["options"])
     finally:
         CURRENT.reset(token)
-    diagnosis = replace(
-        diagnosis, subject=target(CopiedFile(file.target, file.target), job["function"])
-    )
+    diagnosis = replace(diagnosis, subject=subject_of(made))
     return replace(
         made,
         verdict=diagnosis.verdict,
@@ -89,8 +88,14 @@ def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
         mistakes=tuple(diagnosis.mistakes),
         headline=diagnosis.headline(),
         diagnosis=diagnosis.to_dict(str),
-        page=render_diagnosis(diagnosis) if job["pages"] else "",
+        page=render_diagnosis(diagnosis, str, INDEX) if job["pages"] else "",
     )
+
+
+def subject_of(made: Judged) -> str:
+    """Return the name of the checked function with the student's name, if the file's name is another one."""
+    function = made.file if made.function is None else f"{made.file}:{made.function}"
+    return function if Path(made.file).stem == made.name else f"{made.name}, {function}"
 
 
 def target(file: CopiedFile, function: str | None) -> str:

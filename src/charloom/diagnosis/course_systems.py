@@ -28,7 +28,7 @@ class Owner(NamedTuple):
 # Brightspace: "123-456 - Ada Lovelace - Nov 30, 2026 1015 AM" is a folder.
 PATTERNS: Final = (
     re.compile(r"(?P<student>[^_]+)_(?P<key>\d+)_assignsubmission_[a-z]+_?(?P<name>.*)"),
-    re.compile(r"(?P<student>[^_]+)_(?:LATE_)?(?P<key>\d+_\d+)_(?P<name>.+)"),
+    re.compile(r"(?P<student>[^_]+)_(?:LATE_)?(?P<key>\d+)_\d+_(?P<name>.+)"),
     re.compile(r"[^/]+?_(?P<student>[^_]+)_attempt_(?P<key>[\d-]{19})_?(?P<name>.*)"),
     re.compile(r"(?P<key>\d+-\d+) - (?P<student>.+?) - [^/]+(?P<name>)"),
 )

@@ -93,7 +93,7 @@ def class_row(one: Judged, name: str, spell: Callable[[str], str]) -> ClassRow:
     return ClassRow(
         link=name,
         name=one.name,
-        file=one.file,
+        file="" if one.file == f"{one.name}.py" else one.file,
         verdict=one.verdict,
         passed=one.passed,
         reason=one.reason_for(spell),
@@ -108,6 +108,7 @@ def render_error(one: Judged, spell: Callable[[str], str] = for_python) -> str:
     """Return the page of a submission that has no diagnosis as HTML."""
     return page(
         "class_error.html",
+        back=INDEX,
         name=one.name,
         verdict=one.verdict,
         reason=one.reason_for(spell),

@@ -57,13 +57,17 @@ def write_diagnosis(
     return path
 
 
-def render_diagnosis(diagnosis: Diagnosis, spell: Callable[[str], str] = for_python) -> str:
+def render_diagnosis(
+    diagnosis: Diagnosis, spell: Callable[[str], str] = for_python, back: str = ""
+) -> str:
     """Return the page of a diagnosis as HTML.
 
-    `spell` is a function that replaces the placeholders in a message; see `write_diagnosis`.
+    `spell` is a function that replaces the placeholders in a message; see `write_diagnosis`. `back` is the
+    file of the page with all submissions of a class; "" if there is none.
     """
     return page(
         "diagnosis.html",
+        back=back,
         diagnosis=diagnosis,
         subject=subject(diagnosis),
         verdict=diagnosis.headline(),
