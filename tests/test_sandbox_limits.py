@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from charloom.diagnosis import doctor
+from charloom.diagnosis import doctor, landlock
+from charloom.diagnosis import linux_calls as linux
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.outcome_check import require_genuine_form
 from charloom.diagnosis.outcome_files import outcome_message, read_outcome
@@ -246,6 +247,57 @@ def test_the_limits_hold_without_namespaces_too(tmp_path, body, settings, senten
         ["unshare", "-Ur", "sh", "-c", words], capture_output=True, text=True, check=True
     )
     assert re.search(sentence, done.stdout), done.stdout + done.stderr
+
+
+def has_landlock():
+    """Return True if the kernel has Landlock."""
+    try:
+        return linux.system_call(landlock.CREATE_RULES, None, 0, landlock.GET_VERSION) > 0
+    except (OSError, AttributeError):
+        return False
+
+
+@separated
+@linux_only
+@pytest.mark.skipif(not has_landlock(), reason="this kernel has no Landlock")
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ("os.listdir(OTHERS)", "Permission denied"),
+        ("open(OTHERS + '/secret.txt')", "Permission denied"),
+        ("open(OTHERS + '/new.txt', 'w')", "Permission denied"),
+        ("os.remove(OTHERS + '/secret.txt')", "Permission denied"),
+        ("open('/proc/%d/environ' % os.getppid())", "Permission denied"),
+        ("open('own.txt', 'w') and open('mine.py') and open('/etc/passwd') and 1 / 0", "ZeroDivisionError"),
+    ],
+)  # fmt: skip
+def test_landlock_hides_files_where_namespaces_are_not_allowed(tmp_path, action, sentence):
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "secret.txt").write_text("secret", encoding="utf-8")
+    program = FALLBACK.format(
+        paths=[str(Path(__file__).parent)],
+        folder=str(tmp_path / "mine"),
+        text=f"OTHERS = {str(others)!r}\n{HEAD}    {action}\n",
+        settings={"hidden": (str(tmp_path),)},
+    )
+    words = f"echo 0 > /proc/sys/user/max_user_namespaces; exec {sys.executable} -c {shlex.quote(program)}"
+    done = subprocess.run(
+        ["unshare", "-Ur", "sh", "-c", words], capture_output=True, text=True, check=True
+    )
+    assert sentence in done.stdout, done.stdout + done.stderr
+    assert [path.name for path in others.iterdir()] == ["secret.txt"]
+
+
+@linux_only
+def test_the_visible_folders_leave_out_the_hidden_ones(tmp_path):
+    for name in ("a/hidden/inner", "a/open", "b"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "to-hidden").symlink_to(tmp_path / "a" / "hidden" / "inner")
+    (tmp_path / "to-top").symlink_to(tmp_path)
+    shown = list(landlock.visible(str(tmp_path), {str(tmp_path / "a" / "hidden")}))
+    assert shown == [str(tmp_path / "a" / "open"), str(tmp_path / "b")]
+    assert list(landlock.visible(str(tmp_path), set())) == [str(tmp_path)]
 
 
 # Forged results.

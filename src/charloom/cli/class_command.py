@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME_WIDTH: Final = 30  # largest number of characters of a submission's name in the table
 LIMITS_ONLY: Final = (
-    "this system does not separate the submissions from your files by namespaces: they have limits, but can "
+    "this system has neither namespaces nor Landlock: the submissions have limits, but can "
     "read and write what you can. Judge code that you do not trust in a container or a virtual machine "
     "(SECURITY.md: The doctor's sandbox)."
 )

@@ -12,6 +12,9 @@ from charloom.messages import for_python, spelled_for
 from charloom.notebook_html import card, sentence, table
 
 ERROR: Final = "error"  # verdict on a submission that could not be judged
+# How a submission can be separated from the system, the weakest first: it only has limits; Landlock forbids it
+# other files and processes; or it has namespaces of its own, in which it sees no others.
+SEPARATIONS: Final = ("limits", "landlock", "namespaces")
 LONGEST_REASON: Final = 300  # characters of a reason
 
 
@@ -31,8 +34,8 @@ class Judged:
         notes: sentences for the teacher.
         seconds: how long it took.
         diagnosis: the diagnosis as plain data (`Diagnosis.to_dict`); None if there is none.
-        separation: how the submission was separated from the system: "namespaces", or only by "limits"; ""
-            if it did not run.
+        separation: how the submission was separated from the system, one of `SEPARATIONS`; "" if it did not
+            run.
         page: the diagnosis as an HTML page; "" if none was asked for, or there is no diagnosis.
     """
 
@@ -124,9 +127,9 @@ class DiagnosedClass:
 
     @property
     def separation(self) -> str:
-        """How the submissions were separated from the system: "namespaces", or at least one only by "limits"."""
-        kinds = {one.separation for one in self.submissions if one.separation}
-        return min(kinds, default="")
+        """The weakest separation of a submission from the system (`SEPARATIONS`); "" if none ran."""
+        kinds = {one.separation for one in self.submissions}
+        return next((kind for kind in SEPARATIONS if kind in kinds), "")
 
     @property
     def counts(self) -> dict[str, int]:

@@ -7,8 +7,8 @@ On Linux, three processes run one below another:
   are allowed, it is the first process of a process namespace, so that all others end with it;
 - the worker, which has the limits of `resource_limits.py` and runs the submission's code.
 
-Without namespaces, the guard is the watcher too. On other systems, the work runs in this process,
-with the limits that the system offers.
+Without namespaces, the guard is the watcher too, and Landlock restricts the worker if the kernel has it. On
+other systems, the work runs in this process, with the limits that the system offers.
 """
 
 import os
@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
+from charloom.diagnosis import landlock, namespaces
 from charloom.diagnosis import linux_calls as linux
-from charloom.diagnosis import namespaces
 from charloom.diagnosis.process_tree import adopt_orphans, descendants, kill_descendants, memory_of
 from charloom.diagnosis.resource_limits import limit_resources, without_core_dumps
 from charloom.diagnosis.sandbox_settings import MEGABYTE, SandboxSettings
@@ -35,6 +35,7 @@ NOT_SEPARATED: Final = 77  # exit code of a process for which the system does no
 
 # How a submission is separated from the rest of the system.
 NAMESPACES: Final = "namespaces"
+LANDLOCK: Final = "landlock"
 LIMITS: Final = "limits"
 
 
@@ -47,7 +48,7 @@ class Guard:
         seconds: the time limit.
         needed: paths that must stay readable, although a directory above them is hidden.
         over: function that is called with a sentence when the submission exceeds a limit.
-        work: the work. It is called with the kind of separation, `NAMESPACES` or `LIMITS`.
+        work: the work. It is called with the kind of separation: `NAMESPACES`, `LANDLOCK` or `LIMITS`.
     """
 
     def __init__(
@@ -176,6 +177,8 @@ class Guard:
     def _be_worker(self, kind: str) -> NoReturn:
         """Limit this process, do the work in the working directory of the sandbox, and end the process."""
         if sys.platform == "linux":
+            if kind == LIMITS and self._restricted_by_landlock():
+                kind = LANDLOCK
             give_up_privileges(kind, self.settings.processes == 0)
         limit_resources(self.settings, self.seconds, own_user=kind == NAMESPACES)
         os.chdir(box_of(self.folder).work)
@@ -183,6 +186,13 @@ class Guard:
         with suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
         os._exit(0)  # do not wait for threads of the user's code that still run
+
+    def _restricted_by_landlock(self) -> bool:
+        """Restrict this process by Landlock, and return True; return False if the system does not have it."""
+        with suppress(OSError, AttributeError):
+            landlock.restrict(str(self.folder), self.settings.hidden, self.needed)
+            return True
+        return False
 
 
 def more_than(processes: int) -> str:

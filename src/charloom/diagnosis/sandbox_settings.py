@@ -49,8 +49,8 @@ class SandboxSettings:
 
 # The settings of the submission that this thread judges; None for code that the user checks alone.
 CURRENT: Final[ContextVar[SandboxSettings | None]] = ContextVar("CURRENT", default=None)
-# How the last submission that this thread judged was separated from the system: "namespaces", or only by
-# "limits"; "" if it is not known.
+# How the last submission that this thread judged was separated from the system: a kind of
+# `guard.py`; "" if it is not known.
 SEPARATION: Final[ContextVar[str]] = ContextVar("SEPARATION", default="")
 
 # Only so many bytes and files are copied beside a function that is checked alone.
