@@ -21,8 +21,8 @@ PRIVATE: Final = ("RssAnon:", "RssShmem:")  # kinds of memory that no file holds
 
 
 def adopt_orphans() -> bool:
-    """Become the parent of descendants whose parents end. Return False if the system has no such thing."""
-    if sys.platform != "linux":
+    """Become the parent of descendants whose parents end. Return False if the system cannot do this."""
+    if sys.platform != "linux" or not hasattr(os, "fork"):
         return False
     with suppress(OSError, AttributeError):
         linux.prctl(linux.SET_SUBREAPER, 1)
