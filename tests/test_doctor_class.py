@@ -70,7 +70,7 @@ def judged(tmp_path_factory):
     hand_in(folder, submissions)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     done = run(
-        "doctor", folder, "--function", FUNCTION, "--json", "--time-limit", "15", "--csv", place / "class.csv",
+        "doctor", folder, "--function", FUNCTION, "--json", "--time-limit", "25", "--csv", place / "class.csv",
         "--gradescope", place / "results.json", "--html", place / "pages", env={"HOME": str(outside)},
     )  # fmt: skip
     return place, submissions, before, done

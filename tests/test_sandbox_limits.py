@@ -54,7 +54,7 @@ def submitted(path, **settings):
         CURRENT.reset(token)
 
 
-def result(folder, text, name="mine.py", function="f", time_limit=30.0, **settings):
+def result(folder, text, name="mine.py", function="f", time_limit=60.0, **settings):
     """Return the verdict on a submission, or the message of its error."""
     path = folder / name
     path.parent.mkdir(exist_ok=True)
@@ -217,7 +217,7 @@ FALLBACK = """
 import sys
 sys.path[:0] = {paths!r}
 import pathlib, test_sandbox_limits as tests
-print(tests.result(pathlib.Path({folder!r}), {text!r}, time_limit=20.0, **{settings!r}))
+print(tests.result(pathlib.Path({folder!r}), {text!r}, **{settings!r}))
 """
 
 

@@ -14,14 +14,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.diagnosis import doctor
+from charloom.diagnosis import Diagnosis, doctor
 from charloom.diagnosis.class_result import ERROR, Judged
 from charloom.diagnosis.sandbox_settings import CURRENT, SEPARATION, CopiedFile, SandboxSettings
 from charloom.diagnosis.submissions import Submission, file_to_check
 from charloom.errors import CharloomError, ConfigError
 from charloom.parent_process import end_with_parent
-from charloom.report.class_page import INDEX
-from charloom.report.diagnosis_page import render_diagnosis
 
 # An import of charloom, or its name as a string, as in a call of `__import__`.
 USES_CHARLOOM: Final = re.compile(r"^\s*(from|import)\s+charloom\b|[\"']charloom", re.MULTILINE)
@@ -88,8 +86,16 @@ def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
         mistakes=tuple(diagnosis.mistakes),
         headline=diagnosis.headline(),
         diagnosis=diagnosis.to_dict(str),
-        page=render_diagnosis(diagnosis, str, INDEX) if job["pages"] else "",
+        page=page_of(diagnosis) if job["pages"] else "",
     )
+
+
+def page_of(diagnosis: Diagnosis) -> str:
+    """Return the page of a diagnosis as HTML, with a link to the table of the class."""
+    from charloom.report.class_page import INDEX  # imported only now, because it loads matplotlib
+    from charloom.report.diagnosis_page import render_diagnosis
+
+    return render_diagnosis(diagnosis, str, INDEX)
 
 
 def subject_of(made: Judged) -> str:
