@@ -65,6 +65,9 @@ def results(model, tmp_path_factory):
         model.baselines(),
         classic.checks[0],
         charloom.doctor(backward),
+        charloom.DiagnosedClass(
+            (charloom.Judged(HOSTILE, "rnn.py", "f", "error", passed=False, error=HOSTILE),)
+        ),
         charloom.neurons(model, string=TEXT, properties=["in-word"], pattern="zzz"),
         charloom.find_learning_rate(
             string=TEXT, recipe="classic", hidden_size=4, seq_length=8, trial_updates=12
@@ -74,7 +77,7 @@ def results(model, tmp_path_factory):
 
 
 KINDS = (
-    "Activity", "Baselines", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Model",
+    "Activity", "Baselines", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Model",
     "NGramUse", "Neurons", "Reproduction", "Surprise",
 )  # fmt: skip
 
@@ -166,7 +169,7 @@ def test_a_result_is_escaped_html_without_styles_scripts_and_links(kind, results
     assert not NO_VALUE.search(Page(html).words)
 
 
-@pytest.mark.parametrize("kind", ["Surprise", "NGramUse", "Activity"])
+@pytest.mark.parametrize("kind", ["Surprise", "NGramUse", "Activity", "DiagnosedClass"])
 def test_a_hostile_text_is_shown_as_text(kind, results):
     words = Page(results[kind]._repr_html_()).words
     assert (

@@ -53,6 +53,8 @@ CURRENT: Final[ContextVar[SandboxSettings | None]] = ContextVar("CURRENT", defau
 # `guard.py`; "" if it is not known.
 SEPARATION: Final[ContextVar[str]] = ContextVar("SEPARATION", default="")
 
+# The limit for code that the user checks alone. It is larger, because a library for GPUs reserves much memory.
+OWN_MEMORY: Final = 8_000 * MEGABYTE
 # Only so many bytes and files are copied beside a function that is checked alone.
 MOST_COPIED_BYTES: Final = 32 * MEGABYTE
 MOST_COPIED_FILES: Final = 500
@@ -67,7 +69,7 @@ def settings_for(file: Path) -> SandboxSettings:
     The latter copies the small files beside `file`, so that the code can open them by relative paths.
     """
     given = CURRENT.get()
-    return given or SandboxSettings(files=tuple(files_beside(file.parent)))
+    return given or SandboxSettings(files=tuple(files_beside(file.parent)), memory=OWN_MEMORY)
 
 
 def files_beside(folder: Path) -> list[CopiedFile]:
