@@ -29,7 +29,7 @@ FLOORS = [
         "colour_steps",
     }
     | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"},
-    {"errors", "notebook_html"},
+    {"errors", "notebook_html", "wrapped_table"},
     {"random", "config", "pattern_matches"},
     {"recipes", "text"},
     {"model"},
@@ -49,6 +49,7 @@ FLOORS = [
         "export_html",
     }
     | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units", "mixture_weights"},
+    {"sampling_grid"},
     {"report"},
     {"api"},
     {"web"},

@@ -76,6 +76,9 @@ BUILTIN_NAMES: Final = ("python-docs", "kjv", "kjv-nt")
 STDIN: Final = "-"  # the path with which users name standard input
 
 SEED_LIMIT: Final = 2**64
+# The temperatures and the values of top-p of a table of texts: careful, usual, and as the model predicts.
+GRID_TEMPERATURES: Final = (0.5, 0.8, 1.0)
+GRID_TOP_PS: Final = (0.8, 0.95, 1.0)
 DYNAMIC_RATE: Final = 4e-4  # the learning rate of a model that learns while it is evaluated
 MOST_ORDER: Final = 16  # of n-grams; longer ones occur too rarely in a text to help
 MOST_PAIRS: Final = (

@@ -103,6 +103,29 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], bold: Iterable
     return table_of(f'<thead><tr style="background:none">{head}</tr></thead>', body) + more
 
 
+def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose cells are long texts, with their line breaks. The first cell of each row is its heading.
+
+    Of a text that is longer than `MOST_CHARACTERS`, only the beginning is shown, with "…".
+    """
+    head = "".join(cell(heading, "col", f";font-weight:400;{QUIET}") for heading in headings)
+    body = "".join(
+        f'<tr style="background:none;border-top:{LINE}">{cell(first, "row")}'
+        + "".join(map(text_cell, rest))
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return table_of(f'<thead><tr style="background:none">{head}</tr></thead>', body)
+
+
+def text_cell(text: str) -> str:
+    """Return a cell of a table with a long text."""
+    style = f"margin:0;padding:0;background:none;{MONO};font-size:0.86em;white-space:pre-wrap;overflow-wrap:anywhere"
+    shown = escaped(shortened_cell(text, MOST_CHARACTERS))
+    # Browsers leave out the first line break of a pre element.
+    return f'<td style="{CELL};text-align:left;min-width:11em"><pre dir="auto" style="{style}">\n{shown}</pre></td>'
+
+
 def table_of(head: str, rows: str) -> str:
     """Return a table from the HTML of its head and of its rows. A wide table scrolls."""
     style = "border-collapse:collapse;border:0;margin:4px 0;color:inherit;font-size:inherit;font-variant-numeric:tabular-nums"

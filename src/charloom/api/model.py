@@ -21,7 +21,13 @@ from charloom.api.notebook_model import model_card
 from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
-from charloom.config import DYNAMIC_RATE, Config, require_string
+from charloom.config import (
+    DYNAMIC_RATE,
+    GRID_TEMPERATURES,
+    GRID_TOP_PS,
+    Config,
+    require_string,
+)
 from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError
 from charloom.evaluation import Evaluation
@@ -33,6 +39,7 @@ from charloom.model.mixture_parts import network_alone, ngrams_alone
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
+from charloom.sampling_grid import GridAxes, SampleGrid, write_grid
 from charloom.store import (
     Which,
     load_model,
@@ -219,6 +226,62 @@ class Model:
         policy = UnknownPolicy(unknown, replacement)
         options = SampleOptions(length, seed, sampler, stop, policy, start)
         return self._writing(prompt, options, number)
+
+    def sample_grid(
+        self,
+        prompt: str = "",
+        length: int = 200,
+        temperatures: Sequence[float] = GRID_TEMPERATURES,
+        top_ps: Sequence[float] = GRID_TOP_PS,
+        seed: int = 0,
+        *,
+        top_k: int = DEFAULT_SAMPLER.top_k,
+        min_p: float = DEFAULT_SAMPLER.min_p,
+        repetition_penalty: float = DEFAULT_SAMPLER.repetition_penalty,
+        repetition_window: int = DEFAULT_SAMPLER.repetition_window,
+        stop: str | Sequence[str] = (),
+        unknown: str = "refuse",
+        replacement: str = "",
+        start: Start = DEFAULT_START,
+    ) -> SampleGrid:
+        """Return a table of texts: one for each temperature (rows) and top-p (columns), all from one seed.
+
+        Each text is that of `sample` with the same arguments, this temperature and this top-p. A terminal and a
+        notebook show the result as a table.
+
+        Args:
+            prompt: text that the model reads first.
+            length: as for `sample`.
+            temperatures: the temperatures, in the order of the rows.
+            top_ps: the values of top-p, in the order of the columns.
+            seed: as for `sample`.
+            top_k: as for `sample`.
+            min_p: as for `sample`.
+            repetition_penalty: as for `sample`.
+            repetition_window: as for `sample`.
+            stop: as for `sample`.
+            unknown: as for `sample`.
+            replacement: as for `sample`.
+            start: as for `sample`.
+
+        Warns with a UserWarning if training measured that the model writes badly from this start.
+
+        Raises:
+            ConfigError: a value is out of range, or a list has no number or more than 20.
+            UnknownCharacterError: the prompt has a character outside the vocabulary.
+        """
+        sampler = Sampler(
+            top_k=top_k,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            repetition_window=repetition_window,
+        )
+        policy = UnknownPolicy(unknown, replacement)
+        options = SampleOptions(length, seed, sampler, stop, policy, start)
+        axes = GridAxes(temperatures, top_ps)
+        grid = write_grid(self.learner, self.engine, prompt, options, axes)
+        warn_user(self.start_problem(options.start, prompt))
+        return grid
 
     def start_problem(self, start: Start, prompt: str) -> str | None:
         """Return a message that the model writes badly from a start; None if it writes well.

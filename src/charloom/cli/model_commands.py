@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from charloom.cli import model_options
 from charloom.cli.colours import NO_COLOURS, paint
+from charloom.cli.grid_output import (
+    axes_of,
+    require_no_other_values,
+    show_grid,
+    show_grid_json,
+    write_table,
+)
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
@@ -21,6 +28,7 @@ from charloom.formatting import harmless, shortened
 if TYPE_CHECKING:
     from charloom.api import Model
     from charloom.sampling import SampleOptions
+    from charloom.sampling_grid import GridAxes
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
 
@@ -51,16 +59,21 @@ def sample(
     stop: model_options.Stop = None,
     start: model_options.Start = None,
     samples: model_options.Samples = 1,
+    grid: model_options.Grid = False,
+    temperatures: model_options.Temperatures = None,
+    top_ps: model_options.TopPs = None,
     which: Which = None,
     as_json: Json = False,
 ) -> None:
     """Write text with a model.
 
-    The same --seed gives the same text on machines of the same kind.
+    The same --seed gives the same text on machines of the same kind. --grid writes
+    a table of texts by temperature (rows) and top-p (columns).
 
     \b
     Example:
       charloom sample runs/book --prompt "It was " --length 500 --temperature 0.8
+      charloom sample runs/book --grid --temperatures 0.5,1 --top-ps 0.9,1
     """
     from charloom.config import require_whole
     from charloom.engines import Sampler
@@ -68,6 +81,9 @@ def sample(
     from charloom.sampling import SampleOptions, Writing
 
     require_whole("samples", samples, least=1)
+    axes = axes_of(grid, temperatures, top_ps)
+    if axes is not None:
+        require_no_other_values(temperature, top_p, samples)
     beginning = prompt_text(prompt, prompt_file)
     sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
     policy = policy_of(settings)
@@ -82,6 +98,9 @@ def sample(
             say(
                 "the model has no state from its training text, so a text begins in the zero state."
             )
+    if axes is not None:
+        write_as_table(model, opened, beginning, options, axes, as_json)
+        return
     write = partial(Writing, opened.learner, opened.engine, beginning, options)
     # If an option is not valid, creating the first text raises an error before anything is printed.
     first = write(number=0)
@@ -110,6 +129,27 @@ def sample(
         if samples > 1:
             show(f"--- {number} of {samples}")
         print_while_written(beginning, writing)
+
+
+def write_as_table(
+    model: Path,
+    opened: "Model",
+    prompt: str,
+    options: "SampleOptions",
+    axes: "GridAxes",
+    as_json: bool,
+) -> None:
+    """Write and print a table of texts. `model` is the path of the model `opened`."""
+    grid = write_table(opened, prompt, options, axes)
+    if grid.unknowns.total:
+        say(f"{grid.unknowns.sentence} in the prompt.")
+    problem = opened.start_problem(options.start, prompt)
+    if problem is not None:
+        say(problem)
+    if as_json:
+        show_grid_json(grid, model_identity(model, opened), flat_options(options))
+    else:
+        show_grid(grid, model, opened.stage)
 
 
 def print_while_written(prompt: str, pieces: Iterable[str]) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated, Final
 import typer
 
 from charloom.cli.completion import text_names
+from charloom.cli.grid_values import number_list
 from charloom.cli.options import choice_option, given_path, path_option
-from charloom.config import DYNAMIC_RATE
+from charloom.config import DYNAMIC_RATE, GRID_TEMPERATURES, GRID_TOP_PS
 
 # Parts of the help of the argument TEXT, in every command where a model reads a text.
 TEXTS: Final = "Files, directories and so on, as for train"
@@ -61,6 +62,29 @@ Start = Annotated[
     ),
 ]
 Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
+Grid = Annotated[
+    bool,
+    typer.Option(
+        "--grid",
+        help="write a table of texts, one for each of the --temperatures and --top-ps, all from the same seed",
+    ),
+]
+Temperatures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS",
+        help="the temperatures of the table, one for each row, such as 0.5,0.8,1 [default: "
+        f"{number_list(GRID_TEMPERATURES)}]",
+    ),
+]
+TopPs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBERS",
+        help="the values of --top-p of the table, one for each column, such as 0.8,0.95,1 [default: "
+        f"{number_list(GRID_TOP_PS)}]",
+    ),
+]
 # Options for choosing the text that a model reads
 
 EvaluatedText = Annotated[

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from charloom.cli import run_options
 from charloom.cli.error_exit import fail, interruption_message
+from charloom.cli.grid_output import axes_of
+from charloom.cli.model_options import Grid, Temperatures, TopPs
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
 from charloom.cli.process_start import command_start
 from charloom.cli.report_output import ReadingProgress, say_left_out
@@ -234,18 +236,26 @@ def resume(
 def report(
     run: Run,
     output: run_options.ReportFile = None,
+    grid: Grid = False,
+    temperatures: Temperatures = None,
+    top_ps: TopPs = None,
     as_json: Json = False,
 ) -> None:
     """Write the report of a run: report.html, loss.svg and loss.png.
 
+    With --grid, the model of the run also writes a table of texts by temperature
+    and top-p for the report, from seed 0.
+
     \b
     Example:
       charloom report runs/book
+      charloom report runs/book --grid
     """
     from charloom.report import write_report
 
     damage: list[str] = []
-    path = write_report(run, output, damage.append, ReadingProgress())
+    axes = axes_of(grid, temperatures, top_ps)
+    path = write_report(run, output, damage.append, ReadingProgress(), axes)
     for message in damage:
         say_left_out(message)
     if as_json:

@@ -16,6 +16,7 @@ from charloom.gradient_check import GradientCheck, StoredChecks, read_checks
 from charloom.messages import for_command_line
 from charloom.report import prose, sections
 from charloom.report.gradient_plot import curve_figure
+from charloom.report.grid_section import GridSection, grid_section
 from charloom.report.html_page import page
 from charloom.report.learning_rate_plot import save_search_pictures, search_picture
 from charloom.report.loss_plot import loss_figure
@@ -26,6 +27,7 @@ from charloom.report.records import OrderedRecords, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.writer import passage_update
 from charloom.run_file_names import LOSS_PNG, LOSS_SVG, METRICS, REPORT, SAMPLES
+from charloom.sampling_grid import GridAxes
 from charloom.store import RunInspection, inspect_run, replace_file
 from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.store.journal_lines import is_record, is_sample
@@ -46,6 +48,7 @@ class Content:
     stored: StoredChecks
     search: LearningRateSearch | None
     damage: Sequence[str]
+    grid: GridSection | None = None
 
 
 def write_report(
@@ -53,6 +56,7 @@ def write_report(
     output: str | Path | None = None,
     on_message: Callable[[str], None] = lambda _: None,
     on_progress: ProgressCallback = ignore_progress,
+    grid: GridAxes | None = None,
 ) -> Path:
     """Write report.html, loss.svg and loss.png into a run directory.
 
@@ -69,6 +73,8 @@ def write_report(
             placeholders for arguments and commands; see `charloom.messages`.
         on_progress: called several times while metrics.jsonl or samples.jsonl is read, with the path of
             the file, the number of bytes read and its size in bytes.
+        grid: the temperatures and the values of top-p of a table of texts, which the model of the run writes
+            now; None leaves the table out.
 
     Returns:
         The path of the page.
@@ -83,7 +89,7 @@ def write_report(
     """
     if output is not None and Path(output).is_dir():
         raise ConfigError(f"{output} is a directory; give the path of a file.")
-    content = read_content(run, on_progress)
+    content = read_content(run, on_progress, grid)
     for message in content.damage:
         on_message(message)
     html = render(
@@ -97,8 +103,13 @@ def write_report(
     return path
 
 
-def read_content(run: str | Path, on_progress: ProgressCallback) -> Content:
-    """Return the data of a run that its report shows. Read metrics.jsonl and samples.jsonl only once."""
+def read_content(
+    run: str | Path, on_progress: ProgressCallback, grid: GridAxes | None = None
+) -> Content:
+    """Return the data of a run that its report shows. Read metrics.jsonl and samples.jsonl only once.
+
+    `grid` has the rows and columns of a table of texts, which the model of the run writes; None leaves it out.
+    """
     view = inspect_run(Path(run))
     view.require_settings()
     damage = list(view.damage)
@@ -110,7 +121,8 @@ def read_content(run: str | Path, on_progress: ProgressCallback) -> Content:
     stored = read_checks(view.path)
     found = read_search(view.path)
     damage += [message for message in (stored.damage, found.damage) if message]
-    return Content(view, records, samples, stored, found.search, damage)
+    table = None if grid is None else grid_section(view, grid, damage)
+    return Content(view, records, samples, stored, found.search, damage, table)
 
 
 def read_samples(view: RunInspection, damage: list[str], on_progress: ProgressCallback) -> Samples:
@@ -234,6 +246,7 @@ def render(
         loss=sections.loss_section(view, records, loss),
         samples=sections.samples_section(view, content.samples, records),
         passage=sections.passage_section(view, records),
+        grid=content.grid,
         settings=sections.settings_section(view, records),
         command=sections.repeating_command(view, whole=stored.begun),
     )
