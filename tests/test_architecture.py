@@ -376,6 +376,7 @@ OBJECTS = {
 EDGE = {
     "api/model.py": {
         "sample",
+        "sample_grid",
         "stream",
         "evaluate",
         "baselines",

@@ -59,6 +59,7 @@ def results(model, tmp_path_factory):
         model,
         classic,
         model.score(HOSTILE),
+        model.sample_grid(HOSTILE, 60),
         model.ngram_use(HOSTILE),
         model.activity(HOSTILE),
         model.evaluate(),
@@ -78,7 +79,7 @@ def results(model, tmp_path_factory):
 
 KINDS = (
     "Activity", "Baselines", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Model",
-    "NGramUse", "Neurons", "Reproduction", "Surprise",
+    "NGramUse", "Neurons", "Reproduction", "SampleGrid", "Surprise",
 )  # fmt: skip
 
 

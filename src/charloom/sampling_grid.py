@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from charloom.config import GRID_TEMPERATURES, GRID_TOP_PS, require_number
-from charloom.engines import Engine
+from charloom.engines import Engine, Sampler
 from charloom.errors import ConfigError
-from charloom.formatting import excerpt, number_of, shortened
+from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.notebook_html import card, text_table
 from charloom.sampling import DEFAULT_OPTIONS, SampleOptions, Writing
 from charloom.text.vocabulary import Unknowns
-from charloom.wrapped_table import wrapped_table
+from charloom.wrapped_table import table_of_texts
 
 MOST_GRID_VALUES: Final = 20  # temperatures of a table, and values of top-p
 TERMINAL_WIDTH: Final = 80  # of a table whose reader's terminal is not known
@@ -59,6 +59,16 @@ class GridAxes:
         """The names of the rows."""
         return [f"temperature {temperature:g}" for temperature in self.temperatures]
 
+    def samplers(self, sampler: Sampler) -> list[list[Sampler]]:
+        """Return a sampler for each place of the table, row by row: `sampler` with another temperature and top-p."""
+        return [
+            [
+                dataclasses.replace(sampler, temperature=temperature, top_p=top_p)
+                for top_p in self.top_ps
+            ]
+            for temperature in self.temperatures
+        ]
+
 
 def require_values(name: str, values: object) -> Sequence[float]:
     """Return `values`, the list of numbers that a user gave for the argument `name`.
@@ -98,19 +108,19 @@ class SampleGrid:
     ended: Sequence[Sequence[str | None]]
     unknowns: Unknowns
 
-    def text(self, temperature: float, top_p: float) -> str:
-        """Return the text for a temperature and a value of top-p, without the prompt.
+    def __getitem__(self, place: tuple[float, float]) -> str:
+        """Return the text for a temperature and a value of top-p, such as grid[0.8, 0.95], without the prompt.
 
         Raises:
             ConfigError: the table has no such temperature or value of top-p.
         """
-        row = index_of("temperature", temperature, self.axes.temperatures)
-        return self.texts[row][index_of("top_p", top_p, self.axes.top_ps)]
+        row = index_of("temperature", place[0], self.axes.temperatures)
+        return self.texts[row][index_of("top_p", place[1], self.axes.top_ps)]
 
     def lines(self, width: int = TERMINAL_WIDTH) -> list[str]:
         """Return the table as lines of text that are at most `width` wide."""
         rows = list(zip(self.axes.names, self.texts, strict=True))
-        return wrapped_table(self.axes.heads, rows, width)
+        return table_of_texts(self.axes.heads, rows, width)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
@@ -118,8 +128,8 @@ class SampleGrid:
     def _repr_html_(self) -> str:
         """Return the table as HTML for a notebook."""
         rows = [[name, *texts] for name, texts in zip(self.axes.names, self.texts, strict=True)]
-        title = f"{number_of(self.count, 'text')} from seed {self.options.seed}"
-        before = f"after the prompt {excerpt(self.prompt)!r}" if self.prompt else "without a prompt"
+        title = f"{counted(self.count, 'text')} from seed {self.options.seed}"
+        before = f"after the prompt {shortened(self.prompt)}" if self.prompt else "without a prompt"
         return card(f"{title}, {before}", text_table(["", *self.axes.heads], rows))
 
     @property
@@ -168,17 +178,11 @@ def grid_writings(
     """
     return [
         [
-            Writing(learner, engine, prompt, with_values(options, temperature, top_p))
-            for top_p in axes.top_ps
+            Writing(learner, engine, prompt, dataclasses.replace(options, sampler=sampler))
+            for sampler in row
         ]
-        for temperature in axes.temperatures
+        for row in axes.samplers(options.sampler)
     ]
-
-
-def with_values(options: SampleOptions, temperature: float, top_p: float) -> SampleOptions:
-    """Return the options with another temperature and another top-p."""
-    sampler = dataclasses.replace(options.sampler, temperature=temperature, top_p=top_p)
-    return dataclasses.replace(options, sampler=sampler)
 
 
 def write_grid(

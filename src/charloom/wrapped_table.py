@@ -19,7 +19,7 @@ WIDE_CLASSES: Final = ("W", "F")  # the East Asian widths of characters that are
 NO_WIDTH: Final = ("Mn", "Me", "Cf")  # the categories of characters without a width
 
 
-def wrapped_table(
+def table_of_texts(
     heads: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]], width: int
 ) -> list[str]:
     """Return the lines of a table of texts, each at most `width` wide.

@@ -10,10 +10,11 @@ from charloom.cli.terminal import say, show, show_json
 from charloom.cli.waiting import waiting_line
 from charloom.config import GRID_TEMPERATURES, GRID_TOP_PS
 from charloom.errors import ConfigError
-from charloom.formatting import counted, excerpt
+from charloom.formatting import counted, shortened
 
 if TYPE_CHECKING:
     from charloom.api import Model
+    from charloom.engines import Sampler
     from charloom.sampling import SampleOptions
     from charloom.sampling_grid import GridAxes, SampleGrid
 
@@ -41,8 +42,12 @@ def axes_of(grid: bool, temperatures: str | None, top_ps: str | None) -> "GridAx
     )
 
 
-def require_no_other_values(temperature: float, top_p: float, samples: int) -> None:
-    """Raise ConfigError if the user gave an option for one text together with those for a table."""
+def require_no_other_values(sampler: "Sampler", samples: int) -> None:
+    """Raise ConfigError if the user gave an option for one text together with those for a table.
+
+    `sampler` and `samples` are those of the command's options for one text.
+    """
+    temperature, top_p = sampler.temperature, sampler.top_p
     if temperature != 1.0:
         raise ConfigError(
             f"--temperature {temperature:g} is for one text; a table has --temperatures, such as "
@@ -77,7 +82,7 @@ def show_grid(grid: "SampleGrid", model: Path, stage: str) -> None:
     """
     say(f"{model}, {stage}, writes {counted(grid.count, 'text')} from seed {grid.options.seed}:")
     if grid.prompt:
-        show(f"prompt: {excerpt(grid.prompt)}")
+        show(f"prompt: {shortened(grid.prompt)}")
     for line in grid.lines(width_of_output()):
         show(line)
 

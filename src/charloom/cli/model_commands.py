@@ -78,14 +78,14 @@ def sample(
     from charloom.config import require_whole
     from charloom.engines import Sampler
     from charloom.model import DEFAULT_START, require_start, stored_state
-    from charloom.sampling import SampleOptions, Writing
+    from charloom.sampling import SampleOptions
 
     require_whole("samples", samples, least=1)
+    sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
     axes = axes_of(grid, temperatures, top_ps)
     if axes is not None:
-        require_no_other_values(temperature, top_p, samples)
+        require_no_other_values(sampler, samples)
     beginning = prompt_text(prompt, prompt_file)
-    sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
     policy = policy_of(settings)
     seed = settings.get("seed", 0)
     options = SampleOptions(
@@ -100,7 +100,21 @@ def sample(
             )
     if axes is not None:
         write_as_table(model, opened, beginning, options, axes, as_json)
-        return
+    else:
+        write_samples(model, opened, beginning, options, samples, as_json)
+
+
+def write_samples(
+    model: Path,
+    opened: "Model",
+    beginning: str,
+    options: "SampleOptions",
+    samples: int,
+    as_json: bool,
+) -> None:
+    """Write and print texts. `model` is the path of the model `opened`, and `beginning` is the prompt."""
+    from charloom.sampling import Writing
+
     write = partial(Writing, opened.learner, opened.engine, beginning, options)
     # If an option is not valid, creating the first text raises an error before anything is printed.
     first = write(number=0)

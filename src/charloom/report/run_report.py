@@ -16,7 +16,6 @@ from charloom.gradient_check import GradientCheck, StoredChecks, read_checks
 from charloom.messages import for_command_line
 from charloom.report import prose, sections
 from charloom.report.gradient_plot import curve_figure
-from charloom.report.grid_section import GridSection, grid_section
 from charloom.report.html_page import page
 from charloom.report.learning_rate_plot import save_search_pictures, search_picture
 from charloom.report.loss_plot import loss_figure
@@ -25,6 +24,7 @@ from charloom.report.plot_files import coloured, inline_svg, picture_of, png_of,
 from charloom.report.plot_style import LIGHT, NARROW, SENTINELS
 from charloom.report.records import OrderedRecords, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
+from charloom.report.sampling_section import GridSection, grid_section
 from charloom.report.writer import passage_update
 from charloom.run_file_names import LOSS_PNG, LOSS_SVG, METRICS, REPORT, SAMPLES
 from charloom.sampling_grid import GridAxes

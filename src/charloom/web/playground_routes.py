@@ -48,7 +48,7 @@ class TextWriter:
         model: the model.
         writing: yields the pieces of the text.
         reader: computes the probabilities; None if the request does not want probabilities.
-        labels: fields that each event about the text has: `side`, `number`, both or none.
+        labels: fields that each event about the text has, with its place among the texts of the request.
         written: the number of characters written so far.
     """
 
@@ -114,6 +114,23 @@ class TextWriter:
         return piece.text, self.reader.read(piece.ids)
 
 
+@dataclass(frozen=True)
+class WantedText:
+    """A text that a request asks for.
+
+    Attributes:
+        model: the id of the model that writes it.
+        options: the prompt and the sampling options.
+        number: the index of the text among those of the same model and options, from 0.
+        labels: the fields that each event about the text has: `side`, `number`, `row` and `column`, or some of them.
+    """
+
+    model: str
+    options: wire.SamplingOptions
+    number: int
+    labels: dict[str, int]
+
+
 def reader_before(model: OpenModel, body: wire.SamplingOptions, likely: int) -> Reader:
     """Return a reader that has read what the model reads before the prompt. `likely` is described in `TextWriter.of`."""
     ids = prompt_ids(model, body.prompt)
@@ -172,14 +189,20 @@ def routes(
     )
     async def generate(body: wire.Generate) -> EventStream:
         """Let a model write one or more texts. The schema `Generate` describes the events of the response."""
-        return EventStream(writing(model_cache, queue, body, [body.model]), closing)
+        return EventStream(writing(model_cache, queue, body, texts_of(body, [body.model])), closing)
 
     @router.post(
         "/api/compare", status_code=200, response_class=EventStream, responses=EVENT_STREAM
     )
     async def compare(body: wire.Compare) -> EventStream:
         """Let several models each write one or more texts. The schema `Compare` describes the events of the response."""
-        return EventStream(writing(model_cache, queue, body, body.models, sides=True), closing)
+        texts = texts_of(body, body.models, sides=True)
+        return EventStream(writing(model_cache, queue, body, texts), closing)
+
+    @router.post("/api/grid", status_code=200, response_class=EventStream, responses=EVENT_STREAM)
+    async def grid(body: wire.Grid) -> EventStream:
+        """Let a model write a table of texts by temperature and top-p. The schema `Grid` describes the events."""
+        return EventStream(writing(model_cache, queue, body, texts_of_grid(body)), closing)
 
     return router
 
@@ -243,9 +266,8 @@ def prediction_routes(
 async def writing(
     model_cache: ModelCache,
     queue: WorkQueue,
-    body: wire.WritingRequest,
-    models: list[str],
-    sides: bool = False,
+    body: wire.TextOptions,
+    texts: Iterator[WantedText],
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Wait in the queue, then yield an iterator over the events of models that write texts.
 
@@ -254,45 +276,44 @@ async def writing(
     Args:
         model_cache: the models in memory.
         queue: the queue of requests.
-        body: the prompt, the sampling options and the number of texts in the request.
-        models: the ids of the models.
-        sides: True adds the field `side`, the index of the model in `models`, to each event.
+        body: the prompt and the options of the texts in the request.
+        texts: the texts that the request asks for.
     """
     async with queue.place():
         # Open the models here, before the response begins: then an unknown model, or a prompt with unknown
         # characters, gets an ordinary error response.
-        writers = [
-            await queue.work(text_writer, model_cache, body, key, number, labels)
-            for key, number, labels in texts_of(body, models, sides)
-        ]
+        writers = [await queue.work(text_writer, model_cache, text) for text in texts]
         yield events(queue, body, writers)
 
 
 def texts_of(
-    body: wire.WritingRequest, models: list[str], sides: bool
-) -> Iterator[tuple[str, int, dict[str, int]]]:
-    """Yield the id of the model, the number among its texts and the labels of each text of a request."""
+    body: wire.WritingRequest, models: list[str], sides: bool = False
+) -> Iterator[WantedText]:
+    """Yield the texts of a request. If `sides` is True, each has the label `side`, the index of its model."""
     for side, key in enumerate(models):
         for number in range(body.samples):
             several = {"number": number} if body.samples > 1 else {}
-            yield key, number, ({"side": side} if sides else {}) | several
+            yield WantedText(key, body, number, ({"side": side} if sides else {}) | several)
 
 
-def text_writer(
-    model_cache: ModelCache,
-    body: wire.SamplingOptions,
-    key: str,
-    number: int,
-    labels: dict[str, int],
-) -> TextWriter:
-    """Return a writer of the text `number` of the model `key`, whose events have the fields `labels`."""
-    writer = TextWriter.of(model_cache.open(key), body, number)
-    writer.labels = labels
+def texts_of_grid(body: wire.Grid) -> Iterator[WantedText]:
+    """Yield the texts of a request for a table of texts, row by row."""
+    common = body.model_dump(exclude={"model", "temperatures", "top_ps"})
+    for row, temperature in enumerate(body.temperatures):
+        for column, top_p in enumerate(body.top_ps):
+            options = wire.SamplingOptions(**common, temperature=temperature, top_p=top_p)
+            yield WantedText(body.model, options, 0, {"row": row, "column": column})
+
+
+def text_writer(model_cache: ModelCache, text: WantedText) -> TextWriter:
+    """Return a writer of a text that a request asks for."""
+    writer = TextWriter.of(model_cache.open(text.model), text.options, text.number)
+    writer.labels = text.labels
     return writer
 
 
 async def events(
-    queue: WorkQueue, body: wire.SamplingOptions, writers: list[TextWriter]
+    queue: WorkQueue, body: wire.TextOptions, writers: list[TextWriter]
 ) -> AsyncIterator[bytes]:
     """Let each writer write its text, and yield the events of the response.
 
@@ -330,7 +351,7 @@ async def events(
                 yield piece
 
 
-def start_warning(model: OpenModel, body: wire.SamplingOptions) -> str:
+def start_warning(model: OpenModel, body: wire.TextOptions) -> str:
     """Return a sentence saying that the model writes badly from the start of the text, or an empty string."""
     problem = bad_start(model.learner, body.start, bool(body.prompt))
     return "" if problem is None else page_sentence(problem)

@@ -216,6 +216,7 @@ def server_about(folder: Path) -> wire.About:
             "prompt": wire.LONGEST_PROMPT,
             "length": wire.LONGEST_WRITING,
             "samples": wire.MOST_SAMPLES,
+            "grid": wire.MOST_GRID_SIDE,
             "read": wire.LONGEST_READ,
             "map": wire.LONGEST_MAP,
             "followed": run_routes.MOST_FOLLOWED,

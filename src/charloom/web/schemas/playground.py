@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, StringConstraints
 
+from charloom.config import GRID_TEMPERATURES, GRID_TOP_PS
 from charloom.model import DEFAULT_START, Start
 from charloom.web.schemas.common import (
     LONGEST_READ,
@@ -22,6 +23,7 @@ from charloom.web.schemas.common import (
 
 LONGEST_PROMPT: Final = 10_000
 LONGEST_WRITING: Final = 100_000
+MOST_GRID_SIDE: Final = 6  # temperatures, and values of top-p, of a table of texts
 MOST_SAMPLES: Final = 4  # texts that each model writes for one request
 
 
@@ -75,14 +77,19 @@ class ModelDetail(ResponseBody):
     whats: list[str]
 
 
-class SamplingOptions(RequestBody):
-    """A prompt, and how characters are sampled after it. The defaults are those of `charloom sample`."""
+Temperature = Annotated[float, Field(ge=0, le=100)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+
+
+class TextOptions(RequestBody):
+    """A prompt, and how texts after it are sampled, without the temperature and top-p.
+
+    The defaults are those of `charloom sample`.
+    """
 
     prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] = ""
     length: Annotated[int, Field(ge=1, le=LONGEST_WRITING)] = 200
-    temperature: Annotated[float, Field(ge=0, le=100)] = 1.0
     top_k: Annotated[int, Field(ge=0, le=1_114_112)] = 0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
     repetition_penalty: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     repetition_window: Annotated[int, Field(ge=1, le=100_000)] = 64
@@ -97,6 +104,13 @@ class SamplingOptions(RequestBody):
         False,
         description="also send the surprise of each character and the most likely next characters",
     )
+
+
+class SamplingOptions(TextOptions):
+    """A prompt, and how characters are sampled after it. The defaults are those of `charloom sample`."""
+
+    temperature: Temperature = 1.0
+    top_p: TopP = 1.0
 
 
 class WritingRequest(SamplingOptions):
@@ -141,6 +155,23 @@ class Compare(WritingRequest):
     """
 
     models: Annotated[list[ModelKey], Field(min_length=2, max_length=4)]
+
+
+class Grid(TextOptions):
+    """A request for a table of texts that one model writes, from the same seed and random numbers.
+
+    There is a text for each temperature (a row) and each value of top-p (a column). The response has the events that the
+    schema Generate describes. Each event but `mistake` also has the fields `row` and `column`, the indices of the
+    temperature and of the value of top-p, from 0.
+    """
+
+    model: ModelKey
+    temperatures: Annotated[list[Temperature], Field(min_length=1, max_length=MOST_GRID_SIDE)] = (
+        list(GRID_TEMPERATURES)
+    )
+    top_ps: Annotated[list[TopP], Field(min_length=1, max_length=MOST_GRID_SIDE)] = list(
+        GRID_TOP_PS
+    )
 
 
 class Analysis(ResponseBody):
