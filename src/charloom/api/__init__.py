@@ -5,6 +5,7 @@ The functions call the steps of a command in the right order. They print nothing
 
 from charloom.api.class_diagnosis import doctor_class
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
+from charloom.api.compare_runs import compare
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
 from charloom.api.exchange import export, import_model, push
 from charloom.api.learning_rate import (
@@ -15,6 +16,7 @@ from charloom.api.learning_rate import (
 from charloom.api.model import Model, learner_of, load
 from charloom.api.notebook_display import Listener
 from charloom.api.run_changes import RunChanges
+from charloom.api.run_comparison import RunComparison
 from charloom.api.run_control import control
 from charloom.api.run_folder import remove_run, rename_run, runs
 from charloom.api.text_arguments import DEMO_TEXTS, Text, demo_text, free_run, new_run, open_text
@@ -29,6 +31,7 @@ from charloom.api.unit_search import Neurons, neurons
 from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
+from charloom.sampling_grid import SampleGrid
 from charloom.store import RunSummary
 from charloom.training.learning_rate_search import LearningRateSearch
 
@@ -49,12 +52,15 @@ __all__ = [
     "Reported",
     "Reproduction",
     "RunChanges",
+    "RunComparison",
     "RunSummary",
+    "SampleGrid",
     "Text",
     "TextChoice",
     "Training",
     "begin",
     "choose_part",
+    "compare",
     "control",
     "demo_text",
     "doctor",

@@ -14,6 +14,7 @@ import typer
 
 from charloom.cli import (
     check_commands,
+    compare_command,
     doctor_command,
     evaluate_command,
     exchange_commands,
@@ -56,6 +57,7 @@ COMMANDS: Final = (
     run_commands.report,
     run_commands.control,
     runs_commands.runs,
+    compare_command.compare,
     model_commands.sample,
     evaluate_command.evaluate,
     model_commands.score,

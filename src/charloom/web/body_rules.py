@@ -40,6 +40,7 @@ BODIES: Final = (
     BodyRule("/api/texts", JSON, TEXT_BODY),
     BodyRule("/api/generate", JSON, TEXT_BODY, computes=True),
     BodyRule("/api/compare", JSON, TEXT_BODY, computes=True),
+    BodyRule("/api/grid", JSON, TEXT_BODY, computes=True),
     BodyRule("/api/next", JSON, TEXT_BODY, computes=True),
     BodyRule("/api/score", JSON, TEXT_BODY, computes=True),
     BodyRule("/api/inside/", JSON, TEXT_BODY, computes=True),

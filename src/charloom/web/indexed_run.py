@@ -40,6 +40,7 @@ from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.progress_records import characters_evaluated
 from charloom.training.start_message import bad_starts
+from charloom.training.training_loss import TrainingLoss
 from charloom.web.best_loss import BestLoss
 from charloom.web.file_descriptors import is_shortage
 from charloom.web.journal_follower import Tail
@@ -47,7 +48,6 @@ from charloom.web.run_figures import figures_at, mean_speed
 from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
 from charloom.web.training_jobs import Job, is_alive
-from charloom.web.training_loss import TrainingLoss
 
 # If the process named in status.json no longer runs, a run gets the state `interrupted` after this time
 # without a change.
@@ -295,7 +295,7 @@ class IndexedRun:
             if "validation_nats" in record:
                 self._judged = record
             self._best.add(record, best)
-            self._training.add(record)
+            self._training.add(record["update"], record["train_nats"])
             self._overfitting.add(
                 record["update"], record["train_nats"], record.get("validation_nats")
             )

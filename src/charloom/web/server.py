@@ -30,6 +30,7 @@ from charloom.recipes import DEFAULT_RECIPE, RECIPES
 from charloom.store import charloom_version
 from charloom.store.run_directory import is_run
 from charloom.web import (
+    comparison_routes,
     download_routes,
     inside_routes,
     openai_routes,
@@ -176,6 +177,7 @@ def make_app(state: AppState) -> Guard:
         return AsciiJSONResponse(server_about(state.folder).model_dump())
 
     app.include_router(run_routes.routes(run_index, state.stream_limit, state.closing))
+    app.include_router(comparison_routes.routes(run_index))
     app.include_router(removal_routes.routes(run_index))
     app.include_router(text_routes.routes(texts))
     app.include_router(start_routes.routes(run_index, texts, model_cache, jobs))

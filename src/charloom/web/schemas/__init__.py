@@ -65,8 +65,11 @@ from charloom.web.schemas.playground import (
     WritingRequest,
 )
 from charloom.web.schemas.runs import (
+    MOST_COMPARED,
     MOST_RECORDS,
     Command,
+    Comparison,
+    ComparisonRow,
     Events,
     JournalPage,
     NewName,
@@ -104,6 +107,7 @@ __all__ = [
     "LONGEST_READ",
     "LONGEST_WRITING",
     "MODEL",
+    "MOST_COMPARED",
     "MOST_GRID_SIDE",
     "MOST_RECORDS",
     "MOST_SAMPLES",
@@ -116,6 +120,8 @@ __all__ = [
     "Analysis",
     "Command",
     "Compare",
+    "Comparison",
+    "ComparisonRow",
     "Dismissed",
     "EmptyRequest",
     "ErrorBody",

@@ -8,6 +8,7 @@ from charloom.text.sources import LONGEST_NAME
 from charloom.web.schemas.common import ListPage, RequestBody, ResponseBody, State
 from charloom.web.schemas.starting import NewRun
 
+MOST_COMPARED: Final = 16  # runs in the table of a comparison
 MOST_RECORDS: Final = 20_000
 
 
@@ -296,3 +297,28 @@ class Renamed(ResponseBody):
     """The answer to a request that renamed a run; `run` is its new key."""
 
     run: str
+
+
+class ComparisonRow(ResponseBody):
+    """The row of a run in the table of a comparison: its key, and its entry in each column."""
+
+    run: str
+    cells: list[str]
+
+
+class Comparison(ResponseBody):
+    """A table of runs: the settings that differ, bits per character and seconds, as `charloom compare` shows them.
+
+    Attributes:
+        heads: the headings of the columns; the first column has short names of the runs.
+        rows: a row for each run.
+        settings: how many columns after the first have settings. The others have figures.
+        best: the keys of the runs that are the best of at least two with the same validation text.
+        notes: sentences about runs that are unfinished, damaged or not comparable.
+    """
+
+    heads: list[str]
+    rows: list[ComparisonRow]
+    settings: int
+    best: list[str]
+    notes: list[str]

@@ -1,7 +1,8 @@
-// Shows curves of several selected runs in one chart. The server's limit for one stream also limits how many runs can be
-// selected.
+// Shows curves of several selected runs in one chart, and below it a table of what differs. The server's limit for one
+// stream also limits how many runs can be selected.
 import { Chart, axis, line } from "./charts.js";
 import { colour } from "./colours.js";
+import { ComparisonTable } from "./comparison_table.js";
 import { byId, counted, el, put, toast } from "./dom.js";
 import { spread } from "./journal.js";
 
@@ -31,6 +32,7 @@ export class Comparison {
     this.list = [];
     this.inks = new Map();
     this.shown = false;
+    this.table = new ComparisonTable();
     this.chart = new Chart(byId("compare-chart"), () => this.#figure());
     journals.on((key) => this.chosen.includes(key) && this.chart.again());
     this.what = byId("compare-what");
@@ -99,6 +101,7 @@ export class Comparison {
 
   #follow() {
     if (!this.shown) return;
+    this.table.show(this.chosen, this.list);
     const there = this.list.filter((run) => run.state !== "starting").map((run) => run.key);
     this.live.follow("comparison", this.chosen.filter((key) => there.includes(key)));
   }

@@ -4,8 +4,6 @@ The last record of a run can cover only a few updates, so that its own mean is m
 caller passes the records.
 """
 
-from typing import Any
-
 
 class TrainingLoss:
     """The mean training loss of a run over its last updates, in nats per character.
@@ -20,11 +18,11 @@ class TrainingLoss:
         # of the last record
         self._earlier = self._last = (0, 0.0)
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Add the next record of the run."""
-        updates = max(1, record["update"] - self._update)
-        self._update = record["update"]
-        self._earlier, self._last = self._last, (updates, updates * record["train_nats"])
+    def add(self, update: int, train_nats: float) -> None:
+        """Add the next record of the run: its update, and its mean training loss in nats per character."""
+        updates = max(1, update - self._update)
+        self._update = update
+        self._earlier, self._last = self._last, (updates, updates * train_nats)
 
     @property
     def nats(self) -> float | None:

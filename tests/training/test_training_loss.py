@@ -1,10 +1,8 @@
-"""The training loss in the list of runs is that of the last updates, and not of a short last record."""
+"""The training loss of a run is that of its last updates, and not of a short last record."""
 
 import pytest
 
-pytest.importorskip("fastapi", reason="the extra web is not installed")
-
-from charloom.web.training_loss import TrainingLoss
+from charloom.training.training_loss import TrainingLoss
 
 
 @pytest.mark.parametrize(
@@ -22,5 +20,5 @@ from charloom.web.training_loss import TrainingLoss
 def test_a_short_last_record_is_averaged_with_the_one_before(records, nats):
     loss = TrainingLoss()
     for update, train_nats in records:
-        loss.add({"update": update, "train_nats": train_nats})
+        loss.add(update, train_nats)
     assert loss.nats == (nats if nats is None else pytest.approx(nats))
