@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from charloom.api.compared_run import ComparedRun
 from charloom.evaluation import BLOCK, FEWEST_BLOCKS
 from charloom.formatting import count, listing
-from charloom.messages import Placeholder, argument, command
+from charloom.messages import Placeholder, argument, terminal_command
 
 
 def notes_of(
@@ -45,7 +45,7 @@ def notes_on_texts(runs: Sequence[ComparedRun], names: Sequence[str]) -> Iterato
     parts = {run.validation_part for run, _ in known if run.validation_part}
     if len(texts) > 1:
         whose = grouped([(run.settings.text.name, name) for run, name in known if run.settings])
-        evaluate = command("evaluate", Placeholder("RUN"), Placeholder("TEXT"))
+        evaluate = terminal_command("evaluate", Placeholder("RUN"), Placeholder("TEXT"))
         yield (
             f"The runs learned different texts ({whose}), so their bits are not comparable: one text may be easier than "
             f"another. To compare the models, evaluate each on one text that none has learned: {evaluate}."

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from charloom.api.compared_run import ComparedRun
 from charloom.api.comparison_intervals import BitsDifference, ValidationBits, difference
@@ -30,10 +30,7 @@ from charloom.messages import for_python
 from charloom.notebook_html import card, sentence, table
 from charloom.report.comparison_curves import COMPARISON_AXES, ComparedCurve
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-DIGITS: Final = 4  # decimals of bits
+BITS_DIGITS: Final = 4  # decimals of bits
 MOST_COLUMNS: Final = 9  # of a table with a row for each run, in a notebook
 LARGE_BITS: Final = 100.0  # from here on, bits are shown as whole numbers
 COMPARISON_WIDTH: Final = 80  # of a table in a terminal
@@ -245,7 +242,7 @@ class RunComparison:
             if run.config is not None and run.curve
         ]
 
-    def figure(self, over: str = "characters") -> "Figure":
+    def figure(self, over: str = "characters") -> Any:
         """Return one plot with the curves of all runs, as a matplotlib Figure.
 
         Args:
@@ -287,7 +284,7 @@ def span(interval: tuple[float, float] | None) -> str | None:
 
 def bits_text(bits: float) -> str:
     """Return a number of bits as text, with few digits if the model diverged."""
-    return f"{bits:.{DIGITS}f}" if abs(bits) < LARGE_BITS else f"{bits:,.0f}"
+    return f"{bits:.{BITS_DIGITS}f}" if abs(bits) < LARGE_BITS else f"{bits:,.0f}"
 
 
 def upright_lines(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:

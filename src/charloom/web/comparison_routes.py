@@ -1,6 +1,6 @@
 """The route of the table below the comparison chart: the settings that differ, and the figures of several runs.
 
-`charloom compare --no-intervals` shows the same table.
+The command `compare` shows the same table if it evaluates no model.
 """
 
 from typing import Annotated

@@ -307,7 +307,7 @@ class ComparisonRow(ResponseBody):
 
 
 class Comparison(ResponseBody):
-    """A table of runs: the settings that differ, bits per character and seconds, as `charloom compare` shows them.
+    """A table of runs: the settings that differ, bits per character and seconds, as the command `compare` shows them.
 
     Attributes:
         heads: the headings of the columns; the first column has short names of the runs.
