@@ -122,6 +122,9 @@ COMMANDS = (
     Line("control runs/a pause", code=2),  # the run is finished
     Line("runs"),
     Line("runs list runs --sort loss --json"),
+    Line("compare runs --picture asked/curves.png", **DRAWS),
+    Line("sample runs/a --length 20 --grid"),
+    Line("report runs/a --grid", **DRAWS),
     Line("evaluate runs/a --baselines"),
     Line("score runs/a --text cat"),
     Line("neurons runs/a --png asked/units.png", **DRAWS),

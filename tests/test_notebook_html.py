@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import shutil
 import types
 import typing
 from pathlib import Path
@@ -55,9 +56,11 @@ def results(model, tmp_path_factory):
     classic = charloom.reproduce(
         string=TEXT, run=run, hidden_size=6, updates=20, sample_first=10, engine="reference"
     )
+    shutil.copytree(run, run.with_name("<b>other"))
     found = [
         model,
         classic,
+        charloom.compare(run, run.with_name("<b>other")),
         model.score(HOSTILE),
         model.sample_grid(HOSTILE, 60),
         model.ngram_use(HOSTILE),
@@ -79,7 +82,7 @@ def results(model, tmp_path_factory):
 
 KINDS = (
     "Activity", "Baselines", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Model",
-    "NGramUse", "Neurons", "Reproduction", "SampleGrid", "Surprise",
+    "NGramUse", "Neurons", "Reproduction", "RunComparison", "SampleGrid", "Surprise",
 )  # fmt: skip
 
 

@@ -69,10 +69,11 @@ def compare(
     from charloom.api.compare_runs import comparison_of, paths_to_compare
     from charloom.config import require_one_of
     from charloom.report.comparison_curves import COMPARISON_AXES
-    from charloom.report.plot_files import require_image
 
     require_one_of("over", over, tuple(COMPARISON_AXES))
     if picture is not None:
+        from charloom.report.plot_files import require_image
+
         require_image(picture)
     unread: list[str] = []
     paths = paths_to_compare(run, unread)

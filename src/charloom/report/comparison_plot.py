@@ -149,9 +149,7 @@ def scale_panel(
     name = str(axes.get_gid()).replace("-", " ")
     cut = ""
     if above:
-        cut = (
-            f" (the first {BEGINNING:.0%} of a run, or a run that diverged, may be above the plot)"
-        )
+        cut = f" (the first {BEGINNING:.0%} of a run, and far higher losses, may be above the plot)"
     heading(axes, f"{name}, bits per character{cut}", 0.0, palette, font)
 
 

@@ -27,7 +27,10 @@ def routes(run_index: RunIndex) -> APIRouter:
 
         A run that is starting has no row yet. No model is evaluated: the bits are those that the runs recorded.
         """
-        places = {key: run_index.place_if_any(key) for key in dict.fromkeys(run)}
+        places = {}
+        for key in run:
+            run_index.run(key)  # raises NotFoundError for a key that no run has
+            places[key] = run_index.place_if_any(key)
         keys = [key for key, place in places.items() if place is not None]
         paths = [place.path for place in places.values() if place is not None]
         found = comparison_of(paths, intervals=False, known=known)
