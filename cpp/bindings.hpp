@@ -35,13 +35,14 @@ using KernelsClass = nb::class_<TypedKernels<T>>;
 // checks their contents.
 class Updates {
  public:
-  Updates(Bytes ids, In<std::int64_t> starts, In<std::int64_t> places, std::size_t seq_length,
-          In<double> learning_rates, std::int64_t update)
+  Updates(Bytes ids, In<std::int64_t> starts, In<std::int64_t> places, In<std::uint8_t> resets,
+          std::size_t seq_length, In<double> learning_rates, std::int64_t update)
       : seq_length(seq_length),
         update(update),
         ids_(std::move(ids)),
         starts_(std::move(starts)),
         places_(std::move(places)),
+        resets_(std::move(resets)),
         learning_rates_(std::move(learning_rates)) {}
 
   // Throws std::invalid_argument unless every window lies in the text.
@@ -52,7 +53,12 @@ class Updates {
 
  private:
   Bytes ids_;
+  // Throws std::invalid_argument unless each of the `starts` and `places` is in its range. `read` is the number
+  // of tokens that are read from a start on.
+  void require_in_text(std::uint64_t read, std::uint64_t tokens) const;
+
   In<std::int64_t> starts_, places_;
+  In<std::uint8_t> resets_;
   In<double> learning_rates_;
 };
 

@@ -133,8 +133,8 @@ CHARLOOM_NOINLINE TrainResult train_classic(Shape shape, Arrays<T> arrays, Array
   net.layout.pack(accumulators, net.accumulators);
   net.set_state(h);
   for (int u = 0; u < windows.count; ++u) {
-    const std::size_t e = static_cast<std::size_t>(windows.starts[0]) +
-                          static_cast<std::size_t>(u) * T_steps;
+    if (windows.reset(u)) net.reset_state();
+    const auto e = static_cast<std::size_t>(windows.start(u, 0));
     if (!read_ids(windows.tokens, e, T_steps, shape.K, net.x) ||
         !read_ids(windows.tokens, e + 1, T_steps, shape.K, net.y)) {
       result.bad_id = true;

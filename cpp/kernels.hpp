@@ -163,14 +163,21 @@ struct Descent {
   [[gnu::always_inline]] int slots() const { return rule_slots() + (averaging > 0 ? 1 : 0); }
 };
 
-// The windows of `count` updates, each over T steps of B streams. Stream s starts at
-// tokens[starts[s]], which has the index places[s] in the whole text.
+// The windows of `count` updates, each over T steps of B streams. `starts` and `places` say where the
+// windows begin in `tokens` and in the whole text: those of the first update only, (B), from which each
+// later window follows the one before it, or those of every update, (count, B).
 struct Windows {
   Tokens tokens;
   const std::int64_t *starts, *places;
+  std::ptrdiff_t row, step;  // 0 and T if `starts` has the first update only, otherwise B and 0
+  const std::uint8_t* resets;  // (count): not 0 if the states are set to zero before the update; null: none
   int B, T, count;
   const double* learning_rates;
   std::int64_t update;  // number of updates that were applied before the first of these
+
+  [[gnu::always_inline]] std::int64_t start(int u, int s) const { return starts[u * row + s] + u * step; }
+  [[gnu::always_inline]] std::int64_t place(int u, int s) const { return places[u * row + s] + u * step; }
+  [[gnu::always_inline]] bool reset(int u) const { return resets != nullptr && resets[u] != 0; }
 };
 
 struct TrainResult {

@@ -211,6 +211,7 @@ class Network {
                            V_back + k * lanes * layout.Hp + j * lanes, layout.Hp);
   }
 
+  void reset_state() { std::memset(h, 0, layout.Hp * sizeof(T)); }
   void set_state(const T* from) { std::memcpy(h, from, layout.H * sizeof(T)); }
   void get_state(int t, T* to) const {
     std::memcpy(to, h + t * layout.Hp, layout.H * sizeof(T));

@@ -153,6 +153,10 @@ class NGramMixer {
   void get_recent(std::int32_t* recent, int first, int t) const {
     for (int s = 0; s < B_; ++s) copy(context(s) + t, recent + std::ptrdiff_t(first + s) * kept_);
   }
+  void forget_recent() {
+    for (int s = 0; s < B_; ++s)
+      for (int i = 0; i < kept_; ++i) context(s)[i] = -1;
+  }
   // Move the recent ids after step t to the place of those before step 0.
   void move_to_start(int t) {
     for (int s = 0; s < B_; ++s)

@@ -39,6 +39,9 @@ class PairRows {
   void get_recent(std::int32_t* recent, int first, const std::int32_t* x, int t) const {
     for (int s = 0; s < B_; ++s) recent[first + s] = before(x, t, s);
   }
+  void forget_recent() {
+    for (int s = 0; s < B_; ++s) previous_[s] = -1;
+  }
   // Move the ids before step t to the place of those before step 0.
   void move_to_start(const std::int32_t* x, int t) {
     for (int s = 0; s < B_; ++s) previous_[s] = before(x, t, s);

@@ -61,12 +61,7 @@ class LayerStack {
   CHARLOOM_NOINLINE void set_state(State<const T> from) {
     if (mixer.on()) mixer.set_recent(from.recent, streams_.first);
     if (pairs_.on()) pairs_.set_recent(from.recent, streams_.first, layout_.shape.recent());
-    for (int l = 0; l < layout_.shape.layers; ++l)
-      for (int group = 0; group < layout_.groups; ++group) {
-        const std::size_t bytes = std::size_t(B) * lanes * sizeof(T);
-        std::memset(layer_[l].h + place(group, 0), 0, bytes);
-        if (layer_[l].cell) std::memset(layer_[l].cell + place(group, 0), 0, bytes);
-      }
+    clear_hidden();
     each_state([&](int which, T* here, std::ptrdiff_t there) {
       *here = (which ? from.cell : from.h)[there];
     }, 0);
@@ -79,6 +74,12 @@ class LayerStack {
     const_cast<LayerStack*>(this)->each_state([&](int which, T* here, std::ptrdiff_t there) {
       (which ? to.cell : to.h)[there] = *here;
     }, t);
+  }
+  // Set the states before step 0 to zero, and forget the recent ids.
+  CHARLOOM_NOINLINE void reset_state() {
+    if (mixer.on()) mixer.forget_recent();
+    if (pairs_.on()) pairs_.forget_recent();
+    clear_hidden();
   }
   // Copy the state after step t to the place of the state before step 0.
   void move_state_to_start(int t) {
@@ -226,6 +227,16 @@ class LayerStack {
     o = memory_.take(rows_ * layout_.Kp);
     x = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
     y = reinterpret_cast<std::int32_t*>(memory_.take(rows_ + lanes));
+  }
+
+  // Set the states before step 0 to zero, also the padding of the units.
+  void clear_hidden() {
+    const std::size_t bytes = std::size_t(B) * lanes * sizeof(T);
+    for (int l = 0; l < layout_.shape.layers; ++l)
+      for (int group = 0; group < layout_.groups; ++group) {
+        std::memset(layer_[l].h + place(group, 0), 0, bytes);
+        if (layer_[l].cell) std::memset(layer_[l].cell + place(group, 0), 0, bytes);
+      }
   }
 
   template <typename F>

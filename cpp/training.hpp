@@ -117,6 +117,7 @@ class Training {
   // Run the streams of one part forward and backward.
   void compute_gradient(int part) {
     LayerStack<T>& stack = *stacks_[part];
+    if (windows_.reset(u_)) stack.reset_state();
     bad_[part] = !read(stack, part, u_);
     if (bad_[part]) return;
     const double scale = 1.0 / windows_.B / (descent_.mean ? windows_.T : 1);
@@ -199,9 +200,8 @@ class Training {
   bool read(LayerStack<T>& stack, int part, int u) const {
     const int first = even_start(windows_.B, team_.threads, part), T_steps = windows_.T;
     for (int s = 0; s < stack.B; ++s) {
-      const std::size_t read = static_cast<std::size_t>(u) * T_steps;
-      const std::size_t at = static_cast<std::size_t>(windows_.starts[first + s]) + read;
-      const std::int64_t place = windows_.places[first + s] + static_cast<std::int64_t>(read);
+      const auto at = static_cast<std::size_t>(windows_.start(u, first + s));
+      const std::int64_t place = windows_.place(u, first + s);
       auto next = static_cast<std::int32_t>(windows_.tokens.id(at));
       for (int t = 0; t < T_steps; ++t) {
         const std::int32_t id = next;

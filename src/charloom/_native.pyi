@@ -130,6 +130,7 @@ class Updates:
         ids: NDArray[Any],
         starts: NDArray[np.int64],
         places: NDArray[np.int64],
+        resets: NDArray[np.uint8],
         seq_length: int,
         learning_rates: NDArray[np.float64],
         update: int,

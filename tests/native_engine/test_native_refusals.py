@@ -71,6 +71,21 @@ def test_arrays_of_wrong_shapes_are_refused_in_python():
             accepted, tokens, Plan(plan.learning_rates, plan.starts, np.zeros(2, int))
         ),
     )
+    rates, begins = plan.learning_rates, np.array([[0], [50], [20]])
+    jumps = {
+        r"`starts` of the plan has shape \(2, 1\)": Plan(rates, begins[:2]),
+        r"`places` of the plan has shape \(1,\); it must have the shape of": Plan(
+            rates, begins, ONE_STREAM
+        ),
+        r"`resets` of the plan is bool of shape \(2,\)": Plan(
+            rates, begins, resets=np.ones(2, bool)
+        ),
+        "`resets` of the plan is int64": Plan(rates, begins, resets=np.ones(3, np.int64)),
+        "1 window of 25 steps from position 75 need 101": Plan(rates, begins + 25),
+        "begins at the index -40; an index must be at least 0": Plan(rates, begins - 40),
+    }
+    for what, jump in jumps.items():
+        refuse(what, lambda jump=jump: engine.train(accepted, tokens, jump))
     refuse("int64", lambda: engine.train(accepted, tokens.astype(np.int64), plan))
     refuse(
         "need 76 characters, but the text has 75", lambda: engine.train(accepted, tokens[:75], plan)
@@ -143,11 +158,25 @@ def test_settings_out_of_range_are_refused_when_they_are_made():
         shape.H = 101
 
 
-def test_the_compiled_code_refuses_windows_past_the_end_of_the_text():
+@pytest.mark.parametrize(
+    ("starts", "places", "resets", "what"),
+    [
+        ([1], [1], 0, "past the end"),
+        ([[1]], [[1]], 0, "past the end"),
+        ([[-1]], [[0]], 0, "past the end"),
+        ([[0]], [[-1]], 0, "place is out of range"),
+        ([[0], [0]], [[0], [0]], 0, "shape"),
+        ([[0]], [0], 0, "places must have the shape of starts"),
+        ([[[0]]], [[[0]]], 0, "starts must have the shape"),
+        ([0], [0], 2, "resets must be empty or have one entry per update"),
+    ],
+    ids=str,
+)
+def test_the_compiled_code_refuses_wrong_windows(starts, places, resets, what):
     learner = make_learner()
     weights = tuple(learner.parameters.values())
     engine = NativeEngine()
-    with pytest.raises(ValueError, match="past the end"):
+    with pytest.raises(ValueError, match=what):
         open_kernels("float64", engine.isa).train(
             shape=engine._settings(learner).shape,
             ngrams=None,
@@ -157,8 +186,9 @@ def test_the_compiled_code_refuses_windows_past_the_end_of_the_text():
             state=tuple(learner.state.values()),
             updates=_native.Updates(
                 ids=np.zeros(26, np.uint8),
-                starts=np.array([1]),
-                places=np.array([1]),
+                starts=np.array(starts),
+                places=np.array(places),
+                resets=np.ones(resets, np.uint8),
                 seq_length=25,
                 learning_rates=np.array([0.1]),
                 update=0,

@@ -26,19 +26,29 @@ Array = NDArray[Any]
 class Plan:
     """The work of one call of `train`: `len(learning_rates)` updates, one after another.
 
-    Stream s reads its windows from tokens[starts[s] + learner.position] on. The caller must make
-    sure that no window crosses the end of the epoch. All other settings are in the learner's config.
+    The caller must make sure that no window crosses the end of the epoch. All other settings are in the
+    learner's config.
 
     Attributes:
         learning_rates: the learning rate of each update, shape (updates,).
-        starts: the index of the token at which each stream starts, shape (B,).
-        places: the index in the whole text of tokens[starts[s]], for each stream s, shape (B,). It says
+        starts: where the windows begin. With shape (B,), each window follows the one before it: stream s
+            reads its windows from tokens[starts[s] + learner.position] on. With shape (updates, B), the
+            window of update u and stream s begins at tokens[starts[u, s]].
+        places: the index in the whole text of each of tokens[starts], in the shape of `starts`. It says
             which columns of the n-grams predict. None if `tokens` are the whole text.
+        resets: True for each update before which all states are set to zero, bool of shape (updates,). If
+            such an update is not applied, the states are zero all the same. None resets no state.
     """
 
     learning_rates: NDArray[np.float64]
     starts: NDArray[np.int64]
     places: NDArray[np.int64] | None = None
+    resets: NDArray[np.bool_] | None = None
+
+    @property
+    def one_after_another(self) -> bool:
+        """True if each window follows the one before it in its stream."""
+        return self.starts.ndim == 1
 
 
 @dataclass(frozen=True)

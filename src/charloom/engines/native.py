@@ -20,10 +20,11 @@ from charloom.engines.native_arguments import (
     checked_arrays,
     checked_columns,
     checked_ids,
-    checked_indices,
+    checked_resets,
     checked_slots,
     checked_states,
     checked_text,
+    checked_windows,
     copied_state,
     native_descent,
     native_ngrams,
@@ -32,6 +33,7 @@ from charloom.engines.native_arguments import (
     native_shape,
     reference_instead,
     require_layers,
+    require_long_text,
 )
 from charloom.errors import EngineError
 from charloom.formatting import counted, shortened
@@ -220,17 +222,9 @@ class NativeEngine:
         kernels, config = self._kernels_for(learner), learner.config
         count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
         self.require(config)
-        starts = checked_indices(plan.starts, "starts", B) + learner.position
-        places = starts
-        if plan.places is not None:
-            places = checked_indices(plan.places, "places", B) + learner.position
-        end = int(starts.max()) + count * T + 1
-        if end > len(tokens) or starts.min() < 0:
-            raise EngineError(
-                f"{counted(count, 'window')} of {counted(T, 'step')} from position "
-                f"{starts.max():,} need {counted(end, 'character')}, but the text has "
-                f"{len(tokens):,}. Give a longer text, or fewer updates."
-            )
+        starts, places = checked_windows(plan, B, learner.position)
+        if starts.size:
+            require_long_text(starts, (count if plan.one_after_another else 1, T), len(tokens))
         losses, norms = np.empty(count), np.empty(count)
         state = copied_state(learner.state)
         settings = self._settings(learner)
@@ -245,6 +239,7 @@ class NativeEngine:
                 ids=checked_text(tokens),
                 starts=starts,
                 places=places,
+                resets=checked_resets(plan),
                 seq_length=T,
                 learning_rates=np.ascontiguousarray(plan.learning_rates, dtype=np.float64),
                 update=learner.update,

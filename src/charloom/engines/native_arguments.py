@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from charloom import _native
 from charloom.config import Config
-from charloom.engines.base import Array, Ids, Sampler
+from charloom.engines.base import Array, Ids, Plan, Sampler
 from charloom.errors import EngineError
 from charloom.formatting import counted
 from charloom.messages import argument
@@ -27,14 +27,73 @@ MAX_ID_BITS: Final = 32
 MAX_LAYERS: Final = 64
 
 
-def checked_indices(indices: Array, name: str, streams: int) -> NDArray[np.int64]:
-    """Return an array of a plan as int64; raise EngineError unless it has one index per stream."""
-    if indices.shape != (streams,):
+def checked_windows(
+    plan: Plan, streams: int, position: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the windows of a plan begin, in the tokens and in the whole text, in the shape of `plan.starts`.
+
+    With shape (B,), the indices are those of the first update, and `position`, the learner's position, is in them.
+
+    Raises:
+        EngineError: an array of the plan has a wrong shape.
+    """
+    starts = _checked_indices(plan.starts, "starts", len(plan.learning_rates), streams)
+    places = starts
+    if plan.places is not None:
+        places = _checked_indices(plan.places, "places", len(plan.learning_rates), streams)
+        if places.shape != starts.shape:
+            raise EngineError(
+                f"the array `places` of the plan has shape {places.shape}; it must have the shape of "
+                f"`starts`, {starts.shape}."
+            )
+    if plan.one_after_another:
+        return starts + position, places + position
+    return starts, places
+
+
+def _checked_indices(indices: Array, name: str, updates: int, streams: int) -> NDArray[np.int64]:
+    """Return an array of a plan as int64; raise EngineError unless it has one index per stream or window."""
+    if indices.shape not in ((streams,), (updates, streams)):
         raise EngineError(
             f"the array `{name}` of the plan has shape {indices.shape}; it must have shape "
-            f"{(streams,)}, one index per stream."
+            f"{(streams,)}, one index per stream, or {(updates, streams)}, one per window."
         )
     return np.ascontiguousarray(indices, dtype=np.int64)
+
+
+def checked_resets(plan: Plan) -> NDArray[np.uint8]:
+    """Return the resets of a plan for the kernels: one number per update, or none if no state is reset.
+
+    Raises:
+        EngineError: the plan has another number of resets than updates, or they are not bools.
+    """
+    if plan.resets is None:
+        return np.empty(0, np.uint8)
+    if plan.resets.shape != plan.learning_rates.shape or plan.resets.dtype != np.bool_:
+        raise EngineError(
+            f"the array `resets` of the plan is {plan.resets.dtype} of shape {plan.resets.shape}; it must be "
+            f"bool of shape {plan.learning_rates.shape}, one per update."
+        )
+    return np.ascontiguousarray(plan.resets).view(np.uint8)
+
+
+def require_long_text(starts: NDArray[np.int64], windows: tuple[int, int], length: int) -> None:
+    """Raise EngineError if a window reaches beyond a text of `length` tokens.
+
+    `windows` says how many windows follow one another from each start, and how many steps each has.
+    """
+    count, steps = windows
+    if starts.min() < 0:
+        raise EngineError(
+            f"a window of the plan begins at the index {starts.min():,}; an index must be at least 0."
+        )
+    end = int(starts.max()) + count * steps + 1
+    if end > length:
+        raise EngineError(
+            f"{counted(count, 'window')} of {counted(steps, 'step')} from position "
+            f"{starts.max():,} need {counted(end, 'character')}, but the text has "
+            f"{length:,}. Give a longer text, or fewer updates."
+        )
 
 
 def reference_instead() -> str:

@@ -7,7 +7,7 @@ from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
 from charloom.engines.reference import network, ngram_counts, recent_ids
 from charloom.engines.reference.categorical import draw
-from charloom.model import Learner, State, hidden_arrays, optimizers
+from charloom.model import Learner, State, hidden_arrays, optimizers, zero_state
 from charloom.model.input_pairs import PAIRS
 from charloom.model.ngrams import ANY_MEMORY, MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
@@ -60,13 +60,15 @@ class ReferenceEngine:
         config = learner.config
         T = config.seq_length
         steps = np.arange(T + 1)[:, np.newaxis]
-        places = plan.starts if plan.places is None else plan.places
         losses: list[float] = []
         norms: list[float] = []
-        for learning_rate in plan.learning_rates.tolist():
-            read, update = learner.position + steps, learner.update + 1
-            ids = tokens[plan.starts + read]
-            columns = learner.ngrams.columns((places + read)[1:]) if learner.ngrams else None
+        for u, learning_rate in enumerate(plan.learning_rates.tolist()):
+            if plan.resets is not None and plan.resets[u]:
+                learner.state = zero_state(config, config.batch_size)
+            starts, places = window_starts(plan, u, learner.position)
+            update = learner.update + 1
+            ids = tokens[starts + steps]
+            columns = learner.ngrams.columns((places + steps)[1:]) if learner.ngrams else None
             with np.errstate(over="ignore", invalid="ignore"):
                 loss, gradients, state = self.loss_and_gradients(
                     learner, ids[:-1], ids[1:], update, columns
@@ -148,6 +150,18 @@ class ReferenceEngine:
             recent = ids[max(0, n - sampler.repetition_window) : n]
             ids[n] = draw(logits[0], sampler, recent, uniform)
         return ids[len(read) :], state
+
+
+def window_starts(plan: Plan, u: int, position: int) -> tuple[Array, Array]:
+    """Return where the windows of update number `u` of a plan begin, each of shape (B,).
+
+    The first array has the indices in the tokens, the second those in the whole text. `position` is the
+    learner's position before the update.
+    """
+    places = plan.starts if plan.places is None else plan.places
+    if plan.one_after_another:
+        return plan.starts + position, places + position
+    return plan.starts[u], places[u]
 
 
 def gradient_norm(gradients: Parameters) -> float:
