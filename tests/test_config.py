@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charloom.cell_table import CELL_NAMES
-from charloom.config import DTYPES, ENGINES, Config, default_of, help_of
+from charloom.config import DTYPES, ENGINES, OTHER_UNIT, Config, default_of, help_of
 from charloom.errors import ConfigError
 from charloom.recipes import CLASSIC, RECIPES, configure
 
@@ -83,6 +83,13 @@ WRONG = [
     ("threads", -1),
     ("batch_size", 2**31),
     ("warmup", -1),
+    ("warmup_epochs", -0.5),
+    ("warmup_epochs", float("inf")),
+    ("step_after_updates", -1),
+    ("step_after_updates", 1.5),
+    ("step_every_updates", 0),
+    ("order", "shuffled"),
+    ("chunks", 0),
     ("judged_characters", -1),
     ("judged_characters", 0.5),
     ("step_factor", 0.0),
@@ -114,6 +121,18 @@ def test_a_wrong_value_is_refused_with_its_name_and_the_range(name, value):
     with pytest.raises(ConfigError, match=rf"^{name} is .*; it must be .*\.$") as caught:
         Config(**{name: value})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "other"), OTHER_UNIT.items())
+def test_a_time_of_the_schedule_is_given_in_one_unit_only(name, other):
+    with pytest.raises(ConfigError, match=f"^{name} and {other} give the same time in two units"):
+        Config().replace(**{name: 3, other: 5})
+    in_other = Config().replace(**{other: 5})
+    assert getattr(in_other, other) == 5
+    # The unit that is given last replaces the other one.
+    again = in_other.replace(**{name: 3})
+    assert (getattr(again, name), getattr(again, other)) == (3, None)
+    assert getattr(in_other.replace(hidden_size=7), other) == 5
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ KEPT = (
     "ngrams",
     "averages",
     "searches",
+    "order",
 )
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
@@ -175,7 +176,9 @@ def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
     assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
-    assert (learner.config.ngram_order > 0) == (kept.name in ("ngrams", "averages", "searches"))
+    assert (learner.config.ngram_order > 0) == (
+        kept.name in ("ngrams", "averages", "searches", "order")
+    )
 
 
 def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
@@ -185,14 +188,14 @@ def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
         for name, array in trained.parameters.items()
         if array.tobytes() != model.parameters[name].tobytes()
     }
-    averaged = kept.name in ("averages", "searches")
+    averaged = kept.name in ("averages", "searches", "order")
     assert different == (set(trained.parameters) if averaged else set())
 
 
 def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.pairs is not None) == (learner.config.input_pairs > 0)
-    assert (learner.config.input_pairs > 0) == (kept.name in ("averages", "searches"))
+    assert (learner.config.input_pairs > 0) == (kept.name in ("averages", "searches", "order"))
     if learner.pairs:
         text = (FORMATS / kept.name / "run" / "text.txt").read_text(encoding="utf-8")
         pairs = [learner.vocabulary.decode(pair) for pair in learner.pairs.ids[:17]]

@@ -138,10 +138,10 @@ def test_a_changed_format_number_is_damage(run, tmp_path):
         data = path.read_bytes()
         place = max(data.find(b'"format":'), data.find(b'\\"format\\":') + 2) + len('"format":')
         assert data[place : place + 1].isdigit()
-        path.write_bytes(data[:place] + b"7" + data[place + 1 :])
-    with pytest.raises(DamagedError, match="its format was changed to 7"):
+        path.write_bytes(data[:place] + b"9" + data[place + 1 :])
+    with pytest.raises(DamagedError, match="its format was changed to 9"):
         reopen(run)
-    with pytest.raises(DamagedError, match="its format was changed to 7"):
+    with pytest.raises(DamagedError, match="its format was changed to 9"):
         load_model(tmp_path / "model")
 
 

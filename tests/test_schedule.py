@@ -104,6 +104,37 @@ def test_step_decay_can_have_an_interval_of_several_epochs():
     assert by_epoch.tolist() == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125]
 
 
+def test_step_decay_in_updates_begins_and_repeats_at_these_updates():
+    found = schedule(
+        101, epochs=3, schedule="step", step_after_updates=7, step_every_updates=4, step_factor=0.5,
+        learning_rate=1,
+    )  # fmt: skip
+    rates = found.learning_rates(0, 17).tolist()
+    assert rates == [1] * 7 + [0.5] * 4 + [0.25] * 4 + [0.125] * 2
+    at_once = schedule(101, schedule="step", step_after_updates=0, learning_rate=1)
+    assert at_once.learning_rates(0, 1).tolist() == [0.97]
+
+
+@pytest.mark.parametrize(
+    ("in_epochs", "in_updates"),
+    [
+        ({"step_after": 2, "step_every": 3}, {"step_after_updates": 20, "step_every_updates": 30}),
+        ({"step_after": 2, "step_every": 3}, {"step_after": 2, "step_every_updates": 30}),
+        ({"warmup_epochs": 1.5}, {"warmup": 15}),
+        ({"warmup_epochs": 0.0}, {"warmup": 0}),
+        ({"warmup_epochs": 0.26}, {"warmup": 3}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["step", "cosine"])
+def test_a_time_in_epochs_equals_the_same_time_in_updates(in_epochs, in_updates, name):
+    one, two = (
+        schedule(101, schedule=name, epochs=9, **times) for times in (in_epochs, in_updates)
+    )
+    assert one.windows.per_epoch == 10
+    assert one.learning_rates(0, 90).tolist() == two.learning_rates(0, 90).tolist()
+
+
 def test_the_cosine_falls_from_the_full_learning_rate_to_the_final_share():
     found = schedule(updates=100, warmup=20, schedule="cosine", cosine_end=0.1, learning_rate=2.0)
     rates = found.learning_rates(20, 80)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from charloom.config import Config
 from charloom.errors import TextError
 from charloom.text import Windows
+from charloom.text.window_order import WindowOrder
 
 lengths_and_steps = st.integers(1, 30).flatmap(
     lambda steps: st.tuples(st.integers(steps + 1, 300), st.just(steps))
@@ -57,13 +58,14 @@ def starts(length, steps):
 @given(lengths_and_steps)
 def test_an_epoch_of_one_stream_has_the_windows_of_a_simple_loop(size):
     windows = divide(*size)
+    order = WindowOrder.of(Config(), windows)
     expected = starts(*size)
     assert windows.per_epoch == len(expected)
     assert windows.starts(0).tolist() == windows.starts(1).tolist() == [0]
     for n, e in enumerate(expected):
         assert windows.left_in_epoch(e) == len(expected) - n
         assert not windows.ends_epoch(e)
-        assert windows.place(3, e) == e
+        assert order.place(3, e) == e
     assert windows.ends_epoch(expected[-1] + size[1])
     assert windows.parts == {"train": ((0, size[0]),)}
 
@@ -146,15 +148,16 @@ def test_streams_are_held_out_as_in_char_rnn():
 @given(divisions())
 def test_the_position_of_the_first_stream_follows_from_the_updates(division):
     windows, _ = division
+    order = WindowOrder.of(Config(), windows)
     epoch = position = 0
     for _ in range(2 * windows.per_epoch):
         if windows.ends_epoch(position):
             position = 0
         start = windows.starts(epoch)[0]
-        assert windows.place(epoch, position) == start + position
+        assert order.place(epoch, position) == start + position
         position += windows.seq_length
         epoch += windows.ends_epoch(position)  # and yet it stands where the epoch ended
-        assert windows.place(epoch, position) == start + position
+        assert order.place(epoch, position) == start + position
 
 
 # What is too short

@@ -30,6 +30,7 @@ CHOICES: Final = {
     "cell": CELL_NAMES,
     "init": ("normal", "uniform", "orthogonal", "course"),
     "optimizer": OPTIMIZERS,
+    "order": ("sequential", "chunks", "random"),
     "schedule": ("constant", "step", "cosine"),
     "weight_decay_on": ("all", "weights"),
     "clip_by": ("value", "norm"),
@@ -50,15 +51,26 @@ ONLY_WITH: Final = {
     "beta1": ("optimizer", ("adam", "adamw")),
     "beta2": ("optimizer", ("adam", "adamw")),
     "epsilon": ("optimizer", ("adagrad", "rmsprop", "adam", "adamw")),
+    "chunks": ("order", ("chunks",)),
     "step_after": ("schedule", ("step",)),
+    "step_after_updates": ("schedule", ("step",)),
     "step_factor": ("schedule", ("step",)),
     "step_every": ("schedule", ("step",)),
+    "step_every_updates": ("schedule", ("step",)),
     "cosine_end": ("schedule", ("cosine",)),
     "replacement": ("unknown", ("replace",)),
 }
 
 # Settings that have no effect if another setting is 0.
 NOT_WITH_ZERO: Final = {"clip_by": "clip", "weight_decay_on": "weight_decay"}
+
+# Settings that give a time of the schedule, each with the setting that gives the same time in another unit.
+# If the second is not None, the first has no effect.
+OTHER_UNIT: Final = {
+    "warmup": "warmup_epochs",
+    "step_after": "step_after_updates",
+    "step_every": "step_every_updates",
+}
 
 # Settings that may differ when a run is resumed, because they depend on the machine.
 MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
@@ -122,6 +134,15 @@ class Config:
     forget_bias: float = setting(1.0, "initial bias of an LSTM's forget gate")
     seq_length: int = setting(25, "sequence length T; one update per T characters of each stream")
     batch_size: int = setting(1, "streams B of text that are read in parallel")
+    order: str = setting(
+        "sequential",
+        "windows of the text in sequence, the state reset at each epoch; chunks in random order, in sequence "
+        "within a chunk, the state reset at each chunk; or random positions, the state reset at each window",
+    )
+    chunks: int = setting(
+        10,
+        "chunks that each stream's text is divided into if order is chunks; in a new order each epoch",
+    )
     epochs: int = setting(10, "passes over the training text")
     updates: int | None = setting(
         None, "end training after this many updates, instead of after the epochs"
@@ -145,9 +166,18 @@ class Config:
     )
     schedule: str = setting("constant", "how the learning rate changes")
     warmup: int = setting(0, "updates over which the learning rate rises to its full size")
+    warmup_epochs: float | None = setting(
+        None, "epochs over which the learning rate rises, instead of the updates of warmup"
+    )
     step_after: int = setting(10, "epochs before the first decay if schedule is step")
+    step_after_updates: int | None = setting(
+        None, "updates before the first decay, instead of the epochs of step_after"
+    )
     step_factor: float = setting(0.97, "factor of each decay if schedule is step")
     step_every: int = setting(1, "epochs between two decays if schedule is step")
+    step_every_updates: int | None = setting(
+        None, "updates between two decays, instead of the epochs of step_every"
+    )
     cosine_end: float = setting(
         0.0, "fraction of the learning rate that is left at the end if schedule is cosine"
     )
@@ -208,7 +238,7 @@ class Config:
         for name, options in CHOICES.items():
             require_one_of(name, getattr(self, name), options)
         positive = (
-            "hidden_size layers seq_length batch_size epochs step_every report_every "
+            "hidden_size layers seq_length batch_size chunks epochs step_every report_every "
             "sample_first sample_every sample_length passage_length"
         )
         for name in positive.split():
@@ -219,8 +249,11 @@ class Config:
         self._whole("ngram_order", least=0, below=MOST_ORDER + 1)
         self._whole("input_pairs", least=0, below=MOST_PAIRS + 1)
         self._whole("seed", least=0, below=SEED_LIMIT)
-        if self.updates is not None:
-            self._whole("updates", least=1)
+        for name, least in (("updates", 1), ("step_after_updates", 0), ("step_every_updates", 1)):
+            if getattr(self, name) is not None:
+                self._whole(name, least=least)
+        if self.warmup_epochs is not None:
+            self._number("warmup_epochs", least=0.0, below=WHOLE_LIMIT)
         for name in ("learning_rate", "epsilon", "step_factor", "save_seconds"):
             self._number(name, above=0.0)
         # With initial weights of a standard deviation above 1e6, the first losses overflow for any
@@ -294,12 +327,30 @@ class Config:
         """Return a copy with the settings in `changes`. A setting given as None does not change.
 
         Without a validation part, patience has no meaning. So if `validation` becomes 0, `patience` does
-        too, unless it is given.
+        too, unless it is given. A time of the schedule replaces the same time in another unit.
+
+        Raises:
+            ConfigError: a setting is unknown, or a value is out of its range, or one time is given in two units.
         """
         given = {name: value for name, value in changes.items() if value is not None}
+        given = {**_without_other_units(given), **given}
         if as_number(given.get("validation")) == 0:
             given = {"patience": 0, **given}
         return Config.from_dict({**self.to_dict(), **given})
+
+
+def _without_other_units(given: dict[str, Any]) -> dict[str, None]:
+    """Return None for each setting that gives a time which `given` has in another unit.
+
+    Raises:
+        ConfigError: `given` has the same time in two units.
+    """
+    for name, other in OTHER_UNIT.items():
+        if name in given and other in given:
+            raise ConfigError(
+                f"{argument(name)} and {argument(other)} give the same time in two units; give only one of them."
+            )
+    return {other: None for name, other in OTHER_UNIT.items() if name in given}
 
 
 def without_effect(config: Config, given: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-Purpose = Literal["init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap"]
+Purpose = Literal["init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap", "order"]
 PURPOSES: Final[dict[str, int]] = {
     "init": 1,
     "sample": 2,
@@ -18,6 +18,7 @@ PURPOSES: Final[dict[str, int]] = {
     "gradcheck": 4,
     "dropout": 5,
     "bootstrap": 6,
+    "order": 7,
 }
 
 BLOCK: Final = 4  # Philox4x64 computes a block of four 64-bit words from each counter value

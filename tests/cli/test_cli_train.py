@@ -232,6 +232,11 @@ def test_a_command_to_stop_ends_with_success(book, monkeypatch, tmp_path):
         ("--cell rnn --forget-bias 3", "--forget-bias has no effect: --cell is rnn"),
         ("--step-every 2", "--step-every has no effect: --schedule is cosine"),
         (
+            "--step-after-updates 2",
+            "--step-after-updates has no effect: --schedule is cosine, not step",
+        ),
+        ("--chunks 2", "--chunks has no effect: --order is sequential, not chunks"),
+        (
             "--validation 0 --judge-every 2",
             "--judge-every has no effect: there is no validation part",
         ),
@@ -248,6 +253,43 @@ def test_an_option_without_effect_is_reported(options, sentence, tmp_path, monke
     assert sentence in done.stderr
     plain = charloom_(f"train book.txt {small}")
     assert "no effect" not in plain.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            "--order chunks --chunks 999",
+            "--chunks is 999, but the text has only",
+        ),
+        (
+            "--warmup 5 --warmup-epochs 1",
+            "--warmup and --warmup-epochs give the same time in two units; give only one of them.",
+        ),
+        (
+            "--order shuffled",
+            "--order is 'shuffled'; it must be one of sequential, chunks, random.",
+        ),
+    ],
+)
+def test_an_order_or_a_time_that_cannot_be_is_refused_in_one_sentence(
+    options, sentence, book, tmp_path
+):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, options)
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("order", ["chunks", "random"])
+def test_a_run_in_another_order_is_trained_with_one_option(order, book, tmp_path):
+    done = charloom_("train", book, "--run", tmp_path / "run", SMALL, "--order", order)
+    assert done.exit_code == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_bytes())["config"]
+    assert config["order"] == order
+    reset = {"chunks": "before each chunk", "random": "before each window"}[order]
+    assert f"the hidden state is reset {reset}" in " ".join(done.stderr.split())
 
 
 def test_a_validation_loss_of_a_part_says_how_to_evaluate_all_of_it(book, tmp_path):

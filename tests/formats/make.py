@@ -28,6 +28,14 @@ LATER = {"cell": "gru", "batch_size": 2, "validation": 0.2, "dropout": 0.25}
 NEWER = (
     {"ngram_order": 3},
     {"averaging": 0.5, "weight_decay": 0.01, "weight_decay_on": "weights", "input_pairs": 20},
+    {
+        "order": "chunks",
+        "chunks": 3,
+        "schedule": "step",
+        "step_after_updates": 5,
+        "step_every_updates": 7,
+        "warmup_epochs": 0.25,
+    },
 )
 
 

@@ -23,9 +23,9 @@ CHOICES: Final = {"recipe": tuple(RECIPES), **SETTING_CHOICES}
 # The settings under each heading of the help.
 PANELS: Final = {
     "Network": "cell hidden_size layers ngram_order input_pairs dropout init sigma forget_bias",
-    "Training": "recipe seq_length batch_size epochs updates optimizer learning_rate momentum decay "
-    "beta1 beta2 epsilon weight_decay weight_decay_on schedule warmup step_after step_factor "
-    "step_every cosine_end averaging clip clip_by reduction",
+    "Training": "recipe seq_length batch_size order chunks epochs updates optimizer learning_rate momentum decay "
+    "beta1 beta2 epsilon weight_decay weight_decay_on schedule warmup warmup_epochs step_after "
+    "step_after_updates step_factor step_every step_every_updates cosine_end averaging clip clip_by reduction",
     "Text": "tokens unknown replacement",
     "Evaluation": "validation test split judge_every judged_characters patience",
     "Machine": "seed dtype engine threads",

@@ -36,6 +36,7 @@ FEW_UPDATES: Final = 1_000  # with fewer updates, the smooth loss still depends 
 def introduce(training: "Training") -> None:
     """Print the text, the number of updates, the engine and the run directory before training."""
     from charloom.engines import native_problem
+    from charloom.training.order_message import order_sentence
 
     config, corpus = training.learner.config, training.corpus
     problem = native_problem()
@@ -51,6 +52,8 @@ def introduce(training: "Training") -> None:
         f"{after}{counted(training.updates, 'update')}; {training.engine.describe()}, {config.dtype}; "
         f"run directory {training.run}"
     )
+    if config.order != "sequential":
+        say(order_sentence(config))
     factor = training.learner.learning_rate_factor
     if factor != 1:
         say(

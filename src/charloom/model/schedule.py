@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import Config
+from charloom.config import OTHER_UNIT, Config
 from charloom.model.learner import Learner
 from charloom.model.optimizers import AVERAGED_EVERY
+from charloom.text.window_order import WindowOrder
 from charloom.text.windows import Windows
 
 
@@ -30,7 +31,14 @@ class Schedule:
         Raises:
             TextError: the text is too short to be divided as `config` says.
         """
-        return cls(config, Windows.of(config, characters))
+        windows = Windows.of(config, characters)
+        WindowOrder.of(config, windows)  # raises TextError if the text is too short for it
+        return cls(config, windows)
+
+    @property
+    def order(self) -> WindowOrder:
+        """The order in which the windows of an epoch are read."""
+        return WindowOrder.of(self.config, self.windows)
 
     @property
     def updates(self) -> int:
@@ -47,17 +55,34 @@ class Schedule:
     def _learning_rate(self, done: int) -> float:
         """Return the learning rate of the next update after `done` updates were applied."""
         config = self.config
-        rate = config.learning_rate
-        if done < config.warmup:
-            return rate * (done + 1) / config.warmup
+        rate, warmup = config.learning_rate, self.warmup
+        if done < warmup:
+            return rate * (done + 1) / warmup
         if config.schedule == "step":
-            late = done // self.windows.per_epoch - config.step_after
-            return rate * config.step_factor ** (late // config.step_every + 1 if late >= 0 else 0)
+            late = done - self._updates_of("step_after")
+            every = self._updates_of("step_every")
+            return rate * config.step_factor ** (late // every + 1 if late >= 0 else 0)
         if config.schedule == "cosine":
-            way = (done - config.warmup) / max(1, self.updates - config.warmup)
+            way = (done - warmup) / max(1, self.updates - warmup)
             share = 0.5 * (1 + math.cos(math.pi * min(way, 1.0)))
             return rate * (config.cosine_end + (1 - config.cosine_end) * share)
         return rate
+
+    @property
+    def warmup(self) -> int:
+        """The number of updates over which the learning rate rises."""
+        epochs = self.config.warmup_epochs
+        if epochs is None:
+            return self.config.warmup
+        return math.floor(epochs * self.windows.per_epoch + 0.5)
+
+    def _updates_of(self, name: str) -> int:
+        """Return a time of the schedule in updates: a setting in epochs, or the one in updates that replaces it."""
+        updates: int | None = getattr(self.config, OTHER_UNIT[name])
+        if updates is not None:
+            return updates
+        epochs: int = getattr(self.config, name)
+        return epochs * self.windows.per_epoch
 
     def is_finished(self, learner: Learner) -> bool:
         """Return True if the run is complete: all its updates are applied, or its patience ran out.

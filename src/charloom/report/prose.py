@@ -28,6 +28,7 @@ from charloom.report.validation_coverage import JudgedPart
 from charloom.report.writer import Writer
 from charloom.training import Sample
 from charloom.training.learning_rate_search import LearningRateSearch
+from charloom.training.order_message import order_sentence
 from charloom.training.search_plot_range import plot_range
 
 
@@ -210,6 +211,7 @@ def loss_story(
         f"window of {count(T)} {tokens}. A model that gives all {K} {tokens} the same probability "
         f"has a loss of {count(T)} ln {K} = {uniform_loss:.2f}.",
         fall_story(records, T, one),
+        order_sentence(config),
     ]
     epochs = f"{last.epoch:.2f}".removesuffix(".00")
     sentences.append(

@@ -135,18 +135,6 @@ class Windows:
         late = self.remainder if self.streams > 1 and epoch % 2 else 0
         return late + self.spacing * np.arange(self.streams, dtype=np.int64)
 
-    def place(self, epoch: int, position: int) -> int:
-        """Return the index in the text of the character that stream 0 reads next.
-
-        Args:
-            epoch: number of completed epochs.
-            position: number of characters that stream 0 has read in the epoch.
-        """
-        # After the last window of an epoch, `epoch` already counts this epoch as completed, but
-        # `position` still counts from the start of this epoch.
-        current = epoch - 1 if self.ends_epoch(position) else epoch
-        return int(self.starts(current)[0]) + position
-
     def left_in_epoch(self, position: int) -> int:
         """Return how many windows are left in the epoch, including the window at `position`.
 

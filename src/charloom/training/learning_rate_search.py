@@ -119,7 +119,11 @@ class Trial:
         self._learner = copy_learner(start)
         # A warm-up would hide in short trials that a rate is too large.
         self._learner.config = replace(
-            start.config, learning_rate=rate_of(step), schedule="constant", warmup=0
+            start.config,
+            learning_rate=rate_of(step),
+            schedule="constant",
+            warmup=0,
+            warmup_epochs=None,
         )
 
     def train(self, until: int, ids: AllIds, engine: Engine) -> Generator[int]:

@@ -4,10 +4,11 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charloom.cooperative import SliceLoop, Slices, run_all_slices
 from charloom.engines import Engine, Plan, Sampler, Trace
@@ -26,6 +27,7 @@ from charloom.random import uniforms
 from charloom.scoring import tokens_of_a_call
 from charloom.text import Windows
 from charloom.text.id_file import AllIds
+from charloom.text.window_order import WindowOrder
 from charloom.training.events import Progress, Record, Sample, Warned
 from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 from charloom.training.recorder import Recorder
@@ -174,7 +176,7 @@ def apply_updates(
         learner.state = zero_state(learner.config, learner.config.batch_size)
     learner.start_losses = None
     rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
-    plan = Plan(rates, windows.starts(learner.epoch))
+    plan = next_windows(learner, schedule, rates)
     trace = engine.train(learner, *ids_in_memory(ids, plan, learner))
     count_losses(learner, trace)
     require_finite_trace(learner, trace)
@@ -183,6 +185,19 @@ def apply_updates(
     if windows.ends_epoch(learner.position):
         learner.epoch += 1
     return trace
+
+
+def next_windows(learner: Learner, schedule: Schedule, rates: NDArray[np.float64]) -> Plan:
+    """Return the plan for one update at each of the learning rates `rates`, all in the learner's epoch.
+
+    See spec/mathematics.md: Windows.
+    """
+    order = schedule.order
+    if order.one_after_another:
+        return Plan(rates, schedule.windows.starts(learner.epoch))
+    first, count = learner.position // learner.config.seq_length, len(rates)
+    starts = order.starts(learner.epoch, first, count)
+    return Plan(rates, starts, resets=order.resets(learner.epoch, first, count))
 
 
 @dataclass
@@ -216,11 +231,18 @@ def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]
     """Return an array in memory with the ids that `plan` needs, and the plan for this array.
 
     If `ids` is an array already, return `ids` and `plan` unchanged. If `ids` is a file, read only the ids
-    that the plan needs. The returned plan then has new `starts`: a start plus the learner's position is the
-    index in the returned array at which the stream begins. Its `places` are the old `starts`.
+    that the plan needs. The returned plan then has new `starts`, and its `places` are the old ones.
     """
     if isinstance(ids, np.ndarray):
         return ids, plan
+    if not plan.one_after_another:
+        size = learner.config.seq_length + 1
+        begins = plan.starts.ravel()
+        windows = ids.stretches(begins, begins + size, size)
+        at = size * np.arange(len(begins), dtype=np.int64)
+        return windows.ravel(), replace(
+            plan, starts=at.reshape(plan.starts.shape), places=plan.starts
+        )
     starts = plan.starts + learner.position
     count = len(plan.learning_rates) * learner.config.seq_length + 1
     read = ids.stretches(starts, starts + count, count)
@@ -329,7 +351,7 @@ def continuation_in_slices(
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=series
     )
-    place = windows.place(learner.epoch, learner.position)
+    place = WindowOrder.of(learner.config, windows).place(learner.epoch, learner.position)
     state, read = first_stream_state(learner.state), ids[place : place + 1]
     size, drawn = tokens_of_a_call(learner, streams=1), list[Ids]()
     for first in range(0, length, size):

@@ -74,6 +74,8 @@ class Settings(RequestBody):
     input_pairs: Annotated[int, Field(ge=0, le=MOST_PAIRS)] | None = None
     seq_length: Annotated[int, Field(ge=1, le=1024)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=512)] | None = None
+    order: Literal["sequential", "chunks", "random"] | None = None
+    chunks: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     dropout: Annotated[float, Field(ge=0, le=0.9)] | None = None
     optimizer: Literal["adagrad", "sgd", "rmsprop", "adam", "adamw"] | None = None
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
