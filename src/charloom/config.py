@@ -136,12 +136,12 @@ class Config:
     batch_size: int = setting(1, "streams B of text that are read in parallel")
     order: str = setting(
         "sequential",
-        "windows of the text in sequence, the state reset at each epoch; chunks in random order, in sequence "
-        "within a chunk, the state reset at each chunk; or random positions, the state reset at each window",
+        "read the text in sequence (the state is reset at each epoch), in chunks in random order (reset at each "
+        "chunk), or at random positions (reset at each window)",
     )
     chunks: int = setting(
         10,
-        "chunks that each stream's text is divided into if order is chunks; in a new order each epoch",
+        "parts of each stream if order is chunks; each epoch reads them in a new order",
     )
     epochs: int = setting(10, "passes over the training text")
     updates: int | None = setting(
