@@ -30,6 +30,35 @@ def test_the_pictures_have_a_red_cross_for_each_epoch(tmp_path: Path) -> None:
     assert "The three red crosses mark the ends of epochs" in html
 
 
+def crosses_in(svg: str, gid: str) -> list[tuple[float, float]]:
+    """Return the places of the crosses in an SVG."""
+    start = svg.index(f'<g id="{gid}">')
+    drawn = svg[start : svg.index("</g>", start)]
+    return [(float(x), float(y)) for x, y in re.findall(r'<use [^>]*x="(.+?)" y="(.+?)"', drawn)]
+
+
+def test_a_second_panel_shows_the_loss_after_the_first_epoch(tmp_path: Path) -> None:
+    html, _ = report(make_run(tmp_path / "run"))
+    standalone = (tmp_path / "run" / "loss.svg").read_text(encoding="utf-8")
+    for svg, prefix in ((standalone, ""), (html, "loss-wide-"), (html, "loss-narrow-")):
+        whole = crosses_in(svg, f"{prefix}epoch-ends")
+        zoom = crosses_in(svg, f"{prefix}zoom-epoch-ends")
+        # Of the three epochs, the panel shows two in the same width, and a tenth of the fall in its height.
+        assert zoom[1][0] - zoom[0][0] == pytest.approx(1.5 * (whole[1][0] - whole[0][0]), rel=1e-3)
+        assert zoom[-1][0] == pytest.approx(whole[-1][0])
+        assert zoom[-1][1] - zoom[0][1] > 2 * (whole[-1][1] - whole[0][1])
+    assert html.count("after the first epoch") == 2
+
+
+@pytest.mark.parametrize("updates", [PER_EPOCH - 50, PER_EPOCH, PER_EPOCH + 100])
+def test_a_run_that_ends_soon_after_its_first_epoch_has_one_panel(
+    tmp_path: Path, updates: int
+) -> None:
+    html, _ = report(make_run(tmp_path / "run", metrics=records(updates), state="training"))
+    assert "after the first epoch" not in html
+    assert "zoom-" not in html
+
+
 def test_the_figures_are_those_of_the_records(tmp_path: Path) -> None:
     metrics = records(3 * PER_EPOCH)
     metrics[5]["smooth_loss"] = 12.345
@@ -128,7 +157,7 @@ def test_what_was_held_out_is_in_figures_words_and_picture(tmp_path: Path) -> No
     words = re.sub("<.+?>", "|", tile[1])
     assert words == "2.164|bits per character||1.5000 nats||at update 800|"
     assert "written by the model with the lowest validation loss: that of update 800" in page.words
-    assert html.count('-validation"') == 2
+    assert html.count('-validation"') == 4  # two panels, for wide and for narrow screens
     assert 'id="loss-wide-validation"' in html
     assert "loss-wide-validation" not in report(make_run(tmp_path / "classic"))[0]
 

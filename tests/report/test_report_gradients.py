@@ -8,14 +8,62 @@ from pathlib import Path
 from charloom import formatting
 from charloom.gradient_check import GradientCheck, gradcheck
 from charloom.report import prose
+from charloom.report.main_rows import main_check
+from pages import Page
 from report_runs import TITLES, make_run, report
 
+FOUR = ("norm-relative", "absolute", "elementwise")
 
-def test_the_gradient_table_has_a_line_for_each_parameter_of_each_check(
+
+def tables_of(page: Page) -> list[list[list[str]]]:
+    """Return the rows of each table of gradient checks, below the headings."""
+    headings = [*FOUR, "worst entry", *FOUR, "best step"]
+    return [table[table.index(headings) + 1 :] for table in page.tables if headings in table]
+
+
+def test_five_rows_are_shown_and_all_rows_are_folded(
     tmp_path: Path, checks: list[GradientCheck]
 ) -> None:
     html, page = report(make_run(tmp_path / "run", checks=checks))
-    table = html[html.index('<table class="errors">') : html.index("</table>")]
+    shown, folded = tables_of(page)
+    assert [row[0] for row in shown[1:]] == ["b", "c", "U", "W", "V"]
+    assert shown[0][0].startswith("H\u202f=\u202f9, T\u202f=\u202f6, float64")
+    assert len(folded) == 4 * (1 + 5)
+    assert "15 more rows of the checks can be unfolded" in page.words
+    assert "The errors of all 20 rows of 4 checks" in page.words
+    details = html.index("<details>\n<summary>The errors of all 20 rows")
+    first, second = (found.start() for found in re.finditer('<table class="errors">', html))
+    assert first < details < second
+
+
+def test_where_one_check_has_five_rows_nothing_is_folded(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    html, page = report(make_run(tmp_path / "run", checks=checks[:1]))
+    assert len(tables_of(page)) == 1
+    assert "more rows" not in page.words
+    assert "<summary>The errors" not in html
+
+
+def test_of_many_rows_the_five_that_are_closest_to_their_limits_are_shown() -> None:
+    check = gradcheck(cell="gru", layers=2, hidden_size=3, seq_length=2, vocabulary_size=4)
+    wrong = dataclasses.replace(check.rows[6], norm_relative=0.5)
+    rows = (*check.rows[:6], wrong, *check.rows[7:])
+    shown = main_check([check, dataclasses.replace(check, rows=rows)])
+    assert len(shown.rows) == 5
+    assert wrong in shown.rows
+    assert not shown.passed
+    names = [row.parameter for row in check.rows]
+    places = [names.index(row.parameter) for row in shown.rows]
+    assert places == sorted(places)
+
+
+def test_the_folded_table_has_a_line_for_each_parameter_of_each_check(
+    tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    html, page = report(make_run(tmp_path / "run", checks=checks))
+    table = html[html.rindex('<table class="errors">') :]
+    table = table[: table.index("</table>")]
     assert re.findall(r'<th scope="row">(\w)</th>', table) == ["b", "c", "U", "W", "V"] * 4
     for check in checks:
         for row in check.rows:
@@ -32,9 +80,9 @@ def test_each_column_of_the_gradient_table_holds_what_its_heading_says(
     tmp_path: Path, checks: list[GradientCheck]
 ) -> None:
     _, page = report(make_run(tmp_path / "run", checks=checks))
-    four = ("norm-relative", "absolute", "elementwise")
-    lines = iter(page.table(*four, "worst entry", *four, "best step"))
-    for check in checks:
+    shown, folded = tables_of(page)
+    lines = iter(shown + folded)
+    for check in (checks[1], *checks):
         (heading,) = next(lines)
         assert heading.startswith(prose.size(check))
         assert heading.endswith(f", engine {check.settings.engine}: passed")
@@ -60,7 +108,12 @@ def test_a_failed_check_is_said_to_have_failed(tmp_path: Path, checks: list[Grad
     assert "is right" not in page.words
     assert "For larger networks, the gradient can therefore seem to be wrong" not in page.words
     assert "truncation" in page.words
-    assert html.count('<tr class="failed">') == 1
+    assert (
+        html.count('<tr class="failed">') == 2
+    )  # among the rows that are shown, and when unfolded
+    shown, _ = tables_of(page)
+    assert shown[0][0].endswith(": failed")
+    assert "W" in [row[0] for row in shown]
     assert "not a number" in page.words
 
 

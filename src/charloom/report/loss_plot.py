@@ -8,14 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator, ScalarFormatter
+from numpy.typing import NDArray
 
 from charloom.formatting import bits_per_character, count
 from charloom.report.plot_style import (
     LIGHT,
     MARGIN,
+    UNITS_PER_INCH,
     WIDE,
     Palette,
-    figure_with_axes,
+    blank_figure,
     font_size,
     heading,
     is_narrow,
@@ -31,6 +33,12 @@ CROSS_LINE: Final = 2.2  # width of the lines of a cross of that size
 DOT: Final = 3.0  # size of the dot at a validation loss
 # The least distance from one mark to the next, as a factor of their size. Closer marks hide the curve below them.
 LEAST_GAP: Final = 1.5
+BELOW, ABOVE = 50, 30  # margins below and above the axes of a panel, in 1/72 inch
+# The panel of the run after its first epoch: its height, as a factor of the first panel's; the latest end of the first
+# epoch, as a fraction of the run; and the least number of points of the curve that it shows.
+ZOOM_HEIGHT: Final = 0.7
+LATEST_ZOOM: Final = 0.7
+ZOOM_POINTS: Final = 8
 
 
 def loss_figure(
@@ -44,34 +52,84 @@ def loss_figure(
     """Return a plot of the smooth loss over the updates, with red crosses at the ends of epochs.
 
     If there are many crosses, they are smaller, and only some epochs have one (`Records.crosses`). If the run has
-    validation losses, a second line shows them, with a dot at each of them unless the dots would touch.
+    validation losses, a second line shows them, with a dot at each of them unless the dots would touch. If enough of
+    the run follows the first epoch, a second panel shows only this part, with a vertical axis of its own.
 
     Args:
         records: the records of a run.
         seq_length: sequence length T, to convert nats per window to bits per character.
         one: unit of prediction: character or byte.
-        size: width and height in units of 1/72 inch.
+        size: width and height of a panel in units of 1/72 inch. The second panel is lower.
         palette: the colours by name.
     """
-    figure, axes = figure_with_axes(size, palette)
-    lines = _draw_losses(axes, records, seq_length, size[0], palette)
-    _scale(axes, records, lines, size[0], palette)
-    _add_bits(axes, seq_length, one, size[0], palette)
-    _add_legend(axes, lines, size[0], palette)
+    (width, height), start = size, zoom_start(records)
+    lower = 0 if start is None else round(ZOOM_HEIGHT * height)
+    figure = blank_figure((width, height + lower), palette)
+    axes = _add_panel(figure, lower, height)
+    lines = _draw_losses(axes, records, seq_length, width, palette)
+    _scale(axes, records.last.update, lines, width, palette)
+    _add_bits(axes, seq_length, one, width, palette)
+    _add_legend(axes, lines, width, palette)
+    if start is not None:
+        zoom = _add_panel(figure, 0, lower)
+        lines = _draw_losses(zoom, records, seq_length, width, palette, "zoom-")
+        _scale(zoom, records.last.update, lines, width, palette, start)
+        _add_bits(zoom, seq_length, one, width, palette)
+        _name_zoom(zoom, width, palette)
     return figure
 
 
+def zoom_start(records: Records) -> float | None:
+    """Return the update at which the panel of the later part of a run starts: the end of the first epoch.
+
+    Return None if the run is too short for this panel.
+    """
+    if not records.ends or records.ends[0].epoch > 1:
+        return None
+    start = float(records.ends[0].update)
+    shown = np.count_nonzero(records.updates >= start)
+    late_enough = start <= LATEST_ZOOM * records.last.update
+    return start if late_enough and shown >= ZOOM_POINTS else None
+
+
+def _add_panel(figure: Figure, bottom: int, height: int) -> Axes:
+    """Add axes to a figure. `bottom` and `height` are those of the axes with their margins, in 1/72 inch."""
+    width, total = UNITS_PER_INCH * figure.get_size_inches()
+    return figure.add_axes(
+        (MARGIN / width, (bottom + BELOW) / total, 1 - 2 * MARGIN / width, (height - BELOW - ABOVE) / total)
+    )  # fmt: skip
+
+
+def _name_zoom(axes: Axes, width: int, palette: Palette) -> None:
+    """Write above the second panel what it shows."""
+    axes.annotate(
+        "after the first epoch",
+        (0.5, 1),
+        xytext=(0, 8),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="center",
+        color=palette["ink"],
+        fontsize=font_size(width),
+        annotation_clip=False,
+    )
+
+
 def _draw_losses(
-    axes: Axes, records: Records, seq_length: int, width: int, palette: Palette
+    axes: Axes, records: Records, seq_length: int, width: int, palette: Palette, prefix: str = ""
 ) -> dict[str, Line2D]:
     """Draw the losses in nats per window; return the lines by their names in the legend.
 
-    `width` is the width of the plot with its margins.
+    `width` is the width of the plot with its margins. `prefix` is the beginning of the ids in an SVG file.
     """
     lines = {}
     cross = min(CROSS, _distance(len(records.crosses), width) / LEAST_GAP)
     (lines["smooth loss"],) = axes.plot(
-        records.updates, records.losses, color=palette["line"], linewidth=1.4, gid="smooth-loss"
+        records.updates,
+        records.losses,
+        color=palette["line"],
+        linewidth=1.4,
+        gid=f"{prefix}smooth-loss",
     )
     (crosses,) = axes.plot(
         [end.update for end in records.crosses],
@@ -83,7 +141,7 @@ def _draw_losses(
         color=palette["cross"],
         clip_on=False,
         zorder=3,
-        gid="epoch-ends",
+        gid=f"{prefix}epoch-ends",
     )
     if records.judged:
         (lines["validation"],) = axes.plot(
@@ -93,7 +151,7 @@ def _draw_losses(
             marker="o" if _distance(len(records.judged), width) >= LEAST_GAP * DOT else "",
             markersize=DOT,
             linewidth=1.4,
-            gid="validation",
+            gid=f"{prefix}validation",
         )
     if records.ends:
         lines["end of an epoch"] = crosses
@@ -106,13 +164,21 @@ def _distance(marks: int, width: int) -> float:
 
 
 def _scale(
-    axes: Axes, records: Records, lines: dict[str, Line2D], width: int, palette: Palette
+    axes: Axes,
+    end: int,
+    lines: dict[str, Line2D],
+    width: int,
+    palette: Palette,
+    start: float = 0.0,
 ) -> None:
-    """Set the limits, ticks and labels of the horizontal axis (updates) and the vertical axis (loss)."""
+    """Set the limits, ticks and labels of the horizontal axis (updates) and the vertical axis (loss).
+
+    The horizontal axis goes from update `start` to update `end`.
+    """
     style_axes(axes, palette, font_size(width))
-    axes.set_xlim(0, max(records.last.update, 1))
+    axes.set_xlim(start, max(end, 1))
     curves = [lines[name] for name in ("smooth loss", "validation") if name in lines]
-    losses = np.concatenate([np.asarray(curve.get_ydata(), np.float64) for curve in curves])
+    losses = np.concatenate([_losses_from(curve, start) for curve in curves])
     # With a much smaller range, the labels of the ticks would need more digits than have room.
     margin = max(0.05 * (losses.max() - losses.min()), 0.025 * losses.max()) or 1.0
     axes.set_ylim(losses.min() - margin, losses.max() + margin)
@@ -123,6 +189,12 @@ def _scale(
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, narrow)))
     axes.set_xlabel("updates", color=palette["muted"], fontsize=font_size(width), labelpad=4)
     heading(axes, "nats per window", 0.0, palette, font_size(width))
+
+
+def _losses_from(curve: Line2D, start: float) -> NDArray[np.float64]:
+    """Return the losses of a curve from update `start` on."""
+    updates = np.asarray(curve.get_xdata(), np.float64)
+    return np.asarray(curve.get_ydata(), np.float64)[updates >= start]
 
 
 def _add_bits(axes: Axes, seq_length: int, one: str, width: int, palette: Palette) -> None:

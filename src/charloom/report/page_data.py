@@ -59,16 +59,24 @@ class GradientSection:
 
     Attributes:
         paragraphs: text about the results of the checks.
+        main: the most important check, with few rows.
+        columns: what the columns of the tables mean.
         picture: the plot of the errors.
-        explanation: paragraphs below the plot, about the errors of central differences.
-        checks: one table per check.
-        notes: how the checked entries were chosen, and how the errors are defined.
+        explanation: paragraphs about the errors of central differences; the first one is above the plot.
+        checks: one table per check, which the page folds; empty if `main` shows every row.
+        others: how many rows `main` leaves out, such as "35 more rows"; empty if there are none.
+        total: how many rows there are, such as "all 40 rows of 8 checks".
+        notes: how the checked entries were chosen.
     """
 
     paragraphs: Sequence[str]
+    main: CheckTable
+    columns: str
     picture: Picture
     explanation: Sequence[str]
     checks: Sequence[CheckTable]
+    others: str
+    total: str
     notes: Sequence[str]
 
 
@@ -151,6 +159,23 @@ class SettingsGroup:
 
     heading: str
     rows: Sequence[Setting]
+
+
+@dataclass(frozen=True)
+class SettingsSection:
+    """The section on the settings.
+
+    Attributes:
+        groups: rows about the text, the software and the progress of the run.
+        configuration: a row for each setting of the run, which a screen folds.
+        number: how many settings there are, such as "48 settings".
+        line: the settings that have an effect in one line, for paper.
+    """
+
+    groups: Sequence[SettingsGroup]
+    configuration: Sequence[Setting]
+    number: str
+    line: str
 
 
 @dataclass(frozen=True)

@@ -44,19 +44,15 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
         of_dtype = [pair for pair in rows if pair[0].settings.dtype == dtype]
         check, row = max(of_dtype, key=lambda pair: pair[1].norm_relative)
         parts.append(
-            f"{scientific(row.norm_relative)} in {dtype} ({row.parameter} at {size(check)}, engine "
-            f"{check.settings.engine}; the limit is {scientific(row.norm_limit)})"
+            f"In {dtype} the largest norm-relative error is {scientific(row.norm_relative)}: that of "
+            f"{row.parameter} at {size(check)}, engine {check.settings.engine}. The limit is "
+            f"{scientific(row.norm_limit)}."
         )
-    of_dtype = [pair for pair in rows if pair[0].settings.dtype == checks[0].settings.dtype]
-    check, row = max(of_dtype, key=lambda pair: pair[1].elementwise)
     parameters = listing(list(dict.fromkeys(row.parameter for _, row in rows)))
     paragraphs = [
-        f"The gradient that backpropagation through time computes is right. It was compared with the "
-        f"complex step over {count(sum(check.checked for check in checks))} entries of {parameters}. "
-        f"The largest norm-relative error is {listing(parts)}. The entry with the largest error in "
-        f"{check.settings.dtype} is {worst_entry(row)} at {size(check)}: its gradient is "
-        f"{scientific(row.worst.analytic)}, with an elementwise-relative error of "
-        f"{scientific(row.elementwise)}."
+        f"The gradient that backpropagation through time computes is right. "
+        f"{number_of(len(checks), 'check').capitalize()} compared it with the complex step, at "
+        f"{count(sum(check.checked for check in checks))} entries of {parameters}. {' '.join(parts)}"
     ]
     if any(row.norm_limit > NORM_LIMITS[check.settings.dtype] for check, row in rows):
         check, row = max(rows, key=lambda pair: pair[1].rounding)
@@ -97,16 +93,16 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
         check = max(right, key=lambda check: check.settings.hidden_size)
         row = max(check.rows, key=lambda row: row.central.norm_relative)
         best = (
-            f" The best step is {power_of_ten(row.central.step)}, where the V-shaped curve is lowest. Even "
-            f"there, the error for {row.parameter} at {size(check)} in {check.settings.dtype} is "
+            f" The best step is where a curve is lowest. For {row.parameter} at {size(check)} in "
+            f"{check.settings.dtype} it is {power_of_ten(row.central.step)}, and even there the error is "
             f"{scientific(row.central.norm_relative)}."
         )
     why = (
-        f"Central differences are less exact. They subtract two losses that agree in almost every "
-        f"digit. A smaller step leaves fewer digits of the difference: this rounding error grows as "
-        f"the step shrinks. A larger step is affected by the curvature of the loss: this truncation "
-        f"error grows with the square of the step.{best} The complex step, Im f(θ + ih)/h with "
-        f"h = 10⁻²⁰, subtracts nothing, so it has no rounding error of this kind."
+        f"Central differences, (f(θ + s) - f(θ - s)) / 2s, are less exact. They subtract two losses that "
+        f"agree in almost every digit. A smaller step leaves fewer digits of the difference: this rounding "
+        f"error grows as the step shrinks. With a larger step, the loss bends between the two points: this "
+        f"truncation error grows with the square of the step.{best} The complex step, Im f(θ + ih) / h "
+        f"with h = 10⁻²⁰, subtracts nothing. So it has no rounding error of this kind."
     )
     if len(right) < len(checks):
         return [why]
@@ -122,17 +118,15 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
             if check.settings.dtype == large.settings.dtype and row.parameter == after.parameter
         )
         growth = (
-            f"From {size(small)} to {size(large)} in {large.settings.dtype} the best central "
-            f"difference of {after.parameter} has an error of "
-            f"{scientific(before.central.norm_relative)} and then {scientific(after.central.norm_relative)}, "
-            f"while the gradient stays within "
-            f"{scientific(exact)} of the complex step. "
+            f"In {large.settings.dtype} the best central difference of {after.parameter} has an error of "
+            f"{scientific(before.central.norm_relative)} at {size(small)}, and of "
+            f"{scientific(after.central.norm_relative)} at {size(large)}. The gradient stays within "
+            f"{scientific(exact)} of the complex step at both sizes. "
         )
     return [
         why,
-        f"{growth}For larger networks, the gradient can therefore seem to be wrong. The difference is "
-        f"rounding in the central differences: both computations start from the same h0, and the gradient "
-        f"itself is exact.",
+        f"{growth}For larger networks, the gradient can therefore seem to be wrong. But the difference is "
+        f"rounding in the central differences. Both computations start from the same h0.",
     ]
 
 
@@ -208,8 +202,8 @@ def loss_story(
     uniform_loss = T * math.log(max(vocabulary_size, 1))
     sentences = [
         f"At update {count(first.update)} the smooth loss is {first.smooth_loss:.2f} nats per "
-        f"window of {count(T)} {tokens}. A model that gives all {K} {tokens} the same probability "
-        f"has a loss of {count(T)} ln {K} = {uniform_loss:.2f}.",
+        f"window of {count(T)} {tokens}. If all {K} {tokens} had the same probability, it would be "
+        f"{count(T)} ln {K} = {uniform_loss:.2f}.",
         fall_story(records, T, one),
         order_sentence(config),
     ]
@@ -452,18 +446,20 @@ def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
 
 
 def gradient_notes(checks: Sequence[GradientCheck]) -> list[str]:
-    """Return a list with one note on the table of the gradient checks.
-
-    The note says how the checked entries were chosen and how the errors are defined.
-    """
+    """Return a list with one note on the gradient checks, which says how the checked entries were chosen."""
     seeds = listing([str(seed) for seed in dict.fromkeys(c.settings.seed for c in checks)])
     texts = listing([text for text in dict.fromkeys(c.settings.text for c in checks) if text])
     window = f"the first window of {texts}" if texts else "a random window"
     return [
         f"The checks use new networks, as at the start of training, on {window}. The checked entries "
         f"were drawn at random with seed {seeds}. Half of those of U in the first layer are in columns of "
-        f"characters in the window, as all other columns have a gradient of zero. In the formulas, a is "
-        f"the analytical and n the numerical gradient. Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). Absolute: the "
-        f"largest |a − n|. Elementwise: the largest |a − n| / (|a| + |n|), where the denominator is at "
-        f"least 10⁻⁴ of the largest entry. Central differences are shown at their best step.",
+        f"characters in the window, as all other columns have a gradient of zero.",
     ]
+
+
+COLUMN_NOTE: Final = (
+    "a is the gradient by backpropagation, n the numerical one. Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). Absolute: the "
+    "largest |a − n|. Elementwise: the largest |a − n| / (|a| + |n|), where the denominator is at least 10⁻⁴ of the "
+    "largest entry; the worst entry is the one where it is largest. Central differences are shown at their best step."
+)
+"""What the columns of the tables of gradient checks mean."""

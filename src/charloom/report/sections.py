@@ -12,7 +12,7 @@ import matplotlib
 import numpy as np
 
 from charloom.cell_table import CELLS
-from charloom.config import Config, help_of
+from charloom.config import Config, help_of, without_effect
 from charloom.formatting import (
     bits_per_character,
     capitalized,
@@ -30,6 +30,8 @@ from charloom.model import parameter_shapes
 from charloom.model.input_pairs import pair_rows
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
+from charloom.report.curve_events import event_story
+from charloom.report.main_rows import main_check
 from charloom.report.page_data import (
     CheckTable,
     EpochEnd,
@@ -44,6 +46,7 @@ from charloom.report.page_data import (
     SearchSection,
     Setting,
     SettingsGroup,
+    SettingsSection,
 )
 from charloom.report.records import Record, Records
 from charloom.report.samples import Samples
@@ -173,11 +176,17 @@ def gradient_section(
     """Return the section on the gradient checks; None if `picture`, their plot, is None."""
     if picture is None:
         return None
+    main, rows = main_check(checks), sum(len(check.rows) for check in checks)
+    others = rows - len(main.rows)
     return GradientSection(
         paragraphs=prose.gradient_story(checks),
         picture=picture,
+        main=check_table(main),
+        columns=prose.COLUMN_NOTE,
         explanation=prose.central_story(checks),
-        checks=[check_table(check) for check in checks],
+        checks=[check_table(check) for check in checks] if others else [],
+        others=f"{counted(others, 'more row')}" if others else "",
+        total=f"all {counted(rows, 'row')} of {counted(len(checks), 'check')}",
         notes=prose.gradient_notes(checks),
     )
 
@@ -230,6 +239,7 @@ def loss_section(
             *prose.loss_story(
                 records, view.config, view.text.vocabulary_size, JudgedPart.of(view), view.best
             ),
+            *event_story(records, view.events),
             *overfitting_paragraph(view, records),
         ],
         picture=picture,
@@ -335,13 +345,18 @@ def start_paragraph(view: RunInspection, records: Records | None) -> list[str]:
     return [capitalized(for_command_line(problem))]
 
 
-def settings_section(view: RunInspection, records: Records | None) -> list[SettingsGroup]:
-    """Return three groups of rows: about the text, about software and progress, and the run's settings."""
-    return [
-        SettingsGroup("Text", text_rows(view)),
-        SettingsGroup("Software and progress", software_rows(view, records)),
-        SettingsGroup("Configuration", configuration_rows(view)),
-    ]
+def settings_section(view: RunInspection, records: Records | None) -> SettingsSection:
+    """Return the section with rows about the text, about software and progress, and the run's settings."""
+    configuration = configuration_rows(view)
+    return SettingsSection(
+        groups=[
+            SettingsGroup("Text", text_rows(view)),
+            SettingsGroup("Software and progress", software_rows(view, records)),
+        ],
+        configuration=configuration,
+        number=counted(len(configuration), "setting"),
+        line=configuration_line(view),
+    )
 
 
 def text_rows(view: RunInspection) -> list[Setting]:
@@ -381,6 +396,17 @@ def software_rows(view: RunInspection, records: Records | None) -> list[Setting]
         *changes(view),
         Setting("this page", page),
     ]
+
+
+def configuration_line(view: RunInspection) -> str:
+    """Return the settings that have an effect in one line, for paper: "recipe classic · cell rnn · …"."""
+    config = view.config
+    parts = [
+        f"{row.name} {row.value}"
+        for row in configuration_rows(view)
+        if row.value and not without_effect(config, [row.name])
+    ]
+    return " · ".join(parts)
 
 
 def configuration_rows(view: RunInspection) -> list[Setting]:
