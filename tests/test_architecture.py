@@ -40,6 +40,7 @@ FLOORS = [
     {
         "training",
         "gradient_check",
+        "network_trace",
         "diagnosis",
         "bench",
         "pytorch_format",

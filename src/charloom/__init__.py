@@ -18,11 +18,13 @@ if TYPE_CHECKING:
         LearningRateSearch,
         Model,
         Neurons,
+        NumberCheck,
         Reproduction,
         RunComparison,
         RunSummary,
         SampleGrid,
         compare,
+        Trace,
         control,
         doctor,
         doctor_class,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         reproduce,
         resume,
         runs,
+        trace,
         train,
     )
 
@@ -53,10 +56,12 @@ __all__ = [
     "LearningRateSearch",
     "Model",
     "Neurons",
+    "NumberCheck",
     "Reproduction",
     "RunComparison",
     "RunSummary",
     "SampleGrid",
+    "Trace",
     "__version__",
     "compare",
     "control",
@@ -74,6 +79,7 @@ __all__ = [
     "reproduce",
     "resume",
     "runs",
+    "trace",
     "train",
 ]
 

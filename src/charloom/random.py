@@ -10,7 +10,9 @@ from typing import Final, Literal, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-Purpose = Literal["init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap", "order"]
+Purpose = Literal[
+    "init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap", "order", "trace"
+]
 PURPOSES: Final[dict[str, int]] = {
     "init": 1,
     "sample": 2,
@@ -19,6 +21,7 @@ PURPOSES: Final[dict[str, int]] = {
     "dropout": 5,
     "bootstrap": 6,
     "order": 7,
+    "trace": 8,
 }
 
 BLOCK: Final = 4  # Philox4x64 computes a block of four 64-bit words from each counter value

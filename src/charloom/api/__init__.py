@@ -14,6 +14,7 @@ from charloom.api.learning_rate import (
     search_before_training,
 )
 from charloom.api.model import Model, learner_of, load
+from charloom.api.network_tracing import trace
 from charloom.api.notebook_display import Listener
 from charloom.api.run_changes import RunChanges
 from charloom.api.run_comparison import RunComparison
@@ -32,6 +33,7 @@ from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
 from charloom.sampling_grid import SampleGrid
+from charloom.network_trace import NumberCheck, Trace
 from charloom.store import RunSummary
 from charloom.training.learning_rate_search import LearningRateSearch
 
@@ -49,6 +51,7 @@ __all__ = [
     "Listener",
     "Model",
     "Neurons",
+    "NumberCheck",
     "Reported",
     "Reproduction",
     "RunChanges",
@@ -57,6 +60,7 @@ __all__ = [
     "SampleGrid",
     "Text",
     "TextChoice",
+    "Trace",
     "Training",
     "begin",
     "choose_part",
@@ -93,6 +97,7 @@ __all__ = [
     "search_before_training",
     "settle",
     "text_to_learn",
+    "trace",
     "train",
     "updates_per_second",
 ]

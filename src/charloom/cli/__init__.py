@@ -24,6 +24,7 @@ from charloom.cli import (
     run_commands,
     runs_commands,
     serve_command,
+    trace_command,
 )
 from charloom.cli.error_exit import ErrorReportingGroup
 from charloom.cli.process_start import START
@@ -68,6 +69,7 @@ COMMANDS: Final = (
     exchange_commands.import_,
     check_commands.gradcheck,
     doctor_command.doctor,
+    trace_command.trace,
     check_commands.bench,
     info_commands.corpora,
     info_commands.recipes,

@@ -227,3 +227,35 @@ class ClassRow:
     notes: Sequence[str]
     largest: str
     seconds: str
+
+
+@dataclass(frozen=True)
+class TracedRow:
+    """A value of a trace.
+
+    Attributes:
+        name: its name, such as "h_1".
+        equation: "= " and the right side of its equation; "" for a given value.
+        numbers: the numbers, a list for each row of a matrix.
+        verdict: "right" or "wrong" for the student's numbers; "" if there are none.
+        mark: a sign for the verdict.
+        given: the student's numbers if they are wrong, else empty.
+        remark: what else there is to say about the student's numbers; may be empty.
+    """
+
+    name: str
+    equation: str
+    numbers: Sequence[Sequence[str]]
+    verdict: str
+    mark: str
+    given: Sequence[Sequence[str]]
+    remark: str
+
+
+@dataclass(frozen=True)
+class TraceSection:
+    """A step of a trace: its id on the page, its heading and its values."""
+
+    id: str
+    heading: str
+    rows: Sequence[TracedRow]

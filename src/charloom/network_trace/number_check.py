@@ -1,0 +1,279 @@
+"""Compares a student's own numbers with the values of a trace, and finds the first wrong one."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.config import require_number
+from charloom.formatting import counted, excerpt
+from charloom.network_trace.given_numbers import GivenNumbers
+from charloom.network_trace.trace_text import rows_of
+from charloom.network_trace.traced_value import TracedValue
+
+Verdict = Literal["right", "wrong", "unknown"]
+
+# Names from well-known course code, and the names here.
+ALIASES: Final = {
+    "Wxh": "U", "Whh": "W", "bh": "b", "Why": "V", "by": "c", "hs": "h", "xs": "x", "ys": "o", "ps": "p",
+    "dWxh": "dU", "dWhh": "dW", "dbh": "db", "dWhy": "dV", "dby": "dc", "dy": "do", "dhraw": "da", "dhnext": "dh_next",
+}  # fmt: skip
+INDEXED: Final = re.compile(r"(.*?[A-Za-z])_?[\[(]?(\d+)[\])]?")
+MOST_NAMES: Final = 30  # names in a line of the text
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedNumbers:
+    """The verdict on the student's numbers for one value.
+
+    Attributes:
+        name: the name of the value, or the student's own name if it is unknown.
+        verdict: "right", "wrong" or "unknown".
+        value: the right value; None if the name is unknown.
+        given: the student's numbers in the shape of the right value; None if they do not have its size.
+        error: the largest absolute difference; None without `given`.
+        tolerance: the largest difference of a right number.
+        index: the entry with the largest difference.
+        remark: what else there is to say, such as "your numbers are the transpose of the right ones"; else "".
+    """
+
+    name: str
+    verdict: Verdict
+    value: TracedValue | None = None
+    given: NDArray[np.float64] | None = None
+    error: float | None = None
+    tolerance: float = 0.0
+    index: tuple[int, ...] = ()
+    remark: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain data for JSON."""
+        plain: dict[str, Any] = {"name": self.name, "verdict": self.verdict, "remark": self.remark}
+        if self.value is None:
+            return plain
+        return plain | {
+            "equation": self.value.statement,
+            "error": self.error,
+            "tolerance": self.tolerance,
+            "index": list(self.index),
+            "given": None if self.given is None else self.given.tolist(),
+            "right": self.value.numbers.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class NumberCheck:
+    """The verdicts on a student's numbers.
+
+    Attributes:
+        judged: the verdicts in the order of the computation; unknown names last.
+        missing: the names of the values that the student did not give, in the order of the computation.
+    """
+
+    judged: tuple[JudgedNumbers, ...]
+    missing: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """True if at least one value was given, and all given values are right."""
+        return bool(self.judged) and all(one.verdict == "right" for one in self.judged)
+
+    def of(self, verdict: Verdict) -> list[JudgedNumbers]:
+        """Return the values with a verdict."""
+        return [one for one in self.judged if one.verdict == verdict]
+
+    @property
+    def first_wrong(self) -> JudgedNumbers | None:
+        """The first wrong value in the order of the computation; None if there is none."""
+        return next(iter(self.of("wrong")), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdicts as plain data for JSON."""
+        first = self.first_wrong
+        return {
+            "passed": self.passed,
+            "first_wrong": None if first is None else first.name,
+            "judged": [one.to_dict() for one in self.judged],
+            "missing": list(self.missing),
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(check_lines(self))
+
+
+def check_numbers(
+    values: Sequence[TracedValue], given: Mapping[str, GivenNumbers], tolerance: float | None = None
+) -> NumberCheck:
+    """Compare a student's numbers with the values of a trace.
+
+    A name may be written in several ways: h_1, h1, h[1] and hs[1] are the same. The name h alone stands for all
+    steps: h_1 … h_T if it has T rows, or h_0 … h_T if it has one more.
+
+    Args:
+        values: the values of the trace in the order of their computation.
+        given: the student's numbers by name.
+        tolerance: the largest difference of a right number; None chooses it for each value.
+
+    Raises:
+        ConfigError: `tolerance` is not above 0.
+    """
+    if tolerance is not None:
+        require_number("tolerance", tolerance, above=0)
+    right = {value.name: value for value in values}
+    found: dict[str, JudgedNumbers] = {}
+    unknown = []
+    for name, numbers in given.items():
+        parts = named_parts(name, numbers, right)
+        if not parts:
+            unknown.append(JudgedNumbers(name, "unknown", remark=_suggestion(name, right)))
+        for part, own in parts.items():
+            found[part] = judge(right[part], own, tolerance)
+    ordered = [found[name] for name in right if name in found]
+    missing = [v.name for v in values if v.name not in found and v.part != "given"]
+    return NumberCheck((*ordered, *unknown), tuple(missing))
+
+
+def named_parts(
+    name: str, numbers: GivenNumbers, right: Mapping[str, TracedValue]
+) -> dict[str, GivenNumbers]:
+    """Return the student's numbers by the names of the values that they stand for; empty for an unknown name."""
+    exact = canonical(name)
+    if exact in right:
+        return {exact: numbers}
+    steps = [n for n in right if (match := INDEXED.fullmatch(n)) and match[1].rstrip("_") == exact]
+    steps.sort(key=lambda n: int(n.rpartition("_")[2]))
+    if not steps or numbers.array is None or not numbers.array.ndim:
+        return {}
+    rows = len(numbers.array)
+    if rows == len(steps) - 1 and steps[0].endswith("_0"):
+        steps = steps[1:]
+    if rows != len(steps):
+        return {}
+    return {
+        step: GivenNumbers(row, decimals=numbers.decimals, relative=numbers.relative)
+        for step, row in zip(steps, numbers.array, strict=True)
+    }
+
+
+def canonical(name: str) -> str:
+    """Return a student's name of a value as a trace writes it: h_1 for h1, h[1], h(1) and hs[1]."""
+    name = name.replace(" ", "")
+    if name in ALIASES:
+        return ALIASES[name]
+    match = INDEXED.fullmatch(name)
+    if match is None:
+        return name
+    base = match[1].rstrip("_")
+    return f"{ALIASES.get(base, base)}_{match[2]}"
+
+
+def _suggestion(name: str, right: Mapping[str, TracedValue]) -> str:
+    """Return a remark with the most similar names; "" if no name is similar."""
+    similar = difflib.get_close_matches(canonical(name), list(right), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(similar)}?" if similar else ""
+
+
+def judge(value: TracedValue, own: GivenNumbers, tolerance: float | None) -> JudgedNumbers:
+    """Return the verdict on a student's numbers for one value."""
+    right = np.asarray(value.numbers, dtype=np.float64)
+    if own.array is None:
+        return JudgedNumbers(value.name, "wrong", value, remark=own.problem)
+    if own.array.size != right.size:
+        remark = f"it must have {_shape_text(right)}, but you gave {_shape_text(own.array)}"
+        return JudgedNumbers(value.name, "wrong", value, remark=remark)
+    limit = own.tolerance(right) if tolerance is None else tolerance
+    remark = ""
+    shaped = own.array.reshape(right.shape)
+    if own.array.ndim == 2 == right.ndim and own.array.shape != right.shape:
+        shaped, remark = own.array.T, "your matrix is transposed"
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(shaped - right)
+    differences = np.where(np.isfinite(differences), differences, np.inf)
+    error = float(differences.max(initial=0.0))
+    place = np.unravel_index(int(differences.argmax()), differences.shape) if right.ndim else ()
+    verdict: Verdict = "right" if error <= limit else "wrong"
+    if verdict == "wrong":
+        remark = _wrong_remark(shaped, right, limit) or remark
+    index = tuple(int(one) for one in place)
+    return JudgedNumbers(value.name, verdict, value, shaped, error, limit, index, remark)
+
+
+def _wrong_remark(own: NDArray[np.float64], right: NDArray[np.float64], limit: float) -> str:
+    """Return what wrong numbers are instead: the transpose, the opposite or a multiple of the right ones; else ""."""
+    if right.ndim == 2 and right.shape[0] == right.shape[1] and _agree(own, right.T, limit):
+        return "your numbers are the transpose of the right ones"
+    if _agree(own, -right, limit):
+        return "your numbers have the opposite sign"
+    size = float(np.sum(right * right))
+    if not size or not np.isfinite(own).all():
+        return ""
+    factor = float(np.sum(own * right)) / size
+    if abs(factor) > 1e-6 and right.size > 1 and _agree(own, factor * right, limit):
+        return f"your numbers are {factor:.4g} times the right ones"
+    return ""
+
+
+def _agree(own: NDArray[np.float64], other: NDArray[np.float64], limit: float) -> bool:
+    """Return True if no entry of `own` and `other` differs by more than `limit`."""
+    return bool((np.abs(own - other) <= limit).all())
+
+
+def _shape_text(array: NDArray[Any]) -> str:
+    """Return the size of an array in words: "one number", "3 numbers" or "2 × 3 numbers"."""
+    if array.size == 1:
+        return "one number"
+    return f"{' × '.join(map(str, array.shape))} numbers"
+
+
+def check_lines(check: NumberCheck) -> Iterator[str]:
+    """Yield the lines that tell a student which numbers are right and which is the first wrong one."""
+    right, wrong, unknown = (check.of(verdict) for verdict in ("right", "wrong", "unknown"))
+    yield f"{len(right)} of {counted(len(check.judged), 'value')} right."
+    if right:
+        yield f"right:      {_names(right)}"
+    if wrong:
+        yield f"wrong:      {_names(wrong)}"
+    if unknown:
+        yield f"unknown:    {_names(unknown)}"
+        yield from (f"  {excerpt(one.name, 40)}: {one.remark}" for one in unknown if one.remark)
+    if check.missing:
+        yield f"not given:  {_shortened_list(list(check.missing))}"
+    first = check.first_wrong
+    if first is not None:
+        yield from first_wrong_lines(first, others=len(wrong) > 1)
+
+
+def first_wrong_lines(first: JudgedNumbers, others: bool) -> Iterator[str]:
+    """Yield the lines about the first wrong value. `others` is True if later values are wrong too."""
+    assert first.value is not None
+    where = "" if first.value.step is None else f" ({first.value.part}, step {first.value.step})"
+    yield ""
+    yield f"The first wrong value in the order of the computation is {first.name}{where}:"
+    yield f"  {first.value.statement}" if first.value.equation else f"  {first.name} is given."
+    for title, numbers in (("yours", first.given), ("right", first.value.numbers)):
+        if numbers is not None:
+            rows = rows_of(numbers)
+            yield from (f"  {title if not n else '':<7}{row}" for n, row in enumerate(rows))
+    if first.error is not None:
+        at = f" at {list(first.index)}" if first.index else ""
+        yield f"  The largest difference is {first.error:.3g}{at}; up to {first.tolerance:.2g} counts as right."
+    if first.remark:
+        yield f"  Note: {first.remark}."
+    if others:
+        yield "Correct it first: what is computed from it is wrong too, even if its equation is right."
+
+
+def _names(judged: Sequence[JudgedNumbers]) -> str:
+    """Return the names of values as text."""
+    return _shortened_list([excerpt(one.name, 40) for one in judged])
+
+
+def _shortened_list(names: list[str]) -> str:
+    """Return names as text; of very many, only the first ones and how many more there are."""
+    shown = names[:MOST_NAMES]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,0 +1,101 @@
+"""The trace of a network: all its values over one window, as an object that users and faces read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from charloom.network_trace.given_numbers import given_numbers, read_numbers
+from charloom.network_trace.number_check import NumberCheck, check_numbers
+from charloom.network_trace.small_network import Problem
+from charloom.network_trace.trace_text import trace_lines
+from charloom.network_trace.traced_value import Array, TracedValue
+from charloom.network_trace.window_values import window_values
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Every value of a network over one window, forward and backward, in the order of their computation.
+
+    `trace["h_1"]` is the array with the name h_1; `print(trace)` shows all values with their equations.
+
+    Attributes:
+        problem: the network and the window.
+        values: the values in the order of their computation.
+    """
+
+    problem: Problem
+    values: tuple[TracedValue, ...] = field(repr=False)
+
+    @cached_property
+    def by_name(self) -> dict[str, TracedValue]:
+        """The values by their names."""
+        return {value.name: value for value in self.values}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all values in the order of their computation."""
+        return list(self.by_name)
+
+    @property
+    def loss(self) -> float:
+        """The loss of the window in nats: the sum over its steps."""
+        return float(self["loss"])
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """The gradient of each parameter by name: dU, dW, db and so on."""
+        return {value.name: value.numbers for value in self.values if value.part == "gradients"}
+
+    def __getitem__(self, name: str) -> Array:
+        """Return the numbers of the value with this name; KeyError if there is none."""
+        return self.by_name[name].numbers
+
+    def __str__(self) -> str:
+        return "\n".join(trace_lines(self.problem, self.values))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the trace as plain data for JSON: the sizes, the numbers and the equations by name."""
+        problem = self.problem
+        sizes = problem.sizes
+        return {
+            "cell": problem.cell,
+            "layers": sizes["L"],
+            "hidden_size": sizes["H"],
+            "seq_length": sizes["T"],
+            "vocabulary_size": sizes["K"],
+            "origin": problem.origin,
+            "characters": None if problem.characters is None else list(problem.characters),
+            "numbers": {value.name: value.numbers.tolist() for value in self.values},
+            "equations": {value.name: value.statement for value in self.values if value.equation},
+        }
+
+    def check(
+        self,
+        numbers: str | Path | Mapping[str, Any],
+        tolerance: float | None = None,
+    ) -> NumberCheck:
+        """Compare a student's own numbers with this trace.
+
+        Args:
+            numbers: a dict of numbers or arrays by name, or the path of a .json, .npz or .csv file.
+            tolerance: the largest difference of a right number. None chooses one for each value: for decimal
+                numbers from a .json or .csv file by the number of decimals, otherwise by the dtype.
+
+        Raises:
+            ConfigError: the file has another ending or contents, or `tolerance` is not above 0.
+            ReadError: the file cannot be read.
+        """
+        given = (
+            read_numbers(Path(numbers))
+            if isinstance(numbers, (str, Path))
+            else given_numbers(numbers)
+        )
+        return check_numbers(self.values, given, tolerance)
+
+
+def trace_problem(problem: Problem) -> Trace:
+    """Return the trace of a network over a window."""
+    values = window_values(problem.parameters, problem.cell, problem.x, problem.y, problem.state)
+    return Trace(problem, values)

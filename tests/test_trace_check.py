@@ -1,0 +1,224 @@
+"""The check of a student's own numbers finds each planted error and names it; right numbers pass."""
+
+import json
+
+import numpy as np
+import pytest
+
+import charloom
+from charloom.errors import CharloomError
+
+CELLS = ("rnn", "lstm", "gru")
+
+
+@pytest.fixture(scope="module")
+def traces():
+    return {
+        cell: charloom.trace(cell=cell, hidden_size=2, vocabulary_size=4, seed=1) for cell in CELLS
+    }
+
+
+def numbers_of(trace):
+    """Return all numbers of a trace, as a student could give them."""
+    return {name: trace[name].copy() for name in trace.names}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_numbers_of_the_trace_itself_are_right(cell, traces):
+    check = traces[cell].check(numbers_of(traces[cell]))
+    assert check.passed
+    assert check.missing == ()
+    assert check.first_wrong is None
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_planted_error_in_any_value_is_found_and_named(cell, traces):
+    trace = traces[cell]
+    for value in trace.values:
+        given = numbers_of(trace)
+        given[value.name] = (
+            given[value.name] + 1e-6 if value.part != "given" else given[value.name] + 1
+        )
+        check = trace.check(given)
+        assert [one.name for one in check.of("wrong")] == [value.name]
+        assert not check.passed
+        text = str(check)
+        assert f"The first wrong value in the order of the computation is {value.name}" in text
+        assert value.statement in text
+
+
+def test_the_first_of_several_errors_is_the_first_in_the_computation_not_in_the_file(traces):
+    trace = traces["rnn"]
+    given = numbers_of(trace)
+    for name in ("dW", "da_1", "da_3"):
+        given[name] = given[name] * 1.5
+    check = trace.check(dict(reversed(given.items())))
+    assert [one.name for one in check.of("wrong")] == ["da_3", "da_1", "dW"]
+    assert check.first_wrong.name == "da_3"
+    assert check.first_wrong.remark == "your numbers are 1.5 times the right ones"
+    assert "Correct it first" in str(check)
+
+
+@pytest.mark.parametrize("places", [1, 2, 3, 4, 6, 8])
+def test_numbers_rounded_by_hand_pass_and_a_wrong_digit_does_not(places, traces, tmp_path):
+    trace = traces["rnn"]
+    rounded = {name: np.round(trace[name], places).tolist() for name in trace.names}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(rounded))
+    assert trace.check(path).passed
+    wrong = np.array(rounded["h_2"])
+    wrong[1] += 3 * 10.0**-places
+    # A number like 0.5 in a list with 0.412 does not make the list less exact.
+    rounded["h_2"] = [round(number, places) for number in wrong]
+    path.write_text(json.dumps(rounded))
+    check = trace.check(path)
+    assert [one.name for one in check.of("wrong")] == ["h_2"]
+    assert check.first_wrong.index == (1,)
+
+
+def test_the_output_of_the_command_is_a_file_of_numbers(traces, tmp_path):
+    path = tmp_path / "trace.json"
+    path.write_text(json.dumps(traces["gru"].to_dict()))
+    check = traces["gru"].check(path)
+    assert check.passed
+    assert len(check.judged) == len(traces["gru"].names)
+
+
+def test_a_csv_file_has_names_and_flat_numbers(traces, tmp_path):
+    trace = traces["rnn"]
+    path = tmp_path / "mine.csv"
+    rows = [",".join([name, *map(repr, trace[name].ravel().tolist())]) for name in trace.names]
+    path.write_text("name,numbers\n" + "\n".join(rows) + "\n\n")
+    assert trace.check(path).passed
+    path.write_text("\n".join(rows).replace("da_2,", "da_2,-"))
+    assert trace.check(str(path)).first_wrong.name == "da_2"
+
+
+def test_an_npz_file_may_hold_other_dtypes(traces, tmp_path):
+    trace = traces["lstm"]
+    path = tmp_path / "mine.npz"
+    np.savez(path, **{name: trace[name].astype(np.float32) for name in ("h_1", "da_2", "dW")})
+    assert trace.check(path).passed
+    assert trace.check(path, tolerance=1e-12).of("wrong")
+    np.savez(path, dW=trace["dW"] + 1e-7)
+    assert not trace.check(path).passed
+
+
+def test_numbers_that_were_computed_in_float32_are_recognized_in_a_json_file(traces, tmp_path):
+    trace = traces["lstm"]
+    path = tmp_path / "mine.json"
+    single = {
+        name: trace[name].astype(np.float32).tolist() for name in ("h_1", "da_2", "dW", "loss")
+    }
+    path.write_text(json.dumps(single))
+    assert trace.check(path).passed
+    path.write_text(json.dumps({name: (trace[name] + 1e-7).tolist() for name in single}))
+    assert len(trace.check(path).of("wrong")) == 4
+
+
+def test_names_of_course_code_and_stacks_of_steps_are_understood(traces):
+    trace = traces["rnn"]
+    h = [trace[f"h_{t}"] for t in range(4)]
+    given = {
+        "dWxh": trace["dU"], "dby": trace["dc"], "h": h, "p": [trace[f"p_{t}"] for t in (1, 2, 3)],
+        "da[2]": trace["da_2"], "do3": trace["do_3"], "hs(1)": h[1], "dhnext_1": trace["dh_next_1"],
+        "x": trace["x"],
+    }  # fmt: skip
+    check = trace.check(given)
+    assert check.passed, str(check)
+    assert {one.name for one in check.judged} == {
+        "x", "dU", "dc", "h_0", "h_1", "h_2", "h_3", "p_1", "p_2", "p_3", "da_2", "do_3", "dh_next_1",
+    }  # fmt: skip
+    h[2] = h[2] + 0.1
+    assert trace.check({"hs": h}).first_wrong.name == "h_2"
+    assert trace.check({"h": h[1:]}).first_wrong.name == "h_2"
+
+
+def test_steps_may_be_the_keys_of_an_object(traces, tmp_path):
+    path = tmp_path / "mine.json"
+    trace = traces["rnn"]
+    path.write_text(json.dumps({"h": {"1": trace["h_1"].tolist(), "2": [0.5, 0.5]}}))
+    check = trace.check(path)
+    assert [one.name for one in check.judged] == ["h_1", "h_2"]
+    assert check.first_wrong.name == "h_2"
+
+
+def test_shapes_that_hold_the_same_numbers_are_understood(traces):
+    trace = traces["rnn"]
+    check = trace.check(
+        {"h_1": trace["h_1"][:, None], "dU": trace["dU"].T, "loss": [trace["loss"]]}
+    )
+    assert check.passed
+    (transposed,) = [one for one in check.judged if one.name == "dU"]
+    assert transposed.remark == "your matrix is transposed"
+
+
+@pytest.mark.parametrize(
+    ("change", "remark"),
+    [
+        (lambda right: right.T, "your numbers are the transpose of the right ones"),
+        (lambda right: -right, "your numbers have the opposite sign"),
+        (lambda right: right / 3, "your numbers are 0.3333 times the right ones"),
+        (lambda right: right[:1], "it must have 2 × 2 numbers, but you gave 1 × 2 numbers"),
+        (lambda right: right * np.nan, ""),
+        (lambda right: "none", "dW is 'none', which is not a number or an array of numbers"),
+        (lambda right: [[1, 2], [3]], "dW has rows of different lengths"),
+        (lambda right: [[1, None], [3, 4]], "dW has None, which is not a number"),
+    ],
+)
+def test_what_is_wrong_is_said(change, remark, traces):
+    check = traces["rnn"].check({"dW": change(traces["rnn"]["dW"])})
+    assert check.first_wrong.name == "dW"
+    assert check.first_wrong.remark == remark
+    assert "dW = dW_1 + dW_2 + dW_3" in str(check)
+    json.dumps(check.to_dict())
+
+
+def test_an_unknown_name_is_not_passed_over(traces):
+    check = traces["rnn"].check({"h_1": traces["rnn"]["h_1"], "dh_nxt_1": [1, 2], "xyz": 3})
+    assert not check.passed
+    assert [one.name for one in check.of("unknown")] == ["dh_nxt_1", "xyz"]
+    assert "dh_nxt_1: did you mean dh_next_1" in str(check)
+    assert check.first_wrong is None
+
+
+def test_what_was_not_given_is_named(traces):
+    check = traces["rnn"].check({"loss": traces["rnn"]["loss"]})
+    assert check.passed
+    assert "h_1" in check.missing
+    assert "U" not in check.missing
+    assert "not given:  x_1, a_1, h_1" in str(check)
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "message"),
+    [
+        ("mine.txt", b"h_1 0.5", "must be in a .json, .npz or .csv file"),
+        ("mine.json", b"{h_1: 0.5}", "is not a readable .json file"),
+        ("mine.json", b"[1, 2]", "must be an object of names and numbers"),
+        ("mine.json", b"{}", "has no numbers"),
+        ("mine.json", b'{"h_1": ' + 100_000 * b"[", "is not a readable .json file"),
+        ("mine.json", b"\xff\xfe\xfa", "is not a readable .json file"),
+        ("mine.csv", b"h_1,0.5\nh_2,half\n", "line 2 has something that is not a number"),
+        ("mine.npz", b"PK\x03\x04 not a zip", "is not a readable .npz file"),
+    ],
+)
+def test_a_file_that_holds_no_numbers_is_refused(name, contents, message, traces, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(contents)
+    with pytest.raises(CharloomError, match=message):
+        traces["rnn"].check(path)
+
+
+def test_a_missing_file_and_a_wrong_tolerance_are_refused(traces, tmp_path):
+    with pytest.raises(CharloomError, match="cannot be read"):
+        traces["rnn"].check(tmp_path / "missing.json")
+    with pytest.raises(CharloomError, match="tolerance"):
+        traces["rnn"].check({"loss": 1.0}, tolerance=0)
+
+
+def test_pickled_objects_in_a_file_are_never_opened(traces, tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, h_1=np.array([object()], dtype=object))
+    with pytest.raises(CharloomError, match=r"is not a readable \.npz file"):
+        traces["rnn"].check(path)
