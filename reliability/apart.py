@@ -136,6 +136,7 @@ COMMANDS = (
     Line("runs rm runs/renamed --yes"),
     SERVED,
     Line("gradcheck --hidden-size 3 --seq-length 3"),
+    Line("trace --seed 1 --html asked/trace.html", **DRAWS),
     Line("doctor --template numpy --output asked/mine.py"),
     # The doctor's child process forks into namespaces; /proc has the settings of its own process.
     Line("doctor asked/mine.py:loss_and_gradients --html asked/page.html",

@@ -28,6 +28,7 @@ PAGES: Final = {
     INDEX: "index.md",
     "README.md": "index.md",  # the target of links to it
     "docs/gradient-checking.md": "lesson.md",
+    "docs/backpropagation-by-hand.md": "lesson-by-hand.md",
     "docs/RESULTS.md": "results/recipes.md",
     "docs/DOCTOR.md": "results/doctor.md",
     "docs/RELIABILITY.md": "results/reliability.md",

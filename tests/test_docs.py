@@ -44,7 +44,7 @@ MATHEMATICS, FORMATS, SERVER = (
 SPECIFICATION = [MATHEMATICS, FORMATS, SERVER]
 DOCUMENTS = [
     "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/gradient-checking.md",
-    "docs/modules.md", "docs/adding.md", "docs/native-engine.md", "docs/page.md", *SPECIFICATION,
+    "docs/backpropagation-by-hand.md", "docs/modules.md", "docs/adding.md", "docs/native-engine.md", "docs/page.md", *SPECIFICATION,
     *(f"docs/guides/{path.name}" for path in sorted((ROOT / "docs" / "guides").glob("*.md"))),
 ]  # fmt: skip
 SOURCES = [

@@ -118,7 +118,8 @@ AT_A_TERMINAL = [
     "neurons run --png @", "neurons run --png @.png", "export @", "export run --to @", "export run --output @",
     "import @ --output m", "import book.txt --output @", "gradcheck @", "gradcheck --picture @",
     "gradcheck --state @", "bench --workload @", "doctor @", "doctor @.py:f", "doctor a.py:f --names @",
-    "doctor --template @", "doctor --template numpy --output @", "serve @", "serve run --host @",
+    "trace @", "trace --model @", "trace --cell @", "trace --state @", "trace --check @", "trace --check @.json",
+    "trace --text a --html @", "doctor --template @", "doctor --template numpy --output @", "serve @", "serve run --host @",
 ]  # fmt: skip
 
 
@@ -275,6 +276,12 @@ OF_COMMANDS = {
     "neurons run --unit": "units 0 to 7",
     "gradcheck --entries": "from 1 to 2,147,483,647",
     "gradcheck --vocabulary-size": "from 2 to 1,114,111",
+    "trace --hidden-size": "from 1 to 2,147,483,647",
+    "trace --layers": "from 1 to 2,147,483,647",
+    "trace --seq-length": "from 1 to 2,147,483,647",
+    "trace --vocabulary-size": "from 2 to 2,147,483,647",
+    "trace --seed": "from 0 to 18,446,744,073,709,551,615",
+    "trace --check a.json --tolerance": "above 0 and below 1e+06",
     "bench --rounds": "from 1 to 2,147,483,647",
     "bench --vocabulary-size": "from 2 to 103",
     "reproduce book.txt --minutes": "above 0 and below 1e+09",

@@ -9,7 +9,7 @@ import charloom
 import oracle
 from charloom.errors import CharloomError
 from charloom.network_trace import cell_steps, random_problem, trace_problem
-from charloom.network_trace.window_values import window_values
+from charloom.network_trace.window_values import values_of_window
 from small_runs import TEXT
 
 CELLS = ("rnn", "lstm", "gru")
@@ -141,7 +141,7 @@ def test_gradients_are_those_of_the_complex_step_of_the_loss(cell, layers):
         for entry in np.ndindex(array.shape):
             moved = {n: p.astype(complex) for n, p in given.parameters.items()}
             moved[name][entry] += 1e-20j
-            values = window_values(moved, cell, given.x, given.y, given.state)
+            values = values_of_window(moved, cell, given.x, given.y, given.state)
             (loss,) = (value.numbers for value in values if value.name == "loss")
             exact[entry] = loss.imag / 1e-20
         layer, _, symbol = name.rpartition(".")

@@ -33,7 +33,7 @@ def trace(
 ) -> Trace:
     """Compute every value of a small network over one window, forward and backward.
 
-    The names are those of spec/mathematics.md: a_1, h_1, o_1, p_1, loss, do_3, dh_3, da_3, dW and so on. Without a
+    The values have the names of the equations (spec/mathematics.md: Traces), such as h_1, da_3 and dW. Without a
     model, each parameter is a random one of ±0.1, ±0.2 … ±0.9, so that it is easy to compute with. A model is read
     from the zero state, as when it predicts a text.
 

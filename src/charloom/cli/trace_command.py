@@ -12,6 +12,7 @@ from charloom.cli.error_exit import CHECK_FAILED
 from charloom.cli.model_commands import require_one_text
 from charloom.cli.options import Json, Texts, choice_option, given_path, path_option
 from charloom.cli.terminal import explain_terminal_input, say, show, show_json
+from charloom.errors import ConfigError
 
 if TYPE_CHECKING:
     from charloom.network_trace import NumberCheck, Trace
@@ -99,6 +100,8 @@ def trace(
     from charloom import api
 
     require_one_text(bool(text), string)
+    if tolerance is not None and check is None:
+        raise ConfigError("--tolerance is for your own numbers: name their file with --check.")
     explain_terminal_input(text or [])
     found = api.trace(
         text or None,

@@ -88,7 +88,7 @@ class GivenNumbers:
 def read_numbers(path: Path) -> dict[str, GivenNumbers]:
     """Return the numbers in a .json, .npz or .csv file by their names.
 
-    A JSON file is an object of numbers and nested lists; the output of `charloom trace --json` is one too. A CSV
+    A JSON file is an object of numbers and nested lists; a trace as JSON is one too. A CSV
     file has a name at the beginning of each line, and then its numbers, those of a matrix row by row.
 
     Raises:
@@ -116,10 +116,10 @@ def read_numbers(path: Path) -> dict[str, GivenNumbers]:
         raise ConfigError(
             f"{shortened(path)} has no numbers; give at least one name with its numbers."
         )
-    return given_numbers(found)
+    return numbers_by_name(found)
 
 
-def given_numbers(found: Mapping[str, Any]) -> dict[str, GivenNumbers]:
+def numbers_by_name(found: Mapping[str, Any]) -> dict[str, GivenNumbers]:
     """Return the numbers of values by name. A dict of steps, such as {"h": {"1": …}}, gives h_1 and so on."""
     given: dict[str, GivenNumbers] = {}
     for name, value in found.items():

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.config import require_number
 from charloom.formatting import counted, excerpt
 from charloom.network_trace.given_numbers import GivenNumbers
 from charloom.network_trace.trace_text import rows_of
@@ -117,12 +116,7 @@ def check_numbers(
         values: the values of the trace in the order of their computation.
         given: the student's numbers by name.
         tolerance: the largest difference of a right number; None chooses it for each value.
-
-    Raises:
-        ConfigError: `tolerance` is not above 0.
     """
-    if tolerance is not None:
-        require_number("tolerance", tolerance, above=0)
     right = {value.name: value for value in values}
     found: dict[str, JudgedNumbers] = {}
     unknown = []

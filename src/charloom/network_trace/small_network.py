@@ -18,7 +18,7 @@ from charloom.network_trace.traced_value import Array
 from charloom.random import uniforms
 
 MOST_NUMBERS: Final = 200_000  # of the parameters of a traced network, times the steps
-STATES: Final = ("zero", "non-zero")
+START_STATES: Final = ("zero", "non-zero")
 # The streams of the random numbers of the purpose trace (spec/mathematics.md: Random numbers).
 STATE_STREAM, ID_STREAM = 1000, 2000
 
@@ -94,7 +94,7 @@ def random_problem(
     K = require_whole("vocabulary_size", K, least=2)
     T = require_whole("seq_length", seq_length, least=1)
     config = Config(cell=cell, layers=layers, hidden_size=hidden_size, seed=seed)
-    require_one_of("state", state, STATES)
+    require_one_of("state", state, START_STATES)
     shapes = parameter_shapes(config, K)
     require_small(sum(map(math.prod, shapes.values())) * T)
     parameters = {

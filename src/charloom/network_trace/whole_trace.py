@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from charloom.network_trace.given_numbers import given_numbers, read_numbers
+from charloom.config import require_number
+from charloom.network_trace.given_numbers import numbers_by_name, read_numbers
 from charloom.network_trace.number_check import NumberCheck, check_numbers
 from charloom.network_trace.small_network import Problem
 from charloom.network_trace.trace_text import trace_lines
 from charloom.network_trace.traced_value import Array, TracedValue
-from charloom.network_trace.window_values import window_values
+from charloom.network_trace.window_values import values_of_window
+
+MOST_TOLERANCE: Final = 1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,18 +87,20 @@ class Trace:
                 numbers from a .json or .csv file by the number of decimals, otherwise by the dtype.
 
         Raises:
-            ConfigError: the file has another ending or contents, or `tolerance` is not above 0.
+            ConfigError: the file has another ending or contents, or `tolerance` is out of its range.
             ReadError: the file cannot be read.
         """
+        if tolerance is not None:
+            tolerance = require_number("tolerance", tolerance, above=0, below=MOST_TOLERANCE)
         given = (
             read_numbers(Path(numbers))
             if isinstance(numbers, (str, Path))
-            else given_numbers(numbers)
+            else numbers_by_name(numbers)
         )
         return check_numbers(self.values, given, tolerance)
 
 
 def trace_problem(problem: Problem) -> Trace:
     """Return the trace of a network over a window."""
-    values = window_values(problem.parameters, problem.cell, problem.x, problem.y, problem.state)
+    values = values_of_window(problem.parameters, problem.cell, problem.x, problem.y, problem.state)
     return Trace(problem, values)

@@ -11,7 +11,7 @@ from charloom.network_trace.traced_value import Array, LayerValues, TracedValue,
 MOST_WRITTEN: Final = 5  # terms of a sum that its equation names one by one
 
 
-def window_values(
+def values_of_window(
     parameters: Mapping[str, Array],
     cell: str,
     x: Sequence[int],
