@@ -1,7 +1,7 @@
 """Measures how often the doctor is right, how long it takes, and which mistakes the usual check misses.
 
     python benchmarks/doctor.py                       # seconds of a diagnosis, from the command line
-    python benchmarks/doctor.py --usual               # the table in docs/gradient-checking.md
+    python benchmarks/doctor.py --usual               # its table, and the picture in docs/gradient-checking.md
     python benchmarks/doctor.py --long right --count 500 --first 0
     python benchmarks/doctor.py --long singles --count 200
     python benchmarks/doctor.py --long pairs --count 100
@@ -28,7 +28,9 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "scripts"))
 
+import lesson  # noqa: E402
 from charloom.bench.machine_info import machine  # noqa: E402
 from charloom.cell_table import CELLS  # noqa: E402
 from charloom.cpu_limits import processors  # noqa: E402
@@ -38,8 +40,6 @@ from charloom.diagnosis.trials import PLANS, Plan, make_trial  # noqa: E402
 from plants import CELL, PLANTS, Plant, function, source  # noqa: E402
 
 FIGURES, TABLES = ROOT / "docs" / "doctor.json", ROOT / "docs" / "DOCTOR.md"
-LESSON = ROOT / "docs" / "gradient-checking.md"
-MARKS = ("<!-- usual-check -->", "<!-- /usual-check -->")
 
 RIGHT = ("loop", "whole", "course", "lstm", "gru")
 # The limits of the figures, printed wherever the figures are.
@@ -300,13 +300,6 @@ def keep(figures: dict[str, Any]) -> None:
         parts.append(f"{json.dumps(name)}: {left}\n" + ",\n".join(lines) + f"\n{right}")
     FIGURES.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
     TABLES.write_text(render(figures), encoding="utf-8")
-    if LESSON.exists() and figures["usual"]:
-        text = LESSON.read_text(encoding="utf-8")
-        if all(mark in text for mark in MARKS):
-            before, _, rest = text.partition(MARKS[0])
-            after = rest.partition(MARKS[1])[2]
-            table = usual_table(figures["usual"])
-            LESSON.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 def render(figures: dict[str, Any]) -> str:
@@ -361,7 +354,10 @@ def render(figures: dict[str, Any]) -> str:
         lines += [
             "## Mistakes that the usual check misses",
             "",
-            "H = 5, T = 3, h0 = 0, sigma 0.01, central differences at 1e-4, threshold 1e-4.",
+            "H = 5, T = 3, h0 = 0, sigma 0.01, central differences at 1e-4. The error is either the difference of the two",
+            "gradients (absolute) or the difference divided by their size (relative). Both are compared with 1e-4. *passes*",
+            "means that both errors are below it; *passes with absolute errors* means that only the absolute error is, which",
+            "is easy for a tiny gradient. [The lesson](gradient-checking.md#what-the-usual-check-misses) explains why.",
             "",
             usual_table(figures["usual"]),
             "",
@@ -405,6 +401,8 @@ def main() -> None:
         for name, (clock, used) in times.items():
             print(f"{name:<36}{clock:6.2f} s, {used:.2f} s of the processor")
     keep(figures)
+    if options.usual:
+        lesson.write_and_draw(json.loads(lesson.FIGURES.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

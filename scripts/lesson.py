@@ -51,6 +51,7 @@ def quoted(figures: Figures) -> dict[str, str]:
         "norm-large": one_digit(last["norm"]["W"]),
         "analytic-large": one_digit(max(last["analytic"].values())),
         "agree": one_digit(max(step_sizes["float64"]["analytic"].values())),
+        "rounding": scientific(figures["best_steps"]["rounding"]),
         "float32-spacing": scientific(step_sizes["float32"]["spacing"]),
         "float32-expected-error": scientific(step_sizes["float32"]["spacing"] / (2 * USUAL_STEP)),
         "float32-usual": f"{100 * error_at_usual_step(step_sizes, 'float32', 'W'):.0f} %",
@@ -65,14 +66,37 @@ def quoted(figures: Figures) -> dict[str, str]:
             one_digit(lowest),
             one_digit(step_sizes["steps"][at]),
         )
-    return texts | usual_counts()
+        predicted = figures["best_steps"][name]
+        texts |= {
+            f"third-{name}": scientific(predicted["third"]),
+            f"predicted-step-{name}": scientific(predicted["step"]),
+            f"predicted-error-{name}": scientific(predicted["error"]),
+            f"predicted-{name}": scientific(predicted["norm"]),
+        }
+    return texts | usual_counts(figures["usual"])
 
 
-def usual_counts() -> dict[str, str]:
-    """Return the number of planted mistakes, and how many pass the usual check with both kinds of error."""
-    rows = json.loads(DOCTOR_FIGURES.read_text(encoding="utf-8"))["usual"]
+def usual_counts(rows: Figures) -> dict[str, str]:
+    """Return the number of planted mistakes, and how many pass the usual check with each kind of error."""
     missed = [row for row in rows if row["passes_absolute"] and row["passes_relative"]]
-    return {"planted": str(len(rows)), "missed": str(len(missed))}
+    absolute = [row for row in rows if row["passes_absolute"]]
+    return {
+        "planted": str(len(rows)), "missed": str(len(missed)), "missed-absolute": str(len(absolute)),
+    }  # fmt: skip
+
+
+def with_usual(figures: Figures) -> Figures:
+    """Return the figures of the lesson together with the results of the usual check, which the doctor's benchmark stores."""
+    stored = json.loads(DOCTOR_FIGURES.read_text(encoding="utf-8"))
+    return {**figures, "usual": stored["usual"]}
+
+
+def write_and_draw(figures: Figures) -> None:
+    """Write the figures into the text of the lesson, and draw its pictures."""
+    shown = with_usual(figures)
+    text = LESSON.read_text(encoding="utf-8")
+    LESSON.write_text(with_figures(text, quoted(shown)), encoding="utf-8")
+    draw(shown, PICTURES)
 
 
 def one_digit(value: float) -> str:
@@ -109,13 +133,12 @@ def main() -> int:
     text = LESSON.read_text(encoding="utf-8")
     if options.check:
         found = differences(stored, figures)
-        if with_figures(text, quoted(stored)) != text:
+        if with_figures(text, quoted(with_usual(stored))) != text:
             found.append(f"{LESSON.name} quotes figures that differ from {FIGURES.name}")
         print("\n".join(found) or "The lesson agrees with the measurements.")
         return int(bool(found))
     FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    LESSON.write_text(with_figures(text, quoted(figures)), encoding="utf-8")
-    draw(figures, PICTURES)
+    write_and_draw(figures)
     return 0
 
 

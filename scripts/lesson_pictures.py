@@ -238,11 +238,52 @@ def draw_mistake(figures: Figures, palette: Palette) -> Figure:
     return figure
 
 
+def draw_usual_check(figures: Figures, palette: Palette) -> Figure:
+    """Draw the errors that the usual check finds for each planted mistake: relative against absolute."""
+    figure, (axes,) = panels(1, 400, palette, top=36)
+    least, most = (1e-11, 1e-9), (1e3, 1e1)  # absolute, relative
+    rows = figures["usual"]
+    handles = []
+    for place, cell in enumerate(("rnn", "lstm", "gru")):
+        own = [row for row in rows if row["cell"] == cell]
+        series, marker = SERIES[place]
+        axes.scatter(
+            np.clip([row["absolute"] for row in own], 2 * least[0], most[0] / 2),
+            np.clip([row["relative"] for row in own], 2 * least[1], most[1] / 1.4),
+            s=34, marker=marker, color=palette[series], linewidths=0, alpha=0.75, gid=f"usual-{cell}",
+        )  # fmt: skip
+        label = f"{'plain network' if cell == 'rnn' else cell.upper()} ({len(own)})"
+        handles.append(legend_entry(palette, place, label, linestyle="none"))
+    axes.set_xscale("log")
+    axes.set_xlim(least[0], most[0])
+    axes.set_ylim(least[1], most[1])
+    axes.fill_between(
+        [least[0], USUAL_LIMIT], least[1], USUAL_LIMIT, color=palette["cross"], alpha=0.09, linewidth=0,
+    )  # fmt: skip
+    axes.plot([least[0], USUAL_LIMIT], [USUAL_LIMIT] * 2, color=palette["cross"], linewidth=1.2)
+    axes.axvline(USUAL_LIMIT, color=palette["cross"], linewidth=1.2)
+    absolute = sum(row["passes_absolute"] for row in rows)
+    both = sum(row["passes_absolute"] and row["passes_relative"] for row in rows)
+    corner = (least[0], USUAL_LIMIT)
+    write_note(axes, f"{both} pass in any case", corner, palette, color="cross", xytext=(6, -16))
+    write_note(
+        axes, f"{absolute - both} more pass if errors are absolute", corner, palette, xytext=(6, 6)
+    )
+    write_note(axes, "found", (most[0], USUAL_LIMIT), palette, ha="right", xytext=(-6, 6))
+    label_powers(axes, "x", 2)
+    label_powers(axes, "y", 2)
+    name_x_axis(axes, "largest absolute error, |a - n|", palette)
+    heading(axes, "largest relative error", 0.0, palette, font_size(WIDTH), up=12)
+    legend(figure, handles, palette)
+    return figure
+
+
 PICTURES: Final[dict[str, Callable[[Figures, Palette], Figure]]] = {
     "gradient-size": draw_growth,
     "gradient-entries": draw_entries_of_W,
     "gradient-step": draw_step_sizes,
     "gradient-mistake": draw_mistake,
+    "gradient-usual": draw_usual_check,
 }
 
 

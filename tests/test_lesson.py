@@ -10,6 +10,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from charloom.report.plot_files import svg_of
@@ -34,7 +35,7 @@ def module_of(folder: str, name: str):
 
 
 doctor_benchmark = module_of("benchmarks", "doctor")
-FIGURES = json.loads(lesson.FIGURES.read_text(encoding="utf-8"))
+FIGURES = lesson.with_usual(json.loads(lesson.FIGURES.read_text(encoding="utf-8")))
 TEXT = lesson.LESSON.read_text(encoding="utf-8")
 
 
@@ -87,8 +88,7 @@ def test_some_step_sizes_measured_again_give_the_same_figures():
 
 def broken_paragraphs(text):
     """Return the lines that begin with a comment, because such a line ends a paragraph of Markdown."""
-    starts = [line.strip() for line in text.splitlines() if line.lstrip().startswith("<!--")]
-    return [line for line in starts if line not in doctor_benchmark.MARKS]
+    return [line.strip() for line in text.splitlines() if line.lstrip().startswith("<!--")]
 
 
 def test_no_quoted_figure_breaks_its_paragraph():
@@ -96,20 +96,66 @@ def test_no_quoted_figure_breaks_its_paragraph():
     assert len(broken_paragraphs(TEXT.replace("close to T ln K", "close to\n<!-- x -->"))) == 1
 
 
-def table_in(text):
-    """Return the text between the marks of the table of the usual check."""
-    before, after = doctor_benchmark.MARKS
-    return text.partition(before)[2].partition(after)[0].strip()
-
-
-def test_the_table_of_missed_mistakes_has_the_stored_figures():
-    rows = json.loads(doctor_benchmark.FIGURES.read_text(encoding="utf-8"))["usual"]
-    assert table_in(TEXT) == doctor_benchmark.usual_table(rows)
+def test_the_table_of_missed_mistakes_is_where_the_lesson_says_and_has_the_stored_figures():
+    rows = FIGURES["usual"]
+    tables = doctor_benchmark.TABLES.read_text(encoding="utf-8")
+    assert "DOCTOR.md#mistakes-that-the-usual-check-misses" in TEXT
+    assert "## Mistakes that the usual check misses" in tables
+    assert doctor_benchmark.usual_table(rows) in tables
     missed = [row["id"] for row in rows if row["passes_absolute"] and row["passes_relative"]]
     assert "initial-state-dropped" in missed
     assert [row["id"] for row in rows if row["id"] not in row["doctor"]] == []
     planted = [{**row, "passes_absolute": False, "passes_relative": False} for row in rows]
-    assert table_in(TEXT) != doctor_benchmark.usual_table(planted)
+    assert doctor_benchmark.usual_table(planted) not in tables
+
+
+def test_the_lesson_counts_the_mistakes_that_the_usual_check_misses():
+    rows = FIGURES["usual"]
+    counts = lesson.usual_counts(rows)
+    passed = [(row["absolute"] < 1e-4, row["relative"] < 1e-4) for row in rows]
+    assert counts == {
+        "planted": str(len(rows)),
+        "missed": str(sum(a and r for a, r in passed)),
+        "missed-absolute": str(sum(a for a, _ in passed)),
+    }
+    planted = [{**rows[0], "passes_absolute": False}, *rows[1:]]
+    other = lesson.quoted({**FIGURES, "usual": planted})
+    assert lesson.with_figures(TEXT, other) != TEXT
+
+
+def test_the_best_step_is_where_the_derived_formula_says():
+    """The derivation in the text: s* = (3 ε f / |f‴|)^(1/3), E(s*) = s*² |f‴| / 2, and the measured V."""
+    rounding = FIGURES["best_steps"]["rounding"]
+    assert rounding == pytest.approx(FIGURES["entries"][-1]["loss"] * 2.0**-53, rel=1e-3)
+    steps, curves = FIGURES["step_sizes"]["steps"], FIGURES["step_sizes"]["float64"]["curves"]
+    for name in "cW":
+        found = FIGURES["best_steps"][name]
+        error = {
+            factor: (factor * found["step"]) ** 2 * found["third"] / 6
+            + rounding / (factor * found["step"])
+            for factor in (0.9, 1.0, 1.1)
+        }
+        assert error[1.0] < min(error[0.9], error[1.1])
+        assert found["error"] == pytest.approx(found["step"] ** 2 * found["third"] / 2, rel=2e-3)
+        assert found["error"] == pytest.approx(error[1.0], rel=2e-3)
+        assert rounding / found["step"] == pytest.approx(2 / 3 * found["error"], rel=2e-3)
+        lowest = min(curves[name])
+        measured = steps[curves[name].index(lowest)]
+        assert 10**-0.5 < measured / found["step"] < 10**0.5  # a step of the grid
+        assert 1 / 3 < lowest / found["norm"] < 3
+
+
+def test_the_best_steps_measured_again_are_the_same():
+    found = measurements.rounded(measurements.measure_best_steps())
+    assert measurements.differences(FIGURES["best_steps"], found) == []
+
+
+def test_what_the_text_says_about_real_and_complex_arrays_is_true():
+    assert np.zeros_like(np.zeros(3)).dtype == float
+    assert np.zeros_like(np.zeros(3, complex)).dtype == complex
+    with pytest.warns(np.exceptions.ComplexWarning):
+        np.zeros(2)[:] = np.array([1j, 2j])
+    assert "`np.zeros_like(h)` is)" not in TEXT
 
 
 @pytest.mark.parametrize(
@@ -181,7 +227,9 @@ def test_a_picture_draws_the_stored_figures(name):
         groups = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("id")]
         lines = {}
         for group in groups:
-            if re.match(r"(worst|norm|analytic|entries|expected|float|zero|non)", group.get("id")):
+            if re.match(
+                r"(worst|norm|analytic|entries|expected|float|zero|non|usual)", group.get("id")
+            ):
                 path = group.find(f"{SVG}path")
                 numbers = [] if path is None else re.findall(r"[\d.]+", path.get("d", ""))
                 uses = [u.get("x") + " " + u.get("y") for u in group.iter(f"{SVG}use")]
