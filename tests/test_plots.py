@@ -148,20 +148,43 @@ def test_many_epochs_leave_the_curve_visible(epochs: int, size: tuple[int, int])
     assert found is not None
     figure = loss_figure(found, 25, size=size)
     figure.draw_without_rendering()
-    (axes,) = figure.axes
-    lines = {line.get_gid(): line for line in axes.lines}
-    for name in ("epoch-ends", "validation"):
-        line = lines[name]
-        places = axes.transData.transform(line.get_xydata())[:, 0]
-        if line.get_marker():
-            # The last gap may be smaller, because the last epoch always has a mark.
-            assert np.diff(places)[:-1].min() > line.get_markersize()
-    assert lines["epoch-ends"].get_xdata()[-1] == 40 * epochs
-    crosses = len(lines["epoch-ends"].get_xdata())
-    assert (
-        crosses == epochs if epochs <= MOST_CROSSES else MOST_CROSSES / 2 < crosses <= MOST_CROSSES
-    )
-    assert bool(lines["validation"].get_marker()) == (epochs < 100)
+    # The first panel, and the one of the run after its first epoch
+    for axes, prefix in zip(figure.axes, ("", "zoom-"), strict=True):
+        lines = {line.get_gid().removeprefix(prefix): line for line in axes.lines}
+        for name in ("epoch-ends", "validation"):
+            line = lines[name]
+            places = axes.transData.transform(line.get_xydata())[:, 0]
+            if line.get_marker():
+                # The last gap may be smaller, because the last epoch always has a mark.
+                assert np.diff(places)[:-1].min() > line.get_markersize()
+        assert lines["epoch-ends"].get_xdata()[-1] == 40 * epochs
+        crosses = len(lines["epoch-ends"].get_xdata())
+        assert (
+            crosses == epochs
+            if epochs <= MOST_CROSSES
+            else MOST_CROSSES / 2 < crosses <= MOST_CROSSES
+        )
+        assert bool(lines["validation"].get_marker()) == (epochs < 100)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("factor", [0.1, 1.0, 1e4])
+def test_the_panel_after_the_first_epoch_has_readable_labels(
+    factor: float, size: tuple[int, int]
+) -> None:
+    found = gather(record(u, factor * (40 + 60 / u), per_epoch=40) for u in range(1, 401))
+    assert found is not None
+    figure = loss_figure(found, 25, size=size)
+    figure.draw_without_rendering()
+    _, zoom = figure.axes
+    assert zoom.get_xlim() == (40, 400)
+    for axis in (zoom.yaxis, *(child.yaxis for child in zoom.child_axes)):
+        low, high = axis.get_view_interval()
+        labels = [one for one in axis.get_ticklabels() if low <= one.get_position()[1] <= high]
+        assert axis.get_offset_text().get_text() == ""
+        assert len({label.get_text() for label in labels}) == len(labels) > 2
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(box.x0 >= 0 and box.x1 <= size[0] for box in boxes), labels
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=200), st.integers(1, 50))

@@ -264,3 +264,17 @@ def test_a_model_that_no_trace_can_show_is_refused(made, wanted, message):
     )
     with pytest.raises(CharloomError, match=message):
         charloom.trace(model=model, **wanted)
+
+
+def test_a_notebook_and_a_terminal_show_a_trace_and_a_check_shortly():
+    trace = charloom.trace(seed=1)
+    assert repr(trace).startswith(
+        "<Trace of A plain recurrent network: H = 2, T = 3, K = 3; seed 1."
+    )
+    shown = trace._repr_html_()
+    assert "h_2 = tanh(a_2)" in shown
+    assert "Backward, step 1" in shown
+    check = trace.check({"h_1": [0.5, "<"], "loss": trace.loss})
+    assert repr(check) == "<NumberCheck: 1 of 2 values right.>"
+    assert "h_1 has" in check._repr_html_() or "h_1 is" in check._repr_html_()
+    assert "&lt;" in check._repr_html_()

@@ -13,6 +13,7 @@ from charloom.formatting import counted, excerpt
 from charloom.network_trace.given_numbers import GivenNumbers
 from charloom.network_trace.trace_text import rows_of
 from charloom.network_trace.traced_value import TracedValue
+from charloom.notebook_html import verdict as verdict_html
 
 Verdict = Literal["right", "wrong", "unknown"]
 
@@ -99,6 +100,13 @@ class NumberCheck:
             "judged": [one.to_dict() for one in self.judged],
             "missing": list(self.missing),
         }
+
+    def __repr__(self) -> str:
+        return f"<NumberCheck: {next(check_lines(self))}>"
+
+    def _repr_html_(self) -> str:
+        """Return the verdicts as HTML for a notebook."""
+        return verdict_html("\n".join(check_lines(self)), self.passed)
 
     def __str__(self) -> str:
         return "\n".join(check_lines(self))

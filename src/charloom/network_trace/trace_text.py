@@ -19,11 +19,16 @@ WIDTH: Final = 34  # columns of the equations
 def trace_lines(problem: Problem, values: Sequence[TracedValue]) -> Iterator[str]:
     """Yield the lines of a trace: what the network is, and then the values with a heading for each step."""
     yield problem_title(problem)
-    for (part, step), group in groupby(values, key=lambda value: (value.part, value.step)):
+    for block in trace_blocks(problem, values):
         yield ""
-        yield part_title(problem, part, step)
-        for value in group:
-            yield from value_lines(value)
+        yield from block
+
+
+def trace_blocks(problem: Problem, values: Sequence[TracedValue]) -> Iterator[list[str]]:
+    """Yield the lines of each part and step of a trace, with its heading."""
+    for (part, step), group in groupby(values, key=lambda value: (value.part, value.step)):
+        lines = [line for value in group for line in value_lines(value)]
+        yield [part_title(problem, part, step), *lines]
 
 
 def problem_title(problem: Problem) -> str:

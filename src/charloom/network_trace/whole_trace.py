@@ -10,9 +10,10 @@ from charloom.config import require_number
 from charloom.network_trace.given_numbers import numbers_by_name, read_numbers
 from charloom.network_trace.number_check import NumberCheck, check_numbers
 from charloom.network_trace.small_network import Problem
-from charloom.network_trace.trace_text import trace_lines
+from charloom.network_trace.trace_text import problem_title, trace_blocks, trace_lines
 from charloom.network_trace.traced_value import Array, TracedValue
 from charloom.network_trace.window_values import values_of_window
+from charloom.notebook_html import card, code
 
 MOST_TOLERANCE: Final = 1e6
 
@@ -54,6 +55,14 @@ class Trace:
     def __getitem__(self, name: str) -> Array:
         """Return the numbers of the value with this name; KeyError if there is none."""
         return self.by_name[name].numbers
+
+    def __repr__(self) -> str:
+        return f"<Trace of {problem_title(self.problem)} Loss {self.loss:.6f}>"
+
+    def _repr_html_(self) -> str:
+        """Return every value with its equation, as HTML for a notebook."""
+        pieces = [code(*lines) for lines in trace_blocks(self.problem, self.values)]
+        return card(problem_title(self.problem), *pieces)
 
     def __str__(self) -> str:
         return "\n".join(trace_lines(self.problem, self.values))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.formatting import count, listing
+from charloom.formatting import count, decimals, listing
 from charloom.report.records import Records
 from charloom.store.journal_lines import is_finite
 
@@ -75,7 +75,7 @@ def jumps(records: Records) -> list[Jump]:
     for group in np.split(high, np.flatnonzero(np.diff(updates[high]) > span) + 1):
         if len(group):
             top = int(group[losses[group].argmax()])
-            found.append(_jump(records, lowest[top], top))
+            found.append(_jump(records, lowest[group[0]], top))
     return found
 
 
@@ -95,7 +95,7 @@ def jump_sentences(found: Sequence[Jump]) -> list[str]:
         return []
     largest = max(found, key=lambda jump: jump.after - jump.before)
     how = (
-        f"jumps from {largest.before:.2f} at update {count(largest.start)} to {largest.after:.2f} at update "
+        f"jumps from {decimals(largest.before, 2)} at update {count(largest.start)} to {decimals(largest.after, 2)} at update "
         f"{count(largest.end)}"
     )
     first = f"The smooth loss {how}."

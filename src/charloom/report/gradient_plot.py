@@ -75,7 +75,7 @@ def curve_figure(
         panel.set_visible(False)
     for place, (axes, problem) in enumerate(zip(panels, problems, strict=False)):
         style_axes(axes, palette, font)
-        _draw_curves(axes, problem, palette, font, f"problem-{place}", 48 if narrow else 65)
+        _draw_curves(axes, problem, palette, font, f"problem-{place}", 48 if narrow else 56)
         if place + columns >= len(problems):
             label = "step s of the central difference"
             axes.set_xlabel(label, color=palette["muted"], fontsize=font, labelpad=4)

@@ -45,7 +45,7 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
         check, row = max(of_dtype, key=lambda pair: pair[1].norm_relative)
         parts.append(
             f"In {dtype} the largest norm-relative error is {scientific(row.norm_relative)}: that of "
-            f"{row.parameter} at {size(check)}, engine {check.settings.engine}. The limit is "
+            f"{row.parameter} ({size(check)}, engine {check.settings.engine}). The limit is "
             f"{scientific(row.norm_limit)}."
         )
     parameters = listing(list(dict.fromkeys(row.parameter for _, row in rows)))
@@ -57,7 +57,7 @@ def gradient_story(checks: Sequence[GradientCheck]) -> list[str]:
     if any(row.norm_limit > NORM_LIMITS[check.settings.dtype] for check, row in rows):
         check, row = max(rows, key=lambda pair: pair[1].rounding)
         paragraphs.append(
-            f"At {size(check)} with {initial_values_text(check)} the network is very sensitive: rounding its "
+            f"One network is very sensitive ({size(check)}, {initial_values_text(check)}). Rounding its "
             f"parameters once changes the exact gradient of {row.parameter} by a norm-relative "
             f"{scientific(row.rounding)}. The limits are therefore wider: up to thirty times this change."
         )
@@ -93,8 +93,8 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
         check = max(right, key=lambda check: check.settings.hidden_size)
         row = max(check.rows, key=lambda row: row.central.norm_relative)
         best = (
-            f" The best step is where a curve is lowest. For {row.parameter} at {size(check)} in "
-            f"{check.settings.dtype} it is {power_of_ten(row.central.step)}, and even there the error is "
+            f" The best step is where a curve is lowest. For {row.parameter} ({size(check)}, "
+            f"{check.settings.dtype}) it is {power_of_ten(row.central.step)}, and even there the error is "
             f"{scientific(row.central.norm_relative)}."
         )
     why = (
@@ -119,9 +119,9 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
         )
         growth = (
             f"In {large.settings.dtype} the best central difference of {after.parameter} has an error of "
-            f"{scientific(before.central.norm_relative)} at {size(small)}, and of "
-            f"{scientific(after.central.norm_relative)} at {size(large)}. The gradient stays within "
-            f"{scientific(exact)} of the complex step at both sizes. "
+            f"{scientific(before.central.norm_relative)} in the small network ({size(small)}), and of "
+            f"{scientific(after.central.norm_relative)} in the large one ({size(large)}). The gradient stays "
+            f"within {scientific(exact)} of the complex step in both. "
         )
     return [
         why,
@@ -201,7 +201,7 @@ def loss_story(
     tokens, one = config.tokens, one_of(config.tokens)
     uniform_loss = T * math.log(max(vocabulary_size, 1))
     sentences = [
-        f"At update {count(first.update)} the smooth loss is {first.smooth_loss:.2f} nats per "
+        f"At update {count(first.update)} the smooth loss is {decimals(first.smooth_loss, 2)} nats per "
         f"window of {count(T)} {tokens}. If all {K} {tokens} had the same probability, it would be "
         f"{count(T)} ln {K} = {uniform_loss:.2f}.",
         fall_story(records, T, one),
@@ -210,7 +210,7 @@ def loss_story(
     epochs = f"{last.epoch:.2f}".removesuffix(".00")
     sentences.append(
         f"The last record, at update {count(last.update)} after "
-        f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, has a smooth loss of {last.smooth_loss:.2f}."
+        f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, has a smooth loss of {decimals(last.smooth_loss, 2)}."
     )
     mean = records.last_epoch_nats
     if mean is not None:
@@ -236,14 +236,14 @@ def fall_story(records: Records, seq_length: int, one: str) -> str:
         one: unit of prediction: character or byte.
     """
     first, lowest = records.first.smooth_loss, records.lowest
-    bits = f"{bits_per_character(lowest.smooth_loss, seq_length):.2f} bits per {one}"
-    where = f"{lowest.smooth_loss:.2f} at update {count(lowest.update)}"
+    bits = f"{decimals(bits_per_character(lowest.smooth_loss, seq_length), 2)} bits per {one}"
+    where = f"{decimals(lowest.smooth_loss, 2)} at update {count(lowest.update)}"
     fall = first - lowest.smooth_loss
     if not records.ends or fall <= 0:
         return f"The lowest value is {where}, which is {bits}."
     end = records.ends[0]
     return (
-        f"The first epoch ends at {end.smooth_loss:.2f} (update {count(end.update)}). This is "
+        f"The first epoch ends at {decimals(end.smooth_loss, 2)} (update {count(end.update)}). This is "
         f"{(first - end.smooth_loss) / fall:.0%} of the way to the lowest value, {where}, which is "
         f"{bits}."
     )
@@ -332,7 +332,9 @@ def samples_story(samples: Sequence[Sample], drawn: int, last_record: Record | N
             f"There is one sample so far, written {update_phrase(first)}. It has {text_statistics(first.text)}."
         ]
     reached = (
-        "" if last_record is None else f", with a smooth loss of {last_record.smooth_loss:.2f}"
+        ""
+        if last_record is None
+        else f", with a smooth loss of {decimals(last_record.smooth_loss, 2)}"
     )
     shown = "" if len(samples) == drawn else f" {count(len(samples))} of them are shown."
     return [
@@ -433,10 +435,10 @@ def writer_story(writer: Writer, config: Config, vocabulary_size: int) -> str:
     one, nats = one_of(config.tokens), record.validation_nats
     if nats is None:
         nats = record.smooth_loss / config.seq_length
-        bits = f"{bits_per_character(nats):.2f} bits per {one}"
-        loss = f"{record.smooth_loss:.2f} nats per window, or {bits}"
+        bits = f"{decimals(bits_per_character(nats), 2)} bits per {one}"
+        loss = f"{decimals(record.smooth_loss, 2)} nats per window, or {bits}"
     else:
-        bits = f"{bits_per_character(nats):.2f} bits"
+        bits = f"{decimals(bits_per_character(nats), 2)} bits"
         loss = f"{nats:.3f} nats, or {bits}, per {one} on the validation part"
     return (
         f"{model}, with {loss}. It is as uncertain about "

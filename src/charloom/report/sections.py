@@ -18,6 +18,7 @@ from charloom.formatting import (
     capitalized,
     count,
     counted,
+    decimals,
     duration,
     number_of,
     one_of,
@@ -165,9 +166,9 @@ def smooth_figure(which: str, record: Record, seq_length: int, one: str) -> KeyF
         seq_length: sequence length T, to convert nats per window to bits.
         one: unit of prediction: character or byte.
     """
-    bits = f"{bits_per_character(record.smooth_loss, seq_length):.2f} bits per {one}"
+    bits = f"{decimals(bits_per_character(record.smooth_loss, seq_length), 2)} bits per {one}"
     notes = ["nats per window", bits, f"at update {count(record.update)}"]
-    return KeyFigure(f"{which} smooth loss", f"{record.smooth_loss:.2f}", notes)
+    return KeyFigure(f"{which} smooth loss", decimals(record.smooth_loss, 2), notes)
 
 
 def gradient_section(
@@ -270,7 +271,7 @@ def epoch_end(record: Record, seq_length: int) -> EpochEnd:
     return EpochEnd(
         epoch=count(int(record.epoch)),
         update=count(record.update),
-        smooth_loss=f"{record.smooth_loss:.2f}",
+        smooth_loss=decimals(record.smooth_loss, 2),
         bits=f"{bits_per_character(record.smooth_loss, seq_length):.3f}",
         time=duration(record.seconds),
     )
@@ -316,8 +317,8 @@ def sample_entry(sample: Sample, record: Record | None, config: Config) -> Sampl
         bits = bits_per_character(record.smooth_loss, config.seq_length)
         facts = [
             f"epoch {record.epoch:.2f}",
-            f"smooth loss {record.smooth_loss:.2f} nats",
-            f"{bits:.2f} bits per {one_of(config.tokens)}",
+            f"smooth loss {decimals(record.smooth_loss, 2)} nats",
+            f"{decimals(bits, 2)} bits per {one_of(config.tokens)}",
         ]
     return SampleEntry(f"Update {count(sample.update)}", facts, sample.text)
 
