@@ -149,6 +149,18 @@ def test_a_gradient_check_of_any_network_has_all_its_curves_and_says_its_size(
         assert f'id="curve-wide-problem-0-{row.parameter}"' in html
 
 
+def test_the_text_says_that_errors_grow_with_the_network_only_if_they_do(
+    checks: list[GradientCheck],
+) -> None:
+    small, large = prose.smallest_and_largest(checks) or (checks[0], checks[0])
+    assert "For larger networks" in prose.central_story(checks)[1]
+    same = {row.parameter: row.central for row in small.rows}
+    rows = tuple(dataclasses.replace(row, central=same[row.parameter]) for row in large.rows)
+    _, second = prose.central_story([small, dataclasses.replace(large, rows=rows)])
+    assert "For larger networks" not in second
+    assert "a right gradient can therefore seem to be wrong" in second
+
+
 def test_the_text_names_an_error_that_no_row_of_the_table_exceeds(
     tmp_path: Path, checks: list[GradientCheck]
 ) -> None:

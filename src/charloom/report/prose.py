@@ -107,7 +107,10 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
     if len(right) < len(checks):
         return [why]
     sizes = smallest_and_largest(checks)
-    growth = ""
+    growth, seeming = (
+        "",
+        "Compared with central differences, a right gradient can therefore seem to be wrong.",
+    )
     if sizes is not None:
         small, large = sizes
         before, after = matrix(small), matrix(large)
@@ -117,6 +120,8 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
             for row in check.rows
             if check.settings.dtype == large.settings.dtype and row.parameter == after.parameter
         )
+        if after.central.norm_relative > GROWN * before.central.norm_relative:
+            seeming = "For larger networks, the gradient can therefore seem to be wrong."
         growth = (
             f"In {large.settings.dtype} the best central difference of {after.parameter} has an error of "
             f"{scientific(before.central.norm_relative)} in the small network ({size(small)}), and of "
@@ -125,10 +130,13 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
         )
     return [
         why,
-        f"{growth}For larger networks, the gradient can therefore seem to be wrong. But the difference is "
-        f"rounding in the central differences. Both computations start from the same h0.",
+        f"{growth}{seeming} But the difference is rounding in the central differences. Both computations "
+        f"start from the same h0.",
     ]
 
+
+# The error of the larger network, as a factor of that of the smaller one, from which on the text says that it grows.
+GROWN: Final = 1.5
 
 # The settings of a gradient check that are sizes, each with the same value 0. If these values replace the
 # sizes of two checks and all settings are then equal, the checks differ only in their sizes.
