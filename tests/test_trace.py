@@ -228,6 +228,10 @@ def test_a_large_network_is_cut_in_the_text_but_whole_in_json():
     ("settings", "message"),
     [
         ({"hidden_size": 400, "vocabulary_size": 200}, "at most|the most is 200,000"),
+        *(
+            ({name: 2**31 - 1}, "the most is 200,000")
+            for name in ("hidden_size", "layers", "seq_length", "vocabulary_size")
+        ),
         ({"cell": "rmn"}, "rnn, lstm, gru"),
         ({"seq_length": 0}, "whole number from 1"),
         ({"seq_length": 0, "string": "abc"}, "whole number from 1"),
@@ -255,6 +259,9 @@ def test_a_wrong_setting_is_refused_with_its_name(settings, message):
         ({"ngram_order": 2}, {}, "ngram_order=2"),
         ({"input_pairs": 4}, {}, "input_pairs=4"),
         ({"hidden_size": 300}, {"seq_length": 9}, "the most is 200,000"),
+        ({}, {"seq_length": 2**31 - 1}, "the most is 200,000"),
+        ({}, {"seed": -1}, "seed"),
+        ({}, {"seq_length": 0}, "whole number from 1"),
         ({}, {"string": "☃☃!"}, "☃"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from charloom.api.model import Model, load
 from charloom.api.text_arguments import Text, open_text
-from charloom.config import require_whole
+from charloom.config import SEED_LIMIT, require_whole
 from charloom.errors import ConfigError, TextError
 from charloom.formatting import counted
 from charloom.messages import argument, arguments
@@ -14,6 +14,7 @@ from charloom.network_trace import (
     learner_problem,
     random_ids,
     random_problem,
+    require_small,
     trace_problem,
 )
 
@@ -64,8 +65,9 @@ def trace(
         "state": state,
     }  # fmt: skip
     given = {name: value for name, value in settings.items() if value is not None}
+    seed = require_whole("seed", seed, least=0, below=SEED_LIMIT)
     written = _first_characters(text, string, seq_length)
-    T = 3 if seq_length is None else seq_length
+    T = 3 if seq_length is None else require_whole("seq_length", seq_length, least=1)
     if model is not None:
         if given:
             raise ConfigError(f"the model has its own settings; leave out {arguments(**given)}.")
@@ -106,6 +108,8 @@ def _trace_model(model: Model | str | Path, written: str | None, T: int, seed: i
     """Return the trace of a model on a text, or on T + 1 random ids."""
     opened = model if isinstance(model, Model) else load(model)
     vocabulary = opened.learner.vocabulary
+    numbers = sum(array.size for array in opened.learner.parameters.values())
+    require_small(numbers, T if written is None else len(written) - 1)
     ids = random_ids(seed, T, len(vocabulary)) if written is None else vocabulary.encode(written)
     origin = "the weights of a model" if isinstance(model, Model) else f"the weights of {model}"
     return trace_problem(learner_problem(opened.learner, ids.tolist(), origin))

@@ -7,6 +7,7 @@ from charloom.network_trace.small_network import (
     learner_problem,
     random_ids,
     random_problem,
+    require_small,
 )
 from charloom.network_trace.whole_trace import Trace, trace_problem
 
@@ -20,5 +21,6 @@ __all__ = [
     "random_ids",
     "random_problem",
     "read_numbers",
+    "require_small",
     "trace_problem",
 ]

@@ -52,8 +52,12 @@ class Problem:
         return {"L": L, "H": H, "T": len(self.x), "K": len(self.parameters["c"])}
 
 
-def require_small(numbers: int) -> None:
-    """Raise ConfigError if a trace would have too many numbers. `numbers` is the parameters times the steps."""
+def require_small(parameters: int, T: int) -> None:
+    """Raise ConfigError if a trace over T steps would have too many numbers.
+
+    `parameters` is how many numbers the parameters of the network have.
+    """
+    numbers = parameters * T
     if numbers > MOST_NUMBERS:
         raise ConfigError(
             f"the network has too many numbers for a trace: its parameters times the steps are "
@@ -95,8 +99,10 @@ def random_problem(
     T = require_whole("seq_length", seq_length, least=1)
     config = Config(cell=cell, layers=layers, hidden_size=hidden_size, seed=seed)
     require_one_of("state", state, START_STATES)
+    # A smaller number than the right one, before a list of very many layers is made
+    require_small(config.layers * config.hidden_size**2, T)
     shapes = parameter_shapes(config, K)
-    require_small(sum(map(math.prod, shapes.values())) * T)
+    require_small(sum(map(math.prod, shapes.values())), T)
     parameters = {
         name: short_numbers(seed, shape, place)
         for place, (name, shape) in enumerate(shapes.items())
@@ -152,7 +158,7 @@ def learner_problem(learner: Learner, ids: Sequence[int], origin: str) -> Proble
                 f"{argument(setting, getattr(config, setting))}; choose a model that was trained with "
                 f"{argument(setting, 0)}."
             )
-    require_small(sum(array.size for array in learner.parameters.values()) * (len(ids) - 1))
+    require_small(sum(array.size for array in learner.parameters.values()), len(ids) - 1)
     state = {
         name: np.zeros(array[:, 0].shape) for name, array in hidden_arrays(learner.state).items()
     }
