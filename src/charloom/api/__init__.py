@@ -32,8 +32,8 @@ from charloom.api.unit_search import Neurons, neurons
 from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
-from charloom.sampling_grid import SampleGrid
 from charloom.network_trace import NumberCheck, Trace
+from charloom.sampling_grid import SampleGrid
 from charloom.store import RunSummary
 from charloom.training.learning_rate_search import LearningRateSearch
 
