@@ -95,7 +95,7 @@ def natural(function: str, cell: str = "rnn"):
     """Return the maker of problems for a natural function of a cell."""
     count = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
 
-    def make(rng, T, N):
+    def make(rng, T, _N):
         H, K = HIDDEN, VOCABULARY
         shapes = {"U": (count * H, K), "W": (count * H, H), "b": (count * H,)}
         if cell == "gru":
@@ -124,7 +124,7 @@ def natural(function: str, cell: str = "rnn"):
 def onehot_columns(function: str, holder: str):
     """Return the maker for a function of one-hot matrices; `holder`: class, dict or dataclass."""
 
-    def make(rng, T, N):
+    def make(rng, T, _N):
         H, K = HIDDEN, VOCABULARY
         blocks = weights(rng, U=(H, K), W=(H, H), V=(K, H), b=(H, 1), c=(K, 1))
         X, Y = onehot(ids(rng, T)).T, onehot(ids(rng, T)).T
@@ -155,10 +155,10 @@ def onehot_columns(function: str, holder: str):
 # Form 3: a script's lossFun, whose parameters are global variables.
 
 
-def script(orientation: str, names=None):
+def script(orientation: str):
     """Return the maker for lossFun; `orientation` of vectors: column, flat or row."""
 
-    def make(rng, T, N):
+    def make(rng, T, _N):
         H, K = HIDDEN, VOCABULARY
         bias = {"column": lambda n: (n, 1), "flat": lambda n: (n,), "row": lambda n: (1, n)}
         shapes = {"Wxh": (H, K), "Whh": (H, H), "Why": (K, H)}
@@ -252,7 +252,7 @@ def class_rnn_a(rng, T, N):
     return Problem(blocks, start)
 
 
-def class_rnn_b(rng, T, N):
+def class_rnn_b(rng, T, _N):
     """A class with attributes, calculate_loss and bptt."""
     H, K = HIDDEN, VOCABULARY
     blocks = prefixed_dl(weights(rng, U=(H, K), V=(K, H), W=(H, H), b=(H,), c=(K,)))
@@ -276,7 +276,7 @@ def prefixed_dl(values: Blocks) -> Blocks:
     return {f"dLd{name}": value for name, value in values.items()}
 
 
-def class_lstm(rng, T, N):
+def class_lstm(rng, T, _N):
     """A class with forward and backward, over one sequence."""
     H, K = HIDDEN, VOCABULARY
     gates = "figo"
@@ -365,7 +365,7 @@ def course_dicts(bias: str, batched: bool = False, single: str | None = None):
 # Form 8: LSTM of four matrices.
 
 
-def lstm4_a(rng, T, N):
+def lstm4_a(rng, T, _N):
     """Dictionary with W_f, W_i, W_c, W_o over [h, x], columns."""
     H, K = HIDDEN, VOCABULARY
     shapes = {f"W_{g}": (H, H + K) for g in "fico"} | {f"b_{g}": (H, 1) for g in "fico"}
@@ -381,7 +381,7 @@ def lstm4_a(rng, T, N):
     return Problem(blocks, start, separate(names))
 
 
-def lstm4_b(rng, T, N):
+def lstm4_b(rng, T, _N):
     """Dictionary with Wf, Wi, Wc, Wo over [x, h], rows."""
     H, K = HIDDEN, VOCABULARY
     shapes = {f"W{g}": (K + H, H) for g in "fico"} | {f"b{g}": (1, H) for g in "fico"}
@@ -418,7 +418,7 @@ def lstm4_c(rng, T, N):
 # Form 9: GRU of three matrices, or of separate ones.
 
 
-def gru3_a(rng, T, N):
+def gru3_a(rng, T, _N):
     """Dictionary with Wz, Wr, Wh over [h, x]."""
     H, K = HIDDEN, VOCABULARY
     shapes = {f"W{g}": (H, H + K) for g in "zrh"} | {f"b{g}": (H, 1) for g in "zrh"}
@@ -435,7 +435,7 @@ def gru3_a(rng, T, N):
 def gru_separate(function: str, output=("V", "c"), torch_tensors: bool = False):
     """Return the maker for a GRU with W, U and b for each of the gates z, r, n, flat vectors."""
 
-    def make(rng, T, N):
+    def make(rng, T, _N):
         H, K = HIDDEN, VOCABULARY
         shapes = {}
         for gate in "zrn":
@@ -479,7 +479,7 @@ def gru3_c(rng, T, N):
 def separate_arguments(function: str, columns: bool):
     """Return the maker for f(inputs, targets, hprev, Wxh, Whh, Why, bh, by)."""
 
-    def make(rng, T, N):
+    def make(rng, T, _N):
         H, K = HIDDEN, VOCABULARY
         tail = (1,) if columns else ()
         shapes = {"Wxh": (H, K), "Whh": (H, H), "Why": (K, H), "bh": (H, *tail), "by": (K, *tail)}
@@ -501,7 +501,7 @@ def separate_arguments(function: str, columns: bool):
     return make
 
 
-def separate_lstm(rng, T, N):
+def separate_lstm(rng, T, _N):
     """f(inputs, targets, hprev, cprev, Wx, Wh, b, Why, by) with gates f, i, o, g."""
     H, K = HIDDEN, VOCABULARY
     shapes = {"Wx": (4 * H, K), "Wh": (4 * H, H), "b": (4 * H,), "Why": (K, H), "by": (K,)}
@@ -541,7 +541,7 @@ def as_numpy(result) -> tuple[float, Blocks]:
     return float(loss), found
 
 
-def torch_a(rng, T, N):
+def torch_a(rng, T, _N):
     """Autograd over a dictionary of tensors."""
     H, K = HIDDEN, VOCABULARY
     blocks = weights(rng, U=(H, K), W=(H, H), b=(H,), V=(K, H), c=(K,))
