@@ -3,11 +3,14 @@
     for id, form, source, function, truth in submissions(): ...
 
 A wrong submission is a base program with one edit from `mistakes_NN.toml`; a correct one is a base
-program, or one with a harmless edit from `correct.toml`. Run as a script, it checks the tables and
-prints their counts. It imports nothing from charloom.
+program, or one with a harmless edit from `correct.toml`. The population is for measuring the doctor
+once: whoever changes the doctor doesn't read it. It imports nothing from charloom.
+
+    python -m benchmarks.doctor_population.second.load
+
+checks the tables and prints their counts.
 """
 
-import ast
 import sys
 import tomllib
 from collections import Counter
@@ -17,11 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from .problems import BASES
+
 FOLDER = Path(__file__).parent
-sys.path.insert(0, str(FOLDER))
-
-from problems import BASES  # noqa: E402
-
 FORMS = range(1, 13)
 STEPS = ["all", "first", "last", "first half"]
 STEPS += ["all but the last", "all but the first", "all but the last two"]
@@ -147,7 +148,6 @@ def faults(found: list[Submission]) -> list[str]:
         told += [f"{value[:40]!r} is there {n} times" for value, n in counts.items() if n > 1]
     for submission in found:
         truth = submission.truth
-        ast.parse(submission.source)
         if truth.wrong and (truth.steps not in STEPS or truth.pass_ not in PASSES):
             told.append(f"{submission.id}: unknown steps or pass")
         if truth.wrong and bool(truth.block) == truth.consistent:
