@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-HIDDEN, VOCABULARY = 4, 5
+HIDDEN, VOCABULARY = 3, 4
 Blocks = dict[str, np.ndarray]
 Call = Callable[[], tuple[float, Blocks]]
 
@@ -192,7 +192,7 @@ def layers(prefix: str, count: int):
     """Return the maker for rnn_forward/rnn_backward or the LSTM's; the loss is a random sum of h."""
 
     def make(rng, T, N):
-        H, D = HIDDEN, 3
+        H, D = HIDDEN, 5
         blocks = weights(rng, dWx=(D, count * H), dWh=(H, count * H), db=(count * H,))
         blocks |= {"dx": rng.normal(size=(N, T, D)), "dh0": rng.normal(0, 0.7, (N, H))}
         upstream = rng.normal(size=(N, T, H))
