@@ -145,6 +145,9 @@ COMMANDS = (
     Line("doctor asked/mine.py --function loss_and_gradients --csv asked/class.csv",
          starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.(api\.class_worker|"
          r"diagnosis\.child_process \S+)|os\.fork", writes=("tmp/", "/proc/")),
+    Line("doctor asked/mine.py --adapt asked/wrapper.py",
+         starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.diagnosis\.child_process \S+|os\.fork",
+         writes=("tmp/", "/proc/")),
     # PyTorch, if it is installed, has its own cache and temporary files.
     Line("bench --workload classic --rounds 1 --hidden-size 4 --vocabulary-size 4",
          writes=("tmp/", TORCH)),

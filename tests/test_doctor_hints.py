@@ -51,10 +51,34 @@ def test_gradients_without_names_are_listed_in_order_with_an_order_that_fits():
 
     def loss_and_gradients(params, x, y, h0):
         loss, g = right(params, x, y, h0)
-        return loss, g["U"], g["W"], g["V"], g["b"], g["c"], np.array(h0)
+        return (loss, *(g[name] for name in "UWVbc"), np.array(h0))
 
     with pytest.raises(DoctorError) as caught:
         doctor(loss_and_gradients)
     message = str(caught.value)
     assert "these shapes in order: (), (4, 7), (4, 4), (7, 4), (4,), (7,), (4,);" in message
     assert 'gradients=["loss", "U", "W", "V", "b", "c", "_"]' in message
+
+
+def test_the_names_in_the_return_statement_say_which_gradient_an_item_is():
+    right = template("numpy")
+
+    def loss_and_gradients(params, x, y, h0):
+        loss, g = right(params, x, y, h0)
+        dWxh, dWhh, dWhy, dbh, dby = (g[name] for name in "UWVbc")
+        h_last = np.array(h0)  # as long as dbh
+        return loss, dWxh, dWhh, dWhy, dbh, dby, h_last
+
+    assert doctor(loss_and_gradients).verdict == "right"
+
+
+def test_names_in_the_return_statement_that_are_exchanged_are_seen():
+    right = template("numpy")
+
+    def loss_and_gradients(params, x, y, h0):
+        loss, g = right(params, x, y, h0)
+        dWxh, dWhh, dWhy, dbh, dby = (g[name] for name in "UWVbc")
+        dbh, h_last = np.array(h0), dbh
+        return loss, dWxh, dWhh, dWhy, dbh, dby, h_last
+
+    assert doctor(loss_and_gradients).verdict == "wrong"

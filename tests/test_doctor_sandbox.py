@@ -210,7 +210,9 @@ def test_the_error_for_a_file_that_cannot_be_loaded_has_the_line(tmp_path):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("mine.py", "write FILE.py:FUNCTION"),
+        ("", "write FILE.py:FUNCTION"),
+        ("nowhere.py", "does not exist"),
+        ("FOLDER/mine.py:a.b.c", "FILE.py:FUNCTION"),
         ("nowhere.py:f", "does not exist"),
         ("FOLDER/mine.txt:f", "must end in .py"),
         ("FOLDER/mine.py:a b", "FILE.py:FUNCTION"),

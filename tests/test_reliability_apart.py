@@ -86,11 +86,12 @@ def test_the_server_listens_only_on_this_machine(place):
 def test_the_doctor_starts_one_process_and_leaves_no_files(place):
     # Some seconds: the doctor's trials.
     lines = [line for line in apart.COMMANDS if line.words.startswith("doctor")]
-    writing, judging, judging_a_class = lines
+    writing, judging, judging_a_class, adapting = lines
     apart.run(place, writing)
     assert apart.run(place, judging).processes == 2  # fc-list is no Python
     # The process that judges submissions, and the one that runs a submission.
     assert apart.run(place, judging_a_class).processes == 3
+    assert apart.run(place, adapting).processes == 2
 
 
 def test_a_command_that_is_not_watched_is_noticed(monkeypatch):

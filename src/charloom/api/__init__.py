@@ -29,7 +29,7 @@ from charloom.api.training_plan import (
     text_to_learn,
 )
 from charloom.api.unit_search import Neurons, neurons
-from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, doctor
+from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, adapt, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
 from charloom.network_trace import NumberCheck, Trace
@@ -62,6 +62,7 @@ __all__ = [
     "TextChoice",
     "Trace",
     "Training",
+    "adapt",
     "begin",
     "choose_part",
     "compare",

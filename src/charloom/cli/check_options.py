@@ -58,7 +58,8 @@ Function = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="FILE.py:FUNCTION",
-        help="The function that computes loss and gradients. Or a whole class: a folder of submissions, a quoted "
+        help="The function that computes loss and gradients. With FILE.py alone, the doctor looks for it in "
+        "the file. Or a whole class: a folder of submissions, a quoted "
         "pattern such as 'handins/*.py', several files, or the zip of a course system.",
     ),
 ]
@@ -83,7 +84,7 @@ CheckedCell = Annotated[
     str | None,
     choice_option(
         choices=CELL_NAMES,
-        help="cell of your network [default: rnn; for a PyTorch module, the cell of the module]. "
+        help="cell of your network [default: found out from your code]. "
         "LSTM: the fourth argument of your function is the pair (h0, c0), each of shape (H); the gates "
         "in U, W, b can have any order. GRU: a second bias d of shape (H) is added to W_n h. --template writes an example",
     ),
@@ -156,6 +157,13 @@ Template = Annotated[
     ),
 ]
 TemplateFile = Annotated[Path | None, path_option(help="where to write the template")]
+WrapperFile = Annotated[
+    Path | None,
+    path_option(
+        help="check nothing, but write FILE.py with a wrapper around your functions, which you can read, "
+        "change and check"
+    ),
+]
 DiagnosisPage = Annotated[
     Path | None,
     path_option(

@@ -16,7 +16,7 @@ from charloom.cli.options import Json
 from charloom.cli.terminal import WIDTH, say, show, show_json
 from charloom.cli.waiting import waiting_line
 from charloom.errors import CharloomError, ConfigError
-from charloom.formatting import excerpt, shortened
+from charloom.formatting import excerpt, number_of, shortened
 from charloom.messages import argument, for_command_line, terminal_command
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def doctor(
     known: check_options.ListMistakes = False,
     template: check_options.Template = None,
     output: check_options.TemplateFile = None,
+    adapt: check_options.WrapperFile = None,
     html: check_options.DiagnosisPage = None,
     whole: check_options.AllTables = False,
     strict: check_options.Strict = False,
@@ -62,16 +63,17 @@ def doctor(
 ) -> None:
     """Find the mistakes in your own backpropagation, or in that of a class.
 
-    Your function computes the loss and gradients of the classic network. It runs
-    in a separate process. If its gradient is wrong, the exit code is 1. If the gradient
+    Your functions compute the loss and gradients of the classic network. They run
+    in a separate process. If a gradient is wrong, the exit code is 1. If each gradient
     is exactly that of your loss, but your network is another one, it is 0; with
-    --strict it is 1.
+    --strict it is 1. --adapt writes a wrapper for functions in another form.
 
     A folder, a pattern or the zip of a course system is a class: each submission
     is judged in a sandbox of its own, and gets a row of a table.
 
     \b
     Example:
+      charloom doctor my_rnn.py
       charloom doctor my_rnn.py:loss_and_gradients
       charloom doctor handins --function loss_and_gradients --csv verdicts.csv
     """
@@ -105,9 +107,13 @@ def doctor(
     with json_of_errors(as_json):
         if not given:
             raise ConfigError(
-                "no function is given: name one as FILE.py:FUNCTION. --template numpy writes a file to "
+                "no file is given: name one as FILE.py or FILE.py:FUNCTION. --template numpy writes a file to "
                 "start from, and --list lists the known mistakes."
             )
+        if adapt is not None:
+            seconds = OWN_SECONDS if time_limit is None else time_limit
+            write_wrapper(with_function(given[0], function), adapt, cell, seconds)
+            return
         files = (csv, gradescope, *class_options.values())
         if names_a_class(given) or any(value is not None for value in files):
             options |= {name: value for name, value in class_options.items() if value is not None}
@@ -242,6 +248,35 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
     name = "Model" if kind == "torch" else "loss_and_gradients"
     options = {} if cell == "rnn" else {"cell": cell}
     say(f"wrote {path}; check it with: {terminal_command('doctor', f'{path}:{name}', **options)}")
+
+
+def write_wrapper(function: str, path: Path, cell: str | None, time_limit: float) -> None:
+    """Write a wrapper around the functions of a user's file to a new file, and say the next command.
+
+    Raises:
+        ConfigError: the file of the wrapper exists, or its name does not end in .py.
+        DoctorError: see `charloom.diagnosis.adapt`.
+    """
+    from charloom import api
+
+    if path.suffix != ".py":
+        raise ConfigError(f"--adapt is {shortened(path)}; its name must end in .py.")
+    if path.exists():
+        raise ConfigError(f"{shortened(path)} exists already; name another file with --adapt.")
+    wrapper = api.adapt(function, path, cell=cell, time_limit=time_limit)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(wrapper.text)
+    except FileExistsError:
+        raise ConfigError(
+            f"{shortened(path)} exists already; name another file with --adapt."
+        ) from None
+    for note in wrapper.notes:
+        say("\n".join(wrap(note, WIDTH)))
+    if wrapper.blanks:
+        say(f"fill in the {number_of(wrapper.blanks, 'line')} marked # fill in.")
+    options = {} if cell is None else {"cell": cell}
+    say(f"wrote {path}; check it with: {terminal_command('doctor', f'{path}:checked', **options)}")
 
 
 def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str]:

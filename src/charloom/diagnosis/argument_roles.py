@@ -5,14 +5,14 @@ them.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.loss_and_gradients import parameter_of, plain
 from charloom.errors import DoctorError
 from charloom.formatting import number_of
-from charloom.messages import argument, terminal_command
+from charloom.messages import Placeholder, argument, terminal_command
 
 ROLES: Final = {
     "params": ("params", "parameters", "rnn", "net", "network", "model", "weights", "theta", "p", "m"),
@@ -60,7 +60,7 @@ def argument_order(
         raise DoctorError(
             f"the function takes {number_of(len(required), 'argument')} "
             f"({', '.join(required) or 'none'}); it must take four: the parameters, x, y and the "
-            f"initial state h0. {suggested_wrapper(function, required, known)}"
+            f"initial state h0. {advice_for_another_form()}"
         )
     return roles_of_four([p.name for p in by_place[: len(WANTED)]])
 
@@ -159,56 +159,15 @@ def roles_by_names(
     return roles
 
 
-def suggested_wrapper(
-    function: Callable[..., Any], required: Sequence[str], known: Sequence[str]
-) -> str:
-    """Return sentences that say how to wrap a function that takes fewer than four arguments.
-
-    If the function reads its parameters from global variables, the sentences contain the code of a
-    wrapper function with four arguments. `required` are the names of the function's arguments, and
-    `known` are the parameters of the network, such as "U".
-    """
-    values = values_of_globals(function, known)
-    roles = [role_of(name) for name in required]
-    if not values or sorted(role or "" for role in roles) != ["h0", "x", "y"]:
-        template = terminal_command("doctor", template="numpy")
-        return f"Wrap it in a function with these arguments; {template} writes an example."
-    assignments = ", ".join(f"{name}={value}" for name, value in values.items())
+def advice_for_another_form() -> str:
+    """Return sentences that say what to do with a function that takes fewer than four arguments."""
+    command = terminal_command("doctor", Placeholder("FILE.py"), adapt="wrapper.py")
+    template = terminal_command("doctor", template="numpy")
     return (
-        "It reads its parameters from global variables. Put these lines below it, and let the "
-        "doctor check the function 'checked':\n\n"
-        "def checked(params, x, y, h0):\n"
-        f"    globals().update({assignments})\n"
-        f"    return {getattr(function, '__name__', 'function')}({', '.join(map(str, roles))})\n"
+        "Give the doctor the file in which it stands: it knows many other forms, such as functions that "
+        f"read their parameters from the module or from an instance. {command} writes a wrapper for it, "
+        f"which you can read and change; {template} writes an example of a function with four arguments."
     )
-
-
-def values_of_globals(function: Callable[..., Any], known: Sequence[str]) -> Mapping[str, str]:
-    """Return Python code for the values of the global variables that `function` uses.
-
-    Only variables with a parameter or a size are included. The returned dict maps the name of
-    each variable to code such as params["W"] or len(h0). `known` are the parameters of the network, such as "W".
-    """
-    variables = getattr(function, "__globals__", {})
-    used = getattr(getattr(function, "__code__", None), "co_names", ())
-    values = {}
-    for name in used:
-        parameter = parameter_of(name, known, {})
-        if name in variables and parameter is not None and hasattr(variables[name], "shape"):
-            values[name] = f'params["{parameter}"]'
-        elif name in variables and isinstance(variables[name], int) and size_source(name):
-            values[name] = size_source(name)
-    return values
-
-
-def size_source(name: str) -> str:
-    """Return Python code for the size that usually has this name, such as "len(h0)" for "hidden_size".
-
-    Return "" if the name is not a usual name of a size.
-    """
-    if plain(name) in K_NAMES:
-        return 'len(params["c"])'
-    return "len(h0)" if plain(name) in H_NAMES else ""
 
 
 def role_of(name: str) -> str | None:

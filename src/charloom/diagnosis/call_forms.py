@@ -22,6 +22,7 @@ from charloom.diagnosis.faulty_cells import reorder_gates
 from charloom.diagnosis.loss_and_gradients import ALIASES, Reply, parameter_of, read_reply
 from charloom.diagnosis.outcome import CHANGES
 from charloom.diagnosis.problem import Array, Problem
+from charloom.diagnosis.returned_names import order_of_return
 from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
@@ -36,7 +37,8 @@ class Convention:
     """A way of calling the function.
 
     Attributes:
-        ids: how x and y are passed: as "ids", or as one-hot arrays, "KT" (K, T) or "TK" (T, K).
+        ids: how x is passed: as "ids", or as a one-hot array, "KT" (K, T) or "TK" (T, K).
+        targets: how y is passed; "" for the same way as x.
         bias, state: the shape of a bias and of h0: "flat" (n,), "column" (n, 1) or "row" (1, n).
         matrices: "ours" if U and V have charloom's shapes, or "transposed" if they are transposed.
         recurrent: "ours" if W has the same orientation as U and V (both charloom's or both
@@ -57,6 +59,7 @@ class Convention:
     names: Mapping[str, str] = field(default_factory=dict)
     gates: str = ""
     holder: str = "dict"
+    targets: str = ""
 
     def transposes(self, name: str) -> bool:
         """Return True if the function expects the transpose of charloom's matrix `name`."""
@@ -76,6 +79,11 @@ class Convention:
         shapes = {"flat": "(H,)", "column": "(H, 1)", "row": "(1, H)"}
         state = "h0 and c0, each of shape" if cell_state else "h0 of shape"
         biases = {"flat": "with one axis", "column": "as columns (n, 1)", "row": "as rows (1, n)"}
+        if self.targets:
+            ids = {
+                "KT": "one-hot X of shape (K, T) and ids y",
+                "TK": "one-hot X of shape (T, K) and ids y",
+            }
         parts = [ids[self.ids], f"{state} {shapes[self.state]}", f"biases {biases[self.bias]}"]
         if self.matrices == "transposed":
             parts.append("transposed matrices (U has the shape (K, H))")
@@ -151,7 +159,7 @@ class PreparedCall:
             self.network = Network(self.network, self.keys)
         self.states = [vector(s.copy(), convention.state) for s in problem.state.values()]
         self.x = ids_as(problem.x, K, convention.ids)
-        self.y = ids_as(problem.y, K, convention.ids)
+        self.y = ids_as(problem.y, K, convention.targets or convention.ids)
         self._x, self._y = self.x.copy(), self.y.copy()
 
     def arguments(self) -> list[Any]:
@@ -241,7 +249,13 @@ def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Opti
         returned = function(*prepared.arguments())
     names = {**options.names, **convention.names}
     T = len(prepared.problem.x)
-    reply = read_reply(returned, prepared.shapes, names, options.gradients, T)
+    try:
+        reply = read_reply(returned, prepared.shapes, names, options.gradients, T)
+    except DoctorError:
+        order = () if options.gradients else order_of_return(function, tuple(prepared.shapes))
+        if not order:
+            raise
+        reply = read_reply(returned, prepared.shapes, names, order, T)
     gradients = {name: from_user_shape(name, g, convention) for name, g in reply.gradients.items()}
     return reply._replace(gradients=gradients)
 
@@ -399,9 +413,18 @@ def conventions(options: Options, arguments: tuple[str, ...]) -> Iterator[Conven
         "KT": (("column", "column"), ("column", "flat"), ("flat", "flat"), ("flat", "column"), ("row", "row")),
         "TK": (("flat", "flat"), ("row", "row"), ("row", "flat"), ("column", "column"), ("flat", "row")),
     }  # fmt: skip
-    for kind, matrices in itertools.product(ids, ("ours", "transposed")):
+    kinds = [(kind, "") for kind in ids] + [(kind, "ids") for kind in ids if kind != "ids"]
+    for (kind, targets), matrices in itertools.product(kinds, ("ours", "transposed")):
         for bias, state in vectors[kind]:
             for recurrent in ("ours", "transposed"):
                 yield Convention(
-                    kind, bias, state, matrices, recurrent, arguments, options.names, options.gates
+                    kind,
+                    bias,
+                    state,
+                    matrices,
+                    recurrent,
+                    arguments,
+                    options.names,
+                    options.gates,
+                    targets=targets,
                 )

@@ -8,7 +8,6 @@ It ends when the parent process ends, because the pipe is closed then. On Linux,
 code never returns.
 """
 
-import importlib.util
 import json
 import os
 import sys
@@ -17,14 +16,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from charloom.diagnosis.call_options import Options
+from charloom.diagnosis.forms.preparation import Names, prepared
 from charloom.diagnosis.guard import Guard
+from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.outcome_files import outcome_message
 from charloom.diagnosis.result_pipe import ResultWriter, take_stdout
-from charloom.diagnosis.returned_value import LISTED, more
-from charloom.diagnosis.runner import Job, Load, guarded, run
+from charloom.diagnosis.runner import Job, Report, guarded, run
 from charloom.diagnosis.sandbox_settings import CopiedFile, SandboxSettings
 from charloom.diagnosis.trials import Plan
-from charloom.errors import CharloomError, DoctorError
+from charloom.errors import CharloomError
 from charloom.parent_process import end_with_parent, take_stdin
 
 
@@ -77,15 +77,33 @@ def do_job(file: Path, fields: dict[str, Any], writer: ResultWriter) -> None:
     sys.path.insert(0, str(file.parent))
     sys.argv = [str(file)]
     warnings.simplefilter("ignore")
-    job, load = job_of(fields), loader(file, fields["function"], fields["numerical"])
+    names, job = Names(fields["function"], fields["numerical"]), job_of(fields)
+
+    def report(step: str) -> None:
+        writer.send(step=step)
+
     try:
-        outcome = guarded(
-            "while it was loaded", lambda: run(load, job, lambda step: writer.send(step=step))
-        )
+        outcome = guarded("while it was loaded", lambda: judged(file, names, job, report))
     except CharloomError as error:
         writer.send(error=error.message)
     else:
         writer.send(**outcome_message(outcome))
+
+
+def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
+    """Return the results of all calls of the user's function, or of the wrapper around it.
+
+    If the job is only to adapt the function, return no results but the text of the wrapper.
+    """
+    ready = prepared(file, names, job, report)
+    form = ready.form
+    if job.adapt:
+        return Outcome("", (None, None), "", notes=ready.notes, wrapper=ready.wrapper)
+    outcome = run(ready.load, ready.job, report)
+    outcome.notes = ready.notes
+    if form is not None:
+        outcome.wrapper, outcome.convention = form.text, form.way
+    return outcome
 
 
 def job_of(fields: dict[str, Any]) -> Job:
@@ -93,50 +111,8 @@ def job_of(fields: dict[str, Any]) -> Job:
     given = fields["options"]
     tuples = {name: tuple(given[name]) for name in ("gradients", "arguments", "network")}
     options = Options(**{**given, **tuples})
-    return Job(options, fields["seed"], tuple(Plan(*plan) for plan in fields["plans"]))
-
-
-def loader(file: Path, function: str, numerical: str | None) -> Load:
-    """Return a function that loads the user's file and the modules in the file's directory.
-
-    Each call of the returned function loads them again, so that they remember nothing of earlier
-    calls. It returns the function to check, and the function called `numerical` (None if
-    `numerical` is None).
-    """
-    before = set(sys.modules)
-
-    def load() -> tuple[Any, Any]:
-        for name in set(sys.modules) - before:
-            source = getattr(sys.modules[name], "__file__", None)
-            if source and Path(source).parent == file.parent:
-                del sys.modules[name]
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[file.stem] = module
-        spec.loader.exec_module(module)
-        return (
-            named(module, function, file),
-            None if numerical is None else named(module, numerical, file),
-        )
-
-    return load
-
-
-def named(module: Any, name: str, file: Path) -> Any:
-    """Return the object called `name` in the user's module; raise DoctorError if there is none."""
-    if not hasattr(module, name):
-        functions = [
-            other
-            for other, value in vars(module).items()
-            if callable(value) and not other.startswith("_")
-        ]
-        raise DoctorError(
-            f"{file.name} has no {name}; it has {', '.join(functions[:LISTED]) or 'no function'}"
-            f"{more(functions)}."
-        )
-    return getattr(module, name)
+    plans = tuple(Plan(*plan) for plan in fields["plans"])
+    return Job(options, fields["seed"], plans, fields["adapt"])
 
 
 if __name__ == "__main__":

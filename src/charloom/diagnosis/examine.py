@@ -49,7 +49,8 @@ def doctor(
     Args:
         function: computes loss and gradients of one window of a network with one layer
             (spec/mathematics.md: The network, with B = 1). A Python function runs in this process.
-            A string "FILE.py:FUNCTION" names a function that runs in a separate process. The
+            A string "FILE.py:FUNCTION" names a function that runs in a separate process; "FILE.py"
+            lets the doctor look for it, and functions in a file may have many other forms. A Python
             function has one of three forms. The natural form is f(params, x, y, h0) -> (loss,
             gradients): params is a dict of U (H, K), W (H, H), b (H), V (K, H) and c (K); x and y
             are ids (T,); h0 is (H). The course's form has one-hot X and Y (K, T), and vectors as
@@ -141,8 +142,9 @@ def call_in_file(
         )
     result = run_in_process(parse_function(function), numerical, job, seconds)
     if result.printed <= MUCH_OUTPUT:
-        return result.outcome, ()
+        return result.outcome, tuple(result.outcome.notes)
     return result.outcome, (
+        *result.outcome.notes,
         f"the function printed {result.printed:,} bytes; they are not shown here.",
     )
 

@@ -71,6 +71,8 @@ class Outcome:
         separate: one call on the trial of `separate_trial` in `trials.py`; empty if there is no such trial.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.
+        notes: sentences about how the function was found and called.
+        wrapper: the source of the wrapper that was called; "" if the function was called as it is.
     """
 
     cell: str
@@ -85,3 +87,5 @@ class Outcome:
     separate: list[Call] = field(default_factory=list)
     nearby: list[Call] = field(default_factory=list)
     derivatives: list[Call] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    wrapper: str = ""

@@ -5,20 +5,32 @@ that, because the parent process compares the numbers with the right ones. This 
 that would make this comparison fail, or that are for other trials than those of the job.
 """
 
+from collections.abc import Sequence
+
 from charloom.cell_table import CELLS
+from charloom.diagnosis.blocks import blocks_of
+from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, DIRECTIONS, NOISE_POINTS
 from charloom.diagnosis.outcome import CHANGES, SCRIPTS, Call, Outcome
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
-from charloom.diagnosis.trials import make_trials, shapes
+from charloom.diagnosis.trials import MOVES, Trial, make_trials, shapes
 
 LARGEST_SIZE = 1_000  # largest H or K that a function may ask for
-LONGEST_TEXT = 2_000  # characters of the description of a call
+LONGEST_TEXT = 2_000  # characters of the description of a call, or of a note
+LONGEST_WRAPPER = 100_000  # characters of the source of a wrapper
+MOST_NOTES = 20
 
 
 def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
     """Raise ValueError if the results do not have the form of those of `job`.
 
-    `numerical` says whether the user gave a numerical gradient.
+    `numerical` says whether the user gave a numerical gradient. A job that only writes a wrapper has no
+    results.
     """
+    require(len(outcome.wrapper) <= LONGEST_WRAPPER, "the wrapper")
+    require(all(len(note) <= LONGEST_TEXT for note in outcome.notes[:MOST_NOTES]), "the notes")
+    require(len(outcome.notes) <= MOST_NOTES, "the number of notes")
+    if job.adapt:
+        return
     require(outcome.cell in CELLS and job.options.cell in ("", outcome.cell), "the cell")
     require(len(outcome.sizes) == 2 and all(map(is_size, outcome.sizes)), "the sizes")
     convention = outcome.convention
@@ -29,14 +41,30 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
         "windows": len(trials[0].problem.x),
         "repeats": 4,
         "fresh": 1,
-        "moved": 1,
+        "moved": len(MOVES),
         "numerical": len(NUMERICAL_TRIALS) if numerical else 0,
     }
     for script, count in counts.items():
         require(len(getattr(outcome, script)) == count, f"the number of calls for {script}")
     names = set(shapes(outcome.cell, 1, 1))
     for script in SCRIPTS:
-        require(all(is_call(call, names) for call in getattr(outcome, script)), script)
+        if script != "derivatives":
+            require(all(is_call(call, names) for call in getattr(outcome, script)), script)
+    require_derivatives(outcome, trials)
+    require(len(outcome.separate) <= 1, "the number of separate calls")
+    require(len(outcome.nearby) in (0, NOISE_POINTS), "the number of nearby calls")
+
+
+def require_derivatives(outcome: Outcome, trials: Sequence[Trial]) -> None:
+    """Raise ValueError if the derivatives of the function's loss do not have the right form."""
+    found = outcome.derivatives
+    require(len(found) in range(0, 2 * len(DERIVATIVE_TRIALS) + 1, 2), "the number of derivatives")
+    parameters = trials[0].problem.parameters
+    names = {" ".join(block) for block, _ in blocks_of(outcome.cell, parameters)}
+    for call in found:
+        require(set(call.gradients) == names, "the names of the derivatives")
+        shapes_of = {array.shape for array in call.gradients.values()}
+        require(shapes_of == {(DIRECTIONS,)}, "the shapes of the derivatives")
 
 
 def require(condition: bool, what: str) -> None:

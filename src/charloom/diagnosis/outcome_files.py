@@ -15,6 +15,8 @@ def outcome_message(outcome: Outcome) -> dict[str, Any]:
         "cell": outcome.cell,
         "sizes": outcome.sizes,
         "convention": outcome.convention,
+        "notes": outcome.notes,
+        "wrapper": outcome.wrapper,
     }
     for script in SCRIPTS:
         fields[script] = []
@@ -41,6 +43,7 @@ def read_outcome(message: dict[str, Any]) -> Outcome:
     """
     fields, arrays = message["outcome"], unpacked(message["arrays"])
     outcome = Outcome(fields["cell"], tuple(fields["sizes"]), fields["convention"])
+    outcome.notes, outcome.wrapper = list(map(str, fields["notes"])), str(fields["wrapper"])
     for script in SCRIPTS:
         for number, call in enumerate(fields[script]):
             parts = {

@@ -60,11 +60,15 @@ SHOWN_LINES: Final = 12  # number of lines kept at each end of a long traceback
 
 @dataclass(frozen=True)
 class Job:
-    """What to check: the options of the function, and the seed and the plans of the trials."""
+    """What to check: the options of the function, and the seed and the plans of the trials.
+
+    If `adapt` is not "", nothing is checked: it is the path of a wrapper for which the text is made.
+    """
 
     options: Options
     seed: int = 0
     plans: tuple[Plan, ...] = PLANS
+    adapt: str = ""
 
 
 class Caller(Protocol):

@@ -45,22 +45,16 @@ class FunctionName(NamedTuple):
 def parse_function(given: str) -> FunctionName:
     """Return the file and the function that `given` names in the form FILE.py:FUNCTION.
 
+    The function may be a method, CLASS.METHOD. If `given` names only a file, the function is "".
+
     Raises:
-        DoctorError: `given` has another form, names a method, or names no existing Python file.
+        DoctorError: `given` has another form, or names no existing Python file.
     """
     file, colon, function = given.rpartition(":")
-    owner, dot, method = function.partition(".")
-    if colon and file and dot and owner.isidentifier() and method.isidentifier():
-        raise DoctorError(
-            f"{function} is a method, but the doctor calls only functions. Put these lines below the "
-            "class, adapt them to your class and your names, and give the doctor FILE.py:checked:\n\n"
-            "def checked(params, x, y, h0):\n"
-            f'    net = {owner}(len(params["c"]), len(h0))  # K characters, H hidden units\n'
-            '    net.U, net.W, net.b = params["U"], params["W"], params["b"]\n'
-            '    net.V, net.c = params["V"], params["c"]\n'
-            f"    return net.{method}(x, y, h0)  # the loss, and a dict of gradients\n"
-        )
-    if not colon or not file or not function.isidentifier():
+    if not colon or (file and (function.endswith(".py") or "/" in function or os.sep in function)):
+        file, function = given, ""
+    names = function.split(".") if function else []
+    if not file or len(names) > 2 or not all(name.isidentifier() for name in names):
         raise DoctorError(
             f"{shortened(Path(given)) if given else 'an empty name'} does not name a function; write "
             "FILE.py:FUNCTION, for example rnn.py:loss_and_gradients."

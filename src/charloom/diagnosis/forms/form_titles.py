@@ -1,0 +1,93 @@
+"""Names a recognised form for the user, and says how its network differs from the one that is checked."""
+
+from charloom.cell_table import CELLS
+from charloom.diagnosis.forms.autograd_forms import AutogradPlan
+from charloom.diagnosis.forms.name_roles import role_of_argument
+from charloom.diagnosis.forms.planned_calls import Plan
+from charloom.diagnosis.forms.step_functions import StepPlan
+from charloom.formatting import listing
+
+COUNTS = {3: "three", 4: "four", 6: "six", 8: "eight"}
+
+
+def title_of(plan: Plan) -> str:
+    """Return what was recognised, such as "the class RNN (loss, backward), parameters in self.params"."""
+    calls = ", ".join(call.facts.name for call in plan.calls)
+    return f"{kind_of_form(plan)} ({calls}), {plan.holder.in_words()}"
+
+
+def kind_of_form(plan: Plan) -> str:
+    """Return the kind of a form in some words, such as "layers that take (N, T, D)"."""
+    layout = plan.holder.layout
+    network = network_words(plan)
+    if isinstance(plan, AutogradPlan):
+        library = {"torch": "PyTorch", "jax": "JAX"}[plan.library]
+        return f"{network} whose gradients {library} computes"
+    if plan.owner is not None:
+        return f"the class {plan.owner.name}, {network}"
+    if isinstance(plan, StepPlan):
+        return f"functions of a single step of {network}"
+    if (
+        plan.holder.kind == "globals"
+        and layout.cell == "rnn"
+        and {"Wxh", "Whh"} <= set(layout.parts)
+    ):
+        return "the hundred-line character RNN"
+    if plan.has("upstream"):
+        return f"a layer's forward and backward pass, {network}"
+    if len(plan.calls) > 1:
+        return f"a forward and a backward pass, {network}"
+    return f"a function, {network}"
+
+
+def network_words(plan: Plan) -> str:
+    """Return the cell in words, with the number of its matrices if each gate has its own."""
+    layout = plan.holder.layout
+    cell = CELLS[layout.cell]
+    if not layout.has_gates:
+        return cell.title
+    gates = len(cell.gates)
+    count = gates if layout.is_joined else 2 * gates
+    return f"{cell.title} of {COUNTS.get(count, count)} matrices"
+
+
+def notes_of(plan: Plan) -> list[str]:
+    """Return sentences about what the wrapper does, and about what the user's functions do not take."""
+    layout = plan.holder.layout
+    notes = []
+    if plan.loss in ("ours", "outputs"):
+        what = "the output layer, the softmax and the loss" if plan.loss == "ours" else "the loss"
+        notes.append(f"the wrapper computes {what}, because your functions do not.")
+    missing = [role for role in states_of(plan) if not takes_state(plan, role)]
+    if missing:
+        notes.append(
+            f"your code takes no initial {listing(missing)}, so it starts from zero there in every window."
+        )
+    left_out = [
+        name
+        for name in ("b", "c")
+        if name not in layout.blocks and (name == "b" or layout.has_output)
+    ]
+    if left_out:
+        notes.append(
+            f"your network has no {listing(left_out)}; the doctor takes its gradient as zero."
+        )
+    if plan.layers:
+        notes.append("one layer is checked: the number of layers was set to 1.")
+    return notes
+
+
+def states_of(plan: Plan) -> list[str]:
+    """Return the roles of the initial states of the plan's cell: h0, and c0 for an LSTM."""
+    return ["h0", "c0"] if CELLS[plan.holder.layout.cell].states[1:] else ["h0"]
+
+
+def takes_state(plan: Plan, role: str) -> bool:
+    """Return True if an argument or an attribute of the instance takes an initial state."""
+    if plan.has(role):
+        return True
+    attributes = plan.owner.stored_attributes() if plan.owner is not None else ()
+    return any(
+        role_of_argument(name) == role and name not in plan.holder.layout.parts
+        for name in attributes
+    )

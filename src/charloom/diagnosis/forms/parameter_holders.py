@@ -1,0 +1,122 @@
+"""Finds out where a user's functions read their parameters: arguments, a dict, globals, an instance."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from charloom.diagnosis.forms.file_contents import ClassFacts, Contents, FunctionFacts
+from charloom.diagnosis.forms.name_roles import VALUE_FIELDS, role_of_argument
+from charloom.diagnosis.forms.parameter_layout import Layout, layouts_of
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Where the parameters are, and which they are.
+
+    Attributes:
+        kind: "arguments"; "dict", "object" or "tuple" for one argument; "globals", "global dict" or
+            "global object"; "instance", "instance dict" or "constructor".
+        base: the argument, the global variable or the attribute with the dict; "" if there is none.
+        layout: the network.
+        order: the names in the order of a tuple.
+        field: the attribute of a parameter's object with its value, for the kind "global fields".
+    """
+
+    kind: str
+    base: str
+    layout: Layout
+    order: tuple[str, ...] = ()
+    field: str = ""
+
+    def in_words(self) -> str:
+        """Return where the parameters are, in some words."""
+        return {
+            "arguments": "each parameter is an argument",
+            "dict": f"parameters in the dict {self.base}",
+            "object": f"parameters as attributes of {self.base}",
+            "tuple": f"parameters in the tuple {self.base}",
+            "globals": "parameters are module globals",
+            "global dict": f"parameters in the module's dict {self.base}",
+            "global object": f"parameters as attributes of the module's {self.base}",
+            "global fields": f"parameters as objects in the module's {self.base}",
+            "instance": "parameters are attributes of the instance",
+            "instance dict": f"parameters in self.{self.base}",
+            "constructor": "parameters are arguments of the class",
+        }[self.kind]
+
+
+def holders(
+    contents: Contents, functions: Sequence[FunctionFacts], owner: ClassFacts | None
+) -> Iterator[Holder]:
+    """Yield where functions that are called together can have their parameters, the likeliest first."""
+    reached = tuple(dict.fromkeys(r for f in functions for r in contents.reached_from(f)))
+    words = " ".join(f"{f.owner} {f.name}" for f in functions).lower()
+    taken = {a for f in functions for a in f.arguments}
+    has_cell = any(role_of_argument(a) == "c0" and (a != "c" or "h" in taken) for a in taken)
+    cell = "lstm" if "lstm" in words or has_cell else "gru" if "gru" in words else ""
+    arguments = list(dict.fromkeys(a for f in functions for a in f.arguments))
+    for layout in layouts_of(arguments, cell):
+        yield Holder("arguments", "", layout)
+    yield from in_one_argument(functions, reached, cell)
+    if owner is not None:
+        yield from in_instance(owner, cell)
+    yield from in_globals(contents, reached, cell)
+
+
+def in_one_argument(
+    functions: Sequence[FunctionFacts], reached: Sequence[FunctionFacts], cell: str
+) -> Iterator[Holder]:
+    """Yield the holders that are one argument of the functions: a dict, an object or a tuple."""
+    names = dict.fromkeys(a for f in functions for a in f.arguments)
+    likely = sorted(names, key=lambda name: role_of_argument(name) != "params")
+    for name in likely:
+        bases = {
+            name,
+            *(a for f in reached for a in f.arguments if role_of_argument(a) == "params"),
+        }
+        if role_of_argument(name) != "params":
+            bases = {name}
+        keys = [key for f in reached for base in sorted(bases) for key in f.keys_of(base)]
+        if not keys and role_of_argument(name) == "params":
+            keys = [text for f in reached for text in f.strings]
+        for layout in layouts_of(keys, cell):
+            yield Holder("dict", name, layout)
+        attributes = [a for f in reached for base in sorted(bases) for a in f.attributes_of(base)]
+        for layout in layouts_of(attributes, cell):
+            yield Holder("object", name, layout)
+        order: tuple[str, ...] = next((o for f in functions if (o := f.unpacked_from(name))), ())
+        for layout in layouts_of(order, cell):
+            yield Holder("tuple", name, layout, order)
+
+
+def in_instance(owner: ClassFacts, cell: str) -> Iterator[Holder]:
+    """Yield the holders that belong to an instance of a class."""
+    start = owner.methods.get("__init__")
+    if start is not None:
+        for layout in layouts_of(start.arguments, cell):
+            yield Holder("constructor", "", layout)
+    for attribute in dict.fromkeys(("params", "parameters", "weights", *owner.stored_attributes())):
+        for layout in layouts_of(owner.keys(attribute), cell):
+            yield Holder("instance dict", attribute, layout)
+    for layout in layouts_of(owner.stored_attributes(), cell):
+        yield Holder("instance", "", layout)
+
+
+def in_globals(contents: Contents, reached: Iterable[FunctionFacts], cell: str) -> Iterator[Holder]:
+    """Yield the holders that are global variables of the file."""
+    reached = list(reached)
+    known = {*contents.functions, *contents.classes}
+    read = [n for f in reached for n in sorted(f.read_globals) if n not in known]
+    for layout in layouts_of(read, cell):
+        yield Holder("globals", "", layout)
+    for name in dict.fromkeys(read):
+        for layout in layouts_of([key for f in reached for key in f.keys_of(name)], cell):
+            yield Holder("global dict", name, layout)
+        for layout in layouts_of([a for f in reached for a in f.attributes_of(name)], cell):
+            yield Holder("global object", name, layout)
+    names: dict[tuple[str, str], list[str]] = {}
+    for base, name, field in (entry for f in reached for entry in f.fields()):
+        if field in VALUE_FIELDS and base not in known:
+            names.setdefault((base, field), []).append(name)
+    for (base, field), found in names.items():
+        for layout in layouts_of(found, cell):
+            yield Holder("global fields", base, layout, field=field)

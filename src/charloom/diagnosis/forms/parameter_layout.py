@@ -1,0 +1,237 @@
+"""Finds out which parameters a network has from their names, for one, three or four gates.
+
+`Wxh` is U of the plain cell, `Wf` the rows of an LSTM's forget gate over `[h, x]`, `Whz` the rows of a
+GRU's update gate in W. This module sees only names, no arrays.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from charloom.diagnosis.loss_and_gradients import ALIASES, PREFIXES
+
+MATRICES: Final = ("U", "W", "V", "WU")
+# Our gate for each usual name of a gate, by cell; a later name counts only if no earlier one is there.
+GATES: Final = {
+    "lstm": {"i": "iu", "f": "f", "g": ("g", "c", "a", "cc", "ctilde", "chat", "cand", "n", "z", "s", "ct"), "o": "o"},
+    "gru": {"r": "r", "z": "zu", "n": ("h", "n", "c", "g", "hh", "htilde", "hhat", "cand", "a", "s", "")},
+}  # fmt: skip
+OUTPUT: Final = {
+    "V": ("v", "why", "wy", "wya", "wout", "who", "wyh", "woh", "wv", "wd", "whq", "whv", "woutput", "wvocab", "wsoftmax", "wfc", "wlinear", "wdense", "ws"),
+    "c": ("c", "by", "bout", "bv", "bd", "biasy", "byh", "vb", "bq", "boutput", "bvocab", "bsoftmax", "bfc", "blinear", "bdense", "bs", "bhy"),
+}  # fmt: skip
+# Further names of the parameters of a plain cell, and of a cell whose gates share one matrix.
+PLAIN: Final = {"WU": ("wa", "wxa", "whxh", "wcat"), "b": ("bias",)}
+
+# How a gate and a source follow one another in a name: not at all, or the order and the letters of
+# the input and of the state, such as the x of Wfx and the h of Wfh.
+SPLITS: Final = (
+    ("",),
+    ("gate first", "x", "h"),
+    ("source first", "x", "h"),
+    ("source first", "i", "h"),
+)
+
+
+class Part(NamedTuple):
+    """What one array of the user holds.
+
+    Attributes:
+        block: "U", "W", "b", "d", "V" or "c"; "WU" for W and U side by side; "zero" for a bias that
+            is a second bias of the same gate.
+        gate: our letter of the gate whose rows it holds; "" for all rows.
+    """
+
+    block: str
+    gate: str = ""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The arrays of a network.
+
+    Attributes:
+        cell: "rnn", "lstm" or "gru".
+        parts: what each array holds, by the user's name.
+    """
+
+    cell: str
+    parts: dict[str, Part]
+
+    @property
+    def blocks(self) -> frozenset[str]:
+        """The blocks that the arrays hold; "U" and "W" if they stand side by side."""
+        found = {part.block for part in self.parts.values()}
+        return frozenset(found | ({"U", "W"} if "WU" in found else set()))
+
+    @property
+    def has_gates(self) -> bool:
+        """Whether each gate has arrays of its own."""
+        return any(part.gate for part in self.parts.values())
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether U and W stand side by side in one array."""
+        return any(part.block == "WU" for part in self.parts.values())
+
+    @property
+    def has_output(self) -> bool:
+        """Whether the network has the output layer V."""
+        return "V" in self.blocks
+
+    def name_of(self, block: str, gate: str = "") -> str:
+        """Return the user's name of the array with these rows; "" if there is none."""
+        return next((name for name, part in self.parts.items() if part == (block, gate)), "")
+
+
+def plain(name: str) -> str:
+    """Return a name in lower case, without underscores and without a mark of the layer, such as _l0."""
+    return re.sub(r"(?<=[a-z])_?(l0|1)$", "", name.lower()).replace("_", "")
+
+
+def layouts_of(names: Iterable[str], cell: str = "") -> list[Layout]:
+    """Return the networks that arrays with these names can be, the likeliest first; [] if none.
+
+    `cell` is the cell that the names of the functions show: "lstm", "gru" or "".
+    """
+    names = list(dict.fromkeys(names))
+    found = [*gate_layouts(names, "lstm"), *gate_layouts(names, "gru")]
+    if not found and (one := plain_layout(names, cell)) is not None:
+        found = [one]
+    return found
+
+
+def plain_layout(names: Sequence[str], cell: str) -> Layout | None:
+    """Return the network whose gates share one array per block, such as Wx, Wh and b; None if it is none."""
+    parts: dict[str, Part] = {}
+    taken: set[str] = set()
+    known = {
+        block: (*ALIASES.get(block, ()), *OUTPUT.get(block, ()), *PLAIN.get(block, ()))
+        for block in ("U", "W", "b", "V", "c", "WU", *("d" if cell == "gru" else ""))
+    }
+    for exact in (True, False):
+        for name in names:
+            block = name if exact and name in known else None
+            if not exact and name not in parts:
+                block = next((b for b, usual in known.items() if plain(name) in usual), None)
+            if block and block not in taken:
+                parts[name] = Part(block)
+                taken.add(block)
+    if "U" not in taken and "WU" not in taken and {"V", "b"} & taken:
+        # The only matrix of the recurrence has W and U side by side.
+        parts = {n: Part("WU") if part.block == "W" else part for n, part in parts.items()}
+        taken = {part.block for part in parts.values()}
+    if not ({"U", "W"} <= taken or "WU" in taken):
+        return None
+    return Layout(cell or "rnn", {name: parts[name] for name in names if name in parts})
+
+
+class Word(NamedTuple):
+    """The name of one array of a gate: W, U or b, the name of the gate, and "x", "h" or ""."""
+
+    name: str
+    letter: str
+    gate: str
+    source: str
+
+
+def gate_layouts(names: Sequence[str], cell: str) -> list[Layout]:
+    """Return the networks in which each gate has arrays of its own; [] if the names show none."""
+    for split in SPLITS:
+        words = [w for name in names if (w := word_of(name, split)) is not None]
+        gates = gates_by_word(words, cell)
+        if gates is None:
+            continue
+        parts = {w.name: part for w in words if (part := part_of(w, gates, words)) is not None}
+        parts |= output_parts(names, parts)
+        layout = Layout(cell, {name: parts[name] for name in names if name in parts})
+        if layout.blocks >= {"U", "W"}:
+            return [layout, *swapped(layout, words)]
+    return []
+
+
+def word_of(name: str, split: Sequence[str]) -> Word | None:
+    """Return the parts of the name of an array of one gate; None if it has another form.
+
+    `split` is one of `SPLITS`.
+    """
+    match = re.fullmatch(r"(weight|bias|theta|[wubrp])(.*)", plain(name))
+    if match is None:
+        return None
+    letter, rest = match.group(1)[0], match.group(2)
+    if not split[0]:
+        return Word(name, letter, rest, "")
+    order, *sources = split
+    end = rest[-1:] if order == "gate first" else rest[:1]
+    if letter == "b" and (end not in sources or len(rest) == 1):
+        return Word(name, letter, rest, "")
+    if end not in sources:
+        return None
+    gate = rest[:-1] if order == "gate first" else rest[1:]
+    return Word(name, letter, gate, "xh"[sources.index(end)])
+
+
+def gates_by_word(words: Sequence[Word], cell: str) -> dict[str, str] | None:
+    """Return our gate for each of the user's names of gates; None if a gate of `cell` has no name."""
+    matrices = {w.gate for w in words if w.letter in "wu"}
+    found = {}
+    for gate, usual in GATES[cell].items():
+        name = next((u for u in usual if u in matrices and u not in found), None)
+        if name is None:
+            return None
+        found[name] = gate
+    if cell == "gru" and {"f", "i", "o"} <= matrices:
+        return None
+    return found
+
+
+def part_of(word: Word, gates: dict[str, str], words: Sequence[Word]) -> Part | None:
+    """Return what an array of one gate holds; None if it belongs to no gate."""
+    gate = gates.get(word.gate)
+    if gate is None:
+        return None
+    if word.letter == "b" and word.source == "h":
+        return Part("d") if gate == "n" else Part("zero", gate)
+    if word.letter == "b":
+        return Part("b", gate)
+    if word.source:
+        return Part({"x": "U", "h": "W"}[word.source], gate)
+    both = {"w", "u"} <= {w.letter for w in words if w.gate == word.gate}
+    if not both:
+        return Part("WU", gate)
+    return Part({"w": "U", "u": "W"}[word.letter], gate)
+
+
+def output_parts(names: Sequence[str], taken: dict[str, Part]) -> dict[str, Part]:
+    """Return the arrays of the output layer among `names`, without those in `taken`."""
+    found: dict[str, Part] = {}
+    for block, usual in OUTPUT.items():
+        name = next((n for u in usual for n in names if plain(n) == u and n not in taken), None)
+        if name is not None:
+            found[name] = Part(block)
+    return found
+
+
+def swapped(layout: Layout, words: Sequence[Word]) -> Iterator[Layout]:
+    """Yield the layout with W and U exchanged, if their names alone do not say which reads the input."""
+    if layout.is_joined or any(w.source for w in words if w.letter in "wu"):
+        return
+    other = {"U": "W", "W": "U"}
+    yield replace(
+        layout,
+        parts={
+            name: part._replace(block=other.get(part.block, part.block))
+            for name, part in layout.parts.items()
+        },
+    )
+
+
+def is_gradient_name(gradient: str, name: str) -> bool:
+    """Return True if `gradient` is a usual name of the gradient of `name`."""
+    short = {plain(gradient), gradient.lower().replace("_", "")}
+    return any(
+        f"{prefix}{ending}" in short
+        for ending in {plain(name), name.lower().replace("_", "")}
+        for prefix in PREFIXES[1:]
+    ) or any(f"{plain(name)}{suffix}" in short for suffix in ("grad", "gradient"))

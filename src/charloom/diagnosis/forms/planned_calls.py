@@ -1,0 +1,398 @@
+"""Plans which of a user's functions to call, and with what, so that they give loss and gradients.
+
+A plan may be one function, or a forward function, a loss function and a backward function one after
+another. It holds names only; `wrapper_text.py` writes it as Python.
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+from charloom.diagnosis.forms.file_contents import (
+    ClassFacts,
+    Contents,
+    FunctionFacts,
+    dict_keys,
+    name_of,
+)
+from charloom.diagnosis.forms.gradient_sources import (
+    GradientSource,
+    matched,
+    sources_in,
+    stripped,
+)
+from charloom.diagnosis.forms.name_roles import (
+    GRADIENT_HOLDERS,
+    UPSTREAM,
+    UPSTREAM_CELL,
+    is_loss,
+    is_numerical,
+    is_output,
+    is_state,
+    role_of_argument,
+    short,
+    stem,
+)
+from charloom.diagnosis.forms.parameter_holders import Holder, holders
+
+FORWARD: Final = ("forward", "fprop", "predict", "feed", "unroll")
+BACKWARD: Final = ("backward", "bprop", "bptt", "backprop", "grad")
+LOSS: Final = ("loss", "cost", "crossentropy", "cross_entropy")
+STEP: Final = ("step", "cell", "timestep")
+TEMPORAL: Final = {"temporal_affine_forward", "temporal_affine_backward", "temporal_softmax_loss"}
+RESERVED: Final = ("params", "x", "y", "h0", "c0", "K", "H", "np", "net", "model", "U", "W", "b", "loss_", "torch", "rows", "ours")  # fmt: skip
+
+
+class Argument(NamedTuple):
+    """One argument of a planned call.
+
+    Attributes:
+        name: the user's name of the argument.
+        kind: a role such as "x" or "K"; "parameter" for one array, "params" for all; "variable" for
+            what an earlier call returned; "upstream" for the gradient of the states, which the wrapper
+            computes; "blank" for one that the user must fill in.
+        value: the name of the variable or of the parameter; "" for the other kinds.
+        by_name: whether it has a default, and so is passed by name.
+    """
+
+    name: str
+    kind: str
+    value: str = ""
+    by_name: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedCall:
+    """A call of one function: its facts, its arguments, and the names of what it returns.
+
+    `listed` says whether x and y are passed as lists of windows, with one window each.
+    """
+
+    facts: FunctionFacts
+    arguments: tuple[Argument, ...]
+    results: tuple[str, ...] = ()
+    listed: bool = False
+
+    def has(self, kind: str) -> bool:
+        """Return True if an argument has this kind."""
+        return any(argument.kind == kind for argument in self.arguments)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The calls that give the loss and the gradients, in order.
+
+    Attributes:
+        holder: where the parameters are.
+        source: where the gradients are after the calls.
+        gradients: the item, key or attribute with the gradient of each of the user's arrays.
+        calls: the calls in order.
+        loss: the variable with the loss; "ours" if the wrapper computes it from the states; "outputs"
+            if it computes it from the outputs in the variable `outputs`; "instance" for an attribute.
+        outputs, states: the variables with the outputs and with the states of all steps.
+        owner: the class whose instance is called; None for functions of the module.
+        temporal: whether the file's functions temporal_affine_… and temporal_softmax_loss are used.
+    """
+
+    holder: Holder
+    source: GradientSource
+    gradients: dict[str, str]
+    calls: tuple[PlannedCall, ...]
+    loss: str
+    outputs: str = ""
+    states: str = ""
+    owner: ClassFacts | None = None
+    temporal: bool = False
+    globals_read: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the called functions, with the class of a method."""
+        prefix = f"{self.owner.name}." if self.owner is not None else ""
+        return tuple(f"{prefix}{call.facts.name}" for call in self.calls)
+
+    @property
+    def gradient_call(self) -> PlannedCall:
+        """The call that leaves the gradients; a call for the loss alone may follow it."""
+        later = len(self.calls) > 1 and self.calls[-1].results == ("loss",)
+        return self.calls[-2] if later else self.calls[-1]
+
+    @property
+    def gradient_name(self) -> str:
+        """The name of the function that leaves the gradients, with the class of a method."""
+        return self.names[self.calls.index(self.gradient_call)]
+
+    @property
+    def layers(self) -> bool:
+        """Whether the class or a function takes a number of layers, which is set to 1."""
+        start = None if self.owner is None else self.owner.methods.get("__init__")
+        taken = [
+            *(start.arguments if start is not None else ()),
+            *(a.name for c in self.calls for a in c.arguments),
+        ]
+        return any("layers" in name.lower() for name in taken)
+
+    @property
+    def blanks(self) -> int:
+        """The number of arguments that the user must fill in."""
+        return sum(a.kind == "blank" for call in self.calls for a in call.arguments)
+
+    def has(self, kind: str) -> bool:
+        """Return True if an argument of a call has this kind."""
+        return any(call.has(kind) for call in self.calls)
+
+
+def plans(contents: Contents, owner: ClassFacts | None) -> Iterator[Plan]:
+    """Yield the plans for the functions of a module, or for the methods of the class `owner`."""
+    scope = contents.functions if owner is None else owner.methods
+    for facts in scope.values():
+        for source in sources_of(contents, facts):
+            yield from plans_around(contents, owner, facts, source)
+
+
+def sources_of(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSource | None]:
+    """Yield where a function can leave the gradients; None for a returned value with unknown keys."""
+    if facts.name.startswith("__") or is_numerical(facts.name):
+        return
+    found = list(sources_in(contents, facts))
+    returned = set(facts.returned)
+    # The gradients of the function itself come first. Those that a function called by it leaves count
+    # too, because a method such as `train` often calls it.
+    yield from found
+    holders_returned = [n for n in returned if short(n) in GRADIENT_HOLDERS]
+    if not found and holders_returned:
+        yield None
+
+
+def plans_around(
+    contents: Contents,
+    owner: ClassFacts | None,
+    facts: FunctionFacts,
+    source: GradientSource | None,
+) -> Iterator[Plan]:
+    """Yield the plans whose last call is `facts`, which leaves the gradients in `source`."""
+    scope = contents.functions if owner is None else owner.methods
+    if is_step(facts):
+        return
+    for forward in (None, *forwards(contents, scope, facts)):
+        called = [facts] if forward is None else [forward, facts]
+        for holder in holders(contents, called, owner):
+            for one in (source,) if source is not None else with_unknown_keys(facts, holder):
+                yield from planned(contents, owner, called, holder, one)
+
+
+def forwards(
+    contents: Contents, scope: dict[str, FunctionFacts], facts: FunctionFacts
+) -> list[FunctionFacts]:
+    """Return the functions that can be the forward pass of `facts`: those with the same name, if any."""
+    reached = contents.reached_from(facts)
+    if not any(word in facts.name.lower() for word in BACKWARD):
+        return []
+    found = [
+        f
+        for f in scope.values()
+        if f not in reached
+        and not is_step(f)
+        and not is_numerical(f.name)
+        and any(word in f.name.lower() for word in FORWARD)
+    ]
+    same = [f for f in found if core(f.name) == core(facts.name)]
+    return same or found
+
+
+def core(name: str) -> str:
+    """Return the name of a function without the words forward and backward and without underscores."""
+    word = name.lower()
+    for part in (
+        "forward",
+        "backward",
+        "propagation",
+        "propagate",
+        "pass",
+        "fprop",
+        "bprop",
+        "bptt",
+        "_",
+    ):
+        word = word.replace(part, "")
+    return word
+
+
+def is_step(facts: FunctionFacts) -> bool:
+    """Return True if a function computes a single step of the window.
+
+    A function that returns the loss is not one, whatever its name.
+    """
+    if any(is_loss(name) for name in facts.returned):
+        return False
+    word = facts.name.lower()
+    return any(part in word for part in STEP) or bool(
+        {"xt", "x_t"} & {a.lower() for a in facts.arguments}
+    )
+
+
+def planned(
+    contents: Contents,
+    owner: ClassFacts | None,
+    called: Sequence[FunctionFacts],
+    holder: Holder,
+    source: GradientSource,
+) -> Iterator[Plan]:
+    """Yield the plans for these calls; none if an argument stays unknown or the gradients do not fit."""
+    gradients = dict(matched(holder.layout, source))
+    if {"U", "W"} - blocks_of(holder, gradients):
+        return
+    calls: list[PlannedCall] = []
+    known: list[str] = []
+    for facts in called:
+        arguments = resolved(facts, known, holder, after=bool(calls))
+        if arguments is None:
+            return
+        results = variables(facts)
+        calls.append(PlannedCall(facts, arguments, results))
+        known += [name for name in results if name != "_"]
+    read = {n for f in called for r in contents.reached_from(f) for n in r.read_globals}
+    plan = Plan(holder, source, gradients, tuple(calls), "", owner=owner)
+    plan = replace(plan, globals_read=tuple(sorted(read)))
+    yield from with_loss(contents, plan, known)
+
+
+def with_unknown_keys(facts: FunctionFacts, holder: Holder) -> Iterator[GradientSource]:
+    """Yield the sources for a returned dict of gradients whose keys are not constants in the source.
+
+    The keys are the names of the parameters, or these names after "d".
+    """
+    base = next(n for n in facts.returned if short(n) in GRADIENT_HOLDERS)
+    parts = holder.layout.parts
+    for beginning in ("", "d"):
+        layout = replace(holder.layout, parts={beginning + n: part for n, part in parts.items()})
+        yield GradientSource("dict", base, tuple(layout.parts), layout)
+
+
+def blocks_of(holder: Holder, gradients: dict[str, str]) -> set[str]:
+    """Return the blocks, such as "U", that have a gradient."""
+    blocks = {holder.layout.parts[name].block for name in gradients}
+    return blocks | ({"U", "W"} if "WU" in blocks else set())
+
+
+def variables(facts: FunctionFacts) -> tuple[str, ...]:
+    """Return names for the variables that take what a function returns; "_" for an item without a name."""
+    found: list[str] = []
+    for place, name in enumerate(facts.returned):
+        if str(place) in facts.nested:
+            name = "gradients" if holds_gradients(facts, place) else "cache"
+        if name in RESERVED or name in found:
+            name = f"{name}_"
+        found.append(name or "_")
+    return tuple(found)
+
+
+def holds_gradients(facts: FunctionFacts, place: int) -> bool:
+    """Return True if the returned tuple or dict at a position holds gradients."""
+    node = facts.nested[str(place)]
+    names = [name_of(item) for item in getattr(node, "elts", [])] or list(dict_keys(node))
+    return any(stripped(name) for name in names) or isinstance(node, ast.Dict)
+
+
+def resolved(
+    facts: FunctionFacts, known: Sequence[str], holder: Holder, after: bool
+) -> tuple[Argument, ...] | None:
+    """Return what to pass for each argument of a function; None if too much is unknown.
+
+    `known` are the variables that earlier calls made. `after` says whether this is a later call.
+    """
+    left = [name for name in known if not is_loss(name)]
+    found: list[Argument] = []
+    for name in facts.arguments:
+        kind, value = kind_of(name, left, holder, after)
+        optional = name not in facts.required
+        if not kind:
+            if optional:
+                continue
+            kind = "blank"
+        if value in left:
+            left.remove(value)
+        found.append(Argument(name, kind, value, optional))
+    for place, argument in enumerate(found):
+        if argument.kind == "blank" and after and left:
+            found[place] = argument._replace(kind="variable", value=left.pop(0))
+    return tuple(found) if sum(a.kind == "blank" for a in found) <= 2 else None
+
+
+def kind_of(name: str, left: Sequence[str], holder: Holder, after: bool) -> tuple[str, str]:
+    """Return the kind and the value of an argument; ("", "") if they are unknown."""
+    if holder.kind == "arguments" and name in holder.layout.parts:
+        return "parameter", name
+    if holder.kind in ("dict", "object", "tuple") and name == holder.base:
+        return "params", ""
+    role = role_of_argument(name)
+    if name in left:
+        return "variable", name
+    same = next((v for v in left if stem(v.rstrip("_")) == stem(name)), "")
+    if same and role not in ("x", "y"):
+        return "variable", same
+    if after and short(name) in UPSTREAM:
+        return "upstream", ""
+    if after and short(name) in UPSTREAM_CELL:
+        return "zero state", ""
+    if role == "params" and holder.kind in ("dict", "object"):
+        return "params", ""
+    if short(name) in GRADIENT_HOLDERS and holder.kind in ("dict",):
+        return "", ""
+    if role and role != "params":
+        return role, ""
+    if any(word in short(name) for word in ("toix", "toidx", "toindex", "vocab", "chars")):
+        return "mapping", ""
+    return "", ""
+
+
+def with_loss(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[Plan]:
+    """Yield the plan with each way to get the loss, the likeliest first."""
+    states = next((n for n in known if is_state(n.rstrip("_"))), "")
+    outputs = next((n for n in known if is_output(n.rstrip("_")) and n != states), "")
+    plan = replace(plan, states=states, outputs=outputs)
+    given = next((n for n in known if is_loss(n.rstrip("_"))), "")
+    if given:
+        yield replace(plan, loss=given)
+    elif plan.has("upstream"):
+        if plan.holder.layout.has_output and outputs:
+            yield replace(plan, loss="outputs")
+        else:
+            temporal = set(contents.functions) >= TEMPORAL
+            yield replace(plan, loss="ours", states=states or known[0], temporal=temporal)
+    else:
+        for call in loss_calls(contents, plan, known):
+            yield replace(plan, loss="loss", calls=(*plan.calls, call))
+        if plan.owner is not None and (name := loss_attribute(plan.owner)):
+            yield replace(plan, loss=f"model.{name}")
+        if outputs:
+            yield replace(plan, loss="outputs")
+        else:
+            yield replace(plan, loss="")
+
+
+def loss_calls(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[PlannedCall]:
+    """Yield calls of the user's loss functions, if all their arguments are known.
+
+    A loss function may take one window, or a list of windows.
+    """
+    scope = contents.functions if plan.owner is None else plan.owner.methods
+    for facts in scope.values():
+        if not any(word in facts.name.lower() for word in LOSS) or facts.name.startswith("__"):
+            continue
+        if is_numerical(facts.name):
+            continue
+        if facts in [call.facts for call in plan.calls]:
+            continue
+        arguments = resolved(facts, known, plan.holder, after=bool(known))
+        if not arguments or any(a.kind in ("blank", "upstream") for a in arguments):
+            continue
+        if any(a.kind == "y" for a in arguments):
+            yield PlannedCall(facts, arguments, ("loss",))
+            yield PlannedCall(facts, arguments, ("loss",), listed=True)
+
+
+def loss_attribute(owner: ClassFacts) -> str:
+    """Return the attribute of an instance that holds the loss; "" if there is none."""
+    return next((name for name in owner.stored_attributes() if is_loss(name)), "")

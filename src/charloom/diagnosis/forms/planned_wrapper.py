@@ -1,0 +1,436 @@
+"""Writes the body of a wrapper for a plan and a way to pass the arrays."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from charloom.cell_table import CELLS
+from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_lines
+from charloom.diagnosis.forms.file_contents import FunctionFacts, name_of
+from charloom.diagnosis.forms.name_roles import role_of_argument, short, size_of
+from charloom.diagnosis.forms.parameter_layout import Part
+from charloom.diagnosis.forms.passing import SIZES, STATES, Passing
+from charloom.diagnosis.forms.planned_calls import Argument, Plan, PlannedCall
+from charloom.diagnosis.forms.step_functions import StepPlan, loop_lines
+from charloom.diagnosis.forms.wrapper_text import BLANK, OUTPUT, call_text, order_helper
+
+MATRICES: Final = ("U", "W", "V")
+
+
+class Body(NamedTuple):
+    """The lines of `checked`, and the definitions that they need."""
+
+    lines: list[str]
+    helpers: list[str]
+
+
+def body_of(plan: Plan, way: Passing) -> Body:
+    """Return the lines of `checked` for a plan, if the arrays are passed in this way."""
+    if isinstance(plan, AutogradPlan):
+        return autograd_body(plan, way)
+    layout = plan.holder.layout
+    lines: list[str] = []
+    if CELLS[layout.cell].states[1:]:
+        lines.append("h0, c0 = h0")
+    lines.append('K, H = len(params["c"]), len(h0)')
+    lines += split_lines(plan)
+    if plan.owner is not None:
+        lines += instance_lines(plan, way)
+    lines += parameter_lines(plan, way)
+    if isinstance(plan, StepPlan):
+        lines += loop_lines(plan, step_arguments(plan, way), way)
+    for call in () if isinstance(plan, StepPlan) else plan.calls:
+        if call.has("upstream"):
+            lines += upstream_lines(plan, way)
+        lines += call_lines(plan, call, way)
+    lines += gradient_lines(plan, way)
+    helpers = []
+    text = "\n".join(lines)
+    if "rows(" in text:
+        helpers.append(order_helper(layout.cell, way.gates))
+    if "output_layer(" in text:
+        helpers.append(OUTPUT)
+    return Body(without_unused_sizes(lines), helpers)
+
+
+def split_lines(plan: Plan) -> list[str]:
+    """Return the line that splits the parameters into the rows of the gates, if each gate has its own."""
+    layout = plan.holder.layout
+    gates = CELLS[layout.cell].blocks
+    split = f'dict(zip("{gates}", np.split(params[name], {len(gates)})))'
+    return [f'U, W, b = ({split} for name in "UWb")'] if layout.has_gates else []
+
+
+def autograd_body(plan: AutogradPlan, way: Passing) -> Body:
+    """Return the lines of `checked` for a function whose gradients come from a library."""
+    (call,) = plan.calls
+    given = [
+        f"{a.name}={argument_value(plan, a, way)}"
+        if a.by_name and plan.owner is None
+        else argument_value(plan, a, way)
+        for a in call.arguments
+    ]
+    results = ", ".join(name if name != "_" else "found" for name in call.results) or "found"
+    inner = [*split_lines(plan), *parameter_lines(plan, way)]
+    lines = autograd_lines(plan, inner, call_text(f"{results} = {plan.callee}", given))
+    return Body(lines, [])
+
+
+def words(text: str) -> set[str]:
+    """Return the names in a piece of source."""
+    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+
+
+def without_unused_sizes(lines: list[str]) -> list[str]:
+    """Return the lines without a size K or H that no other line uses."""
+    first = next(i for i, line in enumerate(lines) if line.startswith("K, H = "))
+    used = words("\n".join(lines[first + 1 :]))
+    sizes = {"K": 'len(params["c"])', "H": "len(h0)"}
+    left = [name for name in sizes if name in used]
+    line = [f"{', '.join(left)} = {', '.join(sizes[n] for n in left)}"] if left else []
+    return [*lines[:first], *line, *lines[first + 1 :]]
+
+
+# Parameters.
+
+
+def value_of(part: Part, way: Passing) -> str:
+    """Return the expression for the array that holds `part`."""
+    if part.block in ("b", "c", "d", "zero"):
+        return way.converted(way.vector(bias_value(part, way), way.bias))
+    if part.block == "WU":
+        names = ("W", "U") if way.joined == "hx" else ("U", "W")
+        arrays = [plain_value(Part(name, part.gate), way) for name in names]
+        array = f"np.hstack([{', '.join(arrays)}])"
+    else:
+        array = plain_value(part, way)
+    return way.converted(f"{array}.T" if way.transposed else array)
+
+
+def bias_value(part: Part, way: Passing) -> str:
+    """Return the expression for a bias, of shape (n,)."""
+    if part.block == "zero":
+        return "np.zeros(H)"
+    return plain_value(part, way)
+
+
+def plain_value(part: Part, way: Passing) -> str:
+    """Return the expression for the rows of one block, in our shape."""
+    if part.gate:
+        return f'{part.block}["{part.gate}"]'
+    array = f'params["{part.block}"]'
+    return f"rows({array})" if way.gates and part.block in ("U", "W", "b") else array
+
+
+def parameter_lines(plan: Plan, way: Passing) -> list[str]:
+    """Return the lines that put the parameters where the user's functions read them."""
+    holder = plan.holder
+    values = {name: value_of(part, way) for name, part in holder.layout.parts.items()}
+    if holder.kind == "arguments":
+        return []
+    if holder.kind == "dict":
+        return dict_lines(f"{parameters_name(plan)} = {{", values)
+    if holder.kind == "global dict":
+        return dict_lines(f"net.{holder.base} = {{", values)
+    if holder.kind == "instance dict":
+        return [f'model.{holder.base}["{name}"] = {value}' for name, value in values.items()]
+    if holder.kind == "object":
+        return [
+            f"{parameters_name(plan)} = types.SimpleNamespace(",
+            *(f"    {name}={value}," for name, value in values.items()),
+            ")",
+        ]
+    if holder.kind == "tuple":
+        given = [values.get(name, f"{BLANK}{name}") for name in holder.order]
+        return [f"{parameters_name(plan)} = (", *(f"    {value}," for value in given), ")"]
+    if holder.kind == "constructor":
+        return []
+    if holder.kind == "global fields":
+        field = holder.field
+        lines = [f"net.{holder.base}.{name}.{field} = {value}" for name, value in values.items()]
+        if plan.source.kind == "fields":
+            objects = ", ".join(f"net.{holder.base}.{name}" for name in values)
+            lines += [
+                f"for one in ({objects},):",
+                f"    one.{plan.source.field} = np.zeros_like(one.{field})",
+            ]
+        return [*lines, *global_sizes(plan)]
+    base = {"globals": "net", "global object": f"net.{holder.base}", "instance": "model"}[
+        holder.kind
+    ]
+    lines = [f"{base}.{name} = {value}" for name, value in values.items()]
+    if holder.kind in ("globals", "global object"):
+        lines += global_sizes(plan)
+    return lines
+
+
+def dict_lines(head: str, values: dict[str, str]) -> list[str]:
+    """Return the lines of a dict that is assigned."""
+    return [head, *(f'    "{name}": {value},' for name, value in values.items()), "}"]
+
+
+def parameters_name(plan: Plan) -> str:
+    """Return the variable that holds all parameters; not "params", which `checked` has already."""
+    return plan.holder.base if plan.holder.base not in ("params", "x", "y", "h0") else "parameters"
+
+
+def global_sizes(plan: Plan) -> list[str]:
+    """Return lines that set the sizes which the functions read from the module, such as vocab_size."""
+    lines = []
+    for name in plan.globals_read:
+        role = size_of(name)
+        if role and name not in plan.holder.layout.parts and len(name) > 1:
+            lines.append(f"net.{name} = {SIZES[role]}")
+    return lines
+
+
+def instance_lines(plan: Plan, way: Passing) -> list[str]:
+    """Return the lines that make an instance of the user's class and set its initial states."""
+    owner = plan.owner
+    assert owner is not None
+    start = owner.methods.get("__init__")
+    given = [] if start is None else list(constructor_arguments(plan, start, way))
+    lines = call_text(f"model = net.{owner.name}", given)
+    attributes = owner.stored_attributes()
+    for name in attributes:
+        if short(name) in ("bptttruncate", "truncate"):
+            lines.append(f"model.{name} = len(x)  # no truncation within the window")
+    states = {"h0": "h0", "c0": "c0"} if CELLS[plan.holder.layout.cell].states[1:] else {"h0": "h0"}
+    for role, value in states.items():
+        name = next(
+            (
+                n
+                for n in attributes
+                if role_of_argument(n) == role and n not in plan.holder.layout.parts
+            ),
+            "",
+        )
+        if name and not plan.has(role):
+            lines.append(f"model.{name} = {way.converted(way.vector(value, way.state))}")
+    return lines
+
+
+def constructor_arguments(plan: Plan, start: FunctionFacts, way: Passing) -> Iterator[str]:
+    """Yield what to pass to the class: sizes, and parameters if it takes them."""
+    layout = plan.holder.layout
+    for name in start.arguments:
+        optional = name not in start.required
+        prefix = f"{name}=" if optional else ""
+        role = size_of(name)
+        if plan.holder.kind == "constructor" and name in layout.parts:
+            yield prefix + value_of(layout.parts[name], way)
+        elif role:
+            if role != "zero" or not optional:
+                yield prefix + SIZES[role]
+        elif optional:
+            continue
+        elif any(word in short(name) for word in ("toix", "toidx", "toindex", "vocab", "chars")):
+            yield "dict(zip(range(K), range(K)))"
+        else:
+            yield f"{BLANK}{name}"
+
+
+# Calls.
+
+
+def call_lines(plan: Plan, call: PlannedCall, way: Passing) -> list[str]:
+    """Return the lines of one call of a user's function."""
+    owner = "model" if plan.owner is not None else "net"
+    given = []
+    for a in call.arguments:
+        value = argument_value(plan, a, way)
+        if call.listed and a.kind in ("x", "y"):
+            value = f"[{value}]"
+        given.append(f"{a.name}={value}" if a.by_name else value)
+    results = ", ".join(call.results)
+    head = f"{results} = " if call.results else ""
+    return call_text(f"{head}{owner}.{call.facts.name}", given)
+
+
+def step_arguments(plan: StepPlan, way: Passing) -> tuple[list[str], list[str]]:
+    """Return the arguments of the forward and of the backward function of a step, as expressions."""
+    states = {"x": "STEP", "h0": "h", "c0": "c", "zero state": "dc_next"}
+    states["upstream"] = f"{way.vector('dhs[t]', way.state)} + dh_next"
+    first, last = (
+        [states.get(a.kind) or argument_value(plan, a, way) for a in call.arguments]
+        for call in plan.calls
+    )
+    return first, last
+
+
+def argument_value(plan: Plan, argument: Argument, way: Passing) -> str:
+    """Return the expression for one argument."""
+    kind = argument.kind
+    if kind == "parameter":
+        return value_of(plan.holder.layout.parts[argument.value], way)
+    if kind == "params":
+        return parameters_name(plan)
+    if kind == "variable":
+        return argument.value
+    if kind == "upstream":
+        return "dh"
+    if kind == "x":
+        return way.sequence("x", way.ids)
+    if kind == "y":
+        return way.sequence("y", way.targets)
+    if kind in ("h0", "c0"):
+        return way.converted(way.vector(kind, way.state))
+    if kind == "zero state":
+        return way.vector("np.zeros(H)", way.state)
+    if kind == "mapping":
+        return "dict(zip(range(K), range(K)))"
+    if kind in SIZES:
+        return SIZES[kind]
+    return f"{BLANK}{argument.name}"
+
+
+def upstream_lines(plan: Plan, way: Passing) -> list[str]:
+    """Return the lines that compute the loss and the gradient of the states that the backward pass gets."""
+    into, back = STATES.get(way.ids, STATES["TK"])
+    if plan.loss == "outputs":
+        return [
+            f"p = {into.format(h=plan.outputs)}  # the probabilities (T, K)",
+            "loss = -np.log(p[np.arange(len(y)), y]).sum()",
+            "do = p - np.eye(K)[y]",
+            f"hs = {into.format(h=plan.states)}  # (T, H)",
+            "dV, dc = do.T @ hs, do.sum(axis=0)",
+            f"dh = {back.format(dh='(do @ params[' + chr(34) + 'V' + chr(34) + '])')}",
+        ]
+    if plan.temporal:
+        return [
+            f'o, output_cache = net.temporal_affine_forward({plan.states}, params["V"].T, params["c"])',
+            "loss, do = net.temporal_softmax_loss(o, y[None], np.ones((1, len(y)), dtype=bool))",
+            "dh, dV, dc = net.temporal_affine_backward(do, output_cache)",
+            "dV = dV.T",
+        ]
+    return [
+        f"hs = {into.format(h=plan.states)}  # the states (T, H)",
+        'loss, dhs, dV, dc = output_layer(hs, y, params["V"], params["c"])',
+        f"dh = {back.format(dh='dhs')}",
+    ]
+
+
+# Gradients.
+
+
+def gradient_lines(plan: Plan, way: Passing) -> list[str]:
+    """Return the lines that collect the gradients in our shapes and return them."""
+    layout = plan.holder.layout
+    lines: list[str] = []
+    rows: dict[str, str] = {}
+    if layout.has_gates:
+        lines += gate_lines(plan, way, rows)
+    for block in ("WU", "U", "W", "b", "d", "V", "c"):
+        name = layout.name_of(block)
+        if not name or name not in plan.gradients:
+            continue
+        expression = gradient_value(plan, name, way)
+        if block == "WU":
+            lines.append(f"dWU = {expression}")
+            rows |= joined_rows("dWU", way)
+        else:
+            rows[block] = expression
+    rows |= output_rows(plan, rows)
+    for block in CELLS[layout.cell].shapes(1, 1) | {"V": (), "c": ()}:
+        if block not in rows and block not in layout.blocks:
+            rows[block] = f'np.zeros_like(params["{block}"])'
+    lines += loss_lines(plan)
+    order = [block for block in ("U", "W", "b", "d", "V", "c") if block in rows]
+    head = f"return {plan.loss if plan.loss not in ('ours', 'outputs') else 'loss'}, {{"
+    if not plan.loss:
+        head = "return {"
+    one = head + ", ".join(f'"{block}": {rows[block]}' for block in order) + "}"
+    if len(one) <= 90:
+        return [*lines, one]
+    return [*lines, head, *(f'    "{block}": {rows[block]},' for block in order), "}"]
+
+
+def loss_lines(plan: Plan) -> list[str]:
+    """Return the line that computes the loss from the outputs, if the user's code does not return it."""
+    if plan.loss != "outputs" or plan.has("upstream"):
+        return []
+    return [
+        f"p = {plan.outputs}  # the probabilities of each step",
+        "loss = -sum(np.log(np.ravel(p[t])[k]) for t, k in enumerate(y))",
+    ]
+
+
+def output_rows(plan: Plan, rows: dict[str, str]) -> dict[str, str]:
+    """Return the gradients of the output layer, if the wrapper computes them."""
+    if not plan.has("upstream"):
+        return {}
+    return {block: name for block, name in (("V", "dV"), ("c", "dc")) if block not in rows}
+
+
+def gate_lines(plan: Plan, way: Passing, rows: dict[str, str]) -> list[str]:
+    """Return the lines that put the gradients of the gates one below another; add them to `rows`."""
+    layout, gates = plan.holder.layout, CELLS[plan.holder.layout.cell].blocks
+    lines = []
+    for block in ("WU", "U", "W", "b"):
+        names = [layout.name_of(block, gate) for gate in gates]
+        if not all(names) or not all(name in plan.gradients for name in names):
+            continue
+        values = [gradient_value(plan, name, way) for name in names]
+        axis = ", axis=1" if block == "b" and way.bias == "row" else ""
+        expression = f"np.concatenate([{', '.join(values)}]{axis})"
+        if block == "WU":
+            lines.append(f"dWU = {expression}")
+            rows |= joined_rows("dWU", way)
+        else:
+            lines.append(f"d{block} = {expression}")
+            rows[block] = f"d{block}"
+    return lines
+
+
+def joined_rows(name: str, way: Passing) -> dict[str, str]:
+    """Return the gradients of U and W in that of a joined matrix."""
+    if way.joined == "hx":
+        return {"U": f"{name}[:, H:]", "W": f"{name}[:, :H]"}
+    return {"U": f"{name}[:, :K]", "W": f"{name}[:, K:]"}
+
+
+def gradient_value(plan: Plan, name: str, way: Passing) -> str:
+    """Return the expression for the gradient of the user's array `name`, in our shape."""
+    part = plan.holder.layout.parts[name]
+    expression = where(plan, plan.gradients[name])
+    if way.numbers == "lists":
+        expression = f"np.array({expression})"
+    if part.block in (*MATRICES, "WU") and way.transposed:
+        expression = f"{expression}.T"
+    if way.gates and part.block in ("U", "W", "WU", "b") and not part.gate:
+        ours = CELLS[plan.holder.layout.cell].blocks
+        return f'rows({expression}, "{way.gates}", "{ours}")'
+    return expression
+
+
+def where(plan: Plan, key: str) -> str:
+    """Return the expression for the item, key or attribute called `key`."""
+    source = plan.source
+    last = plan.gradient_call
+    if source.kind == "items":
+        return item_value(last, key)
+    if source.kind == "fields":
+        return f"net.{source.base}.{key}.{source.field}"
+    base = source.base
+    if base.isdigit():
+        base = last.results[int(base)]
+    elif last.facts.instance and base.startswith(f"{last.facts.instance}."):
+        base = f"model.{base.split('.', 1)[1]}"
+    elif base in last.facts.returned:
+        base = last.results[last.facts.returned.index(base)]
+    if source.kind == "dict":
+        return f'{base}["{key}"]'
+    return {"object": f"{base}.{key}", "instance": f"model.{key}", "globals": f"net.{key}"}[
+        source.kind
+    ]
+
+
+def item_value(call: PlannedCall, key: str) -> str:
+    """Return the expression for a returned item, which may be in a tuple in the returned tuple."""
+    facts = call.facts
+    if key in facts.returned:
+        return call.results[facts.returned.index(key)]
+    for place, node in facts.nested.items():
+        inner = [name_of(item) for item in getattr(node, "elts", [])]
+        if key in inner:
+            return f"{call.results[int(place)]}[{inner.index(key)}]"
+    return key

@@ -1,0 +1,352 @@
+"""Prepares a user's file for the doctor: loads it, and finds the function to check or makes a wrapper.
+
+A function in the natural form, in the course's form or as a module of PyTorch is checked as it is. For
+other forms it writes a wrapper and loads it like a file of the user. It runs in the child process.
+"""
+
+import importlib.util
+import inspect
+import linecache
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from charloom.cell_table import CELLS
+from charloom.diagnosis import runner
+from charloom.diagnosis.call_forms import is_right_loss
+from charloom.diagnosis.faulty_network import exact_loss
+from charloom.diagnosis.forms.file_contents import (
+    Contents,
+    leftovers_of_python_2,
+    read_contents,
+)
+from charloom.diagnosis.forms.file_listing import listed
+from charloom.diagnosis.forms.name_roles import is_numerical
+from charloom.diagnosis.forms.outline_of_wrapper import outline
+from charloom.diagnosis.forms.partial_loading import (
+    LoadedFile,
+    load_definitions,
+    works_at_top_level,
+)
+from charloom.diagnosis.forms.recognition import Recognised, recognised
+from charloom.diagnosis.forms.trying import FAILED, RELATED
+from charloom.diagnosis.forms.wrapper_text import Source, alias_source
+from charloom.diagnosis.returned_value import LISTED, more
+from charloom.diagnosis.runner import Job, Load
+from charloom.diagnosis.trials import make_trial
+from charloom.errors import DoctorError
+
+WRAPPER: Final = "wrapper written by the doctor"  # the file name of a wrapper in a traceback
+
+
+class UsersFile:
+    """A user's file, which can be loaded again and again.
+
+    Attributes:
+        path: the file.
+        contents: what it defines.
+        loaded: the module that was loaded last, and what was skipped.
+    """
+
+    def __init__(self, path: Path, wrapper: str = "") -> None:
+        """Read the file. `wrapper` is the path of the wrapper that is written; "" if none is."""
+        self.path = path
+        self.wrapper_folder = Path(wrapper).parent if wrapper else path.parent
+        self.contents = read_contents(path)
+        self.partly = works_at_top_level(self.contents)
+        self._before = set(sys.modules)
+        self.loaded = LoadedFile(None)
+
+    def load(self) -> Any:
+        """Load the file and the modules of its folder again, and return the module."""
+        self.forget()
+        if self.partly:
+            self.loaded = load_definitions(self.contents, self.path.stem)
+        else:
+            self.loaded = LoadedFile(load_whole(self.path))
+        return self.loaded.module
+
+    def forget(self) -> None:
+        """Forget the modules of the file's folder, so that they are loaded again."""
+        for name in set(sys.modules) - self._before:
+            source = getattr(sys.modules[name], "__file__", None)
+            if source and Path(source).parent == self.path.parent:
+                del sys.modules[name]
+
+    def notes(self) -> list[str]:
+        """Return a note about the statements that were skipped, if there were any."""
+        note = self.loaded.note(self.path.name)
+        return [note] if note else []
+
+    @property
+    def source(self) -> Source:
+        """The file as a wrapper loads it."""
+        skipped = tuple(line for line, _ in self.loaded.skipped)
+        return Source(self.path, skipped, self.wrapper_folder == self.path.parent)
+
+
+class Prepared(NamedTuple):
+    """What the doctor checks.
+
+    Attributes:
+        load: loads the file again, and returns the function and the numerical gradient.
+        job: the job with the cell that was found out.
+        notes: sentences about how the function was found.
+        form: the form that was recognised; None if the function is checked as it is.
+        wrapper: the source of the wrapper.
+    """
+
+    load: Load
+    job: Job
+    notes: list[str]
+    form: Recognised | None
+    wrapper: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names that the user gave: of the function, "" if none, and of the numerical gradient."""
+
+    function: str
+    numerical: str | None
+
+
+def prepared(path: Path, names: Names, job: Job, report: Callable[[str], None]) -> Prepared:
+    """Return what to check in a file.
+
+    Raises:
+        DoctorError: the file has no function that can be checked, or several.
+    """
+    report("loading the file")
+    file = UsersFile(path, job.adapt)
+    module = file.load()
+    if names.function:
+        return for_function(file, module, names, job, report)
+    return for_file(file, module, names, job, report)
+
+
+def for_function(
+    file: UsersFile, module: Any, names: Names, job: Job, report: Callable[[str], None]
+) -> Prepared:
+    """Return what to check for the function that the user named."""
+    function = named(module, names.function, file.path)
+    direct: Prepared | None = None
+    try:
+        found = cell_of(function, job, report)
+        direct = as_it_is(file, names, with_cell(job, found.cell))
+    except Exception as error:
+        problem = error
+    if direct is not None and (found.right or is_adapted(job)):
+        return direct
+    report("looking for another form of the function")
+    forms = recognised(file.contents, module, file.source, names.function)
+    if direct is not None:
+        fits = [form for form in forms if form.rank <= RELATED and not form.blanks]
+        return with_wrapper(file, fits[0], job) if fits and names.numerical is None else direct
+    takes_others = isinstance(problem, DoctorError) or not inspect.isfunction(function)
+    fits = [form for form in forms if form.rank != FAILED or takes_others]
+    if fits and fits[0].rank == FAILED and (old := python_2_error(file)) is not None:
+        raise old
+    if fits and names.numerical is None and (job.adapt or not fits[0].blanks):
+        return with_wrapper(file, fits[0], job)
+    if (reason := reason_of(problem, file)) is not None:
+        raise reason
+    facts = file.contents.functions.get(names.function)
+    if job.adapt and facts is not None:
+        return with_wrapper(file, outline(facts, file.source), job)
+    # The first call fails again, and its error says where.
+    return as_it_is(file, names, job)
+
+
+def for_file(
+    file: UsersFile, module: Any, names: Names, job: Job, report: Callable[[str], None]
+) -> Prepared:
+    """Return what to check in a file, for which the user named no function."""
+    direct = []
+    for name in candidates(file.contents):
+        try:
+            found = cell_of(named(module, name, file.path), job, report)
+        except Exception:
+            continue
+        direct.append((name, found))
+    report("looking for the form of the functions")
+    forms = recognised(file.contents, module, file.source, "")
+    inner = {n for name, _ in direct for n in file.contents.made_functions.get(name, ())}
+    forms = [form for form in forms if not set(form.names) <= inner]
+    direct = [d for d in direct if d[0] not in {n for form in forms for n in form.helpers}]
+    whole = [form for form in forms if not form.blanks and not set(form.names) & set(dict(direct))]
+    better = [form for form in forms if form.rank <= RELATED and not form.blanks]
+    if len(direct) == 1 and not direct[0][1].right and len(better) == 1 and not names.numerical:
+        return with_wrapper(file, better[0], job)
+    if len(direct) == 1 and not whole:
+        name, found = direct[0]
+        ready = as_it_is(file, Names(name, names.numerical), with_cell(job, found.cell))
+        return ready._replace(notes=[f"recognised: {name}.", *ready.notes])
+    failed = bool(whole) and whole[0].rank == FAILED
+    if failed and not direct and (old := python_2_error(file)) is not None:
+        raise old
+    if (len(whole) == 1 or failed) and not direct and names.numerical is None:
+        return with_wrapper(file, whole[0], job)
+    if job.adapt and len(forms) == 1 and not direct:
+        return with_wrapper(file, forms[0], job)
+    if not direct and not whole and (old := python_2_error(file)) is not None:
+        raise old
+    whole = [form for form in forms if not set(form.names) & set(dict(direct))]
+    raise DoctorError(listed(file.contents, [name for name, _ in direct], whole))
+
+
+def as_it_is(file: UsersFile, names: Names, job: Job) -> Prepared:
+    """Return a function that needs no wrapper, as something to check."""
+
+    def load() -> tuple[Any, Any]:
+        module = file.load()
+        function = named(module, names.function, file.path)
+        numerical = names.numerical
+        return function, None if numerical is None else named(module, numerical, file.path)
+
+    wrapper = alias_source(file.source, names.function)
+    return Prepared(load, job, file.notes(), None, wrapper)
+
+
+def with_wrapper(file: UsersFile, form: Recognised, job: Job) -> Prepared:
+    """Return the wrapper of a form, as something to check."""
+    code = compile(form.text, WRAPPER, "exec")
+
+    def load() -> tuple[Any, Any]:
+        file.forget()
+        linecache.cache[WRAPPER] = (len(form.text), None, form.text.splitlines(True), WRAPPER)
+        module = types.ModuleType("wrapper")
+        module.__file__ = str(file.path.with_name("wrapper.py"))
+        exec(code, vars(module))
+        return module.checked, None
+
+    notes = [f"recognised: {form.title}.", *form.notes, *file.notes()]
+    options = replace(job.options, cell=form.cell, form="natural", gates="")
+    return Prepared(load, replace(job, options=options), notes, form, form.text)
+
+
+def candidates(contents: Contents) -> list[str]:
+    """Return the names of the functions and the modules of PyTorch that may be checked as they are."""
+    functions = [
+        name
+        for name, facts in contents.functions.items()
+        if len(facts.arguments) >= 4 and not name.startswith("_") and not is_numerical(name)
+    ]
+    classes = [
+        name
+        for name, facts in contents.classes.items()
+        if any(base.split(".")[-1] == "Module" for base in facts.bases)
+    ]
+    return [*functions, *classes, *contents.made_functions]
+
+
+class Direct(NamedTuple):
+    """The cell with which a function can be called as it is, and whether its loss is then right.
+
+    The cell is "" for a module of PyTorch, and for a plain cell if the user named none.
+    """
+
+    cell: str
+    right: bool
+
+
+def is_adapted(job: Job) -> bool:
+    """Return True if the user said how to call the function, so that no other form is tried."""
+    options = job.options
+    return bool(options.names or options.gradients or options.arguments) or options.form != "auto"
+
+
+def cell_of(function: Any, job: Job, report: Callable[[str], None]) -> Direct:
+    """Return the cell with which a function can be called as it is.
+
+    Without a cell in the job's options, all cells are tried.
+
+    Raises:
+        Exception: the function cannot be called; the error is that of the first cell.
+    """
+    first: Exception | None = None
+    given: str = job.options.cell
+    for cell in [given] if given else list(CELLS):
+        options = replace(job.options, cell=cell if given or cell != "rnn" else "")
+        try:
+            caller = runner.caller_of(function, options)
+            trial = make_trial(caller.cell, job.seed, 0, job.plans[0], caller.sizes)
+            report(f"the first call ({trial.info.description()})")
+            loss = exact_loss(trial.problem)
+            caller.find_call_form(trial.problem, loss)
+            given_loss = caller.call(trial.problem).loss
+        except Exception as error:
+            first = first or error
+            continue
+        return Direct(
+            options.cell,
+            given_loss is None or is_right_loss(given_loss, loss, len(trial.problem.x)),
+        )
+    assert first is not None
+    raise first
+
+
+def with_cell(job: Job, cell: str) -> Job:
+    """Return the job with a cell."""
+    return replace(job, options=replace(job.options, cell=cell))
+
+
+def reason_of(problem: Exception, file: UsersFile) -> DoctorError | None:
+    """Return the error for a function that cannot be called, if its file shows the reason."""
+    old = python_2_error(file)
+    if old is not None and isinstance(problem, (NameError, AttributeError)):
+        return old
+    if isinstance(problem, NameError) and file.loaded.skipped:
+        return DoctorError(f"{problem}; {file.notes()[0]}")
+    return None
+
+
+def python_2_error(file: UsersFile) -> DoctorError | None:
+    """Return the error for a file that uses names of Python 2; None if it uses none."""
+    found = leftovers_of_python_2(file.contents)
+    if not found:
+        return None
+    name, line = next(iter(found.items()))
+    new = {"xrange": "range", "raw_input": "input", "unicode": "str", "has_key": "in"}.get(
+        name, name[4:]
+    )
+    return DoctorError(
+        f"{file.path.name} is written for Python 2: line {line} has {name}. Python 3 calls it {new}; "
+        "replace it, and check print and the division of whole numbers too."
+    )
+
+
+def load_whole(path: Path) -> Any:
+    """Run a whole file, and return its module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def named(module: Any, name: str, path: Path) -> Any:
+    """Return the object called `name` in the user's module; raise DoctorError if there is none.
+
+    `name` may be that of a method, such as RNN.bptt.
+    """
+    owner, _, method = name.partition(".")
+    if not hasattr(module, owner):
+        functions = [
+            other
+            for other, value in vars(module).items()
+            if callable(value) and not other.startswith("_")
+        ]
+        raise DoctorError(
+            f"{path.name} has no {owner}; it has {', '.join(functions[:LISTED]) or 'no function'}"
+            f"{more(functions)}."
+        )
+    found = getattr(module, owner)
+    if method and not hasattr(found, method):
+        raise DoctorError(f"the class {owner} of {path.name} has no method {method}.")
+    return getattr(found, method) if method else found

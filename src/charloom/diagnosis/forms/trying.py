@@ -1,0 +1,145 @@
+"""Tries ways to pass the arrays to a user's functions, and takes the one that gives the right loss.
+
+If the user's network differs from ours, no way gives the right loss. Then the way counts with which
+the returned gradient is that of the returned loss, or else the first way that runs.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from charloom.cell_table import CELLS
+from charloom.diagnosis.call_forms import is_right_loss
+from charloom.diagnosis.faulty_network import exact_loss
+from charloom.diagnosis.forms.passing import Passing
+from charloom.diagnosis.loss_and_gradients import Reply, read_reply
+from charloom.diagnosis.problem import Problem
+
+STEP: Final = 1e-6  # length of the step of a numerical derivative
+CLOSE: Final = 1e-4  # largest relative difference between two derivatives that agree
+
+UNCLEAR: Final = 6  # the rank of a form with lines to fill in
+FAILED: Final = 7  # the rank of a form that raises an error in every way
+RELATED: Final = 2  # the rank of a related network; a way with a lower rank needs no further search
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A way that runs.
+
+    Attributes:
+        way: the way to pass the arrays.
+        rank: 0 if the loss is right, 1 if it is the mean, 2 if it is that of a related network, 3 if the
+            gradient is that of the loss, 4 if it only runs, 5 if it returns no loss.
+    """
+
+    way: Passing
+    rank: int
+
+
+class Trier:
+    """Calls wrappers on one problem, and ranks what they return."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.right = exact_loss(problem)
+        self.related = related_losses(problem)
+        self.error: BaseException | None = None  # the first error of a wrapper
+
+    def reply(self, checked: Function, problem: Problem) -> Reply:
+        """Call a wrapper on a problem, and return the loss and the gradients in our shapes."""
+        states = [s.copy() for s in problem.state.values()]
+        parameters = {name: p.copy() for name, p in problem.parameters.items()}
+        shapes = {name: p.shape for name, p in parameters.items()}
+        state = states[0] if len(states) == 1 else tuple(states)
+        with np.errstate(all="ignore"):
+            returned = checked(parameters, problem.x.copy(), problem.y.copy(), state)
+        return read_reply(returned, shapes, {}, (), len(problem.x))
+
+    def rank(self, checked: Function) -> int | None:
+        """Return how well a wrapper fits, as in `Tried`; None if it raises an error or fails to fit."""
+        try:
+            reply = self.reply(checked, self.problem)
+            fits = all(
+                reply.gradients[name].shape[:1] == p.shape[:1]
+                and reply.gradients[name].size >= p.size
+                for name, p in self.problem.parameters.items()
+            )
+            if not fits:
+                return None
+            if reply.loss is None:
+                return 5
+            if is_right_loss(reply.loss, self.right, 1):
+                return 0
+            if is_right_loss(reply.loss, self.right, len(self.problem.x)):
+                return 1
+            if any(is_right_loss(reply.loss, loss, len(self.problem.x)) for loss in self.related):
+                return 2
+            return 3 if self.is_own_gradient(checked, reply) else 4
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.error = self.error or error
+            return None
+
+    def is_own_gradient(self, checked: Function, reply: Reply) -> bool:
+        """Return True if a random derivative of the loss agrees with the returned gradients."""
+        rng = np.random.default_rng(0)
+        direction = {name: rng.normal(size=p.shape) for name, p in self.problem.parameters.items()}
+        losses = []
+        for sign in (1, -1):
+            moved = {n: p + sign * STEP * direction[n] for n, p in self.problem.parameters.items()}
+            losses.append(self.reply(checked, self.problem._replace(parameters=moved)).loss or 0.0)
+        numerical = (losses[0] - losses[1]) / (2 * STEP)
+        given = sum(
+            float(np.vdot(reply.gradients[n].reshape(d.shape), d)) for n, d in direction.items()
+        )
+        return abs(numerical - given) <= CLOSE * max(abs(numerical), abs(given), 1e-6)
+
+    def best(self, ways: Iterable[Passing], made: Callable[[Passing], Function]) -> Tried | None:
+        """Return the best way; None if none runs. `made` makes a wrapper's function for a way."""
+        best: Tried | None = None
+        for way in ways:
+            rank = self.rank(made(way))
+            if rank is not None and (best is None or rank < best.rank):
+                best = Tried(way, rank)
+            if best is not None and best.rank <= RELATED:
+                break
+        return best
+
+    def with_order_of_gates(
+        self, best: Tried, made: Callable[[Passing], Function], cell: str
+    ) -> Tried:
+        """Return the way with an order of the gates that gives the right loss, if there is one."""
+        if best.rank <= RELATED or not CELLS[cell].gates:
+            return best
+        orders = ("".join(p) for p in itertools.permutations(CELLS[cell].gates))
+        ways = (replace(best.way, gates=order) for order in orders if order != CELLS[cell].gates)
+        for way in ways:
+            rank = self.rank(made(way))
+            if rank is not None and rank <= RELATED:
+                return Tried(way, rank)
+        return best
+
+
+def related_losses(problem: Problem) -> list[float]:
+    """Return the losses of networks that start from zero states or that have no biases."""
+    states = [problem.state]
+    zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
+    states.append(zero)
+    if len(zero) > 1:
+        states.append({**problem.state, "cell": zero["cell"]})
+    without = [(), ("b", "d"), ("c",), ("b", "d", "c")]
+    found = []
+    for state, left_out in itertools.product(states, without):
+        theta = {
+            name: np.zeros_like(p) if name in left_out else p
+            for name, p in problem.parameters.items()
+        }
+        found.append(exact_loss(problem._replace(parameters=theta, state=state)))
+    return found[1:]

@@ -1,0 +1,177 @@
+"""Writes a wrapper: Python source with a function `checked(params, x, y, h0)` around a user's functions.
+
+The text is for people to read and change. It needs NumPy and the user's file, nothing of charloom.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from charloom.cell_table import CELLS
+
+WIDTH: Final = 96
+BLANK: Final = "...  # fill in: "
+
+LOAD: Final = '''
+def load(path):
+    """Run the definitions of a file: no loops, no reading of files, no calls that train."""
+    module = types.ModuleType("net")
+    for node in ast.parse(path.read_bytes()).body:
+        if node.lineno in SKIPPED_LINES:
+            continue
+        with contextlib.suppress(Exception):  # what needs a skipped line is skipped too
+            exec(compile(ast.Module([node], []), str(path), "exec"), vars(module))
+    return module
+'''
+
+ORDER: Final = '''
+def rows(array, old="{ours}", new="{yours}"):
+    """Return the rows of the gates in another order."""
+    blocks = dict(zip(old, np.split(array, {count})))
+    return np.concatenate([blocks[gate] for gate in new])
+'''
+
+OUTPUT: Final = '''
+def output_layer(hs, y, V, c):
+    """Return the loss of softmax(V h + c), and the gradients of hs (T, H), V and c."""
+    o = hs @ V.T + c
+    p = np.exp(o - o.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    loss = -np.log(p[np.arange(len(y)), y]).sum()
+    p[np.arange(len(y)), y] -= 1
+    return loss, p @ V, p.T @ hs, p.sum(axis=0)
+'''
+
+
+@dataclass(frozen=True)
+class Source:
+    """The user's file, as a wrapper loads it.
+
+    Attributes:
+        path: the file.
+        skipped: the lines whose statements are not run; () if the file is imported as a whole.
+        near: whether the wrapper is in the folder of the file.
+    """
+
+    path: Path
+    skipped: tuple[int, ...] = ()
+    near: bool = True
+
+    @property
+    def importable(self) -> bool:
+        """Whether `import` finds the file: it is in the same folder, and its name is a Python name."""
+        return self.near and self.path.stem.isidentifier()
+
+    @property
+    def place(self) -> str:
+        """The expression for the path of the file."""
+        name = json.dumps(self.path.name if self.near else str(self.path))
+        return f"Path(__file__).with_name({name})" if self.near else f"Path({name})"
+
+
+def wrapper_source(
+    source: Source,
+    title: str,
+    notes: Sequence[str],
+    body: Sequence[str],
+    helpers: Iterable[str] = (),
+) -> str:
+    """Return the source of a wrapper.
+
+    Args:
+        source: the user's file.
+        title: what the file was recognised as.
+        notes: sentences about the wrapper, for its docstring.
+        body: the lines of `checked` without indentation.
+        helpers: definitions that the body needs.
+    """
+    text = "\n".join(body)
+    parts = [docstring(source, title, notes), imports(source, text + "".join(helpers)), *helpers]
+    lines = [f"    {line}" if line else "" for line in body]
+    function = [
+        "def checked(params, x, y, h0):",
+        '    """Return the loss and a dict of the gradients. x and y are ids (T,), h0 is (H,)."""',
+        *lines,
+    ]
+    return "\n\n".join(part.strip("\n") + "\n" for part in (*parts, "\n".join(function)))
+
+
+def alias_source(source: Source, function: str) -> str:
+    """Return the source of a wrapper for a function that the doctor can call as it is."""
+    title = f"the doctor calls {function} as it is"
+    parts = [docstring(source, title, []), imports(source, ""), f"checked = net.{function}"]
+    return "\n\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def docstring(source: Source, title: str, notes: Sequence[str]) -> str:
+    """Return the docstring of a wrapper's module."""
+    text = f"Calls {source.path.name} in the form that the doctor of charloom checks: {title}."
+    paragraphs = [
+        textwrap.fill(text, WIDTH),
+        *(textwrap.fill(note[:1].upper() + note[1:], WIDTH) for note in notes),
+    ]
+    paragraphs.append("Let the doctor check the function `checked` of this file.")
+    return '"""' + "\n\n".join(paragraphs) + '\n"""'
+
+
+def imports(source: Source, text: str) -> str:
+    """Return the lines that import what a wrapper needs and the user's file as `net`."""
+    lines = []
+    if source.skipped:
+        lines += ["import ast", "import contextlib", "import types", "from pathlib import Path"]
+    elif not source.importable:
+        lines += ["import importlib.util", "from pathlib import Path"]
+    if "types.SimpleNamespace" in text and not source.skipped:
+        lines += ["import types"]
+    lines += ["", "import numpy as np"] if "np." in text.replace("jnp.", "") else [""]
+    if "jax." in text:
+        lines += ["import jax", "import jax.numpy as jnp"]
+    if "torch." in text:
+        lines += ["import torch"]
+    if source.skipped:
+        lines += [
+            "",
+            f"SKIPPED_LINES = {set_text(source.skipped)}",
+            "",
+            LOAD,
+            "",
+            f"net = load({source.place})",
+        ]
+    elif source.importable:
+        lines += ["", f"import {source.path.stem} as net"]
+    else:
+        lines += [
+            "",
+            f'spec = importlib.util.spec_from_file_location("net", {source.place})',
+            "net = importlib.util.module_from_spec(spec)",
+            "spec.loader.exec_module(net)",
+        ]
+    return "\n".join(lines)
+
+
+def set_text(lines: Sequence[int]) -> str:
+    """Return a set of line numbers as Python source."""
+    return "{" + ", ".join(map(str, lines)) + "}"
+
+
+def call_text(callee: str, arguments: Sequence[str]) -> list[str]:
+    """Return the lines of a call, one line if it is short enough."""
+    one = f"{callee}({', '.join(arguments)})"
+    if len(one) <= WIDTH and BLANK not in one:
+        return [one]
+    return [f"{callee}(", *(f"    {with_comma(argument)}" for argument in arguments), ")"]
+
+
+def with_comma(argument: str) -> str:
+    """Return an argument with a comma, which stands before the comment of one to fill in."""
+    before, blank, name = argument.partition(BLANK)
+    return f"{before}...,  # fill in: {name}" if blank else f"{argument},"
+
+
+def order_helper(cell: str, order: str) -> str:
+    """Return the helper `rows`, for gates in another order."""
+    ours = CELLS[cell].blocks
+    return ORDER.format(ours=ours, yours=order, count=len(ours))
