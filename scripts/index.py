@@ -19,6 +19,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 INDEX: Final = "docs/modules.md"
 SUFFIXES: Final = (".py", ".pyi", ".js", ".css", ".hpp", ".cpp")
 FOLDERS: Final = ("src/charloom", "cpp", "examples", "reliability", "benchmarks", "scripts")
+# "programs" holds code as students write it, which the doctor judges; it has no sentences.
+LEFT_OUT: Final = ("__pycache__", "programs")
 HEAD: Final = """# The modules
 
 What each module holds or does: the sentence that it begins with. `sh scripts/index` writes this file; change a
@@ -38,7 +40,7 @@ def modules(root: Path) -> list[str]:
         path.relative_to(root)
         for folder in FOLDERS
         for path in (root / folder).rglob("*")
-        if path.suffix in SUFFIXES and "__pycache__" not in path.parts
+        if path.suffix in SUFFIXES and not set(LEFT_OUT) & set(path.parts)
     ]
     order = {name: place for place, name in enumerate(FOLDERS)}
     places = [next(n for n in FOLDERS if path.is_relative_to(n)) for path in found]

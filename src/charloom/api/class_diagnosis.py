@@ -77,7 +77,7 @@ def doctor_class(
         pages: whether to make an HTML page of each diagnosis (`Judged.page`).
         progress: called after each submission.
         options: the other arguments of `charloom.doctor`, such as cell, and time_limit, which is 20 seconds
-            here.
+            here. With strict=True, only the verdict "right" passes, not "right for its own network".
 
     Returns:
         The verdicts, sorted by the names of the submissions.

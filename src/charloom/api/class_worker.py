@@ -73,16 +73,18 @@ def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
     settings = {name: value for name, value in job["sandbox"].items() if name != "files"}
     settings["hidden"] = tuple(settings["hidden"])
     files = tuple(CopiedFile(*pair) for pair in job["files"])
+    options = dict(job["options"])
+    strict = options.pop("strict", False)
     token = CURRENT.set(SandboxSettings(**settings, files=files))
     try:
-        diagnosis = doctor(target(file, job["function"]), **job["options"])
+        diagnosis = doctor(target(file, job["function"]), **options)
     finally:
         CURRENT.reset(token)
     diagnosis = replace(diagnosis, subject=subject_of(made))
     return replace(
         made,
         verdict=diagnosis.verdict,
-        passed=diagnosis.passed,
+        passed=diagnosis.passed and (not strict or diagnosis.verdict == "right"),
         mistakes=tuple(diagnosis.mistakes),
         headline=diagnosis.headline(),
         diagnosis=diagnosis.to_dict(str),

@@ -99,6 +99,7 @@ def doctor(
     if time_limit is not None:
         options["time_limit"] = time_limit
     class_options = {
+        "strict": strict or None,
         "include": include,
         "one_submission": one_submission or None,
         "jobs": jobs,
@@ -114,7 +115,7 @@ def doctor(
             seconds = OWN_SECONDS if time_limit is None else time_limit
             write_wrapper(with_function(given[0], function), adapt, cell, seconds)
             return
-        files = (csv, gradescope, *class_options.values())
+        files = (csv, gradescope, include, one_submission or None, jobs, memory)
         if names_a_class(given) or any(value is not None for value in files):
             options |= {name: value for name, value in class_options.items() if value is not None}
             judge_class(given, function, ClassOutput(csv, html, gradescope, as_json), options)
