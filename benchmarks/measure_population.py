@@ -1,0 +1,172 @@
+"""Measures the doctor on a population of submissions that was written without knowledge of the doctor.
+
+    python benchmarks/measure_population.py              # every submission, on all cores
+    python benchmarks/measure_population.py --again      # the cases of docs/doctor_population.json, scored again
+
+Each submission is a file, which `charloom doctor FILE` judges without options, as a user would. The results are stored
+in docs/doctor_population.json, and docs/DOCTOR.md has their table. How a result is scored:
+
+- A correct submission is a false alarm if the verdict is "wrong".
+- A wrong submission is *named* if the verdict is "wrong" and the mistakes predict every number of every trial; or, if its
+  gradient is that of its own loss, if the verdict is "right for its own network" and the differences are known.
+- It is *located* if the verdict is "wrong" and a place has the gates and the steps that the population states, and the
+  wrong gradients are those that it states.
+- It is *not accepted* if the doctor cannot call it.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.doctor_population.second.load import Submission, submissions  # noqa: E402
+from charloom.cpu_limits import processors  # noqa: E402
+from charloom.diagnosis import doctor  # noqa: E402
+from charloom.diagnosis.loss_and_gradients import gradient_of  # noqa: E402
+from charloom.errors import DoctorError  # noqa: E402
+
+FIGURES = ROOT / "docs" / "doctor_population.json"
+T = 5  # number of steps of the trial in which places are found
+STEPS = {
+    "all": range(1, T + 1),
+    "first": (1,),
+    "last": (T,),
+    "all but the last": range(1, T),
+    "all but the first": range(2, T + 1),
+    "all but the last two": range(1, T - 1),
+    "first half": range(1, T // 2 + 1),
+}
+OWN = "right for its own network"
+KNOWN = ("U", "W", "b", "d", "V", "c")
+
+
+def judged(submission: Submission) -> dict[str, Any]:
+    """Return what the doctor says about a submission, as plain data, with the truth about it."""
+    truth = submission.truth
+    case: dict[str, Any] = {
+        "form": submission.form,
+        "cell": truth.cell,
+        "wrong": truth.wrong,
+        "consistent": truth.consistent,
+        "batch": truth.only_in_batch or truth.only_second_call,
+        "block": list(truth.block),
+        "made_in": truth.made_in if isinstance(truth.made_in, str) else list(truth.made_in),
+        "steps": truth.steps,
+    }
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "submission.py"
+        path.write_text(submission.source, encoding="utf-8")
+        try:
+            found = doctor(str(path))
+        except DoctorError as error:
+            return {**case, "verdict": "error", "error": error.message[:300]}
+    location = found.location
+    return {
+        **case,
+        "verdict": found.verdict,
+        "exact": found.exact,
+        "mistakes": list(found.mistakes),
+        "differences": list(found.differences),
+        "known": found.network_known,
+        "gradients": sorted({block.parameter for block in location.wrong}),
+        "places": [[place.kind, list(place.gates), list(place.steps)] for place in location.places],
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+
+
+def is_named(case: dict[str, Any]) -> bool:
+    """Return True if the doctor names what is wrong with a wrong submission."""
+    if case["verdict"] == "error":
+        return False
+    if case["consistent"]:
+        return case["verdict"] == OWN and case["known"] and bool(case["differences"])
+    return case["verdict"] == "wrong" and case["exact"] and bool(case["mistakes"])
+
+
+def is_located(case: dict[str, Any]) -> bool:
+    """Return True if the doctor says where a wrong submission is wrong, as the population states it."""
+    if case["verdict"] != "wrong" or case["consistent"]:
+        return False
+    stated = {gradient_of(name, KNOWN, {}) for name in case["block"]}
+    if None not in stated and stated != set(case["gradients"]):
+        return False
+    return any(fits(place, case) for place in case["places"])
+
+
+def fits(place: list[Any], case: dict[str, Any]) -> bool:
+    """Return True if a place has the gates and the steps that the population states."""
+    _, gates, steps = place
+    made_in = case["made_in"]
+    if made_in and made_in != "all" and set(gates) != set(made_in):
+        return False
+    return not steps or tuple(steps) == tuple(STEPS[case["steps"]])
+
+
+def score(cases: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Return the number of cases of each kind."""
+    cases = list(cases)
+    wrong = [case for case in cases if case["wrong"]]
+    right = [case for case in cases if not case["wrong"]]
+    return {
+        "wrong": len(wrong),
+        "named": sum(map(is_named, wrong)),
+        "named or located": sum(is_named(case) or is_located(case) for case in wrong),
+        "seen": sum(case["verdict"] == (OWN if case["consistent"] else "wrong") for case in wrong),
+        "not accepted": sum(case["verdict"] == "error" for case in cases),
+        "correct": len(right),
+        "false alarms": sum(case["verdict"] == "wrong" for case in right),
+    }
+
+
+def table(cases: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the lines of a Markdown table with a row for each form."""
+    lines = [
+        "| form | wrong | named | named or located | the gradient is judged right | not accepted | correct | false alarms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    forms = sorted({case["form"] for case in cases.values()})
+    groups: list[tuple[Any, list[dict[str, Any]]]] = [
+        (form, [case for case in cases.values() if case["form"] == form]) for form in forms
+    ]
+    for name, group in [*groups, ("all", list(cases.values()))]:
+        found = score(group)
+        lines.append(
+            f"| {name} | {found['wrong']} | {found['named']} | {found['named or located']} | {found['seen']} | "
+            f"{found['not accepted']} | {found['correct']} | {found['false alarms']} |"
+        )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--again", action="store_true", help="score the stored cases again")
+    options = parser.parse_args()
+    if options.again:
+        cases = json.loads(FIGURES.read_text(encoding="utf-8"))
+    else:
+        population = list(submissions())
+        with ThreadPoolExecutor(processors()) as pool:
+            results = pool.map(judged, population)
+            cases = {one.id: case for one, case in zip(population, results, strict=True)}
+        lines = ",\n".join(
+            f"{json.dumps(name)}: {json.dumps(case)}" for name, case in cases.items()
+        )
+        FIGURES.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+    print("\n".join(table(cases)))
+    seconds = sorted(case["seconds"] for case in cases.values() if "seconds" in case)
+    print(f"seconds of a diagnosis: median {seconds[len(seconds) // 2]}, longest {seconds[-1]}")
+
+
+if __name__ == "__main__":
+    main()
