@@ -147,6 +147,19 @@ def test_a_class_in_which_all_are_right_has_exit_code_0(tmp_path):
 
 
 @posix
+def test_strict_lets_only_the_network_of_the_specification_pass(tmp_path):
+    text = right(0).text.replace("return loss", "return loss * 1")
+    mean = f"{text}\n\nsummed = {FUNCTION}\n\n\ndef {FUNCTION}(params, x, y, h0):\n"
+    mean += "    loss, grads = summed(params, x, y, h0)\n"
+    mean += "    return loss / len(x), {k: g / len(x) for k, g in grads.items()}\n"
+    hand_in(tmp_path, [Handed("mean", mean, "right for its own network")])
+    assert run("doctor", f"{tmp_path}:{FUNCTION}").exit_code == 0
+    done = run("doctor", f"{tmp_path}:{FUNCTION}", "--strict")
+    assert done.exit_code == 1
+    assert "right for its own network" in done.stdout
+
+
+@posix
 def test_a_student_gets_a_test_for_each_gradient(tmp_path):
     (one,) = [one for one in wrong() if one.says == "time-carry-missing"]
     hand_in(tmp_path, [one])
@@ -207,7 +220,8 @@ def test_a_contradiction_is_refused(words, sentence, tmp_path, monkeypatch):
 
 @posix
 def test_ctrl_c_keeps_the_verdicts_and_ends_all_processes(tmp_path):
-    endless = Handed("endless", f"MARK = {MARK!r}\nwhile True: pass\n", "error")
+    text = f"MARK = {MARK!r}\ndef {FUNCTION}(params, x, y, h0):\n    while True: pass\n"
+    endless = Handed("endless", text, "error")
     hand_in(tmp_path, [right(0), endless])
     command = [
         sys.executable, "-m", "charloom", "doctor", str(tmp_path), "--function", FUNCTION, "--jobs", "2",

@@ -157,6 +157,21 @@ def test_a_network_that_nobody_knows_is_judged_by_the_derivative_of_its_own_loss
     assert "not the derivative of the function's own loss: dU, dW and db." in wrong.clues
 
 
+LONG_ONLY = {
+    "a truncation in long windows": ("dh_next = W.T @ da", "dh_next = W.T @ da * (T - t < 9)"),
+    "a repeated character": ("dU[:, x[t]] += da", "dU[:, x[t]] += da * (1 + (t > 9))"),
+}
+
+
+@pytest.mark.parametrize("name", LONG_ONLY)
+def test_a_mistake_in_long_windows_of_an_unknown_network_is_wrong(name):
+    """The two trials in which each block is differentiated are too short to show it."""
+    edits = (("np.tanh(a[t])", "np.sin(a[t])"), ("1 - h[t] ** 2", "np.cos(a[t])"), LONG_ONLY[name])
+    found = doctor(function("loop", Plant("loop", "none", edits)))
+    assert (found.verdict, found.network_known) == ("wrong", False)
+    assert any("loss in the trials" in clue for clue in found.clues)
+
+
 def test_a_nan_in_one_trial_does_not_hide_a_mistake():
     edits = (("        dh_next = W.T @ da\n", ""), ("    return loss", "    dW[0, 0] = np.nan if len(c) == 30 else dW[0, 0]\n    return loss"))  # fmt: skip
     found = doctor(function("loop", Plant("loop", "none", edits)))

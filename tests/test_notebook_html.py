@@ -72,6 +72,7 @@ def results(model, tmp_path_factory):
         charloom.DiagnosedClass(
             (charloom.Judged(HOSTILE, "rnn.py", "f", "error", passed=False, error=HOSTILE),)
         ),
+        charloom.trace(),
         charloom.neurons(model, string=TEXT, properties=["in-word"], pattern="zzz"),
         charloom.find_learning_rate(
             string=TEXT, recipe="classic", hidden_size=4, seq_length=8, trial_updates=12
@@ -82,7 +83,7 @@ def results(model, tmp_path_factory):
 
 KINDS = (
     "Activity", "Baselines", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Model",
-    "NGramUse", "Neurons", "Reproduction", "RunComparison", "SampleGrid", "Surprise",
+    "NGramUse", "Neurons", "Reproduction", "RunComparison", "SampleGrid", "Surprise", "Trace",
 )  # fmt: skip
 
 

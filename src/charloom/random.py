@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Purpose = Literal[
-    "init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap", "order", "trace"
+    "init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap", "trace", "order"
 ]
 PURPOSES: Final[dict[str, int]] = {
     "init": 1,
@@ -20,8 +20,8 @@ PURPOSES: Final[dict[str, int]] = {
     "gradcheck": 4,
     "dropout": 5,
     "bootstrap": 6,
-    "order": 7,
-    "trace": 8,
+    "trace": 7,
+    "order": 8,
 }
 
 BLOCK: Final = 4  # Philox4x64 computes a block of four 64-bit words from each counter value

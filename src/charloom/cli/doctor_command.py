@@ -83,46 +83,44 @@ def doctor(
     if template is not None:
         write_template(template, cell or "rnn", output)
         return
-    options: dict[str, Any] = {
-        "form": form,
-        "cell": cell,
-        "numerical": numerical,
-        "names": pairs_of(names),
-        "gradients": parts_of(gradients),
-        "arguments": parts_of(arguments),
-        "reduction": reduction,
-        "dtype": dtype,
-        "seed": seed,
-        "gates": gates,
-        "network": parts_of(network),
-    }
-    if time_limit is not None:
-        options["time_limit"] = time_limit
-    class_options = {
-        "strict": strict or None,
-        "include": include,
-        "one_submission": one_submission or None,
-        "jobs": jobs,
-        "memory": memory,
-    }
+    options: dict[str, Any] = {"form": form, "cell": cell, "reduction": reduction, "dtype": dtype}
+    options |= {"seed": seed, "gates": gates, "numerical": numerical, "names": pairs_of(names)}
+    options |= {"gradients": parts_of(gradients), "arguments": parts_of(arguments)}
+    options |= {"network": parts_of(network)} | without_none({"time_limit": time_limit})
+    class_options = without_none(
+        {
+            "include": include,
+            "one_submission": one_submission or None,
+            "jobs": jobs,
+            "memory": memory,
+        }
+    )
     with json_of_errors(as_json):
-        if not given:
-            raise ConfigError(
-                "no file is given: name one as FILE.py or FILE.py:FUNCTION. --template numpy writes a file to "
-                "start from, and --list lists the known mistakes."
-            )
+        given = required(given)
         if adapt is not None:
-            seconds = OWN_SECONDS if time_limit is None else time_limit
-            write_wrapper(with_function(given[0], function), adapt, cell, seconds)
-            return
-        files = (csv, gradescope, include, one_submission or None, jobs, memory)
-        if names_a_class(given) or any(value is not None for value in files):
-            options |= {name: value for name, value in class_options.items() if value is not None}
+            write_wrapper(with_function(given[0], function), adapt, cell, time_limit)
+        elif names_a_class(given) or class_options or csv is not None or gradescope is not None:
+            options |= class_options | {"strict": strict}
             judge_class(given, function, ClassOutput(csv, html, gradescope, as_json), options)
         else:
             diagnosis = judge_one(with_function(given[0], function), options, html, whole, as_json)
             if not diagnosis.passed or (strict and diagnosis.verdict != "right"):
                 raise typer.Exit(CHECK_FAILED)
+
+
+def without_none(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def required(given: list[str] | None) -> list[str]:
+    """Return the given files, folders or patterns; raise ConfigError if there are none."""
+    if not given:
+        raise ConfigError(
+            "no file is given: name one as FILE.py or FILE.py:FUNCTION. --template numpy writes a file to "
+            "start from, and --list lists the known mistakes."
+        )
+    return given
 
 
 def judge_one(
@@ -251,7 +249,7 @@ def write_template(kind: str, cell: str, output: Path | None) -> None:
     say(f"wrote {path}; check it with: {terminal_command('doctor', f'{path}:{name}', **options)}")
 
 
-def write_wrapper(function: str, path: Path, cell: str | None, time_limit: float) -> None:
+def write_wrapper(function: str, path: Path, cell: str | None, time_limit: float | None) -> None:
     """Write a wrapper around the functions of a user's file to a new file, and say the next command.
 
     Raises:
@@ -264,7 +262,7 @@ def write_wrapper(function: str, path: Path, cell: str | None, time_limit: float
         raise ConfigError(f"--adapt is {shortened(path)}; its name must end in .py.")
     if path.exists():
         raise ConfigError(f"{shortened(path)} exists already; name another file with --adapt.")
-    wrapper = api.adapt(function, path, cell=cell, time_limit=time_limit)
+    wrapper = api.adapt(function, path, cell=cell, time_limit=time_limit or OWN_SECONDS)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(wrapper.text)

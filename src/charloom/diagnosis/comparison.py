@@ -18,6 +18,7 @@ from charloom.diagnosis.loss_derivative import (
     Agreement,
     agreement,
     combined,
+    is_wrong_along,
     largest_noise,
 )
 from charloom.diagnosis.networks import network_of
@@ -117,16 +118,20 @@ def precision_mistake(precision: Precision) -> Found:
 
 def agreement_of(case: Case, outcome: Outcome) -> Agreement:
     """Return which blocks of the gradients are derivatives of the function's own loss, in all differentiated trials."""
-    pairs = zip(outcome.derivatives[::2], outcome.derivatives[1::2], strict=True)
+    results = [call.gradients for call in outcome.derivatives]
+    slopes = [call.gradients for call in outcome.slopes]
+    places = [*zip(DERIVATIVE_TRIALS, results[::2], results[1::2], strict=False)]
+    everywhere = [*zip(range(len(case.trials)), slopes[::2], slopes[1::2], strict=False)]
     with np.errstate(all="ignore"):
-        return combined(
+        found = combined(
             [
-                agreement(
-                    case.trials[place].problem,
-                    outcome.trials[place].gradients,
-                    one.gradients,
-                    two.gradients,
-                )
-                for place, (one, two) in zip(DERIVATIVE_TRIALS, pairs, strict=False)
+                agreement(case.trials[n].problem, outcome.trials[n].gradients, one, two)
+                for n, one, two in places
             ]
         )
+        wrong = [
+            n
+            for n, one, two in everywhere
+            if is_wrong_along(case.trials[n].problem, outcome.trials[n].gradients, one, two)
+        ]
+    return found._replace(wrong_trials=tuple(wrong))

@@ -81,8 +81,7 @@ def doctor(
             checked step by step, and the second trial must be the smallest.
 
     Returns:
-        The diagnosis. Its `verdict` is "right", "right for its own network" or "wrong". `mistakes` are
-        the ids of the mistakes, likeliest first; `differences` those of the network's differences.
+        The diagnosis, with the verdict, the mistakes and the differences of the network.
 
     Raises:
         ConfigError: an argument has a value that is not valid.

@@ -20,6 +20,7 @@ from charloom.random import normals
 # Indices of the trials in which the loss is differentiated: the smallest ones with a non-zero and
 # with a zero initial state.
 DERIVATIVE_TRIALS: Final = (1, 6)
+WHOLE: Final = "whole"  # the key of a derivative in a direction of all parameters
 DIRECTIONS: Final = 3  # number of random directions for each block
 SECONDS: Final = 2.0  # the second trial is left out if the first one took longer than this
 SLOW: Final = 0.02  # a function whose call takes longer than this (s) is not differentiated
@@ -50,16 +51,18 @@ class Agreement(NamedTuple):
         right: the blocks that are the derivative.
         wrong: the blocks that are not.
         unclear: the blocks whose derivative is not exact enough.
+        wrong_trials: the trials in which the whole gradient is not the derivative in one direction.
     """
 
     right: frozenset[Block] = frozenset()
     wrong: frozenset[Block] = frozenset()
     unclear: frozenset[Block] = frozenset()
+    wrong_trials: tuple[int, ...] = ()
 
     @property
     def whole(self) -> bool:
-        """Whether every block is known to be the derivative."""
-        return bool(self.right) and not self.wrong and not self.unclear
+        """Whether every block is known to be the derivative, and the whole gradient in every trial."""
+        return bool(self.right) and not (self.wrong or self.unclear or self.wrong_trials)
 
 
 def nearby(call: Callable[[Problem], Call], problem: Problem) -> list[Call]:
@@ -87,25 +90,66 @@ def derivatives(
     in the directions of `directions`. The list is empty if the function returns no finite loss. `call`
     calls the function, and `near` is the result of `nearby`.
     """
-    losses = [math.nan if one.loss is None else one.loss for one in near]
-    if not math.isfinite(losses[0]):
+    step = step_of(near)
+    if step is None:
         return []
-    step = step_for(relative_noise(np.array(losses)))
     both: tuple[Arrays, Arrays] = ({}, {})
     for block, rows in blocks_of(problem.cell, problem.parameters):
         found: tuple[list[float], list[float]] = ([], [])
         for direction in directions(block, problem.parameters[block.parameter][rows]):
-            shifted = {}
-            for n in SHIFTS:
-                array = problem.parameters[block.parameter].copy()
-                array[rows] += n * step * direction
-                moved = {**problem.parameters, block.parameter: array}
-                shifted[n] = loss_of(call, problem._replace(parameters=moved))
-            for values, weights in zip(found, (ONE_STEP, TWO_STEPS), strict=True):
-                values.append(sum(w * shifted[n] for n, w in weights.items()) / step)
+            along = np.zeros_like(problem.parameters[block.parameter])
+            along[rows] = direction
+            slopes = slopes_along(call, problem, {block.parameter: along}, step)
+            for values, slope in zip(found, slopes, strict=True):
+                values.append(slope)
         for arrays, values in zip(both, found, strict=True):
             arrays[" ".join(block)] = np.array(values)
-    return [Call(losses[0], arrays, (), {}, False) for arrays in both]
+    return [Call(near[0].loss, arrays, (), {}, False) for arrays in both]
+
+
+def whole_derivatives(
+    call: Callable[[Problem], Call], problem: Problem, near: Sequence[Call]
+) -> list[Call]:
+    """Return the derivatives of the function's loss when all parameters move in one random direction.
+
+    There is a `Call` for each of the two steps, with the derivative as the gradient `WHOLE`. The list is
+    empty if the function returns no finite loss. `near` is the result of `nearby`.
+    """
+    step = step_of(near)
+    if step is None:
+        return []
+    slopes = slopes_along(call, problem, whole_direction(problem), step)
+    return [Call(near[0].loss, {WHOLE: np.array([slope])}, (), {}, False) for slope in slopes]
+
+
+def whole_direction(problem: Problem) -> Arrays:
+    """Return a random direction in which all parameters move; its norm is 1."""
+    blocks = {name: directions(Block(name), p)[0] for name, p in problem.parameters.items()}
+    return {name: d / math.sqrt(len(blocks)) for name, d in blocks.items()}
+
+
+def slopes_along(
+    call: Callable[[Problem], Call], problem: Problem, direction: Arrays, step: float
+) -> list[float]:
+    """Return the derivative of the function's loss in a direction, for `step` and for twice the step.
+
+    `direction` has an array for each parameter that moves.
+    """
+    losses = {}
+    for n in SHIFTS:
+        moved = {name: problem.parameters[name] + n * step * d for name, d in direction.items()}
+        losses[n] = loss_of(call, problem._replace(parameters={**problem.parameters, **moved}))
+    return [
+        sum(w * losses[n] for n, w in weights.items()) / step for weights in (ONE_STEP, TWO_STEPS)
+    ]
+
+
+def step_of(near: Sequence[Call]) -> float | None:
+    """Return the step for the results of `nearby`; None if the first of them has no finite loss."""
+    losses = [math.nan if one.loss is None else one.loss for one in near]
+    return (
+        step_for(relative_noise(np.array(losses))) if losses and math.isfinite(losses[0]) else None
+    )
 
 
 def directions(block: Block, rows: Array) -> list[Array]:
@@ -183,7 +227,28 @@ def agreement(problem: Problem, gradients: Arrays, one: Arrays, two: Arrays) -> 
             along = [float(np.vdot(given[rows], d)) for d in directions(block, parameter[rows])]
             far = float(np.linalg.norm(np.array(along) - derivative))
             kinds["right" if far <= max(SAME * norm, DOUBT * doubt) else "wrong"].add(block)
-    return Agreement(**{kind: frozenset(blocks) for kind, blocks in kinds.items()})
+    right, wrong, unclear = (frozenset(kinds[kind]) for kind in ("right", "wrong", "unclear"))
+    return Agreement(right, wrong, unclear)
+
+
+def is_wrong_along(problem: Problem, gradients: Arrays, one: Arrays, two: Arrays) -> bool:
+    """Return True if the function's gradient is not the derivative in the direction of `whole_direction`.
+
+    `one` and `two` are the results of `whole_derivatives` at `problem`. Return False if they are not exact
+    enough.
+    """
+    derivative, doubt = float(one[WHOLE][0]), float(abs(one[WHOLE][0] - two[WHOLE][0]))
+    if any(gradients[name].shape != p.shape for name, p in problem.parameters.items()):
+        return True
+    direction = whole_direction(problem)
+    along = sum(float(np.vdot(gradients[name], d)) for name, d in direction.items())
+    # A derivative in a random direction has about this size.
+    entries = sum(g.size for g in gradients.values())
+    size = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()) / entries)
+    norm = max(abs(derivative), size)
+    return doubt <= FARTHEST * norm and not abs(along - derivative) <= max(
+        SAME * norm, DOUBT * doubt
+    )
 
 
 def combined(agreements: list[Agreement]) -> Agreement:

@@ -59,7 +59,7 @@ LEFT_OUT: Final = (
     "epsilon-in-log",
     "target-off-by-one",
 )
-MOST: Final = 5  # largest number of differences that are tried together
+MOST_DIFFERENCES: Final = 5  # largest number of differences that are tried together
 ORDERS: Final = 6  # number of wrong gate orders that are tried together with other differences
 
 
@@ -76,7 +76,7 @@ def network_of(case: Case) -> Explanation | None:
     if losses.match(()):
         return ()
     known = list(differences(case))
-    for size in range(1, MOST + 1):
+    for size in range(1, MOST_DIFFERENCES + 1):
         fitting = [one for one in sets_of(known, size) if losses.match(one)]
         if fitting:
             return min(fitting, key=likelihood)

@@ -68,6 +68,8 @@ class Outcome:
         derivatives: for each of the `DERIVATIVE_TRIALS` of `loss_derivative.py`, two results whose
             gradients are derivatives of the function's own loss, for two steps. Empty if the function is
             right, is slow or returns no loss.
+        slopes: two results for each trial, whose gradient is the derivative of the function's own loss when
+            all parameters move, for two steps; empty like `derivatives`.
         separate: one call on the trial of `separate_trial` in `trials.py`; empty if there is no such trial.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.
@@ -87,5 +89,6 @@ class Outcome:
     separate: list[Call] = field(default_factory=list)
     nearby: list[Call] = field(default_factory=list)
     derivatives: list[Call] = field(default_factory=list)
+    slopes: list[Call] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     wrapper: str = ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.blocks import blocks_of
-from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, DIRECTIONS, NOISE_POINTS
+from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, DIRECTIONS, NOISE_POINTS, WHOLE
 from charloom.diagnosis.outcome import CHANGES, SCRIPTS, Call, Outcome
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import MOVES, Trial, make_trials, shapes
@@ -48,7 +48,7 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
         require(len(getattr(outcome, script)) == count, f"the number of calls for {script}")
     names = set(shapes(outcome.cell, 1, 1))
     for script in SCRIPTS:
-        if script != "derivatives":
+        if script not in ("derivatives", "slopes"):
             require(all(is_call(call, names) for call in getattr(outcome, script)), script)
     require_derivatives(outcome, trials)
     require(len(outcome.separate) <= 1, "the number of separate calls")
@@ -57,6 +57,10 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
 
 def require_derivatives(outcome: Outcome, trials: Sequence[Trial]) -> None:
     """Raise ValueError if the derivatives of the function's loss do not have the right form."""
+    require(len(outcome.slopes) in (0, 2 * len(trials)), "the number of slopes")
+    for call in outcome.slopes:
+        require(set(call.gradients) == {WHOLE}, "the names of the slopes")
+        require(call.gradients[WHOLE].shape == (1,), "the shapes of the slopes")
     found = outcome.derivatives
     require(len(found) in range(0, 2 * len(DERIVATIVE_TRIALS) + 1, 2), "the number of derivatives")
     parameters = trials[0].problem.parameters

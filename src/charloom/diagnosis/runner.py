@@ -24,7 +24,13 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_network import answer
-from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, SECONDS, derivatives, nearby
+from charloom.diagnosis.loss_derivative import (
+    DERIVATIVE_TRIALS,
+    SECONDS,
+    derivatives,
+    nearby,
+    whole_derivatives,
+)
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.problem import Problem
 from charloom.diagnosis.trials import (
@@ -211,7 +217,10 @@ def differentiate(
             begun = time.perf_counter()
             outcome.derivatives += derivatives(call, trials[place].problem, outcome.nearby)
             if time.perf_counter() - begun > SECONDS:
-                break
+                return
+        if outcome.derivatives:
+            for trial in trials:
+                outcome.slopes += whole_derivatives(call, trial.problem, outcome.nearby)
 
 
 def nearly_right(call: Call, trial: Trial) -> bool:

@@ -194,6 +194,9 @@ def all_clues(
     if not reasons.network_known and checked.agreement.wrong:
         blocks = [block.name for block in sorted(checked.agreement.wrong)]
         yield f"not the derivative of the function's own loss: {listing(blocks)}."
+    elif not reasons.network_known and checked.agreement.wrong_trials:
+        names = [reasons.case.trials[n].info.name for n in checked.agreement.wrong_trials]
+        yield f"not the derivative of the function's own loss in the trials {listing(names)}."
 
 
 def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterator[str]:

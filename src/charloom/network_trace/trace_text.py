@@ -12,7 +12,7 @@ from charloom.network_trace.small_network import Problem
 from charloom.network_trace.traced_value import Array, TracedValue
 
 PLACES: Final = 6  # decimals of a number
-MOST: Final = 12  # rows and columns of an array that are shown
+MOST_SHOWN: Final = 12  # rows and columns of an array that are shown
 WIDTH: Final = 34  # columns of the equations
 
 
@@ -74,10 +74,10 @@ def rows_of(numbers: Array) -> list[str]:
     """Return an array as text, a line for each row. A large array is cut, with … at the end."""
     rows = np.atleast_2d(numbers)
     lines = [
-        " ".join(map(number_text, row[:MOST])) + (" …" if len(row) > MOST else "")
-        for row in rows[:MOST]
+        " ".join(map(number_text, row[:MOST_SHOWN])) + (" …" if len(row) > MOST_SHOWN else "")
+        for row in rows[:MOST_SHOWN]
     ]
-    left = len(rows) - MOST
+    left = len(rows) - MOST_SHOWN
     return [*lines, f"… {counted(left, 'more row')}"] if left > 0 else lines
 
 

@@ -11,7 +11,7 @@ from charloom.errors import ConfigError
 from charloom.formatting import counted
 from charloom.network_trace import NumberCheck, Trace
 from charloom.network_trace.number_check import JudgedNumbers, first_wrong_lines
-from charloom.network_trace.trace_text import MOST, number_text, part_title, problem_title
+from charloom.network_trace.trace_text import MOST_SHOWN, number_text, part_title, problem_title
 from charloom.network_trace.traced_value import Array, TracedValue
 from charloom.report.html_page import page
 from charloom.report.page_data import TracedRow, TraceSection
@@ -97,7 +97,8 @@ def number_rows(numbers: Array) -> list[list[str]]:
     """Return an array as rows of text. A large array is cut, with … at the end of each row and column."""
     rows = np.atleast_2d(numbers)
     shown = [
-        [number_text(number).strip() for number in row[:MOST]] + (["…"] if len(row) > MOST else [])
-        for row in rows[:MOST]
+        [number_text(number).strip() for number in row[:MOST_SHOWN]]
+        + (["…"] if len(row) > MOST_SHOWN else [])
+        for row in rows[:MOST_SHOWN]
     ]
-    return [*shown, ["…"]] if len(rows) > MOST else shown
+    return [*shown, ["…"]] if len(rows) > MOST_SHOWN else shown

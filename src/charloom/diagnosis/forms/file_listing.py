@@ -1,13 +1,14 @@
 """Writes what was found in a file, if it is not clear what to check: functions, forms, the next command."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from charloom.diagnosis.forms.file_contents import Contents
 from charloom.diagnosis.forms.recognition import Recognised
 from charloom.formatting import listing, number_of
 from charloom.messages import terminal_command
 
-MOST = 12  # largest number of functions that are listed
+MOST_LISTED: Final = 12  # largest number of functions that are listed
 
 
 def listed(contents: Contents, direct: Sequence[str], forms: Sequence[Recognised]) -> str:
@@ -44,9 +45,9 @@ def nothing_found(contents: Contents) -> str:
         for name, c in contents.classes.items()
     ]
     found = [*functions, *classes]
-    shown = "\n".join(f"  {one}" for one in found[:MOST])
-    if len(found) > MOST:
-        shown += f"\n  … and {len(found) - MOST} more"
+    shown = "\n".join(f"  {one}" for one in found[:MOST_LISTED])
+    if len(found) > MOST_LISTED:
+        shown += f"\n  … and {len(found) - MOST_LISTED} more"
     has = f"It has:\n{shown}\n" if found else "It defines no function and no class. "
     template = terminal_command("doctor", template="numpy")
     return (
