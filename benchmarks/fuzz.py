@@ -185,7 +185,7 @@ def make_real(case) -> None:
     for name in ("run", "model"):
         if name in (case.path_parameters or {}):
             case.path_parameters[name] = REAL.get(path.rpartition("/")[2], "book")
-    if path == "/api/stream":
+    if path in ("/api/stream", "/api/comparison"):
         case.query = {"run": ["book", "taught"]}
     if case.media_type == BYTES:
         case.query, case.body = {"name": "book"}, small_runs.TEXT.encode()

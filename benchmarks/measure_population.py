@@ -130,7 +130,7 @@ def score(cases: Iterable[dict[str, Any]]) -> dict[str, int]:
 def table(cases: dict[str, dict[str, Any]]) -> list[str]:
     """Return the lines of a Markdown table with a row for each form."""
     lines = [
-        "| form | wrong | named | named or located | the gradient is judged right | not accepted | correct | false alarms |",
+        "| form | wrong | named | named or located | seen | not accepted | correct | false alarms |",
         "|---|---|---|---|---|---|---|---|",
     ]
     forms = sorted({case["form"] for case in cases.values()})
@@ -144,6 +144,12 @@ def table(cases: dict[str, dict[str, Any]]) -> list[str]:
             f"{found['not accepted']} | {found['correct']} | {found['false alarms']} |"
         )
     return lines
+
+
+def seconds_text(cases: dict[str, dict[str, Any]]) -> str:
+    """Return a sentence with the seconds of a diagnosis."""
+    seconds = sorted(case["seconds"] for case in cases.values() if "seconds" in case)
+    return f"A diagnosis took {seconds[len(seconds) // 2]} s (median) and at most {seconds[-1]} s, with one on each core."
 
 
 def main() -> None:
@@ -164,8 +170,7 @@ def main() -> None:
         )
         FIGURES.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
     print("\n".join(table(cases)))
-    seconds = sorted(case["seconds"] for case in cases.values() if "seconds" in case)
-    print(f"seconds of a diagnosis: median {seconds[len(seconds) // 2]}, longest {seconds[-1]}")
+    print(seconds_text(cases))
 
 
 if __name__ == "__main__":

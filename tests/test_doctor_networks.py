@@ -112,8 +112,13 @@ def test_the_network_that_the_user_asks_for_is_right():
     assert doctor(gru, cell="gru", network=TUTORIAL).verdict == "right"
     other = doctor(gru, cell="gru", network=[*TUTORIAL, "hidden-bias-left-out"])
     assert other.verdict == OWN
-    assert "It lacks a difference that you asked for" in other.headline()
+    assert "You asked for this too, but your network is without it" in other.headline()
     assert doctor(function("gru"), cell="gru", network=TUTORIAL).verdict == OWN
+
+
+def test_a_reset_gate_before_the_product_needs_no_second_bias():
+    short = ["reset-before-product", "update-gate-reversed"]
+    assert doctor(gru, cell="gru", network=short).verdict == "right"
 
 
 def test_an_unknown_difference_is_refused_with_the_known_ones():
@@ -128,8 +133,11 @@ def test_an_unknown_difference_is_refused_with_the_known_ones():
 EDITS = {
     "mean-over-time": ("    return loss, {", "    loss /= T\n    dU, dW, db, dV, dc = (g / T for g in (dU, dW, db, dV, dc))\n    return loss, {"),
     "initial-state-ignored": ("h = {-1: h0}", "h = {-1: 0 * h0}"),
-    "clipped": ('"W": dW', '"W": np.clip(dW, -1e9, 1e9)'),
-    "hidden-bias-left-out": ("U[:, x[t]] + b", "U[:, x[t]]"),
+    "clipped": ("    return loss, {", "    for g in (dU, dW, db, dV, dc):\n        np.clip(g, -5, 5, out=g)\n    return loss, {"),
+    "sign": ("loss += -np.log", "loss += np.log"),
+    "cube": ("np.tanh(a[t])", "np.arctan(a[t])"),
+    "slope": ("1 - h[t] ** 2", "1 / (1 + a[t] ** 2)"),
+    "large epsilon": ("-np.log(p[t][y[t]])", "-np.log(p[t][y[t]] + 0.2)"),
     "time-carry-missing": ("        dh_next = W.T @ da\n", ""),
     "epsilon": ("-np.log(p[t][y[t]])", "-np.log(p[t][y[t]] + 1e-9)"),
 }  # fmt: skip
@@ -170,6 +178,42 @@ def test_a_mistake_in_long_windows_of_an_unknown_network_is_wrong(name):
     found = doctor(function("loop", Plant("loop", "none", edits)))
     assert (found.verdict, found.network_known) == ("wrong", False)
     assert any("loss in the trials" in clue for clue in found.clues)
+
+
+def test_clipping_does_not_excuse_a_loss_that_nobody_knows():
+    found = doctor(edited("clipped", "sign"))
+    assert found.verdict == "wrong"
+    assert "Your loss is not that of the specification" in found.headline()
+
+
+def test_an_unknown_network_that_clips_its_gradient_is_right_for_its_own_network():
+    found = doctor(edited("cube", "slope", "clipped"))
+    assert (found.verdict, found.mistakes, found.network_known) == (OWN, ("clipped",), False)
+    assert doctor(edited("cube", "clipped")).verdict == "wrong"
+
+
+def test_a_large_epsilon_is_not_excused():
+    found = doctor(edited("large epsilon"))
+    assert (found.verdict, found.mistakes) == ("wrong", ("epsilon-in-log",))
+
+
+def test_a_tiny_error_in_another_network_is_wrong_as_in_the_network_of_the_specification():
+    relu = (("np.tanh(a[t])", "np.maximum(a[t], 0)"), ("1 - h[t] ** 2", "a[t] > 0"))
+    tiny = ('"W": dW', '"W": dW * 1.0000005')
+    assert doctor(function("loop", Plant("loop", "none", relu))).verdict == OWN
+    assert doctor(function("loop", Plant("loop", "none", (*relu, tiny)))).verdict == "wrong"
+
+
+def test_float32_code_of_an_unknown_network_is_not_called_wrong():
+    right = edited("cube", "slope")
+
+    def single(params, x, y, h0):
+        params = {name: array.astype(np.float32) for name, array in params.items()}
+        loss, grads = right(params, x, y, h0.astype(np.float32))
+        return np.float32(loss), {name: g.astype(np.float32) for name, g in grads.items()}
+
+    for seed in range(3):
+        assert doctor(single, seed=seed).verdict == OWN
 
 
 def test_a_nan_in_one_trial_does_not_hide_a_mistake():

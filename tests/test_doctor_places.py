@@ -4,7 +4,12 @@ import pytest
 
 from charloom.diagnosis import doctor
 from charloom.diagnosis.blocks import Block
+from charloom.diagnosis.case import Case
+from charloom.diagnosis.faulty_network import answer
+from charloom.diagnosis.location import Places
+from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.places import Place, steps_text
+from charloom.diagnosis.trials import make_trials, separate_trial
 from plants import CELL, PLANTS, Plant, function
 
 pytestmark = pytest.mark.usefixtures("kept_predictions")
@@ -55,6 +60,13 @@ STEPS = {
         "lstm", ('grads["W"] += np.outer(da, h_prev)', 'grads["W"] += np.outer(da, h_prev)\n        grads["W"][:H] += 0.1'),
         [("dW", ("i",), ())],
     ),
+    "the rows of one gate in dU": (
+        "gru", ("    return loss, grads", "    grads['U'][-len(h0):] *= 1.3\n    return loss, grads"), [("dU", ("n",), ())],
+    ),
+    "gates with different factors": (
+        "lstm", ("da_i = ds", "da_i = 0.5 * ds", "da_f = ds", "da_f = 0.7 * ds", "da_g = ds", "da_g = 1.3 * ds"),
+        [("gates", ("i", "f", "g"), ALL)],
+    ),
     "an output gradient": ("gru", ('grads["V"] += np.outer(dy, h)', 'grads["V"] += np.outer(dy, h + 0.1)'), [("dV", (), ())]),
 }  # fmt: skip
 
@@ -68,9 +80,21 @@ def test_the_gates_and_the_steps_of_a_mistake_are_found(name):
 
 
 def test_right_code_has_no_places_and_no_wrong_blocks():
-    for file in ("loop", "lstm", "gru"):
+    for cell, file in (("rnn", "loop"), ("lstm", "lstm"), ("gru", "gru")):
         found = judge(file)
         assert (found.verdict, found.location.wrong, found.location.places) == ("right", (), ())
+        trial = separate_trial(cell, 0, (None, None))
+        exact, trials = answer(trial.problem), make_trials(cell)
+        places = Places(
+            Case(
+                trials,
+                [Call(None, answer(t.problem).gradients, (), {}, False) for t in trials],
+                "sum",
+            ),
+            trial.problem,
+            Call(exact.loss, exact.gradients, (), {}, False),
+        )
+        assert places.all() == []
 
 
 def test_the_right_blocks_are_named_beside_the_wrong_ones():

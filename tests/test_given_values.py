@@ -286,6 +286,8 @@ OF_COMMANDS = {
     "bench --vocabulary-size": "from 2 to 103",
     "reproduce book.txt --minutes": "above 0 and below 1e+09",
     "train book.txt --minutes": "above 0 and below 1e+09",
+    "train book.txt --warmup-epochs": "at least 0 and below 2.14748e+09",
+    "reproduce book.txt --warmup-epochs": "at least 0 and below 2.14748e+09",
     "resume run --minutes": "above 0 and below 1e+09",
     "resume run --updates": "from 1 to 2,147,483,647",
     "resume run --epochs": "from 1 to 2,147,483,647",

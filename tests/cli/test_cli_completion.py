@@ -75,7 +75,7 @@ RUNS = ["runs/book-1", "runs/deep/book-2"]
 @pytest.mark.parametrize(
     ("typed", "wanted"),
     [
-        ("charloom tr", ["train"]),
+        ("charloom tr", ["trace", "train"]),
         ("charloom runs r", ["rm", "rename"]),
         ("charloom train --recipe c", ["char-rnn", "classic", "course-2026"]),
         ("charloom train --cell ", ["gru", "lstm", "rnn"]),

@@ -303,7 +303,7 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
         yield from wrap(f"- {clue}", WIDTH, subsequent_indent="  ")
     if diagnosis.clues:
         yield ""
-    if whole or not diagnosis.passed:
+    if diagnosis.rows and (whole or not diagnosis.passed):
         yield from table(diagnosis)
         yield ""
         yield from picture(diagnosis)

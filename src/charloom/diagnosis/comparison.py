@@ -17,12 +17,14 @@ from charloom.diagnosis.loss_derivative import (
     DERIVATIVE_TRIALS,
     Agreement,
     agreement,
+    clip_limit,
     combined,
     is_wrong_along,
     largest_noise,
+    rounding_of,
 )
 from charloom.diagnosis.networks import network_of
-from charloom.diagnosis.outcome import Outcome
+from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.runner import Job
 from charloom.diagnosis.trials import make_trials
 
@@ -122,16 +124,26 @@ def agreement_of(case: Case, outcome: Outcome) -> Agreement:
     slopes = [call.gradients for call in outcome.slopes]
     places = [*zip(DERIVATIVE_TRIALS, results[::2], results[1::2], strict=False)]
     everywhere = [*zip(range(len(case.trials)), slopes[::2], slopes[1::2], strict=False)]
+    rounding = rounding_of(outcome.nearby)
+    limit = clip_limit(outcome.trials)
+    places = [one for one in places if not is_clipped(outcome.trials[one[0]], limit)]
     with np.errstate(all="ignore"):
         found = combined(
             [
-                agreement(case.trials[n].problem, outcome.trials[n].gradients, one, two)
+                agreement(case.trials[n].problem, outcome.trials[n].gradients, one, two, rounding)
                 for n, one, two in places
             ]
         )
         wrong = [
             n
             for n, one, two in everywhere
-            if is_wrong_along(case.trials[n].problem, outcome.trials[n].gradients, one, two)
+            if is_wrong_along(
+                case.trials[n].problem, outcome.trials[n].gradients, (one, two), limit, rounding
+            )
         ]
     return found._replace(wrong_trials=tuple(wrong))
+
+
+def is_clipped(call: Call, limit: float) -> bool:
+    """Return True if some entry of the gradients of a call is clipped to `limit`."""
+    return any(bool((np.abs(g) >= limit).any()) for g in call.gradients.values())

@@ -177,6 +177,11 @@ class Diagnosis:
         """Whether the gradient is right, for the specification's network or for the function's own."""
         return self.verdict != WRONG
 
+    @property
+    def largest_error(self) -> float:
+        """The largest norm-relative error of the results that are right; 0 if there are none."""
+        return max((row.norm_relative for row in self.rows if row.passed), default=0.0)
+
     def worst(self) -> Row:
         """Return the row of the gradient or loss with the largest norm-relative error in any trial."""
         return max(self.rows, key=lambda row: rank(row.norm_relative))
@@ -184,12 +189,18 @@ class Diagnosis:
     def headline(self) -> str:
         """Return the verdict in one sentence."""
         if self.verdict == RIGHT:
-            error = scientific(self.worst().norm_relative)
+            error = scientific(self.largest_error)
             asked = " for the network that you asked for" if self.network else ""
+            if not any(row.parameter == LOSS for row in self.rows):
+                return f"Your gradients are right{asked}; your function returned no loss."
             return f"Right{asked}: the largest error is {error}, which rounding explains."
         if self.verdict == OWN:
             return f"{self._own_gradient} {self._own_network}".strip()
-        return f"{self._reason} {self._own_network if self.network else ''}".strip()
+        unknown = not self.network_known and LOSS in {
+            r.parameter for r in self.rows if not r.passed
+        }
+        own = self._own_network if self.network or (unknown and self.found) else ""
+        return f"{self._reason} {own}".strip()
 
     @property
     def _reason(self) -> str:
@@ -239,7 +250,9 @@ class Diagnosis:
                 f"Your network or loss differs from the specification: {listing(titles)}."
             )
         if missing:
-            sentences.append(f"It lacks a difference that you asked for: {listing(missing)}.")
+            sentences.append(
+                f"You asked for this too, but your network is without it: {listing(missing)}."
+            )
         return " ".join(sentences)
 
     def certificate(self) -> str:
@@ -254,7 +267,8 @@ class Diagnosis:
         mean = ", mean over time" if tried.reduction == "mean" else ""
         names = [*self.differences, *self.mistakes]
         known = ", ".join(names) if self.network_known else "unknown loss"
-        differing = f" [{known}]" if self.verdict == OWN else ""
+        asked = bool(self.network_wanted) and self.verdict == RIGHT
+        differing = f" [{known}]" if self.verdict == OWN or asked else ""
         longest = max(trial.seq_length for trial in sizes)
         ranges = [
             range_text([getattr(trial, name) for trial in sizes])
@@ -265,8 +279,15 @@ class Diagnosis:
             f"{number_of(len(sizes), 'trial')} with H {ranges[0]}, T {ranges[1]}, K {ranges[2]}, sigma "
             f"{ranges[3]}, zero and non-zero initial states, repeated characters, {tried.calls} calls, "
             f"no window longer than {longest} steps, "
-            f"seed {tried.seed}; largest norm-relative error {self.worst().norm_relative:.1e}."
+            f"seed {tried.seed}; {self._certified}."
         )
+
+    @property
+    def _certified(self) -> str:
+        """What the certificate says about the errors."""
+        if self.network_known:
+            return f"largest norm-relative error {self.largest_error:.1e}"
+        return "the gradient is the derivative of the function's own loss up to 1e-7"
 
     def to_dict(self, spell: Callable[[str], str] = for_python) -> dict[str, Any]:
         """Return the diagnosis as plain data. Most programs need only `verdict` and `mistakes`.

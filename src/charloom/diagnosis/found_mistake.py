@@ -12,6 +12,7 @@ from charloom.diagnosis.variant_texts import variant_text
 from charloom.formatting import listing
 from charloom.messages import argument, for_python
 
+TINY: Final = 1e-5  # largest ε in a logarithm that leaves the gradient right
 # What the reset gate does in each variant of the mistake reset-before-product.
 RESET: Final = {"product": "before the product", "bias": "only on W_n h_{t-1}, not on d"}
 
@@ -49,7 +50,13 @@ class Found:
         The addition is clipping of the finished gradients, or a tiny ε in the logarithm of the loss.
         """
         clipped = self.id == "clipped" and not self.variant.startswith("steps")
-        return self.is_consistent or clipped or self.id == "epsilon-in-log"
+        return self.is_consistent or clipped or self._is_tiny_epsilon
+
+    @property
+    def _is_tiny_epsilon(self) -> bool:
+        """Whether this is an ε in the logarithm of at most `TINY`."""
+        epsilon = self.variant.removeprefix("ε = ").partition(",")[0]
+        return self.id == "epsilon-in-log" and float(epsilon) <= TINY
 
     @property
     def title(self) -> str:

@@ -17,7 +17,7 @@ from charloom.diagnosis.case import ZERO, Case, distance
 from charloom.diagnosis.explanation import candidates
 from charloom.diagnosis.faulty_cells import STEP_BACKWARD
 from charloom.diagnosis.faulty_gradients import loss_scale
-from charloom.diagnosis.faulty_network import logits
+from charloom.diagnosis.faulty_network import backward, logits
 from charloom.diagnosis.faulty_output import output
 from charloom.diagnosis.faulty_sums import StepGradients, sums
 from charloom.diagnosis.fitted_constants import explains_more
@@ -25,7 +25,15 @@ from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.places import Location, Place
 from charloom.diagnosis.problem import Array, Arrays, Problem, Switches
-from charloom.diagnosis.step_gradients import LIMIT, LIMIT32, Forward, Judged, judged, near
+from charloom.diagnosis.step_gradients import (
+    LIMIT,
+    LIMIT32,
+    Forward,
+    Judged,
+    agree_on_received,
+    judged,
+    near,
+)
 
 EMPTY: Final[Switches] = {}
 
@@ -43,7 +51,7 @@ def location_of(case: Case, problem: Problem | None, call: Call | None) -> Locat
         return Location(wrong, right, ())
     with np.errstate(all="ignore"):
         places = Places(case, problem, call)
-        return Location(wrong, right, tuple(places.all()), places.errors())
+        return Location(wrong, right, tuple(places.all(right)), places.errors())
 
 
 def wrong_and_right_blocks(case: Case) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
@@ -72,6 +80,7 @@ class Places:
         forward: the forward pass of this network.
         o, do: the logits, and the right gradients of the logits, (T, K).
         known: the mistakes that may explain a place.
+        do_used, hidden: the gradients of the logits, and the judged steps, that the code has most likely.
     """
 
     def __init__(self, case: Case, problem: Problem, call: Call) -> None:
@@ -86,47 +95,67 @@ class Places:
         self.h_prev = np.array([step.prev["h"] for step in steps])
         self.known = list(candidates(case))
         self.limit = LIMIT32 if case.single else LIMIT
+        self.do_used, self.hidden = self.likeliest()
 
     def output(self, switches: Switches) -> Array:
         """Return the gradients of the logits (T, K) of code with further mistakes."""
         _, do = output(self.o, self.x, self.y, self.o.shape[1], {**self.switches, **switches})
         return do * self.scale
 
-    def all(self) -> Iterator[Place]:
-        """Yield the places at which a mistake is made: the logits, then the sums of the output, then the rest."""
-        do = self.logit_gradients()
+    def all(self, right: Sequence[Block] = ()) -> list[Place]:
+        """Return the places at which a mistake is made: the logits, then the steps, then the sums.
+
+        A sum whose blocks are in `right` is left out.
+        """
+        found = self.places_of(self.do_used, self.hidden)
+        return [place for place in found if not place_is_right(place, right)]
+
+    def likeliest(self) -> tuple[Array, Judged]:
+        """Return the gradients of the logits, and the judged steps, that leave the fewest places wrong.
+
+        The gradients of the logits are those that dV shows, or the right ones. The gradients of the steps
+        are those that dU or dW shows, or the right ones: then dU and dW are wrong sums.
+        """
+        pairs = [
+            (do, judged(self.forward, da, do @ self.forward.theta["V"]))
+            for do in self.logit_gradients()
+            for da in self.step_gradients(do)
+        ]
+        return min(pairs, key=lambda pair: self.number_of_places(*pair))
+
+    def number_of_places(self, do: Array, hidden: Judged) -> int:
+        """Return how many logits, gates and blocks of sums are wrong with these gradients of the steps."""
+        gates = sum(bool(steps) for steps in self.wrong_gates(hidden).values())
+        sums = sum(map(len, self.wrong_sums(hidden, do).values()))
+        return bool(self.wrong_logits(do)) + gates + sums
+
+    def places_of(self, do: Array, hidden: Judged) -> Iterator[Place]:
+        """Yield the places for these gradients of the logits and of the steps."""
         wrong = self.wrong_logits(do)
         if wrong:
             yield Place("logits", (), steps_from_1(wrong), len(self.x), self.name_of_logits(do))
-        hidden = self.best_hidden(do)
         yield from self.of_steps(hidden)
         yield from self.of_sums(hidden, do)
 
     def errors(self) -> tuple[tuple[str, tuple[float, ...]], ...]:
         """Return the relative error of each step's gradients, compared with those that follow (`Location`)."""
-        do = self.logit_gradients()
-        hidden = self.best_hidden(do)
-        found = {"do": relative_errors(do, self.do)}
+        found = {"do": relative_errors(self.do_used, self.do)}
         for gate in self.forward.gates:
             rows = self.forward.rows(gate)
             name = f"da_{gate}" if len(self.forward.gates) > 1 else "da"
-            found[name] = relative_errors(hidden.da[:, rows], hidden.expected[:, rows])
+            found[name] = relative_errors(self.hidden.da[:, rows], self.hidden.expected[:, rows])
         return tuple(found.items())
 
-    def logit_gradients(self) -> Array:
-        """Return the gradients of the logits (T, K) that the code has.
+    def logit_gradients(self) -> list[Array]:
+        """Return the right gradients of the logits (T, K), and those that dV shows, if dV and dc agree.
 
-        They are those that dV shows, if dV is a sum over the steps and dc is the sum of the same gradients.
-        Otherwise they are taken to be right.
+        dV must be a sum over the steps, and dc the sum of the same gradients.
         """
         shown, given = self.shown_logits(), self.given["V"]
         size = float(np.abs(self.do).max())
         follows = near(given, shown.T @ self.h, self.limit, float(np.abs(given).max()))
-        return (
-            shown
-            if follows and near(self.given["c"], shown.sum(axis=0), self.limit, size)
-            else self.do
-        )
+        agrees = near(self.given["c"], shown.sum(axis=0), self.limit, size)
+        return [shown, self.do] if follows and agrees else [self.do]
 
     def wrong_logits(self, do: Array) -> tuple[int, ...]:
         """Return the steps (from 0) at which the gradients of the logits `do` are wrong."""
@@ -147,18 +176,15 @@ class Places:
                 return one
         return None
 
-    def best_hidden(self, do: Array) -> Judged:
-        """Return the judged steps, with the function's gradients of the steps from dU or from dW.
-
-        The one of them with which fewer gates and steps are wrong is taken; dU if they are equal.
-        """
-        above = do @ self.forward.theta["V"]
+    def step_gradients(self, do: Array) -> list[Array]:
+        """Return the gradients of the steps (T, G·H) that the code may have: from dU, from dW, or right ones."""
         shown = [self.given["U"][:, self.x].T]
         if self.forward.cell != "gru":
             found = np.linalg.lstsq(self.h_prev.T, self.given["W"].T, rcond=None)[0]
             shown.append(np.asarray(found))
-        results = [judged(self.forward, da, above) for da in shown]
-        return min(results, key=lambda one: sum(map(len, self.wrong_gates(one).values())))
+        theta, steps = self.forward.theta, self.forward.steps
+        right, _, _ = backward(self.forward.cell, theta, steps, do @ theta["V"], self.switches)
+        return [*shown, right]
 
     def wrong_gates(self, hidden: Judged) -> dict[str, tuple[int, ...]]:
         """Return the steps (from 0) at which the gradient of each gate does not follow."""
@@ -179,7 +205,8 @@ class Places:
             if steps:
                 by_steps.setdefault(steps, []).append(gate)
         for steps, gates in by_steps.items():
-            kind, shared = kind_of_step(self.forward.cell, gates, steps, T)
+            shared_value = all(agree_on_received(self.forward, hidden.da, t, gates) for t in steps)
+            kind, shared = kind_of_step(self.forward.cell, gates, steps, T, shared_value)
             name = self.name_of_step(hidden, gates, steps)
             yield Place(kind, shared, steps_from_1(steps), T, name)
 
@@ -229,19 +256,20 @@ class Places:
 
     def of_sums(self, hidden: Judged, do: Array) -> Iterator[Place]:
         """Yield the gradients that do not follow from the function's own gradients of the steps."""
-        right = self.sums(hidden, do, EMPTY)
-        T = len(self.x)
-        for name, wanted in right.items():
+        for name, gates in self.wrong_sums(hidden, do).items():
+            found = self.name_of_sum(hidden, do, name)
+            yield Place(f"d{name}", tuple(g for g in gates if g), (), len(self.x), found)
+
+    def wrong_sums(self, hidden: Judged, do: Array) -> dict[str, list[str]]:
+        """Return the gates of the blocks of each gradient that do not follow from the steps; "" without gates."""
+        found: dict[str, list[str]] = {}
+        for name, wanted in self.sums(hidden, do, EMPTY).items():
             given = self.given[name]
             size = float(np.abs(wanted).max(initial=0.0))
-            gates = [
-                block.gate
-                for block, rows in blocks_of(self.forward.cell, {name: wanted})
-                if not near(given[rows], wanted[rows], self.limit, size)
-            ]
-            if gates:
-                found = self.name_of_sum(hidden, do, name)
-                yield Place(f"d{name}", tuple(g for g in gates if g), (), T, found)
+            for block, rows in blocks_of(self.forward.cell, {name: wanted}):
+                if not near(given[rows], wanted[rows], self.limit, size):
+                    found.setdefault(name, []).append(block.gate)
+        return found
 
     def sums(self, hidden: Judged, do: Array, switches: Switches) -> Arrays:
         """Return the gradients that follow from the gradients of the steps, with further mistakes."""
@@ -308,20 +336,30 @@ def steps_from_1(steps: Sequence[int]) -> tuple[int, ...]:
     return tuple(t + 1 for t in steps)
 
 
+def place_is_right(place: Place, right: Sequence[Block]) -> bool:
+    """Return True if a place is a sum all of whose blocks are right in every trial."""
+    if not place.kind.startswith("d") or place.kind in ("dh", "ds"):
+        return False
+    return all(Block(place.kind[1:], gate) in right for gate in place.gates or ("",))
+
+
 def kind_of_step(
-    cell: str, gates: Sequence[str], steps: Sequence[int], T: int
+    cell: str, gates: Sequence[str], steps: Sequence[int], T: int, shared_value: bool
 ) -> tuple[str, tuple[str, ...]]:
     """Return what is wrong within the steps: "dh", "ds" or "gates", and the gates if they are wrong alone.
 
-    If every gate that receives dh is wrong, dh is wrong. If all gates that receive ds, but not the output
+    `shared_value` says whether the gates show the same value of what they receive; otherwise the gates are
+    wrong themselves. If every gate that receives dh is wrong, dh is wrong. If all gates that receive ds, but not the output
     gate, are wrong, ds is wrong. In a plain RNN, dh is wrong if the last step, which receives nothing from
     a later step, is right.
     """
     if cell == "rnn":
         return ("dh" if T - 1 not in steps else "gates"), ()
+    order = CELLS[cell].gates
+    if not shared_value:
+        return "gates", tuple(sorted(gates, key=order.index))
     if set(gates) >= set({"lstm": "ifgo", "gru": "zn"}[cell]):
         return "dh", ()
     if cell == "lstm" and set(gates) == set("ifg"):
         return "ds", ()
-    order = CELLS[cell].gates
     return "gates", tuple(sorted(gates, key=order.index))

@@ -23,7 +23,7 @@ DERIVATIVE_TRIALS: Final = (1, 6)
 WHOLE: Final = "whole"  # the key of a derivative in a direction of all parameters
 DIRECTIONS: Final = 3  # number of random directions for each block
 SECONDS: Final = 2.0  # the second trial is left out if the first one took longer than this
-SLOW: Final = 0.02  # a function whose call takes longer than this (s) is not differentiated
+SLOW: Final = 0.03  # a function whose call takes longer than this (s) is not differentiated
 # Shifts in units of the step s, and the weights of the losses: central differences of fourth order, for
 # the step s and for the step 2 s.
 ONE_STEP: Final = {1: 8 / 12, -1: -8 / 12, 2: -1 / 12, -2: 1 / 12}
@@ -33,12 +33,20 @@ LEAST: Final = 1e-3  # the step in float64; its truncation error is about 1e-13
 LARGEST: Final = 0.05  # largest step, for losses of low precision
 NOISE_POINTS: Final = 8  # number of results from which their rounding error is estimated
 DISTANCE: Final = 1e-9  # relative distance of the weights of these results
+ROUNDINGS: Final = (
+    100.0  # results may differ by this many times the rounding error that was measured
+)
 ROUNDING: Final = 1e-16  # smallest relative rounding error of a loss
 SAME: Final = 1e-7  # largest relative distance of a gradient from the derivative that it equals
 SMALL: Final = (
     1e-3  # a block's derivative below this share of the whole gradient counts as this share
 )
 FARTHEST: Final = 1e-3  # a derivative whose two results are farther apart shows nothing
+TRUNCATION: Final = (
+    1e3  # the truncation error of a derivative, relative to it and to step⁴, is at most this
+)
+LOW: Final = 1e-7  # larger rounding errors of the gradient are those of a precision below float64
+FARTHEST_LOW: Final = 0.03  # the same as FARTHEST in such a precision
 DOUBT: Final = (
     10.0  # a gradient may be this many times as far from the derivative as its two results
 )
@@ -70,9 +78,12 @@ def nearby(call: Callable[[Problem], Call], problem: Problem) -> list[Call]:
 
     Return an empty list if the function is slow.
     """
-    started = time.perf_counter()
-    first = call(problem)
-    if time.perf_counter() - started > SLOW:
+    times = []
+    for _ in range(3):  # the first call may take longer, because something is compiled
+        started = time.perf_counter()
+        first = call(problem)
+        times.append(time.perf_counter() - started)
+    if min(times) > SLOW:
         return []
     found = [first]
     for n in range(1, NOISE_POINTS):
@@ -108,24 +119,43 @@ def derivatives(
 
 
 def whole_derivatives(
-    call: Callable[[Problem], Call], problem: Problem, near: Sequence[Call]
+    call: Callable[[Problem], Call],
+    problem: Problem,
+    near: Sequence[Call],
+    gradients: Arrays,
+    limit: float,
 ) -> list[Call]:
     """Return the derivatives of the function's loss when all parameters move in one random direction.
 
     There is a `Call` for each of the two steps, with the derivative as the gradient `WHOLE`. The list is
-    empty if the function returns no finite loss. `near` is the result of `nearby`.
+    empty if the function returns no finite loss. `near` is the result of `nearby`. `gradients` are those of
+    the function, and entries that are clipped to `limit` do not move.
     """
     step = step_of(near)
     if step is None:
         return []
-    slopes = slopes_along(call, problem, whole_direction(problem), step)
+    slopes = slopes_along(call, problem, whole_direction(problem, gradients, limit), step)
     return [Call(near[0].loss, {WHOLE: np.array([slope])}, (), {}, False) for slope in slopes]
 
 
-def whole_direction(problem: Problem) -> Arrays:
-    """Return a random direction in which all parameters move; its norm is 1."""
-    blocks = {name: directions(Block(name), p)[0] for name, p in problem.parameters.items()}
-    return {name: d / math.sqrt(len(blocks)) for name, d in blocks.items()}
+def whole_direction(problem: Problem, gradients: Arrays, limit: float) -> Arrays:
+    """Return a random direction in which all parameters move, except entries with a clipped gradient.
+
+    Its norm is at most 1. A gradient with another shape than its parameter does not count.
+    """
+    found = {}
+    for name, p in problem.parameters.items():
+        direction = directions(Block(name), p)[0] / math.sqrt(len(problem.parameters))
+        given = gradients[name]
+        clipped = np.abs(given) >= limit if given.shape == p.shape else np.zeros(p.shape, bool)
+        found[name] = np.where(clipped, 0.0, direction)
+    return found
+
+
+def clip_limit(calls: Sequence[Call]) -> float:
+    """Return the limit to which the entries of the gradients are clipped; infinity if they are not."""
+    limits = [clip_of(call.gradients) for call in calls]
+    return min((one for one in limits if one is not None), default=math.inf)
 
 
 def slopes_along(
@@ -171,8 +201,11 @@ def loss_of(call: Callable[[Problem], Call], problem: Problem) -> float:
 def relative_noise(values: Array) -> float:
     """Return the relative rounding error of `values`, which belong to weights at tiny, equal distances.
 
-    Third differences of such values, along the first axis, are rounding errors alone.
+    Third differences of such values, along the first axis, are rounding errors alone. If all values are the
+    same, the distances are too small for their precision, which is then taken to be float32.
     """
+    if (values == values[0]).all():
+        return float(np.finfo(np.float32).eps)
     third = np.diff(values, 3, axis=0).reshape(len(values) - 3, -1)
     error = math.sqrt(float((third**2).sum()) / (20 * len(third)))
     return error / max(float(np.linalg.norm(values[0])), 1e-300)
@@ -204,15 +237,45 @@ def step_for(noise: float) -> float:
     return float(min(LARGEST, max(LEAST, max(noise, ROUNDING) ** 0.2)))
 
 
-def agreement(problem: Problem, gradients: Arrays, one: Arrays, two: Arrays) -> Agreement:
+class Rounding(NamedTuple):
+    """What rounding can change, from the results of `nearby`.
+
+    Attributes:
+        slope: the error of a derivative of the loss.
+        gradient: the relative error of the function's gradient, and of a derivative by its truncation.
+    """
+
+    slope: float = 0.0
+    gradient: float = 0.0
+
+
+def rounding_of(near: Sequence[Call]) -> Rounding:
+    """Return what rounding can change; nothing without results."""
+    step = step_of(near)
+    if step is None:
+        return Rounding()
+    losses = np.array([math.nan if one.loss is None else one.loss for one in near])
+    slope = relative_noise(losses) * abs(float(losses[0])) / step
+    truncation = TRUNCATION * step**4
+    return Rounding(ROUNDINGS * slope, max(ROUNDINGS * largest_noise(near), truncation))
+
+
+NO_ROUNDING: Final = Rounding()
+
+
+def agreement(
+    problem: Problem, gradients: Arrays, one: Arrays, two: Arrays, rounding: Rounding = NO_ROUNDING
+) -> Agreement:
     """Compare the function's `gradients` with the derivatives of its loss, for the step s and for 2 s.
 
-    `one` and `two` are the results of `derivatives` at `problem`. If the loss does not depend on the
+    `one` and `two` are the results of `derivatives` at `problem`. `rounding` is what rounding
+    can change. If the loss does not depend on the
     parameters, the result is empty.
     """
     size = math.sqrt(sum(float(np.vdot(d, d)) for d in one.values()))
     if size == 0:  # the loss does not depend on the parameters
         return Agreement()
+    farthest = FARTHEST_LOW if rounding.gradient > LOW else FARTHEST
     kinds: dict[str, set[Block]] = {"right": set(), "wrong": set(), "unclear": set()}
     for block, rows in blocks_of(problem.cell, problem.parameters):
         derivative, again = one[" ".join(block)], two[" ".join(block)]
@@ -221,34 +284,51 @@ def agreement(problem: Problem, gradients: Arrays, one: Arrays, two: Arrays) -> 
         parameter, given = problem.parameters[block.parameter], gradients[block.parameter]
         if given.shape != parameter.shape:
             kinds["wrong"].add(block)
-        elif not doubt <= FARTHEST * norm:
+        elif not doubt <= farthest * norm:
             kinds["unclear"].add(block)
         else:
             along = [float(np.vdot(given[rows], d)) for d in directions(block, parameter[rows])]
             far = float(np.linalg.norm(np.array(along) - derivative))
-            kinds["right" if far <= max(SAME * norm, DOUBT * doubt) else "wrong"].add(block)
+            limit = max(SAME * norm, DOUBT * doubt, rounding.slope, rounding.gradient * norm)
+            kinds["right" if far <= limit else "wrong"].add(block)
     right, wrong, unclear = (frozenset(kinds[kind]) for kind in ("right", "wrong", "unclear"))
     return Agreement(right, wrong, unclear)
 
 
-def is_wrong_along(problem: Problem, gradients: Arrays, one: Arrays, two: Arrays) -> bool:
+def is_wrong_along(
+    problem: Problem,
+    gradients: Arrays,
+    derivatives_along: tuple[Arrays, Arrays],
+    limit: float,
+    rounding: Rounding,
+) -> bool:
     """Return True if the function's gradient is not the derivative in the direction of `whole_direction`.
 
-    `one` and `two` are the results of `whole_derivatives` at `problem`. Return False if they are not exact
-    enough.
+    `derivatives_along` are the two results of `whole_derivatives` at `problem`, and `limit` that of
+    `clip_limit`. Return False if they are not exact enough.
     """
-    derivative, doubt = float(one[WHOLE][0]), float(abs(one[WHOLE][0] - two[WHOLE][0]))
+    one, two = (float(found[WHOLE][0]) for found in derivatives_along)
+    derivative, doubt = one, abs(one - two)
     if any(gradients[name].shape != p.shape for name, p in problem.parameters.items()):
         return True
-    direction = whole_direction(problem)
+    direction = whole_direction(problem, gradients, limit)
     along = sum(float(np.vdot(gradients[name], d)) for name, d in direction.items())
     # A derivative in a random direction has about this size.
     entries = sum(g.size for g in gradients.values())
     size = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()) / entries)
     norm = max(abs(derivative), size)
-    return doubt <= FARTHEST * norm and not abs(along - derivative) <= max(
-        SAME * norm, DOUBT * doubt
-    )
+    allowed = max(SAME * norm, DOUBT * doubt, rounding.slope, rounding.gradient * norm)
+    return doubt <= FARTHEST * norm and not abs(along - derivative) <= allowed
+
+
+def clip_of(gradients: Arrays) -> float | None:
+    """Return the limit to which the entries of the gradients look clipped; None if they do not.
+
+    Several entries then share the largest absolute value.
+    """
+    entries = np.concatenate([np.abs(g).ravel() for g in gradients.values()])
+    largest = float(entries.max(initial=0.0))
+    return largest if 0 < largest < np.inf and int((entries == largest).sum()) > 2 else None
 
 
 def combined(agreements: list[Agreement]) -> Agreement:

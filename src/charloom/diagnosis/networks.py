@@ -59,6 +59,7 @@ LEFT_OUT: Final = (
     "epsilon-in-log",
     "target-off-by-one",
 )
+DROPPED_BIAS: Final = ("second-bias-left-out", "")
 MOST_DIFFERENCES: Final = 5  # largest number of differences that are tried together
 ORDERS: Final = 6  # number of wrong gate orders that are tried together with other differences
 
@@ -90,10 +91,13 @@ def differences_named(names: Sequence[str], cell: str | None) -> tuple[tuple[str
     "activation-differs=relu". Without a variant, the first one that is a difference is meant. `cell` is
     the cell of the network; None if the user did not say.
 
+    A GRU whose reset gate acts before the product usually has no second bias, so "reset-before-product"
+    also names "second-bias-left-out".
+
     Raises:
         ConfigError: a name is not that of a difference of this cell.
     """
-    found = []
+    found = [DROPPED_BIAS] if "reset-before-product" in names else []
     for name in names:
         mistake_id, _, variant = name.partition("=")
         known = variants_by_id(cell)
@@ -105,7 +109,7 @@ def differences_named(names: Sequence[str], cell: str | None) -> tuple[tuple[str
                 f"specification: {', '.join(choices)}."
             )
         found.append((mistake_id, variant if "=" in name else variants[0]))
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def variants_by_id(cell: str | None) -> dict[str, tuple[str, ...]]:

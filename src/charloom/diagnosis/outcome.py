@@ -16,7 +16,9 @@ SCRIPTS: Final = (
     "fresh",
     "moved",
     "numerical",
+    "nearby",
     "derivatives",
+    "slopes",
     "separate",
 )
 

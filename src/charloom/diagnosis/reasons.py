@@ -15,6 +15,7 @@ from charloom.diagnosis.diagnosis_result import Row
 from charloom.diagnosis.error_rows import all_rows
 from charloom.diagnosis.explanation import explained, single_mistakes
 from charloom.diagnosis.found_mistake import Found
+from charloom.diagnosis.loss_derivative import clip_of
 from charloom.diagnosis.outcome import Outcome
 
 UNDERFLOW: Final = (
@@ -65,15 +66,27 @@ def reasons_of(checked: Checked, outcome: Outcome) -> Reasons:
     found = search(checked, outcome)
     explained_exactly = bool(found.explanations) and found.exact
     if not known and checked.agreement.whole and not explained_exactly:
-        return Reasons([], True, (), False, True, case, checked.rows)
+        return Reasons(clippings(outcome), True, (), False, True, case, ())
     explanations = [with_nonfinite(found.case, one) for one in found.explanations]
-    if not explanations and (only := with_nonfinite(case, ())):
+    if not explanations and (only := with_nonfinite(found.case, ())):
         explanations = [only]
-    right = bool(explanations) and all(one.is_accounted for one in explanations[0])
+    clean = found.exact and not found.explanations  # only numbers that are not finite are wrong
+    right = (explained_exactly or (clean and not explanations)) and all(
+        one.is_accounted for one in (explanations[0] if explanations else ())
+    )
     network, explanations = separated(found.case.network, explanations)
     own = found.case.with_network(network)
     known = known or explained_exactly
-    return Reasons(explanations, explained_exactly, network, known, right, own, all_rows(own))
+    shown = (*network, *explanations[0]) if right and explanations else network
+    rows = all_rows(found.case.with_network(shown))
+    return Reasons(explanations, explained_exactly, network, known, right, own, rows)
+
+
+def clippings(outcome: Outcome) -> list[Explanation]:
+    """Return the clipping that the gradients of a network show that the doctor does not know, if any."""
+    limits = [clip_of(call.gradients) for call in outcome.trials]
+    known = sorted({limit for limit in limits if limit is not None})
+    return [(Found("clipped", f"entries {limit!r}"),) for limit in known[:1]]
 
 
 def separated(
@@ -82,13 +95,17 @@ def separated(
     """Move the differences of the network out of the explanations.
 
     `network` are differences that were found before. The returned network also has those of the first
-    explanation. The differences in other explanations stay there, because they are alternatives.
+    explanation. The differences in other explanations stay there, because they are alternatives. If the
+    first explanation has only differences, no mistake is left. A mistake replaces a difference with the
+    same id.
     """
     if not explanations:
         return network, []
     first = tuple(one for one in explanations[0] if one.is_consistent)
     rest = [tuple(one for one in e if one not in first) for e in explanations]
-    return (*network, *first), [one for one in dict.fromkeys(rest) if one]
+    named = {one.id for one in rest[0]}
+    network = tuple(one for one in (*network, *first) if one.id not in named)
+    return network, [one for one in dict.fromkeys(rest) if one] if rest[0] else []
 
 
 def search(checked: Checked, outcome: Outcome) -> Search:
@@ -116,7 +133,7 @@ def search_at(case: Case) -> Search:
     """
     plain = case.with_network(())
     if case.network:
-        single = single_mistakes(plain)
+        single = [one for one in single_mistakes(plain) if stays_right(plain, one)]
         if single:
             return Search(single, True, plain)
     found = []
@@ -133,6 +150,17 @@ def search_at(case: Case) -> Search:
             return Search(explanations, True, one)
         found.append(Search(explanations, exact, one))
     return next((one for one in found if one.explanations), found[0])
+
+
+def stays_right(plain: Case, explanation: Explanation) -> bool:
+    """Return True if the explanation has a mistake, or if all usable results are right for its differences.
+
+    A difference predicts results up to `MATCHES` only, but right results are nearer.
+    """
+    if not all(one.is_consistent for one in explanation):
+        return True
+    own = plain.with_network(explanation)
+    return all(row.passed for row in all_rows(own) if row.trial in own.usable)
 
 
 def with_nonfinite(case: Case, explanation: Explanation) -> Explanation:

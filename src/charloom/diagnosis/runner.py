@@ -27,6 +27,7 @@ from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.loss_derivative import (
     DERIVATIVE_TRIALS,
     SECONDS,
+    clip_limit,
     derivatives,
     nearby,
     whole_derivatives,
@@ -219,8 +220,11 @@ def differentiate(
             if time.perf_counter() - begun > SECONDS:
                 return
         if outcome.derivatives:
-            for trial in trials:
-                outcome.slopes += whole_derivatives(call, trial.problem, outcome.nearby)
+            limit = clip_limit(outcome.trials)
+            for trial, given in zip(trials, outcome.trials, strict=True):
+                outcome.slopes += whole_derivatives(
+                    call, trial.problem, outcome.nearby, given.gradients, limit
+                )
 
 
 def nearly_right(call: Call, trial: Trial) -> bool:

@@ -6,7 +6,7 @@ So a mistake shows at the gates and the steps where it is made, and not at the s
 module does not know the names of mistakes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from charloom.diagnosis.faulty_cells import STEP_BACKWARD, Step
 from charloom.diagnosis.problem import Array, Arrays, Switches
 
 LIMIT: Final = 1e-6  # largest relative distance of a step's gradient from the one that follows
+AGREED: Final = 1e-4  # largest relative distance of two values of ds or dh that are the same
 LIMIT32: Final = 2e-3  # the same if the function computes in a precision below float64
 
 
@@ -191,6 +192,30 @@ def gru_passed_back(forward: Forward, t: int, above: Array, received: Arrays, da
 
 # For each cell, the function that computes what a step passes back.
 PASSED_BACK: Final = {"rnn": rnn_passed_back, "lstm": lstm_passed_back, "gru": gru_passed_back}
+
+
+def agree_on_received(forward: Forward, da: Array, t: int, gates: Sequence[str]) -> bool:
+    """Return True if the gates of an LSTM or a GRU show the same value of ds, or of dh, at step t.
+
+    The gates i, f and g of an LSTM show ds; z and n of a GRU show dh. Of other gates, and of a plain RNN,
+    nothing is known, so the result is True.
+    """
+    sharing = {"lstm": "ifg", "gru": "zn"}.get(forward.cell, "")
+    shared = [gate for gate in gates if gate in sharing]
+    if len(shared) < 2:
+        return True
+    H = forward.theta["W"].shape[1]
+    ones, zeros = np.ones(H), np.zeros(H)
+    received = dict.fromkeys(forward.steps[t].prev, zeros)
+    above = ones
+    if forward.cell == "lstm":
+        above, received = zeros, {"h": zeros, "cell": ones}
+    unit, *_ = STEP_BACKWARD[forward.cell](
+        forward.theta, forward.steps[t], above, received, forward.switches
+    )
+    with np.errstate(all="ignore"):
+        values = [da[t, forward.rows(gate)] / unit[forward.rows(gate)] for gate in shared]
+    return all(near(one, values[0], AGREED, 0.0) for one in values[1:])
 
 
 def most_agreed(shown: list[Array], pairs: Callable[[Array], list[tuple[Array, Array]]]) -> Array:

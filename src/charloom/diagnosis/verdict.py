@@ -13,6 +13,7 @@ import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis import user_numerical
+from charloom.diagnosis.blocks import blocks_of
 from charloom.diagnosis.case import Case, Explanation
 from charloom.diagnosis.comparison import Checked, check
 from charloom.diagnosis.diagnosis_result import LOSS, OWN, RIGHT, WRONG, Diagnosis, Row, Tried
@@ -21,7 +22,7 @@ from charloom.diagnosis.error_rows import rows_of
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.location import location_of
 from charloom.diagnosis.outcome import SCRIPTS, Outcome
-from charloom.diagnosis.places import NOWHERE, Location
+from charloom.diagnosis.places import NOWHERE, Location, blocks_text
 from charloom.diagnosis.reasons import Reasons, reasons_of
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import separate_trial
@@ -61,10 +62,11 @@ def diagnose(
     checked = check(outcome, job, dtype)
     numerical = check_numerical(outcome, job, checked.case)
     reasons = reasons_of(checked, outcome)
-    location = located(reasons, outcome, job)
+    location = located(reasons, checked, outcome, job)
     reasons = with_names_of_places(reasons, location)
     case, wrong = reasons.case, [row for row in reasons.rows if not row.passed]
-    by_step = errors_by_step(case, outcome)
+    # Without a known network, there is nothing right to compare with.
+    by_step = errors_by_step(case, outcome) if reasons.rows else {}
     complete = complete_explanations(reasons, checked, numerical, outcome, job)
     network, layout = own_network(reasons, job)
     verdict = verdict_of(reasons, checked, numerical, network, job)
@@ -90,10 +92,18 @@ def diagnose(
     )
 
 
-def located(reasons: Reasons, outcome: Outcome, job: Job) -> Location:
-    """Return where the gradients are wrong; `NOWHERE` if they are right."""
+def located(reasons: Reasons, checked: Checked, outcome: Outcome, job: Job) -> Location:
+    """Return where the gradients are wrong; `NOWHERE` if they are right.
+
+    In a network that the doctor does not know, these are the blocks that are not the derivative of the
+    function's own loss.
+    """
     if reasons.gradient_is_right:
         return NOWHERE
+    if not reasons.network_known and (checked.agreement.right or checked.agreement.wrong):
+        blocks = [block for block, _ in blocks_of(outcome.cell, outcome.trials[0].gradients)]
+        wrong = tuple(block for block in blocks if block in checked.agreement.wrong)
+        return Location(wrong, tuple(b for b in blocks if b in checked.agreement.right))
     trial = separate_trial(outcome.cell, job.seed, outcome.sizes)
     if trial is None or not outcome.separate:
         return location_of(reasons.case, None, None)
@@ -192,8 +202,7 @@ def all_clues(
             "listed."
         )
     if not reasons.network_known and checked.agreement.wrong:
-        blocks = [block.name for block in sorted(checked.agreement.wrong)]
-        yield f"not the derivative of the function's own loss: {listing(blocks)}."
+        yield f"not the derivative of the function's own loss: {listing(blocks_text(location.wrong))}."
     elif not reasons.network_known and checked.agreement.wrong_trials:
         names = [reasons.case.trials[n].info.name for n in checked.agreement.wrong_trials]
         yield f"not the derivative of the function's own loss in the trials {listing(names)}."
@@ -208,6 +217,11 @@ def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterato
             yield "checked with the tolerance of float32, as requested."
     if outcome.trials[0].loss is None:
         yield "the function returned no loss, so only its gradients were checked."
+    elif checked.network is None and not outcome.derivatives:
+        yield (
+            "the function is too slow, or its loss is not finite, so its loss was not differentiated. The "
+            "doctor cannot say whether the gradient is right for another network."
+        )
     if "W transposed" in outcome.convention:
         yield (
             "your code computes a = Wᵀ h instead of a = W h, so W and dW were compared after "

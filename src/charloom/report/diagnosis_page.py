@@ -75,6 +75,7 @@ def render_diagnosis(
         spell=spell,
         key_figures=list(key_figures(diagnosis)),
         explanations=diagnosis.explanations[:SEVERAL],
+        accounted=diagnosis.explanations[0] if diagnosis.passed and diagnosis.explanations else (),
         others=[
             listing([one.title for one in explanation])
             for explanation in diagnosis.explanations[SEVERAL:]
@@ -109,9 +110,13 @@ def sentence(clue: str) -> str:
 
 def key_figures(diagnosis: Diagnosis) -> Iterator[KeyFigure]:
     """Yield the key figures: the largest error, the trials, and the calls of the user's function."""
-    worst, tried = diagnosis.worst(), diagnosis.tried
-    of = "the loss, relative" if worst.parameter == LOSS else f"{row_name(worst)}, norm-relative"
-    yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
+    tried = diagnosis.tried
+    if diagnosis.rows:
+        worst = diagnosis.worst()
+        of = (
+            "the loss, relative" if worst.parameter == LOSS else f"{row_name(worst)}, norm-relative"
+        )
+        yield KeyFigure("Largest error", scientific(worst.norm_relative), [of])
     trials = len(tried.trials)
     wrong = len({row.trial for row in diagnosis.rows if not row.passed})
     those = number_of(wrong, "of them", "of them") if wrong else "none of them"

@@ -365,6 +365,10 @@ def leftovers_of_python_2(contents: Contents) -> dict[str, int]:
     return {name: found[name] for name in PYTHON_2 if name in found and name not in stored}
 
 
+# Functions of several arguments that return a changed form of the first one.
+CHANGING: Final = ("max", "min", "maximum", "minimum", "round", "clip", "around")
+
+
 def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of a function in the order of the source, without those of functions in it."""
     for child in ast.iter_child_nodes(function):
@@ -383,7 +387,7 @@ def arguments_of(node: ast.arguments) -> list[ast.arg]:
 def name_of(node: ast.expr) -> str:
     """Return the name that an expression shows: of a variable, an attribute, or inside a conversion.
 
-    `dWxh`, `self.dWxh`, `grads["dWxh"]`, `dWxh / T` and `np.array(dWxh)` all show "dWxh". Return "" if
+    `dWxh`, `self.dWxh`, `grads["dWxh"]`, `-dWxh / T` and `np.array(dWxh)` all show "dWxh". Return "" if
     the expression shows none, such as `hs[len(x) - 1]`.
     """
     if isinstance(node, ast.Name):
@@ -393,10 +397,14 @@ def name_of(node: ast.expr) -> str:
     if isinstance(node, ast.Subscript):
         key = node.slice
         return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else ""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Div, ast.Mult)):
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Div, ast.Mult, ast.Add, ast.Sub)):
         return name_of(node.left) or name_of(node.right)
+    if isinstance(node, ast.UnaryOp):
+        return name_of(node.operand)
+    if isinstance(node, ast.IfExp):
+        return name_of(node.body) or name_of(node.orelse)
     if isinstance(node, ast.Call):
-        if len(node.args) == 1:
+        if len(node.args) == 1 or (node.args and name_of(node.func) in CHANGING):
             return name_of(node.args[0])
         if not node.args and isinstance(node.func, ast.Attribute):
             return name_of(node.func.value)

@@ -75,7 +75,9 @@ def size_of(name: str) -> str:
 
 def is_loss(name: str) -> bool:
     """Return True if a returned item with this name is the loss."""
-    return short(name) in LOSS_NAMES
+    word = short(name)
+    other = word.startswith("d") or "grad" in word
+    return word in LOSS_NAMES or (not other and any(part in word for part in ("loss", "cost")))
 
 
 def is_state(name: str) -> bool:

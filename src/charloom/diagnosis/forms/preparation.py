@@ -38,6 +38,7 @@ from charloom.diagnosis.returned_value import LISTED, more
 from charloom.diagnosis.runner import Job, Load
 from charloom.diagnosis.trials import make_trial
 from charloom.errors import DoctorError
+from charloom.messages import argument
 
 WRAPPER: Final = "wrapper written by the doctor"  # the file name of a wrapper in a traceback
 
@@ -212,7 +213,17 @@ def as_it_is(file: UsersFile, names: Names, job: Job) -> Prepared:
 
 
 def with_wrapper(file: UsersFile, form: Recognised, job: Job) -> Prepared:
-    """Return the wrapper of a form, as something to check."""
+    """Return the wrapper of a form, as something to check.
+
+    Raises:
+        DoctorError: the user gave another cell than that of the form.
+    """
+    given: str = job.options.cell
+    if given and given != form.cell:
+        raise DoctorError(
+            f"{file.path.name} has {CELLS[form.cell].title}, but {argument('cell')} is {given}. Leave "
+            f"{argument('cell')} out, or set {argument('cell', form.cell)}."
+        )
     code = compile(form.text, WRAPPER, "exec")
 
     def load() -> tuple[Any, Any]:
