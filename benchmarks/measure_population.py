@@ -2,9 +2,13 @@
 
     python benchmarks/measure_population.py              # every submission, on all cores
     python benchmarks/measure_population.py --again      # the cases of docs/doctor_population.json, scored again
+    python benchmarks/measure_population.py --population third
+    python benchmarks/measure_population.py --population third --correct 2000
 
 Each submission is a file, which `charloom doctor FILE` judges without options, as a user would. The results are stored
-in docs/doctor_population.json, and docs/DOCTOR.md has their table. How a result is scored:
+in docs/doctor_population.json (those of the third population in docs/doctor_population_third.json), and docs/DOCTOR.md
+has their table. With `--correct`, only correct submissions are measured, each several times with other random numbers,
+and nothing is stored. How a result is scored:
 
 - A correct submission is a false alarm if the verdict is "wrong".
 - A wrong submission is *named* if the verdict is "wrong" and the mistakes predict every number of every trial; or, if its
@@ -19,21 +23,21 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.doctor_population.second.load import Submission, submissions  # noqa: E402
 from charloom.cpu_limits import processors  # noqa: E402
 from charloom.diagnosis import doctor  # noqa: E402
 from charloom.diagnosis.loss_and_gradients import gradient_of  # noqa: E402
 from charloom.errors import DoctorError  # noqa: E402
 
-FIGURES = ROOT / "docs" / "doctor_population.json"
+FILES = {"second": "doctor_population.json", "third": "doctor_population_third.json"}  # in docs
 T = 5  # number of steps of the trial in which places are found
 STEPS = {
     "all": range(1, T + 1),
@@ -48,8 +52,11 @@ OWN = "right for its own network"
 KNOWN = ("U", "W", "b", "d", "V", "c")
 
 
-def judged(submission: Submission) -> dict[str, Any]:
-    """Return what the doctor says about a submission, as plain data, with the truth about it."""
+def judged(submission: Any, seed: int = 0) -> dict[str, Any]:
+    """Return what the doctor says about a submission, as plain data, with the truth about it.
+
+    seed: of the random numbers with which the doctor tries the submission.
+    """
     truth = submission.truth
     case: dict[str, Any] = {
         "form": submission.form,
@@ -66,7 +73,7 @@ def judged(submission: Submission) -> dict[str, Any]:
         path = Path(folder) / "submission.py"
         path.write_text(submission.source, encoding="utf-8")
         try:
-            found = doctor(str(path))
+            found = doctor(str(path), seed=seed)
         except DoctorError as error:
             return {**case, "verdict": "error", "error": error.message[:300]}
     location = found.location
@@ -152,23 +159,75 @@ def seconds_text(cases: dict[str, dict[str, Any]]) -> str:
     return f"A diagnosis took {seconds[len(seconds) // 2]} s (median) and at most {seconds[-1]} s, with one on each core."
 
 
+def measured(population: list[Any]) -> dict[str, dict[str, Any]]:
+    """Return the cases of all submissions, by their ids."""
+    with ThreadPoolExecutor(processors()) as pool:
+        results = pool.map(judged, population)
+        return {one.id: case for one, case in zip(population, results, strict=True)}
+
+
+def repeated(population: list[Any], number: int) -> Iterator[tuple[Any, int]]:
+    """Yield `number` correct submissions with seeds: all of them with seed 0, then all with 1, and so on."""
+    correct = [submission for submission in population if not submission.truth.wrong]
+    for index in range(number):
+        seed, place = divmod(index, len(correct))
+        yield correct[place], seed
+
+
+def correct_cases(population: list[Any], number: int) -> dict[str, dict[str, Any]]:
+    """Measure correct submissions and show the progress; after Ctrl-C, return those that are done."""
+    cases: dict[str, dict[str, Any]] = {}
+    with ThreadPoolExecutor(processors()) as pool:
+        names = {
+            pool.submit(judged, one, seed): f"{one.id}, seed {seed}"
+            for one, seed in repeated(population, number)
+        }
+        try:
+            for future in as_completed(names):
+                cases[names[future]] = future.result()
+                if len(cases) % 20 == 0 or len(cases) == number:
+                    alarms = score(cases.values())["false alarms"]
+                    print(f"{len(cases)} of {number}, {alarms} false alarms", file=sys.stderr)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            print(f"interrupted after {len(cases)} of {number}", file=sys.stderr)
+    return cases
+
+
+def alarms_text(cases: dict[str, dict[str, Any]]) -> list[str]:
+    """Return a line for each correct submission that the doctor calls wrong or does not accept."""
+    return [
+        f"{name}: {case['verdict']}: {case.get('error') or ', '.join(case['mistakes'])}"
+        for name, case in sorted(cases.items())
+        if case["verdict"] in ("wrong", "error")
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--population", choices=FILES, default="second")
     parser.add_argument("--again", action="store_true", help="score the stored cases again")
+    parser.add_argument(
+        "--correct", type=int, metavar="N", help="measure N correct submissions, with several seeds"
+    )
     options = parser.parse_args()
-    if options.again:
-        cases = json.loads(FIGURES.read_text(encoding="utf-8"))
+    figures = ROOT / "docs" / FILES[options.population]
+    submissions = import_module(
+        f"benchmarks.doctor_population.{options.population}.load"
+    ).submissions
+    if options.correct:
+        cases = correct_cases(list(submissions()), options.correct)
+        print("\n".join(alarms_text(cases)))
+    elif options.again:
+        cases = json.loads(figures.read_text(encoding="utf-8"))
     else:
-        population = list(submissions())
-        with ThreadPoolExecutor(processors()) as pool:
-            results = pool.map(judged, population)
-            cases = {one.id: case for one, case in zip(population, results, strict=True)}
+        cases = measured(list(submissions()))
         lines = ",\n".join(
             f"{json.dumps(name)}: {json.dumps(case)}" for name, case in cases.items()
         )
-        FIGURES.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
+        figures.write_text("{\n" + lines + "\n}\n", encoding="utf-8")
     print("\n".join(table(cases)))
     print(seconds_text(cases))
 

@@ -287,12 +287,14 @@ def counts(found: list[Submission]) -> str:
     for form, title in FORMS.items():
         wrong_ones = sum(submission.form == form for submission in bad)
         all_ones = sum(submission.form == form for submission in found)
-        lines.append(f"form {form:2}: {wrong_ones} wrong, {all_ones - wrong_ones:2} correct: {title}")
+        lines.append(
+            f"form {form:2}: {wrong_ones} wrong, {all_ones - wrong_ones:2} correct: {title}"
+        )
     for attribute in ("cell", "pass_", "steps", "kind"):
         counted = Counter(getattr(submission.truth, attribute) for submission in bad)
         lines.append(", ".join(f"{name}: {number}" for name, number in counted.most_common()))
-    for flag in ("consistent", "only_in_batch", "only_second_call"):
-        lines.append(f"{flag}: {sum(getattr(one.truth, flag) for one in bad)}")
+    flags = ("consistent", "only_in_batch", "only_second_call")
+    lines += [f"{flag}: {sum(getattr(one.truth, flag) for one in bad)}" for flag in flags]
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ from .bases import (
     K,
     Problem,
     columns_too,
-    gate,
     joint,
     over,
     renamed,
@@ -37,7 +36,7 @@ def prefixed(grads: dict, names) -> dict:
     return {name: grads["d" + name] for name in names if "d" + name in grads}
 
 
-CHARS = dict(Wxh="U0", Whh="W0", Why="V", bh="b0|", by="c|")
+CHARS = {"Wxh": "U0", "Whh": "W0", "Why": "V", "bh": "b0|", "by": "c|"}
 
 
 @add("globals_rnn", 1, RNN, "lossFun", renamed(**CHARS), clip=5.0)
@@ -101,7 +100,7 @@ def layers_rnn(ns, B, p):
     return call
 
 
-PLAIN = dict(U="U0", W="W0", b="b0", V="V", c="c")
+PLAIN = {"U": "U0", "W": "W0", "b": "b0", "V": "V", "c": "c"}
 
 
 @add("layers_lm", 2, RNN, "language_model_loss", renamed(**PLAIN))
@@ -128,7 +127,7 @@ def dict_rnn(ns, B, p):
 
 
 def dict_lstm_layout(C):
-    arrays = columns_too(joint(dict(f=1, i=0, c=2, o=3), "W", "b", "hx", lambda C: {}))(C)
+    arrays = columns_too(joint({"f": 1, "i": 0, "c": 2, "o": 3}, "W", "b", "hx", renamed()))(C)
     return arrays | {"a0": C["h0"][0].T, "x": np.transpose(C["x"], (2, 0, 1))}
 
 
@@ -166,7 +165,7 @@ def class_gru(ns, B, p):
     return lambda: (model.forward(p.x1, p.y1, h), model.backward())
 
 
-FOUR = joint(dict(f=1, i=0, c=2, o=3), "W", "b", "hx", TAIL)
+FOUR = joint({"f": 1, "i": 0, "c": 2, "o": 3}, "W", "b", "hx", TAIL)
 
 
 @add("lstm_hx", 5, LSTM, "lstm_loss", FOUR)
@@ -175,7 +174,7 @@ def lstm_hx(ns, B, p):
     return lambda: ns["lstm_loss"](B, p.x1, p.y1, h, c)[:2]
 
 
-STEPWISE = joint(dict(f=1, i=0, C=2, o=3), "W_", "b_", "hx", renamed(W_v="V", b_v="c"))
+STEPWISE = joint({"f": 1, "i": 0, "C": 2, "o": 3}, "W_", "b_", "hx", renamed(W_v="V", b_v="c"))
 
 
 @add("lstm_hx_steps", 5, LSTM, "forward_backward", columns_too(STEPWISE), clip=5.0)
@@ -185,7 +184,7 @@ def lstm_hx_steps(ns, B, p):
 
 
 def lstm_xh_layout(C):
-    arrays = joint(dict(f=1, i=0, g=2, o=3), "W", "b", "xh", TAIL)(C)
+    arrays = joint({"f": 1, "i": 0, "g": 2, "o": 3}, "W", "b", "xh", TAIL)(C)
     return {k: v.T for k, v in arrays.items()}
 
 
@@ -195,7 +194,9 @@ def lstm_xh(ns, B, p):
     return lambda: ns["loss_and_grad"](B, p.x1, p.y1, h, c)
 
 
-XH = joint(dict(forget=1, input=0, cand=2, output=3), "w_", "b_", "xh", renamed(w_y="V", b_y="c"))
+XH = joint(
+    {"forget": 1, "input": 0, "cand": 2, "output": 3}, "w_", "b_", "xh", renamed(w_y="V", b_y="c")
+)
 
 
 @add("lstm_xh_class", 6, LSTM, "LSTM", columns_too(XH))
@@ -272,7 +273,7 @@ def gru_three(ns, B, p):
 
 
 SWAPPED = Network("gru", reset="before", swapped=True)
-CONCAT = joint(dict(r=0, z=1, h=2), "W_", "b_", "hx", renamed(W_o="V", b_o="c"))
+CONCAT = joint({"r": 0, "z": 1, "h": 2}, "W_", "b_", "hx", renamed(W_o="V", b_o="c"))
 
 
 @add("gru_concat", 9, SWAPPED, "gru_fb", CONCAT)
@@ -343,7 +344,16 @@ def batch_lstm(ns, B, p):
     return lambda: ns["loss_and_grads"](B, p.ids, p.y, h, c)
 
 
-TWO = dict(Wx1="U0", Wh1="W0", b1="b0", Wx2="U1", Wh2="W1", b2="b1", Wy="V", by="c")
+TWO = {
+    "Wx1": "U0",
+    "Wh1": "W0",
+    "b1": "b0",
+    "Wx2": "U1",
+    "Wh2": "W1",
+    "b2": "b1",
+    "Wy": "V",
+    "by": "c",
+}
 
 
 @add("two_rnn", 13, Network("rnn", layers=2), "two_layer_loss", renamed(**TWO))
@@ -449,7 +459,13 @@ def jax_rnn(ns, B, p):
     return lambda: jitted(ns, "loss_and_grad")(B, p.ids[0], p.y[0], h)
 
 
-@add("jax_lstm", 16, LSTM, "value_and_grad", joint(dict(f=1, i=0, g=2, o=3), "W", "b", "hx", TAIL))
+@add(
+    "jax_lstm",
+    16,
+    LSTM,
+    "value_and_grad",
+    joint({"f": 1, "i": 0, "g": 2, "o": 3}, "W", "b", "hx", TAIL),
+)
 def jax_lstm(ns, B, p):
     h, c = p.state("h0"), p.state("s0")
     return lambda: jitted(ns, "value_and_grad")(B, p.ids[0], p.y[0], h, c)
@@ -470,9 +486,7 @@ def torchfn_lstm(ns, B, p):
     return lambda: ns["lstm_loss"](B, p.x1, p.y1, h, c)
 
 
-@add(
-    "script_rnn", 18, RNN, "fwd_bwd", renamed(W_xh="U0", W_hh="W0", b_h="b0", W_hy="V", b_y="c")
-)
+@add("script_rnn", 18, RNN, "fwd_bwd", renamed(W_xh="U0", W_hh="W0", b_h="b0", W_hy="V", b_y="c"))
 def script_rnn(ns, B, p):
     ns.update(B)
     h = p.state("h0")

@@ -20,9 +20,10 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from .bases import H, Base, Problem
+from .bases import Base, Problem
 from .load import Submission, Truth, candidates, labels, parts, right, submissions
-from .oracle import Network, derivative, loss as oracle_loss
+from .oracle import Network, derivative
+from .oracle import loss as oracle_loss
 from .programs_called import BASES
 
 STEP = 1e-5  # of the central difference of a submission's loss: its error is about 1e-9, relative
@@ -85,7 +86,9 @@ class Runner:
         self.truth = submission.truth
         self.code = compile(submission.source, submission.id, "exec")
         self.results: dict[Setting, Result] = {}
-        self.pure: dict | None = None  # the namespace of a program in JAX, which takes long to compile
+        self.pure: dict | None = (
+            None  # the namespace of a program in JAX, which takes long to compile
+        )
 
     def fresh(self) -> dict:
         """Execute the submission and return its namespace."""
@@ -196,9 +199,7 @@ def gates_wrong(base: Base, result: Result, among: frozenset[str] = frozenset())
             own = gates[name] == index
             if not own.any():
                 continue
-            if result.errors[name] == np.inf:
-                found.append(letter)
-            elif error(result.grads[name][own], wanted[own]) > WRONG:
+            if result.errors[name] == np.inf or error(result.grads[name][own], wanted[own]) > WRONG:
                 found.append(letter)
     letters = tuple(sorted(set(found)))
     return "all" if len(letters) == len(base.gates) else letters
@@ -289,7 +290,9 @@ def wrong_faults(runner: Runner) -> list[str]:
         if getattr(truth, name) != value
     ]
     if truth.consistent:
-        return told if not result.same_loss else [*told, "nothing is wrong: the loss is the oracle's"]
+        return (
+            told if not result.same_loss else [*told, "nothing is wrong: the loss is the oracle's"]
+        )
     right_ones = [value for name, value in result.errors.items() if name not in result.bad]
     if max(right_ones, default=0.0) > truth.tolerance:
         told.append(f"the error of a right array is {max(right_ones):.1e}")
