@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parent
 STEPS = ["all", "first", "last", "first half"]
 STEPS += ["all but the last", "all but the first", "all but the last two"]
 PASSES = ["forward", "cache", "loss", "backward"]
-PER_FORM = 14  # wrong submissions of each form
+PER_FORM = 16  # wrong submissions of each form
 SEED = 3  # of the choice
 
 
@@ -176,7 +176,7 @@ def wrong_truth(base: Base, kind: str, entry: dict) -> Truth:
         network=base.network,
         clip=base.clip,
         what=entry["what"],
-        kind=kind,
+        kind=entry.get("kind", kind),
         block=block,
         gate=named(entry.get("gate", gates_of(base, block))),
         made_in=named(entry.get("made_in", gates_of(base, block) if block else ())),

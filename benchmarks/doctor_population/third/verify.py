@@ -3,7 +3,7 @@
 The right gradient is the central difference of the oracle's loss, or, if the submission has another
 loss than the oracle's, of its own loss. It knows nothing of charloom.
 
-    python -m benchmarks.doctor_population.third.verify [--only TEXT]
+    python -m benchmarks.doctor_population.third.verify [--only TEXT] [--every N]
 """
 
 import argparse
@@ -16,11 +16,12 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.util import find_spec
 from multiprocessing import get_context
 
 import numpy as np
 
-from .bases import Base, Problem
+from .bases import FORMS, Base, Problem
 from .load import Submission, Truth, candidates, labels, parts, right, submissions
 from .oracle import Network, derivative
 from .oracle import loss as oracle_loss
@@ -186,6 +187,13 @@ def error(found: np.ndarray, wanted: np.ndarray) -> float:
     return 0.0 if size < 1e-9 else float(np.linalg.norm(found - wanted) / size)
 
 
+def misses(result: Result, name: str, own: np.ndarray) -> bool:
+    """Tell whether the marked entries of a gradient are wrong; all are if its shape is wrong."""
+    if result.errors[name] == np.inf:
+        return True
+    return error(result.grads[name][own], result.wanted[name][own]) > WRONG
+
+
 def gates_wrong(base: Base, result: Result, among: frozenset[str] = frozenset()):
     """Return the gates with a wrong part in some array; "all" if no gate is right."""
     if len(base.gates) == 1:
@@ -193,34 +201,38 @@ def gates_wrong(base: Base, result: Result, among: frozenset[str] = frozenset())
     gates, _ = labels(base)
     found = []
     for index, letter in enumerate(base.gates, start=1):
-        for name, wanted in result.wanted.items():
+        for name in result.wanted:
             if among and name not in among:
                 continue
             own = gates[name] == index
             if not own.any():
                 continue
-            if result.errors[name] == np.inf or error(result.grads[name][own], wanted[own]) > WRONG:
+            if misses(result, name, own):
                 found.append(letter)
     letters = tuple(sorted(set(found)))
     return "all" if len(letters) == len(base.gates) else letters
 
 
-def columns_wrong(base: Base, problem: Problem, result: Result) -> list[int] | None:
-    """Return the steps, from 1, whose column of U0 is wrong, or None if no such array is wrong."""
-    _, columns = labels(base)
+def columns_wrong(base: Base, problem: Problem, result: Result) -> dict[int, set[str]] | None:
+    """Return the gates whose part of a step's column of U0 is wrong, for each step with such gates.
+
+    Steps begin with 1. The result is None if no array with columns of U0 is wrong.
+    """
+    gates, columns = labels(base)
     named = [name for name in result.bad if columns[name].any()]
     if not named:
         return None
-    steps = []
+    found: dict[int, set[str]] = {}
     for t, character in enumerate(problem.ids[0], start=1):
         for name in named:
-            own = columns[name] == character + 1
-            if error(result.grads[name][own], result.wanted[name][own]) > WRONG:
-                steps.append(t)
-    return sorted(set(steps))
+            for index, letter in enumerate(base.gates, start=1):
+                own = (columns[name] == character + 1) & (gates[name] == index)
+                if misses(result, name, own):
+                    found.setdefault(t, set()).add(letter)
+    return found
 
 
-def steps_faults(steps: str, seen: list[int], in_one_step: bool) -> list[str]:
+def steps_faults(steps: str, seen: dict[int, set[str]], in_one_step: bool) -> list[str]:
     """Compare the stated steps with the columns of U0: an error spreads to earlier steps only.
 
     in_one_step: whether the only column is wrong in a sequence of one character. If it isn't, a
@@ -237,15 +249,22 @@ def steps_faults(steps: str, seen: list[int], in_one_step: bool) -> list[str]:
         "first half": T // 2,
     }[steps]
     if last != expected:
-        return [f"the steps are {steps!r}, but the columns of {seen} are wrong"]
+        return [f"the steps are {steps!r}, but the columns of {sorted(seen)} are wrong"]
     if steps == "all but the first" and 1 in seen:
         return ["the column of the first step is wrong too"]
     return []
 
 
-def stated_one_step(base: Base, truth: Truth) -> set[str]:
-    """Return the gates that a sequence of one step must show as wrong."""
-    return set(base.gates if truth.made_in == "all" else truth.made_in)
+def made_in_faults(base: Base, truth: Truth, gates: set[str], first_step: bool) -> list[str]:
+    """Compare `made_in` with the gates that are wrong in the last wrong step: none are from others.
+
+    first_step: whether it is the first one, where the f of a program without c0 multiplies zeros.
+    """
+    stated = set(base.gates if truth.made_in == "all" else truth.made_in)
+    unseen = {"f"} if first_step and "s0" not in base.states else set()
+    if len(base.gates) > 1 and gates - unseen != stated - unseen:
+        return [f"made in {sorted(stated)}, but {sorted(gates)} are wrong in the last wrong step"]
+    return []
 
 
 def one_step_faults(runner: Runner, truth: Truth) -> list[str]:
@@ -262,13 +281,7 @@ def one_step_faults(runner: Runner, truth: Truth) -> list[str]:
     upper = parts(base, *(f"{name}{last}" for name in "UWbd"))
     gates = gates_wrong(base, result, upper) or gates_wrong(base, result)
     gates = set(base.gates) if gates == "all" else set(gates)
-    stated = stated_one_step(base, truth)
-    if "s0" not in base.states:
-        stated -= {"f"} if base.network.cell == "lstm" else set()  # f multiplies zeros
-        gates -= {"f"} if base.network.cell == "lstm" else set()
-    if truth.in_one_step and len(base.gates) > 1 and gates != stated:
-        return [f"made in {sorted(stated)}, but with one step {sorted(gates)} are wrong"]
-    return []
+    return made_in_faults(base, truth, gates, True) if truth.in_one_step else []
 
 
 def wrong_faults(runner: Runner) -> list[str]:
@@ -314,7 +327,11 @@ def column_faults(runner: Runner) -> list[str]:
         found.append(columns_wrong(base, posed(base, setting), result))
     if found[0] is None or (not found[0] and len(truth.block) == 1):  # such as W over [h, x]
         return []
-    return steps_faults(truth.steps, found[0], bool(found[1]) or not truth.in_one_step)
+    told = steps_faults(truth.steps, found[0], bool(found[1]) or not truth.in_one_step)
+    if found[0] and not truth.in_one_step and base.network.layers == 1:
+        last = max(found[0])
+        told += made_in_faults(base, truth, found[0][last], last == 1)
+    return told
 
 
 def right_faults(runner: Runner) -> list[str]:
@@ -354,28 +371,48 @@ def check_all(found: list[Submission]) -> list[str]:
 
 def prepare() -> None:
     """Let PyTorch use one thread, since the arrays are tiny, and JAX use float64."""
-    import jax
-    import torch
+    if find_spec("torch"):
+        import torch
 
-    torch.set_num_threads(1)
-    jax.config.update("jax_enable_x64", True)
+        torch.set_num_threads(1)
+    if find_spec("jax"):
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+
+
+def available(found: list[Submission]) -> list[Submission]:
+    """Return the submissions whose library is installed; say how many are left out."""
+    missing = [name for name in ("torch", "jax") if find_spec(name) is None]
+    kept = [one for one in found if not any(f"import {name}" in one.source for name in missing)]
+    if missing:
+        print(f"{len(found) - len(kept)} submissions are left out, without {' and '.join(missing)}")
+    return kept
+
+
+def chosen(options: argparse.Namespace) -> list[Submission]:
+    """Return the submissions for which the options ask."""
+    found = list(submissions())
+    if options.candidates:
+        found = [one for form in FORMS for one in candidates(form)] + list(right())
+    found = [one for one in found if options.only in one.id]
+    return available(found[:: options.every])
 
 
 def main() -> int:
-    """Check all submissions, or those whose id contains a text; return 1 if some table is false."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Check all submissions, or some of them; return 1 if some table is false."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", help="check only ids that contain this text")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="check every Nth only")
     parser.add_argument(
         "--candidates", action="store_true", help="check also the mistakes that were not chosen"
     )
-    options = parser.parse_args()
     began = time.perf_counter()
-    found = list(submissions())
-    if options.candidates:
-        found = [one for form in range(1, 20) for one in candidates(form)] + list(right())
-    chosen = [submission for submission in found if options.only in submission.id]
+    found = chosen(parser.parse_args())
     by_base: dict[str, list[Submission]] = {}
-    for submission in chosen:
+    for submission in found:
         by_base.setdefault(submission.truth.base, []).append(submission)
     false = 0
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), prepare) as pool:
@@ -383,7 +420,7 @@ def main() -> int:
             false += len(told)
             print(*told, sep="\n", end="\n" if told else "", flush=True)
     seconds = time.perf_counter() - began
-    print(f"{len(chosen)} submissions checked in {seconds:.0f} s, {false} false statements")
+    print(f"{len(found)} submissions checked in {seconds:.0f} s, {false} false statements")
     return 1 if false else 0
 
 
