@@ -26,7 +26,7 @@ import numpy as np
 
 from .bases import FORMS, Base
 from .oracle import Network
-from .programs_called import BASES
+from .program_calls import BASES
 
 FOLDER = Path(__file__).parent
 STEPS = ["all", "first", "last", "first half"]

@@ -25,7 +25,7 @@ from .bases import FORMS, Base, Problem
 from .load import Submission, Truth, candidates, labels, parts, right, submissions
 from .oracle import Network, derivative
 from .oracle import loss as oracle_loss
-from .programs_called import BASES
+from .program_calls import BASES
 
 STEP = 1e-5  # of the central difference of a submission's loss: its error is about 1e-9, relative
 WRONG = 1e-4  # relative norm of the error from which an array is called wrong
