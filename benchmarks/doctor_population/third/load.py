@@ -56,7 +56,7 @@ class Truth:
     pass_: forward, cache (what forward keeps for backward), loss or backward.
     consistent: the gradient is the derivative of the submission's own loss, which is a wrong one.
     loss_differs: the loss is not the program's.
-    in_one_step: it shows in a sequence of one character too.
+    in_one_step: it shows in a sequence of one character too (not measured if it is consistent).
     only_in_batch: with a batch of one, the gradient is right.
     only_second_call: the first call's gradient is right.
     repeats: it shows only if a character occurs twice.
