@@ -37,7 +37,7 @@ def test_a_planted_error_in_any_value_is_found_and_named(cell, traces):
     for value in trace.values:
         given = numbers_of(trace)
         given[value.name] = (
-            given[value.name] + 1e-6 if value.part != "given" else given[value.name] + 1
+            given[value.name] + 1e-6 / 3 if value.part != "given" else given[value.name] + 1
         )
         check = trace.check(given)
         assert [one.name for one in check.of("wrong")] == [value.name]
@@ -94,6 +94,65 @@ def test_a_csv_file_has_names_and_flat_numbers(traces, tmp_path):
     assert trace.check(str(path)).first_wrong.name == "da_2"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Name;Wert 1;Wert 2\nh_1;{0};{1}\nloss_1;{2}\n",
+        "name,0,1\nh_1,{0:.},{1:.}\nloss_1,{2:.},\n",
+        ",0,1\nh_1,{0:.},{1:.}\nloss_1,{2:.}\n",
+        'h_1,"{0}","{1}"\nloss_1,"{2}"\n',
+        "# rounded\nh_1 {0:.}  {1:.}\n\nloss_1 {2:.}\n",
+        "h_1\tloss_1\n{0}\t{2}\n{1}\t\n",
+        "step,h_1,loss_1\n0,{0:.},{2:.}\n1,{1:.}\n",
+        "h_1,[ {0:.} {1:.}]\nloss_1,{2:.}\n",
+    ],
+)
+def test_csv_files_of_spreadsheets_and_programs_are_read(text, traces, tmp_path):
+    trace, path = traces["rnn"], tmp_path / "mine.csv"
+    numbers = [*trace["h_1"], float(trace["loss_1"])]
+    path.write_text(written(text, numbers), encoding="utf-8")
+    check = trace.check(path)
+    assert {one.name for one in check.of("right")} == {"h_1", "loss_1"}
+    path.write_text(written(text, [numbers[0] + 0.001, *numbers[1:]]), encoding="utf-8")
+    assert trace.check(path).first_wrong.name == "h_1"
+
+
+def written(text, numbers):
+    """Return a text with numbers of four decimals: with a point for {:.}, else with a comma and a minus sign."""
+    for n, number in enumerate(numbers):
+        point = f"{number:.4f}"
+        text = text.replace(f"{{{n}:.}}", point)
+        text = text.replace(f"{{{n}}}", point.replace(".", ",").replace("-", "\N{MINUS SIGN}"))
+    return text
+
+
+@pytest.mark.parametrize("places", [2, 3, 4, 6])
+def test_rounded_arrays_are_judged_as_rounded_text(places, traces, tmp_path):
+    trace, path = traces["rnn"], tmp_path / "mine.npz"
+    rounded = {name: np.round(trace[name], places) for name in trace.names}
+    for dtype in ("float64", "float32"):
+        np.savez(path, **{name: array.astype(dtype) for name, array in rounded.items()})
+        assert trace.check(path).passed
+    assert trace.check(rounded).passed
+    rounded["h_2"][1] += 3 * 10.0**-places
+    rounded["h_2"] = np.round(rounded["h_2"], places)
+    np.savez(path, **rounded)
+    assert [one.name for one in trace.check(path).of("wrong")] == ["h_2"]
+
+
+def test_numbers_of_three_significant_digits_pass_and_a_wrong_digit_does_not(traces, tmp_path):
+    trace, path = traces["lstm"], tmp_path / "mine.json"
+    short = {
+        name: np.vectorize(lambda one: float(f"{one:.3g}"))(trace[name]).tolist()
+        for name in ("h_1", "dW", "da_2", "loss")
+    }
+    path.write_text(json.dumps(short))
+    assert trace.check(path).passed
+    short["dW"][0][0] *= 1.05
+    path.write_text(json.dumps(short))
+    assert [one.name for one in trace.check(path).of("wrong")] == ["dW"]
+
+
 def test_an_npz_file_may_hold_other_dtypes(traces, tmp_path):
     trace = traces["lstm"]
     path = tmp_path / "mine.npz"
@@ -132,6 +191,40 @@ def test_names_of_course_code_and_stacks_of_steps_are_understood(traces):
     h[2] = h[2] + 0.1
     assert trace.check({"hs": h}).first_wrong.name == "h_2"
     assert trace.check({"h": h[1:]}).first_wrong.name == "h_2"
+
+
+def test_steps_may_be_rows_or_columns_with_or_without_the_initial_state(traces, tmp_path):
+    trace, path = traces["rnn"], tmp_path / "mine.csv"
+    h = np.array([trace[f"h_{t}"] for t in range(4)])
+    for own in (h, h[1:], h.T, h[1:].T):
+        check = trace.check({"H": own})
+        assert check.passed, str(check)
+        assert len(check.judged) == max(own.shape)
+        path.write_text(",".join(["h", *map(str, own.ravel())]))
+        assert trace.check(path).passed == (own.shape[1] == 2)
+    # K = 4 and 4 rows with h_0, so that rows and columns have the same length
+    square = charloom.trace(hidden_size=4, seed=1)
+    h = np.array([square[f"h_{t}"] for t in range(4)])
+    assert square.check({"h": h}).passed
+    assert square.check({"h": h.T}).passed
+    assert not square.check({"h": h[::-1]}).passed
+    assert [one.verdict for one in trace.check({"h": h}).judged] == ["unknown"]
+
+
+def test_other_capitals_are_understood_unless_two_names_have_these_letters(traces):
+    trace = traces["rnn"]
+    assert trace.check({"H1": trace["h_1"], "dw": trace["dW"], "v": trace["V"]}).passed
+    assert trace.check({"C": trace["c"]}).passed
+    assert trace.check({"XYZ": 1.0}).of("unknown")
+
+
+def test_a_hint_says_that_the_network_may_be_another_if_nothing_is_right(traces):
+    other = charloom.trace(vocabulary_size=4, seed=2)
+    names = ("h_1", "dW", "loss")
+    check = traces["rnn"].check({name: other[name] for name in names})
+    assert "None of your numbers is right" in str(check)
+    own = {name: other[name] for name in names} | {"da_3": traces["rnn"]["da_3"]}
+    assert "None of your numbers" not in str(traces["rnn"].check(own))
 
 
 def test_steps_may_be_the_keys_of_an_object(traces, tmp_path):
@@ -187,7 +280,7 @@ def test_what_was_not_given_is_named(traces):
     assert check.passed
     assert "h_1" in check.missing
     assert "U" not in check.missing
-    assert "not given:  x_1, a_1, h_1" in str(check)
+    assert "not given:  x_1, a_1, h_1, o_1, p_1 and 40 more" in str(check)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +292,7 @@ def test_what_was_not_given_is_named(traces):
         ("mine.json", b"{}", "has no numbers"),
         ("mine.json", b'{"h_1": ' + 100_000 * b"[", "is not a readable .json file"),
         ("mine.json", b"\xff\xfe\xfa", "is not a readable .json file"),
-        ("mine.csv", b"h_1,0.5\nh_2,half\n", "line 2 has something that is not a number"),
+        ("mine.csv", b"h_1,0.5\nh_2,half\n", "line 2 has half, which is not a number"),
         ("mine.npz", b"PK\x03\x04 not a zip", "is not a readable .npz file"),
     ],
 )

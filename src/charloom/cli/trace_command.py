@@ -63,7 +63,7 @@ OwnNumbers = Annotated[
 Tolerance = Annotated[
     float | None,
     typer.Option(
-        help="largest difference of a right number [default: by the number of decimals that you give]"
+        help="largest difference of a right number [default: by the number of digits that you give]"
     ),
 ]
 TracePage = Annotated[Path | None, path_option("--html", help="also write an HTML page")]

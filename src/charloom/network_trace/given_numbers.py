@@ -1,10 +1,9 @@
 """Reads a student's own numbers, from a dict or from a .json, .npz or .csv file. It does not judge them."""
 
-import csv
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,18 +13,22 @@ from numpy.typing import NDArray
 
 from charloom.errors import ConfigError, ReadError
 from charloom.formatting import shortened
+from charloom.network_trace.csv_numbers import numbers_in_csv
 
 MOST_BYTES: Final = 50_000_000  # of a file, and of the arrays in an .npz file
 ENDINGS: Final = (".json", ".npz", ".csv")
 # How much a right number may differ, relative to the largest number of its value, for each dtype of an array.
 DTYPE_TOLERANCE: Final = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-9}
-# Of numbers that are written with decimals, as many units of the last decimal: with few decimals only a rounding error,
-# with more decimals also what rounding every step by hand adds up to.
+# Of rounded numbers, as many units of the last decimal: with few decimals only a rounding error, with more decimals also
+# what rounding every step by hand adds up to.
 FEW_DECIMALS: Final = 2
 UNITS: Final = 2.0
 FEW_UNITS: Final = 0.6
+# Significant digits from which on they count, too: fewer are also those of numbers that were rounded to decimals.
+FEWEST_DIGITS: Final = 3
 # Numbers with more decimals than this that all fit into float32 were computed in float32.
 SHORT: Final = 9
+MOST_COUNTED: Final = 100_000  # numbers of an array whose digits are counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,18 +38,23 @@ class GivenNumbers:
     Attributes:
         array: the numbers in float64; None if they are not numbers, or do not form an array.
         problem: what is wrong if `array` is None, such as "is not a number"; else "".
-        decimals: the largest number of decimals with which they are written; None if they are binary numbers.
-        relative: how much a right number may differ, relative to the largest one, if they are binary numbers.
+        decimals: the largest number of decimals of a number.
+        digits: the largest number of significant digits of a number.
+        relative: how much a right number may differ, relative to the largest one, however many decimals they have.
     """
 
     array: NDArray[np.float64] | None
     problem: str = ""
-    decimals: int | None = None
+    decimals: int = 0
+    digits: int = 0
     relative: float = DTYPE_TOLERANCE["float64"]
 
     @classmethod
     def of(cls, name: str, value: Any) -> Self:
-        """Return the numbers of a value: a number, an array, or nested lists of numbers or of `Decimal`."""
+        """Return the numbers of a value: a number, an array, or nested lists of numbers or of `Decimal`.
+
+        Binary numbers have the digits with which Python writes them, so that rounded ones are judged as rounded text.
+        """
         try:
             found = np.asarray(value)
         except ValueError:
@@ -59,7 +67,10 @@ class GivenNumbers:
                 f"{name} is {shortened(value, 40)}, which is not a number or an array of numbers",
             )
         relative = DTYPE_TOLERANCE.get(found.dtype.name, DTYPE_TOLERANCE["float64"])
-        return cls(found.astype(np.float64), relative=relative)
+        written = []
+        if found.dtype.kind == "f" and found.size <= MOST_COUNTED:
+            written = [Decimal(str(one)).normalize() for one in found.ravel()]
+        return cls._written(found.astype(np.float64), written, relative)
 
     @classmethod
     def _of_objects(cls, name: str, found: NDArray[Any]) -> Self:
@@ -67,29 +78,56 @@ class GivenNumbers:
         for one in found.ravel():
             if not isinstance(one, (Decimal, int, float)) or isinstance(one, bool):
                 return cls(None, f"{name} has {shortened(one, 40)}, which is not a number")
-        exponents = [one.as_tuple().exponent for one in found.ravel() if isinstance(one, Decimal)]
-        decimals = max((-e for e in exponents if isinstance(e, int)), default=0)
-        array = found.astype(np.float64)
+        written = [one for one in found.ravel() if isinstance(one, Decimal)]
+        return cls._written(found.astype(np.float64), written, DTYPE_TOLERANCE["float64"])
+
+    @classmethod
+    def _written(
+        cls, array: NDArray[np.float64], written: Sequence[Decimal], relative: float
+    ) -> Self:
+        """Return numbers with the digits of `written`."""
+        finite = [one.as_tuple() for one in written if one.is_finite()]
+        decimals = max(
+            (-one.exponent for one in finite if isinstance(one.exponent, int)), default=0
+        )
+        digits = max((len(one.digits) for one in finite), default=0)
         with np.errstate(over="ignore"):
             single = decimals > SHORT and bool((array == array.astype(np.float32)).all())
-        relative = DTYPE_TOLERANCE["float32" if single else "float64"]
-        return cls(array, decimals=max(decimals, 0), relative=relative)
+        relative = max(relative, DTYPE_TOLERANCE["float32"]) if single else relative
+        return cls(array, decimals=max(decimals, 0), digits=digits, relative=relative)
 
-    def tolerance(self, right: NDArray[np.float64]) -> float:
-        """Return by how much these numbers may differ from the right ones."""
+    def part(self, array: NDArray[np.float64]) -> Self:
+        """Return some of these numbers, which are as exact as all of them."""
+        return replace(self, array=array)
+
+    def tolerance(
+        self, own: NDArray[np.float64], right: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return by how much each of these numbers may differ from the right one.
+
+        Args:
+            own: these numbers in the shape of the right ones.
+            right: the right numbers.
+        """
         size = max(1.0, float(np.abs(right).max(initial=0.0)))
-        exact = self.relative * size
-        if not self.decimals:
-            return exact
-        units = FEW_UNITS if self.decimals <= FEW_DECIMALS else UNITS
-        return max(exact, units * 10.0**-self.decimals)
+        limit: NDArray[np.float64] = np.full(right.shape, self.relative * size)
+        if self.decimals:
+            units = FEW_UNITS if self.decimals <= FEW_DECIMALS else UNITS
+            limit = np.maximum(limit, units * 10.0**-self.decimals)
+        if self.decimals and self.digits >= FEWEST_DIGITS:
+            with np.errstate(all="ignore"):
+                last = np.floor(np.log10(np.abs(own))) - (self.digits - 1)
+                unit = np.where(np.isfinite(last), 10.0**last, 0.0)
+            limit = np.maximum(limit, UNITS * unit)
+        return limit
 
 
 def read_numbers(path: Path) -> dict[str, GivenNumbers]:
     """Return the numbers in a .json, .npz or .csv file by their names.
 
     A JSON file is an object of numbers and nested lists; a trace as JSON is one too. A CSV
-    file has a name at the beginning of each line, and then its numbers, those of a matrix row by row.
+    file has a name at the beginning of each line, and then its numbers, those of a matrix row by row; or names as headings
+    of its columns.
 
     Raises:
         ConfigError: the file has another ending, is too large, or has other contents.
@@ -154,18 +192,5 @@ def _read_npz(path: Path) -> Mapping[str, Any]:
 
 
 def _read_csv(path: Path) -> Mapping[str, Any]:
-    """Return the numbers in a CSV file by the names at the beginning of its lines."""
-    found: dict[str, Any] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            cells = [cell.strip() for cell in row if cell.strip()]
-            if not cells:
-                continue
-            try:
-                numbers = [Decimal(cell) for cell in cells[1:]]
-            except ArithmeticError:
-                if number == 1:  # a heading
-                    continue
-                raise ValueError(f"line {number} has something that is not a number") from None
-            found[cells[0]] = numbers[0] if len(numbers) == 1 else numbers
-    return found
+    """Return the numbers in a CSV file by name."""
+    return numbers_in_csv(path.read_text(encoding="utf-8-sig"))

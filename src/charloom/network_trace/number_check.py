@@ -24,6 +24,12 @@ ALIASES: Final = {
 }  # fmt: skip
 INDEXED: Final = re.compile(r"(.*?[A-Za-z])_?[\[(]?(\d+)[\])]?")
 MOST_NAMES: Final = 30  # names in a line of the text
+MOST_MISSING: Final = 5  # names of values that were not given
+
+OTHER_NETWORK: Final = (
+    "None of your numbers is right, so they may be those of another network. Compare its seed, parameters, ids and initial "
+    "state with the trace."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +41,9 @@ class JudgedNumbers:
         verdict: "right", "wrong" or "unknown".
         value: the right value; None if the name is unknown.
         given: the student's numbers in the shape of the right value; None if they do not have its size.
-        error: the largest absolute difference; None without `given`.
-        tolerance: the largest difference of a right number.
-        index: the entry with the largest difference.
+        error: the absolute difference of the worst entry; None without `given`.
+        tolerance: the largest difference with which this entry would be right.
+        index: the worst entry.
         remark: what else there is to say, such as "your numbers are the transpose of the right ones"; else "".
     """
 
@@ -87,6 +93,11 @@ class NumberCheck:
         return [one for one in self.judged if one.verdict == verdict]
 
     @property
+    def hint(self) -> str:
+        """A sentence about the network of the numbers if several values are wrong and none is right; else ""."""
+        return OTHER_NETWORK if len(self.of("wrong")) > 1 and not self.of("right") else ""
+
+    @property
     def first_wrong(self) -> JudgedNumbers | None:
         """The first wrong value in the order of the computation; None if there is none."""
         return next(iter(self.of("wrong")), None)
@@ -117,8 +128,8 @@ def check_numbers(
 ) -> NumberCheck:
     """Compare a student's numbers with the values of a trace.
 
-    A name may be written in several ways: h_1, h1, h[1] and hs[1] are the same. The name h alone stands for all
-    steps: h_1 … h_T if it has T rows, or h_0 … h_T if it has one more.
+    A name may be written in several ways: h_1, h1, H1, h[1] and hs[1] are the same. The name h alone stands for all
+    steps: h_1 … h_T if it has T rows or columns, or h_0 … h_T if it has one more.
 
     Args:
         values: the values of the trace in the order of their computation.
@@ -143,22 +154,53 @@ def named_parts(
     name: str, numbers: GivenNumbers, right: Mapping[str, TracedValue]
 ) -> dict[str, GivenNumbers]:
     """Return the student's numbers by the names of the values that they stand for; empty for an unknown name."""
-    exact = canonical(name)
+    exact = known_spelling(canonical(name), right)
     if exact in right:
         return {exact: numbers}
-    steps = [n for n in right if (match := INDEXED.fullmatch(n)) and match[1].rstrip("_") == exact]
+    steps = [n for n in right if base_of(n) == exact]
     steps.sort(key=lambda n: int(n.rpartition("_")[2]))
     if not steps or numbers.array is None or not numbers.array.ndim:
         return {}
-    rows = len(numbers.array)
-    if rows == len(steps) - 1 and steps[0].endswith("_0"):
-        steps = steps[1:]
-    if rows != len(steps):
-        return {}
-    return {
-        step: GivenNumbers(row, decimals=numbers.decimals, relative=numbers.relative)
-        for step, row in zip(steps, numbers.array, strict=True)
-    }
+    for chosen in (steps, steps[1:] if steps[0].endswith("_0") else []):
+        expected = np.array([right[step].numbers.ravel() for step in chosen])
+        if (stack := _stack_of_steps(numbers.array, expected)) is not None:
+            return {step: numbers.part(row) for step, row in zip(chosen, stack, strict=True)}
+    return {}
+
+
+def _stack_of_steps(
+    array: NDArray[np.float64], right: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return an array with a row for each step, as `right` has it; None if it has another size.
+
+    The given array may be flat, as in a CSV file, or have a column for each step. If both rows and columns may be the
+    steps, they are what is closer to `right`.
+    """
+    if array.size != right.size or not right.size:
+        return None
+    if array.ndim == 1:
+        return array.reshape(right.shape)
+    columns = array.T if array.ndim == 2 and array.T.shape == right.shape else None
+    if len(array) != len(right):
+        return columns
+    if columns is not None and np.abs(columns - right).sum() < np.abs(array - right).sum():
+        return columns
+    return array
+
+
+def known_spelling(name: str, right: Mapping[str, TracedValue]) -> str:
+    """Return a name with the capitals of the trace, such as h_1 for H_1, if only one of its names has these letters."""
+    names = {*right, *map(base_of, right)} - {""}
+    if name in names:
+        return name
+    same = [one for one in names if one.lower() == name.lower()]
+    return same[0] if len(same) == 1 else name
+
+
+def base_of(name: str) -> str:
+    """Return the name of a value of a step without the step, such as h for h_1; "" if it has no step."""
+    match = INDEXED.fullmatch(name)
+    return match[1].rstrip("_") if match else ""
 
 
 def canonical(name: str) -> str:
@@ -187,41 +229,45 @@ def judge(value: TracedValue, own: GivenNumbers, tolerance: float | None) -> Jud
     if own.array.size != right.size:
         remark = f"it must have {_shape_text(right)}, but you gave {_shape_text(own.array)}"
         return JudgedNumbers(value.name, "wrong", value, remark=remark)
-    limit = own.tolerance(right) if tolerance is None else tolerance
     remark = ""
     shaped = own.array.reshape(right.shape)
     if own.array.ndim == 2 == right.ndim and own.array.shape != right.shape:
         shaped, remark = own.array.T, "your matrix is transposed"
+    limits = own.tolerance(shaped, right) if tolerance is None else np.full(right.shape, tolerance)
     with np.errstate(invalid="ignore"):
         differences = np.abs(shaped - right)
     differences = np.where(np.isfinite(differences), differences, np.inf)
-    error = float(differences.max(initial=0.0))
-    place = np.unravel_index(int(differences.argmax()), differences.shape) if right.ndim else ()
-    verdict: Verdict = "right" if error <= limit else "wrong"
+    place = np.unravel_index(int((differences - limits).argmax()), right.shape)
+    verdict: Verdict = "right" if bool((differences <= limits).all()) else "wrong"
     if verdict == "wrong":
-        remark = _wrong_remark(shaped, right, limit) or remark
-    index = tuple(int(one) for one in place)
+        remark = _wrong_remark(shaped, right, limits) or remark
+    index = tuple(int(one) for one in place) if right.ndim else ()
+    error, limit = float(differences[place]), float(limits[place])
     return JudgedNumbers(value.name, verdict, value, shaped, error, limit, index, remark)
 
 
-def _wrong_remark(own: NDArray[np.float64], right: NDArray[np.float64], limit: float) -> str:
+def _wrong_remark(
+    own: NDArray[np.float64], right: NDArray[np.float64], limits: NDArray[np.float64]
+) -> str:
     """Return what wrong numbers are instead: the transpose, the opposite or a multiple of the right ones; else ""."""
-    if right.ndim == 2 and right.shape[0] == right.shape[1] and _agree(own, right.T, limit):
+    if right.ndim == 2 and right.shape[0] == right.shape[1] and _agree(own, right.T, limits):
         return "your numbers are the transpose of the right ones"
-    if _agree(own, -right, limit):
+    if _agree(own, -right, limits):
         return "your numbers have the opposite sign"
     size = float(np.sum(right * right))
     if not size or not np.isfinite(own).all():
         return ""
     factor = float(np.sum(own * right)) / size
-    if abs(factor) > 1e-6 and right.size > 1 and _agree(own, factor * right, limit):
+    if abs(factor) > 1e-6 and right.size > 1 and _agree(own, factor * right, limits):
         return f"your numbers are {factor:.4g} times the right ones"
     return ""
 
 
-def _agree(own: NDArray[np.float64], other: NDArray[np.float64], limit: float) -> bool:
-    """Return True if no entry of `own` and `other` differs by more than `limit`."""
-    return bool((np.abs(own - other) <= limit).all())
+def _agree(
+    own: NDArray[np.float64], other: NDArray[np.float64], limits: NDArray[np.float64]
+) -> bool:
+    """Return True if no entry of `own` and `other` differs by more than its limit."""
+    return bool((np.abs(own - other) <= limits).all())
 
 
 def _shape_text(array: NDArray[Any]) -> str:
@@ -243,10 +289,12 @@ def check_lines(check: NumberCheck) -> Iterator[str]:
         yield f"unknown:    {_names(unknown)}"
         yield from (f"  {excerpt(one.name, 40)}: {one.remark}" for one in unknown if one.remark)
     if check.missing:
-        yield f"not given:  {_shortened_list(list(check.missing))}"
+        yield f"not given:  {_shortened_list(list(check.missing), MOST_MISSING)}"
     first = check.first_wrong
     if first is not None:
         yield from first_wrong_lines(first, others=len(wrong) > 1)
+    if check.hint:
+        yield from ("", check.hint)
 
 
 def first_wrong_lines(first: JudgedNumbers, others: bool) -> Iterator[str]:
@@ -274,8 +322,8 @@ def _names(judged: Sequence[JudgedNumbers]) -> str:
     return _shortened_list([excerpt(one.name, 40) for one in judged])
 
 
-def _shortened_list(names: list[str]) -> str:
-    """Return names as text; of very many, only the first ones and how many more there are."""
-    shown = names[:MOST_NAMES]
+def _shortened_list(names: list[str], most: int = MOST_NAMES) -> str:
+    """Return names as text; of more than `most`, only the first ones and how many more there are."""
+    shown = names[:most]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "")

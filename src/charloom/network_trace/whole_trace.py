@@ -92,8 +92,8 @@ class Trace:
 
         Args:
             numbers: a dict of numbers or arrays by name, or the path of a .json, .npz or .csv file.
-            tolerance: the largest difference of a right number. None chooses one for each value: for decimal
-                numbers from a .json or .csv file by the number of decimals, otherwise by the dtype.
+            tolerance: the largest difference of a right number. None chooses it by the number of digits that are
+                there, and by the dtype.
 
         Raises:
             ConfigError: the file has another ending or contents, or `tolerance` is out of its range.

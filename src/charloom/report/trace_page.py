@@ -57,6 +57,7 @@ def render_trace(trace: Trace, check: NumberCheck | None = None) -> str:
         verdict="" if check is None else verdict(check),
         passed=check is not None and check.passed,
         first="" if first is None else "\n".join(first_wrong_lines(first, len(wrong) > 1)).strip(),
+        hint="" if check is None else check.hint,
         sections=list(sections(trace, check)),
     )
 
