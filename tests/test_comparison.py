@@ -13,7 +13,8 @@ import charloom
 import small_runs
 from charloom.api import compare_runs
 from charloom.api.comparison_intervals import ValidationBits, difference
-from charloom.api.run_comparison import RunComparison, bits_text, upright_lines
+from charloom.api.comparison_layout import comparison_lines
+from charloom.api.run_comparison import RunComparison, bits_text
 from charloom.errors import ConfigError, NotAModelError
 from charloom.evaluation import bits_interval, block_sums, interval_of_blocks
 from charloom.messages import for_command_line
@@ -171,21 +172,70 @@ def test_labels_distinguish_runs_that_differ_in_many_settings(tmp_path):
 
 
 def test_a_wide_table_has_a_column_for_each_run(folder):
-    found = compared(folder, "small", "large", "whole", "other")
-    lines = found.lines(80)
-    assert max(map(len, lines)) <= 80
-    assert sum(line.startswith("hidden_size ") for line in lines) == lines.count("") + 1
+    found = compared(folder, "small", "large")
     assert max(map(len, found.lines(500))) > 80
     assert found.lines(500)[0].split()[0] == "run"
+    lines = found.lines(70)
+    assert max(map(len, lines)) <= 70
+    assert [line.split()[0] for line in lines[:3]] == ["run", "hidden_size", "done"]
+    assert len(lines) == len(found.heads)
 
 
-def test_a_table_that_is_too_wide_continues_below():
-    rows = [[f"run-{n}", "x" * 20] for n in range(5)]
-    lines = upright_lines(["run", "value"], rows, 60)
+def test_the_settings_of_several_runs_are_above_their_figures(folder):
+    found = compared(folder, "small", "large", "parts", "stopped")
+    lines = found.lines(80)
+    assert max(map(len, lines)) <= 80
+    settings, figures, *rest = "\n".join(lines).split("\n\n")
+    assert "hidden_size" in settings
+    assert "validation" in settings
+    assert [line.split()[0] for line in settings.splitlines()[-4:]] == found.names
+    assert figures.splitlines()[-5].split()[0] == "run"
+    assert "interrupted" in "".join([figures, *rest])
+
+
+def test_the_state_of_many_finished_runs_is_left_out():
+    heads = ["run", "seed", "bits", "95 % interval", "seconds", "state"]
+    rows = [[f"run-{n}", str(n), "2.0000", "1.9000 to 2.1000", "1.0", "finished"] for n in range(9)]
+    lines = comparison_lines(heads, rows, 1, 50)
+    assert "state" not in "\n".join(lines)
+    rows[3][-1] = "interrupted"
+    assert "interrupted" in "\n".join(comparison_lines(heads, rows, 1, 50))
+
+
+def test_many_settings_are_named_by_what_most_runs_do_not_have():
+    settings = [f"a_long_setting_{n}" for n in range(9)]
+    heads = ["run", *settings, "bits"]
+    rows = [[f"run-{n}", *["1"] * 9, f"{n}.0000"] for n in range(12)]
+    for n in range(9):
+        rows[n][n + 1] = "2"
+    rows[3] = ["run-3", *["3"] * 9, "3.0000"]
+    lines = comparison_lines(heads, rows, len(settings), 60)
     assert max(map(len, lines)) <= 60
-    assert lines.count("") == 2
-    assert "\n".join(lines).count("x" * 20) == 5
-    assert len(upright_lines(["run", "value"], rows, 5)) == 14  # one run in each table
+    text = "\n".join(lines)
+    assert "run-0   a_long_setting_0 2\n" in text
+    assert "run-11  -\n" in text
+    assert all(f"a_long_setting_{n} 3" in text for n in range(9))
+    assert text.count("a_long_setting_8 1") == 1  # in the line of most runs
+    assert len(lines) < 40
+
+
+def test_the_legend_names_each_run_and_its_settings(folder):
+    found = compared(folder, "small", "large", "parts")
+    assert found.titles == [
+        "small: hidden_size 4, validation 0.2",
+        "large: hidden_size 16, validation 0.2",
+        "parts: hidden_size 8, validation 0.1",
+    ]
+    assert [curve.label for curve in found.curves()] == found.titles
+
+
+def test_the_legend_of_runs_that_differ_in_much_has_what_most_do_not_have(tmp_path):
+    changes = [{}, {}, {"seed": 5}, {"seq_length": 5, "clip": 2.0, "learning_rate": 0.2, "seed": 9}]
+    for n, settings in enumerate(changes):
+        train(tmp_path / f"run-{n}", updates=20, **settings)
+    assert charloom.compare(tmp_path).titles == [
+        "run-0", "run-1", "run-2: seed 5", "run-3: seq_length 5, learning_rate 0.2, clip 2 …",
+    ]  # fmt: skip
 
 
 # What cannot be compared

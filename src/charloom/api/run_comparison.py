@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from charloom.api.compared_run import ComparedRun
 from charloom.api.comparison_intervals import BitsDifference, ValidationBits, difference
+from charloom.api.comparison_layout import comparison_lines
 from charloom.api.comparison_notes import notes_of
 from charloom.api.comparison_svg import curves_svg
 from charloom.api.run_rows import UNKNOWN, progress
@@ -20,12 +21,12 @@ from charloom.api.setting_differences import (
     names_of,
     settings_of,
     shown_value,
+    titles_of,
 )
 from charloom.api.text_arguments import as_path
 from charloom.config import require_one_of
 from charloom.errors import ConfigError
 from charloom.formatting import counted
-from charloom.formatting import table as text_table
 from charloom.messages import for_python
 from charloom.notebook_html import card, sentence, table
 from charloom.report.comparison_curves import COMPARISON_AXES, ComparedCurve
@@ -59,6 +60,11 @@ class RunComparison:
     def labels(self) -> list[str]:
         """A label of each run, which names it by the settings that differ."""
         return labels_of(self.runs)
+
+    @cached_property
+    def titles(self) -> list[str]:
+        """The name of each run with the settings that differ; if many do, with those that most runs do not have."""
+        return titles_of(self.runs)
 
     @cached_property
     def settings(self) -> list[str]:
@@ -174,12 +180,9 @@ class RunComparison:
     def lines(self, width: int = COMPARISON_WIDTH) -> list[str]:
         """Return the table as lines of text.
 
-        If it is wider than `width`, it has a column for each run, and several tables if these are too wide together.
+        If it is wider than `width`, it has a column for each run; or the settings come first, and the figures below.
         """
-        lines = text_table(self.heads, self.rows)
-        if max(map(len, lines)) <= width:
-            return lines
-        return upright_lines(self.heads, self.rows, width)
+        return comparison_lines(self.heads, self.rows, len(self.settings), width)
 
     def __repr__(self) -> str:
         """Return the table and the notes as text."""
@@ -235,10 +238,10 @@ class RunComparison:
     # The picture
 
     def curves(self) -> list[ComparedCurve]:
-        """Return the curves of the runs that have records."""
+        """Return the curves of the runs that have records, with their names and labels."""
         return [
-            ComparedCurve(label, run.config.seq_length, run.curve, run.judged)
-            for label, run in zip(self.labels, self.runs, strict=True)
+            ComparedCurve(title, run.config.seq_length, run.curve, run.judged)
+            for title, run in zip(self.titles, self.runs, strict=True)
             if run.config is not None and run.curve
         ]
 
@@ -285,25 +288,3 @@ def span(interval: tuple[float, float] | None) -> str | None:
 def bits_text(bits: float) -> str:
     """Return a number of bits as text, with few digits if the model diverged."""
     return f"{bits:.{BITS_DIGITS}f}" if abs(bits) < LARGE_BITS else f"{bits:,.0f}"
-
-
-def upright_lines(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Return the lines of a table with a column for each run, or of several such tables below one another.
-
-    A table has as many runs as fit into `width`, and at least one.
-    """
-    lines: list[str] = []
-    left = list(rows)
-    while left:
-        size = len(left)
-        while size > 1 and max(map(len, upright(heads, left[:size]))) > width:
-            size -= 1
-        lines += ([""] if lines else []) + upright(heads, left[:size])
-        left = left[size:]
-    return lines
-
-
-def upright(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table with a row for each of `heads`, and a column for each of `rows`."""
-    first, *others = zip(heads, *rows, strict=True)
-    return text_table(first, others)

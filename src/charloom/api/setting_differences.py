@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.api.compared_run import ComparedRun
+from charloom.api.comparison_layout import different, most_common
+from charloom.api.run_rows import UNKNOWN
 from charloom.config import Config, without_effect
 
 TEXT: Final = "text"  # the text counts as a setting
@@ -107,6 +109,24 @@ def labels_of(runs: Sequence[ComparedRun]) -> list[str]:
         label if label and labels.count(label) == 1 else f"{name} ({label})" if label else name
         for name, label in zip(names, labels, strict=True)
     ]
+
+
+def titles_of(runs: Sequence[ComparedRun]) -> list[str]:
+    """Return the name of each run with the settings that differ.
+
+    If many differ, they are the first ones whose values most of the runs do not have.
+    """
+    differing = [name for name in differing_settings(runs) if name not in WATCHING]
+    if len(differing) > MOST_NAMED and "recipe" in differing_settings(runs):
+        differing = ["recipe", *differing]
+    rows = [[shown_value(run, name, runs) or UNKNOWN for name in differing] for run in runs]
+    most = most_common(differing, rows) if len(differing) > MOST_NAMED else {}
+    titles = []
+    for name, row in zip(names_of(runs), rows, strict=True):
+        parts = different(differing, row, most)
+        text = ", ".join(parts[:MOST_NAMED]) + (" …" if parts[MOST_NAMED:] else "")
+        titles.append(f"{name}: {text}" if text else name)
+    return titles
 
 
 def fewest(runs: Sequence[ComparedRun], names: Sequence[str]) -> list[str]:
