@@ -140,6 +140,53 @@ def test_the_form_sends_pairs_averaging_and_a_search_for_the_learning_rate(train
     assert "find_learning_rate" not in sent[1]["settings"]
 
 
+def test_the_form_sends_the_schedule_with_its_times_in_either_unit(trained, page):
+    sent = []
+
+    def start(route):
+        """Answer as if the run had been started."""
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=202, json={"run": "cats"})
+
+    page.route("**/api/runs", start)
+    without_charts(page)
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.get_by_role("radio", name="classic").check()
+    page.locator("#start summary").click()
+    field = {
+        name: page.get_by_label(name, exact=True)
+        for name in (
+            "Warmup, in updates", "Warmup epochs", "Step after, in epochs", "Step after updates",
+            "Step every, in epochs", "Step every updates", "Step factor", "Cosine end",
+        )
+    }  # fmt: skip
+    expect(field["Warmup, in updates"]).to_have_attribute("placeholder", "0")
+    expect(field["Step after, in epochs"]).to_have_attribute("placeholder", "10")
+    expect(field["Step after updates"]).to_have_attribute("placeholder", "–")
+    page.locator("[data-setting=schedule]").select_option("step")
+    field["Warmup epochs"].fill("0.5")
+    field["Step after updates"].fill("500")
+    field["Step every, in epochs"].fill("2")
+    field["Step factor"].fill("0.5")
+    page.click("#start-go")
+    until(lambda: page.evaluate("1") and sent)
+    assert sent[0]["settings"] == {
+        "schedule": "step", "warmup_epochs": 0.5, "step_after_updates": 500, "step_every": 2, "step_factor": 0.5,
+    }  # fmt: skip
+
+
+def test_a_time_of_the_schedule_in_two_units_is_refused_at_its_fields(trained, page):
+    page.goto(f"{trained.url}/#/runs?new")
+    page.wait_for_selector("#start-recipes input")
+    page.locator("#start summary").click()
+    page.get_by_label("Warmup, in updates").fill("5")
+    page.get_by_label("Warmup epochs").fill("1")
+    page.click("#start-go")
+    eventually(page.locator("#start-problem"), "warmup")
+    expect(page.get_by_label("Warmup epochs")).to_have_attribute("aria-invalid", "true")
+
+
 def test_a_search_together_with_a_learning_rate_is_refused_by_name(trained, page):
     page.goto(f"{trained.url}/#/runs?new")
     page.wait_for_selector("#start-recipes input")

@@ -395,6 +395,34 @@ def test_the_settings_of_a_new_run_become_options_of_its_process(tmp_path, spawn
     assert options == [["--input-pairs", "2048", "--find-learning-rate", *given[2:]], given]
 
 
+def test_the_schedule_of_a_new_run_becomes_options_of_its_process(tmp_path, spawned):
+    settings = {
+        "schedule": "step",
+        "warmup_epochs": 0.5,
+        "step_after_updates": 500,
+        "step_factor": 0.5,
+    }
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        body = {**PYTHON_DOCS, "settings": settings}
+        assert client.post("/api/runs", json=body).status_code == 202
+    (command,) = spawned.commands
+    assert command[command.index("--schedule") :] == [
+        "--schedule", "step", "--warmup-epochs", "0.5", "--step-after-updates", "500", "--step-factor", "0.5",
+    ]  # fmt: skip
+
+
+def test_a_run_that_ends_before_the_first_step_says_so_in_the_list(tmp_path):
+    small_runs.train(tmp_path / "late", schedule="step", step_after_updates=900, updates=20)
+    small_runs.train(tmp_path / "early", schedule="step", step_after_updates=9, updates=20)
+    with TestClient(make_app(app_state(tmp_path)), base_url=HERE) as client:
+        runs = {run["key"]: run for run in client.get("/api/runs").json()["runs"]}
+    assert runs["late"]["schedule_warning"].startswith(
+        "The run ends after 20 updates, but the first step"
+    )
+    assert "“step after updates”" in runs["late"]["schedule_warning"]
+    assert runs["early"]["schedule_warning"] is None
+
+
 def test_the_form_explains_each_setting_in_the_words_of_the_command_line(client):
     words = {
         name: option.help.partition(" [default")[0]

@@ -36,7 +36,9 @@ FEW_UPDATES: Final = 1_000  # with fewer updates, the smooth loss still depends 
 def introduce(training: "Training") -> None:
     """Print the text, the number of updates, the engine and the run directory before training."""
     from charloom.engines import native_problem
+    from charloom.model.schedule import Schedule
     from charloom.training.order_message import order_sentence
+    from charloom.training.schedule_message import late_schedule
 
     config, corpus = training.learner.config, training.corpus
     problem = native_problem()
@@ -54,6 +56,8 @@ def introduce(training: "Training") -> None:
     )
     if config.order != "sequential":
         say(order_sentence(config))
+    if (problem := late_schedule(Schedule.of(config, len(corpus)))) is not None:
+        say(problem)
     factor = training.learner.learning_rate_factor
     if factor != 1:
         say(

@@ -59,7 +59,7 @@ class Schedule:
         if done < warmup:
             return rate * (done + 1) / warmup
         if config.schedule == "step":
-            late = done - self._updates_of("step_after")
+            late = done - self.first_step
             every = self._updates_of("step_every")
             return rate * config.step_factor ** (late // every + 1 if late >= 0 else 0)
         if config.schedule == "cosine":
@@ -75,6 +75,16 @@ class Schedule:
         if epochs is None:
             return self.config.warmup
         return math.floor(epochs * self.windows.per_epoch + 0.5)
+
+    @property
+    def first_step(self) -> int:
+        """The number of updates before the first decay of the schedule "step"."""
+        return self._updates_of("step_after")
+
+    def chosen(self, name: str) -> str:
+        """Return the setting that gives a time of the schedule: `name`, or the one in another unit that replaces it."""
+        other = OTHER_UNIT[name]
+        return name if getattr(self.config, other) is None else other
 
     def _updates_of(self, name: str) -> int:
         """Return a time of the schedule in updates: a setting in epochs, or the one in updates that replaces it."""

@@ -29,6 +29,7 @@ from charloom.gradient_check import GradientCheck, Row
 from charloom.messages import command, for_command_line, terminal_command
 from charloom.model import parameter_shapes
 from charloom.model.input_pairs import pair_rows
+from charloom.model.schedule import Schedule
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
 from charloom.report import prose
 from charloom.report.curve_events import event_story
@@ -63,6 +64,7 @@ from charloom.training import Sample
 from charloom.training.divergence_message import divergence_sentence
 from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.overfitting_message import overfitting_sentence
+from charloom.training.schedule_message import late_schedule
 from charloom.training.start_message import bad_starts
 
 
@@ -241,6 +243,7 @@ def loss_section(
                 records, view.config, view.text.vocabulary_size, JudgedPart.of(view), view.best
             ),
             *event_story(records, view.events),
+            *schedule_paragraph(view),
             *overfitting_paragraph(view, records),
         ],
         picture=picture,
@@ -248,6 +251,12 @@ def loss_section(
         epochs=[epoch_end(record, view.config.seq_length) for record in records.ends],
         left_out=shown if len(records.ends) < records.epochs else "",
     )
+
+
+def schedule_paragraph(view: RunInspection) -> list[str]:
+    """Return a list with a paragraph saying that a part of the schedule lies beyond the end of the run; or an empty one."""
+    problem = late_schedule(Schedule.of(view.config, view.text.characters))
+    return [] if problem is None else [capitalized(for_command_line(problem))]
 
 
 def overfitting_paragraph(view: RunInspection, records: Records) -> list[str]:

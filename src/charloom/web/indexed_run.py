@@ -39,6 +39,7 @@ from charloom.training.divergence_message import divergence_sentence
 from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.progress_records import characters_evaluated
+from charloom.training.schedule_message import late_schedule
 from charloom.training.start_message import bad_starts
 from charloom.training.training_loss import TrainingLoss
 from charloom.web.best_loss import BestLoss
@@ -232,6 +233,9 @@ class IndexedRun:
             best_bits=bits(self._best.of(best)),
             overfitting=self._overfits(best) if state == "finished" and config.validation else None,
             start_warning=self._bad_starts() if state == "finished" else None,
+            schedule_warning=None
+            if (late := late_schedule(schedule)) is None
+            else page_sentence(late),
             divergence=self._diverged(config, text.vocabulary_size) if state in OVER else None,
             smooth_loss=figures.smooth_loss,
             learning_rate=figures.learning_rate,

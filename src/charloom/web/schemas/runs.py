@@ -40,6 +40,8 @@ class Run(ResponseBody):
             not overfit.
         start_warning: a sentence saying that the model of a finished run writes badly from a state in which it can
             begin; None if it does not, or if this was not measured.
+        schedule_warning: a sentence saying that the run ends before its warm-up or before the first step of its learning
+            rate; None if it does not.
         divergence: a sentence saying that training diverged, with advice; None if it did not, or while a process
             trains the run.
         held_out: the number of characters in the validation part that can be predicted; None if the run
@@ -93,6 +95,7 @@ class Run(ResponseBody):
     best_bits: float | None = None
     overfitting: str | None = None
     start_warning: str | None = None
+    schedule_warning: str | None = None
     divergence: str | None = None
     smooth_loss: float | None = None
     learning_rate: float | None = None

@@ -80,6 +80,15 @@ class Settings(RequestBody):
     optimizer: Literal["adagrad", "sgd", "rmsprop", "adam", "adamw"] | None = None
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     find_learning_rate: bool | None = None
+    schedule: Literal["constant", "step", "cosine"] | None = None
+    warmup: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
+    warmup_epochs: Annotated[float, Field(ge=0, le=100_000)] | None = None
+    step_after: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    step_after_updates: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
+    step_every: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    step_every_updates: Annotated[int, Field(ge=1, le=2_000_000_000)] | None = None
+    step_factor: Annotated[float, Field(gt=0, le=10)] | None = None
+    cosine_end: Annotated[float, Field(ge=0, le=1)] | None = None
     weight_decay_on: Literal["all", "weights"] | None = None
     averaging: Annotated[float, Field(ge=0, le=1)] | None = None
     validation: Annotated[float, Field(ge=0, le=0.5)] | None = None

@@ -313,17 +313,23 @@ const words = (name) => {
   return spaced[0].toUpperCase() + spaced.slice(1);
 };
 
+// The units of times that another field gives in another unit.
+const UNITS = { warmup: "updates", step_after: "epochs", step_every: "epochs" };
+
+/** Return the name of a field as its label has it, such as "Step after, in epochs". */
+const label = (name) => (name in UNITS ? `${words(name)}, in ${UNITS[name]}` : words(name));
+
 /**
  * Return a field with its name. The help of a checkbox, and of a field that only a run from a model has, is shown below it;
  * that of other fields at the pointer.
  */
 function labelled({ name, kind, help, needs_model }, input) {
-  if (kind !== "yes_no" && !needs_model) return el("div", { class: "setting" }, el("label", { class: "field", title: help }, words(name), input));
+  if (kind !== "yes_no" && !needs_model) return el("div", { class: "setting" }, el("label", { class: "field", title: help }, label(name), input));
   const id = `start-${name}-help`;
   input.setAttribute("aria-describedby", id);
   const about = el("p", { class: "aside", id }, help);
-  if (needs_model) return el("div", { class: "setting" }, el("label", { class: "field" }, words(name), input), about);
-  return el("div", { class: "yes-no" }, el("label", { class: "check" }, input, words(name)), about);
+  if (needs_model) return el("div", { class: "setting" }, el("label", { class: "field" }, label(name), input), about);
+  return el("div", { class: "yes-no" }, el("label", { class: "check" }, input, label(name)), about);
 }
 
 /** Return the value of a field; null if the value of the recipe or the model is wanted. */

@@ -1,0 +1,31 @@
+"""Says in a sentence that a run ends before its warm-up or before the first step of its learning rate."""
+
+from charloom.formatting import counted
+from charloom.messages import argument
+from charloom.model.schedule import Schedule
+
+
+def late_schedule(schedule: Schedule) -> str | None:
+    """Return a message that a part of the schedule lies beyond the end of the run, and what the learning rate does.
+
+    Return None if the warm-up ends, and the first step of the schedule `step` is taken, within the run.
+    """
+    config, end = schedule.config, schedule.updates
+    ends = f"the run ends after {counted(end, 'update')}"
+    if schedule.warmup > end:
+        after = (
+            " The schedule begins only after the warm-up." if config.schedule != "constant" else ""
+        )
+        highest = schedule.learning_rates(end - 1, 1)[0]
+        return (
+            f"{ends}, but its warm-up has {counted(schedule.warmup, 'update')}: the learning rate rises to "
+            f"{highest:.3g} and never reaches {config.learning_rate:g}.{after} Give a shorter "
+            f"{argument(schedule.chosen('warmup'))}, or a later end."
+        )
+    if config.schedule == "step" and schedule.first_step >= end:
+        return (
+            f"{ends}, but the first step of its learning rate is after {counted(schedule.first_step, 'update')}: the "
+            f"learning rate stays {config.learning_rate:g}. Give a smaller {argument(schedule.chosen('step_after'))}, or a "
+            f"later end."
+        )
+    return None
