@@ -96,8 +96,7 @@ def train(
             `import_model` has the settings in its file, or those of the recipe "quick" if the file has
             none.
         minutes: train for about this many minutes, instead of `epochs` or `updates`. The minutes include
-            the time for reading the text and for measuring the speed. If training is slower or faster than
-            measured, the end of the run moves, so that it keeps to the minutes.
+            the time for reading the text and for measuring the speed. If the speed changes, the end moves.
         find_learning_rate: search for a good learning rate first, as the function of this name does. Of given
             minutes, the search takes about a tenth. A run directory keeps the search and its picture.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from charloom.gradient_check import GradientCheck
     from charloom.training import Ended, FinalEvaluation, Record, TrainingEvent
     from charloom.training.learning_rate_search import LearningRateSearch
+    from charloom.training.recent_loss import RecentLoss
 
 
 class Outcome:
@@ -17,6 +18,7 @@ class Outcome:
         search: the search for the learning rate before training; None if there was none.
         ended: how training ended; None if there was nothing to train.
         last: the last record that the command wrote; None if it wrote no record.
+        recent: the mean loss of the last updates of the command; None if nothing collects it.
         validation_nats: the last validation loss in nats per character; None if none was computed.
         judged: the loss on the whole validation part, computed at the end; None if it was not computed.
         report: path of the report; None if no report was written.
@@ -30,6 +32,7 @@ class Outcome:
         self.search: LearningRateSearch | None = None
         self.ended: Ended | None = None
         self.last: Record | None = None
+        self.recent: RecentLoss | None = None
         self.validation_nats: float | None = None
         self.judged: FinalEvaluation | None = None
         self.report: Path | None = None
@@ -47,6 +50,8 @@ class Outcome:
             self.judged = item
         elif isinstance(item, Record):
             self.last = item
+            if self.recent is not None:
+                self.recent.add(item.update, item.train_nats)
             if item.validation_nats is not None:
                 self.validation_nats = item.validation_nats
 

@@ -83,8 +83,10 @@ def follow(training: "Training", halt: "Halt", whole: bool = False) -> Outcome:
     from charloom.api import Reported, reproduction
     from charloom.cli.progress import ProgressDisplay
     from charloom.gradient_check import GradientCheck
+    from charloom.training.recent_loss import RecentLoss
 
     outcome, learner = Outcome(), training.learner
+    outcome.recent = RecentLoss(learner.config.smoothing, learner.update)
     started = time.monotonic()
     try:
         progress = ProgressDisplay(
@@ -180,6 +182,8 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
         if learner.best_loss is not None and not learner.config.validation:
             line += f", lowest {decimals(learner.best_loss, 2)} at update {learner.best_update:,}"
         lines.append(line)
+        early = None if outcome.recent is None else outcome.recent.sentence(one)
+        lines += [] if early is None else [f"             {early}"]
     if learner.config.validation and learner.best_loss is not None:
         lines.append(validation_line(learner, outcome.validation_nats))
         lines += part_lines(training, outcome)

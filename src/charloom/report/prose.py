@@ -220,6 +220,8 @@ def loss_story(
         f"The last record, at update {count(last.update)} after "
         f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, has a smooth loss of {decimals(last.smooth_loss, 2)}."
     )
+    if (early := records.recent.sentence(one)) is not None:
+        sentences.append(early)
     mean = records.last_epoch_nats
     if mean is not None:
         sentences.append(

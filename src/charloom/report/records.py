@@ -12,9 +12,11 @@ from typing import Any, Final, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.config import Config
 from charloom.even_sample import EvenSample
 from charloom.report.thinning import decimate
 from charloom.training.overfitting_check import Overfitting, OverfittingCheck
+from charloom.training.recent_loss import RecentLoss
 
 COLUMNS: Final = 640  # horizontal resolution of the curve in columns of pixels
 MOST_POINTS: Final = 65_536  # largest number of points of the curve in memory
@@ -68,6 +70,7 @@ class Records:
         losses: smooth losses of these points in nats per window, shape (points,).
         last_epoch_nats: mean training loss over the last complete epoch, in nats per character; None
             before the end of the first epoch.
+        recent: the mean loss of the last updates, and the share of the first loss in the smooth loss.
         at: a dict with a key for each update in the argument `wanted` of `gather`. The value is the last
             record at or before this update, or None if all records are later.
     """
@@ -84,6 +87,7 @@ class Records:
     updates: NDArray[np.float64]
     losses: NDArray[np.float64]
     last_epoch_nats: float | None
+    recent: RecentLoss
     at: Mapping[int, Record | None]
 
     @property
@@ -93,13 +97,18 @@ class Records:
         return self.ends[::-1][::stride][::-1]
 
 
-def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | None:
+def gather(
+    records: Iterable[Record],
+    wanted: Iterable[int] = (),
+    smoothing: float = Config.smoothing,
+) -> Records | None:
     """Return the records that a report shows; None if there are no records.
 
     Args:
         records: the records in the order of their updates.
         wanted: updates, such as those of the samples. For each of these updates, the attribute `at` of
             the result holds the last record at or before the update.
+        smoothing: the setting of the smooth loss.
     """
     # The wanted updates in descending order, so that pending.pop() removes and returns the smallest update.
     pending = sorted(set(wanted), reverse=True)
@@ -111,7 +120,7 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
     best_nats = math.inf
     judged: EvenSample[Record] = EvenSample(MOST_JUDGED)
     ends: EvenSample[Record] = EvenSample(MOST_ENDS)
-    check, curve, means = OverfittingCheck(), Curve(), EpochMeans()
+    check, curve, means, recent = OverfittingCheck(), Curve(), EpochMeans(), RecentLoss(smoothing)
     for record in records:
         while pending and pending[-1] < record.update:
             at[pending.pop()] = last
@@ -127,6 +136,7 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
         check.add(record.update, record.train_nats, record.validation_nats)
         curve.add(record.update, record.smooth_loss)
         means.add(record)
+        recent.add(record.update, record.train_nats)
     if first is None or last is None or lowest is None:
         return None
     updates, losses = curve.points()
@@ -143,6 +153,7 @@ def gather(records: Iterable[Record], wanted: Iterable[int] = ()) -> Records | N
         updates=updates,
         losses=losses,
         last_epoch_nats=means.last_whole(),
+        recent=recent,
         at={**at, **dict.fromkeys(pending, last)},
     )
 

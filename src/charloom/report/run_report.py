@@ -149,7 +149,8 @@ def read_records(
     messages: list[str] = []
     path = view.path / METRICS
     lines = sound_objects(path, is_record, messages, on_progress, view.lengths)
-    records = gather(sound_records(map(Record.of, lines), path, messages), wanted)
+    sound = sound_records(map(Record.of, lines), path, messages)
+    records = gather(sound, wanted, view.config.smoothing)
     if messages:
         damage.append(" ".join([*messages, prose.kept_records_sentence(records)]))
     return records
