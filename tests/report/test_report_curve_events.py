@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from charloom.report.curve_events import event_story, jumps
+from charloom.report.curve_events import event_marks, event_story, jumps
 from charloom.report.records import Record, gather
 from report_runs import PER_EPOCH, make_run, records, report
 
@@ -97,3 +97,29 @@ def test_a_pattern_that_repeats_in_each_epoch_is_told() -> None:
 
 def test_a_wave_with_another_length_is_no_pattern_of_the_epochs() -> None:
     assert event_story(gathered(wave(5 * PER_EPOCH, round(0.66 * PER_EPOCH))), []) == []
+
+
+def test_the_plot_marks_the_events_and_explains_the_lines(tmp_path: Path) -> None:
+    events = [
+        {"event": "rolled_back", "update": 12_000, "learning_rate_factor": 0.5, "rollbacks": 1},
+        {"event": "learning_rate_factor", "update": 15_000, "learning_rate_factor": 0.3},
+    ]
+    run = make_run(tmp_path / "run", metrics=with_jump(9_000, 12.5, 2_000), events=events)
+    _, page = report(run)
+    (jump,) = jumps(gathered(with_jump(9_000, 12.5, 2_000)))
+    svg = (run / "loss.svg").read_text(encoding="utf-8")
+    for mark in (f"jump-{jump.end}", "rollback-12000", "new-rate-15000"):
+        assert svg.count(f'id="{mark}"') == 1
+        assert f'id="zoom-{mark}"' in svg
+    for name in ("jump", "rollback", "new rate"):
+        assert name in page.words
+    labels = [value for _, name, value in page.attributes if name == "aria-label"]
+    assert any("vertical lines mark events: jump, rollback, new rate" in label for label in labels)
+
+
+def test_a_run_without_events_has_no_marks_and_many_events_are_thinned() -> None:
+    assert event_marks(gathered(records(20_000)), []) == {}
+    many = [{"event": "rolled_back", "update": update} for update in range(100)]
+    (found,) = event_marks(gathered(records(20_000)), many).values()
+    assert len(found) <= 12
+    assert found[-1] == 99

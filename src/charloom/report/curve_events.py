@@ -1,4 +1,4 @@
-"""Writes sentences about what a reader notices in the loss curve of a run: jumps, rollbacks, changes, a pattern.
+"""Finds what a reader notices in the loss curve of a run (jumps, rollbacks, changes, a pattern), for the text and the plot.
 
 A jump is found in the points of the plot, so that the text reports what the plot shows.
 """
@@ -17,6 +17,7 @@ from charloom.store.journal_lines import is_finite
 # three times as high as nine tenths of such rises in the run, and at least a tenth of the loss before it.
 SPAN, LEAST_SPAN = 0.02, 1000
 USUAL_SHARE, USUAL_FACTOR, LEAST_RISE = 90, 3.0, 0.1
+MOST_MARKS: Final = 12  # of one kind of event in the plot
 # A pattern that repeats in each epoch: the last two epochs are compared at so many places. Their losses, without the
 # trend, correlate at least so much, and their range is at least such a fraction of the loss.
 PLACES: Final = 64
@@ -57,6 +58,22 @@ def event_story(records: Records, events: Sequence[Mapping[str, Any]]) -> list[s
         *pattern_sentences(records),
     ]
     return [" ".join(sentences)] if sentences else []
+
+
+def event_marks(records: Records, events: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[int]]:
+    """Return the updates of the events to mark in the plot, by the words of its legend. The arguments are those above."""
+    marks = {
+        "jump": [jump.end for jump in jumps(records)],
+        "rollback": [event["update"] for event in events if event["event"] == "rolled_back"],
+        "new rate": [event["update"] for event in rate_changes(events)],
+    }
+    return {name: even_selection(updates) for name, updates in marks.items() if updates}
+
+
+def even_selection(updates: Sequence[int]) -> Sequence[int]:
+    """Return at most `MOST_MARKS` of these updates, evenly spread, with the last one."""
+    stride = -(-len(updates) // MOST_MARKS)
+    return updates[::-1][::stride][::-1]
 
 
 def jumps(records: Records) -> list[Jump]:
@@ -123,10 +140,18 @@ def rate_sentences(events: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a sentence about the changes of the learning rate by a user."""
     changes = [
         f"multiplied by {event['learning_rate_factor']:g} from update {count(event['update'])} on"
+        for event in rate_changes(events)
+    ]
+    return [f"The planned learning rate was {listing(changes)}."] if changes else []
+
+
+def rate_changes(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the events in which a user changed the learning rate."""
+    return [
+        event
         for event in events
         if event["event"] == "learning_rate_factor" and is_finite(event.get("learning_rate_factor"))
     ]
-    return [f"The planned learning rate was {listing(changes)}."] if changes else []
 
 
 def pattern_sentences(records: Records) -> list[str]:

@@ -1,6 +1,8 @@
 """Draws the loss over the updates of a run."""
 
 import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -34,6 +36,8 @@ DOT: Final = 3.0  # size of the dot at a validation loss
 # The least distance from one mark to the next, as a factor of their size. Closer marks hide the curve below them.
 LEAST_GAP: Final = 1.5
 BELOW, ABOVE = 50, 30  # margins below and above the axes of a panel, in 1/72 inch
+# The dashes of the lines at events, one for each kind: in units of the width of the line.
+EVENT_DASHES: Final = ((0, (2, 3)), (0, (7, 3)), (0, (7, 3, 2, 3)))
 # The panel of the run after its first epoch: its height, as a factor of the first panel's; the latest end of the first
 # epoch, as a fraction of the run; and the least number of points of the curve that it shows.
 ZOOM_HEIGHT: Final = 0.7
@@ -48,12 +52,14 @@ def loss_figure(
     one: str = "character",
     size: tuple[int, int] = WIDE,
     palette: Palette = LIGHT,
+    marks: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> Figure:
     """Return a plot of the smooth loss over the updates, with red crosses at the ends of epochs.
 
     If there are many crosses, they are smaller, and only some epochs have one (`Records.crosses`). If the run has
-    validation losses, a second line shows them, with a dot at each of them unless the dots would touch. If enough of
-    the run follows the first epoch, a second panel shows only this part, with a vertical axis of its own.
+    validation losses, a second line shows them, with a dot at each of them unless the dots would touch. Light vertical
+    lines mark events. If enough of the run follows the first epoch, a second panel shows only this part, with a vertical
+    axis of its own.
 
     Args:
         records: the records of a run.
@@ -61,6 +67,7 @@ def loss_figure(
         one: unit of prediction: character or byte.
         size: width and height of a panel in units of 1/72 inch. The second panel is lower.
         palette: the colours by name.
+        marks: the updates of events by the words of the legend (`curve_events.event_marks`).
     """
     (width, height), start = size, zoom_start(records)
     lower = 0 if start is None else round(ZOOM_HEIGHT * height)
@@ -68,12 +75,14 @@ def loss_figure(
     axes = _add_panel(figure, lower, height)
     lines = _draw_losses(axes, records, seq_length, width, palette)
     _scale(axes, records.last.update, lines, width, palette)
+    lines |= _mark_events(axes, marks, palette)
     _add_bits(axes, seq_length, one, width, palette)
     _add_legend(axes, lines, width, palette)
     if start is not None:
         zoom = _add_panel(figure, 0, lower)
         lines = _draw_losses(zoom, records, seq_length, width, palette, "zoom-")
         _scale(zoom, records.last.update, lines, width, palette, start)
+        _mark_events(zoom, marks, palette, "zoom-")
         _add_bits(zoom, seq_length, one, width, palette)
         _name_zoom(zoom, width, palette)
     return figure
@@ -158,6 +167,25 @@ def _draw_losses(
     return lines
 
 
+def _mark_events(
+    axes: Axes, marks: Mapping[str, Sequence[int]], palette: Palette, prefix: str = ""
+) -> dict[str, Line2D]:
+    """Draw a light vertical line at each update of `marks`; return one line of each kind for the legend."""
+    lines = {}
+    for place, (name, updates) in enumerate(marks.items()):
+        dashes = EVENT_DASHES[place % len(EVENT_DASHES)]
+        for update in updates:
+            lines[name] = axes.axvline(
+                update,
+                color=palette["muted"],
+                linewidth=0.9,
+                linestyle=dashes,
+                zorder=1,
+                gid=f"{prefix}{name.replace(' ', '-')}-{update}",
+            )
+    return lines
+
+
 def _distance(marks: int, width: int) -> float:
     """Return the distance between two of `marks` evenly spread marks in a plot that is `width` wide with its margins."""
     return (width - 2 * MARGIN) / max(1, marks)
@@ -220,7 +248,7 @@ def _add_legend(axes: Axes, lines: dict[str, Line2D], width: int, palette: Palet
         list(lines),
         loc="upper right" if narrow else "lower center",
         bbox_to_anchor=(1, 1) if narrow else (0.5, 1),
-        ncols=1 if narrow else 3,
+        ncols=1 if narrow else len(lines),
         borderaxespad=1.2 if narrow else 0.1,
         fontsize=font_size(width),
         labelcolor=palette["ink"],

@@ -15,6 +15,7 @@ from charloom.formatting import number_of, one_of
 from charloom.gradient_check import GradientCheck, StoredChecks, read_checks
 from charloom.messages import for_command_line
 from charloom.report import prose, sections
+from charloom.report.curve_events import event_marks
 from charloom.report.gradient_plot import curve_figure
 from charloom.report.html_page import page
 from charloom.report.learning_rate_plot import save_search_pictures, search_picture
@@ -186,7 +187,10 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
     if content.records is None:
         return None
     config = content.view.config
-    draw = partial(loss_figure, content.records, config.seq_length, one=one_of(config.tokens))
+    marks = event_marks(content.records, content.view.events)
+    draw = partial(
+        loss_figure, content.records, config.seq_length, one=one_of(config.tokens), marks=marks
+    )
     wide = svg_of(draw(palette=SENTINELS))
     narrow = svg_of(draw(size=NARROW, palette=SENTINELS))
     if write_files:
@@ -198,6 +202,8 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
     label = "The smooth loss over the updates, with red crosses at the ends of epochs"
     if content.records.best is not None:
         label += ", and the validation loss"
+    if marks:
+        label += f"; vertical lines mark events: {', '.join(marks)}"
     return Picture(inline_svg(wide, "loss-wide", label), inline_svg(narrow, "loss-narrow", label))
 
 
