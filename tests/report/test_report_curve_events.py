@@ -72,7 +72,7 @@ def test_rollbacks_and_changes_of_the_learning_rate_are_told(tmp_path: Path) -> 
     _, page = report(make_run(tmp_path / "run", events=events))
     assert (
         "Training was rolled back 2 times, because a number was not finite: it went back to update 500 and 1,000 "
-        "and went on with half the learning rate each time."
+        "and continued with half the learning rate each time."
     ) in page.words
     assert "The planned learning rate was multiplied by 0.1 from update 1,100 on." in page.words
     _, page = report(make_run(tmp_path / "one", events=events[:1]))

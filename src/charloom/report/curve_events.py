@@ -132,7 +132,7 @@ def rollback_sentences(events: Sequence[Mapping[str, Any]]) -> list[str]:
     each = "" if len(updates) == 1 else " each time"
     return [
         f"Training was rolled back {times}, because a number was not finite: it went back to update "
-        f"{listing(updates)} and went on with half the learning rate{each}."
+        f"{listing(updates)} and continued with half the learning rate{each}."
     ]
 
 

@@ -38,6 +38,9 @@ LEAST_GAP: Final = 1.5
 BELOW, ABOVE = 50, 30  # margins below and above the axes of a panel, in 1/72 inch
 # The dashes of the lines at events, one for each kind: in units of the width of the line.
 EVENT_DASHES: Final = ((0, (2, 3)), (0, (7, 3)), (0, (7, 3, 2, 3)))
+# Beside the names of the axes is room for this many entries of the legend, and for more with less space between them.
+ROOMY: Final = 3
+TIGHT: Final = {"handlelength": 1.3, "columnspacing": 1.0}
 # The panel of the run after its first epoch: its height, as a factor of the first panel's; the latest end of the first
 # epoch, as a fraction of the run; and the least number of points of the curve that it shows.
 ZOOM_HEIGHT: Final = 0.7
@@ -249,6 +252,7 @@ def _add_legend(axes: Axes, lines: dict[str, Line2D], width: int, palette: Palet
         loc="upper right" if narrow else "lower center",
         bbox_to_anchor=(1, 1) if narrow else (0.5, 1),
         ncols=1 if narrow else len(lines),
+        **(TIGHT if len(lines) > ROOMY else {}),
         borderaxespad=1.2 if narrow else 0.1,
         fontsize=font_size(width),
         labelcolor=palette["ink"],

@@ -130,8 +130,7 @@ def central_story(checks: Sequence[GradientCheck]) -> list[str]:
         )
     return [
         why,
-        f"{growth}{seeming} But the difference is rounding in the central differences. Both computations "
-        f"start from the same h0.",
+        f"{growth}{seeming} But the difference is rounding in the central differences.",
     ]
 
 
@@ -208,30 +207,27 @@ def loss_story(
     K = count(vocabulary_size)
     tokens, one = config.tokens, one_of(config.tokens)
     uniform_loss = T * math.log(max(vocabulary_size, 1))
-    sentences = [
+    epochs = f"{last.epoch:.2f}".removesuffix(".00")
+    fall = [
         f"At update {count(first.update)} the smooth loss is {decimals(first.smooth_loss, 2)} nats per "
         f"window of {count(T)} {tokens}. If all {K} {tokens} had the same probability, it would be "
         f"{count(T)} ln {K} = {uniform_loss:.2f}.",
         fall_story(records, T, one),
-        order_sentence(config),
-    ]
-    epochs = f"{last.epoch:.2f}".removesuffix(".00")
-    sentences.append(
         f"The last record, at update {count(last.update)} after "
-        f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, has a smooth loss of {decimals(last.smooth_loss, 2)}."
-    )
+        f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, has a smooth loss of {decimals(last.smooth_loss, 2)}.",
+    ]
     if (early := records.recent.sentence(one)) is not None:
-        sentences.append(early)
-    mean = records.last_epoch_nats
+        fall.append(early)
+    how, mean = [order_sentence(config)], records.last_epoch_nats
     if mean is not None:
-        sentences.append(
+        how.append(
             f"Over the last complete epoch, the mean training loss is {mean:.3f} nats, or "
             f"{mean / math.log(2):.3f} bits, per {one}"
             f"{'.' if config.validation or config.test else '; the run has no validation part.'}"
         )
     if records.ends:
-        sentences.append(crosses_story(records))
-    return [" ".join(sentences), *evaluation_story(records, config, part, kept)]
+        how.append(crosses_story(records))
+    return [" ".join(fall), " ".join(how), *evaluation_story(records, config, part, kept)]
 
 
 def fall_story(records: Records, seq_length: int, one: str) -> str:
@@ -470,8 +466,9 @@ def gradient_notes(checks: Sequence[GradientCheck]) -> list[str]:
 
 
 COLUMN_NOTE: Final = (
-    "a is the gradient by backpropagation, n the numerical one. Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). Absolute: the "
+    "U multiplies the input, W the hidden state of the step before, and V the hidden state for the output; the other "
+    "parameters are biases. H is the number of hidden units, T that of the steps. a is the gradient by backpropagation, n the numerical one. Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). Absolute: the "
     "largest |a − n|. Elementwise: the largest |a − n| / (|a| + |n|), where the denominator is at least 10⁻⁴ of the "
     "largest entry; the worst entry is the one where it is largest. Central differences are shown at their best step."
 )
-"""What the columns of the tables of gradient checks mean."""
+"""What the rows and columns of the tables of gradient checks mean."""

@@ -22,7 +22,7 @@ from charloom.report.learning_rate_plot import save_search_pictures, search_pict
 from charloom.report.loss_plot import loss_figure
 from charloom.report.page_data import Picture
 from charloom.report.plot_files import coloured, inline_svg, picture_of, png_of, svg_of
-from charloom.report.plot_style import LIGHT, NARROW, SENTINELS
+from charloom.report.plot_style import LIGHT, NARROW, SENTINELS, WIDE
 from charloom.report.records import OrderedRecords, Record, Records, gather
 from charloom.report.samples import Samples, gather_samples
 from charloom.report.sampling_section import GridSection, grid_section
@@ -36,6 +36,8 @@ from charloom.store.journal_objects import sound_objects
 from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.stored_search import read_search
 
+# The size of a panel of the loss on the page: lower than in loss.svg, so that both panels fit below the text on paper.
+ON_PAGE: Final = (WIDE[0], 300)
 LARGEST: Final = 1e15  # largest number that a plot can show
 
 
@@ -191,13 +193,13 @@ def loss_picture(content: Content, write_files: bool) -> Picture | None:
     draw = partial(
         loss_figure, content.records, config.seq_length, one=one_of(config.tokens), marks=marks
     )
-    wide = svg_of(draw(palette=SENTINELS))
+    wide = svg_of(draw(size=ON_PAGE, palette=SENTINELS))
     narrow = svg_of(draw(size=NARROW, palette=SENTINELS))
     if write_files:
-        png = png_of(draw())
+        svg, png = coloured(svg_of(draw(palette=SENTINELS)), LIGHT), png_of(draw())
         # Do not wait until the files are on the disk: a report can be made again at any time.
         path = content.view.path
-        replace_file(path / LOSS_SVG, coloured(wide, LIGHT).encode(), durable=False)
+        replace_file(path / LOSS_SVG, svg.encode(), durable=False)
         replace_file(path / LOSS_PNG, png, durable=False)
     label = "The smooth loss over the updates, with red crosses at the ends of epochs"
     if content.records.best is not None:
