@@ -69,6 +69,9 @@ def test_python_warns_and_the_report_has_the_sentence(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         charloom.train(string=text, recipe="classic", updates=20, warmup=10)
+        # A warm-up that only the recipe has is no mistake of the user. The terminal and the page tell it all the same.
+        charloom.train(string=20 * text, recipe="quick", updates=2, hidden_size=4)
+    assert "never reaches" in message(recipe="quick", warmup=100, updates=2)
 
 
 def test_the_command_says_it_before_training(tmp_path):

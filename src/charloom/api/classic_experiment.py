@@ -31,7 +31,7 @@ from charloom.recipes import CLASSIC
 from charloom.store import read_control
 from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.training import Ended, TrainingEvent, Warned
-from charloom.training.schedule_message import late_schedule
+from charloom.training.schedule_message import unwanted_schedule
 from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 
@@ -132,7 +132,7 @@ def reproduce(
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
     plan = plan_training(corpus, minutes, default=CLASSIC, began=began, **settings)
-    warn_user(late_schedule(Schedule.of(plan.config, len(corpus))))
+    warn_user(unwanted_schedule(Schedule.of(plan.config, len(corpus))))
     with begin(corpus, plan.config, place, limit=plan.limit, ngrams=plan.ngrams) as training:
         checks: list[GradientCheck] = []
         report: Path | None = None

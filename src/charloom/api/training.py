@@ -53,7 +53,7 @@ from charloom.training.ngram_counting import (
     count_missing_ngrams,
     set_counted_ngrams,
 )
-from charloom.training.schedule_message import late_schedule
+from charloom.training.schedule_message import unwanted_schedule
 from charloom.training.start_message import bad_starts
 from charloom.training.stop_signals import Halt
 from charloom.training.time_limit import TimeLimit
@@ -142,7 +142,7 @@ def train(
             settings["learning_rate"] = found.search.learning_rate
         plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
         require_which(which, plan.config if place is None else None)
-        warn_user(late_schedule(Schedule.of(plan.config, len(corpus))))
+        warn_user(unwanted_schedule(Schedule.of(plan.config, len(corpus))))
         if place is None:
             shown = display.begin(plan.config, None, listener)
             return train_without_run(corpus, plan, shown, model, which)
@@ -203,7 +203,7 @@ def resume(
     changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
     with reopen(as_path(run, "run"), changes) as training:
         if not training.finished:
-            warn_user(late_schedule(Schedule.of(training.learner.config, len(training.corpus))))
+            warn_user(unwanted_schedule(Schedule.of(training.learner.config, len(training.corpus))))
             with TrainingDisplay(progress) as display:
                 shown = display.begin(training.learner.config, training.run, listener)
                 training.to_the_end(shown)

@@ -1,8 +1,10 @@
 """Says in a sentence that a run ends before its warm-up or before the first step of its learning rate."""
 
+from charloom.config import Config
 from charloom.formatting import counted
 from charloom.messages import argument
 from charloom.model.schedule import Schedule
+from charloom.recipes import RECIPES
 
 
 def late_schedule(schedule: Schedule) -> str | None:
@@ -29,3 +31,17 @@ def late_schedule(schedule: Schedule) -> str | None:
             f"later end."
         )
     return None
+
+
+def unwanted_schedule(schedule: Schedule) -> str | None:
+    """Return the message of `late_schedule` if the user gave the late part; None if it is that of the recipe."""
+    config, recipe = schedule.config, RECIPES.get(schedule.config.recipe)
+    if recipe is not None and times_of(config) == times_of(recipe.config):
+        return None
+    return late_schedule(schedule)
+
+
+def times_of(config: Config) -> tuple[object, ...]:
+    """Return the settings that say when the learning rate changes."""
+    names = ("schedule", "warmup", "warmup_epochs", "step_after", "step_after_updates")
+    return tuple(getattr(config, name) for name in names)
