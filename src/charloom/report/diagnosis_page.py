@@ -14,15 +14,14 @@ from typing import Any, Final
 from charloom.diagnosis import Diagnosis, Row
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.error_patterns import STEP_LIMITS
-from charloom.errors import ConfigError
 from charloom.formatting import count, duration, listing, number_of, scientific
 from charloom.gradient_errors import rank
 from charloom.messages import for_python
 from charloom.report.heatmap import heatmap_figure
-from charloom.report.html_page import page
+from charloom.report.html_page import page, write_page
 from charloom.report.page_data import GradientErrors, KeyFigure, Picture, Setting, TrialErrors
 from charloom.report.plot_files import picture_of
-from charloom.store import charloom_version, replace_file
+from charloom.store import charloom_version
 
 # Number of explanations of the errors that the page shows in full. It shows only the titles of the others.
 SEVERAL: Final = 2
@@ -46,15 +45,7 @@ def write_diagnosis(
         ConfigError: the path is a directory, or its parent directory does not exist.
         WriteError: the file cannot be written.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ConfigError(f"{path} is a directory; give the path of a file.")
-    if not path.parent.is_dir():
-        raise ConfigError(
-            f"{path.name} cannot be written: the directory {path.parent} does not exist; create it."
-        )
-    replace_file(path, render_diagnosis(diagnosis, spell).encode("utf-8", "replace"), durable=False)
-    return path
+    return write_page(path, lambda: render_diagnosis(diagnosis, spell))
 
 
 def render_diagnosis(

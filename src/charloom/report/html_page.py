@@ -3,7 +3,7 @@
 Templates may only write strings, which are escaped. Control characters are replaced by visible signs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -11,8 +11,10 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
+from charloom.errors import ConfigError
 from charloom.formatting import harmless
 from charloom.report.plot_style import DARK, LIGHT
+from charloom.store import replace_file
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 CSS: Final = "page.css"  # the style sheet of all pages
@@ -33,6 +35,28 @@ class StrictEnvironment(jinja2.Environment):
         if isinstance(obj, Mapping):
             raise TypeError(f"a template reads .{attribute} of a mapping; give it a dataclass.")
         return super().getattr(obj, attribute)
+
+
+def write_page(path: str | Path, render: Callable[[], str]) -> Path:
+    """Write a page to a file, and return its path. An existing file is replaced.
+
+    Args:
+        path: the file.
+        render: returns the page; called only if the file can have this path.
+
+    Raises:
+        ConfigError: the path is a directory, or its parent directory does not exist.
+        WriteError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a directory; give the path of a file.")
+    if not path.parent.is_dir():
+        raise ConfigError(
+            f"{path.name} cannot be written: the directory {path.parent} does not exist; create it."
+        )
+    replace_file(path, render().encode("utf-8", "replace"), durable=False)
+    return path
 
 
 def page(template: str, **values: Any) -> str:

@@ -7,15 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from charloom.errors import ConfigError
 from charloom.formatting import counted
 from charloom.network_trace import NumberCheck, Trace
 from charloom.network_trace.number_check import JudgedNumbers, first_wrong_lines
 from charloom.network_trace.trace_text import MOST_SHOWN, number_text, part_title, problem_title
 from charloom.network_trace.traced_value import Array, TracedValue
-from charloom.report.html_page import page
+from charloom.report.html_page import page, write_page
 from charloom.report.page_data import TracedRow, TraceSection
-from charloom.store import replace_file
 
 MARKS: Final = {"right": "✓", "wrong": "✗", "": ""}
 
@@ -35,15 +33,7 @@ def write_trace(trace: Trace, path: str | Path, check: NumberCheck | None = None
         ConfigError: the path is a directory, or its parent directory does not exist.
         WriteError: the file cannot be written.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise ConfigError(f"{path} is a directory; give the path of a file.")
-    if not path.parent.is_dir():
-        raise ConfigError(
-            f"{path.name} cannot be written: the directory {path.parent} does not exist; create it."
-        )
-    replace_file(path, render_trace(trace, check).encode("utf-8", "replace"), durable=False)
-    return path
+    return write_page(path, lambda: render_trace(trace, check))
 
 
 def render_trace(trace: Trace, check: NumberCheck | None = None) -> str:
