@@ -17,7 +17,7 @@ from charloom.api.export_file import (
     output_path,
     target_of,
 )
-from charloom.api.notebook_model import model_card
+from charloom.api.notebook_model import model_card, own_beginning
 from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, as_file, as_path
 from charloom.baselines import Baselines
@@ -146,7 +146,8 @@ class Model:
     def _repr_html_(self) -> str:
         """Return the sizes and losses of the model, and how to go on, as HTML for a notebook."""
         has_text = self.run is not None or self.corpus is not None
-        return model_card(self.measured_learner, self.stage, self.run, has_text)
+        beginning = own_beginning(self.vocabulary, self.corpus, self.run)
+        return model_card(self.measured_learner, self.stage, self.run, has_text, beginning)
 
     def sample(
         self,
@@ -195,8 +196,7 @@ class Model:
             UnknownCharacterError: the prompt has a character outside the vocabulary.
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
-        policy = UnknownPolicy(unknown, replacement)
-        options = SampleOptions(length, seed, sampler, stop, policy, start)
+        options = options_of(sampler, length, seed, stop, unknown, replacement, start)
         return "".join(self._writing(prompt, options, number))
 
     def stream(
@@ -223,8 +223,7 @@ class Model:
         iterator says why the text ended: "length" or "stop".
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
-        policy = UnknownPolicy(unknown, replacement)
-        options = SampleOptions(length, seed, sampler, stop, policy, start)
+        options = options_of(sampler, length, seed, stop, unknown, replacement, start)
         return self._writing(prompt, options, number)
 
     def sample_grid(
@@ -276,8 +275,7 @@ class Model:
             repetition_penalty=repetition_penalty,
             repetition_window=repetition_window,
         )
-        policy = UnknownPolicy(unknown, replacement)
-        options = SampleOptions(length, seed, sampler, stop, policy, start)
+        options = options_of(sampler, length, seed, stop, unknown, replacement, start)
         axes = GridAxes(temperatures, top_ps)
         grid = write_grid(self.learner, self.engine, prompt, options, axes)
         warn_user(self.start_problem(options.start, prompt))
@@ -606,6 +604,19 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
     learner = load_model(path, which)
     opened = open_engine(engine, learner.config.threads)
     return Model(learner, opened, path, available_which(which, learner), updates_of(path))
+
+
+def options_of(
+    sampler: Sampler,
+    length: int,
+    seed: int,
+    stop: str | Sequence[str],
+    unknown: str,
+    replacement: str,
+    start: Start,
+) -> SampleOptions:
+    """Return the options of a text that a model writes. The arguments are those of `Model.sample`."""
+    return SampleOptions(length, seed, sampler, stop, UnknownPolicy(unknown, replacement), start)
 
 
 def available_which(which: Which, learner: Learner) -> Which:

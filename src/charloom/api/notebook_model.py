@@ -1,16 +1,49 @@
 """Shows a model in a notebook: its network, its losses, and calls that use it."""
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from charloom.cell_table import CELLS
+from charloom.errors import UnknownCharacterError
 from charloom.formatting import bits_per_character, capitalized, count, counted, one_of
 from charloom.messages import command, for_python
 from charloom.model import Learner
 from charloom.notebook_html import card, code, figures, sentence
+from charloom.run_file_names import PASSAGE
+from charloom.text import Corpus, Vocabulary
+
+USUAL: Final = "The "  # the beginning of a text for a model whose own text is not known
+BEGINNING: Final = 500  # characters of a text in which its first word is looked for
+WORD: Final = re.compile(r"[^\W\d_]{2,20} ")
 
 
-def model_card(learner: Learner, stage: str, run: Path | None, has_text: bool) -> str:
+def own_beginning(vocabulary: Vocabulary, corpus: Corpus | None, run: Path | None) -> str:
+    """Return a word with which a model may begin a text, from the text that it learned or wrote; "" if none is known.
+
+    Args:
+        vocabulary: the vocabulary of the model; it has all characters of the result.
+        corpus: the text that the model learned; None if it is not known.
+        run: the run directory, which has a passage that the model wrote; None if there is none.
+    """
+    text = USUAL
+    if corpus is not None:
+        text = corpus.vocabulary.decode(corpus.ids[:BEGINNING])
+    elif run is not None:
+        with suppress(OSError), (run / PASSAGE).open(encoding="utf-8", errors="replace") as file:
+            text = file.read(BEGINNING)
+    for word in (*WORD.findall(text), USUAL):
+        with suppress(UnknownCharacterError):
+            vocabulary.encode(word)
+            return str(word)
+    return ""
+
+
+def model_card(
+    learner: Learner, stage: str, run: Path | None, has_text: bool, beginning: str = USUAL
+) -> str:
     """Return a model as HTML.
 
     Args:
@@ -18,11 +51,15 @@ def model_card(learner: Learner, stage: str, run: Path | None, has_text: bool) -
         stage: the stage of training in words.
         run: the run directory; None if there is none.
         has_text: True if the text that the model was trained on is known.
+        beginning: with what a text of the model may begin; "" if nothing is known.
     """
     config = learner.config
     title = f"Model: {CELLS[config.cell].title} with {counted(config.hidden_size, 'hidden unit')}"
     layers = f" in each of {count(config.layers)} layers" if config.layers > 1 else ""
-    calls = ['model.sample("The ", length=300)', 'model.score("a text")']
+    prompt = f'"{beginning}", ' if beginning else ""
+    calls = [f"model.sample({prompt}length=300)"]
+    if beginning:
+        calls.append(f'model.score("{beginning}")')
     if has_text:
         calls.append("model.evaluate()")
     if run is not None:
