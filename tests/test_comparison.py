@@ -11,13 +11,14 @@ import pytest
 
 import charloom
 import small_runs
-from charloom.api import compare_runs
+from charloom.api import compare_runs, compared_run
 from charloom.api.comparison_intervals import ValidationBits, difference
 from charloom.api.comparison_layout import comparison_lines
 from charloom.api.run_comparison import RunComparison, bits_text
 from charloom.errors import ConfigError, NotAModelError
 from charloom.evaluation import bits_interval, block_sums, interval_of_blocks
 from charloom.messages import for_command_line
+from charloom.model import StartLosses
 from charloom.text import Corpus
 from pages import Page
 from test_notebook_html import harms
@@ -314,6 +315,17 @@ def test_a_diverged_run_is_named(tmp_path):
     assert "bad diverged: it predicts worse than a uniform guess." in words(found)
     assert found.best == [0]
     found.figure().canvas.draw()
+
+
+def test_a_model_that_predicts_badly_from_the_zero_state_is_named_without_an_evaluation_too(
+    folder, monkeypatch
+):
+    assert "zero state" not in words(compared(folder, "small", "large", intervals=False))
+    bad = StartLosses(context=1.5, text=1.5, zero=5.0, zero_alone=5.0)
+    monkeypatch.setattr(compared_run, "read_start_losses", lambda _: bad)
+    found = words(compared(folder, "small", "large", "whole", intervals=False))
+    assert "small: from the zero state" in found
+    assert "whole: from the zero state" not in found  # its bits are those of its training text
 
 
 def test_damaged_runs_are_rows_and_do_not_end_the_comparison(folder, tmp_path):

@@ -55,7 +55,10 @@ def comparison_of(
     """
     runs = [read_compared_run(path, known) for path in paths]
     if not intervals:
-        return RunComparison(runs, [None] * len(runs))
+        problems = {
+            n: run.start_problem for n, run in enumerate(runs) if run.start_problem and run.judged
+        }
+        return RunComparison(runs, [None] * len(runs), problems)
     return RunComparison(runs, *evaluate_runs(runs, waiting))
 
 

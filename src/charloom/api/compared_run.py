@@ -10,15 +10,18 @@ from charloom.errors import CharloomError
 from charloom.even_sample import EvenSample
 from charloom.formatting import bits_per_character, count, counted
 from charloom.report.records import OrderedRecords, Record, Records, gather
+from charloom.report.writer import end_of
 from charloom.run_file_names import METRICS
 from charloom.store import RunInspection, RunSummary, inspect_run
 from charloom.store.intact_checkpoints import IntactCheckpoints
 from charloom.store.journal_lines import is_record
 from charloom.store.journal_objects import sound_objects
+from charloom.store.model_start import START_NATS, read_start_losses
 from charloom.store.run_settings import RunSettings, schedule_of
 from charloom.store.run_summary import summarize_run, summary_of
 from charloom.text.windows import Segment
 from charloom.training.divergence_message import runs_away
+from charloom.training.start_message import bad_reading
 from charloom.training.training_loss import TrainingLoss
 
 MOST_POINTS: Final = 1_000  # of the curve of the smooth loss
@@ -42,6 +45,7 @@ class ComparedRun:
         train_nats: the training loss over the last updates in nats per character.
         findings: what users must know about the run, as clauses without its name, such as "is not finished". What is
             damaged is in `summary.problems`.
+        start_problem: a message that the model predicts badly from the zero state, in which the validation part is read.
     """
 
     summary: RunSummary
@@ -52,6 +56,7 @@ class ComparedRun:
     judged: Sequence[Record] = ()
     train_nats: float | None = None
     findings: tuple[str, ...] = ()
+    start_problem: str | None = None
 
     @property
     def path(self) -> Path:
@@ -129,6 +134,7 @@ def read_compared_run(path: Path, known: IntactCheckpoints | None = None) -> Com
         judged=() if records is None else records.judged,
         train_nats=train_nats,
         findings=tuple(findings_of(view, summary, records)),
+        start_problem=bad_reading(read_start_losses(end_of(view).get(START_NATS))),
     )
 
 
