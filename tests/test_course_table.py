@@ -66,3 +66,21 @@ def test_a_task_that_does_not_exist_is_refused_by_name(monkeypatch):
     monkeypatch.setattr("sys.argv", ["course.py", "--only", "lstm", "dinosaurs"])
     with pytest.raises(SystemExit, match="dinosaurs: no such task"):
         course.main()
+
+
+def commands_of_tasks():
+    """Return the words of each command in the section of the guide on the optional tasks that trains a run."""
+    section = course.GUIDE.read_text(encoding="utf-8").partition("## The optional tasks")[2]
+    script = section.partition("```sh\n")[2].partition("```")[0]
+    lines = [shlex.split(line, comments=True) for line in script.splitlines()]
+    return [words for words in lines if words[:2] == ["charloom", "train"]]
+
+
+def test_each_command_of_the_guide_has_a_validation_part_and_the_options_of_a_row():
+    measured = {task.options for task in course.TASKS}
+    found = commands_of_tasks()
+    assert len(found) >= 8
+    for words in found:
+        at = words.index("--run")
+        assert words[2:at] == ["book.txt", "--recipe", "classic", "--validation", "0.1"]
+        assert " ".join(words[at + 2 :]) in measured
