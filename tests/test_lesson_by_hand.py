@@ -4,6 +4,8 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
+
 import charloom
 from document_examples import blocks
 
@@ -43,6 +45,9 @@ def test_what_the_text_says_about_the_numbers_is_true():
     own, sent = TRACE["V"].T @ TRACE["do_2"], TRACE["dh_next_2"]
     assert (own > 0).all()
     assert (own + sent < 0).all()
+    assert f"are {own[0]:.6f} and {own[1]:.6f}" in " ".join(TEXT.split())
+    assert TRACE["loss_2"] < TRACE["loss_3"]
+    assert 0 < TRACE["loss_1"] - np.log(3) < 0.1
     assert [f"{1 - h * h:.0%}" for h in TRACE["h_3"]] == ["98%", "18%"]
     assert [f"{h:.2f}" for h in TRACE["h_3"]] == ["0.13", "-0.90"]
     assert f"{TRACE['p_2'][TRACE['y'][1]]:.2f}" == "0.84"
