@@ -228,3 +228,16 @@ def test_the_page_says_that_the_end_of_a_run_moved_while_it_trains(tmp_path, pag
         eventually(page.locator(".run .notice"), f"^{re.escape(sentence)}$")
         page.goto(f"{live.url}/#/learning?run=slow")
         eventually(page.locator("#learning-finding"), f"^{re.escape(sentence)}$")
+
+
+def test_the_page_says_that_a_run_ends_before_its_warm_up(tmp_path, page):
+    without_charts(page)
+    small_runs.train(tmp_path / "late", warmup=900, updates=20)
+    small_runs.train(tmp_path / "plain", updates=20)
+    sentence = "The run ends after 20 updates, but its warm-up has 900 updates"
+    with LiveServer(tmp_path) as live:
+        page.goto(f"{live.url}/#/learning?run=late")
+        eventually(page.locator("#learning-finding"), sentence)
+        page.goto(f"{live.url}/#/learning?run=plain")
+        eventually(page.locator("#learning-state"), "finished")
+        assert sentence not in page.locator("#learning-finding").inner_text()

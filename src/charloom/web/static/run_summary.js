@@ -24,11 +24,12 @@ export function networkOf(run) {
 }
 
 /**
- * Return a sentence saying that a run diverged, that its model overfits, that it writes badly from a state, that a part of its
- * schedule lies beyond its end, or that its end moved; "" if none is known.
+ * Return a sentence saying that a run diverged, that its model overfits, that it writes badly from a state, or that its end
+ * moved; and one saying that a part of its schedule lies beyond its end; "" if none is known.
  */
 export function findingOf(run) {
-  return run.divergence ?? run.overfitting ?? run.start_warning ?? run.schedule_warning ?? run.end_change ?? "";
+  const finding = run.divergence ?? run.overfitting ?? run.start_warning ?? run.end_change;
+  return [finding, run.schedule_warning].filter(Boolean).join(" ");
 }
 
 /** Return why a run is in its state, and what is damaged, in sentences; "" if there is nothing to say. */
