@@ -211,6 +211,18 @@ def test_steps_may_be_rows_or_columns_with_or_without_the_initial_state(traces, 
     assert [one.verdict for one in trace.check({"h": h}).judged] == ["unknown"]
 
 
+def test_steps_that_were_counted_from_zero_are_recognized(traces):
+    trace = traces["rnn"]
+    given = {f"hs[{t - 1}]": trace[f"h_{t}"].round(3) for t in (1, 2, 3)}
+    check = trace.check(given)
+    assert [one.remark for one in check.of("wrong")] == [
+        f"your numbers are those of h_{t}; steps count from 1" for t in (1, 2, 3)
+    ]
+    assert "those of h_1" in str(check)
+    given["hs[0]"] = trace["h_1"] + 0.1
+    assert trace.check(given).first_wrong.remark == ""
+
+
 def test_other_capitals_are_understood_unless_two_names_have_these_letters(traces):
     trace = traces["rnn"]
     assert trace.check({"H1": trace["h_1"], "dw": trace["dW"], "v": trace["V"]}).passed

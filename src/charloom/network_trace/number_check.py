@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -144,7 +144,7 @@ def check_numbers(
         if not parts:
             unknown.append(JudgedNumbers(name, "unknown", remark=_suggestion(name, right)))
         for part, own in parts.items():
-            found[part] = judge(right[part], own, tolerance)
+            found[part] = with_other_step(judge(right[part], own, tolerance), own, right)
     ordered = [found[name] for name in right if name in found]
     missing = [v.name for v in values if v.name not in found and v.part != "given"]
     return NumberCheck((*ordered, *unknown), tuple(missing))
@@ -244,6 +244,24 @@ def judge(value: TracedValue, own: GivenNumbers, tolerance: float | None) -> Jud
     index = tuple(int(one) for one in place) if right.ndim else ()
     error, limit = float(differences[place]), float(limits[place])
     return JudgedNumbers(value.name, verdict, value, shaped, error, limit, index, remark)
+
+
+def with_other_step(
+    judged: JudgedNumbers, own: GivenNumbers, right: Mapping[str, TracedValue]
+) -> JudgedNumbers:
+    """Return a verdict with a remark if its wrong numbers are right for another step, as if steps counted from 0."""
+    if judged.verdict != "wrong" or judged.given is None or judged.remark:
+        return judged
+    base = base_of(judged.name)
+    for value in right.values():
+        same = value.name != judged.name and base and base_of(value.name) == base
+        if same and value.numbers.shape == judged.given.shape and value.numbers.any():
+            numbers = np.asarray(value.numbers, dtype=np.float64)
+            if _agree(judged.given, numbers, own.tolerance(judged.given, numbers)):
+                return replace(
+                    judged, remark=f"your numbers are those of {value.name}; steps count from 1"
+                )
+    return judged
 
 
 def _wrong_remark(
