@@ -56,6 +56,22 @@ def test_a_printed_report_has_a_few_pages_with_five_rows_and_a_line_about_the_ot
     assert pages_of(page.pdf(format="A4")) > 5
 
 
+def test_short_lines_of_a_play_are_printed_in_two_columns_which_saves_pages(
+    page: Any, tmp_path: Path, checks: list[GradientCheck]
+) -> None:
+    verse = "KING:\nAnd so, my lord.\n\nQUEEN:\nMy lord, I have it not, nor will.\n\n"
+    samples = [{"update": u, "text": (4 * verse)[:200]} for u in range(0, 1_300, 100)]
+    passage = (40 * verse)[:2_000]
+    run = make_run(tmp_path / "run", checks=checks, samples=samples, passage=passage, metrics=records(1_200))  # fmt: skip
+    report(run)
+    page.emulate_media(media="print")
+    page.goto((run / "report.html").as_uri())
+    assert page.locator(".passage").evaluate("e => getComputedStyle(e).columnCount") == "2"
+    columns = pages_of(page.pdf(format="A4"))
+    page.add_style_tag(content="@media print { .passage, .samples { columns: auto } }")
+    assert pages_of(page.pdf(format="A4")) >= columns + 2
+
+
 def test_on_a_phone_only_the_table_moves_sideways_and_a_shadow_shows_that_it_continues(
     page: Any, whole: str
 ) -> None:

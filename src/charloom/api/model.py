@@ -196,7 +196,8 @@ class Model:
             UnknownCharacterError: the prompt has a character outside the vocabulary.
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
-        options = options_of(sampler, length, seed, stop, unknown, replacement, start)
+        policy = UnknownPolicy(unknown, replacement)
+        options = SampleOptions(length, seed, sampler, stop, policy, start)
         return "".join(self._writing(prompt, options, number))
 
     def stream(
@@ -223,7 +224,8 @@ class Model:
         iterator says why the text ended: "length" or "stop".
         """
         sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
-        options = options_of(sampler, length, seed, stop, unknown, replacement, start)
+        policy = UnknownPolicy(unknown, replacement)
+        options = SampleOptions(length, seed, sampler, stop, policy, start)
         return self._writing(prompt, options, number)
 
     def sample_grid(
@@ -275,7 +277,8 @@ class Model:
             repetition_penalty=repetition_penalty,
             repetition_window=repetition_window,
         )
-        options = options_of(sampler, length, seed, stop, unknown, replacement, start)
+        policy = UnknownPolicy(unknown, replacement)
+        options = SampleOptions(length, seed, sampler, stop, policy, start)
         axes = GridAxes(temperatures, top_ps)
         grid = write_grid(self.learner, self.engine, prompt, options, axes)
         warn_user(self.start_problem(options.start, prompt))
@@ -604,19 +607,6 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
     learner = load_model(path, which)
     opened = open_engine(engine, learner.config.threads)
     return Model(learner, opened, path, available_which(which, learner), updates_of(path))
-
-
-def options_of(
-    sampler: Sampler,
-    length: int,
-    seed: int,
-    stop: str | Sequence[str],
-    unknown: str,
-    replacement: str,
-    start: Start,
-) -> SampleOptions:
-    """Return the options of a text that a model writes. The arguments are those of `Model.sample`."""
-    return SampleOptions(length, seed, sampler, stop, UnknownPolicy(unknown, replacement), start)
 
 
 def available_which(which: Which, learner: Learner) -> Which:
