@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from charloom.formatting import bits_per_character, counted, decimals
 
-MOST_UPDATES: Final = 10_000  # over which the mean is taken at most
+MOST_AVERAGED: Final = 10_000  # over which the mean is taken at most
 LEAST_SHARE: Final = 0.01  # of the first value in the smooth loss, from which on it is told
 
 
@@ -31,7 +31,7 @@ class RecentLoss:
 
     def __init__(self, smoothing: float, update: int = 0) -> None:
         self._smoothing, self._update = smoothing, update
-        self._most = max(1, min(round(1 / (1 - smoothing)), MOST_UPDATES))
+        self._most = max(1, min(round(1 / (1 - smoothing)), MOST_AVERAGED))
         self._records: deque[RecentMean] = deque()
         self._kept = 0  # updates in `_records`
 
