@@ -107,6 +107,13 @@ SERVED = Line(
     talks=rf"socket\.(bind|getaddrinfo)\(?{HERE}.*",
 )
 DRAWS: dict[str, Any] = {"starts": r"subprocess\.Popen \S*fc-list .*", "writes": FONTS}
+STUDY = """
+text = "book.txt"
+seeds = 2
+[settings]
+hidden_size = 4
+updates = 20
+"""
 SHORTER = (  # the commands of the short version
     Line(f"train book.txt --run runs/a {SMALL} --updates 20 --report-every 5 --validation 0.2"),
     STEERED,
@@ -122,6 +129,9 @@ COMMANDS = (
     Line("control runs/a pause", code=2),  # the run is finished
     Line("runs"),
     Line("runs list runs --sort loss --json"),
+    Line("study small.toml --out asked/study --workers 1",
+         starts=rf"subprocess\.Popen {re.escape(sys.executable)} -P -m charloom\.studies\.worker_process .*",
+         writes=("tmp/",)),
     Line("compare runs --picture asked/curves.png", **DRAWS),
     Line("sample runs/a --length 20 --grid"),
     Line("report runs/a --grid", **DRAWS),
@@ -235,6 +245,7 @@ class Noted:
 def prepared(place: Path) -> Path:
     """Create a text and empty folders in `place`, and return `place`."""
     (place / "book.txt").write_text(TEXT, encoding="utf-8")
+    (place / "small.toml").write_text(STUDY, encoding="utf-8")
     for name in ("asked", "tmp"):
         (place / name).mkdir()
     return place

@@ -72,7 +72,8 @@ def parameters(command: Any) -> dict[str, list[Any]]:
     groups: dict[str, list[Any]] = {"Arguments": [], "Options": [], **{name: [] for name in PANELS}}
     for parameter in (found for found in command.params if not getattr(found, "hidden", False)):
         own = "Arguments" if parameter.param_type_name == "argument" else "Options"
-        groups[getattr(parameter, "rich_help_panel", None) or own].append(parameter)
+        heading = getattr(parameter, "rich_help_panel", None) or own
+        groups.setdefault(heading, []).append(parameter)
     return {heading: found for heading, found in groups.items() if found}
 
 

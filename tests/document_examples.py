@@ -1,7 +1,8 @@
 """Runs the examples of a document as a user would: its shell commands and Python blocks, in their order.
 
 A block ```python is run; with the mark `sketch` it is only compiled. Of a block ```sh, the commands of charloom are
-run, and other programs must be in `OTHER_PROGRAMS`. Training runs are cut to a few updates. Texts, runs and files
+run, and other programs must be in `OTHER_PROGRAMS`. A block ```toml is the specification of a study, which is written
+into the file that its mark names. Training runs are cut to a few updates. Texts, runs and files
 that an example reads and that do not exist yet are made before it.
 """
 
@@ -12,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import charloom
 import small_runs
 from charloom.cli import app
 from charloom.store import read_status
+from charloom.studies.spec import parse_spec
 from hub_server import hub_environment, hub_server
 from waiting import until
 
@@ -131,6 +134,18 @@ def make_class(_):
     shutil.make_archive("handins", "zip", "handins")
 
 
+def make_specification(path):
+    """Write the specification of a small study."""
+    settings = f"[settings]\nhidden_size = 4\nupdates = {MADE_UPDATES}\n"
+    Path(path).write_text(f'text = "book.txt"\nseeds = 2\n{settings}', encoding="utf-8")
+
+
+def make_study(path):
+    """Run a small study."""
+    make_specification("sizes.toml")
+    charloom.study("sizes.toml", path, workers=1)
+
+
 # What an example may name without making it: how each is made if it does not exist.
 MADE_BEFORE = {
     "runs": lambda _: make_run("runs/book"),
@@ -143,6 +158,8 @@ MADE_BEFORE = {
     "my_rnn.py": make_template,
     "my_gru.py": make_template,
     "handins": make_class,
+    "sizes.toml": make_specification,
+    "studies/sizes": make_study,
 }
 
 
@@ -172,6 +189,8 @@ class Examples:
                         self._run_command(words, piped)
                 elif language == "python":
                     self._run_python(mark, code)
+                elif language == "toml":
+                    self._take_specification(mark, code)
             self._close_variables()
         return self.failures
 
@@ -191,6 +210,15 @@ class Examples:
                 write_text(text)
             make_missing(re.findall(r"""["']([^"'\n]+)["']""", code), made=code)
             exec(program, self._variables)
+
+    def _take_specification(self, mark, code):
+        """Write the specification of a study into the file `mark`, with a few updates; without a mark, only check it."""
+        spec = re.sub(r"(?m)^updates = \d+", f"updates = {MADE_UPDATES}", code)
+        if mark:
+            Path(mark).write_text(spec, encoding="utf-8")
+        else:
+            text = {"text": "book.txt", "settings": {"updates": MADE_UPDATES}}
+            parse_spec({**text, **tomllib.loads(spec)}, Path())
 
     def _run_command(self, words, piped):
         """Run a command, or check that it is a program that is not run."""

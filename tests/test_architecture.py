@@ -53,6 +53,7 @@ FLOORS = [
     {"sampling_grid"},
     {"report"},
     {"api"},
+    {"studies"},
     {"web"},
     {"cli"},
     {"__main__", ""},  # "" is charloom/__init__.py, which only names what others define

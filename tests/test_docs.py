@@ -290,7 +290,7 @@ def problems_of(words):
         return [] if rest in (["--help"], ["-h"]) else [f"charloom has no command {rest[:1]}"]
     command, rest = COMMANDS[rest[0]], rest[1:]
     while hasattr(command, "commands") and not {"--help", "-h"} & set(rest[:1]):
-        named = rest[:1] if rest and rest[0] in command.commands else ["list"]
+        named = rest[:1] if rest and rest[0] in command.commands else [command.default]
         command, rest = command.commands[named[0]], rest[rest[:1] == named :]
     known = {option: p for p in command.params for option in (*p.opts, *p.secondary_opts)}
     problems, places = [], []

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         trace,
         train,
     )
+    from charloom.studies import StudyProgress, StudySummary, study
 
     __version__: str
 
@@ -61,6 +62,8 @@ __all__ = [
     "RunComparison",
     "RunSummary",
     "SampleGrid",
+    "StudyProgress",
+    "StudySummary",
     "Trace",
     "__version__",
     "compare",
@@ -79,9 +82,13 @@ __all__ = [
     "reproduce",
     "resume",
     "runs",
+    "study",
     "trace",
     "train",
 ]
+
+# The public names that the package `studies` defines; `api` defines the others.
+STUDY_NAMES = ("StudyProgress", "StudySummary", "study")
 
 
 def __getattr__(name: str) -> Any:
@@ -92,6 +99,10 @@ def __getattr__(name: str) -> Any:
         return charloom_version()
     if name not in __all__:
         raise AttributeError(f"module 'charloom' has no attribute {name!r}")
+    if name in STUDY_NAMES:
+        from charloom import studies
+
+        return getattr(studies, name)
     from charloom import api
 
     return getattr(api, name)

@@ -12,6 +12,7 @@ the command line, which prints the message and chooses the exit code.
     ├── DivergedError             a loss or a gradient stopped being finite
     ├── MissingPartError          an optional part is not installed
     ├── HubError                  a hub of models refused the files, or could not be reached
+    ├── StudyError                a study that cannot be continued, or whose worker processes fail
     ├── DoctorError               a function under the doctor crashed, or returned no gradients
     └── StoreError                a problem with runs, checkpoints or models on disk
         ├── NotAModelError        the path is not a run, a checkpoint or a model
@@ -98,6 +99,10 @@ class MissingPartError(CharloomError):
 
 class HubError(CharloomError):
     """A hub of models refused the files, or could not be reached; the message has its reason."""
+
+
+class StudyError(CharloomError):
+    """A study cannot be continued, or its worker processes fail."""
 
 
 class StoreError(CharloomError):

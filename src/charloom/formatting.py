@@ -34,6 +34,9 @@ WORDS: Final = (
 )  # fmt: skip
 
 
+UNKNOWN: Final = "-"  # the entry of a table for a value that is not known
+
+
 def bits_per_character(nats: float, seq_length: int = 1) -> float:
     """Return the bits per character of a loss of `nats` nats per `seq_length` characters."""
     return nats / seq_length / math.log(2)

@@ -10,14 +10,20 @@ from typing import Final
 PR_SET_PDEATHSIG: Final = 1  # an option of prctl, which only Linux has
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int | None = None) -> None:
     """Let the operating system kill this process when its parent process ends.
 
     Does nothing on a system that cannot do this; only Linux can.
+
+    Args:
+        parent: the process number of the parent. If the parent has already ended, this process ends now. None
+            does not check this.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def take_stdin() -> int:

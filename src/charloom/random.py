@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Purpose = Literal[
-    "init", "sample", "training_sample", "gradcheck", "dropout", "bootstrap", "trace", "order"
+    "init",
+    "sample",
+    "training_sample",
+    "gradcheck",
+    "dropout",
+    "bootstrap",
+    "trace",
+    "order",
+    "study",
 ]
 PURPOSES: Final[dict[str, int]] = {
     "init": 1,
@@ -22,6 +30,7 @@ PURPOSES: Final[dict[str, int]] = {
     "bootstrap": 6,
     "trace": 7,
     "order": 8,
+    "study": 9,
 }
 
 BLOCK: Final = 4  # Philox4x64 computes a block of four 64-bit words from each counter value

@@ -43,7 +43,7 @@ def test_help_lists_all_commands():
     listed = charloom_("--help").stdout.partition("Commands:")[2]
     assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == list(map(name_of, COMMANDS))
     assert {
-        "reproduce", "train", "resume", "report", "control", "runs", "compare", "sample", "evaluate", "score",
+        "reproduce", "train", "resume", "report", "control", "runs", "compare", "study", "sample", "evaluate", "score",
         "neurons", "serve", "export", "push", "import", "gradcheck", "doctor", "trace", "bench", "corpora", "recipes",
         "info",
     } == set(map(name_of, COMMANDS))  # fmt: skip

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from charloom.api.run_rows import UNKNOWN
+from charloom.formatting import UNKNOWN
 from charloom.formatting import table as text_table
 
 LEAST_HEAD: Final = 9  # columns of a heading that is wrapped

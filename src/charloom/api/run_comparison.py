@@ -14,7 +14,7 @@ from charloom.api.comparison_intervals import BitsDifference, ValidationBits, di
 from charloom.api.comparison_layout import comparison_lines
 from charloom.api.comparison_notes import notes_of
 from charloom.api.comparison_svg import curves_svg
-from charloom.api.run_rows import UNKNOWN, progress
+from charloom.api.run_rows import progress
 from charloom.api.setting_differences import (
     differing_settings,
     labels_of,
@@ -26,7 +26,7 @@ from charloom.api.setting_differences import (
 from charloom.api.text_arguments import as_path
 from charloom.config import require_one_of
 from charloom.errors import ConfigError
-from charloom.formatting import counted
+from charloom.formatting import UNKNOWN, counted
 from charloom.messages import for_python
 from charloom.notebook_html import card, sentence, table
 from charloom.report.comparison_curves import COMPARISON_AXES, ComparedCurve

@@ -2,12 +2,11 @@
 
 from typing import Final
 
-from charloom.formatting import ago, count, decimals, megabytes
+from charloom.formatting import UNKNOWN, ago, count, decimals, megabytes
 from charloom.store import RunSummary
 
 HEADS: Final = ("run", "state", "recipe", "network", "updates", "nats", "bits", "on", "size", "changed")  # fmt: skip
 LEFT: Final = 4  # how many columns are left-aligned in a table of text
-UNKNOWN: Final = "-"
 
 
 def row_of(run: RunSummary, name: str, now: float) -> list[str]:

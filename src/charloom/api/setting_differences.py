@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from charloom.api.compared_run import ComparedRun
 from charloom.api.comparison_layout import different, most_common
-from charloom.api.run_rows import UNKNOWN
 from charloom.config import Config, without_effect
+from charloom.formatting import UNKNOWN
 
 TEXT: Final = "text"  # the text counts as a setting
 VOCABULARY: Final = "vocabulary"  # the number of different characters too

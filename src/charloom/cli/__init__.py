@@ -24,6 +24,7 @@ from charloom.cli import (
     run_commands,
     runs_commands,
     serve_command,
+    study_commands,
     trace_command,
 )
 from charloom.cli.error_exit import ErrorReportingGroup
@@ -59,6 +60,7 @@ COMMANDS: Final = (
     run_commands.control,
     runs_commands.runs,
     compare_command.compare,
+    study_commands.study,
     model_commands.sample,
     evaluate_command.evaluate,
     model_commands.score,

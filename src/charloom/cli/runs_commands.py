@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from charloom.cli.completion import run_names
+from charloom.cli.default_command import group_with_default
 from charloom.cli.error_exit import CHECK_FAILED, fail
 from charloom.cli.options import Json, Run, choice_option, given_path
 from charloom.cli.runs_table import run_fields, run_lines
@@ -57,20 +57,9 @@ NewName = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
 
-class RunsGroup(TyperGroup):
-    """A group of commands in which `list` is the command if the user names none."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not args and ctx.resilient_parsing:
-            return []  # a shell asks for the words after `runs`, which may be names of commands
-        named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        parsed: list[str] = super().parse_args(ctx, args if named else ["list", *args])
-        return parsed
-
-
 runs = typer.Typer(
     name="runs",
-    cls=RunsGroup,
+    cls=group_with_default("list"),
     subcommand_metavar="[DIR] | COMMAND [ARGS]...",
     rich_markup_mode=None,
     help="""List your runs, or remove or rename them.

@@ -51,7 +51,7 @@ class CommandWithHeadings(TyperCommand):
             if record is not None:
                 own = "Arguments" if parameter.param_type_name == "argument" else "Options"
                 panel = getattr(parameter, "rich_help_panel", None)
-                groups[panel or own].append(record)
+                groups.setdefault(panel or own, []).append(record)
         for heading, records in groups.items():
             if records:
                 with formatter.section(heading):

@@ -1,0 +1,107 @@
+"""The best settings of a study, and the command that trains their best run again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charloom.errors import StudyError
+from charloom.formatting import decimals, shortened
+from charloom.messages import command, for_command_line
+from charloom.studies.one_study import Study
+from charloom.studies.plan import PlannedRun
+from charloom.studies.results import FINISHED, RunResult
+from charloom.studies.summary import Group, StudySummary, setting_text, summarize
+
+
+@dataclass(frozen=True)
+class BestRuns:
+    """The best settings of a study.
+
+    Attributes:
+        study: the study.
+        summary: its results.
+        group: the runs with the lowest mean of the bits per character.
+        run: the run of `group` with the fewest bits.
+        result: the result of `run`.
+    """
+
+    study: Study
+    summary: StudySummary
+    group: Group
+    run: PlannedRun
+    result: RunResult
+
+    @property
+    def command(self) -> str:
+        """The command that trains the best run again, into a run directory. Marks stand for the names of options."""
+        text = self.study.header.texts[self.run.text]
+        recipe = self.study.header.recipe
+        return command("train", *text.paths, recipe=recipe, **self.run.settings, threads=1)
+
+    @property
+    def model(self) -> Path | None:
+        """The run directory or the model file of the best run; None if its weights were not kept."""
+        files = self.study.files
+        paths = (files.run_path(self.run), files.weights_path(self.run))
+        return next((path for path in paths if path.exists()), None)
+
+    def lines(self, spell: Callable[[str], str] = for_command_line) -> list[str]:
+        """Return sentences about the best settings. `spell` replaces the marks in the command."""
+        settings = settings_text(self.group)
+        on = "on the validation part" if self.summary.validated else "on the training text"
+        lines = [f"best settings: {settings or 'the study has only one'}"]
+        lines.append(f"bits per character {on}: {spread_text(self.group)}")
+        if len(self.summary.groups) > 1 and self.summary.groups[1].mean is not None:
+            second = self.summary.groups[1]
+            lines.append(f"next best: {settings_text(second)}, {spread_text(second)}")
+        seed = self.run.settings["seed"]
+        lines.append(f"its best run: seed {seed}, {decimals(self.result.bits or 0.0, 4)} bits")
+        if self.model is not None:
+            lines.append(f"its model: {self.model}")
+        return [*lines, "train it again:", f"  {spell(self.command)}"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the best settings as plain data."""
+        return {
+            "settings": self.group.settings,
+            "mean_bits": self.group.mean,
+            "deviation": self.group.deviation,
+            "interval": self.group.interval,
+            "run": self.run.to_dict(),
+            "bits": self.result.bits,
+            "model": None if self.model is None else str(self.model),
+            "command": for_command_line(self.command),
+        }
+
+
+def best_of(study: Study) -> BestRuns:
+    """Return the best settings of a study so far.
+
+    Raises:
+        StudyError: no run has finished.
+    """
+    summary = summarize(study)
+    group = summary.best
+    if group is None:
+        raise StudyError(
+            f"no run of {shortened(study.path)} has finished yet; {command('study', study.path)} runs it."
+        )
+    finished = [one for one in group.results if one.state == FINISHED and one.bits is not None]
+    result = min(finished, key=lambda one: (one.bits, one.key))
+    run = next(run for run in group.runs if run.key == result.key)
+    return BestRuns(study, summary, group, run, result)
+
+
+def settings_text(group: Group) -> str:
+    """Return the settings of a group, such as "cell gru, hidden_size 32"."""
+    return ", ".join(f"{name} {setting_text(value)}" for name, value in group.settings.items())
+
+
+def spread_text(group: Group) -> str:
+    """Return the mean of a group in bits with its spread, such as 2.0134 ± 0.0021 (5 seeds)."""
+    if group.mean is None:
+        return "no run has finished"
+    if group.deviation is None:
+        return f"{decimals(group.mean, 4)} (1 seed)"
+    return f"{decimals(group.mean, 4)} ± {decimals(group.deviation, 4)} ({len(group.bits)} seeds)"

@@ -1,0 +1,181 @@
+"""Trains the runs of a study on the workers of a Dask cluster, which may be on many machines.
+
+The texts are sent to the workers, and the results come back to this process, which writes them. So the workers need
+no access to the study's directory, except for runs that have a directory and for weights.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from charloom.api.text_arguments import open_text
+from charloom.cpu_limits import keep_numpy_to_one_thread
+from charloom.errors import MissingPartError, StudyError
+from charloom.formatting import counted, shortened
+from charloom.messages import argument, pip_command
+from charloom.store.journal import Journal
+from charloom.studies.batches import AHEAD, BatchDone, batch_size
+from charloom.studies.plan import PlannedRun
+from charloom.studies.results import FAILED, FINISHED, RunResult
+from charloom.studies.run_trainer import RunTrainer
+from charloom.studies.study_files import StudyFiles, StudyHeader
+from charloom.text import Corpus
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+CONNECT_SECONDS: Final = 20
+POLL_SECONDS: Final = 0.02  # time between two looks for finished batches
+ENDED: Final = (
+    "finished",
+    "error",
+    "cancelled",
+    "lost",
+)  # states of a future that is not computed any more
+LOST: Final = "several workers ended while they trained it; is their memory full?"
+
+Lines = list[dict[str, Any]]
+
+
+def train_batch(
+    files: StudyFiles, header: StudyHeader, corpora: Mapping[int, Corpus], runs: list[PlannedRun]
+) -> tuple[Lines, float]:
+    """Train runs on a worker; return the lines of their results, and the seconds that this took."""
+    keep_numpy_to_one_thread()
+    trainer = RunTrainer(files, header, corpora)
+    results = [result for run in runs if (result := trainer.train(run, lambda: None)) is not None]
+    return [result.to_dict() for result in results], sum(result.seconds for result in results)
+
+
+class DaskPool:
+    """Trains runs on a Dask cluster, as `WorkerPool` does on this machine.
+
+    Args:
+        files: the study directory.
+        header: the contents of its study.json.
+        cluster: the address of a scheduler, such as "tcp://10.0.0.1:8786", or a cluster or client of Dask.
+
+    Raises:
+        MissingPartError: Dask is not installed.
+        StudyError: the scheduler does not answer, or has no worker.
+    """
+
+    def __init__(self, files: StudyFiles, header: StudyHeader, cluster: Any) -> None:
+        self._files, self._header = files, header
+        self._client, self._own = connected(cluster)
+        self._waiting: deque[PlannedRun] = deque()
+        self._given: dict[Future, list[PlannedRun]] = {}
+        self._seconds = 0.0  # of a run, measured
+        self._texts: set[int] = set()  # the indices of the texts that the runs need
+        self._sent: Any = None  # a future of the texts on the workers; None if they must be sent
+
+    def train(
+        self, runs: Sequence[PlannedRun], halt: Callable[[], str | None]
+    ) -> Generator[BatchDone]:
+        """Train runs, and yield each time that a batch of them is done.
+
+        If `halt` returns a reason, the batches that no worker has begun are cancelled, and the iterator ends. If a
+        worker ends, Dask gives its batch to another one.
+        """
+        self._waiting.extend(runs)
+        self._texts = {run.text for run in runs}
+        try:
+            with Journal(self._files.new_journal(0)) as journal:
+                while self._waiting or self._given:
+                    if halt() is not None:
+                        break
+                    self._feed()
+                    done = [future for future in self._given if future.status in ENDED]
+                    if not done:
+                        time.sleep(POLL_SECONDS)
+                    for future in done:
+                        yield self._take(future, journal)
+                journal.sync()
+        finally:
+            self._client.cancel(list(self._given), force=True)
+            if self._own:
+                self._client.close()
+
+    def _send_texts(self) -> Any:
+        """Send the texts to the workers, and return a future of the texts by index."""
+        corpora = {}
+        for number in self._texts:
+            text = self._header.texts[number]
+            corpus = open_text(list(text.paths), tokens=self._header.tokens)
+            if corpus.fingerprint != text.fingerprint:
+                raise StudyError(
+                    f"the text {text.name} has changed since the study was planned; restore it, or start a new study."
+                )
+            corpora[number] = corpus
+        return self._client.scatter(corpora, broadcast=True, hash=False)
+
+    def _feed(self) -> None:
+        """Submit batches until each worker has enough. Send the texts before the first one."""
+        if self._sent is None:
+            self._sent = self._send_texts()
+        workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        while self._waiting and len(self._given) < AHEAD * workers:
+            size = batch_size(self._seconds, len(self._waiting), workers)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            future = self._client.submit(
+                train_batch, self._files, self._header, self._sent, batch, pure=False
+            )
+            self._given[future] = batch
+
+    def _take(self, future: "Future", journal: Journal) -> BatchDone:
+        """Write the results of a batch. If Dask gave it up, its runs have failed, or are tried one by one."""
+        batch = self._given.pop(future)
+        if future.status in ("cancelled", "lost"):
+            # The workers that had the texts have ended. Send the texts again.
+            self._sent = None
+            self._waiting.extendleft(reversed(batch))
+            return BatchDone(0, 0, 0.0)
+        if future.status != "finished":
+            return self._give_up(batch, future, journal)
+        lines, busy = future.result()
+        for line in lines:
+            journal.append(line)
+        journal.flush()
+        self._seconds = busy / len(batch)
+        finished = sum(line["state"] == FINISHED for line in lines)
+        return BatchDone(finished, len(lines) - finished, busy)
+
+    def _give_up(self, batch: list[PlannedRun], future: "Future", journal: Journal) -> BatchDone:
+        """Try the runs of a batch that ended several workers one by one; a single run has failed."""
+        if len(batch) > 1:
+            for run in batch:
+                self._waiting.appendleft(run)
+            self._seconds = 0.0
+            return BatchDone(0, 0, 0.0)
+        error = future.exception()
+        reason = LOST if type(error).__name__ == "KilledWorker" else f"the worker failed: {error}"
+        journal.append(RunResult(batch[0].key, FAILED, reason=reason).to_dict())
+        journal.flush()
+        return BatchDone(0, 1, 0.0)
+
+
+def connected(cluster: Any) -> tuple["Client", bool]:
+    """Return a client of a Dask cluster, and whether it was made here and must be closed.
+
+    Raises:
+        MissingPartError: Dask is not installed.
+        StudyError: the scheduler does not answer, or has no worker.
+    """
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MissingPartError(
+            f"a study on a cluster needs Dask. To install it, {pip_command('cluster')}."
+        ) from None
+    if isinstance(cluster, Client):
+        return cluster, False
+    try:
+        client = Client(cluster, timeout=CONNECT_SECONDS, set_as_default=False)
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError) as error:
+        raise StudyError(
+            f"{argument('on')} is {shortened(cluster)}, but no Dask cluster with a worker answers there within "
+            f"{counted(CONNECT_SECONDS, 'second')}: {shortened(error)}."
+        ) from None
+    return client, True

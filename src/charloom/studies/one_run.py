@@ -1,0 +1,145 @@
+"""Trains one run of a study, in memory or in a run directory."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from charloom.api.training import begin, reopen
+from charloom.config import Config
+from charloom.engines import engine_for
+from charloom.errors import CharloomError, DamagedError
+from charloom.messages import for_python
+from charloom.model import new_learner
+from charloom.model.learner import finished_model
+from charloom.run_file_names import METRICS
+from charloom.store import replace_file
+from charloom.store.journal import read_lines
+from charloom.store.model_file import model_bytes
+from charloom.studies.results import CURVE, FAILED, FINISHED, RunResult
+from charloom.text import Corpus
+from charloom.training import Best, Ended, Record, Warned, train_in_memory
+
+HaltCheck = Callable[[], str | None]
+
+
+class Curve:
+    """The records of a run as columns."""
+
+    def __init__(self) -> None:
+        self.columns: dict[str, list[float | None]] = {name: [] for name in CURVE}
+
+    def add(self, **record: float | None) -> None:
+        """Add a record. Remove those that it repeats, because training went back to an earlier update."""
+        update = record["update"]
+        assert update is not None
+        updates = self.columns["update"]
+        while updates and updates[-1] is not None and updates[-1] >= update:
+            for column in self.columns.values():
+                column.pop()
+        for name, column in self.columns.items():
+            column.append(record.get(name))
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of a result that follow from the records."""
+        validated = [
+            (nats, update)
+            for nats, update in zip(
+                self.columns["validation_nats"], self.columns["update"], strict=True
+            )
+            if nats is not None
+        ]
+        best = min(validated, default=(None, None))
+        last = self.columns["train_nats"][-1] if self.columns["train_nats"] else None
+        curve = dict(self.columns)
+        if not validated:
+            del curve["validation_nats"]
+        return {
+            "curve": curve,
+            "train_nats": last,
+            "validation_nats": best[0],
+            "best_update": best[1],
+        }
+
+
+def failed(key: str, error: Exception, seconds: float) -> RunResult:
+    """Return the result of a run that an error ended."""
+    if isinstance(error, CharloomError):
+        reason = for_python(error.message)
+    else:
+        reason = f"{type(error).__name__}: {error}"
+    return RunResult(key, FAILED, seconds=round(seconds, 4), reason=reason)
+
+
+def train_in_memory_only(
+    key: str, config: Config, corpus: Corpus, halt: HaltCheck, weights: Path | None = None
+) -> RunResult | None:
+    """Train a run without a directory, and return its result; None if `halt` interrupted it.
+
+    Args:
+        key: the key of the run.
+        config: its settings.
+        corpus: its text.
+        halt: returns the reason to interrupt the run, or None; called about ten times a second.
+        weights: the file to which the model is written; None writes none.
+    """
+    started, curve, warnings = time.perf_counter(), Curve(), list[str]()
+    learner, engine, best = new_learner(config, corpus.vocabulary), engine_for(config), Best()
+    reason = None
+    for item in train_in_memory(learner, corpus.ids, engine, halt, best):
+        if isinstance(item, Record):
+            curve.add(**{name: getattr(item, name) for name in CURVE})
+        elif isinstance(item, Warned):
+            warnings.append(item.message)
+        elif isinstance(item, Ended):
+            if item.state == "interrupted":
+                return None
+            reason = item.reason
+    if weights is not None:
+        replace_file(weights, model_bytes(finished_model(best.learner or learner)), durable=False)
+    return RunResult(
+        key,
+        FINISHED,
+        learner.update,
+        round(time.perf_counter() - started, 4),
+        learner.update * config.seq_length * config.batch_size,
+        reason=reason,
+        warnings=tuple(warnings),
+        **curve.fields(),
+    )
+
+
+def train_in_directory(
+    key: str, config: Config, corpus: Corpus, halt: HaltCheck, path: Path
+) -> RunResult | None:
+    """Train a run in the run directory `path`, or continue it; return its result, None if it was interrupted."""
+    training = reopen(path) if path.exists() else begin(corpus, config, path)
+    warnings, ended = list[str](), None
+    with training:
+        if not training.finished:
+            with closing(training.items(halt)) as items:
+                for item in items:
+                    if isinstance(item, Warned):
+                        warnings.append(item.message)
+                    elif isinstance(item, Ended):
+                        ended = item
+            if ended is None or ended.state == "interrupted":
+                return None
+        update = training.learner.update
+    curve, seconds = Curve(), 0.0
+    for record in read_lines(path / METRICS):
+        curve.add(**{name: record.get(name) for name in CURVE})
+        seconds = record["seconds"]
+    if not curve.columns["update"]:
+        raise DamagedError(f"{path} has no records.")
+    return RunResult(
+        key,
+        FINISHED,
+        update,
+        seconds,
+        update * config.seq_length * config.batch_size,
+        reason=ended.reason if ended else None,
+        warnings=tuple(warnings),
+        **curve.fields(),
+    )

@@ -1,0 +1,60 @@
+"""Trains runs of a study one after another, and keeps the texts in memory between them."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from charloom.api.text_arguments import open_text
+from charloom.errors import TextError
+from charloom.studies.one_run import failed, train_in_directory, train_in_memory_only
+from charloom.studies.plan import PlannedRun
+from charloom.studies.results import RunResult
+from charloom.studies.study_files import StudyFiles, StudyHeader
+from charloom.text import Corpus
+
+HaltCheck = Callable[[], str | None]
+
+
+class RunTrainer:
+    """Trains runs of a study, and keeps its texts in memory between them.
+
+    Args:
+        files: the study directory.
+        header: the contents of its study.json.
+        corpora: texts that are in memory already, by their index.
+    """
+
+    def __init__(
+        self, files: StudyFiles, header: StudyHeader, corpora: Mapping[int, Corpus] | None = None
+    ) -> None:
+        self._files, self._header = files, header
+        self._corpora: dict[int, Corpus] = dict(corpora or {})
+
+    def corpus(self, number: int) -> Corpus:
+        """Return a text of the study.
+
+        Raises:
+            TextError: the text has changed since the study was planned.
+        """
+        if number not in self._corpora:
+            text = self._header.texts[number]
+            corpus = open_text(list(text.paths), tokens=self._header.tokens)
+            if corpus.fingerprint != text.fingerprint:
+                raise TextError(
+                    f"the text {text.name} has changed since the study was planned; restore it, or start a new study."
+                )
+            self._corpora[number] = corpus
+        return self._corpora[number]
+
+    def train(self, run: PlannedRun, halt: HaltCheck) -> RunResult | None:
+        """Train a run, and return its result; None if `halt` interrupted it. An error is a result."""
+        started = time.perf_counter()
+        try:
+            corpus, config = self.corpus(run.text), run.config(self._header.recipe)
+            if run.directory:
+                path = self._files.run_path(run)
+                return train_in_directory(run.key, config, corpus, halt, path)
+            weights = self._files.weights_path(run) if self._header.weights else None
+            return train_in_memory_only(run.key, config, corpus, halt, weights)
+        except Exception as error:
+            # Also a fault of charloom itself must not end the other runs.
+            return failed(run.key, error, time.perf_counter() - started)

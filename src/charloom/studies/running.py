@@ -1,0 +1,67 @@
+"""The function `study` of the Python interface: runs a study, and returns its results."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from charloom.api.text_arguments import as_path
+from charloom.config import require_whole
+from charloom.cpu_limits import processors
+from charloom.studies.one_study import Study, StudyProgress, begin_study, open_study
+from charloom.studies.summary import StudySummary, summarize
+from charloom.training.stop_signals import Halt
+
+
+def study(
+    spec: str | Path | Mapping[str, Any],
+    directory: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    change: bool = False,
+    retry: bool = False,
+    on: Any = None,
+    progress: Callable[[StudyProgress], object] = lambda _: None,
+) -> StudySummary:
+    """Train the runs of a study, each on one core, and return their results.
+
+    A study that was interrupted continues: runs that have a result are not trained again. Each run has the same
+    bits as `charloom.train` with its settings and threads=1.
+
+    Args:
+        spec: the path of a specification in TOML, the same contents as a dict, or the directory of a study
+            that exists. docs/guides/study.md explains the specification.
+        directory: the directory of the study; by default studies/NAME, after the name of the file.
+        workers: number of processes; by default one for each processor.
+        change: give a study that exists the specification `spec`; runs that both have keep their results.
+        retry: train the runs that failed again.
+        on: the address of a Dask scheduler, such as "tcp://10.0.0.1:8786", or a cluster or client of Dask; by default
+            the study runs on this machine.
+        progress: called at the beginning, and each time that some runs are done.
+
+    Ctrl-C lets long runs save a checkpoint, and then raises KeyboardInterrupt.
+
+    Raises:
+        ConfigError: the specification is not valid, or the settings of a run are not.
+        TextError: a text is missing, empty or too short.
+        StudyError: the directory holds a study with another specification, or the worker processes fail.
+        NotAModelError: `spec` is a directory without a study.
+        WriteError: a file cannot be written.
+    """
+    found = prepare(spec, directory, change)
+    count = processors() if workers is None else require_whole("workers", workers, least=1)
+    with Halt() as halt:
+        for step in found.train(count, halt, retry, on=on):
+            progress(step)
+    halt.raise_received()
+    return summarize(found)
+
+
+def prepare(
+    spec: str | Path | Mapping[str, Any], directory: str | Path | None = None, change: bool = False
+) -> Study:
+    """Return the study of `study`, which also describes the arguments, without training."""
+    place = None if directory is None else as_path(directory, "directory")
+    if isinstance(spec, Mapping):
+        return begin_study(spec, place, change)
+    path = as_path(spec, "spec")
+    return open_study(path) if path.is_dir() else begin_study(path, place, change)

@@ -1,0 +1,204 @@
+"""The files of a study directory, and how they are read and written (spec/formats.md: Studies).
+
+Only whole lines count in a journal, so a killed process leaves at most a line that nobody reads.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.canonical_form import canonical_json
+from charloom.errors import DamagedError, NotAModelError, WriteError
+from charloom.formatting import shortened
+from charloom.run_file_names import RUNS
+from charloom.store import replace_file
+from charloom.store.atomic_files import make_directories, read_file, writing
+from charloom.store.format_versions import STUDY_FORMAT, require_format
+from charloom.store.journal import whole_lines
+from charloom.store.json_format import parse_object
+from charloom.studies.plan import PlannedRun
+from charloom.studies.results import RunResult, merged
+from charloom.text import Corpus
+
+SPEC_FILE: Final = "study.toml"
+HEADER: Final = "study.json"
+PLAN: Final = "plan.jsonl"
+RESULTS: Final = "results"
+WEIGHTS: Final = "weights"
+
+
+@dataclass(frozen=True)
+class StudyText:
+    """A text of a study.
+
+    Attributes:
+        paths: its paths or names, as `charloom.train` takes them.
+        name: a short name.
+        fingerprint: the fingerprint of its contents.
+        characters: its length.
+        symbols: the number of distinct characters (or bytes) in it.
+    """
+
+    paths: tuple[str, ...]
+    name: str
+    fingerprint: str
+    characters: int
+    symbols: int
+
+    @classmethod
+    def of(cls, corpus: Corpus, paths: tuple[str, ...]) -> "StudyText":
+        """Return the description of a text that was read."""
+        paths = tuple(corpus.sources) or paths
+        symbols = len(corpus.vocabulary)
+        return cls(paths, corpus.name, corpus.fingerprint, len(corpus), symbols)
+
+
+@dataclass(frozen=True)
+class StudyHeader:
+    """What study.json holds.
+
+    Attributes:
+        recipe: the recipe with whose settings each run begins.
+        tokens: "characters" or "bytes".
+        texts: the texts.
+        weights: whether the weights of runs without a directory are kept.
+        varied: the names of the settings in which the runs of the specification differ, without the seed.
+    """
+
+    recipe: str
+    tokens: str
+    texts: tuple[StudyText, ...]
+    weights: bool
+    varied: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the contents of study.json as plain data."""
+        texts = [{**vars(text), "paths": list(text.paths)} for text in self.texts]
+        fields = {**vars(self), "texts": texts, "varied": list(self.varied)}
+        return {"format": STUDY_FORMAT, **fields}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], path: Path) -> "StudyHeader":
+        """Return the contents of study.json at `path`."""
+        require_format(values, STUDY_FORMAT, str(path))
+        try:
+            texts = tuple(
+                StudyText(**{**text, "paths": tuple(text["paths"])}) for text in values["texts"]
+            )
+            return cls(
+                values["recipe"],
+                values["tokens"],
+                texts,
+                values["weights"],
+                tuple(values["varied"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise DamagedError(f"{path} is damaged: {error}.") from None
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """The files of the study directory `path`."""
+
+    path: Path
+
+    @property
+    def runs(self) -> Path:
+        """The folder of the runs that have a directory of their own."""
+        return self.path / RUNS
+
+    @property
+    def exists(self) -> bool:
+        """Whether the directory holds a study."""
+        return (self.path / HEADER).is_file()
+
+    def run_path(self, run: PlannedRun) -> Path:
+        """Return the run directory of a run that has one."""
+        return self.runs / f"{run.number:05d}-{run.key}"
+
+    def weights_path(self, run: PlannedRun) -> Path:
+        """Return the model file of a run without a directory."""
+        return self.path / WEIGHTS / f"{run.number:05d}-{run.key}.safetensors"
+
+    def require_study(self) -> None:
+        """Raise NotAModelError if the directory holds no study."""
+        if not self.exists:
+            raise NotAModelError(
+                f"{shortened(self.path)} is not a study: it has no {HEADER}. Give the directory of a study."
+            )
+
+    def write(self, spec: bytes, header: StudyHeader, runs: list[PlannedRun]) -> None:
+        """Write the specification, the plan and the header, in this order: a directory with a header is whole."""
+        for folder in (self.path, self.path / RESULTS, self.runs):
+            make_directories(folder)
+        if header.weights:
+            make_directories(self.path / WEIGHTS)
+        lines = b"".join(canonical_json(run.to_dict()) + b"\n" for run in runs)
+        replace_file(self.path / SPEC_FILE, spec)
+        replace_file(self.path / PLAN, lines)
+        replace_file(self.path / HEADER, canonical_json(header.to_dict()))
+
+    def spec_bytes(self) -> bytes:
+        """Return the bytes of study.toml."""
+        return read_file(self.path / SPEC_FILE) or b""
+
+    def header(self) -> StudyHeader:
+        """Return the contents of study.json.
+
+        Raises:
+            NotAModelError: the directory holds no study.
+            DamagedError: the file is damaged.
+        """
+        self.require_study()
+        path = self.path / HEADER
+        return StudyHeader.from_dict(parse_object(read_file(path) or b"", str(path)), path)
+
+    def plan(self) -> list[PlannedRun]:
+        """Return the runs of the plan."""
+        path = self.path / PLAN
+        try:
+            return [
+                PlannedRun.from_dict(json.loads(line))
+                for line in whole_lines(read_file(path) or b"")
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedError(
+                f"{path} is damaged: {error}. Start the study again with its specification."
+            ) from None
+
+    def journals(self) -> list[Path]:
+        """Return the journals of all worker processes, sorted by name."""
+        return sorted((self.path / RESULTS).glob("*.jsonl"))
+
+    def each_result(self) -> Iterator[RunResult]:
+        """Yield the results in all journals. Lines that are damaged or not whole are left out."""
+        for path in self.journals():
+            for line in whole_lines(read_file(path) or b""):
+                try:
+                    yield RunResult.from_dict(json.loads(line))
+                except (ValueError, TypeError, AttributeError):
+                    continue
+
+    def results(self) -> dict[str, RunResult]:
+        """Return the result of each run that has one, by key."""
+        return merged(self.each_result())
+
+    def new_journal(self, number: int) -> Path:
+        """Create an empty journal with a name that no other process uses, on any machine, and return its path."""
+        host = "".join(c if c.isalnum() else "-" for c in platform.node())[:40] or "host"
+        for attempt in count():
+            path = self.path / RESULTS / f"{host}-{os.getpid()}-{number}-{attempt}.jsonl"
+            try:
+                with writing(path):
+                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            except WriteError as error:
+                if isinstance(error.__cause__, FileExistsError):
+                    continue
+                raise
+            return path
+        raise AssertionError

@@ -1,0 +1,147 @@
+"""The table of a study: the runs with equal settings but different seeds are one row, with mean and spread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import mean, stdev
+from typing import Any, Final
+
+from charloom.canonical_form import canonical_json
+from charloom.formatting import UNKNOWN, shortened
+from charloom.studies.one_study import Study
+from charloom.studies.plan import PlannedRun
+from charloom.studies.results import FAILED, FINISHED, RunResult
+from charloom.studies.student_t import mean_interval
+
+VALUE_WIDTH: Final = 24  # largest number of characters of a setting's value in a table
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of a study that differ only in their seeds.
+
+    Attributes:
+        text: the index of their text.
+        settings: the settings in which the groups of the study differ.
+        runs: the planned runs.
+        results: the results that exist, in the order of the runs.
+    """
+
+    text: int
+    settings: dict[str, Any]
+    runs: tuple[PlannedRun, ...]
+    results: tuple[RunResult, ...]
+
+    @cached_property
+    def bits(self) -> list[float]:
+        """The bits per character of the finished runs."""
+        finished = (result.bits for result in self.results if result.state == FINISHED)
+        return [bits for bits in finished if bits is not None]
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the bits per character; None if no run has finished."""
+        return mean(self.bits) if self.bits else None
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation of the bits per character over the seeds; None for fewer than two runs."""
+        return stdev(self.bits) if len(self.bits) > 1 else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean over seeds (Student's t); None for fewer than two runs."""
+        return mean_interval(self.bits)
+
+    @property
+    def failed(self) -> int:
+        """The number of runs that failed."""
+        return sum(result.state == FAILED for result in self.results)
+
+    @property
+    def seconds(self) -> float | None:
+        """The mean duration of the finished runs; None if no run has finished."""
+        times = [result.seconds for result in self.results if result.state == FINISHED]
+        return mean(times) if times else None
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """The key that sorts groups: the lowest mean first, and groups without one last."""
+        return self.mean is None, self.mean or 0.0
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """The results of a study.
+
+    Attributes:
+        varied: the settings in which the groups differ.
+        texts: the names of the texts.
+        groups: the groups, the lowest mean of the bits per character first.
+        validated: whether the bits are those of the validation part; otherwise, of the training text.
+    """
+
+    varied: tuple[str, ...]
+    texts: tuple[str, ...]
+    groups: tuple[Group, ...]
+    validated: bool
+
+    @property
+    def best(self) -> Group | None:
+        """The group with the lowest mean; None if no run has finished."""
+        return self.groups[0] if self.groups and self.groups[0].bits else None
+
+    @property
+    def failures(self) -> list[tuple[PlannedRun, RunResult]]:
+        """The runs that failed, in the order of the plan, with their results."""
+        found = []
+        for group in self.groups:
+            runs = {run.key: run for run in group.runs}
+            found += [(runs[one.key], one) for one in group.results if one.state == FAILED]
+        return sorted(found, key=lambda pair: pair[0].number)
+
+
+def summarize(study: Study) -> StudySummary:
+    """Return the results of a study so far."""
+    results = study.results()
+    varied = varied_settings(study)
+    groups: dict[bytes, list[PlannedRun]] = {}
+    for run in study.plan:
+        others = {name: value for name, value in run.settings.items() if name != "seed"}
+        groups.setdefault(canonical_json([run.text, others]), []).append(run)
+    made = [group_of(runs, varied, results) for runs in groups.values()]
+    return StudySummary(
+        tuple(varied),
+        tuple(text.name for text in study.header.texts),
+        tuple(sorted(made, key=lambda group: group.order)),
+        any(result.validation_nats is not None for result in results.values()),
+    )
+
+
+def setting_text(value: Any) -> str:
+    """Return the value of a setting for a table: a number with four digits, and a dash for None."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return UNKNOWN if value is None else shortened(value, VALUE_WIDTH).strip("'\"")
+
+
+def group_of(
+    runs: Sequence[PlannedRun], varied: Sequence[str], results: dict[str, RunResult]
+) -> Group:
+    """Return the group of `runs`, which differ only in their seeds."""
+    settings = runs[0].settings
+    return Group(
+        runs[0].text,
+        {name: settings[name] for name in varied if name in settings},
+        tuple(runs),
+        tuple(results[run.key] for run in runs if run.key in results),
+    )
+
+
+def varied_settings(study: Study) -> list[str]:
+    """Return the settings that the specification varies and that have more than one value, in their order."""
+    values: dict[str, set[str]] = {name: set() for name in study.header.varied}
+    for run in study.plan:
+        for name, seen in values.items():
+            seen.add(repr(run.settings.get(name)))
+    return [name for name, seen in values.items() if len(seen) > 1]

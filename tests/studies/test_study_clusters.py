@@ -1,0 +1,91 @@
+"""A study runs on a SLURM cluster and on a Dask cluster, both on this machine."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import charloom
+from benchmarks.slurm_cluster import SlurmCluster, missing_programs, run_array
+from charloom.errors import ConfigError, StudyError
+from charloom.studies import open_study, study
+from charloom.studies.slurm_script import array_job, part_of
+from small_studies import planned_study, small_spec
+
+
+def test_the_script_of_an_array_job_has_a_task_for_each_part(tmp_path):
+    made = planned_study(tmp_path, seeds=5)
+    script = array_job(made, 4, 2, minutes=30, partition="short")
+    assert "#SBATCH --array=0-2\n" in script  # ten runs
+    assert "#SBATCH --cpus-per-task=2\n" in script
+    assert "#SBATCH --time=30\n" in script
+    assert "#SBATCH --partition=short\n" in script
+    assert f'study work {made.path} --part "$SLURM_ARRAY_TASK_ID" --size 4' in script
+    assert subprocess.run(["sh", "-n"], input=script, text=True, check=False).returncode == 0
+    assert "--time" not in array_job(made, 4, 2)
+
+
+def test_a_path_that_a_script_cannot_hold_is_refused(tmp_path):
+    (tmp_path / "a b").mkdir()
+    with pytest.raises(ConfigError, match="a SLURM script cannot hold"):
+        array_job(planned_study(tmp_path / "a b"), 4, 2)
+
+
+def test_the_parts_have_every_run_once(tmp_path):
+    made = planned_study(tmp_path, seeds=5)
+    assert [list(part_of(made, part, 4)) for part in range(3)] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+    ]
+    with pytest.raises(ConfigError, match="has the parts 0 to 2 of 4 runs"):
+        part_of(made, 3, 4)
+
+
+@pytest.mark.skipif(bool(missing_programs()), reason="SLURM is not installed")
+@pytest.mark.skipif(
+    not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can start a SLURM node"
+)
+def test_a_real_slurm_cluster_runs_an_array(tmp_path_factory):
+    # The controller, the node and the tasks of the array take some seconds to start.
+    folder = tmp_path_factory.mktemp("slurm")
+    (folder / "book.txt").write_text(small_text(folder), encoding="utf-8")
+    with SlurmCluster() as cluster:
+        counted = run_array(cluster, folder, folder / "book.txt", runs=6, size=3)
+    assert counted["tasks"] == 2
+    assert counted["finished"] == counted["runs"] == 6
+    assert counted["trained_twice"] == 0
+
+
+def small_text(folder):
+    """Return the text of a small study."""
+    return Path(small_spec(folder)["text"]).read_text(encoding="utf-8")
+
+
+def test_a_killed_worker_of_a_dask_cluster_loses_no_run(book):
+    # The scheduler, four workers and the study load Dask and charloom, which takes seconds.
+    pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    words = [sys.executable, "-m", "benchmarks.dask_study", str(book), "--runs", "40"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    counted = json.loads(done.stdout)
+    assert counted["finished"] == counted["runs"] == 40
+    assert counted["trained_twice"] == 0
+    assert counted["exit_code"] == 0
+
+
+def test_a_scheduler_that_does_not_answer_is_explained(tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    monkeypatch.setattr("charloom.studies.dask_pool.CONNECT_SECONDS", 1)
+    with pytest.raises(StudyError, match="no Dask cluster with a worker answers"):
+        study(small_spec(tmp_path), tmp_path / "study", on="tcp://127.0.0.1:1")
+
+
+def test_without_dask_the_message_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(charloom.CharloomError, match=r"pip install .*cluster"):
+        study(small_spec(tmp_path), tmp_path / "study", on="tcp://127.0.0.1:1")
+    assert open_study(tmp_path / "study").results() == {}

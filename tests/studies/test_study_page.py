@@ -1,0 +1,142 @@
+"""The report of a study has its table, its curves and the effect of its settings; power laws are found."""
+
+import re
+
+import numpy as np
+import pytest
+
+from charloom.errors import ConfigError, StudyError
+from charloom.report.study_plots import BandLine, Coordinate, band_figure, highest_shown
+from charloom.studies import summarize
+from charloom.studies.power_law import fit_power_law
+from charloom.studies.study_page import curve_line, parameters_of, render_study, write_study
+from small_studies import planned_study, train_here
+
+SIZES = {"cell": ["rnn", "gru"], "hidden_size": [2, 3, 4, 5]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    settings = {"updates": 30, "validation": 0.2, "judge_every": 10}
+    made = planned_study(tmp_path_factory.mktemp("study"), settings=settings, grid=SIZES)
+    train_here(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def html(trained):
+    return render_study(trained)
+
+
+def test_the_page_has_every_section(html):
+    assert re.findall(r'<section id="([^"]*)"', html) == [
+        "table",
+        "curves",
+        "effect-parameters",
+        "effect-hidden-size",
+        "parallel",
+    ]
+    assert html.count("<svg") == 8
+
+
+def test_the_table_of_the_page_has_the_figures_of_the_summary(html, trained):
+    rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)[1:]
+    groups = summarize(trained).groups
+    assert len(rows) == len(groups) == 8
+    for row, group in zip(rows, groups, strict=True):
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
+        wanted = [group.settings["cell"], str(group.settings["hidden_size"]), "2"]
+        assert cells[:3] == wanted
+        assert cells[3:5] == [f"{group.mean:.4f}", f"{group.deviation:.4f}"]
+
+
+def test_a_curve_has_the_mean_and_the_extremes_of_the_seeds(trained):
+    summary = summarize(trained)
+    group = summary.groups[0]
+    line = curve_line(group, summary, "validation_nats")
+    assert line.x == [10, 20, 30]
+    curves = [
+        [nats / np.log(2) for nats in result.curve["validation_nats"] if nats is not None]
+        for result in group.results
+    ]
+    np.testing.assert_allclose(line.y, np.mean(curves, axis=0))
+    np.testing.assert_allclose(line.low, np.min(curves, axis=0))
+    np.testing.assert_allclose(line.high, np.max(curves, axis=0))
+
+
+def test_the_number_of_parameters_is_that_of_the_networks(trained):
+    group = next(
+        g for g in summarize(trained).groups if g.settings == {"cell": "rnn", "hidden_size": 3}
+    )
+    symbols, hidden = trained.header.texts[0].symbols, 3
+    wanted = hidden * symbols + hidden * hidden + hidden + symbols * hidden + symbols
+    assert parameters_of(group, trained) == wanted
+
+
+def test_the_page_of_random_draws_has_pairs(tmp_path):
+    draws = {
+        "draws": 9,
+        "learning_rate": {"low": 0.01, "high": 1.0, "scale": "log"},
+        "clip": {"low": 1.0, "high": 5.0},
+    }
+    made = planned_study(tmp_path, random=draws, grid={}, seeds=1)
+    train_here(made)
+    html = render_study(made)
+    assert 'id="pairs"' in html
+    assert "Each point is one run." in html
+    assert "power law" not in html
+
+
+def test_the_page_names_failed_runs_and_escapes_names(tmp_path):
+    made = planned_study(tmp_path, runs=[{"learning_rate": 1e38}, {}], grid={}, seeds=[0])
+    train_here(made)
+    made.path.rename(tmp_path / "a<b")
+    html = render_study(type(made)(tmp_path / "a<b"))
+    assert "Failed runs" in html
+    assert "diverges" in html
+    assert "a&lt;b" in html
+
+
+def test_without_results_there_is_no_page(tmp_path):
+    with pytest.raises(StudyError, match="has finished yet"):
+        render_study(planned_study(tmp_path))
+
+
+def test_the_page_is_written_only_where_it_can_be(trained, tmp_path):
+    assert write_study(trained, tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
+    for path in (tmp_path, tmp_path / "nowhere" / "a.html"):
+        with pytest.raises(ConfigError, match="cannot be written"):
+            write_study(trained, path)
+
+
+def test_a_power_law_is_found():
+    sizes = [100, 200, 500, 1000, 5000]
+    law = fit_power_law(sizes, [1.5 + 20 * size**-0.4 for size in sizes])
+    assert law.limit == pytest.approx(1.5, rel=1e-4)
+    assert law.factor == pytest.approx(20, rel=1e-3)
+    assert law.exponent == pytest.approx(0.4, rel=1e-3)
+    assert law.explained == pytest.approx(1)
+    np.testing.assert_allclose(law(np.array([100.0])), [1.5 + 20 * 100**-0.4], rtol=1e-5)
+
+
+def test_a_power_law_needs_four_sizes_and_a_falling_loss():
+    assert fit_power_law([1, 2, 3], [3.0, 2.0, 1.5]) is None
+    assert fit_power_law([1, 2, 3, 4], [1.0, 2.0, 3.0, 4.0]) is None
+    assert fit_power_law([0, 2, 3, 4], [4.0, 3.0, 2.0, 1.0]) is None
+
+
+def test_a_diverged_run_does_not_flatten_the_others():
+    losses = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 90.0]
+    top = highest_shown(losses)
+    assert 2.5 < top < 3.5
+    assert highest_shown(losses[:-1]) is None
+    line = BandLine("a", range(7), losses, losses, losses)
+    (axes,) = band_figure([line], "x", "bits").axes
+    assert axes.get_ylim()[1] == top
+    assert "above the plot" in axes.texts[0].get_text()
+
+
+def test_a_coordinate_places_numbers_and_names():
+    assert Coordinate("cell", ["gru", "rnn", "gru"]).shares().tolist() == [0, 1, 0]
+    assert Coordinate("rate", [0.01, 0.1, 1.0], log=True).shares() == pytest.approx([0, 0.5, 1])
+    assert Coordinate("same", [3, 3]).shares().tolist() == [0.5, 0.5]

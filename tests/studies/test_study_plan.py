@@ -1,0 +1,86 @@
+"""The plan of a study names each run by a key that depends on its text and settings only."""
+
+import pytest
+
+from charloom.errors import ConfigError, StudyError, TextError
+from charloom.recipes import configure
+from charloom.studies import begin_study
+from charloom.studies.plan import key_of
+from small_studies import planned_study, small_spec
+
+
+def test_every_combination_and_seed_is_a_run_with_its_own_key(tmp_path):
+    study = planned_study(tmp_path)
+    assert [(run.settings["cell"], run.settings["seed"]) for run in study.plan] == [
+        ("rnn", 0),
+        ("rnn", 1),
+        ("gru", 0),
+        ("gru", 1),
+    ]
+    assert [run.number for run in study.plan] == [0, 1, 2, 3]
+    assert len({run.key for run in study.plan}) == 4
+
+
+def test_the_key_is_that_of_all_settings_and_the_text(tmp_path):
+    study = planned_study(tmp_path)
+    run = study.plan[0]
+    fingerprint = study.header.texts[0].fingerprint
+    assert run.key == key_of(run.config("classic"), fingerprint)
+    assert run.key != key_of(run.config("classic"), "another text")
+    assert run.key != key_of(run.config("classic").replace(clip=1.0), fingerprint)
+
+
+def test_settings_of_the_machine_and_the_name_of_the_recipe_do_not_change_a_key():
+    config = configure("classic", seed=3)
+    other = config.replace(engine="reference", threads=4, recipe="quick")
+    assert key_of(config, "f") == key_of(other, "f")
+
+
+def test_equal_runs_are_planned_once(tmp_path):
+    study = planned_study(tmp_path, runs=[{"clip": 5.0}, {}])
+    assert len(study.plan) == 4
+
+
+def test_each_run_uses_one_thread(tmp_path):
+    assert planned_study(tmp_path).plan[0].config("quick").threads == 1
+
+
+def test_a_run_that_is_not_possible_is_named_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"the run with .*layers = 0.*must be a whole"):
+        planned_study(tmp_path, grid={"layers": [1, 0]})
+    with pytest.raises(ConfigError, match="hiden_size"):
+        planned_study(tmp_path, grid={"hiden_size": [4]})
+    with pytest.raises(TextError, match="seq_length = 1000000"):
+        planned_study(tmp_path, grid={"seq_length": [4, 1_000_000]})
+    assert not (tmp_path / "study").exists()
+
+
+def test_the_same_specification_opens_the_same_study(tmp_path):
+    study = planned_study(tmp_path)
+    assert planned_study(tmp_path).plan == study.plan
+
+
+def test_a_changed_specification_is_refused_and_explained(tmp_path):
+    planned_study(tmp_path)
+    with pytest.raises(StudyError, match="4 runs would be new, 2 runs would stay, and 2 runs"):
+        planned_study(tmp_path, seeds=3, grid={"cell": ["rnn", "lstm"]})
+    changed = small_spec(tmp_path, seeds=3, grid={"cell": ["rnn", "lstm"]})
+    study = begin_study(changed, tmp_path / "study", change=True)
+    assert len(study.plan) == 6
+    assert begin_study(changed, tmp_path / "study").plan == study.plan
+
+
+def test_only_long_runs_get_a_directory(tmp_path):
+    runs = [{"updates": 10}, {"updates": 100_000_000}]
+    auto = planned_study(tmp_path, runs=runs, grid={"cell": ["rnn"]})
+    assert [run.directory for run in auto.plan] == [False, False, True, True]
+    for directories, wanted in (("all", True), ("none", False)):
+        folder = tmp_path / directories
+        folder.mkdir()
+        study = planned_study(folder, runs=runs, keep={"directories": directories})
+        assert {run.directory for run in study.plan} == {wanted}
+
+
+def test_tokens_cannot_differ_between_runs(tmp_path):
+    with pytest.raises(ConfigError, match="tokens"):
+        planned_study(tmp_path, grid={"tokens": ["characters", "bytes"]})

@@ -1,0 +1,152 @@
+"""The runs of a study are the same runs as those of `charloom.train`, and each has one result."""
+
+import json
+
+import pytest
+
+import charloom
+from charloom.studies import open_study, study
+from charloom.studies.results import FAILED, FINISHED
+from small_studies import planned_study, small_spec, train_here
+
+
+def records_of(path, settings):
+    """Return the curve of a run that is trained alone, by `charloom.train`, and its model."""
+    found = {"update": [], "train_nats": [], "validation_nats": []}
+
+    def take(event):
+        if hasattr(event, "train_nats"):
+            for name, values in found.items():
+                values.append(getattr(event, name))
+
+    model = charloom.train(path, recipe="classic", threads=1, listener=take, **settings)
+    return found, model
+
+
+def test_a_run_has_the_curve_and_the_weights_of_the_same_run_alone(tmp_path):
+    made = planned_study(tmp_path, keep={"weights": True})
+    train_here(made)
+    for run in made.plan:
+        curve, model = records_of(tmp_path / "book.txt", run.settings)
+        result = made.results()[run.key]
+        assert result.curve == curve
+        assert result.validation_nats == min(v for v in curve["validation_nats"] if v is not None)
+        kept = charloom.load(made.files.weights_path(run))
+        for name, array in model.parameters.items():
+            assert (kept.parameters[name] == array).all()
+
+
+def test_a_run_with_a_directory_has_the_same_result(tmp_path):
+    results = []
+    for directories in ("none", "all"):
+        folder = tmp_path / directories
+        folder.mkdir()
+        made = planned_study(folder, keep={"directories": directories})
+        train_here(made)
+        results.append(made.results())
+    alone, kept = results
+    for key, result in alone.items():
+        assert kept[key].curve == result.curve
+        assert kept[key].validation_nats == result.validation_nats
+        assert kept[key].updates == result.updates == 30
+    run = made.plan[0]
+    assert charloom.load(made.files.run_path(run)).update == result.updates
+
+
+def test_an_interrupted_run_has_no_result_and_is_trained_again(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made, [0, 1])
+    train_here(made, [2], halt=lambda: "SIGTERM")
+    assert set(made.results()) == {made.plan[0].key, made.plan[1].key}
+    train_here(made, [2, 3])
+    assert len(made.results()) == 4
+
+
+def test_an_interrupted_run_with_a_directory_continues(tmp_path):
+    made = planned_study(tmp_path, keep={"directories": "all"}, grid={"cell": ["rnn"]})
+    calls = iter(range(100))
+    train_here(made, [0], halt=lambda: "SIGTERM" if next(calls) >= 2 else None)
+    path = made.files.run_path(made.plan[0])
+    assert path.exists()
+    assert made.results() == {}
+    train_here(made, [0])
+    curve, _ = records_of(tmp_path / "book.txt", made.plan[0].settings)
+    assert made.results()[made.plan[0].key].curve == curve
+
+
+def test_a_run_that_fails_has_a_reason_and_does_not_end_the_others(tmp_path):
+    made = planned_study(
+        tmp_path,
+        runs=[{"learning_rate": 1e38}, {}],
+        grid={"cell": ["rnn"]},
+        seeds=[0],
+    )
+    answers = train_here(made)
+    results = [made.results()[run.key] for run in made.plan]
+    assert [result.state for result in results] == [FAILED, FINISHED]
+    assert "diverges" in results[0].reason
+    assert json.loads(answers[0])["failed"] == 1
+
+
+def test_a_text_that_changed_is_a_reason(tmp_path):
+    made = planned_study(tmp_path)
+    (tmp_path / "book.txt").write_text("another text, long enough to train on. " * 99)
+    train_here(made, [0])
+    assert "has changed since the study was planned" in made.results()[made.plan[0].key].reason
+
+
+def test_lines_that_are_damaged_or_torn_are_not_results(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made)
+    (journal,) = made.files.journals()
+    whole = journal.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    journal.write_bytes(lines[0] + b"{broken\n" + lines[2] + b"[]\n" + lines[3][:-5])
+    assert set(made.results()) == {made.plan[0].key, made.plan[2].key}
+
+
+def test_of_several_results_a_finished_one_counts(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made, [0])
+    (journal,) = made.files.journals()
+    good = json.loads(journal.read_bytes())
+    bad = {**good, "state": "failed", "reason": "the disk was full"}
+    for lines in ([bad, good], [good, bad]):
+        journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert made.results()[made.plan[0].key].state == FINISHED
+
+
+def test_the_processes_train_every_run_once(tmp_path):
+    # Two worker processes load charloom, which takes a second.
+    steps = []
+    summary = study(
+        small_spec(tmp_path, seeds=5), tmp_path / "study", workers=2, progress=steps.append
+    )
+    assert [len(group.bits) for group in summary.groups] == [5, 5]
+    assert steps[0].finished == 0
+    assert steps[-1].finished == steps[-1].runs == 10
+    made = open_study(tmp_path / "study")
+    assert sorted(result.key for result in made.files.each_result()) == sorted(
+        run.key for run in made.plan
+    )
+    again = study(tmp_path / "study", workers=2, progress=steps.append)
+    assert steps[-1].done_now == 0
+    assert again.groups == summary.groups
+
+
+def test_failed_runs_are_trained_again_only_on_request(tmp_path):
+    spec = small_spec(tmp_path, grid={"cell": ["rnn"]})
+    made = planned_study(tmp_path, grid={"cell": ["rnn"]})
+    text = (tmp_path / "book.txt").read_text()
+    (tmp_path / "book.txt").write_text("another text, long enough to train on. " * 99)
+    train_here(made)
+    (tmp_path / "book.txt").write_text(text)
+    assert len(study(spec, tmp_path / "study", workers=1).failures) == 2
+    summary = study(spec, tmp_path / "study", workers=1, retry=True)
+    assert summary.failures == []
+    assert len(summary.groups[0].bits) == 2
+
+
+def test_a_directory_without_a_study_is_refused(tmp_path):
+    with pytest.raises(charloom.CharloomError, match="is not a study"):
+        study(tmp_path)

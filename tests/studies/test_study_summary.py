@@ -1,0 +1,121 @@
+"""The table of a study has the mean, the deviation and the interval over seeds."""
+
+import csv
+from statistics import mean, stdev
+
+import pytest
+
+from charloom.errors import ConfigError, StudyError
+from charloom.formatting import bits_per_character
+from charloom.studies import summarize
+from charloom.studies.best_runs import best_of
+from charloom.studies.student_t import inside, mean_interval, t_quantile
+from charloom.studies.table_files import write_table
+from small_studies import planned_study, train_here
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    made = planned_study(tmp_path_factory.mktemp("study"), seeds=3)
+    train_here(made)
+    return made
+
+
+# From tables of Student's t distribution, two-sided 95 %.
+@pytest.mark.parametrize(
+    ("freedom", "quantile"),
+    [
+        (1, 12.7062047),
+        (2, 4.30265273),
+        (3, 3.18244631),
+        (4, 2.77644511),
+        (9, 2.26215716),
+        (30, 2.04227246),
+        (100, 1.98397152),
+    ],
+)
+def test_quantiles_are_those_of_the_tables(freedom, quantile):
+    assert t_quantile(freedom) == pytest.approx(quantile, rel=1e-8)
+    assert inside(quantile, freedom) == pytest.approx(0.95, abs=1e-8)
+
+
+def test_the_interval_is_the_usual_one():
+    values = [2.0, 2.1, 2.3]
+    low, high = mean_interval(values)
+    half = 4.30265273 * stdev(values) / 3**0.5
+    assert (low, high) == pytest.approx((mean(values) - half, mean(values) + half))
+    assert mean_interval([2.0]) is None
+
+
+def test_runs_that_differ_only_in_their_seed_are_one_row(trained):
+    summary = summarize(trained)
+    assert summary.varied == ("cell",)
+    assert {group.settings["cell"] for group in summary.groups} == {"rnn", "gru"}
+    for group in summary.groups:
+        results = [trained.results()[run.key] for run in group.runs]
+        bits = [bits_per_character(result.validation_nats) for result in results]
+        assert group.bits == bits
+        assert group.mean == mean(bits)
+        assert group.deviation == stdev(bits)
+    assert summary.groups[0].mean <= summary.groups[1].mean
+    assert summary.best is summary.groups[0]
+
+
+def test_groups_without_a_finished_run_come_last(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made, [2])
+    summary = summarize(made)
+    assert [len(group.bits) for group in summary.groups] == [1, 0]
+    assert summary.groups[0].interval is None
+    assert summary.groups[1].mean is None
+
+
+def test_the_best_run_has_a_command_that_trains_it_again(trained):
+    found = best_of(trained)
+    bits = {key: result.bits for key, result in trained.results().items()}
+    assert found.result.bits == min(bits[run.key] for run in found.group.runs)
+    command = found.to_dict()["command"]
+    assert f"--seed {found.run.settings['seed']}" in command
+    assert "--threads 1" in command
+    assert f"--cell {found.group.settings['cell']}" in command
+
+
+def test_without_results_there_is_no_best_run(tmp_path):
+    with pytest.raises(StudyError, match=r"no run of .* has finished yet"):
+        best_of(planned_study(tmp_path))
+
+
+def test_a_table_has_a_row_for_each_run_also_without_a_result(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made, [0, 1])
+    assert write_table(made, tmp_path / "runs.csv") == 4
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert [row["state"] for row in rows] == ["finished", "finished", "planned", "planned"]
+    result = made.results()[made.plan[1].key]
+    assert float(rows[1]["validation_nats"]) == result.validation_nats
+    assert (rows[1]["seed"], rows[1]["cell"], rows[1]["hidden_size"]) == ("1", "rnn", "4")
+
+
+def test_a_table_of_curves_has_a_row_for_each_record(trained, tmp_path):
+    count = write_table(trained, tmp_path / "curves.csv", curves=True)
+    rows = list(csv.DictReader((tmp_path / "curves.csv").read_text().splitlines()))
+    assert len(rows) == count
+    result = trained.results()[trained.plan[0].key]
+    first = [row for row in rows if row["run"] == "0"]
+    assert [int(row["update"]) for row in first] == result.curve["update"]
+    assert [float(row["train_nats"]) for row in first] == result.curve["train_nats"]
+
+
+def test_a_table_with_another_ending_is_refused(trained, tmp_path):
+    with pytest.raises(ConfigError, match=r"must end in \.csv or \.parquet"):
+        write_table(trained, tmp_path / "runs.txt")
+
+
+def test_a_parquet_file_has_the_same_rows(trained, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_table(trained, tmp_path / "runs.parquet")
+    write_table(trained, tmp_path / "runs.csv")
+    table = parquet.read_table(tmp_path / "runs.parquet")
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert table.column_names == list(rows[0])
+    assert table["validation_nats"].to_pylist() == [float(row["validation_nats"]) for row in rows]
