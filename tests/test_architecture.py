@@ -30,7 +30,7 @@ FLOORS = [
     }
     | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"},
     {"errors", "notebook_html", "wrapped_table"},
-    {"random", "config", "pattern_matches"},
+    {"random", "config", "pattern_matches", "settings_types"},
     {"recipes", "text"},
     {"model"},
     {"_native"},

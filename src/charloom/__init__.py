@@ -43,12 +43,14 @@ if TYPE_CHECKING:
         trace,
         train,
     )
+    from charloom.config import Config
     from charloom.studies import StudyProgress, StudySummary, study
 
     __version__: str
 
 __all__ = [
     "CharloomError",
+    "Config",
     "DiagnosedClass",
     "Diagnosis",
     "Evaluation",
@@ -97,6 +99,10 @@ def __getattr__(name: str) -> Any:
         from charloom.store import charloom_version
 
         return charloom_version()
+    if name == "Config":
+        from charloom.config import Config
+
+        return Config
     if name not in __all__:
         raise AttributeError(f"module 'charloom' has no attribute {name!r}")
     if name in STUDY_NAMES:

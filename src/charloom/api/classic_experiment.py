@@ -5,11 +5,12 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Unpack
 
 from charloom.api.model import Model
 from charloom.api.notebook_display import Listener, TrainingDisplay
 from charloom.api.python_warnings import warn_user
+from charloom.api.settings_help import with_settings_help
 from charloom.api.text_arguments import Text, demo_text, new_run
 from charloom.api.training import (
     HaltCheck,
@@ -28,6 +29,7 @@ from charloom.messages import for_python
 from charloom.model.schedule import Schedule
 from charloom.notebook_html import card, sentence, verdict
 from charloom.recipes import CLASSIC
+from charloom.settings_types import Settings
 from charloom.store import read_control
 from charloom.store.journal import ProgressCallback, ignore_progress
 from charloom.training import Ended, TrainingEvent, Warned
@@ -102,6 +104,7 @@ class Reproduction:
         )
 
 
+@with_settings_help
 def reproduce(
     text: Text | None = None,
     run: str | Path | None = None,
@@ -110,7 +113,7 @@ def reproduce(
     minutes: float | None = None,
     listener: Listener = ignore,
     progress: bool = True,
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> Reproduction:
     """Do the classic experiment: check the gradients, train, and write a text and a report.
 

@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from charloom.api.model import Model, learner_of
+from charloom.api.settings_help import with_settings_help
 from charloom.api.text_arguments import Text
 from charloom.api.time_estimates import updates_per_second
 from charloom.api.training_plan import (
@@ -29,6 +30,7 @@ from charloom.model import Learner, new_learner, weights_per_character
 from charloom.model.memory_limit import require_memory_for_copies
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
+from charloom.settings_types import Settings
 from charloom.text import Corpus
 from charloom.training.learning_rate_search import (
     COPIES,
@@ -55,6 +57,7 @@ def ignore_updates(done: int, most: int) -> None:
     """Ignore the number of updates of a search."""
 
 
+@with_settings_help
 def find_learning_rate(
     text: Text | None = None,
     *,
@@ -62,7 +65,7 @@ def find_learning_rate(
     from_model: str | Path | Model | None = None,
     trial_updates: int | None = None,
     listener: SearchListener = ignore_updates,
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> LearningRateSearch:
     """Search for a good learning rate for a training run, and return it with the losses of all trials.
 
@@ -146,7 +149,7 @@ def search_before_training(
     return FoundRate(found, start.ngrams, time.monotonic() - began - counting, counting)
 
 
-def refuse_given_rate(settings: dict[str, Any]) -> None:
+def refuse_given_rate(settings: Mapping[str, object]) -> None:
     """Raise ConfigError if `settings` have a learning rate, although the learning rate is to be found."""
     if settings.get("learning_rate") is not None:
         raise ConfigError(
@@ -155,7 +158,7 @@ def refuse_given_rate(settings: dict[str, Any]) -> None:
         )
 
 
-def refuse_rate_of_search(settings: dict[str, Any]) -> None:
+def refuse_rate_of_search(settings: Mapping[str, object]) -> None:
     """Raise ConfigError if `settings`, those of the function `find_learning_rate`, have a learning rate."""
     rate = settings.get("learning_rate")
     if rate is not None:

@@ -8,13 +8,14 @@ import warnings
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self, Unpack
 
 from charloom.api.learning_rate import refuse_given_rate, search_before_training
 from charloom.api.model import Model, available_which, learner_of, stage
 from charloom.api.notebook_display import Listener, TrainingDisplay
 from charloom.api.python_warnings import warn_user
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
+from charloom.api.settings_help import with_settings_help
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
     MessageListener,
@@ -35,6 +36,7 @@ from charloom.model import Learner, finished_model, new_learner
 from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
+from charloom.settings_types import Settings
 from charloom.store import (
     RunWriter,
     TrainingEnd,
@@ -70,6 +72,7 @@ def no_halt() -> str | None:
     return None
 
 
+@with_settings_help
 def train(
     text: Text | None = None,
     run: str | Path | None = None,
@@ -81,7 +84,7 @@ def train(
     which: Which | None = None,
     listener: Listener = ignore,
     progress: bool = True,
-    **settings: Any,
+    **settings: Unpack[Settings],
 ) -> Model:
     """Train a model on a text. In a notebook, show the progress, the losses and the latest sample.
 
