@@ -12,7 +12,7 @@ import numpy as np
 
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.faulty_network import answer
-from charloom.diagnosis.found_mistake import Found
+from charloom.diagnosis.found_mistake import Found, switches_of
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Answer, Problem
 from charloom.diagnosis.trials import Trial
@@ -92,6 +92,7 @@ class Case:
         self.usable = finite or list(range(len(trials)))
         # The smallest trial excludes most explanations, so it is compared first.
         self.smallest = SHORT if SHORT in self.usable else min(self.usable, key=self.length)
+        self._of_single: dict[Explanation, Answer] = {}
         self.exact = [self.predicted(trial.problem, ()) for trial in trials]
         self.limits = [self._limits(trial) for trial in range(len(trials))]
 
@@ -99,10 +100,21 @@ class Case:
         """Return the loss and gradients that code with the mistakes in `explanation` would compute.
 
         The code also has the differences in `network`. If `explanation` is empty, the results are
-        exact for this network.
+        exact for this network. The results of single mistakes in the smallest trial are kept, because
+        every search asks for them.
         """
+        kept = len(explanation) == 1 and problem is self.trials[self.smallest].problem
+        if kept and explanation in self._of_single:
+            return self._of_single[explanation]
+        found = self._computed(problem, explanation)
+        if kept:
+            self._of_single[explanation] = found
+        return found
+
+    def _computed(self, problem: Problem, explanation: Explanation) -> Answer:
+        """Compute the loss and gradients of code with the mistakes in `explanation`."""
         with np.errstate(all="ignore"):
-            total = answer(problem, {one.id: one.variant for one in (*self.network, *explanation)})
+            total = answer(problem, switches_of((*self.network, *explanation)))
         if self.reduction == "sum":
             return total
         T = len(problem.x)

@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 
-from charloom.diagnosis.case import Case, Explanation
+from charloom.diagnosis.case import Case, Explanation, distance, relative
 from charloom.diagnosis.diagnosis_result import LOSS, Row
+from charloom.diagnosis.faulty_cells import OF_TANH
 from charloom.diagnosis.fitted_constants import (
     MARGIN,
     decays,
@@ -22,11 +23,15 @@ from charloom.diagnosis.fitted_constants import (
     limits_seen,
     scalings,
 )
+from charloom.diagnosis.fitted_pairs import with_fitted_constant
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.mistakes import AGAIN, BY_ID, MISTAKES, RANK
 from charloom.diagnosis.problem import Answer
 
 SAME: Final = 1e-11  # predictions up to this distance from the results differ only by rounding
+UNSEEN: Final = (
+    1e-7  # a change of a result up to this distance does not decide whether a pair matches
+)
 PAIR_ORDERS: Final = 5  # number of wrong gate orders that are tried in pairs with other mistakes
 
 
@@ -43,6 +48,7 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
         fitting = (
             nearest(case, ((one,) for one in singles), only)
             or nearest(case, ((one,) for one in constant), only)
+            or nearest(case, with_fitted_constant(case, singles), only)
             or (
                 # If the function's results are nearly right, nearly every pair of mistakes would
                 # match them, so pairs are not tried.
@@ -73,6 +79,8 @@ def candidates(case: Case) -> Iterator[Found]:
     Mistakes with a constant, such as a clipping limit, also get variants with the constants that
     the function's results show.
     """
+    if any(one.id == "activation-differs" for one in case.network):
+        yield Found("tanh-derivative", OF_TANH)
     for mistake in MISTAKES:
         no_mistake = "mean-over-time" if case.reduction == "mean" else "sum-over-time"
         if mistake.kind != "gradient" or mistake.id == no_mistake:
@@ -168,7 +176,7 @@ def pairs(
         if one.id == "gate-order" and one.variant not in orders[:PAIR_ORDERS]:
             continue  # there are too many wrong gate orders to try all of them in pairs
         predicted = case.predicted(case.trials[place].problem, (one,))
-        changes[one] = {name for name in names if not same(predicted, exact, name)}
+        changes[one] = {name for name in names if not nearly_same(predicted, exact, name)}
         matches[one] = case.matching(place, predicted, names)
     for first, second in itertools.combinations(changes, 2):
         if first.id == second.id:
@@ -180,10 +188,23 @@ def pairs(
             and set(names) - by_first - by_second <= right
             and (
                 not by_first & by_second
-                or math.isfinite(case.distance_if_matching(place, (first, second), only))
+                or (
+                    not (by_first == by_second and found_from_places(first, second))
+                    and math.isfinite(case.distance_if_matching(place, (first, second), only))
+                )
             )
         ):
             yield (first, second)
+
+
+def found_from_places(first: Found, second: Found) -> bool:
+    """Return True if a pair of mistakes that change the same gradients is found from their places.
+
+    There are too many mistakes within a step to try all pairs; `combined_mistakes.py` finds these pairs.
+    """
+    if first.mistake.in_one_formula or second.mistake.in_one_formula:
+        return True
+    return first.mistake.has_place and second.mistake.has_place
 
 
 def same(a: Answer, b: Answer, name: str) -> bool:
@@ -194,6 +215,13 @@ def same(a: Answer, b: Answer, name: str) -> bool:
     if name == LOSS:
         return a.loss == b.loss
     return np.array_equal(a.gradients[name], b.gradients[name])
+
+
+def nearly_same(a: Answer, b: Answer, name: str) -> bool:
+    """Return True if two predictions of a gradient or of the loss differ by far less than a match may."""
+    if name == LOSS:
+        return relative(a.loss, b.loss) <= UNSEEN
+    return distance(a.gradients[name], b.gradients[name], 0.0) <= UNSEEN
 
 
 def separate_explanation(
@@ -233,6 +261,10 @@ def explains(case: Case, one: Found, name: str) -> bool:
     In every trial, the gradient that code with this mistake would return must match the function's
     gradient, and must be much closer to it than the right gradient is.
     """
+    # Most mistakes differ already in the first trial whose gradient is wrong.
+    wrong = [n for n in case.smallest_first() if not case.matching(n, case.exact[n], [name])]
+    if wrong and math.isinf(case.distance_if_matching(wrong[0], (one,), [name])):
+        return False
     far = largest_distance(case, (one,), [name])
     return math.isfinite(far) and explains_more(far, largest_distance(case, (), [name]), SAME)
 

@@ -9,10 +9,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from charloom.diagnosis.formula_values import formula
+from charloom.diagnosis.limited_variants import BETWEEN
 from charloom.diagnosis.problem import Array, Arrays, Switches
+from charloom.diagnosis.wrong_formulas import CARRY_AFTER, FORGET_OF_EARLIER, SLOPE_S
 
 # Wrong formulas for the derivative of tanh, as functions of a, h = tanh(a) and the previous state.
 TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
+    "1 - h²": lambda _a, h, _prev: 1 - h * h,
     "1 - a²": lambda a, _h, _prev: 1 - a * a,
     "1 - tanh(a²)": lambda a, _h, _prev: 1 - np.tanh(a * a),
     "1 - h": lambda _a, h, _prev: 1 - h,
@@ -23,7 +27,15 @@ TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 - h_{t-1}²": lambda _a, _h, prev: 1 - prev * prev,
     "(1 - h)²": lambda _a, h, _prev: (1 - h) ** 2,
     "1 where a > 0, else 0": lambda a, _h, _prev: (a > 0).astype(a.dtype),
+    "1 - 2 h": lambda _a, h, _prev: 1 - 2 * h,
+    "(1 - h²)²": lambda _a, h, _prev: (1 - h * h) ** 2,
+    "h²": lambda _a, h, _prev: h * h,
+    "1 - |h|": lambda _a, h, _prev: 1 - np.abs(h),
+    "√(1 - h²)": lambda _a, h, _prev: np.sqrt(np.maximum(1 - h * h, 0)),
+    "h": lambda _a, h, _prev: h,
 }
+
+OF_TANH: Final = "1 - h²"  # the right derivative of tanh, wrong for another activation function
 
 # Activation functions h = f(a), each with its derivative as a function of a and h.
 ACTIVATIONS: Final[dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], Array]]]] = {
@@ -38,7 +50,20 @@ SIGMOID_DERIVATIVES: Final[dict[str, Callable[[Array], Array]]] = {
     "σ": lambda s: s,
     "1 - σ": lambda s: 1 - s,
     "σ(σ) (1 - σ(σ))": lambda s: sigmoid(s) * (1 - sigmoid(s)),
+    "σ (1 + σ)": lambda s: s * (1 + s),
+    "(1 - σ)²": lambda s: (1 - s) ** 2,
+    "σ² (1 - σ)²": lambda s: (s * (1 - s)) ** 2,
 }
+# The mistakes whose variant is a wrong equation (`wrong_formulas.py`).
+LSTM_FORMULAS: Final = frozenset(
+    f"{name}-gradient" for name in ("cell", "input-gate", "forget-gate", "candidate", "output-gate")
+) | {"cell-carry"}
+GRU_FORMULAS: Final = frozenset(
+    (
+        *("candidate-gradient", "update-gate-gradient", "reset-gate-gradient"),
+        *("reset-product", "direct-carry"),
+    )
+)
 
 
 class Step(NamedTuple):
@@ -95,7 +120,28 @@ def rnn_back(
     back = recurrent_carry(
         "a", theta["W"], dh if "carry-without-derivative" in switches else da, switches
     )
+    if "recurrent-carry" in switches:
+        back = wrong_rnn_carry(switches["recurrent-carry"], theta["W"], dh, da, step, slope)
     return da, da, np.zeros_like(h), {"h": accumulated(back, "h", carried, switches)}
+
+
+def wrong_rnn_carry(
+    equation: str, W: Array, dh: Array, da: Array, step: Step, slope: Array
+) -> Array:
+    """Return what a step of a plain RNN passes back as the wrong `equation` says (`RNN_CARRIES`)."""
+    prev = step.prev["h"]
+    earlier = 1 - prev * prev
+    wrong = {
+        "(Wᵀ dh_t) ∘ (1 - h_t²)": (W.T @ dh) * slope,
+        "(Wᵀ da_t) ∘ (1 - h_t²)": (W.T @ da) * slope,
+        "(Wᵀ da_t) ∘ (1 - h_{t-1}²)": (W.T @ da) * earlier,
+        "Wᵀ (dh_t ∘ (1 - h_{t-1}²))": W.T @ (dh * earlier),
+        "Wᵀ da_t + dh_t": W.T @ da + dh,
+        "da_t": da,
+        "-Wᵀ da_t": -W.T @ da,
+        "2 Wᵀ da_t": 2 * W.T @ da,
+    }
+    return np.asarray(wrong[equation.partition(" = ")[2]])
 
 
 def lstm_step(
@@ -140,24 +186,44 @@ def lstm_back(
     dh = clipped_step(dh_above + carried["h"], switches)
     untouched = "cell-tanh-missing" in switches
     slope_s = np.ones_like(o) if untouched else tanh_slope(slope_from, "state", switches)
-    ds = carried["cell"] + dh * o * slope_s
+    slope_g = candidate_slope(a[2 * H : 3 * H], g, switches)
+    values = {}
+    if not LSTM_FORMULAS.isdisjoint(switches):
+        values = lstm_values(step, dh_above, carried, dh)
+        values |= {SLOPE_S: slope_s, "(1 - g_t²)": slope_g}
+    later = (
+        carried["cell"] * f if switches.get("cell-carry") == FORGET_OF_EARLIER else carried["cell"]
+    )
+    ds = formula("cell-gradient", later + dh * o * slope_s, values, switches)
+    if values:
+        values["ds"] = ds
     di, df = ds * g, ds * before
     if "coupled-gates" in switches:
         di, df = di - df, np.zeros_like(df)
     value = np.tanh(s_prev) if earlier in ("", "value") else tanh_s
     if "output-gradient-without-tanh" in switches:
         value = step.state["cell"]
+    parts = [di, df, ds * i, dh * value]
+    slopes = [sigmoid_slope(i, "i", switches), sigmoid_slope(f, "f", switches), slope_g,
+              sigmoid_slope(o, "o", switches)]  # fmt: skip
+    right = [part * slope for part, slope in zip(parts, slopes, strict=True)]
     da = np.concatenate(
         [
-            di * sigmoid_slope(i, "i", switches),
-            df * sigmoid_slope(f, "f", switches),
-            ds * i * candidate_slope(a[2 * H : 3 * H], g, switches),
-            dh * value * sigmoid_slope(o, "o", switches),
+            formula(f"{name}-gradient", one, values, switches)
+            for name, one in zip(LSTM_GATES, right, strict=True)
         ]
     )
     cell = ds if "forget-gate-not-carried" in switches else ds * f
     cell = cell * o if "cell-carry-times-output-gate" in switches else cell
-    back = recurrent_carry("ifgo", theta["W"], da, switches)
+    if switches.get("cell-carry") == FORGET_OF_EARLIER:
+        cell = ds
+    else:
+        cell = formula("cell-carry", cell, values, switches)
+    passed = without_derivative("ifgo", da, np.concatenate(parts), switches)
+    back = recurrent_carry("ifgo", theta["W"], passed, switches)
+    if "recurrent-carry" in switches:
+        wrong = {"Wᵀ da_t + dh_t": back + dh, "-Wᵀ da_t": -back, "2 Wᵀ da_t": 2 * back}
+        back = wrong[switches["recurrent-carry"].partition(" = ")[2]]
     return (
         da,
         da,
@@ -167,6 +233,39 @@ def lstm_back(
             "cell": accumulated(cell, "cell", carried, switches),
         },
     )
+
+
+LSTM_GATES: Final = ("input-gate", "forget-gate", "candidate", "output-gate")
+
+
+def lstm_values(step: Step, above: Array, carried: Arrays, dh: Array) -> Arrays:
+    """Return the values of the names in the wrong equations of an LSTM (`wrong_formulas.py`)."""
+    a, i, f, g, o, tanh_s = step.cache
+    a_i, a_f, a_g, a_o = np.split(a, 4)
+    s_prev = step.prev["cell"]
+    return {
+        "i_t": i, "f_t": f, "g_t": g, "o_t": o, "s_t": step.state["cell"], "s_{t-1}": s_prev,
+        "h_t": step.state["h"], "h_{t-1}": step.prev["h"], "tanh(s_t)": tanh_s,
+        "tanh(s_{t-1})": np.tanh(s_prev), "a_i": a_i, "a_f": a_f, "a_g": a_g, "a_o": a_o,
+        "dh_t": dh, "ds_t": carried["cell"], "Vᵀ do_t": above,
+    }  # fmt: skip
+
+
+def without_derivative(gates: str, da: Array, parts: Array, switches: Switches) -> Array:
+    """Return the gradients of the gates that are multiplied by Wᵀ.
+
+    Without mistakes these are `da`. With the mistake carry-without-derivative, they are those before the
+    multiplication by the derivative of σ or tanh, `parts`, in all gates or in some.
+    """
+    if "carry-without-derivative" not in switches:
+        return da
+    where = switches["carry-without-derivative"]
+    found = da.copy()
+    H = len(da) // len(gates)
+    for place, gate in enumerate(gates):
+        if where == "" or gate in where.split(BETWEEN):
+            found[place * H : (place + 1) * H] = parts[place * H : (place + 1) * H]
+    return found
 
 
 def gru_step(
@@ -208,32 +307,80 @@ def gru_back(
     a, r, z, n, q = step.cache
     W, h_prev, H = theta["W"], step.prev["h"], len(dh_above)
     dh = clipped_step(dh_above + carried["h"], switches)
-    mixed, kept, update = (
-        (dh * z, dh * (1 - z), dh * (n - h_prev))
-        if "update-gate-reversed" in switches
-        else (dh * (1 - z), dh * z, dh * (h_prev - n))
-    )
-    da_n = mixed * candidate_slope(a, n, switches)
-    da_z = update * sigmoid_slope(z, "z", switches)
-    slope_r = sigmoid_slope(r, "r", switches)
+    reversed_ = "update-gate-reversed" in switches
+    keep = 1 - z if reversed_ else z  # the factor of the old state
+    slope_n, slope_r = candidate_slope(a, n, switches), sigmoid_slope(r, "r", switches)
+    slope_z = sigmoid_slope(z, "z", switches)
+    values = {}
+    if not GRU_FORMULAS.isdisjoint(switches):
+        values = gru_values(step, dh_above, dh)
+        values |= {"z_t": keep, "(1 - n_t²)": slope_n, "d": theta["d"]}
+    part_n, part_z = dh * (1 - keep), dh * (h_prev - n)
+    da_n = formula("candidate-gradient", part_n * slope_n, values, switches)
+    da_z = formula("update-gate-gradient", part_z * slope_z, values, switches)
+    part_z, da_z = (-part_z, -da_z) if reversed_ else (part_z, da_z)
     reset = switches.get("reset-before-product")
+    unreset = switches.get("reset-gate-not-in-gradient", "none")
+    if values:
+        through = W[2 * H :].T
+        values |= {
+            "da_n": da_n, "dq": da_n * r, "W_nᵀ da_n": through @ da_n,
+            "W_nᵀ dh_t": through @ dh, "W_nᵀ (dh_t ∘ (1 - z_t))": through @ part_n,
+        }  # fmt: skip
+    carried_n = without_derivative("n", da_n, part_n, switches)
     if reset == "product":
-        back_n = recurrent_carry("n", W[2 * H :], da_n, switches)
-        da_r = back_n * h_prev * slope_r
-        dq, dr_n, through_n = da_n, da_n, back_n * r
+        part_r = recurrent_carry("n", W[2 * H :], carried_n, without(switches, "gate-not-carried"))
+        through_n = recurrent_carry("n", W[2 * H :], carried_n, switches)
+        if unreset not in ("", "carry"):
+            through_n = formula(
+                "reset-product", through_n * r, values | {"da_n": through_n}, switches
+            )
+        dq, dr_n = da_n, da_n
+        part_r = part_r * h_prev
     else:
-        da_r = da_n * q * slope_r
-        dr_n = da_n if "reset-gate-not-in-gradient" in switches else da_n * r
-        dq = da_n if reset == "bias" else dr_n
-        through_n = recurrent_carry("n", W[2 * H :], dr_n, switches)
+        part_r = da_n * q
+        dr_n = da_n if unreset == "" else formula("reset-product", da_n * r, values, switches)
+        dq = da_n if reset == "bias" or "d" in unreset.split(", ") else dr_n
+        passed = da_n if unreset in ("", "carry") else carried_n * r
+        passed = dr_n if "reset-product" in switches else passed
+        through_n = recurrent_carry("n", W[2 * H :], passed, switches)
+    da_r = formula("reset-gate-gradient", part_r * slope_r, values, switches)
     da = np.concatenate([da_r, da_z, da_n])
-    back = recurrent_carry("rz", W[: 2 * H], da[: 2 * H], switches) + through_n
+    passed = without_derivative("rz", da[: 2 * H], np.concatenate([part_r, part_z]), switches)
+    back = recurrent_carry("rz", W[: 2 * H], passed, switches) + through_n
     if switches.get("time-carry-missing") == "gates":
         back = np.zeros_like(back)
     if switches.get("time-carry-missing") != "direct":
-        back = back + kept
+        back = back + direct_part(dh * keep, values, switches)
     carry = {"h": accumulated(back, "h", carried, switches)}
     return da, np.concatenate([da_r, da_z, dr_n]), dq, carry
+
+
+CARRY_MISTAKES: Final = frozenset(
+    ("gate-not-carried", "carry-not-transposed", "carry-of-other-gate")
+)
+
+
+def without(switches: Switches, name: str) -> Switches:
+    """Return the mistakes in `switches` except the one with the id `name`."""
+    return {other: variant for other, variant in switches.items() if other != name}
+
+
+def direct_part(right: Array, values: Arrays, switches: Switches) -> Array:
+    """Return what a step of a GRU passes back without its gates, or what the wrong equation says."""
+    if "direct-carry" not in switches:
+        return right
+    equation = switches["direct-carry"].removesuffix(CARRY_AFTER)
+    return formula("direct-carry", right, values, {"direct-carry": equation})
+
+
+def gru_values(step: Step, above: Array, dh: Array) -> Arrays:
+    """Return the values of the names in the wrong equations of a GRU (`wrong_formulas.py`)."""
+    a, r, _, n, q = step.cache
+    return {
+        "r_t": r, "n_t": n, "q_t": q, "h_t": step.state["h"], "h_{t-1}": step.prev["h"],
+        "a_n": a, "dh_t": dh, "Vᵀ do_t": above,
+    }  # fmt: skip
 
 
 def recurrent_carry(gates: str, W: Array, da: Array, switches: Switches) -> Array:
@@ -242,13 +389,19 @@ def recurrent_carry(gates: str, W: Array, da: Array, switches: Switches) -> Arra
     `gates` has the letters of these gates. The mistakes in `switches` can leave out a gate, or multiply
     by the rows of each gate instead of their transpose.
     """
-    if "gate-not-carried" not in switches and "carry-not-transposed" not in switches:
+    if CARRY_MISTAKES.isdisjoint(switches):
         return np.asarray(W.T @ da)
+    if "carry-of-other-gate" in switches:
+        first, _, second = switches["carry-of-other-gate"].partition(" and ")
+        swapped = {first: second, second: first}
+        blocks = dict(zip(gates, np.split(da, len(gates)), strict=True))
+        if first in blocks and second in blocks:
+            da = np.concatenate([blocks[swapped.get(gate, gate)] for gate in gates])
     total = np.zeros(W.shape[1])
     for gate, rows, part in zip(
         gates, np.split(W, len(gates)), np.split(da, len(gates)), strict=True
     ):
-        if switches.get("gate-not-carried") != gate:
+        if gate not in switches.get("gate-not-carried", ""):
             total += (rows if "carry-not-transposed" in switches else rows.T) @ part
     return total
 
@@ -275,15 +428,16 @@ def tanh_slope(h: Array, place: str, switches: Switches) -> Array:
     """
     if switches.get("tanh-derivative-missing") in ("", place):
         return np.ones_like(h)
-    formula, _, where = switches.get("tanh-derivative", "").partition(", ")
-    if formula and where in ("", place):
-        return np.asarray(TANH_DERIVATIVES[formula](h, h, h))
+    for variant in switches.get("tanh-derivative", "").split(BETWEEN):
+        wrong, _, where = variant.partition(", ")
+        if wrong and where in ("", place):
+            return np.asarray(TANH_DERIVATIVES[wrong](h, h, h))
     return 1 - h * h
 
 
 def candidate_slope(a: Array, g: Array, switches: Switches) -> Array:
     """Return the derivative of the candidate `g` of an LSTM or a GRU with respect to its sum `a`."""
-    if "activation-differs" in switches:
+    if "activation-differs" in switches and switches.get("tanh-derivative") != OF_TANH:
         return np.asarray(ACTIVATIONS[switches["activation-differs"]][1](a, g))
     return tanh_slope(g, "candidate", switches)
 
@@ -294,9 +448,10 @@ def sigmoid_slope(s: Array, gate: str, switches: Switches) -> Array:
     Without mistakes it is s (1 - s). The mistakes in `switches` can change this formula, in all gates or
     in one.
     """
-    formula, _, where = switches.get("sigmoid-derivative", "").partition(", ")
-    if formula and where in ("", gate):
-        return np.asarray(SIGMOID_DERIVATIVES[formula](s))
+    for variant in switches.get("sigmoid-derivative", "").split(BETWEEN):
+        wrong, _, where = variant.partition(", ")
+        if wrong and where in ("", gate):
+            return np.asarray(SIGMOID_DERIVATIVES[wrong](s))
     return np.asarray(s * (1 - s))
 
 

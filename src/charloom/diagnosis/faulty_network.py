@@ -6,6 +6,7 @@ are made. Without mistakes the result is exact; a test compares it with the refe
 module does not run or explain a user's code. Shapes are those of `problem.py`.
 """
 
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +23,7 @@ from charloom.diagnosis.faulty_gradients import (
 )
 from charloom.diagnosis.faulty_output import output
 from charloom.diagnosis.faulty_sums import StepGradients, sums
+from charloom.diagnosis.limited_variants import at_step, has_limit
 from charloom.diagnosis.problem import Answer, Array, Arrays, Problem, Switches
 
 NO_MISTAKES: Final[Switches] = MappingProxyType({})
@@ -36,10 +38,8 @@ def answer(problem: Problem, switches: Switches = NO_MISTAKES) -> Answer:
     theta, steps, o = logits(problem, switches)
     loss, do = output(o, x, y, o.shape[1], switches)
     T = len(x)
-    do, of_states = without_step(do, switches)
+    do, of_states = without_step(do, np.eye(o.shape[1])[y], switches)
     da, dr, dq = backward(cell, theta, steps, of_states @ theta["V"], switches)
-    if switches.get("step-left-out", "").startswith("first"):
-        da[0], dr[0], dq[0] = 0, 0, 0
     gradients = sums(cell, theta, (x, y), steps, StepGradients(da, dr, dq, do), switches)
     loss, gradients = after_the_sums(cell, loss, gradients, T, switches)
     if "weight-decay-added" in switches:
@@ -47,18 +47,33 @@ def answer(problem: Problem, switches: Switches = NO_MISTAKES) -> Answer:
     return Answer(loss, {name: gradients[name] for name in given})
 
 
-def without_step(do: Array, switches: Switches) -> tuple[Array, Array]:
+def without_step(do: Array, targets: Array, switches: Switches) -> tuple[Array, Array]:
     """Return the gradients of the logits (T, K) as the sums of the output use them, and as the states do.
 
-    Both are `do`, unless `switches` has the mistake step-left-out: then they are zero at the first or at
-    the last step.
+    Both are `do`, unless `switches` has the mistake step-left-out: then they are zero at this step.
+    `targets` (T, K) are the one-hot targets, which the states may not subtract.
     """
-    step, _, of_states = switches.get("step-left-out", "").partition(" ")
-    if not step:
+    if switches.get("softmax-target-missing") == "dh alone":
+        return do, do + targets
+    if "loss-of-step-missing" in switches:
+        only_last = np.zeros_like(do)
+        only_last[-1] = do[-1]
+        return do, only_last
+    step = left_out(switches, len(do))
+    if step is None:
         return do, do
     left = do.copy()
-    left[0 if step == "first" else -1] = 0
-    return (do if of_states else left), left
+    left[step] = 0
+    return (do if " of the states" in switches["step-left-out"] else left), left
+
+
+def left_out(switches: Switches, T: int) -> int | None:
+    """Return the step (from 0) of `T` steps that the mistake step-left-out leaves out; None if there is none."""
+    variant = switches.get("step-left-out", "")
+    if not variant or (variant.endswith("if not alone") and T == 1):
+        return None
+    place = {"first": 0, "last": T - 1, "second-last": T - 2}[variant.partition(" ")[0]]
+    return place if place >= 0 else None
 
 
 def logits(problem: Problem, switches: Switches) -> tuple[Arrays, list[Step], Array]:
@@ -196,17 +211,47 @@ def walk_back(
     In these three arrays, the rows of steps outside `span` are zero. No gradient passes from a step
     in `cuts` to the step before it. `switches` has the mistakes to make.
     """
-    back = STEP_BACKWARD[cell]
     T, H = len(steps), dh.shape[1]
     rows = len(theta["b"])
     da, dr, dq = np.zeros((T, rows)), np.zeros((T, rows)), np.zeros((T, H))
+    for t, *of_step in walk(cell, theta, steps, dh, switches, span, cuts):
+        da[t], dr[t], dq[t] = of_step
+    return da, dr, dq
+
+
+def walk(
+    cell: str,
+    theta: Arrays,
+    steps: list[Step],
+    dh: Array,
+    switches: Switches,
+    span: range | None = None,
+    cuts: frozenset[int] = frozenset(),
+) -> Iterator[tuple[int, Array, Array, Array]]:
+    """Yield each step of a backward pass, from the last one: its index, and its da, dr and dq.
+
+    The arguments are those of `walk_back`; without `span`, it is that of all steps.
+    """
+    back = STEP_BACKWARD[cell]
+    T, H = len(steps), dh.shape[1]
     zeros = {name: np.zeros(H) for name in steps[0].prev}
     carried = last = zeros
-    missing = switches.get("time-carry-missing")
     reversal = switches.get("time-carry-reversed")
-    order = span if reversal == "" else reversed(span)
+    every = range(T) if span is None else span
+    order = every if reversal == "" else reversed(every)
+    kind, _, limit = switches.get("clipped", "").partition(" ")
+    passed_limit = float(limit) if kind == "passed" else 0.0
+    limits, skipped = has_limit(switches), left_out(switches, T)
     for t in order:
-        da[t], dr[t], dq[t], carried = back(theta, steps[t], dh[t], carried, switches)
+        if t == skipped:
+            carried = zeros
+            continue
+        here = at_step(switches, t, T) if limits else switches
+        missing = here.get("time-carry-missing")
+        da, dr, dq, carried = back(theta, steps[t], dh[t], carried, here)
+        yield t, da, dr, dq
+        if passed_limit:
+            carried = {name: np.clip(g, -passed_limit, passed_limit) for name, g in carried.items()}
         if missing == "" or t in cuts or "state-not-carried" in switches:
             carried = zeros
         elif missing in carried:
@@ -216,4 +261,3 @@ def walk_back(
         if reversal == "read too early":
             last = carried if t == T - 1 else last
             carried = last if t == 1 else zeros
-    return da, dr, dq

@@ -73,12 +73,20 @@ def logit_gradient(p: Array, target: Array, K: int, switches: Switches) -> Array
     if variant == "p (1 - p)":
         return np.asarray(p * (1 - p))
     do = p.copy()
-    if variant is not None or "softmax-target-missing" not in switches:
+    if variant is not None or switches.get("softmax-target-missing") != "":
         do[steps, target] -= 1
+    onehot = np.zeros_like(p)
+    onehot[steps, target] = 1
+    other = {
+        "p + y": p + onehot,
+        "-y": -onehot,
+        "-y / p": -onehot / np.maximum(p, 1e-300),
+        "(p - y) p (1 - p)": do * p * (1 - p),
+    }.get(variant or "")
+    if other is not None:
+        return np.asarray(other)
     if variant == "only the target's entry":
-        others = np.ones(p.shape, dtype=bool)
-        others[steps, target] = False
-        do[others] = 0
+        do[onehot == 0] = 0
     elif variant == "2 (p - y)":
         do *= 2
     elif variant == "divided by K":

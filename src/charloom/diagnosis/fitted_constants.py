@@ -67,7 +67,8 @@ def common_factor(case: Case, names: Sequence[str] = ()) -> float | None:
                 return None
             if size == 0:
                 continue
-            factors.append(float(np.vdot(given, right)) / size)
+            factor = float(np.vdot(given, right)) / size
+            factors.append(factor if abs(factor) > ZERO else 0.0)
             far, limit = distance(given, factors[-1] * right, ZERO), case.limits[trial][name]
             if not far <= MATCHES:
                 return None

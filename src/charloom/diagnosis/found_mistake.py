@@ -2,16 +2,23 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from charloom.cell_table import in_table_order
+from charloom.diagnosis.limited_variants import joined, without_limit
 from charloom.diagnosis.mistakes import BY_ID, Mistake
 from charloom.diagnosis.variant_texts import variant_text
 from charloom.formatting import listing
 from charloom.messages import argument, for_python
 
+# Mistakes that code may have in several gates or sums, each time with another variant.
+SEVERAL: Final = (
+    *("sigmoid-derivative", "tanh-derivative", "carry-without-derivative"),
+    *("sum-before-derivative", "sum-of-other-gate", "gate-gradient-not-summed"),
+)
+ALL_GRADIENTS: Final = 5  # the number of gradients of a network, without a GRU's second bias
 TINY: Final = 1e-5  # largest ε in a logarithm that leaves the gradient right
 # What the reset gate does in each variant of the mistake reset-before-product.
 RESET: Final = {"product": "before the product", "bias": "only on W_n h_{t-1}, not on d"}
@@ -62,7 +69,7 @@ class Found:
     def title(self) -> str:
         """The mistake in one line. Some titles contain the variant, such as a wrong order of the gates."""
         if self.id == "gradient-scaled" and self.variant:
-            return listing([scaling_text(part) for part in self.variant.split(", ")])
+            return scalings_text(self.variant.split(", "))
         if self.id == "not-a-number" and self.variant:
             if self.variant == "everything":
                 return "everything that it returned is not a number (NaN or infinite)"
@@ -74,6 +81,16 @@ class Found:
             wanted = ", ".join(self.wanted or self._own_gates)
             return f"the gates are in the order {', '.join(self.variant)}, not {wanted}"
         return self.mistake.title
+
+    @property
+    def place(self) -> str:
+        """The place in the variant of a mistake in `SEVERAL`, such as a gate; "" if it has none."""
+        variant, _ = without_limit(self.variant)
+        if " of " in variant:
+            return variant.partition(" from ")[0].partition(", ")[0]
+        if self.id == "carry-without-derivative":
+            return variant
+        return variant.rpartition(", ")[2] if ", " in variant else ""
 
     @property
     def variant_text(self) -> str:
@@ -131,6 +148,51 @@ class Found:
         """
         line = self.mistake.right.replace("\n", " ")
         return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
+
+
+def may_join(one: Found, chosen: Iterable[Found]) -> bool:
+    """Return True if code may have the mistake `one` besides those in `chosen`.
+
+    It may have the same mistake twice only in two places, such as two gates.
+    """
+    same = [other for other in chosen if other.id == one.id]
+    places = [one.place, *(other.place for other in same)]
+    return not same or (one.id in SEVERAL and all(places) and len(set(places)) == len(places))
+
+
+def switches_of(found: Iterable[Found]) -> dict[str, str]:
+    """Return the switches with which `faulty_network.py` makes these mistakes.
+
+    Of two variants of the same mistake, the later one counts, unless the mistake can be in several places.
+    """
+    variants: dict[str, list[str]] = {}
+    for one in found:
+        earlier = variants.get(one.id, []) if one.id in SEVERAL else []
+        variants[one.id] = [*earlier, one.variant]
+    return {name: joined(several) for name, several in variants.items()}
+
+
+def scalings_text(scalings: Sequence[str]) -> str:
+    """Return a sentence that says by which factors some gradients are wrong.
+
+    An example of `scalings` is ["2 db", "-1 dV"]. If all gradients have the same factor, the sentence says
+    so once.
+    """
+    factors = {float(one.partition(" ")[0]) for one in scalings}
+    names = [one.partition(" ")[2] for one in scalings]
+    same = max(factors) - min(factors) <= 1e-9 * abs(max(factors))
+    if same and len(names) > 2 and max(factors) != 0:
+        who = "all gradients" if len(names) >= ALL_GRADIENTS else listing(names)
+        return f"{who} are {factor_text(next(iter(factors)))} times the right ones"
+    return listing([scaling_text(one) for one in scalings])
+
+
+def reasons_text(found: Sequence[Found]) -> str:
+    """Return the titles of mistakes as one text; several are numbered, so that each stands alone."""
+    titles = list(dict.fromkeys(one.title for one in found))
+    if len(titles) < 2:
+        return listing(titles)
+    return "; ".join(f"({number}) {title}" for number, title in enumerate(titles, start=1))
 
 
 def scaling_text(scaling: str) -> str:

@@ -6,12 +6,13 @@ in several calls.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Final
 
 from charloom.cell_table import CELL_NAMES
+from charloom.diagnosis import wrong_formulas
 from charloom.messages import argument
 
 ALL: Final = CELL_NAMES
@@ -20,8 +21,35 @@ LSTM: Final = ("lstm",)
 GRU: Final = ("gru",)
 GATED: Final = ("lstm", "gru")
 # Wrong derivatives of tanh that an LSTM or a GRU may have in one place only, and of σ in one gate only.
-IN_ONE_PLACE: Final = ("1 - h", "1 - tanh(h)²", "h (1 - h)", "1 + h²", "h² - 1", "(1 - h)²")
-IN_ONE_GATE: Final = ("1", "1 - σ²", "σ", "1 - σ", "σ(σ) (1 - σ(σ))")
+NEWER: Final = ("1 - 2 h", "(1 - h²)²", "h²", "1 - |h|", "√(1 - h²)")
+IN_ONE_PLACE: Final = (
+    *("1 - h", "1 - tanh(h)²", "h (1 - h)", "1 + h²", "h² - 1", "(1 - h)²"),
+    *NEWER,
+)
+IN_ONE_GATE: Final = (
+    *("1", "1 - σ²", "σ", "1 - σ", "σ(σ) (1 - σ(σ))"),
+    *("σ (1 + σ)", "(1 - σ)²", "σ² (1 - σ)²"),
+)
+BLOCKS: Final = {"lstm": "ifgo", "gru": "rzn"}
+# The gradients of one gate that code may compute from a wrong array. Code with one matrix for each gate
+# over [h, x] has one line for dU and dW.
+PARTS: Final = ("db", "dU and dW", "dU", "dW", "dU, dW and db")
+
+
+# Mistakes within a step that code may have at some steps only, besides those in one formula.
+WITHIN_STEP: Final = (
+    *("tanh-derivative", "tanh-derivative-missing", "sigmoid-derivative", "time-carry-missing"),
+    *("carry-not-transposed", "carry-accumulated", "carry-without-derivative", "recurrent-carry"),
+    *("carry-after-derivative", "carry-of-other-gate", "initial-cell-dropped"),
+    *("gate-not-carried", "reset-gate-not-in-gradient"),
+    *("forget-gate-not-carried", "forget-gradient-from-current-cell", "tanh-of-previous-cell"),
+    *("output-gradient-without-tanh", "cell-carry-times-output-gate"),
+)
+
+IN_SUM_OF_GATE: Final = (
+    *("sum-before-derivative", "sum-of-other-gate", "gate-gradient-not-summed"),
+    "sum-of-recurrent-part",
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +73,8 @@ class Mistake:
             calling the function more than once) or "numerical" (in the user's numerical gradient).
         consistent: a regular expression for the variants in which the gradient is still that of the
             code's own loss. They describe another network or another loss. None: no variant.
+        in_one_formula: whether the variants are wrong formulas for one quantity of the backward step, of
+            which there are many.
     """
 
     id: str
@@ -57,6 +87,17 @@ class Mistake:
     variants: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"": ALL})
     kind: str = "gradient"
     consistent: str | None = None
+    in_one_formula: bool = False
+
+    @property
+    def within_step(self) -> bool:
+        """Whether code may have the mistake at some steps only, such as the last one."""
+        return self.in_one_formula or self.id in WITHIN_STEP
+
+    @property
+    def has_place(self) -> bool:
+        """Whether the mistake is made within a step, or in the sum of one gate's gradient."""
+        return self.within_step or self.id in IN_SUM_OF_GATE
 
     def is_consistent(self, variant: str) -> bool:
         """Return True if code with this variant still returns the gradient of its own loss."""
@@ -94,6 +135,26 @@ def truncations() -> Iterator[str]:
             # which has 26 steps, is only 25 steps from the first.
             if (k > 1 or kind in ("depth", "last")) and (kind, k) != ("depth", 25):
                 yield f"{kind} {k}"
+
+
+def by_gate(names: Sequence[str], apart: bool = False) -> dict[str, tuple[str, ...]]:
+    """Return variants such as "db of i", for each item of `names` and each gate of an LSTM and a GRU.
+
+    If `apart` is True, they are such as "db of i from f", for each pair of gates.
+    """
+    found: dict[str, list[str]] = {}
+    for cell, gates in BLOCKS.items():
+        for name in names:
+            for gate in gates:
+                others = [f" from {other}" for other in gates if other != gate] if apart else [""]
+                for other in others:
+                    found.setdefault(f"{name} of {gate}{other}", []).append(cell)
+    return {variant: tuple(cells) for variant, cells in found.items()}
+
+
+def some_gates(gates: str) -> list[str]:
+    """Return all proper subsets of the letters in `gates`, the smallest ones first."""
+    return ["".join(one) for size in range(1, len(gates)) for one in combinations(gates, size)]
 
 
 def gate_orders(gates: str, first: tuple[str, ...]) -> list[str]:
@@ -167,8 +228,10 @@ MISTAKES: Final = (
             **variants_in("1 - a²", "1 - tanh(a²)", cells=RNN),
             **variants_in("1 - h", "1 - tanh(h)²", "h (1 - h)"),
             **variants_in("1 + h²", "h² - 1", "(1 - h)²"),
+            **variants_in(*NEWER, cells=ALL),
+            "h": RNN,
             **variants_in("1 - h_{t-1}²", "1 where a > 0, else 0", cells=RNN),
-            **variants_in(*(f"{formula}, candidate" for formula in IN_ONE_PLACE), cells=GATED),
+            **variants_in(*(f"{formula}, candidate" for formula in IN_ONE_PLACE), cells=LSTM),
             **variants_in(*(f"{formula}, state" for formula in IN_ONE_PLACE), cells=LSTM),
         },
     ),
@@ -179,7 +242,7 @@ MISTAKES: Final = (
         DA,
         CELLS_SECTION,
         "multiply dh_t by 1 - h_t² before you use it for anything else.",
-        variants={"": ALL, "candidate": ("lstm", "gru"), "state": LSTM},
+        variants={"": ALL, "candidate": LSTM, "state": LSTM},
     ),
     Mistake(
         "recurrent-gradient-from-current-state",
@@ -221,7 +284,7 @@ MISTAKES: Final = (
         DB,
         CELLS_SECTION,
         "sum da_t over all steps (with +=, or .sum over the time axis).",
-        variants=variants_in("first", "last", "apart"),
+        variants=variants_in("first", "last", "apart", "without the first", "without the last"),
     ),
     Mistake(
         "hidden-bias-after-product",
@@ -239,7 +302,7 @@ MISTAKES: Final = (
         DC,
         NETWORK_SECTION,
         "sum do_t over all steps (with +=, or .sum over the time axis).",
-        variants=variants_in("first", "last", "apart"),
+        variants=variants_in("first", "last", "apart", "without the first", "without the last"),
     ),
     Mistake(
         "recurrent-gradient-not-summed",
@@ -248,7 +311,7 @@ MISTAKES: Final = (
         DW,
         CELLS_SECTION,
         "sum over the steps: dW += …, not dW = ….",
-        variants=variants_in("first", "last"),
+        variants=variants_in("first", "last", "without the last"),
     ),
     Mistake(
         "input-gradient-not-summed",
@@ -257,7 +320,7 @@ MISTAKES: Final = (
         DU,
         CELLS_SECTION,
         "sum over the steps: dU += …, not dU = ….",
-        variants=variants_in("first", "last"),
+        variants=variants_in("first", "last", "without the first", "without the last"),
     ),
     Mistake(
         "output-gradient-not-summed",
@@ -266,7 +329,7 @@ MISTAKES: Final = (
         DV,
         NETWORK_SECTION,
         "sum over the steps: dV += …, not dV = ….",
-        variants=variants_in("first", "last"),
+        variants=variants_in("first", "last", "without the first", "without the last"),
     ),
     Mistake(
         "input-gradient-repeats-lost",
@@ -334,16 +397,52 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "add W_gateᵀ da_gate for every gate.",
         cells=GATED,
-        variants={**variants_in(*"ifgo", cells=LSTM), **variants_in(*"rzn", cells=GRU)},
+        variants={
+            **variants_in(*some_gates("ifgo"), cells=LSTM),
+            **variants_in(*some_gates("rzn"), cells=GRU),
+        },
+    ),
+    Mistake(
+        "carry-of-other-gate",
+        "the matrices of two gates are exchanged in the gradient that goes back to step t-1",
+        "dh_{t-1} = W_iᵀ da_f + W_fᵀ da_i + …, for example",
+        CARRY,
+        CELLS_SECTION,
+        "multiply the gradient of each gate by the transposed matrix of the same gate.",
+        cells=GATED,
+        variants={
+            **variants_in(*(f"{a} and {b}" for a, b in combinations("ifgo", 2)), cells=LSTM),
+            **variants_in("r and z", cells=GRU),
+        },
     ),
     Mistake(
         "carry-without-derivative",
-        "the gradient that goes back to step t-1 lacks the derivative of tanh",
+        "the gradient that goes back to step t-1 lacks the derivative of tanh or σ",
         "dh_{t-1} = Wᵀ dh_t",
         CARRY,
         CELLS_SECTION,
-        "pass Wᵀ da_t to step t-1, where da_t = dh_t ∘ (1 - h_t²).",
-        cells=RNN,
+        "pass Wᵀ da_t to step t-1, where da_t is already multiplied by the derivative of tanh or σ.",
+        variants={
+            "": ALL,
+            **variants_in(*"ifgo", cells=LSTM),
+            **variants_in(*"rzn", cells=GRU),
+        },
+    ),
+    Mistake(
+        "recurrent-carry",
+        "the gradient that a step passes back to h_{t-1} is not Wᵀ da_t",
+        "dh_{t-1} = (an expression other than Wᵀ da_t)",
+        CARRY,
+        CELLS_SECTION,
+        "pass exactly Wᵀ da_t to step t-1: no other factor, and nothing is added.",
+        cells=("rnn", "lstm"),
+        variants={
+            **variants_in(*wrong_formulas.RNN_CARRIES, cells=RNN),
+            **{
+                one: (*LSTM, *(RNN if one in wrong_formulas.RNN_CARRIES else ()))
+                for one in wrong_formulas.LSTM_CARRIES
+            },
+        },
     ),
     Mistake(
         "carry-after-derivative",
@@ -361,6 +460,7 @@ MISTAKES: Final = (
         DO,
         NETWORK_SECTION,
         "subtract 1 at the target: do_t[y_t] -= 1.",
+        variants=variants_in("", "dV alone", "dc alone", "dh alone"),
     ),
     Mistake(
         "target-off-by-one",
@@ -391,7 +491,10 @@ MISTAKES: Final = (
         DO,
         NETWORK_SECTION,
         "use p_t - onehot(y_t): it is the whole derivative of -ln softmax(o_t)[y_t].",
-        variants=variants_in("only the target's entry", "p (1 - p)", "2 (p - y)", "divided by K"),
+        variants=variants_in(
+            *("only the target's entry", "p (1 - p)", "2 (p - y)", "divided by K"),
+            *("p + y", "-y", "-y / p", "(p - y) p (1 - p)"),
+        ),
     ),
     Mistake(
         "softmax-twice",
@@ -496,7 +599,7 @@ MISTAKES: Final = (
             *(
                 f"{kind} {c}"
                 for c in (5, 1, 10, 0.5, 2, 3)
-                for kind in ("entries", "steps", "norm", "norms")
+                for kind in ("entries", "steps", "norm", "norms", "passed")
             )
         ),
     ),
@@ -516,7 +619,19 @@ MISTAKES: Final = (
         DH,
         NETWORK_SECTION,
         "loop over all steps: for t in reversed(range(T)).",
-        variants=variants_in("first", "last", "first of the states", "last of the states"),
+        variants=variants_in(
+            *("first", "last", "first of the states", "last of the states"),
+            "first of the states if not alone",
+            "second-last of the states",
+        ),
+    ),
+    Mistake(
+        "loss-of-step-missing",
+        "the gradient of the step's own loss is missing in dh_t, except at the last step",
+        "dh_t = (what comes from step t+1), without Vᵀ do_t",
+        DH,
+        NETWORK_SECTION,
+        "add Vᵀ do_t to dh_t at every step.",
     ),
     Mistake(
         "last-step-only",
@@ -730,6 +845,196 @@ MISTAKES: Final = (
         CELLS_SECTION,
         "multiply da_n by r_t before you use it for W_n, d and h_{t-1}.",
         cells=GRU,
+        variants=variants_in("", "carry", "W", "d", "W, d", cells=GRU),
+    ),
+    Mistake(
+        "sum-of-recurrent-part",
+        "dU or db uses the gradient of W h_{t-1}, which the reset gate multiplies",
+        "db += (da_r, da_z, dq)",
+        DB,
+        CELLS_SECTION,
+        "sum da_t = (da_r, da_z, da_n) for U and b; only W and d use dq = da_n ∘ r_t.",
+        cells=GRU,
+        variants=variants_in("db", "dU", "dU and db", cells=GRU),
+    ),
+    Mistake(
+        "sum-before-derivative",
+        "a sum over the steps uses the gradient before the derivative of tanh or σ",
+        "dW += (dh_t) h_{t-1}ᵀ, or another gradient that is not yet multiplied by the derivative",
+        DB,
+        CELLS_SECTION,
+        "sum da_t, the gradient after the multiplication by the derivative of tanh or σ.",
+        variants={**variants_in("db", "dU and dW", "dU", "dW", "dU, dW and db"), **by_gate(PARTS)},
+    ),
+    Mistake(
+        "sum-of-other-gate",
+        "a gradient of one gate is summed from the gradient of another gate",
+        "dW_i += da_f h_{t-1}ᵀ, for example",
+        DB,
+        CELLS_SECTION,
+        "use the gradient of the same gate in dU, dW and db.",
+        cells=GATED,
+        variants=by_gate(("db", "dU and dW", "dU, dW and db"), apart=True),
+    ),
+    Mistake(
+        "gate-gradient-not-summed",
+        "a gradient of one gate is not summed over time",
+        "dW of a gate = da_t h_{t-1}ᵀ of a single step, or zero",
+        DW,
+        CELLS_SECTION,
+        "sum over the steps: dW += …, not dW = ….",
+        cells=GATED,
+        variants={
+            f"{one}, {which}": cells
+            for which in ("first", "last", "zero")
+            for one, cells in by_gate(("dU and dW", "db", "dU, dW and db")).items()
+        },
+    ),
+    Mistake(
+        "gradient-averaged",
+        "a gradient is the mean over the steps, not the sum",
+        "db = (1/T) Σ_t da_t, for example",
+        DB,
+        CELLS_SECTION,
+        "sum over the steps; do not divide by T.",
+        variants=variants_in("db", "dc", "dW", "dU", "dV", "dW, dU", "db, dc"),
+    ),
+    Mistake(
+        "recurrent-gradient-from-other",
+        "dW uses another array instead of the state h_{t-1}",
+        "dW = Σ_t da_t (an array other than h_{t-1})ᵀ",
+        DW,
+        CELLS_SECTION,
+        "use h_{t-1}, the hidden state before the step.",
+        cells=GATED,
+        variants={
+            **variants_in("s_{t-1}", "tanh(s_{t-1})", "s_t", cells=LSTM),
+            **variants_in("r_t ∘ h_{t-1}", "n_t", cells=GRU),
+        },
+    ),
+    Mistake(
+        "output-gradient-from-other",
+        "dV uses another array instead of the state h_t",
+        "dV = Σ_t do_t (an array other than h_t)ᵀ",
+        DV,
+        NETWORK_SECTION,
+        "use h_t: the logits are computed from it.",
+        variants={"a_t": RNN, **variants_in("s_t", "tanh(s_t)", cells=LSTM), "n_t": GRU},
+    ),
+    *(
+        Mistake(
+            f"{name}-gradient",
+            f"a factor of {what} is missing or wrong",
+            f"{left} = (a product with another factor)",
+            right,
+            CELLS_SECTION,
+            fix,
+            cells=cells,
+            variants=variants,
+            in_one_formula=True,
+        )
+        for name, what, left, right, fix, cells, variants in (
+            (
+                "cell",
+                "the gradient of the cell, ds,",
+                "ds",
+                "ds       = ds_t + dh_t ∘ o_t ∘ (1 - tanh(s_t)²)",
+                "use dh_t ∘ o_t ∘ (1 - tanh(s_t)²), and add the gradient of the cell from step t+1.",
+                LSTM,
+                variants_in(*wrong_formulas.cell_gradient(), cells=LSTM),
+            ),
+            (
+                "input-gate",
+                "the gradient of the input gate",
+                "da_i",
+                "da_i     = ds ∘ g_t ∘ i_t ∘ (1 - i_t)",
+                "i_t multiplies g_t in the forward pass: multiply ds by g_t, then by i_t (1 - i_t).",
+                LSTM,
+                variants_in(*wrong_formulas.input_gate(), cells=LSTM),
+            ),
+            (
+                "forget-gate",
+                "the gradient of the forget gate",
+                "da_f",
+                "da_f = ds ∘ s_{t-1} ∘ f_t ∘ (1 - f_t)",
+                "f_t multiplies s_{t-1} in the forward pass: multiply ds by s_{t-1}, then by f_t (1 - f_t).",
+                LSTM,
+                variants_in(*wrong_formulas.forget_gate(), cells=LSTM),
+            ),
+            (
+                "candidate",
+                "the gradient of the candidate",
+                "da_g or da_n",
+                "da_g     = ds ∘ i_t ∘ (1 - g_t ∘ g_t)",
+                "multiply by the factor of the candidate in the forward pass (LSTM: i_t, GRU: 1 - z_t), then by "
+                "1 minus the square of the candidate itself.",
+                GATED,
+                {
+                    **variants_in(*wrong_formulas.candidate_of_lstm(), cells=LSTM),
+                    **variants_in(*wrong_formulas.candidate_of_gru(), cells=GRU),
+                },
+            ),
+            (
+                "output-gate",
+                "the gradient of the output gate",
+                "da_o",
+                "da_o = dh_t ∘ tanh(s_t) ∘ o_t ∘ (1 - o_t)",
+                "o_t multiplies tanh(s_t) in the forward pass: multiply dh_t by tanh(s_t), then by o_t (1 - o_t).",
+                LSTM,
+                variants_in(*wrong_formulas.output_gate(), cells=LSTM),
+            ),
+            (
+                "update-gate",
+                "the gradient of the update gate",
+                "da_z",
+                "da_z = dh_t ∘ (h_{t-1} - n_t) ∘ z_t ∘ (1 - z_t)",
+                "z_t multiplies h_{t-1}, and -z_t multiplies n_t: multiply dh_t by their difference.",
+                GRU,
+                variants_in(*wrong_formulas.update_gate(), cells=GRU),
+            ),
+            (
+                "reset-gate",
+                "the gradient of the reset gate",
+                "da_r",
+                "da_r = da_n ∘ q_t ∘ r_t ∘ (1 - r_t)",
+                "multiply da_n by what r_t multiplies in the forward pass, then by r_t (1 - r_t).",
+                GRU,
+                variants_in(*wrong_formulas.reset_gate(), cells=GRU),
+            ),
+        )
+    ),
+    Mistake(
+        "cell-carry",
+        "the gradient of the cell that is passed to step t-1 has a wrong factor",
+        "ds_{t-1} = (a product other than ds ∘ f_t)",
+        "ds_{t-1} = ds ∘ f_t",
+        CELLS_SECTION,
+        "multiply ds by f_t alone before you pass it to step t-1.",
+        cells=LSTM,
+        variants=variants_in(*wrong_formulas.cell_carry(), cells=LSTM),
+        in_one_formula=True,
+    ),
+    Mistake(
+        "reset-product",
+        "the gradient of what the reset gate multiplies has a wrong factor",
+        "dq = (a product other than da_n ∘ r_t)",
+        "dq       = da_n ∘ r_t",
+        CELLS_SECTION,
+        "multiply da_n by r_t before you use it for W_n, d and h_{t-1}.",
+        cells=GRU,
+        variants=variants_in(*wrong_formulas.reset_product(), cells=GRU),
+        in_one_formula=True,
+    ),
+    Mistake(
+        "direct-carry",
+        "the direct gradient of h_{t-1} has a wrong factor",
+        "dh_{t-1} = (a product other than dh_t ∘ z_t) + Wᵀ (da_r, da_z, dq)",
+        "dh_{t-1} = dh_t ∘ z_t + Wᵀ (da_r, da_z, dq)",
+        CELLS_SECTION,
+        "multiply dh_t by the factor of h_{t-1} in the forward pass, z_t.",
+        cells=GRU,
+        variants=variants_in(*wrong_formulas.direct_carry(), cells=GRU),
+        in_one_formula=True,
     ),
     Mistake(
         "sigmoid-derivative",

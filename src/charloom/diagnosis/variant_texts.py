@@ -6,15 +6,31 @@ texts are for users, who cannot guess what such a name means.
 
 from typing import Final
 
-from charloom.formatting import counted
+from charloom.diagnosis.limited_variants import without_limit
+from charloom.formatting import counted, listing
 
 # Ids of the mistakes whose title contains the variant (`Found.title`).
 IN_TITLE: Final = ("gate-order", "gradient-scaled", "not-a-number")
+
+# Mistakes whose variants are gates, or gradients of gates.
+OF_GATES: Final = (
+    *("carry-without-derivative", "gate-not-carried", "sum-before-derivative"),
+    *("sum-of-other-gate", "gate-gradient-not-summed"),
+)
 
 ONLY_ONE_STEP: Final = {
     "first": "only the first step is counted",
     "last": "only the last step is counted",
     "apart": "a matrix with one column per step",
+    "without the first": "the first step is not counted",
+    "without the last": "the last step is not counted",
+}
+# Where the reset gate is missing in the gradient of a GRU.
+RESET_MISSING: Final = {
+    "carry": "only in what goes back to step t-1",
+    "W": "only in dW",
+    "d": "only in dd",
+    "W, d": "only in dW and dd",
 }
 LOSS_OR_GRADIENT: Final = {
     "both": "in the loss and in the gradients",
@@ -48,6 +64,9 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "last": "the last step",
         "first of the states": "the first step, but dV and dc are sums over all steps",
         "last of the states": "the last step, but dV and dc are sums over all steps",
+        "first of the states if not alone": "the first step, in windows of two or more steps, but dV and dc "
+        "are sums over all steps",
+        "second-last of the states": "the last step but one, but dV and dc are sums over all steps",
     },
     "input-gradient-repeats-lost": {
         "first": "only the first of the steps is counted",
@@ -58,6 +77,21 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "divided by K": "(p_t - onehot(y_t)) / K",
         "2 (p - y)": "2 (p_t - onehot(y_t))",
         "p (1 - p)": "p_t (1 - p_t)",
+        "p + y": "p_t + onehot(y_t)",
+        "-y": "-onehot(y_t)",
+        "-y / p": "-onehot(y_t) / p_t",
+        "(p - y) p (1 - p)": "(p_t - onehot(y_t)) p_t (1 - p_t)",
+    },
+    "softmax-target-missing": {
+        "dV alone": "only in dV",
+        "dc alone": "only in dc",
+        "dh alone": "only in what goes back to h_t",
+    },
+    "reset-gate-not-in-gradient": RESET_MISSING,
+    "sum-of-recurrent-part": {"db": "in db", "dU": "in dU", "dU and db": "in dU and db"},
+    "gradient-averaged": {
+        "dW, dU": "dW and dU",
+        "db, dc": "db and dc",
     },
     "mean-over-time": LOSS_OR_GRADIENT,
     "sum-over-time": LOSS_OR_GRADIENT,
@@ -90,6 +124,7 @@ WITH_NUMBER: Final[dict[str, dict[str, str]]] = {
     "clipped": {
         "entries": "each entry of the gradients is clipped to the range ±{}",
         "steps": "each entry of dh_t is clipped to the range ±{} at every step",
+        "passed": "each entry of what a step passes back is clipped to the range ±{}",
         "norm": "all gradients together are scaled down to a norm of {}",
         "norms": "each gradient is scaled down to a norm of {}",
     },
@@ -108,10 +143,16 @@ def variant_text(mistake: str, variant: str) -> str:
     If users understand the variant itself, for example because it is an equation, return `variant`
     unchanged. If the title of the mistake already contains the variant, return "".
     """
+    usual, where = without_limit(variant)
+    if where:
+        text = variant_text(mistake, usual)
+        return f"{text}, {where}" if text else where
+    if mistake in OF_GATES:
+        return gates_text(mistake, variant)
     kind, _, number = variant.partition(" ")
-    text = WITH_NUMBER.get(mistake, {}).get(kind)
-    if text is not None:
-        return text.format(counted(int(number), "step") if mistake == "truncated" else number)
+    numbered = WITH_NUMBER.get(mistake, {}).get(kind)
+    if numbered is not None:
+        return numbered.format(counted(int(number), "step") if mistake == "truncated" else number)
     if mistake == "target-off-by-one":
         return target_text(variant)
     if mistake == "softmax-axis":
@@ -123,6 +164,23 @@ def variant_text(mistake: str, variant: str) -> str:
     if mistake in IN_TITLE:
         return ""
     return TEXTS.get(mistake, {}).get(variant, variant)
+
+
+def gates_text(mistake: str, variant: str) -> str:
+    """Return a text that describes a variant with the letters of gates, of a mistake in `OF_GATES`."""
+    if mistake in ("carry-without-derivative", "gate-not-carried"):
+        where = "in" if mistake == "carry-without-derivative" else "without"
+        gates = f"gate {variant}" if len(variant) == 1 else f"the gates {listing(list(variant))}"
+        return f"{where} {gates}" if variant else ""
+    names, _, rest = variant.partition(" of ")
+    if not rest:
+        return f"in {variant}"
+    gate, _, more = rest.partition(", ")
+    gate, _, other = gate.partition(" from ")
+    text = f"in {names} of gate {gate}"
+    if other:
+        return f"{text}, from the gradient of gate {other}"
+    return f"{text}: {'it is zero' if more == 'zero' else ONLY_ONE_STEP[more]}" if more else text
 
 
 def target_text(variant: str) -> str:

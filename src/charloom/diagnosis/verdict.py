@@ -15,6 +15,7 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis import user_numerical
 from charloom.diagnosis.blocks import blocks_of
 from charloom.diagnosis.case import Case, Explanation
+from charloom.diagnosis.combined_mistakes import combined
 from charloom.diagnosis.comparison import Checked, check
 from charloom.diagnosis.diagnosis_result import LOSS, OWN, RIGHT, WRONG, Diagnosis, Row, Tried
 from charloom.diagnosis.error_patterns import clues, errors_by_step
@@ -26,6 +27,7 @@ from charloom.diagnosis.places import NOWHERE, Location, blocks_text
 from charloom.diagnosis.reasons import Reasons, reasons_of
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import separate_trial
+from charloom.diagnosis.wrong_formulas import mirrored
 from charloom.formatting import listing
 
 
@@ -63,7 +65,7 @@ def diagnose(
     numerical = check_numerical(outcome, job, checked.case)
     reasons = reasons_of(checked, outcome)
     location = located(reasons, checked, outcome, job)
-    reasons = with_names_of_places(reasons, location)
+    reasons = with_names_of_places(reasons, location, outcome, job)
     case, wrong = reasons.case, [row for row in reasons.rows if not row.passed]
     # Without a known network, there is nothing right to compare with.
     by_step = errors_by_step(case, outcome) if reasons.rows else {}
@@ -110,8 +112,19 @@ def located(reasons: Reasons, checked: Checked, outcome: Outcome, job: Job) -> L
     return location_of(reasons.case, trial.problem, outcome.separate[0])
 
 
-def with_names_of_places(reasons: Reasons, location: Location) -> Reasons:
-    """Return the reasons; without an explanation, take the mistakes that explain the places one by one."""
+def with_names_of_places(
+    reasons: Reasons, location: Location, outcome: Outcome, job: Job
+) -> Reasons:
+    """Return the reasons; without an exact explanation, take the mistakes that explain the places.
+
+    The mistakes at several places are an exact explanation if they predict every number. Otherwise, take
+    those that explain the places one by one.
+    """
+    trial = separate_trial(outcome.cell, job.seed, outcome.sizes)
+    if location.wrong and outcome.separate and trial is not None and not reasons.exact:
+        together, exact = combined(reasons.case, trial.problem, outcome.separate[0])
+        if together:
+            return reasons._replace(explanations=together, exact=exact)
     named = tuple(dict.fromkeys(place.mistake for place in location.places if place.mistake))
     if reasons.explanations or not named:
         return reasons
@@ -185,7 +198,10 @@ def complete_explanations(
         # changed argument, cause many other errors.
         mistakes = [*checked.found, *explanation]
         mistakes.sort(key=lambda one: one.id != "loss-after-update")
-        return tuple(in_users_order(one, outcome.cell, job.options.gates) for one in mistakes)
+        return tuple(
+            mirrored_formula(in_users_order(one, outcome.cell, job.options.gates), reasons.network)
+            for one in mistakes
+        )
 
     return tuple(map(complete, explanations))
 
@@ -248,6 +264,16 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked, layout: str) -> Tr
         calls=sum(len(getattr(outcome, script)) for script in counted),
         trials=tuple(trial.info for trial in checked.case.trials),
     )
+
+
+def mirrored_formula(one: Found, network: Explanation) -> Found:
+    """Return the mistake `one` with its equation as code writes it whose update gate is reversed.
+
+    `network` are the differences of the network. In other networks, return `one` unchanged.
+    """
+    if not one.mistake.in_one_formula or Found("update-gate-reversed") not in network:
+        return one
+    return Found(one.id, mirrored(one.variant))
 
 
 def in_users_order(one: Found, cell: str, given: str) -> Found:
