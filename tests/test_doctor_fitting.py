@@ -63,7 +63,7 @@ def test_small_irregular_errors_are_not_explained_by_a_constant(far, verdict):
 def test_a_factor_near_1_is_printed_with_enough_digits(far, text):
     found = doctor(returning(0.0, lambda _array: 1 + far))
     assert found.mistakes == ("gradient-scaled",)
-    assert f"dU is {text} times the right one" in found.headline()
+    assert f"all gradients are {text} times the right ones" in found.headline()
     assert f"every gradient is {text} times the right one." in found.clues
 
 

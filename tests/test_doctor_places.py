@@ -107,7 +107,7 @@ def test_the_right_blocks_are_named_beside_the_wrong_ones():
         clue.startswith("right: the rows of i, f, g, o in dU, the rows of f, g, o in dW")
         for clue in found.clues
     )
-    assert found.headline().startswith("Wrong: dW is not the sum over the steps")
+    assert found.headline().startswith("Wrong: dW is summed wrongly over the steps")
 
 
 def test_several_mistakes_in_different_places_are_named_independently():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from charloom.diagnosis.found_mistake import Found
+from charloom.diagnosis.found_mistake import Found, reasons_text
 from charloom.diagnosis.notebook_diagnosis import diagnosis_card
 from charloom.diagnosis.places import NOWHERE, Location
 from charloom.formatting import listing, number_of, scientific
@@ -217,14 +217,19 @@ class Diagnosis:
         if kinds == {"numerical"}:
             title = self.found[0].mistake.title
             return f"Your gradient is right; your numerical gradient is wrong: {title}."
-        titles = [one.title for one in self.explanations[0]]
+        titles = reasons_text(self.explanations[0])
+        several = titles.startswith("(1)")
         if len(self.explanations) > 1:
             others = len(self.explanations) - 1
+            likely = (
+                "these are the most likely reasons" if several else "this is the most likely reason"
+            )
             return (
-                f"Wrong, and this is the most likely reason: {listing(titles)} "
+                f"Wrong, and {likely}: {titles} "
                 f"({number_of(others, 'other explanation')} would also fit)."
             )
-        return f"Wrong, and this is why: {listing(titles)}."
+        why = "these are the reasons" if several else "this is why"
+        return f"Wrong, and {why}: {titles}."
 
     @property
     def _own_gradient(self) -> str:

@@ -39,9 +39,7 @@ class Place(NamedTuple):
         }.get(self.kind)
         if where is None:
             rows = f" in the rows of {gates}" if self.gates else ""
-            where = (
-                f"{self.kind} is not the sum over the steps that follows from your da and do{rows}"
-            )
+            where = f"{self.kind} is summed wrongly over the steps{rows}"
         when = f" at {steps_text(self.steps, self.seq_length)}" if self.steps else ""
         name = f": {self.mistake.title}" if self.mistake else ""
         return f"{where}{when}{name}."

@@ -14,6 +14,7 @@ from typing import Any, Final
 from charloom.diagnosis import Diagnosis, Row
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.error_patterns import STEP_LIMITS
+from charloom.diagnosis.found_mistake import reasons_text
 from charloom.formatting import count, duration, listing, number_of, scientific
 from charloom.gradient_errors import rank
 from charloom.messages import for_python
@@ -67,10 +68,7 @@ def render_diagnosis(
         key_figures=list(key_figures(diagnosis)),
         explanations=diagnosis.explanations[:SEVERAL],
         accounted=diagnosis.explanations[0] if diagnosis.passed and diagnosis.explanations else (),
-        others=[
-            listing([one.title for one in explanation])
-            for explanation in diagnosis.explanations[SEVERAL:]
-        ],
+        others=[reasons_text(explanation) for explanation in diagnosis.explanations[SEVERAL:]],
         clues=list(map(sentence, diagnosis.clues)),
         picture=picture(diagnosis),
         of_places=diagnosis.errors_in_steps(STEP_LIMITS[diagnosis.tried.dtype])[1],
