@@ -84,6 +84,7 @@ PLANTS = [
     P(L, "output-gradient-transposed", '"V": dV', '"V": dV.T'),
     P(L, "carry-accumulated", "dh_next = W.T @ da", "dh_next = dh_next + W.T @ da"),
     P(L, "recurrent-carry", "W.T @ da", "(W.T @ da) * (1 - h[t] ** 2)", note="slope twice"),
+    P(L, "clipped", "dh_next = W.T @ da", "dh_next = np.clip(W.T @ da, -1, 1)", note="passed"),
     P(L, "loss-of-step-missing", "V.T @ do + dh_next", "(V.T @ do if t == T - 1 else 0) + dh_next"),
     P(L, "sum-before-derivative", "db += da", "db += dh"),
     P(L, "gradient-averaged", "db += da", "db += da / T"),

@@ -56,7 +56,7 @@ class Found:
 
         The addition is clipping of the finished gradients, or a tiny ε in the logarithm of the loss.
         """
-        clipped = self.id == "clipped" and not self.variant.startswith("steps")
+        clipped = self.id == "clipped" and not self.variant.startswith(("steps", "passed"))
         return self.is_consistent or clipped or self._is_tiny_epsilon
 
     @property
