@@ -79,7 +79,7 @@ class FunctionFacts:
         if value is None:
             return ()
         items = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value]
-        return tuple(name_of(item) for item in items)
+        return tuple("gradients" if is_made_dict(item) else name_of(item) for item in items)
 
     @cached_property
     def nested(self) -> dict[str, ast.expr]:
@@ -91,6 +91,18 @@ class FunctionFacts:
             for place, item in enumerate(items)
             if isinstance(item, (ast.Tuple, ast.List, ast.Dict))
         }
+
+    @cached_property
+    def made_dicts(self) -> frozenset[str]:
+        """The variables that the function assigns dicts whose keys are not written down, or empty ones."""
+        return frozenset(
+            target.id
+            for n in ast.walk(self.node)
+            if isinstance(n, ast.Assign)
+            and (is_made_dict(n.value) or ast.unparse(n.value) in ("{}", "dict()"))
+            for target in n.targets
+            if isinstance(target, ast.Name)
+        )
 
     @cached_property
     def stored(self) -> frozenset[str]:
@@ -409,6 +421,13 @@ def name_of(node: ast.expr) -> str:
         if not node.args and isinstance(node.func, ast.Attribute):
             return name_of(node.func.value)
     return ""
+
+
+def is_made_dict(node: ast.expr) -> bool:
+    """Return True for a dict whose keys are not written down: {… for …}, dict(zip(…)), {**…}."""
+    if isinstance(node, ast.Call) and name_of(node.func) in ("dict", "OrderedDict") and node.args:
+        return isinstance(node.args[0], (ast.Call, ast.GeneratorExp, ast.ListComp))
+    return isinstance(node, ast.DictComp)
 
 
 def dict_keys(node: ast.expr) -> tuple[str, ...]:

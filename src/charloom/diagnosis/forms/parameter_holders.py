@@ -1,5 +1,6 @@
 """Finds out where a user's functions read their parameters: arguments, a dict, globals, an instance."""
 
+import ast
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -56,13 +57,26 @@ def holders(
     arguments = list(dict.fromkeys(a for f in functions for a in f.arguments))
     for layout in layouts_of(arguments, cell):
         yield Holder("arguments", "", layout)
-    yield from in_one_argument(functions, reached, cell)
+    yield from in_one_argument(contents, functions, reached, cell)
     if owner is not None:
         yield from in_instance(owner, cell)
     yield from in_globals(contents, reached, cell)
 
 
+def strings_of(contents: Contents, facts: FunctionFacts) -> Iterator[str]:
+    """Yield the strings in a function and in the constants of the module that it reads."""
+    yield from facts.strings
+    for node in contents.tree.body:
+        if isinstance(node, ast.Assign) and facts.read_globals & {
+            n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)
+        }:
+            for n in ast.walk(node.value):
+                if isinstance(n, ast.Constant) and isinstance(n.value, str):
+                    yield n.value
+
+
 def in_one_argument(
+    contents: Contents,
     functions: Sequence[FunctionFacts], reached: Sequence[FunctionFacts], cell: str
 ) -> Iterator[Holder]:
     """Yield the holders that are one argument of the functions: a dict, an object or a tuple."""
@@ -77,7 +91,7 @@ def in_one_argument(
             bases = {name}
         keys = [key for f in reached for base in sorted(bases) for key in f.keys_of(base)]
         if not keys and role_of_argument(name) == "params":
-            keys = [text for f in reached for text in f.strings]
+            keys = [text for f in reached for text in strings_of(contents, f)]
         for layout in layouts_of(keys, cell):
             yield Holder("dict", name, layout)
         attributes = [a for f in reached for base in sorted(bases) for a in f.attributes_of(base)]

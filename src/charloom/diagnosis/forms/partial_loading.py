@@ -1,8 +1,9 @@
 """Loads a user's file without its training: only imports, definitions and simple assignments are run.
 
 Many files read a text and train at their top level, often forever. Such a file is executed statement
-by statement, without loops, without statements that read files, and without calls that begin the
-work. A file without such statements is loaded as a whole. This module knows no networks.
+by statement, without loops and without calls that begin the work; a short text stands in for every file
+that is read (`stand_ins.py`). A file without such statements is loaded as a whole. This module knows no
+networks.
 """
 
 import ast
@@ -16,20 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from charloom.diagnosis.forms.file_contents import Contents, Definition, name_of
+from charloom.diagnosis.forms.stand_ins import TEXT, name_for_text, stand_ins
 from charloom.formatting import listing
 
-# Functions that read, ask, show, or end the program.
-READING: Final = (
-    "open",
-    "input",
-    "parse_args",
-    "raw_input",
-    "exit",
-    "quit",
-    "read_csv",
-    "loadtxt",
-    "genfromtxt",
-)
+# Functions that read a file, whose names say nothing else.
+ASKING: Final = ("raw_input", "read_csv", "loadtxt", "genfromtxt", "read_bytes", "urlretrieve")
+ENDING: Final = ("exit", "quit", "_exit", "abort")  # functions that end the program
 # Modules whose functions may be called at the top level: they only set something.
 SETTING: Final = ("np", "numpy", "torch", "jax", "random", "sys", "warnings", "os", "config")
 SETTING_CALLS: Final = (
@@ -65,14 +58,21 @@ class LoadedFile:
     Attributes:
         module: the module with what the statements defined.
         skipped: for each statement that was left out, its first line and the reason.
+        missing: the modules whose import failed, by the first line of the import.
+        texts: the variables that got the stand-in text, by the first line of their statement.
+        reading: the first lines of the statements that read the stand-in text.
     """
 
     module: Any
     skipped: list[tuple[int, str]] = field(default_factory=list)
+    missing: dict[int, str] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+    reading: list[int] = field(default_factory=list)
 
     def note(self, name: str) -> str:
         """Return a sentence that says which statements were skipped; "" if none was."""
-        if not self.skipped:
+        parts = [f"only the definitions of {name} were loaded, so that nothing is trained"]
+        if not self.skipped and not self.reading:
             return ""
         reasons: dict[str, list[str]] = {}
         for line, reason in self.skipped:
@@ -81,44 +81,95 @@ class LoadedFile:
             f"{reason} ({'line' if len(lines) == 1 else 'lines'} {', '.join(lines[:SHOWN])}{', …' if lines[SHOWN:] else ''})"
             for reason, lines in reasons.items()
         ]
-        return f"only the definitions of {name} were loaded, so that nothing is trained; skipped: {listing(shown)}."
+        if shown:
+            parts.append(f"skipped: {listing(shown)}")
+        if self.reading:
+            parts.append(f"a short text stands in for what {lines_text(self.reading)} reads")
+        return "; ".join(parts) + "."
+
+    def advice(self, name: str) -> str:
+        """Return what to do about imports that failed; "" if none failed."""
+        if not self.missing:
+            return ""
+        modules = list(dict.fromkeys(self.missing.values()))
+        it = "it" if len(modules) == 1 else "them"
+        return (
+            f"{name} imports {listing(modules)}, which the doctor does not find: put {it} beside {name} or "
+            f"install {it}, or remove the import if the checked functions do not need it."
+        )
+
+
+def lines_text(lines: list[int]) -> str:
+    """Return the lines in words, such as "line 3" or "lines 3, 9"."""
+    return f"{'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines))}"
 
 
 def works_at_top_level(contents: Contents) -> bool:
     """Return True if the file loops, reads a file or starts its work at the top level."""
-    return any(reason_to_skip(node, contents) for node in contents.tree.body if not is_main(node))
+    return any(
+        reason_to_skip(node, contents) or reads(node, contents)
+        for node in contents.tree.body
+        if not is_main(node)
+    )
 
 
 def load_definitions(contents: Contents, name: str) -> LoadedFile:
-    """Execute the file without its loops, its reading of files and its work; return its module.
+    """Execute the file without its loops and its work, with a stand-in for every file that it reads.
 
     A statement that raises an error is skipped too, usually because it needs what was skipped before
-    it. What it prints is discarded.
+    it. So is the import of a module that is not there. What it prints is discarded.
 
-    Raises:
-        Exception: an import of the file failed.
+    Returns:
+        The file's module, and what was skipped.
     """
     module = types.ModuleType(name)
     module.__file__ = str(contents.path)
     loaded = LoadedFile(module)
     sys.modules[name] = module
-    for node in contents.tree.body:
-        reason = reason_to_skip(node, contents)
-        if not reason and isinstance(node, ast.Try):
-            reason = reason_in_try(node, contents)
-        if reason:
-            loaded.skipped.append((node.lineno, reason))
-            continue
-        code = compile(ast.Module([node], []), str(contents.path), "exec", dont_inherit=True)
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                exec(code, vars(module))
-        except (KeyboardInterrupt, ImportError):
-            raise
-        except BaseException as error:
+    with stand_ins(module):
+        for node in contents.tree.body:
+            reason = reason_to_skip(node, contents)
+            if not reason and isinstance(node, ast.Try):
+                reason = reason_in_try(node, contents)
+            if reason:
+                loaded.skipped.append((node.lineno, reason))
+            else:
+                execute(node, contents, loaded)
+    return loaded
+
+
+def execute(node: ast.stmt, contents: Contents, loaded: LoadedFile) -> None:
+    """Execute one statement, and note in `loaded` if it read a stand-in or could not be executed."""
+    code = compile(ast.Module([node], []), str(contents.path), "exec", dont_inherit=True)
+    quiet = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+            exec(code, vars(loaded.module))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, ImportError) and isinstance(node, (ast.Import, ast.ImportFrom)):
+            loaded.missing[node.lineno] = error.name or "a module"
+            loaded.skipped.append((node.lineno, f"the import of {error.name or 'a module'}"))
+        elif variable := name_for_text(node):
+            vars(loaded.module)[variable] = TEXT
+            loaded.texts[node.lineno] = variable
+        else:
             kind = NEEDED if isinstance(error, NameError) else f"an error, {type(error).__name__}"
             loaded.skipped.append((node.lineno, kind))
-    return loaded
+            return
+    if reads(node, contents):
+        loaded.reading.append(node.lineno)
+
+
+def reads(node: ast.stmt, contents: Contents) -> bool:
+    """Return True if a statement at the top level reads a file or asks the user, maybe in a function of the file."""
+    if isinstance(node, (*Definition.__args__, ast.ClassDef, ast.Import, ast.ImportFrom)):
+        return False
+    calls = set(called_names(node))
+    users = [contents.functions[name] for name in calls & set(contents.functions)]
+    calls |= {name for f in users for one in contents.reached_from(f) for name in one.called}
+    return bool(calls & {"open", "input", "read_text", "urlopen", "parse_args", *ASKING})
 
 
 def reason_in_try(node: ast.Try, contents: Contents) -> str:
@@ -135,21 +186,24 @@ def reason_to_skip(node: ast.stmt, contents: Contents) -> str:
     if is_main(node):
         return "the main part"
     calls = list(called_names(node))
-    if "open" in calls:
-        return "the reading of a file"
-    if asking := [name for name in calls if name in READING]:
-        return f"the call of {asking[0]}"
+    if ending := [name for name in calls if name in ENDING]:
+        return f"the call of {ending[0]}"
     if isinstance(node, (ast.For, ast.With, ast.If)) and any(
         isinstance(n, ast.While) for n in ast.walk(node)
     ):
         return "a loop"
     users = [c for c in calls if c in contents.functions]
     working = [
-        c for c in calls if any(word in c.lower() for word in WORKING) and not hasattr(builtins, c)
+        name_of(n.func)
+        for n in ast.walk(node)
+        if isinstance(n, ast.Call)
+        and any(word in name_of(n.func).lower() for word in WORKING)
+        and not hasattr(builtins, name_of(n.func))
+        and root_name(n.func) not in SETTING
     ]
     if isinstance(node, ast.For) and (users or working):
         return "a loop"
-    if working and root_of_call(node) not in SETTING:
+    if working:
         return f"the call of {working[0]}"
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         return reason_of_call(node.value, users)
@@ -180,13 +234,6 @@ def called_names(node: ast.AST) -> Iterator[str]:
     for n in ast.walk(node):
         if isinstance(n, ast.Call) and (name := name_of(n.func)):
             yield name
-
-
-def root_of_call(node: ast.stmt) -> str:
-    """Return the first name of a call that stands alone, such as "np" for `np.random.seed(0)`; or ""."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        return root_name(node.value.func)
-    return ""
 
 
 def root_name(node: ast.expr) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from charloom.diagnosis.forms.derived_globals import global_lines, is_zeroed_elsewhere
 from charloom.diagnosis.forms.file_contents import (
     ClassFacts,
     Contents,
@@ -93,6 +94,8 @@ class Plan:
         outputs, states: the variables with the outputs and with the states of all steps.
         owner: the class whose instance is called; None for functions of the module.
         temporal: whether the file's functions temporal_affine_… and temporal_softmax_loss are used.
+        zeroed: whether only other code of the file sets the gradients to zero before a call.
+        globals_set: the lines that set sizes in the module, and what follows from them.
     """
 
     holder: Holder
@@ -104,7 +107,8 @@ class Plan:
     states: str = ""
     owner: ClassFacts | None = None
     temporal: bool = False
-    globals_read: tuple[str, ...] = ()
+    globals_set: tuple[str, ...] = ()
+    zeroed: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,13 +160,17 @@ def sources_of(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSou
     if facts.name.startswith("__") or is_numerical(facts.name):
         return
     found = list(sources_in(contents, facts))
-    returned = set(facts.returned)
     # The gradients of the function itself come first. Those that a function called by it leaves count
     # too, because a method such as `train` often calls it.
     yield from found
-    holders_returned = [n for n in returned if short(n) in GRADIENT_HOLDERS]
-    if not found and holders_returned:
+    if not found and dicts_of_gradients(facts):
         yield None
+
+
+def dicts_of_gradients(facts: FunctionFacts) -> list[str]:
+    """Return the returned items that can be dicts of gradients whose keys are not in the source."""
+    named = [n for n in facts.returned if short(n) in GRADIENT_HOLDERS]
+    return named or [n for n in facts.returned if n in facts.made_dicts]
 
 
 def plans_around(
@@ -252,10 +260,21 @@ def planned(
         results = variables(facts)
         calls.append(PlannedCall(facts, arguments, results))
         known += [name for name in results if name != "_"]
-    read = {n for f in called for r in contents.reached_from(f) for n in r.read_globals}
-    plan = Plan(holder, source, gradients, tuple(calls), "", owner=owner)
-    plan = replace(plan, globals_read=tuple(sorted(read)))
+    lines = lines_of_globals(contents, owner, called, holder)
+    reached = [r for f in called for r in contents.reached_from(f)]
+    plan = Plan(holder, source, gradients, tuple(calls), "", owner=owner, globals_set=lines)
+    plan = replace(plan, zeroed=is_zeroed_elsewhere(contents, reached))
     yield from with_loss(contents, plan, known)
+
+
+def lines_of_globals(
+    contents: Contents, owner: ClassFacts | None, called: Sequence[FunctionFacts], holder: Holder
+) -> tuple[str, ...]:
+    """Return the lines that set what the called functions read from the module, besides the parameters."""
+    start = () if owner is None else tuple(f for n, f in owner.methods.items() if n == "__init__")
+    reached = [r for f in (*start, *called) for r in contents.reached_from(f)]
+    own = {"globals": set(holder.layout.parts), "global dict": {holder.base}}.get(holder.kind, set())
+    return tuple(global_lines(contents, list(dict.fromkeys(reached)), own))
 
 
 def with_unknown_keys(facts: FunctionFacts, holder: Holder) -> Iterator[GradientSource]:
@@ -263,7 +282,7 @@ def with_unknown_keys(facts: FunctionFacts, holder: Holder) -> Iterator[Gradient
 
     The keys are the names of the parameters, or these names after "d".
     """
-    base = next(n for n in facts.returned if short(n) in GRADIENT_HOLDERS)
+    base = dicts_of_gradients(facts)[0]
     parts = holder.layout.parts
     for beginning in ("", "d"):
         layout = replace(holder.layout, parts={beginning + n: part for n, part in parts.items()})
@@ -356,9 +375,9 @@ def with_loss(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[
     if given:
         yield replace(plan, loss=given)
     elif plan.has("upstream"):
-        if plan.holder.layout.has_output and outputs:
+        if plan.holder.layout.has_output and outputs and states:
             yield replace(plan, loss="outputs")
-        else:
+        elif states or known:
             temporal = set(contents.functions) >= TEMPORAL
             yield replace(plan, loss="ours", states=states or known[0], temporal=temporal)
     else:

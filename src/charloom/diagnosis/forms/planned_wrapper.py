@@ -34,8 +34,10 @@ def body_of(plan: Plan, way: Passing) -> Body:
     lines.append('K, H = len(params["c"]), len(h0)')
     lines += split_lines(plan)
     if plan.owner is not None:
-        lines += instance_lines(plan, way)
+        lines += [*plan.globals_set, *instance_lines(plan, way)]
     lines += parameter_lines(plan, way)
+    if plan.owner is None:
+        lines += plan.globals_set
     if isinstance(plan, StepPlan):
         lines += loop_lines(plan, step_arguments(plan, way), way)
     for call in () if isinstance(plan, StepPlan) else plan.calls:
@@ -70,7 +72,7 @@ def autograd_body(plan: AutogradPlan, way: Passing) -> Body:
         for a in call.arguments
     ]
     results = ", ".join(name if name != "_" else "found" for name in call.results) or "found"
-    inner = [*split_lines(plan), *parameter_lines(plan, way)]
+    inner = [*split_lines(plan), *parameter_lines(plan, way), *plan.globals_set]
     lines = autograd_lines(plan, inner, call_text(f"{results} = {plan.callee}", given))
     return Body(lines, [])
 
@@ -149,18 +151,20 @@ def parameter_lines(plan: Plan, way: Passing) -> list[str]:
         lines = [f"net.{holder.base}.{name}.{field} = {value}" for name, value in values.items()]
         if plan.source.kind == "fields":
             objects = ", ".join(f"net.{holder.base}.{name}" for name in values)
+            place = plan.source.field
             lines += [
                 f"for one in ({objects},):",
-                f"    one.{plan.source.field} = np.zeros_like(one.{field})",
+                f"    one.{place} = np.zeros_like(one.{field})  # as your own code does before each call",
+            ] if plan.zeroed else [
+                f"for one in ({objects},):",
+                f"    if np.shape(one.{place}) != np.shape(one.{field}):  # for other sizes",
+                f"        one.{place} = np.zeros_like(one.{field})",
             ]
-        return [*lines, *global_sizes(plan)]
+        return lines
     base = {"globals": "net", "global object": f"net.{holder.base}", "instance": "model"}[
         holder.kind
     ]
-    lines = [f"{base}.{name} = {value}" for name, value in values.items()]
-    if holder.kind in ("globals", "global object"):
-        lines += global_sizes(plan)
-    return lines
+    return [f"{base}.{name} = {value}" for name, value in values.items()]
 
 
 def dict_lines(head: str, values: dict[str, str]) -> list[str]:
@@ -171,16 +175,6 @@ def dict_lines(head: str, values: dict[str, str]) -> list[str]:
 def parameters_name(plan: Plan) -> str:
     """Return the variable that holds all parameters; not "params", which `checked` has already."""
     return plan.holder.base if plan.holder.base not in ("params", "x", "y", "h0") else "parameters"
-
-
-def global_sizes(plan: Plan) -> list[str]:
-    """Return lines that set the sizes which the functions read from the module, such as vocab_size."""
-    lines = []
-    for name in plan.globals_read:
-        role = size_of(name)
-        if role and name not in plan.holder.layout.parts and len(name) > 1:
-            lines.append(f"net.{name} = {SIZES[role]}")
-    return lines
 
 
 def instance_lines(plan: Plan, way: Passing) -> list[str]:

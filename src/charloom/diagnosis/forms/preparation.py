@@ -64,10 +64,13 @@ class UsersFile:
     def load(self) -> Any:
         """Load the file and the modules of its folder again, and return the module."""
         self.forget()
-        if self.partly:
-            self.loaded = load_definitions(self.contents, self.path.stem)
-        else:
-            self.loaded = LoadedFile(load_whole(self.path))
+        if not self.partly:
+            try:
+                self.loaded = LoadedFile(load_whole(self.path))
+                return self.loaded.module
+            except ImportError:
+                self.partly = True
+        self.loaded = load_definitions(self.contents, self.path.stem)
         return self.loaded.module
 
     def forget(self) -> None:
@@ -85,8 +88,13 @@ class UsersFile:
     @property
     def source(self) -> Source:
         """The file as a wrapper loads it."""
-        skipped = tuple(line for line, _ in self.loaded.skipped)
-        return Source(self.path, skipped, self.wrapper_folder == self.path.parent)
+        return Source(
+            self.path,
+            tuple(line for line, _ in self.loaded.skipped),
+            self.partly,
+            tuple(self.loaded.texts.items()),
+            self.wrapper_folder == self.path.parent,
+        )
 
 
 class Prepared(NamedTuple):
@@ -124,9 +132,13 @@ def prepared(path: Path, names: Names, job: Job, report: Callable[[str], None]) 
     report("loading the file")
     file = UsersFile(path, job.adapt)
     module = file.load()
-    if names.function:
-        return for_function(file, module, names, job, report)
-    return for_file(file, module, names, job, report)
+    find = for_function if names.function else for_file
+    try:
+        return find(file, module, names, job, report)
+    except DoctorError as error:
+        if advice := file.loaded.advice(path.name):
+            raise DoctorError(f"{error.message}\n{advice}") from error
+        raise
 
 
 def for_function(
@@ -310,8 +322,10 @@ def reason_of(problem: Exception, file: UsersFile) -> DoctorError | None:
     old = python_2_error(file)
     if old is not None and isinstance(problem, (NameError, AttributeError)):
         return old
-    if isinstance(problem, NameError) and file.loaded.skipped:
+    if isinstance(problem, NameError) and file.loaded.skipped and not file.loaded.missing:
         return DoctorError(f"{problem}; {file.notes()[0]}")
+    if isinstance(problem, NameError) and file.loaded.missing:
+        return DoctorError(f"{problem}.")
     return None
 
 

@@ -25,6 +25,7 @@ from charloom.diagnosis.forms.planned_calls import (
     is_step,
     resolved,
     sources_of,
+    lines_of_globals,
     variables,
 )
 
@@ -90,7 +91,11 @@ def plans_of_pair(
             for facts, given in zip((first, last), arguments, strict=True)
         )
         total = GradientSource("dict", "total", source.names, source.layout)
-        yield StepPlan(holder, total, gradients, calls, "ours", states=results.h, results=results)
+        lines = lines_of_globals(contents, None, [first, last], holder)
+        yield StepPlan(
+            holder, total, gradients, calls, "ours",
+            states=results.h, results=results, globals_set=lines,
+        )  # fmt: skip
 
 
 def results_of(last: FunctionFacts, source: GradientSource, known: list[str]) -> StepResults | None:

@@ -101,11 +101,20 @@ class Trier:
         )
         return abs(numerical - given) <= CLOSE * max(abs(numerical), abs(given), 1e-6)
 
+    def rank_of(self, made: Callable[[Passing], Function], way: Passing) -> int | None:
+        """Return the rank of the wrapper for a way; None if it is not Python, or does not run."""
+        try:
+            checked = made(way)
+        except SyntaxError as error:
+            self.error = self.error or error
+            return None
+        return self.rank(checked)
+
     def best(self, ways: Iterable[Passing], made: Callable[[Passing], Function]) -> Tried | None:
         """Return the best way; None if none runs. `made` makes a wrapper's function for a way."""
         best: Tried | None = None
         for way in ways:
-            rank = self.rank(made(way))
+            rank = self.rank_of(made, way)
             if rank is not None and (best is None or rank < best.rank):
                 best = Tried(way, rank)
             if best is not None and best.rank <= RELATED:
@@ -121,7 +130,7 @@ class Trier:
         orders = ("".join(p) for p in itertools.permutations(CELLS[cell].gates))
         ways = (replace(best.way, gates=order) for order in orders if order != CELLS[cell].gates)
         for way in ways:
-            rank = self.rank(made(way))
+            rank = self.rank_of(made, way)
             if rank is not None and rank <= RELATED:
                 return Tried(way, rank)
         return best

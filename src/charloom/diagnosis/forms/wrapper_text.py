@@ -11,20 +11,29 @@ from pathlib import Path
 from typing import Final
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.forms.stand_ins import ANSWER, REPEATS, TEXT
 
 WIDTH: Final = 96
 BLANK: Final = "...  # fill in: "
 
 LOAD: Final = '''
 def load(path):
-    """Run the definitions of a file: no loops, no reading of files, no calls that train."""
+    """Run the definitions of a file: no loops and no calls that train; a short text stands in for files."""
     module = types.ModuleType("net")
+    module.open = lambda *_, **__: io.StringIO(TEXT)
+    module.input = lambda *_: ANSWER
     for node in ast.parse(path.read_bytes()).body:
         if node.lineno in SKIPPED_LINES:
             continue
-        with contextlib.suppress(Exception):  # what needs a skipped line is skipped too
+        with contextlib.suppress(Exception, SystemExit):  # what needs a skipped line is skipped too
             exec(compile(ast.Module([node], []), str(path), "exec"), vars(module))
     return module
+'''
+
+# The line of `load` that gives variables the text, for statements that read files in other ways.
+TEXTS: Final = '''        if node.lineno in TEXTS:
+            setattr(module, TEXTS[node.lineno], TEXT)
+            continue
 '''
 
 ORDER: Final = '''
@@ -52,12 +61,16 @@ class Source:
 
     Attributes:
         path: the file.
-        skipped: the lines whose statements are not run; () if the file is imported as a whole.
+        skipped: the lines whose statements are not run.
+        partly: whether only the definitions of the file are run; otherwise it is imported as a whole.
+        texts: the variables that get the stand-in text instead of their statements, by the lines.
         near: whether the wrapper is in the folder of the file.
     """
 
     path: Path
     skipped: tuple[int, ...] = ()
+    partly: bool = False
+    texts: tuple[tuple[int, str], ...] = ()
     near: bool = True
 
     @property
@@ -120,26 +133,19 @@ def docstring(source: Source, title: str, notes: Sequence[str]) -> str:
 def imports(source: Source, text: str) -> str:
     """Return the lines that import what a wrapper needs and the user's file as `net`."""
     lines = []
-    if source.skipped:
-        lines += ["import ast", "import contextlib", "import types", "from pathlib import Path"]
+    if source.partly:
+        lines += ["import ast", "import contextlib", "import io", "import types", "from pathlib import Path"]
     elif not source.importable:
         lines += ["import importlib.util", "from pathlib import Path"]
-    if "types.SimpleNamespace" in text and not source.skipped:
+    if "types.SimpleNamespace" in text and not source.partly:
         lines += ["import types"]
     lines += ["", "import numpy as np"] if "np." in text.replace("jnp.", "") else [""]
     if "jax." in text:
         lines += ["import jax", "import jax.numpy as jnp"]
     if "torch." in text:
         lines += ["import torch"]
-    if source.skipped:
-        lines += [
-            "",
-            f"SKIPPED_LINES = {set_text(source.skipped)}",
-            "",
-            LOAD,
-            "",
-            f"net = load({source.place})",
-        ]
+    if source.partly:
+        lines += loading_lines(source)
     elif source.importable:
         lines += ["", f"import {source.path.stem} as net"]
     else:
@@ -152,9 +158,21 @@ def imports(source: Source, text: str) -> str:
     return "\n".join(lines)
 
 
+def loading_lines(source: Source) -> list[str]:
+    """Return the lines of a wrapper that run only the definitions of the user's file."""
+    load = LOAD.replace("ANSWER", json.dumps(ANSWER))
+    text = f"TEXT = {json.dumps(TEXT[: len(TEXT) // REPEATS])} * {REPEATS}"
+    lines = ["", f"SKIPPED_LINES = {set_text(source.skipped)}", text]
+    if source.texts:
+        lines.append(f"TEXTS = {dict(source.texts)}")
+        before = "        with contextlib"
+        load = load.replace(before, TEXTS + before)
+    return [*lines, "", load, "", f"net = load({source.place})"]
+
+
 def set_text(lines: Sequence[int]) -> str:
     """Return a set of line numbers as Python source."""
-    return "{" + ", ".join(map(str, lines)) + "}"
+    return "{" + ", ".join(map(str, lines)) + "}" if lines else "set()"
 
 
 def call_text(callee: str, arguments: Sequence[str]) -> list[str]:
