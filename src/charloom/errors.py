@@ -14,6 +14,7 @@ the command line, which prints the message and chooses the exit code.
     ├── HubError                  a hub of models refused the files, or could not be reached
     ├── StudyError                a study that cannot be continued, or whose worker processes fail
     ├── DoctorError               a function under the doctor crashed, or returned no gradients
+    │   └── SeveralFunctionsError a file has several functions to check (has .functions)
     └── StoreError                a problem with runs, checkpoints or models on disk
         ├── NotAModelError        the path is not a run, a checkpoint or a model
         ├── DamagedError          a checkpoint or model has other bytes than were written
@@ -24,6 +25,7 @@ the command line, which prints the message and chooses the exit code.
         └── WriteError            writing to disk failed: disk full, read-only, gone
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from charloom.messages import for_python
@@ -139,6 +141,18 @@ class WriteError(StoreError):
 
 class DoctorError(CharloomError):
     """The doctor cannot check a function: it crashed, ran too long, or returned no gradients."""
+
+
+class SeveralFunctionsError(DoctorError):
+    """A file has several functions that the doctor could check.
+
+    Attributes:
+        functions: their names, in the order of the file.
+    """
+
+    def __init__(self, message: str, functions: Sequence[str]) -> None:
+        super().__init__(message)
+        self.functions = tuple(functions)
 
 
 def message_of(error: BaseException) -> str:

@@ -11,11 +11,11 @@ import typer
 from charloom.cell_table import CELL_NAMES
 from charloom.cli import check_options
 from charloom.cli.class_command import ClassOutput, judge_class
-from charloom.cli.error_exit import CHECK_FAILED
+from charloom.cli.error_exit import CHECK_FAILED, USAGE_ERROR
 from charloom.cli.options import Json
 from charloom.cli.terminal import WIDTH, say, show, show_json
 from charloom.cli.waiting import waiting_line
-from charloom.errors import CharloomError, ConfigError
+from charloom.errors import CharloomError, ConfigError, SeveralFunctionsError
 from charloom.formatting import excerpt, number_of, shortened
 from charloom.messages import argument, for_command_line, terminal_command
 
@@ -103,8 +103,8 @@ def doctor(
             options |= class_options | {"strict": strict}
             judge_class(given, function, ClassOutput(csv, html, gradescope, as_json), options)
         else:
-            diagnosis = judge_one(with_function(given[0], function), options, html, whole, as_json)
-            if not diagnosis.passed or (strict and diagnosis.verdict != "right"):
+            found = judge_file(with_function(given[0], function), options, html, whole, as_json)
+            if any(not one.passed or (strict and one.verdict != "right") for one in found):
                 raise typer.Exit(CHECK_FAILED)
 
 
@@ -123,16 +123,76 @@ def required(given: list[str] | None) -> list[str]:
     return given
 
 
+def judge_file(
+    function: str, options: dict[str, Any], html: Path | None, whole: bool, as_json: bool
+) -> "list[Diagnosis]":
+    """Judge a function, or each function to check in a file, print the diagnoses, and return them.
+
+    If the file has several functions to check, one that fails does not end the others; its error is
+    raised at the end.
+    """
+    try:
+        return [judge_one(function, options, html, whole, as_json)]
+    except SeveralFunctionsError as several:
+        if html is not None:
+            raise
+        names = several.functions
+    say(f"{Path(function).name} has {number_of(len(names), 'function')} to check.")
+    results: list[Diagnosis | CharloomError] = [
+        result_of(f"{function}:{name}", options, whole, as_json) for name in names
+    ]
+    found = [one for one in results if not isinstance(one, CharloomError)]
+    failed = [one for one in results if isinstance(one, CharloomError)]
+    if as_json:
+        show_json(json_of_several(names, results))
+    if failed and not as_json:
+        raise failed[0]
+    if failed:
+        raise typer.Exit(USAGE_ERROR)
+    return found
+
+
+def result_of(
+    function: str, options: dict[str, Any], whole: bool, as_json: bool
+) -> "Diagnosis | CharloomError":
+    """Judge one of several functions of a file; print its diagnosis or its error unless JSON is wanted."""
+    if not as_json:
+        show(f"\n=== {Path(function).name}\n")
+    try:
+        return (
+            diagnosed(function, options)
+            if as_json
+            else judge_one(function, options, None, whole, False)
+        )
+    except CharloomError as error:
+        return error
+
+
+def json_of_several(
+    names: Sequence[str], results: "Sequence[Diagnosis | CharloomError]"
+) -> dict[str, Any]:
+    """Return the diagnoses of several functions as JSON data, with the worst verdict."""
+    parts: list[dict[str, Any]] = []
+    for name, one in zip(names, results, strict=True):
+        if isinstance(one, CharloomError):
+            part = {"verdict": "error", "passed": False, "mistakes": [], "error": one.message}
+        else:
+            part = one.to_dict(for_command_line)
+        parts.append({"function": name, **part})
+    order = ("error", "wrong", "right for its own network", "right")
+    worst = min(parts, key=lambda part: order.index(part["verdict"]))
+    return {
+        "verdict": worst["verdict"],
+        "passed": all(p["passed"] for p in parts),
+        "results": parts,
+    }
+
+
 def judge_one(
     function: str, options: dict[str, Any], html: Path | None, whole: bool, as_json: bool
 ) -> "Diagnosis":
     """Judge one function, print the diagnosis, and return it."""
-    from charloom import api
-
-    limit = options.get("time_limit", OWN_SECONDS)
-    waiting = f"waiting for {excerpt(Path(function).name, NAME_WIDTH)}, which is stopped after {limit:g} s"
-    with waiting_line(waiting):
-        diagnosis = api.doctor(function, **options)
+    diagnosis = diagnosed(function, options)
     if as_json:
         show_json(diagnosis.to_dict(for_command_line))
     else:
@@ -142,6 +202,16 @@ def judge_one(
 
         say(f"the page is in {write_diagnosis(diagnosis, html, for_command_line)}")
     return diagnosis
+
+
+def diagnosed(function: str, options: dict[str, Any]) -> "Diagnosis":
+    """Judge one function, and show meanwhile that the command waits for it."""
+    from charloom import api
+
+    limit = options.get("time_limit", OWN_SECONDS)
+    waiting = f"waiting for {excerpt(Path(function).name, NAME_WIDTH)}, which is stopped after {limit:g} s"
+    with waiting_line(waiting):
+        return api.doctor(function, **options)
 
 
 @contextmanager
@@ -273,7 +343,9 @@ def write_wrapper(function: str, path: Path, cell: str | None, time_limit: float
     for note in wrapper.notes:
         say("\n".join(wrap(note, WIDTH)))
     if wrapper.blanks:
-        say(f"fill in the {number_of(wrapper.blanks, 'line')} marked # fill in.")
+        say(f"fill in {number_of(wrapper.blanks, 'line')} of {path}:")
+        for number, line in wrapper.lines_to_fill_in():
+            say(f"  line {number}: {line}")
     options = {} if cell is None else {"cell": cell}
     say(f"wrote {path}; check it with: {terminal_command('doctor', f'{path}:checked', **options)}")
 

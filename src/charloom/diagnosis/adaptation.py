@@ -23,7 +23,12 @@ class Wrapper(NamedTuple):
     @property
     def blanks(self) -> int:
         """The number of lines that the user must fill in."""
-        return self.text.count("# fill in")
+        return len(self.lines_to_fill_in())
+
+    def lines_to_fill_in(self) -> list[tuple[int, str]]:
+        """Return the number and the text of each line that the user must fill in."""
+        lines = enumerate(self.text.splitlines(), 1)
+        return [(number, line.strip()) for number, line in lines if "# fill in" in line]
 
 
 def adapt(

@@ -24,6 +24,7 @@ class Options:
         gates: the user's order of the gates.
         network: the differences from the specification that the network is meant to have, each the id
             and the variant of a mistake in `mistakes.py`.
+        sizes: H and K if the function works only with these sizes; otherwise (None, None).
     """
 
     form: str = "auto"
@@ -34,6 +35,7 @@ class Options:
     reduction: str = "sum"
     gates: str = ""
     network: tuple[tuple[str, str], ...] = ()
+    sizes: tuple[int | None, int | None] = (None, None)
 
     @property
     def has_cell_state(self) -> bool:

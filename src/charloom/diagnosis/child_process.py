@@ -24,7 +24,7 @@ from charloom.diagnosis.result_pipe import ResultWriter, take_stdout
 from charloom.diagnosis.runner import Job, Report, guarded, run
 from charloom.diagnosis.sandbox_settings import CopiedFile, SandboxSettings
 from charloom.diagnosis.trials import Plan
-from charloom.errors import CharloomError
+from charloom.errors import CharloomError, DoctorError, SeveralFunctionsError
 from charloom.parent_process import end_with_parent, take_stdin
 
 
@@ -84,6 +84,8 @@ def do_job(file: Path, fields: dict[str, Any], writer: ResultWriter) -> None:
 
     try:
         outcome = guarded("while it was loaded", lambda: judged(file, names, job, report))
+    except SeveralFunctionsError as error:
+        writer.send(error=error.message, functions=list(error.functions))
     except CharloomError as error:
         writer.send(error=error.message)
     else:
@@ -99,7 +101,11 @@ def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
     form = ready.form
     if job.adapt:
         return Outcome("", (None, None), "", notes=ready.notes, wrapper=ready.wrapper)
-    outcome = run(ready.load, ready.job, report)
+    try:
+        outcome = run(ready.load, ready.job, report)
+    except DoctorError as error:
+        needs_import = ready.advice and "NameError" in error.message
+        raise DoctorError(f"{error.message}\n{ready.advice}") if needs_import else error from None
     outcome.notes = ready.notes
     if form is not None:
         outcome.wrapper, outcome.convention = form.text, form.way
@@ -109,7 +115,7 @@ def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
 def job_of(fields: dict[str, Any]) -> Job:
     """Return the job that the fields of the job describe."""
     given = fields["options"]
-    tuples = {name: tuple(given[name]) for name in ("gradients", "arguments", "network")}
+    tuples = {name: tuple(given[name]) for name in ("gradients", "arguments", "network", "sizes")}
     options = Options(**{**given, **tuples})
     plans = tuple(Plan(*plan) for plan in fields["plans"])
     return Job(options, fields["seed"], plans, fields["adapt"])

@@ -62,6 +62,7 @@ NUMERICAL_TRIALS: Final = (1, 5)
 OTHER: Final = 50
 QUICK_LOAD: Final = 0.1  # a file that loads in less than this time (s) is loaded for each trial
 NEARLY: Final = 1e-11  # largest relative error of results whose loss is not differentiated
+WRAPPER: Final = "wrapper written by the doctor"  # the file name of a wrapper in a traceback
 SHOWN_LINES: Final = 12  # number of lines kept at each end of a long traceback
 
 
@@ -107,7 +108,7 @@ class FunctionCaller:
 
     def __init__(self, function: Callable[..., Any], options: Options) -> None:
         self.function, self.options, self.cell = function, options, options.cell or "rnn"
-        self.sizes: tuple[int | None, int | None] = (None, None)
+        self.sizes = options.sizes
         self.convention = call_forms.Convention()
 
     def find_call_form(self, problem: Problem, loss: float) -> str:
@@ -323,6 +324,7 @@ def users_traceback(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(NOT_THE_USERS)
     ]
+    frames = [frame for frame in frames if frame.filename != WRAPPER] or frames
     linecache.checkcache()
     lines = "".join(traceback.format_list(frames)).rstrip("\n").splitlines()
     if len(lines) > 2 * SHOWN_LINES:

@@ -26,7 +26,7 @@ from charloom.diagnosis.result_pipe import ResultReader
 from charloom.diagnosis.runner import Job
 from charloom.diagnosis.sandbox_settings import SEPARATION, SandboxSettings, settings_for
 from charloom.diagnosis.work_folder import box_of
-from charloom.errors import DoctorError
+from charloom.errors import DoctorError, SeveralFunctionsError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 
@@ -102,7 +102,15 @@ def run_in_process(
             return result_of(ended, job, numerical is not None, time_limit)
         except DoctorError as error:
             # The copies have the paths of the sandbox, which say nothing to the user.
-            raise DoctorError(error.message.replace(work, "")) from None
+            error.args = (as_given(error.message.replace(work, ""), function.file), *error.args[1:])
+            raise error from None
+
+
+def as_given(message: str, file: Path) -> str:
+    """Return a message with the path of the user's file as seen from the current folder, if it is below it."""
+    with contextlib.suppress(ValueError, OSError):
+        return message.replace(str(file), str(file.relative_to(Path.cwd())))
+    return message
 
 
 class Ended(NamedTuple):
@@ -199,6 +207,9 @@ def result_of(ended: Ended, job: Job, numerical: bool, time_limit: float) -> Pro
             f"give it more seconds with {argument('time_limit')}.{ended.output.summary()}"
         )
     if (error := ended.last("error")) is not None:
+        functions = ended.last("functions")
+        if functions:
+            raise SeveralFunctionsError(str(error), [str(name) for name in functions])
         raise DoctorError(str(error))
     message = next((one for one in ended.messages if "outcome" in one), None)
     if message is None:

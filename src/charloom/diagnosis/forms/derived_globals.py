@@ -10,13 +10,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from charloom.diagnosis.forms.file_contents import Contents, Definition, FunctionFacts, base_name, name_of
+from charloom.diagnosis.forms.file_contents import (
+    Contents,
+    Definition,
+    FunctionFacts,
+    base_name,
+    name_of,
+)
 from charloom.diagnosis.forms.gradient_sources import stripped
 from charloom.diagnosis.forms.name_roles import GRADIENT_FIELDS, size_of
 from charloom.diagnosis.forms.passing import SIZES
 
 # Parts of the names of variables whose length is the size of the vocabulary.
-VOCABULARY: Final = ("char", "vocab", "toix", "toidx", "toindex", "toid", "alphabet", "symbols", "letters")
+VOCABULARY: Final = (
+    "char",
+    "vocab",
+    "toix",
+    "toidx",
+    "toindex",
+    "toid",
+    "alphabet",
+    "symbols",
+    "letters",
+)
 RANDOM: Final = ("rand", "normal", "uniform", "choice", "shuffle")
 
 
@@ -56,6 +72,8 @@ def size_role(one: Assignment) -> str:
     """Return "K", "H" or another role of a size (`name_roles.size_of`) that an assignment gives; "" if none."""
     if is_length_of_vocabulary(one.value):
         return "K"
+    if isinstance(one.value, ast.Attribute) and (role := size_of(name_of(one.value))):
+        return role  # such as args.hidden_size
     role = size_of(one.name)
     if len(one.name) > 1 or (isinstance(one.value, ast.Constant) and type(one.value.value) is int):
         return role
@@ -154,11 +172,15 @@ def buffer_lines(buffers: Sequence[Assignment], zeroed: bool) -> list[str]:
         "buffers = {",
         *(f'    "{one.name}": {in_module(one.value)},' for one in buffers),
         "}",
-        *(["vars(net).update(buffers)  # as your own code does before each call"] if zeroed else [
-            "for name, new in buffers.items():",
-            "    if np.shape(getattr(net, name, None)) != np.shape(new):  # for other sizes",
-            "        setattr(net, name, new)",
-        ]),
+        *(
+            ["vars(net).update(buffers)  # as your own code does before each call"]
+            if zeroed
+            else [
+                "for name, new in buffers.items():",
+                "    if np.shape(getattr(net, name, None)) != np.shape(new):  # for other sizes",
+                "        setattr(net, name, new)",
+            ]
+        ),
     ]
 
 
@@ -211,7 +233,9 @@ class InModule(ast.NodeTransformer):
 
     def __init__(self, value: ast.expr) -> None:
         self.bound = {
-            n.id for n in ast.walk(value) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            n.id
+            for n in ast.walk(value)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         }
 
     def visit_Name(self, node: ast.Name) -> ast.expr:

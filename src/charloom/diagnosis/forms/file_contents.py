@@ -52,15 +52,22 @@ class FunctionFacts:
 
     @cached_property
     def arguments(self) -> tuple[str, ...]:
-        """The names of the arguments by position, without the instance of a method."""
+        """The names of the arguments, without the instance of a method; those that only have names are last."""
         every = [a.arg for a in (*self.node.args.posonlyargs, *self.node.args.args)]
-        return tuple(every[1:] if self.is_bound else every)
+        return (*(every[1:] if self.is_bound else every), *self.only_by_name)
+
+    @property
+    def only_by_name(self) -> tuple[str, ...]:
+        """The names of the arguments that a call must name."""
+        return tuple(a.arg for a in self.node.args.kwonlyargs)
 
     @property
     def required(self) -> tuple[str, ...]:
         """The names of the arguments without a default."""
-        optional = len(self.node.args.defaults)
-        return self.arguments[: max(0, len(self.arguments) - optional)]
+        by_place = self.arguments[: len(self.arguments) - len(self.only_by_name)]
+        named = zip(self.only_by_name, self.node.args.kw_defaults, strict=True)
+        last = max(0, len(by_place) - len(self.node.args.defaults))
+        return (*by_place[:last], *(name for name, default in named if default is None))
 
     @cached_property
     def last_return(self) -> ast.expr | None:
@@ -75,34 +82,50 @@ class FunctionFacts:
     @cached_property
     def returned(self) -> tuple[str, ...]:
         """The names of the returned items; "" for an item without a name, such as `hs[len(x) - 1]`."""
-        value = self.last_return
-        if value is None:
-            return ()
-        items = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value]
+        items = items_of(self.last_return)
         return tuple("gradients" if is_made_dict(item) else name_of(item) for item in items)
+
+    @property
+    def returned_class(self) -> str:
+        """The class whose instance the function returns, as `Result` in `return Result(loss, grads)`; or ""."""
+        value = self.last_return
+        return name_of(value.func) if isinstance(value, ast.Call) and is_instance(value) else ""
 
     @cached_property
     def nested(self) -> dict[str, ast.expr]:
-        """The items of `returned` that are tuples, lists or dicts in the `return`, by their positions."""
-        value = self.last_return
-        items = value.elts if isinstance(value, (ast.Tuple, ast.List)) else [value] if value else []
+        """The items of `returned` that are tuples, lists, dicts or instances in the `return`, by their positions."""
         return {
             str(place): item
-            for place, item in enumerate(items)
-            if isinstance(item, (ast.Tuple, ast.List, ast.Dict))
+            for place, item in enumerate(items_of(self.last_return))
+            if isinstance(item, (ast.Tuple, ast.List, ast.Dict)) or is_instance(item)
         }
 
     @cached_property
     def made_dicts(self) -> frozenset[str]:
         """The variables that the function assigns dicts whose keys are not written down, or empty ones."""
         return frozenset(
-            target.id
-            for n in ast.walk(self.node)
-            if isinstance(n, ast.Assign)
-            and (is_made_dict(n.value) or ast.unparse(n.value) in ("{}", "dict()"))
-            for target in n.targets
-            if isinstance(target, ast.Name)
+            name
+            for name, value in self.assigned()
+            if is_made_dict(value) or ast.unparse(value) in ("{}", "dict()")
         )
+
+    @cached_property
+    def made_lists(self) -> frozenset[str]:
+        """The variables that the function assigns lists whose items are not written down."""
+        return frozenset(
+            name
+            for name, value in self.assigned()
+            if isinstance(value, (ast.ListComp, ast.GeneratorExp))
+            or (isinstance(value, ast.Call) and name_of(value.func) in ("list", "tuple", "map"))
+        )
+
+    def assigned(self) -> Iterator[tuple[str, ast.expr]]:
+        """Yield each variable that an assignment of the function sets, and its value."""
+        for n in ast.walk(self.node):
+            if isinstance(n, ast.Assign):
+                for target in n.targets:
+                    if isinstance(target, ast.Name):
+                        yield target.id, n.value
 
     @cached_property
     def stored(self) -> frozenset[str]:
@@ -168,12 +191,17 @@ class FunctionFacts:
 
     def attributes_of(self, base: str, stored: bool = False) -> tuple[str, ...]:
         """Return the attributes of `base` that the function reads or stores; only stored ones on request."""
+        inside = {
+            id(n.value)
+            for n in ast.walk(self.node)
+            if isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load)
+        }
         return tuple(
             n.attr
             for n in ast.walk(self.node)
             if isinstance(n, ast.Attribute)
             and ast.unparse(n.value) == base
-            and not (stored and isinstance(n.ctx, ast.Load))
+            and not (stored and isinstance(n.ctx, ast.Load) and id(n) not in inside)
         )
 
     def fields(self) -> list[tuple[str, str, str]]:
@@ -238,6 +266,26 @@ class ClassFacts:
     def bases(self) -> tuple[str, ...]:
         """The source of each base class."""
         return tuple(ast.unparse(base) for base in self.node.bases)
+
+    @property
+    def is_dataclass(self) -> bool:
+        """Whether a decorator makes it a dataclass."""
+        return any("dataclass" in ast.unparse(mark) for mark in self.node.decorator_list)
+
+    @property
+    def is_named_tuple(self) -> bool:
+        """Whether it is a named tuple."""
+        return any(base.split(".")[-1] == "NamedTuple" for base in self.bases)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names with a type in the body of the class, and the attributes that its methods assign."""
+        typed = [
+            n.target.id
+            for n in self.node.body
+            if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+        ]
+        return tuple(dict.fromkeys((*typed, *self.stored_attributes())))
 
     def stored_attributes(self, base: str = "") -> tuple[str, ...]:
         """Return the attributes that the methods assign to the instance, in the order of the source."""
@@ -396,6 +444,22 @@ def arguments_of(node: ast.arguments) -> list[ast.arg]:
     return [*node.posonlyargs, *node.args, *node.kwonlyargs, *stars]
 
 
+def is_instance(node: ast.expr | None) -> bool:
+    """Return True for a call of a class with several arguments, such as `Result(loss, grads)`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id[:1].isupper() and len(node.args) + len(node.keywords) > 1
+
+
+def items_of(value: ast.expr | None) -> list[ast.expr]:
+    """Return the items of a returned tuple, list or instance; a single item for other values."""
+    if isinstance(value, (ast.Tuple, ast.List)):
+        return list(value.elts)
+    if isinstance(value, ast.Call) and is_instance(value):
+        return [*value.args, *(word.value for word in value.keywords)]
+    return [value] if value is not None else []
+
+
 def name_of(node: ast.expr) -> str:
     """Return the name that an expression shows: of a variable, an attribute, or inside a conversion.
 
@@ -404,6 +468,8 @@ def name_of(node: ast.expr) -> str:
     """
     if isinstance(node, ast.Name):
         return node.id
+    if isinstance(node, ast.Starred):
+        return name_of(node.value)
     if isinstance(node, ast.Attribute):
         return node.attr if node.attr != "T" else name_of(node.value)
     if isinstance(node, ast.Subscript):

@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from typing import Final
 
+from charloom.diagnosis.argument_roles import WANTED
 from charloom.diagnosis.forms.file_contents import Contents
 from charloom.diagnosis.forms.recognition import Recognised
+from charloom.errors import DoctorError, SeveralFunctionsError
 from charloom.formatting import listing, number_of
 from charloom.messages import terminal_command
 
 MOST_LISTED: Final = 12  # largest number of functions that are listed
 
 
-def listed(contents: Contents, direct: Sequence[str], forms: Sequence[Recognised]) -> str:
-    """Return the message for a file in which it is not clear what to check.
+def listed(contents: Contents, direct: Sequence[str], forms: Sequence[Recognised]) -> DoctorError:
+    """Return the error for a file in which it is not clear what to check.
 
     `direct` are the functions that can be checked as they are, and `forms` the other forms.
     """
@@ -22,19 +24,20 @@ def listed(contents: Contents, direct: Sequence[str], forms: Sequence[Recognised
         left = f"; {number_of(form.blanks, 'line')} to fill in" if form.blanks else ""
         lines.append(f"  {listing(list(form.names))}: {form.title}{left}")
     if not lines:
-        return nothing_found(contents)
+        return DoctorError(nothing_found(contents))
     whole = [*direct, *(form.names[-1] for form in forms if not form.blanks)]
     if not whole:
         command = terminal_command("doctor", str(contents.path), adapt="wrapper.py")
         end = f"Something is unclear in it. This writes a wrapper, in which you fill in what is missing:\n  {command}"
-        return "\n".join([f"{name} has this to check:", *lines, end])
+        return DoctorError("\n".join([f"{name} has this to check:", *lines, end]))
     commands = [f"  {terminal_command('doctor', f'{contents.path}:{one}')}" for one in whole]
     head = (
         f"{name} has more than one thing to check:"
         if len(lines) > 1
         else f"{name} has this to check:"
     )
-    return "\n".join([head, *lines, "Name one of them:", *commands])
+    message = "\n".join([head, *lines, "Name one of them:", *commands])
+    return SeveralFunctionsError(message, whole)
 
 
 def nothing_found(contents: Contents) -> str:
@@ -50,8 +53,23 @@ def nothing_found(contents: Contents) -> str:
         shown += f"\n  … and {len(found) - MOST_LISTED} more"
     has = f"It has:\n{shown}\n" if found else "It defines no function and no class. "
     template = terminal_command("doctor", template="numpy")
+    adapt = terminal_command("doctor", str(contents.path), adapt="wrapper.py")
+    outlined = f"{adapt} writes the outline of one" if found else ""
     return (
         f"{contents.path.name} has nothing that looks like a loss with the gradients of U and W. {has}"
         "Write a function checked(params, x, y, h0) that calls your functions and returns the loss and a "
-        f"dict of the gradients; {template} writes an example."
+        f"dict of the gradients; {outlined + ', and ' if outlined else ''}{template} writes an example."
+        f"{advice_on_names(contents)}"
+    )
+
+
+def advice_on_names(contents: Contents) -> str:
+    """Return a sentence that says how to name a function whose arguments have unknown names; "" if none fits."""
+    four = [name for name, f in contents.functions.items() if len(f.arguments) >= len(WANTED)]
+    if not four:
+        return ""
+    command = terminal_command("doctor", f"{contents.path}:{four[0]}", arguments=",".join(WANTED))
+    return (
+        f" If {four[0]} itself computes them, name it, and give the roles of its arguments in their order, such "
+        f"as: {command}"
     )

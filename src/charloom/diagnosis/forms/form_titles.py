@@ -2,7 +2,7 @@
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan
-from charloom.diagnosis.forms.name_roles import role_of_argument
+from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short
 from charloom.diagnosis.forms.planned_calls import Plan
 from charloom.diagnosis.forms.step_functions import StepPlan
 from charloom.formatting import listing
@@ -72,9 +72,20 @@ def notes_of(plan: Plan) -> list[str]:
         notes.append(
             f"your network has no {listing(left_out)}; the doctor takes its gradient as zero."
         )
+    if name := truncation(plan):
+        notes.append(
+            f"your class truncates backpropagation by {name}; it was set to the length of the window, so "
+            "that the whole gradient is checked."
+        )
     if plan.layers:
         notes.append("one layer is checked: the number of layers was set to 1.")
     return notes
+
+
+def truncation(plan: Plan) -> str:
+    """Return the attribute of the instance that truncates the backward pass, such as bptt_truncate; or ""."""
+    attributes = plan.owner.stored_attributes() if plan.owner is not None else ()
+    return next((name for name in attributes if short(name) in TRUNCATION), "")
 
 
 def states_of(plan: Plan) -> list[str]:

@@ -106,8 +106,15 @@ def from_items(facts: FunctionFacts, cell: str) -> Iterator[GradientSource]:
         yield GradientSource("items", "", names, layout)
     for place, item in facts.nested.items():
         keys = dict_keys(item)
+        if isinstance(item, ast.Call) and (layout := gradient_layout(words_of(item), cell)):
+            yield GradientSource("object", place, words_of(item), layout)
         if (layout := gradient_layout(keys, cell)) is not None:
             yield GradientSource("dict", place, keys, layout)
+
+
+def words_of(call: ast.Call) -> tuple[str, ...]:
+    """Return the names with which a call passes arguments."""
+    return tuple(word.arg for word in call.keywords if word.arg)
 
 
 def flat_items(facts: FunctionFacts) -> tuple[str, ...]:

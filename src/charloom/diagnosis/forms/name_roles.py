@@ -8,12 +8,13 @@ from typing import Final
 
 from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, ROLES
 
-X_NAMES: Final = (*ROLES["x"], "xt", "xseq", "inputseq", "inputsequence", "sequence", "seq", "data", "onehot", "xin", "inputids", "tokens", "ids", "features")  # fmt: skip
-Y_NAMES: Final = (*ROLES["y"], "yt", "ytrue", "targetids", "targetseq", "outputs", "ylabels", "label", "yid", "yids", "captions", "expected")  # fmt: skip
-H0_NAMES: Final = (*ROLES["h0"], "a0", "aprev", "prevh", "preva", "hprevious", "hiddenprev", "ainit", "previoushidden", "hiddenstate", "prevhidden", "hiddeninit", "inithidden", "initialhidden", "hin", "a", "s0", "sprev", "htprev", "previoush", "ht1", "htminus1")  # fmt: skip
+X_NAMES: Final = (*ROLES["x"], "xt", "xseq", "inputseq", "inputsequence", "sequence", "seq", "data", "onehot", "xin", "inputids", "tokens", "ids", "features", "xidx", "inps", "inputchars", "prevchars", "source", "src")  # fmt: skip
+Y_NAMES: Final = (*ROLES["y"], "yt", "ytrue", "targetids", "targetseq", "outputs", "ylabels", "label", "yid", "yids", "captions", "expected", "tgt", "tgts", "targ", "trg", "gold", "yidx", "ytargets", "nextchars", "desired", "truth")  # fmt: skip
+H0_NAMES: Final = (*ROLES["h0"], "a0", "aprev", "prevh", "preva", "hprevious", "hiddenprev", "ainit", "previoushidden", "hiddenstate", "prevhidden", "hiddeninit", "inithidden", "initialhidden", "hin", "a", "s0", "sprev", "htprev", "previoush", "ht1", "htminus1", "hprevious", "hlast", "lasth", "laststate", "startstate", "state0", "initstate", "prevstate", "stateprev", "memory")  # fmt: skip
 C0_NAMES: Final = ("c0", "cprev", "prevc", "cellprev", "cinit", "cell", "cell0", "cellstate", "c", "prevcell", "initcell", "initialcell", "cin", "ctprev", "previousc", "ct1", "ctminus1")  # fmt: skip
 PARAMS_NAMES: Final = ROLES["params"]
 T_NAMES: Final = ("t", "tau", "seqlength", "seqlen", "sequencelength", "timesteps", "steps", "nsteps", "numsteps", "tx", "ntimesteps", "bptttruncate", "truncate")  # fmt: skip
+TRUNCATION: Final = ("bptttruncate", "truncate", "truncation", "bpttsteps", "bptttruncation")
 ONE_NAMES: Final = ("batchsize", "nbatch", "numlayers", "nlayers", "layers", "bs", "batch", "ninstances")  # fmt: skip
 RATE_NAMES: Final = ("learningrate", "lr", "rate", "eta", "alpha", "reg", "lambda", "lam", "weightdecay", "dropout", "regularization")  # fmt: skip
 MORE_K: Final = (*K_NAMES, "worddim", "nx", "ny", "d", "dim", "inputdimension", "outputdimension", "ninput", "noutput", "alphabetsize", "numclasses", "wordvecdim", "charsize", "numvocab", "vocabdim", "indim", "outdim", "ndim", "inputs", "outputs", "inputsz", "vocablen", "embeddim", "xdim", "ydim", "numinputs", "numoutputs", "ntoken", "ntokens", "numtokens", "xsize", "ysize")  # fmt: skip

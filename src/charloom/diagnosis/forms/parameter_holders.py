@@ -1,12 +1,14 @@
 """Finds out where a user's functions read their parameters: arguments, a dict, globals, an instance."""
 
 import ast
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from charloom.diagnosis.forms.file_contents import ClassFacts, Contents, FunctionFacts
-from charloom.diagnosis.forms.name_roles import VALUE_FIELDS, role_of_argument
+from charloom.diagnosis.forms.name_roles import VALUE_FIELDS, role_of_argument, size_of
 from charloom.diagnosis.forms.parameter_layout import Layout, layouts_of
+from charloom.diagnosis.forms.passing import SIZES
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Holder:
         layout: the network.
         order: the names in the order of a tuple.
         field: the attribute of a parameter's object with its value, for the kind "global fields".
+        made_by: the class of the file whose instance an object is; "" if none is known.
+        is_record: whether this class is a named tuple or a dataclass of the parameters alone.
+        sizes: further attributes of an object, such as hidden_size, and their values.
     """
 
     kind: str
@@ -27,6 +32,9 @@ class Holder:
     layout: Layout
     order: tuple[str, ...] = ()
     field: str = ""
+    made_by: str = ""
+    is_record: bool = False
+    sizes: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def in_words(self) -> str:
         """Return where the parameters are, in some words."""
@@ -77,7 +85,9 @@ def strings_of(contents: Contents, facts: FunctionFacts) -> Iterator[str]:
 
 def in_one_argument(
     contents: Contents,
-    functions: Sequence[FunctionFacts], reached: Sequence[FunctionFacts], cell: str
+    functions: Sequence[FunctionFacts],
+    reached: Sequence[FunctionFacts],
+    cell: str,
 ) -> Iterator[Holder]:
     """Yield the holders that are one argument of the functions: a dict, an object or a tuple."""
     names = dict.fromkeys(a for f in functions for a in f.arguments)
@@ -90,16 +100,33 @@ def in_one_argument(
         if role_of_argument(name) != "params":
             bases = {name}
         keys = [key for f in reached for base in sorted(bases) for key in f.keys_of(base)]
-        if not keys and role_of_argument(name) == "params":
-            keys = [text for f in reached for text in strings_of(contents, f)]
+        if role_of_argument(name) == "params":
+            keys += [text for f in reached for text in strings_of(contents, f)]
         for layout in layouts_of(keys, cell):
             yield Holder("dict", name, layout)
         attributes = [a for f in reached for base in sorted(bases) for a in f.attributes_of(base)]
         for layout in layouts_of(attributes, cell):
-            yield Holder("object", name, layout)
+            made = class_with(contents, layout)
+            yield Holder(
+                "object", name, layout,
+                made_by=made.name if made is not None else "",
+                is_record=made is not None and is_record(made, layout),
+                sizes={a: SIZES[r] for a in attributes if len(a) > 1 and a not in layout.parts and (r := size_of(a))},
+            )  # fmt: skip
         order: tuple[str, ...] = next((o for f in functions if (o := f.unpacked_from(name))), ())
         for layout in layouts_of(order, cell):
             yield Holder("tuple", name, layout, order)
+
+
+def class_with(contents: Contents, layout: Layout) -> ClassFacts | None:
+    """Return the class of the file whose instances have the parameters as attributes; None if there is none."""
+    wanted = set(layout.parts)
+    return next((c for c in contents.classes.values() if wanted <= set(c.fields)), None)
+
+
+def is_record(made: ClassFacts, layout: Layout) -> bool:
+    """Return True for a named tuple or a dataclass that has the parameters and nothing else."""
+    return (made.is_named_tuple or made.is_dataclass) and set(made.fields) == set(layout.parts)
 
 
 def in_instance(owner: ClassFacts, cell: str) -> Iterator[Holder]:

@@ -33,6 +33,12 @@ SETTING_CALLS: Final = (
     "update",
     "setdefault",
     "register",
+    "add_argument",
+    "extend",
+    "setLevel",
+    "basicConfig",
+    "filterwarnings",
+    "set_printoptions",
 )
 # A function with one of these words in its name does the work of the program.
 WORKING: Final = (

@@ -24,6 +24,9 @@ IDS: Final = {
     "NT": ("{ids}[None]", "ids (1, T)"),
     "NKT": ("np.eye(K)[:, {ids}][None]", "one-hot (1, K, T)"),
     "listed": ("[{ids}.tolist()]", "a list with one list of ids"),
+    "last": ("int({ids}[-1])", "the last id"),
+    "last column": ("np.eye(K)[:, [{ids}[-1]]]", "the last one, as a one-hot column (K, 1)"),
+    "last vector": ("np.eye(K)[{ids}[-1]]", "the last one, as a one-hot vector (K,)"),
 }
 # One step's input or target, for the functions of a single step.
 STEP: Final = {
@@ -109,7 +112,7 @@ class Passing:
     def sequence(self, ids: str, kind: str) -> str:
         """Return the expression for the ids called `ids`, passed as `kind`."""
         expression = IDS[kind][0].format(ids=ids)
-        if self.numbers == "torch" and kind not in ("list", "columns", "vectors", "listed"):
+        if self.numbers == "torch" and kind not in ("list", "columns", "vectors", "listed", "last"):
             return f"torch.tensor({expression})"
         return expression
 
@@ -153,6 +156,14 @@ USUAL: Final = (
     ("list", "list", "column", "flat"),
     ("list", "list", "flat", "column"),
     ("NKT", "NKT", "column", "column"),
+    ("columns", "last", "column", "column"),
+    ("columns", "last column", "column", "column"),
+    ("vectors", "last", "flat", "flat"),
+    ("list", "last", "column", "column"),
+    ("list", "last", "flat", "flat"),
+    ("TK", "last", "flat", "flat"),
+    ("TK", "last vector", "flat", "flat"),
+    ("TK1", "last column", "column", "column"),
 )
 
 

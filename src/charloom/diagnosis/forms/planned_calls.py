@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.derived_globals import global_lines, is_zeroed_elsewhere
 from charloom.diagnosis.forms.file_contents import (
     ClassFacts,
@@ -67,13 +68,15 @@ class Argument(NamedTuple):
 class PlannedCall:
     """A call of one function: its facts, its arguments, and the names of what it returns.
 
-    `listed` says whether x and y are passed as lists of windows, with one window each.
+    `listed` says whether x and y are passed as lists of windows, with one window each, and `fields`
+    whether the results are the fields of a returned object.
     """
 
     facts: FunctionFacts
     arguments: tuple[Argument, ...]
     results: tuple[str, ...] = ()
     listed: bool = False
+    fields: bool = False
 
     def has(self, kind: str) -> bool:
         """Return True if an argument has this kind."""
@@ -169,8 +172,9 @@ def sources_of(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSou
 
 def dicts_of_gradients(facts: FunctionFacts) -> list[str]:
     """Return the returned items that can be dicts of gradients whose keys are not in the source."""
+    made = facts.made_dicts | facts.made_lists
     named = [n for n in facts.returned if short(n) in GRADIENT_HOLDERS]
-    return named or [n for n in facts.returned if n in facts.made_dicts]
+    return named or [n for n in facts.returned if n in made and not is_loss(n)]
 
 
 def plans_around(
@@ -258,7 +262,9 @@ def planned(
         if arguments is None:
             return
         results = variables(facts)
-        calls.append(PlannedCall(facts, arguments, results))
+        made = contents.classes.get(facts.returned_class)
+        fields = made is not None and not made.is_named_tuple
+        calls.append(PlannedCall(facts, arguments, results, fields=fields))
         known += [name for name in results if name != "_"]
     lines = lines_of_globals(contents, owner, called, holder)
     reached = [r for f in called for r in contents.reached_from(f)]
@@ -273,7 +279,9 @@ def lines_of_globals(
     """Return the lines that set what the called functions read from the module, besides the parameters."""
     start = () if owner is None else tuple(f for n, f in owner.methods.items() if n == "__init__")
     reached = [r for f in (*start, *called) for r in contents.reached_from(f)]
-    own = {"globals": set(holder.layout.parts), "global dict": {holder.base}}.get(holder.kind, set())
+    own = {"globals": set(holder.layout.parts), "global dict": {holder.base}}.get(
+        holder.kind, set()
+    )
     return tuple(global_lines(contents, list(dict.fromkeys(reached)), own))
 
 
@@ -287,6 +295,9 @@ def with_unknown_keys(facts: FunctionFacts, holder: Holder) -> Iterator[Gradient
     for beginning in ("", "d"):
         layout = replace(holder.layout, parts={beginning + n: part for n, part in parts.items()})
         yield GradientSource("dict", base, tuple(layout.parts), layout)
+    order = holder.order or tuple(n for n in facts.arguments if n in parts)
+    if base in facts.made_lists or holder.order:
+        yield GradientSource("ordered", base, order, holder.layout)
 
 
 def blocks_of(holder: Holder, gradients: dict[str, str]) -> set[str]:
@@ -326,17 +337,30 @@ def resolved(
     for name in facts.arguments:
         kind, value = kind_of(name, left, holder, after)
         optional = name not in facts.required
+        by_name = optional or name in facts.only_by_name
         if not kind:
             if optional:
                 continue
             kind = "blank"
         if value in left:
             left.remove(value)
-        found.append(Argument(name, kind, value, optional))
+        found.append(Argument(name, kind, value, by_name))
+    if not after:
+        fill_in_order(found, holder)
     for place, argument in enumerate(found):
         if argument.kind == "blank" and after and left:
             found[place] = argument._replace(kind="variable", value=left.pop(0))
     return tuple(found) if sum(a.kind == "blank" for a in found) <= 2 else None
+
+
+def fill_in_order(found: list[Argument], holder: Holder) -> None:
+    """Take the arguments with unknown names for those of x, y, h0 and c0 that are missing, in this order."""
+    states = ("h0", "c0") if CELLS[holder.layout.cell].states[1:] else ("h0",)
+    missing = [r for r in ("x", "y", *states) if not any(a.kind == r for a in found)]
+    places = [place for place, a in enumerate(found) if a.kind == "blank"]
+    if len(places) <= len(missing):
+        for place, role in zip(places, missing, strict=False):
+            found[place] = found[place]._replace(kind=role)
 
 
 def kind_of(name: str, left: Sequence[str], holder: Holder, after: bool) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_lines
 from charloom.diagnosis.forms.file_contents import FunctionFacts, name_of
-from charloom.diagnosis.forms.name_roles import role_of_argument, short, size_of
+from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short, size_of
 from charloom.diagnosis.forms.parameter_layout import Part
 from charloom.diagnosis.forms.passing import SIZES, STATES, Passing
 from charloom.diagnosis.forms.planned_calls import Argument, Plan, PlannedCall
@@ -135,7 +135,16 @@ def parameter_lines(plan: Plan, way: Passing) -> list[str]:
         return dict_lines(f"net.{holder.base} = {{", values)
     if holder.kind == "instance dict":
         return [f'model.{holder.base}["{name}"] = {value}' for name, value in values.items()]
+    if holder.kind == "object" and holder.made_by:
+        name, given = parameters_name(plan), [f"{n}={v}" for n, v in values.items()]
+        if holder.is_record:
+            return call_text(f"{name} = net.{holder.made_by}", given)
+        return [
+            f"{name} = object.__new__(net.{holder.made_by})",
+            *call_text(f"vars({name}).update", given),
+        ]
     if holder.kind == "object":
+        values |= holder.sizes
         return [
             f"{parameters_name(plan)} = types.SimpleNamespace(",
             *(f"    {name}={value}," for name, value in values.items()),
@@ -152,14 +161,18 @@ def parameter_lines(plan: Plan, way: Passing) -> list[str]:
         if plan.source.kind == "fields":
             objects = ", ".join(f"net.{holder.base}.{name}" for name in values)
             place = plan.source.field
-            lines += [
-                f"for one in ({objects},):",
-                f"    one.{place} = np.zeros_like(one.{field})  # as your own code does before each call",
-            ] if plan.zeroed else [
-                f"for one in ({objects},):",
-                f"    if np.shape(one.{place}) != np.shape(one.{field}):  # for other sizes",
-                f"        one.{place} = np.zeros_like(one.{field})",
-            ]
+            lines += (
+                [
+                    f"for one in ({objects},):",
+                    f"    one.{place} = np.zeros_like(one.{field})  # as your own code does before each call",
+                ]
+                if plan.zeroed
+                else [
+                    f"for one in ({objects},):",
+                    f"    if np.shape(one.{place}) != np.shape(one.{field}):  # for other sizes",
+                    f"        one.{place} = np.zeros_like(one.{field})",
+                ]
+            )
         return lines
     base = {"globals": "net", "global object": f"net.{holder.base}", "instance": "model"}[
         holder.kind
@@ -186,7 +199,7 @@ def instance_lines(plan: Plan, way: Passing) -> list[str]:
     lines = call_text(f"model = net.{owner.name}", given)
     attributes = owner.stored_attributes()
     for name in attributes:
-        if short(name) in ("bptttruncate", "truncate"):
+        if short(name) in TRUNCATION:
             lines.append(f"model.{name} = len(x)  # no truncation within the window")
     states = {"h0": "h0", "c0": "c0"} if CELLS[plan.holder.layout.cell].states[1:] else {"h0": "h0"}
     for role, value in states.items():
@@ -237,6 +250,11 @@ def call_lines(plan: Plan, call: PlannedCall, way: Passing) -> list[str]:
         given.append(f"{a.name}={value}" if a.by_name else value)
     results = ", ".join(call.results)
     head = f"{results} = " if call.results else ""
+    if call.fields and len(call.results) > 1:
+        return [
+            *call_text(f"found = {owner}.{call.facts.name}", given),
+            f"{head}vars(found).values()",
+        ]
     return call_text(f"{head}{owner}.{call.facts.name}", given)
 
 
@@ -411,6 +429,8 @@ def where(plan: Plan, key: str) -> str:
         base = f"model.{base.split('.', 1)[1]}"
     elif base in last.facts.returned:
         base = last.results[last.facts.returned.index(base)]
+    if source.kind == "ordered":
+        return f"{base}[{source.names.index(key)}]"
     if source.kind == "dict":
         return f'{base}["{key}"]'
     return {"object": f"{base}.{key}", "instance": f"model.{key}", "globals": f"net.{key}"}[

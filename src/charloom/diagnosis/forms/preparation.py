@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis import runner
@@ -20,6 +20,7 @@ from charloom.diagnosis.call_forms import is_right_loss
 from charloom.diagnosis.faulty_network import exact_loss
 from charloom.diagnosis.forms.file_contents import (
     Contents,
+    FunctionFacts,
     leftovers_of_python_2,
     read_contents,
 )
@@ -35,12 +36,11 @@ from charloom.diagnosis.forms.recognition import Recognised, recognised
 from charloom.diagnosis.forms.trying import FAILED, RELATED
 from charloom.diagnosis.forms.wrapper_text import Source, alias_source
 from charloom.diagnosis.returned_value import LISTED, more
-from charloom.diagnosis.runner import Job, Load
+from charloom.diagnosis.runner import WRAPPER, Job, Load
 from charloom.diagnosis.trials import make_trial
 from charloom.errors import DoctorError
-from charloom.messages import argument
+from charloom.messages import argument, terminal_command
 
-WRAPPER: Final = "wrapper written by the doctor"  # the file name of a wrapper in a traceback
 
 
 class UsersFile:
@@ -106,6 +106,7 @@ class Prepared(NamedTuple):
         notes: sentences about how the function was found.
         form: the form that was recognised; None if the function is checked as it is.
         wrapper: the source of the wrapper.
+        advice: what to do about imports that failed, for an error of a name that is not defined.
     """
 
     load: Load
@@ -113,6 +114,7 @@ class Prepared(NamedTuple):
     notes: list[str]
     form: Recognised | None
     wrapper: str
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,12 @@ def prepared(path: Path, names: Names, job: Job, report: Callable[[str], None]) 
     module = file.load()
     find = for_function if names.function else for_file
     try:
-        return find(file, module, names, job, report)
+        ready = find(file, module, names, job, report)
     except DoctorError as error:
         if advice := file.loaded.advice(path.name):
-            raise DoctorError(f"{error.message}\n{advice}") from error
+            error.args = (f"{error.message}\n{advice}", *error.args[1:])
         raise
+    return ready._replace(advice=file.loaded.advice(path.name))
 
 
 def for_function(
@@ -208,7 +211,28 @@ def for_file(
     if not direct and not whole and (old := python_2_error(file)) is not None:
         raise old
     whole = [form for form in forms if not set(form.names) & set(dict(direct))]
-    raise DoctorError(listed(file.contents, [name for name, _ in direct], whole))
+    if job.adapt and not direct and not whole and (facts := likeliest(file.contents)) is not None:
+        return with_wrapper(file, outline(facts, file.source), job)
+    raise listed(file.contents, [name for name, _ in direct], whole)
+
+
+def likeliest(contents: Contents) -> FunctionFacts | None:
+    """Return the function that most likely computes the loss and the gradients; None if there is none."""
+    words = ("grad", "back", "bptt", "bprop", "loss")
+    found = [
+        f
+        for f in contents.functions.values()
+        if f.arguments and f.returned and not is_numerical(f.name) and not f.name.startswith("_")
+    ]
+    return max(
+        found,
+        key=lambda f: (
+            any(word in f.name.lower() for word in words),
+            len(f.returned),
+            len(f.arguments),
+        ),
+        default=None,
+    )
 
 
 def as_it_is(file: UsersFile, names: Names, job: Job) -> Prepared:
@@ -247,7 +271,7 @@ def with_wrapper(file: UsersFile, form: Recognised, job: Job) -> Prepared:
         return module.checked, None
 
     notes = [f"recognised: {form.title}.", *form.notes, *file.notes()]
-    options = replace(job.options, cell=form.cell, form="natural", gates="")
+    options = replace(job.options, cell=form.cell, form="natural", gates="", sizes=form.sizes)
     return Prepared(load, replace(job, options=options), notes, form, form.text)
 
 
@@ -362,6 +386,17 @@ def named(module: Any, name: str, path: Path) -> Any:
     """
     owner, _, method = name.partition(".")
     if not hasattr(module, owner):
+        owners = [
+            n
+            for n, v in vars(module).items()
+            if inspect.isclass(v) and not method and hasattr(v, owner)
+        ]
+        if owners:
+            suggested = terminal_command("doctor", f"{path}:{owners[0]}.{owner}")
+            raise DoctorError(
+                f"{path.name} has no function {owner}, but the class {owners[0]} has a method of that name: "
+                f"{suggested}"
+            )
         functions = [
             other
             for other, value in vars(module).items()

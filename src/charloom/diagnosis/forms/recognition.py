@@ -1,16 +1,18 @@
 """Recognises the forms in a file: plans, tries and writes a wrapper for each, and chooses one."""
 
 import importlib
+import itertools
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_plans
 from charloom.diagnosis.forms.file_contents import Contents, joined_first
+from charloom.diagnosis.forms.fixed_sizes import Sizes, fixed_sizes
 from charloom.diagnosis.forms.form_titles import notes_of, title_of
 from charloom.diagnosis.forms.name_roles import is_state
 from charloom.diagnosis.forms.passing import Passing, usual_ways
@@ -26,6 +28,9 @@ from charloom.diagnosis.forms.torch_modules import module_bodies, module_plans
 from charloom.diagnosis.forms.trying import FAILED, UNCLEAR, Tried, Trier
 from charloom.diagnosis.forms.wrapper_text import Source, wrapper_source
 from charloom.diagnosis.trials import PLANS, make_trial
+from charloom.formatting import listing
+
+WAYS_WITH_SIZES: Final = 24  # number of ways to pass arrays that are tried with each pair of sizes
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Recognised:
         blanks: number of lines that the user must fill in.
         helpers: the functions that are called by those in `names`.
         trains: whether one of the functions takes a learning rate.
+        sizes: H and K if the functions work only with these sizes; otherwise (None, None).
     """
 
     title: str
@@ -55,6 +61,7 @@ class Recognised:
     blanks: int = 0
     helpers: frozenset[str] = frozenset()
     trains: bool = False
+    sizes: Sizes = (None, None)
 
 
 def recognised(contents: Contents, net: Any, source: Source, wanted: str) -> list[Recognised]:
@@ -120,14 +127,12 @@ def best_plan(contents: Contents, same: list[Plan], net: Any, source: Source) ->
     best: Recognised | None = None
     for plan in whole:
         form = tried_plan(contents, plan, net, source)
-        if form is not None and (best is None or form.rank < best.rank):
+        if best is None or form.rank < best.rank:
             best = form
-        if best is not None and best.rank == 0:
+        if best.rank == 0:
             break
     if best is None and same:
-        plan = (whole or same)[0]
-        rank = FAILED if whole else UNCLEAR
-        return written(contents, plan, Tried(first_way(contents, plan), rank), source)
+        return written(contents, same[0], Tried(first_way(contents, same[0]), UNCLEAR), source)
     return best
 
 
@@ -139,8 +144,11 @@ def without_inner(forms: list[Recognised]) -> list[Recognised]:
     return [form for form in calm if not set(form.names) <= inner] or calm
 
 
-def tried_plan(contents: Contents, plan: Plan, net: Any, source: Source) -> Recognised | None:
-    """Return the form of a plan with the best way to pass the arrays; None if no way runs."""
+def tried_plan(contents: Contents, plan: Plan, net: Any, source: Source) -> Recognised:
+    """Return the form of a plan with the best way to pass the arrays.
+
+    If no way runs, its rank is `FAILED`, and it has the way that came furthest.
+    """
     layout = plan.holder.layout
     trier = Trier(make_trial(layout.cell, 0, 0, PLANS[0]).problem)
 
@@ -150,10 +158,32 @@ def tried_plan(contents: Contents, plan: Plan, net: Any, source: Source) -> Reco
 
     best = trier.best(ways_of(contents, plan), made)
     if best is None:
-        return None
+        fixed = with_fixed_sizes(contents, plan, made, source)
+        way = trier.furthest[1] if trier.furthest else first_way(contents, plan)
+        return fixed or written(contents, plan, Tried(way, FAILED), source)
     if not layout.has_gates:
         best = trier.with_order_of_gates(best, made, layout.cell)
     return written(contents, plan, best, source)
+
+
+def with_fixed_sizes(
+    contents: Contents, plan: Plan, made: Callable[[Passing], Callable[..., Any]], source: Source
+) -> Recognised | None:
+    """Return the form of a plan whose functions work only with some sizes; None if none makes them run."""
+    reached = [f for call in plan.calls for f in contents.reached_from(call.facts)]
+    for sizes in fixed_sizes(contents, reached):
+        trier = Trier(make_trial(plan.holder.layout.cell, 0, 0, PLANS[0], sizes).problem)
+        best = trier.best(itertools.islice(ways_of(contents, plan), WAYS_WITH_SIZES), made)
+        if best is not None:
+            form = written(contents, plan, best, source)
+            note = f"your code works only with {sizes_text(sizes)}, so it is checked with that."
+            return replace(form, sizes=sizes, notes=(*form.notes, note))
+    return None
+
+
+def sizes_text(sizes: Sizes) -> str:
+    """Return sizes in words, such as "H = 100 and K = 62"."""
+    return listing([f"{name} = {n}" for name, n in zip("HK", sizes, strict=True) if n is not None])
 
 
 def ways_of(contents: Contents, plan: Plan) -> Iterator[Passing]:

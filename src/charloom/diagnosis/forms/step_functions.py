@@ -23,9 +23,9 @@ from charloom.diagnosis.forms.planned_calls import (
     blocks_of,
     core,
     is_step,
+    lines_of_globals,
     resolved,
     sources_of,
-    lines_of_globals,
     variables,
 )
 

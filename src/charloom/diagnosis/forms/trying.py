@@ -5,6 +5,7 @@ the returned gradient is that of the returned loss, or else the first way that r
 """
 
 import itertools
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,6 +18,7 @@ from charloom.diagnosis.faulty_network import exact_loss
 from charloom.diagnosis.forms.passing import Passing
 from charloom.diagnosis.loss_and_gradients import Reply, read_reply
 from charloom.diagnosis.problem import Problem
+from charloom.diagnosis.trials import window
 
 STEP: Final = 1e-6  # length of the step of a numerical derivative
 CLOSE: Final = 1e-4  # largest relative difference between two derivatives that agree
@@ -49,7 +51,8 @@ class Trier:
         self.problem = problem
         self.right = exact_loss(problem)
         self.related = related_losses(problem)
-        self.error: BaseException | None = None  # the first error of a wrapper
+        self.error: BaseException | None = None  # the last error of a wrapper
+        self.furthest: tuple[list[int], Passing] | None = None  # the failed way that came furthest
 
     def reply(self, checked: Function, problem: Problem) -> Reply:
         """Call a wrapper on a problem, and return the loss and the gradients in our shapes."""
@@ -63,6 +66,7 @@ class Trier:
 
     def rank(self, checked: Function) -> int | None:
         """Return how well a wrapper fits, as in `Tried`; None if it raises an error or fails to fit."""
+        self.error = None
         try:
             reply = self.reply(checked, self.problem)
             fits = all(
@@ -84,7 +88,7 @@ class Trier:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self.error = self.error or error
+            self.error = error
             return None
 
     def is_own_gradient(self, checked: Function, reply: Reply) -> bool:
@@ -106,9 +110,14 @@ class Trier:
         try:
             checked = made(way)
         except SyntaxError as error:
-            self.error = self.error or error
+            self.error = error
             return None
-        return self.rank(checked)
+        rank = self.rank(checked)
+        if rank is None and self.error is not None:
+            progress = lines_reached(self.error)
+            if self.furthest is None or progress > self.furthest[0]:
+                self.furthest = progress, way
+        return rank
 
     def best(self, ways: Iterable[Passing], made: Callable[[Passing], Function]) -> Tried | None:
         """Return the best way; None if none runs. `made` makes a wrapper's function for a way."""
@@ -136,8 +145,13 @@ class Trier:
         return best
 
 
+def lines_reached(error: BaseException) -> list[int]:
+    """Return the line that each function had reached when an error was raised, the outermost function first."""
+    return [line for _, line in traceback.walk_tb(error.__traceback__)]
+
+
 def related_losses(problem: Problem) -> list[float]:
-    """Return the losses of networks that start from zero states or that have no biases."""
+    """Return the losses of networks that start from zero states, have no biases, or are many-to-one."""
     states = [problem.state]
     zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
     states.append(zero)
@@ -150,5 +164,8 @@ def related_losses(problem: Problem) -> list[float]:
             name: np.zeros_like(p) if name in left_out else p
             for name, p in problem.parameters.items()
         }
-        found.append(exact_loss(problem._replace(parameters=theta, state=state)))
+        one = problem._replace(parameters=theta, state=state)
+        found.append(exact_loss(one))
+        # Many-to-one: the loss of the last step alone.
+        found.append(found[-1] - exact_loss(window(one, len(one.x) - 1)))
     return found[1:]

@@ -31,10 +31,10 @@ def load(path):
 '''
 
 # The line of `load` that gives variables the text, for statements that read files in other ways.
-TEXTS: Final = '''        if node.lineno in TEXTS:
+TEXTS: Final = """        if node.lineno in TEXTS:
             setattr(module, TEXTS[node.lineno], TEXT)
             continue
-'''
+"""
 
 ORDER: Final = '''
 def rows(array, old="{ours}", new="{yours}"):
@@ -134,7 +134,13 @@ def imports(source: Source, text: str) -> str:
     """Return the lines that import what a wrapper needs and the user's file as `net`."""
     lines = []
     if source.partly:
-        lines += ["import ast", "import contextlib", "import io", "import types", "from pathlib import Path"]
+        lines += [
+            "import ast",
+            "import contextlib",
+            "import io",
+            "import types",
+            "from pathlib import Path",
+        ]
     elif not source.importable:
         lines += ["import importlib.util", "from pathlib import Path"]
     if "types.SimpleNamespace" in text and not source.partly:
