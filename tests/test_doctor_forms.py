@@ -5,6 +5,7 @@ the tests take some seconds each.
 """
 
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from charloom.diagnosis import adapt, doctor
 from charloom.diagnosis.forms.file_contents import read_contents
 from charloom.diagnosis.forms.parameter_layout import layouts_of
 from charloom.diagnosis.forms.partial_loading import load_definitions, works_at_top_level
+from charloom.diagnosis.forms.stand_ins import TEXT
 from charloom.diagnosis.trials import PLANS, make_trial
 from charloom.errors import DoctorError
 from charloom.messages import for_command_line
@@ -220,11 +222,17 @@ def test_a_file_is_loaded_without_its_loops_its_reading_and_its_training(tmp_pat
     loaded = load_definitions(contents, "endless")
     assert loaded.module.TABLE == [0, 1, 4, 0, 1]
     assert callable(loaded.module.lossFun)
-    assert not hasattr(loaded.module, "answer")
-    assert [line for line, _ in loaded.skipped] == [3, 4, 21, 22, 23, 25]
+    assert loaded.module.vocab_size == len(set(TEXT))
+    assert loaded.module.answer == "5"
+    assert [line for line, _ in loaded.skipped] == [21, 23, 25]
     note = loaded.note("endless.py")
-    for words in ("the reading of a file (line 3)", "what needs these (line 4)", "the call of train", "a loop"):  # fmt: skip
+    for words in (
+        "the call of train",
+        "a loop",
+        "a short text stands in for what lines 3, 22 read",
+    ):
         assert words in note
+    assert not hasattr(loaded.module, "open")
 
 
 def test_a_file_without_work_at_its_top_level_is_loaded_whole(tmp_path):
@@ -235,11 +243,40 @@ def test_a_file_without_work_at_its_top_level_is_loaded_whole(tmp_path):
     assert not works_at_top_level(read_contents(path))
 
 
-def test_an_import_that_fails_is_not_skipped(tmp_path):
+def test_an_import_that_fails_is_skipped_and_named(tmp_path):
     path = tmp_path / "missing.py"
-    path.write_text("import nothing_of_that_name\nwhile True:\n    pass\n")
-    with pytest.raises(ImportError):
-        load_definitions(read_contents(path), "missing")
+    path.write_text(
+        "import nothing_of_that_name\nfrom utils_of_a_course import sigmoid\nvalue = 3\n"
+    )
+    loaded = load_definitions(read_contents(path), "missing")
+    assert loaded.module.value == 3
+    assert loaded.missing == {1: "nothing_of_that_name", 2: "utils_of_a_course"}
+    advice = loaded.advice("missing.py")
+    assert "imports nothing_of_that_name and utils_of_a_course" in advice
+    assert "put them beside missing.py" in advice
+
+
+NEEDED = """
+import numpy as np
+from utils_of_a_course import squash
+
+
+def loss(Wxh, Whh, bh, Why, by, inputs, targets, hprev):
+    hs, loss = [hprev], 0
+    for k, j in zip(inputs, targets):
+        hs.append(squash(Wxh[:, k] + Whh @ hs[-1] + bh))
+    return loss, Wxh, Whh, bh, Why, by
+"""
+
+
+def test_a_function_that_needs_a_missing_import_gets_advice_on_the_import(tmp_path):
+    path = tmp_path / "needed.py"
+    path.write_text(NEEDED)
+    with pytest.raises(DoctorError) as caught:
+        doctor(str(path))
+    assert "NameError: name 'squash'" in str(caught.value)
+    assert "imports utils_of_a_course" in str(caught.value)
+    assert "wrapper written by the doctor" not in str(caught.value)
 
 
 PRINT = 'print("%d characters, %d of them different" % (data_size, vocab_size))'
@@ -262,6 +299,25 @@ def test_a_file_for_python_2_gets_an_error_that_says_so(old, new, words, tmp_pat
 
 
 # What a file without one clear choice gets.
+
+
+def test_the_command_judges_each_network_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (FOLDER / "layers.py").read_text()
+    Path("layers.py").write_text(text)
+    right = charloom_("doctor", "layers.py")
+    assert right.exit_code == 0
+    assert "=== layers.py:rnn_backward" in right.stdout
+    assert "=== layers.py:lstm_backward" in right.stdout
+    Path("layers.py").write_text(text.replace("dc * prev_c, dc * i", "dc * tanh_c, dc * i"))
+    wrong = charloom_("doctor", "layers.py", "--json")
+    found = json.loads(wrong.stdout)
+    assert wrong.exit_code == 1
+    assert (found["verdict"], found["passed"]) == ("wrong", False)
+    assert {one["function"]: one["verdict"] for one in found["results"]} == {
+        "rnn_backward": "right",
+        "lstm_backward": "wrong",
+    }
 
 
 def test_a_file_with_several_networks_is_listed_with_the_next_commands(tmp_path):

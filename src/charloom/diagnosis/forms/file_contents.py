@@ -6,7 +6,7 @@ and the expressions in its last `return`.
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -252,10 +252,21 @@ class FunctionFacts:
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """What the source of a class says: its name, its bases and its methods."""
+    """What the source of a class says, and what an instance showed if one was made.
+
+    Attributes:
+        node: the definition.
+        methods: its methods by name.
+        attributes: the attributes of an instance.
+        known_keys: the keys of each of these attributes that is a dict.
+        lists: those that are lists of one array.
+    """
 
     node: ast.ClassDef
     methods: dict[str, FunctionFacts]
+    attributes: tuple[str, ...] = ()
+    known_keys: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    lists: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -295,7 +306,7 @@ class ClassFacts:
             if method.instance
             for name in method.attributes_of(method.instance + base, stored=True)
         ]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys((*found, *(() if base else self.attributes))))
 
     def keys(self, attribute: str) -> tuple[str, ...]:
         """Return the constant keys of the dict that the instance has as `attribute`."""
@@ -304,7 +315,7 @@ class ClassFacts:
             base = f"{method.instance}.{attribute}"
             found += method.dict_literals.get(base, ())
             found += method.keys_of(base)
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys((*found, *self.known_keys.get(attribute, ()))))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from charloom.diagnosis.forms.file_contents import ClassFacts, Contents, FunctionFacts
-from charloom.diagnosis.forms.name_roles import VALUE_FIELDS, role_of_argument, size_of
+from charloom.diagnosis.forms.name_roles import (
+    GRADIENT_HOLDERS,
+    VALUE_FIELDS,
+    role_of_argument,
+    short,
+    size_of,
+)
 from charloom.diagnosis.forms.parameter_layout import Layout, layouts_of
 from charloom.diagnosis.forms.passing import SIZES
 
@@ -135,7 +141,8 @@ def in_instance(owner: ClassFacts, cell: str) -> Iterator[Holder]:
     if start is not None:
         for layout in layouts_of(start.arguments, cell):
             yield Holder("constructor", "", layout)
-    for attribute in dict.fromkeys(("params", "parameters", "weights", *owner.stored_attributes())):
+    attributes = ("params", "parameters", "weights", *owner.stored_attributes())
+    for attribute in dict.fromkeys(a for a in attributes if short(a) not in GRADIENT_HOLDERS):
         for layout in layouts_of(owner.keys(attribute), cell):
             yield Holder("instance dict", attribute, layout)
     for layout in layouts_of(owner.stored_attributes(), cell):

@@ -18,11 +18,16 @@ GATES: Final = {
     "gru": {"r": "r", "z": "zu", "n": ("h", "n", "c", "g", "hh", "htilde", "hhat", "cand", "a", "s", "")},
 }  # fmt: skip
 OUTPUT: Final = {
-    "V": ("v", "why", "wy", "wya", "wout", "who", "wyh", "woh", "wv", "wd", "whq", "whv", "woutput", "wvocab", "wsoftmax", "wfc", "wlinear", "wdense", "ws"),
-    "c": ("c", "by", "bout", "bv", "bd", "biasy", "byh", "vb", "bq", "boutput", "bvocab", "bsoftmax", "bfc", "blinear", "bdense", "bs", "bhy"),
+    "V": ("why", "wy", "wya", "wout", "who", "wyh", "woh", "wv", "wd", "whq", "whv", "woutput", "wvocab", "wsoftmax", "wfc", "wlinear", "wdense", "ws", "wys", "wo", "wh2o", "w2", "h2o", "whidout", "whiddenoutput", "v"),
+    "c": ("by", "bout", "bv", "bd", "biasy", "byh", "vb", "bq", "boutput", "bvocab", "bsoftmax", "bfc", "blinear", "bdense", "bs", "bhy", "byy", "boutputs", "bo", "b2", "bys", "bwhy", "outputbias", "c"),
 }  # fmt: skip
 # Further names of the parameters of a plain cell, and of a cell whose gates share one matrix.
-PLAIN: Final = {"WU": ("wa", "wxa", "whxh", "wcat"), "b": ("bias",)}
+PLAIN: Final = {
+    "U": ("winput", "wxs", "wsx", "wi2h", "i2h", "wxhidden", "winputhidden", "win2h", "wembed", "win", "wihh"),
+    "W": ("wrecurrent", "wss", "wh2h", "h2h", "whiddenhidden", "whidden", "whid", "wstate", "wsh"),
+    "WU": ("wa", "wxa", "whxh", "wcat"),
+    "b": ("bias", "brec", "bhid", "bhiddenlayer", "bxh", "bih", "b1", "bsh", "bwxh", "hiddenbias", "bstate", "bin", "bi2h"),
+}  # fmt: skip
 
 # How a gate and a source follow one another in a name: not at all, or the order and the letters of
 # the input and of the state, such as the x of Wfx and the h of Wfh.

@@ -90,7 +90,9 @@ class LoadedFile:
         if shown:
             parts.append(f"skipped: {listing(shown)}")
         if self.reading:
-            parts.append(f"a short text stands in for what {lines_text(self.reading)} reads")
+            parts.append(
+                f"a short text stands in for what {lines_text(self.reading)} read{'s' if len(self.reading) == 1 else ''}"
+            )
         return "; ".join(parts) + "."
 
     def advice(self, name: str) -> str:

@@ -152,6 +152,7 @@ USUAL: Final = (
     ("list", "list", "flat", "flat"),
     ("list", "list", "row", "row"),
     ("listed", "listed", "column", "column"),
+    ("list", "list", "flat", "row"),
     ("KT", "ids", "column", "flat"),
     ("list", "list", "column", "flat"),
     ("list", "list", "flat", "column"),

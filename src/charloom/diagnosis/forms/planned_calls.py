@@ -56,12 +56,14 @@ class Argument(NamedTuple):
             computes; "blank" for one that the user must fill in.
         value: the name of the variable or of the parameter; "" for the other kinds.
         by_name: whether it has a default, and so is passed by name.
+        guessed: whether its name does not show that it takes `value`.
     """
 
     name: str
     kind: str
     value: str = ""
     by_name: bool = False
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,11 @@ class Plan:
         """The number of arguments that the user must fill in."""
         return sum(a.kind == "blank" for call in self.calls for a in call.arguments)
 
+    @property
+    def guessed(self) -> bool:
+        """Whether it is not clear what an argument takes."""
+        return any(a.guessed for call in self.calls for a in call.arguments)
+
     def has(self, kind: str) -> bool:
         """Return True if an argument of a call has this kind."""
         return any(call.has(kind) for call in self.calls)
@@ -189,6 +196,10 @@ def plans_around(
         return
     for forward in (None, *forwards(contents, scope, facts)):
         called = [facts] if forward is None else [forward, facts]
+        for holder in holders(contents, called, owner) if forward is not None else ():
+            for middle in output_layers(scope, called):
+                for one in (source,) if source is not None else with_unknown_keys(facts, holder):
+                    yield from planned(contents, owner, [called[0], middle, facts], holder, one)
         for holder in holders(contents, called, owner):
             for one in (source,) if source is not None else with_unknown_keys(facts, holder):
                 yield from planned(contents, owner, called, holder, one)
@@ -211,6 +222,24 @@ def forwards(
     ]
     same = [f for f in found if core(f.name) == core(facts.name)]
     return same or found
+
+
+def output_layers(
+    scope: dict[str, FunctionFacts], called: Sequence[FunctionFacts]
+) -> list[FunctionFacts]:
+    """Return the functions that give the loss and the gradient of the outputs, for the last of `called`."""
+    first, last = called
+    given = {stem(name) for name in (*first.returned, *first.arguments)}
+    unknown = [a for a in last.required if stem(a) not in given and not role_of_argument(a)]
+    return [
+        f
+        for f in scope.values()
+        if unknown
+        and f not in called
+        and any(word in f.name.lower() for word in (*LOSS, "softmax"))
+        and len(f.returned) > 1
+        and any(role_of_argument(a) == "y" for a in f.arguments)
+    ]
 
 
 def core(name: str) -> str:
@@ -261,7 +290,7 @@ def planned(
         arguments = resolved(facts, known, holder, after=bool(calls))
         if arguments is None:
             return
-        results = variables(facts)
+        results = variables(facts) if facts in (called[0], called[-1]) else middle_results(facts)
         made = contents.classes.get(facts.returned_class)
         fields = made is not None and not made.is_named_tuple
         calls.append(PlannedCall(facts, arguments, results, fields=fields))
@@ -318,6 +347,13 @@ def variables(facts: FunctionFacts) -> tuple[str, ...]:
     return tuple(found)
 
 
+def middle_results(facts: FunctionFacts) -> tuple[str, ...]:
+    """Return names for what an output layer returns: the loss, the gradient of the outputs, and the rest."""
+    place = next((n for n, name in enumerate(facts.returned) if is_loss(name)), 0)
+    names = iter(["dout", *(f"rest_{n}" for n in range(len(facts.returned)))])
+    return tuple("loss" if n == place else next(names) for n in range(len(facts.returned)))
+
+
 def holds_gradients(facts: FunctionFacts, place: int) -> bool:
     """Return True if the returned tuple or dict at a position holds gradients."""
     node = facts.nested[str(place)]
@@ -349,7 +385,9 @@ def resolved(
         fill_in_order(found, holder)
     for place, argument in enumerate(found):
         if argument.kind == "blank" and after and left:
-            found[place] = argument._replace(kind="variable", value=left.pop(0))
+            value = "dout" if "dout" in left else left[0]
+            left.remove(value)
+            found[place] = argument._replace(kind="variable", value=value, guessed=value != "dout")
     return tuple(found) if sum(a.kind == "blank" for a in found) <= 2 else None
 
 
@@ -375,6 +413,8 @@ def kind_of(name: str, left: Sequence[str], holder: Holder, after: bool) -> tupl
     same = next((v for v in left if stem(v.rstrip("_")) == stem(name)), "")
     if same and role not in ("x", "y"):
         return "variable", same
+    if "dout" in left and name not in left and short(name).startswith(("d", "g")) and not role:
+        return "variable", "dout"
     if after and short(name) in UPSTREAM:
         return "upstream", ""
     if after and short(name) in UPSTREAM_CELL:
@@ -395,7 +435,7 @@ def with_loss(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[
     states = next((n for n in known if is_state(n.rstrip("_"))), "")
     outputs = next((n for n in known if is_output(n.rstrip("_")) and n != states), "")
     plan = replace(plan, states=states, outputs=outputs)
-    given = next((n for n in known if is_loss(n.rstrip("_"))), "")
+    given = next((n for n in known if is_loss(n.rstrip("_"))), "") or loss_in_dict(plan)
     if given:
         yield replace(plan, loss=given)
     elif plan.has("upstream"):
@@ -413,6 +453,16 @@ def with_loss(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[
             yield replace(plan, loss="outputs")
         else:
             yield replace(plan, loss="")
+
+
+def loss_in_dict(plan: Plan) -> str:
+    """Return the expression for a loss that is in the same returned dict as the gradients; "" if none is."""
+    facts, base = plan.calls[-1].facts, plan.source.base
+    if plan.source.kind != "dict" or base not in facts.returned:
+        return ""
+    keys = [*facts.dict_literals.get(base, ()), *facts.keys_of(base)]
+    key = next((key for key in keys if is_loss(key)), "")
+    return f'{plan.calls[-1].results[facts.returned.index(base)]}["{key}"]' if key else ""
 
 
 def loss_calls(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[PlannedCall]:

@@ -1,12 +1,12 @@
 """Writes the body of a wrapper for a plan and a way to pass the arrays."""
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_lines
-from charloom.diagnosis.forms.file_contents import FunctionFacts, name_of
-from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short, size_of
+from charloom.diagnosis.forms.file_contents import name_of
+from charloom.diagnosis.forms.instance_facts import constructor_arguments
+from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short
 from charloom.diagnosis.forms.parameter_layout import Part
 from charloom.diagnosis.forms.passing import SIZES, STATES, Passing
 from charloom.diagnosis.forms.planned_calls import Argument, Plan, PlannedCall
@@ -177,7 +177,11 @@ def parameter_lines(plan: Plan, way: Passing) -> list[str]:
     base = {"globals": "net", "global object": f"net.{holder.base}", "instance": "model"}[
         holder.kind
     ]
-    return [f"{base}.{name} = {value}" for name, value in values.items()]
+    lists = plan.owner.lists if plan.owner is not None else ()
+    return [
+        f"{base}.{name} = {f'[{value}]' if name in lists else value}"
+        for name, value in values.items()
+    ]
 
 
 def dict_lines(head: str, values: dict[str, str]) -> list[str]:
@@ -195,7 +199,9 @@ def instance_lines(plan: Plan, way: Passing) -> list[str]:
     owner = plan.owner
     assert owner is not None
     start = owner.methods.get("__init__")
-    given = [] if start is None else list(constructor_arguments(plan, start, way))
+    taken = plan.holder.layout.parts if plan.holder.kind == "constructor" else {}
+    values = {name: value_of(part, way) for name, part in taken.items()}
+    given = [] if start is None else list(constructor_arguments(start, values))
     lines = call_text(f"model = net.{owner.name}", given)
     attributes = owner.stored_attributes()
     for name in attributes:
@@ -214,26 +220,6 @@ def instance_lines(plan: Plan, way: Passing) -> list[str]:
         if name and not plan.has(role):
             lines.append(f"model.{name} = {way.converted(way.vector(value, way.state))}")
     return lines
-
-
-def constructor_arguments(plan: Plan, start: FunctionFacts, way: Passing) -> Iterator[str]:
-    """Yield what to pass to the class: sizes, and parameters if it takes them."""
-    layout = plan.holder.layout
-    for name in start.arguments:
-        optional = name not in start.required
-        prefix = f"{name}=" if optional else ""
-        role = size_of(name)
-        if plan.holder.kind == "constructor" and name in layout.parts:
-            yield prefix + value_of(layout.parts[name], way)
-        elif role:
-            if role != "zero" or not optional:
-                yield prefix + SIZES[role]
-        elif optional:
-            continue
-        elif any(word in short(name) for word in ("toix", "toidx", "toindex", "vocab", "chars")):
-            yield "dict(zip(range(K), range(K)))"
-        else:
-            yield f"{BLANK}{name}"
 
 
 # Calls.
@@ -404,6 +390,8 @@ def gradient_value(plan: Plan, name: str, way: Passing) -> str:
     """Return the expression for the gradient of the user's array `name`, in our shape."""
     part = plan.holder.layout.parts[name]
     expression = where(plan, plan.gradients[name])
+    if plan.owner is not None and name in plan.owner.lists:
+        expression += "[0]"  # the gradients of the only layer
     if way.numbers == "lists":
         expression = f"np.array({expression})"
     if part.block in (*MATRICES, "WU") and way.transposed:

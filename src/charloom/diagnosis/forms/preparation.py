@@ -42,7 +42,6 @@ from charloom.errors import DoctorError
 from charloom.messages import argument, terminal_command
 
 
-
 class UsersFile:
     """A user's file, which can be loaded again and again.
 
@@ -191,6 +190,8 @@ def for_file(
     report("looking for the form of the functions")
     forms = recognised(file.contents, module, file.source, "")
     inner = {n for name, _ in direct for n in file.contents.made_functions.get(name, ())}
+    functions = [f for name, _ in direct if (f := file.contents.functions.get(name)) is not None]
+    inner |= {r.name for f in functions for r in file.contents.reached_from(f)[1:]}
     forms = [form for form in forms if not set(form.names) <= inner]
     direct = [d for d in direct if d[0] not in {n for form in forms for n in form.helpers}]
     whole = [form for form in forms if not form.blanks and not set(form.names) & set(dict(direct))]

@@ -14,6 +14,7 @@ from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_plans
 from charloom.diagnosis.forms.file_contents import Contents, joined_first
 from charloom.diagnosis.forms.fixed_sizes import Sizes, fixed_sizes
 from charloom.diagnosis.forms.form_titles import notes_of, title_of
+from charloom.diagnosis.forms.instance_facts import with_instance
 from charloom.diagnosis.forms.name_roles import is_state
 from charloom.diagnosis.forms.passing import Passing, usual_ways
 from charloom.diagnosis.forms.planned_calls import Plan, plans
@@ -74,7 +75,8 @@ def recognised(contents: Contents, net: Any, source: Source, wanted: str) -> lis
         wanted: the function, method or class that the user named; "" if the user named none.
     """
     found: list[Recognised] = []
-    for owner in (None, *contents.classes.values()):
+    classes = [with_instance(owner, net) for owner in contents.classes.values()]
+    for owner in (None, *classes):
         by_last: dict[str, list[Plan]] = {}
         more = (*step_plans(contents), *autograd_plans(contents)) if owner is None else ()
         for plan in (*plans(contents, owner), *more):
@@ -161,9 +163,28 @@ def tried_plan(contents: Contents, plan: Plan, net: Any, source: Source) -> Reco
         fixed = with_fixed_sizes(contents, plan, made, source)
         way = trier.furthest[1] if trier.furthest else first_way(contents, plan)
         return fixed or written(contents, plan, Tried(way, FAILED), source)
+    if plan.guessed and not trier.fits_loss(made(best.way)):
+        # It is not clear which value an argument takes, so the wrong gradients may not be the user's.
+        return written(contents, with_blanks(plan), replace(best, rank=UNCLEAR), source)
     if not layout.has_gates:
         best = trier.with_order_of_gates(best, made, layout.cell)
     return written(contents, plan, best, source)
+
+
+def with_blanks(plan: Plan) -> Plan:
+    """Return a plan in which the user must fill in the arguments whose values were guessed."""
+    return replace(
+        plan,
+        calls=tuple(
+            replace(
+                call,
+                arguments=tuple(
+                    a._replace(kind="blank") if a.guessed else a for a in call.arguments
+                ),
+            )
+            for call in plan.calls
+        ),
+    )
 
 
 def with_fixed_sizes(

@@ -4,6 +4,7 @@ If the user's network differs from ours, no way gives the right loss. Then the w
 the returned gradient is that of the returned loss, or else the first way that runs.
 """
 
+import contextlib
 import itertools
 import traceback
 from collections.abc import Callable, Iterable
@@ -90,6 +91,12 @@ class Trier:
         except BaseException as error:
             self.error = error
             return None
+
+    def fits_loss(self, checked: Function) -> bool:
+        """Return True if the gradients that a wrapper returns are those of its loss."""
+        with contextlib.suppress(Exception):
+            return self.is_own_gradient(checked, self.reply(checked, self.problem))
+        return False
 
     def is_own_gradient(self, checked: Function, reply: Reply) -> bool:
         """Return True if a random derivative of the loss agrees with the returned gradients."""
