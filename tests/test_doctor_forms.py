@@ -265,7 +265,8 @@ def loss(Wxh, Whh, bh, Why, by, inputs, targets, hprev):
     hs, loss = [hprev], 0
     for k, j in zip(inputs, targets):
         hs.append(squash(Wxh[:, k] + Whh @ hs[-1] + bh))
-    return loss, Wxh, Whh, bh, Why, by
+    dWxh, dWhh, dbh, dWhy, dby = map(np.zeros_like, (Wxh, Whh, bh, Why, by))
+    return loss, dWxh, dWhh, dbh, dWhy, dby
 """
 
 

@@ -183,7 +183,7 @@ def json_of_several(
     worst = min(parts, key=lambda part: order.index(part["verdict"]))
     return {
         "verdict": worst["verdict"],
-        "passed": all(p["passed"] for p in parts),
+        "passed": all(not isinstance(one, CharloomError) and one.passed for one in results),
         "results": parts,
     }
 
