@@ -106,12 +106,17 @@ def global_lines(
     read = {name for f in reached for name in f.read_globals | f.declared_global} - parameters
     needed = closure(read, known, parameters)
     zeroed = is_zeroed_elsewhere(contents, reached)
-    roles = {one.name: role for one in known if one.name in needed and (role := size_role(one))}
+    shapes = roles_by_shapes(known, parameters)
+    roles = {
+        one.name: role
+        for one in known
+        if one.name in needed and (role := shapes.get(one.name) or size_role(one))
+    }
     own = {one.name for one in known} | set(contents.functions) | set(contents.classes)
     roles |= {n: r for n in sorted(read - own) if len(n) > 1 and (r := size_of(n))}
     roles = {name: role for name, role in roles.items() if name not in parameters}
     lines = [f"net.{name} = {SIZES[role]}" for name, role in sorted(roles.items())]
-    lines += held_sizes(reached, own)
+    lines += held_sizes(contents, reached, own)
     changed = parameters | set(roles)
     buffers: list[Assignment] = []
     for one in known:
@@ -184,18 +189,65 @@ def buffer_lines(buffers: Sequence[Assignment], zeroed: bool) -> list[str]:
     ]
 
 
-def held_sizes(reached: Sequence[FunctionFacts], own: set[str]) -> list[str]:
+def roles_by_shapes(known: Sequence[Assignment], parameters: set[str]) -> dict[str, str]:
+    """Return the sizes that the assignments of the parameters show, such as n in `Whh = randn(n, n)`.
+
+    A variable that stands twice in the assignment of a matrix is H. The other one in such an assignment is K.
+    """
+    sizes = {one.name for one in known if is_size(one.value)}
+    pairs = [
+        [n.id for n in ast.walk(one.value) if isinstance(n, ast.Name) and n.id in sizes]
+        for one in known
+        if one.name in parameters
+    ]
+    units = {names[0] for names in pairs if len(names) > 1 and len(set(names)) == 1}
+    if len(units) != 1:
+        return {}
+    others = {n for names in pairs if len(names) == len(set(names)) == 2 for n in names} - units
+    return {next(iter(units)): "H", **({next(iter(others)): "K"} if len(others) == 1 else {})}
+
+
+def is_size(value: ast.expr) -> bool:
+    """Return True for a whole number, `len(…)` or an attribute, which may be sizes."""
+    if isinstance(value, ast.Constant):
+        return type(value.value) is int
+    return isinstance(value, ast.Attribute) or (
+        isinstance(value, ast.Call) and name_of(value.func) in ("len", "int")
+    )
+
+
+def held_sizes(contents: Contents, reached: Sequence[FunctionFacts], own: set[str]) -> list[str]:
     """Return the lines that set sizes in an object or a dict of the module, such as args.hidden_size."""
     lines: dict[str, None] = {}
-    for base in sorted({n for f in reached for n in f.read_globals} & own):
-        for f in reached:
-            for name in f.attributes_of(base):
-                if len(name) > 1 and (role := size_of(name)):
-                    lines[f"net.{base}.{name} = {SIZES[role]}"] = None
-            for key in f.keys_of(base):
+    for f in reached:
+        bases = {name: name for name in f.read_globals & own} | {
+            a: base for a, base in f.global_defaults().items() if base in own
+        }
+        for name, base in sorted(bases.items()):
+            frozen = is_frozen(contents, base)
+            for attribute in f.attributes_of(name):
+                if len(attribute) > 1 and (role := size_of(attribute)):
+                    line = f"net.{base}.{attribute} = {SIZES[role]}"
+                    if frozen:
+                        line = f'object.__setattr__(net.{base}, "{attribute}", {SIZES[role]})'
+                    lines[line] = None
+            for key in f.keys_of(name):
                 if len(key) > 1 and (role := size_of(key)):
                     lines[f'net.{base}["{key}"] = {SIZES[role]}'] = None
     return list(lines)
+
+
+def is_frozen(contents: Contents, name: str) -> bool:
+    """Return True if a variable is an instance of a frozen dataclass of the file."""
+    for one in assignments(contents):
+        made = (
+            contents.classes.get(name_of(one.value.func))
+            if isinstance(one.value, ast.Call)
+            else None
+        )
+        if one.name == name and made is not None:
+            return any("frozen" in ast.unparse(mark) for mark in made.node.decorator_list)
+    return False
 
 
 def closure(read: set[str], known: Sequence[Assignment], stop: set[str]) -> set[str]:

@@ -97,7 +97,9 @@ class FunctionFacts:
         return {
             str(place): item
             for place, item in enumerate(items_of(self.last_return))
-            if isinstance(item, (ast.Tuple, ast.List, ast.Dict)) or is_instance(item)
+            if isinstance(item, (ast.Tuple, ast.List, ast.Dict))
+            or is_instance(item)
+            or dict_keys(item)
         }
 
     @cached_property
@@ -117,6 +119,21 @@ class FunctionFacts:
             for name, value in self.assigned()
             if isinstance(value, (ast.ListComp, ast.GeneratorExp))
             or (isinstance(value, ast.Call) and name_of(value.func) in ("list", "tuple", "map"))
+        )
+
+    @cached_property
+    def from_logarithms(self) -> frozenset[str]:
+        """The variables to which the function assigns or adds a value with a logarithm, such as the loss."""
+        return frozenset(
+            target.id
+            for n in ast.walk(self.node)
+            if isinstance(n, (ast.Assign, ast.AugAssign))
+            and any(
+                isinstance(c, ast.Call) and name_of(c.func) in ("log", "log2", "log_softmax")
+                for c in ast.walk(n.value)
+            )
+            for target in (n.targets if isinstance(n, ast.Assign) else [n.target])
+            if isinstance(target, ast.Name)
         )
 
     def assigned(self) -> Iterator[tuple[str, ast.expr]]:
@@ -204,15 +221,19 @@ class FunctionFacts:
             and not (stored and isinstance(n.ctx, ast.Load) and id(n) not in inside)
         )
 
+    def global_defaults(self) -> dict[str, str]:
+        """Return the arguments whose defaults are global variables, with the names of these."""
+        every = [*self.node.args.posonlyargs, *self.node.args.args]
+        defaults = self.node.args.defaults
+        given = zip([a.arg for a in every][len(every) - len(defaults) :], defaults, strict=True)
+        return {name: value.id for name, value in given if isinstance(value, ast.Name)}
+
     def fields(self) -> list[tuple[str, str, str]]:
         """Return the base, the name and the field of each expression such as `parameters.W_f.value`.
 
         If the base is an argument whose default is a global variable, it is this variable.
         """
-        every = [*self.node.args.posonlyargs, *self.node.args.args]
-        defaults = self.node.args.defaults
-        given = zip([a.arg for a in every][len(every) - len(defaults) :], defaults, strict=True)
-        globals_ = {name: value.id for name, value in given if isinstance(value, ast.Name)}
+        globals_ = self.global_defaults()
         return [
             (globals_.get(n.value.value.id, n.value.value.id), n.value.attr, n.attr)
             for n in ast.walk(self.node)
@@ -485,6 +506,8 @@ def name_of(node: ast.expr) -> str:
         return node.attr if node.attr != "T" else name_of(node.value)
     if isinstance(node, ast.Subscript):
         key = node.slice
+        if isinstance(key, ast.Slice):
+            return name_of(node.value)
         return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else ""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Div, ast.Mult, ast.Add, ast.Sub)):
         return name_of(node.left) or name_of(node.right)

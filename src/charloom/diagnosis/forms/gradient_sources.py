@@ -59,6 +59,8 @@ def sources_in(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSou
         if (layout := gradient_layout(keys, cell)) is not None:
             yield GradientSource("dict", base, tuple(keys), layout)
         attributes = [a for one in reached for a in one.attributes_of(base, stored=True)]
+        if base in facts.arguments and short(base) not in GRADIENT_HOLDERS:
+            attributes = [a for a in attributes if stripped(a)]
         if (layout := gradient_layout(attributes, cell)) is not None:
             yield GradientSource("object", base, tuple(attributes), layout)
     if facts.instance:
@@ -133,6 +135,7 @@ def bases(facts: FunctionFacts) -> list[str]:
     """Return the sources of values that can hold all gradients: returned names, attributes, arguments."""
     found = [name for name in facts.returned if name]
     found += [a for a in facts.arguments if short(a) in GRADIENT_HOLDERS]
+    found += [a for a in facts.arguments if any(map(stripped, facts.attributes_of(a, stored=True)))]
     if facts.instance:
         found += [
             f"{facts.instance}.{name}" for name in (*GRADIENT_HOLDERS, *facts.returned) if name
@@ -168,7 +171,7 @@ def stripped(name: str) -> str:
             rest = name[len(beginning) :].lstrip("_")
             if rest and known_parameter(rest):
                 return rest
-    for ending in ("_grad", "_gradient", "grad"):
+    for ending in ("_grad", "_gradient", "_diff", "_delta", "grad"):
         if name.endswith(ending) and len(name) > len(ending):
             return name[: -len(ending)]
     return ""

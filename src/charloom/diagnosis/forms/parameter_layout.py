@@ -18,7 +18,7 @@ GATES: Final = {
     "gru": {"r": "r", "z": "zu", "n": ("h", "n", "c", "g", "hh", "htilde", "hhat", "cand", "a", "s", "")},
 }  # fmt: skip
 OUTPUT: Final = {
-    "V": ("why", "wy", "wya", "wout", "who", "wyh", "woh", "wv", "wd", "whq", "whv", "woutput", "wvocab", "wsoftmax", "wfc", "wlinear", "wdense", "ws", "wys", "wo", "wh2o", "w2", "h2o", "whidout", "whiddenoutput", "v"),
+    "V": ("why", "wy", "wya", "wout", "who", "wyh", "woh", "wv", "wd", "whq", "whv", "woutput", "wvocab", "wsoftmax", "wfc", "wlinear", "wdense", "ws", "wys", "wo", "wh2o", "h2o", "whidout", "whiddenoutput", "v"),
     "c": ("by", "bout", "bv", "bd", "biasy", "byh", "vb", "bq", "boutput", "bvocab", "bsoftmax", "bfc", "blinear", "bdense", "bs", "bhy", "byy", "boutputs", "bo", "b2", "bys", "bwhy", "outputbias", "c"),
 }  # fmt: skip
 # Further names of the parameters of a plain cell, and of a cell whose gates share one matrix.
@@ -102,9 +102,31 @@ def layouts_of(names: Iterable[str], cell: str = "") -> list[Layout]:
     """
     names = list(dict.fromkeys(names))
     found = [*gate_layouts(names, "lstm"), *gate_layouts(names, "gru")]
+    found = found or numbered_layouts(names, cell)
     if not found and (one := plain_layout(names, cell)) is not None:
         found = [one]
     return found
+
+
+def numbered_layouts(names: Sequence[str], cell: str) -> list[Layout]:
+    """Return the networks that W1, W2 and W3 with b1 and b2 can be; the matrices may be in any of two orders."""
+    by_name = {plain(name): name for name in names}
+    # `plain` takes the mark of a layer from a name, so that W1 is w.
+    first = next((n for n in names if n.lower().replace("_", "") == "w1"), "")
+    if not first or not {"w2", "w3"} <= set(by_name):
+        return []
+    biases = {
+        "b": next((n for n in names if n.lower() in ("b1", "b_1")), ""),
+        "c": by_name.get("b2", ""),
+    }
+    vectors = {name: Part(block) for block, name in biases.items() if name}
+    return [
+        Layout(
+            cell or "rnn",
+            {first: Part(one), by_name["w2"]: Part(two), by_name["w3"]: Part("V"), **vectors},
+        )
+        for one, two in (("U", "W"), ("W", "U"))
+    ]
 
 
 def plain_layout(names: Sequence[str], cell: str) -> Layout | None:

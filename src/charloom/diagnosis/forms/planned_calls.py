@@ -4,7 +4,6 @@ A plan may be one function, or a forward function, a loss function and a backwar
 another. It holds names only; `wrapper_text.py` writes it as Python.
 """
 
-import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -37,6 +36,7 @@ from charloom.diagnosis.forms.name_roles import (
     stem,
 )
 from charloom.diagnosis.forms.parameter_holders import Holder, holders
+from charloom.diagnosis.forms.parameter_layout import layouts_of
 
 FORWARD: Final = ("forward", "fprop", "predict", "feed", "unroll")
 BACKWARD: Final = ("backward", "bprop", "bptt", "backprop", "grad")
@@ -343,7 +343,7 @@ def variables(facts: FunctionFacts) -> tuple[str, ...]:
             name = "gradients" if holds_gradients(facts, place) else "cache"
         if name in RESERVED or name in found:
             name = f"{name}_"
-        found.append(name or "_")
+        found.append(name or ("_" if len(facts.returned) > 1 else "result"))
     return tuple(found)
 
 
@@ -358,7 +358,7 @@ def holds_gradients(facts: FunctionFacts, place: int) -> bool:
     """Return True if the returned tuple or dict at a position holds gradients."""
     node = facts.nested[str(place)]
     names = [name_of(item) for item in getattr(node, "elts", [])] or list(dict_keys(node))
-    return any(stripped(name) for name in names) or isinstance(node, ast.Dict)
+    return any(stripped(name) for name in names) or bool(layouts_of(names))
 
 
 def resolved(
@@ -436,6 +436,7 @@ def with_loss(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[
     outputs = next((n for n in known if is_output(n.rstrip("_")) and n != states), "")
     plan = replace(plan, states=states, outputs=outputs)
     given = next((n for n in known if is_loss(n.rstrip("_"))), "") or loss_in_dict(plan)
+    given = given or loss_by_logarithm(plan)
     if given:
         yield replace(plan, loss=given)
     elif plan.has("upstream"):
@@ -453,6 +454,15 @@ def with_loss(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[
             yield replace(plan, loss="outputs")
         else:
             yield replace(plan, loss="")
+
+
+def loss_by_logarithm(plan: Plan) -> str:
+    """Return the variable with a loss whose name does not say so, but to which logarithms are added; or ""."""
+    for call in plan.calls:
+        for name, variable in zip(call.facts.returned, call.results, strict=False):
+            if name in call.facts.from_logarithms and not is_output(name) and not stripped(name):
+                return variable
+    return ""
 
 
 def loss_in_dict(plan: Plan) -> str:
