@@ -33,6 +33,18 @@ VOCABULARY: Final = (
     "symbols",
     "letters",
 )
+TO_IDS: Final = (
+    "toix",
+    "toidx",
+    "toindex",
+    "toid",
+    "toint",
+    "stoi",
+    "c2i",
+    "char2i",
+    "char2id",
+    "ch2i",
+)
 RANDOM: Final = ("rand", "normal", "uniform", "choice", "shuffle")
 
 
@@ -117,6 +129,9 @@ def global_lines(
     roles = {name: role for name, role in roles.items() if name not in parameters}
     lines = [f"net.{name} = {SIZES[role]}" for name, role in sorted(roles.items())]
     lines += held_sizes(contents, reached, own)
+    for name in sorted(read & own):
+        if is_mapping(name, known):
+            lines.append(f"net.{name} = dict(zip(range(K), range(K)))  # ids stand for characters")
     changed = parameters | set(roles)
     buffers: list[Assignment] = []
     for one in known:
@@ -205,6 +220,15 @@ def roles_by_shapes(known: Sequence[Assignment], parameters: set[str]) -> dict[s
         return {}
     others = {n for names in pairs if len(names) == len(set(names)) == 2 for n in names} - units
     return {next(iter(units)): "H", **({next(iter(others)): "K"} if len(others) == 1 else {})}
+
+
+def is_mapping(name: str, known: Sequence[Assignment]) -> bool:
+    """Return True if a variable is a dict from characters to ids, such as char_to_ix."""
+    word = name.lower().replace("_", "")
+    return any(part in word for part in TO_IDS) and any(
+        one.name == name and isinstance(one.value, (ast.DictComp, ast.Dict, ast.Call))
+        for one in known
+    )
 
 
 def is_size(value: ast.expr) -> bool:

@@ -95,7 +95,7 @@ def states_of(plan: Plan) -> list[str]:
 
 def takes_state(plan: Plan, role: str) -> bool:
     """Return True if an argument or an attribute of the instance takes an initial state."""
-    if plan.has(role):
+    if plan.has(role) or role in plan.states_set:
         return True
     attributes = plan.owner.stored_attributes() if plan.owner is not None else ()
     return any(

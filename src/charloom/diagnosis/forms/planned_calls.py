@@ -5,11 +5,11 @@ another. It holds names only; `wrapper_text.py` writes it as Python.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.forms.derived_globals import global_lines, is_zeroed_elsewhere
+from charloom.diagnosis.forms.derived_globals import assignments, global_lines, is_zeroed_elsewhere
 from charloom.diagnosis.forms.file_contents import (
     ClassFacts,
     Contents,
@@ -100,6 +100,7 @@ class Plan:
         owner: the class whose instance is called; None for functions of the module.
         temporal: whether the file's functions temporal_affine_… and temporal_softmax_loss are used.
         zeroed: whether only other code of the file sets the gradients to zero before a call.
+        states_set: the global variables with the initial states, by their roles.
         globals_set: the lines that set sizes in the module, and what follows from them.
     """
 
@@ -113,6 +114,7 @@ class Plan:
     owner: ClassFacts | None = None
     temporal: bool = False
     globals_set: tuple[str, ...] = ()
+    states_set: dict[str, str] = field(default_factory=dict)
     zeroed: bool = False
 
     @property
@@ -221,7 +223,22 @@ def forwards(
         and any(word in f.name.lower() for word in FORWARD)
     ]
     same = [f for f in found if core(f.name) == core(facts.name)]
-    return same or found
+    return same or found or makers(scope, facts, reached)
+
+
+def makers(
+    scope: dict[str, FunctionFacts], facts: FunctionFacts, reached: Sequence[FunctionFacts]
+) -> list[FunctionFacts]:
+    """Return the functions that return at least two of the arguments of `facts`, whatever their names."""
+    wanted = set(facts.arguments)
+    return [
+        f
+        for f in scope.values()
+        if f not in reached
+        and facts not in (f,)
+        and len(wanted & set(f.returned)) > 1
+        and not is_numerical(f.name)
+    ]
 
 
 def output_layers(
@@ -298,8 +315,25 @@ def planned(
     lines = lines_of_globals(contents, owner, called, holder)
     reached = [r for f in called for r in contents.reached_from(f)]
     plan = Plan(holder, source, gradients, tuple(calls), "", owner=owner, globals_set=lines)
-    plan = replace(plan, zeroed=is_zeroed_elsewhere(contents, reached))
+    states = global_states(contents, reached, plan)
+    plan = replace(plan, zeroed=is_zeroed_elsewhere(contents, reached), states_set=states)
     yield from with_loss(contents, plan, known)
+
+
+def global_states(
+    contents: Contents, reached: Sequence[FunctionFacts], plan: Plan
+) -> dict[str, str]:
+    """Return the global variables from which functions without such an argument take the initial states."""
+    own = {one.name for one in assignments(contents)}
+    names = sorted({n for f in reached for n in f.read_globals | f.declared_global} & own)
+    return {
+        role: name
+        for name in names
+        if len(name) > 1
+        and name not in plan.holder.layout.parts
+        and (role := role_of_argument(name)) in ("h0", "c0")
+        and not plan.has(role)
+    }
 
 
 def lines_of_globals(

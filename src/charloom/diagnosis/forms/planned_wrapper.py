@@ -38,6 +38,10 @@ def body_of(plan: Plan, way: Passing) -> Body:
     lines += parameter_lines(plan, way)
     if plan.owner is None:
         lines += plan.globals_set
+        lines += [
+            f"net.{name} = {way.converted(way.vector(role, way.state))}"
+            for role, name in plan.states_set.items()
+        ]
     if isinstance(plan, StepPlan):
         lines += loop_lines(plan, step_arguments(plan, way), way)
     for call in () if isinstance(plan, StepPlan) else plan.calls:
