@@ -185,12 +185,19 @@ class FunctionFacts:
 
     @cached_property
     def strings(self) -> tuple[str, ...]:
-        """The string constants in the function, in the order of the source."""
-        return tuple(
+        """The string constants in the function, and the letters of those over which it loops."""
+        found = [
             n.value
             for n in ast.walk(self.node)
             if isinstance(n, ast.Constant) and isinstance(n.value, str)
-        )
+        ]
+        loops = [
+            n.iter for n in ast.walk(self.node) if isinstance(n, (ast.For, ast.comprehension))
+        ]
+        letters = [
+            n.value for n in loops if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        ]
+        return (*found, *(letter for text in letters for letter in text))
 
     def keys_of(self, base: str) -> tuple[str, ...]:
         """Return the constant keys with which the function reads or stores `base[...]`.
