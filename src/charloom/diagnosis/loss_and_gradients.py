@@ -39,6 +39,7 @@ ALIASES: Final = {
     "c": ("c", "by", "bo", "bout", "biasy", "biaso", "biasout", "ybias"),
 }
 EXAMPLE: Final = {"U": "Wxh", "W": "Whh", "b": "bh", "V": "Why", "c": "by"}
+LOSSES: Final = ("loss", "cost", "total_loss", "error")  # usual names of the loss in a returned dict
 BIASES: Final = ("b", "c", "d")
 PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
 
@@ -159,7 +160,7 @@ def loss_and_values(
     for holder in holders:
         values = values_in(holder, shapes, names)
         if values:
-            return loss, values
+            return loss_in(holder) if loss is None else loss, values
     return loss, by_shape(flat, shapes) if arrays else {}
 
 
@@ -189,6 +190,15 @@ def values_in(
         if parameter is not None and parameter not in found and value is not None:
             found[parameter] = value
     return found
+
+
+def loss_in(holder: Any) -> float | None:
+    """Return the loss in a dict or an object that also has the gradients; None if there is none."""
+    items = holder if isinstance(holder, Mapping) else getattr(holder, "__dict__", {})
+    return next(
+        (loss_number(items[name]) for name in LOSSES if name in items and is_scalar(items[name])),
+        None,
+    )
 
 
 def by_shape(items: Sequence[Any], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
