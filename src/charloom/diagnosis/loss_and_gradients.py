@@ -39,7 +39,12 @@ ALIASES: Final = {
     "c": ("c", "by", "bo", "bout", "biasy", "biaso", "biasout", "ybias"),
 }
 EXAMPLE: Final = {"U": "Wxh", "W": "Whh", "b": "bh", "V": "Why", "c": "by"}
-LOSSES: Final = ("loss", "cost", "total_loss", "error")  # usual names of the loss in a returned dict
+LOSSES: Final = (
+    "loss",
+    "cost",
+    "total_loss",
+    "error",
+)  # usual names of the loss in a returned dict
 BIASES: Final = ("b", "c", "d")
 PREFIXES: Final = ("", "d", "grad", "g", "delta", "dl", "dld", "grads")
 

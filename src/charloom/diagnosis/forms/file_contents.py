@@ -191,9 +191,7 @@ class FunctionFacts:
             for n in ast.walk(self.node)
             if isinstance(n, ast.Constant) and isinstance(n.value, str)
         ]
-        loops = [
-            n.iter for n in ast.walk(self.node) if isinstance(n, (ast.For, ast.comprehension))
-        ]
+        loops = [n.iter for n in ast.walk(self.node) if isinstance(n, (ast.For, ast.comprehension))]
         letters = [
             n.value for n in loops if isinstance(n, ast.Constant) and isinstance(n.value, str)
         ]

@@ -16,7 +16,7 @@ LIMITS: Final = (2, 2000)  # the smallest and the largest size that is tried
 MOST: Final = 6  # largest number of different constants that are tried
 
 
-def fixed_sizes(contents: Contents, reached: Sequence[FunctionFacts]) -> Iterator[Sizes]:
+def possible_sizes(contents: Contents, reached: Sequence[FunctionFacts]) -> Iterator[Sizes]:
     """Yield the pairs (H, K) that functions can fix; None for a size that they do not fix."""
     read = {name for f in reached for name in f.read_globals}
     values = [one.value for one in assignments(contents) if one.name in read]

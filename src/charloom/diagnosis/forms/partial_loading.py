@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from charloom.diagnosis.forms.file_contents import Contents, Definition, name_of
-from charloom.diagnosis.forms.stand_ins import TEXT, name_for_text, stand_ins
+from charloom.diagnosis.forms.stand_ins import TEXT, name_for_text, with_stand_ins
 from charloom.formatting import listing
 
 # Functions that read a file, whose names say nothing else.
@@ -134,7 +134,7 @@ def load_definitions(contents: Contents, name: str) -> LoadedFile:
     module.__file__ = str(contents.path)
     loaded = LoadedFile(module)
     sys.modules[name] = module
-    with stand_ins(module):
+    with with_stand_ins(module):
         for node in contents.tree.body:
             reason = reason_to_skip(node, contents)
             if not reason and isinstance(node, ast.Try):

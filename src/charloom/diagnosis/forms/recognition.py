@@ -12,7 +12,7 @@ import numpy as np
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_plans
 from charloom.diagnosis.forms.file_contents import Contents, joined_first
-from charloom.diagnosis.forms.fixed_sizes import Sizes, fixed_sizes
+from charloom.diagnosis.forms.fixed_sizes import Sizes, possible_sizes
 from charloom.diagnosis.forms.form_titles import notes_of, title_of
 from charloom.diagnosis.forms.instance_facts import with_instance
 from charloom.diagnosis.forms.name_roles import is_state
@@ -192,7 +192,7 @@ def with_fixed_sizes(
 ) -> Recognised | None:
     """Return the form of a plan whose functions work only with some sizes; None if none makes them run."""
     reached = [f for call in plan.calls for f in contents.reached_from(call.facts)]
-    for sizes in fixed_sizes(contents, reached):
+    for sizes in possible_sizes(contents, reached):
         trier = Trier(make_trial(plan.holder.layout.cell, 0, 0, PLANS[0], sizes).problem)
         best = trier.best(itertools.islice(ways_of(contents, plan), WAYS_WITH_SIZES), made)
         if best is not None:

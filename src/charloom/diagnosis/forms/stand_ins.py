@@ -28,7 +28,7 @@ def input_stand_in(*_: Any) -> str:
 
 
 @contextmanager
-def stand_ins(module: types.ModuleType) -> Iterator[None]:
+def with_stand_ins(module: types.ModuleType) -> Iterator[None]:
     """Let `open` and `input` in a module return the text and the answer during the `with` block."""
     names = {"open": open_stand_in, "input": input_stand_in}
     vars(module).update(names)
