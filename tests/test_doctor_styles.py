@@ -4,10 +4,14 @@ Each style changes how the same network is written: where the parameters are, wh
 are known. Every file is judged in a process, with two trials, so the tests take some seconds each.
 """
 
+import json
+from pathlib import Path
+
 import pytest
 
 from charloom.diagnosis import adapt, doctor
 from charloom.diagnosis.trials import PLANS
+from charloom.errors import DoctorError
 
 SMALL = PLANS[:2]
 
@@ -136,3 +140,23 @@ def test_the_wrapper_of_a_style_is_python_without_lines_to_fill_in(name, written
     wrapper = adapt(written(name), tmp_path / "wrapper.py")
     assert wrapper.blanks == 0
     compile(wrapper.text, "wrapper.py", "exec")
+
+
+def test_a_notebook_is_read_as_its_code_cells_and_so_is_its_wrapper(written, tmp_path):
+    code = Path(written("words of another language")).read_text()
+    head, rest = code.split("def ", 1)
+    cells = [("markdown", "# My network"), ("code", "%matplotlib inline\n" + head), ("code", "def " + rest)]  # fmt: skip
+    notebook = {"cells": [{"cell_type": kind, "source": text.splitlines(True)} for kind, text in cells]}  # fmt: skip
+    path = tmp_path / "homework.ipynb"
+    path.write_text(json.dumps(notebook))
+    assert doctor(str(path), plans=SMALL).passed
+    wrapper = tmp_path / "wrapper.py"
+    wrapper.write_text(adapt(str(path), wrapper).text)
+    assert doctor(f"{wrapper}:checked", plans=SMALL).passed
+
+
+def test_a_file_that_is_no_notebook_is_refused(tmp_path):
+    path = tmp_path / "homework.ipynb"
+    path.write_text("print(1)")
+    with pytest.raises(DoctorError, match="not a Jupyter notebook"):
+        doctor(str(path))

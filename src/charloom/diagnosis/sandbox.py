@@ -51,7 +51,9 @@ def parse_function(given: str) -> FunctionName:
         DoctorError: `given` has another form, or names no existing Python file.
     """
     file, colon, function = given.rpartition(":")
-    if not colon or (file and (function.endswith(".py") or "/" in function or os.sep in function)):
+    if not colon or (
+        file and (function.endswith((".py", ".ipynb")) or "/" in function or os.sep in function)
+    ):
         file, function = given, ""
     names = function.split(".") if function else []
     if not file or len(names) > 2 or not all(name.isidentifier() for name in names):
@@ -66,8 +68,10 @@ def parse_function(given: str) -> FunctionName:
         there = False
     if not there:
         raise DoctorError(f"the file {shortened(path)} does not exist; check the path.")
-    if path.suffix != ".py":
-        raise DoctorError(f"{shortened(path)} is not a Python file; its name must end in .py.")
+    if path.suffix not in (".py", ".ipynb"):
+        raise DoctorError(
+            f"{shortened(path)} is not a Python file or a notebook; its name must end in .py or .ipynb."
+        )
     return FunctionName(path.resolve(), function)
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from charloom.diagnosis.forms.notebook_code import SUFFIX, code_of_notebook
 from charloom.errors import DoctorError
 
 LARGEST: Final = 2_000_000  # bytes; a file with more is not read
@@ -405,9 +406,11 @@ def read_contents(path: Path) -> Contents:
     try:
         if path.stat().st_size > LARGEST:
             raise DoctorError(f"{path.name} is larger than {LARGEST:,} bytes; is it a program?")
-        source = path.read_bytes()
+        source: bytes | str = path.read_bytes()
     except OSError as error:
         raise DoctorError(f"{path} cannot be read: {error.strerror}.") from None
+    if path.suffix == SUFFIX:
+        source = code_of_notebook(path.read_bytes(), path.name)
     try:
         tree = ast.parse(source, str(path))
     except SyntaxError as error:

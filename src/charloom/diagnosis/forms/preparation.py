@@ -26,6 +26,7 @@ from charloom.diagnosis.forms.file_contents import (
 )
 from charloom.diagnosis.forms.file_listing import listed
 from charloom.diagnosis.forms.name_roles import is_numerical
+from charloom.diagnosis.forms.notebook_code import SUFFIX
 from charloom.diagnosis.forms.outline_of_wrapper import outline
 from charloom.diagnosis.forms.partial_loading import (
     LoadedFile,
@@ -56,7 +57,7 @@ class UsersFile:
         self.path = path
         self.wrapper_folder = Path(wrapper).parent if wrapper else path.parent
         self.contents = read_contents(path)
-        self.partly = works_at_top_level(self.contents)
+        self.partly = works_at_top_level(self.contents) or path.suffix == SUFFIX
         self._before = set(sys.modules)
         self.loaded = LoadedFile(None)
 
