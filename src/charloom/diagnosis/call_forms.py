@@ -19,6 +19,7 @@ from charloom.cell_table import in_table_order
 from charloom.diagnosis.argument_roles import argument_order
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_cells import reorder_gates
+from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.loss_and_gradients import ALIASES, Reply, parameter_of, read_reply
 from charloom.diagnosis.outcome import CHANGES
 from charloom.diagnosis.problem import Array, Problem
@@ -30,6 +31,9 @@ from charloom.messages import argument
 # A loss counts as right up to this relative error. A wrong way of calling the function causes a far
 # larger error, and float32 causes a far smaller error.
 LOSS_TOLERANCE: Final = 1e-4
+ALONG: Final = (
+    1 - 1e-6
+)  # least cosine of the angle between gradients that are the same up to a factor
 
 
 @dataclass(frozen=True)
@@ -290,15 +294,30 @@ def find_convention(
             ):
                 first_error = error
             continue
-        # If the function returns no loss, the conventions cannot be compared, so the first one
-        # that raises no error is taken.
-        if reply.loss is None or is_right_loss(reply.loss, loss, len(problem.x)):
+        # If the function returns no loss, its gradients show whether the arrays were understood. If they
+        # never do, they are wrong, and the first convention that raises no error is taken.
+        fits = (
+            is_along(reply.gradients, answer(problem).gradients)
+            if reply.loss is None
+            else is_right_loss(reply.loss, loss, len(problem.x))
+        )
+        if fits:
             return convention
         first_running = first_running or convention
     if first_running is not None:
         return first_running
     assert first_error is not None
     raise first_error
+
+
+def is_along(given: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
+    """Return True if gradients are the right ones, up to a common factor such as 1/T."""
+    if any(given[name].size != array.size for name, array in right.items()):
+        return False
+    one = np.concatenate([np.ravel(given[name]) for name in right]).astype(float)
+    two = np.concatenate([np.ravel(array) for array in right.values()])
+    size = float(np.linalg.norm(one) * np.linalg.norm(two))
+    return size > 0 and float(one @ two) >= ALONG * size
 
 
 def find_names(

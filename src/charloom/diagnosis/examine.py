@@ -4,6 +4,8 @@ A function that is named as FILE.py:FUNCTION runs in a separate process with a t
 function runs in this process without a time limit.
 """
 
+import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -17,9 +19,9 @@ from charloom.diagnosis.networks import differences_named
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.runner import Job
 from charloom.diagnosis.sandbox import parse_function, run_in_process
-from charloom.diagnosis.trials import PLANS, Plan
+from charloom.diagnosis.trials import FEW_SHAPES, PLANS, Plan
 from charloom.diagnosis.verdict import diagnose
-from charloom.errors import ConfigError
+from charloom.errors import ConfigError, DoctorError
 from charloom.formatting import shortened
 from charloom.messages import argument
 
@@ -101,12 +103,22 @@ def doctor(
         gates=gates,
         network=differences_named(network, cell),
     )
-    job = Job(options, seed, PLANS if plans is None else plans)
+    job = Job(options, seed, plans_for(function) if plans is None else plans)
     if isinstance(function, str):
         outcome, notes = call_in_file(function, numerical, job, seconds)
         return diagnose(outcome, job, dtype, function, started, notes)
     name = getattr(function, "__name__", type(function).__name__)
     return diagnose(call_here(function, numerical, job), job, dtype, name, started)
+
+
+def plans_for(function: object) -> tuple[Plan, ...]:
+    """Return the settings of the trials for a function; few shapes for a file that imports JAX."""
+    if isinstance(function, str):
+        with contextlib.suppress(DoctorError, OSError):
+            source = parse_function(function).file.read_bytes()
+            if re.search(rb"^\s*(import|from) jax\b", source, re.MULTILINE):
+                return FEW_SHAPES
+    return PLANS
 
 
 def require_choices(form: str, cell: str | None, reduction: str, dtype: str, gates: str) -> None:

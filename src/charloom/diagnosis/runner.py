@@ -9,6 +9,7 @@ user's process if the user passed a Python function.
 
 import contextlib
 import linecache
+import sys
 import sysconfig
 import time
 import traceback
@@ -154,7 +155,8 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     report("loading the file")
     started = time.perf_counter()
     function, numerical = guarded("while it was loaded", load)
-    quick = time.perf_counter() - started < QUICK_LOAD
+    # JAX forgets what it compiled if the functions are loaded again.
+    quick = time.perf_counter() - started < QUICK_LOAD and "jax" not in sys.modules
     caller = caller_of(function, job.options)
     trials = make_trials(caller.cell, job.seed, caller.sizes, job.plans)
     first, description = trials[0].problem, trials[0].info.description()

@@ -7,14 +7,25 @@ logits or states, and subclasses of torch.autograd.Function.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.file_contents import ClassFacts, Contents, FunctionFacts
 from charloom.diagnosis.forms.gradient_sources import GradientSource
 from charloom.diagnosis.forms.name_roles import is_loss
 from charloom.diagnosis.forms.parameter_holders import holders
-from charloom.diagnosis.forms.planned_calls import Plan, PlannedCall, is_step, resolved, variables
+from charloom.diagnosis.forms.planned_calls import (
+    Plan,
+    PlannedCall,
+    is_step,
+    lines_of_globals,
+    resolved,
+    variables,
+)
 
+# Where functions, and methods of instances, may read the parameters.
+OF_FUNCTIONS: Final = ("arguments", "dict", "object", "tuple", "globals", "global dict", "global object")  # fmt: skip
+OF_INSTANCES: Final = ("arguments", "dict", "instance", "instance dict", "constructor")
 CROSS_ENTROPY = "torch.nn.functional.cross_entropy"
 # NumPy's functions in the expressions of a wrapper, and their counterparts.
 IN_TORCH = (
@@ -35,11 +46,13 @@ class AutogradPlan(Plan):
         library: "torch" or "jax".
         returns: "loss", "logits" or "states", what the user's function returns.
         callee: the expression for what is called, such as "net.RNNLoss.apply".
+        method: whether it is a method of an instance that the wrapper makes.
     """
 
     library: str = "torch"
     returns: str = "loss"
     callee: str = ""
+    method: bool = False
 
 
 def autograd_plans(contents: Contents) -> Iterator[AutogradPlan]:
@@ -52,8 +65,13 @@ def autograd_plans(contents: Contents) -> Iterator[AutogradPlan]:
             yield from plans_of(contents, facts, None, library)
     for owner in contents.classes.values():
         forward = owner.methods.get("forward")
-        if forward is not None and any(base.split(".")[-1] == "Function" for base in owner.bases):
+        kinds = {base.split(".")[-1] for base in owner.bases}
+        if forward is not None and "Function" in kinds:
             yield from plans_of(contents, without_context(forward), owner, library)
+        elif "Module" not in kinds:
+            for method in owner.methods.values():
+                if method.instance and method.returned and not method.name.startswith("__"):
+                    yield from plans_of(contents, method, owner, library, method=True)
 
 
 def without_context(forward: FunctionFacts) -> FunctionFacts:
@@ -64,12 +82,17 @@ def without_context(forward: FunctionFacts) -> FunctionFacts:
 
 
 def plans_of(
-    contents: Contents, facts: FunctionFacts, owner: ClassFacts | None, library: str
+    contents: Contents,
+    facts: FunctionFacts,
+    owner: ClassFacts | None,
+    library: str,
+    method: bool = False,
 ) -> Iterator[AutogradPlan]:
-    """Yield the plans for one function, or for the forward function of the class `owner`."""
+    """Yield the plans for one function, for the forward function of the class `owner`, or for its method."""
     callee = f"net.{facts.name}" if owner is None else f"net.{owner.name}.apply"
-    for holder in holders(contents, [facts], None):
-        if holder.kind not in ("arguments", "dict", "object", "tuple"):
+    kinds = OF_INSTANCES if method else OF_FUNCTIONS
+    for holder in holders(contents, [facts], owner if method else None):
+        if holder.kind not in kinds:
             continue
         arguments = resolved(facts, [], holder, after=False)
         if not arguments or any(a.kind == "blank" for a in arguments):
@@ -80,10 +103,14 @@ def plans_of(
         returns = "loss" if has_target else "logits" if holder.layout.has_output else "states"
         call = PlannedCall(facts, arguments, variables(facts))
         source = GradientSource("dict", "", (), holder.layout)
-        plan = AutogradPlan(
-            holder, source, {}, (call,), "loss", owner=owner, library=library, callee=callee
+        plan = AutogradPlan(holder, source, {}, (call,), "loss", owner=owner, library=library)
+        yield replace(
+            plan,
+            returns=returns,
+            callee=f"model.{facts.name}" if method else callee,
+            method=method,
+            globals_set=lines_of_globals(contents, owner if method else None, [facts], holder),
         )
-        yield replace(plan, returns=returns)
 
 
 def value_name(plan: AutogradPlan) -> str:
@@ -94,7 +121,14 @@ def value_name(plan: AutogradPlan) -> str:
     return named[0] if named else first
 
 
-def autograd_lines(plan: AutogradPlan, inner: list[str], call: list[str]) -> list[str]:
+class AutogradBody(NamedTuple):
+    """The lines of `checked`, and the definitions that they need."""
+
+    lines: list[str]
+    helpers: list[str]
+
+
+def autograd_body_of(plan: AutogradPlan, inner: list[str], call: list[str]) -> AutogradBody:
     """Return the body of `checked`.
 
     `inner` are the lines that make the user's parameters of ours, and `call` those of the call. Both
@@ -104,7 +138,7 @@ def autograd_lines(plan: AutogradPlan, inner: list[str], call: list[str]) -> lis
     states = "h0, c0" if lines else "h0"
     lines.append('K, H, T = len(params["c"]), len(h0), len(x)')
     if plan.library == "jax":
-        return [*lines, *jax_lines(plan, inner, call)]
+        return AutogradBody(JAX_CALL, jax_helpers([*lines, *jax_loss_lines(plan, inner, call)]))
     lines += [
         "params = {name: torch.tensor(p, requires_grad=True) for name, p in params.items()}",
         f"x, y, {states} = (torch.tensor(a) for a in (x, y, {states}))",
@@ -115,7 +149,7 @@ def autograd_lines(plan: AutogradPlan, inner: list[str], call: list[str]) -> lis
         "    name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in params.items()",
         "}",
     ]
-    return lines
+    return AutogradBody(lines, [])
 
 
 def torch_loss(plan: AutogradPlan, name: str) -> list[str]:
@@ -130,25 +164,36 @@ def torch_loss(plan: AutogradPlan, name: str) -> list[str]:
     ]
 
 
-def jax_lines(plan: AutogradPlan, inner: list[str], call: list[str]) -> list[str]:
-    """Return the lines that differentiate the user's function with JAX."""
+# JAX compiles the function where it can; a function that needs plain numbers is not compiled.
+JAX_CALL: Final = [
+    "try:",
+    "    return compiled(params, x, y, h0)",
+    "except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):",
+    "    return differentiated(params, x, y, h0)",
+]
+
+
+def jax_helpers(body: list[str]) -> list[str]:
+    """Return the definitions with which JAX differentiates the user's function."""
+    lines = [
+        "def loss_of(params, x, y, h0):",
+        '    """Return the loss of your function."""',
+        *(f"    {line}" for line in body),
+    ]
+    made = "differentiated = jax.value_and_grad(loss_of)\ncompiled = jax.jit(differentiated)"
+    return ["\n".join(lines), made]
+
+
+def jax_loss_lines(plan: AutogradPlan, inner: list[str], call: list[str]) -> list[str]:
+    """Return the lines that compute the loss with JAX."""
     name = value_name(plan)
     body = translated([*inner, *call], IN_JAX)
     if plan.returns == "loss":
-        body.append(f"return {name}.sum()")
-    else:
-        body += [
-            f"o = {name}.reshape(T, K)"
-            if plan.returns == "logits"
-            else f'o = {name}.reshape(T, H) @ params["V"].T + params["c"]',
-            "return -jax.nn.log_softmax(o)[jnp.arange(T), y].sum()",
-        ]
-    return [
-        "def loss_of(params):",
-        *(f"    {line}" for line in body),
-        "",
-        "return jax.value_and_grad(loss_of)(params)",
-    ]
+        return [*body, f"return {name}.sum()"]
+    output = f"o = {name}.reshape(T, K)"
+    if plan.returns == "states":
+        output = f'o = {name}.reshape(T, H) @ params["V"].T + params["c"]'
+    return [*body, output, "return -jax.nn.log_softmax(o)[jnp.arange(T), y].sum()"]
 
 
 def translated(lines: list[str], words: tuple[tuple[str, str], ...]) -> list[str]:

@@ -384,6 +384,14 @@ class Contents:
                         found[target.id] = inner & frozenset(self.functions)
         return found
 
+    def mentions(self, *names: str) -> bool:
+        """Return True if the file uses one of these names, alone or as an attribute."""
+        return any(
+            (n.id if isinstance(n, ast.Name) else n.attr) in names
+            for n in ast.walk(self.tree)
+            if isinstance(n, (ast.Name, ast.Attribute))
+        )
+
     def imports(self, package: str) -> bool:
         """Return True if the file imports `package`, such as "torch"."""
         return any(

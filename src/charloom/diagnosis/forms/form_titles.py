@@ -5,8 +5,10 @@ from charloom.diagnosis.forms.autograd_forms import AutogradPlan
 from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short
 from charloom.diagnosis.forms.planned_calls import Plan
 from charloom.diagnosis.forms.step_functions import StepPlan
+from charloom.diagnosis.forms.torch_modules import ModulePlan
 from charloom.formatting import listing
 
+MOST_NAMES = 4  # largest number of tensors that a note names
 COUNTS = {3: "three", 4: "four", 6: "six", 8: "eight"}
 
 
@@ -86,6 +88,31 @@ def truncation(plan: Plan) -> str:
     """Return the attribute of the instance that truncates the backward pass, such as bptt_truncate; or ""."""
     attributes = plan.owner.stored_attributes() if plan.owner is not None else ()
     return next((name for name in attributes if short(name) in TRUNCATION), "")
+
+
+def notes_of_module(plan: ModulePlan) -> list[str]:
+    """Return sentences about what the wrapper does with a module, and how the module differs."""
+    notes = []
+    if plan.has_layer("Dropout") or getattr(plan.layer, "dropout", False):
+        notes.append("dropout is off (eval mode), because it makes every call differ.")
+    if plan.has_layer("Embedding"):
+        notes.append(
+            "the embedding is set to the identity, so that U is the input weight of the recurrent layer."
+        )
+    if plan.making.one_layer:
+        notes.append("the number of layers was set to 1 where the class takes one.")
+    if plan.states > 1 and plan.layer.bidirectional:
+        notes.append(
+            "the layer is bidirectional, so it reads the characters that it should predict; only its "
+            "forward direction is checked."
+        )
+    others = plan.others
+    if others:
+        notes.append(
+            f"these parameters have no counterpart in the classic network and keep their first values: "
+            f"{', '.join(others[:MOST_NAMES])}{', …' if others[MOST_NAMES:] else ''}."
+        )
+    return notes
 
 
 def states_of(plan: Plan) -> list[str]:

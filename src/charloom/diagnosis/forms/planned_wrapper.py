@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_lines
+from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_body_of
 from charloom.diagnosis.forms.file_contents import name_of
 from charloom.diagnosis.forms.instance_facts import constructor_arguments
 from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short
@@ -70,15 +70,25 @@ def autograd_body(plan: AutogradPlan, way: Passing) -> Body:
     """Return the lines of `checked` for a function whose gradients come from a library."""
     (call,) = plan.calls
     given = [
-        f"{a.name}={argument_value(plan, a, way)}"
-        if a.by_name and plan.owner is None
-        else argument_value(plan, a, way)
+        f"{a.name}={differentiable_value(plan, a, way)}"
+        if a.by_name and (plan.owner is None or plan.method)
+        else differentiable_value(plan, a, way)
         for a in call.arguments
     ]
     results = ", ".join(name if name != "_" else "found" for name in call.results) or "found"
-    inner = [*split_lines(plan), *parameter_lines(plan, way), *plan.globals_set]
-    lines = autograd_lines(plan, inner, call_text(f"{results} = {plan.callee}", given))
-    return Body(lines, [])
+    instance = [*plan.globals_set, *instance_lines(plan, way)] if plan.method else []
+    inner = [*split_lines(plan), *instance, *parameter_lines(plan, way)]
+    inner += [] if plan.method else plan.globals_set
+    return Body(*autograd_body_of(plan, inner, call_text(f"{results} = {plan.callee}", given)))
+
+
+def differentiable_value(plan: AutogradPlan, argument: Argument, way: Passing) -> str:
+    """Return the expression for an argument; a state that the function unpacks is a tuple of states."""
+    unpacked = plan.calls[0].facts.unpacked_from(argument.name)
+    if argument.kind not in ("h0", "c0") or not unpacked:
+        return argument_value(plan, argument, way)
+    states = ("h0", "c0")[: len(unpacked)]
+    return f"({', '.join(way.converted(way.vector(name, way.state)) for name in states)},)"
 
 
 def words(text: str) -> set[str]:

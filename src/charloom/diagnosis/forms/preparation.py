@@ -12,12 +12,13 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis import runner
 from charloom.diagnosis.call_forms import is_right_loss
 from charloom.diagnosis.faulty_network import exact_loss
+from charloom.diagnosis.forms.double_precision import compute_in_double
 from charloom.diagnosis.forms.file_contents import (
     Contents,
     FunctionFacts,
@@ -25,7 +26,10 @@ from charloom.diagnosis.forms.file_contents import (
     read_contents,
 )
 from charloom.diagnosis.forms.file_listing import listed
-from charloom.diagnosis.forms.name_roles import is_numerical
+from charloom.diagnosis.forms.gradient_sources import stripped
+from charloom.diagnosis.forms.jax_compilation import compiled
+from charloom.diagnosis.forms.module_advice import advice_on_modules
+from charloom.diagnosis.forms.name_roles import GRADIENT_HOLDERS, is_numerical, short
 from charloom.diagnosis.forms.notebook_code import SUFFIX
 from charloom.diagnosis.forms.outline_of_wrapper import outline
 from charloom.diagnosis.forms.partial_loading import (
@@ -41,6 +45,9 @@ from charloom.diagnosis.runner import WRAPPER, Job, Load
 from charloom.diagnosis.trials import make_trial
 from charloom.errors import DoctorError
 from charloom.messages import argument, terminal_command
+
+# Functions of PyTorch and JAX that compute gradients.
+DERIVING: Final = ("backward", "grad", "value_and_grad", "vjp", "jacrev", "jacfwd", "jacobian")
 
 
 class UsersFile:
@@ -62,13 +69,20 @@ class UsersFile:
         self.loaded = LoadedFile(None)
 
     def load(self) -> Any:
-        """Load the file and the modules of its folder again, and return the module."""
+        """Load the file and the modules of its folder again, and return the module.
+
+        A file that imports JAX is loaded once, because JAX keeps what it compiled for each function.
+        """
+        if self.loaded.module is not None and self.contents.imports("jax"):
+            return self.loaded.module
         self.forget()
         if not self.partly:
             try:
                 self.loaded = LoadedFile(load_whole(self.path))
                 return self.loaded.module
-            except ImportError:
+            except ImportError as error:
+                if missing_library(error) is not None:
+                    raise
                 self.partly = True
         self.loaded = load_definitions(self.contents, self.path.stem)
         return self.loaded.module
@@ -125,6 +139,29 @@ class Names:
     numerical: str | None
 
 
+# Libraries that compute gradients and that the doctor does not know; they must be installed.
+OTHER_LIBRARIES: Final = {"autograd": "autograd", "tinygrad": "tinygrad", "flax": "Flax", "equinox": "Equinox", "haiku": "Haiku", "tensorflow": "TensorFlow", "keras": "Keras", "mlx": "MLX"}  # fmt: skip
+
+
+def missing_library(error: ImportError) -> DoctorError | None:
+    """Return the error for a file that imports a library which is not installed; None if it is unknown."""
+    root = (error.name or "").split(".")[0]
+    known = {"torch": "PyTorch", "jax": "JAX"}
+    if root in known:
+        return DoctorError(
+            f"the file imports {known[root]}, which is not installed beside charloom. Install it with: pip install "
+            f"{root}."
+        )
+    if root in OTHER_LIBRARIES:
+        return DoctorError(
+            f"the file imports {OTHER_LIBRARIES[root]}, which is not installed beside charloom, and whose modules "
+            "the doctor does not know. It checks functions that take arrays of NumPy and return the loss "
+            "and a dict of gradients, and code in PyTorch or JAX. Install the library, and write a function "
+            "checked(params, x, y, h0) that returns both as arrays of NumPy."
+        )
+    return None
+
+
 def prepared(path: Path, names: Names, job: Job, report: Callable[[str], None]) -> Prepared:
     """Return what to check in a file.
 
@@ -133,7 +170,11 @@ def prepared(path: Path, names: Names, job: Job, report: Callable[[str], None]) 
     """
     report("loading the file")
     file = UsersFile(path, job.adapt)
-    module = file.load()
+    compute_in_double(file.contents)
+    try:
+        module = file.load()
+    except ImportError as error:
+        raise missing_library(error) or error from None
     find = for_function if names.function else for_file
     try:
         ready = find(file, module, names, job, report)
@@ -148,7 +189,7 @@ def for_function(
     file: UsersFile, module: Any, names: Names, job: Job, report: Callable[[str], None]
 ) -> Prepared:
     """Return what to check for the function that the user named."""
-    function = named(module, names.function, file.path)
+    function = compiled(named(module, names.function, file.path), file.contents)
     direct: Prepared | None = None
     try:
         found = cell_of(function, job, report)
@@ -170,6 +211,8 @@ def for_function(
         return with_wrapper(file, fits[0], job)
     if (reason := reason_of(problem, file)) is not None:
         raise reason
+    if advice := advice_on_modules(file.contents, module, names.function):
+        raise DoctorError(advice)
     facts = file.contents.functions.get(names.function)
     if job.adapt and facts is not None:
         return with_wrapper(file, outline(facts, file.source), job)
@@ -184,13 +227,16 @@ def for_file(
     direct = []
     for name in candidates(file.contents):
         try:
-            found = cell_of(named(module, name, file.path), job, report)
+            function = compiled(named(module, name, file.path), file.contents)
+            found = cell_of(function, job, report)
         except Exception:
             continue
         direct.append((name, found))
+    if len(direct) == 1 and direct[0][1].right and direct[0][0] in file.contents.made_functions:
+        return recognised_directly(file, direct[0], names, job)
     report("looking for the form of the functions")
     forms = recognised(file.contents, module, file.source, "")
-    inner = {n for name, _ in direct for n in file.contents.made_functions.get(name, ())}
+    inner = {n for name, _ in direct for n in used_by(file.contents, name)}
     functions = [f for name, _ in direct if (f := file.contents.functions.get(name)) is not None]
     inner |= {r.name for f in functions for r in file.contents.reached_from(f)[1:]}
     forms = [form for form in forms if not set(form.names) <= inner]
@@ -200,9 +246,7 @@ def for_file(
     if len(direct) == 1 and not direct[0][1].right and len(better) == 1 and not names.numerical:
         return with_wrapper(file, better[0], job)
     if len(direct) == 1 and not whole:
-        name, found = direct[0]
-        ready = as_it_is(file, Names(name, names.numerical), with_cell(job, found.cell))
-        return ready._replace(notes=[f"recognised: {name}.", *ready.notes])
+        return recognised_directly(file, direct[0], names, job)
     failed = bool(whole) and whole[0].rank == FAILED
     if failed and not direct and (old := python_2_error(file)) is not None:
         raise old
@@ -215,6 +259,8 @@ def for_file(
     whole = [form for form in forms if not set(form.names) & set(dict(direct))]
     if job.adapt and not direct and not whole and (facts := likeliest(file.contents)) is not None:
         return with_wrapper(file, outline(facts, file.source), job)
+    if not direct and not forms and (advice := advice_on_modules(file.contents, module)):
+        raise DoctorError(advice)
     raise listed(file.contents, [name for name, _ in direct], whole)
 
 
@@ -237,12 +283,21 @@ def likeliest(contents: Contents) -> FunctionFacts | None:
     )
 
 
+def recognised_directly(
+    file: UsersFile, direct: "tuple[str, Direct]", names: Names, job: Job
+) -> Prepared:
+    """Return a function that the user did not name, and that needs no wrapper, as something to check."""
+    name, found = direct
+    ready = as_it_is(file, Names(name, names.numerical), with_cell(job, found.cell))
+    return ready._replace(notes=[f"recognised: {name}.", *ready.notes])
+
+
 def as_it_is(file: UsersFile, names: Names, job: Job) -> Prepared:
     """Return a function that needs no wrapper, as something to check."""
 
     def load() -> tuple[Any, Any]:
         module = file.load()
-        function = named(module, names.function, file.path)
+        function = compiled(named(module, names.function, file.path), file.contents)
         numerical = names.numerical
         return function, None if numerical is None else named(module, numerical, file.path)
 
@@ -282,7 +337,10 @@ def candidates(contents: Contents) -> list[str]:
     functions = [
         name
         for name, facts in contents.functions.items()
-        if len(facts.arguments) >= 4 and not name.startswith("_") and not is_numerical(name)
+        if len(facts.arguments) >= 4
+        and not name.startswith("_")
+        and not is_numerical(name)
+        and gives_gradients(contents, facts)
     ]
     classes = [
         name
@@ -290,6 +348,25 @@ def candidates(contents: Contents) -> list[str]:
         if any(base.split(".")[-1] == "Module" for base in facts.bases)
     ]
     return [*functions, *classes, *contents.made_functions]
+
+
+def used_by(contents: Contents, name: str) -> frozenset[str]:
+    """Return the functions of the file that a function calls, differentiates, or is made of."""
+    facts = contents.functions.get(name)
+    if facts is None:
+        return contents.made_functions.get(name, frozenset())
+    read = {n for one in contents.reached_from(facts) for n in one.read_globals}
+    made = {n for one in read for n in contents.made_functions.get(one, ())}
+    return frozenset((read | made) & set(contents.functions))
+
+
+def gives_gradients(contents: Contents, facts: FunctionFacts) -> bool:
+    """Return False for a function that gives only a loss, from which PyTorch or JAX computes the gradient."""
+    if not (contents.imports("torch") or contents.imports("jax")):
+        return True
+    called = {name for one in contents.reached_from(facts) for name in one.called}
+    named = any(short(name) in GRADIENT_HOLDERS or stripped(name) for name in facts.returned)
+    return named or bool(facts.nested) or bool(called & {*DERIVING, *contents.made_functions})
 
 
 class Direct(NamedTuple):

@@ -1,5 +1,6 @@
 """Recognises the forms in a file: plans, tries and writes a wrapper for each, and chooses one."""
 
+import copy
 import importlib
 import itertools
 import types
@@ -13,8 +14,9 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_plans
 from charloom.diagnosis.forms.file_contents import Contents, joined_first
 from charloom.diagnosis.forms.fixed_sizes import Sizes, possible_sizes
-from charloom.diagnosis.forms.form_titles import notes_of, title_of
+from charloom.diagnosis.forms.form_titles import notes_of, notes_of_module, title_of
 from charloom.diagnosis.forms.instance_facts import with_instance
+from charloom.diagnosis.forms.module_calls import FITTED, module_bodies
 from charloom.diagnosis.forms.name_roles import is_state
 from charloom.diagnosis.forms.passing import Passing, usual_ways
 from charloom.diagnosis.forms.planned_calls import Plan, plans
@@ -25,8 +27,8 @@ from charloom.diagnosis.forms.step_functions import (
     step_plans,
     step_ways,
 )
-from charloom.diagnosis.forms.torch_modules import module_bodies, module_plans
-from charloom.diagnosis.forms.trying import FAILED, UNCLEAR, Tried, Trier
+from charloom.diagnosis.forms.torch_modules import ModulePlan, module_plans
+from charloom.diagnosis.forms.trying import FAILED, RELATED, UNCLEAR, Tried, Trier
 from charloom.diagnosis.forms.wrapper_text import Source, wrapper_source
 from charloom.diagnosis.trials import PLANS, make_trial
 from charloom.formatting import listing
@@ -97,21 +99,32 @@ def recognised_modules(
     """Return the forms of the modules of PyTorch in a file, with a wrapper for each."""
     best: dict[str, Recognised] = {}
     for plan in module_plans(contents, net):
-        name = plan.owner.name
-        forward = getattr(getattr(net, name), "forward", None)
-        if wanted not in ("", name) or forward is None:
+        if wanted not in ("", plan.owner.name) and f"net.{wanted}(" not in plan.making.text:
             continue
-        trier = Trier(make_trial(plan.cell, 0, 0, PLANS[0]).problem)
-        for lines, way in module_bodies(plan, forward):
-            rank = trier.rank(function_of(lines, [], net))
-            if rank is None or (name in best and best[name].rank <= rank):
-                continue
-            title = f"the module {name}, {CELLS[plan.cell].title} of PyTorch's smaller layers"
-            text = wrapper_source(source, title, [], lines)
-            best[name] = Recognised(title, (name,), plan.cell, text, way, rank)
-            if rank == 0:
-                break
+        form = recognised_module(plan, net, source)
+        old = best.get(plan.owner.name)
+        if form is not None and (old is None or form.rank < old.rank):
+            best[plan.owner.name] = form
     return list(best.values())
+
+
+def recognised_module(plan: ModulePlan, net: Any, source: Source) -> Recognised | None:
+    """Return the form of a module with the best way to call it; None if no way runs."""
+    name = plan.owner.name
+    title = f"the module {name}, {CELLS[plan.cell].title} in PyTorch"
+    notes = notes_of_module(plan)
+    trier = Trier(make_trial(plan.cell, 0, 0, PLANS[0]).problem)
+    best: Recognised | None = None
+    for lines, way in module_bodies(plan):
+        helpers = [FITTED] if any("fitted(" in line for line in lines) else []
+        rank = trier.rank(function_of(lines, helpers, net))
+        if rank is None or (best is not None and best.rank <= rank):
+            continue
+        text = wrapper_source(source, title, notes, lines, helpers)
+        best = Recognised(title, (name,), plan.cell, text, way, rank, tuple(notes))
+        if rank <= RELATED:
+            break
+    return best
 
 
 def matches(plan: Plan, wanted: str) -> bool:
@@ -158,7 +171,9 @@ def tried_plan(contents: Contents, plan: Plan, net: Any, source: Source) -> Reco
         body = body_of(plan, way)
         return function_of(body.lines, body.helpers, net)
 
-    best = trier.best(ways_of(contents, plan), made)
+    # JAX compiles the wrapper for each way, and the source shows most of the way.
+    compiled = isinstance(plan, AutogradPlan) and plan.library == "jax"
+    best = trier.best(ways_of(contents, plan), made, *([3] if compiled else []))
     if best is None:
         fixed = with_fixed_sizes(contents, plan, made, source)
         way = trier.furthest[1] if trier.furthest else first_way(contents, plan)
@@ -243,7 +258,7 @@ def function_of(lines: list[str], helpers: list[str], net: Any) -> Callable[...,
     text = "\n".join(
         [*helpers, "def checked(params, x, y, h0):", *(f"    {line}" for line in lines)]
     )
-    space: dict[str, Any] = {"np": np, "net": net, "types": types}
+    space: dict[str, Any] = {"np": np, "net": net, "types": types, "copy": copy}
     for library in ("torch", "jax"):
         if f"{library}." in text:
             space[library] = importlib.import_module(library)

@@ -1,46 +1,29 @@
-"""Writes the wrapper for modules of nn.Linear, nn.RNNCell and similar layers, or of nn.Parameter.
+"""Plans how to put our parameters in the place of those of a module of PyTorch.
 
-A module is made with sizes that tell its layers apart. The wrapper puts our parameters in the place of
-the module's with `torch.func.functional_call`, so that the gradients come back in our shapes.
+The module may have nn.RNN, nn.LSTM or nn.GRU, their cells, nn.Linear or nn.Parameter, and an embedding,
+which becomes the identity. A module is made with sizes that tell its layers apart. If a tensor of the
+module is larger than ours, ours is put into its corner, and the rest is zero. Tensors for which we have
+no counterpart, such as those of a second layer, keep their first values.
 """
 
-import inspect
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.file_contents import ClassFacts, Contents, joined_first
-from charloom.diagnosis.forms.name_roles import is_state, role_of_argument, short, size_of
-from charloom.diagnosis.forms.parameter_layout import Part, layouts_of
-from charloom.diagnosis.forms.passing import SIZES
+from charloom.diagnosis.forms.module_making import PROBE, Making, makings
+from charloom.diagnosis.forms.name_roles import is_state, short
+from charloom.diagnosis.forms.parameter_layout import Layout, Part, layouts_of
 
-PROBE: Final = {"K": 7, "H": 4, "T": 6, "one": 1, "zero": 0.0}
+LAYERS: Final = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru"}
 CELL_LAYERS: Final = {"RNNCell": "rnn", "LSTMCell": "lstm", "GRUCell": "gru"}
 # Words for a gate in the name of a layer.
 GATE_WORDS: Final = {
     "lstm": {"f": ("forget",), "i": ("input", "update"), "g": ("cand", "cell", "modul"), "o": ("output",)},
     "gru": {"r": ("reset",), "z": ("update",), "n": ("cand", "new", "hidden")},
 }  # fmt: skip
-# The ways to pass a whole window, or one step, to a module; and the initial state.
-WINDOWS: Final = (
-    ("x[None]", "ids (1, T)"),
-    ("E[x][None]", "one-hot (1, T, K)"),
-    ("x", "ids (T,)"),
-    ("E[x]", "one-hot (T, K)"),
-    ("E[x][:, None]", "one-hot (T, 1, K)"),
-    ("x[:, None]", "ids (T, 1)"),
-)
-STEPS: Final = (
-    ("E[k][None]", "one-hot (1, K)"),
-    ("E[k]", "one-hot (K,)"),
-    ("k[None]", "an id (1,)"),
-    ("k", "an id"),
-    ("E[k][None, None]", "one-hot (1, 1, K)"),
-    ("k[None, None]", "an id (1, 1)"),
-)
-STATES: Final = ("{h}[None]", "{h}", "{h}[None, None]")
 
 
 @dataclass(frozen=True)
@@ -51,22 +34,50 @@ class ModulePlan:
         owner: the class.
         cell: "rnn", "lstm" or "gru".
         weights: the expression for each of the module's tensors, by its name in the module.
-        made: the arguments of the class, as expressions.
+        making: how a module is made.
         joined: "hx" or "xh" for layers that read state and input together; "" for others.
-        has_output: whether the module has the output layer.
+        layer: the module's nn.RNN, nn.LSTM or nn.GRU; None if it has none.
+        width: the expression for the number of the module's hidden units, if it is not H; or "".
+        loops: whether the module's code has a loop.
+        takes_logits: whether the file uses PyTorch's cross-entropy, which takes logits.
     """
 
     owner: ClassFacts
     cell: str
     weights: dict[str, str]
-    made: tuple[str, ...]
+    making: Making
     joined: str = ""
-    has_output: bool = True
+    layer: Any = None
+    width: str = ""
+    loops: bool = False
+    takes_logits: bool = False
 
     @property
-    def has_embedding(self) -> bool:
-        """Whether the module has an embedding, which the wrapper replaces by the identity."""
-        return any(value == "E" for value in self.weights.values())
+    def has_output(self) -> bool:
+        """Whether the module has the output layer."""
+        return any('params["V"]' in value for value in self.weights.values())
+
+    @property
+    def states(self) -> int:
+        """The number of states: the layers of the recurrent layer times its directions."""
+        if self.layer is None:
+            return 1
+        return int(self.layer.num_layers) * (2 if self.layer.bidirectional else 1)
+
+    @property
+    def others(self) -> list[str]:
+        """The names of the module's tensors that keep their first values."""
+        names = [name for name, _ in self.making.module.named_parameters()]
+        return [name for name in names if name not in self.weights and "reverse" not in name]
+
+    def has_layer(self, *kinds: str) -> bool:
+        """Return True if the module has a layer of one of these classes of torch.nn."""
+        return any(type(m).__name__ in kinds for m in self.making.module.modules())
+
+
+def is_module_class(owner: ClassFacts) -> bool:
+    """Return True if a class is a subclass of torch.nn.Module by its source."""
+    return any(base.split(".")[-1] == "Module" for base in owner.bases)
 
 
 def module_plans(contents: Contents, net: Any) -> Iterator[ModulePlan]:
@@ -74,57 +85,56 @@ def module_plans(contents: Contents, net: Any) -> Iterator[ModulePlan]:
     if not contents.imports("torch"):
         return
     for owner in contents.classes.values():
-        if any(base.split(".")[-1] == "Module" for base in owner.bases):
-            made = arguments_of_class(owner)
-            module = None if made is None else instance(net, owner, made)
-            if module is not None and made is not None:
-                yield from plans_of_module(owner, module, made)
+        if not is_module_class(owner) or is_part_of_another(contents, owner):
+            continue
+        for making in makings(contents, net, owner):
+            found = [
+                replace(plan, takes_logits=contents.mentions("CrossEntropyLoss", "cross_entropy"))
+                for plan in plans_of_module(owner, making)
+            ]
+            yield from found
+            if found:
+                break
 
 
-def arguments_of_class(owner: ClassFacts) -> list[tuple[str, str]] | None:
-    """Return the name and the size of each argument that a class needs; None if one is unknown."""
-    start = owner.methods.get("__init__")
-    found = []
-    for name in () if start is None else start.arguments:
-        size = size_of(name)
-        assert start is not None
-        if size and (size != "zero" or name in start.required):
-            found.append((name if name not in start.required else "", size))
-        elif name in start.required:
-            return None
-    return found
+def is_part_of_another(contents: Contents, owner: ClassFacts) -> bool:
+    """Return True if another module of the file makes modules of this class as its parts."""
+    return any(
+        owner.name in start.called
+        for other in contents.classes.values()
+        if other is not owner and (start := other.methods.get("__init__")) is not None
+    )
 
 
-def instance(net: Any, owner: ClassFacts, made: list[tuple[str, str]]) -> Any:
-    """Return a module with the sizes of `PROBE`; None if the class cannot be called with them."""
-    plain = [PROBE[size] for name, size in made if not name]
-    named = {name: PROBE[size] for name, size in made if name}
-    try:
-        return getattr(net, owner.name)(*plain, **named)
-    except Exception:
-        return None
-
-
-def plans_of_module(
-    owner: ClassFacts, module: Any, made: list[tuple[str, str]]
-) -> Iterator[ModulePlan]:
+def plans_of_module(owner: ClassFacts, making: Making) -> Iterator[ModulePlan]:
     """Yield the plans for a module, one for each order of state and input in a joined layer."""
-    given = tuple(f"{name}={SIZES[size]}" if name else SIZES[size] for name, size in made)
+    module = making.module
     for joined in ("hx", "xh"):
         found = (
-            from_cell(module)
+            from_layer(module)
+            or from_cell(module)
             or from_linear_layers(module, joined)
             or from_parameters(module, joined)
         )
         if found is None:
             return
-        cell, weights, is_joined = found
+        cell, weights, is_joined, layer, width = found
         if is_joined and joined == "hx" and reads_input_first(owner):
             continue
-        has_output = any('params["V"]' in value for value in weights.values())
-        yield ModulePlan(owner, cell, weights, given, joined if is_joined else "", has_output)
+        order = joined if is_joined else ""
+        yield ModulePlan(owner, cell, weights, making, order, layer, width, has_loop(owner))
         if not is_joined:
             return
+
+
+def has_loop(owner: ClassFacts) -> bool:
+    """Return True if a method of a class, except its constructor, has a loop."""
+    return any(
+        isinstance(node, (ast.For, ast.While, ast.comprehension))
+        for name, method in owner.methods.items()
+        if not name.startswith("init") and name != "__init__"
+        for node in ast.walk(method.node)
+    )
 
 
 def reads_input_first(owner: ClassFacts) -> bool:
@@ -132,59 +142,130 @@ def reads_input_first(owner: ClassFacts) -> bool:
     return any(joined_first(method, is_state) == "xh" for method in owner.methods.values())
 
 
-Found = tuple[str, dict[str, str], bool]
+# The cell, the expressions by tensor, whether a layer reads state and input together, the recurrent
+# layer, and the expression for the number of hidden units.
+Found = tuple[str, dict[str, str], bool, Any, str]
 
 
-def layers_of(module: Any, kind: str) -> list[tuple[str, Any]]:
-    """Return the name and the layer of each layer of a class of torch.nn, such as "Linear"."""
-    return [(name, layer) for name, layer in module.named_modules() if type(layer).__name__ == kind]
+def layers_of(module: Any, *kinds: str) -> list[tuple[str, Any]]:
+    """Return the name and the layer of each layer of some classes of torch.nn, such as "Linear"."""
+    return [
+        (name, layer)
+        for name, layer in module.named_modules()
+        if type(layer).__name__ in kinds and type(layer).__module__.startswith("torch.nn.")
+    ]
 
 
-def common_weights(module: Any) -> dict[str, str] | None:
-    """Return the tensors of the output layer and of embeddings; None if an embedding is not (K, K)."""
+def fitted(value: str, name: str, ours: tuple[int, ...], theirs: Any, gates: int = 1) -> str:
+    """Return the expression for a tensor of the module; ours is put into its corner if it is larger.
+
+    `ours` and `theirs` are the shapes of both in a module of `PROBE`.
+    """
+    if ours == tuple(theirs):
+        return value
+    count = f", {gates}" if gates > 1 else ""
+    return f'fitted({value}, sizes["{name}"]{count})'
+
+
+def input_width(module: Any) -> int:
+    """Return the length of the vectors that the recurrence reads: that of the embedding, or K."""
+    found = layers_of(module, "Embedding")
+    return int(found[0][1].embedding_dim) if found else PROBE["K"]
+
+
+def common_weights(module: Any, width: int) -> dict[str, str] | None:
+    """Return the tensors of the embedding and of the output layer; None if the embedding is too small.
+
+    `width` is the number of the module's hidden units.
+    """
     K, H = PROBE["K"], PROBE["H"]
     weights: dict[str, str] = {}
-    for name, layer in layers_of(module, "Embedding"):
-        if tuple(layer.weight.shape) != (K, K):
+    for name, layer in layers_of(module, "Embedding")[:1]:
+        if layer.num_embeddings < K or layer.embedding_dim < K:
             return None
-        weights[f"{name}.weight"] = "E"
-    for name, layer in layers_of(module, "Linear"):
-        if (layer.in_features, layer.out_features) == (H, K):
-            weights[f"{name}.weight"] = 'params["V"]'
-            if layer.bias is not None:
-                weights[f"{name}.bias"] = 'params["c"]'
+        weights[f"{name}.weight"] = fitted("E", f"{name}.weight", (K, K), layer.weight.shape)
+    output = output_layer(module, width)
+    if output is not None:
+        name, layer = output
+        weights[f"{name}.weight"] = fitted(
+            'params["V"]', f"{name}.weight", (K, H), layer.weight.shape
+        )
+        if layer.bias is not None:
+            bias = fitted('params["c"]', f"{name}.bias", (K,), layer.bias.shape)
+            weights[f"{name}.bias"] = bias.replace("])", "], fill=-1e9)")
     return weights
 
 
+def output_layer(module: Any, width: int) -> tuple[str, Any] | None:
+    """Return the name and the layer of nn.Linear that gives the logits; None if there is none."""
+    found = [
+        (name, layer)
+        for name, layer in layers_of(module, "Linear")
+        if layer.in_features in (width, 2 * width) and layer.out_features >= PROBE["K"]
+    ]
+    exact = [one for one in found if one[1].out_features == PROBE["K"]]
+    larger = [one for one in found if one[1].out_features != width]
+    return next((some[-1] for some in (exact, larger, found) if some), None)
+
+
+def from_layer(module: Any) -> Found | None:
+    """Return the tensors of a module with nn.RNN, nn.LSTM or nn.GRU; None if it has none.
+
+    Our parameters go into the first of them, and into its first layer.
+    """
+    layers = [one for one in layers_of(module, *LAYERS) if not one[1].proj_size]
+    if not layers:
+        return None
+    name, layer = layers[0]
+    cell = LAYERS[type(layer).__name__]
+    names = [f"{name}.{part}_l0" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    return from_tensors(module, cell, layer, names, layer)
+
+
 def from_cell(module: Any) -> Found | None:
-    """Return the tensors of a module with one nn.RNNCell, nn.LSTMCell or nn.GRUCell; None if it has none."""
-    for kind, cell in CELL_LAYERS.items():
-        layers = layers_of(module, kind)
-        weights = common_weights(module)
-        if len(layers) != 1 or weights is None:
-            continue
-        name, layer = layers[0]
-        if layer.input_size != PROBE["K"]:
-            continue
-        weights |= {f"{name}.weight_ih": 'params["U"]', f"{name}.weight_hh": 'params["W"]'}
-        if layer.bias:
-            second = 'torch.zeros_like(params["b"])'
-            if cell == "gru":
-                second = 'torch.cat([torch.zeros_like(params["b"])[: 2 * H], params["d"]])'
-            weights |= {f"{name}.bias_ih": 'params["b"]', f"{name}.bias_hh": second}
-        return cell, weights, False
-    return None
+    """Return the tensors of a module with nn.RNNCell, nn.LSTMCell or nn.GRUCell; None if it has none."""
+    layers = layers_of(module, *CELL_LAYERS)
+    if not layers:
+        return None
+    name, layer = layers[0]
+    cell = CELL_LAYERS[type(layer).__name__]
+    names = [f"{name}.{part}" for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    return from_tensors(module, cell, layer, names, None)
+
+
+def from_tensors(
+    module: Any, cell: str, layer: Any, names: list[str], recurrent: Any
+) -> Found | None:
+    """Return the tensors of a module with one of PyTorch's recurrent layers or cells; None if one is too small.
+
+    `names` are the names of the layer's tensors: of both weights, and of both biases.
+    """
+    K, H = PROBE["K"], PROBE["H"]
+    M, D, G = layer.hidden_size, layer.input_size, len(CELLS[cell].blocks) or 1
+    weights = common_weights(module, M)
+    if weights is None or M < H or D < K:
+        return None
+    weights[names[0]] = fitted('params["U"]', names[0], (G * H, K), (G * M, D), G)
+    weights[names[1]] = fitted('params["W"]', names[1], (G * H, H), (G * M, M), G)
+    if layer.bias:
+        second = 'torch.zeros_like(params["b"])'
+        if cell == "gru":
+            second = 'torch.cat([torch.zeros_like(params["b"])[: 2 * H], params["d"]])'
+        for name, value in ((names[2], 'params["b"]'), (names[3], second)):
+            weights[name] = fitted(value, name, (G * H,), (G * M,), G)
+    return cell, weights, False, recurrent, "" if M == H else f'sizes["{names[1]}"][1]'
 
 
 def from_linear_layers(module: Any, joined: str) -> Found | None:
     """Return the tensors of a module whose recurrence consists of nn.Linear; None if it does not."""
-    K, H = int(PROBE["K"]), int(PROBE["H"])
-    weights = common_weights(module)
+    H = PROBE["H"]
+    D = input_width(module)
+    weights = common_weights(module, H)
     layers = layers_of(module, "Linear")
-    if weights is None:
+    if weights is None or PROBE["K"] != D:
         return None
-    both = [pair for pair in layers if pair[1].in_features == K + H and pair[1].out_features == H]
-    inputs = [pair for pair in layers if (pair[1].in_features, pair[1].out_features) == (K, H)]
+    both = [pair for pair in layers if (pair[1].in_features, pair[1].out_features) == (D + H, H)]
+    inputs = [pair for pair in layers if (pair[1].in_features, pair[1].out_features) == (D, H)]
     states = [pair for pair in layers if (pair[1].in_features, pair[1].out_features) == (H, H)]
     cell = {1: "rnn", 3: "gru", 4: "lstm"}.get(len(both) or len(inputs), "")
     if not cell:
@@ -198,8 +279,22 @@ def from_linear_layers(module: Any, joined: str) -> Found | None:
             if layer.bias is not None:
                 first = block != "W" or not any(p[1].bias is not None for p in inputs)
                 weights[f"{name}.bias"] = bias_value(gates[name], first, cell)
+    if both and not any('params["V"]' in value for value in weights.values()):
+        weights |= joined_output(layers, joined)
     complete = both or (inputs and len(states) == len(inputs))
-    return (cell, weights, bool(both)) if complete else None
+    return (cell, weights, bool(both), None, "") if complete else None
+
+
+def joined_output(layers: list[tuple[str, Any]], joined: str) -> dict[str, str]:
+    """Return the tensors of an output layer that reads input and state together, as in [x, h]."""
+    K, H = PROBE["K"], PROBE["H"]
+    zeros = "torch.zeros(K, K)"
+    parts = ('params["V"]', zeros) if joined == "hx" else (zeros, 'params["V"]')
+    for name, layer in layers:
+        if (layer.in_features, layer.out_features) == (K + H, K):
+            bias = {} if layer.bias is None else {f"{name}.bias": 'params["c"]'}
+            return {f"{name}.weight": f"torch.hstack([{', '.join(parts)}])", **bias}
+    return {}
 
 
 def gates_of_layers(names: list[str], cell: str) -> dict[str, str] | None:
@@ -260,149 +355,75 @@ def bias_value(gate: str, first: bool, cell: str) -> str:
 
 def from_parameters(module: Any, joined: str) -> Found | None:
     """Return the tensors of a module of nn.Parameter, by their names; None if the names show nothing."""
-    tensors = dict(module.named_parameters())
-    layout = next(iter(layouts_of(tensors, "")), None)
-    weights = common_weights(module)
-    if layout is None or weights is None:
-        return None
-    shapes = {name: tuple(tensors[name].shape) for name in layout.parts}
+    tensors = {name.split(".")[-1]: (name, p) for name, p in module.named_parameters()}
+    weights = common_weights(module, PROBE["H"])
+    for renamed in (False, True):
+        usual = {usual_name(name, tensors) if renamed else name: name for name in tensors}
+        for layout in layouts_of(usual, cell_by_rows(p for _, p in tensors.values())):
+            shapes = {name: tuple(tensors[usual[name]][1].shape) for name in layout.parts}
+            found = values_in_layout(layout, shapes, joined)
+            if weights is not None and found is not None:
+                weights |= {tensors[usual[name]][0]: value for name, value in found.items()}
+                return layout.cell, weights, layout.is_joined, None, ""
+    return None
+
+
+def cell_by_rows(tensors: Iterable[Any]) -> str:
+    """Return the cell whose gates share one tensor with these rows or columns; "" for a plain cell."""
+    sizes = {size for tensor in tensors for size in tensor.shape}
+    gated = {len(cell.blocks) * PROBE["H"]: cell.name for cell in CELLS.values() if cell.gates}
+    return next((name for size, name in gated.items() if size in sizes), "")
+
+
+def usual_name(name: str, names: Iterable[str]) -> str:
+    """Return the name W_i for V_i, and W for U beside W, as some tutorials call the recurrent weight."""
+    if name.startswith("V_") and f"U_{name[2:]}" in names:
+        return f"W_{name[2:]}"
+    if {"W", "U", "bias"} <= set(names):
+        return {"W": "U", "U": "W"}.get(name, name)
+    return name
+
+
+def values_in_layout(
+    layout: Layout, shapes: dict[str, tuple[int, ...]], joined: str
+) -> dict[str, str] | None:
+    """Return the expression for each tensor of a layout; None if the shapes do not fit."""
     transposed = any(
         shapes[name][0] != height(part, layout.cell)
         for name, part in layout.parts.items()
         if part.block in ("U", "V", "WU")
     )
+    found = {}
     for name, part in layout.parts.items():
         value, shape = part_value(part, joined), shapes[name]
+        ours = (height(part, layout.cell), *width(part))
         if len(shape) == 2 and 1 in shape:
             value += "[:, None]" if shape[1] == 1 else "[None]"
         elif len(shape) == 2 and transposed:
-            value += ".T"
-        weights[name] = value
-    return layout.cell, weights, layout.is_joined
+            value, ours = f"{value}.T", ours[::-1]
+        if tuple(n for n in shape if n != 1) != ours:
+            return None
+        found[name] = value
+    return found
+
+
+def width(part: Part) -> tuple[int, ...]:
+    """Return the number of columns of the array with these rows, in a module of `PROBE`; () for a vector."""
+    K, H = PROBE["K"], PROBE["H"]
+    return {"U": (K,), "W": (H,), "V": (H,), "WU": (H + K,)}.get(part.block, ())
 
 
 def height(part: Part, cell: str) -> int:
     """Return the number of rows of the array with these rows, in our orientation, in a module of `PROBE`."""
     if part.block in ("V", "c"):
-        return int(PROBE["K"])
-    return int(PROBE["H"]) * (1 if part.gate else len(CELLS[cell].blocks))
+        return PROBE["K"]
+    return PROBE["H"] * (1 if part.gate else len(CELLS[cell].blocks))
 
 
 def part_value(part: Part, joined: str) -> str:
     """Return the expression for one array of the user."""
     if part.block == "zero":
-        return "torch.zeros(H, dtype=torch.float64)"
+        return "torch.zeros(H)"
     if part.block in ("U", "W", "WU"):
         return block_value(part.block, part.gate, joined)
     return f'{part.block}["{part.gate}"]' if part.gate else f'params["{part.block}"]'
-
-
-# The body of the wrapper.
-
-
-def module_bodies(plan: ModulePlan, module_forward: Any) -> Iterator[tuple[list[str], str]]:
-    """Yield the lines of `checked` for each way to call a module, and the way in words."""
-    names = [
-        name
-        for name, p in inspect.signature(module_forward).parameters.items()
-        if name != "self" and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    roles = ["x", *(role_of_argument(name) for name in names[1:])]
-    takes_state = "h0" in roles or "c0" in roles
-    for kind, state in itertools.product(("window", "step"), STATES if takes_state else ("",)):
-        if kind == "step" and not takes_state:
-            continue
-        for value, words in WINDOWS if kind == "window" else STEPS:
-            lines = head_lines(plan)
-            lines += (
-                window_lines(plan, roles, value, state)
-                if kind == "window"
-                else step_lines(plan, roles, value, state)
-            )
-            yield [*lines, *tail_lines()], f"x as {words}; weights as tensors"
-
-
-def head_lines(plan: ModulePlan) -> list[str]:
-    """Return the lines that make the module and the tensors."""
-    cell = bool(CELLS[plan.cell].states[1:])
-    states = "h0, c0" if cell else "h0"
-    lines = ["h0, c0 = h0"] if cell else []
-    lines += [
-        'K, H, T = len(params["c"]), len(h0), len(x)',
-        "params = {name: torch.tensor(p, requires_grad=True) for name, p in params.items()}",
-        f"x, y, {states} = (torch.tensor(a) for a in (x, y, {states}))",
-        "E = torch.eye(K, dtype=torch.float64)",
-    ]
-    if any('["' in v and "params" not in v for v in plan.weights.values()) or any(
-        'W["' in v for v in plan.weights.values()
-    ):
-        gates = CELLS[plan.cell].blocks
-        lines.append(
-            f'U, W, b = (dict(zip("{gates}", torch.tensor_split(params[name], {len(gates)}))) for name in "UWb")'
-        )
-    lines.append(f"model = net.{plan.owner.name}({', '.join(plan.made)}).double()")
-    return [*lines, "weights = {", *(f'    "{n}": {v},' for n, v in plan.weights.items()), "}"]
-
-
-def states_value(roles: list[str], state: str, h: str, c: str, cell: bool) -> list[str]:
-    """Return what to pass for the states: h and c as two arguments, or as a pair."""
-    one, two = state.format(h=h), state.format(h=c)
-    if not cell:
-        return [one]
-    return [one, two] if "c0" in roles else [f"({one}, {two})"]
-
-
-def window_lines(plan: ModulePlan, roles: list[str], value: str, state: str) -> list[str]:
-    """Return the lines that call a module once, on the whole window."""
-    cell = bool(CELLS[plan.cell].states[1:])
-    given = [value]
-    if state:
-        given += states_value(roles, state, "h0", "c0", cell)
-    if "y" in roles:
-        given.insert(roles.index("y"), value.replace("x", "y") if "E[" not in value else "y")
-    lines = [
-        f"found = torch.func.functional_call(model, weights, ({', '.join(given)},))",
-        "out = found[0] if isinstance(found, tuple) else found",
-    ]
-    if not plan.has_output:
-        lines.append('out = out.reshape(T, H) @ params["V"].T + params["c"]')
-    if "y" in roles:
-        return [
-            *lines,
-            "loss = next(t for t in (found if isinstance(found, tuple) else (found,)) if t.numel() == 1)",
-        ]
-    return [
-        *lines,
-        'loss = torch.nn.functional.cross_entropy(out.reshape(T, K), y, reduction="sum")',
-    ]
-
-
-def step_lines(plan: ModulePlan, roles: list[str], value: str, state: str) -> list[str]:
-    """Return the lines that call a module for each step of the window."""
-    cell = bool(CELLS[plan.cell].states[1:])
-    first = ", ".join(state.format(h=h) for h in (("h0", "c0") if cell else ("h0",)))
-    names = ("h, c" if "c0" in roles else "(h, c)") if cell else "h"
-    target = names
-    lines = [f"{'h, c' if cell else 'h'} = {first}", "loss = 0", "for k, target in zip(x, y):"]
-    call = f"torch.func.functional_call(model, weights, ({value}, {names}))"
-    if plan.has_output:
-        lines.append(f"    out, {target} = {call}")
-    else:
-        lines += [
-            f"    {'h, c' if cell else 'h'} = {call}",
-            '    out = h @ params["V"].T + params["c"]',
-        ]
-    return [
-        *lines,
-        '    loss = loss + torch.nn.functional.cross_entropy(out.reshape(1, K), target[None], reduction="sum")',
-    ]
-
-
-def tail_lines() -> list[str]:
-    """Return the lines that compute and return the gradients."""
-    return [
-        "loss.backward()",
-        "return loss.item(), {",
-        "    name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in params.items()",
-        "}",
-    ]

@@ -126,14 +126,21 @@ class Trier:
                 self.furthest = progress, way
         return rank
 
-    def best(self, ways: Iterable[Passing], made: Callable[[Passing], Function]) -> Tried | None:
-        """Return the best way; None if none runs. `made` makes a wrapper's function for a way."""
+    def best(
+        self, ways: Iterable[Passing], made: Callable[[Passing], Function], most: int = 10**6
+    ) -> Tried | None:
+        """Return the best way; None if none runs. `made` makes a wrapper's function for a way.
+
+        Stop after `most` ways that run.
+        """
         best: Tried | None = None
+        running = 0
         for way in ways:
             rank = self.rank_of(made, way)
+            running += rank is not None
             if rank is not None and (best is None or rank < best.rank):
                 best = Tried(way, rank)
-            if best is not None and best.rank <= RELATED:
+            if best is not None and (best.rank <= RELATED or running >= most):
                 break
         return best
 
@@ -158,7 +165,7 @@ def lines_reached(error: BaseException) -> list[int]:
 
 
 def related_losses(problem: Problem) -> list[float]:
-    """Return the losses of networks that start from zero states, have no biases, or are many-to-one."""
+    """Return the losses of networks that start from zero, have no biases, or predict only the last step."""
     states = [problem.state]
     zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
     states.append(zero)

@@ -145,6 +145,8 @@ def imports(source: Source, text: str) -> str:
         ]
     elif not source.importable:
         lines += ["import importlib.util", "from pathlib import Path"]
+    if "copy.deepcopy" in text:
+        lines.insert(0, "import copy")
     if "types.SimpleNamespace" in text and not source.partly:
         lines += ["import types"]
     lines += ["", "import numpy as np"] if "np." in text.replace("jnp.", "") else [""]
