@@ -90,7 +90,7 @@ def judged(place: Path, jobs: int | None) -> list[str]:
 def wrong_files(place: Path, submissions: list[Handed]) -> list[str]:
     """Return a sentence for each file that does not have all submissions."""
     found = []
-    with (place / "class.csv").open(encoding="utf-8", newline="") as file:
+    with (place / "class.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     if len(rows) != len(submissions):
         found.append(f"the CSV table has {len(rows)} rows")

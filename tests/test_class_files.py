@@ -16,7 +16,7 @@ from charloom.diagnosis.submissions import (
     with_included,
     without_function,
 )
-from charloom.diagnosis.unpacked_zip import unpack
+from charloom.diagnosis.unpacked_zip import ZipLimits, unpack
 from charloom.errors import ConfigError, DoctorError
 
 F = "def f():\n    pass\n"
@@ -147,9 +147,12 @@ def test_two_submissions_of_one_name_stay_apart(tmp_path):
     assert list(found(tmp_path, folder)) == ["Ada", "Ada (2)"]
 
 
-def test_a_damaged_zip_of_a_student_is_a_submission_without_files(tmp_path):
+def test_a_damaged_zip_of_a_student_is_a_submission_with_a_problem(tmp_path):
     folder = tree(tmp_path / "in", {"ada.py": F, "bob.zip": "not a zip"})
-    assert found(tmp_path, folder) == {"ada": ["ada.py"], "bob": []}
+    (tmp_path / "unpacked").mkdir()
+    _, bob = find_submissions([str(folder)], tmp_path / "unpacked")
+    assert (bob.name, bob.files) == ("bob", [])
+    assert bob.problem.startswith("bob.zip cannot be unpacked: File is not a zip file")
 
 
 @pytest.mark.parametrize(
@@ -170,6 +173,17 @@ def test_a_class_is_told_from_a_function(tmp_path):
     assert without_function(f"{tmp_path}/in") == (f"{tmp_path}/in", None)
 
 
+def test_an_archive_that_is_not_unpacked_has_a_row(tmp_path):
+    folder = tree(tmp_path / "in", {"ada.py": F, "bob.tar.gz": "", "cy.rar": "", "essay.pdf": ""})
+    (tmp_path / "unpacked").mkdir()
+    rows = find_submissions([str(folder)], tmp_path / "unpacked")
+    assert [one.name for one in rows] == ["ada", "bob.tar", "cy"]
+    with pytest.raises(
+        DoctorError, match=r"bob\.tar\.gz is not unpacked; unpack it, or make a zip"
+    ):
+        file_to_check(rows[1], None)
+
+
 # Which file.
 
 
@@ -188,8 +202,8 @@ def test_the_file_that_defines_the_function_is_checked(tmp_path):
 @pytest.mark.parametrize(
     ("files", "function", "sentence"),
     [
-        ({"a.txt": ""}, "f", "has only a.txt, but no Python file"),
-        ({}, "f", "has no file"),
+        ({"a.txt": ""}, "f", "has only a.txt, but no Python file .*no notebook"),
+        ({}, "f", "the submission has no file\\.$"),
         ({"a.py": "", "b.py": ""}, "f", "no file of the submission has f; its Python files are a.py and b.py"),
         ({"a.py": F, "b.py": ""}, None, "several Python files, a.py and b.py; name the function"),
     ],
@@ -227,14 +241,41 @@ def test_a_zip_writes_only_into_its_folder(tmp_path):
     assert {entry.name for entry in tmp_path.iterdir()} == {"bad.zip", "to"}
 
 
-def test_a_zip_that_is_too_large_is_refused(tmp_path, monkeypatch):
+def test_a_zip_that_is_too_large_is_refused(tmp_path):
     path = zipped(tmp_path / "large.zip", {"a.py": "a" * 2_000, "b.py": "b" * 2_000})
-    monkeypatch.setattr("charloom.diagnosis.unpacked_zip.MOST_UNPACKED", 3_000)
-    with pytest.raises(ConfigError, match="when unpacked"):
-        unpack(path, tmp_path / "to")
-    monkeypatch.setattr("charloom.diagnosis.unpacked_zip.MOST_MEMBERS", 1)
+    with pytest.raises(ConfigError, match="more than 0 MB when unpacked"):
+        unpack(path, tmp_path / "to", ZipLimits(3_000, 10))
     with pytest.raises(ConfigError, match="has 2 files; the most are 1"):
-        unpack(path, tmp_path / "to")
+        unpack(path, tmp_path / "to", ZipLimits(10**6, 1))
+
+
+def test_a_zip_bomb_of_a_student_is_a_row_that_says_so(tmp_path, monkeypatch):
+    limits = ZipLimits(1_000_000, 100)
+    monkeypatch.setattr("charloom.diagnosis.submissions.OF_A_STUDENT", limits)
+    folder = tree(tmp_path / "in", {"ada.py": F})
+    zipped(folder / "bob.zip", {f"{n}.py": "0" * 400_000 for n in range(5)})
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    ada, bob = find_submissions([str(folder)], unpacked)
+    assert (ada.name, ada.problem, bob.files) == ("ada", "", [])
+    assert bob.problem.startswith("bob.zip has more than 1 MB when unpacked")
+    with pytest.raises(DoctorError, match=r"bob\.zip has more than 1 MB"):
+        file_to_check(with_included(bob, [str(folder / "ada.py")]), "f")
+    assert sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file()) < 2_000_000
+
+
+def test_a_zip_with_a_file_in_the_place_of_a_folder_is_unpacked(tmp_path):
+    path = zipped(tmp_path / "odd.zip", {"a": "file", "a/b.py": F, "ok.py": F, "ok.py/": ""})
+    unpack(path, tmp_path / "to")
+    assert sorted(file.name for file in (tmp_path / "to").iterdir()) == ["a", "ok.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes with names")
+def test_links_and_pipes_are_not_submissions(tmp_path):
+    folder = tree(tmp_path / "in", {"ada.py": F})
+    os.mkfifo(folder / "pipe.py")
+    (folder / "link.py").symlink_to("/etc/passwd")
+    assert found(tmp_path, folder) == {"ada": ["ada.py"]}
 
 
 def test_a_file_that_is_not_a_zip_is_refused(tmp_path):

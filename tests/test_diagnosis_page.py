@@ -120,6 +120,15 @@ def test_a_number_that_is_not_finite_is_written_in_words(wrong):
     assert not NO_VALUE.findall(page.words)
 
 
+def test_the_heading_has_no_folders(right, tmp_path):
+    path = tmp_path / "mine.py"
+    html = render_diagnosis(dataclasses.replace(right, subject=f"{path}:f"))
+    assert "<h1>mine.py:f</h1>" in html
+    assert f"<dd>{path}:f</dd>" in html
+    html = render_diagnosis(dataclasses.replace(right, subject="Ada, in/mine.py:f"))
+    assert "<h1>Ada, in/mine.py:f</h1>" in html
+
+
 def test_a_function_without_a_name_is_called_a_function(right):
     html = render_diagnosis(dataclasses.replace(right, subject="", errors_by_step={}))
     assert "<h1>a function</h1>" in html

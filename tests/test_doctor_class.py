@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
-from charloom.cli.class_command import ClassDisplay, class_lines
+from charloom.cli.class_command import ClassDisplay, class_lines, how_to_continue
 from charloom.diagnosis.class_files import csv_table, gradescope_results
 from charloom.diagnosis.class_result import DiagnosedClass, Judged, main_line
 from charloom.diagnosis.process_tree import descendants
+from charloom.diagnosis.sandbox_settings import CopiedFile
+from charloom.diagnosis.submissions import Submission
 from charloom.errors import ConfigError
-from charloom.messages import argument
+from charloom.messages import argument, for_command_line
 from charloom.report import write_class
 from class_submissions import (
     BROKEN,
@@ -103,7 +105,7 @@ def test_no_submission_changes_a_file_or_leaves_a_process(judged):
 def test_the_files_have_every_submission(judged):
     place, submissions, _, done = judged
     names = sorted(one.name for one in submissions)
-    with (place / "class.csv").open(encoding="utf-8", newline="") as file:
+    with (place / "class.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["submission"] for row in rows] == names
     tests = json.loads((place / "results.json").read_text(encoding="utf-8"))["tests"]
@@ -225,7 +227,7 @@ def test_ctrl_c_keeps_the_verdicts_and_ends_all_processes(tmp_path):
     hand_in(tmp_path, [right(0), endless])
     command = [
         sys.executable, "-m", "charloom", "doctor", str(tmp_path), "--function", FUNCTION, "--jobs", "2",
-        "--time-limit", "600", "--csv", str(tmp_path / "class.csv"),
+        "--time-limit", "600", "--csv", str(tmp_path / "class.csv"), "--resume", str(tmp_path / "kept.jsonl"),
     ]  # fmt: skip
     program = (
         "import sys; from charloom.cli import class_command, main\n"
@@ -242,9 +244,20 @@ def test_ctrl_c_keeps_the_verdicts_and_ends_all_processes(tmp_path):
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "right-00" in output
-    assert "1 of 2 submissions are not judged" in errors
+    assert "1 of 2 submissions are not judged. The same command again continues." in errors
+    assert [
+        json.loads(line)["judged"]["name"]
+        for line in (tmp_path / "kept.jsonl").read_text(encoding="utf-8").splitlines()
+    ] == ["right-00"]
     assert "right-00,right" in (tmp_path / "class.csv").read_text(encoding="utf-8")
     until(lambda: not children & set(processes_with("charloom")))
+
+
+def test_an_interrupted_command_says_how_to_continue():
+    assert how_to_continue(Path("kept.jsonl")) == "The same command again continues."
+    assert for_command_line(how_to_continue(None)).startswith(
+        "With --resume FILE, the same command"
+    )
 
 
 # Python.
@@ -276,11 +289,42 @@ def test_the_python_function_gives_the_same(tmp_path):
 
 
 @posix
+def test_files_of_other_systems_and_with_odd_names_are_judged(tmp_path):
+    text = right(0).text
+    files = {
+        "bom.py": text.encode("utf-8-sig"), "crlf.py": text.replace("\n", "\r\n").encode(),
+        "latin.py": f"# -*- coding: latin-1 -*-\n# caf\xe9\n{text}".encode("latin-1"),
+        "O'Brien \"Bob\" (1).v2.py": text.encode(), "UPPER.PY": text.encode(), "a\nb.py": text.encode(),
+        ".DS_Store": b"\0", "notes.txt": b"",
+    }  # fmt: skip
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    result = charloom.doctor_class(tmp_path, FUNCTION)
+    names = ["a\nb", "bom", "crlf", "latin", 'O\'Brien "Bob" (1).v2', "UPPER"]
+    assert [(one.name, one.verdict) for one in result.submissions] == [(n, "right") for n in names]
+
+
+@posix
 def test_a_submission_that_uses_charloom_is_noted(tmp_path):
     text = f"import charloom\n{right(0).text}"
     hand_in(tmp_path, [Handed("ada", text, "right")])
     result = charloom.doctor_class(tmp_path / "ada.py", FUNCTION)
     assert "ada.py uses charloom" in result.submissions[0].notes[0]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["sys._getframe()", "gc.get_objects()", "x = sys.modules", "import ctypes", "__import__('a')"],
+)
+def test_code_that_looks_into_the_doctor_is_noted(code, tmp_path):
+    from charloom.api.class_worker import warnings_about
+
+    (tmp_path / "a.py").write_text(f"import numpy\n{code}\n", encoding="utf-8")
+    submission = Submission("ada", [CopiedFile(str(tmp_path / "a.py"), "a\nb.py")])
+    (note,) = warnings_about(submission)
+    assert note.startswith("a b.py uses ")
+    assert "\n" not in note
+    assert not warnings_about(Submission("ada", []))
 
 
 def test_a_class_without_submissions_is_refused(tmp_path):
@@ -307,13 +351,81 @@ def test_any_verdict_is_shown_as_it_comes():
     )
 
 
-def test_the_reason_of_an_error_is_its_last_line_without_the_traceback():
-    message = "the function failed (x):\n  File 1\n    code\nValueError: bad\nadvice"
-    assert main_line(message) == "ValueError: bad"
+def test_the_reason_of_an_error_is_its_cause():
+    message = (
+        'the function failed (x):\n  File "a.py", line 3, in f\n    code\n  File "b.py", line 7, in g\n'
+        "    code\nValueError: bad\nadvice"
+    )
+    assert main_line(message) == "ValueError: bad (b.py, line 7)"
     assert main_line("one line") == "one line"
+    assert main_line("the cause.\nWrite a function.\n  advice") == "the cause."
+    assert (
+        main_line("a.py has two:\n  f: this\n  g: that\nName one.")
+        == "a.py has two: f: this; g: that"
+    )
     error = verdict("a", "error", error=f"slow; use {argument('time_limit')}.")
     assert error.reason == "slow; use time_limit."
     assert error.to_dict()["error"] == "slow; use time_limit."
+
+
+def test_only_a_terminal_cuts_the_table():
+    name, reason = "n" * 50, "r" * 250
+    result = DiagnosedClass((verdict(name, "error", error=reason),))
+    assert class_lines(result)[1] == f"{name}  error    {reason}"
+    assert [len(line) for line in class_lines(result, 120)[:2]] == [47, 120]
+    assert len(class_lines(result, 10)[1]) == 30 + 2 + 7 + 2 + 30
+
+
+@posix
+def test_the_row_of_a_notebook_has_its_verdict(tmp_path):
+    cell = {"cell_type": "code", "source": right(0).text}
+    (tmp_path / "ada.ipynb").write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+    (tmp_path / "bob.ipynb").write_text("damaged", encoding="utf-8")
+    result = charloom.doctor_class(tmp_path)
+    rows = [(one.name, one.file, one.verdict) for one in result.submissions]
+    assert rows == [("ada", "ada.ipynb", "right"), ("bob", "bob.ipynb", "error")]
+    assert "bob.ipynb is not a Jupyter notebook" in result.submissions[1].reason
+
+
+def own_network(rows):
+    """Return a verdict on a submission with the loss of another network; `rows` are those of its diagnosis."""
+    difference = {"id": "mean-over-time", "title": "the mean", "fix": "do not divide"}
+    data = {"rows": rows, "network": [difference], "explanations": [], "tried": {"cell": "gru"}}
+    note = "look at it."
+    return verdict(
+        "a", "right for its own network", headline="Right.", diagnosis=data, notes=(note,)
+    )
+
+
+def test_the_csv_has_the_differences_the_notes_and_plain_numbers():
+    row = {"parameter": "W", "norm_relative": 1.25e-12, "passed": True}
+    (cells,) = csv.DictReader(io.StringIO(csv_table(DiagnosedClass((own_network([row]),)))))
+    assert (cells["differences"], cells["notes"]) == ("mean-over-time", "look at it.")
+    assert float(cells["largest error"]) == 1.2e-12
+    assert own_network([]).to_dict()["differences"] == ["mean-over-time"]
+
+
+def test_gradescope_says_how_to_match_the_specification():
+    row = {"parameter": "W", "norm_relative": 1.25e-12, "passed": True}
+    tests = json.loads(gradescope_results(DiagnosedClass((own_network([row]),))))["tests"]
+    assert [one["name"] for one in tests] == ["verdict: right for its own network", "gradient dW"]
+    assert tests[0]["output"] == "Right.\n- the mean: do not divide"
+
+
+def test_gradescope_has_a_test_for_each_gradient_of_an_unknown_network():
+    results = json.loads(gradescope_results(DiagnosedClass((own_network([]),))))
+    names = [one["name"].removeprefix("gradient ") for one in results["tests"][1:]]
+    assert names == ["dU", "dW", "db", "dd", "dV", "dc"]
+    assert results["score"] == 7
+    assert (
+        results["tests"][1]["output"] == "compared with the derivative of the function's own loss"
+    )
+
+
+def test_the_page_of_a_class_says_what_the_verdicts_mean(tmp_path):
+    page = Page(write_class(DiagnosedClass(()), tmp_path / "pages").read_text(encoding="utf-8"))
+    for word in ("right:", "right for its own network:", "wrong:", "error:"):
+        assert word in page.words
 
 
 HOSTILE = "=cmd|'/c calc'!A1<script>alert(1)</script>\x1b[31m"
@@ -325,6 +437,10 @@ def test_untrusted_names_are_harmless_everywhere(tmp_path):
     rows = list(csv.reader(io.StringIO(csv_table(result))))
     assert rows[1][0].startswith("'=cmd")
     assert "\x1b" not in csv_table(result) + gradescope_results(result) + "".join(rows[1])
+    named = verdict("a\nzoe  right  Right.", "wrong", notes=("n\nzoe  right",))
+    lines = class_lines(DiagnosedClass((named,)))
+    assert not [line for line in "\n".join(lines).splitlines() if line.startswith("zoe")]
+    assert csv_table(DiagnosedClass((verdict("\uff1d1", "wrong"),))).count("'\uff1d1")
     write_class(result, tmp_path / "pages")
     for path in (tmp_path / "pages").iterdir():
         html = path.read_text(encoding="utf-8")

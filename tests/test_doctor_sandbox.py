@@ -8,7 +8,6 @@ import shlex
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -84,11 +83,12 @@ def test_the_error_for_an_exception_shows_only_the_lines_of_the_user(tmp_path):
 
 
 def test_an_endless_loop_is_ended(tmp_path):
-    started = time.monotonic()
     message = refused(tmp_path, "    while True:\n        pass\n", time_limit=3.0)
-    assert "did not end within 3 s; the step that was still running is the first call" in message
+    assert (
+        "did not end within 3 s of processor time; the step that was still running is the first call"
+        in message
+    )
     assert "endless loop" in message
-    assert time.monotonic() - started < 20
 
 
 def test_much_output_is_not_shown_but_noted(tmp_path):
@@ -344,12 +344,47 @@ def test_the_command_shows_verdict_reason_table_and_picture(tmp_path):
     for part in (
         "time-carry-missing",
         "(docs/spec/mathematics.md, The network)",
-        "fix it",
+        "    to fix it  loop from t = T down to 1",
         "do     ·  ·  ·  ·  ·",
     ):
         assert part in done.stdout, part
+    lines = [line for line in done.stdout.splitlines() if line]
+    assert len(set(lines)) == len(lines)
+    assert done.stdout.count("no gradient flows back") == 1  # the headline has the title already
+    (heading,) = [line for line in lines if "wrong in" in line]
+    assert re.split(" {2,}", heading.strip()) == [
+        "wrong in", "relative error", "in the trial", "worst entry", "yours", "right",
+    ]  # fmt: skip
+    (shown,) = [line.split() for line in lines if line.startswith("dc ")]
+    assert shown[:4] == ["dc", "0", "of", "12"]  # no entry of what is right
+    assert len(shown) == 5
     assert re.search(r"da     [^·]  [^·]  [^·]  [^·]  ·", done.stdout)
     assert "charloom doctor:" not in done.stdout
+
+
+def test_what_the_headline_says_is_not_said_again(tmp_path):
+    """Every gradient is wrong in a way that is not known."""
+    text = source("loop") + (
+        "\n\nbase = loss_and_gradients\n\n\ndef loss_and_gradients(params, x, y, h0):\n"
+        "    loss, found = base(params, x, y, h0)\n"
+        "    return loss, {k: np.tanh(v) + 0.3 * np.sin(7 * params[k]) for k, v in found.items()}\n"
+    )
+    result = doctor(f"{written(tmp_path, text)}:loss_and_gradients")
+    sums = "dU, dW, db, dV and dc are not the sums over the steps that follow from your da and do."
+    assert result.headline() == f"Wrong: {sums}"
+    assert not any("the sum" in clue for clue in result.hints)
+    assert result.to_dict()["clues"] == list(result.hints)
+
+
+def test_the_difference_of_a_network_has_labels_of_its_own(tmp_path):
+    text = source("loop") + (
+        "\n\nbase = loss_and_gradients\n\n\ndef loss_and_gradients(params, x, y, h0):\n"
+        "    loss, found = base(params, x, y, h0)\n"
+        "    return loss / len(x), {k: v / len(x) for k, v in found.items()}\n"
+    )
+    done = charloom_("doctor", f"{written(tmp_path, text)}:loss_and_gradients")
+    assert [line for line in done.stdout.splitlines() if line.startswith("    to match it    ")]
+    assert [line for line in done.stdout.splitlines() if line.startswith("    specification  ")]
 
 
 def test_a_right_function_gets_a_certificate_and_exit_code_0(tmp_path):

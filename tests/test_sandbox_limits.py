@@ -331,6 +331,32 @@ def test_nothing_that_a_submission_writes_is_taken_for_a_result(name, tmp_path):
     assert "the function returned nothing: it ended the Python process with exit code 0" in message
 
 
+WRITER = (
+    "    import gc\n"
+    "    writer = next(one for one in gc.get_objects() if type(one).__name__ == 'ResultWriter')\n"
+)
+
+
+def test_a_flood_of_results_is_ended(tmp_path):
+    text = HEAD + WRITER + "    while True: writer.send(step='x' * 1_000_000)\n"
+    assert "it sent more than 64 MB as results" in result(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [
+        ("error='no' * 1_000_000", "nono\n…\nnono"),
+        ("separation=['<b>'], step={'a': 1}, error=None, slow='x'", "exit code 0"),
+        ("outcome={}, arrays=3", "results that are not those of the doctor's calls"),
+        ("outcome=[], arrays=''", "results that are not those of the doctor's calls"),
+    ],
+)
+def test_a_forged_message_is_no_result(sent, sentence, tmp_path):
+    message = result(tmp_path, f"{HEAD}{WRITER}    writer.send({sent})\n    os._exit(0)\n")
+    assert sentence in message
+    assert len(message) < 21_000
+
+
 def test_results_that_are_not_those_of_the_calls_are_refused(tmp_path):
     text = HEAD + (
         "    from charloom.diagnosis import child_process as child\n"
@@ -393,3 +419,33 @@ def test_compressed_arrays_are_refused():
     np.savez_compressed(buffer, **zeros)
     with pytest.raises(ValueError, match="compressed"):
         unpacked(base64.b64encode(buffer.getvalue()).decode())
+
+
+# Time.
+
+
+@linux_only
+def test_a_submission_that_sleeps_longer_than_its_limit_may_be_right(tmp_path):
+    # It sleeps six seconds, and right code needs about one of its five seconds of processor time.
+    text = RIGHT.replace("    T = len(x)\n", "    T = len(x)\n    wait()\n")
+    text += (
+        "\n\ndef wait():\n"
+        "    import os, time\n"
+        "    if not os.path.exists('slept'):\n"
+        "        open('slept', 'w').close()\n"
+        "        for _ in range(20): time.sleep(0.3)\n"
+    )
+    assert text.count("wait()") > 1
+    assert result(tmp_path, text, function="loss_and_gradients", time_limit=5.0) == "right"
+
+
+@linux_only
+def test_a_submission_that_only_waits_is_ended(tmp_path):
+    body = "    __import__('time').sleep(10**6)\n"
+    assert "it only waited for 2 s" in result(tmp_path, HEAD + body, time_limit=2.0)
+
+
+@linux_only
+def test_the_time_of_an_endless_loop_is_that_of_the_processor(tmp_path):
+    message = result(tmp_path, HEAD + "    while True: pass\n", time_limit=1.0)
+    assert "did not end within 1 s of processor time" in message

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.api.text_arguments import as_path
+from charloom.api.verdict_file import VerdictFile, key_of
 from charloom.config import require_whole
 from charloom.cpu_limits import ONE_THREAD, processors
 from charloom.diagnosis.class_result import ERROR, DiagnosedClass, Judged, in_order
@@ -33,8 +34,11 @@ from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
 
-CLASS_SECONDS: Final = 20.0  # default time limit of a submission
+CLASS_SECONDS: Final = 20.0  # default limit of the processor time of a submission
 CLASS_MEMORY: Final = 2_000  # default limit of memory in MB
+ENDED_UNEXPECTEDLY: Final = (
+    "the process that judges the submissions ended unexpectedly; is the memory full?"
+)
 LOOK_SECONDS: Final = 0.2  # how often Ctrl-C is noticed
 # Python's option -P: the process imports no modules from the current directory.
 COMMAND: Final = (sys.executable, "-P", "-m", "charloom.api.class_worker")
@@ -53,6 +57,7 @@ def doctor_class(
     jobs: int | None = None,
     memory: int = CLASS_MEMORY,
     pages: bool = False,
+    resume: str | Path | None = None,
     progress: ClassProgress | None = None,
     **options: Any,
 ) -> DiagnosedClass:
@@ -75,6 +80,8 @@ def doctor_class(
         jobs: number of submissions that are judged at the same time; None for the number of cores.
         memory: largest memory of a submission in MB.
         pages: whether to make an HTML page of each diagnosis (`Judged.page`).
+        resume: a file that keeps each verdict as soon as it is known. If it has verdicts already, only
+            submissions that are new or have changed are judged.
         progress: called after each submission.
         options: the other arguments of `charloom.doctor`, such as cell, and time_limit, which is 20 seconds
             here. With strict=True, only the verdict "right" passes, not "right for its own network".
@@ -94,6 +101,7 @@ def doctor_class(
         jobs=jobs,
         memory=memory,
         pages=pages,
+        resume=resume,
         **options,
     )
     return judging.finish(progress)
@@ -108,6 +116,7 @@ def begin_class(
     jobs: int | None = None,
     memory: int = CLASS_MEMORY,
     pages: bool = False,
+    resume: str | Path | None = None,
     **options: Any,
 ) -> "Judging":
     """Return the work of `doctor_class`, which has the same arguments, without starting it."""
@@ -121,6 +130,7 @@ def begin_class(
         require_whole("jobs", jobs, least=1) if jobs is not None else processors(),
         require_whole("memory", memory, least=100),
         pages,
+        None if resume is None else as_path(resume),
         {"time_limit": CLASS_SECONDS, **options},
     )
     return Judging(request)
@@ -171,6 +181,7 @@ class ClassRequest:
     jobs: int
     memory: int
     pages: bool
+    resume: Path | None
     options: dict[str, Any]
 
 
@@ -218,6 +229,7 @@ class Judging:
         Raises:
             ConfigError: there is no submission, or an option of the request is wrong.
         """
+        kept = VerdictFile(self.request.resume)
         with tempfile.TemporaryDirectory(
             prefix="charloom-class-", ignore_cleanup_errors=True
         ) as name:
@@ -228,11 +240,22 @@ class Judging:
             found = [with_included(one, self.request.include) for one in found]
             self._names = [one.name for one in found]
             todo: queue.Queue[dict[str, Any]] = queue.Queue()
+            keys: dict[str, str] = {}  # of those that are to be judged
             for submission in found:
-                todo.put(job_of(submission, self.request, folder))
-            workers = [Worker(todo, folder) for _ in range(min(self.request.jobs, len(found)))]
+                job = job_of(submission, self.request, folder)
+                key = key_of(job) if self.request.resume is not None else ""
+                if (known := kept.known(key)) is not None:
+                    self.judged.append(judged_of(known))
+                    yield self.judged[-1]
+                else:
+                    keys[submission.name] = key
+                    todo.put(job)
+            workers = [Worker(todo, folder) for _ in range(min(self.request.jobs, len(keys)))]
             try:
-                yield from self._collect(workers)
+                for one in self._collect(workers):
+                    if one.error != ENDED_UNEXPECTEDLY:  # that says nothing about the submission
+                        kept.add(keys[one.name], asdict(one))
+                    yield one
             finally:
                 for worker in workers:
                     worker.end()
@@ -267,6 +290,7 @@ def job_of(submission: Submission, request: ClassRequest, folder: Path) -> dict[
     return {
         "name": submission.name,
         "files": [list(file) for file in submission.files],
+        "problem": submission.problem,
         "function": request.function,
         "sandbox": asdict(settings),
         "options": request.options,
@@ -380,5 +404,4 @@ class Worker:
 
 def ended_unexpectedly(job: dict[str, Any]) -> Judged:
     """Return the verdict for a submission at which the worker itself ended, for example without memory."""
-    error = "the process that judges the submissions ended unexpectedly; is the memory full?"
-    return Judged(job["name"], "", job["function"], ERROR, passed=False, error=error)
+    return Judged(job["name"], "", job["function"], ERROR, passed=False, error=ENDED_UNEXPECTEDLY)

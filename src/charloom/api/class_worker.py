@@ -10,17 +10,25 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from charloom.diagnosis import Diagnosis, doctor
+from charloom.diagnosis.chosen_file import choose_file
 from charloom.diagnosis.class_result import ERROR, Judged
 from charloom.diagnosis.sandbox_settings import CURRENT, SEPARATION, CopiedFile, SandboxSettings
-from charloom.diagnosis.submissions import Submission, file_to_check
+from charloom.diagnosis.submissions import Submission, source_of
 from charloom.errors import CharloomError, ConfigError
+from charloom.formatting import shortened
 from charloom.parent_process import end_with_parent
 
+# Names with which code looks into the process that runs it, or loads modules that its text does not name.
+LOOKS_INSIDE: Final = re.compile(
+    r"\b(_getframe|f_back|f_locals|gc\.get_\w+|sys\.modules|ctypes|__import__|__subclasses__|os\._exit)\b"
+)
 # An import of charloom, or its name as a string, as in a call of `__import__`.
 USES_CHARLOOM: Final = re.compile(r"^\s*(from|import)\s+charloom\b|[\"']charloom", re.MULTILINE)
 
@@ -51,12 +59,22 @@ def judge(job: dict[str, Any]) -> Judged:
     """
     started = time.perf_counter()
     SEPARATION.set("")
-    submission = Submission(job["name"], [CopiedFile(*pair) for pair in job["files"]])
+    submission = Submission(
+        job["name"], [CopiedFile(*pair) for pair in job["files"]], job["problem"]
+    )
     made = Judged(job["name"], "", job["function"], ERROR, passed=False)
     try:
-        file = file_to_check(submission, job["function"])
-        made = replace(made, file=file.target, notes=tuple(warnings_about(submission)))
-        made = examined(made, file, job)
+        with submitted(job):
+            options = job["options"]
+            known = {
+                name: options[name]
+                for name in ("cell", "numerical", "time_limit")
+                if name in options
+            }
+            file, note = choose_file(submission, job["function"], **known)
+            notes = tuple(filter(None, (note, *warnings_about(submission))))
+            made = replace(made, file=file.target, notes=notes)
+            made = examined(made, file, job)
     except ConfigError:
         raise
     except CharloomError as error:
@@ -70,16 +88,9 @@ def judge(job: dict[str, Any]) -> Judged:
 
 def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
     """Return the verdict `made` with the diagnosis of the submission's file."""
-    settings = {name: value for name, value in job["sandbox"].items() if name != "files"}
-    settings["hidden"] = tuple(settings["hidden"])
-    files = tuple(CopiedFile(*pair) for pair in job["files"])
     options = dict(job["options"])
     strict = options.pop("strict", False)
-    token = CURRENT.set(SandboxSettings(**settings, files=files))
-    try:
-        diagnosis = doctor(target(file, job["function"]), **options)
-    finally:
-        CURRENT.reset(token)
+    diagnosis = doctor(target(file, job["function"]), **options)
     diagnosis = replace(diagnosis, subject=subject_of(made))
     return replace(
         made,
@@ -90,6 +101,19 @@ def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
         diagnosis=diagnosis.to_dict(str),
         page=page_of(diagnosis) if job["pages"] else "",
     )
+
+
+@contextmanager
+def submitted(job: dict[str, Any]) -> Iterator[None]:
+    """In the `with` block, code runs in the sandbox of the job's submission."""
+    settings = {name: value for name, value in job["sandbox"].items() if name != "files"}
+    settings["hidden"] = tuple(settings["hidden"])
+    files = tuple(CopiedFile(*pair) for pair in job["files"])
+    token = CURRENT.set(SandboxSettings(**settings, files=files))
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
 
 
 def page_of(diagnosis: Diagnosis) -> str:
@@ -124,13 +148,13 @@ def without_folders(message: str, submission: Submission) -> str:
 def warnings_about(submission: Submission) -> list[str]:
     """Return sentences about a submission that a teacher should look at."""
     for file in submission.python_files:
-        try:
-            text = Path(file.source).read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
+        text = source_of(Path(file.source)).decode("utf-8", "replace")
+        name = shortened(Path(file.target))
         if USES_CHARLOOM.search(text):
+            return [f"{name} uses charloom, which can compute the right gradient: look at it."]
+        if found := LOOKS_INSIDE.search(text):
             return [
-                f"{file.target} uses charloom, which can compute the right gradient: look at it."
+                f"{name} uses {found[1]}, with which code can reach the doctor itself: look at it."
             ]
     return []
 

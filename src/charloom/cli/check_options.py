@@ -147,7 +147,9 @@ CheckedDtype = Annotated[
 TrialSeed = Annotated[int, typer.Option(help="seed of the random numbers in all trials")]
 TimeLimit = Annotated[
     float | None,
-    typer.Option(help="seconds that the code may run in total [default: 60; in a class 20]"),
+    typer.Option(
+        help="seconds of processor time that the code may use in total [default: 60; in a class 20]"
+    ),
 ]
 ListMistakes = Annotated[bool, typer.Option("--list", help="list the known mistakes and exit")]
 Template = Annotated[
@@ -196,6 +198,14 @@ OneSubmission = Annotated[
     typer.Option(
         "--one-submission",
         help="of a class: the folder or zip is one submission with several files",
+    ),
+]
+ResumedVerdicts = Annotated[
+    Path | None,
+    path_option(
+        "--resume",
+        help="of a class: keep each verdict in FILE; with the same command again, only submissions that are "
+        "new or have changed are judged",
     ),
 ]
 Jobs = Annotated[

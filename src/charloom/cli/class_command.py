@@ -1,5 +1,6 @@
 """Judges the submissions of a class for the command `doctor`: progress, table, files and exit code."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -10,16 +11,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import typer
 
 from charloom.cli.error_exit import CHECK_FAILED, INTERRUPTED
-from charloom.cli.terminal import LINE_SECONDS, WIDTH, clear_line, say, show, show_json
+from charloom.cli.terminal import LINE_SECONDS, clear_line, say, show, show_json
 from charloom.formatting import count, duration, excerpt, harmless, table
-from charloom.messages import for_command_line
+from charloom.messages import argument, for_command_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from charloom.api import DiagnosedClass, Judged
 
-NAME_WIDTH: Final = 30  # largest number of characters of a submission's name in the table
+NAME_WIDTH: Final = (
+    30  # largest number of characters of a submission's name in the table on a terminal
+)
+LEAST_REASON: Final = 30  # characters of a reason that a narrow terminal shows
+MOST: Final = 10_000  # characters of a cell without a terminal
 LIMITS_ONLY: Final = (
     "this system has neither namespaces nor Landlock: the submissions have limits, but can "
     "read and write what you can. Judge code that you do not trust in a container or a virtual machine "
@@ -70,10 +75,18 @@ def judge_class(
         clear_line()
         say(
             f"interrupted; {count(len(diagnosis.unjudged))} of {count(judging.total)} submissions are not judged."
+            f" {how_to_continue(judging.request.resume)}"
         )
     write_verdicts(diagnosis, output)
     if code or not diagnosis.passed:
         raise typer.Exit(code or CHECK_FAILED)
+
+
+def how_to_continue(resume: Path | None) -> str:
+    """Return the sentence that says how the others can be judged; `resume` is the file of the verdicts."""
+    if resume is not None:
+        return "The same command again continues."
+    return f"With {argument('resume', 'FILE')}, the same command again would continue."
 
 
 def write_verdicts(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
@@ -84,13 +97,18 @@ def write_verdicts(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
     if output.as_json:
         show_json(diagnosis.to_dict(for_command_line))
     else:
-        for line in class_lines(diagnosis):
+        for line in class_lines(diagnosis, terminal_width()):
             show(line)
     if diagnosis.separation == "limits":
         say(LIMITS_ONLY)
-    for path, text in ((output.csv, csv_table), (output.gradescope, gradescope_results)):
+    # Excel reads UTF-8 only if the file begins with a byte order mark.
+    files = (
+        (output.csv, csv_table, "utf-8-sig"),
+        (output.gradescope, gradescope_results, "utf-8"),
+    )
+    for path, text, encoding in files:
         if path is not None:
-            data = text(diagnosis, for_command_line).encode("utf-8", "replace")
+            data = text(diagnosis, for_command_line).encode(encoding, "replace")
             replace_file(path, data, durable=False)
             say(f"wrote {path}")
     if output.html is not None:
@@ -99,18 +117,33 @@ def write_verdicts(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
         say(f"the pages begin at {write_class(diagnosis, output.html, for_command_line)}")
 
 
-def class_lines(diagnosis: "DiagnosedClass") -> list[str]:
-    """Return the lines of the table: a row for each submission, its notes, and the numbers of verdicts."""
-    names = [excerpt(one.name, NAME_WIDTH) for one in diagnosis.submissions]
-    verdicts = [one.verdict for one in diagnosis.submissions]
-    used = sum(max(map(len, column), default=0) + 2 for column in (names, verdicts))
+def class_lines(diagnosis: "DiagnosedClass", width: int | None = None) -> list[str]:
+    """Return the lines of the table: a row for each submission, its notes, and the numbers of verdicts.
+
+    `width` is the number of columns of the terminal; None cuts nothing.
+    """
+    name_width = MOST if width is None else NAME_WIDTH
+    names = [excerpt(one.name, name_width) for one in diagnosis.submissions]
+    columns = (["submission", *names], ["verdict", *(one.verdict for one in diagnosis.submissions)])
+    used = sum(max(map(len, column)) + 2 for column in columns)
+    left = MOST if width is None else max(width - used, LEAST_REASON)
     rows = [
-        (name, one.verdict, excerpt(one.reason_for(for_command_line), max(WIDTH - used, 30)))
+        (name, one.verdict, excerpt(one.reason_for(for_command_line), left))
         for name, one in zip(names, diagnosis.submissions, strict=True)
     ]
     lines = table(("submission", "verdict", "reason"), rows, left=3) if rows else []
-    notes = [f"Note on {one.name}: {note}" for one in diagnosis.submissions for note in one.notes]
+    # A name may have a line break, which must not begin another row.
+    notes = [
+        f"Note on {excerpt(one.name, name_width)}: {excerpt(note, MOST)}"
+        for one in diagnosis.submissions
+        for note in one.notes
+    ]
     return [*lines, *([""] if lines else []), *notes, f"{diagnosis.summary()}."]
+
+
+def terminal_width() -> int | None:
+    """Return the number of columns of the terminal to which results are written; None if it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class ClassDisplay:

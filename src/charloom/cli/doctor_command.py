@@ -28,6 +28,10 @@ OWN_SECONDS: Final = 60.0  # the default time limit of `charloom.doctor`
 RIGHT: Final = "·"  # the character that shows an error so small that it is only rounding
 # Pairs (bound, character that shows an error below the bound). The character █ shows a larger error.
 SHADES: Final = ((1e-3, "░"), (1e-2, "▒"), (1e-1, "▓"))
+# The labels of what is said about a mistake, and about a difference of the network.
+MISTAKE_LABELS: Final = ("your code", "in detail", "right", "to fix it")
+DIFFERENCE_LABELS: Final = ("your code", "in detail", "specification", "to match it")
+TABLE_SIDES: Final = "<>><<>>"  # to which side each column of the table is aligned
 TEMPLATES: Final = {"numpy": "my_rnn.py", "course": "my_course_rnn.py", "torch": "my_torch_rnn.py"}
 
 
@@ -57,6 +61,7 @@ def doctor(
     gradescope: check_options.GradescopeFile = None,
     include: check_options.Included = None,
     one_submission: check_options.OneSubmission = False,
+    resume: check_options.ResumedVerdicts = None,
     jobs: check_options.Jobs = None,
     memory: check_options.SubmissionMemory = None,
     as_json: Json = False,
@@ -91,6 +96,7 @@ def doctor(
         {
             "include": include,
             "one_submission": one_submission or None,
+            "resume": resume,
             "jobs": jobs,
             "memory": memory,
         }
@@ -241,7 +247,7 @@ def with_function(given: str, function: str | None) -> str:
     if function is None:
         return given
     file, colon, _ = given.rpartition(":")
-    if colon and file.endswith(".py"):
+    if colon and file.endswith((".py", ".ipynb")):
         raise ConfigError(
             f"{shortened(given)} names a function already; leave out {argument('function')}."
         )
@@ -357,13 +363,15 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
     """
     yield from wrap(diagnosis.headline(), WIDTH)
     yield ""
-    for difference in diagnosis.network if diagnosis.verdict != "right" else ():
-        yield from mistake_lines(difference, repair="to match")
+    differences = diagnosis.network if diagnosis.verdict != "right" else ()
+    alone = len(differences) + sum(map(len, diagnosis.explanations)) == 1
+    for difference in differences:
+        yield from mistake_lines(difference, DIFFERENCE_LABELS, alone)
     for number, explanation in enumerate(diagnosis.explanations):
         if number:
             yield from ("Or this one, which fits all trials as well as the one above:", "")
         for found in explanation:
-            yield from mistake_lines(found)
+            yield from mistake_lines(found, MISTAKE_LABELS, alone)
     if not diagnosis.passed and not diagnosis.exact and diagnosis.found:
         yield from wrap(
             "This explains the wrong gradients, but not every number of every trial: there may be "
@@ -371,9 +379,9 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
             WIDTH,
         )
         yield ""
-    for clue in diagnosis.clues:
+    for clue in diagnosis.hints:
         yield from wrap(f"- {clue}", WIDTH, subsequent_indent="  ")
-    if diagnosis.clues:
+    if diagnosis.hints:
         yield ""
     if diagnosis.rows and (whole or not diagnosis.passed):
         yield from table(diagnosis)
@@ -387,22 +395,19 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
         yield diagnosis.certificate()
 
 
-def mistake_lines(found: "Found", repair: str = "fix it") -> Iterator[str]:
+def mistake_lines(found: "Found", labels: Sequence[str], alone: bool) -> Iterator[str]:
     """Yield lines about a mistake that was found, or about a difference of the network.
 
-    They say what the user's code computes, what is right, and how to fix it. `repair` is the label of
-    the fix.
+    They say what the user's code computes, what is right, and how to fix it. `labels` are the labels of these
+    texts. If the mistake stands `alone`, the verdict has its title already.
     """
     mistake = found.mistake
     right = f"{' '.join(found.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
-    yield f"  {mistake.id}: {found.title}"
-    for label, text in (
-        ("your code", mistake.does),
-        ("variant", found.variant_text),
-        ("right", right),
-        (repair, for_command_line(found.marked_fix)),
-    ):
-        first = f"    {label:<10}"
+    yield f"  {mistake.id}" if alone else f"  {mistake.id}: {found.title}"
+    texts = (mistake.does, found.variant_text, right, for_command_line(found.marked_fix))
+    width = max(map(len, labels)) + 2
+    for label, text in zip(labels, texts, strict=True):
+        first = f"    {label:<{width}}"
         yield from wrap(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
     yield ""
 
@@ -410,28 +415,32 @@ def mistake_lines(found: "Found", repair: str = "fix it") -> Iterator[str]:
 def table(diagnosis: "Diagnosis") -> Iterator[str]:
     """Yield the lines of a table: its heading, a row for the gradient of each parameter and one for the loss.
 
-    A row shows the errors in a single trial: the trial in which the norm-relative error is largest. A
-    trial is one network with its data, on which the user's function was checked.
+    A row shows the error in a single trial: the trial in which it is largest. A trial is one network with
+    its data, on which the user's function was checked. Of a result that is right in all trials, it shows only
+    the error. The page and the JSON have the other errors too.
     """
     from charloom.gradient_errors import rank
 
     trials = diagnosis.tried.trials
-    yield (
-        f"{'':<5}{'wrong in':>9} {'absolute':>9} {'elementw':>9} {'norm-rel':>9}  "
-        f"{'worst entry: yours, right':<42} trial"
-    )
+    lines: list[tuple[str, ...]] = [
+        ("", "wrong in", "relative error", "in the trial", "worst entry", "yours", "right")
+    ]
     for name in dict.fromkeys(row.parameter for row in diagnosis.rows):
         rows = [row for row in diagnosis.rows if row.parameter == name]
         worst = max(rows, key=lambda row: rank(row.norm_relative))
         failed = sum(not row.passed for row in rows)
-        trial = trials[worst.trial]
-        place = f"[{', '.join(map(str, worst.index))}] " if worst.index else ""
-        entry = f"{place}{worst.given:.6g}, {worst.exact:.6g}"
         label = name if name == "loss" else f"d{name}"
-        yield (
-            f"{label:<5}{f'{failed} of {len(rows)}':>9} {worst.absolute:>9.1e} "
-            f"{worst.elementwise:>9.1e} {worst.norm_relative:>9.1e}  {entry:<42} {trial.name}"
-        )
+        cells = [label, f"{failed} of {len(rows)}", f"{worst.norm_relative:.1e}"]
+        if failed:
+            place = f"[{', '.join(map(str, worst.index))}]" if worst.index else ""
+            entry = (place, f"{worst.given:.6g}", f"{worst.exact:.6g}")
+            lines.append((*cells, trials[worst.trial].name, *entry))
+        else:
+            lines.append((*cells, "", "", "", ""))
+    columns = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        entries = zip(line, columns, TABLE_SIDES, strict=True)
+        yield "  ".join(f"{entry:{side}{width}}" for entry, width, side in entries).rstrip()
 
 
 def picture(diagnosis: "Diagnosis") -> Iterator[str]:
@@ -445,9 +454,9 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
     limit = STEP_LIMITS[diagnosis.tried.dtype]
     rows, of_places = diagnosis.errors_in_steps(limit)
     if of_places:
-        yield "Error of the gradients of each step t, given what your code passes back to the step:"
+        yield "The errors made at each step t, without those that later steps pass back to it:"
     else:
-        yield "Error of the gradients of the loss of each step t alone:"
+        yield "The errors of the gradients if only the loss of step t counts:"
     steps = len(next(iter(rows.values())))
     yield f"{'t':<6}" + " ".join(f"{t:>2}" for t in range(1, steps + 1))
     for name, errors in rows.items():

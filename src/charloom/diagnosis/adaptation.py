@@ -40,7 +40,7 @@ def adapt(
         function: the file, or FILE.py:FUNCTION if several functions of it could be checked.
         path: where the wrapper will be, so that it can find the user's file. It is not written.
         cell: "rnn", "lstm" or "gru"; None finds out the cell.
-        time_limit: largest number of seconds that the user's code may run.
+        time_limit: largest number of seconds of processor time that the user's code may use.
 
     Raises:
         ConfigError: an argument has a value that is not valid.
@@ -50,6 +50,7 @@ def adapt(
     if cell is not None:
         require_one_of("cell", cell, CELL_NAMES)
     seconds = require_number("time_limit", time_limit, above=0.0, below=1e9)
+    name = parse_function(function)
     job = Job(Options(cell=cell or ""), adapt=str(path.resolve()))
-    outcome = run_in_process(parse_function(function), None, job, seconds).outcome
+    outcome = run_in_process(name, None, job, seconds).outcome
     return Wrapper(outcome.wrapper, tuple(outcome.notes))

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.forms.preparation import Names, prepared
-from charloom.diagnosis.guard import Guard
+from charloom.diagnosis.forms.trying import FAILED
+from charloom.diagnosis.guard import Excess, Guard
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.outcome_files import outcome_message
 from charloom.diagnosis.result_pipe import ResultWriter, take_stdout
@@ -44,8 +45,8 @@ def main(folder: Path) -> NoReturn:
         writer.send(separation=separation)
         do_job(file, fields, writer)
 
-    def over(reason: str) -> None:
-        writer.send(limit=reason)
+    def over(excess: Excess) -> None:
+        writer.send(limit=excess.reason, slow=excess.slow)
 
     Guard(settings, folder, fields["seconds"], [p for p in needed if p], over, work).run(pipe)
 
@@ -100,7 +101,8 @@ def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
     ready = prepared(file, names, job, report)
     form = ready.form
     if job.adapt:
-        return Outcome("", (None, None), "", notes=ready.notes, wrapper=ready.wrapper)
+        fails = form is not None and form.rank == FAILED
+        return Outcome("", (None, None), "", notes=ready.notes, wrapper=ready.wrapper, fails=fails)
     try:
         outcome = run(ready.load, ready.job, report)
     except DoctorError as error:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from charloom.cell_table import CELLS
 from charloom.diagnosis.class_result import HEADINGS, DiagnosedClass, Judged, row_of
 from charloom.formatting import harmless
 from charloom.messages import for_command_line
 
-FORMULA: Final = tuple(
-    "=+-@\t\r"
-)  # a spreadsheet reads a cell that begins with one of these as a formula
+OF_OWN_LOSS: Final = "compared with the derivative of the function's own loss"
+# A spreadsheet may read a cell that begins with one of these as a formula; the last four are full-width.
+FORMULA: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 
 
 def csv_table(diagnosis: DiagnosedClass, spell: Callable[[str], str] = for_command_line) -> str:
@@ -63,6 +64,9 @@ def tests_of(one: Judged, spell: Callable[[str], str]) -> list[dict[str, Any]]:
     """Return the tests of one submission: its verdict, its loss and its gradients."""
     tests = [test(f"verdict: {one.verdict}", one.passed, spell(explained(one)))]
     rows = one.diagnosis["rows"] if one.diagnosis else []
+    if one.diagnosis and not rows:  # the doctor does not know the network of the submission
+        names = [*CELLS[one.diagnosis["tried"]["cell"]].shapes(1, 1), "V", "c"]
+        tests += [test(f"gradient d{name}", one.passed, OF_OWN_LOSS) for name in names]
     for name in dict.fromkeys(row["parameter"] for row in rows):
         passed = [row["passed"] for row in rows if row["parameter"] == name]
         output = f"right in {sum(passed)} of {len(passed)} trials"
@@ -72,13 +76,17 @@ def tests_of(one: Judged, spell: Callable[[str], str]) -> list[dict[str, Any]]:
 
 
 def explained(one: Judged) -> str:
-    """Return the verdict with how to fix each mistake of the likeliest explanation, or the error."""
+    """Return the verdict with how to fix each mistake of the likeliest explanation, or the error.
+
+    For a submission that is right for its own network, it also says how to match the specification.
+    """
     if one.diagnosis is None:
         return one.error
     explanations = one.diagnosis["explanations"]
-    fixes = (
-        [f"- {found['title']}: {found['fix']}" for found in explanations[0]] if explanations else []
-    )
+    shown = explanations[0] if explanations else []
+    if one.verdict != "right":
+        shown = [*one.diagnosis["network"], *shown]
+    fixes = [f"- {found['title']}: {found['fix']}" for found in shown]
     return "\n".join([one.headline, *fixes])
 
 

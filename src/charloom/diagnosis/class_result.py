@@ -3,11 +3,13 @@
 This module knows no files, processes, pages or terminals.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
-from charloom.formatting import counted, duration, excerpt, listing, scientific
+from charloom.formatting import counted, duration, excerpt, listing
 from charloom.messages import for_python, spelled_for
 from charloom.notebook_html import card, sentence, table
 
@@ -16,6 +18,7 @@ ERROR: Final = "error"  # verdict on a submission that could not be judged
 # other files and processes; or it has namespaces of its own, in which it sees no others.
 SEPARATIONS: Final = ("limits", "landlock", "namespaces")
 LONGEST_REASON: Final = 300  # characters of a reason
+PLACE: Final = re.compile(r'  File (".*", [\w ,]*line \d+)')  # a line of a traceback
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +74,12 @@ class Judged:
         return excerpt(spell(self.marked_reason), LONGEST_REASON)
 
     @property
+    def differences(self) -> tuple[str, ...]:
+        """The ids of the differences of the submission's network from the specification."""
+        found = self.diagnosis["network"] if self.diagnosis else []
+        return tuple(dict.fromkeys(one["id"] for one in found))
+
+    @property
     def largest_error(self) -> float | None:
         """The largest norm-relative error of a gradient or the loss; None if it is not known."""
         rows = self.diagnosis["rows"] if self.diagnosis else []
@@ -81,16 +90,25 @@ class Judged:
         """Return the verdict as plain data. `spell` replaces the placeholders in messages."""
         fields = {name: value for name, value in vars(self).items() if name != "page"}
         fields |= {"mistakes": list(self.mistakes), "notes": list(self.notes)}
-        fields["reason"] = self.marked_reason
+        fields |= {"reason": self.marked_reason, "differences": list(self.differences)}
         result: dict[str, Any] = spelled_for(fields, spell)
         return result
 
 
 def main_line(error: str) -> str:
-    """Return the line of an error message that says most: the exception of a traceback, or the first line."""
+    """Return the cause in an error message: the exception of a traceback and its place, or the first line.
+
+    A first line that ends with a colon is followed by the list below it.
+    """
     lines = error.splitlines() or [""]
-    after = [line for line in lines[1:] if line.strip() and not line.startswith((" ", "\t"))]
-    return after[0] if after else lines[0]
+    inner = list(takewhile(lambda line: line.startswith((" ", "\t")), lines[1:]))
+    places = [found[1] for line in inner if (found := PLACE.match(line))]
+    if places and len(lines) > 1 + len(inner):
+        return f"{lines[1 + len(inner)]} ({places[-1].replace(chr(34), '')})"
+    if not lines[0].endswith(":"):
+        return lines[0]
+    listed = "; ".join(line.strip() for line in inner) if inner else "".join(lines[1:2])
+    return f"{lines[0]} {listed}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -163,10 +181,12 @@ HEADINGS: Final = (
     "submission",
     "verdict",
     "mistakes",
+    "differences",
     "reason",
     "largest error",
     "file",
     "seconds",
+    "notes",
 )
 
 
@@ -177,10 +197,12 @@ def row_of(one: Judged, spell: Callable[[str], str] = for_python) -> tuple[str, 
         one.name,
         one.verdict,
         ", ".join(one.mistakes),
+        ", ".join(one.differences),
         one.reason_for(spell),
-        "" if largest is None else scientific(largest),
+        "" if largest is None else f"{largest:.1e}",
         one.file,
         f"{one.seconds:.1f}",
+        " ".join(map(spell, one.notes)),
     )
 
 

@@ -151,6 +151,12 @@ class Diagnosis:
         return diagnosis_card(self.to_dict())
 
     @property
+    def hints(self) -> tuple[str, ...]:
+        """The sentences in `clues` that the headline does not have already."""
+        headline = self.headline()
+        return tuple(clue for clue in self.clues if clue not in headline)
+
+    @property
     def mistakes(self) -> tuple[str, ...]:
         """The ids of the mistakes in `found`, likeliest first."""
         return tuple(dict.fromkeys(one.id for one in self.found))
@@ -211,7 +217,7 @@ class Diagnosis:
                     "Your gradients are right; the loss is wrong, and no known mistake explains it."
                 )
             if self.location.places:
-                return f"Wrong: {self.location.places[0].sentence()}"
+                return f"Wrong: {self.location.place_sentences()[0]}"
             return "Wrong, and no known mistake explains it."
         kinds = {one.mistake.kind for one in self.found}
         if kinds == {"numerical"}:
@@ -316,7 +322,7 @@ class Diagnosis:
             "rows": [row.to_dict() for row in self.rows],
             "numerical": [row.to_dict() for row in self.numerical],
             "errors_by_step": {name: list(errors) for name, errors in self.errors_by_step.items()},
-            "clues": list(self.clues),
+            "clues": list(self.hints),
             "notes": list(self.notes),
             "tried": {
                 **vars(self.tried),

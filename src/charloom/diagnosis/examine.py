@@ -74,7 +74,7 @@ def doctor(
         dtype: "float64" or "float32", the precision whose tolerance is used. "auto" uses that of
             float32 if all returned gradients are float32 arrays.
         seed: seed of the random numbers of all trials.
-        time_limit: largest number of seconds for all calls together, only for "FILE.py:FUNCTION".
+        time_limit: largest number of seconds of processor time for all calls, only for "FILE.py:FUNCTION".
         gates: the order that the function's gates are meant to have, such as "ifgo" (LSTM) or "rzn" (GRU).
             If it is empty, the doctor finds out the order, and any order is right.
         network: the differences from the specification that the network is meant to have, such as

@@ -3,7 +3,7 @@
 On Linux, three processes run one below another:
 
 - the guard, which the parent process started. It ends everything when the parent process ends;
-- the watcher, which counts the processes, the memory and the files of the submission. If namespaces
+- the watcher, which counts the processes, the memory, the files and the processor time of the submission. If namespaces
   are allowed, it is the first process of a process namespace, so that all others end with it;
 - the worker, which has the limits of `resource_limits.py` and runs the submission's code.
 
@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from charloom.diagnosis import landlock, namespaces
 from charloom.diagnosis import linux_calls as linux
@@ -26,6 +26,7 @@ from charloom.diagnosis.process_tree import adopt_orphans, descendants, kill_des
 from charloom.diagnosis.resource_limits import limit_resources, without_core_dumps
 from charloom.diagnosis.sandbox_settings import MEGABYTE, SandboxSettings
 from charloom.diagnosis.system_call_filter import forbid_processes
+from charloom.diagnosis.time_watch import TimeWatch, use_of
 from charloom.diagnosis.work_folder import box_of, bytes_below, fill
 from charloom.formatting import count
 from charloom.parent_process import end_with_parent, end_with_pipe
@@ -39,15 +40,27 @@ LANDLOCK: Final = "landlock"
 LIMITS: Final = "limits"
 
 
+class Excess(NamedTuple):
+    """How a submission exceeds a limit.
+
+    Attributes:
+        reason: the words after "the function was ended because", or after "the function" if it took too long.
+        slow: whether it took too long.
+    """
+
+    reason: str
+    slow: bool = False
+
+
 class Guard:
     """Runs the work of one submission.
 
     Args:
         settings: the limits, and the files that the work gets.
         folder: an empty directory, in which the sandbox is made.
-        seconds: the time limit.
+        seconds: the limit of the processor time.
         needed: paths that must stay readable, although a directory above them is hidden.
-        over: function that is called with a sentence when the submission exceeds a limit.
+        over: function that is called with an `Excess` when the submission exceeds a limit.
         work: the work. It is called with the kind of separation: `NAMESPACES`, `LANDLOCK` or `LIMITS`.
     """
 
@@ -57,7 +70,7 @@ class Guard:
         folder: Path,
         seconds: float,
         needed: Sequence[str],
-        over: Callable[[str], None],
+        over: Callable[["Excess"], None],
         work: Callable[[str], None],
     ) -> None:
         self.settings, self.folder, self.seconds = settings, folder, seconds
@@ -151,28 +164,30 @@ class Guard:
             end_with_parent()
             self._be_worker(kind)
         started()
+        watch = TimeWatch(self.seconds)
         while True:
             signal.sigtimedwait(ended, WATCH_SECONDS)
             code = exit_code(worker)
             if code is not None:
                 return code
-            if excess := self._excess(kind):
+            if excess := self._excess(kind, watch):
                 self.over(excess)
                 return -signal.SIGKILL
 
-    def _excess(self, kind: str) -> str:
-        """Return a sentence about the limit that the submission exceeds, or ""."""
+    def _excess(self, kind: str, watch: TimeWatch) -> Excess | None:
+        """Return the limit that the submission exceeds, or None."""
         settings = self.settings
         most = 1 + settings.processes  # the worker, and what it starts
         processes = descendants(os.getpid(), most + 1)
         if len(processes) > most:
-            return f"it started {more_than(settings.processes)}"
+            return Excess(f"it started {more_than(settings.processes)}")
         if sum(map(memory_of, processes)) > settings.memory:
-            return f"it used more than {count(settings.memory // MEGABYTE)} MB of memory"
+            return Excess(f"it used more than {count(settings.memory // MEGABYTE)} MB of memory")
         # In namespaces, the directory is in memory and has a fixed size.
         if kind == LIMITS and bytes_below(self.folder) > settings.written:
-            return f"it wrote more than {count(settings.written // MEGABYTE)} MB to files"
-        return ""
+            return Excess(f"it wrote more than {count(settings.written // MEGABYTE)} MB to files")
+        slow = watch.excess(use_of(processes))
+        return Excess(slow, slow=True) if slow else None
 
     def _be_worker(self, kind: str) -> NoReturn:
         """Limit this process, do the work in the working directory of the sandbox, and end the process."""

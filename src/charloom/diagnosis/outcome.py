@@ -77,6 +77,7 @@ class Outcome:
             empty if the user gave none.
         notes: sentences about how the function was found and called.
         wrapper: the source of the wrapper that was called; "" if the function was called as it is.
+        fails: whether the recognised form raises an error in every way; known only if nothing was checked.
     """
 
     cell: str
@@ -94,3 +95,4 @@ class Outcome:
     slopes: list[Call] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     wrapper: str = ""
+    fails: bool = False

@@ -17,6 +17,7 @@ def outcome_message(outcome: Outcome) -> dict[str, Any]:
         "convention": outcome.convention,
         "notes": outcome.notes,
         "wrapper": outcome.wrapper,
+        "fails": outcome.fails,
     }
     for script in SCRIPTS:
         fields[script] = []
@@ -44,6 +45,7 @@ def read_outcome(message: dict[str, Any]) -> Outcome:
     fields, arrays = message["outcome"], unpacked(message["arrays"])
     outcome = Outcome(fields["cell"], tuple(fields["sizes"]), fields["convention"])
     outcome.notes, outcome.wrapper = list(map(str, fields["notes"])), str(fields["wrapper"])
+    outcome.fails = bool(fields["fails"])
     for script in SCRIPTS:
         for number, call in enumerate(fields[script]):
             parts = {

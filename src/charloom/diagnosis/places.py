@@ -26,6 +26,12 @@ class Place(NamedTuple):
     seq_length: int
     mistake: Found | None
 
+    @property
+    def is_plain_sum(self) -> bool:
+        """Whether a whole gradient is wrong, and no known mistake explains it."""
+        steps = ("logits", "dh", "ds", "gates")
+        return self.kind not in steps and not self.gates and self.mistake is None
+
     def sentence(self) -> str:
         """Return the place in words."""
         gates = listing(list(self.gates))
@@ -79,11 +85,24 @@ class Location(NamedTuple):
 
     def sentences(self, everything: bool) -> list[str]:
         """Return sentences about the blocks, and about the places too if `everything` is True."""
-        found = [place.sentence() for place in self.places] if everything else []
+        found = self.place_sentences() if everything else []
         if any(block.gate for block in self.wrong):
             found.append(f"wrong: {listing(blocks_text(self.wrong))}.")
             if self.right:
                 found.append(f"right: {listing(blocks_text(self.right))}.")
+        return found
+
+    def place_sentences(self) -> list[str]:
+        """Return a sentence about each place; whole gradients without a known mistake share one."""
+        sums = [place for place in self.places if place.is_plain_sum]
+        found = [place.sentence() for place in self.places if place not in sums]
+        if len(sums) == 1:
+            found.append(sums[0].sentence())
+        elif sums:
+            names = listing([place.kind for place in sums])
+            found.append(
+                f"{names} are not the sums over the steps that follow from your da and do."
+            )
         return found
 
     def to_dict(self) -> dict[str, Any]:

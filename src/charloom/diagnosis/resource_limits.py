@@ -54,5 +54,7 @@ def limit_resources(settings: SandboxSettings, seconds: float, own_user: bool) -
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             value = min(value, hard)
+        # At the soft limit of the time, the process gets SIGXCPU, and at the hard one it is killed.
+        most = value + (name == "RLIMIT_CPU" and hard == resource.RLIM_INFINITY)
         with suppress(OSError, ValueError):
-            resource.setrlimit(kind, (value, value))
+            resource.setrlimit(kind, (value, most))

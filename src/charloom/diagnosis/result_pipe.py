@@ -11,6 +11,7 @@ import json
 import os
 import threading
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any, Final
 
@@ -52,27 +53,40 @@ class ResultWriter:
 class ResultReader(threading.Thread):
     """A thread that reads the messages of a child process.
 
-    Attributes:
-        messages: the messages in the order in which they came.
+    Args:
+        pipe: the pipe from which they are read.
+        token: the text at the start of each message.
+        too_much: called when the messages are larger than `MOST`, to end the process that sends them.
     """
 
-    def __init__(self, pipe: IO[bytes], token: str) -> None:
+    def __init__(
+        self, pipe: IO[bytes], token: str, too_much: Callable[[], object] = lambda: None
+    ) -> None:
         super().__init__(daemon=True)
         self._pipe, self._token, self._data = pipe, token.encode(), bytearray()
+        self._too_much = too_much
         self.start()
 
     def run(self) -> None:
         with suppress(OSError, ValueError):
             while block := os.read(self._pipe.fileno(), 1 << 16):
-                if len(self._data) <= MOST:
-                    self._data += block
+                if self.is_full:
+                    continue
+                self._data += block
+                if len(self._data) > MOST:
+                    self._too_much()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the messages are larger than `MOST`; then they are ignored."""
+        return len(self._data) > MOST
 
     def finish(self, timeout: float = 2.0) -> list[dict[str, Any]]:
         """Return all messages. Wait at most `timeout` seconds for the end of the pipe, then close it."""
         self.join(timeout)
         with suppress(OSError):
             self._pipe.close()
-        if len(self._data) > MOST:
+        if self.is_full:
             return []
         found = []
         for line in bytes(self._data).split(b"\n"):

@@ -153,10 +153,10 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
             traceback), or returned something without gradients.
     """
     report("loading the file")
-    started = time.perf_counter()
+    started = time.process_time()
     function, numerical = guarded("while it was loaded", load)
     # JAX forgets what it compiled if the functions are loaded again.
-    quick = time.perf_counter() - started < QUICK_LOAD and "jax" not in sys.modules
+    quick = time.process_time() - started < QUICK_LOAD and "jax" not in sys.modules
     caller = caller_of(function, job.options)
     trials = make_trials(caller.cell, job.seed, caller.sizes, job.plans)
     first, description = trials[0].problem, trials[0].info.description()
@@ -218,9 +218,9 @@ def differentiate(
     with contextlib.suppress(Exception):
         outcome.nearby = nearby(call, trials[DERIVATIVE_TRIALS[0]].problem)
         for place in DERIVATIVE_TRIALS if outcome.nearby else ():
-            begun = time.perf_counter()
+            begun = time.process_time()
             outcome.derivatives += derivatives(call, trials[place].problem, outcome.nearby)
-            if time.perf_counter() - begun > SECONDS:
+            if time.process_time() - begun > SECONDS:
                 return
         if outcome.derivatives:
             limit = clip_limit(outcome.trials)

@@ -19,19 +19,30 @@ from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
 from charloom.cpu_limits import ONE_THREAD
+from charloom.diagnosis.notebook_code import NOTEBOOK, is_notebook
+from charloom.diagnosis.notebook_copy import NotebookCopy
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.outcome_check import require_genuine_form
 from charloom.diagnosis.outcome_files import read_outcome
-from charloom.diagnosis.result_pipe import ResultReader
+from charloom.diagnosis.result_pipe import MOST, ResultReader
 from charloom.diagnosis.runner import Job
-from charloom.diagnosis.sandbox_settings import SEPARATION, SandboxSettings, settings_for
+from charloom.diagnosis.sandbox_settings import (
+    SEPARATION,
+    SandboxSettings,
+    settings_for,
+)
 from charloom.diagnosis.work_folder import box_of
 from charloom.errors import DoctorError, SeveralFunctionsError
-from charloom.formatting import counted, shortened
+from charloom.formatting import count, counted, shortened
 from charloom.messages import argument
 
 KEPT: Final = 2_000  # number of bytes at the end of the child process's output that are stored
+LONGEST_MESSAGE: Final = 20_000  # characters of an error message of the child process
 END_SECONDS: Final = 1.0  # time in which a child process can end the processes that it started
+# The limit is one of processor time. Without any of it, this multiple of the limit in seconds must be enough,
+# on a busy computer too. Windows has no limit of processor time.
+BACKSTOP: Final = 6.0 if sys.platform != "win32" else 1.0
+START_SECONDS: Final = 30.0  # in which Python starts, on a busy computer
 START: Final = "the start of the process"  # what an error names if no step has started yet
 
 
@@ -45,14 +56,15 @@ class FunctionName(NamedTuple):
 def parse_function(given: str) -> FunctionName:
     """Return the file and the function that `given` names in the form FILE.py:FUNCTION.
 
-    The function may be a method, CLASS.METHOD. If `given` names only a file, the function is "".
+    The file may be a Jupyter notebook, and the function a method, CLASS.METHOD. If `given` names only a
+    file, the function is "".
 
     Raises:
         DoctorError: `given` has another form, or names no existing Python file.
     """
     file, colon, function = given.rpartition(":")
     if not colon or (
-        file and (function.endswith((".py", ".ipynb")) or "/" in function or os.sep in function)
+        file and (function.endswith((".py", NOTEBOOK)) or "/" in function or os.sep in function)
     ):
         file, function = given, ""
     names = function.split(".") if function else []
@@ -68,7 +80,7 @@ def parse_function(given: str) -> FunctionName:
         there = False
     if not there:
         raise DoctorError(f"the file {shortened(path)} does not exist; check the path.")
-    if path.suffix not in (".py", ".ipynb"):
+    if path.suffix.lower() != ".py" and not is_notebook(path):
         raise DoctorError(
             f"{shortened(path)} is not a Python file or a notebook; its name must end in .py or .ipynb."
         )
@@ -92,22 +104,37 @@ def run_in_process(
 
     Raises:
         DoctorError: the user's code raised an exception, crashed, ended the process, exceeded a limit
-            of its sandbox, or took longer than `time_limit` seconds.
+            of its sandbox, or used more than `time_limit` seconds of processor time.
     """
     settings = settings_for(function.file)
     with tempfile.TemporaryDirectory(prefix="charloom-doctor-", ignore_cleanup_errors=True) as name:
-        folder = Path(name).resolve()
-        place = place_of(function.file, settings, folder)
+        folder = Path(name).resolve() / "sandbox"
+        folder.mkdir()
+        # A wrapper reads the notebook itself.
+        converted = is_notebook(function.file) and not job.adapt
+        notebook = NotebookCopy(function.file, folder.parent) if converted else None
+        if notebook is not None:
+            settings = notebook.settings(settings)
+        place = place_of(function.file, settings, folder, converted)
         work = f"{box_of(folder).work}{os.sep}"
+
+        def shown(text: str) -> str:
+            """Return a message without the paths of the sandbox, which say nothing to the user."""
+            text = text.replace(work, "")
+            return text if notebook is None else notebook.in_notebook(text)
+
         try:
             line = job_line(place, function, numerical, job, settings, time_limit)
             ended = wait_for(start_process(folder), line, time_limit)
             SEPARATION.set(str(ended.messages[0].get("separation", "")) if ended.messages else "")
-            return result_of(ended, job, numerical is not None, time_limit)
+            result = result_of(ended, job, numerical is not None, time_limit)
         except DoctorError as error:
-            # The copies have the paths of the sandbox, which say nothing to the user.
-            error.args = (as_given(error.message.replace(work, ""), function.file), *error.args[1:])
+            error.args = (as_given(shown(error.message), function.file), *error.args[1:])
             raise error from None
+        result.outcome.notes = list(map(shown, result.outcome.notes))
+        if notebook is not None:
+            result.outcome.notes.insert(0, notebook.code.note(function.file.name))
+        return result
 
 
 def as_given(message: str, file: Path) -> str:
@@ -115,6 +142,11 @@ def as_given(message: str, file: Path) -> str:
     with contextlib.suppress(ValueError, OSError):
         return message.replace(str(file), str(file.relative_to(Path.cwd())))
     return message
+
+
+def backstop(time_limit: float) -> float:
+    """Return the seconds after which a child process is ended, however little processor time it used."""
+    return START_SECONDS + BACKSTOP * time_limit
 
 
 class Ended(NamedTuple):
@@ -125,11 +157,13 @@ class Ended(NamedTuple):
             ended because its time was over.
         messages: the messages that it sent (`ResultWriter`).
         output: what it printed.
+        too_much: whether it sent more messages than are read.
     """
 
     code: int | None
     messages: list[dict[str, Any]]
     output: "OutputReader"
+    too_much: bool = False
 
     def last(self, name: str) -> Any:
         """Return the field `name` of the last message that has it, or None."""
@@ -137,19 +171,31 @@ class Ended(NamedTuple):
         return found[-1] if found else None
 
     @property
+    def out_of_time(self) -> bool:
+        """Whether the process was ended because it took too long."""
+        signals = (getattr(signal, "SIGXCPU", None),)  # Windows has no such signal
+        return self.code is None or -self.code in signals
+
+    @property
     def step(self) -> str:
         """The description of the last step that the child process started; `START` if it started none."""
         return str(self.last("step") or START)
 
 
-def place_of(file: Path, settings: SandboxSettings, folder: Path) -> Path:
+def place_of(file: Path, settings: SandboxSettings, folder: Path, converted: bool = False) -> Path:
     """Return the path from which the child process loads the user's file.
 
-    `folder` is the directory of the sandbox.
+    Args:
+        file: the user's file.
+        settings: the settings of the sandbox.
+        folder: the directory of the sandbox.
+        converted: whether the last file of the settings is the code of a notebook.
     """
     if not settings.from_copies:
         return file
     copies = {Path(copy.source).resolve(): copy.target for copy in settings.files}
+    if converted:
+        return box_of(folder).work / settings.files[-1].target
     return box_of(folder).work / copies[file]
 
 
@@ -174,23 +220,23 @@ def job_line(
 
 
 def wait_for(process: "subprocess.Popen[bytes]", job: dict[str, Any], time_limit: float) -> Ended:
-    """Send a job to a child process, wait for its end at most `time_limit` seconds, and end it then."""
+    """Send a job to a child process, and wait for its end; end it after `backstop(time_limit)` seconds."""
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
     output = OutputReader(process.stderr)
-    results = ResultReader(process.stdout, job["token"])
+    results = ResultReader(process.stdout, job["token"], too_much=process.kill)
     try:
         with contextlib.suppress(OSError):
             process.stdin.write(json.dumps(job).encode() + b"\n")
             process.stdin.flush()
-        code: int | None = process.wait(timeout=time_limit)
+        code: int | None = process.wait(timeout=backstop(time_limit))
     except subprocess.TimeoutExpired:
         code = None
     finally:
         kill(process)
         output.join()
-    return Ended(code, results.finish(), output)
+    return Ended(code, results.finish(), output, results.is_full)
 
 
 def result_of(ended: Ended, job: Job, numerical: bool, time_limit: float) -> ProcessResult:
@@ -199,22 +245,29 @@ def result_of(ended: Ended, job: Job, numerical: bool, time_limit: float) -> Pro
     Raises:
         DoctorError: there are no results.
     """
-    if (limit := ended.last("limit")) is not None:
+    limit = ended.last("limit")
+    if limit is not None and not ended.last("slow"):
         raise DoctorError(
             f"the function was ended because {limit}. The step that was running is {ended.step}."
             f"{ended.output.summary()}"
         )
-    if ended.code is None:
+    if ended.too_much:
         raise DoctorError(
-            f"the function did not end within {time_limit:g} s; the step that was still running "
-            f"is {ended.step}. Look for an endless loop. If the function is only slow, "
+            f"the function was ended because it sent more than {count(MOST // 1_000_000)} MB as results; check the "
+            "file for code that writes to charloom's pipe."
+        )
+    if limit is not None or ended.out_of_time:
+        slow = limit or f"did not end within {backstop(time_limit):g} s"
+        raise DoctorError(
+            f"the function {slow}; the step that was still running "
+            f"is {ended.step}. Look for an endless loop, or for code that waits. If the function is only slow, "
             f"give it more seconds with {argument('time_limit')}.{ended.output.summary()}"
         )
     if (error := ended.last("error")) is not None:
-        functions = ended.last("functions")
-        if functions:
-            raise SeveralFunctionsError(str(error), [str(name) for name in functions])
-        raise DoctorError(str(error))
+        text = shorter(str(error))
+        if functions := ended.last("functions"):
+            raise SeveralFunctionsError(text, [str(name) for name in functions])
+        raise DoctorError(text)
     message = next((one for one in ended.messages if "outcome" in one), None)
     if message is None:
         raise no_result_error(ended)
@@ -338,6 +391,14 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(OSError):
         process.kill()
     process.wait()
+
+
+def shorter(message: str) -> str:
+    """Return an error message of the child process; its middle is left out if it is very long."""
+    if len(message) <= LONGEST_MESSAGE:
+        return message
+    half = LONGEST_MESSAGE // 2
+    return f"{message[:half]}\n…\n{message[-half:]}"
 
 
 def no_result_error(ended: Ended) -> DoctorError:

@@ -14,14 +14,24 @@ from pathlib import Path
 from typing import Final
 
 from charloom.diagnosis.course_systems import GRADESCOPE_FOLDER, gradescope_names, owner_of
+from charloom.diagnosis.notebook_code import NOTEBOOK, code_of_notebook, is_notebook
 from charloom.diagnosis.sandbox_settings import SKIPPED, CopiedFile, files_beside
-from charloom.diagnosis.unpacked_zip import unpack
+from charloom.diagnosis.unpacked_zip import OF_A_CLASS, OF_A_STUDENT, ZipLimits, unpack
 from charloom.errors import ConfigError, DoctorError
 from charloom.formatting import listing, shortened
 from charloom.messages import argument
 
 ZIP: Final = ".zip"
-PYTHON: Final = ".py"
+ARCHIVES: Final = (
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+    ".tar.bz2",
+    ".tar.xz",
+    ".rar",
+    ".7z",
+)  # which are not unpacked
+CODE: Final = (".py", NOTEBOOK)
 LISTED_FILES: Final = 5  # names of files in a message
 MOST_SOURCE: Final = 1_000_000  # bytes of a source file that are searched for a function
 
@@ -33,15 +43,17 @@ class Submission:
     Attributes:
         name: the student's name, or the name of the file or folder.
         files: the files, with their paths inside the submission.
+        problem: why files are missing, such as a damaged zip; "" if none is.
     """
 
     name: str
     files: list[CopiedFile] = field(default_factory=list)
+    problem: str = ""
 
     @property
     def python_files(self) -> list[CopiedFile]:
-        """The Python files, those nearest to the top first."""
-        found = [file for file in self.files if file.target.endswith(PYTHON)]
+        """The Python files and notebooks, those nearest to the top first."""
+        found = [file for file in self.files if Path(file.target).suffix.lower() in CODE]
         return sorted(found, key=lambda file: (len(Path(file.target).parts), file.target))
 
 
@@ -92,7 +104,7 @@ def find_submissions(given: Sequence[str], unpacked: Path, one: bool = False) ->
     if not found:
         raise ConfigError(
             f"{listing([shortened(Path(text)) for text in given[:LISTED_FILES]])} has no submission: no Python "
-            "file, folder or zip."
+            "file, notebook, folder or zip."
         )
     return with_distinct_names(sorted(found.values(), key=lambda one: one.name.casefold()))
 
@@ -118,20 +130,22 @@ def is_zip(path: Path) -> bool:
 
 
 def is_submission(path: Path) -> bool:
-    """Return True if `path` may be a submission, or a part of one: a folder, a zip or a Python file."""
+    """Return True if `path` may be a submission, or a part of one: a folder, a zip, a Python file or a notebook."""
     if path.name.startswith(".") or path.name in SKIPPED or path.is_symlink():
         return False
     if path.is_dir():
         return not (path / "pyvenv.cfg").exists()
-    return path.suffix in (PYTHON, ZIP) or owner_of(path.name) is not None
+    if not path.is_file():  # such as a pipe, which would never end
+        return False
+    return path.name.lower().endswith((*CODE, ZIP, *ARCHIVES)) or owner_of(path.name) is not None
 
 
-def opened(path: Path, unpacked: Path) -> Path:
+def opened(path: Path, unpacked: Path, limits: ZipLimits = OF_A_CLASS) -> Path:
     """Return the folder `path`; if it is a zip, unpack it and return its folder."""
     if path.is_dir():
         return path
     folder = unpacked / f"{sum(1 for _ in unpacked.iterdir()) + 1}-{path.stem}"
-    unpack(path, folder)
+    unpack(path, folder, limits)
     return folder
 
 
@@ -161,10 +175,14 @@ def add(found: dict[str, Submission], path: Path, names: dict[str, str], unpacke
     if path.is_dir():
         submission.files += files_beside(path)
     elif is_zip(path):
-        with suppress(
-            ConfigError
-        ):  # a damaged zip of one student leaves a submission without files
-            submission.files += files_beside(opened(path, unpacked))
+        try:
+            submission.files += files_beside(opened(path, unpacked, OF_A_STUDENT))
+        except ConfigError as error:  # a damaged zip of one student does not end the work
+            submission.problem = error.message.replace(str(path), path.name)
+    elif path.name.lower().endswith(ARCHIVES):
+        submission.problem = (
+            f"{shortened(Path(target))} is not unpacked; unpack it, or make a zip of it."
+        )
     else:
         submission.files.append(CopiedFile(str(path), target))
 
@@ -186,16 +204,18 @@ def with_distinct_names(submissions: list[Submission]) -> list[Submission]:
 
 
 def file_to_check(submission: Submission, function: str | None) -> CopiedFile:
-    """Return the file that defines `function`; with None, return the only Python file.
+    """Return the file that defines `function`; with None, return the only Python file or notebook.
 
     Raises:
         DoctorError: the submission has no Python file, or several, of which none defines the function.
     """
     files = submission.python_files
+    if not files and submission.problem:
+        raise DoctorError(submission.problem)
     if not files:
         others = [file.target for file in submission.files]
-        has = f"only {listed(others)}" if others else "no file"
-        raise DoctorError(f"the submission has {has}, but no Python file (.py).")
+        has = f"only {listed(others)}, but no Python file (.py) and no notebook (.ipynb)"
+        raise DoctorError(f"the submission has {has if others else 'no file'}.")
     if len(files) == 1:
         return files[0]
     if function is None:
@@ -223,11 +243,7 @@ def listed(names: Sequence[str]) -> str:
 
 def how_defined(path: Path, name: str) -> int:
     """Return 2 if a Python file defines the function or class `name`, 1 if it imports or assigns it, else 0."""
-    try:
-        with path.open("rb") as file:
-            source = file.read(MOST_SOURCE)
-    except OSError:
-        return 0
+    source = source_of(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -238,6 +254,17 @@ def how_defined(path: Path, name: str) -> int:
     return max(
         (rank for node in body for bound, rank in names_bound(node) if bound == name), default=0
     )
+
+
+def source_of(path: Path) -> bytes:
+    """Return the beginning of a source file, or the code of a notebook; nothing if it cannot be read."""
+    try:
+        if is_notebook(path):
+            return code_of_notebook(path).text.encode("utf-8", "replace")
+        with path.open("rb") as file:
+            return file.read(MOST_SOURCE)
+    except (OSError, DoctorError):
+        return b""
 
 
 def names_bound(node: ast.stmt) -> Iterator[tuple[str, int]]:
@@ -254,8 +281,13 @@ def names_bound(node: ast.stmt) -> Iterator[tuple[str, int]]:
 
 
 def with_included(submission: Submission, included: Iterable[str]) -> Submission:
-    """Return the submission with the files `included`; a student's own file of the same name is replaced."""
+    """Return the submission with the files `included`; a student's own file of the same name is replaced.
+
+    A submission that has nothing but a problem stays as it is.
+    """
+    if submission.problem and not submission.files:
+        return submission
     extra = [CopiedFile(path, Path(path).name) for path in included]
     taken = {file.target for file in extra}
     kept = [file for file in submission.files if file.target not in taken]
-    return Submission(submission.name, [*kept, *extra])
+    return Submission(submission.name, [*kept, *extra], submission.problem)

@@ -7,13 +7,21 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from charloom.errors import ConfigError
 from charloom.formatting import count, shortened
 
-MOST_UNPACKED: Final = 2_000_000_000  # bytes of all files together
-MOST_MEMBERS: Final = 50_000
+
+class ZipLimits(NamedTuple):
+    """The largest number of bytes of all files together, and of files."""
+
+    size: int
+    files: int
+
+
+OF_A_CLASS: Final = ZipLimits(2_000_000_000, 50_000)
+OF_A_STUDENT: Final = ZipLimits(200_000_000, 5_000)
 LONGEST_NAME: Final = 150  # characters of a part of a path
 LINK: Final = 0o120000  # the file type of a symbolic link in the mode of a member
 TYPE: Final = 0o170000
@@ -23,20 +31,22 @@ FORBIDDEN: Final = str.maketrans(
 )  # in file names of some system
 
 
-def unpack(path: Path, folder: Path) -> None:
+def unpack(path: Path, folder: Path, limits: ZipLimits = OF_A_CLASS) -> None:
     """Unpack the zip at `path` into `folder`, which is created.
+
+    A file at whose place there is another one already is left out.
 
     Raises:
         ConfigError: the file is not a zip, is encrypted or damaged, or is too large when unpacked.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    left = MOST_UNPACKED
+    left = limits.size
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-            if len(members) > MOST_MEMBERS:
+            if len(members) > limits.files:
                 raise ConfigError(
-                    f"{shortened(path)} has {count(len(members))} files; the most are {count(MOST_MEMBERS)}."
+                    f"{shortened(path)} has {count(len(members))} files; the most are {count(limits.files)}."
                 )
             for member in members:
                 parts = list(safe_parts(member.filename))
@@ -44,11 +54,10 @@ def unpack(path: Path, folder: Path) -> None:
                 if not parts or member.is_dir() or is_link:
                     continue
                 target = folder.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if target.exists():
+                if target.exists() or not made(target.parent):
                     continue
                 with archive.open(member) as source, target.open("wb") as copy:
-                    left -= copied(source, copy, left, path)
+                    left -= copied(source, copy, left, limits.size, path)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
         raise ConfigError(
             f"{shortened(path)} cannot be unpacked: {error}; download it again, or unpack it and give the "
@@ -70,14 +79,26 @@ def safe_parts(name: str) -> Iterator[str]:
         yield part.translate(FORBIDDEN)[-LONGEST_NAME:].strip() or "_"
 
 
-def copied(source: IO[bytes], target: IO[bytes], most: int, path: Path) -> int:
-    """Copy a file, and return its number of bytes; raise ConfigError if they are more than `most`."""
+def made(folder: Path) -> bool:
+    """Make a folder, and return True; return False if a file has its name or that of a folder above it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        return False
+    return True
+
+
+def copied(source: IO[bytes], target: IO[bytes], left: int, most: int, path: Path) -> int:
+    """Copy a file, and return its number of bytes; raise ConfigError if they are more than are `left`.
+
+    `most` is the limit for all files together, which the error names.
+    """
     total = 0
     while block := source.read(BLOCK):
         total += len(block)
-        if total > most:
+        if total > left:
             raise ConfigError(
-                f"{shortened(path)} has more than {count(MOST_UNPACKED // 1_000_000)} MB when unpacked; "
+                f"{shortened(path)} has more than {count(most // 1_000_000)} MB when unpacked; "
                 "unpack it and give the folder."
             )
         target.write(block)

@@ -61,7 +61,7 @@ def render_diagnosis(
         "diagnosis.html",
         back=back,
         diagnosis=diagnosis,
-        subject=subject(diagnosis),
+        subject=short_subject(diagnosis),
         verdict=diagnosis.headline(),
         starting=sentence,
         spell=spell,
@@ -69,7 +69,7 @@ def render_diagnosis(
         explanations=diagnosis.explanations[:SEVERAL],
         accounted=diagnosis.explanations[0] if diagnosis.passed and diagnosis.explanations else (),
         others=[reasons_text(explanation) for explanation in diagnosis.explanations[SEVERAL:]],
-        clues=list(map(sentence, diagnosis.clues)),
+        clues=list(map(sentence, diagnosis.hints)),
         picture=picture(diagnosis),
         of_places=diagnosis.errors_in_steps(STEP_LIMITS[diagnosis.tried.dtype])[1],
         summary=[errors_as_text(diagnosis, row) for row in worst_rows(diagnosis.rows)],
@@ -87,6 +87,12 @@ def render_diagnosis(
 def subject(diagnosis: Diagnosis) -> str:
     """Return the name of the checked function, or "a function" if it has no name."""
     return diagnosis.subject or "a function"
+
+
+def short_subject(diagnosis: Diagnosis) -> str:
+    """Return the name of the checked function without the folders of an absolute path."""
+    name = subject(diagnosis)
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def sentence(clue: str) -> str:

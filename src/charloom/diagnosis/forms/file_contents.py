@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from charloom.diagnosis.forms.notebook_code import SUFFIX, code_of_notebook
+from charloom.diagnosis.forms.notebook_reader import code_of
+from charloom.diagnosis.notebook_code import code_of_notebook, is_notebook
 from charloom.errors import DoctorError
 
 LARGEST: Final = 2_000_000  # bytes; a file with more is not read
@@ -417,8 +418,9 @@ def read_contents(path: Path) -> Contents:
         source: bytes | str = path.read_bytes()
     except OSError as error:
         raise DoctorError(f"{path} cannot be read: {error.strerror}.") from None
-    if path.suffix == SUFFIX:
-        source = code_of_notebook(path.read_bytes(), path.name)
+    if is_notebook(path):
+        code_of_notebook(path)  # raises an error if it is not a notebook
+        source = code_of(path)
     try:
         tree = ast.parse(source, str(path))
     except SyntaxError as error:

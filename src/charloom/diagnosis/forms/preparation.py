@@ -7,10 +7,12 @@ other forms it writes a wrapper and loads it like a file of the user. It runs in
 import importlib.util
 import inspect
 import linecache
+import re
 import sys
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +32,6 @@ from charloom.diagnosis.forms.gradient_sources import stripped
 from charloom.diagnosis.forms.jax_compilation import compiled
 from charloom.diagnosis.forms.module_advice import advice_on_modules
 from charloom.diagnosis.forms.name_roles import GRADIENT_HOLDERS, is_numerical, short
-from charloom.diagnosis.forms.notebook_code import SUFFIX
 from charloom.diagnosis.forms.outline_of_wrapper import outline
 from charloom.diagnosis.forms.partial_loading import (
     LoadedFile,
@@ -40,6 +41,7 @@ from charloom.diagnosis.forms.partial_loading import (
 from charloom.diagnosis.forms.recognition import Recognised, recognised
 from charloom.diagnosis.forms.trying import FAILED, RELATED
 from charloom.diagnosis.forms.wrapper_text import Source, alias_source
+from charloom.diagnosis.notebook_code import is_notebook
 from charloom.diagnosis.returned_value import LISTED, more
 from charloom.diagnosis.runner import WRAPPER, Job, Load
 from charloom.diagnosis.trials import make_trial
@@ -48,6 +50,8 @@ from charloom.messages import argument, terminal_command
 
 # Functions of PyTorch and JAX that compute gradients.
 DERIVING: Final = ("backward", "grad", "value_and_grad", "vjp", "jacrev", "jacfwd", "jacobian")
+# A part of the name of a function that is meant to return gradients.
+GRADIENT_NAME: Final = re.compile(r"loss|grad|backprop|bptt|backward|checked", re.IGNORECASE)
 
 
 class UsersFile:
@@ -64,7 +68,7 @@ class UsersFile:
         self.path = path
         self.wrapper_folder = Path(wrapper).parent if wrapper else path.parent
         self.contents = read_contents(path)
-        self.partly = works_at_top_level(self.contents) or path.suffix == SUFFIX
+        self.partly = works_at_top_level(self.contents) or is_notebook(path)
         self._before = set(sys.modules)
         self.loaded = LoadedFile(None)
 
@@ -225,11 +229,13 @@ def for_file(
 ) -> Prepared:
     """Return what to check in a file, for which the user named no function."""
     direct = []
+    failing: dict[str, Exception] = {}
     for name in candidates(file.contents):
         try:
             function = compiled(named(module, name, file.path), file.contents)
             found = cell_of(function, job, report)
-        except Exception:
+        except Exception as error:
+            failing[name] = error
             continue
         direct.append((name, found))
     if len(direct) == 1 and direct[0][1].right and direct[0][0] in file.contents.made_functions:
@@ -261,6 +267,12 @@ def for_file(
         return with_wrapper(file, outline(facts, file.source), job)
     if not direct and not forms and (advice := advice_on_modules(file.contents, module)):
         raise DoctorError(advice)
+    meant = [name for name in failing if GRADIENT_NAME.search(name)]
+    if not direct and not whole and len(meant) == 1:
+        if job.adapt:
+            raise failing[meant[0]]
+        # The first call fails again, and its error says where.
+        return as_it_is(file, Names(meant[0], names.numerical), job)
     raise listed(file.contents, [name for name, _ in direct], whole)
 
 
@@ -449,7 +461,8 @@ def python_2_error(file: UsersFile) -> DoctorError | None:
 
 def load_whole(path: Path) -> Any:
     """Run a whole file, and return its module."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loader = SourceFileLoader(path.stem, str(path))  # also for a name that ends in .PY
+    spec = importlib.util.spec_from_file_location(path.stem, path, loader=loader)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.forms.notebook_code import READER, SUFFIX
+from charloom.diagnosis.forms.notebook_reader import reader_source
 from charloom.diagnosis.forms.stand_ins import ANSWER, REPEATS, TEXT
+from charloom.diagnosis.notebook_code import is_notebook
 
 WIDTH: Final = 96
 BLANK: Final = "...  # fill in: "
@@ -139,7 +140,7 @@ def imports(source: Source, text: str) -> str:
             "import ast",
             "import contextlib",
             "import io",
-            *(["import json"] if source.path.suffix == SUFFIX else []),
+            *(["import json"] if is_notebook(source.path) else []),
             "import types",
             "from pathlib import Path",
         ]
@@ -171,8 +172,8 @@ def imports(source: Source, text: str) -> str:
 def loading_lines(source: Source) -> list[str]:
     """Return the lines of a wrapper that run only the definitions of the user's file."""
     load = LOAD.replace("ANSWER", json.dumps(ANSWER))
-    if source.path.suffix == SUFFIX:
-        load = f"{READER}\n{load.replace('path.read_bytes()', 'code_of(path)')}"
+    if is_notebook(source.path):
+        load = f"{reader_source()}\n{load.replace('path.read_bytes()', 'code_of(path)')}"
     text = f"TEXT = {json.dumps(TEXT[: len(TEXT) // REPEATS])} * {REPEATS}"
     lines = ["", f"SKIPPED_LINES = {set_text(source.skipped)}", text]
     if source.texts:

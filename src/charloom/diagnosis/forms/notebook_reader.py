@@ -1,0 +1,21 @@
+"""Reads the code of a Jupyter notebook in the way in which a wrapper reads it.
+
+A wrapper contains the source of `code_of`, so that it needs nothing of charloom.
+"""
+
+import inspect
+import json
+from pathlib import Path
+
+
+def code_of(path: Path) -> str:
+    """Return the code cells of a notebook, without magic commands."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    lines = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in text.split("\n")]
+    return "\n".join(lines)
+
+
+def reader_source() -> str:
+    """Return the lines of a wrapper that read a notebook: the source of `code_of`."""
+    return f"\n{inspect.getsource(code_of)}"
