@@ -227,6 +227,7 @@ PLANTS = [
     P("lstm", "initial-cell-dropped", "da_f = ds * s_prev", "da_f = ds * (s_prev if t else 0)"),
     P("lstm", "forget-gate-not-carried", "ds_next = ds * f", "ds_next = ds"),
     P("lstm", "coupled-gates", "f = sigmoid(a[H : 2 * H])", "f = 1 - i", "da_i = ds * g *", "da_i = ds * (g - s_prev) *", "da_f = ds * s_prev", "da_f = 0 * ds"),
+    P("lstm", "peepholes", "i = sigmoid(a[:H])", "i = sigmoid(a[:H] + 0.3 * s_prev)", "f = sigmoid(a[H : 2 * H])", "f = sigmoid(a[H : 2 * H] - 0.2 * s_prev)", "        o = sigmoid(a[3 * H :])\n        s = f * s_prev + i * g\n", "        s = f * s_prev + i * g\n        o = sigmoid(a[3 * H :] + 0.5 * s)\n", "* (1 - np.tanh(s) ** 2)", "* (1 - np.tanh(s) ** 2) + 0.5 * do * o * (1 - o)", "ds_next = ds * f", "ds_next = ds * f + 0.3 * da_i - 0.2 * da_f"),
     P("lstm", "cell-tanh-missing", "h = o * np.tanh(s)", "h = o * s", "do = dh * np.tanh(s)", "do = dh * s", "* (1 - np.tanh(s) ** 2)", ""),
     P("lstm", "tanh-derivative-missing", " * (1 - np.tanh(s) ** 2)", "", note="state"),
     P("lstm", "tanh-derivative", "(1 - g**2)", "(1 - np.tanh(g) ** 2)", note="of the candidate"),
@@ -307,7 +308,7 @@ OTHER_NETWORK = (
     "loop-output-bias-left-out", "whole-epsilon-in-log", "course-epsilon-in-log", "course-clipped",
     "course-initial-state-ignored", "lstm-gate-order-ifog", "lstm-gate-order-figo",
     "lstm-forget-bias-twice", "lstm-cell-tanh-missing", "lstm-initial-state-ignored",
-    "lstm-coupled-gates", "gru-second-bias-left-out", "gru-reset-before-product", "gru-update-gate-reversed", "gru-gate-order",
+    "lstm-coupled-gates", "lstm-peepholes", "gru-second-bias-left-out", "gru-reset-before-product", "gru-update-gate-reversed", "gru-gate-order",
 )  # fmt: skip
 
 M = "module"

@@ -270,8 +270,8 @@ def test_a_wrong_loss_with_right_gradients_is_explained_exactly_or_not_at_all():
         assert (found.verdict, found.mistakes) == ("right for its own network", ())
         assert not found.network_known
         assert found.headline() == (
-            "Your gradient is exactly that of your loss. Your loss is not that of the specification, and "
-            "no known difference of the network explains it."
+            "Your gradient is exactly that of your loss. Your loss differs from that of the specification, "
+            "and the doctor does not know why: no difference that it knows explains it."
         )
     found = judge("loop", *planted("loop-epsilon-in-log"))
     assert found.exact

@@ -28,7 +28,9 @@ def test_if_nothing_is_finite_the_doctor_says_so_and_does_not_name_float32(value
     assert found.mistakes == ("not-a-number",)
     assert "everything that it returned is not a number" in found.headline()
     begins, cause, *_ = found.clues
-    assert begins.startswith("it begins in the loss, in the trial with H = 4, T = 6, K = 7")
+    assert begins.startswith(
+        "the first numbers that are not finite are in the loss, in the trial with H = 4, T = 6, K = 7"
+    )
     assert "12 of 12 trials" in begins
     assert "small weights too" in cause
     assert "np.empty" in cause
@@ -37,7 +39,9 @@ def test_if_nothing_is_finite_the_doctor_says_so_and_does_not_name_float32(value
 def test_without_a_loss_the_output_gradients_are_named_as_the_first():
     found = doctor(answering(lambda _loss, g: {n: np.full_like(a, np.nan) for n, a in g.items()}))
     assert found.mistakes == ("not-a-number",)
-    assert found.clues[0].startswith("it begins in dV and dc, in the trial with")
+    assert found.clues[0].startswith(
+        "the first numbers that are not finite are in dV and dc, in the trial with"
+    )
 
 
 def test_one_gradient_that_is_not_finite_is_named_with_its_first_trial():
@@ -47,7 +51,9 @@ def test_one_gradient_that_is_not_finite_is_named_with_its_first_trial():
 
     found = doctor(answering(changed))
     assert "dW is not a number" in found.headline()
-    assert found.clues[0].startswith("it begins in dW, in the trial with H = 20, T = 26, K = 30")
+    assert found.clues[0].startswith(
+        "the first numbers that are not finite are in dW, in the trial with H = 20, T = 26, K = 30"
+    )
     assert "1 of 12 trials" in found.clues[0]
     assert "the loss is finite" in found.clues[1]
 

@@ -29,6 +29,11 @@ def places(found):
     return [(place.kind, place.gates, place.steps) for place in found.location.places]
 
 
+CLIPPED = "    for g in grads.values():\n        np.clip(g, -1, 1, out=g)\n    return loss, grads"
+SCALED = """    norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
+    return loss, {name: g * min(1, 2 / norm) for name, g in grads.items()}"""
+(PEEPHOLE_PLANT,) = (plant for plant in PLANTS if plant.name == "lstm-peepholes")
+PEEPHOLES = tuple(text for edit in PEEPHOLE_PLANT.edits for text in edit)
 # Name: the network, the edits, and the places that must be found.
 STEPS = {
     "a derivative at the last step only": (
@@ -67,8 +72,26 @@ STEPS = {
         "lstm", ("da_i = ds", "da_i = 0.5 * ds", "da_f = ds", "da_f = 0.7 * ds", "da_g = ds", "da_g = 1.3 * ds"),
         [("gates", ("i", "f", "g"), ALL)],
     ),
+    "one gate of an LSTM whose entries are clipped": (
+        "lstm", ("f * (1 - f)", "f * (1 - f) ** 2", "    return loss, grads", CLIPPED), [("gates", ("f",), ALL)],
+    ),
+    "one gate of a GRU whose norm is clipped": (
+        "gru", ("z * (1 - z)", "z * (1 - z) ** 2", "    return loss, grads", SCALED), [("gates", ("z",), ALL)],
+    ),
+    "one gate of an LSTM with peepholes": (
+        "lstm", (*PEEPHOLES, "da_g = ds * i", "da_g = ds * i * (1 + (t == 0))"), [("gates", ("g",), FIRST)],
+    ),
     "an output gradient": ("gru", ('grads["V"] += np.outer(dy, h)', 'grads["V"] += np.outer(dy, h + 0.1)'), [("dV", (), ())]),
 }  # fmt: skip
+
+
+def test_numbers_that_are_not_finite_come_after_the_mistake():
+    """The factor of the gate f overflows in the trials with large weights."""
+    found = judge("lstm", "da_f = ds", "da_f = (1.1 + 0 * np.exp(np.abs(a).max() ** 4)) * ds")
+    assert found.verdict == "wrong"
+    assert ("gates", ("f",), ALL) in places(found)
+    assert found.headline().startswith("Wrong: the gradient of gate f is wrong at every step.")
+    assert found.headline().endswith("not a number (NaN or infinite).")
 
 
 @pytest.mark.parametrize("name", STEPS)

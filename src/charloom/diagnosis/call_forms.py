@@ -9,6 +9,7 @@ check gradients.
 import contextlib
 import itertools
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -20,11 +21,11 @@ from charloom.diagnosis.argument_roles import argument_order
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.faulty_cells import reorder_gates
 from charloom.diagnosis.faulty_network import answer
-from charloom.diagnosis.loss_and_gradients import ALIASES, Reply, parameter_of, read_reply
+from charloom.diagnosis.loss_and_gradients import ALIASES, Reply, items_of, parameter_of, read_reply
 from charloom.diagnosis.outcome import CHANGES
 from charloom.diagnosis.problem import Array, Problem
 from charloom.diagnosis.returned_names import order_of_return
-from charloom.diagnosis.returned_value import NotNumbers, as_array, shape_of
+from charloom.diagnosis.returned_value import NotNumbers, as_array, is_scalar, shape_of
 from charloom.errors import DoctorError
 from charloom.messages import argument
 
@@ -264,14 +265,36 @@ def reply_of(function: Callable[..., Any], prepared: PreparedCall, options: Opti
     return reply._replace(gradients=gradients)
 
 
+def complex_loss_of(
+    function: Callable[..., Any], prepared: PreparedCall, options: Options
+) -> complex:
+    """Call the function with complex parameters, and return its loss, which is then complex too.
+
+    Raises:
+        Exception: the function fails with complex numbers, drops their imaginary parts, or returns no loss.
+    """
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        returned = function(*prepared.arguments())
+    flat = [part for item in items_of(returned) for part in (items_of(item) or [item])]
+    if len(flat) == len(options.gradients) and "loss" in options.gradients:
+        return complex_number(flat[options.gradients.index("loss")])
+    return complex_number(next(item for item in flat if is_scalar(item)))
+
+
+def complex_number(value: Any) -> complex:
+    """Return a number, or an array with a single entry, as a complex number."""
+    return complex(np.asarray(value).reshape(()))
+
+
 def find_convention(
     function: Callable[..., Any], problem: Problem, loss: float, options: Options
 ) -> Convention:
     """Return a convention (a way of calling) with which the function returns the right loss.
 
     The conventions are tried in the order of `conventions`. If none of them gives the right loss,
-    return the first one with which the function raises no error. `loss` is the right loss of
-    `problem`.
+    return the first one with which the function raises no error. If the function returns no loss,
+    return the one with which most of its gradients are right. `loss` is the right loss of `problem`.
 
     Raises:
         Exception: the function raised an error with every convention. Its first DoctorError is
@@ -280,6 +303,7 @@ def find_convention(
     arguments = argument_order(function, options, tuple(problem.parameters))
     first_error: Exception | None = None
     first_running: Convention | None = None
+    without_loss: list[tuple[int, Convention]] = []
     plain = list(conventions(options, arguments))
     for convention in (*plain, *(replace(one, holder="attributes") for one in plain)):
         if convention.holder == "attributes" and first_running is not None:
@@ -294,30 +318,19 @@ def find_convention(
             ):
                 first_error = error
             continue
-        # If the function returns no loss, its gradients show whether the arrays were understood. If they
-        # never do, they are wrong, and the first convention that raises no error is taken.
-        fits = (
-            is_along(reply.gradients, answer(problem).gradients)
-            if reply.loss is None
-            else is_right_loss(reply.loss, loss, len(problem.x))
-        )
-        if fits:
+        if reply.loss is None:
+            without_loss.append((right_gradients(reply, problem), convention))
+            if without_loss[-1][0] == len(problem.parameters):
+                return convention
+        elif is_right_loss(reply.loss, loss, len(problem.x)):
             return convention
         first_running = first_running or convention
+    if without_loss:
+        return max(without_loss, key=lambda one: one[0])[1]
     if first_running is not None:
         return first_running
     assert first_error is not None
     raise first_error
-
-
-def is_along(given: Mapping[str, Array], right: Mapping[str, Array]) -> bool:
-    """Return True if gradients are the right ones, up to a common factor such as 1/T."""
-    if any(given[name].size != array.size for name, array in right.items()):
-        return False
-    one = np.concatenate([np.ravel(given[name]) for name in right]).astype(float)
-    two = np.concatenate([np.ravel(array) for array in right.values()])
-    size = float(np.linalg.norm(one) * np.linalg.norm(two))
-    return size > 0 and float(one @ two) >= ALONG * size
 
 
 def find_names(
@@ -411,6 +424,26 @@ def names_example(network: Network, parameters: Iterable[str]) -> dict[str, str]
     """
     unknown = iter(network._unknown)
     return {name: network._used.get(name) or next(unknown, "…") for name in parameters}
+
+
+def right_gradients(reply: Reply, problem: Problem) -> int:
+    """Return how many of the gradients are right, up to a common factor such as 1 / T."""
+    exact = answer(problem).gradients
+    if any(reply.gradients[name].size != right.size for name, right in exact.items()):
+        return 0
+    right = np.concatenate([g.ravel() for g in exact.values()])
+    given = np.concatenate([reply.gradients[name].ravel() for name in exact])
+    factors = (1.0, 1 / len(problem.x), float(np.vdot(given, right)) / float(np.vdot(right, right)))
+    return max(
+        sum(
+            bool(
+                np.linalg.norm(reply.gradients[name].ravel() - factor * g.ravel())
+                <= LOSS_TOLERANCE * np.linalg.norm(factor * g)
+            )
+            for name, g in exact.items()
+        )
+        for factor in factors
+    )
 
 
 def is_right_loss(loss: float, right: float, T: int) -> bool:

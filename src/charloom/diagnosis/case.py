@@ -68,6 +68,8 @@ class Case:
         limits: for each trial, a dict that maps each gradient and the loss to its error limit.
         network: the differences of the function's network and loss from those of the specification,
             such as a mean instead of a sum. "Right" means right for the network with these differences.
+        loss_errors: for each trial, the relative error that rounding of the loss alone can cause; empty if
+            the loss is not rounded more than the gradients.
         usable: the trials in which the function returned only finite numbers; all trials if there is
             no such trial.
     """
@@ -79,6 +81,7 @@ class Case:
         reduction: str,
         precision: Precision = FLOAT64,
         network: Explanation = (),
+        loss_errors: Sequence[float] = (),
     ) -> None:
         self.trials, self.calls, self.reduction, self.precision = (
             trials,
@@ -88,6 +91,7 @@ class Case:
         )
         self.cell = trials[0].problem.cell
         self.network = network
+        self.loss_errors = loss_errors
         finite = [place for place, call in enumerate(calls) if call.is_finite()]
         self.usable = finite or list(range(len(trials)))
         # The smallest trial excludes most explanations, so it is compared first.
@@ -131,11 +135,19 @@ class Case:
 
     def with_network(self, network: Explanation) -> "Case":
         """Return the same results, compared with the right ones for a network with these differences."""
-        return Case(self.trials, self.calls, self.reduction, self.precision, network)
+        return Case(
+            self.trials, self.calls, self.reduction, self.precision, network, self.loss_errors
+        )
 
     def with_precision(self, precision: Precision) -> "Case":
         """Return the same results, with the error limits of another precision."""
-        return Case(self.trials, self.calls, self.reduction, precision, self.network)
+        return Case(
+            self.trials, self.calls, self.reduction, precision, self.network, self.loss_errors
+        )
+
+    def with_loss_errors(self, errors: Sequence[float]) -> "Case":
+        """Return the same results, with these relative errors that rounding can cause in the losses."""
+        return Case(self.trials, self.calls, self.reduction, self.precision, self.network, errors)
 
     def smallest_first(self) -> list[int]:
         """Return the usable trials, the smallest one first."""
@@ -159,7 +171,10 @@ class Case:
         result = self.predicted(rounded, ())
         errors = {n: distance(g, exact.gradients[n], 0) for n, g in result.gradients.items()}
         errors[LOSS] = relative(result.loss, exact.loss)
-        return {n: max(least, min(widest, MARGIN * scale * error)) for n, error in errors.items()}
+        limits = {n: max(least, min(widest, MARGIN * scale * error)) for n, error in errors.items()}
+        if self.loss_errors:
+            limits[LOSS] = max(limits[LOSS], self.loss_errors[trial])
+        return limits
 
     def distances(self, trial: int, predicted: Answer) -> dict[str, float]:
         """Return a dict with the relative distance of each gradient and of the loss from a prediction.
@@ -190,7 +205,8 @@ class Case:
 
         `name` is "loss", or the parameter whose gradient is the result.
         """
-        return max(MATCHES, self.limits[trial][name]) if self.single else MATCHES
+        loosened = self.single or (name == LOSS and self.loss_errors)
+        return max(MATCHES, self.limits[trial][name]) if loosened else MATCHES
 
     def distance_if_matching(
         self, trial: int, explanation: Explanation, only: Iterable[str] | None = None

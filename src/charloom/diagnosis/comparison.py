@@ -10,6 +10,7 @@ import numpy as np
 
 from charloom.diagnosis import call_sequences
 from charloom.diagnosis.case import FLOAT16, FLOAT32, FLOAT64, Case, Explanation, Precision
+from charloom.diagnosis.clipping_limits import limits_of
 from charloom.diagnosis.diagnosis_result import Row
 from charloom.diagnosis.error_rows import all_rows
 from charloom.diagnosis.found_mistake import Found
@@ -17,16 +18,18 @@ from charloom.diagnosis.loss_derivative import (
     DERIVATIVE_TRIALS,
     Agreement,
     agreement,
-    clip_limit,
     combined,
     is_wrong_along,
     largest_noise,
+    relative_noise,
     rounding_of,
 )
 from charloom.diagnosis.networks import network_of
-from charloom.diagnosis.outcome import Call, Outcome
+from charloom.diagnosis.outcome import Outcome
+from charloom.diagnosis.peephole_probes import constants_seen
+from charloom.diagnosis.rounded_losses import loss_errors
 from charloom.diagnosis.runner import Job
-from charloom.diagnosis.trials import make_trials
+from charloom.diagnosis.trials import every_trial, make_trials
 
 LOWER: Final = (
     FLOAT32,
@@ -69,14 +72,37 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     single = dtype == "float32" or (dtype == "auto" and all(call.float32 for call in calls))
     case = Case(trials, calls, job.options.reduction, FLOAT32 if single else FLOAT64)
     found = call_sequences.found_in_calls(case, outcome)
-    network = network_of(case)
-    case = case.with_network(network if network is not None else nearest_network(case))
+    seen = constants_seen(outcome.probes, every_trial(trials, job.seed, outcome.sizes))
+    network = network_of(case, seen)
+    if network is None and not single and (rounded := with_rounded_losses(case, outcome)):
+        case, network = rounded, rounded.network
+        found.append(Found(PRECISION_MISTAKE, "loss"))
+    noisy = not single and largest_noise(outcome.nearby) > ROUNDING64
+    if network is None and (noisy or not outcome.nearby):
+        case = case.with_network(nearest_network(case))
+    else:
+        case = case.with_network(network or ())
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
-    noisy = not single and largest_noise(outcome.nearby) > ROUNDING64
     lower = LOWER if noisy else ()
     checked = Checked(case, network, rows, wrong, found, agreement_of(case, outcome), lower)
     return checked if single or not wrong else with_lower_precision(checked, outcome)
+
+
+def with_rounded_losses(case: Case, outcome: Outcome) -> Case | None:
+    """Return the case with the error limits of rounded losses and the network that they show.
+
+    Return None if the losses do not look rounded, or if no known network has such losses.
+    """
+    if not outcome.nearby:
+        return None
+    losses = np.array([np.nan if one.loss is None else one.loss for one in outcome.nearby])
+    errors = loss_errors(case.calls, relative_noise(losses))
+    if errors is None:
+        return None
+    loose = case.with_loss_errors(errors)
+    network = network_of(loose)
+    return None if network is None else loose.with_network(network)
 
 
 def nearest_network(case: Case) -> Explanation:
@@ -125,25 +151,26 @@ def agreement_of(case: Case, outcome: Outcome) -> Agreement:
     places = [*zip(DERIVATIVE_TRIALS, results[::2], results[1::2], strict=False)]
     everywhere = [*zip(range(len(case.trials)), slopes[::2], slopes[1::2], strict=False)]
     rounding = rounding_of(outcome.nearby)
-    limit = clip_limit(outcome.trials)
-    places = [one for one in places if not is_clipped(outcome.trials[one[0]], limit)]
+    limits = limits_of(outcome.trials)
     with np.errstate(all="ignore"):
         found = combined(
             [
-                agreement(case.trials[n].problem, outcome.trials[n].gradients, one, two, rounding)
+                agreement(
+                    case.trials[n].problem,
+                    outcome.trials[n].gradients,
+                    (one, two),
+                    limits,
+                    rounding,
+                )
                 for n, one, two in places
             ]
         )
         wrong = [
             n
             for n, one, two in everywhere
-            if is_wrong_along(
-                case.trials[n].problem, outcome.trials[n].gradients, (one, two), limit, rounding
+            if not limits.clips_norm(outcome.trials[n].gradients)
+            and is_wrong_along(
+                case.trials[n].problem, outcome.trials[n].gradients, (one, two), limits, rounding
             )
         ]
     return found._replace(wrong_trials=tuple(wrong))
-
-
-def is_clipped(call: Call, limit: float) -> bool:
-    """Return True if some entry of the gradients of a call is clipped to `limit`."""
-    return any(bool((np.abs(g) >= limit).any()) for g in call.gradients.values())

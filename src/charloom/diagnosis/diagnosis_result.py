@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from charloom.diagnosis.found_mistake import Found, reasons_text
 from charloom.diagnosis.notebook_diagnosis import diagnosis_card
-from charloom.diagnosis.places import NOWHERE, Location
+from charloom.diagnosis.places import NOWHERE, Location, blocks_text
 from charloom.formatting import listing, number_of, scientific
 from charloom.gradient_errors import rank
 from charloom.messages import for_python
@@ -211,18 +211,21 @@ class Diagnosis:
     @property
     def _reason(self) -> str:
         """Why the function is wrong, in one sentence."""
-        if not self.found:
+        if not self.found or (self.mistakes == ("not-a-number",) and self.location.wrong):
             if {row.parameter for row in self.rows if not row.passed} == {LOSS}:
                 return (
                     "Your gradients are right; the loss is wrong, and no known mistake explains it."
                 )
-            if self.location.places:
-                return f"Wrong: {self.location.place_sentences()[0]}"
-            return "Wrong, and no known mistake explains it."
+            return f"{self._place} {self._also_not_numbers}".strip()
         kinds = {one.mistake.kind for one in self.found}
         if kinds == {"numerical"}:
             title = self.found[0].mistake.title
             return f"Your gradient is right; your numerical gradient is wrong: {title}."
+        if not self.exact and all(one.is_accounted for one in self.found):
+            return (
+                "Wrong: your gradient is not that of your loss. It is that of the specification's loss, except "
+                f"that {listing([one.title for one in self.explanations[0]])}."
+            )
         titles = reasons_text(self.explanations[0])
         several = titles.startswith("(1)")
         if len(self.explanations) > 1:
@@ -238,23 +241,51 @@ class Diagnosis:
         return f"Wrong, and {why}: {titles}."
 
     @property
+    def _place(self) -> str:
+        """Where the function is wrong if no known mistake explains it, in one sentence."""
+        if self.location.places:
+            return f"Wrong: {self.location.place_sentences()[0]}"
+        if not self.location.right or not self.location.wrong:
+            return "Wrong, and no known mistake explains it."
+        wrong, right = blocks_text(self.location.wrong), blocks_text(self.location.right)
+        loss = "" if self.network_known else " as gradients of your own loss"
+        verb = "are" if len(self.location.wrong) > 1 else "is"
+        return (
+            f"Wrong, and no known mistake explains it: {listing(wrong)} {verb} wrong{loss}; "
+            f"{listing(right)} {'are' if len(self.location.right) > 1 else 'is'} right."
+        )
+
+    @property
+    def _also_not_numbers(self) -> str:
+        """A sentence saying which numbers are not finite, if this is not the only mistake; otherwise ""."""
+        titles = [one.title for one in self.found if one.id == "not-a-number"]
+        return f"Also, in some trials {listing(titles)}." if titles else ""
+
+    @property
     def _own_gradient(self) -> str:
         """A sentence saying that the gradient is right for the function's own loss."""
         except_for = [one.title for one in self.explanations[0]] if self.explanations else []
+        loss = any(row.parameter == LOSS for row in self.rows) or not self.network_known
+        right = "that of your loss" if loss else "right for your own network"
         if except_for:
-            return f"Your gradient is that of your loss, except that {listing(except_for)}."
-        return "Your gradient is exactly that of your loss."
+            return f"Your gradient is {right}, except that {listing(except_for)}."
+        return f"Your gradient is {'exactly ' if loss else ''}{right}."
 
     @property
     def _own_network(self) -> str:
         """A sentence saying how the function's network differs from the one that is wanted."""
         if not self.network_known:
             return (
-                "Your loss is not that of the specification, and no known difference of the network "
-                "explains it."
+                "Your loss differs from that of the specification, and the doctor does not know why: no "
+                "difference that it knows explains it."
             )
         titles = [one.title for one in self.network]
-        missing = [one.title for one in self.network_wanted if one not in self.network]
+        fitted = {one.id for one in self.network if not one.variant_text}
+        missing = [
+            one.title
+            for one in self.network_wanted
+            if one not in self.network and not (one.id in fitted and not one.variant)
+        ]
         sentences = []
         if titles:
             sentences.append(

@@ -75,4 +75,6 @@ def first_wrong_steps(by_step: Mapping[str, Sequence[float]], limit: float) -> I
         if first is not None:
             firsts.setdefault(first, []).append(f"d{name}")
     for step, names in sorted(firsts.items()):
-        yield f"{', '.join(names)}: the earliest step whose loss has a wrong gradient is step {step}."
+        steps = "step 1" if step == 2 else f"steps 1 to {step - 1}"
+        right = f"the gradient of the loss of {steps} is right, " if step > 1 else ""
+        yield f"{', '.join(names)}: {right}the gradient of the loss of step {step} is wrong."

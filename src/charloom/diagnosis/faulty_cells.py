@@ -11,6 +11,7 @@ import numpy as np
 
 from charloom.diagnosis.formula_values import formula
 from charloom.diagnosis.limited_variants import BETWEEN
+from charloom.diagnosis.peephole_weights import weights_of
 from charloom.diagnosis.problem import Array, Arrays, Switches
 from charloom.diagnosis.wrong_formulas import CARRY_AFTER, FORGET_OF_EARLIER, SLOPE_S
 
@@ -154,15 +155,16 @@ def lstm_step(
     """
     a = theta["W"] @ prev["h"] + read
     H = len(a) // 4
+    p_i, p_f, p_o = peepholes(switches, H)
+    if "peepholes" in switches:
+        a[:H] += p_i * prev["cell"]
+        a[H : 2 * H] += p_f * prev["cell"]
     activation, _ = ACTIVATIONS[switches.get("activation-differs", "tanh")]
-    i, f, g, o = (
-        sigmoid(a[:H]),
-        sigmoid(a[H : 2 * H]),
-        activation(a[2 * H : 3 * H]),
-        sigmoid(a[3 * H :]),
-    )
+    i, f, g = sigmoid(a[:H]), sigmoid(a[H : 2 * H]), activation(a[2 * H : 3 * H])
     f = 1 - i if "coupled-gates" in switches else f
     s = f * prev["cell"] + i * g
+    a[3 * H :] += p_o * s
+    o = sigmoid(a[3 * H :])
     tanh_s = s if "cell-tanh-missing" in switches else np.tanh(s)
     return {"h": o * tanh_s, "cell": s}, (a, i, f, g, o, tanh_s)
 
@@ -194,18 +196,20 @@ def lstm_back(
     later = (
         carried["cell"] * f if switches.get("cell-carry") == FORGET_OF_EARLIER else carried["cell"]
     )
-    ds = formula("cell-gradient", later + dh * o * slope_s, values, switches)
+    value = np.tanh(s_prev) if earlier in ("", "value") else tanh_s
+    if "output-gradient-without-tanh" in switches:
+        value = step.state["cell"]
+    slope_o = sigmoid_slope(o, "o", switches)
+    p_i, p_f, p_o = peepholes(switches, H)
+    ds = later + dh * o * slope_s + dh * value * slope_o * p_o
+    ds = formula("cell-gradient", ds, values, switches)
     if values:
         values["ds"] = ds
     di, df = ds * g, ds * before
     if "coupled-gates" in switches:
         di, df = di - df, np.zeros_like(df)
-    value = np.tanh(s_prev) if earlier in ("", "value") else tanh_s
-    if "output-gradient-without-tanh" in switches:
-        value = step.state["cell"]
     parts = [di, df, ds * i, dh * value]
-    slopes = [sigmoid_slope(i, "i", switches), sigmoid_slope(f, "f", switches), slope_g,
-              sigmoid_slope(o, "o", switches)]  # fmt: skip
+    slopes = [sigmoid_slope(i, "i", switches), sigmoid_slope(f, "f", switches), slope_g, slope_o]
     right = [part * slope for part, slope in zip(parts, slopes, strict=True)]
     da = np.concatenate(
         [
@@ -219,6 +223,7 @@ def lstm_back(
         cell = ds
     else:
         cell = formula("cell-carry", cell, values, switches)
+    cell = cell + da[:H] * p_i + da[H : 2 * H] * p_f
     passed = without_derivative("ifgo", da, np.concatenate(parts), switches)
     back = recurrent_carry("ifgo", theta["W"], passed, switches)
     if "recurrent-carry" in switches:
@@ -266,6 +271,11 @@ def without_derivative(gates: str, da: Array, parts: Array, switches: Switches) 
         if where == "" or gate in where.split(BETWEEN):
             found[place * H : (place + 1) * H] = parts[place * H : (place + 1) * H]
     return found
+
+
+def peepholes(switches: Switches, H: int) -> tuple[Array, Array, Array]:
+    """Return the peephole weights (H,) of the gates i, f and o of an LSTM; zeros if it has none."""
+    return weights_of(switches.get("peepholes", "0, 0, 0"), H)
 
 
 def gru_step(

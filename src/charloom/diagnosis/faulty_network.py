@@ -121,9 +121,8 @@ def used_parameters(cell: str, given: Arrays, switches: Switches) -> Arrays:
         H = given["W"].shape[1]
         theta["b"] = theta["b"].copy()
         forget = slice(H, 2 * H)
-        theta["b"][forget] += (
-            1 if switches["forget-bias-twice"] == "1 added" else theta["b"][forget]
-        )
+        constant, _, added = switches["forget-bias-twice"].partition(" ")
+        theta["b"][forget] += float(constant) if added == "added" else theta["b"][forget]
     if "hidden-bias-left-out" in switches:
         theta["b"] = np.zeros_like(theta["b"])
         if switches["hidden-bias-left-out"] == "d too":

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from charloom.diagnosis.case import MATCHES, ZERO, Case, distance
+from charloom.diagnosis.clipping_limits import limits_of
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.mistakes import BY_ID
@@ -148,24 +149,9 @@ def decays(case: Case) -> Iterator[Found]:
 def limits_seen(case: Case) -> list[str]:
     """Return the variants of the mistake "clipped" with the clipping limits that the results show.
 
-    A limit on entries is found if several entries of the gradients share the largest absolute value.
-    A limit on the norm is found if several trials share the largest norm of all gradients together.
     The usual limits, which `mistakes.py` lists, are left out.
     """
     usual = BY_ID["clipped"].variants
-    entries = np.concatenate(
-        [np.abs(g).ravel() for n in case.usable for g in case.calls[n].gradients.values()]
-    )
-    largest = float(np.max(entries, initial=0))
-    variants = []
-    if 0 < largest < np.inf and int((entries == largest).sum()) > 1:
-        variants.append(f"entries {largest!r}")
-    norms = [
-        math.sqrt(sum(float((g * g).sum()) for g in case.calls[n].gradients.values()))
-        for n in case.usable
-    ]
-    norm = max(norms)
-    if 0 < norm < np.inf and sum(abs(other - norm) <= 1e-9 * norm for other in norms) > 1:
-        variants.append(f"norm {float(f'{norm:.9g}')!r}")
     known = {(kind, float(limit)) for kind, _, limit in (v.partition(" ") for v in usual)}
-    return [v for v in variants if (v.split()[0], float(v.split()[1])) not in known]
+    seen = limits_of([case.calls[n] for n in case.usable]).variants()
+    return [v for v in seen if (v.split()[0], float(v.split()[1])) not in known]

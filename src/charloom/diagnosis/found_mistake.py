@@ -54,10 +54,16 @@ class Found:
     def is_accounted(self) -> bool:
         """Whether a gradient with this variant is right, except for a usual addition.
 
-        The addition is clipping of the finished gradients, or a tiny ε in the logarithm of the loss.
+        The addition is clipping of the finished gradients, a tiny ε in the logarithm of the loss, or a loss
+        that is rounded.
         """
         clipped = self.id == "clipped" and not self.variant.startswith(("steps", "passed"))
-        return self.is_consistent or clipped or self._is_tiny_epsilon
+        return self.is_consistent or clipped or self._is_tiny_epsilon or self._is_rounded_loss
+
+    @property
+    def _is_rounded_loss(self) -> bool:
+        """Whether this is the rounding of the loss alone."""
+        return (self.id, self.variant) == ("float32-where-float64", "loss")
 
     @property
     def _is_tiny_epsilon(self) -> bool:
@@ -70,6 +76,10 @@ class Found:
         """The mistake in one line. Some titles contain the variant, such as a wrong order of the gates."""
         if self.id == "gradient-scaled" and self.variant:
             return scalings_text(self.variant.split(", "))
+        if self.id == "forget-bias-twice" and self.variant.endswith(" added"):
+            return "a constant is added to the bias of the forget gate"
+        if self._is_rounded_loss:
+            return "the loss is rounded: it has fewer digits than the sixteen of float64"
         if self.id == "not-a-number" and self.variant:
             if self.variant == "everything":
                 return "everything that it returned is not a number (NaN or infinite)"
@@ -105,6 +115,8 @@ class Found:
         """
         if self.id == "gate-order" and self.variant:
             return self._gate_order_fix
+        if self._is_rounded_loss:
+            return "compute the loss in float64, and round it only where you print it."
         return self.mistake.fix
 
     @property

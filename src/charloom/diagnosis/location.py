@@ -14,6 +14,7 @@ import numpy as np
 from charloom.cell_table import CELLS
 from charloom.diagnosis.blocks import Block, blocks_of
 from charloom.diagnosis.case import ZERO, Case, distance
+from charloom.diagnosis.clipping_limits import Limits, limits_of
 from charloom.diagnosis.explanation import candidates
 from charloom.diagnosis.faulty_cells import STEP_BACKWARD
 from charloom.diagnosis.faulty_gradients import loss_scale
@@ -44,26 +45,39 @@ def location_of(case: Case, problem: Problem | None, call: Call | None) -> Locat
     `problem` is that of the trial "separate steps", and `call` the function's result; both are None if
     there is no such trial. Then only the blocks are found.
     """
-    wrong, right = wrong_and_right_blocks(case)
+    limits = limits_of(case.calls)
+    wrong, right = wrong_and_right_blocks(case, limits)
     if problem is None or call is None or not call.is_finite() or not wrong:
         return Location(wrong, right, ())
     if any(call.gradients[n].shape != p.shape for n, p in problem.parameters.items()):
+        return Location(wrong, right, ())
+    if limits.clips_entries(
+        call.gradients, ("U", "W")
+    ):  # then the gradients of the steps are not known
         return Location(wrong, right, ())
     with np.errstate(all="ignore"):
         places = Places(case, problem, call)
         return Location(wrong, right, tuple(places.all(right)), places.errors())
 
 
-def wrong_and_right_blocks(case: Case) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
-    """Return the blocks that are wrong in some usable trial, and those that are right in all of them."""
+def wrong_and_right_blocks(
+    case: Case, limits: Limits
+) -> tuple[tuple[Block, ...], tuple[Block, ...]]:
+    """Return the blocks that are wrong in some usable trial, and those that are right in all of them.
+
+    `limits` are those to which the gradients are clipped. Trials whose gradients are scaled down to a
+    norm are left out, if there are others.
+    """
     wrong: dict[Block, bool] = {}
-    for place in case.usable:
+    whole = [n for n in case.usable if not limits.clips_norm(case.calls[n].gradients)]
+    for place in whole or case.usable:
         given, exact = case.calls[place].gradients, case.exact[place].gradients
         size = float(np.sqrt(sum(float(np.vdot(g, g)) for g in exact.values())))
         for block, rows in blocks_of(case.cell, exact):
             name = block.parameter
             same = given[name].shape == exact[name].shape
-            far = distance(given[name][rows], exact[name][rows], ZERO * size) if same else 1.0
+            wanted = limits.clipped(exact[name][rows])
+            far = distance(given[name][rows], wanted, ZERO * size) if same else 1.0
             wrong[block] = wrong.get(block, False) or not far <= case.limits[place][name]
     return tuple(b for b, bad in wrong.items() if bad), tuple(
         b for b, bad in wrong.items() if not bad
@@ -84,6 +98,7 @@ class Places:
     """
 
     def __init__(self, case: Case, problem: Problem, call: Call) -> None:
+        self.limits = limits_of(case.calls)
         self.x, self.y, self.given = problem.x, problem.y, call.gradients
         self.switches = {one.id: one.variant for one in case.network}
         theta, steps, self.o = logits(problem, self.switches)
@@ -91,6 +106,8 @@ class Places:
         self.scale = loss_scale(problem.parameters, len(problem.x), self.switches)
         self.scale /= len(problem.x) if case.reduction == "mean" else 1
         self.do = self.output({})
+        if self.limits.clips_norm(self.given):
+            self.given = self.without_scaling(np.array([step.state["h"] for step in steps]))
         self.h = np.array([step.state["h"] for step in steps])
         self.h_prev = np.array([step.prev["h"] for step in steps])
         self.known = list(candidates(case))
@@ -101,6 +118,12 @@ class Places:
         """Return the gradients of the logits (T, K) of code with further mistakes."""
         _, do = output(self.o, self.x, self.y, self.o.shape[1], {**self.switches, **switches})
         return do * self.scale
+
+    def without_scaling(self, h: Array) -> Arrays:
+        """Return the function's gradients, multiplied so that dV is right: clipping scales all in the same way."""
+        right = self.do.T @ h
+        factor = float(np.vdot(right, self.given["V"])) / float(np.vdot(right, right))
+        return {name: g / factor for name, g in self.given.items()} if factor > 0 else self.given
 
     def all(self, right: Sequence[Block] = ()) -> list[Place]:
         """Return the places at which a mistake is made: the logits, then the steps, then the sums.
@@ -151,6 +174,8 @@ class Places:
 
         dV must be a sum over the steps, and dc the sum of the same gradients.
         """
+        if self.limits.clips_entries(self.given, ("V", "c")):
+            return [self.do]
         shown, given = self.shown_logits(), self.given["V"]
         size = float(np.abs(self.do).max())
         follows = near(given, shown.T @ self.h, self.limit, float(np.abs(given).max()))
@@ -276,7 +301,7 @@ class Places:
         da, dr, dq = hidden.da, hidden.da, np.zeros_like(self.h)
         if self.forward.cell == "gru":
             dr, dq = self.recurrent_parts(hidden.da)
-        return sums(
+        found = sums(
             self.forward.cell,
             self.forward.theta,
             (self.x, self.y),
@@ -284,6 +309,7 @@ class Places:
             StepGradients(da, dr, dq, do),
             {**self.switches, **switches},
         )
+        return {name: self.limits.clipped(g) for name, g in found.items()}
 
     def recurrent_parts(self, da: Array) -> tuple[Array, Array]:
         """Return dr (T, 3 H) and dq (T, H) of a GRU that follow from its gradients `da` of the steps."""

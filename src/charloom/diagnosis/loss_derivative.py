@@ -1,7 +1,8 @@
 """Differentiates the loss that a function returns, to tell whether its gradient is that of its own loss.
 
 Each block of a parameter is moved in a few random directions. The derivative of the loss in a direction
-is taken by central differences of fourth order at two steps; the distance of the two results shows how
+is taken by the complex step, if the function computes its loss from complex numbers too. Otherwise it is
+taken by central differences of fourth order at two steps; the distance of the two results shows how
 exact they are. This module knows no network: it only calls the function.
 """
 
@@ -13,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.blocks import Block, blocks_of
+from charloom.diagnosis.clipping_limits import NO_LIMITS, Limits
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.random import normals
@@ -47,6 +49,8 @@ TRUNCATION: Final = (
 )
 LOW: Final = 1e-7  # larger rounding errors of the gradient are those of a precision below float64
 FARTHEST_LOW: Final = 0.03  # the same as FARTHEST in such a precision
+TINY: Final = 1e-30  # the step of the complex step
+ComplexLoss = Callable[[Problem], complex]
 DOUBT: Final = (
     10.0  # a gradient may be this many times as far from the derivative as its two results
 )
@@ -93,13 +97,20 @@ def nearby(call: Callable[[Problem], Call], problem: Problem) -> list[Call]:
 
 
 def derivatives(
-    call: Callable[[Problem], Call], problem: Problem, near: Sequence[Call]
+    call: Callable[[Problem], Call],
+    problem: Problem,
+    near: Sequence[Call],
+    gradients: Arrays,
+    limits: Limits,
+    complex_loss: ComplexLoss | None = None,
 ) -> list[Call]:
     """Return the derivatives of the function's loss at `problem`, once for each of the two steps.
 
     Each result is a `Call`. Its gradients have a key for each block, such as "W f", and the derivatives
     in the directions of `directions`. The list is empty if the function returns no finite loss. `call`
-    calls the function, and `near` is the result of `nearby`.
+    calls the function, and `near` is the result of `nearby`. `gradients` are those of the function, and
+    entries that are clipped do not move. With `complex_loss`, the derivatives are taken by the complex
+    step, and both results are the same.
     """
     step = step_of(near)
     if step is None:
@@ -107,10 +118,15 @@ def derivatives(
     both: tuple[Arrays, Arrays] = ({}, {})
     for block, rows in blocks_of(problem.cell, problem.parameters):
         found: tuple[list[float], list[float]] = ([], [])
-        for direction in directions(block, problem.parameters[block.parameter][rows]):
+        free = free_entries(problem, gradients, block.parameter, limits)[rows]
+        for direction in directions(block, free):
             along = np.zeros_like(problem.parameters[block.parameter])
             along[rows] = direction
-            slopes = slopes_along(call, problem, {block.parameter: along}, step)
+            moves = {block.parameter: along}
+            if complex_loss is None:
+                slopes = slopes_along(call, problem, moves, step)
+            else:
+                slopes = [complex_slope(complex_loss, problem, moves)] * 2
             for values, slope in zip(found, slopes, strict=True):
                 values.append(slope)
         for arrays, values in zip(both, found, strict=True):
@@ -123,39 +139,79 @@ def whole_derivatives(
     problem: Problem,
     near: Sequence[Call],
     gradients: Arrays,
-    limit: float,
+    limits: Limits,
 ) -> list[Call]:
     """Return the derivatives of the function's loss when all parameters move in one random direction.
 
     There is a `Call` for each of the two steps, with the derivative as the gradient `WHOLE`. The list is
     empty if the function returns no finite loss. `near` is the result of `nearby`. `gradients` are those of
-    the function, and entries that are clipped to `limit` do not move.
+    the function, and entries that are clipped do not move.
     """
     step = step_of(near)
     if step is None:
         return []
-    slopes = slopes_along(call, problem, whole_direction(problem, gradients, limit), step)
+    slopes = slopes_along(call, problem, whole_direction(problem, gradients, limits), step)
     return [Call(near[0].loss, {WHOLE: np.array([slope])}, (), {}, False) for slope in slopes]
 
 
-def whole_direction(problem: Problem, gradients: Arrays, limit: float) -> Arrays:
+def complex_slope(complex_loss: ComplexLoss, problem: Problem, direction: Arrays) -> float:
+    """Return the derivative of the function's loss in a direction, by the complex step.
+
+    It is Im L(θ + i s d) / s. There is no difference of two losses, so s can be tiny, and the derivative is as
+    exact as the loss (Squire and Trapp 1998).
+    """
+    # All arrays are complex, because the code may make an array like one and add another one to it.
+    parameters = {
+        name: p + 1j * TINY * direction.get(name, 0) for name, p in problem.parameters.items()
+    }
+    state = {name: s.astype(complex) for name, s in problem.state.items()}
+    loss = complex_loss(problem._replace(parameters=parameters, state=state))
+    return float(loss.imag) / TINY
+
+
+def allowed_complex_loss(
+    complex_loss: ComplexLoss | None, problem: Problem, whole: Sequence[Call]
+) -> ComplexLoss | None:
+    """Return `complex_loss` if the function allows the complex step at `problem`; otherwise None.
+
+    `whole` is the result of `whole_derivatives` without clipping, by central differences. A function does not
+    allow the complex step if it fails with complex numbers, or if it drops an imaginary part: then the two
+    derivatives differ.
+    """
+    if complex_loss is None or not whole:
+        return None
+    one, two = (float(found.gradients[WHOLE][0]) for found in whole)
+    try:
+        slope = complex_slope(complex_loss, problem, whole_direction(problem))
+    except Exception:
+        return None
+    far = max(DOUBT * abs(one - two), SAME * abs(one))
+    return complex_loss if math.isfinite(slope) and abs(slope - one) <= far else None
+
+
+def whole_direction(
+    problem: Problem, gradients: Arrays | None = None, limits: Limits = NO_LIMITS
+) -> Arrays:
     """Return a random direction in which all parameters move, except entries with a clipped gradient.
 
-    Its norm is at most 1. A gradient with another shape than its parameter does not count.
+    Its norm is at most 1. Without `gradients`, all entries move.
     """
-    found = {}
-    for name, p in problem.parameters.items():
-        direction = directions(Block(name), p)[0] / math.sqrt(len(problem.parameters))
-        given = gradients[name]
-        clipped = np.abs(given) >= limit if given.shape == p.shape else np.zeros(p.shape, bool)
-        found[name] = np.where(clipped, 0.0, direction)
-    return found
+    gradients = problem.parameters if gradients is None else gradients
+    return {
+        name: directions(Block(name), free_entries(problem, gradients, name, limits))[0]
+        / math.sqrt(len(problem.parameters))
+        for name in problem.parameters
+    }
 
 
-def clip_limit(calls: Sequence[Call]) -> float:
-    """Return the limit to which the entries of the gradients are clipped; infinity if they are not."""
-    limits = [clip_of(call.gradients) for call in calls]
-    return min((one for one in limits if one is not None), default=math.inf)
+def free_entries(problem: Problem, gradients: Arrays, name: str, limits: Limits) -> Array:
+    """Return True for each entry of a parameter whose gradient is not clipped.
+
+    A gradient with another shape than its parameter counts as not clipped.
+    """
+    parameter, given = problem.parameters[name], gradients[name]
+    same = given.shape == parameter.shape
+    return limits.free(given) if same else np.ones(parameter.shape, dtype=bool)
 
 
 def slopes_along(
@@ -182,13 +238,17 @@ def step_of(near: Sequence[Call]) -> float | None:
     )
 
 
-def directions(block: Block, rows: Array) -> list[Array]:
-    """Return the random directions in which a block is moved: arrays of the shape of `rows`, with norm 1."""
+def directions(block: Block, free: Array) -> list[Array]:
+    """Return the random directions in which a block is moved, of norm 1 at most.
+
+    Only entries at which `free` is True move.
+    """
     place = sum(map(ord, " ".join(block)))
     found = []
     for number in range(DIRECTIONS):
-        numbers = normals(0, "gradcheck", rows.size, stream=200 + place, time=number)
-        found.append((numbers / np.linalg.norm(numbers)).reshape(rows.shape))
+        numbers = normals(0, "gradcheck", free.size, stream=200 + place, time=number)
+        direction = (numbers / np.linalg.norm(numbers)).reshape(free.shape)
+        found.append(np.where(free, direction, 0.0))
     return found
 
 
@@ -264,54 +324,83 @@ NO_ROUNDING: Final = Rounding()
 
 
 def agreement(
-    problem: Problem, gradients: Arrays, one: Arrays, two: Arrays, rounding: Rounding = NO_ROUNDING
+    problem: Problem,
+    gradients: Arrays,
+    both: tuple[Arrays, Arrays],
+    limits: Limits = NO_LIMITS,
+    rounding: Rounding = NO_ROUNDING,
 ) -> Agreement:
     """Compare the function's `gradients` with the derivatives of its loss, for the step s and for 2 s.
 
-    `one` and `two` are the results of `derivatives` at `problem`. `rounding` is what rounding
-    can change. If the loss does not depend on the
-    parameters, the result is empty.
+    `both` are the results of `derivatives` at `problem`. `limits` are those to which the gradients are
+    clipped, and `rounding` is what rounding can change. If the loss does not depend on the parameters, the
+    result is empty. A block whose entries are all clipped is unclear.
     """
+    one, two = both
     size = math.sqrt(sum(float(np.vdot(d, d)) for d in one.values()))
     if size == 0:  # the loss does not depend on the parameters
         return Agreement()
     farthest = FARTHEST_LOW if rounding.gradient > LOW else FARTHEST
     kinds: dict[str, set[Block]] = {"right": set(), "wrong": set(), "unclear": set()}
+    factor = norm_factor(problem, gradients, one, limits)
     for block, rows in blocks_of(problem.cell, problem.parameters):
+        free = free_entries(problem, gradients, block.parameter, limits)[rows]
         derivative, again = one[" ".join(block)], two[" ".join(block)]
         norm = max(float(np.linalg.norm(derivative)), SMALL * size)
         doubt = float(np.linalg.norm(derivative - again))
         parameter, given = problem.parameters[block.parameter], gradients[block.parameter]
         if given.shape != parameter.shape:
             kinds["wrong"].add(block)
-        elif not doubt <= farthest * norm:
+        elif not doubt <= farthest * norm or not free.any():
             kinds["unclear"].add(block)
         else:
-            along = [float(np.vdot(given[rows], d)) for d in directions(block, parameter[rows])]
-            far = float(np.linalg.norm(np.array(along) - derivative))
+            along = [float(np.vdot(given[rows], d)) for d in directions(block, free)]
+            far = float(np.linalg.norm(np.array(along) / factor - derivative))
             limit = max(SAME * norm, DOUBT * doubt, rounding.slope, rounding.gradient * norm)
             kinds["right" if far <= limit else "wrong"].add(block)
     right, wrong, unclear = (frozenset(kinds[kind]) for kind in ("right", "wrong", "unclear"))
     return Agreement(right, wrong, unclear)
 
 
+def norm_factor(problem: Problem, gradients: Arrays, derivative: Arrays, limits: Limits) -> float:
+    """Return the factor by which the gradients are scaled down to a norm; 1 if they are not.
+
+    It is the median over the directions of all blocks, so that a few wrong blocks do not change it.
+    """
+    if not limits.clips_norm(gradients):
+        return 1.0
+    factors = []
+    for block, rows in blocks_of(problem.cell, problem.parameters):
+        given = gradients[block.parameter]
+        if given.shape == problem.parameters[block.parameter].shape:
+            for d, slope in zip(
+                directions(block, limits.free(given)[rows]),
+                derivative[" ".join(block)],
+                strict=True,
+            ):
+                if slope:
+                    factors.append(float(np.vdot(given[rows], d)) / float(slope))
+    factor = float(np.median(factors)) if factors else 1.0
+    return factor if 0 < factor <= 1 else 1.0
+
+
 def is_wrong_along(
     problem: Problem,
     gradients: Arrays,
     derivatives_along: tuple[Arrays, Arrays],
-    limit: float,
+    limits: Limits,
     rounding: Rounding,
 ) -> bool:
     """Return True if the function's gradient is not the derivative in the direction of `whole_direction`.
 
-    `derivatives_along` are the two results of `whole_derivatives` at `problem`, and `limit` that of
-    `clip_limit`. Return False if they are not exact enough.
+    `derivatives_along` are the two results of `whole_derivatives` at `problem`, and `limits` are those to
+    which the gradients are clipped. Return False if they are not exact enough.
     """
     one, two = (float(found[WHOLE][0]) for found in derivatives_along)
     derivative, doubt = one, abs(one - two)
     if any(gradients[name].shape != p.shape for name, p in problem.parameters.items()):
         return True
-    direction = whole_direction(problem, gradients, limit)
+    direction = whole_direction(problem, gradients, limits)
     along = sum(float(np.vdot(gradients[name], d)) for name, d in direction.items())
     # A derivative in a random direction has about this size.
     entries = sum(g.size for g in gradients.values())
@@ -319,16 +408,6 @@ def is_wrong_along(
     norm = max(abs(derivative), size)
     allowed = max(SAME * norm, DOUBT * doubt, rounding.slope, rounding.gradient * norm)
     return doubt <= FARTHEST * norm and not abs(along - derivative) <= allowed
-
-
-def clip_of(gradients: Arrays) -> float | None:
-    """Return the limit to which the entries of the gradients look clipped; None if they do not.
-
-    Several entries then share the largest absolute value.
-    """
-    entries = np.concatenate([np.abs(g).ravel() for g in gradients.values()])
-    largest = float(entries.max(initial=0.0))
-    return largest if 0 < largest < np.inf and int((entries == largest).sum()) > 2 else None
 
 
 def combined(agreements: list[Agreement]) -> Agreement:

@@ -738,7 +738,7 @@ MISTAKES: Final = (
         "add b_f only once, and no constant: b already includes the initial bias of the forget gate.",
         cells=LSTM,
         variants=variants_in("1 added", "b_f twice", "b_f twice, gradient too", cells=LSTM),
-        consistent="1 added|.*, gradient too",
+        consistent=".* added|.*, gradient too",
     ),
     Mistake(
         "initial-cell-dropped",
@@ -814,6 +814,17 @@ MISTAKES: Final = (
         "compute f_t from its own rows of U, W and b.",
         cells=LSTM,
         variants=variants_in("", cells=LSTM),
+        consistent=ANY,
+    ),
+    Mistake(
+        "peepholes",
+        "the gates also read the cell (peepholes)",
+        "i_t = σ(… + p_i ∘ s_{t-1}), f_t = σ(… + p_f ∘ s_{t-1}), o_t = σ(… + p_o ∘ s_t)",
+        "f_t = σ(W_f h_{t-1} + U_f x_t + b_f)",
+        CELLS_SECTION,
+        "compute the gates from h_{t-1} and x_t alone.",
+        cells=LSTM,
+        variants={},
         consistent=ANY,
     ),
     Mistake(
@@ -1153,7 +1164,7 @@ MISTAKES: Final = (
         CHECK_SECTION,
         f"make every array float64 (dtype=np.float64); if you want float32, set "
         f"{argument('dtype', 'float32')}.",
-        variants=variants_in("", "float16"),
+        variants=variants_in("", "float16", "loss"),
         kind="calls",
     ),
     Mistake(

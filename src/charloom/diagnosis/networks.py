@@ -14,6 +14,7 @@ from charloom.cell_table import CELL_NAMES
 from charloom.diagnosis.case import Case, Explanation, relative
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.explanation import likelihood
+from charloom.diagnosis.faulty_gradients import divided_loss, divisors, scaled_loss
 from charloom.diagnosis.faulty_network import logits, loss_alone
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.mistakes import MISTAKES
@@ -47,6 +48,8 @@ COMMON: Final = (
     "activation-differs",
     "gate-order",
     "coupled-gates",
+    "peepholes",
+    "forget-bias-twice",
     "cell-tanh-missing",
     "reset-before-product",
     "update-gate-reversed",
@@ -59,16 +62,21 @@ LEFT_OUT: Final = (
     "epsilon-in-log",
     "target-off-by-one",
 )
+# Differences whose variant is fitted. Users ask for them without a variant.
+FITTED: Final = ("peepholes",)
+LSTM: Final = "lstm"
+NEAR: Final = 1e-2  # an ε makes the loss of a window of one step smaller by at most this share
 DROPPED_BIAS: Final = ("second-bias-left-out", "")
 MOST_DIFFERENCES: Final = 5  # largest number of differences that are tried together
 ORDERS: Final = 6  # number of wrong gate orders that are tried together with other differences
 
 
-def network_of(case: Case) -> Explanation | None:
+def network_of(case: Case, seen: Sequence[Found] = ()) -> Explanation | None:
     """Return the differences of the function's network and loss from the specification.
 
     The result is empty if all losses are right, and None if no set of known differences predicts the
-    losses. It is the smallest set that predicts them, and the likeliest of this size.
+    losses. It is the smallest set that predicts them, and the likeliest of this size. `seen` are
+    differences with constants that other calls show, such as peepholes.
     """
     trials = [place for place in case.usable if case.calls[place].loss is not None]
     if not trials:
@@ -76,9 +84,29 @@ def network_of(case: Case) -> Explanation | None:
     losses = Losses(case, trials)
     if losses.match(()):
         return ()
-    known = list(differences(case))
+    known = [*seen, *differences(case)]
     for size in range(1, MOST_DIFFERENCES + 1):
         fitting = [one for one in sets_of(known, size) if losses.match(one)]
+        if fitting:
+            return min(fitting, key=likelihood)
+    return with_epsilon(case, losses, known)
+
+
+def with_epsilon(case: Case, losses: "Losses", known: Sequence[Found]) -> Explanation | None:
+    """Return the smallest set of differences that predicts the losses with an ε in the logarithm, or None.
+
+    The loss of a window of one step shows the ε that a set of differences leaves.
+    """
+    one_step = [place for place in losses.trials if case.length(place) == 1]
+    others = [one for one in known if one.id != "epsilon-in-log"]
+    for size in range(1, MOST_DIFFERENCES):
+        fitting = []
+        for one in sets_of(others, size) if one_step else ():
+            epsilon = losses.epsilon(one_step[0], one)
+            if epsilon is not None:
+                explanation = (*one, Found("epsilon-in-log", f"ε = {epsilon!r}, gradient too"))
+                if losses.match(explanation):
+                    fitting.append(explanation)
         if fitting:
             return min(fitting, key=likelihood)
     return None
@@ -125,6 +153,8 @@ def variants_by_id(cell: str | None) -> dict[str, tuple[str, ...]]:
         ]
         if mistake.kind == "gradient" and mistake.id not in LEFT_OUT and variants:
             found[mistake.id] = tuple(dict.fromkeys(variants))
+        elif mistake.id in FITTED and (cell or LSTM) == LSTM:
+            found[mistake.id] = ("",)
     return found
 
 
@@ -168,7 +198,10 @@ def sets_of(known: Sequence[Found], size: int) -> Iterator[Explanation]:
         known = [one for one in known if one.id in COMMON]
     if size > 3:
         known = [
-            one for one in known if not one.id.startswith("loss-") and "b_f" not in one.variant
+            one
+            for one in known
+            if (not one.id.startswith("loss-") or one.variant == "K both")
+            and "b_f" not in one.variant
         ]
     for combined in itertools.combinations(known, size):
         if len({one.id for one in combined}) == size:
@@ -196,8 +229,28 @@ class Losses:
         """Return True if code with the differences in `explanation` has the function's losses."""
         return all(self.matches(trial, explanation) for trial in self.trials)
 
+    def epsilon(self, trial: int, explanation: Explanation) -> float | None:
+        """Return the ε that the loss of a window of one step shows beside these differences, or None.
+
+        The differences may scale the loss.
+        """
+        given, predicted = self.case.calls[trial].loss, self.predicted(trial, explanation)
+        switches = {one.id: one.variant for one in explanation}
+        sizes = divisors(self.case.trials[trial].problem.parameters, 1)
+        scale = divided_loss(scaled_loss(1.0, 1, switches)[0], sizes, switches)[0]
+        if given is None or not 0 < predicted - given <= NEAR * predicted:
+            return None
+        epsilon = math.exp(-given / scale) - math.exp(-predicted / scale)
+        return float(f"{epsilon:.3g}") if 1e-13 < epsilon < 0.1 else None
+
     def matches(self, trial: int, explanation: Explanation) -> bool:
         """Return True if code with the differences in `explanation` has the function's loss of a trial."""
+        given, predicted = self.case.calls[trial].loss, self.predicted(trial, explanation)
+        limit = self.case.match_limit(trial, LOSS) if explanation else self.case.limits[trial][LOSS]
+        return given is not None and relative(given, predicted) <= limit
+
+    def predicted(self, trial: int, explanation: Explanation) -> float:
+        """Return the loss of a trial that code with the differences in `explanation` has."""
         problem = self.case.trials[trial].problem
         network = frozenset(one for one in explanation if one.id not in OUTPUT_ONLY)
         if (trial, network) not in self.logits:
@@ -208,6 +261,4 @@ class Losses:
         predicted = loss_alone(problem, self.logits[trial, network], switches)
         if self.case.reduction == "mean":
             predicted /= len(problem.x)
-        given = self.case.calls[trial].loss
-        limit = self.case.match_limit(trial, LOSS) if explanation else self.case.limits[trial][LOSS]
-        return given is not None and relative(given, predicted) <= limit
+        return predicted

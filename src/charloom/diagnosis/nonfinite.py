@@ -65,8 +65,8 @@ def clues(case: Case) -> Iterator[str]:
     earliest = [LOSS] if LOSS in names else [name for name in names if name in OUTPUT] or names
     where = f"in the trial with {case.trials[first].info.description()}"
     yield (
-        f"it begins in {listing([in_words(name) for name in earliest])}, {where}; "
-        f"{len(trials)} of {len(case.trials)} trials have numbers that are not finite."
+        f"the first numbers that are not finite are in {listing([in_words(name) for name in earliest])}, "
+        f"{where}; {len(trials)} of {len(case.trials)} trials have such numbers."
     )
     yield usual_cause(case, trials)
 

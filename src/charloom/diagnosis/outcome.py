@@ -19,6 +19,7 @@ SCRIPTS: Final = (
     "nearby",
     "derivatives",
     "slopes",
+    "probes",
     "separate",
 )
 
@@ -72,9 +73,13 @@ class Outcome:
             right, is slow or returns no loss.
         slopes: two results for each trial, whose gradient is the derivative of the function's own loss when
             all parameters move, for two steps; empty like `derivatives`.
+        probes: calls that show constants in the gates of an LSTM (`peephole_probes.py`); empty for other
+            cells, and like `nearby`.
         separate: one call on the trial of `separate_trial` in `trials.py`; empty if there is no such trial.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.
+        complex_step: whether the derivatives were taken by the complex step; otherwise they are central
+            differences.
         notes: sentences about how the function was found and called.
         wrapper: the source of the wrapper that was called; "" if the function was called as it is.
         fails: whether the recognised form raises an error in every way; known only if nothing was checked.
@@ -93,6 +98,8 @@ class Outcome:
     nearby: list[Call] = field(default_factory=list)
     derivatives: list[Call] = field(default_factory=list)
     slopes: list[Call] = field(default_factory=list)
+    probes: list[Call] = field(default_factory=list)
+    complex_step: bool = False
     notes: list[str] = field(default_factory=list)
     wrapper: str = ""
     fails: bool = False

@@ -11,8 +11,9 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis.blocks import blocks_of
 from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, DIRECTIONS, NOISE_POINTS, WHOLE
 from charloom.diagnosis.outcome import CHANGES, SCRIPTS, Call, Outcome
+from charloom.diagnosis.peephole_probes import probe_problems
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
-from charloom.diagnosis.trials import MOVES, Trial, make_trials, shapes
+from charloom.diagnosis.trials import MOVES, Trial, every_trial, make_trials, shapes
 
 LARGEST_SIZE = 1_000  # largest H or K that a function may ask for
 LONGEST_TEXT = 2_000  # characters of the description of a call, or of a note
@@ -36,6 +37,7 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
     convention = outcome.convention
     require(isinstance(convention, str) and len(convention) <= LONGEST_TEXT, "the description")
     trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
+    probed = every_trial(trials, job.seed, outcome.sizes)
     counts = {
         "trials": len(trials),
         "windows": len(trials[0].problem.x),
@@ -51,6 +53,7 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
         if script not in ("derivatives", "slopes"):
             require(all(is_call(call, names) for call in getattr(outcome, script)), script)
     require_derivatives(outcome, trials)
+    require(len(outcome.probes) in (0, len(probe_problems(probed))), "the number of probes")
     require(len(outcome.separate) <= 1, "the number of separate calls")
     require(len(outcome.nearby) in (0, NOISE_POINTS), "the number of nearby calls")
 

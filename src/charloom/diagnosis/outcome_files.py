@@ -15,6 +15,7 @@ def outcome_message(outcome: Outcome) -> dict[str, Any]:
         "cell": outcome.cell,
         "sizes": outcome.sizes,
         "convention": outcome.convention,
+        "complex_step": outcome.complex_step,
         "notes": outcome.notes,
         "wrapper": outcome.wrapper,
         "fails": outcome.fails,
@@ -46,6 +47,7 @@ def read_outcome(message: dict[str, Any]) -> Outcome:
     outcome = Outcome(fields["cell"], tuple(fields["sizes"]), fields["convention"])
     outcome.notes, outcome.wrapper = list(map(str, fields["notes"])), str(fields["wrapper"])
     outcome.fails = bool(fields["fails"])
+    outcome.complex_step = fields["complex_step"] is True
     for script in SCRIPTS:
         for number, call in enumerate(fields[script]):
             parts = {

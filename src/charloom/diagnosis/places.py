@@ -101,7 +101,7 @@ class Location(NamedTuple):
         elif sums:
             names = listing([place.kind for place in sums])
             found.append(
-                f"{names} are not the sums over the steps that follow from your da and do."
+                f"{names} are summed wrongly over the steps, although your da and do are right."
             )
         return found
 

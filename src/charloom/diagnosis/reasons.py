@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 
 from charloom.diagnosis import call_sequences, nonfinite
 from charloom.diagnosis.case import Case, Explanation
+from charloom.diagnosis.clipping_limits import limits_of
 from charloom.diagnosis.comparison import Checked, precision_mistake
 from charloom.diagnosis.diagnosis_result import Row
 from charloom.diagnosis.error_rows import all_rows
 from charloom.diagnosis.explanation import explained, single_mistakes
 from charloom.diagnosis.found_mistake import Found
-from charloom.diagnosis.loss_derivative import clip_of
 from charloom.diagnosis.outcome import Outcome
 
 UNDERFLOW: Final = (
@@ -84,9 +84,7 @@ def reasons_of(checked: Checked, outcome: Outcome) -> Reasons:
 
 def clippings(outcome: Outcome) -> list[Explanation]:
     """Return the clipping that the gradients of a network show that the doctor does not know, if any."""
-    limits = [clip_of(call.gradients) for call in outcome.trials]
-    known = sorted({limit for limit in limits if limit is not None})
-    return [(Found("clipped", f"entries {limit!r}"),) for limit in known[:1]]
+    return [(Found("clipped", variant),) for variant in limits_of(outcome.trials).variants()[:1]]
 
 
 def separated(

@@ -24,22 +24,25 @@ import numpy as np
 from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
+from charloom.diagnosis.clipping_limits import NO_LIMITS, limits_of
 from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.loss_derivative import (
     DERIVATIVE_TRIALS,
     SECONDS,
-    clip_limit,
+    allowed_complex_loss,
     derivatives,
     nearby,
     whole_derivatives,
 )
 from charloom.diagnosis.outcome import Call, Outcome
+from charloom.diagnosis.peephole_probes import probe_problems
 from charloom.diagnosis.problem import Problem
 from charloom.diagnosis.trials import (
     MOVES,
     PLANS,
     Plan,
     Trial,
+    every_trial,
     make_trial,
     make_trials,
     moved,
@@ -128,6 +131,11 @@ class FunctionCaller:
         after = prepared.parameters() if "parameters-changed" in changed else {}
         return Call(reply.loss, reply.gradients, changed, after, reply.float32)
 
+    def complex_loss(self, problem: Problem) -> complex:
+        """Return the function's loss of a problem with complex parameters; raise an error if it fails."""
+        prepared = call_forms.PreparedCall(problem, self.convention)
+        return call_forms.complex_loss_of(self.function, prepared, self.options)
+
 
 # A function that loads the user's file. It returns the user's function, and the user's numerical
 # gradient or None.
@@ -199,7 +207,13 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
         report("the derivative of the loss")
         guarded(
             "the derivative of the loss",
-            partial(differentiate, fresh().call, trials, outcome),
+            partial(
+                differentiate,
+                fresh(),
+                trials,
+                outcome,
+                every_trial(trials, job.seed, caller.sizes),
+            ),
         )
     if numerical is not None:
         for trial in (trials[number] for number in NUMERICAL_TRIALS):
@@ -209,24 +223,38 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
 
 
 def differentiate(
-    call: Callable[[Problem], Call], trials: Sequence[Trial], outcome: Outcome
+    caller: Caller,
+    trials: Sequence[Trial],
+    outcome: Outcome,
+    probed: Sequence[Trial],
 ) -> None:
     """Add to `outcome` the calls that show rounding errors, and the derivatives of the function's own loss.
 
-    Nothing is added if the function is slow, or fails with such arguments. `call` calls the function.
+    Nothing is added if the function is slow, or fails with such arguments. For an
+    LSTM, constants in its gates are probed with the sizes of the trials `probed`.
     """
+    call, complex_loss = caller.call, getattr(caller, "complex_loss", None)
     with contextlib.suppress(Exception):
+        limits = limits_of(outcome.trials)
         outcome.nearby = nearby(call, trials[DERIVATIVE_TRIALS[0]].problem)
+        if outcome.nearby:
+            with contextlib.suppress(Exception):
+                outcome.probes = list(map(call, probe_problems(probed)))
         for place in DERIVATIVE_TRIALS if outcome.nearby else ():
-            begun = time.process_time()
-            outcome.derivatives += derivatives(call, trials[place].problem, outcome.nearby)
+            begun, problem = time.process_time(), trials[place].problem
+            whole = whole_derivatives(call, problem, outcome.nearby, problem.parameters, NO_LIMITS)
+            complex_loss = allowed_complex_loss(complex_loss, problem, whole)
+            given = outcome.trials[place].gradients
+            outcome.derivatives += derivatives(
+                call, problem, outcome.nearby, given, limits, complex_loss
+            )
             if time.process_time() - begun > SECONDS:
                 return
+        outcome.complex_step = complex_loss is not None and bool(outcome.derivatives)
         if outcome.derivatives:
-            limit = clip_limit(outcome.trials)
-            for trial, given in zip(trials, outcome.trials, strict=True):
+            for trial, result in zip(trials, outcome.trials, strict=True):
                 outcome.slopes += whole_derivatives(
-                    call, trial.problem, outcome.nearby, given.gradients, limit
+                    call, trial.problem, outcome.nearby, result.gradients, limits
                 )
 
 

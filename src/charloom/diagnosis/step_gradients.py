@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.faulty_cells import STEP_BACKWARD, Step
+from charloom.diagnosis.faulty_cells import STEP_BACKWARD, Step, peepholes
 from charloom.diagnosis.problem import Array, Arrays, Switches
 
 LIMIT: Final = 1e-6  # largest relative distance of a step's gradient from the one that follows
@@ -102,6 +102,27 @@ def expected_step(forward: Forward, t: int, above: Array, received: Arrays, da: 
     if forward.cell == "gru":
         found = found.copy()
         found[forward.rows("r")] = reset_gradient(forward, t, da[forward.rows("n")])
+    if forward.cell == "lstm":
+        # With a peephole, the gradients of i, f and g follow from the function's own gradient of o.
+        rows = forward.rows("o")
+        more = (da[rows] - found[rows]) * peepholes(forward.switches, len(above))[2]
+        unit = unit_gradients(forward, t)
+        found = found + np.concatenate([np.tile(more, 3), np.zeros_like(more)]) * unit
+    return found
+
+
+def unit_gradients(forward: Forward, t: int) -> Array:
+    """Return the gradients da of step t, (G·H), if it receives only ones.
+
+    In an LSTM, it receives them as the gradient of the cell, in other cells as that of the state.
+    """
+    H = forward.theta["W"].shape[1]
+    ones, zeros = np.ones(H), np.zeros(H)
+    lstm = forward.cell == "lstm"
+    received = {name: ones if name == "cell" else zeros for name in forward.steps[t].prev}
+    found, *_ = STEP_BACKWARD[forward.cell](
+        forward.theta, forward.steps[t], zeros if lstm else ones, received, forward.switches
+    )
     return found
 
 
@@ -129,12 +150,10 @@ def lstm_passed_back(forward: Forward, t: int, above: Array, received: Arrays, d
     The gradient ds of the cell is not among them. Each of the gates i, f and g shows a value of ds; the
     value with which most of the three gates agree is taken.
     """
-    back = STEP_BACKWARD["lstm"]
-    ones, zeros = np.ones_like(above), np.zeros_like(above)
-    unit, *_ = back(
-        forward.theta, forward.steps[t], zeros, {"h": zeros, "cell": ones}, forward.switches
-    )
+    unit = unit_gradients(forward, t)
+    p_i, p_f, p_o = peepholes(forward.switches, len(above))
     expected_ds = forward_cell_gradient(forward, t, above + received["h"], received["cell"])
+    expected_ds = expected_ds + da[forward.rows("o")] * p_o
     shown = [expected_ds]
     for gate in "ifg":
         rows = forward.rows(gate)
@@ -145,7 +164,9 @@ def lstm_passed_back(forward: Forward, t: int, above: Array, received: Arrays, d
     ds = most_agreed(
         shown, lambda one: [(da[forward.rows(g)], unit[forward.rows(g)] * one) for g in "ifg"]
     )
-    return {"h": forward.theta["W"].T @ da, "cell": ds * forget_gate(forward, t)}
+    through_gates = da[forward.rows("i")] * p_i + da[forward.rows("f")] * p_f
+    cell = ds * forget_gate(forward, t) + through_gates
+    return {"h": forward.theta["W"].T @ da, "cell": cell}
 
 
 def forward_cell_gradient(forward: Forward, t: int, dh: Array, carried: Array) -> Array:
@@ -168,8 +189,7 @@ def gru_passed_back(forward: Forward, t: int, above: Array, received: Arrays, da
     """
     step = forward.steps[t]
     _, r, z, _, _ = step.cache
-    ones, zeros = np.ones_like(above), np.zeros_like(above)
-    unit, *_ = STEP_BACKWARD["gru"](forward.theta, step, ones, {"h": zeros}, forward.switches)
+    unit = unit_gradients(forward, t)
     shown = [above + received["h"]]
     for gate in "zn":
         rows = forward.rows(gate)
@@ -204,15 +224,7 @@ def agree_on_received(forward: Forward, da: Array, t: int, gates: Sequence[str])
     shared = [gate for gate in gates if gate in sharing]
     if len(shared) < 2:
         return True
-    H = forward.theta["W"].shape[1]
-    ones, zeros = np.ones(H), np.zeros(H)
-    received = dict.fromkeys(forward.steps[t].prev, zeros)
-    above = ones
-    if forward.cell == "lstm":
-        above, received = zeros, {"h": zeros, "cell": ones}
-    unit, *_ = STEP_BACKWARD[forward.cell](
-        forward.theta, forward.steps[t], above, received, forward.switches
-    )
+    unit = unit_gradients(forward, t)
     with np.errstate(all="ignore"):
         values = [da[t, forward.rows(gate)] / unit[forward.rows(gate)] for gate in shared]
     return all(near(one, values[0], AGREED, 0.0) for one in values[1:])

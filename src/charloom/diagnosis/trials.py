@@ -6,6 +6,7 @@ step. In each problem, H, T and K differ, so that a shape identifies an array. I
 fixes H and K, T still differs from both.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
         state: initial state, "zero" or "non-zero".
         text: how the ids x and y are made. "random": independent random ids. "same": x repeats one
             id, and y repeats another id. "window": y is x shifted by one step, as in training.
-            "different": no id occurs twice in x.
+            "different": no id occurs twice in x, and none in y.
         output: number by which sigma is multiplied for the parameters V and c of the output.
     """
 
@@ -67,8 +68,9 @@ USUAL: Final = PLANS[2]
 # The same trials in few sizes, for code that is compiled anew for every shape of its arguments.
 FEW_SHAPES: Final = tuple(plan._replace(H=4, K=7, T=min(plan.T, 6)) for plan in PLANS)
 # The characters of this window are all different, and there are more units than steps. So dU shows the
-# gradient of each step, and dW and dV can be divided into the parts of the steps.
-SEPARATE: Final = Plan("separate steps", 8, 5, 9, 0.6, "non-zero", "different")
+# gradient of each step, and dW and dV can be divided into the parts of the steps. The targets are all
+# different too, and the output is weak, so that the usual limits of clipping are not reached.
+SEPARATE: Final = Plan("separate steps", 8, 5, 9, 0.6, "non-zero", "different", 0.25)
 SEPARATE_PLACE: Final = 60  # the argument `place` of `make_trial` for this window
 # Relative changes of each weight that are far larger than a rounding of float32, and of float16.
 MOVES: Final = (2.0**-16, 2.0**-8)
@@ -126,6 +128,8 @@ def make_trial(
     elif plan.text == "different":
         order = np.argsort(uniforms(seed, "gradcheck", K, stream=100 + place, time=21))
         x = order[:T].astype(np.int64)
+        order = np.argsort(uniforms(seed, "gradcheck", K, stream=100 + place, time=22))
+        y = order[:T].astype(np.int64)
     problem = Problem(cell, parameters, x.copy(), y.copy(), state)
     return Trial(TrialInfo(plan.name, H, T, K, plan.sigma, plan.state), problem)
 
@@ -138,6 +142,14 @@ def separate_trial(cell: str, seed: int, sizes: tuple[int | None, int | None]) -
     if any(size is not None and size <= SEPARATE.T for size in sizes):
         return None
     return make_trial(cell, seed, SEPARATE_PLACE, SEPARATE, sizes)
+
+
+def every_trial(
+    trials: Sequence[Trial], seed: int, sizes: tuple[int | None, int | None]
+) -> list[Trial]:
+    """Return the trials and, if there is one, that of `separate_trial`."""
+    separate = separate_trial(trials[0].problem.cell, seed, sizes)
+    return [*trials] if separate is None else [*trials, separate]
 
 
 def shapes(cell: str, H: int, K: int) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,7 @@ from charloom.diagnosis.limited_variants import without_limit
 from charloom.formatting import counted, listing
 
 # Ids of the mistakes whose title contains the variant (`Found.title`).
-IN_TITLE: Final = ("gate-order", "gradient-scaled", "not-a-number")
+IN_TITLE: Final = ("gate-order", "gradient-scaled", "not-a-number", "peepholes")
 
 # Mistakes whose variants are gates, or gradients of gates.
 OF_GATES: Final = (
@@ -111,7 +111,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "b_f twice": "b_f is added twice, and its gradient is counted once",
         "b_f twice, gradient too": "b_f is added twice, and its gradient is counted twice",
     },
-    "float32-where-float64": {"float16": "the three digits of float16"},
+    "float32-where-float64": {
+        "float16": "the three digits of float16",
+        "loss": "only the loss: it is computed in float32, or cut to some decimals",
+    },
     "reset-before-product": {
         "product": "r_t multiplies h_{t-1} before the product with W_n",
         "bias": "r_t does not multiply d",
@@ -161,6 +164,8 @@ def variant_text(mistake: str, variant: str) -> str:
         return f"base {kind}, in the loss {'and in the gradients' if number else 'only'}"
     if mistake == "epsilon-in-log":
         return epsilon_text(variant)
+    if mistake == "forget-bias-twice" and variant.endswith(" added"):
+        return f"{kind} is added to the forget gate"
     if mistake in IN_TITLE:
         return ""
     return TEXTS.get(mistake, {}).get(variant, variant)

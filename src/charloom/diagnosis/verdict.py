@@ -7,7 +7,7 @@ that explain wrong results.
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from charloom.diagnosis.error_patterns import clues, errors_by_step
 from charloom.diagnosis.error_rows import rows_of
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.location import location_of
+from charloom.diagnosis.networks import FITTED
 from charloom.diagnosis.outcome import SCRIPTS, Outcome
 from charloom.diagnosis.places import NOWHERE, Location, blocks_text
 from charloom.diagnosis.reasons import Reasons, reasons_of
@@ -29,6 +30,8 @@ from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import separate_trial
 from charloom.diagnosis.wrong_formulas import mirrored
 from charloom.formatting import listing
+
+NAN: Final = "not-a-number"
 
 
 class Numerical(NamedTuple):
@@ -68,7 +71,8 @@ def diagnose(
     reasons = with_names_of_places(reasons, location, outcome, job)
     case, wrong = reasons.case, [row for row in reasons.rows if not row.passed]
     # Without a known network, there is nothing right to compare with.
-    by_step = errors_by_step(case, outcome) if reasons.rows else {}
+    compared = reasons.network_known or reasons.explanations
+    by_step = errors_by_step(case, outcome) if reasons.rows and compared else {}
     complete = complete_explanations(reasons, checked, numerical, outcome, job)
     network, layout = own_network(reasons, job)
     verdict = verdict_of(reasons, checked, numerical, network, job)
@@ -118,7 +122,8 @@ def with_names_of_places(
     """Return the reasons; without an exact explanation, take the mistakes that explain the places.
 
     The mistakes at several places are an exact explanation if they predict every number. Otherwise, take
-    those that explain the places one by one.
+    those that explain the places one by one. Numbers that are not finite alone do not count as an explanation.
+    They follow the mistakes.
     """
     trial = separate_trial(outcome.cell, job.seed, outcome.sizes)
     if location.wrong and outcome.separate and trial is not None and not reasons.exact:
@@ -126,9 +131,12 @@ def with_names_of_places(
         if together:
             return reasons._replace(explanations=together, exact=exact)
     named = tuple(dict.fromkeys(place.mistake for place in location.places if place.mistake))
-    if reasons.explanations or not named:
+    nonfinite: Explanation = ()
+    if len(reasons.explanations) == 1 and {one.id for one in reasons.explanations[0]} == {NAN}:
+        nonfinite = reasons.explanations[0]
+    if not named or (reasons.explanations and not nonfinite):
         return reasons
-    return reasons._replace(explanations=[named], exact=False)
+    return reasons._replace(explanations=[(*named, *nonfinite)], exact=False)
 
 
 def verdict_of(
@@ -139,10 +147,19 @@ def verdict_of(
     `network` are the differences of the function's network from the specification, without the order
     of the gates.
     """
-    if checked.found or numerical.mistake is not None or not reasons.gradient_is_right:
+    if (
+        not all(one.is_accounted for one in checked.found)
+        or numerical.mistake is not None
+        or not reasons.gradient_is_right
+    ):
         return WRONG
-    wanted = {(one.id, one.variant) for one in network} == set(job.options.network)
-    return RIGHT if wanted and reasons.network_known and not reasons.explanations else OWN
+    variants = {(one.id, "" if one.id in FITTED else one.variant) for one in network}
+    wanted = variants == set(job.options.network)
+    return (
+        RIGHT
+        if wanted and reasons.network_known and not (reasons.explanations or checked.found)
+        else OWN
+    )
 
 
 def own_network(reasons: Reasons, job: Job) -> tuple[Explanation, str]:
@@ -197,7 +214,7 @@ def complete_explanations(
         # The mistakes that show in several calls come first, because some of them, such as a
         # changed argument, cause many other errors.
         mistakes = [*checked.found, *explanation]
-        mistakes.sort(key=lambda one: one.id != "loss-after-update")
+        mistakes.sort(key=lambda one: (one.id != "loss-after-update", one.is_accounted))
         return tuple(
             mirrored_formula(in_users_order(one, outcome.cell, job.options.gates), reasons.network)
             for one in mistakes
@@ -214,14 +231,15 @@ def all_clues(
     yield from location.sentences(everything=not reasons.exact)
     if reasons.network:
         yield (
-            "the errors are those for your own network, whose differences from the specification are "
-            "listed."
+            "your network differs from the specification, so your gradients were compared with the right "
+            "gradients of your own network."
         )
     if not reasons.network_known and checked.agreement.wrong:
-        yield f"not the derivative of the function's own loss: {listing(blocks_text(location.wrong))}."
+        verb = "are not the derivatives" if len(location.wrong) > 1 else "is not the derivative"
+        yield f"{listing(blocks_text(location.wrong))} {verb} of your own loss."
     elif not reasons.network_known and checked.agreement.wrong_trials:
         names = [reasons.case.trials[n].info.name for n in checked.agreement.wrong_trials]
-        yield f"not the derivative of the function's own loss in the trials {listing(names)}."
+        yield f"in the trials {listing(names)}, the gradient is not the derivative of your own loss."
 
 
 def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterator[str]:
@@ -238,6 +256,9 @@ def remarks(outcome: Outcome, checked: Checked, numerical: Numerical) -> Iterato
             "the function is too slow, or its loss is not finite, so its loss was not differentiated. The "
             "doctor cannot say whether the gradient is right for another network."
         )
+    if checked.network is None and outcome.derivatives:
+        method = "the complex step" if outcome.complex_step else "central differences"
+        yield f"the derivative of your own loss was taken by {method}."
     if "W transposed" in outcome.convention:
         yield (
             "your code computes a = Wᵀ h instead of a = W h, so W and dW were compared after "
