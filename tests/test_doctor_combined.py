@@ -42,7 +42,11 @@ def judged(file, edits):
     return doctor(function(file, plant), cell=CELL.get(file, "rnn"))
 
 
-@pytest.mark.parametrize(("file", "edits", "ids"), TOGETHER, ids=lambda one: str(one)[:60])
+@pytest.mark.parametrize(
+    ("file", "edits", "ids"),
+    TOGETHER,
+    ids=lambda one: str(sorted(one) if isinstance(one, set) else one)[:60],
+)
 def test_mistakes_that_occur_together_are_all_named(file, edits, ids):
     found = judged(file, edits)
     assert found.verdict == "wrong"
