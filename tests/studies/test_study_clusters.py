@@ -10,9 +10,9 @@ import pytest
 
 import charloom
 from benchmarks.slurm_cluster import SlurmCluster, missing_programs, run_array
+from charloom.cli.slurm_script import array_job, part_of
 from charloom.errors import ConfigError, StudyError
 from charloom.studies import open_study, study
-from charloom.studies.slurm_script import array_job, part_of
 from small_studies import planned_study, small_spec
 
 

@@ -15,7 +15,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 def with_settings_help(function: Function) -> Function:
     """Add the settings to the docstring of `function`, each with its help and its default in the recipe classic."""
-    head = "Settings, each with its value in the recipe classic (`charloom recipes` shows those of the others):"
+    head = "Settings, each with its value in the recipe classic:"
     function.__doc__ = f"{function.__doc__}\n\n    {head}\n{settings_lines()}\n"
     return function
 

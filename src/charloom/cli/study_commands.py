@@ -196,8 +196,8 @@ def write_slurm_script(
     partition: str | None,
 ) -> None:
     """Write the script of an array job, and say how to submit it."""
+    from charloom.cli.slurm_script import array_job
     from charloom.store import replace_file
-    from charloom.studies.slurm_script import array_job
 
     text = array_job(study, size, workers, minutes, partition)
     replace_file(script, text.encode(), durable=False)
@@ -220,11 +220,11 @@ def work(
 
     \b
     Example:
-      charloom study work studies/sizes --part 3 --size 50
+      charloom study work studies/sizes --part 0 --size 50
     """
+    from charloom.cli.slurm_script import part_of
     from charloom.cpu_limits import processors
     from charloom.studies import open_study
-    from charloom.studies.slurm_script import part_of
 
     found = open_study(study)
     progress, code = train_runs(found, workers or processors(), retry, part_of(found, part, size))

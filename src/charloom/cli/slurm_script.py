@@ -8,7 +8,6 @@ from typing import Final
 
 from charloom.errors import ConfigError
 from charloom.formatting import count
-from charloom.messages import argument
 from charloom.studies.one_study import Study
 
 SAVE_SECONDS: Final = 60  # SLURM sends SIGTERM this long before it ends a task, so that it can save
@@ -48,7 +47,7 @@ def array_job(
     if any(c in str(path) for c in "\n\"'\\% "):
         raise ConfigError(
             f"{path} has a space, a quote, a backslash or a percent sign, which a SLURM script cannot hold in the path "
-            f"of its output; give another directory with {argument('directory')}."
+            f"of its output; give another directory with --out."
         )
     tasks = -(-len(study.plan) // size)
     extra = f"#SBATCH --time={minutes}\n" if minutes else ""
@@ -85,7 +84,7 @@ def part_of(study: Study, part: int, size: int) -> range:
     first = part * size
     if not 0 <= first < len(study.plan):
         raise ConfigError(
-            f"{argument('part')} is {part}; the study has the parts 0 to {-(-len(study.plan) // size) - 1} of "
+            f"--part is {part}; the study has the parts 0 to {-(-len(study.plan) // size) - 1} of "
             f"{size} runs."
         )
     return range(first, min(first + size, len(study.plan)))
