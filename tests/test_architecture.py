@@ -28,7 +28,8 @@ FLOORS = [
         "cell_table",
         "colour_steps",
     }
-    | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"},
+    | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"}
+    | {"live_processes"},
     {"errors", "notebook_html", "wrapped_table"},
     {"random", "config", "pattern_matches", "settings_types"},
     {"recipes", "text"},

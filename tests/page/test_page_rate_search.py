@@ -14,10 +14,10 @@ from playwright.sync_api import expect
 import small_runs
 from browser import NONE, chromium_path
 from charloom.canonical_form import canonical_json
+from charloom.live_processes import process_start_time
 from charloom.messages import SEARCHING
 from charloom.run_file_names import LEARNING_RATES
 from charloom.store.format_versions import LEARNING_RATES_FORMAT
-from charloom.web.training_jobs import process_start_time
 from page.page_steps import eventually, without_charts
 from page.page_window import PATIENCE, SIZE
 from web_servers import LiveServer

@@ -16,6 +16,7 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 from starlette.testclient import TestClient
 
 import small_runs
+from charloom import live_processes
 from charloom.store import load_model, read_control
 from charloom.store.control_files import write_status
 from charloom.training import Record
@@ -176,7 +177,7 @@ def test_no_command_is_sent_to_a_run_that_no_process_trains(client):
 
 def test_another_process_with_the_same_id_is_not_taken_for_the_training_process(tmp_path):
     job = training_jobs.Job("x", os.getpid(), time.time(), None, None, tmp_path / "x.log")
-    birth = training_jobs.process_start_time(os.getpid())
+    birth = live_processes.process_start_time(os.getpid())
     assert job.alive
     assert replace(job, birth=birth).alive
     if birth is not None:
@@ -187,9 +188,9 @@ def test_another_process_with_the_same_id_is_not_taken_for_the_training_process(
 def test_a_zombie_is_not_alive():
     child = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert not training_jobs.is_alive(child.pid)
+    assert not live_processes.is_alive(child.pid)
     child.wait()
-    assert not training_jobs.is_alive(child.pid)
-    assert training_jobs.is_alive(os.getpid())
-    assert not training_jobs.is_alive("1")
-    assert not training_jobs.is_alive(-1)
+    assert not live_processes.is_alive(child.pid)
+    assert live_processes.is_alive(os.getpid())
+    assert not live_processes.is_alive("1")
+    assert not live_processes.is_alive(-1)

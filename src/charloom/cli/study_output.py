@@ -42,12 +42,21 @@ class StudyDisplay:
     def take(self, progress: "StudyProgress") -> None:
         """Show how far the study is."""
         line = progress_line(progress)
+        if progress.message is not None:
+            self._say(progress.message)
         if self._bar is not None:
-            done = progress.finished + progress.failed
+            done = progress.runs - progress.left
             self._bar.update(self._task, completed=done, total=progress.runs, description=line)
         elif self._clock() >= self._next and progress.left:
             self._next = self._clock() + LINE_SECONDS
             say(line)
+
+    def _say(self, message: str) -> None:
+        """Show a message above the line of a terminal."""
+        if self._bar is None:
+            say(message)
+        else:
+            self._bar.console.print(f"charloom: {message}", markup=False, highlight=False)
 
     @staticmethod
     def _made_bar() -> "Bar":
@@ -64,7 +73,9 @@ class StudyDisplay:
 
 def progress_line(progress: "StudyProgress") -> str:
     """Return how far a study is, such as "120 of 400 runs done, 1 failed, about 12 s left"."""
-    line = f"{count(progress.finished)} of {count(progress.runs)} runs done"
+    line = f"{count(progress.finished + progress.pruned)} of {count(progress.runs)} runs done"
+    if progress.pruned:
+        line += f", {count(progress.pruned)} of them pruned"
     if progress.failed:
         line += f", {count(progress.failed)} failed"
     if progress.left and progress.seconds_left is not None:
@@ -97,6 +108,8 @@ def row_of(group: "Group", summary: "StudySummary", several: bool) -> list[str]:
     settings = [setting_text(group.settings.get(name)) for name in summary.varied]
     done = len(group.bits)
     runs = count(done) if done == len(group.runs) else f"{count(done)} of {count(len(group.runs))}"
+    if group.pruned:
+        runs = "pruned" if not done else f"{runs}, {group.pruned} pruned"
     if group.failed:
         runs += f", {group.failed} failed"
     interval = group.interval
@@ -115,8 +128,10 @@ def runs_line(study: "Study", summary: "StudySummary") -> str:
     """Return how many runs are done, such as "15 runs finished, 1 failed, 4 left"."""
     finished = sum(len(group.bits) for group in summary.groups)
     failed = sum(group.failed for group in summary.groups)
-    left = len(study.plan) - finished - failed
+    pruned = sum(group.pruned for group in summary.groups)
+    left = len(study.plan) - finished - failed - pruned + study.trials_left
     line = f"{counted(finished, 'run')} finished"
+    line += f", {count(pruned)} pruned" if pruned else ""
     line += f", {count(failed)} failed" if failed else ""
     return line + (f", {count(left)} left." if left else ".")
 
@@ -130,9 +145,10 @@ def summary_fields(study: "Study", summary: "StudySummary") -> dict[str, Any]:
     """Return the results of a study as plain data."""
     return {
         "study": str(study.path),
-        "runs": len(study.plan),
+        "runs": len(study.plan) + study.trials_left,
         "finished": sum(len(group.bits) for group in summary.groups),
         "failed": len(summary.failures),
+        "pruned": sum(group.pruned for group in summary.groups),
         "bits_on": "validation" if summary.validated else "training",
         "groups": [
             {
@@ -141,6 +157,7 @@ def summary_fields(study: "Study", summary: "StudySummary") -> dict[str, Any]:
                 "runs": len(group.runs),
                 "finished": len(group.bits),
                 "failed": group.failed,
+                "pruned": group.pruned,
                 "mean_bits": group.mean,
                 "deviation": group.deviation,
                 "interval": group.interval,

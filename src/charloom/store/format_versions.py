@@ -27,7 +27,7 @@ GRADCHECK_FORMAT: Final = 4
 LEARNING_RATES_FORMAT: Final = 1
 STATUS_FORMAT: Final = 1
 CONTROL_FORMAT: Final = 2
-STUDY_FORMAT: Final = 1  # format of the files of a study; only study.json stores it
+STUDY_FORMAT: Final = 2  # format of the files of a study; only study.json stores it
 
 SEALED: Final = 2  # from this format on, config.json and model files have a checksum
 MOST_FORMAT: Final = 1_000_000  # a format number above this is damage and not a later format

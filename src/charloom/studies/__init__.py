@@ -4,8 +4,9 @@ A study is a directory with the specification, the plan of its runs, and the res
 processes append (spec/formats.md: Studies). Tables are computed when they are read.
 """
 
-from charloom.studies.one_study import Study, StudyProgress, begin_study, open_study
+from charloom.studies.one_study import Study, begin_study, open_study
 from charloom.studies.running import study
+from charloom.studies.study_progress import StudyProgress
 from charloom.studies.summary import StudySummary, summarize
 
 __all__ = [

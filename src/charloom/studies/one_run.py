@@ -17,11 +17,13 @@ from charloom.run_file_names import METRICS
 from charloom.store import replace_file
 from charloom.store.journal import read_lines
 from charloom.store.model_file import model_bytes
-from charloom.studies.results import CURVE, FAILED, FINISHED, RunResult
+from charloom.studies.results import CURVE, FAILED, FINISHED, PRUNED, RunResult
 from charloom.text import Corpus
 from charloom.training import Best, Ended, Record, Warned, train_in_memory
 
 HaltCheck = Callable[[], str | None]
+# Returns True if a run must end because its validation loss (in nats) after an update is too high.
+PruneCheck = Callable[[int, float], bool]
 
 
 class Curve:
@@ -72,8 +74,18 @@ def failed(key: str, error: Exception, seconds: float) -> RunResult:
     return RunResult(key, FAILED, seconds=round(seconds, 4), reason=reason)
 
 
+def never(_update: int, _nats: float) -> bool:
+    """Return False: a run is not pruned."""
+    return False
+
+
 def train_in_memory_only(
-    key: str, config: Config, corpus: Corpus, halt: HaltCheck, weights: Path | None = None
+    key: str,
+    config: Config,
+    corpus: Corpus,
+    halt: HaltCheck,
+    weights: Path | None = None,
+    prune: PruneCheck = never,
 ) -> RunResult | None:
     """Train a run without a directory, and return its result; None if `halt` interrupted it.
 
@@ -82,25 +94,30 @@ def train_in_memory_only(
         config: its settings.
         corpus: its text.
         halt: returns the reason to interrupt the run, or None; called about ten times a second.
-        weights: the file to which the model is written; None writes none.
+        weights: the file to which the model of a finished run is written; None writes none.
+        prune: called with each validation loss; if it returns True, the run ends and counts as pruned.
     """
     started, curve, warnings = time.perf_counter(), Curve(), list[str]()
     learner, engine, best = new_learner(config, corpus.vocabulary), engine_for(config), Best()
-    reason = None
+    state, reason = FINISHED, None
     for item in train_in_memory(learner, corpus.ids, engine, halt, best):
         if isinstance(item, Record):
             curve.add(**{name: getattr(item, name) for name in CURVE})
+            nats = item.validation_nats
+            if nats is not None and prune(item.update, nats):
+                state = PRUNED
+                break
         elif isinstance(item, Warned):
             warnings.append(item.message)
         elif isinstance(item, Ended):
             if item.state == "interrupted":
                 return None
             reason = item.reason
-    if weights is not None:
+    if weights is not None and state == FINISHED:
         replace_file(weights, model_bytes(finished_model(best.learner or learner)), durable=False)
     return RunResult(
         key,
-        FINISHED,
+        state,
         learner.update,
         round(time.perf_counter() - started, 4),
         learner.update * config.seq_length * config.batch_size,

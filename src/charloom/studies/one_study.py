@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from charloom.api.text_arguments import open_text
 from charloom.canonical_form import canonical_json
@@ -14,45 +14,16 @@ from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.studies.dask_pool import DaskPool
 from charloom.studies.plan import PlannedRun, plan_runs
+from charloom.studies.planned_search import plan_search
 from charloom.studies.results import FAILED, FINISHED, RunResult
+from charloom.studies.search_training import search_runs, train_search
 from charloom.studies.spec import StudySpec, parse_spec, read_spec
 from charloom.studies.study_files import StudyFiles, StudyHeader, StudyText
+from charloom.studies.study_progress import StudyProgress
 from charloom.studies.worker_pool import WorkerPool
 from charloom.text import Corpus
 
-FEW_RUNS: Final = 5  # fewer say little about the speed, because the processes have just started
-
 HaltCheck = Callable[[], str | None]
-
-
-@dataclass(frozen=True)
-class StudyProgress:
-    """How far a study is.
-
-    Attributes:
-        runs: number of planned runs.
-        finished: number of runs that finished.
-        failed: number of runs that failed.
-        done_now: number of runs that finished or failed since the work began.
-        seconds: seconds since the work began.
-    """
-
-    runs: int
-    finished: int
-    failed: int
-    done_now: int
-    seconds: float
-
-    @property
-    def left(self) -> int:
-        """The number of runs that have no result yet."""
-        return self.runs - self.finished - self.failed
-
-    @property
-    def seconds_left(self) -> float | None:
-        """About how long the rest takes; None before a few runs are done."""
-        few = self.done_now < FEW_RUNS
-        return None if few else self.seconds / self.done_now * self.left
 
 
 class Study:
@@ -64,7 +35,8 @@ class Study:
     Attributes:
         path: the directory.
         header: what the study is about.
-        plan: its runs.
+        plan: its runs. Those of a search are the trials that have ended, and the runs that repeat the best of them.
+        trials_left: the number of trials of a search that have not ended.
 
     Raises:
         NotAModelError: the directory holds no study.
@@ -75,7 +47,16 @@ class Study:
         self.path = path
         self.files = StudyFiles(path)
         self.header: StudyHeader = self.files.header()
-        self.plan: list[PlannedRun] = self.files.plan()
+        self.trials_left = 0
+        self.plan: list[PlannedRun] = self._planned()
+
+    def _planned(self) -> list[PlannedRun]:
+        """Return the runs that the study has by now."""
+        if self.header.search is None:
+            return self.files.plan()
+        runs, trials = search_runs(self.files, self.header.search)
+        self.trials_left = max(0, self.header.search.spec.trials - trials)
+        return runs
 
     def results(self) -> dict[str, RunResult]:
         """Return the result of each planned run that has one, by key."""
@@ -98,7 +79,32 @@ class Study:
             retry: whether to train runs that failed again.
             numbers: train only the runs with these numbers, and count only them; None means all.
             on: the address of a Dask scheduler, or a cluster or client of Dask; None trains on this machine.
+
+        Raises:
+            StudyError: the study is a search, and `numbers` or `on` is given.
         """
+        if self.header.search is None:
+            yield from self._train_plan(workers, halt, retry, numbers, on)
+            return
+        if numbers is not None or on is not None:
+            raise StudyError(
+                "a search is not divided into parts or sent to a cluster; run it on several machines with the same "
+                "storage: search.storage is the URL of a database."
+            )
+        try:
+            yield from train_search(self.files, self.header, workers, halt, retry)
+        finally:
+            self.plan = self._planned()
+
+    def _train_plan(
+        self,
+        workers: int,
+        halt: HaltCheck,
+        retry: bool,
+        numbers: Collection[int] | None,
+        on: Any,
+    ) -> Iterator[StudyProgress]:
+        """Train the runs of a study that is not a search, as `train` does."""
         started = time.monotonic()
         plan = self.plan if numbers is None else [self.plan[number] for number in numbers]
         known = self.results()
@@ -184,13 +190,31 @@ def begin_study(
     header, runs = planned(parsed)
     if files.exists and not change:
         before = Study(path)
-        if before.header != header or before.plan != runs:
+        if before.header.search is not None or header.search is not None:
+            require_same_search(before, header)
+        elif before.header != header or before.plan != runs:
             raise StudyError(
                 f"{shortened(path)} holds a study with another specification: {change_of(before, runs)}. Give "
                 f"{argument('change', True)} to change the study, or another directory to begin a new one."
             )
     files.write(data, header, runs)
     return Study(path)
+
+
+def require_same_search(before: Study, header: StudyHeader) -> None:
+    """Raise StudyError if the header of a search has changed."""
+    if before.header == header:
+        return
+    same = (
+        before.header.search is not None
+        and header.search is not None
+        and before.header.search.name == header.search.name
+    )
+    what = "keeps its trials" if same else "would begin without trials"
+    raise StudyError(
+        f"{shortened(before.path)} holds a study with another specification; the new one {what}. Give "
+        f"{argument('change', True)} to change the study, or another directory to begin a new one."
+    )
 
 
 def parsed_spec(spec: Path | Mapping[str, Any]) -> tuple[StudySpec, bytes]:
@@ -208,8 +232,10 @@ def planned(spec: StudySpec) -> tuple[StudyHeader, list[PlannedRun]]:
     texts = tuple(
         StudyText.of(corpus, paths) for corpus, paths in zip(corpora, spec.texts, strict=True)
     )
-    runs = plan_runs(spec, corpora)
-    return StudyHeader(spec.recipe, tokens, texts, spec.weights, tuple(spec.varied)), runs
+    search = plan_search(spec, corpora[0])
+    runs = plan_runs(spec, corpora) if search is None else []
+    varied = tuple(spec.varied)
+    return StudyHeader(spec.recipe, tokens, texts, spec.weights, varied, search), runs
 
 
 def change_of(before: Study, runs: list[PlannedRun]) -> SpecChange:

@@ -51,8 +51,8 @@ class Choice:
         return self.values[int(uniform * len(self.values))]
 
 
-def parse_draw(name: str, given: object) -> Range | Choice:
-    """Return what the study draws for the setting `name`: from a list of values, or from a range.
+def parse_draw(name: str, given: object, section: str = "random") -> Range | Choice:
+    """Return what the study draws for the setting `name` in a section: from a list of values, or from a range.
 
     Raises:
         ConfigError: `given` is neither a list nor a range such as {low = 0.001, high = 0.1, scale = "log"}.
@@ -61,31 +61,29 @@ def parse_draw(name: str, given: object) -> Range | Choice:
         return Choice(tuple(given))
     if not isinstance(given, dict) or not {"low", "high"} <= set(given) <= set(FIELDS):
         raise ConfigError(
-            f"random.{name} is {shortened(given)}; it must be a list of values, or a range such as "
+            f"{section}.{name} is {shortened(given)}; it must be a list of values, or a range such as "
             f'{{ low = 0.001, high = 0.1, scale = "log" }}.'
         )
-    low, high = (number(name, field, given[field]) for field in ("low", "high"))
+    low, high = (number(f"{section}.{name}.{field}", given[field]) for field in ("low", "high"))
     scale = given.get("scale", "linear")
     if scale not in SCALES:
         raise ConfigError(
-            f"random.{name}.scale is {shortened(scale)}; it must be one of {', '.join(SCALES)}."
+            f"{section}.{name}.scale is {shortened(scale)}; it must be one of {', '.join(SCALES)}."
         )
     if low >= high or (scale == "log" and low <= 0):
         above = ", and above 0 if the scale is log" if scale == "log" else ""
         raise ConfigError(
-            f"random.{name} goes from {low:g} to {high:g}; low must be below high{above}."
+            f"{section}.{name} goes from {low:g} to {high:g}; low must be below high{above}."
         )
     return Range(low, high, scale)
 
 
-def number(name: str, field: str, given: object) -> float:
+def number(name: str, given: object) -> float:
     """Return a limit of a range as an int or a float; raise ConfigError if it is not a finite number."""
     whole = as_whole(given)
     value = as_number(given) if whole is None else whole
     if not math.isfinite(value):
-        raise ConfigError(
-            f"random.{name}.{field} is {shortened(given)}; it must be a finite number."
-        )
+        raise ConfigError(f"{name} is {shortened(given)}; it must be a finite number.")
     return value
 
 

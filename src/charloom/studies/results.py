@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from charloom.formatting import bits_per_character
 
-FINISHED, FAILED = "finished", "failed"
+FINISHED, FAILED, PRUNED = "finished", "failed", "pruned"
 # The fields of a record that the curve of a result has.
 CURVE: Final = ("update", "train_nats", "validation_nats")
 
@@ -17,7 +17,7 @@ class RunResult:
 
     Attributes:
         key: the key of the run in the plan.
-        state: "finished" or "failed".
+        state: "finished", "failed" or "pruned" (a trial of a search that was ended because it was worse than others).
         updates: number of applied updates.
         seconds: how long training took, with its evaluations and samples.
         characters: the number of characters that training read.
@@ -27,6 +27,9 @@ class RunResult:
         curve: the records by field of `CURVE`; validation losses that were not computed are None.
         reason: why the run failed or ended early; None if it did not.
         warnings: what went wrong although the run continued, such as a return to an earlier update.
+        search: the name of the search to which the run belongs; None if it is not a trial of a search.
+        trial: the number of the trial in the search.
+        settings: the settings of the trial.
     """
 
     key: str
@@ -40,6 +43,9 @@ class RunResult:
     curve: dict[str, list[Any]] | None = None
     reason: str | None = None
     warnings: tuple[str, ...] = ()
+    search: str | None = None
+    trial: int | None = None
+    settings: dict[str, Any] | None = None
 
     @property
     def nats(self) -> float | None:
@@ -64,7 +70,7 @@ class RunResult:
 
 
 def merged(results: Iterable[RunResult]) -> dict[str, RunResult]:
-    """Return one result for each key: a finished one, or else the last failed one.
+    """Return one result for each key: a finished one, or else the last one.
 
     A run may have several results, because it failed and was tried again, or because two machines trained it
     at the same time; finished ones are then equal.
@@ -72,6 +78,6 @@ def merged(results: Iterable[RunResult]) -> dict[str, RunResult]:
     found: dict[str, RunResult] = {}
     for result in results:
         before = found.get(result.key)
-        if before is None or before.state == FAILED:
+        if before is None or before.state != FINISHED:
             found[result.key] = result
     return found

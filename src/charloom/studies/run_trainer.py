@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping
 
 from charloom.api.text_arguments import open_text
 from charloom.errors import TextError
-from charloom.studies.one_run import failed, train_in_directory, train_in_memory_only
+from charloom.studies.one_run import (
+    PruneCheck,
+    failed,
+    never,
+    train_in_directory,
+    train_in_memory_only,
+)
 from charloom.studies.plan import PlannedRun
 from charloom.studies.results import RunResult
 from charloom.studies.study_files import StudyFiles, StudyHeader
@@ -45,8 +51,13 @@ class RunTrainer:
             self._corpora[number] = corpus
         return self._corpora[number]
 
-    def train(self, run: PlannedRun, halt: HaltCheck) -> RunResult | None:
-        """Train a run, and return its result; None if `halt` interrupted it. An error is a result."""
+    def train(
+        self, run: PlannedRun, halt: HaltCheck, prune: PruneCheck = never
+    ) -> RunResult | None:
+        """Train a run, and return its result; None if `halt` interrupted it. An error is a result.
+
+        `prune` is called with each validation loss of a run without a directory.
+        """
         started = time.perf_counter()
         try:
             corpus, config = self.corpus(run.text), run.config(self._header.recipe)
@@ -54,7 +65,7 @@ class RunTrainer:
                 path = self._files.run_path(run)
                 return train_in_directory(run.key, config, corpus, halt, path)
             weights = self._files.weights_path(run) if self._header.weights else None
-            return train_in_memory_only(run.key, config, corpus, halt, weights)
+            return train_in_memory_only(run.key, config, corpus, halt, weights, prune)
         except Exception as error:
             # Also a fault of charloom itself must not end the other runs.
             return failed(run.key, error, time.perf_counter() - started)

@@ -7,7 +7,8 @@ from typing import Any
 from charloom.api.text_arguments import as_path
 from charloom.config import require_whole
 from charloom.cpu_limits import processors
-from charloom.studies.one_study import Study, StudyProgress, begin_study, open_study
+from charloom.studies.one_study import Study, begin_study, open_study
+from charloom.studies.study_progress import StudyProgress
 from charloom.studies.summary import StudySummary, summarize
 from charloom.training.stop_signals import Halt
 

@@ -21,8 +21,20 @@ from charloom.errors import ConfigError, ReadError
 from charloom.formatting import counted, listing, shortened
 from charloom.recipes import CLASSIC, recipe_of
 from charloom.studies.random_settings import Choice, Range, drawn_settings, parse_draw
+from charloom.studies.search_spec import SearchSpec, parse_search
 
-SECTIONS: Final = ("text", "texts", "recipe", "seeds", "settings", "grid", "runs", "random", "keep")
+SECTIONS: Final = (
+    "text",
+    "texts",
+    "recipe",
+    "seeds",
+    "settings",
+    "grid",
+    "runs",
+    "random",
+    "search",
+    "keep",
+)
 DIRECTORIES: Final = ("auto", "all", "none")
 KEEP_FIELDS: Final = ("weights", "directories")
 DRAWS, DRAW_SEED = "draws", "seed"  # two fields of the section [random] that are not settings
@@ -35,6 +47,8 @@ Settings = dict[str, Any]
 class StudySpec:
     """The specification of a study. Its runs are all combinations of texts, listed runs, grid, draws and seeds.
 
+    If it is a search, its runs are trials, whose settings depend on the results of earlier ones.
+
     Attributes:
         texts: the texts; each is a tuple of paths or names that are joined.
         recipe: the recipe with whose settings each run begins.
@@ -45,6 +59,7 @@ class StudySpec:
         draws: the drawn settings of each random run; empty if none is drawn.
         weights: whether to keep the weights of runs without a directory.
         directories: which runs get a run directory: "auto" (long ones), "all" or "none".
+        search: the search; None if the study is not a search.
     """
 
     texts: tuple[tuple[str, ...], ...]
@@ -56,6 +71,7 @@ class StudySpec:
     draws: tuple[tuple[tuple[str, Any], ...], ...] = ()
     weights: bool = False
     directories: str = "auto"
+    search: SearchSpec | None = None
 
     def combinations(self) -> Iterator[tuple[int, Settings]]:
         """Yield the index of the text and the settings, without the seed, of every combination."""
@@ -78,10 +94,11 @@ class StudySpec:
 
     @property
     def varied(self) -> list[str]:
-        """The names of the settings that the sections grid, runs and random set, in their order."""
+        """The names of the settings that the sections grid, runs, random and search set, in their order."""
         names = [name for run in self.runs for name, _ in run]
         names += [name for name, _ in self.grid]
         names += [name for draw in self.draws[:1] for name, _ in draw]
+        names += [name for name, _ in self.search.draws] if self.search else []
         return list(dict.fromkeys(names))
 
 
@@ -123,17 +140,18 @@ def parse_spec(values: Settings, folder: Path) -> StudySpec:
             )
     grid = section(values, "grid")
     draws, count, draw_seed = drawn_section(section(values, "random"))
-    keep = section(values, "keep")
+    keep, seeds = section(values, "keep"), seeds_in(values.get("seeds", 1))
     spec = StudySpec(
         texts=texts_in(values, folder),
         recipe=values.get("recipe", CLASSIC),
-        seeds=seeds_in(values.get("seeds", 1)),
+        seeds=seeds,
         settings=tuple(section(values, "settings").items()),
         grid=tuple((name, values_of(name, given)) for name, given in grid.items()),
         runs=tuple(tuple(run.items()) for run in listed_runs(values.get("runs", []))),
         draws=tuple(tuple(draw.items()) for draw in drawn_settings(draws, count, draw_seed)),
         weights=boolean("keep.weights", keep.get("weights", False)),
         directories=keep.get("directories", "auto"),
+        search=parse_search(section(values, "search"), len(seeds)),
     )
     require_valid(spec, keep)
     return spec
@@ -156,7 +174,10 @@ def require_valid(spec: StudySpec, keep: Settings) -> None:
         "runs": {name for run in spec.runs for name, _ in run},
         "grid": {name for name, _ in spec.grid},
         "random": {name for draw in spec.draws[:1] for name, _ in draw},
+        "search": {name for name, _ in spec.search.draws} if spec.search else set(),
     }
+    if spec.search is not None:
+        require_search_alone(spec, parts)
     for first, second in itertools.combinations(parts, 2):
         both = sorted(parts[first] & parts[second])
         if both and (first, second) != ("settings", "runs"):
@@ -184,6 +205,25 @@ def require_valid(spec: StudySpec, keep: Settings) -> None:
         raise ConfigError(
             f"the recipe {spec.recipe} trains for some minutes, so its runs depend on the speed of the machine; "
             f"give updates or epochs in the section settings."
+        )
+
+
+def require_search_alone(spec: StudySpec, parts: dict[str, set[str]]) -> None:
+    """Raise ConfigError if a search has sections or texts that do not go together with it."""
+    others = [name for name in ("runs", "grid", "random") if parts[name]]
+    if others:
+        raise ConfigError(
+            f"the study has the sections search and {others[0]}; a search chooses the settings of its runs itself, so "
+            f"use one of them."
+        )
+    if len(spec.texts) > 1:
+        raise ConfigError(
+            f"the search has {len(spec.texts)} texts, but losses on different texts cannot be compared; give one text."
+        )
+    if spec.directories == "all":
+        raise ConfigError(
+            'the trials of a search have no run directories; leave out directories = "all". With weights = true in the '
+            "section keep, the weights of the trials are kept."
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.canonical_form import canonical_json
-from charloom.errors import DamagedError, NotAModelError, WriteError
+from charloom.errors import ConfigError, DamagedError, NotAModelError, WriteError
 from charloom.formatting import shortened
 from charloom.run_file_names import RUNS
 from charloom.store import replace_file
@@ -22,6 +22,7 @@ from charloom.store.format_versions import STUDY_FORMAT, require_format
 from charloom.store.journal import whole_lines
 from charloom.store.json_format import parse_object
 from charloom.studies.plan import PlannedRun
+from charloom.studies.planned_search import PlannedSearch
 from charloom.studies.results import RunResult, merged
 from charloom.text import Corpus
 
@@ -30,6 +31,9 @@ HEADER: Final = "study.json"
 PLAN: Final = "plan.jsonl"
 RESULTS: Final = "results"
 WEIGHTS: Final = "weights"
+FORMAT_WITHOUT_SEARCH: Final = (
+    1  # of a study.json without a search, which earlier versions read too
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class StudyHeader:
         texts: the texts.
         weights: whether the weights of runs without a directory are kept.
         varied: the names of the settings in which the runs of the specification differ, without the seed.
+        search: the search; None if the study is not a search.
     """
 
     recipe: str
@@ -75,12 +80,16 @@ class StudyHeader:
     texts: tuple[StudyText, ...]
     weights: bool
     varied: tuple[str, ...]
+    search: PlannedSearch | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the contents of study.json as plain data."""
         texts = [{**vars(text), "paths": list(text.paths)} for text in self.texts]
         fields = {**vars(self), "texts": texts, "varied": list(self.varied)}
-        return {"format": STUDY_FORMAT, **fields}
+        if self.search is None:
+            del fields["search"]
+            return {"format": FORMAT_WITHOUT_SEARCH, **fields}
+        return {"format": STUDY_FORMAT, **fields, "search": self.search.to_dict()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], path: Path) -> "StudyHeader":
@@ -96,8 +105,9 @@ class StudyHeader:
                 texts,
                 values["weights"],
                 tuple(values["varied"]),
+                PlannedSearch.from_dict(values["search"]) if "search" in values else None,
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ConfigError) as error:
             raise DamagedError(f"{path} is damaged: {error}.") from None
 
 
@@ -138,10 +148,14 @@ class StudyFiles:
             make_directories(folder)
         if header.weights:
             make_directories(self.path / WEIGHTS)
-        lines = b"".join(canonical_json(run.to_dict()) + b"\n" for run in runs)
         replace_file(self.path / SPEC_FILE, spec)
-        replace_file(self.path / PLAN, lines)
+        self.write_plan(runs)
         replace_file(self.path / HEADER, canonical_json(header.to_dict()))
+
+    def write_plan(self, runs: list[PlannedRun]) -> None:
+        """Write the planned runs."""
+        lines = b"".join(canonical_json(run.to_dict()) + b"\n" for run in runs)
+        replace_file(self.path / PLAN, lines)
 
     def spec_bytes(self) -> bytes:
         """Return the bytes of study.toml."""

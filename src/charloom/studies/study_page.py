@@ -150,7 +150,10 @@ def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
         if result.state == FINISHED
     )
     settings = label_of(group, summary)
-    notes = [f"of {count(len(study.plan))}"]
+    notes = [f"of {count(len(study.plan) + study.trials_left)}"]
+    pruned = sum(one.pruned for one in summary.groups)
+    if pruned:
+        notes.append(f"{count(pruned)} pruned")
     if summary.failures:
         notes.append(f"{count(len(summary.failures))} failed")
     return [
@@ -173,7 +176,7 @@ def row_of(group: Group, summary: StudySummary) -> StudyRow:
     return StudyRow(
         [*text, *settings],
         [
-            count(len(group.bits)),
+            "pruned" if group.pruned and not group.bits else count(len(group.bits)),
             UNKNOWN if group.mean is None else decimals(group.mean, 4),
             UNKNOWN if group.deviation is None else decimals(group.deviation, 4),
             UNKNOWN if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",

@@ -10,7 +10,7 @@ from charloom.canonical_form import canonical_json
 from charloom.formatting import UNKNOWN, shortened
 from charloom.studies.one_study import Study
 from charloom.studies.plan import PlannedRun
-from charloom.studies.results import FAILED, FINISHED, RunResult
+from charloom.studies.results import FAILED, FINISHED, PRUNED, RunResult
 from charloom.studies.student_t import mean_interval
 
 VALUE_WIDTH: Final = 24  # largest number of characters of a setting's value in a table
@@ -59,6 +59,11 @@ class Group:
         return sum(result.state == FAILED for result in self.results)
 
     @property
+    def pruned(self) -> int:
+        """The number of trials of a search that were pruned."""
+        return sum(result.state == PRUNED for result in self.results)
+
+    @property
     def seconds(self) -> float | None:
         """The mean duration of the finished runs; None if no run has finished."""
         times = [result.seconds for result in self.results if result.state == FINISHED]
@@ -77,7 +82,8 @@ class StudySummary:
     Attributes:
         varied: the settings in which the groups differ.
         texts: the names of the texts.
-        groups: the groups, the lowest mean of the bits per character first.
+        groups: the groups, the lowest mean of the bits per character first. If a search repeats its best settings with
+            other seeds, the groups with the most runs are first: a single run may have the fewest bits by luck.
         validated: whether the bits are those of the validation part; otherwise, of the training text.
     """
 
@@ -110,10 +116,12 @@ def summarize(study: Study) -> StudySummary:
         others = {name: value for name, value in run.settings.items() if name != "seed"}
         groups.setdefault(canonical_json([run.text, others]), []).append(run)
     made = [group_of(runs, varied, results) for runs in groups.values()]
+    search = study.header.search
+    repeats = search is not None and search.spec.repeat > 0
     return StudySummary(
         tuple(varied),
         tuple(text.name for text in study.header.texts),
-        tuple(sorted(made, key=lambda group: group.order)),
+        tuple(sorted(made, key=lambda one: (-len(one.bits) if repeats else 0, one.order))),
         any(result.validation_nats is not None for result in results.values()),
     )
 

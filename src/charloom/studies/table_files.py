@@ -12,6 +12,7 @@ from charloom.formatting import bits_per_character, shortened
 from charloom.messages import pip_command
 from charloom.store import replace_file
 from charloom.studies.one_study import Study
+from charloom.studies.plan import PlannedRun
 from charloom.studies.results import CURVE
 
 ENDINGS: Final = (".csv", ".parquet")
@@ -56,14 +57,13 @@ def run_rows(study: Study) -> Iterator[Row]:
     results = study.results()
     shown = settings_in(study)
     for run in study.plan:
-        config = run.config(study.header.recipe)
         row: Row = {
             "run": run.number,
             "key": run.key,
             "text": study.header.texts[run.text].name,
-            "seed": config.seed,
+            "seed": run.settings["seed"],
         }
-        row |= {name: getattr(config, name) for name in shown}
+        row |= settings_of(run, study.header.recipe, shown)
         result = results.get(run.key)
         row |= {name: getattr(result, name, None) for name in FIGURES}
         yield {
@@ -71,6 +71,15 @@ def run_rows(study: Study) -> Iterator[Row]:
             "state": "planned" if result is None else result.state,
             "bits": result and result.bits,
         }
+
+
+def settings_of(run: PlannedRun, recipe: str, names: list[str]) -> Row:
+    """Return the values of settings of a run. If they contradict each other, return those that the study sets."""
+    try:
+        config = run.config(recipe)
+    except ConfigError:
+        return {name: run.settings.get(name) for name in names}
+    return {name: getattr(config, name) for name in names}
 
 
 def curve_rows(study: Study) -> Iterator[Row]:

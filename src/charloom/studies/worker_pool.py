@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, Queue
-from typing import Final
+from typing import Any, Final
 
 from charloom.cpu_limits import ONE_THREAD
 from charloom.errors import StudyError
@@ -22,7 +22,7 @@ from charloom.studies.results import FAILED, FINISHED, RunResult
 from charloom.studies.study_files import StudyFiles
 
 # Python's option -P: the process imports no modules from the current directory.
-COMMAND: Final = (sys.executable, "-P", "-m", "charloom.studies.worker_process")
+COMMAND: Final = (sys.executable, "-P", "-m")
 INTERRUPTION_SECONDS: Final = 0.2  # how often an interruption is noticed
 MOST_USELESS: Final = 6  # processes in a row that may end before they have done a run
 ENDED: Final = "the process that trained it ended unexpectedly; is the memory full?"
@@ -35,18 +35,25 @@ class Worker:
         files: the study directory.
         number: the number of the worker.
         events: receives the worker's number with each answer, and with None when the process has ended.
+        program: the module that the process runs.
+        answer: makes an answer from the fields of a line that the process writes.
     """
 
     def __init__(
-        self, files: StudyFiles, number: int, events: "Queue[tuple[int, BatchDone | None]]"
+        self,
+        files: StudyFiles,
+        number: int,
+        events: "Queue[tuple[int, Any]]",
+        program: str = "charloom.studies.worker_process",
+        answer: Callable[..., Any] = BatchDone,
     ) -> None:
         self.number, self.journal = number, files.new_journal(number)
         self.batches: deque[list[PlannedRun]] = deque()
         self.done = False  # whether it has done a batch
-        self._events = events
+        self._events, self._answer = events, answer
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*COMMAND, str(files.path), str(self.journal), str(os.getpid())],
+            [*COMMAND, program, str(files.path), str(self.journal), str(os.getpid()), str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -88,6 +95,11 @@ class Worker:
             self._errors.seek(0)
             self._last_lines = self._errors.read()
 
+    @property
+    def code(self) -> int:
+        """The exit code of the process, after it has ended; negative if a signal ended it."""
+        return self._process.wait()
+
     def last_words(self) -> str:
         """Return the last line that the process wrote to its standard error. Call it when the process has ended."""
         lines = self._last_lines.decode("utf-8", "replace").split("\n")
@@ -110,7 +122,7 @@ class Worker:
         assert self._process.stdout is not None
         with suppress(OSError, ValueError):
             for line in self._process.stdout:
-                self._events.put((self.number, BatchDone(**json.loads(line))))
+                self._events.put((self.number, self._answer(**json.loads(line))))
         self._process.wait()
         self._events.put((self.number, None))
 

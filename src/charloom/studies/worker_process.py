@@ -26,7 +26,8 @@ def work(
     files: StudyFiles, journal: Path, jobs: Iterable[str], answers: IO[str], halt: HaltCheck
 ) -> None:
     """Train the runs whose numbers are in the lines `jobs`, until they end or `halt` gives a reason."""
-    trainer, plan = RunTrainer(files, files.header()), files.plan()
+    trainer = RunTrainer(files, files.header())
+    plan = {run.number: run for run in files.plan()}
     # The objects so far live as long as the process. Without this, each run pays for checking them again.
     gc.collect()
     gc.freeze()

@@ -12,6 +12,7 @@ from typing import Any, Final
 from charloom.config import Config
 from charloom.errors import CharloomError, NewerFormatError, message_of
 from charloom.formatting import capitalized
+from charloom.live_processes import is_alive
 from charloom.messages import for_page
 from charloom.model.schedule import Schedule
 from charloom.run_file_names import (
@@ -48,7 +49,7 @@ from charloom.web.journal_follower import Tail
 from charloom.web.run_figures import figures_at, mean_speed
 from charloom.web.runs_folder import Location, Stamp, printable
 from charloom.web.schemas import Run, State
-from charloom.web.training_jobs import Job, is_alive
+from charloom.web.training_jobs import Job
 
 # If the process named in status.json no longer runs, a run gets the state `interrupted` after this time
 # without a change.

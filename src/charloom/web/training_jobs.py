@@ -4,7 +4,6 @@ A job is a training process that the server started. It has two files in a folde
 trains which run, the other has the output of the process. This module does not read run directories.
 """
 
-import ctypes
 import os
 import re
 import signal
@@ -21,6 +20,7 @@ from typing import Any, BinaryIO, Final
 from charloom.canonical_form import canonical_json
 from charloom.errors import CharloomError, RunExistsError, WriteError
 from charloom.formatting import capitalized, shortened
+from charloom.live_processes import is_alive, process_start_time
 from charloom.messages import FACE, PAGE, SEARCHING
 from charloom.store import Status
 from charloom.store.atomic_files import replace_file, writing
@@ -34,10 +34,6 @@ KEPT_SECONDS: Final = 24 * 3_600.0
 # system may have given the job's process id to a different process.
 LOST_SECONDS: Final = 3_600.0
 NAME: Final = re.compile(KEY)
-# Constants of the Windows functions that say whether a process still runs.
-SYNCHRONIZE: Final = 0x0010_0000
-WAIT_TIMEOUT: Final = 0x102
-ERROR_ACCESS_DENIED: Final = 5
 # If a server reserves a name for a run but does not start a process within this time, the name is free again.
 CLAIM_SECONDS: Final = 60.0
 # Number of bytes at the end of a process's output that are searched for the last line.
@@ -362,42 +358,3 @@ def forget_claim(path: Path) -> None:
         stat = path.stat()
         if not stat.st_size and time.time() - stat.st_mtime > CLAIM_SECONDS:
             path.unlink()
-
-
-def process_start_time(pid: int) -> int | None:
-    """Return when the process `pid` started, in ticks since the system started; None if not known."""
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
-    return None
-
-
-def is_alive_on_windows(pid: int) -> bool:
-    """Return True if there is a running process with the id `pid`. Only Windows can be asked in this way."""
-    system = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined]
-    system.OpenProcess.restype = ctypes.c_void_p
-    handle = system.OpenProcess(SYNCHRONIZE, False, pid)
-    if not handle:
-        denied: bool = ctypes.get_last_error() == ERROR_ACCESS_DENIED  # type: ignore[attr-defined]
-        return denied  # the process exists, but belongs to another user
-    try:
-        return bool(system.WaitForSingleObject(ctypes.c_void_p(handle), 0) == WAIT_TIMEOUT)
-    finally:
-        system.CloseHandle(ctypes.c_void_p(handle))
-
-
-def is_alive(pid: Any) -> bool:
-    """Return True if there is a running process with the id `pid`."""
-    if not isinstance(pid, int) or not 0 < pid < 2**31:
-        return False
-    if os.name == "nt":
-        return is_alive_on_windows(pid)  # on Windows, os.kill(pid, 0) would end the process
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # the process exists, but belongs to another user
-    with suppress(OSError):
-        # State Z: the process has ended, but its parent process has not read its exit code.
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
-    return True
