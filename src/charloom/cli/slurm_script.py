@@ -41,8 +41,10 @@ def array_job(
         partition: the partition of the cluster; None leaves it to the cluster.
 
     Raises:
+        StudyError: the study is a search.
         ConfigError: the study's path has a character that a directive of SLURM cannot hold.
     """
+    study.require_plan()
     path = study.path.absolute()
     if any(c in str(path) for c in "\n\"'\\% "):
         raise ConfigError(
@@ -79,8 +81,10 @@ def part_of(study: Study, part: int, size: int) -> range:
     """Return the numbers of the runs in a task of the array.
 
     Raises:
+        StudyError: the study is a search.
         ConfigError: the study has no such part.
     """
+    study.require_plan()
     first = part * size
     if not 0 <= first < len(study.plan):
         raise ConfigError(

@@ -58,6 +58,14 @@ class Study:
         self.trials_left = max(0, self.header.search.spec.trials - trials)
         return runs
 
+    def require_plan(self) -> None:
+        """Raise StudyError if the study is a search, whose runs are not known before it ends."""
+        if self.header.search is not None:
+            raise StudyError(
+                "a search cannot be divided into parts or sent to a Dask cluster, because each trial depends on earlier "
+                "ones. To use several machines, run the same command on each of them, with a database as search.storage."
+            )
+
     def results(self) -> dict[str, RunResult]:
         """Return the result of each planned run that has one, by key."""
         found = self.files.results()
@@ -87,10 +95,7 @@ class Study:
             yield from self._train_plan(workers, halt, retry, numbers, on)
             return
         if numbers is not None or on is not None:
-            raise StudyError(
-                "a search is not divided into parts or sent to a cluster; run it on several machines with the same "
-                "storage: search.storage is the URL of a database."
-            )
+            self.require_plan()
         try:
             yield from train_search(self.files, self.header, workers, halt, retry)
         finally:
