@@ -20,8 +20,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.postgres_server import PostgresServer, install_postgres
 from charloom.studies import Study, open_study
-from charloom.studies.optuna_trials import OptunaTrials
-from charloom.studies.trial_storage import Patience
 
 WORKERS: Final = 4
 OUTAGE_SECONDS: Final = 2.0  # how long the server is away
@@ -78,6 +76,9 @@ def run(server: PostgresServer, folder: Path, text: Path, trials: int) -> dict[s
 
 def compared(study: Study) -> dict[str, Any]:
     """Count the trials in the storage and in the journals, and those that differ."""
+    from charloom.studies.optuna_trials import OptunaTrials
+    from charloom.studies.trial_storage import Patience
+
     search = study.header.search
     assert search is not None
     steps = (search.interval, search.updates)

@@ -1,4 +1,4 @@
-"""A study runs on a SLURM cluster and on a Dask cluster, both on this machine."""
+"""A study runs on a SLURM cluster and on a Dask cluster, and a search over PostgreSQL, all on this machine."""
 
 import json
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import charloom
+from benchmarks.postgres_server import programs
+from benchmarks.search_postgres import is_complete
 from benchmarks.slurm_cluster import SlurmCluster, missing_programs, run_array
 from charloom.cli.slurm_script import array_job, part_of
 from charloom.errors import ConfigError, StudyError
@@ -89,3 +91,27 @@ def test_without_dask_the_message_says_how_to_install_it(tmp_path, monkeypatch):
     with pytest.raises(charloom.CharloomError, match=r"pip install .*cluster"):
         study(small_spec(tmp_path), tmp_path / "study", on="tcp://127.0.0.1:1")
     assert open_study(tmp_path / "study").results() == {}
+
+
+@pytest.mark.skipif(programs() is None, reason="PostgreSQL is not installed")
+def test_a_search_over_postgresql_survives_a_restart_of_the_server(book):
+    # The server, the search and its four processes take seconds to start.
+    pytest.importorskip("optuna", reason="the extra search is not installed")
+    words = [sys.executable, "-m", "benchmarks.search_postgres", str(book), "--trials", "20"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counted = json.loads(done.stdout)
+    assert counted["in_the_storage"] == counted["in_the_journals"] == counted["trials"] == 20
+    assert counted["finished"] + counted["pruned"] == 20
+    assert counted["done_before_the_restart"] > 0
+
+
+@pytest.mark.parametrize(
+    "changed", ["in_the_storage", "in_the_journals", "twice_in_the_journals", "different"]
+)
+def test_a_lost_trial_of_a_search_over_postgresql_is_noticed(changed):
+    names = ("trials", "in_the_storage", "in_the_journals")
+    counted = dict.fromkeys(names, 20) | {"twice_in_the_journals": 0, "different": 0}
+    assert is_complete(counted)
+    assert not is_complete({**counted, changed: 19})
+    assert not is_complete({})
