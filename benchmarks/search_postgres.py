@@ -23,7 +23,7 @@ from charloom.studies import Study, open_study
 
 WORKERS: Final = 4
 OUTAGE_SECONDS: Final = 2.0  # how long the server is away
-SPEC: Final = """\
+SPECIFICATION: Final = """\
 text = {text}
 [settings]
 updates = 200
@@ -43,7 +43,7 @@ def run(server: PostgresServer, folder: Path, text: Path, trials: int) -> dict[s
     """Run a search, restart the server when a fifth of the trials is done, and count the trials."""
     spec, study = folder / "search.toml", folder / "study"
     spec.write_text(
-        SPEC.format(
+        SPECIFICATION.format(
             text=json.dumps(str(text.resolve())), trials=trials, storage=json.dumps(server.url)
         )
     )

@@ -49,6 +49,7 @@ OTHER_PROGRAMS = {
     "python": "a program of the repository; tests/test_examples.py runs the examples",
     "cd": "changes the folder of a shell",
 }
+MADE_TRIALS = 5
 MADE_UPDATES = 3  # of the runs that are made before an example
 ADDRESS = "http://127.0.0.1:8421"  # of `charloom serve` in the documents
 
@@ -212,8 +213,11 @@ class Examples:
             exec(program, self._variables)
 
     def _take_specification(self, mark, code):
-        """Write the specification of a study into the file `mark`, with a few updates; without a mark, only check it."""
-        spec = re.sub(r"(?m)^updates = \d+", f"updates = {MADE_UPDATES}", code)
+        """Write the specification of a study into the file `mark`, with few updates and trials; without a mark, only check it."""
+        few = {"updates": MADE_UPDATES, "judge_every": MADE_UPDATES // 2, "trials": MADE_TRIALS}
+        spec = re.sub(
+            r"(?m)^(updates|judge_every|trials) = \d+", lambda m: f"{m[1]} = {few[m[1]]}", code
+        )
         if mark:
             Path(mark).write_text(spec, encoding="utf-8")
         else:
