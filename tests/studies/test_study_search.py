@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,13 +19,14 @@ from charloom.studies import begin_study, open_study, study, summarize
 from charloom.studies.best_runs import best_of
 from charloom.studies.optuna_trials import OptunaTrials, sampler_of
 from charloom.studies.results import FAILED, FINISHED, PRUNED
+from charloom.studies.search_pool import SearchAnswer, SearchPool
 from charloom.studies.search_process import work
 from charloom.studies.search_training import add_missing, repeated_runs
 from charloom.studies.slurm_script import array_job, part_of
 from charloom.studies.study_page import render_study
 from charloom.studies.table_files import write_table
 from charloom.studies.trial_owners import SILENT_SECONDS, is_given_up, owner_of
-from charloom.studies.trial_storage import PASSING, Patience, SearchInterrupted
+from charloom.studies.trial_storage import ANSWERS_AGAIN, PASSING, Patience, SearchInterrupted
 from small_studies import small_spec
 from test_study_runs import records_of
 
@@ -147,6 +149,16 @@ def test_random_trials_depend_only_on_the_seed_and_their_number(searched, tmp_pa
     assert again == {number: before[number] for number in range(4)}
     spec = made.header.search.spec
     assert sampler_of(spec, 1)._rng.rng.random() != sampler_of(spec, 2)._rng.rng.random()
+
+
+def test_tpe_repeats_exactly_with_one_process(tmp_path):
+    found = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        made = begun(tmp_path / name, sampler="tpe", trials=20)
+        search_here(made)
+        found.append([(one.settings, one.curve) for one in made.files.each_result()])
+    assert found[0] == found[1]
 
 
 def test_trials_with_equal_settings_are_trained_once(tmp_path):
@@ -348,6 +360,26 @@ def test_an_interrupted_wait_for_the_storage_ends(tmp_path):
     attempts = iter([fails, fails, lambda: 3])
     assert Patience(messages.append, pause=0.0)(lambda: next(attempts)()) == 3
     assert messages[-1] == "the storage of the search answers again."
+
+
+def test_processes_of_two_directories_share_the_trials_of_a_database(tmp_path):
+    # As on two machines. The processes load charloom and Optuna, which takes seconds.
+    values = search_spec(tmp_path, storage=f"sqlite:///{tmp_path}/trials.db", trials=12)
+    studies = [begin_study(values, tmp_path / name) for name in ("one", "two")]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda one: list(one.train(2)), studies))
+    results = [{one.trial: one for one in made.files.each_result()} for made in studies]
+    assert results[0] == results[1]
+    assert len(results[0]) == 12
+    assert trials_of(studies[0]).counts().ended == 12
+
+
+def test_only_the_first_message_of_many_workers_is_shown(tmp_path):
+    made = begun(tmp_path)
+    pool = SearchPool(made.files, made.header.search, None, 2)
+    said = [(0, "away"), (1, "away, too"), (0, ANSWERS_AGAIN), (1, ANSWERS_AGAIN), (1, "away")]
+    heard = [list(pool._heard(number, SearchAnswer(message))) for number, message in said]
+    assert [len(one) for one in heard] == [1, 0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,9 @@ def run(
       [grid]
       cell = ["rnn", "lstm", "gru"]
       hidden_size = [32, 64, 128]
+
+    With a section [search] instead of [grid], Optuna chooses the settings and ends
+    runs that are worse than others; docs/guides/study.md explains it.
     """
     from charloom.cpu_limits import processors
     from charloom.studies.running import prepare
@@ -239,7 +242,8 @@ def table(study: StudyDirectory, whole: All = False, as_json: Json = False) -> N
     Runs that differ only in their seeds are one row: the mean of their bits per
     character, the standard deviation over the seeds, and the 95 % interval of the
     mean (Student's t). The bits are the lowest on the validation part; without
-    one, those of the training text at the end.
+    one, those of the training text at the end. A trial of a search that was ended
+    early is shown as pruned.
 
     \b
     Example:

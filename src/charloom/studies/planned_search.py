@@ -38,6 +38,11 @@ class PlannedSearch:
     interval: int
     updates: int
 
+    @property
+    def repeats(self) -> int:
+        """The number of runs that repeat the best settings, if so many trials finish."""
+        return self.spec.repeat * (len(self.seeds) - 1)
+
     def run(self, number: int, drawn: Mapping[str, Any], seed: int | None = None) -> PlannedRun:
         """Return the run of a trial.
 

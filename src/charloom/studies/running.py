@@ -43,6 +43,7 @@ def study(
 
     Raises:
         ConfigError: the specification is not valid, or the settings of a run are not.
+        MissingPartError: the study is a search or runs on Dask, and the package for it is not installed.
         TextError: a text is missing, empty or too short.
         StudyError: the directory holds a study with another specification, or the worker processes fail.
         NotAModelError: `spec` is a directory without a study.

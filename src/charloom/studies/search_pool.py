@@ -15,6 +15,7 @@ from charloom.studies.results import FAILED, RunResult
 from charloom.studies.search_process import STORAGE_LOST
 from charloom.studies.study_files import StudyFiles
 from charloom.studies.trial_owners import owner_of
+from charloom.studies.trial_storage import ANSWERS_AGAIN
 from charloom.studies.worker_pool import ENDED, INTERRUPTION_SECONDS, MOST_USELESS, Worker
 
 PROGRAM: Final = "charloom.studies.search_process"
@@ -55,6 +56,7 @@ class SearchPool:
         self._workers: dict[int, Worker] = {}
         self._wanted, self._started = workers, 0
         self._useless = 0  # processes in a row that did nothing
+        self._without = set[int]()  # workers that wait for the storage
 
     def train(self, halt: Callable[[], str | None]) -> Generator[SearchAnswer]:
         """Run trials until there are enough, and yield what the workers say.
@@ -75,6 +77,8 @@ class SearchPool:
                     number, answer = self._events.get(timeout=INTERRUPTION_SECONDS)
                     if answer is None:
                         yield from self._ended(number, interrupted)
+                    elif answer.message is not None:
+                        yield from self._heard(number, answer)
                     else:
                         self._workers[number].done = True
                         yield answer
@@ -88,9 +92,20 @@ class SearchPool:
         self._workers[self._started] = worker
         self._started += 1
 
+    def _heard(self, number: int, answer: SearchAnswer) -> Iterator[SearchAnswer]:
+        """Pass on the message of the first worker that waits for the storage, and of the last one that found it again."""
+        before = bool(self._without)
+        if answer.message == ANSWERS_AGAIN:
+            self._without.discard(number)
+        else:
+            self._without.add(number)
+        if before != bool(self._without):
+            yield answer
+
     def _ended(self, number: int, interrupted: bool) -> Iterator[SearchAnswer]:
         """Act on the end of a process: replace it if it ended too early."""
         worker = self._workers.pop(number)
+        self._without.discard(number)
         code = worker.code
         worker.kill()
         if code == 0 or interrupted:

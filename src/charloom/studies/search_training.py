@@ -14,7 +14,7 @@ from charloom.messages import pip_command
 from charloom.store.journal import Journal
 from charloom.studies.plan import PlannedRun
 from charloom.studies.planned_search import PlannedSearch
-from charloom.studies.results import FAILED, FINISHED, RunResult
+from charloom.studies.results import FAILED, FINISHED, PRUNED, RunResult
 from charloom.studies.study_files import StudyFiles, StudyHeader
 from charloom.studies.study_progress import StudyProgress
 from charloom.studies.worker_pool import WorkerPool
@@ -66,6 +66,8 @@ def train_search(
     require_optuna()
     from charloom.studies.trial_storage import SearchInterrupted
 
+    progress = known_progress(files, search)
+    yield progress
     try:
         for progress in train_trials(files, search, workers, halt):
             yield progress
@@ -73,6 +75,15 @@ def train_search(
         return
     if halt() is None:
         yield from repeat_best(files, search, workers, halt, retry, progress)
+
+
+def known_progress(files: StudyFiles, search: PlannedSearch) -> StudyProgress:
+    """Return the progress of a search that the journals show, before the storage has answered."""
+    found = {one.trial: one.state for one in files.each_result() if one.search == search.name}
+    states = list(found.values())
+    finished, failed, pruned = (states.count(state) for state in (FINISHED, FAILED, PRUNED))
+    runs = max(search.spec.trials, len(states)) + search.repeats
+    return StudyProgress(runs, finished, failed, 0, 0.0, pruned)
 
 
 def require_optuna() -> None:
@@ -100,11 +111,10 @@ def train_trials(
     trials = OptunaTrials(search.spec, search.name, files.path, steps, Patience(halt=halt), opening)
     trials.give_up(lambda one: is_given_up(one["owner"], one["beat"]))
     began, before = time.monotonic(), trials.counts()
-    more = search.spec.repeat * (len(search.seeds) - 1)
 
     def progress(counts: "TrialCounts", message: str | None = None) -> StudyProgress:
         done, seconds = counts.ended - before.ended, time.monotonic() - began
-        runs = max(search.spec.trials, counts.ended) + more
+        runs = max(search.spec.trials, counts.ended) + search.repeats
         return StudyProgress(
             runs, counts.finished, counts.failed, done, seconds, counts.pruned, message
         )
@@ -178,7 +188,7 @@ def repeat_best(
     ]
     progress = replace(
         so_far,
-        runs=search.spec.trials + len(runs),
+        runs=so_far.runs - search.repeats + len(runs),
         finished=so_far.finished + ended.count(FINISHED),
         failed=so_far.failed + failed,
     )

@@ -25,6 +25,7 @@ PASSING: Final = (
     sqlalchemy.exc.IntegrityError,
     sqlalchemy.exc.ProgrammingError,
 )
+ANSWERS_AGAIN: Final = "the storage of the search answers again."
 POSTGRESQL: Final = ("postgresql://", "postgres://")
 
 Found = TypeVar("Found")
@@ -74,7 +75,7 @@ class Patience:
                 self._wait(began, error)
                 continue
             if began is not None:
-                self._say("the storage of the search answers again.")
+                self._say(ANSWERS_AGAIN)
             return found
 
     def _wait(self, began: float, error: Exception) -> None:
