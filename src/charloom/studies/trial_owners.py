@@ -32,6 +32,13 @@ def owner_of(pid: int, worker: int) -> Owner:
     }
 
 
+def is_gone(owner: Owner) -> bool:
+    """Return True if the process of an owner ran on this machine and has ended."""
+    if owner["host"] != platform.node():
+        return False
+    return not is_alive(owner["pid"]) or process_start_time(owner["pid"]) != owner["birth"]
+
+
 def is_given_up(owner: Owner, beat: float, now: float | None = None) -> bool:
     """Return True if the process that runs a trial has ended.
 
@@ -41,5 +48,5 @@ def is_given_up(owner: Owner, beat: float, now: float | None = None) -> bool:
         now: the present time; None asks the clock.
     """
     if owner["host"] == platform.node():
-        return not is_alive(owner["pid"]) or process_start_time(owner["pid"]) != owner["birth"]
+        return is_gone(owner)
     return (time.time() if now is None else now) - beat > SILENT_SECONDS

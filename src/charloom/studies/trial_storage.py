@@ -1,5 +1,6 @@
 """Opens the storage in which Optuna keeps the trials of a search, and waits if it does not answer for a while."""
 
+import atexit
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from optuna.storages.journal import JournalFileBackend
 from charloom.errors import ConfigError, MissingPartError, StudyError
 from charloom.formatting import duration, shortened
 from charloom.messages import pip_command
+from charloom.studies.trial_lock import TrialLock
 
 JOURNAL: Final = "trials.log"  # Optuna's journal file, in the study's directory
+LOCKS: Final = "locks"  # a folder in the study's directory
 WAIT_SECONDS: Final = 600.0  # how long a storage may not answer
 PAUSE_SECONDS: Final = 1.0  # time between two attempts
 # The errors of a database that restarts, or of a network that is interrupted.
@@ -108,7 +111,9 @@ def open_storage(url: str | None, folder: Path) -> Any:
         StudyError: another version of Optuna made the tables of the database.
     """
     if url is None:
-        return optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        lock = TrialLock(folder / LOCKS)
+        atexit.register(lock.close)
+        return optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock))
     try:
         return optuna.storages.RDBStorage(
             driver_url(url), engine_kwargs={"pool_pre_ping": True, "pool_size": 2}
