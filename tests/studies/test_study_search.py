@@ -180,6 +180,7 @@ def test_a_search_that_was_interrupted_keeps_the_number_of_trials(tmp_path):
     found = len(reopened(made).results())
     assert 0 < found < 12
     assert reopened(made).trials_left == 12 - found
+    assert summarize(reopened(made)).varied == ("cell", "learning_rate")
     search_here(made, 1)
     assert len(reopened(made).results()) == 12
     assert trials_of(made).counts().ended == 12

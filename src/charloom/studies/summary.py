@@ -147,7 +147,12 @@ def group_of(
 
 
 def varied_settings(study: Study) -> list[str]:
-    """Return the settings that the specification varies and that have more than one value, in their order."""
+    """Return the settings that the specification varies and that have more than one value, in their order.
+
+    Those of a search are all that it draws, because a search that has begun may have only one trial.
+    """
+    if study.header.search is not None:
+        return list(study.header.varied)
     values: dict[str, set[str]] = {name: set() for name in study.header.varied}
     for run in study.plan:
         for name, seen in values.items():
