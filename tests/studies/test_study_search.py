@@ -66,7 +66,7 @@ class Answers(list):
 def search_here(made, worker=0, halt=lambda: None, owner=None):
     """Run trials in this process, as a worker does, and return its answers."""
     answers = Answers()
-    owner = owner or owner_of(os.getpid(), worker)
+    owner = owner or owner_of(os.getpid(), str(worker))
     work(made.files, made.files.new_journal(worker), owner, answers, halt)
     return answers
 
@@ -188,7 +188,7 @@ def test_a_search_that_was_interrupted_keeps_the_number_of_trials(tmp_path):
 
 def test_the_trial_of_a_process_that_ended_is_given_up(tmp_path):
     made = begun(tmp_path, trials=3)
-    gone = {**owner_of(2**31 - 2, 0), "birth": 1}
+    gone = {**owner_of(2**31 - 2, "gone"), "birth": 1}
     assert trials_of(made).begin(gone, lambda: None).number == 0
     search_here(made)
     assert [one.trial for one in made.files.each_result()] == [1, 2, 3]
@@ -217,7 +217,7 @@ def test_a_result_that_only_the_storage_has_is_added_to_the_journals(tmp_path):
 def test_a_result_whose_process_was_killed_before_the_trial_ended_counts(tmp_path):
     made = begun(tmp_path, trials=2)
     trials = trials_of(made)
-    gone = {**owner_of(2**31 - 2, 0), "birth": 1}
+    gone = {**owner_of(2**31 - 2, "gone"), "birth": 1}
     trial = trials.begin(gone, lambda: None)
     (tmp_path / "b").mkdir()
     elsewhere = begun(tmp_path / "b", trials=1)
@@ -229,10 +229,22 @@ def test_a_result_whose_process_was_killed_before_the_trial_ended_counts(tmp_pat
     assert trials.results()[0].curve == result.curve
 
 
+def test_the_result_of_a_trial_that_another_process_gave_up_does_not_count(tmp_path):
+    made = begun(tmp_path, trials=2)
+    trials = trials_of(made)
+    trial = trials.begin(owner_of(os.getpid(), "slow"), lambda: None)
+    trials.give_up(lambda _: True)
+    assert trials.report(trial, 10, 2.0)
+    search_here(made)
+    result = next(made.files.each_result())
+    assert not trials.end(trial, result)
+    assert [one.trial for one in trials.results()] == [1, 2]
+
+
 def test_of_trials_that_began_at_the_same_moment_the_first_ones_count(tmp_path):
     made = begun(tmp_path, trials=2)
     trials = trials_of(made)
-    owners = [owner_of(1, n) for n in range(3)]
+    owners = [owner_of(1, name) for name in "abc"]
     created = [trials._new(owner) for owner in owners]
     assert [number for _, number in created] == [0, 1, 2]
     # A process whose answer was lost finds its trial again.

@@ -10,8 +10,8 @@ from charloom.studies import trial_lock
 from charloom.studies.trial_lock import TrialLock
 from charloom.studies.trial_owners import owner_of
 
-ELSEWHERE = {"host": "another machine", "pid": 1, "birth": 1, "worker": 0}
-GONE = {**owner_of(os.getpid(), 0), "birth": -1}
+ELSEWHERE = {"host": "another machine", "pid": 1, "birth": 1, "worker": "a"}
+GONE = {**owner_of(os.getpid(), "gone"), "birth": -1}
 
 COUNT = """
 import sys

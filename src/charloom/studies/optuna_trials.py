@@ -135,20 +135,26 @@ class OptunaTrials:
         self._patience(lambda: self._storage.set_trial_user_attr(trial.trial_id, BEAT, time.time()))
 
     def report(self, trial: OpenTrial, update: int, bits: float) -> bool:
-        """Store a validation loss of a trial, and return True if the trial must be pruned."""
+        """Store a validation loss of a trial, and return True if the trial must end: it is pruned, or was given up."""
 
         def reported() -> bool:
-            trial.trial.report(bits, update)
+            try:
+                trial.trial.report(bits, update)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                return True
             return bool(trial.trial.should_prune())
 
         return self._patience(reported)
 
-    def end(self, trial: OpenTrial, result: RunResult | None) -> None:
-        """Store how a trial ended; None gives it up, so that another trial takes its place."""
-        if result is None:
-            self._tell(trial.number, TrialState.FAIL)
-        else:
-            self._end(trial.trial_id, trial.number, result)
+    def end(self, trial: OpenTrial, result: RunResult | None) -> bool:
+        """Store how a trial ended; None gives it up, so that another trial takes its place.
+
+        Return False if the result does not count, because another process has given the trial up.
+        """
+        if result is not None:
+            return self._end(trial.trial_id, trial.number, result)
+        self._tell(trial.number, TrialState.FAIL)
+        return False
 
     def fail(
         self, owner: Owner, result: Callable[[int, dict[str, Any]], RunResult]
@@ -213,21 +219,26 @@ class OptunaTrials:
 
         return self._patience(drawn)
 
-    def _end(self, trial_id: int, number: int, result: RunResult) -> None:
-        """Store the result of a trial, and then that it has ended."""
+    def _end(self, trial_id: int, number: int, result: RunResult) -> bool:
+        """Store the result of a trial, and then that it has ended; return False if it had ended before."""
         line = {**result.to_dict(), "warnings": list(result.warnings)}
-        self._patience(lambda: self._set_unless_ended(trial_id, RESULT, line))
+        if not self._patience(lambda: self._set_unless_ended(trial_id, RESULT, line)):
+            return False
         self._tell_result(number, result)
+        return True
 
     def _tell_result(self, number: int, result: RunResult) -> None:
         """Store the state of a trial whose result is stored."""
         bits = result.bits if result.state == FINISHED else None
         self._tell(number, STATES[result.state], bits)
 
-    def _set_unless_ended(self, trial_id: int, name: str, value: Any) -> None:
-        """Store a value with a trial; do nothing if another process has ended the trial."""
-        if not self._storage.get_trial(trial_id).state.is_finished():
+    def _set_unless_ended(self, trial_id: int, name: str, value: Any) -> bool:
+        """Store a value with a trial; return False if another process has ended the trial."""
+        try:
             self._storage.set_trial_user_attr(trial_id, name, value)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return False
+        return True
 
     def _tell(self, number: int, state: Any, bits: float | None = None) -> None:
         """Store the state of a trial, unless another process has ended it."""

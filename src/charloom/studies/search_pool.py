@@ -118,7 +118,7 @@ class SearchPool:
                 f"{self._useless} worker processes ended before they had done a trial. The last one wrote: "
                 f"{shortened(worker.last_words())}"
             )
-        if self._trials.fail(owner_of(os.getpid(), number), self._lost) is not None:
+        if self._trials.fail(owner_of(os.getpid(), worker.name), self._lost) is not None:
             counts = self._trials.counts()
             yield SearchAnswer(None, counts.finished, counts.pruned, counts.failed)
         self._start()

@@ -121,11 +121,12 @@ def work(
         while (trial := trials.begin(owner, halt)) is not None:
             result = trainer.train(trial)
             # Optuna's storage first: what it has and the journal lacks is added later.
-            trials.end(trial, result)
+            counted = trials.end(trial, result)
             if result is None:
                 break
-            results.append(result.to_dict())
-            results.flush()
+            if counted:
+                results.append(result.to_dict())
+                results.flush()
             say(None)
         results.sync()
 
@@ -135,7 +136,7 @@ def main() -> None:
     directory, journal, parent, worker = sys.argv[1:]
     end_with_parent(int(parent))
     warnings.simplefilter("ignore")  # Optuna warns of experimental features
-    files, owner = StudyFiles(Path(directory)), owner_of(int(parent), int(worker))
+    files, owner = StudyFiles(Path(directory)), owner_of(int(parent), worker)
     with Halt(lambda _: None) as halt:
         try:
             work(files, Path(journal), owner, sys.stdout, halt)

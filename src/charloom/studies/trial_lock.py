@@ -35,7 +35,7 @@ class TrialLock:
     def __init__(self, folder: Path, owner: Owner | None = None) -> None:
         self._held = folder / HELD
         self._own = folder / uuid.uuid4().hex
-        self._owner = {**(owner or owner_of(os.getpid(), 0)), "id": self._own.name}
+        self._owner = {**(owner or owner_of(os.getpid(), "")), "worker": self._own.name}
         folder.mkdir(exist_ok=True)
         for path in folder.iterdir():
             found = owner_in(path)

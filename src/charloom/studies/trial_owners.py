@@ -17,12 +17,12 @@ SILENT_SECONDS: Final = 1_200.0
 Owner = dict[str, Any]
 
 
-def owner_of(pid: int, worker: int) -> Owner:
+def owner_of(pid: int, worker: str) -> Owner:
     """Return the owner of the trials of a worker process.
 
     Args:
         pid: the process that runs the search. Its worker processes end when it ends.
-        worker: the number of the worker process within the search.
+        worker: the name of the worker process, which no other one has, on any machine.
     """
     return {
         "host": platform.node(),

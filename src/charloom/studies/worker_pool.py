@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -48,12 +49,13 @@ class Worker:
         answer: Callable[..., Any] = BatchDone,
     ) -> None:
         self.number, self.journal = number, files.new_journal(number)
+        self.name = uuid.uuid4().hex  # which no other worker has, on any machine
         self.batches: deque[list[PlannedRun]] = deque()
         self.done = False  # whether it has done a batch
         self._events, self._answer = events, answer
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
-            [*COMMAND, program, str(files.path), str(self.journal), str(os.getpid()), str(number)],
+            [*COMMAND, program, str(files.path), str(self.journal), str(os.getpid()), self.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
