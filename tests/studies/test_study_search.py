@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("optuna", reason="the extra search is not installed")
 
 import optuna
+from charloom.studies.slurm_script import array_job, part_of
 
 import charloom
 from charloom.errors import ConfigError, MissingPartError, StudyError
@@ -22,7 +23,6 @@ from charloom.studies.results import FAILED, FINISHED, PRUNED
 from charloom.studies.search_pool import SearchAnswer, SearchPool
 from charloom.studies.search_process import work
 from charloom.studies.search_training import add_missing, repeated_runs
-from charloom.studies.slurm_script import array_job, part_of
 from charloom.studies.study_page import render_study
 from charloom.studies.table_files import write_table
 from charloom.studies.trial_owners import SILENT_SECONDS, is_given_up, owner_of
