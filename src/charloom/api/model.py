@@ -26,18 +26,20 @@ from charloom.config import (
     GRID_TEMPERATURES,
     GRID_TOP_PS,
     Config,
+    require_number,
     require_string,
 )
 from charloom.engines import Engine, Sampler, open_engine
-from charloom.errors import CharloomError
+from charloom.errors import CharloomError, ConfigError
 from charloom.evaluation import Evaluation
 from charloom.formatting import counted
-from charloom.hidden_units import Activity, activity, choose
+from charloom.hidden_units import Activity, activity, choose, with_held_values
 from charloom.mixture_weights import NGramUse, ngram_use
 from charloom.model import DEFAULT_START, Learner, Start
 from charloom.model.mixture_parts import network_alone, ngrams_alone
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
+from charloom.model.unit_clamps import Clamp, clamped
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
 from charloom.sampling_grid import GridAxes, SampleGrid, write_grid
 from charloom.store import (
@@ -70,6 +72,7 @@ class Model:
         before: number of updates that the weights already had when `learner.update` was 0. For a model
             file it is the number in the file, or None if the file holds no number. Otherwise 0.
         corpus: the text that the model was trained on, if it was trained without a run directory.
+        clamps: the hidden units that are held at a value; see `clamp`.
     """
 
     learner: Learner
@@ -79,6 +82,7 @@ class Model:
     updates: int | None = None
     before: int | None = 0
     corpus: Corpus | None = field(default=None, repr=False)
+    clamps: tuple[Clamp, ...] = ()
     # The learner's update and the checksum of its weights when this object was created. They show whether
     # the weights have changed since then.
     _opened: tuple[int, int] = field(init=False, repr=False)
@@ -124,9 +128,18 @@ class Model:
         """The stage of training in words, such as "the best model (update 138 of 2,000)"."""
         opened = stage(self.which, self.before, self._opened[0], self.updates)
         if not self._changed:
-            return opened
+            return opened + self._held_phrase
         return (
             f"changed by hand since {opened}" if self.update is None else f"update {self.update:,}"
+        )
+
+    @property
+    def _held_phrase(self) -> str:
+        """The number of held units in words, such as ", with 2 hidden units held"; "" if there is none."""
+        return (
+            f", with {counted(len(self.clamps), 'hidden unit')} held at a value"
+            if self.clamps
+            else ""
         )
 
     @property
@@ -387,7 +400,38 @@ class Model:
         Raises:
             ConfigError: the model has no n-grams.
         """
-        return replace(self, learner=ngrams_alone(self.learner))
+        return replace(self, learner=ngrams_alone(self.learner), clamps=())
+
+    def clamp(self, layer: int, unit: int, value: float = 0.0) -> "Model":
+        """Return a copy of the model in which a hidden unit is held at a value at every step.
+
+        Everything that reads the unit's hidden state h reads `value` instead: the recurrent weights, the layer
+        above or the output, and the weight of the n-grams (spec/mathematics.md: Held units). This model is not
+        changed. To hold several units, call `clamp` on the result. All methods work with the result, and it can be
+        saved and exported.
+
+        Args:
+            layer: number of the layer, from 0.
+            unit: number of the unit in its layer, from 0.
+            value: a finite number. A unit's h is always between -1 and 1, so other values are outside what the
+                network has learned.
+
+        Raises:
+            ConfigError: there is no such layer or unit, the value is not a finite number, or the unit is held
+                already.
+        """
+        choice = choose(self.learner, layer, unit, "h")
+        clamp = Clamp(choice.layers[0], choice.units[0], require_number("value", value))
+        held = next(
+            (c for c in self.clamps if (c.layer, c.unit) == (clamp.layer, clamp.unit)), None
+        )
+        if held is not None:
+            raise ConfigError(
+                f"unit {held.unit} of layer {held.layer} is already held at {held.value:g}; to hold it at "
+                f"{clamp.value:g}, begin with the model in which it is not held."
+            )
+        learner = clamped(self.learner, clamp)
+        return replace(self, learner=learner, clamps=(*self.clamps, clamp))
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """Return the loss of each character of a text, given all characters before it, in nats and in bits.
@@ -432,7 +476,9 @@ class Model:
     ) -> Activity:
         """Return the values of the model's hidden units after each character of a text, read from the zero state.
 
-        `charloom.neurons` finds the units that follow a property of the text.
+        `charloom.neurons` finds the units that follow a property of the text. For a unit that is held (`clamp`),
+        h is the held value. Nothing reads its other values: its candidate and its LSTM cell state are 0, and its
+        other gates are what they would be.
 
         Args:
             text: the text itself.
@@ -453,7 +499,8 @@ class Model:
         choice = choose(self.learner, layer, unit, what)
         policy = UnknownPolicy(unknown, replacement)
         encoded = self.vocabulary.encode_with(require_string("text", text), policy)
-        return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
+        found = activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
+        return with_held_values(found, self.clamps)
 
     def export(
         self,

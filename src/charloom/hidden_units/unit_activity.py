@@ -1,6 +1,7 @@
 """The values of selected units of a model after each character of a text."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from charloom.hidden_units.unit_values import Choice, blocks
 from charloom.hidden_units.value_range import usual_range
 from charloom.messages import argument, for_python
 from charloom.model import Learner
+from charloom.model.unit_clamps import Clamp
 from charloom.notebook_html import MOST_CHARACTERS, card, colour_legend, coloured_text, sentence
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns
 
@@ -129,3 +131,18 @@ def activity_in_slices(
         yield
     seen = np.concatenate(values)[ends - 1]
     return Activity(characters, what, choice.layers, choice.units, seen, unknowns)
+
+
+def with_held_values(seen: Activity, clamps: Sequence[Clamp]) -> Activity:
+    """Return the values of units in which the h of each held unit is the value at which it is held.
+
+    Inside the network, the h of a held unit is 0, because the biases have its value.
+    """
+    if seen.what != "h":
+        return seen
+    values = seen.values.copy()
+    for clamp in clamps:
+        if clamp.layer in seen.layers and clamp.unit in seen.units:
+            layer, unit = seen.layers.index(clamp.layer), seen.units.index(clamp.unit)
+            values[:, layer, unit] = clamp.value
+    return replace(seen, values=values)

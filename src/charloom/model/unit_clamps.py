@@ -1,0 +1,117 @@
+"""Holds hidden units of a network at constant values, by changing its weights (spec/mathematics.md: Held units).
+
+Every weight that reads the unit is set to 0, and what it would add is added to the bias. So every engine and every
+exported file computes the network with the held unit, without any change.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.cell_table import CELLS
+from charloom.model.input_pairs import PAIRS
+from charloom.model.learner import Learner, hidden_arrays
+from charloom.model.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """A hidden unit that is held at a value.
+
+    Attributes:
+        layer: number of the layer, from 0.
+        unit: number of the unit in its layer, from 0.
+        value: the value that every reader of the unit's h reads at every step.
+    """
+
+    layer: int
+    unit: int
+    value: float
+
+
+def clamped(learner: Learner, clamp: Clamp) -> Learner:
+    """Return a model whose hidden unit is held at a value, also before the first step.
+
+    In the returned network, nothing reads the unit. Its candidate gets no input, so its own h and LSTM cell state
+    are 0 from the zero state on. Training or dynamic evaluation keeps it so, because its gradients are 0.
+
+    Args:
+        learner: the model; it is not changed. The result shares the arrays that are the same.
+        clamp: the unit, which must exist, and its value.
+    """
+    parameters = dict(learner.parameters)
+    for weights, bias, rows in readers(learner, clamp.layer):
+        _move_into_bias(parameters, weights, bias, rows, clamp)
+    _cut_candidate(parameters, learner.config.cell, clamp)
+    state = dict(learner.state)
+    for name, array in hidden_arrays(learner.state).items():
+        state[name] = array.copy()
+        state[name][clamp.layer, :, clamp.unit] = 0
+    # The losses were measured with the unit.
+    return replace(
+        learner,
+        parameters=parameters,
+        state=state,
+        start_losses=None,
+        best_loss=None,
+        best_update=None,
+    )
+
+
+def readers(learner: Learner, layer: int) -> list[tuple[str, str, slice]]:
+    """Return the weights that read the h of a layer: the matrix, the bias added to its product, and the matrix's rows.
+
+    The bias has as many entries as there are rows. In a GRU, W h of gate n is inside the product with the reset
+    gate, so its bias is d.
+    """
+    config = learner.config
+    cell, H = CELLS[config.cell], config.hidden_size
+    W, b = f"layers.{layer}.W", f"layers.{layer}.b"
+    everything = slice(None)
+    if cell.second_bias:
+        inside = cell.rows(cell.second_bias, H)
+        found = [(W, b, slice(0, inside.start)), (W, f"layers.{layer}.d", inside)]
+    else:
+        found = [(W, b, everything)]
+    if layer + 1 < config.layers:
+        found.append((f"layers.{layer + 1}.U", f"layers.{layer + 1}.b", everything))
+    else:
+        found.append(("V", "c", everything))
+        if config.ngram_order:
+            found.append(("ngram.weight", "ngram.bias", everything))
+    return found
+
+
+def _move_into_bias(
+    parameters: Parameters, weights: str, bias: str, rows: slice, clamp: Clamp
+) -> None:
+    """Set the unit's column of some rows of a matrix to 0, and add the column times the value to the bias."""
+    column = parameters[weights][rows, clamp.unit].astype(np.float64)
+    matrix = parameters[weights] = parameters[weights].copy()
+    matrix[rows, clamp.unit] = 0
+    if clamp.value:
+        added = parameters[bias] = parameters[bias].copy()
+        first = added[: len(column)]  # the rows without a bias of their own are the last ones
+        first[...] = first.astype(np.float64) + column * clamp.value
+
+
+def _cut_candidate(parameters: Parameters, cell_name: str, clamp: Clamp) -> None:
+    """Set everything that the candidate of a unit reads to 0, so that the unit's h stays 0."""
+    cell, H = CELLS[cell_name], len(parameters["V"][0])
+    candidate = next(gate for gate in cell.blocks if gate not in cell.sigmoid_gates)
+    row = cell.rows(candidate, H).start + clamp.unit
+    for name in ("U", "W", "b"):
+        _set_to_zero(parameters, f"layers.{clamp.layer}.{name}", row)
+    if cell.second_bias:
+        _set_to_zero(parameters, f"layers.{clamp.layer}.d", clamp.unit)
+    if clamp.layer == 0 and PAIRS in parameters:
+        _set_to_zero(parameters, PAIRS, (slice(None), row))
+
+
+def _set_to_zero(parameters: Parameters, name: str, place: Any) -> None:
+    """Replace a parameter by a copy with zeros at `place`."""
+    array: NDArray[Any] = parameters[name].copy()
+    array[place] = 0
+    parameters[name] = array
