@@ -387,6 +387,7 @@ EDGE = {
         "ngram_use",
         "activity",
     },
+    "api/unit_ablation.py": {"ablate"},
     "api/unit_search.py": {"neurons"},
     "api/training.py": {"resume"},
     "cli/model_commands.py": {"sample"},

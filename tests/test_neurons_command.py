@@ -239,3 +239,41 @@ def test_control_characters_are_not_printed(tmp_path):
     plain = re.sub(r"\x1b\[[\d;]*m", "", done.stdout)
     assert plain.splitlines()[1] == "a ␛␇t"
     assert "\x07" not in done.stdout
+
+
+def test_the_costs_of_units_are_listed_highest_first_and_plotted(run, tmp_path):
+    picture = tmp_path / "costs.svg"
+    done = neurons(run, "--ablate mean --top 3 --characters 96 --png", picture)
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[1].endswith("validation: 96 characters predicted")
+    assert lines[4].split() == ["unit", "held", "at", "costs", "bits", "95", "%", "between"]
+    assert len(lines) == 8
+    costs = [float(line.split()[2]) for line in lines[5:]]
+    assert costs == sorted(costs, reverse=True)
+    assert "13 units with lower costs are not shown; --top 16 shows all." in done.stderr
+    assert lines[5].split()[0] in picture.read_text(encoding="utf-8")
+
+
+def test_the_costs_as_json_are_those_of_python(run, model):
+    done = neurons(run, "--ablate zero --layer 1 --unit 2 --characters 64 --json")
+    found = json.loads(done.stdout)
+    (cost,) = charloom.ablate(model, layer=1, unit=2, characters=64).to_json()["costs"]
+    assert found["costs"] == [cost]
+    assert (found["held"], found["characters"]) == ("zero", 64)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--ablate one", "zero, mean"),
+        ("--ablate zero --characters 0", "--characters"),
+        ("--ablate zero --colour", "--colour finds units"),
+        ("--ablate zero --pattern a", "--pattern finds units"),
+        ("--ablate zero --png costs.txt", "image format"),
+        ("--ablate zero --unit 99", "units 0 to"),
+        ("--characters 5", "--characters is for --ablate"),
+    ],
+)
+def test_options_that_do_not_fit_an_ablation_are_refused(run, words, message):
+    assert message in refused(run, words)

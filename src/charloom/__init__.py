@@ -10,6 +10,7 @@ from charloom.errors import CharloomError
 
 if TYPE_CHECKING:
     from charloom.api import (
+        Ablation,
         DiagnosedClass,
         Diagnosis,
         Evaluation,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         RunSummary,
         SampleGrid,
         Trace,
+        ablate,
         compare,
         control,
         doctor,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Ablation",
     "CharloomError",
     "Config",
     "DiagnosedClass",
@@ -68,6 +71,7 @@ __all__ = [
     "StudySummary",
     "Trace",
     "__version__",
+    "ablate",
     "compare",
     "control",
     "doctor",

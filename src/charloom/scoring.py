@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.cooperative import tokens_of_a_slice
+from charloom.cooperative import Slices, run_all_slices, tokens_of_a_slice
 from charloom.engines import Engine
 from charloom.model import Learner, State, weights_per_character, zero_state
 from charloom.text.id_file import AllIds, side_by_side
@@ -82,11 +82,22 @@ def score_segments(
         float64, shape (predicted characters,).
     """
     pieces = cut_into_pieces(segments, streams)
+    return run_all_slices(piece_nats_in_slices(engine, learner, ids, pieces))
+
+
+def piece_nats_in_slices(
+    engine: Engine, learner: Learner, ids: AllIds, pieces: Sequence[Piece]
+) -> Slices[NDArray[np.float64]]:
+    """Return the nats of all characters that are scored in `pieces`, piece by piece, shape (characters,).
+
+    This generator yields after each call of the engine, and returns the nats at the end. `ids` is the whole text.
+    """
     places = np.cumsum([0, *(piece.end - piece.counts for piece in pieces)])
     nats = np.empty(places[-1])
     for _, found in _score_blocks(engine, learner, ids, pieces):
         for n, place, scores in found:
             nats[places[n] + place : places[n] + place + len(scores)] = scores
+        yield
     return nats
 
 
@@ -147,8 +158,10 @@ def cut_into_pieces(segments: Sequence[Segment], streams: int | None = None) -> 
     return [_piece(start, counts, stop) for counts, stop in pairwise(bounds)]
 
 
-def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
-    """Return short pieces of text in which at most `most` characters are scored.
+def evenly_spread_pieces(
+    segments: Sequence[Segment], most: int, pieces_at_most: int = MOST_PIECES
+) -> list[Piece]:
+    """Return at most `pieces_at_most` pieces of text in which at most `most` characters are scored.
 
     The pieces are evenly spread over all segments (spec/mathematics.md: Evaluation). If `most` is 0,
     or if the segments have at most `most` characters to score, return the pieces of
@@ -157,7 +170,7 @@ def evenly_spread_pieces(segments: Sequence[Segment], most: int) -> list[Piece]:
     sizes = [end - start - 1 for start, end in segments]
     if not most or sum(sizes) <= most:
         return cut_into_pieces(segments)
-    count, before = min(MOST_PIECES, most), [0, *accumulate(sizes)]
+    count, before = min(pieces_at_most, most), [0, *accumulate(sizes)]
     pieces = []
     for n in range(count):
         # The number of predicted characters in all segments before the first character that this

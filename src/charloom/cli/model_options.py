@@ -168,7 +168,9 @@ Pattern = Annotated[
 OnlyLayer = Annotated[int | None, typer.Option(help="search only this layer, counted from 0")]
 OnlyUnit = Annotated[
     int | None,
-    typer.Option(help="use only this unit, counted from 0, and colour the text by its value"),
+    typer.Option(
+        help="use only this unit, counted from 0, and without --ablate colour the text by its value"
+    ),
 ]
 UnitValue = Annotated[
     str | None,
@@ -178,7 +180,27 @@ UnitValue = Annotated[
         "i, f, g, o: only for an LSTM; the gates r, z, n: only for a GRU",
     ),
 ]
-TopUnits = Annotated[int, typer.Option(help="number of units to list for each property")]
+TopUnits = Annotated[
+    int | None,
+    typer.Option(
+        help="number of units to list for each property, or with --ablate in all [default: 3, or 20 with --ablate]"
+    ),
+]
+Ablate = Annotated[
+    str | None,
+    choice_option(
+        "--ablate",
+        choices=("zero", "mean"),
+        help="instead of finding units: hold one unit after another at 0 or at its mean, and list what this costs "
+        "in bits per character",
+    ),
+]
+AblatedCharacters = Annotated[
+    int | None,
+    typer.Option(
+        help="for --ablate: the largest number of characters to predict with each unit [default: 20000]"
+    ),
+]
 MostCharacters = Annotated[int, typer.Option(help="largest number of characters to read")]
 ShownCharacters = Annotated[
     int,
@@ -190,7 +212,8 @@ Colour = Annotated[
 UnitPlot = Annotated[
     Path | None,
     path_option(
-        help="plot the values of all units, or of one --layer, over the text; FILE ends in .png or .svg"
+        help="plot the values of all units, or of one --layer, over the text, or with --ablate the costs of the units; "
+        "FILE ends in .png or .svg"
     ),
 ]
 # Options for exporting models, and for importing them from PyTorch

@@ -1,6 +1,7 @@
 """The command `neurons`, which finds units of a model that follow a property of a text."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli import model_options
+from charloom.cli.ablation_output import refuse_with_ablate, show_ablation
 from charloom.cli.colours import NO_COLOURS, paint
 from charloom.cli.model_commands import (
     model_identity,
@@ -19,6 +21,7 @@ from charloom.cli.model_commands import (
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
+from charloom.cli.unit_request import UnitRequest
 from charloom.errors import ConfigError
 from charloom.formatting import count
 
@@ -71,10 +74,12 @@ def neurons(
     layer: model_options.OnlyLayer = None,
     unit: model_options.OnlyUnit = None,
     what: model_options.UnitValue = None,
-    top: model_options.TopUnits = 3,
+    top: model_options.TopUnits = None,
     limit: model_options.MostCharacters = 50_000,
     shown: model_options.ShownCharacters = 1_000,
     colour: model_options.Colour = False,
+    ablate: model_options.Ablate = None,
+    characters: model_options.AblatedCharacters = None,
     png: model_options.UnitPlot = None,
     listed: ListProperties = False,  # noqa: ARG001 - its callback does the work
     which: Which = None,
@@ -86,59 +91,103 @@ def neurons(
     value, and the correlation r. The column "by chance" is the best r after the
     property is shifted along the text: an r that is not larger means nothing.
     With --unit or --colour, the text is coloured by the value of a unit. The text
-    is read from the zero state.
+    is read from the zero state. With --ablate, one unit after another is held
+    instead, and the cost of this in bits per character is listed.
 
     \b
     Example:
       charloom neurons runs/book
       charloom neurons runs/book --property in-quotes --colour
       charloom neurons runs/book --layer 0 --unit 17 --what cell
+      charloom neurons runs/book --ablate zero
     """
-    from charloom.api import TextChoice
-    from charloom.api.unit_search import Neurons, find_units, open_search_text, requested_properties
+    require_one_text(bool(text), string)
+    wanted = UnitRequest(model, which, text or [], string, split, layer, unit, top, png, as_json)
+    if ablate is not None:
+        given = {"--property": properties, "--pattern": pattern, "--what": what, "--colour": colour}
+        refuse_with_ablate(given)
+        show_ablation(wanted, ablate, characters, settings)
+    elif characters is not None:
+        raise ConfigError("--characters is for --ablate; to search fewer characters, give --limit.")
+    else:
+        search = SearchOptions(properties, pattern, what, limit, shown, colour)
+        search_units(wanted, search, settings)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """The options of a search for units that follow properties.
+
+    Attributes:
+        properties: names of built-in properties; None for all.
+        pattern: a regular expression.
+        what: only this value of each unit.
+        limit: largest number of characters to read.
+        shown: number of characters to colour or plot.
+        colour: True colours the text by the best unit.
+    """
+
+    properties: list[str] | None
+    pattern: str | None
+    what: str | None
+    limit: int
+    shown: int
+    colour: bool
+
+
+def search_units(wanted: UnitRequest, search: SearchOptions, settings: dict[str, Any]) -> None:
+    """Find the units that follow properties, and print them. `settings` are those that the user gave."""
+    from charloom.api.unit_search import (
+        TOP,
+        Neurons,
+        find_units,
+        open_search_text,
+        requested_properties,
+    )
     from charloom.config import require_whole
     from charloom.hidden_units import Activity, choose
     from charloom.hidden_units.ranking import LEAST_CHARACTERS
 
-    require_one_text(bool(text), string)
-    require_whole("show", shown, least=1)
-    require_whole("top", top, least=1)
-    requested = requested_properties(properties, pattern)
+    require_whole("show", search.shown, least=1)
+    top = require_whole("top", TOP if wanted.top is None else wanted.top, least=1)
+    requested = requested_properties(search.properties, search.pattern)
     policy = policy_of(settings) if "unknown" in settings else None
-    opened = open_model(model, which, settings)
-    layer = layer_of_unit(opened, layer, unit)
+    opened = open_model(wanted.path, wanted.which, settings)
+    unit, what, png = wanted.unit, search.what, wanted.picture
+    layer = layer_of_unit(opened, wanted.layer, unit)
     choice = choose(opened.learner, layer, unit, what)
     require_plot_name(png)
-    explain_terminal_input(text or [])
-    search_text = open_search_text(opened, TextChoice(text or None, string, split, policy), limit)
+    explain_terminal_input(wanted.text)
+    search_text = open_search_text(opened, wanted.text_choice(policy), search.limit)
     say_sentences(search_text.notes)
     say_reading_problem(opened)
-    activity_of = partial(values_of, opened, search_text.texts[0][:shown])
+    activity_of = partial(values_of, opened, search_text.texts[0][: search.shown])
     found: Neurons | None = None
     if unit is None or len(search_text) >= LEAST_CHARACTERS:
         found = find_units(opened, search_text, requested, choice, top)
     else:
-        wanted = f"a text of at least {LEAST_CHARACTERS} characters"
-        say(f"to find what the unit follows, give {wanted}.")
+        say(
+            f"to find what the unit follows, give a text of at least {LEAST_CHARACTERS} characters."
+        )
     seen: Activity | None = None
     if unit is not None:
         seen = activity_of(layer, unit, what)
-    elif colour and found is not None and (best := best_unit(found)) is not None:
+    elif search.colour and found is not None and (best := best_unit(found)) is not None:
         seen = activity_of(best.layer, best.unit, best.what)
     if png is not None:
         draw(activity_of(layer, None, what), png)
-    if as_json:
+    if wanted.as_json:
         findings = {} if found is None else {**found.to_json(), "notes": list(search_text.notes)}
-        about = model_identity(model, opened)
+        about = model_identity(wanted.path, opened)
         show_json({**about, **findings, "activity": None if seen is None else seen.to_json()})
         return
     if found is not None:
-        show_units(found, model, opened, by_size=unit is not None)
+        show_units(found, wanted.path, opened, by_size=unit is not None)
     if seen is not None:
         if found is not None:
             show()
         paint_unit(seen)
-    elif colour and found is not None:
+    elif search.colour and found is not None:
         say("no unit follows the property; the text is not coloured.")
 
 

@@ -1,0 +1,142 @@
+"""The output of `neurons --ablate`: what each hidden unit of a model is worth, as a table, JSON or a picture."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from charloom.cli.model_commands import (
+    model_identity,
+    open_model,
+    policy_of,
+    say_reading_problem,
+)
+from charloom.cli.terminal import (
+    LINE_SECONDS,
+    explain_terminal_input,
+    say,
+    say_sentences,
+    show,
+    show_json,
+)
+from charloom.cli.unit_request import UnitRequest
+from charloom.errors import ConfigError
+from charloom.formatting import count
+
+if TYPE_CHECKING:
+    from charloom.api import Ablation
+    from charloom.api.unit_ablation import Report
+
+
+def refuse_with_ablate(given: Mapping[str, object]) -> None:
+    """Raise ConfigError if the user gave one of the options in `given`, which need a search for units."""
+    for name, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{name} finds units, but --ablate holds them; give only one of both."
+            )
+
+
+def show_ablation(
+    request: UnitRequest, held: str, characters: int | None, settings: dict[str, Any]
+) -> None:
+    """Hold one unit after another, and print the costs.
+
+    Args:
+        request: the model, the text and the units.
+        held: "zero" or "mean".
+        characters: largest number of characters to predict; None for the default.
+        settings: the settings that the user gave.
+    """
+    from charloom.api.unit_ablation import CHARACTERS, HELD, SHOWN, unit_costs
+    from charloom.api.unit_search import open_search_text
+    from charloom.config import require_one_of, require_whole
+    from charloom.hidden_units import choose
+
+    require_one_of("ablate", held, HELD)
+    characters = CHARACTERS if characters is None else characters
+    characters = require_whole("characters", characters, least=1)
+    top = require_whole("top", SHOWN if request.top is None else request.top, least=1)
+    if request.picture is not None:
+        from charloom.report.plot_files import require_image
+
+        require_image(request.picture)
+    model = open_model(request.path, request.which, settings)
+    choice = choose(model.learner, request.layer, request.unit, "h")
+    explain_terminal_input(request.text)
+    policy = policy_of(settings) if "unknown" in settings else None
+    found = open_search_text(model, request.text_choice(policy))
+    say_sentences(found.notes)
+    say_reading_problem(model)
+    with unit_progress() as report:
+        result = unit_costs(model, found.part, choice, held, characters, report=report)
+    if request.picture is not None:
+        draw(result, request.picture)
+    if request.as_json:
+        fields = {**result.to_json(), "notes": list(found.notes)}
+        show_json({**model_identity(request.path, model), **fields})
+        return
+    show(f"model:      {request.path}, {model.stage}")
+    show_costs(result, model.config.tokens, top)
+
+
+def show_costs(result: "Ablation", tokens: str, top: int) -> None:
+    """Print the `top` units with the highest costs. `tokens` is what the model reads: characters or bytes."""
+    from charloom.api.unit_ablation import cells_of
+
+    show(
+        f"text:       {result.text}, {result.split}: {count(result.characters)} {tokens} predicted"
+    )
+    show(f"the model:  {result.bits:.4f} bits per character")
+    show()
+    show(f"{'unit':<10}{'held at':>9}{'costs bits':>12}   95 % between")
+    for cost in result.costs[:top]:
+        unit, value, bits, interval = cells_of(cost)
+        show(f"{unit:<10}{value:>9}{bits:>12}   {interval}".rstrip())
+    left = len(result.costs) - top
+    if left > 0:
+        say(
+            f"{count(left)} units with lower costs are not shown; --top {len(result.costs)} shows all."
+        )
+
+
+@contextmanager
+def unit_progress() -> Iterator["Report"]:
+    """Show how many units are done: a bar in a terminal, else a line now and then. Yields the function to call."""
+    from charloom.cli.progress import DRAW_SECONDS, make_bar
+
+    bar = make_bar() if sys.stderr.isatty() else None
+    started = last = time.monotonic()
+    if bar is not None:
+        bar.start()
+        task = bar.add_task("", total=1, completed=0, figures="")
+
+    def report(done: int, units: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < (LINE_SECONDS if bar is None else DRAW_SECONDS):
+            return
+        last = now
+        left = (now - started) / done * (units - done)
+        figures = f"{count(done)} of {count(units)} units  {left:.0f} s left"
+        if bar is None:
+            say(figures)
+        else:
+            bar.update(task, total=units, completed=done, figures=figures, refresh=True)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def draw(result: "Ablation", path: Path) -> None:
+    """Write a plot of the costs to the file `path`, and print a message about it."""
+    from charloom.report.ablation_plot import ablation_figure
+    from charloom.report.plot_files import save_figure
+
+    save_figure(ablation_figure(result.costs, result.held), path)
+    say(f"wrote {path}: the costs of {count(len(result.costs))} units.")
