@@ -10,7 +10,6 @@ from charloom.errors import CharloomError
 
 if TYPE_CHECKING:
     from charloom.api import (
-        Ablation,
         DiagnosedClass,
         Diagnosis,
         Evaluation,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         RunSummary,
         SampleGrid,
         Trace,
+        UnitAblation,
         ablate,
         compare,
         control,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Ablation",
     "CharloomError",
     "Config",
     "DiagnosedClass",
@@ -70,6 +69,7 @@ __all__ = [
     "StudyProgress",
     "StudySummary",
     "Trace",
+    "UnitAblation",
     "__version__",
     "ablate",
     "compare",

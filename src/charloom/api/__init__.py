@@ -28,7 +28,7 @@ from charloom.api.training_plan import (
     plan_training,
     text_to_learn,
 )
-from charloom.api.unit_ablation import Ablation, ablate
+from charloom.api.unit_ablation import UnitAblation, ablate
 from charloom.api.unit_search import Neurons, neurons
 from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, adapt, doctor
 from charloom.evaluation import Evaluation
@@ -42,7 +42,6 @@ from charloom.training.learning_rate_search import LearningRateSearch
 judge, judge_others, settle = evaluate_part, evaluate_baselines, plan_settings
 
 __all__ = [
-    "Ablation",
     "DEMO_TEXTS",
     "DiagnosedClass",
     "Diagnosis",
@@ -64,6 +63,7 @@ __all__ = [
     "TextChoice",
     "Trace",
     "Training",
+    "UnitAblation",
     "ablate",
     "adapt",
     "begin",

@@ -67,7 +67,7 @@ class UnitCost:
 
 
 @dataclass(frozen=True)
-class Ablation:
+class UnitAblation:
     """The cost of each hidden unit of a model. A notebook shows the units with the highest costs.
 
     Attributes:
@@ -118,11 +118,11 @@ def ablate(
     unit: int | None = None,
     unknown: str | None = None,
     replacement: str = "",
-) -> Ablation:
+) -> UnitAblation:
     """Compute what each hidden unit of a model is worth: the cost in bits per character if the unit is held.
 
     One unit after another is held, as by `Model.clamp`, and the model predicts the same characters
-    (spec/mathematics.md: Ablation).
+    (spec/mathematics.md: UnitAblation).
 
     Args:
         model: a model, or a path that `load` opens.
@@ -161,7 +161,7 @@ def unit_costs(
     characters: int,
     notes: tuple[str, ...] = (),
     report: Report = no_report,
-) -> Ablation:
+) -> UnitAblation:
     """Return the cost of each unit of a model. The errors and most arguments are those of `ablate`.
 
     Args:
@@ -194,7 +194,7 @@ def unit_costs(
         return None if nats is None else unit_cost(clamp, nats - base)
 
     costs = over_all_cores(model, clamps, cost_with, report)
-    return Ablation(
+    return UnitAblation(
         part.corpus.name,
         part.split,
         len(base),

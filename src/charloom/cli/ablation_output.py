@@ -26,7 +26,7 @@ from charloom.errors import ConfigError
 from charloom.formatting import count
 
 if TYPE_CHECKING:
-    from charloom.api import Ablation
+    from charloom.api import UnitAblation
     from charloom.api.unit_ablation import Report
 
 
@@ -82,7 +82,7 @@ def show_ablation(
     show_costs(result, model.config.tokens, top)
 
 
-def show_costs(result: "Ablation", tokens: str, top: int) -> None:
+def show_costs(result: "UnitAblation", tokens: str, top: int) -> None:
     """Print the `top` units with the highest costs. `tokens` is what the model reads: characters or bytes."""
     from charloom.api.unit_ablation import cells_of
 
@@ -133,7 +133,7 @@ def unit_progress() -> Iterator["Report"]:
             bar.stop()
 
 
-def draw(result: "Ablation", path: Path) -> None:
+def draw(result: "UnitAblation", path: Path) -> None:
     """Write a plot of the costs to the file `path`, and print a message about it."""
     from charloom.report.ablation_plot import ablation_figure
     from charloom.report.plot_files import save_figure
