@@ -139,6 +139,7 @@ COMMANDS = (
     Line("score runs/a --text cat"),
     Line("neurons runs/a --png asked/units.png", **DRAWS),
     Line("neurons runs/a --ablate zero --characters 500 --png asked/costs.png", **DRAWS),
+    Line("fixed-points runs/a --starts 3 --png asked/eigenvalues.png", **DRAWS),
     Line("export runs/a --to hub --output asked/book-model"),
     Line("push runs/a ada/book", code=2),  # a run is refused before anything is sent
     Line("import asked/book.safetensors --output asked/again.safetensors"),

@@ -387,6 +387,7 @@ EDGE = {
         "ngram_use",
         "activity",
     },
+    "api/fixed_point_search.py": {"fixed_points"},
     "api/unit_ablation.py": {"ablate"},
     "api/unit_search.py": {"neurons"},
     "api/training.py": {"resume"},

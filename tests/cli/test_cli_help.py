@@ -41,10 +41,10 @@ def test_every_command_has_a_help_with_an_example_that_parses(words):
 
 def test_help_lists_all_commands():
     listed = charloom_("--help").stdout.partition("Commands:")[2]
-    assert re.findall(r"^  (\w+) ", listed, re.MULTILINE) == list(map(name_of, COMMANDS))
+    assert re.findall(r"^  ([\w-]+) ", listed, re.MULTILINE) == list(map(name_of, COMMANDS))
     assert {
         "reproduce", "train", "resume", "report", "control", "runs", "compare", "study", "sample", "evaluate", "score",
-        "neurons", "serve", "export", "push", "import", "gradcheck", "doctor", "trace", "bench", "corpora", "recipes",
+        "neurons", "fixed-points", "serve", "export", "push", "import", "gradcheck", "doctor", "trace", "bench", "corpora", "recipes",
         "info",
     } == set(map(name_of, COMMANDS))  # fmt: skip
 

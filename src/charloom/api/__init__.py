@@ -8,6 +8,7 @@ from charloom.api.classic_experiment import Reported, Reproduction, reproduce, r
 from charloom.api.compare_runs import compare
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
 from charloom.api.exchange import export, import_model, push
+from charloom.api.fixed_point_search import FixedPoints, fixed_points
 from charloom.api.learning_rate import (
     find_learning_rate,
     refuse_given_rate,
@@ -46,6 +47,7 @@ __all__ = [
     "DiagnosedClass",
     "Diagnosis",
     "Evaluation",
+    "FixedPoints",
     "GradientCheck",
     "Judged",
     "LearningRateSearch",
@@ -77,6 +79,7 @@ __all__ = [
     "evaluate_part",
     "export",
     "find_learning_rate",
+    "fixed_points",
     "free_run",
     "gradcheck",
     "import_model",

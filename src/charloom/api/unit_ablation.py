@@ -35,7 +35,7 @@ HELD: Final = ("zero", "mean")
 CHARACTERS: Final = 20_000  # characters that are predicted for each unit, by default
 # With more pieces, the model reads more characters that are not scored. With fewer, the kernels are slower.
 PIECES: Final = 8
-SHOWN: Final = 20  # units that a table shows, by default
+SHOWN_UNITS: Final = 20  # units that a table shows, by default
 
 Nats = NDArray[np.float64]
 # Is called after each unit with the number of units that are done and the number of all units.
@@ -94,7 +94,7 @@ class UnitAblation:
 
     def _repr_html_(self) -> str:
         """Return the units with the highest costs as a table, as HTML for a notebook."""
-        rows = [cells_of(cost) for cost in self.costs[:SHOWN]]
+        rows = [cells_of(cost) for cost in self.costs[:SHOWN_UNITS]]
         headings = ("unit", "held at", "bits per character", "95 % between")
         more = f"{count(len(self.costs))} units, held at {self.held} one at a time; the first are shown."
         return card(f"Cost of each unit on {self.text}", sentence(more), table(headings, rows))

@@ -18,6 +18,7 @@ from charloom.cli import (
     doctor_command,
     evaluate_command,
     exchange_commands,
+    fixed_points_command,
     info_commands,
     model_commands,
     neurons_command,
@@ -65,6 +66,7 @@ COMMANDS: Final = (
     evaluate_command.evaluate,
     model_commands.score,
     neurons_command.neurons,
+    fixed_points_command.fixed_points,
     serve_command.serve,
     exchange_commands.export,
     exchange_commands.push,
@@ -77,18 +79,20 @@ COMMANDS: Final = (
     info_commands.recipes,
     info_commands.info,
 )
+
+
+def name_of(command: Callable[..., None] | typer.Typer) -> str:
+    """Return the name of a command or of a group of commands, such as train or fixed-points."""
+    if isinstance(command, typer.Typer):
+        return str(command.info.name)
+    return command.__name__.replace("_", "-")
+
+
 for command in COMMANDS:
     if isinstance(command, typer.Typer):
         app.add_typer(command)
     else:
-        app.command(command.__name__, cls=CommandWithHeadings)(command)
-
-
-def name_of(command: Callable[..., None] | typer.Typer) -> str:
-    """Return the name of a command or of a group of commands, such as train or runs."""
-    if isinstance(command, typer.Typer):
-        return str(command.info.name)
-    return command.__name__.rstrip("_")
+        app.command(name_of(command), cls=CommandWithHeadings)(command)
 
 
 def show_version(wanted: bool) -> None:

@@ -1,9 +1,6 @@
 """The output of `neurons --ablate`: what each hidden unit of a model is worth, as a table, JSON or a picture."""
 
-import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +11,6 @@ from charloom.cli.model_commands import (
     say_reading_problem,
 )
 from charloom.cli.terminal import (
-    LINE_SECONDS,
     explain_terminal_input,
     say,
     say_sentences,
@@ -22,12 +18,12 @@ from charloom.cli.terminal import (
     show_json,
 )
 from charloom.cli.unit_request import UnitRequest
+from charloom.cli.work_counter import counting_line
 from charloom.errors import ConfigError
 from charloom.formatting import count
 
 if TYPE_CHECKING:
     from charloom.api import UnitAblation
-    from charloom.api.unit_ablation import Report
 
 
 def refuse_with_ablate(given: Mapping[str, object]) -> None:
@@ -50,7 +46,7 @@ def show_ablation(
         characters: largest number of characters to predict; None for the default.
         settings: the settings that the user gave.
     """
-    from charloom.api.unit_ablation import CHARACTERS, HELD, SHOWN, unit_costs
+    from charloom.api.unit_ablation import CHARACTERS, HELD, SHOWN_UNITS, unit_costs
     from charloom.api.unit_search import open_search_text
     from charloom.config import require_one_of, require_whole
     from charloom.hidden_units import choose
@@ -58,7 +54,7 @@ def show_ablation(
     require_one_of("ablate", held, HELD)
     characters = CHARACTERS if characters is None else characters
     characters = require_whole("characters", characters, least=1)
-    top = require_whole("top", SHOWN if request.top is None else request.top, least=1)
+    top = require_whole("top", SHOWN_UNITS if request.top is None else request.top, least=1)
     if request.picture is not None:
         from charloom.report.plot_files import require_image
 
@@ -70,7 +66,7 @@ def show_ablation(
     found = open_search_text(model, request.text_choice(policy))
     say_sentences(found.notes)
     say_reading_problem(model)
-    with unit_progress() as report:
+    with counting_line("units") as report:
         result = unit_costs(model, found.part, choice, held, characters, report=report)
     if request.picture is not None:
         draw(result, request.picture)
@@ -100,37 +96,6 @@ def show_costs(result: "UnitAblation", tokens: str, top: int) -> None:
         say(
             f"{count(left)} units with lower costs are not shown; --top {len(result.costs)} shows all."
         )
-
-
-@contextmanager
-def unit_progress() -> Iterator["Report"]:
-    """Show how many units are done: a bar in a terminal, else a line now and then. Yields the function to call."""
-    from charloom.cli.progress import DRAW_SECONDS, make_bar
-
-    bar = make_bar() if sys.stderr.isatty() else None
-    started = last = time.monotonic()
-    if bar is not None:
-        bar.start()
-        task = bar.add_task("", total=1, completed=0, figures="")
-
-    def report(done: int, units: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < (LINE_SECONDS if bar is None else DRAW_SECONDS):
-            return
-        last = now
-        left = (now - started) / done * (units - done)
-        figures = f"{count(done)} of {count(units)} units  {left:.0f} s left"
-        if bar is None:
-            say(figures)
-        else:
-            bar.update(task, total=units, completed=done, figures=figures, refresh=True)
-
-    try:
-        yield report
-    finally:
-        if bar is not None:
-            bar.stop()
 
 
 def draw(result: "UnitAblation", path: Path) -> None:

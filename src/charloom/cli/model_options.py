@@ -216,6 +216,26 @@ UnitPlot = Annotated[
         "FILE ends in .png or .svg"
     ),
 ]
+# Options for fixed points
+
+ConstantCharacter = Annotated[
+    str | None,
+    typer.Option(
+        "--character",
+        metavar="CHARACTER",
+        help="the character that the model reads at every step [default: no input]",
+    ),
+]
+FirstStates = Annotated[
+    int, typer.Option("--starts", help="number of visited states from which to search")
+]
+SpectrumPlot = Annotated[
+    Path | None,
+    path_option(
+        "--png",
+        help="plot the eigenvalues in the complex plane; FILE ends in .png or .svg",
+    ),
+]
 # Options for exporting models, and for importing them from PyTorch
 
 Target = Annotated[

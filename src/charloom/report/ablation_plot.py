@@ -6,9 +6,15 @@ from typing import Final, Protocol
 import numpy as np
 from matplotlib.figure import Figure
 
-from charloom.report.plot_style import LIGHT, WIDE, Palette, figure_with_axes, style_axes
+from charloom.report.plot_style import (
+    LIGHT,
+    SMALL_FONT,
+    WIDE,
+    Palette,
+    figure_with_axes,
+    style_axes,
+)
 
-FONT: Final = 9.0
 LEFT: Final = 60  # space for the labels of the costs, in 1/72 inch
 NAMED: Final = 8  # units that the plot names
 
@@ -43,7 +49,7 @@ def ablation_figure(costs: Sequence[Cost], held: str, *, palette: Palette = LIGH
     """
     figure, axes = figure_with_axes(WIDE, palette)
     figure.subplots_adjust(left=LEFT / WIDE[0])
-    style_axes(axes, palette, FONT)
+    style_axes(axes, palette, SMALL_FONT)
     ranks = np.arange(1, len(costs) + 1)
     bits = [cost.bits for cost in costs]
     intervals = [cost.interval or (cost.bits, cost.bits) for cost in costs]
@@ -58,14 +64,14 @@ def ablation_figure(costs: Sequence[Cost], held: str, *, palette: Palette = LIGH
             xytext=(5, 0),
             textcoords="offset points",
             color=palette["ink"],
-            fontsize=FONT - 1,
+            fontsize=SMALL_FONT - 1,
             va="center",
         )
-    axes.set_xlabel("units, highest cost first", color=palette["muted"], fontsize=FONT)
+    axes.set_xlabel("units, highest cost first", color=palette["muted"], fontsize=SMALL_FONT)
     axes.set_title(
         f"bits per character more if a unit is held at {'0' if held == 'zero' else 'its mean'}, with 95 % intervals",
         loc="left",
         color=palette["ink"],
-        fontsize=FONT + 1,
+        fontsize=SMALL_FONT + 1,
     )
     return figure

@@ -50,6 +50,7 @@ WIDE: Final = (832, 400)
 NARROW: Final = (360, 300)
 MARGIN: Final = 42  # space left and right of the axes, for the tick labels
 UNITS_PER_INCH: Final = 72
+SMALL_FONT: Final = 9.0  # of plots that are only files
 
 
 def blank_figure(size: tuple[int, int], palette: Palette) -> Figure:
