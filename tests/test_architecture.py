@@ -388,6 +388,7 @@ EDGE = {
         "activity",
     },
     "api/fixed_point_search.py": {"fixed_points"},
+    "api/linear_probe.py": {"probe"},
     "api/unit_ablation.py": {"ablate"},
     "api/unit_search.py": {"neurons"},
     "api/training.py": {"resume"},

@@ -268,12 +268,29 @@ def test_the_costs_as_json_are_those_of_python(run, model):
     [
         ("--ablate one", "zero, mean"),
         ("--ablate zero --characters 0", "--characters"),
-        ("--ablate zero --colour", "--colour finds units"),
-        ("--ablate zero --pattern a", "--pattern finds units"),
+        ("--ablate zero --colour", "--colour has no meaning with --ablate"),
+        ("--ablate zero --pattern a", "--pattern has no meaning with --ablate"),
         ("--ablate zero --png costs.txt", "image format"),
         ("--ablate zero --unit 99", "units 0 to"),
         ("--characters 5", "--characters is for --ablate"),
+        ("--probe space --ablate zero", "--probe has no meaning with --ablate"),
+        ("--probe space --property vowel", "--property has no meaning with --probe"),
+        ("--probe space --unit 0", "--unit has no meaning with --probe"),
+        ("--probe nothing", "in-quotes"),
+        ("--probe digit", "the property digit is 0 at each"),
     ],
 )
-def test_options_that_do_not_fit_an_ablation_are_refused(run, words, message):
+def test_options_that_do_not_fit_an_ablation_or_a_probe_are_refused(run, words, message):
     assert message in refused(run, words)
+
+
+def test_a_probe_prints_the_scores_of_python(run, model):
+    done = neurons(run, "--probe space --probe line-position --layer 1")
+    lines = done.stdout.splitlines()
+    expected = charloom.probe(model, properties=["space", "line-position"], layer=1)
+    assert "judged on the next" in lines[1]
+    assert [line.split()[0] for line in lines[3:]] == ["property", "space", "line-position"]
+    for line, score in zip(lines[4:], expected.scores, strict=True):
+        assert line.split()[1:3] == [score.measure, f"{score.score:.3f}"]
+    found = json.loads(neurons(run, "--probe space --layer 1 --json").stdout)
+    assert found["scores"] == [expected.scores[0].to_json()]

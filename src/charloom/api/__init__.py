@@ -14,6 +14,7 @@ from charloom.api.learning_rate import (
     refuse_given_rate,
     search_before_training,
 )
+from charloom.api.linear_probe import Probe, probe
 from charloom.api.model import Model, learner_of, load
 from charloom.api.network_tracing import trace
 from charloom.api.notebook_display import Listener
@@ -55,6 +56,7 @@ __all__ = [
     "Model",
     "Neurons",
     "NumberCheck",
+    "Probe",
     "Reported",
     "Reproduction",
     "RunChanges",
@@ -92,6 +94,7 @@ __all__ = [
     "open_text",
     "plan_settings",
     "plan_training",
+    "probe",
     "push",
     "refuse_given_rate",
     "remove_run",

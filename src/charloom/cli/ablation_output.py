@@ -1,6 +1,5 @@
 """The output of `neurons --ablate`: what each hidden unit of a model is worth, as a table, JSON or a picture."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +18,10 @@ from charloom.cli.terminal import (
 )
 from charloom.cli.unit_request import UnitRequest
 from charloom.cli.work_counter import counting_line
-from charloom.errors import ConfigError
 from charloom.formatting import count
 
 if TYPE_CHECKING:
     from charloom.api import UnitAblation
-
-
-def refuse_with_ablate(given: Mapping[str, object]) -> None:
-    """Raise ConfigError if the user gave one of the options in `given`, which need a search for units."""
-    for name, value in given.items():
-        if value:
-            raise ConfigError(
-                f"{name} finds units, but --ablate holds them; give only one of both."
-            )
 
 
 def show_ablation(

@@ -195,6 +195,15 @@ Ablate = Annotated[
         "in bits per character",
     ),
 ]
+Probed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--probe",
+        metavar="NAME",
+        help="instead of finding units: fit a linear function of all units to this built-in property, and print how "
+        "well it does on other text; repeatable",
+    ),
+]
 AblatedCharacters = Annotated[
     int | None,
     typer.Option(

@@ -1,6 +1,6 @@
 """The command `neurons`, which finds units of a model that follow a property of a text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from charloom.cli import model_options
-from charloom.cli.ablation_output import refuse_with_ablate, show_ablation
+from charloom.cli.ablation_output import show_ablation
 from charloom.cli.colours import NO_COLOURS, paint
 from charloom.cli.model_commands import (
     model_identity,
@@ -19,6 +19,7 @@ from charloom.cli.model_commands import (
     say_reading_problem,
 )
 from charloom.cli.options import AModel, Json, Which
+from charloom.cli.probe_output import show_probe
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
 from charloom.cli.unit_request import UnitRequest
@@ -80,6 +81,7 @@ def neurons(
     colour: model_options.Colour = False,
     ablate: model_options.Ablate = None,
     characters: model_options.AblatedCharacters = None,
+    probe: model_options.Probed = None,
     png: model_options.UnitPlot = None,
     listed: ListProperties = False,  # noqa: ARG001 - its callback does the work
     which: Which = None,
@@ -92,7 +94,8 @@ def neurons(
     property is shifted along the text: an r that is not larger means nothing.
     With --unit or --colour, the text is coloured by the value of a unit. The text
     is read from the zero state. With --ablate, one unit after another is held
-    instead, and the cost of this in bits per character is listed.
+    instead, and the cost of this in bits per character is listed. With --probe, a
+    linear function of all units is fitted to a property.
 
     \b
     Example:
@@ -100,18 +103,29 @@ def neurons(
       charloom neurons runs/book --property in-quotes --colour
       charloom neurons runs/book --layer 0 --unit 17 --what cell
       charloom neurons runs/book --ablate zero
+      charloom neurons runs/book --probe in-quotes
     """
     require_one_text(bool(text), string)
     wanted = UnitRequest(model, which, text or [], string, split, layer, unit, top, png, as_json)
+    search = {"--property": properties, "--pattern": pattern, "--colour": colour}
     if ablate is not None:
-        given = {"--property": properties, "--pattern": pattern, "--what": what, "--colour": colour}
-        refuse_with_ablate(given)
+        refuse_others("--ablate", {**search, "--probe": probe, "--what": what})
         show_ablation(wanted, ablate, characters, settings)
     elif characters is not None:
-        raise ConfigError("--characters is for --ablate; to search fewer characters, give --limit.")
+        raise ConfigError("--characters is for --ablate; to read fewer characters, give --limit.")
+    elif probe:
+        refuse_others("--probe", {**search, "--unit": unit is not None, "--png": png, "--top": top})
+        show_probe(wanted, probe, what, limit, settings)
     else:
-        search = SearchOptions(properties, pattern, what, limit, shown, colour)
-        search_units(wanted, search, settings)
+        options = SearchOptions(properties, pattern, what, limit, shown, colour)
+        search_units(wanted, options, settings)
+
+
+def refuse_others(mode: str, given: Mapping[str, object]) -> None:
+    """Raise ConfigError if the user gave one of the options in `given`, which the option `mode` does not use."""
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"{name} has no meaning with {mode}; give only one of both.")
 
 
 @dataclass(frozen=True)

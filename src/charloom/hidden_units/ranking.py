@@ -133,7 +133,7 @@ def rank_in_slices(
         )
     rows = []
     for found in properties:
-        rows.append(np.concatenate([_measured(found, pieces) for pieces, _ in read]))
+        rows.append(np.concatenate([property_values(found, pieces) for pieces, _ in read]))
         yield
     measured = np.stack(rows)
     turns = [int(characters * share) for share in TURNS]
@@ -157,7 +157,7 @@ def rank_in_slices(
     )
 
 
-def _measured(found: Property, pieces: Sequence[str]) -> Numbers:
+def property_values(found: Property, pieces: Sequence[str]) -> Numbers:
     """Return one number of the property `found` for each piece of a text.
 
     A piece is usually one character. A piece of several characters gets the number of its last
