@@ -122,7 +122,7 @@ def ablate(
     """Compute what each hidden unit of a model is worth: the cost in bits per character if the unit is held.
 
     One unit after another is held, as by `Model.clamp`, and the model predicts the same characters
-    (spec/mathematics.md: UnitAblation).
+    (spec/mathematics.md: Ablation).
 
     Args:
         model: a model, or a path that `load` opens.
