@@ -127,6 +127,15 @@ def test_the_result_has_all_properties_and_fits_json():
     assert "Linear probes" in found._repr_html_()
 
 
+def test_a_property_that_never_changes_is_left_out_with_a_reason():
+    found = probe(Model(lively("rnn"), open_engine("auto")), string=STORY * 3)
+    names = {score.property for score in found.scores}
+    assert {"space", "in-word", "line-position"} <= names
+    assert set(found.left_out) >= {"digit", "capital"}
+    assert not names & set(found.left_out)
+    assert found.left_out["digit"].startswith("the property digit is 0 at each of the ")
+
+
 def test_what_cannot_be_probed_is_refused():
     model = Model(lively("rnn"), open_engine("auto"))
     with pytest.raises(ConfigError, match="property digit is 0 at each"):

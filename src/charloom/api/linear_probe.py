@@ -86,7 +86,8 @@ class Probe:
         text: the name of the text.
         split: the part of the text: train, validation, test or all.
         what: the value of each unit that the functions read, such as h.
-        scores: one entry per property.
+        scores: one entry per property that can be judged.
+        left_out: the other properties, with the reason why nothing can be learned about each.
         notes: sentences about the text.
     """
 
@@ -94,6 +95,7 @@ class Probe:
     split: str
     what: str
     scores: tuple[ProbeScore, ...]
+    left_out: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -103,6 +105,7 @@ class Probe:
             "split": self.split,
             "what": self.what,
             "scores": [score.to_json() for score in self.scores],
+            "left_out": self.left_out,
             "notes": list(self.notes),
         }
 
@@ -149,7 +152,8 @@ def probe(
         replacement: the character that replaces unknown characters.
 
     Raises:
-        ConfigError: a property, layer, value or part does not exist, or a property is the same at all characters.
+        ConfigError: a property, layer, value or part does not exist, or all properties are the same at
+            all characters.
         TextError: the text cannot be read, or has fewer than 100 characters.
         UnknownCharacterError: the text has a character outside the vocabulary.
         DivergedError: a value is not finite.
@@ -202,28 +206,34 @@ def probe_scores(
             for ids, (_, ends) in zip(search_text.texts, read, strict=True)
         ]
     ).reshape(characters, -1)
-    scores = []
+    scores, left_out = [], {}
     for found in properties:
         numbers = np.concatenate([property_values(found, pieces) for pieces, _ in read])
-        scores.append(score_of(found, values, numbers, penalty))
+        if reason := why_not(found, numbers):
+            left_out[found.name] = reason
+        else:
+            scores.append(score_of(found, values, numbers, penalty))
+    if not scores:
+        reasons = "; ".join(left_out.values())
+        raise ConfigError(f"{reasons}; choose another property or a longer text.")
     part = search_text.part
-    return Probe(part.corpus.name, part.split, choice.whats[0], tuple(scores))
+    return Probe(part.corpus.name, part.split, choice.whats[0], tuple(scores), left_out)
+
+
+def why_not(found: Property, numbers: Numbers) -> str:
+    """Return why nothing can be learned about a property, without a full stop; "" if something can."""
+    first = int(len(numbers) * FITTED)
+    for words, part in (("to fit", numbers[:first]), ("to judge", numbers[first:])):
+        if (part == part[0]).all():
+            same = f"{part[0]:g} at each of the {counted(len(part), 'character')} {words}"
+            return f"the property {found.name} is {same}, so nothing can be learned about it"
+    return ""
 
 
 def score_of(found: Property, values: Numbers, numbers: Numbers, penalty: float) -> ProbeScore:
-    """Return how well a property can be told. `values` has shape (N, M), and `numbers` of the property (N,).
-
-    Raises:
-        ConfigError: the property is the same at all characters of a part.
-    """
+    """Return how well a property can be told. `values` has shape (N, M), and `numbers` of the property (N,)."""
     first = int(len(numbers) * FITTED)
     fitted, judged = numbers[:first], numbers[first:]
-    for part in (fitted, judged):
-        if (part == part[0]).all():
-            raise ConfigError(
-                f"the property {found.name} is {part[0]:g} at each of {counted(len(part), 'character')}, so nothing "
-                f"can be learned about it; choose another property or a longer text."
-            )
     yes_or_no = bool(np.isin(numbers, (0, 1)).all())
     fit = (logistic if yes_or_no else ridge)(values[:first], fitted, penalty)
     told, without = fit(values[first:]), 0.0

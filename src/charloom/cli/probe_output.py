@@ -63,3 +63,4 @@ def show_scores(result: "Probe", tokens: str) -> None:
     for row in (PROBE_HEADINGS, *(score.cells() for score in result.scores)):
         name, measure, score, without, interval = row
         show(f"{name:<20}{measure:<10}{score:>7}{without:>9}   {interval}".rstrip())
+    say_sentences(result.left_out.values())
