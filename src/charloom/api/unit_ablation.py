@@ -32,7 +32,9 @@ from charloom.scoring import Piece, evenly_spread_pieces, piece_nats_in_slices
 from charloom.text import UnknownPolicy
 
 HELD: Final = ("zero", "mean")
-CHARACTERS: Final = 20_000  # characters that are predicted for each unit, by default
+CHARACTERS: Final = (
+    12_000  # characters that are predicted for each unit, by default: enough for an interval
+)
 # With more pieces, the model reads more characters that are not scored. With fewer, the kernels are slower.
 PIECES: Final = 8
 SHOWN_UNITS: Final = 20  # units that a table shows, by default

@@ -207,7 +207,7 @@ Probed = Annotated[
 AblatedCharacters = Annotated[
     int | None,
     typer.Option(
-        help="for --ablate: the largest number of characters to predict with each unit [default: 20000]"
+        help="for --ablate: the largest number of characters to predict with each unit [default: 12000]"
     ),
 ]
 MostCharacters = Annotated[int, typer.Option(help="largest number of characters to read")]
