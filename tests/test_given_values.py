@@ -274,6 +274,8 @@ OF_COMMANDS = {
     "neurons run --show": "from 1 to 2,147,483,647",
     "neurons run --layer": "only layer 0",
     "neurons run --unit": "units 0 to 7",
+    "neurons run --ablate zero --characters": "from 1 to 2,147,483,647",
+    "fixed-points run --starts": "from 1 to 2,147,483,647",
     "gradcheck --entries": "from 1 to 2,147,483,647",
     "gradcheck --vocabulary-size": "from 2 to 1,114,111",
     "trace --hidden-size": "from 1 to 2,147,483,647",
