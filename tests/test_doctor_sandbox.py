@@ -370,7 +370,7 @@ def test_what_the_headline_says_is_not_said_again(tmp_path):
         "    return loss, {k: np.tanh(v) + 0.3 * np.sin(7 * params[k]) for k, v in found.items()}\n"
     )
     result = doctor(f"{written(tmp_path, text)}:loss_and_gradients")
-    sums = "dU, dW, db, dV and dc are not the sums over the steps that follow from your da and do."
+    sums = "dU, dW, db, dV and dc are summed wrongly over the steps, although your da and do are right."
     assert result.headline() == f"Wrong: {sums}"
     assert not any("the sum" in clue for clue in result.hints)
     assert result.to_dict()["clues"] == list(result.hints)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from charloom.diagnosis import adapt, doctor
+from charloom.diagnosis import doctor
 from charloom.diagnosis.notebook_code import code_of_notebook
 from charloom.diagnosis.notebook_copy import NotebookCopy
 from charloom.diagnosis.sandbox_settings import CopiedFile, SandboxSettings
@@ -106,12 +106,6 @@ def test_an_error_names_the_cell(tmp_path):
     path = notebook(tmp_path / "mine.ipynb", "x = 1", "def f(params, x, y, h0):\n    return 1 / 0")
     with pytest.raises(DoctorError, match=r'"mine.ipynb", code cell 2, line 2, in f'):
         doctor(f"{path}:f")
-
-
-def test_no_wrapper_is_written_around_a_notebook(tmp_path):
-    path = notebook(tmp_path / "mine.ipynb", "x = 1")
-    with pytest.raises(DoctorError, match="which a wrapper cannot import"):
-        adapt(str(path), tmp_path / "wrapper.py")
 
 
 def test_the_copy_replaces_no_file_of_the_user(tmp_path):

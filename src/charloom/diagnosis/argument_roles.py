@@ -97,8 +97,8 @@ def roles_of_four(names: Sequence[str]) -> tuple[str, ...]:
         return order
     raise DoctorError(
         f"the function's arguments are {', '.join(names)}; their names do not show which are the "
-        "parameters, x, y and h0. Name the function, and give the roles in the order of its arguments, for "
-        f"example {terminal_command('doctor', Placeholder('FILE.py:FUNCTION'), arguments='x,y,h0,params')}."
+        "parameters, x, y and h0. Name the function (in a terminal FILE.py:FUNCTION), and give the roles in the order "
+        f"of its arguments, for example {argument('arguments', 'x,y,h0,params')}."
     )
 
 
