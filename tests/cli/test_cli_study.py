@@ -67,7 +67,7 @@ def test_a_finished_study_is_not_trained_again(folder):
 
 
 def test_the_best_settings_can_be_trained_again(folder, tmp_path):
-    best = json.loads(charloom_("study best", folder / "study", "--json").stdout)
+    (best,) = json.loads(charloom_("study best", folder / "study", "--json").stdout)
     text = charloom_("study best", folder / "study").stdout
     assert best["command"] in text
     assert f"best settings: cell {best['settings']['cell']}" in text

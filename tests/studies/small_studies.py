@@ -36,5 +36,11 @@ def train_here(study: Study, numbers=None, halt=lambda: None):
             pass
 
     answers = Answers()
-    work(study.files, study.files.new_journal(0), [" ".join(map(str, chosen))], answers, halt)
+    work(
+        study.files,
+        study.files.new_journal(0),
+        [" ".join(f"{n} {study.plan[n].key}" for n in chosen)],
+        answers,
+        halt,
+    )
     return answers

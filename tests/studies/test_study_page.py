@@ -125,6 +125,10 @@ def test_a_power_law_needs_four_sizes_and_a_falling_loss():
     assert fit_power_law([0, 2, 3, 4], [4.0, 3.0, 2.0, 1.0]) is None
 
 
+def test_a_power_law_beyond_the_searched_exponents_is_no_fit():
+    assert fit_power_law([1000, 2000, 3000, 4000, 5000], [3.0, 2.0, 2.0, 2.0, 2.0]) is None
+
+
 def test_a_diverged_run_does_not_flatten_the_others():
     losses = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5, 90.0]
     top = highest_shown(losses)

@@ -1,12 +1,17 @@
 """The runs of a study are the same runs as those of `charloom.train`, and each has one result."""
 
+import dataclasses
 import json
 
 import pytest
 
 import charloom
+from charloom.errors import RunInUseError, StudyError, TextError, WriteError
+from charloom.store.journal import Journal
 from charloom.studies import open_study, study
 from charloom.studies.results import FAILED, FINISHED
+from charloom.studies.run_trainer import RunTrainer
+from charloom.studies.worker_process import work
 from small_studies import planned_study, small_spec, train_here
 
 
@@ -88,11 +93,62 @@ def test_a_run_that_fails_has_a_reason_and_does_not_end_the_others(tmp_path):
     assert json.loads(answers[0])["failed"] == 1
 
 
-def test_a_text_that_changed_is_a_reason(tmp_path):
+def test_a_text_that_changed_ends_the_study_and_is_no_result(tmp_path):
+    spec = small_spec(tmp_path)
     made = planned_study(tmp_path)
+    text = (tmp_path / "book.txt").read_text()
     (tmp_path / "book.txt").write_text("another text, long enough to train on. " * 99)
-    train_here(made, [0])
-    assert "has changed since the study was planned" in made.results()[made.plan[0].key].reason
+    with pytest.raises(TextError, match="has changed since the study was planned"):
+        train_here(made, [0])
+    with pytest.raises(StudyError, match=r"planned with another content of book.txt"):
+        study(tmp_path / "study", workers=1)
+    with pytest.raises(StudyError, match="change=True"):
+        study(spec, tmp_path / "study", workers=1)
+    assert made.results() == {}
+    (tmp_path / "book.txt").write_text(text)
+    assert len(study(spec, tmp_path / "study", workers=1).failures) == 0
+
+
+def test_a_worker_trains_only_the_run_that_is_meant(tmp_path):
+    made = planned_study(tmp_path)
+    with pytest.raises(StudyError, match="another command has changed the study"):
+        work(made.files, made.files.new_journal(0), [f"0 {made.plan[1].key}"], None, lambda: None)
+    wrong = dataclasses.replace(made.plan[0], key=made.plan[1].key)
+    with pytest.raises(StudyError, match="a change was interrupted"):
+        RunTrainer(made.files, made.header).train(wrong, lambda: None)
+
+
+def test_a_full_disk_ends_the_study_and_is_no_result(tmp_path, monkeypatch):
+    made = planned_study(tmp_path, keep={"weights": True})
+
+    def full(*_, **__):
+        raise WriteError("the disk is full")
+
+    monkeypatch.setattr("charloom.studies.one_run.replace_file", full)
+    with pytest.raises(WriteError, match="the disk is full"):
+        train_here(made, [0])
+    assert made.results() == {}
+
+
+def test_a_run_that_another_process_trains_is_left_out(tmp_path, monkeypatch):
+    made = planned_study(tmp_path, keep={"directories": "all"})
+
+    def in_use(*_, **__):
+        raise RunInUseError("another process trains it")
+
+    monkeypatch.setattr("charloom.studies.run_trainer.train_in_directory", in_use)
+    assert json.loads(train_here(made, [0, 1])[0]) == {"finished": 0, "failed": 0, "busy": 0.0}
+    assert made.results() == {}
+
+
+def test_what_a_worker_prints_is_not_taken_for_an_answer(tmp_path, monkeypatch):
+    # Two worker processes load charloom, which takes a second.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import atexit; print('hello')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    spec = small_spec(tmp_path)
+    summary = study(spec, tmp_path / "study", workers=1)
+    assert [len(group.bits) for group in summary.groups] == [2, 2]
 
 
 def test_lines_that_are_damaged_or_torn_are_not_results(tmp_path):
@@ -101,7 +157,7 @@ def test_lines_that_are_damaged_or_torn_are_not_results(tmp_path):
     (journal,) = made.files.journals()
     whole = journal.read_bytes()
     lines = whole.splitlines(keepends=True)
-    journal.write_bytes(lines[0] + b"{broken\n" + lines[2] + b"[]\n" + lines[3][:-5])
+    journal.write_bytes(lines[0] + b"{broken\n" + lines[2] + b'[]\n{"key": [1]}\n' + lines[3][:-5])
     assert set(made.results()) == {made.plan[0].key, made.plan[2].key}
 
 
@@ -137,10 +193,10 @@ def test_the_processes_train_every_run_once(tmp_path):
 def test_failed_runs_are_trained_again_only_on_request(tmp_path):
     spec = small_spec(tmp_path, grid={"cell": ["rnn"]})
     made = planned_study(tmp_path, grid={"cell": ["rnn"]})
-    text = (tmp_path / "book.txt").read_text()
-    (tmp_path / "book.txt").write_text("another text, long enough to train on. " * 99)
-    train_here(made)
-    (tmp_path / "book.txt").write_text(text)
+    with Journal(made.files.new_journal(0)) as journal:
+        for run in made.plan:
+            journal.append({"key": run.key, "state": "failed", "reason": "no memory"})
+        journal.flush()
     assert len(study(spec, tmp_path / "study", workers=1).failures) == 2
     summary = study(spec, tmp_path / "study", workers=1, retry=True)
     assert summary.failures == []

@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("optuna", reason="the extra search is not installed")
 
 import optuna
-from charloom.studies.slurm_script import array_job, part_of
 
 import charloom
+from charloom.cli.slurm_script import array_job, part_of
 from charloom.errors import ConfigError, MissingPartError, StudyError
 from charloom.formatting import bits_per_character
 from charloom.studies import begin_study, open_study, study, summarize
@@ -279,7 +279,7 @@ def test_the_best_settings_are_repeated_with_the_other_seeds(tmp_path):
         assert len(group.bits) == count
     best = {group.settings["learning_rate"] for group in summary.groups[:2]}
     assert best == {one.settings["learning_rate"] for one in finished[:2]}
-    assert best_of(made).group.settings == summary.groups[0].settings
+    assert best_of(made)[0].group.settings == summary.groups[0].settings
     again = study(spec, tmp_path / "study", workers=2, progress=steps.append)
     assert steps[-1].done_now == 0
     assert again.groups == summary.groups
@@ -292,7 +292,7 @@ def test_the_report_and_the_files_show_pruned_trials(searched, tmp_path):
     rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
     assert [row["state"] for row in rows].count("pruned") == len(pruned)
     assert f"{len(pruned)} pruned" in render_study(searched)
-    assert summarize(searched).best.settings == best_of(searched).group.settings
+    assert summarize(searched).best.settings == best_of(searched)[0].group.settings
 
 
 def test_a_changed_search_is_refused_until_the_change_is_accepted(tmp_path):

@@ -97,7 +97,7 @@ def test_several_texts_are_compared_and_a_list_is_joined(tmp_path):
         ({"text": "a", "texts": ["b"]}, "must have either text"),
         ({"text": 3}, "a text of the study is 3"),
         ({"texts": []}, "must be a list of texts"),
-        ({**TEXT, "hidden_size": 4}, "belong into the section settings"),
+        ({**TEXT, "hidden_size": 4}, "belong in the section settings"),
         ({**TEXT, "recipe": "slow"}, "must be one of classic"),
         ({**TEXT, "recipe": "quick"}, "give updates or epochs"),
         ({**TEXT, "seeds": 0}, "whole number from 1"),

@@ -7,11 +7,11 @@ import pytest
 
 from charloom.errors import ConfigError, StudyError
 from charloom.formatting import bits_per_character
-from charloom.studies import summarize
+from charloom.studies import begin_study, summarize
 from charloom.studies.best_runs import best_of
 from charloom.studies.student_t import inside, mean_interval, t_quantile
 from charloom.studies.table_files import write_table
-from small_studies import planned_study, train_here
+from small_studies import planned_study, small_spec, train_here
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_groups_without_a_finished_run_come_last(tmp_path):
 
 
 def test_the_best_run_has_a_command_that_trains_it_again(trained):
-    found = best_of(trained)
+    (found,) = best_of(trained)
     bits = {key: result.bits for key, result in trained.results().items()}
     assert found.result.bits == min(bits[run.key] for run in found.group.runs)
     command = found.to_dict()["command"]
@@ -119,3 +119,35 @@ def test_a_parquet_file_has_the_same_rows(trained, tmp_path):
     rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
     assert table.column_names == list(rows[0])
     assert table["validation_nats"].to_pylist() == [float(row["validation_nats"]) for row in rows]
+
+
+def test_each_text_has_its_own_best_settings(tmp_path):
+    spec = small_spec(tmp_path, grid={"cell": ["rnn", "gru"]}, seeds=1)
+    (tmp_path / "easy.txt").write_text("ab" * 2000)
+    del spec["text"]
+    spec["texts"] = [str(tmp_path / "book.txt"), str(tmp_path / "easy.txt")]
+    made = begin_study(spec, tmp_path / "study")
+    train_here(made)
+    found = best_of(made)
+    assert [best.to_dict()["text"] for best in found] == ["book.txt", "easy.txt"]
+    assert [best.group.text for best in found] == [0, 1]
+    assert found[0].lines()[0] == "text: book.txt"
+    assert "(1 seed)" in found[0].lines()[2]
+
+
+def test_settings_with_all_seeds_come_before_those_with_some(tmp_path):
+    made = planned_study(tmp_path, seeds=2)
+    train_here(made, [0, 1, 2])
+    cells = [(group.settings["cell"], len(group.bits)) for group in summarize(made).groups]
+    assert cells == [("rnn", 2), ("gru", 1)]
+    (best,) = best_of(made)
+    assert best.lines()[-1] == "without a result yet: 1 of 4 runs."
+    assert "(1 of 2 seeds)" in " ".join(best.lines())
+
+
+def test_the_bits_of_bytes_are_per_byte(tmp_path):
+    settings = {"hidden_size": 4, "updates": 10, "validation": 0.2, "tokens": "bytes"}
+    made = planned_study(tmp_path, settings=settings)
+    assert summarize(made).validated
+    train_here(made)
+    assert "bits per byte on the validation part" in best_of(made)[0].lines()[1]

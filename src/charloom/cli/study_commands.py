@@ -48,7 +48,7 @@ Change = Annotated[
     bool,
     typer.Option("--change", help="give an existing study the changed specification"),
 ]
-Retry = Annotated[bool, typer.Option("--retry", help="train runs that failed again")]
+Retry = Annotated[bool, typer.Option("--retry", help="train the failed runs once more")]
 All = Annotated[bool, typer.Option("--all", help=f"show all rows, not only the best {BEST_SHOWN}")]
 Scheduler = Annotated[
     str | None,
@@ -266,10 +266,11 @@ def best(study: StudyDirectory, as_json: Json = False) -> None:
 
     found = best_of(open_study(study))
     if as_json:
-        show_json(found.to_dict())
+        show_json([best.to_dict() for best in found])
         return
-    for line in found.lines():
-        show(line)
+    for number, best in enumerate(found):
+        for line in ["", *best.lines()] if number else best.lines():
+            show(line)
 
 
 def report(study: StudyDirectory, output: ReportFile = None) -> None:

@@ -98,7 +98,7 @@ def study_lines(study: "Study", summary: "StudySummary", most: int) -> list[str]
         if summary.validated
         else "of the training text at the end"
     )
-    return [*lines, "", f"bits per character, {on}; {runs_line(study, summary)}"]
+    return [*lines, "", f"bits per {summary.unit}, {on}; {runs_line(study, summary)}"]
 
 
 def row_of(group: "Group", summary: "StudySummary", several: bool) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from charloom.errors import StudyError
-from charloom.formatting import decimals, shortened
+from charloom.formatting import counted, decimals, shortened
 from charloom.messages import command, for_command_line
 from charloom.studies.one_study import Study
 from charloom.studies.plan import PlannedRun
@@ -50,20 +50,27 @@ class BestRuns:
         """Return sentences about the best settings. `spell` replaces the marks in the command."""
         settings = settings_text(self.group)
         on = "on the validation part" if self.summary.validated else "on the training text"
-        lines = [f"best settings: {settings or 'the study has only one'}"]
-        lines.append(f"bits per character {on}: {spread_text(self.group)}")
-        if len(self.summary.groups) > 1 and self.summary.groups[1].mean is not None:
-            second = self.summary.groups[1]
-            lines.append(f"next best: {settings_text(second)}, {spread_text(second)}")
+        several = len(self.summary.texts) > 1
+        lines = [f"text: {self.summary.texts[self.group.text]}"] if several else []
+        lines.append(f"best settings: {settings or 'the study has only one choice of settings'}")
+        lines.append(f"bits per {self.summary.unit} {on}: {spread_text(self.group)}")
+        others = [one for one in self.summary.groups if one.text == self.group.text and one.bits]
+        if len(others) > 1:
+            lines.append(f"next best: {settings_text(others[1])}, {spread_text(others[1])}")
         seed = self.run.settings["seed"]
         lines.append(f"its best run: seed {seed}, {decimals(self.result.bits or 0.0, 4)} bits")
         if self.model is not None:
             lines.append(f"its model: {self.model}")
-        return [*lines, "train it again:", f"  {spell(self.command)}"]
+        lines += ["train it again:", f"  {spell(self.command)}"]
+        left = sum(len(one.runs) - len(one.results) for one in self.summary.groups)
+        if left:
+            lines.append(f"without a result yet: {left:,} of {counted(len(self.study.plan), 'run')}.")
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """Return the best settings as plain data."""
         return {
+            "text": self.summary.texts[self.group.text],
             "settings": self.group.settings,
             "mean_bits": self.group.mean,
             "deviation": self.group.deviation,
@@ -75,18 +82,23 @@ class BestRuns:
         }
 
 
-def best_of(study: Study) -> BestRuns:
-    """Return the best settings of a study so far.
+def best_of(study: Study) -> list[BestRuns]:
+    """Return the best settings of a study so far, for each text with a finished run.
 
     Raises:
         StudyError: no run has finished.
     """
     summary = summarize(study)
-    group = summary.best
-    if group is None:
+    firsts = {group.text: group for group in reversed(summary.groups) if group.bits}
+    if not firsts:
         raise StudyError(
             f"no run of {shortened(study.path)} has finished yet; {command('study', study.path)} runs it."
         )
+    return [best_in(study, summary, firsts[text]) for text in sorted(firsts)]
+
+
+def best_in(study: Study, summary: StudySummary, group: Group) -> BestRuns:
+    """Return the best run of a group, the best one of its text."""
     finished = [one for one in group.results if one.state == FINISHED and one.bits is not None]
     result = min(finished, key=lambda one: (one.bits, one.key))
     run = next(run for run in group.runs if run.key == result.key)
@@ -99,9 +111,11 @@ def settings_text(group: Group) -> str:
 
 
 def spread_text(group: Group) -> str:
-    """Return the mean of a group in bits with its spread, such as 2.0134 ± 0.0021 (5 seeds)."""
+    """Return the mean of a group in bits with its spread, such as "2.0134, standard deviation 0.0021 (5 seeds)"."""
     if group.mean is None:
         return "no run has finished"
+    done, runs = len(group.bits), len(group.runs)
+    seeds = counted(runs, "seed") if done == runs else f"{done} of {counted(runs, 'seed')}"
     if group.deviation is None:
-        return f"{decimals(group.mean, 4)} (1 seed)"
-    return f"{decimals(group.mean, 4)} ± {decimals(group.deviation, 4)} ({len(group.bits)} seeds)"
+        return f"{decimals(group.mean, 4)} ({seeds})"
+    return f"{decimals(group.mean, 4)}, standard deviation {decimals(group.deviation, 4)} ({seeds})"

@@ -7,6 +7,7 @@ no access to the study's directory, except for runs that have a directory and fo
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
 from charloom.api.text_arguments import open_text
@@ -127,19 +128,25 @@ class DaskPool:
         """Write the results of a batch. If Dask gave it up, its runs have failed, or are tried one by one."""
         batch = self._given.pop(future)
         if future.status in ("cancelled", "lost"):
-            # The workers that had the texts have ended. Send the texts again.
-            self._sent = None
-            self._waiting.extendleft(reversed(batch))
-            return BatchDone(0, 0, 0.0)
+            return self._again(batch)
         if future.status != "finished":
             return self._give_up(batch, future, journal)
-        lines, busy = future.result()
+        try:
+            lines, busy = future.result()
+        except (OSError, CancelledError):
+            return self._again(batch)  # the worker that had the results has ended
         for line in lines:
             journal.append(line)
         journal.flush()
         self._seconds = busy / len(batch)
         finished = sum(line["state"] == FINISHED for line in lines)
         return BatchDone(finished, len(lines) - finished, busy)
+
+    def _again(self, batch: list[PlannedRun]) -> BatchDone:
+        """Train a batch again, because the workers that had the texts or the results have ended."""
+        self._sent = None  # send the texts again
+        self._waiting.extendleft(reversed(batch))
+        return BatchDone(0, 0, 0.0)
 
     def _give_up(self, batch: list[PlannedRun], future: "Future", journal: Journal) -> BatchDone:
         """Try the runs of a batch that ended several workers one by one; a single run has failed."""

@@ -1,7 +1,7 @@
 """A study: opens or creates its directory, trains its runs, and tells how far they are."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from charloom.api.text_arguments import open_text
 from charloom.canonical_form import canonical_json
 from charloom.errors import StudyError
-from charloom.formatting import counted, shortened
+from charloom.formatting import counted, listing, shortened
 from charloom.messages import argument
 from charloom.studies.dask_pool import DaskPool
 from charloom.studies.plan import PlannedRun, plan_runs
@@ -66,6 +66,14 @@ class Study:
                 "ones. To use several machines, run the same command on each of them, with a database as search.storage."
             )
 
+    def require_texts(self, numbers: Collection[int]) -> None:
+        """Raise StudyError if one of the texts with these indices has changed since the study was planned."""
+        for number in sorted(numbers):
+            text = self.header.texts[number]
+            corpus = open_text(list(text.paths), tokens=self.header.tokens)
+            if corpus.fingerprint != text.fingerprint:
+                raise StudyError(changed_text_message([text]))
+
     def results(self) -> dict[str, RunResult]:
         """Return the result of each planned run that has one, by key."""
         found = self.files.results()
@@ -84,7 +92,7 @@ class Study:
         Args:
             workers: number of worker processes.
             halt: returns a reason to interrupt the study, or None. The workers then save and end.
-            retry: whether to train runs that failed again.
+            retry: whether to train the failed runs once more.
             numbers: train only the runs with these numbers, and count only them; None means all.
             on: the address of a Dask scheduler, or a cluster or client of Dask; None trains on this machine.
 
@@ -125,6 +133,7 @@ class Study:
         yield progress
         if not todo:
             return
+        self.require_texts({run.text for run in todo})
         pool: WorkerPool | DaskPool
         if on is None:
             pool = WorkerPool(self.files, max(1, min(workers, len(todo))))
@@ -190,20 +199,42 @@ def begin_study(
     parsed, data = parsed_spec(spec)
     path = directory or default_directory(spec)
     files = StudyFiles(path)
-    if files.exists and files.spec_bytes() == data:
-        return Study(path)
     header, runs = planned(parsed)
     if files.exists and not change:
         before = Study(path)
         if before.header.search is not None or header.search is not None:
             require_same_search(before, header)
         elif before.header != header or before.plan != runs:
+            require_same_texts(before.header, header)
             raise StudyError(
                 f"{shortened(path)} holds a study with another specification: {change_of(before, runs)}. Give "
                 f"{argument('change', True)} to change the study, or another directory to begin a new one."
             )
+        elif files.spec_bytes() == data:
+            return before
     files.write(data, header, runs)
     return Study(path)
+
+
+def require_same_texts(before: StudyHeader, header: StudyHeader) -> None:
+    """Raise StudyError if a text of a study has the same paths as before, but another content."""
+    old = {text.paths: text.fingerprint for text in before.texts}
+    changed = [
+        text for text in header.texts if old.get(text.paths, text.fingerprint) != text.fingerprint
+    ]
+    if changed:
+        raise StudyError(
+            f"{changed_text_message(changed)} To give the study the new text, use {argument('change', True)}."
+        )
+
+
+def changed_text_message(texts: Sequence[StudyText]) -> str:
+    """Return sentences that say which texts have changed."""
+    names = listing([text.name for text in texts])
+    return (
+        f"the study was planned with another content of {names}; results of different texts cannot be compared. Restore "
+        f"the text, or begin a new study in another directory."
+    )
 
 
 def require_same_search(before: Study, header: StudyHeader) -> None:

@@ -1,7 +1,7 @@
 """The plan of a study: its runs, each with a key that names the same run in every version of the specification."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -136,8 +136,3 @@ def run_key(common: bytes, seed: int) -> str:
 def key_of(config: Config, fingerprint: str) -> str:
     """Return the key of a run with the settings `config` on the text with the fingerprint `fingerprint`."""
     return run_key(common_part(config, fingerprint), config.seed)
-
-
-def without(runs: Iterable[PlannedRun], keys: set[str]) -> list[PlannedRun]:
-    """Return the runs whose keys are not in `keys`."""
-    return [run for run in runs if run.key not in keys]

@@ -1,5 +1,6 @@
 """Fits a power law with a limit to the loss as a function of a size: bits = limit + factor · size^(-exponent)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,7 @@ LEAST_POINTS: Final = 4  # a power law has three numbers, and fits three points 
 EXPONENTS: Final = (0.02, 4.0)
 TRIED: Final = 200  # exponents that are tried at each refinement
 REFINEMENTS: Final = 6
+AT_END: Final = 0.01  # relative distance from an end of EXPONENTS
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ def fit_power_law(sizes: Sequence[float], losses: Sequence[float]) -> PowerLaw |
         low, high = max(best[3] / step, EXPONENTS[0]), min(best[3] * step, EXPONENTS[1])
     error, limit, factor, exponent = best
     variance = float(((y - y.mean()) ** 2).sum())
-    if factor <= 0 or not variance:
+    # A fit at the end of the searched exponents is none: the true one is beyond.
+    at_end = min(abs(math.log(exponent / end)) for end in EXPONENTS) < AT_END
+    if factor <= 0 or not variance or at_end:
         return None
-    return PowerLaw(limit, factor, float(exponent), 1 - error / variance)
+    return PowerLaw(limit, float(factor), float(exponent), 1 - error / variance)
 
 
 def squared_error(

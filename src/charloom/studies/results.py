@@ -66,6 +66,8 @@ class RunResult:
     def from_dict(cls, line: dict[str, Any]) -> "RunResult":
         """Return the result of a line; fields that a later version added are ignored."""
         fields = {name: line[name] for name in cls.__dataclass_fields__ if name in line}
+        if not isinstance(fields.get("key"), str):
+            raise TypeError("a result has no key")
         return cls(**{**fields, "warnings": tuple(line.get("warnings", ()))})
 
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from charloom.api.text_arguments import open_text
-from charloom.errors import TextError
+from charloom.errors import RunInUseError, StudyError, TextError, WriteError
+from charloom.messages import argument
 from charloom.studies.one_run import (
     PruneCheck,
     failed,
@@ -12,7 +13,7 @@ from charloom.studies.one_run import (
     train_in_directory,
     train_in_memory_only,
 )
-from charloom.studies.plan import PlannedRun
+from charloom.studies.plan import PlannedRun, key_of
 from charloom.studies.results import RunResult
 from charloom.studies.study_files import StudyFiles, StudyHeader
 from charloom.text import Corpus
@@ -54,18 +55,33 @@ class RunTrainer:
     def train(
         self, run: PlannedRun, halt: HaltCheck, prune: PruneCheck = never
     ) -> RunResult | None:
-        """Train a run, and return its result; None if `halt` interrupted it. An error is a result.
+        """Train a run, and return its result; None if `halt` interrupted it, or if another process trains it.
 
-        `prune` is called with each validation loss of a run without a directory.
+        An error is a result, except one that would end all other runs too. `prune` is called with each validation
+        loss of a run without a directory.
+
+        Raises:
+            StudyError: the plan does not fit the texts, because a change of the study was interrupted.
+            TextError: the text of the run has changed, or cannot be read.
+            WriteError: a file cannot be written.
         """
         started = time.perf_counter()
+        corpus, config = self.corpus(run.text), run.config(self._header.recipe)
+        if key_of(config, corpus.fingerprint) != run.key:
+            raise StudyError(
+                f"the plan of the study does not fit its texts; a change was interrupted. Give the specification with "
+                f"{argument('change', True)} again."
+            )
         try:
-            corpus, config = self.corpus(run.text), run.config(self._header.recipe)
             if run.directory:
                 path = self._files.run_path(run)
                 return train_in_directory(run.key, config, corpus, halt, path)
             weights = self._files.weights_path(run) if self._header.weights else None
             return train_in_memory_only(run.key, config, corpus, halt, weights, prune)
+        except RunInUseError:
+            return None
+        except WriteError:
+            raise
         except Exception as error:
             # Also a fault of charloom itself must not end the other runs.
             return failed(run.key, error, time.perf_counter() - started)

@@ -34,7 +34,7 @@ def study(
         directory: the directory of the study; by default studies/NAME, after the name of the file.
         workers: number of processes; by default one for each processor.
         change: give a study that exists the specification `spec`; runs that both have keep their results.
-        retry: train the runs that failed again.
+        retry: train the failed runs once more.
         on: the address of a Dask scheduler, such as "tcp://10.0.0.1:8786", or a cluster or client of Dask; by default
             the study runs on this machine.
         progress: called at the beginning, and each time that some runs are done.

@@ -55,7 +55,7 @@ def train_search(
         header: the contents of its study.json.
         workers: number of worker processes.
         halt: returns a reason to interrupt the search, or None.
-        retry: whether to train repeated runs that failed again.
+        retry: whether to train the repeated runs that failed once more.
 
     Raises:
         MissingPartError: Optuna, or the package for the database, is not installed.

@@ -136,7 +136,7 @@ def parse_spec(values: Settings, folder: Path) -> StudySpec:
         if name not in SECTIONS:
             raise ConfigError(
                 f"the study has the section {shortened(name)}; it must be one of {', '.join(SECTIONS)}. Settings "
-                f"that all runs share belong into the section settings."
+                f"that all runs share belong in the section settings."
             )
     grid = section(values, "grid")
     draws, count, draw_seed = drawn_section(section(values, "random"))

@@ -143,14 +143,14 @@ class StudyFiles:
             )
 
     def write(self, spec: bytes, header: StudyHeader, runs: list[PlannedRun]) -> None:
-        """Write the specification, the plan and the header, in this order: a directory with a header is whole."""
+        """Write the plan, the header and the specification, in this order: a directory with a header is whole."""
         for folder in (self.path, self.path / RESULTS, self.runs):
             make_directories(folder)
         if header.weights:
             make_directories(self.path / WEIGHTS)
-        replace_file(self.path / SPEC_FILE, spec)
         self.write_plan(runs)
         replace_file(self.path / HEADER, canonical_json(header.to_dict()))
+        replace_file(self.path / SPEC_FILE, spec)
 
     def write_plan(self, runs: list[PlannedRun]) -> None:
         """Write the planned runs."""

@@ -30,7 +30,7 @@ from charloom.report.study_plots import (
     parallel_figure,
 )
 from charloom.store import charloom_version, replace_file
-from charloom.studies.best_runs import best_of
+from charloom.studies.best_runs import BestRuns, best_of
 from charloom.studies.one_study import Study
 from charloom.studies.power_law import PowerLaw, fit_power_law
 from charloom.studies.results import FINISHED
@@ -115,6 +115,7 @@ def render_study(study: Study) -> str:
         if len(summary.groups) > MOST_ROWS
         else "",
         on=on,
+        unit=summary.unit,
         sections=[
             section
             for section in (
@@ -141,7 +142,7 @@ def lede(study: Study, summary: StudySummary) -> str:
 
 def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
     """Return the numbers at the top of the page."""
-    best, group = best_of(study), summary.groups[0]
+    bests = best_of(study)
     finished = sum(len(one.bits) for one in summary.groups)
     seconds = sum(
         result.seconds
@@ -149,7 +150,6 @@ def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
         for result in one.results
         if result.state == FINISHED
     )
-    settings = label_of(group, summary)
     notes = [f"of {count(len(study.plan) + study.trials_left)}"]
     pruned = sum(one.pruned for one in summary.groups)
     if pruned:
@@ -158,13 +158,25 @@ def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
         notes.append(f"{count(len(summary.failures))} failed")
     return [
         KeyFigure("Finished runs", count(finished), notes),
-        KeyFigure("Lowest mean", decimals(group.mean or 0.0, 4), ["bits per character", settings]),
+        *(figure for best in bests for figure in figures_of_best(best)),
+        KeyFigure("Processor time", duration(seconds), ["of all finished runs, one core each"]),
+    ]
+
+
+def figures_of_best(best: BestRuns) -> list[KeyFigure]:
+    """Return the numbers of the best settings of a text."""
+    unit = f"bits per {best.summary.unit}"
+    return [
+        KeyFigure(
+            "Lowest mean",
+            decimals(best.group.mean or 0.0, 4),
+            [unit, label_of(best.group, best.summary)],
+        ),
         KeyFigure(
             "Best run",
             decimals(best.result.bits or 0.0, 4),
-            [f"bits per character, seed {best.run.settings['seed']}"],
+            [f"{unit}, seed {best.run.settings['seed']}"],
         ),
-        KeyFigure("Processor time", duration(seconds), ["of all finished runs, one core each"]),
     ]
 
 
@@ -209,7 +221,7 @@ def curves_section(summary: StudySummary) -> StudySection | None:
         if len(lines) == len(summary.groups)
         else f"of the best {len(lines)} settings"
     )
-    draw = partial(band_figure, lines, "updates", f"{loss}, bits per character")
+    draw = partial(band_figure, lines, "updates", f"{loss}, bits per {summary.unit}")
     return StudySection(
         "curves",
         "Curves",
@@ -307,7 +319,7 @@ def effect_section(
     laws = {label: law_of(points) if fitted else None for label, points in shown.items()}
     joined = max(map(len, shown.values())) <= MOST_JOINED
     drawn = [band_of_points(label, points, laws[label], joined) for label, points in shown.items()]
-    draw = partial(band_figure, drawn, name, "bits per character", log)
+    draw = partial(band_figure, drawn, name, f"bits per {summary.unit}", log)
     others = [one for one in summary.varied if one not in (name, apart, *without)]
     seeds = max(len(group.bits) for group in groups)
     sentence = (

@@ -7,7 +7,8 @@ from statistics import mean, stdev
 from typing import Any, Final
 
 from charloom.canonical_form import canonical_json
-from charloom.formatting import UNKNOWN, shortened
+from charloom.formatting import UNKNOWN, one_of, shortened
+from charloom.recipes import recipe_of
 from charloom.studies.one_study import Study
 from charloom.studies.plan import PlannedRun
 from charloom.studies.results import FAILED, FINISHED, PRUNED, RunResult
@@ -70,9 +71,9 @@ class Group:
         return mean(times) if times else None
 
     @property
-    def order(self) -> tuple[bool, float]:
-        """The key that sorts groups: the lowest mean first, and groups without one last."""
-        return self.mean is None, self.mean or 0.0
+    def order(self) -> tuple[bool, bool, float]:
+        """The key that sorts groups: complete ones first, then the lowest mean; groups without one last."""
+        return self.mean is None, len(self.bits) < len(self.runs), self.mean or 0.0
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,14 @@ class StudySummary:
         groups: the groups, the lowest mean of the bits per character first. If a search repeats its best settings with
             other seeds, the groups with the most runs are first: a single run may have the fewest bits by luck.
         validated: whether the bits are those of the validation part; otherwise, of the training text.
+        unit: what the bits are counted for, "character" or "byte".
     """
 
     varied: tuple[str, ...]
     texts: tuple[str, ...]
     groups: tuple[Group, ...]
     validated: bool
+    unit: str = "character"
 
     @property
     def best(self) -> Group | None:
@@ -122,8 +125,15 @@ def summarize(study: Study) -> StudySummary:
         tuple(varied),
         tuple(text.name for text in study.header.texts),
         tuple(sorted(made, key=lambda one: (-len(one.bits) if repeats else 0, one.order))),
-        any(result.validation_nats is not None for result in results.values()),
+        is_validated(study),
+        one_of(study.header.tokens),
     )
+
+
+def is_validated(study: Study) -> bool:
+    """Return True if a run of the study has a validation part."""
+    usual = recipe_of(study.header.recipe).config.validation
+    return any(run.settings.get("validation", usual) for run in study.plan)
 
 
 def setting_text(value: Any) -> str:

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, Queue
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from charloom.cpu_limits import ONE_THREAD
 from charloom.errors import StudyError
@@ -27,6 +27,12 @@ COMMAND: Final = (sys.executable, "-P", "-m")
 INTERRUPTION_SECONDS: Final = 0.2  # how often an interruption is noticed
 MOST_USELESS: Final = 6  # processes in a row that may end before they have done a run
 ENDED: Final = "the process that trained it ended unexpectedly; is the memory full?"
+
+
+class Stop(NamedTuple):
+    """A worker process cannot go on, and neither could another one; `stop` says why."""
+
+    stop: str
 
 
 class Worker:
@@ -67,11 +73,11 @@ class Worker:
         self._thread.start()
 
     def give(self, batch: list[PlannedRun]) -> None:
-        """Send the numbers of runs to the process."""
+        """Send the numbers and keys of runs to the process."""
         self.batches.append(batch)
         assert self._process.stdin is not None
         with suppress(OSError, ValueError):
-            self._process.stdin.write(" ".join(str(run.number) for run in batch) + "\n")
+            self._process.stdin.write(" ".join(f"{run.number} {run.key}" for run in batch) + "\n")
             self._process.stdin.flush()
 
     def close(self) -> None:
@@ -124,9 +130,20 @@ class Worker:
         assert self._process.stdout is not None
         with suppress(OSError, ValueError):
             for line in self._process.stdout:
-                self._events.put((self.number, self._answer(**json.loads(line))))
+                fields = fields_of(line)
+                if fields is not None:
+                    made = Stop(**fields) if "stop" in fields else self._answer(**fields)
+                    self._events.put((self.number, made))
         self._process.wait()
         self._events.put((self.number, None))
+
+
+def fields_of(line: str) -> dict[str, Any] | None:
+    """Return the JSON object in a line; None if the line has none, because a library printed it."""
+    with suppress(ValueError):
+        found = json.loads(line)
+        return found if isinstance(found, dict) else None
+    return None
 
 
 class WorkerPool:
@@ -139,12 +156,13 @@ class WorkerPool:
 
     def __init__(self, files: StudyFiles, workers: int) -> None:
         self._files = files
-        self._events: Queue[tuple[int, BatchDone | None]] = Queue()
+        self._events: Queue[tuple[int, BatchDone | Stop | None]] = Queue()
         self._workers = {n: Worker(files, n, self._events) for n in range(workers)}
         self._waiting: deque[PlannedRun] = deque()
         self._seconds = 0.0  # of a run, measured
         self._started = workers
         self._useless = 0  # processes in a row that did nothing
+        self._any_done = False  # whether a process has ever done a run
         self._blamed: set[str] = set()  # the runs during which a process has ended
 
     def train(
@@ -169,12 +187,18 @@ class WorkerPool:
             for worker in self._workers.values():
                 worker.kill()
 
-    def _take(self, number: int, done: BatchDone | None) -> Iterator[BatchDone]:
-        """Act on an event of a worker: give it more runs, or replace it if it ended too early."""
+    def _take(self, number: int, done: BatchDone | Stop | None) -> Iterator[BatchDone]:
+        """Act on an event of a worker: give it more runs, or replace it if it ended too early.
+
+        Raises:
+            StudyError: a worker cannot go on, or several ended before they had done a run.
+        """
+        if isinstance(done, Stop):
+            raise StudyError(done.stop)
         worker = self._workers[number]
         if done is not None:
             batch = worker.batches.popleft()
-            worker.done, self._useless = True, 0
+            worker.done, self._useless, self._any_done = True, 0, True
             self._seconds = done.busy / len(batch)
             yield done
             self._feed(worker)
@@ -183,11 +207,13 @@ class WorkerPool:
         worker.kill()
         last, left = worker.leftovers()
         if last.finished or last.failed:
+            worker.done = True
             yield last
         if left:
             self._require_some_success(worker)
         if left and left[0].key in self._blamed:
             yield self._give_up(left.pop(0))
+            self._useless = 0 if self._any_done else self._useless
         elif left:
             self._blamed.add(left[0].key)
         self._waiting.extendleft(reversed(left))
@@ -198,6 +224,7 @@ class WorkerPool:
 
     def _require_some_success(self, worker: Worker) -> None:
         """Raise StudyError if several processes in a row ended before they had done a single run."""
+        self._any_done |= worker.done
         self._useless = 0 if worker.done else self._useless + 1
         if self._useless >= MOST_USELESS:
             raise StudyError(
@@ -229,5 +256,5 @@ class WorkerPool:
             number, done = self._events.get()
             if done is None:
                 self._workers.pop(number).kill()
-            else:
+            elif isinstance(done, BatchDone):
                 yield done

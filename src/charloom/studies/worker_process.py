@@ -1,21 +1,24 @@
 """The main program of a worker process of a study: trains one run after another, and appends their results.
 
 It is started as `python -m charloom.studies.worker_process DIRECTORY JOURNAL PARENT`, and ends when the process
-with the number PARENT ends. Each line of its standard input
-has the numbers of runs in the plan. When they are done, it writes a line with how many finished and failed and how
-long they took.
+with the number PARENT ends. Each line of its standard input has the numbers of runs in the plan, each with its key.
+When they are done, it writes a line with how many finished and failed and how long they took. If it cannot go on, for
+example because the disk is full, it writes a line with the reason and ends.
 """
 
 import gc
 import json
+import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
+from charloom.errors import CharloomError, StudyError
 from charloom.parent_process import end_with_parent
 from charloom.store.journal import Journal
+from charloom.studies.plan import PlannedRun
 from charloom.studies.results import FINISHED
 from charloom.studies.run_trainer import HaltCheck, RunTrainer
 from charloom.studies.study_files import StudyFiles
@@ -25,7 +28,13 @@ from charloom.training.stop_signals import Halt
 def work(
     files: StudyFiles, journal: Path, jobs: Iterable[str], answers: IO[str], halt: HaltCheck
 ) -> None:
-    """Train the runs whose numbers are in the lines `jobs`, until they end or `halt` gives a reason."""
+    """Train the runs whose numbers and keys are in the lines `jobs`, until they end or `halt` gives a reason.
+
+    Raises:
+        StudyError: another command has changed the plan.
+        TextError: a text has changed, or cannot be read.
+        WriteError: a file cannot be written.
+    """
     trainer = RunTrainer(files, files.header())
     plan = {run.number: run for run in files.plan()}
     # The objects so far live as long as the process. Without this, each run pays for checking them again.
@@ -35,12 +44,14 @@ def work(
         for line in jobs:
             finished = broken = 0
             busy = 0.0
-            for number in map(int, line.split()):
+            for number, key in zip(*[iter(line.split())] * 2, strict=True):
                 started = time.perf_counter()
-                result = trainer.train(plan[number], halt)
-                if result is None:
+                result = trainer.train(planned_run(plan, int(number), key), halt)
+                if result is None and halt() is not None:
                     results.sync()
                     return
+                if result is None:  # another process trains it
+                    continue
                 busy += time.perf_counter() - started
                 results.append(result.to_dict())
                 results.flush()
@@ -53,11 +64,33 @@ def work(
         results.sync()
 
 
+def planned_run(plan: Mapping[int, PlannedRun], number: int, key: str) -> PlannedRun:
+    """Return a run of the plan; raise StudyError if it is another one than the process that gave it means."""
+    run = plan.get(number)
+    if run is None or run.key != key:
+        raise StudyError(
+            "another command has changed the study; run this one again when the other has ended."
+        )
+    return run
+
+
+def own_stdout() -> IO[str]:
+    """Return the standard output, and let everything that is printed from now on go to the standard error."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
 def main() -> None:
     """Train the runs whose numbers come on the standard input."""
     end_with_parent(int(sys.argv[3]))
+    answers = own_stdout()
     with Halt(lambda _: None) as halt:
-        work(StudyFiles(Path(sys.argv[1])), Path(sys.argv[2]), sys.stdin, sys.stdout, halt)
+        try:
+            work(StudyFiles(Path(sys.argv[1])), Path(sys.argv[2]), sys.stdin, answers, halt)
+        except CharloomError as error:
+            answers.write(json.dumps({"stop": error.message}) + "\n")
+            answers.flush()
 
 
 if __name__ == "__main__":
