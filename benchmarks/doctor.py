@@ -48,9 +48,9 @@ RIGHT = ("loop", "whole", "course", "lstm", "gru")
 CAVEAT = (
     "**What was measured**: mistakes that we planted ourselves, in code that we wrote. The doctor was made for the forms",
     "of this code. So the figures show that the doctor names the mistakes that it knows. They do not show how often it",
-    "names a mistake in other code. On 40 mistakes and forms that were new to it, in code such as a student hands in,",
-    "it named 26. That was one trial by hand with an earlier version, and no command repeats it. The counts of right code,",
-    'single mistakes and pairs are also from an earlier version, which had no verdict "right for its own network".',
+    "names a mistake in other code: [the population that it had not seen](#a-population-that-the-doctor-had-not-seen) shows",
+    "this. The counts of right code, single mistakes and pairs are from an earlier version, which had no verdict",
+    '"right for its own network".',
 )
 SECOND = (
     "## A population that the doctor had not seen",
@@ -61,7 +61,9 @@ SECOND = (
     "is judged without options. *Seen* means that a wrong gradient was called wrong, and the right gradient of a wrong loss",
     "or network right for its own network. Forms: 1 natural, 2 one-hot columns, 3 hundred-line script, 4 and 5 layers with",
     "caches (RNN, LSTM), 6 classes, 7 dicts, 8 LSTM of four matrices, 9 GRU of several matrices, 10 natural LSTM and GRU, 11",
-    "separate arguments and steps, 12 PyTorch.",
+    "separate arguments and steps, 12 PyTorch. The goals were 95 % named or located, no false alarm and at most 5 s. They are",
+    "not reached: a third of the submissions was *not accepted*, most of them PyTorch functions and LSTMs of four matrices.",
+    "Of the others, most mistakes are named or located. The machine had two cores and a load of 6 to 8.",
     "",
 )
 USUAL = Plan("the usual check", 5, 3, 10, 0.01, "zero", "window")
@@ -365,8 +367,9 @@ def render(figures: dict[str, Any]) -> str:
             ),
             "",
         ]
-    if population.FIGURES.exists():
-        cases = json.loads(population.FIGURES.read_text(encoding="utf-8"))
+    second = ROOT / "docs" / population.FILES["second"]
+    if second.exists():
+        cases = json.loads(second.read_text(encoding="utf-8"))
         lines += [*SECOND, *population.table(cases), "", population.seconds_text(cases), ""]
     if figures["usual"]:
         lines += [

@@ -32,9 +32,6 @@ from charloom.messages import argument
 # A loss counts as right up to this relative error. A wrong way of calling the function causes a far
 # larger error, and float32 causes a far smaller error.
 LOSS_TOLERANCE: Final = 1e-4
-ALONG: Final = (
-    1 - 1e-6
-)  # least cosine of the angle between gradients that are the same up to a factor
 
 
 @dataclass(frozen=True)

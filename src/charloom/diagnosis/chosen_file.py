@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from charloom.diagnosis.call_options import Options
-from charloom.diagnosis.runner import Job
+from charloom.diagnosis.runner import CHOOSING, Job
 from charloom.diagnosis.sandbox import FunctionName, run_in_process
 from charloom.diagnosis.sandbox_settings import CopiedFile
 from charloom.diagnosis.submissions import Submission, file_to_check, listed, source_of
@@ -69,7 +69,7 @@ def choose_file(
         return choice_of(likely, files)
     found, failed = [], []
     for file in likely[:MOST_TRIED]:
-        job = Job(Options(cell=cell or ""), adapt="wrapper.py")
+        job = Job(Options(cell=cell or ""), adapt=CHOOSING)
         name_of_file = FunctionName(Path(file.source), "")
         try:
             outcome = run_in_process(

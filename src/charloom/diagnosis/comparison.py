@@ -4,6 +4,7 @@ It finds out the network and the precision with which the function computes, and
 show in several calls. It does not look for mistakes in the formulas.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -74,12 +75,12 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     found = call_sequences.found_in_calls(case, outcome)
     seen = constants_seen(outcome.probes, every_trial(trials, job.seed, outcome.sizes))
     network = network_of(case, seen)
-    if network is None and not single and (rounded := with_rounded_losses(case, outcome)):
+    if network is None and not single and (rounded := with_rounded_losses(case, outcome, seen)):
         case, network = rounded, rounded.network
         found.append(Found(PRECISION_MISTAKE, "loss"))
     noisy = not single and largest_noise(outcome.nearby) > ROUNDING64
     if network is None and (noisy or not outcome.nearby):
-        case = case.with_network(nearest_network(case))
+        case = case.with_network(nearest_network(case, seen))
     else:
         case = case.with_network(network or ())
     rows = all_rows(case)
@@ -89,10 +90,11 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
     return checked if single or not wrong else with_lower_precision(checked, outcome)
 
 
-def with_rounded_losses(case: Case, outcome: Outcome) -> Case | None:
+def with_rounded_losses(case: Case, outcome: Outcome, seen: Sequence[Found]) -> Case | None:
     """Return the case with the error limits of rounded losses and the network that they show.
 
-    Return None if the losses do not look rounded, or if no known network has such losses.
+    Return None if the losses do not look rounded, or if no known network has such losses. `seen` are the constants
+    that were seen in the function's gates.
     """
     if not outcome.nearby:
         return None
@@ -101,17 +103,17 @@ def with_rounded_losses(case: Case, outcome: Outcome) -> Case | None:
     if errors is None:
         return None
     loose = case.with_loss_errors(errors)
-    network = network_of(loose)
+    network = network_of(loose, seen)
     return None if network is None else loose.with_network(network)
 
 
-def nearest_network(case: Case) -> Explanation:
+def nearest_network(case: Case, seen: Sequence[Found]) -> Explanation:
     """Return the differences of the network that predict the losses up to rounding to float32.
 
     Return no differences if there are none. With the rounding of float16, nearly any set of differences
     would predict the losses, so it is not tried.
     """
-    return () if case.single else network_of(case.with_precision(FLOAT32)) or ()
+    return () if case.single else network_of(case.with_precision(FLOAT32), seen) or ()
 
 
 def with_lower_precision(checked: Checked, outcome: Outcome) -> Checked:

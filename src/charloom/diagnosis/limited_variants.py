@@ -5,7 +5,6 @@ a variant is the usual one with an end such as " at the last step only". Several
 such as wrong derivatives of two gates, are joined with "; ".
 """
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,7 +16,6 @@ FIRST: Final = "at the first step only"
 NOT_FIRST: Final = "at all steps but the first"
 AT: Final = (LAST, NOT_LAST, FIRST, NOT_FIRST)
 BETWEEN: Final = "; "
-END: Final = re.compile(rf"(.*?),? ?({'|'.join(AT)})")
 
 
 def limited(variant: str, where: str) -> str:
@@ -27,8 +25,10 @@ def limited(variant: str, where: str) -> str:
 
 def without_limit(variant: str) -> tuple[str, str]:
     """Return the usual variant, and at which steps the code has it; "" means at every step."""
-    found = END.fullmatch(variant)
-    return (found[1], found[2]) if found else (variant, "")
+    where = next((where for where in AT if variant.endswith(where)), "")
+    return variant.removesuffix(where).removesuffix(" ").removesuffix(
+        ","
+    ) if where else variant, where
 
 
 def joined(variants: Sequence[str]) -> str:
@@ -38,7 +38,7 @@ def joined(variants: Sequence[str]) -> str:
 
 def has_limit(switches: Switches) -> bool:
     """Return True if a variant in `switches` is limited to some steps."""
-    return any(END.search(variant) for variant in switches.values())
+    return any(one.endswith(AT) for variant in switches.values() for one in variant.split(BETWEEN))
 
 
 def at_step(switches: Switches, t: int, T: int) -> Switches:

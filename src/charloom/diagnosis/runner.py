@@ -70,6 +70,9 @@ WRAPPER: Final = "wrapper written by the doctor"  # the file name of a wrapper i
 SHOWN_LINES: Final = 12  # number of lines kept at each end of a long traceback
 
 
+CHOOSING: Final = "choosing"  # the wrapper that is asked for if only the file is to be chosen
+
+
 @dataclass(frozen=True)
 class Job:
     """What to check: the options of the function, and the seed and the plans of the trials.

@@ -37,7 +37,6 @@ CELL_STATES: Final = (
     "nextcell",
 )
 OUTPUTS: Final = ("p", "ps", "probs", "prob", "yhat", "yhats", "ypred", "ypreds", "predictions", "y", "ys", "probabilities", "o", "os", "logits", "out", "outputs", "output", "ytpred", "scores", "preds", "pred", "softmax")  # fmt: skip
-LOGITS: Final = ("logits", "scores", "o", "os", "z")
 GRADIENT_HOLDERS: Final = ("grads", "gradients", "grad", "gradient", "g", "dparams", "dparameters", "dtheta", "dw", "deltas")  # fmt: skip
 
 VALUE_FIELDS: Final = ("v", "value", "val", "data", "w", "weight", "x")

@@ -43,7 +43,7 @@ from charloom.diagnosis.forms.trying import FAILED, RELATED
 from charloom.diagnosis.forms.wrapper_text import Source, alias_source
 from charloom.diagnosis.notebook_code import is_notebook
 from charloom.diagnosis.returned_value import LISTED, more
-from charloom.diagnosis.runner import WRAPPER, Job, Load
+from charloom.diagnosis.runner import CHOOSING, WRAPPER, Job, Load
 from charloom.diagnosis.trials import make_trial
 from charloom.errors import DoctorError
 from charloom.messages import argument, terminal_command
@@ -263,14 +263,15 @@ def for_file(
     if not direct and not whole and (old := python_2_error(file)) is not None:
         raise old
     whole = [form for form in forms if not set(form.names) & set(dict(direct))]
+    meant = [name for name in failing if GRADIENT_NAME.search(name)]
+    alone = not direct and not whole and len(meant) == 1
+    if alone and job.adapt == CHOOSING:
+        raise failing[meant[0]]
     if job.adapt and not direct and not whole and (facts := likeliest(file.contents)) is not None:
         return with_wrapper(file, outline(facts, file.source), job)
     if not direct and not forms and (advice := advice_on_modules(file.contents, module)):
         raise DoctorError(advice)
-    meant = [name for name in failing if GRADIENT_NAME.search(name)]
-    if not direct and not whole and len(meant) == 1:
-        if job.adapt:
-            raise failing[meant[0]]
+    if alone and not job.adapt:
         # The first call fails again, and its error says where.
         return as_it_is(file, Names(meant[0], names.numerical), job)
     raise listed(file.contents, [name for name, _ in direct], whole)
