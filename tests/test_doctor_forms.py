@@ -388,6 +388,46 @@ def test_a_form_that_fails_shows_the_users_own_error(function, tmp_path):
     assert "ValueError: shapes" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "function"),
+    [
+        ("dinosaurs", "(1 - a * a)", "(1 - aa * a)", "rnn_step_backward"),
+        ("dinosaurs", "p_t = softmax(", "p_t = aa(", "rnn_step_forward"),
+        ("course_pair", "np.exp(", "aa(", "forward_pass"),
+        ("lstm_eight_matrices", "reversed(targets)", "aa(targets)", "backward"),
+        ("gru_three_matrices", "np.exp(self.Wy", "aa(self.Wy", "forward"),
+    ],
+)
+def test_a_crash_in_a_forward_or_backward_function_shows_its_own_line(
+    file, old, new, function, tmp_path
+):
+    """The backward function alone would fail first, because it gets arrays in the place of its cache."""
+    text = (FOLDER / f"{file}.py").read_text()
+    assert old in text
+    path = tmp_path / "failing.py"
+    path.write_text(text.replace(old, new, 1))
+    line = text[: text.index(old)].count("\n") + 1
+    with pytest.raises(DoctorError) as caught:
+        doctor(str(path))
+    assert f'failing.py", line {line}, in {function}\n' in str(caught.value)
+    assert str(caught.value).endswith("NameError: name 'aa' is not defined")
+
+
+def test_a_missing_import_that_a_forward_function_needs_is_named(tmp_path):
+    text = (FOLDER / "dinosaurs.py").read_text()
+    path = tmp_path / "needing.py"
+    path.write_text(
+        text.replace("def softmax(z)", "from utils_of_a_course import softmax\n\n\ndef other(z)")
+    )
+    with pytest.raises(DoctorError) as caught:
+        doctor(str(path))
+    assert "in rnn_step_forward" in str(caught.value)
+    assert "NameError: name 'softmax' is not defined\nneeding.py imports utils_of_a_course," in str(
+        caught.value
+    )
+    assert "cell" not in str(caught.value).splitlines()[-1]
+
+
 # The command.
 
 

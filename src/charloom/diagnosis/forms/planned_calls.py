@@ -41,6 +41,7 @@ from charloom.diagnosis.forms.parameter_layout import layouts_of
 FORWARD: Final = ("forward", "fprop", "predict", "feed", "unroll")
 BACKWARD: Final = ("backward", "bprop", "bptt", "backprop", "grad")
 LOSS: Final = ("loss", "cost", "crossentropy", "cross_entropy")
+ORDERED: Final = ("x", "y", "h0", "c0")  # what arguments with unknown names get, in this order
 STEP: Final = ("step", "cell", "timestep")
 TEMPORAL: Final = {"temporal_affine_forward", "temporal_affine_backward", "temporal_softmax_loss"}
 RESERVED: Final = ("params", "x", "y", "h0", "c0", "K", "H", "np", "net", "model", "U", "W", "b", "loss_", "torch", "rows", "ours")  # fmt: skip
@@ -153,6 +154,19 @@ class Plan:
     def guessed(self) -> bool:
         """Whether it is not clear what an argument takes."""
         return any(a.guessed for call in self.calls for a in call.arguments)
+
+    @property
+    def doubts(self) -> int:
+        """The number of reasons to doubt that an error of the calls is the user's own.
+
+        An argument that gets x, y or a state although its name does not say so is one: a backward function
+        alone gets arrays in the place of its cache. A missing forward function is one too.
+        """
+        arguments = [a for call in self.calls for a in call.arguments]
+        ordered = [a for a in arguments if a.kind in ORDERED and role_of_argument(a.name) != a.kind]
+        first, last = self.calls[0].facts, self.gradient_call.facts
+        paired = first is not last and core(first.name) == core(last.name)
+        return 2 * len(ordered) + (not paired)
 
     def has(self, kind: str) -> bool:
         """Return True if an argument of a call has this kind."""

@@ -136,14 +136,16 @@ def matches(plan: Plan, wanted: str) -> bool:
 def best_plan(contents: Contents, same: list[Plan], net: Any, source: Source) -> Recognised | None:
     """Return the form of the plan that fits best, of plans that end with the same function.
 
-    If no plan runs, return the form of the first one, whose error shows what is wrong.
+    If no plan runs, return the form of the plan with the fewest doubts, whose error shows what is wrong.
     """
     whole = [plan for plan in same if not plan.blanks]
     best: Recognised | None = None
+    order = (0, 0)
     for plan in whole:
         form = tried_plan(contents, plan, net, source)
-        if best is None or form.rank < best.rank:
-            best = form
+        new = (form.rank, plan.doubts if form.rank == FAILED else 0)
+        if best is None or new < order:
+            best, order = form, new
         if best.rank == 0:
             break
     if best is None and same:
