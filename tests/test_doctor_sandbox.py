@@ -82,6 +82,22 @@ def test_the_error_for_an_exception_shows_only_the_lines_of_the_user(tmp_path):
     assert "H = 4, T = 6, K = 7" in message
 
 
+def test_the_error_for_an_exception_in_a_package_of_another_environment_lacks_its_lines(tmp_path):
+    packages = tmp_path / "base" / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "far_away.py").write_text("def fails():\n    raise ValueError('from far away')\n")
+    path = tmp_path / "calling.py"
+    path.write_text(
+        f"import sys\nsys.path.append({str(packages)!r})\nimport far_away\n\n\n"
+        "def f(params, x, y, h0):\n    far_away.fails()\n    return 0.0, params\n"
+    )
+    with pytest.raises(DoctorError) as caught:
+        doctor(f"{path}:f")
+    assert str(caught.value).count("File ") == 1
+    assert 'calling.py", line 7, in f' in str(caught.value)
+    assert str(caught.value).endswith("ValueError: from far away")
+
+
 def test_an_endless_loop_is_ended(tmp_path):
     message = refused(tmp_path, "    while True:\n        pass\n", time_limit=3.0)
     assert (

@@ -59,6 +59,8 @@ NOT_THE_USERS: Final = (
     "<frozen",
     *(sysconfig.get_paths()[kind] for kind in ("stdlib", "purelib", "platlib")),
 )
+# Folders of installed packages, also those of an environment on which this one is based.
+PACKAGE_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
 # Indices of the trials of the numerical gradient. These trials are small, because a numerical
 # gradient needs two losses per entry.
 NUMERICAL_TRIALS: Final = (1, 5)
@@ -344,6 +346,16 @@ def cell_advice(cell: str) -> str:
     )
 
 
+def users_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """Return the calls of the user's own functions in the traceback of `error`, the outermost first."""
+    return [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((*NOT_THE_USERS, WRAPPER))
+        and not PACKAGE_FOLDERS & set(Path(frame.filename).parts)
+    ]
+
+
 def users_traceback(error: BaseException) -> str:
     """Return the traceback of `error` without the lines of charloom, Python and installed packages.
 
@@ -352,12 +364,9 @@ def users_traceback(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         line = (error.text or "").strip()
         return f'  File "{error.filename}", line {error.lineno}\n    {line}\n{type(error).__name__}: {error.msg}'
-    frames = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(NOT_THE_USERS)
+    frames = users_frames(error) or [
+        frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == WRAPPER
     ]
-    frames = [frame for frame in frames if frame.filename != WRAPPER] or frames
     linecache.checkcache()
     lines = "".join(traceback.format_list(frames)).rstrip("\n").splitlines()
     if len(lines) > 2 * SHOWN_LINES:
