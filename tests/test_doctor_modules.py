@@ -262,6 +262,50 @@ def test_a_module_that_cannot_be_made_gets_advice_that_works(tmp_path):
     assert doctor(str(path), plans=SMALL).verdict == "right"
 
 
+CRASHING = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Net(nn.Module):
+    def __init__(self, n_letters, n_units=20):
+        super().__init__()
+        self.n_letters = n_letters
+        self.rnn = nn.LSTM(n_letters, n_units, batch_first=True)
+        self.head = nn.Linear(n_units, n_letters)
+
+    def forward(self, x, state=None):
+        out, state = self.rnn(F.one_hot(x, self.n_letters).to(self.head.weight.dtype), state)
+        return self.heed(out), state
+"""
+
+
+@pytest.mark.parametrize("name", ["", ":Net"])
+def test_a_module_that_raises_an_error_shows_it_with_its_line(name, tmp_path):
+    """Other inputs fail earlier, such as one-hot vectors for which the file makes one-hot vectors again."""
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = tmp_path / "crashing.py"
+    path.write_text(CRASHING)
+    with pytest.raises(DoctorError) as caught:
+        doctor(f"{path}{name}")
+    assert str(caught.value).count("File ") == 1
+    assert 'crashing.py", line 16, in forward\n    return self.heed(out), state' in str(
+        caught.value
+    )
+    assert "AttributeError: 'Net' object has no attribute 'heed'" in str(caught.value)
+
+
+def test_a_module_whose_forward_runs_shows_no_error_of_another_input(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    path = tmp_path / "silent.py"
+    path.write_text(CRASHING.replace("self.heed(out), state", "None"))
+    with pytest.raises(DoctorError) as caught:
+        doctor(str(path))
+    assert "Net: forward runs with none of the usual inputs" in str(caught.value)
+    assert "failed" not in str(caught.value)
+
+
 def test_a_wrapper_for_a_module_gives_the_same_diagnosis(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     path, wrapper = tmp_path / "loop.py", tmp_path / "wrapper.py"

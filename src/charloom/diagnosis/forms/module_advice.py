@@ -4,9 +4,18 @@ import inspect
 from typing import Any
 
 from charloom.diagnosis.forms.file_contents import ClassFacts, Contents
-from charloom.diagnosis.forms.module_calls import roles_of
+from charloom.diagnosis.forms.module_calls import helpers_of, module_bodies, roles_of
 from charloom.diagnosis.forms.module_making import MODULE_SIZES, makings, role_in_class
-from charloom.diagnosis.forms.torch_modules import is_module_class, is_part_of_another, module_plans
+from charloom.diagnosis.forms.recognition import function_of
+from charloom.diagnosis.forms.torch_modules import (
+    ModulePlan,
+    is_module_class,
+    is_part_of_another,
+    module_plans,
+)
+from charloom.diagnosis.forms.trying import Trier
+from charloom.diagnosis.runner import users_frames, users_traceback
+from charloom.diagnosis.trials import PLANS, make_trial
 from charloom.formatting import listing
 from charloom.messages import terminal_command
 
@@ -67,10 +76,26 @@ def reason(contents: Contents, net: Any, owner: ClassFacts) -> str:
             "it has no layer nn.RNN, nn.LSTM or nn.GRU, and no layers of nn.Linear or nn.Parameter that "
             "look like a recurrence; an embedding must have a size that can be chosen, at least K."
         )
+    error = furthest_error(plans, net)
     return (
         "forward runs with none of the usual inputs: ids or one-hot vectors, of shape (T,), (1, T) or "
         "(T, 1), or one step at a time, with the state of nn.RNN."
-    )
+    ) + (f" The call that came furthest failed:\n{users_traceback(error)}" if error else "")
+
+
+def furthest_error(plans: list[ModulePlan], net: Any) -> BaseException | None:
+    """Return the error of the call of `forward` that came furthest; None if a call came to its end."""
+    furthest: tuple[list[int], BaseException | None] = ([], None)
+    for plan in plans:
+        trier = Trier(make_trial(plan.cell, 0, 0, PLANS[0]).problem)
+        for lines, _ in module_bodies(plan):
+            trier.rank(function_of(lines, helpers_of(lines), net))
+            reached = [f.lineno or 0 for f in users_frames(trier.error)] if trier.error else []
+            if not reached:
+                return None
+            if reached > furthest[0]:
+                furthest = reached, trier.error
+    return furthest[1]
 
 
 def error_of_making(net: Any, owner: ClassFacts) -> str:

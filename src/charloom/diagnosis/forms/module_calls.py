@@ -77,6 +77,11 @@ def module_bodies(plan: ModulePlan) -> Iterator[tuple[list[str], str]]:
         yield lines, way.in_words()
 
 
+def helpers_of(lines: list[str]) -> list[str]:
+    """Return the source of the functions that the lines of a wrapper call."""
+    return [FITTED] if any("fitted(" in line for line in lines) else []
+
+
 def roles_of(forward: Any) -> list[str] | None:
     """Return the role of each argument of a module's forward; None if a required one is unknown."""
     parameters = [

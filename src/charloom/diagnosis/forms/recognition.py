@@ -16,7 +16,7 @@ from charloom.diagnosis.forms.file_contents import Contents, joined_first
 from charloom.diagnosis.forms.fixed_sizes import Sizes, possible_sizes
 from charloom.diagnosis.forms.form_titles import notes_of, notes_of_module, title_of
 from charloom.diagnosis.forms.instance_facts import with_instance
-from charloom.diagnosis.forms.module_calls import FITTED, module_bodies
+from charloom.diagnosis.forms.module_calls import helpers_of, module_bodies
 from charloom.diagnosis.forms.name_roles import is_state
 from charloom.diagnosis.forms.passing import Passing, usual_ways
 from charloom.diagnosis.forms.planned_calls import Plan, plans
@@ -30,6 +30,7 @@ from charloom.diagnosis.forms.step_functions import (
 from charloom.diagnosis.forms.torch_modules import ModulePlan, module_plans
 from charloom.diagnosis.forms.trying import FAILED, RELATED, UNCLEAR, Tried, Trier
 from charloom.diagnosis.forms.wrapper_text import Source, wrapper_source
+from charloom.diagnosis.runner import WRAPPER
 from charloom.diagnosis.trials import PLANS, make_trial
 from charloom.formatting import listing
 
@@ -116,7 +117,7 @@ def recognised_module(plan: ModulePlan, net: Any, source: Source) -> Recognised 
     trier = Trier(make_trial(plan.cell, 0, 0, PLANS[0]).problem)
     best: Recognised | None = None
     for lines, way in module_bodies(plan):
-        helpers = [FITTED] if any("fitted(" in line for line in lines) else []
+        helpers = helpers_of(lines)
         rank = trier.rank(function_of(lines, helpers, net))
         if rank is None or (best is not None and best.rank <= rank):
             continue
@@ -266,7 +267,7 @@ def function_of(lines: list[str], helpers: list[str], net: Any) -> Callable[...,
             space[library] = importlib.import_module(library)
     if "jnp." in text:
         space["jnp"] = importlib.import_module("jax.numpy")
-    exec(compile(text, "wrapper", "exec"), space)
+    exec(compile(text, WRAPPER, "exec"), space)
     function: Callable[..., Any] = space["checked"]
     return function
 
