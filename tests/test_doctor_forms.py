@@ -396,12 +396,12 @@ def test_a_form_that_fails_shows_the_users_own_error(function, tmp_path):
         ("course_pair", "np.exp(", "aa(", "forward_pass"),
         ("lstm_eight_matrices", "reversed(targets)", "aa(targets)", "backward"),
         ("gru_three_matrices", "np.exp(self.Wy", "aa(self.Wy", "forward"),
+        ("without_state", "W.T @ da", "W.T @ aa", "loss_and_grads"),
+        ("gru_functions", "dq = da_n", "dq = aa", "gru_loss"),
     ],
 )
-def test_a_crash_in_a_forward_or_backward_function_shows_its_own_line(
-    file, old, new, function, tmp_path
-):
-    """The backward function alone would fail first, because it gets arrays in the place of its cache."""
+def test_a_misspelt_name_is_shown_with_its_own_line(file, old, new, function, tmp_path):
+    """Other calls fail earlier: of the backward function without its cache, or with arrays of another shape."""
     text = (FOLDER / f"{file}.py").read_text()
     assert old in text
     path = tmp_path / "failing.py"

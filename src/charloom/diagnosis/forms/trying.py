@@ -7,6 +7,7 @@ the returned gradient is that of the returned loss, or else the first way that r
 import contextlib
 import itertools
 import traceback
+import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,6 +20,7 @@ from charloom.diagnosis.faulty_network import exact_loss
 from charloom.diagnosis.forms.passing import Passing
 from charloom.diagnosis.loss_and_gradients import Reply, read_reply
 from charloom.diagnosis.problem import Problem
+from charloom.diagnosis.runner import WRAPPER
 from charloom.diagnosis.trials import window
 
 STEP: Final = 1e-6  # length of the step of a numerical derivative
@@ -160,8 +162,20 @@ class Trier:
 
 
 def lines_reached(error: BaseException) -> list[int]:
-    """Return the line that each function had reached when an error was raised, the outermost function first."""
-    return [line for _, line in traceback.walk_tb(error.__traceback__)]
+    """Return the line that each function had reached when an error was raised, the outermost function first.
+
+    A line of a wrapper is counted from the wrapper's end, because the ways to pass the arrays need different
+    numbers of lines before the call.
+    """
+    return [
+        line - last_line(frame.f_code) if frame.f_code.co_filename == WRAPPER else line
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+
+
+def last_line(code: types.CodeType) -> int:
+    """Return the number of the last line of a function."""
+    return max(line for *_, line in code.co_lines() if line is not None)
 
 
 def related_losses(problem: Problem) -> list[float]:
