@@ -64,7 +64,9 @@ class BestRuns:
         lines += ["train it again:", f"  {spell(self.command)}"]
         left = sum(len(one.runs) - len(one.results) for one in self.summary.groups)
         if left:
-            lines.append(f"without a result yet: {left:,} of {counted(len(self.study.plan), 'run')}.")
+            lines.append(
+                f"without a result yet: {left:,} of {counted(len(self.study.plan), 'run')}."
+            )
         return lines
 
     def to_dict(self) -> dict[str, Any]:
