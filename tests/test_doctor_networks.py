@@ -1,5 +1,6 @@
 """A gradient that is exactly that of the code's own loss is right for its own network, which is named."""
 
+import inspect
 import itertools
 
 import numpy as np
@@ -8,7 +9,10 @@ import pytest
 from charloom.cell_table import CELL_NAMES
 from charloom.diagnosis import MISTAKES, doctor
 from charloom.diagnosis.faulty_network import answer
+from charloom.diagnosis.found_mistake import Found
+from charloom.diagnosis.mistakes import BY_ID
 from charloom.diagnosis.networks import variants_by_id
+from charloom.diagnosis.related_texts import TEXTS
 from charloom.diagnosis.trials import make_trials
 from charloom.errors import ConfigError
 from plants import PLANTS, Plant, function
@@ -106,6 +110,79 @@ def test_a_mistake_in_another_network_is_named_with_the_differences_of_the_netwo
     found = doctor(broken, cell="gru")
     assert (found.verdict, list(found.differences)) == ("wrong", TUTORIAL)
     assert found.mistakes == ("time-carry-missing",)
+
+
+def edited_gru(old, new):
+    """Return `gru` with a part of its code replaced, in a module of its own."""
+    text = inspect.getsource(gru)
+    assert text.count(old) == 1
+    names = {"np": np}
+    exec(text.replace(old, new), names)
+    return names["gru"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "detail"),
+    [
+        ("(Wn.T @ dn) * r\n", "(Wn.T @ dn)\n", "only in what goes back to step t-1"),
+        ("np.outer(dn, r * before)", "np.outer(dn, before)", "only in dW"),
+    ],
+    ids=["carry", "W"],
+)
+def test_the_advice_for_a_reset_gate_before_the_product_is_that_of_this_network(old, new, detail):
+    """With dq = da_n ∘ r_t, which is right in the specification, dW_n would be wrong in this network."""
+    (found,) = doctor(edited_gru(old, new), cell="gru").found
+    assert (found.id, found.variant_text) == ("reset-gate-not-in-gradient", detail)
+    texts = f"{found.title} {found.does} {found.right} {found.fix}"
+    assert "dq" not in texts
+    assert "multiply da_n by r_t" not in texts
+    assert "dW_n += da_n (r_t ∘ h_{t-1})ᵀ, and dh_{t-1} += r_t ∘ (W_nᵀ da_n)" in found.right
+    assert "da_n itself stays without r_t" in found.fix
+
+
+def test_a_wrong_factor_behind_a_reset_gate_before_the_product_is_written_as_the_code_has_it():
+    (found,) = doctor(edited_gru("(Wn.T @ dn) * r\n", "(Wn.T @ dn) * (1 - r)\n"), cell="gru").found
+    assert found.variant_text == "dh_{t-1} += (W_nᵀ da_n) ∘ (1 - r_t)"
+    assert found.right == "dh_{t-1} += r_t ∘ (W_nᵀ da_n), in your network"
+
+
+def test_the_factor_of_the_old_state_is_that_of_a_reversed_update_gate():
+    (found,) = doctor(edited_gru("dh * (1 - z) + Wz", "dh * z + Wz"), cell="gru").found
+    assert found.right.startswith("dh_{t-1} = dh_t ∘ (1 - z_t) + W_rᵀ da_r")
+    assert found.fix.endswith("in the forward pass, 1 - z_t.")
+
+
+def test_texts_of_related_networks_belong_to_known_mistakes_and_differences():
+    known = {"peepholes"} | {
+        name
+        for mistake in MISTAKES
+        for variant in mistake.variants
+        if mistake.is_consistent(variant)
+        for name in (mistake.id, f"{mistake.id} {variant}")
+    }
+    for mistake_id, texts in TEXTS.items():
+        assert mistake_id in BY_ID
+        for needed in texts:
+            assert set(needed.split(", ")) <= known, (mistake_id, needed)
+
+
+@pytest.mark.parametrize(
+    ("found", "difference", "words"),
+    [
+        (Found("input-gate-gradient", "da_i = ds ∘ i_t ∘ (1 - i_t)"), Found("coupled-gates"), "g_t - s_{t-1}"),
+        (Found("output-gate-gradient"), Found("cell-tanh-missing"), "multiply dh_t by s_t"),
+        (Found("forget-gate-not-carried"), Found("peepholes", "1, 1, 1"), "da_i ∘ p_i"),
+        (Found("tanh-derivative-missing"), Found("activation-differs", "relu"), "the activation function"),
+        (Found("candidate-gradient"), Found("update-gate-reversed"), "z_t, then by 1 - n_t²"),
+        (Found("update-gate-gradient"), Found("update-gate-reversed"), "multiply dh_t by n_t - h_{t-1}"),
+        (Found("reset-product"), Found("second-bias-left-out"), "for W_n and h_{t-1}"),
+    ],
+    ids=lambda value: value.id if isinstance(value, Found) else "",
+)  # fmt: skip
+def test_a_fix_is_that_of_a_related_network(found, difference, words):
+    assert words not in found.fix
+    assert words in found.in_network([difference]).fix
+    assert found.in_network([]) == found
 
 
 def test_the_network_that_the_user_asks_for_is_right():

@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from charloom.cell_table import in_table_order
 from charloom.diagnosis.limited_variants import joined, without_limit
 from charloom.diagnosis.mistakes import BY_ID, Mistake
+from charloom.diagnosis.related_texts import Texts, texts_in, variant_in
 from charloom.diagnosis.variant_texts import variant_text
 from charloom.formatting import listing
 from charloom.messages import argument, for_python
@@ -34,16 +35,29 @@ class Found:
             gate-order, the order in which the function reads the gates.
         wanted: for the mistake gate-order, the order that the user gave as the argument `gates`; ""
             if the user gave none.
+        differences: the differences of the network in which it was found, such as "coupled-gates" and
+            "reset-before-product product". They change only the texts.
     """
 
     id: str
     variant: str = ""
     wanted: str = ""
+    differences: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def mistake(self) -> Mistake:
         """The known mistake in `MISTAKES` that has the id `id`."""
         return BY_ID[self.id]
+
+    def in_network(self, network: Iterable["Found"]) -> "Found":
+        """Return the mistake with the texts for a network that differs from the specification."""
+        names = [name for one in network for name in (one.id, f"{one.id} {one.variant}")]
+        return replace(self, differences=tuple(names))
+
+    @property
+    def _own_texts(self) -> Texts:
+        """The texts that differ from those of the known mistake, because the network differs."""
+        return texts_in(self.id, self.differences)
 
     @property
     def is_consistent(self) -> bool:
@@ -90,7 +104,12 @@ class Found:
         if self.id == "gate-order" and self.variant:
             wanted = ", ".join(self.wanted or self._own_gates)
             return f"the gates are in the order {', '.join(self.variant)}, not {wanted}"
-        return self.mistake.title
+        return self._own_texts.title or self.mistake.title
+
+    @property
+    def does(self) -> str:
+        """The wrong equation that the code computes."""
+        return self._own_texts.does or self.mistake.does
 
     @property
     def place(self) -> str:
@@ -105,7 +124,7 @@ class Found:
     @property
     def variant_text(self) -> str:
         """The variant in words; "" if the mistake has no variants, or if `title` contains the variant."""
-        return variant_text(self.id, self.variant)
+        return variant_in(self.id, variant_text(self.id, self.variant), self.differences)
 
     @property
     def marked_fix(self) -> str:
@@ -117,7 +136,7 @@ class Found:
             return self._gate_order_fix
         if self._is_rounded_loss:
             return "compute the loss in float64, and round it only where you print it."
-        return self.mistake.fix
+        return self._own_texts.fix or self.mistake.fix
 
     @property
     def _gate_order_fix(self) -> str:
@@ -146,7 +165,7 @@ class Found:
             "id": self.id,
             "variant": self.variant,
             "title": self.title,
-            "does": self.mistake.does,
+            "does": self.does,
             "right": self.right,
             "section": self.mistake.section,
             "fix": spell(self.marked_fix),
@@ -156,8 +175,10 @@ class Found:
     def right(self) -> str:
         """The equation of spec/mathematics.md that the mistake breaks, in one line.
 
-        If the equation contains the batch size B, the text adds that B is 1.
+        In a network that differs from the specification, it is that of this network. If the equation contains the batch size B, the text adds that B is 1.
         """
+        if self._own_texts.right:
+            return f"{self._own_texts.right}, in your network"
         line = self.mistake.right.replace("\n", " ")
         return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
 

@@ -83,6 +83,14 @@ class Location(NamedTuple):
     places: tuple[Place, ...] = ()
     errors: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
+    def in_network(self, network: Sequence[Found]) -> "Location":
+        """Return the location with the titles of mistakes for a network with these differences."""
+        places = (
+            place._replace(mistake=place.mistake and place.mistake.in_network(network))
+            for place in self.places
+        )
+        return self._replace(places=tuple(places))
+
     def sentences(self, everything: bool) -> list[str]:
         """Return sentences about the blocks, and about the places too if `everything` is True."""
         found = self.place_sentences() if everything else []

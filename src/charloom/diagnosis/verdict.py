@@ -94,7 +94,7 @@ def diagnose(
         network=network,
         network_known=reasons.network_known,
         network_wanted=tuple(Found(*one) for one in job.options.network),
-        location=location if verdict == WRONG else NOWHERE,
+        location=location.in_network(reasons.network) if verdict == WRONG else NOWHERE,
     )
 
 
@@ -216,7 +216,9 @@ def complete_explanations(
         mistakes = [*checked.found, *explanation]
         mistakes.sort(key=lambda one: (one.id != "loss-after-update", one.is_accounted))
         return tuple(
-            mirrored_formula(in_users_order(one, outcome.cell, job.options.gates), reasons.network)
+            mirrored_formula(
+                in_users_order(one, outcome.cell, job.options.gates), reasons.network
+            ).in_network(reasons.network)
             for one in mistakes
         )
 
