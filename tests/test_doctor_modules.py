@@ -247,6 +247,16 @@ def test_a_softmax_before_the_cross_entropy_is_named(diagnosed):
     assert diagnosed(text).verdict == "right"  # the file takes the logarithm of the probabilities
 
 
+@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
+def test_a_softmax_before_the_cross_entropy_is_named_in_each_cell(cell, diagnosed):
+    """The gates of an LSTM keep its loss near T ln K, so a wrong reading of the output may fit the loss."""
+    text = CLASSIFIER.replace("LAYERS", "1").replace("WIDTH", "1").replace("nn.RNN", f"nn.{cell}")
+    text = text.replace("self.fc(out)", "torch.softmax(self.fc(out), dim=-1)")
+    found = diagnosed(f"{text}\ncriterion = nn.CrossEntropyLoss()\n")
+    assert [one.id for one in found.network] == ["softmax-twice"]
+    assert diagnosed(text).verdict == "right"
+
+
 def test_a_module_that_cannot_be_made_gets_advice_that_works(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     path = tmp_path / "mixed.py"

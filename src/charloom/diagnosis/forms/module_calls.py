@@ -219,13 +219,11 @@ def loss_lines(plan: ModulePlan, output: str) -> list[str]:
         'params["V"], sizes' in v or 'fitted(params["V"]' in v for v in plan.weights.values()
     )
     cut = "[:, :K]" if wider else ""
-    check = (
-        []
-        if output == "columns"
-        else [f"assert out.numel() < {steps} * 2 * K"]
-        if not wider
-        else []
-    )
+    if output == "columns":
+        # An output (T, 1, K) could be read as columns too, and give nearly the right loss by chance.
+        check = ["assert out.shape[-1] == T"]
+    else:
+        check = [] if wider else [f"assert out.numel() < {steps} * 2 * K"]
     return [*check, f'loss = {entropy}({logits}{cut}, {target}, reduction="sum")']
 
 
