@@ -103,7 +103,19 @@ def test_two_mistakes_of_which_one_is_unknown_are_not_named_exactly():
 
 def test_a_sum_of_zeros_is_a_gradient_that_is_zero():
     found = judged("loop", [("dc += do", "dc += do.sum()")])
-    assert [(one.id, one.title) for one in found.found] == [("gradient-scaled", "dc is zero")]
+    assert [one.id for one in found.found] == ["gradient-scaled"]
+    assert found.found[0].title == "no gradient reaches c: dc is zero"
+
+
+def test_gradients_of_zero_are_cut_off_and_not_scaled():
+    found = Found("gradient-scaled", "0 dU, -0 dW, 0 db")
+    assert found.title == "no gradient reaches U, W and b: dU, dW and db are zero"
+    assert found.does == "dU = 0, dW = 0 and db = 0, in every trial"
+    assert ".detach(), .data or torch.no_grad()" in found.fix
+    assert "factor" not in f"{found.title} {found.does} {found.fix}"
+    other = Found("gradient-scaled", "0 dU, 2 db")
+    assert other.title == "dU is zero and db is 2 times the right one"
+    assert "look for a factor" in other.fix
 
 
 def test_several_reasons_are_numbered_and_a_common_factor_is_said_once():

@@ -203,6 +203,14 @@ def test_a_detached_tensor_is_wrong(text, old, new, diagnosed):
     assert diagnosed(text.replace(old, new)).verdict == "wrong"
 
 
+@pytest.mark.parametrize("cut", ["out.detach()", "out.data"])
+def test_a_gradient_that_is_cut_off_before_the_output_reaches_no_weight_of_the_cell(cut, diagnosed):
+    text = CLASSIFIER.replace("LAYERS", "1").replace("WIDTH", "1")
+    (found,) = diagnosed(text.replace("self.fc(out)", f"self.fc({cut})")).found
+    assert found.title == "no gradient reaches U, W and b: dU, dW and db are zero"
+    assert ".detach(), .data or torch.no_grad()" in found.fix
+
+
 def test_notes_say_what_was_done_to_a_module(diagnosed):
     notes = " ".join(diagnosed(LANGUAGE_MODEL).notes)
     assert "dropout is off (eval mode)" in notes

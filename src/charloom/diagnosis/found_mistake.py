@@ -20,6 +20,11 @@ SEVERAL: Final = (
     *("sum-before-derivative", "sum-of-other-gate", "gate-gradient-not-summed"),
 )
 ALL_GRADIENTS: Final = 5  # the number of gradients of a network, without a GRU's second bias
+# How to fix gradients that are zero; {} stands for the names of the parameters.
+ZERO_FIX: Final = (
+    "find the line that cuts off {}: in PyTorch .detach(), .data or torch.no_grad() before the loss; in NumPy, an "
+    "array of zeros to which no line adds anything, or a sum that is zero."
+)
 TINY: Final = 1e-5  # largest ε in a logarithm that leaves the gradient right
 # What the reset gate does in each variant of the mistake reset-before-product.
 RESET: Final = {"product": "before the product", "bias": "only on W_n h_{t-1}, not on d"}
@@ -88,6 +93,10 @@ class Found:
     @property
     def title(self) -> str:
         """The mistake in one line. Some titles contain the variant, such as a wrong order of the gates."""
+        if self._zeros:
+            gradients = listing([f"d{name}" for name in self._zeros])
+            verb = "are" if len(self._zeros) > 1 else "is"
+            return f"no gradient reaches {listing(self._zeros)}: {gradients} {verb} zero"
         if self.id == "gradient-scaled" and self.variant:
             return scalings_text(self.variant.split(", "))
         if self.id == "forget-bias-twice" and self.variant.endswith(" added"):
@@ -109,7 +118,17 @@ class Found:
     @property
     def does(self) -> str:
         """The wrong equation that the code computes."""
+        if self._zeros:
+            return f"{listing([f'd{name} = 0' for name in self._zeros])}, in every trial"
         return self._own_texts.does or self.mistake.does
+
+    @property
+    def _zeros(self) -> list[str]:
+        """The names of the parameters whose gradients are zero, if this mistake is that and nothing else."""
+        parts = [one.split(" d") for one in self.variant.split(", ")]
+        if self.id != "gradient-scaled" or not self.variant or any(float(p[0]) for p in parts):
+            return []
+        return [part[1] for part in parts]
 
     @property
     def place(self) -> str:
@@ -134,6 +153,8 @@ class Found:
         """
         if self.id == "gate-order" and self.variant:
             return self._gate_order_fix
+        if self._zeros:
+            return ZERO_FIX.format(listing(self._zeros))
         if self._is_rounded_loss:
             return "compute the loss in float64, and round it only where you print it."
         return self._own_texts.fix or self.mistake.fix
