@@ -34,7 +34,7 @@ CARRIES: Final = (
     *("time-carry-missing", "carry-not-transposed", "carry-accumulated", "carry-of-other-gate"),
     *("carry-without-derivative", "recurrent-carry", "gate-not-carried", "reset-product"),
     *("reset-gate-not-in-gradient", "direct-carry", "forget-gate-not-carried", "cell-carry"),
-    *("cell-carry-times-output-gate", "carry-after-derivative"),
+    *("cell-carry-times-output-gate", "carry-after-derivative", "carry-of-input"),
 )
 IN_SUMS_TOO: Final = ("reset-gate-not-in-gradient",)  # some variants change only sums
 MOST_TOGETHER: Final = 4  # mistakes within the steps that are combined

@@ -123,6 +123,8 @@ def rnn_back(
     )
     if "recurrent-carry" in switches:
         back = wrong_rnn_carry(switches["recurrent-carry"], theta["W"], dh, da, step, slope)
+    if "carry-of-input" in switches:
+        back = part_of_input(theta, da, switches["carry-of-input"])
     return da, da, np.zeros_like(h), {"h": accumulated(back, "h", carried, switches)}
 
 
@@ -229,6 +231,8 @@ def lstm_back(
     if "recurrent-carry" in switches:
         wrong = {"Wᵀ da_t + dh_t": back + dh, "-Wᵀ da_t": -back, "2 Wᵀ da_t": 2 * back}
         back = wrong[switches["recurrent-carry"].partition(" = ")[2]]
+    if "carry-of-input" in switches:
+        back = part_of_input(theta, da, switches["carry-of-input"])
     return (
         da,
         da,
@@ -237,6 +241,20 @@ def lstm_back(
             "h": accumulated(back, "h", carried, switches),
             "cell": accumulated(cell, "cell", carried, switches),
         },
+    )
+
+
+def part_of_input(theta: Arrays, da: Array, variant: str) -> Array:
+    """Return the H numbers (H,) that code passes back if it takes the wrong end of a joined gradient.
+
+    The gradient of [h, x] or [x, h], as `variant` says, has H + K numbers. The wrong end is that of x.
+    """
+    of_h, of_x = theta["W"].T @ da, theta["U"].T @ da
+    H = len(of_h)
+    return (
+        np.concatenate([of_h, of_x])[-H:]
+        if variant == "[h, x]"
+        else np.concatenate([of_x, of_h])[:H]
     )
 
 

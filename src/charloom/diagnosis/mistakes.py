@@ -40,7 +40,7 @@ PARTS: Final = ("db", "dU and dW", "dU", "dW", "dU, dW and db")
 WITHIN_STEP: Final = (
     *("tanh-derivative", "tanh-derivative-missing", "sigmoid-derivative", "time-carry-missing"),
     *("carry-not-transposed", "carry-accumulated", "carry-without-derivative", "recurrent-carry"),
-    *("carry-after-derivative", "carry-of-other-gate", "initial-cell-dropped"),
+    *("carry-after-derivative", "carry-of-other-gate", "carry-of-input", "initial-cell-dropped"),
     *("gate-not-carried", "reset-gate-not-in-gradient"),
     *("forget-gate-not-carried", "forget-gradient-from-current-cell", "tanh-of-previous-cell"),
     *("output-gradient-without-tanh", "cell-carry-times-output-gate"),
@@ -443,6 +443,16 @@ MISTAKES: Final = (
                 for one in wrong_formulas.LSTM_CARRIES
             },
         },
+    ),
+    Mistake(
+        "carry-of-input",
+        "the part of x in the joined gradient goes back to step t-1, not the part of h",
+        "dh_{t-1} = the last H numbers of the gradient of [h_{t-1}, x_t], or the first H of [x_t, h_{t-1}]",
+        CARRY,
+        CELLS_SECTION,
+        "take the part of h: the first H numbers of [h, x] (dhx[:H]), the last H numbers of [x, h] (dxh[-H:]).",
+        cells=("rnn", "lstm"),
+        variants=variants_in("[h, x]", "[x, h]", cells=("rnn", "lstm")),
     ),
     Mistake(
         "carry-after-derivative",

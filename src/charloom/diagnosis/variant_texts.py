@@ -54,6 +54,10 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "candidate": "in the gradient of the candidate",
         "state": "in the gradient of the cell, where h_t = o_t ∘ tanh(s_t)",
     },
+    "carry-of-input": {
+        "[h, x]": "the last H numbers of the gradient of [h, x]",
+        "[x, h]": "the first H numbers of the gradient of [x, h]",
+    },
     "hidden-bias-not-summed": ONLY_ONE_STEP,
     "output-bias-not-summed": ONLY_ONE_STEP,
     "recurrent-gradient-not-summed": ONLY_ONE_STEP,
