@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import charloom
-from charloom.cpu_limits import processors
+from charloom.cpu_limits import ONE_THREAD, processors
 from charloom.studies import open_study
 from charloom.studies.one_run import train_in_memory_only
 from charloom.studies.summary import summarize
@@ -110,7 +110,7 @@ def single_rate(spec: Path, directory: Path, workers: int, seconds: float = 5.0)
             [sys.executable, "-c", code, f"{directory}-{n}"],
             stdout=subprocess.PIPE,
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": str(root), **ONE_THREAD},
         )
         for n in range(workers)
     ]

@@ -55,6 +55,7 @@ def test_the_settings_are_those_of_the_paper(grid):
     assert (config.dropout, config.clip * config.seq_length) == (0.0, 5.0)
 
 
+@pytest.mark.filterwarnings("ignore:The run ends after")
 def test_a_network_is_trained_and_evaluated_on_the_test_part(grid, tmp_path, monkeypatch):
     text = tmp_path / "book.txt"
     text.write_text(TEXT, encoding="utf-8")
@@ -69,6 +70,7 @@ def test_a_network_is_trained_and_evaluated_on_the_test_part(grid, tmp_path, mon
     assert (found["test_characters"], 0 < found["nats"] < 4) == (207, True)
 
 
+@pytest.mark.filterwarnings("ignore:The run ends after")
 def test_an_update_is_timed_by_training_runs_of_growing_length(grid, tmp_path, monkeypatch):
     text = tmp_path / "book.txt"
     text.write_text(TEXT, encoding="utf-8")

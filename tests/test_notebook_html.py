@@ -57,6 +57,8 @@ def results(model, tmp_path_factory):
         string=TEXT, run=run, hidden_size=6, updates=20, sample_first=10, engine="reference"
     )
     shutil.copytree(run, run.with_name("<b>other"))
+    (run.parent / "<b>text").write_text(TEXT, encoding="utf-8")
+    spec = {"texts": [str(run.parent / "<b>text")], "settings": {"hidden_size": 2, "updates": 3}}
     found = [
         model,
         classic,
@@ -73,6 +75,10 @@ def results(model, tmp_path_factory):
             (charloom.Judged(HOSTILE, "rnn.py", "f", "error", passed=False, error=HOSTILE),)
         ),
         charloom.trace(),
+        charloom.fixed_points(model, string=TEXT),
+        charloom.ablate(model, string=TEXT, characters=100),
+        charloom.probe(model, string=TEXT, properties=["in-word"]),
+        charloom.study(spec, run.with_name("study"), workers=1),
         charloom.neurons(model, string=TEXT, properties=["in-word"], pattern="zzz"),
         charloom.find_learning_rate(
             string=TEXT, recipe="classic", hidden_size=4, seq_length=8, trial_updates=12
@@ -83,7 +89,8 @@ def results(model, tmp_path_factory):
 
 KINDS = (
     "Activity", "Baselines", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Model",
-    "NGramUse", "Neurons", "Reproduction", "RunComparison", "SampleGrid", "Surprise", "Trace",
+    "FixedPoints", "NGramUse", "Neurons", "Probe", "Reproduction", "RunComparison", "SampleGrid", "StudySummary",
+    "Surprise", "Trace", "UnitAblation",
 )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ loss than the oracle's, of its own loss. It knows nothing of charloom.
 import argparse
 import contextlib
 import io
-import os
 import sys
 import time
 import warnings
@@ -20,6 +19,8 @@ from importlib.util import find_spec
 from multiprocessing import get_context
 
 import numpy as np
+
+from charloom.cpu_limits import processors
 
 from .bases import FORMS, Base, Problem
 from .load import Submission, Truth, candidates, labels, parts, right, submissions
@@ -415,7 +416,7 @@ def main() -> int:
     for submission in found:
         by_base.setdefault(submission.truth.base, []).append(submission)
     false = 0
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), prepare) as pool:
+    with ProcessPoolExecutor(processors(), get_context("spawn"), prepare) as pool:
         for told in pool.map(check_all, by_base.values()):
             false += len(told)
             print(*told, sep="\n", end="\n" if told else "", flush=True)

@@ -23,8 +23,7 @@ SCRIPT: Final = """\
 #SBATCH --signal=B:TERM@{seconds}
 #SBATCH --requeue
 #SBATCH --output={output}
-{extra}export OMP_NUM_THREADS=1
-exec {charloom} study work {study} --part "$SLURM_ARRAY_TASK_ID" --size {size} --workers "${{SLURM_CPUS_PER_TASK:-1}}"
+{extra}exec {charloom} study work {study} --part "$SLURM_ARRAY_TASK_ID" --size {size} --workers "${{SLURM_CPUS_PER_TASK:-1}}"
 """
 
 

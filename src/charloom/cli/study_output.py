@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from charloom.cli.terminal import LINE_SECONDS, say
-from charloom.formatting import UNKNOWN, count, counted, decimals, duration, table
+from charloom.formatting import count, counted, duration
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from charloom.studies import Study, StudyProgress
-    from charloom.studies.summary import Group, StudySummary
+    from charloom.studies.summary import StudySummary
 
 
 class StudyDisplay:
@@ -85,12 +85,9 @@ def progress_line(progress: "StudyProgress") -> str:
 
 def study_lines(study: "Study", summary: "StudySummary", most: int) -> list[str]:
     """Return the table of a study with at most `most` rows, and a line about the runs."""
-    several = len(summary.texts) > 1
-    varied = summary.varied
-    left = [*(["text"] if several else []), *varied]
-    heads = [*left, "runs", "bits", "deviation", "95 % interval", "seconds"]
-    rows = [row_of(group, summary, several) for group in summary.groups[:most]]
-    lines = table(heads, rows, left=len(left))
+    from charloom.studies.summary import text_of
+
+    lines = text_of(summary, most)
     if len(summary.groups) > most:
         lines.append(f"… {count(len(summary.groups) - most)} more rows; --all shows them.")
     on = (
@@ -99,29 +96,6 @@ def study_lines(study: "Study", summary: "StudySummary", most: int) -> list[str]
         else "of the training text at the end"
     )
     return [*lines, "", f"bits per {summary.unit}, {on}; {runs_line(study, summary)}"]
-
-
-def row_of(group: "Group", summary: "StudySummary", several: bool) -> list[str]:
-    """Return the entries of a group's row. `several` says whether the study has several texts."""
-    from charloom.studies.summary import setting_text
-
-    settings = [setting_text(group.settings.get(name)) for name in summary.varied]
-    done = len(group.bits)
-    runs = count(done) if done == len(group.runs) else f"{count(done)} of {count(len(group.runs))}"
-    if group.pruned:
-        runs = "pruned" if not done else f"{runs}, {group.pruned} pruned"
-    if group.failed:
-        runs += f", {group.failed} failed"
-    interval = group.interval
-    return [
-        *([summary.texts[group.text]] if several else []),
-        *settings,
-        runs,
-        number(group.mean, 4),
-        number(group.deviation, 4),
-        UNKNOWN if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",
-        number(group.seconds, 2),
-    ]
 
 
 def runs_line(study: "Study", summary: "StudySummary") -> str:
@@ -134,11 +108,6 @@ def runs_line(study: "Study", summary: "StudySummary") -> str:
     line += f", {count(pruned)} pruned" if pruned else ""
     line += f", {count(failed)} failed" if failed else ""
     return line + (f", {count(left)} left." if left else ".")
-
-
-def number(value: float | None, places: int) -> str:
-    """Return a number with `places` decimal places; a dash for None."""
-    return UNKNOWN if value is None else decimals(value, places)
 
 
 def summary_fields(study: "Study", summary: "StudySummary") -> dict[str, Any]:

@@ -7,13 +7,17 @@ from statistics import mean, stdev
 from typing import Any, Final
 
 from charloom.canonical_form import canonical_json
-from charloom.formatting import UNKNOWN, one_of, shortened
+from charloom.formatting import UNKNOWN, count, decimals, one_of, shortened
+from charloom.formatting import table as text_table
+from charloom.notebook_html import card, sentence, table
 from charloom.recipes import recipe_of
 from charloom.studies.one_study import Study
 from charloom.studies.plan import PlannedRun
 from charloom.studies.results import FAILED, FINISHED, PRUNED, RunResult
 from charloom.studies.student_t import mean_interval
 
+FIGURES: Final = ("runs", "bits", "deviation", "95 % interval", "seconds")
+MOST_SHOWN: Final = 50  # rows of the table in Python
 VALUE_WIDTH: Final = 24  # largest number of characters of a setting's value in a table
 
 
@@ -100,6 +104,14 @@ class StudySummary:
         """The group with the lowest mean; None if no run has finished."""
         return self.groups[0] if self.groups and self.groups[0].bits else None
 
+    def __repr__(self) -> str:
+        """Return the table as text."""
+        return "\n".join(text_of(self, MOST_SHOWN))
+
+    def _repr_html_(self) -> str:
+        """Return the table as HTML for a notebook."""
+        return html_of(self, MOST_SHOWN)
+
     @property
     def failures(self) -> list[tuple[PlannedRun, RunResult]]:
         """The runs that failed, in the order of the plan, with their results."""
@@ -168,3 +180,53 @@ def varied_settings(study: Study) -> list[str]:
         for name, seen in values.items():
             seen.add(repr(run.settings.get(name)))
     return [name for name, seen in values.items() if len(seen) > 1]
+
+
+def settings_heads(summary: StudySummary) -> list[str]:
+    """Return the headings of the columns with the text, if there are several, and the settings."""
+    return [*(["text"] if len(summary.texts) > 1 else []), *summary.varied]
+
+
+def rows_of(summary: StudySummary, most: int) -> list[list[str]]:
+    """Return the rows of at most `most` groups."""
+    several = len(summary.texts) > 1
+    return [row_of(group, summary, several) for group in summary.groups[:most]]
+
+
+def text_of(summary: StudySummary, most: int) -> list[str]:
+    """Return the lines of the table."""
+    left = settings_heads(summary)
+    return text_table([*left, *FIGURES], rows_of(summary, most), left=len(left))
+
+
+def html_of(summary: StudySummary, most: int) -> str:
+    """Return the table as HTML for a notebook."""
+    unit = f"Bits per {summary.unit}: the mean over the seeds."
+    rows = rows_of(summary, most)
+    return card("Study", table([*settings_heads(summary), *FIGURES], rows), sentence(unit))
+
+
+def row_of(group: Group, summary: StudySummary, several: bool) -> list[str]:
+    """Return the entries of a group's row. `several` says whether the study has several texts."""
+    settings = [setting_text(group.settings.get(name)) for name in summary.varied]
+    done = len(group.bits)
+    runs = count(done) if done == len(group.runs) else f"{count(done)} of {count(len(group.runs))}"
+    if group.pruned:
+        runs = "pruned" if not done else f"{runs}, {group.pruned} pruned"
+    if group.failed:
+        runs += f", {group.failed} failed"
+    interval = group.interval
+    return [
+        *([summary.texts[group.text]] if several else []),
+        *settings,
+        runs,
+        number(group.mean, 4),
+        number(group.deviation, 4),
+        UNKNOWN if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",
+        number(group.seconds, 2),
+    ]
+
+
+def number(value: float | None, places: int) -> str:
+    """Return a number with `places` decimal places; a dash for None."""
+    return UNKNOWN if value is None else decimals(value, places)
