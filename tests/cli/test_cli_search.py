@@ -50,5 +50,5 @@ def test_a_killed_search_continues_without_losing_a_trial(tmp_path):
     table = charloom_("study table", path, "--all").stdout
     assert table.count("pruned") == fields["pruned"] + 1
     assert f"{fields['finished']} runs finished, {fields['pruned']} pruned." in table
-    best = json.loads(charloom_("study best", path, "--json").stdout)
+    (best,) = json.loads(charloom_("study best", path, "--json").stdout)
     assert best["bits"] == min(one["mean_bits"] for one in fields["groups"] if one["mean_bits"])

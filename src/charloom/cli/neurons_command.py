@@ -103,7 +103,7 @@ def neurons(
       charloom neurons runs/book --property in-quotes --colour
       charloom neurons runs/book --layer 0 --unit 17 --what cell
       charloom neurons runs/book --ablate zero
-      charloom neurons runs/book --probe in-quotes
+      charloom neurons runs/book --probe in-word
     """
     require_one_text(bool(text), string)
     wanted = UnitRequest(model, which, text or [], string, split, layer, unit, top, png, as_json)
