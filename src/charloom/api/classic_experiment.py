@@ -26,7 +26,6 @@ from charloom.errors import NewerFormatError
 from charloom.formatting import counted
 from charloom.gradient_check import GradientCheck, check_gradients, fresh_problem, read_checks
 from charloom.messages import for_python
-from charloom.model.schedule import Schedule
 from charloom.notebook_html import card, sentence, verdict
 from charloom.recipes import CLASSIC
 from charloom.settings_types import Settings
@@ -135,7 +134,7 @@ def reproduce(
     else:
         corpus = text_to_learn(text, string, default=CLASSIC, **settings)
     plan = plan_training(corpus, minutes, default=CLASSIC, began=began, **settings)
-    warn_user(unwanted_schedule(Schedule.of(plan.config, len(corpus))))
+    warn_user(unwanted_schedule(plan.config, len(corpus)))
     with begin(corpus, plan.config, place, limit=plan.limit, ngrams=plan.ngrams) as training:
         checks: list[GradientCheck] = []
         report: Path | None = None

@@ -145,7 +145,7 @@ def train(
             settings["learning_rate"] = found.search.learning_rate
         plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
         require_which(which, plan.config if place is None else None)
-        warn_user(unwanted_schedule(Schedule.of(plan.config, len(corpus))))
+        warn_user(unwanted_schedule(plan.config, len(corpus)))
         if place is None:
             shown = display.begin(plan.config, None, listener)
             return train_without_run(corpus, plan, shown, model, which)
@@ -206,7 +206,7 @@ def resume(
     changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
     with reopen(as_path(run, "run"), changes) as training:
         if not training.finished:
-            warn_user(unwanted_schedule(Schedule.of(training.learner.config, len(training.corpus))))
+            warn_user(unwanted_schedule(training.learner.config, len(training.corpus)))
             with TrainingDisplay(progress) as display:
                 shown = display.begin(training.learner.config, training.run, listener)
                 training.to_the_end(shown)

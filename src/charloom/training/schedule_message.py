@@ -1,6 +1,9 @@
 """Says in a sentence that a run ends before its warm-up or before the first step of its learning rate."""
 
+from contextlib import suppress
+
 from charloom.config import Config
+from charloom.errors import TextError
 from charloom.formatting import counted
 from charloom.messages import argument
 from charloom.model.schedule import Schedule
@@ -33,12 +36,17 @@ def late_schedule(schedule: Schedule) -> str | None:
     return None
 
 
-def unwanted_schedule(schedule: Schedule) -> str | None:
-    """Return the message of `late_schedule` if the user gave the late part; None if it is that of the recipe."""
-    config, recipe = schedule.config, RECIPES.get(schedule.config.recipe)
+def unwanted_schedule(config: Config, characters: int) -> str | None:
+    """Return the message of `late_schedule` if the user gave the late part; None if it is that of the recipe.
+
+    Return None also if a text of so many characters is too short: training itself refuses it.
+    """
+    recipe = RECIPES.get(config.recipe)
     if recipe is not None and times_of(config) == times_of(recipe.config):
         return None
-    return late_schedule(schedule)
+    with suppress(TextError):
+        return late_schedule(Schedule.of(config, characters))
+    return None
 
 
 def times_of(config: Config) -> tuple[object, ...]:
