@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "scripts"))
-sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import lesson  # noqa: E402
-import measure_population as population  # noqa: E402
+from benchmarks import measure_population as population  # noqa: E402
 from charloom.bench.machine_info import machine  # noqa: E402
 from charloom.cell_table import CELLS  # noqa: E402
 from charloom.cpu_limits import processors  # noqa: E402

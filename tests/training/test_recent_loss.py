@@ -5,7 +5,7 @@ import math
 import pytest
 
 from charloom.training.recent_loss import RecentLoss
-from report.report_runs import make_run, records, report
+from report_runs import make_run, records, report
 
 
 def after(updates, smoothing=0.999, every=100, nats=lambda update: 2.0):
