@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Final
+from typing import IO, Final
 
 PR_SET_PDEATHSIG: Final = 1  # an option of prctl, which only Linux has
 
@@ -24,6 +24,13 @@ def end_with_parent(parent: int | None = None) -> None:
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def take_stdout() -> IO[str]:
+    """Return the standard output, and let everything that is printed from now on go to the standard error."""
+    taken = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return taken
 
 
 def take_stdin() -> int:

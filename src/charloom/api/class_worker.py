@@ -6,7 +6,6 @@ that in a sandbox.
 """
 
 import json
-import os
 import re
 import sys
 import time
@@ -23,7 +22,7 @@ from charloom.diagnosis.sandbox_settings import CURRENT, SEPARATION, CopiedFile,
 from charloom.diagnosis.submissions import Submission, source_of
 from charloom.errors import CharloomError, ConfigError
 from charloom.formatting import shortened
-from charloom.parent_process import end_with_parent
+from charloom.parent_process import end_with_parent, take_stdout
 
 # Names with which code looks into the process that runs it, or loads modules that its text does not name.
 LOOKS_INSIDE: Final = re.compile(
@@ -36,8 +35,7 @@ USES_CHARLOOM: Final = re.compile(r"^\s*(from|import)\s+charloom\b|[\"']charloom
 def main() -> None:
     """Judge the submissions on the standard input until it ends."""
     end_with_parent()
-    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    results = take_stdout()
     for line in sys.stdin:
         results.write(json.dumps(answer(json.loads(line))) + "\n")
         results.flush()

@@ -185,7 +185,7 @@ def probe_scores(
     choice: Choice,
     penalty: float = PENALTY,
 ) -> Probe:
-    """Return how well properties can be told from the values of units. The errors are those of `probe`.
+    """Return how well properties can be predicted from the values of units. The errors are those of `probe`.
 
     Args:
         model: the model.
@@ -231,19 +231,19 @@ def why_not(found: Property, numbers: Numbers) -> str:
 
 
 def score_of(found: Property, values: Numbers, numbers: Numbers, penalty: float) -> ProbeScore:
-    """Return how well a property can be told. `values` has shape (N, M), and `numbers` of the property (N,)."""
+    """Return how well a property can be predicted. `values` has shape (N, M), and `numbers` of the property (N,)."""
     first = int(len(numbers) * FITTED)
     fitted, judged = numbers[:first], numbers[first:]
     yes_or_no = bool(np.isin(numbers, (0, 1)).all())
     fit = (logistic if yes_or_no else ridge)(values[:first], fitted, penalty)
-    told, without = fit(values[first:]), 0.0
+    predicted, without = fit(values[first:]), 0.0
     statistic: Callable[[Numbers], float] = explained
     if yes_or_no:
-        columns = np.stack([(told > 0) == judged, np.ones(len(judged))], axis=1)
+        columns = np.stack([(predicted > 0) == judged, np.ones(len(judged))], axis=1)
         without, statistic = float((judged == (fitted.mean() > 0.5)).mean()), mean_of_sums
     else:
         y = judged.astype(np.float64)
-        columns = np.stack([(y - told) ** 2, y, y * y, np.ones(len(y))], axis=1)
+        columns = np.stack([(y - predicted) ** 2, y, y * y, np.ones(len(y))], axis=1)
     return ProbeScore(
         found.name,
         found.description,

@@ -2,22 +2,20 @@
 
 import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import typer
 
+from charloom.cli.count_display import CountDisplay
 from charloom.cli.error_exit import CHECK_FAILED, INTERRUPTED
-from charloom.cli.terminal import LINE_SECONDS, clear_line, say, show, show_json
+from charloom.cli.terminal import clear_line, say, show, show_json
 from charloom.formatting import count, duration, excerpt, harmless, table
 from charloom.messages import argument, for_command_line
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
     from charloom.api import DiagnosedClass, Judged
 
 NAME_WIDTH: Final = (
@@ -142,34 +140,14 @@ def class_lines(diagnosis: "DiagnosedClass", width: int | None = None) -> list[s
 
 
 def terminal_width() -> int | None:
-    """Return the number of columns of the terminal to which results are written; None if it is no terminal."""
+    """Return the number of columns of the terminal to which results are written; None if it is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-class ClassDisplay:
-    """Shows how many submissions are judged, and the time left.
+class ClassDisplay(CountDisplay):
+    """Shows how many submissions are judged, and the time left."""
 
-    A terminal shows one line that is updated. Without a terminal, a line is printed every few seconds.
-
-    Args:
-        clock: function that returns the time in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._started = clock()
-        self._next = self._started + LINE_SECONDS
-        self._bar = self._made_bar() if sys.stderr.isatty() else None
-
-    def __enter__(self) -> "ClassDisplay":
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task("reading the submissions", total=None)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    beginning = "reading the submissions"
 
     def take(self, done: int, total: int, one: "Judged") -> None:
         """Show a new verdict; `done` of `total` submissions are judged."""
@@ -178,21 +156,5 @@ class ClassDisplay:
         line = f"judged {count(done)} of {count(total)} submissions"
         if done < total:
             line += f", about {duration(left)} left"
-        if self._bar is not None:
-            last = harmless(excerpt(f"{one.name}: {one.verdict}", NAME_WIDTH))
-            self._bar.update(self._task, completed=done, total=total, description=f"{line}; {last}")
-        elif now >= self._next and done < total:
-            self._next = now + LINE_SECONDS
-            say(line)
-
-    @staticmethod
-    def _made_bar() -> "Bar":
-        """Return the line for a terminal."""
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        columns = (
-            BarColumn(bar_width=20),
-            TextColumn("charloom: {task.description}", markup=False),
-        )
-        return Progress(*columns, console=Console(stderr=True), transient=True)
+        last = harmless(excerpt(f"{one.name}: {one.verdict}", NAME_WIDTH))
+        self.show(line, done, total, now, f"; {last}")

@@ -1,74 +1,24 @@
 """Shows the progress and the results of a study on the terminal, and as JSON."""
 
-import sys
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from charloom.cli.terminal import LINE_SECONDS, say
+from charloom.cli.count_display import CountDisplay
 from charloom.formatting import count, counted, duration
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-
     from charloom.studies import Study, StudyProgress
     from charloom.studies.summary import StudySummary
 
 
-class StudyDisplay:
-    """Shows how many runs are done, and the time left.
-
-    A terminal shows one line that is updated. Without a terminal, a line is printed every few seconds.
-
-    Args:
-        clock: function that returns the time in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next = clock() + LINE_SECONDS
-        self._bar = self._made_bar() if sys.stderr.isatty() else None
-
-    def __enter__(self) -> "StudyDisplay":
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task("starting", total=None)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+class StudyDisplay(CountDisplay):
+    """Shows how many runs are done, and the time left."""
 
     def take(self, progress: "StudyProgress") -> None:
         """Show how far the study is."""
-        line = progress_line(progress)
         if progress.message is not None:
-            self._say(progress.message)
-        if self._bar is not None:
-            done = progress.runs - progress.left
-            self._bar.update(self._task, completed=done, total=progress.runs, description=line)
-        elif self._clock() >= self._next and progress.left:
-            self._next = self._clock() + LINE_SECONDS
-            say(line)
-
-    def _say(self, message: str) -> None:
-        """Show a message above the line of a terminal."""
-        if self._bar is None:
-            say(message)
-        else:
-            self._bar.console.print(f"charloom: {message}", markup=False, highlight=False)
-
-    @staticmethod
-    def _made_bar() -> "Bar":
-        """Return the line for a terminal."""
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        columns = (
-            BarColumn(bar_width=20),
-            TextColumn("charloom: {task.description}", markup=False),
-        )
-        return Progress(*columns, console=Console(stderr=True), transient=True)
+            self.say_above(progress.message)
+        done = progress.runs - progress.left
+        self.show(progress_line(progress), done, progress.runs, self._clock())
 
 
 def progress_line(progress: "StudyProgress") -> str:

@@ -65,7 +65,7 @@ PLANS: Final = (
     Plan("long", 20, 26, 30, 0.25, "non-zero", "window"),
 )
 USUAL: Final = PLANS[2]
-# The same trials in few sizes, for code that is compiled anew for every shape of its arguments.
+# The same trials in few sizes, for code that is compiled again for every shape of its arguments.
 FEW_SHAPES: Final = tuple(plan._replace(H=4, K=7, T=min(plan.T, 6)) for plan in PLANS)
 # The characters of this window are all different, and there are more units than steps. So dU shows the
 # gradient of each step, and dW and dV can be divided into the parts of the steps. The targets are all

@@ -90,7 +90,11 @@ def best_of(study: Study) -> list[BestRuns]:
     Raises:
         StudyError: no run has finished.
     """
-    summary = summarize(study)
+    return best_in_summary(study, summarize(study))
+
+
+def best_in_summary(study: Study, summary: StudySummary) -> list[BestRuns]:
+    """Return the best settings in the results `summary` of a study, as `best_of` does."""
     firsts = {group.text: group for group in reversed(summary.groups) if group.bits}
     if not firsts:
         raise StudyError(

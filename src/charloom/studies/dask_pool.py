@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
-from charloom.api.text_arguments import open_text
 from charloom.cpu_limits import keep_numpy_to_one_thread
 from charloom.errors import MissingPartError, StudyError
 from charloom.formatting import counted, shortened
@@ -21,6 +20,7 @@ from charloom.studies.plan import PlannedRun
 from charloom.studies.results import FAILED, FINISHED, RunResult
 from charloom.studies.run_trainer import RunTrainer
 from charloom.studies.study_files import StudyFiles, StudyHeader
+from charloom.studies.study_texts import changed_message, unchanged_text
 from charloom.text import Corpus
 
 if TYPE_CHECKING:
@@ -102,12 +102,9 @@ class DaskPool:
         """Send the texts to the workers, and return a future of the texts by index."""
         corpora = {}
         for number in self._texts:
-            text = self._header.texts[number]
-            corpus = open_text(list(text.paths), tokens=self._header.tokens)
-            if corpus.fingerprint != text.fingerprint:
-                raise StudyError(
-                    f"the text {text.name} has changed since the study was planned; restore it, or start a new study."
-                )
+            corpus = unchanged_text(self._header, number)
+            if corpus is None:
+                raise StudyError(changed_message(self._header, number))
             corpora[number] = corpus
         return self._client.scatter(corpora, broadcast=True, hash=False)
 

@@ -20,6 +20,7 @@ from charloom.studies.search_training import search_runs, train_search
 from charloom.studies.spec import StudySpec, parse_spec, read_spec
 from charloom.studies.study_files import StudyFiles, StudyHeader, StudyText
 from charloom.studies.study_progress import StudyProgress
+from charloom.studies.study_texts import unchanged_text
 from charloom.studies.worker_pool import WorkerPool
 from charloom.text import Corpus
 
@@ -69,10 +70,8 @@ class Study:
     def require_texts(self, numbers: Collection[int]) -> None:
         """Raise StudyError if one of the texts with these indices has changed since the study was planned."""
         for number in sorted(numbers):
-            text = self.header.texts[number]
-            corpus = open_text(list(text.paths), tokens=self.header.tokens)
-            if corpus.fingerprint != text.fingerprint:
-                raise StudyError(changed_text_message([text]))
+            if unchanged_text(self.header, number) is None:
+                raise StudyError(changed_text_message([self.header.texts[number]]))
 
     def results(self) -> dict[str, RunResult]:
         """Return the result of each planned run that has one, by key."""

@@ -243,11 +243,11 @@ class OptunaTrials:
     def _tell(self, number: int, state: Any, bits: float | None = None) -> None:
         """Store the state of a trial, unless another process has ended it."""
 
-        def told() -> None:
+        def store() -> None:
             with suppress(optuna.exceptions.UpdateFinishedTrialError):
                 self._study.tell(number, bits, state=state, skip_if_finished=True)
 
-        self._patience(told)
+        self._patience(store)
 
 
 def result_of(trial: Any) -> RunResult:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping
 
-from charloom.api.text_arguments import open_text
 from charloom.errors import RunInUseError, StudyError, TextError, WriteError
 from charloom.messages import argument
 from charloom.studies.one_run import (
@@ -16,6 +15,7 @@ from charloom.studies.one_run import (
 from charloom.studies.plan import PlannedRun, key_of
 from charloom.studies.results import RunResult
 from charloom.studies.study_files import StudyFiles, StudyHeader
+from charloom.studies.study_texts import changed_message, unchanged_text
 from charloom.text import Corpus
 
 HaltCheck = Callable[[], str | None]
@@ -43,12 +43,9 @@ class RunTrainer:
             TextError: the text has changed since the study was planned.
         """
         if number not in self._corpora:
-            text = self._header.texts[number]
-            corpus = open_text(list(text.paths), tokens=self._header.tokens)
-            if corpus.fingerprint != text.fingerprint:
-                raise TextError(
-                    f"the text {text.name} has changed since the study was planned; restore it, or start a new study."
-                )
+            corpus = unchanged_text(self._header, number)
+            if corpus is None:
+                raise TextError(changed_message(self._header, number))
             self._corpora[number] = corpus
         return self._corpora[number]
 

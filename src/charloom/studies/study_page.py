@@ -30,14 +30,14 @@ from charloom.report.study_plots import (
     parallel_figure,
 )
 from charloom.store import charloom_version, replace_file
-from charloom.studies.best_runs import BestRuns, best_of
+from charloom.studies.best_runs import BestRuns, best_in_summary
 from charloom.studies.one_study import Study
 from charloom.studies.power_law import PowerLaw, fit_power_law
 from charloom.studies.results import FINISHED
 from charloom.studies.student_t import mean_interval
 from charloom.studies.summary import Group, StudySummary, setting_text, summarize
 
-MOST_CURVES: Final = 7  # as many lines can be told apart
+MOST_CURVES: Final = 7  # a reader can distinguish this many lines
 MOST_ROWS: Final = 100
 MOST_PAIRS: Final = 4  # settings in the pair plots
 LOG_FROM: Final = (
@@ -142,7 +142,7 @@ def lede(study: Study, summary: StudySummary) -> str:
 
 def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
     """Return the numbers at the top of the page."""
-    bests = best_of(study)
+    bests = best_in_summary(study, summary)
     finished = sum(len(one.bits) for one in summary.groups)
     seconds = sum(
         result.seconds

@@ -30,7 +30,7 @@ ENDED: Final = "the process that trained it ended unexpectedly; is the memory fu
 
 
 class Stop(NamedTuple):
-    """A worker process cannot go on, and neither could another one; `stop` says why."""
+    """A worker process cannot continue, and neither could another one. `stop` says why."""
 
     stop: str
 
@@ -191,7 +191,7 @@ class WorkerPool:
         """Act on an event of a worker: give it more runs, or replace it if it ended too early.
 
         Raises:
-            StudyError: a worker cannot go on, or several ended before they had done a run.
+            StudyError: a worker cannot continue, or several ended before they had done a run.
         """
         if isinstance(done, Stop):
             raise StudyError(done.stop)

@@ -2,13 +2,12 @@
 
 It is started as `python -m charloom.studies.worker_process DIRECTORY JOURNAL PARENT`, and ends when the process
 with the number PARENT ends. Each line of its standard input has the numbers of runs in the plan, each with its key.
-When they are done, it writes a line with how many finished and failed and how long they took. If it cannot go on, for
+When they are done, it writes a line with how many finished and failed and how long they took. If it cannot continue, for
 example because the disk is full, it writes a line with the reason and ends.
 """
 
 import gc
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from charloom.errors import CharloomError, StudyError
-from charloom.parent_process import end_with_parent
+from charloom.parent_process import end_with_parent, take_stdout
 from charloom.store.journal import Journal
 from charloom.studies.plan import PlannedRun
 from charloom.studies.results import FINISHED
@@ -74,17 +73,10 @@ def planned_run(plan: Mapping[int, PlannedRun], number: int, key: str) -> Planne
     return run
 
 
-def own_stdout() -> IO[str]:
-    """Return the standard output, and let everything that is printed from now on go to the standard error."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return answers
-
-
 def main() -> None:
     """Train the runs whose numbers come on the standard input."""
     end_with_parent(int(sys.argv[3]))
-    answers = own_stdout()
+    answers = take_stdout()
     with Halt(lambda _: None) as halt:
         try:
             work(StudyFiles(Path(sys.argv[1])), Path(sys.argv[2]), sys.stdin, answers, halt)

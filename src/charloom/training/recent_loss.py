@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from charloom.formatting import bits_per_character, counted, decimals
 
 MOST_AVERAGED: Final = 10_000  # over which the mean is taken at most
-LEAST_SHARE: Final = 0.01  # of the first value in the smooth loss, from which on it is told
+# The smooth loss is explained while the first value has at least this share of it.
+LEAST_SHARE: Final = 0.01
 
 
 class RecentMean(NamedTuple):

@@ -1,6 +1,6 @@
 """Finds the global variables that a user's functions read and whose values follow from the sizes or the parameters.
 
-A wrapper sets the sizes and the parameters anew in each call, so it must compute such variables again:
+A wrapper sets the sizes and the parameters again in each call, so it must compute such variables again:
 `z_size = H_size + X_size`, or a buffer `dWxh = np.zeros_like(Wxh)`. This module reads only the source.
 """
 
@@ -181,7 +181,7 @@ def is_zero(node: ast.expr) -> bool:
 
 
 def buffer_lines(buffers: Sequence[Assignment], zeroed: bool) -> list[str]:
-    """Return the lines that make the arrays of the gradients anew for other sizes, or in every call.
+    """Return the lines that make the arrays of the gradients again for other sizes, or in every call.
 
     Only if other code sets them to zero before a call (`zeroed`) are they made in every call. So the
     wrapper does not hide that the user's functions forget to set them to zero.
