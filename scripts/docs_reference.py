@@ -15,6 +15,7 @@ import typer.main
 
 import charloom
 import charloom.errors
+from charloom import research
 from charloom.cli import app
 from charloom.cli.setting_options import CHOICES, PANELS
 from charloom.config import MACHINE_SETTINGS, NOT_WITH_ZERO, ONLY_WITH, Config, default_of, help_of
@@ -279,6 +280,31 @@ def classes_page(title: str, about: str, kinds: list[type], how: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def research_names() -> list[str]:
+    """Return the classes and functions of `charloom.research` that have no page of their own."""
+    return [
+        name
+        for name in research.__all__
+        if name not in charloom.__all__
+        and callable(getattr(research, name))
+        and getattr(research, name).__module__.startswith("charloom")
+    ]
+
+
+def research_page() -> str:
+    """Return the page of the research layer."""
+    about = (
+        "The parts of training, for loops of your own. The guide [Loops of your own](../../guides/research.md) shows how\n"
+        "to use them. `Parameters` and `State` are dicts of arrays by name."
+    )
+    parts = ["# charloom.research", about]
+    for name in research_names():
+        is_class = isinstance(getattr(research, name), type)
+        kind, options = ("autoclass", ["members"]) if is_class else ("autofunction", [])
+        parts += [f"## {name}", directive(kind, f"charloom.research.{name}", *options)]
+    return "\n\n".join(parts) + "\n"
+
+
 def python_pages() -> Page:
     """Return the page of each public name of Python, the list of all names, and the pages of other classes."""
     names = public_names()
@@ -291,8 +317,10 @@ def python_pages() -> Page:
         "| name | what it does or holds |\n|---|---|\n"
     )
     entries = [f"{n} <{place_of(n).removeprefix('python/').removesuffix('.md')}>" for n in names]
+    others = ["research", "errors", "types"]
     return {
-        "python/index.md": head + "\n".join(rows) + "\n" + contents([*entries, "errors", "types"]),
+        "python/index.md": head + "\n".join(rows) + "\n" + contents([*entries, *others]),
+        "python/research.md": research_page(),
         **{place_of(name): python_page(name) for name in names},
         "python/errors.md": classes_page(
             "Errors",

@@ -189,3 +189,23 @@ def test_every_document_of_the_repository_is_a_page():
         p.relative_to(ROOT).as_posix() for p in (ROOT / "docs").rglob("*.md")
     ]
     assert sorted(kept) == sorted(f for f in docs_pages.documents() if f.endswith(".md"))
+
+
+def missing_research_names(page):
+    """Return the classes and functions of `charloom.research` that the page lacks."""
+    return [
+        name
+        for name in docs_reference.research_names()
+        if f":: charloom.research.{name}\n" not in page
+    ]
+
+
+def test_the_research_layer_is_in_the_reference(pages):
+    page = pages["python/research.md"]
+    assert missing_research_names(page) == []
+    assert missing_research_names(page.replace("autoclass:: charloom.research.Plan", "")) == [
+        "Plan"
+    ]
+    assert {"TrainingLoop", "Learner", "Plan", "open_engine"} <= set(
+        docs_reference.research_names()
+    )

@@ -41,14 +41,44 @@ def test_an_example_is_short_and_a_guide_links_it(path):
     source = path.read_text(encoding="utf-8")
     assert len(source.splitlines()) < 40
     assert f"python examples/{path.name}" in source
-    guide = ROOT / "docs" / "guides" / "python.md"
-    assert f"(../../examples/{path.name})" in guide.read_text(encoding="utf-8")
+    guides = (ROOT / "docs" / "guides").glob("*.md")
+    assert any(f"(../../examples/{path.name})" in guide.read_text("utf-8") for guide in guides)
 
 
-def test_there_are_four_examples():
-    assert [path.stem for path in EXAMPLES] == [
-        "check_a_gradient", "find_a_unit", "train_and_write", "write_with_onnx"
-    ]  # fmt: skip
+def bits_printed(name, folder):
+    """Run an example, and return the numbers before "bits per character" on its lines."""
+    printed = output_of(ROOT / "examples" / f"{name}.py", folder)
+    return [float(bits) for bits in re.findall(r"([\d.]+) bits per character", printed)]
+
+
+def test_a_schedule_of_ones_own_trains(empty):
+    first, second, third = bits_printed("own_schedule", empty)
+    assert first > second > third
+
+
+def test_frozen_weights_cost_bits(empty):
+    free, recurrence, only_output = bits_printed("frozen_recurrence", empty)
+    assert free < recurrence < only_output < 6.7
+
+
+def test_noise_on_the_weights_changes_what_is_learned(empty):
+    bits = bits_printed("weight_noise", empty)
+    assert len(set(bits)) == len(bits) == 3
+    assert max(bits) < 6.7
+
+
+def test_initial_weights_change_what_is_learned(empty):
+    bits = bits_printed("own_initial_weights", empty)
+    assert len(set(bits)) == len(bits) == 3
+    assert max(bits) < 6.7
+
+
+def test_gradients_and_states_are_measured_ten_times(empty):
+    printed = output_of(ROOT / "examples" / "gradients_as_arrays.py", empty)
+    rows = [[float(word) for word in line.split()] for line in printed.splitlines()[1:]]
+    assert [row[0] for row in rows] == [1 + 100 * n for n in range(10)]
+    assert all(-1 <= cosine <= 1 and 0 < size < 1 for _, _, cosine, size in rows)
+    assert rows[-1][1] < rows[0][1]
 
 
 def test_the_example_that_trains_writes_the_prompt_and_three_hundred_characters(empty):

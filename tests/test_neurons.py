@@ -12,7 +12,6 @@ import charloom
 from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine, network
-from charloom.engines.reference.recent_ids import pair_rows_of
 from charloom.errors import ConfigError, DivergedError, TextError, UnknownCharacterError
 from charloom.hidden_units import (
     Property,
@@ -27,6 +26,7 @@ from charloom.hidden_units.correlation import Correlation
 from charloom.hidden_units.gate_values import WHATS
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.input_pairs import PAIRS, most_frequent_pairs
+from charloom.model.recent_ids import pair_rows_of
 from charloom.pytorch_state_dict import to_state_dict
 from charloom.text import Vocabulary
 from small_runs import ENGINES, TEXT, train

@@ -26,6 +26,7 @@ def test_the_names_of_every_package_are_sorted_and_exist():
         "engines.reference",
         "hidden_units",
         "model",
+        "research",
         "store",
         "text",
         "training",

@@ -9,13 +9,13 @@ import ngram_oracle
 import oracle
 from charloom.cell_table import CELL_NAMES
 from charloom.engines import Sampler
-from charloom.engines.reference import ReferenceEngine, cells, losses, network, recent_ids
+from charloom.engines.reference import ReferenceEngine, cells, losses, network
 from charloom.engines.reference.ngram_counts import log_probabilities
-from charloom.engines.reference.recent_ids import pair_rows_of
-from charloom.model import copy_learner, hidden_arrays, optimizers
+from charloom.model import copy_learner, hidden_arrays, optimizers, recent_ids
 from charloom.model.input_pairs import PAIRS
 from charloom.model.learner import RECENT
 from charloom.model.ngrams import PARTS
+from charloom.model.recent_ids import pair_rows_of
 from golden import make_torch_gradients as script
 from reference_networks import (
     as_lists,

@@ -50,6 +50,17 @@ class Plan:
         """True if each window follows the one before it in its stream."""
         return self.starts.ndim == 1
 
+    def window_starts(self, u: int, position: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the windows of update number `u` begin, each of shape (B,).
+
+        The first array has the indices in the tokens, the second those in the whole text. `position` is the
+        learner's position before the update.
+        """
+        places = self.starts if self.places is None else self.places
+        if self.one_after_another:
+            return self.starts + position, places + position
+        return self.starts[u], places[u]
+
 
 @dataclass(frozen=True)
 class Trace:

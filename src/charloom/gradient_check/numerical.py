@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from charloom.engines.reference import losses
 from charloom.engines.reference.network import dropout_masks, loss_and_gradients
 from charloom.engines.reference.ngram_counts import log_probabilities
-from charloom.engines.reference.recent_ids import pair_rows_of
 from charloom.gradient_check.check_result import STEPS
 from charloom.gradient_errors import Errors, errors
 from charloom.model import Learner, hidden_arrays
 from charloom.model.input_pairs import PAIRS
 from charloom.model.parameters import Parameters
+from charloom.model.recent_ids import pair_rows_of
 from charloom.random import uniforms
 
 Array = NDArray[Any]

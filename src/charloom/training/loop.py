@@ -158,9 +158,16 @@ def is_kept_model(learner: Learner, schedule: Schedule) -> bool:
 
 
 def apply_updates(
-    learner: Learner, ids: AllIds, engine: Engine, schedule: Schedule, count: int
+    learner: Learner,
+    ids: AllIds,
+    engine: Engine,
+    schedule: Schedule,
+    count: int,
+    learning_rate: float | None = None,
 ) -> Trace:
     """Apply `count` updates in one call of the engine, and add their losses to the learner's sums.
+
+    All of them must be in one epoch. `learning_rate` replaces those of the schedule; None keeps them.
 
     Returns:
         The losses and gradient norms of the applied updates.
@@ -169,13 +176,12 @@ def apply_updates(
         DivergedError: a loss or gradient is not finite; that update was not applied.
     """
     windows = schedule.windows
-    # Reset the hidden state when an epoch starts, not when the epoch before it ends: the sample and the
-    # checkpoint at the end of an epoch need the epoch's last hidden state.
-    if windows.ends_epoch(learner.position):
-        learner.position = 0
-        learner.state = zero_state(learner.config, learner.config.batch_size)
+    begin_epoch_if_due(learner, windows)
     learner.start_losses = None
-    rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
+    if learning_rate is None:
+        rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
+    else:
+        rates = np.full(count, learning_rate, np.float64)
     plan = next_windows(learner, schedule, rates)
     trace = engine.train(learner, *ids_in_memory(ids, plan, learner))
     count_losses(learner, trace)
@@ -185,6 +191,17 @@ def apply_updates(
     if windows.ends_epoch(learner.position):
         learner.epoch += 1
     return trace
+
+
+def begin_epoch_if_due(learner: Learner, windows: Windows) -> None:
+    """Set the position and the hidden state of a learner to zero if it has read the whole epoch.
+
+    This is done when an epoch starts, not when the epoch before it ends: the sample and the checkpoint at the end
+    of an epoch need the epoch's last hidden state.
+    """
+    if windows.ends_epoch(learner.position):
+        learner.position = 0
+        learner.state = zero_state(learner.config, learner.config.batch_size)
 
 
 def next_windows(learner: Learner, schedule: Schedule, rates: NDArray[np.float64]) -> Plan:

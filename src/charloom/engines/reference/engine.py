@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
-from charloom.engines.reference import network, ngram_counts, recent_ids
+from charloom.engines.reference import network, ngram_counts
 from charloom.engines.reference.categorical import draw
-from charloom.model import Learner, State, hidden_arrays, optimizers, zero_state
-from charloom.model.input_pairs import PAIRS
+from charloom.model import Learner, State, hidden_arrays, recent_ids, zero_state
+from charloom.model.gradient_step import apply_gradients, gradient_norm, training_gradients
 from charloom.model.ngrams import ANY_MEMORY, MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
 
@@ -65,7 +65,7 @@ class ReferenceEngine:
         for u, learning_rate in enumerate(plan.learning_rates.tolist()):
             if plan.resets is not None and plan.resets[u]:
                 learner.state = zero_state(config, config.batch_size)
-            starts, places = window_starts(plan, u, learner.position)
+            starts, places = plan.window_starts(u, learner.position)
             update = learner.update + 1
             ids = tokens[starts + steps]
             columns = learner.ngrams.columns((places + steps)[1:]) if learner.ngrams else None
@@ -73,25 +73,11 @@ class ReferenceEngine:
                 loss, gradients, state = self.loss_and_gradients(
                     learner, ids[:-1], ids[1:], update, columns
                 )
-                if config.reduction == "mean":
-                    gradients = {name: gradient / T for name, gradient in gradients.items()}
+                gradients = training_gradients(config, gradients)
                 norm = gradient_norm(gradients)
             if not np.isfinite(loss + norm):
                 return Trace(np.array(losses), np.array(norms), "non-finite", loss, norm)
-            for name, gradient in gradients.items():
-                if config.clip and config.clip_by == "value":
-                    gradient = optimizers.clip_by_value(gradient, config.clip)
-                elif config.clip:
-                    gradient = gradient * optimizers.norm_factor(norm, config.clip)
-                slots = {slot: arrays[name] for slot, arrays in learner.slots.items()}
-                parameter = learner.parameters[name]
-                if name == PAIRS:
-                    read_rows = recent_ids.read_rows(learner, ids[:-1])
-                    optimizers.step_rows(
-                        config, read_rows, parameter, gradient, slots, learning_rate, update
-                    )
-                else:
-                    optimizers.step(config, parameter, gradient, slots, learning_rate, update)
+            apply_gradients(learner, gradients, learning_rate, ids[:-1])
             learner.state = state
             learner.position += T
             learner.update = update
@@ -150,20 +136,3 @@ class ReferenceEngine:
             recent = ids[max(0, n - sampler.repetition_window) : n]
             ids[n] = draw(logits[0], sampler, recent, uniform)
         return ids[len(read) :], state
-
-
-def window_starts(plan: Plan, u: int, position: int) -> tuple[Array, Array]:
-    """Return where the windows of update number `u` of a plan begin, each of shape (B,).
-
-    The first array has the indices in the tokens, the second those in the whole text. `position` is the
-    learner's position before the update.
-    """
-    places = plan.starts if plan.places is None else plan.places
-    if plan.one_after_another:
-        return plan.starts + position, places + position
-    return plan.starts[u], places[u]
-
-
-def gradient_norm(gradients: Parameters) -> float:
-    """Return the Euclidean norm of all gradients together, summed in float64."""
-    return float(np.sqrt(sum(np.square(g, dtype=np.float64).sum() for g in gradients.values())))

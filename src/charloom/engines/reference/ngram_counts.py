@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.engines.reference.recent_ids import recent_ids_after
 from charloom.model import Learner, State
 from charloom.model.learner import NO_ID, required_ngrams
 from charloom.model.ngrams import (
@@ -23,6 +22,7 @@ from charloom.model.ngrams import (
     NGrams,
     bytes_in_file,
 )
+from charloom.model.recent_ids import recent_ids_after
 
 Array = NDArray[Any]
 # About how many bytes of memory counting needs for each character of a text, mostly for Python's integers in

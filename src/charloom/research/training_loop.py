@@ -1,0 +1,309 @@
+"""Trains a network in a loop that the user writes: update by update, with access to everything in between."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.api.model import Model
+from charloom.api.text_arguments import as_path
+from charloom.config import Config, require_number, require_whole
+from charloom.cooperative import run_all_slices
+from charloom.engines import Trace, engine_for
+from charloom.errors import ConfigError, TextError
+from charloom.formatting import shortened
+from charloom.messages import argument
+from charloom.model import Learner, copy_learner, finished_model, new_learner
+from charloom.model.gradient_step import apply_gradients
+from charloom.model.parameters import Parameters
+from charloom.model.schedule import Schedule
+from charloom.research.window_gradients import WindowGradients, gradients_of_next_window
+from charloom.store import load_checkpoint, save_checkpoint
+from charloom.text import Corpus
+from charloom.training.loop import apply_updates, count_losses, sample
+from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
+from charloom.training.progress_records import validation_in_slices
+
+
+class TrainingLoop:
+    """Trains a network on a text. Each call of `step` applies updates; between two calls, everything may change.
+
+        loop = TrainingLoop(Corpus.open(["book.txt"]), Config(hidden_size=50, updates=2000))
+        while not loop.finished:
+            loss = loop.step().losses[-1]
+        print(loop.sample(200))
+
+    With the same settings and without changes in between, the weights have the same bits after every update as
+    those of `charloom.train`, however the updates are divided into calls.
+
+    Attributes:
+        corpus: the text.
+        learner: the network, the optimizer's arrays, the hidden state and the counters. Its arrays may be
+            changed in place at any time.
+        engine: computes.
+        schedule: the learning rates and the windows of the text. A window is T steps of B streams.
+        frozen: the names of the parameters that do not change; see `step`.
+
+    Args:
+        corpus: the text, from `Corpus.open` or `Corpus.from_text`.
+        config: the settings; None means those of `learner`, or the defaults of `Config`.
+        learner: continue with this learner, in place; None makes a new one.
+        frozen: the names of parameters that must not change.
+
+    Raises:
+        ConfigError: both `config` and `learner` are given, a frozen parameter does not exist, or the network
+            does not fit into memory.
+        TextError: the text is too short, or has another vocabulary than the learner.
+        EngineError, MissingPartError: the engine cannot train with these settings, or is not installed.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        config: Config | None = None,
+        *,
+        learner: Learner | None = None,
+        frozen: Collection[str] = (),
+    ) -> None:
+        if config is not None and learner is not None:
+            raise ConfigError(
+                "settings and a learner were given, but a learner has its own settings. Give only one of the two."
+            )
+        if learner is not None:
+            require_vocabulary(corpus, learner)
+        self.corpus = corpus
+        self.learner = learner or new_learner(config or Config(), corpus.vocabulary)
+        self.engine = engine_for(self.learner.config)
+        self.schedule = Schedule.of(self.learner.config, len(corpus))
+        self.frozen = frozenset(frozen)
+        require_names(self.frozen, self.learner.parameters)
+        count_missing_ngrams(self.learner, corpus.ids, self.engine)
+        choose_missing_pairs(self.learner, corpus.ids)
+
+    @classmethod
+    def load(
+        cls, directory: str | Path, corpus: Corpus, frozen: Collection[str] = ()
+    ) -> "TrainingLoop":
+        """Return a loop that continues from a checkpoint: one of `save`, or of a run directory.
+
+        Raises:
+            NotAModelError, DamagedError, NewerFormatError: the directory is not a checkpoint that can be read.
+            TextError: the checkpoint belongs to another text.
+        """
+        path = as_path(directory)
+        checkpoint = load_checkpoint(path)
+        if checkpoint.fingerprint != corpus.fingerprint:
+            raise TextError(
+                f"the checkpoint {shortened(path)} was trained on another text than {corpus.name}. Give the text on "
+                f"which it was trained."
+            )
+        return cls(corpus, learner=checkpoint.learner, frozen=frozen)
+
+    def save(self, directory: str | Path) -> None:
+        """Write a checkpoint directory, from which `load` continues with the same bits.
+
+        Raises:
+            WriteError: the disk failed, or the directory exists. A checkpoint is never overwritten.
+            DivergedError: a number in the learner is not finite; nothing was written.
+        """
+        save_checkpoint(as_path(directory), self.learner, {}, self.corpus.fingerprint)
+
+    @property
+    def finished(self) -> bool:
+        """True if all updates of the settings `updates` or `epochs` are applied. You may continue all the same."""
+        return self.learner.update >= self.updates
+
+    @property
+    def updates(self) -> int:
+        """The number of updates of the settings `updates` or `epochs`."""
+        return self.schedule.updates
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate that the settings give to the next update."""
+        return float(self.schedule.learning_rates(self.learner.update, 1)[0])
+
+    def step(self, learning_rate: float | None = None, *, updates: int = 1) -> Trace:
+        """Apply the next updates, and return the loss and the gradient norm of each.
+
+        Frozen parameters and their optimizer's arrays keep their bits. Their gradients still count for the
+        gradient norm, also for clipping by norm.
+
+        Args:
+            learning_rate: the learning rate of these updates; None means that of the settings.
+            updates: how many updates to apply. One call with many updates is faster than many calls.
+
+        Returns:
+            The losses in nats, summed over T and averaged over B, and the gradient norms, of shape (updates,).
+
+        Raises:
+            ConfigError: an argument is out of its range.
+            DivergedError: a loss or a gradient is not finite; this update was not applied.
+        """
+        if learning_rate is not None:
+            learning_rate = require_number("learning_rate", learning_rate, least=0)
+        left = require_whole("updates", updates, 1)
+        traces = list[Trace]()
+        while left:
+            count = 1 if self.frozen else min(left, self._updates_to_epoch_end())
+            traces.append(self._apply(count, learning_rate))
+            left -= count
+        if len(traces) == 1:
+            return traces[0]
+        losses, norms = (
+            [getattr(t, name) for t in traces] for name in ("losses", "gradient_norms")
+        )
+        return Trace(np.concatenate(losses), np.concatenate(norms))
+
+    def gradients(self) -> WindowGradients:
+        """Return the loss and the exact gradients of the window that the learner reads next. No weight changes.
+
+        Raises:
+            DivergedError: the loss or a gradient is not finite.
+        """
+        return gradients_of_next_window(self.learner, self.corpus.ids, self.engine, self.schedule)
+
+    def apply(
+        self,
+        window: WindowGradients,
+        gradients: Mapping[str, NDArray[Any]] | None = None,
+        learning_rate: float | None = None,
+    ) -> None:
+        """Apply one update with gradients of your own: clip them, let the optimizer step, and go to the next window.
+
+        NumPy computes the update, so the weights may differ from those of `step` by rounding.
+
+        Args:
+            window: the window, from `gradients`.
+            gradients: a gradient for each parameter that shall change, in its shape and with the meaning of
+                `window.gradients`; None means those. Frozen parameters and those without a gradient keep their bits.
+            learning_rate: the learning rate; None means that of the settings.
+
+        Raises:
+            ConfigError: the window is not the learner's next one, or a gradient has a wrong name or shape.
+        """
+        learner = self.learner
+        if window.update != learner.update + 1:
+            raise ConfigError(
+                f"the window belongs to update {window.update:,}, but the next update is {learner.update + 1:,}; call "
+                f"the method `gradients` before each update."
+            )
+        given = window.gradients if gradients is None else gradients
+        require_names(given, learner.parameters)
+        chosen = {name: array for name, array in given.items() if name not in self.frozen}
+        for name, array in chosen.items():
+            require_shape(name, array, learner.parameters[name])
+        rate = self._rate(learning_rate)
+        learner.start_losses = None
+        apply_gradients(learner, chosen, rate, window.x)
+        learner.state = window.state
+        learner.position += learner.config.seq_length
+        learner.update += 1
+        count_losses(learner, Trace(np.array([window.loss]), np.array([window.norm])))
+        if self.schedule.windows.ends_epoch(learner.position):
+            learner.epoch += 1
+
+    def states(self) -> dict[str, NDArray[Any]]:
+        """Return the hidden states after each step of the window that the learner reads next.
+
+        Returns:
+            Arrays of shape (T, L, B, H): `h`, and for an LSTM also `cell`. Dropout is off.
+        """
+        window = self.gradients()
+        streams = []
+        for s in range(window.x.shape[1]):
+            state = {
+                name: np.ascontiguousarray(a[:, s : s + 1])
+                for name, a in self.learner.state.items()
+            }
+            ids = np.ascontiguousarray(window.x[:, s])
+            streams.append(self.engine.activations(self.learner, ids, state)[0])
+        return {name: np.stack([one[name] for one in streams], axis=2) for name in streams[0]}
+
+    def evaluate(self) -> float:
+        """Return the loss on the validation part of the text, in nats per character.
+
+        Raises:
+            ConfigError: the setting `validation` is 0, so there is no such part.
+            DivergedError: the loss is not finite.
+        """
+        if not self.learner.config.validation:
+            raise ConfigError(
+                f"{argument('validation', 0)} leaves no part of the text to evaluate; use a setting such as "
+                f"{argument('validation', 0.1)}."
+            )
+        windows = self.schedule.windows
+        return run_all_slices(
+            validation_in_slices(self.learner, self.corpus.ids, windows, self.engine)
+        )
+
+    def sample(self, length: int = 200) -> str:
+        """Return `length` characters that the network writes now; the same characters for the same update and seed."""
+        length = require_whole("length", length, 1)
+        learner = copy_learner(self.learner)
+        learner.config = learner.config.replace(sample_length=length)
+        return sample(learner, self.corpus.ids, self.schedule.windows, self.engine)
+
+    def model(self) -> Model:
+        """Return a copy of the network as a model, which can write, be evaluated, saved and exported."""
+        kept = copy_learner(finished_model(self.learner))
+        return Model(kept, self.engine, updates=self.updates, corpus=self.corpus)
+
+    def _apply(self, count: int, learning_rate: float | None) -> Trace:
+        """Apply updates of one epoch in one call of the engine, and put the frozen parameters back."""
+        learner = self.learner
+        kept = {name: learner.parameters[name].copy() for name in self.frozen}
+        slots = {
+            slot: {name: arrays[name].copy() for name in self.frozen}
+            for slot, arrays in learner.slots.items()
+        }
+        trace = apply_updates(
+            learner, self.corpus.ids, self.engine, self.schedule, count, learning_rate
+        )
+        for name, array in kept.items():
+            learner.parameters[name][...] = array
+            for slot, arrays in slots.items():
+                learner.slots[slot][name][...] = arrays[name]
+        return trace
+
+    def _updates_to_epoch_end(self) -> int:
+        """Return how many updates may follow in one call of the engine: those to the end of the epoch."""
+        windows = self.schedule.windows
+        done = self.learner.position // windows.seq_length
+        return windows.per_epoch - done if done < windows.per_epoch else windows.per_epoch
+
+    def _rate(self, learning_rate: float | None) -> float:
+        """Return the learning rate of the next update: the given one, or that of the settings."""
+        if learning_rate is None:
+            return self.learning_rate * self.learner.learning_rate_factor
+        return require_number("learning_rate", learning_rate, least=0)
+
+
+def require_vocabulary(corpus: Corpus, learner: Learner) -> None:
+    """Raise TextError unless a text has the vocabulary of a learner."""
+    if corpus.vocabulary != learner.vocabulary:
+        raise TextError(
+            f"the text {corpus.name} has {len(corpus.vocabulary):,} characters of its own, but the learner knows "
+            f"{len(learner.vocabulary):,} others. Open the text with the learner's vocabulary: "
+            f"Corpus.open([…], learner.vocabulary)."
+        )
+
+
+def require_names(names: Collection[str], parameters: Parameters) -> None:
+    """Raise ConfigError if a name is not that of a parameter."""
+    wrong = sorted(set(names) - set(parameters))
+    if wrong:
+        raise ConfigError(
+            f"there is no parameter {shortened(wrong[0])}; the parameters are {', '.join(parameters)}."
+        )
+
+
+def require_shape(name: str, gradient: NDArray[Any], parameter: NDArray[Any]) -> None:
+    """Raise ConfigError unless a gradient has the shape of its parameter."""
+    if np.shape(gradient) != parameter.shape:
+        raise ConfigError(
+            f"the gradient of {name} has shape {np.shape(gradient)}; it must have the shape of the parameter, "
+            f"{parameter.shape}."
+        )
