@@ -16,6 +16,7 @@ from charloom.cli import app, runs_commands
 from charloom.store.run_lock import acquire
 from command_line import charloom_
 from small_runs import after, train
+from waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = ["plain", "two words", "it's", "-dash", "$HOME", "a;b", "naïve", "back`tick", "star*"]
@@ -189,6 +190,12 @@ def test_without_a_terminal_nothing_happens_unless_yes_is_given(folder, words):
     assert not (folder / "runs/a").exists()
 
 
+def sleeps(pid):
+    """Return True if a process sleeps, as it does while it waits for a key, or if the system cannot say so."""
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "S"
+
+
 @pytest.mark.parametrize(
     ("answer", "code"), [(b"y\n", 0), (b"n\n", 1), (b"\x04", 1), (b"\x03", 130)]
 )
@@ -205,6 +212,8 @@ def test_a_user_at_a_terminal_is_asked(folder, answer, code):
     output = b""
     while b"[y/N]" not in output:
         output += os.read(ours, 1000)
+    # Python misses Ctrl-C until the next key if it comes after the question and just before the reading begins.
+    until(lambda: sleeps(process.pid))
     os.write(ours, answer)
     try:
         while data := os.read(ours, 1000):
