@@ -89,33 +89,32 @@ struct PanelLayout {
   // Return the number of rows of U of layer l in each panel.
   std::ptrdiff_t inputs(int l) const { return l ? Hp : shape.K; }
 
-  // Call f(array, index, place in the block) for every entry of the arrays of the learner. Both
-  // `pack` and `unpack` use it.
+  // Call f(array, index, rows, columns, place, row) for every piece of the arrays of the learner. A piece
+  // is `rows` neighbouring rows of an array of `columns` columns, from entry `index` on. The block has it
+  // transposed: its columns are rows of the block, `row` elements apart, from `place` on. Both `pack` and
+  // `unpack` use it.
   template <typename F>
-  void each_entry(F f) const {
+  void each_piece(F f) const {
     const int H = shape.H, K = shape.K, per_layer = shape.arrays_per_layer();
     for (int l = 0; l < shape.layers; ++l) {
       const int first = l * per_layer;
       matrix(first, l ? H : K, at[l].U, inputs(l), f);
       matrix(first + 1, H, at[l].W, Hp, f);
       matrix(first + 2, 1, at[l].b, 1, f);
-      if (per_layer == 4)
-        for (int i = 0; i < H; ++i) f(first + 3, i, at[l].d + i);
+      if (per_layer == 4) f(first + 3, std::ptrdiff_t(0), H, 1, at[l].d, std::ptrdiff_t(H));
     }
     const int last = shape.layers * per_layer;
     for (int p = 0; p < logits.panels; ++p) {
       const int v0 = logits.first(p) * lanes, width = logits.width(p) * lanes;
-      for (int k = v0; k < v0 + width && k < shape.outputs(); ++k)
-        for (int j = 0; j < H; ++j) {
-          const std::ptrdiff_t place = V + v0 * Hp + j * width + (k - v0);
-          if (k < K)
-            f(last, k * std::ptrdiff_t(H) + j, place);
-          else
-            f(last + 2, j, place);
-        }
+      const std::ptrdiff_t place = V + v0 * Hp;
+      const int rows = K - v0 < width ? K - v0 : width;
+      if (rows > 0) f(last, v0 * std::ptrdiff_t(H), rows, H, place, std::ptrdiff_t(width));
+      // The weight of the n-grams is row K.
+      if (shape.outputs() > K && v0 <= K && K < v0 + width)
+        f(last + 2, std::ptrdiff_t(0), 1, H, place + (K - v0), std::ptrdiff_t(width));
     }
-    for (int k = 0; k < K; ++k) f(last + 1, k, c + k);
-    if (shape.ngram_order) f(last + 3, 0, c + K);
+    f(last + 1, std::ptrdiff_t(0), K, 1, c, std::ptrdiff_t(K));
+    if (shape.ngram_order) f(last + 3, std::ptrdiff_t(0), 1, 1, c + K, std::ptrdiff_t(1));
   }
 
   // Call f(start, end, biases) for the parts of the block that hold only weights or only biases.
@@ -130,10 +129,16 @@ struct PanelLayout {
   }
 
   CHARLOOM_NOINLINE void pack(Arrays<T> from, T* to) const {
-    each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[place] = from[array][i]; });
+    each_piece([&](int array, std::ptrdiff_t index, int rows, int columns, std::ptrdiff_t place,
+                   std::ptrdiff_t row_length) {
+      copy_transposed<T>(from[array] + index, rows, columns, columns, to + place, row_length);
+    });
   }
   CHARLOOM_NOINLINE void unpack(const T* from, Arrays<T> to) const {
-    each_entry([&](int array, std::ptrdiff_t i, std::ptrdiff_t place) { to[array][i] = from[place]; });
+    each_piece([&](int array, std::ptrdiff_t index, int rows, int columns, std::ptrdiff_t place,
+                   std::ptrdiff_t row_length) {
+      copy_transposed<T>(from + place, columns, rows, row_length, to[array] + index, columns);
+    });
   }
 
   // Return vector v of panel p of a row with the numbers of all gates, (G·H). Lanes beyond H are 0.
@@ -200,12 +205,12 @@ struct PanelLayout {
   template <typename F>
   void matrix(int array, int columns, std::ptrdiff_t start, std::ptrdiff_t rows, F f) const {
     for (int g = 0; g < G; ++g)
-      for (int unit = 0; unit < shape.H; ++unit) {
-        const int group = unit / lanes;
-        const std::ptrdiff_t place = start + group / per_panel * rows * row +
-                                     (group % per_panel * G + g) * lanes + unit % lanes;
-        const std::ptrdiff_t entry = (g * std::ptrdiff_t(shape.H) + unit) * columns;
-        for (int j = 0; j < columns; ++j) f(array, entry + j, place + j * row);
+      for (int unit = 0; unit < shape.H; unit += lanes) {
+        const int group = unit / lanes, units = shape.H - unit < lanes ? shape.H - unit : lanes;
+        const std::ptrdiff_t place =
+            start + group / per_panel * rows * row + (group % per_panel * G + g) * lanes;
+        const std::ptrdiff_t index = (g * std::ptrdiff_t(shape.H) + unit) * columns;
+        f(array, index, units, columns, place, row);
       }
   }
 

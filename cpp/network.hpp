@@ -50,27 +50,19 @@ struct Layout {
   }
 
   void pack(Weights<T> from, T* to) const {
-    for (int i = 0; i < H; ++i) {
-      for (int k = 0; k < K; ++k) to[U + k * Hp + i] = from.U[i * std::ptrdiff_t(K) + k];
-      for (int j = 0; j < H; ++j) to[W + j * Hp + i] = from.W[i * std::ptrdiff_t(H) + j];
-      to[b + i] = from.b[i];
-    }
-    for (int k = 0; k < K; ++k) {
-      for (int j = 0; j < H; ++j) to[V + j * Kp + k] = from.V[k * std::ptrdiff_t(H) + j];
-      to[c + k] = from.c[k];
-    }
+    copy_transposed<T>(from.U, H, K, K, to + U, Hp);
+    copy_transposed<T>(from.W, H, H, H, to + W, Hp);
+    copy_transposed<T>(from.V, K, H, H, to + V, Kp);
+    std::memcpy(to + b, from.b, static_cast<std::size_t>(H) * sizeof(T));
+    std::memcpy(to + c, from.c, static_cast<std::size_t>(K) * sizeof(T));
   }
 
   void unpack(const T* from, Weights<T> to) const {
-    for (int i = 0; i < H; ++i) {
-      for (int k = 0; k < K; ++k) to.U[i * std::ptrdiff_t(K) + k] = from[U + k * Hp + i];
-      for (int j = 0; j < H; ++j) to.W[i * std::ptrdiff_t(H) + j] = from[W + j * Hp + i];
-      to.b[i] = from[b + i];
-    }
-    for (int k = 0; k < K; ++k) {
-      for (int j = 0; j < H; ++j) to.V[k * std::ptrdiff_t(H) + j] = from[V + j * Kp + k];
-      to.c[k] = from[c + k];
-    }
+    copy_transposed<T>(from + U, K, H, Hp, to.U, K);
+    copy_transposed<T>(from + W, H, H, Hp, to.W, H);
+    copy_transposed<T>(from + V, H, K, Kp, to.V, H);
+    std::memcpy(to.b, from + b, static_cast<std::size_t>(H) * sizeof(T));
+    std::memcpy(to.c, from + c, static_cast<std::size_t>(K) * sizeof(T));
   }
 };
 

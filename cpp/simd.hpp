@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -85,6 +86,17 @@ CHARLOOM_INLINE Vec<T> load(const T* from) {
 template <typename T>
 CHARLOOM_INLINE void store(T* to, Vec<T> value) {
   *reinterpret_cast<Vec<T>*>(to) = value;
+}
+// Load and store at any address, such as a row of an array of the learner.
+template <typename T>
+CHARLOOM_INLINE Vec<T> load_anywhere(const T* from) {
+  Vec<T> value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+template <typename T>
+CHARLOOM_INLINE void store_anywhere(T* to, Vec<T> value) {
+  std::memcpy(to, &value, sizeof value);
 }
 template <typename T>
 CHARLOOM_INLINE Vec<T> absolute(Vec<T> x) {
@@ -361,14 +373,15 @@ struct AlternateQuarters {  // quarters part and part + 2 of a, then of b
 };
 
 // Transpose a square block of lanes × lanes in registers: first within each 128 bits, then exchange
-// the 128-bit quarters.
-template <typename T>
+// the 128-bit quarters. `aligned` says whether each of its rows starts at a whole vector, before and after.
+template <typename T, bool aligned = true>
 CHARLOOM_INLINE void transpose_block(const T* from, std::ptrdiff_t from_row, T* to,
                                      std::ptrdiff_t to_row) {
   constexpr int n = Simd<T>::lanes, per = per_quarter<T>, pieces = n / per;
   Vec<T> row[n], next[n];
 #pragma GCC unroll 16
-  for (int i = 0; i < n; ++i) row[i] = load<T>(from + i * from_row);
+  for (int i = 0; i < n; ++i)
+    row[i] = aligned ? load<T>(from + i * from_row) : load_anywhere<T>(from + i * from_row);
 #pragma GCC unroll 2
   for (int round = 1; round < per; round *= 2) {
 #pragma GCC unroll 8
@@ -402,7 +415,25 @@ CHARLOOM_INLINE void transpose_block(const T* from, std::ptrdiff_t from_row, T* 
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < n; ++i) store<T>(to + i * to_row, row[i]);
+  for (int i = 0; i < n; ++i)
+    if constexpr (aligned)
+      store<T>(to + i * to_row, row[i]);
+    else
+      store_anywhere<T>(to + i * to_row, row[i]);
+}
+
+// Write the transpose of a matrix of any size: to[j * to_row + i] = from[i * from_row + j].
+template <typename T>
+CHARLOOM_NOINLINE void copy_transposed(const T* from, int rows, int columns, std::ptrdiff_t from_row, T* to,
+                                       std::ptrdiff_t to_row) {
+  constexpr int n = Simd<T>::lanes;
+  const int whole_rows = rows / n * n, whole_columns = columns / n * n;
+  for (int i = 0; i < whole_rows; i += n)
+    for (int j = 0; j < whole_columns; j += n)
+      transpose_block<T, false>(from + i * from_row + j, from_row, to + j * to_row + i, to_row);
+  for (int i = 0; i < rows; ++i)
+    for (int j = i < whole_rows ? whole_columns : 0; j < columns; ++j)
+      to[j * to_row + i] = from[i * from_row + j];
 }
 
 // Return the sum of all lanes of row[i] in lane i. The shuffles are those of a transpose, with an

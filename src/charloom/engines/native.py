@@ -41,6 +41,7 @@ from charloom.model import (
     Learner,
     State,
     hidden_arrays,
+    parameter_shapes,
     weights_per_character,
 )
 from charloom.model.input_pairs import InputPairs
@@ -99,12 +100,14 @@ class _Settings:
         characters: number of characters in the vocabulary, K.
         shape: the cell and the sizes of the network.
         descent: the optimizer and its settings.
+        shapes: the shape of each parameter by name.
     """
 
     config: Config
     characters: int
     shape: _native.Shape
     descent: _native.Descent
+    shapes: dict[str, tuple[int, ...]]
 
 
 class NativeEngine:
@@ -204,7 +207,7 @@ class NativeEngine:
             shape=settings.shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=checked_arrays(learner, learner.parameters),
+            weights=self._weights(learner),
             x=checked_ids(x, learner),
             y=checked_ids(y, learner),
             columns=checked_columns(learner, x.shape, columns),
@@ -232,8 +235,8 @@ class NativeEngine:
             shape=settings.shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=checked_arrays(learner, learner.parameters),
-            slots=checked_slots(learner),
+            weights=self._weights(learner),
+            slots=checked_slots(learner, settings.shapes),
             state=checked_states(learner, state, B),
             updates=_native.Updates(
                 ids=checked_text(tokens),
@@ -279,7 +282,7 @@ class NativeEngine:
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=checked_arrays(learner, learner.parameters),
+            weights=self._weights(learner),
             state=checked_states(learner, state, tokens.shape[1]),
             tokens=checked_ids(tokens, learner),
             threads=self._threads(tokens.shape[1]),
@@ -295,7 +298,7 @@ class NativeEngine:
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=checked_arrays(learner, learner.parameters),
+            weights=self._weights(learner),
             state=checked_states(learner, state, len(ids)),
             ids=checked_ids(ids, learner),
             logits=logits,
@@ -311,7 +314,7 @@ class NativeEngine:
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=checked_arrays(learner, learner.parameters),
+            weights=self._weights(learner),
             state=checked_states(learner, state, 1),
             tokens=checked_ids(tokens, learner),
             values=tuple(values.values()),
@@ -333,7 +336,7 @@ class NativeEngine:
             shape=self._settings(learner).shape,
             ngrams=self._ngrams(learner),
             pairs=self._pairs(learner),
-            weights=checked_arrays(learner, learner.parameters),
+            weights=self._weights(learner),
             state=checked_states(learner, state, 1),
             read=checked_ids(np.asarray(read), learner),
             sampler=native_sampler(sampler),
@@ -367,10 +370,18 @@ class NativeEngine:
         config, characters, last = learner.config, len(learner.vocabulary), self._last
         if last is None or last.config is not config or last.characters != characters:
             last = _Settings(
-                config, characters, native_shape(config, characters), native_descent(config)
+                config,
+                characters,
+                native_shape(config, characters),
+                native_descent(config),
+                parameter_shapes(config, characters),
             )
             self._last = last
         return last
+
+    def _weights(self, learner: Learner) -> tuple[Array, ...]:
+        """Return the learner's parameters for the kernels, after checking them."""
+        return checked_arrays(learner, learner.parameters, self._settings(learner).shapes)
 
     def _ngrams(self, learner: Learner) -> _native.NGrams | None:
         """Return the learner's n-grams in the form for the kernels; None if it has none.

@@ -16,7 +16,7 @@ from charloom.engines.base import Array, Ids, Plan, Sampler
 from charloom.errors import EngineError
 from charloom.formatting import counted
 from charloom.messages import argument
-from charloom.model import Learner, State, parameter_shapes, state_arrays
+from charloom.model import Learner, State, state_arrays
 from charloom.model.input_pairs import InputPairs, pair_rows
 from charloom.model.learner import NO_ID, RECENT
 from charloom.model.ngrams import NGrams
@@ -197,7 +197,10 @@ def native_sampler(sampler: Sampler) -> _native.Sampler:
     )
 
 
-def checked_arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
+Shapes = dict[str, tuple[int, ...]]  # of the parameters, by name
+
+
+def checked_arrays(learner: Learner, arrays: Parameters, shapes: Shapes) -> tuple[Array, ...]:
     """Return `arrays` in the order of the learner's parameters, after checking their shapes.
 
     `arrays` has an array for each parameter, with its name and shape.
@@ -206,7 +209,6 @@ def checked_arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
         EngineError: an array is missing, or the kernels cannot use it.
     """
     dtype = learner.parameters["V"].dtype
-    shapes = parameter_shapes(learner.config, len(learner.vocabulary))
     if list(arrays) != list(shapes):
         raise EngineError(
             f"the arrays are {', '.join(arrays)}; they must be {', '.join(shapes)}, in this order."
@@ -216,7 +218,7 @@ def checked_arrays(learner: Learner, arrays: Parameters) -> tuple[Array, ...]:
     return tuple(arrays.values())
 
 
-def checked_slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
+def checked_slots(learner: Learner, shapes: Shapes) -> tuple[tuple[Array, ...], ...]:
     """Return the arrays of each optimizer slot, after checking them.
 
     The order of the slots is that of `slot_names`; the order of the arrays is that of the parameters.
@@ -229,7 +231,7 @@ def checked_slots(learner: Learner) -> tuple[tuple[Array, ...], ...]:
         raise EngineError(
             f"the optimizer's slots are {', '.join(learner.slots)}; they must be {', '.join(names)}."
         )
-    return tuple(checked_arrays(learner, learner.slots[name]) for name in names)
+    return tuple(checked_arrays(learner, learner.slots[name], shapes) for name in names)
 
 
 def checked_states(learner: Learner, state: State, streams: int) -> tuple[Array, ...]:

@@ -1,6 +1,6 @@
 """Trains a network in a loop that the user writes: update by update, with access to everything in between."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from charloom.text import Corpus
 from charloom.training.loop import apply_updates, count_losses, sample
 from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
 from charloom.training.progress_records import validation_in_slices
+
+Rates = NDArray[np.float64]  # learning rates, shape (updates,)
 
 
 class TrainingLoop:
@@ -125,15 +127,19 @@ class TrainingLoop:
         """The learning rate that the settings give to the next update."""
         return float(self.schedule.learning_rates(self.learner.update, 1)[0])
 
-    def step(self, learning_rate: float | None = None, *, updates: int = 1) -> Trace:
+    def step(
+        self, learning_rate: float | Sequence[float] | Rates | None = None, *, updates: int = 1
+    ) -> Trace:
         """Apply the next updates, and return the loss and the gradient norm of each.
 
         Frozen parameters and their optimizer's arrays keep their bits. Their gradients still count for the
         gradient norm, also for clipping by norm.
 
         Args:
-            learning_rate: the learning rate of these updates; None means that of the settings.
-            updates: how many updates to apply. One call with many updates is faster than many calls.
+            learning_rate: the learning rate of these updates, or a learning rate for each of them; None means
+                those of the settings.
+            updates: how many updates to apply; as many as there are learning rates, if several are given. One call
+                with many updates is faster than many calls.
 
         Returns:
             The losses in nats, summed over T and averaged over B, and the gradient norms, of shape (updates,).
@@ -142,14 +148,14 @@ class TrainingLoop:
             ConfigError: an argument is out of its range.
             DivergedError: a loss or a gradient is not finite; this update was not applied.
         """
-        if learning_rate is not None:
-            learning_rate = require_number("learning_rate", learning_rate, least=0)
-        left = require_whole("updates", updates, 1)
-        traces = list[Trace]()
-        while left:
-            count = 1 if self.frozen else min(left, self._updates_to_epoch_end())
-            traces.append(self._apply(count, learning_rate))
-            left -= count
+        rates = None if learning_rate is None else given_rates(learning_rate, updates)
+        count = require_whole("updates", updates, 1) if rates is None else len(rates)
+        traces, done = list[Trace](), 0
+        while done < count:
+            now = 1 if self.frozen else min(count - done, self._updates_to_epoch_end())
+            part = None if rates is None else rates[done : done + now]
+            traces.append(self._apply(now, part))
+            done += now
         if len(traces) == 1:
             return traces[0]
         losses, norms = (
@@ -251,7 +257,7 @@ class TrainingLoop:
         kept = copy_learner(finished_model(self.learner))
         return Model(kept, self.engine, updates=self.updates, corpus=self.corpus)
 
-    def _apply(self, count: int, learning_rate: float | None) -> Trace:
+    def _apply(self, count: int, rates: Rates | None) -> Trace:
         """Apply updates of one epoch in one call of the engine, and put the frozen parameters back."""
         learner = self.learner
         kept = {name: learner.parameters[name].copy() for name in self.frozen}
@@ -259,9 +265,7 @@ class TrainingLoop:
             slot: {name: arrays[name].copy() for name in self.frozen}
             for slot, arrays in learner.slots.items()
         }
-        trace = apply_updates(
-            learner, self.corpus.ids, self.engine, self.schedule, count, learning_rate
-        )
+        trace = apply_updates(learner, self.corpus.ids, self.engine, self.schedule, count, rates)
         for name, array in kept.items():
             learner.parameters[name][...] = array
             for slot, arrays in slots.items():
@@ -279,6 +283,26 @@ class TrainingLoop:
         if learning_rate is None:
             return self.learning_rate * self.learner.learning_rate_factor
         return require_number("learning_rate", learning_rate, least=0)
+
+
+def given_rates(learning_rate: float | Sequence[float] | Rates, updates: int) -> Rates:
+    """Return the learning rate of each update, shape (updates,); `TrainingLoop.step` describes the arguments.
+
+    Raises:
+        ConfigError: a learning rate is not a number from 0, or there are none.
+    """
+    if np.ndim(learning_rate) == 0:
+        return np.full(
+            require_whole("updates", updates, 1),
+            require_number("learning_rate", learning_rate, least=0),
+        )
+    rates = np.array(learning_rate, dtype=np.float64)
+    if rates.ndim != 1 or not rates.size or not (np.isfinite(rates) & (rates >= 0)).all():
+        raise ConfigError(
+            f"{argument('learning_rate')} is {shortened(learning_rate)}; it must be a number from 0, or a list of such "
+            f"numbers, one for each update."
+        )
+    return rates
 
 
 def require_vocabulary(corpus: Corpus, learner: Learner) -> None:

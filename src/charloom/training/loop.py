@@ -163,11 +163,12 @@ def apply_updates(
     engine: Engine,
     schedule: Schedule,
     count: int,
-    learning_rate: float | None = None,
+    rates: NDArray[np.float64] | None = None,
 ) -> Trace:
     """Apply `count` updates in one call of the engine, and add their losses to the learner's sums.
 
-    All of them must be in one epoch. `learning_rate` replaces those of the schedule; None keeps them.
+    All of them must be in one epoch. `rates` are their learning rates, shape (count,); None takes those of the
+    schedule, with the learner's factor.
 
     Returns:
         The losses and gradient norms of the applied updates.
@@ -178,10 +179,8 @@ def apply_updates(
     windows = schedule.windows
     begin_epoch_if_due(learner, windows)
     learner.start_losses = None
-    if learning_rate is None:
+    if rates is None:
         rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
-    else:
-        rates = np.full(count, learning_rate, np.float64)
     plan = next_windows(learner, schedule, rates)
     trace = engine.train(learner, *ids_in_memory(ids, plan, learner))
     count_losses(learner, trace)

@@ -116,11 +116,14 @@ def test_looking_at_gradients_and_states_changes_nothing():
 def test_a_learning_rate_of_ones_own_is_used():
     ours = small_config(schedule="cosine", cosine_end=0.1, updates=40)
     theirs = ours.replace(schedule="constant", learning_rate=1.0)
-    given, scheduled = loop_of(theirs), loop_of(ours)
+    given, at_once, scheduled = loop_of(theirs), loop_of(theirs), loop_of(ours)
+    rates = []
     for _ in range(40):
-        given.step(scheduled.learning_rate)
+        rates.append(scheduled.learning_rate)
+        given.step(rates[-1])
         scheduled.step()
-    assert bits_of(given.learner) == bits_of(scheduled.learner)
+    assert len(at_once.step(rates).losses) == 40
+    assert bits_of(given.learner) == bits_of(at_once.learner) == bits_of(scheduled.learner)
     assert scheduled.finished
     assert not loop_of(ours).finished
 
@@ -208,6 +211,8 @@ def test_what_is_wrong_is_said_in_one_sentence():
     for wrong, words in [
         (lambda: loop.apply(window), "the next update is 2"),
         (lambda: loop.step(-1.0), "learning_rate"),
+        (lambda: loop.step([0.1, -1.0]), "one for each update"),
+        (lambda: loop.step([]), "one for each update"),
         (lambda: loop.step(updates=0), "updates"),
         (lambda: loop.evaluate(), "validation"),
         (lambda: loop_of(small_config(), frozen=["W"]), "layers.0.W"),
