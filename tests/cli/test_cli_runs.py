@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,6 @@ from charloom.cli import app, runs_commands
 from charloom.store.run_lock import acquire
 from command_line import charloom_
 from small_runs import after, train
-from waiting import until
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = ["plain", "two words", "it's", "-dash", "$HOME", "a;b", "naïve", "back`tick", "star*"]
@@ -190,30 +190,28 @@ def test_without_a_terminal_nothing_happens_unless_yes_is_given(folder, words):
     assert not (folder / "runs/a").exists()
 
 
-def sleeps(pid):
-    """Return True if a process sleeps, as it does while it waits for a key, or if the system cannot say so."""
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "S"
-
-
 @pytest.mark.parametrize(
     ("answer", "code"), [(b"y\n", 0), (b"n\n", 1), (b"\x04", 1), (b"\x03", 130)]
 )
 def test_a_user_at_a_terminal_is_asked(folder, answer, code):
     """Answers in a real terminal: yes, no, the end of the input and Ctrl-C."""
     pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+    fcntl, termios = pytest.importorskip("fcntl"), pytest.importorskip("termios")
     ours, theirs = pty.openpty()
+
+    def own_terminal():
+        """Make the terminal the child's own, and let Ctrl-C act, also if the tests themselves ignore it."""
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     process = subprocess.Popen(
         [sys.executable, "-m", "charloom", "runs", "rm", "runs/a"],
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, preexec_fn=own_terminal,
     )  # fmt: skip
     os.close(theirs)
     output = b""
     while b"[y/N]" not in output:
         output += os.read(ours, 1000)
-    # Python misses Ctrl-C until the next key if it comes after the question and just before the reading begins.
-    until(lambda: sleeps(process.pid))
     os.write(ours, answer)
     try:
         while data := os.read(ours, 1000):
