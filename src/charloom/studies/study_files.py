@@ -7,7 +7,9 @@ import json
 import os
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +33,7 @@ HEADER: Final = "study.json"
 PLAN: Final = "plan.jsonl"
 RESULTS: Final = "results"
 WEIGHTS: Final = "weights"
+WEIGHTS_ENDING: Final = ".safetensors"
 FORMAT_WITHOUT_SEARCH: Final = (
     1  # of a study.json without a search, which earlier versions read too
 )
@@ -128,12 +131,26 @@ class StudyFiles:
         return (self.path / HEADER).is_file()
 
     def run_path(self, run: PlannedRun) -> Path:
-        """Return the run directory of a run that has one."""
-        return self.runs / f"{run.number:05d}-{run.key}"
+        """Return the run directory of a run that has one.
+
+        A changed specification can give the run another number, so the directory has the key of the run as its name.
+        """
+        return self._numbered_runs.get(run.key, self.runs / run.key)
 
     def weights_path(self, run: PlannedRun) -> Path:
         """Return the model file of a run without a directory."""
-        return self.path / WEIGHTS / f"{run.number:05d}-{run.key}.safetensors"
+        path = self.path / WEIGHTS / f"{run.key}{WEIGHTS_ENDING}"
+        return self._numbered_weights.get(path.name, path)
+
+    @cached_property
+    def _numbered_runs(self) -> dict[str, Path]:
+        """The run directories with the names of earlier versions, by key."""
+        return numbered_paths(self.runs)
+
+    @cached_property
+    def _numbered_weights(self) -> dict[str, Path]:
+        """The model files with the names of earlier versions, by their present names."""
+        return numbered_paths(self.path / WEIGHTS)
 
     def require_study(self) -> None:
         """Raise NotAModelError if the directory holds no study."""
@@ -216,3 +233,24 @@ class StudyFiles:
                 raise
             return path
         raise AssertionError
+
+
+def numbered_paths(folder: Path) -> dict[str, Path]:
+    """Return the paths in a folder whose names are NUMBER-NAME, by NAME.
+
+    Earlier studies named runs in this way, with their number in the plan. A run can have two such paths, if a changed
+    specification gave it another number; the one that was changed last counts. A path without a number counts first.
+    """
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    splits = [(folder / name, *name.partition("-")[::2]) for name in names]
+    old = [
+        (path, rest) for path, number, rest in splits if number.isdecimal() and rest not in names
+    ]
+    return {rest: path for path, rest in sorted(old, key=lambda one: changed_at(one[0]))}
+
+
+def changed_at(path: Path) -> float:
+    """Return when a path was changed last; 0 if it does not exist any more."""
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
