@@ -9,6 +9,9 @@ import json
 from typing import Any, Final
 
 SEAL: Final = "sha256"  # the field of a JSON object that holds its checksum
+ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False
+)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -17,9 +20,7 @@ def canonical_json(value: Any) -> bytes:
     Raises:
         ValueError: the value contains a NaN or an infinity.
     """
-    return json.dumps(
-        value, ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=False
-    ).encode("ascii")
+    return ENCODER.encode(value).encode("ascii")
 
 
 def seal_of(values: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ import pytest
 from charloom.errors import ConfigError, StudyError, TextError
 from charloom.recipes import configure
 from charloom.studies import begin_study
-from charloom.studies.plan import key_of
+from charloom.studies.plan import key_of, with_seed
 from small_studies import planned_study, small_spec
 
 
@@ -34,6 +34,12 @@ def test_settings_of_the_machine_and_the_name_of_the_recipe_do_not_change_a_key(
     config = configure("classic", seed=3)
     other = config.replace(engine="reference", threads=4, recipe="quick")
     assert key_of(config, "f") == key_of(other, "f")
+
+
+def test_a_config_with_another_seed_is_that_of_replace():
+    config = configure("classic", hidden_size=7, seed=3)
+    assert with_seed(config, 5) == config.replace(seed=5)
+    assert config.seed == 3
 
 
 def test_equal_runs_are_planned_once(tmp_path):

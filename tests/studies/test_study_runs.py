@@ -58,6 +58,21 @@ def test_a_run_with_a_directory_has_the_same_result(tmp_path):
     assert charloom.load(made.files.run_path(run)).update == result.updates
 
 
+def test_kept_weights_are_the_model_file_of_a_run_with_a_directory(tmp_path):
+    files = []
+    for name, keep in (("all", {"directories": "all"}), ("weights", {"weights": True})):
+        (tmp_path / name).mkdir()
+        made = planned_study(tmp_path / name, keep=keep, seeds=[1])
+        train_here(made)
+        files.append(made.files)
+    for run in made.plan:
+        whole = charloom.load(files[0].run_path(run)).learner
+        kept = charloom.load(files[1].weights_path(run)).learner
+        assert kept.start_losses == whole.start_losses
+        assert kept.start_losses is not None
+        assert (kept.parameters["V"] == whole.parameters["V"]).all()
+
+
 def test_an_interrupted_run_has_no_result_and_is_trained_again(tmp_path):
     made = planned_study(tmp_path)
     train_here(made, [0, 1])

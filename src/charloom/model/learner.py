@@ -85,14 +85,19 @@ class Learner:
     start_losses: StartLosses | None = None
 
 
-def new_learner(config: Config, vocabulary: Vocabulary) -> Learner:
+def new_learner(config: Config, vocabulary: Vocabulary, memory: float | None = None) -> Learner:
     """Return a learner before its first update.
+
+    Args:
+        config: its settings.
+        vocabulary: its characters.
+        memory: the memory in bytes that this process may use; None measures it.
 
     Raises:
         ConfigError: the learner does not fit into the memory that this process may use.
     """
     characters = len(vocabulary)
-    require_memory(config, characters)
+    require_memory(config, characters, memory)
     parameters = initial_parameters(config, characters)
     slots = first_slots(config, parameters)
     state = zero_state(config, config.batch_size)

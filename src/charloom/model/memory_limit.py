@@ -83,13 +83,12 @@ def parameter_bytes(config: Config, vocabulary_size: int) -> int:
 def parameter_count(config: Config, vocabulary_size: int) -> int:
     """Return the number of entries of all parameters of a network together.
 
-    All layers above the first have the same size. So the result is computed from the numbers for a
+    All layers above the first have the same size. So the result for many layers is computed from the numbers for a
     network with one layer and a network with two layers.
     """
-    one, two = (
-        sum(map(math.prod, parameter_shapes(config.replace(layers=n), vocabulary_size).values()))
-        for n in (1, 2)
-    )
+    if config.layers <= 2:
+        return sum(map(math.prod, parameter_shapes(config, vocabulary_size).values()))
+    one, two = (parameter_count(config.replace(layers=n), vocabulary_size) for n in (1, 2))
     return one + (config.layers - 1) * (two - one)
 
 

@@ -8,18 +8,20 @@ from typing import Any
 
 from charloom.api.training import begin, reopen
 from charloom.config import Config
-from charloom.engines import engine_for
+from charloom.cooperative import run_all_slices
+from charloom.engines import Engine, engine_for
 from charloom.errors import CharloomError, DamagedError
 from charloom.messages import for_python
-from charloom.model import new_learner
+from charloom.model import Learner, averaged, new_learner
 from charloom.model.learner import finished_model
 from charloom.run_file_names import METRICS
 from charloom.store import replace_file
 from charloom.store.journal import read_lines
 from charloom.store.model_file import model_bytes
 from charloom.studies.results import CURVE, FAILED, FINISHED, PRUNED, RunResult
-from charloom.text import Corpus
+from charloom.text import Corpus, Windows
 from charloom.training import Best, Ended, Record, Warned, train_in_memory
+from charloom.training.start_measurement import measure_starts
 
 HaltCheck = Callable[[], str | None]
 # Returns True if a run must end because its validation loss (in nats) after an update is too high.
@@ -86,6 +88,7 @@ def train_in_memory_only(
     halt: HaltCheck,
     weights: Path | None = None,
     prune: PruneCheck = never,
+    memory: float | None = None,
 ) -> RunResult | None:
     """Train a run without a directory, and return its result; None if `halt` interrupted it.
 
@@ -96,11 +99,13 @@ def train_in_memory_only(
         halt: returns the reason to interrupt the run, or None; called about ten times a second.
         weights: the file to which the model of a finished run is written; None writes none.
         prune: called with each validation loss; if it returns True, the run ends and counts as pruned.
+        memory: the memory in bytes that this process may use; None measures it.
     """
     started, curve, warnings = time.perf_counter(), Curve(), list[str]()
-    learner, engine, best = new_learner(config, corpus.vocabulary), engine_for(config), Best()
+    learner, engine = new_learner(config, corpus.vocabulary, memory), engine_for(config)
+    best = Best()
     state, reason = FINISHED, None
-    for item in train_in_memory(learner, corpus.ids, engine, halt, best):
+    for item in train_in_memory(learner, corpus.ids, engine, halt, best, curve_only=True):
         if isinstance(item, Record):
             curve.add(**{name: getattr(item, name) for name in CURVE})
             nats = item.validation_nats
@@ -114,7 +119,7 @@ def train_in_memory_only(
                 return None
             reason = item.reason
     if weights is not None and state == FINISHED:
-        replace_file(weights, model_bytes(finished_model(best.learner or learner)), durable=False)
+        write_weights(weights, best.learner or learner, corpus, engine)
     return RunResult(
         key,
         state,
@@ -125,6 +130,14 @@ def train_in_memory_only(
         warnings=tuple(warnings),
         **curve.fields(),
     )
+
+
+def write_weights(path: Path, learner: Learner, corpus: Corpus, engine: Engine) -> None:
+    """Write the model of a finished run, with the same bytes as in a run directory."""
+    windows = Windows.of(learner.config, len(corpus))
+    measuring = measure_starts(averaged(learner), corpus.ids, windows, engine)
+    learner.start_losses = run_all_slices(measuring)
+    replace_file(path, model_bytes(finished_model(learner)), durable=False)
 
 
 def train_in_directory(

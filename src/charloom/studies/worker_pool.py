@@ -125,6 +125,15 @@ class Worker:
         left = [run for run in given if run.key not in states]
         return BatchDone(done[FINISHED], done[FAILED], 0.0), left
 
+    def culprit(self, left: list[PlannedRun]) -> PlannedRun | None:
+        """Return the run during which the process ended, if this is known, because it had the run alone.
+
+        Args:
+            left: the second part of `leftovers`.
+        """
+        alone = [batch[0] for batch in self.batches if len(batch) == 1]
+        return left[0] if left and left[0] in alone else None
+
     def _read(self) -> None:
         """Put each answer of the process into the queue of events."""
         assert self._process.stdout is not None
@@ -163,7 +172,10 @@ class WorkerPool:
         self._started = workers
         self._useless = 0  # processes in a row that did nothing
         self._any_done = False  # whether a process has ever done a run
-        self._blamed: set[str] = set()  # the runs during which a process has ended
+        # The keys of runs that a process had when it ended. Results are written several at once, so they are trained
+        # one by one to see which of them ends a process.
+        self._alone: set[str] = set()
+        self._blamed: set[str] = set()  # the keys of runs during which a process has ended
 
     def train(
         self, runs: Sequence[PlannedRun], halt: Callable[[], str | None]
@@ -211,11 +223,14 @@ class WorkerPool:
             yield last
         if left:
             self._require_some_success(worker)
-        if left and left[0].key in self._blamed:
-            yield self._give_up(left.pop(0))
+        culprit = worker.culprit(left)
+        if culprit is not None and culprit.key in self._blamed:
+            left.remove(culprit)
+            yield self._give_up(culprit)
             self._useless = 0 if self._any_done else self._useless
-        elif left:
-            self._blamed.add(left[0].key)
+        elif culprit is not None:
+            self._blamed.add(culprit.key)
+        self._alone.update(run.key for run in left)
         self._waiting.extendleft(reversed(left))
         if self._waiting:
             self._workers[self._started] = Worker(self._files, self._started, self._events)
@@ -244,6 +259,7 @@ class WorkerPool:
         """Give a worker batches until it has enough; let it end if no run is left."""
         while self._waiting and len(worker.batches) < AHEAD:
             size = batch_size(self._seconds, len(self._waiting), len(self._workers))
+            size = 1 if self._waiting[0].key in self._alone else size
             worker.give([self._waiting.popleft() for _ in range(size)])
         if not self._waiting and not worker.batches:
             worker.close()

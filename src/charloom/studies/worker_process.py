@@ -10,14 +10,16 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 from charloom.errors import CharloomError, StudyError
 from charloom.parent_process import end_with_parent, take_stdout
-from charloom.store.journal import Journal
+from charloom.studies.batches import BatchDone
 from charloom.studies.plan import PlannedRun
+from charloom.studies.result_journal import ResultJournal
 from charloom.studies.results import FINISHED
 from charloom.studies.run_trainer import HaltCheck, RunTrainer
 from charloom.studies.study_files import StudyFiles
@@ -39,28 +41,40 @@ def work(
     # The objects so far live as long as the process. Without this, each run pays for checking them again.
     gc.collect()
     gc.freeze()
-    with Journal(journal) as results:
+    with ResultJournal(journal) as results:
         for line in jobs:
-            finished = broken = 0
-            busy = 0.0
-            for number, key in zip(*[iter(line.split())] * 2, strict=True):
-                started = time.perf_counter()
-                result = trainer.train(planned_run(plan, int(number), key), halt)
-                if result is None and halt() is not None:
-                    results.sync()
-                    return
-                if result is None:  # another process trains it
-                    continue
-                busy += time.perf_counter() - started
-                results.append(result.to_dict())
-                results.flush()
-                finished += result.state == FINISHED
-                broken += result.state != FINISHED
-            answers.write(json.dumps({"finished": finished, "failed": broken, "busy": busy}) + "\n")
+            pairs = zip(*[iter(line.split())] * 2, strict=True)
+            runs = [planned_run(plan, int(number), key) for number, key in pairs]
+            done = train_batch(trainer, runs, results, halt)
+            if done is None:
+                return
+            answers.write(json.dumps(asdict(done)) + "\n")
             answers.flush()
             if halt() is not None:
-                break
-        results.sync()
+                return
+
+
+def train_batch(
+    trainer: RunTrainer, runs: Sequence[PlannedRun], results: ResultJournal, halt: HaltCheck
+) -> BatchDone | None:
+    """Train a batch of runs, and write their results; return None if `halt` interrupted one of them."""
+    finished = failed = 0
+    busy = 0.0
+    # Between two runs, the code that makes a config would have to be loaded into the processor's cache again.
+    configs = [trainer.config(run) for run in runs]
+    for run, config in zip(runs, configs, strict=True):
+        started = time.perf_counter()
+        result = trainer.train(run, halt, config=config)
+        if result is None and halt() is not None:
+            return None
+        if result is None:  # another process trains it
+            continue
+        busy += time.perf_counter() - started
+        results.add(result)
+        finished += result.state == FINISHED
+        failed += result.state != FINISHED
+    results.write()
+    return BatchDone(finished, failed, busy)
 
 
 def planned_run(plan: Mapping[int, PlannedRun], number: int, key: str) -> PlannedRun:

@@ -50,6 +50,7 @@ def train_in_memory(
     halt: Callable[[], str | None] = lambda: None,
     best: Best | None = None,
     limit: TimeLimit | None = None,
+    curve_only: bool = False,
 ) -> Iterator[TrainingEvent]:
     """Train a learner to the end of its run, without a run directory.
 
@@ -65,6 +66,7 @@ def train_in_memory(
             continues.
         best: receives a copy of the best learner.
         limit: the time at which training must end, as for `train_run`.
+        curve_only: leave out the samples and the measurement of the starts, as for `learn`.
 
     Raises:
         DivergedError: a number was not finite, and going back to an earlier update did not help.
@@ -84,7 +86,7 @@ def train_in_memory(
     while True:
         try:
             recorded = False
-            for item in learn(learner, ids, engine, watch, is_cancelled):
+            for item in learn(learner, ids, engine, watch, is_cancelled, curve_only):
                 yield item
                 recorded = recorded or isinstance(item, Record)
                 if not isinstance(item, Progress):

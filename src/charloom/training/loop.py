@@ -65,6 +65,7 @@ def learn(
     engine: Engine,
     clock: Callable[[], float] | None = None,
     is_cancelled: Callable[[Learner], bool] = lambda _: False,
+    curve_only: bool = False,
 ) -> Iterator[LearnEvent]:
     """Train a learner until all updates or epochs are done, or until its patience runs out.
 
@@ -82,12 +83,14 @@ def learn(
             these may take long. Its argument is a learner with the state of the last `Progress`, which
             can be saved. If `is_cancelled` returns True, the generator ends and sets `learner` back to
             this state. A later call of `learn` then repeats the updates after the last `Progress`.
+        curve_only: yield no samples, and leave the learner's `start_losses` None. The weights and the records
+            are the same.
 
     Raises:
         DivergedError: a loss or gradient was not finite; that update was not applied.
         TextError: the text is too short to be divided as the config says.
     """
-    with closing(learn_in_slices(learner, ids, engine, clock)) as items:
+    with closing(learn_in_slices(learner, ids, engine, clock, curve_only)) as items:
         for item in items:
             if not isinstance(item, WorkSlice):
                 yield item
@@ -100,6 +103,7 @@ def learn_in_slices(
     ids: AllIds,
     engine: Engine,
     clock: Callable[[], float] | None = None,
+    curve_only: bool = False,
 ) -> Generator[LearnEvent | WorkSlice]:
     """Train a learner as `learn` does, and also yield a `WorkSlice` within evaluations and samples.
 
@@ -113,9 +117,8 @@ def learn_in_slices(
         count_missing_ngrams(learner, ids, engine)
         choose_missing_pairs(learner, ids)
     if learner.update == 0:
-        yield from first_events(learner, ids, engine, schedule)
-    recorder = Recorder(schedule, ids, engine, clock, learner)
-    call_size = CallSize()
+        yield from first_events(learner, ids, engine, schedule, curve_only)
+    recorder, call_size = Recorder(schedule, ids, engine, clock, learner), CallSize()
     while not schedule.is_finished(learner):
         count = min(call_size.updates, schedule.next_due(learner.update) - learner.update)
         end = learner.update + count
@@ -129,10 +132,10 @@ def learn_in_slices(
             if schedule.record_due(end):
                 recording = recorder.record_in_slices(learner, trace)
                 events += yield from with_work_slices(recording, before)
-            if schedule.sample_due(end) or schedule.is_finished(learner):
+            if not curve_only and (schedule.sample_due(end) or schedule.is_finished(learner)):
                 writing = sample_in_slices(learner, ids, windows, engine)
                 events += [Sample(end, (yield from with_work_slices(writing, before)))]
-            if is_kept_model(learner, schedule):
+            if not curve_only and is_kept_model(learner, schedule):
                 measuring = measure_starts(averaged(learner), ids, windows, engine)
                 learner.start_losses = yield from with_work_slices(measuring, before)
         except GeneratorExit:
@@ -143,11 +146,12 @@ def learn_in_slices(
 
 
 def first_events(
-    learner: Learner, ids: AllIds, engine: Engine, schedule: Schedule
+    learner: Learner, ids: AllIds, engine: Engine, schedule: Schedule, curve_only: bool = False
 ) -> Generator[LearnEvent | WorkSlice]:
     """Write the sample of an untrained learner, and yield it and the progress at update 0."""
-    writing = sample_in_slices(learner, ids, schedule.windows, engine)
-    yield Sample(0, (yield from with_work_slices(writing, learner)))
+    if not curve_only:
+        writing = sample_in_slices(learner, ids, schedule.windows, engine)
+        yield Sample(0, (yield from with_work_slices(writing, learner)))
     yield Progress(0, schedule.updates)
 
 

@@ -1,0 +1,74 @@
+"""The processes of a study write every result, and a run that ends its process is found and given up."""
+
+import json
+
+import pytest
+
+from charloom.studies import open_study, study
+from charloom.studies.result_journal import ResultJournal
+from charloom.studies.results import FAILED, FINISHED, RunResult
+from small_studies import planned_study, small_spec, train_here
+
+# A process that imports this module ends while it trains a run with the seed 7.
+DEADLY = """
+import os
+import charloom.studies.run_trainer as module
+train = module.train_in_memory_only
+def deadly(key, config, *rest):
+    if config.seed == 7:
+        os._exit(9)
+    return train(key, config, *rest)
+module.train_in_memory_only = deadly
+"""
+
+
+def test_a_run_that_ends_its_process_is_given_up_and_no_other_one(tmp_path, monkeypatch):
+    # Up to five worker processes load charloom one after another, each for about a second.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(DEADLY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    spec = small_spec(tmp_path, seeds=60, grid={})
+    # So that the process has many results that are not yet written when it ends.
+    monkeypatch.setattr("charloom.studies.worker_pool.batch_size", lambda *_: 20)
+    study(spec, tmp_path / "study", workers=1)
+    made = open_study(tmp_path / "study")
+    states = {run.settings["seed"]: made.results()[run.key].state for run in made.plan}
+    assert [seed for seed, state in states.items() if state == FAILED] == [7]
+    assert len(states) == 60
+    assert len(list(made.files.each_result())) == 60
+
+
+def test_results_are_written_together_and_all_at_the_end(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    path.touch()
+    now = [100.0]
+    monkeypatch.setattr("charloom.studies.result_journal.time.monotonic", lambda: now[0])
+
+    def keys():
+        return [json.loads(line)["key"] for line in path.read_bytes().splitlines()]
+
+    with ResultJournal(path) as journal:
+        journal.add(RunResult("a", FINISHED))
+        assert keys() == []
+        now[0] += 0.06
+        journal.add(RunResult("b", FINISHED))
+        assert keys() == ["a", "b"]
+        journal.add(RunResult("c", FINISHED))
+        assert keys() == ["a", "b"]
+    assert keys() == ["a", "b", "c"]
+
+
+def test_an_error_in_a_batch_does_not_lose_the_results_before_it(tmp_path, monkeypatch):
+    made = planned_study(tmp_path)
+    monkeypatch.setattr("charloom.studies.result_journal.WAITING_SECONDS", 1e9)
+    last = made.plan[3].key
+
+    def broken(key, *_):
+        if key == last:
+            raise KeyboardInterrupt
+        return RunResult(key, FINISHED)
+
+    monkeypatch.setattr("charloom.studies.run_trainer.train_in_memory_only", broken)
+    with pytest.raises(KeyboardInterrupt):
+        train_here(made)
+    assert set(made.results()) == {run.key for run in made.plan[:3]}
