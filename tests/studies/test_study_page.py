@@ -7,9 +7,18 @@ import pytest
 
 from charloom.errors import ConfigError, StudyError
 from charloom.report.study_plots import BandLine, Coordinate, band_figure, highest_shown
+from charloom.store.journal import Journal
 from charloom.studies import summarize
 from charloom.studies.power_law import fit_power_law
-from charloom.studies.study_page import curve_line, parameters_of, render_study, write_study
+from charloom.studies.results import FINISHED, RunResult
+from charloom.studies.study_page import (
+    curve_line,
+    parameters_by,
+    parameters_of,
+    render_study,
+    selection,
+    write_study,
+)
 from small_studies import planned_study, train_here
 
 SIZES = {"cell": ["rnn", "gru"], "hidden_size": [2, 3, 4, 5]}
@@ -144,3 +153,46 @@ def test_a_coordinate_places_numbers_and_names():
     assert Coordinate("cell", ["gru", "rnn", "gru"]).shares().tolist() == [0, 1, 0]
     assert Coordinate("rate", [0.01, 0.1, 1.0], log=True).shares() == pytest.approx([0, 0.5, 1])
     assert Coordinate("same", [3, 3]).shares().tolist() == [0.5, 0.5]
+
+
+def test_a_large_study_has_the_best_and_an_even_selection_of_the_others_in_its_pictures(
+    tmp_path, monkeypatch
+):
+    draws = {
+        "draws": 40,
+        "learning_rate": {"low": 0.01, "high": 1.0},
+        "clip": {"low": 1.0, "high": 5.0},
+    }
+    made = planned_study(tmp_path, random=draws, grid={}, seeds=1)
+    with Journal(made.files.new_journal(0)) as journal:
+        for run in made.plan:
+            journal.append(RunResult(run.key, FINISHED, validation_nats=1 + run.number).to_dict())
+        journal.flush()
+    groups = list(reversed(summarize(made).groups))
+    chosen = selection(groups, 8)
+    numbers = [group.runs[0].number for group in chosen]
+    assert numbers[:2] == [0, 1]
+    assert len(set(numbers)) == 8
+    assert numbers[2:] == [2, 8, 14, 21, 27, 33]
+    assert len(selection(groups, 40)) == 40
+    whole = render_study(made)
+    assert "are shown: the best ones" not in whole
+    monkeypatch.setattr("charloom.studies.study_page.MOST_POINTS", 10)
+    small = render_study(made)
+    assert small.count("10 of 40 are shown: the best ones") == 4
+    assert len(small) < len(whole)
+
+
+def test_the_number_of_parameters_is_computed_once_for_each_size(trained, monkeypatch):
+    counted = []
+
+    def count(group, study):
+        counted.append(group)
+        return parameters_of(group, study)
+
+    monkeypatch.setattr("charloom.studies.study_page.parameters_of", count)
+    groups = summarize(trained).groups
+    parameters = parameters_by(trained)
+    for group in (*groups, *groups):
+        assert parameters(group) == parameters_of(group, trained)
+    assert len(counted) == 8

@@ -3,7 +3,8 @@
 The functions call the steps of a command in the right order. They print nothing.
 """
 
-from charloom.api.class_diagnosis import doctor_class
+from typing import TYPE_CHECKING, Any, Final
+
 from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
 from charloom.api.compare_runs import compare
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
@@ -32,13 +33,18 @@ from charloom.api.training_plan import (
 )
 from charloom.api.unit_ablation import UnitAblation, ablate
 from charloom.api.unit_search import Neurons, neurons
-from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, adapt, doctor
 from charloom.evaluation import Evaluation
 from charloom.gradient_check import GradientCheck, gradcheck
 from charloom.network_trace import NumberCheck, Trace
 from charloom.sampling_grid import SampleGrid
 from charloom.store import RunSummary
 from charloom.training.learning_rate_search import LearningRateSearch
+
+if TYPE_CHECKING:
+    from charloom.api.class_diagnosis import doctor_class
+    from charloom.diagnosis import DiagnosedClass, Diagnosis, Judged, adapt, doctor
+
+DIAGNOSIS_NAMES: Final = ("DiagnosedClass", "Diagnosis", "Judged", "adapt", "doctor")
 
 # `judge`, `judge_others` and `settle` are earlier names, which old programs may still import.
 judge, judge_others, settle = evaluate_part, evaluate_baselines, plan_settings
@@ -111,3 +117,16 @@ __all__ = [
     "train",
     "updates_per_second",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the doctor when it is first used (PEP 562). Training does not need its many modules."""
+    if name == "doctor_class":
+        from charloom.api.class_diagnosis import doctor_class
+
+        return doctor_class
+    if name not in DIAGNOSIS_NAMES:
+        raise AttributeError(f"module 'charloom.api' has no attribute {name!r}")
+    from charloom import diagnosis
+
+    return getattr(diagnosis, name)

@@ -5,7 +5,8 @@ Source: Abramowitz and Stegun, Handbook of Mathematical Functions (1964), 26.7.3
 
 import math
 from collections.abc import Sequence
-from statistics import mean, stdev
+from functools import lru_cache
+from statistics import fmean, stdev
 from typing import Final
 
 LEVEL: Final = 0.95
@@ -33,6 +34,7 @@ def inside(t: float, freedom: int) -> float:
     return math.sin(angle) * total
 
 
+@lru_cache(maxsize=256)
 def t_quantile(freedom: int, level: float = LEVEL) -> float:
     """Return t such that a number with Student's distribution is between -t and t with the probability `level`."""
     low, high = 0.0, 1.0
@@ -51,4 +53,5 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     if len(values) < 2:
         return None
     half = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
-    return mean(values) - half, mean(values) + half
+    middle = fmean(values)
+    return middle - half, middle + half

@@ -1,9 +1,9 @@
 """Writes the report of a study: its table, its curves with bands, and the effect of its settings on the loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import mean
+from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from charloom.errors import ConfigError, StudyError
@@ -40,6 +40,8 @@ from charloom.studies.summary import Group, StudySummary, setting_text, summariz
 MOST_CURVES: Final = 7  # a reader can distinguish this many lines
 MOST_ROWS: Final = 100
 MOST_PAIRS: Final = 4  # settings in the pair plots
+# Choices of settings in a picture. More would be large, slow and hard to see.
+MOST_POINTS: Final = 300
 LOG_FROM: Final = (
     8.0  # an axis is logarithmic if its largest value is at least this many times its smallest one
 )
@@ -248,7 +250,7 @@ def curve_line(group: Group, summary: StudySummary, field: str) -> BandLine | No
     return BandLine(
         label_of(group, summary),
         shared,
-        [mean(column) for column in columns],
+        [fmean(column) for column in columns],
         [min(column) for column in columns],
         [max(column) for column in columns],
     )
@@ -263,10 +265,7 @@ def effect_sections(study: Study, summary: StudySummary) -> list[StudySection]:
     names = [name for name in summary.varied if len(numbers_of(done, name)) > 2]
     sections = [effect_section(name, done, summary, value_of(name)) for name in names]
     if any(name in SIZES for name in names):
-        by_key = {group.runs[0].key: parameters_of(group, study) for group in done}
-        section = effect_section(
-            PARAMETERS, done, summary, lambda group: by_key[group.runs[0].key], without=SIZES
-        )
+        section = effect_section(PARAMETERS, done, summary, parameters_by(study), without=SIZES)
         sections.insert(0, section)
     return [section for section in sections if section is not None]
 
@@ -282,6 +281,20 @@ def numbers_of(groups: Sequence[Group], name: str) -> set[float]:
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
         return set()
     return {float(value) for value in values if value is not None}
+
+
+def parameters_by(study: Study) -> Callable[[Group], int]:
+    """Return a function that returns the number of parameters of a group, and computes it once for each size."""
+    known: dict[tuple[Any, ...], int] = {}
+
+    def parameters(group: Group) -> int:
+        settings = group.runs[0].settings
+        key = (group.text, *(settings.get(name) for name in ("cell", *SIZES)))
+        if key not in known:
+            known[key] = parameters_of(group, study)
+        return known[key]
+
+    return parameters
 
 
 def parameters_of(group: Group, study: Study) -> int:
@@ -313,10 +326,12 @@ def effect_section(
     if max(map(len, lines.values())) < 3:
         return None
     shown = dict(list(lines.items())[:MOST_CURVES])
+    possible = sum(map(len, shown.values()))
+    shown = {label: thinned(points, MOST_POINTS // len(shown)) for label, points in shown.items()}
     every = [size for points in shown.values() for size in points]
     log = min(every) > 0 and max(every) >= LOG_FROM * min(every)
     fitted = name in (PARAMETERS, *SIZES)
-    laws = {label: law_of(points) if fitted else None for label, points in shown.items()}
+    laws = {label: law_of(lines[label]) if fitted else None for label in shown}
     joined = max(map(len, shown.values())) <= MOST_JOINED
     drawn = [band_of_points(label, points, laws[label], joined) for label, points in shown.items()]
     draw = partial(band_figure, drawn, name, f"bits per {summary.unit}", log)
@@ -327,8 +342,9 @@ def effect_section(
         if seeds > 1
         else "Each point is one run."
     )
-    if others or (name == PARAMETERS and len(groups) > len(every)):
+    if others or (name == PARAMETERS and len(groups) > possible):
         sentence += " Where settings differ in other ways too, the best of them is shown."
+    sentence += shown_text(len(every), possible)
     if any(laws.values()):
         sentence += " The dashed curves are fitted power laws."
     return StudySection(
@@ -337,6 +353,32 @@ def effect_section(
         sentence,
         picture_of(draw, f"effect-{name}", f"bits per character over {name}, {len(drawn)} lines"),
         [f"{label}: {law_text(law, name)}" for label, law in laws.items() if law is not None],
+    )
+
+
+def thinned(points: dict[float, Group], most: int) -> dict[float, Group]:
+    """Return at most `most` points of a line: those of the best groups, and of others spread over the rest."""
+    chosen = {group.runs[0].key for group in selection(list(points.values()), most)}
+    return {size: group for size, group in points.items() if group.runs[0].key in chosen}
+
+
+def selection(groups: Sequence[Group], most: int) -> list[Group]:
+    """Return at most `most` groups, the best first: the best ones, and others whose ranks are spread over the rest."""
+    ranked = sorted(groups, key=lambda group: group.order)
+    if len(ranked) <= most:
+        return ranked
+    best = most // 4
+    count, rest = most - best, ranked[best:]
+    return ranked[:best] + [rest[n * len(rest) // count] for n in range(count)]
+
+
+def shown_text(shown: int, possible: int) -> str:
+    """Return a sentence that says how many points a picture leaves out; nothing if it has all of them."""
+    if shown == possible:
+        return ""
+    return (
+        f" {count(shown)} of {count(possible)} are shown: the best ones, and others that are spread evenly over the rest "
+        f"from the best to the worst."
     )
 
 
@@ -390,31 +432,35 @@ def coordinates_of(groups: Sequence[Group], names: Sequence[str]) -> list[Coordi
 
 def parallel_section(summary: StudySummary) -> StudySection | None:
     """Return parallel coordinates of all groups; None if fewer than two settings differ."""
-    groups = [group for group in summary.groups if group.bits]
-    if len(summary.varied) < 2 or len(groups) < 3:
+    done = [group for group in summary.groups if group.bits]
+    if len(summary.varied) < 2 or len(done) < 3:
         return None
+    groups = selection(done, MOST_POINTS)
     coordinates = coordinates_of(groups, summary.varied)
     coordinates.append(Coordinate("bits", [group.mean or 0.0 for group in groups]))
     draw = partial(parallel_figure, coordinates)
     return StudySection(
         "parallel",
         "All settings",
-        "Each line is one choice of settings; it crosses each axis at its value. The best tenth is drawn strongly.",
+        "Each line is one choice of settings; it crosses each axis at its value. The best tenth is drawn strongly."
+        + shown_text(len(groups), len(done)),
         picture_of(draw, "parallel", f"parallel coordinates of {listing(summary.varied)} and bits"),
     )
 
 
 def pairs_section(summary: StudySummary) -> StudySection | None:
     """Return pair plots of the settings that are numbers; None if there are fewer than two of them."""
-    groups = [group for group in summary.groups if group.bits]
-    names = [name for name in summary.varied if len(numbers_of(groups, name)) > 2][:MOST_PAIRS]
-    if len(names) < 2 or len(groups) < 8:
+    done = [group for group in summary.groups if group.bits]
+    names = [name for name in summary.varied if len(numbers_of(done, name)) > 2][:MOST_PAIRS]
+    if len(names) < 2 or len(done) < 8:
         return None
+    groups = selection(done, MOST_POINTS)
     loss = [group.mean or 0.0 for group in groups]
     draw = partial(pairs_figure, coordinates_of(groups, names), loss)
     return StudySection(
         "pairs",
         "Pairs of settings",
-        "Each point is one choice of settings; the lower its loss, the larger it is. The best tenth has another colour.",
+        "Each point is one choice of settings; the lower its loss, the larger it is. The best tenth has another colour."
+        + shown_text(len(groups), len(done)),
         picture_of(draw, "pairs", f"pair plots of {listing(names)}"),
     )

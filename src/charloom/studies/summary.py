@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import mean, stdev
+from statistics import fmean, stdev
 from typing import Any, Final
 
 from charloom.canonical_form import canonical_json
@@ -43,10 +43,10 @@ class Group:
         finished = (result.bits for result in self.results if result.state == FINISHED)
         return [bits for bits in finished if bits is not None]
 
-    @property
+    @cached_property
     def mean(self) -> float | None:
         """The mean of the bits per character; None if no run has finished."""
-        return mean(self.bits) if self.bits else None
+        return fmean(self.bits) if self.bits else None
 
     @property
     def deviation(self) -> float | None:
@@ -72,7 +72,7 @@ class Group:
     def seconds(self) -> float | None:
         """The mean duration of the finished runs; None if no run has finished."""
         times = [result.seconds for result in self.results if result.state == FINISHED]
-        return mean(times) if times else None
+        return fmean(times) if times else None
 
     @property
     def order(self) -> tuple[bool, bool, float]:
