@@ -115,3 +115,29 @@ def test_a_lost_trial_of_a_search_over_postgresql_is_noticed(changed):
     assert is_complete(counted)
     assert not is_complete({**counted, changed: 19})
     assert not is_complete({})
+
+
+def test_an_interruption_ends_the_runs_that_dask_workers_train(tmp_path):
+    # A cluster of Dask starts and ends, which takes seconds.
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    made = planned_study(
+        tmp_path,
+        settings={"hidden_size": 4, "updates": 100_000_000},
+        grid={},
+        keep={"directories": "all"},
+    )
+    path = made.files.run_path(made.plan[0])
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        began = (path / "status.json").exists
+        steps = list(made.train(1, lambda: "SIGINT" if began() else None, on=client))
+        assert steps[-1].left == 2
+        # The only thread of the cluster is free again.
+        assert client.submit(pow, 2, 5).result(timeout=60) == 32
+    assert json.loads((path / "status.json").read_text())["state"] == "interrupted"
+    assert not made.files.run_path(made.plan[1]).exists()
+    assert made.results() == {}

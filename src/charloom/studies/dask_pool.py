@@ -5,9 +5,11 @@ no access to the study's directory, except for runs that have a directory and fo
 """
 
 import time
+import uuid
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from charloom.cpu_limits import keep_numpy_to_one_thread
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.02  # time between two looks for finished batches
+ASK_SECONDS: Final = 1.0  # time between two questions of a worker whether the study was interrupted
+SAVING_SECONDS: Final = (
+    30.0  # after an interruption, the running batches have at most this long to end
+)
 ENDED: Final = (
     "finished",
     "error",
@@ -39,13 +45,51 @@ LOST: Final = "several workers ended while they trained it; is their memory full
 Lines = list[dict[str, Any]]
 
 
+class HaltedStudy:
+    """Says on a worker whether the study was interrupted. It asks the scheduler about once a second.
+
+    Args:
+        name: the name of the event that is set at the end of the study.
+    """
+
+    def __init__(self, name: str) -> None:
+        from distributed import Event, get_client
+
+        self._event, self._halted = Event(name, client=get_client()), False
+        self._asked = (
+            -ASK_SECONDS
+        )  # ask at the beginning, too: the batch may have waited until the end
+
+    def __call__(self) -> str | None:
+        """Return a reason to interrupt a run, or None."""
+        if not self._halted and time.monotonic() - self._asked >= ASK_SECONDS:
+            try:
+                self._halted = self._event.is_set()
+            except OSError:  # the scheduler has ended
+                self._halted = True
+            self._asked = time.monotonic()
+        return "the study was interrupted" if self._halted else None
+
+
 def train_batch(
-    files: StudyFiles, header: StudyHeader, corpora: Mapping[int, Corpus], runs: list[PlannedRun]
+    files: StudyFiles,
+    header: StudyHeader,
+    corpora: Mapping[int, Corpus],
+    runs: list[PlannedRun],
+    halted: str,
 ) -> tuple[Lines, float]:
-    """Train runs on a worker; return the lines of their results, and the seconds that this took."""
+    """Train runs on a worker until the event named `halted` is set.
+
+    Returns:
+        The lines of their results, and the seconds that this took.
+    """
     keep_numpy_to_one_thread()
-    trainer = RunTrainer(files, header, corpora)
-    results = [result for run in runs if (result := trainer.train(run, lambda: None)) is not None]
+    trainer, halt = RunTrainer(files, header, corpora), HaltedStudy(halted)
+    results = []
+    for run in runs:
+        result = trainer.train(run, halt) if halt() is None else None
+        if result is not None:
+            results.append(result)
     return [result.to_dict() for result in results], sum(result.seconds for result in results)
 
 
@@ -70,14 +114,16 @@ class DaskPool:
         self._seconds = 0.0  # of a run, measured
         self._texts: set[int] = set()  # the indices of the texts that the runs need
         self._sent: Any = None  # a future of the texts on the workers; None if they must be sent
+        self._halted = (
+            f"charloom-{uuid.uuid4().hex}"  # the name of an event, set when the study ends
+        )
 
     def train(
         self, runs: Sequence[PlannedRun], halt: Callable[[], str | None]
     ) -> Generator[BatchDone]:
         """Train runs, and yield each time that a batch of them is done.
 
-        If `halt` returns a reason, the batches that no worker has begun are cancelled, and the iterator ends. If a
-        worker ends, Dask gives its batch to another one.
+        If `halt` returns a reason, the workers save and end their batches, and the iterator ends. If a worker ends, Dask gives its batch to another one.
         """
         self._waiting.extend(runs)
         self._texts = {run.text for run in runs}
@@ -92,11 +138,35 @@ class DaskPool:
                         time.sleep(POLL_SECONDS)
                     for future in done:
                         yield self._take(future, journal)
+                yield from self._interrupt(journal)
                 journal.sync()
         finally:
+            self._set_halted()
             self._client.cancel(list(self._given), force=True)
             if self._own:
                 self._client.close()
+
+    def _set_halted(self) -> None:
+        """Tell the workers that the study ends."""
+        from distributed import Event
+
+        with suppress(OSError):  # the scheduler has ended, and the workers notice that
+            Event(self._halted, client=self._client).set()
+
+    def _interrupt(self, journal: Journal) -> Iterator[BatchDone]:
+        """Let the workers save and end the batches that they train, and yield these."""
+        if not self._given:
+            return
+        self._set_halted()
+        began = time.monotonic()
+        while self._given and time.monotonic() - began < SAVING_SECONDS:
+            # A worker begins a batch that waits, sees that the study has ended, and returns no result.
+            for future in [one for one in self._given if one.status in ENDED]:
+                if future.status == "finished":
+                    yield self._take(future, journal)
+                else:
+                    del self._given[future]
+            time.sleep(POLL_SECONDS)
 
     def _send_texts(self) -> Any:
         """Send the texts to the workers, and return a future of the texts by index."""
@@ -117,7 +187,13 @@ class DaskPool:
             size = batch_size(self._seconds, len(self._waiting), workers)
             batch = [self._waiting.popleft() for _ in range(size)]
             future = self._client.submit(
-                train_batch, self._files, self._header, self._sent, batch, pure=False
+                train_batch,
+                self._files,
+                self._header,
+                self._sent,
+                batch,
+                self._halted,
+                pure=False,
             )
             self._given[future] = batch
 
