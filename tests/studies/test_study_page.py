@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 
 from charloom.errors import ConfigError, StudyError
 from charloom.report.study_plots import BandLine, Coordinate, band_figure, highest_shown
@@ -196,3 +197,29 @@ def test_the_number_of_parameters_is_computed_once_for_each_size(trained, monkey
     for group in (*groups, *groups):
         assert parameters(group) == parameters_of(group, trained)
     assert len(counted) == 8
+
+
+def test_runs_with_one_validation_loss_have_the_curve_of_training_and_a_point(tmp_path):
+    made = planned_study(tmp_path)  # the validation loss is due only at the end
+    train_here(made)
+    assert all(
+        result.curve["validation_nats"][:-1] == [None] * 3 for result in made.results().values()
+    )
+    html = render_study(made)
+    assert 'id="curves"' in html
+    assert "The single points are the validation loss" in html
+    assert re.search(r'id="[^"]*line-1"', html)
+    assert re.search(r'id="[^"]*point-2"', html)
+
+
+def test_a_line_with_one_point_shows_it_with_its_band():
+    point = BandLine("a", [30], [2.0], [1.5], [2.5])
+    (axes,) = band_figure([point], "updates", "bits").axes
+    (interval,) = [one for one in axes.collections if isinstance(one, LineCollection)]
+    assert interval.get_segments()[0].tolist() == [[30, 1.5], [30, 2.5]]
+    extra = BandLine("a", [10, 30], [3.0, 2.5], [3.0, 2.5], [3.0, 2.5], extra=point)
+    (axes,) = band_figure([extra], "updates", "bits").axes
+    assert [line.get_xydata().tolist() for line in axes.lines] == [
+        [[10, 3.0], [30, 2.5]],
+        [[30, 2.0]],
+    ]

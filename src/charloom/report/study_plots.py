@@ -5,7 +5,7 @@ This module knows nothing about studies: it draws lines and points that are give
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,6 +51,7 @@ class BandLine:
         high: the upper ends of the band.
         law: a function whose curve is drawn dashed; None draws none.
         joined: whether the points are joined by a line, if there is no law.
+        extra: a single point with an interval that is drawn in the same colour; None draws none.
     """
 
     label: str
@@ -60,6 +61,7 @@ class BandLine:
     high: Sequence[float]
     law: Law | None = None
     joined: bool = True
+    extra: "BandLine | None" = None
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,14 @@ def band_figure(
         )
         marked = marked_points(len(line.x), n, len(lines)) if line.joined else None
         axes.plot(line.x, line.y, **style, markevery=marked, gid=f"line-{n + 1}")
+        for single in [one for one in (line, line.extra) if one is not None and len(one.x) == 1]:
+            draw_interval(axes, single, style, n)
     style_axes(axes, palette, font_size(width))
     scale_horizontally(axes, log)
-    top = highest_shown([value for line in lines for value in line.y])
+    shown = [y for line in lines for one in (line, line.extra) if one is not None for y in one.y]
+    top = highest_shown(shown)
     if top is not None:
-        lowest = min(value for line in lines for value in line.y)
+        lowest = min(shown)
         axes.set_ylim(lowest - 0.05 * (top - lowest), top)
         title += " (far higher losses are above the plot)"
     axes.yaxis.set_major_locator(MaxNLocator(6))
@@ -146,6 +151,13 @@ def band_figure(
     heading(axes, title, 0.0, palette, font_size(width))
     add_legend(figure, [line.label for line in lines], palette, width, height)
     return figure
+
+
+def draw_interval(axes: Axes, single: BandLine, style: dict[str, Any], n: int) -> None:
+    """Draw a line that has only one point: the point, and its band as a vertical line."""
+    axes.vlines(single.x, single.low, single.high, color=style["color"], linewidth=2.4, alpha=0.6)
+    drawn = {**style, "linestyle": "none", "markersize": 8}
+    axes.plot(single.x, single.y, **drawn, gid=f"point-{n + 1}")
 
 
 def highest_shown(losses: Sequence[float]) -> float | None:

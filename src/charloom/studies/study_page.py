@@ -1,6 +1,7 @@
 """Writes the report of a study: its table, its curves with bands, and the effect of its settings on the loss."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -46,6 +47,7 @@ LOG_FROM: Final = (
     8.0  # an axis is logarithmic if its largest value is at least this many times its smallest one
 )
 PARAMETERS: Final = "parameters"
+TRAINING, VALIDATION = "train_nats", "validation_nats"  # losses of a curve
 LEAST_EXPLAINED: Final = 0.8  # a power law that explains less of the variance is not shown
 MOST_JOINED: Final = 12  # points of a line that are joined
 SIZES: Final = ("hidden_size", "layers", "ngram_order", "input_pairs")
@@ -213,23 +215,45 @@ def label_of(group: Group, summary: StudySummary, without: Sequence[str] = ()) -
 def curves_section(summary: StudySummary) -> StudySection | None:
     """Return the curves of the best groups, with bands over the seeds; None if there are none."""
     groups = [group for group in summary.groups if group.bits][:MOST_CURVES]
-    field = "validation_nats" if summary.validated else "train_nats"
-    lines = [line for group in groups if (line := curve_line(group, summary, field)) is not None]
+    lines = lines_of(groups, summary, VALIDATION if summary.validated else TRAINING)
     if not lines:
         return None
-    loss = "validation loss" if summary.validated else "training loss"
+    single = summary.validated and max(len(line.x) for line in lines) == 1
+    lines = lines_with_points(lines, groups, summary) if single else lines
+    loss = "validation loss" if summary.validated and not single else "training loss"
     shown = (
         "of all settings"
         if len(lines) == len(summary.groups)
         else f"of the best {len(lines)} settings"
     )
     draw = partial(band_figure, lines, "updates", f"{loss}, bits per {summary.unit}")
+    points = " The single points are the validation loss, which these runs have only once."
     return StudySection(
         "curves",
         "Curves",
-        f"The {loss} {shown}: the mean over the seeds, and a band from the lowest to the highest run.",
+        f"The {loss} {shown}: the mean over the seeds, and a band from the lowest to the highest run."
+        + (points if single else ""),
         picture_of(draw, "curves", f"{loss} over updates, {counted(len(lines), 'line')}"),
     )
+
+
+def lines_of(groups: Sequence[Group], summary: StudySummary, field: str) -> list[BandLine]:
+    """Return the mean curves of those groups that have one."""
+    return [line for group in groups if (line := curve_line(group, summary, field)) is not None]
+
+
+def lines_with_points(
+    points: Sequence[BandLine], groups: Sequence[Group], summary: StudySummary
+) -> list[BandLine]:
+    """Return the curves of the training loss, each with the only validation loss of the same group.
+
+    Args:
+        points: the lines of the validation loss, with one point each.
+        groups: the groups.
+        summary: the results of the study.
+    """
+    training = {line.label: line for line in lines_of(groups, summary, TRAINING)}
+    return [replace(training.get(point.label, point), extra=point) for point in points]
 
 
 def curve_line(group: Group, summary: StudySummary, field: str) -> BandLine | None:
@@ -245,7 +269,7 @@ def curve_line(group: Group, summary: StudySummary, field: str) -> BandLine | No
         return None
     shared = sorted(set.intersection(*map(set, curves)))
     columns = [[curve[update] for curve in curves] for update in shared]
-    if len(shared) < 2:
+    if not shared:
         return None
     return BandLine(
         label_of(group, summary),
