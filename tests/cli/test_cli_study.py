@@ -7,7 +7,9 @@ import signal
 import pytest
 
 from book_text import TEXT
-from charloom.studies import open_study
+from charloom.store.journal import Journal
+from charloom.studies import begin_study, open_study
+from charloom.studies.results import FINISHED, RunResult
 from command_line import charloom_, started
 from waiting import until
 
@@ -187,3 +189,20 @@ def test_a_part_is_trained_by_itself(tmp_path):
     assert "part 1: 1 of 1 run finished" in done.stderr
     assert set(study.results()) == {study.plan[3].key}
     assert charloom_("study work", study.path, "--part 2 --size 3").exit_code == 2
+
+
+def test_warnings_are_below_the_table(tmp_path):
+    (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "cells.toml").write_text(SPEC)
+    made = begin_study(tmp_path / "cells.toml", tmp_path / "study")
+    with Journal(made.files.new_journal(0)) as journal:
+        for run in made.plan[:2]:
+            result = RunResult(run.key, FINISHED, validation_nats=1.0, warnings=("the loss grew.",))
+            journal.append(result.to_dict())
+        journal.flush()
+    done = charloom_("study table", made.path)
+    assert "2, 2 warned" in done.stdout
+    assert "run 0: the loss grew." in done.stderr
+    assert "run 1: the loss grew." in done.stderr
+    told = json.loads(charloom_("study table", made.path, "--json").stdout)
+    assert [one["run"] for one in told["warnings"]] == [0, 1]

@@ -221,3 +221,32 @@ def test_failed_runs_are_trained_again_only_on_request(tmp_path):
 def test_a_directory_without_a_study_is_refused(tmp_path):
     with pytest.raises(charloom.CharloomError, match="is not a study"):
         study(tmp_path)
+
+
+def test_a_continued_run_keeps_the_warnings_before_its_interruption(tmp_path):
+    made = planned_study(tmp_path, keep={"directories": "all"}, grid={}, seeds=1)
+    calls = iter(range(100))
+    train_here(made, halt=lambda: "SIGTERM" if next(calls) >= 2 else None)
+    path = made.files.run_path(made.plan[0])
+    event = {"event": "warning", "update": 5, "time": 1.0, "reason": "the loss grows"}
+    with Journal(path / "events.jsonl") as journal:
+        journal.append(event)
+        journal.append(event)  # training repeated the updates after a checkpoint
+        journal.flush()
+    train_here(made)
+    (result,) = made.results().values()
+    assert result.warnings == ("the loss grows",)
+    assert result.state == FINISHED
+
+
+def test_a_run_that_had_finished_before_its_result_was_written_keeps_its_reason(tmp_path):
+    settings = {"hidden_size": 4, "learning_rate": 1e-9, "epochs": 60, "validation": 0.2, "judge_every": 5, "patience": 1}  # fmt: skip
+    made = planned_study(tmp_path, keep={"directories": "all"}, settings=settings, grid={}, seeds=1)
+    train_here(made)
+    (result,) = made.results().values()
+    assert result.reason
+    for journal in made.files.journals():
+        journal.unlink()
+    train_here(made)
+    (again,) = made.results().values()
+    assert again == result

@@ -7,9 +7,13 @@ import pytest
 
 from charloom.errors import ConfigError, StudyError
 from charloom.formatting import bits_per_character
+from charloom.store.journal import Journal
 from charloom.studies import begin_study, summarize
 from charloom.studies.best_runs import best_of
+from charloom.studies.results import FINISHED, RunResult
 from charloom.studies.student_t import inside, mean_interval, t_quantile
+from charloom.studies.study_page import render_study
+from charloom.studies.summary import text_of
 from charloom.studies.table_files import write_table
 from small_studies import planned_study, small_spec, train_here
 
@@ -151,3 +155,31 @@ def test_the_bits_of_bytes_are_per_byte(tmp_path):
     assert summarize(made).validated
     train_here(made)
     assert "bits per byte on the validation part" in best_of(made)[0].lines()[1]
+
+
+def test_warnings_are_in_the_table_the_page_and_the_file(tmp_path):
+    made = planned_study(tmp_path)
+    with Journal(made.files.new_journal(0)) as journal:
+        for run in made.plan:
+            told = ("the loss grew", "twice") if run.number == 1 else ()
+            result = RunResult(
+                run.key, FINISHED, train_nats=1.0, validation_nats=1.0, warnings=told
+            )
+            journal.append(result.to_dict())
+        journal.flush()
+    summary = summarize(made)
+    assert [run.number for run, _ in summary.warned] == [1]
+    (row,) = [line for line in text_of(summary, 9) if line.startswith("rnn")]
+    assert "2, 1 warned" in row
+    html = render_study(made)
+    assert "run 1: the loss grew twice" in html
+    assert "1 with warnings" in html
+    write_table(made, tmp_path / "runs.csv")
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert [row["warnings"] for row in rows] == ["", "the loss grew twice", "", ""]
+
+
+def test_the_page_of_a_running_study_says_how_many_runs_of_a_row_are_done(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made, [0])
+    assert "<td>1 of 2</td>" in render_study(made)

@@ -321,6 +321,11 @@ def show_study(study: "Study", most: int, as_json: bool) -> None:
     hidden: Any = len(summary.failures) - BEST_SHOWN
     if hidden > 0:
         say(f"{hidden:,} more runs failed; study export lists them with their reasons.")
+    for run, result in summary.warned[:BEST_SHOWN]:
+        say(f"run {run.number}: {' '.join(result.warnings)}")
+    hidden = len(summary.warned) - BEST_SHOWN
+    if hidden > 0:
+        say(f"{hidden:,} more runs have warnings; study export lists them.")
 
 
 study.command("run", cls=CommandWithHeadings)(run)

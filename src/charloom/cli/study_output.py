@@ -77,6 +77,7 @@ def summary_fields(study: "Study", summary: "StudySummary") -> dict[str, Any]:
                 "finished": len(group.bits),
                 "failed": group.failed,
                 "pruned": group.pruned,
+                "warned": group.warned,
                 "mean_bits": group.mean,
                 "deviation": group.deviation,
                 "interval": group.interval,
@@ -87,5 +88,9 @@ def summary_fields(study: "Study", summary: "StudySummary") -> dict[str, Any]:
         "failures": [
             {"run": run.number, "key": run.key, "reason": result.reason}
             for run, result in summary.failures
+        ],
+        "warnings": [
+            {"run": run.number, "key": run.key, "warnings": list(result.warnings)}
+            for run, result in summary.warned
         ],
     }

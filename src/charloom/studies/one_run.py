@@ -18,6 +18,7 @@ from charloom.run_file_names import METRICS
 from charloom.store import replace_file
 from charloom.store.journal import read_lines
 from charloom.store.model_file import model_bytes
+from charloom.store.run_inspection import read_events
 from charloom.studies.results import CURVE, FAILED, FINISHED, PRUNED, RunResult
 from charloom.text import Corpus, Windows
 from charloom.training import Best, Ended, Record, Warned, train_in_memory
@@ -145,15 +146,12 @@ def train_in_directory(
 ) -> RunResult | None:
     """Train a run in the run directory `path`, or continue it; return its result, None if it was interrupted."""
     training = reopen(path) if path.exists() else begin(corpus, config, path)
-    warnings, ended = list[str](), None
+    ended = None
     with training:
         if not training.finished:
             with closing(training.items(halt)) as items:
                 for item in items:
-                    if isinstance(item, Warned):
-                        warnings.append(item.message)
-                    elif isinstance(item, Ended):
-                        ended = item
+                    ended = item if isinstance(item, Ended) else ended
             if ended is None or ended.state == "interrupted":
                 return None
         update = training.learner.update
@@ -163,13 +161,24 @@ def train_in_directory(
         seconds = record["seconds"]
     if not curve.columns["update"]:
         raise DamagedError(f"{path} has no records.")
+    reason, warnings = told_by(path)
     return RunResult(
         key,
         FINISHED,
         update,
         seconds,
         update * config.seq_length * config.batch_size,
-        reason=ended.reason if ended else None,
-        warnings=tuple(warnings),
+        reason=reason,
+        warnings=warnings,
         **curve.fields(),
     )
+
+
+def told_by(path: Path) -> tuple[str | None, tuple[str, ...]]:
+    """Return why a finished run directory ended early, or None, and its warnings, also those before an interruption."""
+    lines = read_events(path)
+    events = lines.objects if lines is not None else ()
+    reasons = [event.get("reason") for event in events if event.get("event") == "finished"]
+    warnings = (event.get("reason") for event in events if event.get("event") == "warning")
+    told = dict.fromkeys(one for one in warnings if isinstance(one, str))
+    return reasons[-1] if reasons else None, tuple(told)

@@ -36,7 +36,14 @@ from charloom.studies.one_study import Study
 from charloom.studies.power_law import PowerLaw, fit_power_law
 from charloom.studies.results import FINISHED
 from charloom.studies.student_t import mean_interval
-from charloom.studies.summary import Group, StudySummary, setting_text, summarize
+from charloom.studies.summary import (
+    Group,
+    StudySummary,
+    rows_of,
+    setting_text,
+    settings_heads,
+    summarize,
+)
 
 MOST_CURVES: Final = 7  # a reader can distinguish this many lines
 MOST_ROWS: Final = 100
@@ -107,14 +114,16 @@ def render_study(study: Study) -> str:
         if summary.validated
         else "of the training text at the end"
     )
-    heads = [*(["text"] if len(summary.texts) > 1 else []), *summary.varied]
+    heads = settings_heads(summary)
     return page(
         "study.html",
         name=study.path.name,
         lede=lede(study, summary),
         figures=key_figures(study, summary),
         heads=heads,
-        rows=[row_of(group, summary) for group in summary.groups[:MOST_ROWS]],
+        rows=[
+            StudyRow(row[: len(heads)], row[len(heads) :]) for row in rows_of(summary, MOST_ROWS)
+        ],
         more=f"{counted(len(summary.groups) - MOST_ROWS, 'row')} more are in the files of study export."
         if len(summary.groups) > MOST_ROWS
         else "",
@@ -132,6 +141,10 @@ def render_study(study: Study) -> str:
         ],
         failures=[
             f"run {run.number}: {result.reason}" for run, result in summary.failures[:MOST_ROWS]
+        ],
+        warnings=[
+            f"run {run.number}: {' '.join(result.warnings)}"
+            for run, result in summary.warned[:MOST_ROWS]
         ],
         version=charloom_version(),
     )
@@ -160,6 +173,8 @@ def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
         notes.append(f"{count(pruned)} pruned")
     if summary.failures:
         notes.append(f"{count(len(summary.failures))} failed")
+    if summary.warned:
+        notes.append(f"{count(len(summary.warned))} with warnings")
     return [
         KeyFigure("Finished runs", count(finished), notes),
         *(figure for best in bests for figure in figures_of_best(best)),
@@ -182,23 +197,6 @@ def figures_of_best(best: BestRuns) -> list[KeyFigure]:
             [f"{unit}, seed {best.run.settings['seed']}"],
         ),
     ]
-
-
-def row_of(group: Group, summary: StudySummary) -> StudyRow:
-    """Return the row of a group as text."""
-    text = [summary.texts[group.text]] if len(summary.texts) > 1 else []
-    settings = [setting_text(group.settings.get(name)) for name in summary.varied]
-    interval = group.interval
-    return StudyRow(
-        [*text, *settings],
-        [
-            "pruned" if group.pruned and not group.bits else count(len(group.bits)),
-            UNKNOWN if group.mean is None else decimals(group.mean, 4),
-            UNKNOWN if group.deviation is None else decimals(group.deviation, 4),
-            UNKNOWN if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}",
-            UNKNOWN if group.seconds is None else decimals(group.seconds, 2),
-        ],
-    )
 
 
 def label_of(group: Group, summary: StudySummary, without: Sequence[str] = ()) -> str:

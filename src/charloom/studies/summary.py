@@ -1,6 +1,6 @@
 """The table of a study: the runs with equal settings but different seeds are one row, with mean and spread."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, stdev
@@ -69,6 +69,11 @@ class Group:
         return sum(result.state == PRUNED for result in self.results)
 
     @property
+    def warned(self) -> int:
+        """The number of runs that have warnings."""
+        return sum(bool(result.warnings) for result in self.results)
+
+    @property
     def seconds(self) -> float | None:
         """The mean duration of the finished runs; None if no run has finished."""
         times = [result.seconds for result in self.results if result.state == FINISHED]
@@ -115,10 +120,19 @@ class StudySummary:
     @property
     def failures(self) -> list[tuple[PlannedRun, RunResult]]:
         """The runs that failed, in the order of the plan, with their results."""
+        return self._those(lambda result: result.state == FAILED)
+
+    @property
+    def warned(self) -> list[tuple[PlannedRun, RunResult]]:
+        """The runs that have warnings, in the order of the plan, with their results."""
+        return self._those(lambda result: bool(result.warnings))
+
+    def _those(self, wanted: Callable[[RunResult], bool]) -> list[tuple[PlannedRun, RunResult]]:
+        """Return the runs whose results are `wanted`, in the order of the plan, with their results."""
         found = []
         for group in self.groups:
             runs = {run.key: run for run in group.runs}
-            found += [(runs[one.key], one) for one in group.results if one.state == FAILED]
+            found += [(runs[one.key], one) for one in group.results if wanted(one)]
         return sorted(found, key=lambda pair: pair[0].number)
 
 
@@ -215,6 +229,8 @@ def row_of(group: Group, summary: StudySummary, several: bool) -> list[str]:
         runs = "pruned" if not done else f"{runs}, {group.pruned} pruned"
     if group.failed:
         runs += f", {group.failed} failed"
+    if group.warned:
+        runs += f", {group.warned} warned"
     interval = group.interval
     return [
         *([summary.texts[group.text]] if several else []),

@@ -70,6 +70,7 @@ def run_rows(study: Study) -> Iterator[Row]:
             **row,
             "state": "planned" if result is None else result.state,
             "bits": result and result.bits,
+            "warnings": (result and " ".join(result.warnings)) or None,
         }
 
 
