@@ -4,9 +4,10 @@ import pytest
 
 from charloom.errors import ConfigError, StudyError, TextError
 from charloom.recipes import configure
-from charloom.studies import begin_study
+from charloom.studies import begin_study, open_study
 from charloom.studies.plan import key_of, with_seed
-from small_studies import planned_study, small_spec
+from charloom.studies.running import prepare
+from small_studies import planned_study, small_spec, train_here
 
 
 def test_every_combination_and_seed_is_a_run_with_its_own_key(tmp_path):
@@ -90,3 +91,25 @@ def test_only_long_runs_get_a_directory(tmp_path):
 def test_tokens_cannot_differ_between_runs(tmp_path):
     with pytest.raises(ConfigError, match="tokens"):
         planned_study(tmp_path, grid={"tokens": ["characters", "bytes"]})
+
+
+@pytest.mark.parametrize(
+    ("keep", "what"), [({"weights": True}, "weights"), ({"directories": "all"}, "run directory")]
+)
+def test_a_change_cannot_add_the_files_of_finished_runs(tmp_path, keep, what):
+    made = planned_study(tmp_path)
+    changed = small_spec(tmp_path, keep=keep, seeds=3)
+    assert len(begin_study(changed, tmp_path / "study", change=True).plan) == 6  # none has finished
+    made = begin_study(small_spec(tmp_path), tmp_path / "study", change=True)
+    train_here(made, [0, 1])
+    with pytest.raises(StudyError, match=f"2 runs of .* finished without {what}"):
+        begin_study(changed, tmp_path / "study", change=True)
+    assert open_study(tmp_path / "study").plan == made.plan
+
+
+def test_a_study_that_exists_has_its_directory_and_its_specification(tmp_path):
+    made = planned_study(tmp_path)
+    assert prepare(made.path).plan == prepare(made.path, made.path).plan == made.plan
+    for directory, change in ((tmp_path / "other", False), (None, True)):
+        with pytest.raises(ConfigError, match="give the path of a specification instead"):
+            prepare(made.path, directory, change)

@@ -110,6 +110,10 @@ def test_several_texts_are_compared_and_a_list_is_joined(tmp_path):
         ({**TEXT, "grid": {"cell": "rnn"}}, "must be a list of values"),
         ({**TEXT, "runs": {"cell": "rnn"}}, r"write \[\[runs\]\]"),
         ({**TEXT, "random": {"clip": [1.0]}}, "does not say how often"),
+        ({**TEXT, "random": {"draws": 5}}, "random draws no setting"),
+        ({**TEXT, "random": {"draws": 5, "seed": 1}}, "random draws no setting"),
+        ({**TEXT, "grid": {"engine": ["native", "reference"]}}, "section grid sets engine"),
+        ({**TEXT, "runs": [{"engine": "native"}]}, "section runs sets engine"),
         ({**TEXT, "random": {"draws": 2, "clip": 1.0}}, "a list of values, or a range"),
         ({**TEXT, "random": {"draws": 2, "clip": {"low": 2.0, "high": 1.0}}}, "low must be below"),
         (
@@ -145,3 +149,7 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path):
         read_spec(tmp_path / "a.toml")
     with pytest.raises(ReadError, match="No such file"):
         read_spec(tmp_path / "b.toml")
+
+
+def test_all_runs_can_share_an_engine(tmp_path):
+    assert runs_of(tmp_path, settings={"engine": "reference"}) == [{"engine": "reference"}]

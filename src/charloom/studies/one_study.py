@@ -192,7 +192,8 @@ def begin_study(
 
     Raises:
         ConfigError: the specification is not valid.
-        StudyError: the directory holds a study with another specification, and `change` is False.
+        StudyError: the directory holds a study with another specification, and `change` is False; or the change
+            wants weights or directories of runs that have finished without them.
         TextError: a text is missing, empty or too short.
     """
     parsed, data = parsed_spec(spec)
@@ -211,8 +212,35 @@ def begin_study(
             )
         elif files.spec_bytes() == data:
             return before
+    elif files.exists:
+        require_kept_files(Study(path), header, runs)
     files.write(data, header, runs)
     return Study(path)
+
+
+def require_kept_files(before: Study, header: StudyHeader, runs: list[PlannedRun]) -> None:
+    """Raise StudyError if a changed study wants weights or directories that its finished runs do not have.
+
+    Args:
+        before: the study before the change.
+        header: the new header.
+        runs: the new plan.
+    """
+    finished = {key for key, one in before.results().items() if one.state == FINISHED}
+    had = {run.key for run in before.plan if run.directory}
+    lacking = [
+        run
+        for run in runs
+        if run.key in finished
+        and run.key not in had
+        and (run.directory or (header.weights and not before.header.weights))
+    ]
+    if lacking:
+        what = "run directory" if lacking[0].directory else "weights"
+        raise StudyError(
+            f"{counted(len(lacking), 'run')} of {shortened(before.path)} finished without {what}, and a change does not "
+            f"train them again. Leave the section keep as it was, or begin a new study in another directory."
+        )
 
 
 def require_same_texts(before: StudyHeader, header: StudyHeader) -> None:

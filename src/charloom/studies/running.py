@@ -7,6 +7,8 @@ from typing import Any
 from charloom.api.text_arguments import as_path
 from charloom.config import require_whole
 from charloom.cpu_limits import processors
+from charloom.errors import ConfigError
+from charloom.formatting import shortened
 from charloom.studies.one_study import Study, begin_study, open_study
 from charloom.studies.study_progress import StudyProgress
 from charloom.studies.summary import StudySummary, summarize
@@ -42,7 +44,8 @@ def study(
     Ctrl-C lets long runs save a checkpoint, and then raises KeyboardInterrupt.
 
     Raises:
-        ConfigError: the specification is not valid, or the settings of a run are not.
+        ConfigError: the specification is not valid, or the settings of a run are not; or `spec` is the directory of a
+            study, and another `directory` or `change` is given.
         MissingPartError: the study is a search or runs on Dask, and the package for it is not installed.
         TextError: a text is missing, empty or too short.
         StudyError: the directory holds a study with another specification, or the worker processes fail.
@@ -66,4 +69,12 @@ def prepare(
     if isinstance(spec, Mapping):
         return begin_study(spec, place, change)
     path = as_path(spec, "spec")
-    return open_study(path) if path.is_dir() else begin_study(path, place, change)
+    if not path.is_dir():
+        return begin_study(path, place, change)
+    found = open_study(path)
+    if change or (place is not None and place.absolute() != path.absolute()):
+        raise ConfigError(
+            f"{shortened(path)} is a study that exists, so it has a directory and a specification already. To change it or "
+            f"to begin another study, give the path of a specification instead."
+        )
+    return found

@@ -191,6 +191,12 @@ def require_valid(spec: StudySpec, keep: Settings) -> None:
         raise ConfigError(
             f"the study sets {name}, which the study itself determines: each run uses one core."
         )
+    apart = [name for name in parts if name != "settings" and "engine" in parts[name]]
+    if apart:
+        raise ConfigError(
+            f"the section {apart[0]} sets engine, but runs that differ only in their engine count as the same run; give "
+            f"it in the section settings."
+        )
     if "recipe" in every:
         raise ConfigError(
             'the study sets recipe in a section; give it once, at the top: recipe = "quick".'
@@ -305,6 +311,10 @@ def drawn_section(given: Settings) -> tuple[dict[str, Range | Choice], int, int]
     count = require_whole("random.draws", given[DRAWS], least=1, below=MOST_RUNS + 1)
     seed = require_whole("random.seed", given.get(DRAW_SEED, 0), least=0, below=SEED_LIMIT)
     names = [name for name in given if name not in (DRAWS, DRAW_SEED)]
+    if not names:
+        raise ConfigError(
+            "the section random draws no setting; give lists or ranges, such as hidden_size = { low = 16, high = 128 }."
+        )
     return {name: parse_draw(name, given[name]) for name in names}, count, seed
 
 
