@@ -16,6 +16,7 @@ from charloom.messages import (
     argument,
     command,
     for_command_line,
+    for_file,
     for_page,
     for_python,
     quoted,
@@ -31,6 +32,8 @@ def test_each_face_spells_an_argument_in_its_own_way():
     assert for_python(MESSAGE) == 'give unknown="skip" or a lower learning_rate.'
     assert for_command_line(MESSAGE) == "give --unknown skip or a lower --learning-rate."
     assert for_page(MESSAGE) == "give “unknown” skip or a lower “learning rate”."
+    assert for_file(MESSAGE) == 'give unknown = "skip" or a lower learning_rate.'
+    assert for_file(argument("ngrams", True)) == "ngrams = true"
 
 
 def test_each_face_spells_a_command_in_its_own_way():

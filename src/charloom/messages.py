@@ -131,6 +131,14 @@ def for_any_face(message: str) -> str:
     return for_page(message)
 
 
+def for_file(message: str) -> str:
+    """Return the message with arguments as keys of a TOML file, such as unknown = "skip".
+
+    Commands are written as in a terminal.
+    """
+    return _spelled(message, _key, _shell_command, _enumeration)
+
+
 def option(name: str) -> str:
     """Return the command-line option of a Python argument, such as --learning-rate."""
     return OPTIONS.get(name, "--" + name.replace("_", "-"))
@@ -292,6 +300,11 @@ def _field(name: str, value: Any) -> str:
     """Return an argument as a field of the page with its value, such as “learning rate” 0.1."""
     words = f"“{name.replace('_', ' ').replace('ngram', 'n-gram')}”"
     return words if value is None or value is True else f"{words} {_listed(value)}"
+
+
+def _key(name: str, value: Any) -> str:
+    """Return an argument as a key of a TOML file with its value, such as unknown = "skip", or `name` if it is None."""
+    return name if value is None else f"{name} = {json.dumps(value, ensure_ascii=False)}"
 
 
 def _enumeration(items: list[str]) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from charloom.errors import ConfigError, StudyError, TextError
+from charloom.messages import for_command_line
 from charloom.recipes import configure
 from charloom.studies import begin_study, open_study
 from charloom.studies.plan import key_of, with_seed
@@ -113,3 +114,16 @@ def test_a_study_that_exists_has_its_directory_and_its_specification(tmp_path):
     for directory, change in ((tmp_path / "other", False), (None, True)):
         with pytest.raises(ConfigError, match="give the path of a specification instead"):
             prepare(made.path, directory, change)
+
+
+def test_messages_name_settings_by_their_keys(tmp_path):
+    for sections, words in (
+        ({"grid": {"cell": ["rrn"]}}, "the run with .*: cell is 'rrn'"),
+        ({"settings": {"validation": 0.6, "test": 0.6}}, ": validation is 0.6 and test 0.6"),
+        ({"settings": {"patience": 3, "updates": 5}, "grid": {}}, "set validation to a fraction"),
+        ({"seeds": 0}, "^seeds is 0"),
+        ({"random": {"draws": 0, "clip": [1.0]}}, r"^random\.draws is 0"),
+    ):
+        with pytest.raises(ConfigError, match=words) as caught:
+            planned_study(tmp_path, **sections)
+        assert "--" not in for_command_line(caught.value.message)

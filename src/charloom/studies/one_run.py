@@ -11,7 +11,7 @@ from charloom.config import Config
 from charloom.cooperative import run_all_slices
 from charloom.engines import Engine, engine_for
 from charloom.errors import CharloomError, DamagedError
-from charloom.messages import for_python
+from charloom.messages import for_file
 from charloom.model import Learner, averaged, new_learner
 from charloom.model.learner import finished_model
 from charloom.run_file_names import METRICS
@@ -71,7 +71,7 @@ class Curve:
 def failed(key: str, error: Exception, seconds: float) -> RunResult:
     """Return the result of a run that an error ended."""
     if isinstance(error, CharloomError):
-        reason = for_python(error.message)
+        reason = for_file(error.message)
     else:
         reason = f"{type(error).__name__}: {error}"
     return RunResult(key, FAILED, seconds=round(seconds, 4), reason=reason)
@@ -114,7 +114,7 @@ def train_in_memory_only(
                 state = PRUNED
                 break
         elif isinstance(item, Warned):
-            warnings.append(item.message)
+            warnings.append(for_file(item.marked))
         elif isinstance(item, Ended):
             if item.state == "interrupted":
                 return None

@@ -9,6 +9,7 @@ from charloom.canonical_form import canonical_json
 from charloom.config import MACHINE_SETTINGS, Config
 from charloom.errors import CharloomError, ConfigError
 from charloom.formatting import shortened
+from charloom.messages import for_file
 from charloom.model.memory_limit import parameter_count
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
@@ -99,7 +100,7 @@ def checked_config(recipe: str, settings: Settings, corpus: Corpus) -> Config:
     except CharloomError as error:
         given = ", ".join(f"{name} = {shortened(value)}" for name, value in settings.items())
         raise type(error)(
-            f"the run with {given or 'the settings of its recipe'}: {error.message}"
+            f"the run with {given or 'the settings of its recipe'}: {for_file(error.message)}"
         ) from None
     if config.tokens != corpus.vocabulary.tokens:
         raise ConfigError(

@@ -19,6 +19,7 @@ from charloom.config import (
 )
 from charloom.errors import ConfigError, ReadError
 from charloom.formatting import counted, listing, shortened
+from charloom.messages import for_file
 from charloom.recipes import CLASSIC, recipe_of
 from charloom.studies.random_settings import Choice, Range, drawn_settings, parse_draw
 from charloom.studies.search_spec import SearchSpec, parse_search
@@ -132,6 +133,14 @@ def parse_spec(values: Settings, folder: Path) -> StudySpec:
     Raises:
         ConfigError: a section is unknown or missing, or has a value that is not valid.
     """
+    try:
+        return parsed(values, folder)
+    except ConfigError as error:
+        raise ConfigError(for_file(error.message)) from None
+
+
+def parsed(values: Settings, folder: Path) -> StudySpec:
+    """Return the specification in a dict, as `parse_spec` does."""
     for name in values:
         if name not in SECTIONS:
             raise ConfigError(
