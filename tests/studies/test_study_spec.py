@@ -153,3 +153,15 @@ def test_a_file_that_is_not_toml_is_refused(tmp_path):
 
 def test_all_runs_can_share_an_engine(tmp_path):
     assert runs_of(tmp_path, settings={"engine": "reference"}) == [{"engine": "reference"}]
+
+
+def test_whole_limits_of_a_setting_that_need_not_be_whole_draw_any_number(tmp_path):
+    random = {"draws": 50, "clip": {"low": 1, "high": 5}, "layers": {"low": 1, "high": 5}}
+    found = runs_of(tmp_path, random=random)
+    clips = [run["clip"] for run in found]
+    assert all(1 <= clip < 5 for clip in clips)
+    assert len(set(clips)) == 50
+    assert {run["layers"] for run in found} == {1, 2, 3, 4, 5}
+    search = {"trials": 3, "warmup_epochs": {"low": 0, "high": 2}, "layers": {"low": 1, "high": 2}}
+    draws = dict(parse_spec({**TEXT, "search": search}, tmp_path).search.draws)
+    assert [type(draws[name].low) for name in ("warmup_epochs", "layers")] == [float, int]

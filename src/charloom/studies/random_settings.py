@@ -2,16 +2,18 @@
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from charloom.config import as_number, as_whole
+from charloom.config import Config, as_number, as_whole
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.random import uniforms
 
 SCALES: Final = ("linear", "log")
 FIELDS: Final = ("low", "high", "scale")
+# The settings that need not be whole numbers, also if the limits of a range are.
+FLOATS: Final = frozenset(one.name for one in fields(Config) if "float" in str(one.type))
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Range:
 
     Attributes:
         low: the smallest value.
-        high: the largest value. If `low` and `high` are whole numbers, so is each drawn value, and `high`
+        high: the largest value. If `low` and `high` are whole numbers (int), so is each drawn value, and `high`
             is possible. Otherwise the drawn values are below `high`.
         scale: "linear", or "log", with which as many values are drawn from 0.001 to 0.01 as from 0.01 to 0.1.
     """
@@ -75,7 +77,7 @@ def parse_draw(name: str, given: object, section: str = "random") -> Range | Cho
         raise ConfigError(
             f"{section}.{name} goes from {low:g} to {high:g}; low must be below high{above}."
         )
-    return Range(low, high, scale)
+    return Range(float(low), float(high), scale) if name in FLOATS else Range(low, high, scale)
 
 
 def number(name: str, given: object) -> float:
