@@ -183,3 +183,13 @@ def test_the_page_of_a_running_study_says_how_many_runs_of_a_row_are_done(tmp_pa
     made = planned_study(tmp_path)
     train_here(made, [0])
     assert "<td>1 of 2</td>" in render_study(made)
+
+
+def test_a_listed_run_that_does_not_set_a_setting_has_its_usual_value(tmp_path):
+    runs = [{"cell": "lstm", "layers": 2}, {"cell": "gru"}, {"clip": 5.0, "cell": "rnn"}]
+    summary = summarize(planned_study(tmp_path, runs=runs, grid={}))
+    assert summary.varied == ("cell", "layers")  # clip is 5 in every run
+    layers = {group.settings["cell"]: group.settings["layers"] for group in summary.groups}
+    assert layers == {"lstm": 2, "gru": 1, "rnn": 1}
+    (row,) = [line for line in text_of(summary, 9) if line.startswith("gru")]
+    assert row.split()[:2] == ["gru", "1"]

@@ -144,7 +144,10 @@ def summarize(study: Study) -> StudySummary:
     for run in study.plan:
         others = {name: value for name, value in run.settings.items() if name != "seed"}
         groups.setdefault(canonical_json([run.text, others]), []).append(run)
-    made = [group_of(runs, varied, results) for runs in groups.values()]
+    usual = usual_settings(study)
+    made = [
+        group_of(runs, {name: usual.get(name) for name in varied}, results) for runs in groups.values()
+    ]
     search = study.header.search
     repeats = search is not None and search.spec.repeat > 0
     return StudySummary(
@@ -158,7 +161,7 @@ def summarize(study: Study) -> StudySummary:
 
 def is_validated(study: Study) -> bool:
     """Return True if a run of the study has a validation part."""
-    usual = recipe_of(study.header.recipe).config.validation
+    usual = usual_settings(study)["validation"]
     return any(run.settings.get("validation", usual) for run in study.plan)
 
 
@@ -169,14 +172,25 @@ def setting_text(value: Any) -> str:
     return UNKNOWN if value is None else shortened(value, VALUE_WIDTH).strip("'\"")
 
 
+def usual_settings(study: Study) -> dict[str, Any]:
+    """Return the settings of a run for which the study sets nothing: those of its recipe."""
+    return recipe_of(study.header.recipe).config.to_dict()
+
+
 def group_of(
-    runs: Sequence[PlannedRun], varied: Sequence[str], results: dict[str, RunResult]
+    runs: Sequence[PlannedRun], varied: dict[str, Any], results: dict[str, RunResult]
 ) -> Group:
-    """Return the group of `runs`, which differ only in their seeds."""
+    """Return the group of `runs`, which differ only in their seeds.
+
+    Args:
+        runs: the runs.
+        varied: the settings in which the groups differ, with their values for runs that do not set them.
+        results: the results by key.
+    """
     settings = runs[0].settings
     return Group(
         runs[0].text,
-        {name: settings[name] for name in varied if name in settings},
+        {name: settings.get(name, value) for name, value in varied.items()},
         tuple(runs),
         tuple(results[run.key] for run in runs if run.key in results),
     )
@@ -189,10 +203,11 @@ def varied_settings(study: Study) -> list[str]:
     """
     if study.header.search is not None:
         return list(study.header.varied)
+    usual = usual_settings(study)
     values: dict[str, set[str]] = {name: set() for name in study.header.varied}
     for run in study.plan:
         for name, seen in values.items():
-            seen.add(repr(run.settings.get(name)))
+            seen.add(repr(run.settings.get(name, usual.get(name))))
     return [name for name, seen in values.items() if len(seen) > 1]
 
 
