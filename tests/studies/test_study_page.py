@@ -114,8 +114,11 @@ def test_without_results_there_is_no_page(tmp_path):
 
 def test_the_page_is_written_only_where_it_can_be(trained, tmp_path):
     assert write_study(trained, tmp_path / "a.html").read_text().startswith("<!DOCTYPE html>")
-    for path in (tmp_path, tmp_path / "nowhere" / "a.html"):
-        with pytest.raises(ConfigError, match="cannot be written"):
+    for path, words in (
+        (tmp_path, "is a directory"),
+        (tmp_path / "nowhere" / "a.html", "does not exist"),
+    ):
+        with pytest.raises(ConfigError, match=words):
             write_study(trained, path)
 
 

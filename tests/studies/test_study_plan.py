@@ -1,13 +1,18 @@
 """The plan of a study names each run by a key that depends on its text and settings only."""
 
+from pathlib import Path
+
 import pytest
 
+from charloom.api.text_arguments import open_text
 from charloom.errors import ConfigError, StudyError, TextError
 from charloom.messages import for_command_line
 from charloom.recipes import configure
 from charloom.studies import begin_study, open_study
+from charloom.studies.batches import BatchDone
 from charloom.studies.plan import key_of, with_seed
 from charloom.studies.running import prepare
+from charloom.studies.study_files import StudyFiles
 from small_studies import planned_study, small_spec, train_here
 
 
@@ -127,3 +132,40 @@ def test_messages_name_settings_by_their_keys(tmp_path):
         with pytest.raises(ConfigError, match=words) as caught:
             planned_study(tmp_path, **sections)
         assert "--" not in for_command_line(caught.value.message)
+
+
+def test_a_study_from_a_dict_is_named_after_its_text_and_its_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = begin_study(small_spec(tmp_path))
+    assert made.path == Path("studies/book-cell")
+    assert begin_study(small_spec(tmp_path)).plan == made.plan
+    assert begin_study(small_spec(tmp_path, grid={})).path == Path("studies/book")
+    several = small_spec(tmp_path, grid={"layers": [1, 2]}, runs=[{"clip": 1.0}, {}])
+    assert begin_study(several).path == Path("studies/book-clip-layers")
+
+
+def test_a_study_reads_each_text_and_the_plan_only_once_to_begin(tmp_path, monkeypatch):
+    read = []
+    for place, name in (("one_study", "open_text"), ("study_texts", "open_text")):
+        module = f"charloom.studies.{place}.{name}"
+        monkeypatch.setattr(module, lambda *a, **k: read.append("text") or open_text(*a, **k))
+    plan = StudyFiles.plan
+    monkeypatch.setattr(StudyFiles, "plan", lambda self: read.append("plan") or plan(self))
+    monkeypatch.setattr("charloom.studies.one_study.WorkerPool", NoWorkers)
+    list(planned_study(tmp_path).train(1))
+    assert read == ["text"]
+    list(planned_study(tmp_path).train(1))
+    assert read == ["text", "text", "plan"]
+    read.clear()
+    list(open_study(tmp_path / "study").train(1))
+    assert read == ["plan", "text"]
+
+
+class NoWorkers:
+    """Stands for the pool of processes, and trains nothing."""
+
+    def __init__(self, *_):
+        pass
+
+    def train(self, *_):
+        yield BatchDone(0, 0, 0.0)

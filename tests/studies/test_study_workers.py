@@ -72,3 +72,15 @@ def test_an_error_in_a_batch_does_not_lose_the_results_before_it(tmp_path, monke
     with pytest.raises(KeyboardInterrupt):
         train_here(made)
     assert set(made.results()) == {run.key for run in made.plan[:3]}
+
+
+def test_a_process_that_ends_without_a_result_leaves_no_journal(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made, [0], halt=lambda: "SIGTERM")
+    assert made.files.journals() == []
+    train_here(made, [0])
+    assert len(made.files.journals()) == 1
+    # A worker process loads charloom, which takes a second; it is interrupted before that.
+    steps = list(made.train(1, lambda: "SIGINT"))
+    assert steps[-1].done_now == 0
+    assert len(made.files.journals()) == 1

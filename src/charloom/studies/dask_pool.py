@@ -19,6 +19,7 @@ from charloom.messages import argument, pip_command
 from charloom.store.journal import Journal
 from charloom.studies.batches import AHEAD, BatchDone, batch_size
 from charloom.studies.plan import PlannedRun
+from charloom.studies.result_journal import remove_if_empty
 from charloom.studies.results import FAILED, FINISHED, RunResult
 from charloom.studies.run_trainer import RunTrainer
 from charloom.studies.study_files import StudyFiles, StudyHeader
@@ -127,8 +128,9 @@ class DaskPool:
         """
         self._waiting.extend(runs)
         self._texts = {run.text for run in runs}
+        journal = Journal(self._files.new_journal(0))
         try:
-            with Journal(self._files.new_journal(0)) as journal:
+            with journal:
                 while self._waiting or self._given:
                     if halt() is not None:
                         break
@@ -141,6 +143,7 @@ class DaskPool:
                 yield from self._interrupt(journal)
                 journal.sync()
         finally:
+            remove_if_empty(journal.path)
             self._set_halted()
             self._client.cancel(list(self._given), force=True)
             if self._own:

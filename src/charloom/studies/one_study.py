@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from charloom.api.text_arguments import open_text
 from charloom.canonical_form import canonical_json
@@ -25,6 +25,7 @@ from charloom.studies.worker_pool import WorkerPool
 from charloom.text import Corpus
 
 HaltCheck = Callable[[], str | None]
+NAME_LENGTH: Final = 60  # largest number of characters in the name of a directory
 
 
 class Study:
@@ -32,6 +33,7 @@ class Study:
 
     Args:
         path: the directory.
+        known: its header and its plan, if the caller has just read or written them, and its texts.
 
     Attributes:
         path: the directory.
@@ -44,12 +46,17 @@ class Study:
         DamagedError: a file of the study is damaged.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, known: tuple[StudyHeader, list[PlannedRun]] | None = None
+    ) -> None:
         self.path = path
         self.files = StudyFiles(path)
-        self.header: StudyHeader = self.files.header()
+        self.header: StudyHeader = self.files.header() if known is None else known[0]
         self.trials_left = 0
-        self.plan: list[PlannedRun] = self._planned()
+        self._texts_read = known is not None
+        self.plan: list[PlannedRun] = (
+            self._planned() if known is None or self.header.search is not None else known[1]
+        )
 
     def _planned(self) -> list[PlannedRun]:
         """Return the runs that the study has by now."""
@@ -68,7 +75,12 @@ class Study:
             )
 
     def require_texts(self, numbers: Collection[int]) -> None:
-        """Raise StudyError if one of the texts with these indices has changed since the study was planned."""
+        """Raise StudyError if one of the texts with these indices has changed since the study was planned.
+
+        Do not read them again if the study has just been planned; a worker process compares them in any case.
+        """
+        if self._texts_read:
+            return
         for number in sorted(numbers):
             if unchanged_text(self.header, number) is None:
                 raise StudyError(changed_text_message([self.header.texts[number]]))
@@ -185,7 +197,8 @@ def begin_study(
 
     Args:
         spec: the path of a TOML file, or its contents as a dict.
-        directory: the directory of the study; None means studies/NAME, after the name of the file.
+        directory: the directory of the study; None means studies/NAME, after the name of the file, or for a dict
+            after its text and the settings that it varies.
         change: whether a study with another specification gets the new one. Runs that both specifications have keep
             their results. The results of other runs stay in the journals, and are used again if a later
             specification has them.
@@ -197,7 +210,7 @@ def begin_study(
         TextError: a text is missing, empty or too short.
     """
     parsed, data = parsed_spec(spec)
-    path = directory or default_directory(spec)
+    path = directory or Path("studies") / (spec.stem if isinstance(spec, Path) else name_of(parsed))
     files = StudyFiles(path)
     header, runs = planned(parsed)
     if files.exists and not change:
@@ -211,11 +224,11 @@ def begin_study(
                 f"{argument('change', True)} to change the study, or another directory to begin a new one."
             )
         elif files.spec_bytes() == data:
-            return before
+            return Study(path, (header, before.plan))
     elif files.exists:
         require_kept_files(Study(path), header, runs)
     files.write(data, header, runs)
-    return Study(path)
+    return Study(path, (header, runs))
 
 
 def require_kept_files(before: Study, header: StudyHeader, runs: list[PlannedRun]) -> None:
@@ -309,6 +322,7 @@ def change_of(before: Study, runs: list[PlannedRun]) -> SpecChange:
     )
 
 
-def default_directory(spec: Path | Mapping[str, Any]) -> Path:
-    """Return the directory of a study if the user gives none."""
-    return Path("studies") / (spec.stem if isinstance(spec, Path) else "study")
+def name_of(spec: StudySpec) -> str:
+    """Return the name of a study that has no file: its first text and the settings that it varies."""
+    words = [Path(spec.texts[0][0]).stem, *spec.varied]
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in "-".join(words))[:NAME_LENGTH]

@@ -1,6 +1,7 @@
 """Writes the results of a worker process into its journal, several at once if the runs are short."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -13,7 +14,9 @@ WAITING_SECONDS: Final = 0.05
 
 
 class ResultJournal:
-    """Writes results into the journal at `path`. Leaving the context writes and syncs all of them.
+    """Writes results into the journal at `path`.
+
+    Leaving the context writes and syncs all of them, and removes a journal that has none.
 
     Raises:
         WriteError: the disk failed.
@@ -45,3 +48,11 @@ class ResultJournal:
         with self._journal:
             self.write()
             self._journal.sync()
+        remove_if_empty(self._journal.path)
+
+
+def remove_if_empty(path: Path) -> None:
+    """Remove the journal of a process that has ended without a result."""
+    with suppress(OSError):
+        if not path.stat().st_size:
+            path.unlink()

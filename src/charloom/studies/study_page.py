@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final, NamedTuple
 
-from charloom.errors import ConfigError, StudyError
+from charloom.errors import StudyError
 from charloom.formatting import (
     UNKNOWN,
     bits_per_character,
@@ -20,7 +20,7 @@ from charloom.formatting import (
 )
 from charloom.messages import terminal_command
 from charloom.model.memory_limit import parameter_count
-from charloom.report.html_page import page
+from charloom.report.html_page import page, write_page
 from charloom.report.page_data import KeyFigure, Picture
 from charloom.report.plot_files import picture_of
 from charloom.report.study_plots import (
@@ -30,7 +30,7 @@ from charloom.report.study_plots import (
     pairs_figure,
     parallel_figure,
 )
-from charloom.store import charloom_version, replace_file
+from charloom.store import charloom_version
 from charloom.studies.best_runs import BestRuns, best_in_summary
 from charloom.studies.one_study import Study
 from charloom.studies.power_law import PowerLaw, fit_power_law
@@ -89,13 +89,7 @@ def write_study(study: Study, path: str | Path) -> Path:
         StudyError: no run has finished.
         WriteError: the file cannot be written.
     """
-    path = Path(path)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ConfigError(
-            f"{shortened(path)} cannot be written; give the path of a file in a directory that exists."
-        )
-    replace_file(path, render_study(study).encode("utf-8", "replace"), durable=False)
-    return path
+    return write_page(path, lambda: render_study(study))
 
 
 def render_study(study: Study) -> str:

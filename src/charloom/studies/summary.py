@@ -146,7 +146,8 @@ def summarize(study: Study) -> StudySummary:
         groups.setdefault(canonical_json([run.text, others]), []).append(run)
     usual = usual_settings(study)
     made = [
-        group_of(runs, {name: usual.get(name) for name in varied}, results) for runs in groups.values()
+        group_of(runs, {name: usual.get(name) for name in varied}, results)
+        for runs in groups.values()
     ]
     search = study.header.search
     repeats = search is not None and search.spec.repeat > 0

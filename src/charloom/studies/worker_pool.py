@@ -16,9 +16,11 @@ from typing import Any, Final, NamedTuple
 from charloom.cpu_limits import ONE_THREAD
 from charloom.errors import StudyError
 from charloom.formatting import shortened
+from charloom.store.atomic_files import read_file
 from charloom.store.journal import Journal, whole_lines
 from charloom.studies.batches import AHEAD, BatchDone, batch_size
 from charloom.studies.plan import PlannedRun
+from charloom.studies.result_journal import remove_if_empty
 from charloom.studies.results import FAILED, FINISHED, RunResult
 from charloom.studies.study_files import StudyFiles
 
@@ -102,6 +104,7 @@ class Worker:
         with self._errors:
             self._errors.seek(0)
             self._last_lines = self._errors.read()
+        remove_if_empty(self.journal)
 
     @property
     def code(self) -> int:
@@ -116,7 +119,7 @@ class Worker:
     def leftovers(self) -> tuple[BatchDone, list[PlannedRun]]:
         """Return what the process did of its last batches, and the runs that it did not do, after it has ended."""
         states = {}
-        for line in whole_lines(self.journal.read_bytes()):
+        for line in whole_lines(read_file(self.journal) or b""):
             with suppress(ValueError, KeyError):
                 result = json.loads(line)
                 states[result["key"]] = result["state"]
