@@ -150,6 +150,7 @@ def test_an_interrupted_study_continues(tmp_path):
         ("study nowhere.toml", "nowhere.toml cannot be read"),
         ("study table .", "is not a study"),
         ("study best nowhere", "is not a study"),
+        ("study a.toml --partition short", "are for a script"),
     ],
 )
 def test_a_mistake_is_explained(words, sentence, tmp_path, monkeypatch):

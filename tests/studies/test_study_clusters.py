@@ -12,9 +12,9 @@ import charloom
 from benchmarks.postgres_server import programs
 from benchmarks.search_postgres import is_complete
 from benchmarks.slurm_cluster import SlurmCluster, missing_programs, run_array
-from charloom.cli.slurm_script import array_job, part_of
+from charloom.cli.slurm_script import array_job, part_of, plan_digest
 from charloom.errors import ConfigError, StudyError
-from charloom.studies import open_study, study
+from charloom.studies import begin_study, open_study, study
 from small_studies import planned_study, small_spec
 
 
@@ -45,6 +45,25 @@ def test_the_parts_have_every_run_once(tmp_path):
     ]
     with pytest.raises(ConfigError, match="has the parts 0 to 2 of 4 runs"):
         part_of(made, 3, 4)
+
+
+def test_a_script_for_another_plan_trains_nothing(tmp_path):
+    made = planned_study(tmp_path, seeds=5)
+    plan = plan_digest(made)
+    assert f" --plan {plan} " in array_job(made, 4, 2)
+    assert len(part_of(made, 1, 4, plan)) == 4
+    changed = begin_study(small_spec(tmp_path, seeds=[3, 4]), made.path, change=True)
+    with pytest.raises(StudyError, match="has changed since the script of this job was written"):
+        part_of(changed, 0, 4, plan)
+    same = begin_study(small_spec(tmp_path, seeds=5), made.path, change=True)
+    assert len(part_of(same, 1, 4, plan)) == 4
+
+
+def test_a_time_limit_that_leaves_no_time_to_train_is_refused(tmp_path):
+    made = planned_study(tmp_path)
+    assert "#SBATCH --time=2\n" in array_job(made, 4, 2, minutes=2)
+    with pytest.raises(ConfigError, match="give at least 2"):
+        array_job(made, 4, 2, minutes=1)
 
 
 @pytest.mark.skipif(bool(missing_programs()), reason="SLURM is not installed")

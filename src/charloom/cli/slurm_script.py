@@ -1,16 +1,19 @@
 """Makes the script of a SLURM array job that trains the runs of a study, many runs in each task of the array."""
 
+import hashlib
 import shlex
 import shutil
 import sys
 from pathlib import Path
 from typing import Final
 
-from charloom.errors import ConfigError
-from charloom.formatting import count
+from charloom.errors import ConfigError, StudyError
+from charloom.formatting import count, shortened
 from charloom.studies.one_study import Study
 
 SAVE_SECONDS: Final = 60  # SLURM sends SIGTERM this long before it ends a task, so that it can save
+
+DIGEST_LENGTH: Final = 16  # hexadecimal digits
 
 SCRIPT: Final = """\
 #!/bin/sh
@@ -23,7 +26,7 @@ SCRIPT: Final = """\
 #SBATCH --signal=B:TERM@{seconds}
 #SBATCH --requeue
 #SBATCH --output={output}
-{extra}exec {charloom} study work {study} --part "$SLURM_ARRAY_TASK_ID" --size {size} --workers "${{SLURM_CPUS_PER_TASK:-1}}"
+{extra}exec {charloom} study work {study} --part "$SLURM_ARRAY_TASK_ID" --size {size} --plan {plan} --workers "${{SLURM_CPUS_PER_TASK:-1}}"
 """
 
 
@@ -41,9 +44,15 @@ def array_job(
 
     Raises:
         StudyError: the study is a search.
-        ConfigError: the study's path has a character that a directive of SLURM cannot hold.
+        ConfigError: the study's path has a character that a directive of SLURM cannot hold, or the time limit is too
+            short to train.
     """
     study.require_plan()
+    if minutes is not None and 60 * minutes <= SAVE_SECONDS:
+        raise ConfigError(
+            f"--minutes-per-task is {minutes}, but SLURM asks a task to save {SAVE_SECONDS} seconds before its end, so it "
+            f"would not train; give at least 2."
+        )
     path = study.path.absolute()
     if any(c in str(path) for c in "\n\"'\\% "):
         raise ConfigError(
@@ -66,6 +75,7 @@ def array_job(
         extra=extra,
         charloom=shlex.join(charloom_command()),
         study=shlex.quote(str(path)),
+        plan=plan_digest(study),
     )
 
 
@@ -76,14 +86,31 @@ def charloom_command() -> list[str]:
     return [found] if found else [sys.executable, "-m", "charloom"]
 
 
-def part_of(study: Study, part: int, size: int) -> range:
+def plan_digest(study: Study) -> str:
+    """Return 16 hexadecimal digits that change if the study has other runs, or the same ones in another order."""
+    keys = " ".join(run.key for run in study.plan)
+    return hashlib.sha256(keys.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def part_of(study: Study, part: int, size: int, plan: str | None = None) -> range:
     """Return the numbers of the runs in a task of the array.
 
+    Args:
+        study: the study.
+        part: the number of the task, from 0.
+        size: number of runs in a task.
+        plan: the result of `plan_digest` when the script was written; None compares nothing.
+
     Raises:
-        StudyError: the study is a search.
+        StudyError: the study is a search, or its plan has changed since the script was written.
         ConfigError: the study has no such part.
     """
     study.require_plan()
+    if plan is not None and plan != plan_digest(study):
+        raise StudyError(
+            f"{shortened(study.path)} has changed since the script of this job was written, so its parts have other runs. "
+            f"Write the script again with --slurm-script."
+        )
     first = part * size
     if not 0 <= first < len(study.plan):
         raise ConfigError(

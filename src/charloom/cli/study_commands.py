@@ -13,6 +13,7 @@ from charloom.cli.options import Json, given_path, path_option
 from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.study_output import StudyDisplay, study_lines, summary_fields
 from charloom.cli.terminal import clear_line, say, show, show_json
+from charloom.errors import ConfigError
 from charloom.formatting import counted
 from charloom.run_file_names import REPORT
 
@@ -77,7 +78,7 @@ MinutesPerTask = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="time limit of a task in minutes; a minute before, the task saves and ends",
+        help="time limit of a task in minutes, at least 2; a minute before, the task saves and ends",
         rich_help_panel=SLURM,
     ),
 ]
@@ -87,6 +88,14 @@ Partition = Annotated[
 ]
 Part = Annotated[int, typer.Option(min=0, help="number of the part, from 0", show_default=True)]
 Size = Annotated[int, typer.Option(min=1, help="runs in each part", show_default=True)]
+PlanDigest = Annotated[
+    str | None,
+    typer.Option(
+        "--plan",
+        metavar="DIGEST",
+        help="end if the study has other runs than when --slurm-script wrote this digest",
+    ),
+]
 ReportFile = Annotated[
     Path | None,
     path_option("--output", help="the file to write [default: report.html in the study]"),
@@ -162,6 +171,10 @@ def run(
     from charloom.cpu_limits import processors
     from charloom.studies.running import prepare
 
+    if slurm_script is None and (minutes_per_task is not None or partition is not None):
+        raise ConfigError(
+            "--minutes-per-task and --partition are for a script; give its path with --slurm-script, too."
+        )
     found = prepare(spec, out, change)
     if slurm_script is not None:
         write_slurm_script(found, slurm_script, per_task, workers or 1, minutes_per_task, partition)
@@ -213,6 +226,7 @@ def work(
     size: Size = RUNS_IN_A_TASK,
     workers: Workers = None,
     retry: Retry = False,
+    plan: PlanDigest = None,
 ) -> None:
     """Train one part of a study, as each task of a SLURM array job does.
 
@@ -230,7 +244,9 @@ def work(
     from charloom.studies import open_study
 
     found = open_study(study)
-    progress, code = train_runs(found, workers or processors(), retry, part_of(found, part, size))
+    progress, code = train_runs(
+        found, workers or processors(), retry, part_of(found, part, size, plan)
+    )
     say(f"part {part}: {progress.finished} of {counted(progress.runs, 'run')} finished.")
     if code:
         raise typer.Exit(code)
