@@ -50,7 +50,7 @@ def test_results_are_written_together_and_all_at_the_end(tmp_path, monkeypatch):
     with ResultJournal(path) as journal:
         journal.add(RunResult("a", FINISHED))
         assert keys() == []
-        now[0] += 0.06
+        now[0] += 0.3
         journal.add(RunResult("b", FINISHED))
         assert keys() == ["a", "b"]
         journal.add(RunResult("c", FINISHED))

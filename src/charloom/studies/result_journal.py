@@ -10,7 +10,7 @@ from charloom.studies.results import RunResult
 
 # Results wait at most about this long, so a kill costs no more work than this. A run can take 2 ms, and writing each
 # result by itself would take several percent of that.
-WAITING_SECONDS: Final = 0.05
+WAITING_SECONDS: Final = 0.25
 
 
 class ResultJournal:
