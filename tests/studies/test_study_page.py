@@ -181,7 +181,7 @@ def test_a_large_study_has_the_best_and_an_even_selection_of_the_others_in_its_p
     assert len(selection(groups, 40)) == 40
     whole = render_study(made)
     assert "are shown: the best ones" not in whole
-    monkeypatch.setattr("charloom.studies.study_page.MOST_POINTS", 10)
+    monkeypatch.setattr("charloom.studies.study_page.MOST_CHOICES", 10)
     small = render_study(made)
     assert small.count("10 of 40 are shown: the best ones") == 4
     assert len(small) < len(whole)

@@ -49,7 +49,7 @@ MOST_CURVES: Final = 7  # a reader can distinguish this many lines
 MOST_ROWS: Final = 100
 MOST_PAIRS: Final = 4  # settings in the pair plots
 # Choices of settings in a picture. More would be large, slow and hard to see.
-MOST_POINTS: Final = 300
+MOST_CHOICES: Final = 300
 LOG_FROM: Final = (
     8.0  # an axis is logarithmic if its largest value is at least this many times its smallest one
 )
@@ -343,7 +343,7 @@ def effect_section(
         return None
     shown = dict(list(lines.items())[:MOST_CURVES])
     possible = sum(map(len, shown.values()))
-    shown = {label: thinned(points, MOST_POINTS // len(shown)) for label, points in shown.items()}
+    shown = {label: thinned(points, MOST_CHOICES // len(shown)) for label, points in shown.items()}
     every = [size for points in shown.values() for size in points]
     log = min(every) > 0 and max(every) >= LOG_FROM * min(every)
     fitted = name in (PARAMETERS, *SIZES)
@@ -451,7 +451,7 @@ def parallel_section(summary: StudySummary) -> StudySection | None:
     done = [group for group in summary.groups if group.bits]
     if len(summary.varied) < 2 or len(done) < 3:
         return None
-    groups = selection(done, MOST_POINTS)
+    groups = selection(done, MOST_CHOICES)
     coordinates = coordinates_of(groups, summary.varied)
     coordinates.append(Coordinate("bits", [group.mean or 0.0 for group in groups]))
     draw = partial(parallel_figure, coordinates)
@@ -470,7 +470,7 @@ def pairs_section(summary: StudySummary) -> StudySection | None:
     names = [name for name in summary.varied if len(numbers_of(done, name)) > 2][:MOST_PAIRS]
     if len(names) < 2 or len(done) < 8:
         return None
-    groups = selection(done, MOST_POINTS)
+    groups = selection(done, MOST_CHOICES)
     loss = [group.mean or 0.0 for group in groups]
     draw = partial(pairs_figure, coordinates_of(groups, names), loss)
     return StudySection(
