@@ -51,10 +51,12 @@ if TYPE_CHECKING:
     )
     from charloom.config import Config
     from charloom.studies import StudyProgress, StudySummary, study
+    from charloom.training import Callback
 
     __version__: str
 
 __all__ = [
+    "Callback",
     "CharloomError",
     "Config",
     "DiagnosedClass",
@@ -115,6 +117,10 @@ def __getattr__(name: str) -> Any:
         from charloom.config import Config
 
         return Config
+    if name == "Callback":
+        from charloom.training import Callback
+
+        return Callback
     if name not in __all__:
         raise AttributeError(f"module 'charloom' has no attribute {name!r}")
     if name in STUDY_NAMES:

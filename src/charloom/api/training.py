@@ -5,7 +5,7 @@ To follow a run, give a `listener`, or iterate over the events of a `Training` a
 
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self, Unpack
@@ -18,6 +18,7 @@ from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.settings_help import with_settings_help
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
+    FoundRate,
     MessageListener,
     TrainingPlan,
     end_after,
@@ -48,7 +49,16 @@ from charloom.store import (
     which_of,
 )
 from charloom.text import Corpus
-from charloom.training import Best, Ended, TrainingEvent, train_in_memory, train_run
+from charloom.training import (
+    Best,
+    Callback,
+    Callbacks,
+    Ended,
+    TrainingEvent,
+    train_in_memory,
+    train_run,
+)
+from charloom.training.callbacks import NO_CALLBACKS
 from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.ngram_counting import (
     choose_missing_pairs,
@@ -83,6 +93,7 @@ def train(
     find_learning_rate: bool = False,
     which: Which | None = None,
     listener: Listener = ignore,
+    callbacks: Iterable[Callback] = (),
     progress: bool = True,
     **settings: Unpack[Settings],
 ) -> Model:
@@ -105,6 +116,8 @@ def train(
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
         listener: called with each event, such as a record or a sample.
+        callbacks: functions that receive the learner after exact updates, and may stop training
+            (`charloom.Callback`).
         progress: False shows nothing in a notebook. Outside a notebook, nothing is ever shown.
         **settings: any setting of `Config`, and `recipe`, the preset to start from; by default "quick".
 
@@ -128,29 +141,26 @@ def train(
         WriteError: a file cannot be written.
     """
     began = time.monotonic()
-    require_which(which)
+    called = Callbacks(callbacks)
     if find_learning_rate:
         refuse_given_rate(settings)
     place, model = new_run(run), learner_of(from_model)
+    first = initial_config(DEFAULT_RECIPE, model, **settings)
+    require_which(which, first if place is None else None)
     with TrainingDisplay(progress) as display:
         display.prepare("Reading the text and planning the run")
         corpus = text_to_learn(text, string, model=model, **settings)
-        found = None
-        if find_learning_rate:
-            first = initial_config(DEFAULT_RECIPE, model, **settings)
-            require_which(which, first if place is None else None)
-            found = search_before_training(
-                corpus, minutes, model=model, listener=display.searched, **settings
-            )
-            settings["learning_rate"] = found.search.learning_rate
+        found = (
+            search_first(corpus, minutes, model, display, settings) if find_learning_rate else None
+        )
         plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
-        require_which(which, plan.config if place is None else None)
         warn_user(unwanted_schedule(plan.config, len(corpus)))
         if place is None:
             shown = display.begin(plan.config, None, listener)
-            return train_without_run(corpus, plan, shown, model, which)
+            return train_without_run(corpus, plan, shown, model, which, called)
         rates = found.search if found else None
         with begin(corpus, plan.config, place, model, plan.limit, plan.ngrams, rates) as training:
+            training.callbacks = called
             training.to_the_end(display.begin(plan.config, training.run, listener))
             return training.model(which)
 
@@ -168,6 +178,7 @@ def resume(
     allow_older: bool = False,
     which: Which | None = None,
     listener: Listener = ignore,
+    callbacks: Iterable[Callback] = (),
     progress: bool = True,
 ) -> Model:
     """Continue a run from its last checkpoint, and return its model. A notebook shows the progress.
@@ -189,6 +200,7 @@ def resume(
             or samples are lost, continue with the remaining ones.
         which: the model to return, as for `load`.
         listener: called with each event, such as a record or a sample.
+        callbacks: as for `train`. A run does not remember them, so give them again.
         progress: False shows nothing in a notebook, as for `train`.
 
     Returns:
@@ -203,10 +215,12 @@ def resume(
         ConfigError: the new end is not after the present update, or `which` is not valid.
     """
     require_which(which)
+    called = Callbacks(callbacks)
     changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
     with reopen(as_path(run, "run"), changes) as training:
         if not training.finished:
             warn_user(unwanted_schedule(training.learner.config, len(training.corpus)))
+            training.callbacks = called
             with TrainingDisplay(progress) as display:
                 shown = display.begin(training.learner.config, training.run, listener)
                 training.to_the_end(shown)
@@ -227,6 +241,7 @@ class Training:
         finished: True if the run has reached its end.
         save_seconds: seconds between two checkpoints; None means the run's setting.
         limit: the time at which training must end; None if only its end in updates counts.
+        callbacks: the functions to call between two updates.
     """
 
     def __init__(
@@ -246,6 +261,7 @@ class Training:
         self.finished = writer.finished
         self.save_seconds = save_seconds
         self.limit = limit
+        self.callbacks = NO_CALLBACKS
 
     def __enter__(self) -> Self:
         return self
@@ -268,12 +284,13 @@ class Training:
             halt,
             self.save_seconds,
             self.limit,
+            self.callbacks,
         )
 
     def to_the_end(self, listener: Listener) -> None:
         """Train to the end of the run. Warn if the model then writes badly from a state in which it can begin.
 
-        On Ctrl-C or an error of `listener`, save a checkpoint and then raise.
+        On Ctrl-C or an error of `listener` or a callback, save a checkpoint and then raise.
         """
         with Halt() as halt, closing(self.items(halt)) as items:
             for item in items:
@@ -435,6 +452,21 @@ def reopen(
     return Training(writer, plan.learner, plan.corpus, engine, config.save_seconds, limit)
 
 
+def search_first(
+    corpus: Corpus,
+    minutes: float | None,
+    model: Learner | None,
+    display: TrainingDisplay,
+    settings: Settings,
+) -> FoundRate:
+    """Search for a learning rate, put it into `settings`, and return the search. The errors are those of `train`."""
+    found = search_before_training(
+        corpus, minutes, model=model, listener=display.searched, **settings
+    )
+    settings["learning_rate"] = found.search.learning_rate
+    return found
+
+
 def require_which(which: Which | None, config: Config | None = None) -> None:
     """Check that training can return the model that `which` names.
 
@@ -461,13 +493,15 @@ def train_without_run(
     listener: Listener,
     model: Learner | None = None,
     which: Which | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> Model:
     """Train without a run directory and return the model. On Ctrl-C, warn and return the model as it is."""
     learner = first_learner(corpus, plan.config, model, plan.ngrams)
     engine = engine_for(plan.config)
     best, which = Best(), which or which_of(plan.config)
     with Halt() as halt:
-        for item in train_in_memory(learner, corpus.ids, engine, halt, best, plan.limit):
+        items = train_in_memory(learner, corpus.ids, engine, halt, best, plan.limit, callbacks)
+        for item in items:
             listener(item)
     kept = finished_model((best.learner if which == "best" else None) or learner)
     updates = Schedule.of(learner.config, len(corpus)).updates

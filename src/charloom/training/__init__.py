@@ -4,6 +4,7 @@ Each training function is a generator of events. It prints nothing: the command 
 report use the events or read the run directory.
 """
 
+from charloom.training.callbacks import Callback, Callbacks
 from charloom.training.events import (
     EndChanged,
     Ended,
@@ -27,6 +28,8 @@ from charloom.training.overfitting_check import Overfitting, overfitting
 
 __all__ = [
     "Best",
+    "Callback",
+    "Callbacks",
     "EndChanged",
     "Ended",
     "EvaluationProgress",

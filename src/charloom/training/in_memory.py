@@ -13,6 +13,7 @@ from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.store import require_finite
 from charloom.text.id_file import AllIds
+from charloom.training.callbacks import NO_CALLBACKS, Callbacks
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.end_change import change_end
 from charloom.training.events import Ended, Progress, Record, TrainingEvent, Warned
@@ -51,6 +52,7 @@ def train_in_memory(
     best: Best | None = None,
     limit: TimeLimit | None = None,
     curve_only: bool = False,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> Iterator[TrainingEvent]:
     """Train a learner to the end of its run, without a run directory.
 
@@ -67,6 +69,7 @@ def train_in_memory(
         best: receives a copy of the best learner.
         limit: the time at which training must end, as for `train_run`.
         curve_only: leave out the samples and the measurement of the starts, as for `learn`.
+        callbacks: called when the events of an update were yielded. A reason to stop ends training as stopped.
 
     Raises:
         DivergedError: a number was not finite, and going back to an earlier update did not help.
@@ -86,18 +89,21 @@ def train_in_memory(
     while True:
         try:
             recorded = False
-            for item in learn(learner, ids, engine, watch, is_cancelled, curve_only):
+            for item in learn(
+                learner, ids, engine, watch, is_cancelled, curve_only, callbacks.next_due
+            ):
                 yield item
                 recorded = recorded or isinstance(item, Record)
                 if not isinstance(item, Progress):
                     continue
+                stopped = callbacks.call(learner)
                 if recorded:
                     best.copy_if_best(learner)
                 if schedule.is_finished(learner):
                     continue
                 reason = halt()
-                if reason is not None:
-                    yield Ended(learner.update, "interrupted", reason)
+                if (ended := early_end(learner, stopped, reason)) is not None:
+                    yield ended
                     return
                 if recorded and learner.update >= good.update + COPY_UPDATES:
                     require_finite(learner)
@@ -110,15 +116,32 @@ def train_in_memory(
                     break
             else:
                 require_finite(learner)
-                if reason is not None:
-                    yield Ended(learner.update, "interrupted", reason)
-                    return
-                kept = best.learner or learner
-                early = schedule.early_end_reason(learner)
-                yield Ended(learner.update, "finished", early, kept.start_losses)
+                yield early_end(learner, None, reason) or last_end(learner, schedule, best)
                 return
         except DivergedError as error:
+            if error is callbacks.error:
+                raise
             require_another_try(learner, error)
             message = go_back(learner, good, error)
             best.learner, factor = good_best, learner.learning_rate_factor
             yield Warned(learner.update, message)
+
+
+def early_end(learner: Learner, stopped: str | None, reason: str | None) -> Ended | None:
+    """Return the last event of a run that a callback or `halt` ends early; None if neither does.
+
+    Args:
+        learner: the run's learner.
+        stopped: the reason of a callback; None if none stops the run.
+        reason: the reason of `halt`; None if it does not end the run.
+    """
+    if stopped is not None:
+        return Ended(learner.update, "stopped", stopped)
+    return None if reason is None else Ended(learner.update, "interrupted", reason)
+
+
+def last_end(learner: Learner, schedule: Schedule, best: Best) -> Ended:
+    """Return the last event of a run that has reached its end."""
+    kept = best.learner or learner
+    early = schedule.early_end_reason(learner)
+    return Ended(learner.update, "finished", early, kept.start_losses)

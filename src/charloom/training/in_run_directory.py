@@ -24,6 +24,7 @@ from charloom.store import RunWriter, charloom_version, which_of
 from charloom.store.model_start import START_NATS, start_fields
 from charloom.text import Corpus
 from charloom.text.id_file import AllIds
+from charloom.training.callbacks import NO_CALLBACKS, Callbacks
 from charloom.training.command_reader import CommandReader
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.end_change import change_end
@@ -78,6 +79,7 @@ def train_run(
     halt: Callable[[], str | None] = lambda: None,
     save_seconds: float | None = None,
     limit: TimeLimit | None = None,
+    callbacks: Callbacks = NO_CALLBACKS,
 ) -> Iterator[TrainingEvent]:
     """Train a learner and store everything in its run directory.
 
@@ -100,12 +102,15 @@ def train_run(
             model does not depend on it.
         limit: the time at which training must end. If the run is slower or faster than planned, its end
             moves, so that it keeps this time. With None, the end never moves.
+        callbacks: called after the events of an update were written and yielded, and before the learner of
+            this update is saved. If one of them returns a reason to stop, the run is saved and ends as stopped.
+            If one raises an exception, the run is saved and ends as failed, and the exception is raised.
 
     Raises:
         DivergedError: a number was not finite, and going back to the last checkpoint did not help.
         WriteError: at the end of training, several attempts to write the learner or the long sample failed.
     """
-    trainer = RunTrainer(writer, learner, len(corpus), halt, save_seconds, limit)
+    trainer = RunTrainer(writer, learner, len(corpus), halt, save_seconds, limit, callbacks)
     try:
         yield from trainer.start(engine)
         while True:
@@ -115,19 +120,23 @@ def train_run(
                     yield ended
                     return
             except DivergedError as error:
+                if error is callbacks.error:
+                    raise
                 yield trainer.go_back(error)
     except GeneratorExit:
         # The caller closed the generator. The journals have all events of the learner's last complete
         # update, and `learn_in_slices` set the learner back to this update. So the learner can be saved.
         if not writer.closed and not trainer.ended:
-            with suppress(CharloomError):
-                writer.save(learner)
+            trainer.save_if_whole()
             trainer.write_end(
                 "interrupted", "the program that ran the training stopped reading its events"
             )
         raise
     except BaseException as error:
-        # Do not save: the learner may be in the middle of an update, or not finite.
+        # Only after an error of a callback, save: otherwise the learner may be in the middle of an update, or not
+        # finite.
+        if error is callbacks.error:
+            trainer.save_if_whole()
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         trainer.write_end(state, for_any_face(message_of(error)) or type(error).__name__)
         raise
@@ -148,8 +157,13 @@ class RunTrainer:
         halt: Callable[[], str | None],
         save_seconds: float | None = None,
         limit: TimeLimit | None = None,
+        callbacks: Callbacks = NO_CALLBACKS,
     ) -> None:
         self.ended = False
+        self._callbacks = callbacks
+        # True while callbacks of the learner's last update must still be called. The learner must not be saved
+        # then: a resumed run would not call them.
+        self._callbacks_pending = False
         self._writer = writer
         self._learner = learner
         self._schedule = Schedule.of(learner.config, characters)
@@ -203,7 +217,8 @@ class RunTrainer:
             The last event of the run; None if the end of the run moved. Then call this method again.
         """
         events: list[LearnEvent] = []
-        with closing(learn_in_slices(self._learner, ids, engine, self._watch)) as items:
+        next_end = self._callbacks.next_due
+        with closing(learn_in_slices(self._learner, ids, engine, self._watch, next_end)) as items:
             for item in items:
                 if isinstance(item, WorkSlice):
                     ending = yield from self.do_due_work_within(item.safe)
@@ -213,10 +228,12 @@ class RunTrainer:
                     continue
                 events.append(item)
                 if isinstance(item, Progress):
+                    self._callbacks_pending = self._callbacks.are_due(item.update)
                     self.write(events)
                     yield from events
+                    ending = self.call_callbacks(events)
                     events.clear()
-                    ending = yield from self.do_due_work()
+                    ending = ending or (yield from self.do_due_work())
                     if ending is not None:
                         return (yield from self._end(*ending))
                     if (yield from self.keep_time_limit()):
@@ -267,19 +284,39 @@ class RunTrainer:
         yield event
         return True
 
+    def call_callbacks(self, events: list[LearnEvent]) -> Ending | None:
+        """Call the callbacks that are due, and keep a copy of the learner if its last update has the best loss so far.
+
+        Args:
+            events: the events of the learner's last update.
+
+        Returns:
+            An `Ending` if a callback stops the run before its last update, else None.
+        """
+        self._callbacks_pending = False
+        stopped = self._callbacks.call(self._learner)
+        recorded = any(isinstance(item, Record) for item in events)
+        if recorded and self._learner.best_update == self._learner.update:
+            self._writer.keep_best(self._learner)
+        if stopped is None or self._schedule.is_finished(self._learner):
+            return None
+        return Ending("stopped", stopped)
+
+    def save_if_whole(self) -> None:
+        """Save the learner, unless callbacks of its last update were not called yet. Ignore a failed save."""
+        if not self._callbacks_pending:
+            with suppress(CharloomError):
+                self._writer.save(self._learner)
+
     def write(self, events: list[LearnEvent]) -> None:
-        """Write events to the journals. Keep a copy of the learner if its last update has the best loss so far."""
-        recorded = False
+        """Write events to the journals."""
         for item in events:
             if isinstance(item, Record):
                 self._writer.metrics.append_line(item.to_line())
-                recorded = True
             elif isinstance(item, Sample):
                 self._writer.samples.append(item.to_dict())
             elif isinstance(item, Warned):
                 self._saver.warn(item.marked)
-        if recorded and self._learner.best_update == self._learner.update:
-            self._writer.keep_best(self._learner)
 
     def do_due_work(self) -> DueWork:
         """Do the work between two updates: obey commands, and write the status and a checkpoint if due.

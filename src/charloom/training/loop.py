@@ -66,6 +66,7 @@ def learn(
     clock: Callable[[], float] | None = None,
     is_cancelled: Callable[[Learner], bool] = lambda _: False,
     curve_only: bool = False,
+    next_end: Callable[[int], int | None] = lambda _: None,
 ) -> Iterator[LearnEvent]:
     """Train a learner until all updates or epochs are done, or until its patience runs out.
 
@@ -85,12 +86,14 @@ def learn(
             this state. A later call of `learn` then repeats the updates after the last `Progress`.
         curve_only: yield no samples, and leave the learner's `start_losses` None. The weights and the records
             are the same.
+        next_end: called with an update; returns the next update after it for which a `Progress` must come,
+            None if it does not matter. How the updates are divided into calls changes no result.
 
     Raises:
         DivergedError: a loss or gradient was not finite; that update was not applied.
         TextError: the text is too short to be divided as the config says.
     """
-    with closing(learn_in_slices(learner, ids, engine, clock, curve_only)) as items:
+    with closing(learn_in_slices(learner, ids, engine, clock, curve_only, next_end)) as items:
         for item in items:
             if not isinstance(item, WorkSlice):
                 yield item
@@ -104,6 +107,7 @@ def learn_in_slices(
     engine: Engine,
     clock: Callable[[], float] | None = None,
     curve_only: bool = False,
+    next_end: Callable[[int], int | None] = lambda _: None,
 ) -> Generator[LearnEvent | WorkSlice]:
     """Train a learner as `learn` does, and also yield a `WorkSlice` within evaluations and samples.
 
@@ -120,7 +124,7 @@ def learn_in_slices(
         yield from first_events(learner, ids, engine, schedule, curve_only)
     recorder, call_size = Recorder(schedule, ids, engine, clock, learner), CallSize()
     while not schedule.is_finished(learner):
-        count = min(call_size.updates, schedule.next_due(learner.update) - learner.update)
+        count = call_size.limited(learner.update, schedule.next_due, next_end)
         end = learner.update + count
         takes_long = schedule.evaluation_due(end) or schedule.sample_due(end)
         before = copy_learner(learner) if takes_long else learner
@@ -229,6 +233,14 @@ class CallSize:
     """
 
     updates: int = 1
+
+    def limited(self, done: int, *next_ends: Callable[[int], int | None]) -> int:
+        """Return the number of updates of the next call, which begins after `done` updates.
+
+        Each of `next_ends` returns the next update at which a call must end; None if it does not matter.
+        """
+        ends = [end for next_end in next_ends if (end := next_end(done)) is not None]
+        return min(self.updates, *(end - done for end in ends))
 
     def adapt(self, count: int, seconds: float) -> None:
         """Set `updates` for the next call, after a call with `count` updates took `seconds`."""
