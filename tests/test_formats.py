@@ -41,6 +41,7 @@ KEPT = (
     "averages",
     "searches",
     "order",
+    "kept",
 )
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
@@ -177,7 +178,7 @@ def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
     assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
     assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
     assert (learner.config.ngram_order > 0) == (
-        kept.name in ("ngrams", "averages", "searches", "order")
+        kept.name in ("ngrams", "averages", "searches", "order", "kept")
     )
 
 
@@ -188,14 +189,16 @@ def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
         for name, array in trained.parameters.items()
         if array.tobytes() != model.parameters[name].tobytes()
     }
-    averaged = kept.name in ("averages", "searches", "order")
+    averaged = kept.name in ("averages", "searches", "order", "kept")
     assert different == (set(trained.parameters) if averaged else set())
 
 
 def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.pairs is not None) == (learner.config.input_pairs > 0)
-    assert (learner.config.input_pairs > 0) == (kept.name in ("averages", "searches", "order"))
+    assert (learner.config.input_pairs > 0) == (
+        kept.name in ("averages", "searches", "order", "kept")
+    )
     if learner.pairs:
         text = (FORMATS / kept.name / "run" / "text.txt").read_text(encoding="utf-8")
         pairs = [learner.vocabulary.decode(pair) for pair in learner.pairs.ids[:17]]

@@ -40,6 +40,7 @@ CHOICES: Final = {
     "split": ("end", "streams"),
     "dtype": DTYPES,
     "engine": ENGINES,
+    "keep_saved": ("all", "newest"),
 }
 
 # Settings that have an effect only if another setting has one of the listed values.
@@ -62,7 +63,11 @@ ONLY_WITH: Final = {
 }
 
 # Settings that have no effect if another setting is 0.
-NOT_WITH_ZERO: Final = {"clip_by": "clip", "weight_decay_on": "weight_decay"}
+NOT_WITH_ZERO: Final = {
+    "clip_by": "clip",
+    "weight_decay_on": "weight_decay",
+    "keep_saved": "save_every",
+}
 
 # Settings that give a time of the schedule, each with the setting that gives the same time in another unit.
 # If the second is not None, the first has no effect.
@@ -233,6 +238,13 @@ class Config:
         2_000, "length in characters of the long passage, which is written at the end"
     )
     save_seconds: float = setting(60.0, "seconds between two checkpoints")
+    save_every: int = setting(
+        0, "also save a checkpoint after every so many updates; 0: only after the seconds"
+    )
+    keep_saved: str = setting(
+        "all",
+        "keep all checkpoints that are saved after every so many updates, or only the newest two and the best",
+    )
 
     def __post_init__(self) -> None:
         for name, options in CHOICES.items():
@@ -243,7 +255,7 @@ class Config:
         )
         for name in positive.split():
             self._whole(name, least=1)
-        from_zero = "warmup step_after judge_every judged_characters patience threads sample_until"
+        from_zero = "warmup step_after judge_every judged_characters patience threads sample_until save_every"
         for name in from_zero.split():
             self._whole(name, least=0)
         self._whole("ngram_order", least=0, below=MOST_ORDER + 1)

@@ -71,3 +71,5 @@ class Settings(TypedDict, total=False):
     sample_length: int | None
     passage_length: int | None
     save_seconds: float | None
+    save_every: int | None
+    keep_saved: str | None

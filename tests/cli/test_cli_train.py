@@ -17,6 +17,7 @@ from charloom.cli.training_outcome import Outcome
 from charloom.cli.training_output import time_line
 from charloom.config import Config
 from charloom.store import write_control
+from charloom.store.run_directory import updates_in
 from charloom.training import Record, Sample
 from command_line import SMALL, charloom_, started
 
@@ -416,3 +417,13 @@ def test_minutes_are_converted_to_a_number_of_updates(book, monkeypatch, tmp_pat
         "train", book, "--run", tmp_path / "run", SMALL.split("--updates")[0], "--minutes 0.1"
     )
     assert "measured on this machine: 60 updates will take about 6.0 s in total." in done.stderr
+
+
+def test_a_kept_checkpoint_can_be_chosen_in_every_command(tmp_path, book):
+    run = tmp_path / "run"
+    small = "--hidden-size 8 --seq-length 10 --updates 40 --save-every 15"
+    assert charloom_("train", book, "--run", run, small).exit_code == 0
+    assert updates_in(run / "checkpoints") == [0, 15, 30, 40]
+    done = charloom_("sample", run / "checkpoints" / "15", "--length", 20)
+    assert done.exit_code == 0
+    assert len(done.stdout.strip()) > 0

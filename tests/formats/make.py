@@ -36,6 +36,7 @@ NEWER = (
         "step_every_updates": 7,
         "warmup_epochs": 0.25,
     },
+    {"save_every": 10},
 )
 
 

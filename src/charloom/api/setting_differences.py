@@ -27,6 +27,8 @@ WATCHING: Final = frozenset(
         "sample_length",
         "passage_length",
         "save_seconds",
+        "save_every",
+        "keep_saved",
         "judge_every",
         "judged_characters",
     ]

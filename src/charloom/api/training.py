@@ -284,7 +284,7 @@ class Training:
             halt,
             self.save_seconds,
             self.limit,
-            self.callbacks,
+            callbacks=self.callbacks,
         )
 
     def to_the_end(self, listener: Listener) -> None:
@@ -500,7 +500,9 @@ def train_without_run(
     engine = engine_for(plan.config)
     best, which = Best(), which or which_of(plan.config)
     with Halt() as halt:
-        items = train_in_memory(learner, corpus.ids, engine, halt, best, plan.limit, callbacks)
+        items = train_in_memory(
+            learner, corpus.ids, engine, halt, best, plan.limit, callbacks=callbacks
+        )
         for item in items:
             listener(item)
     kept = finished_model((best.learner if which == "best" else None) or learner)

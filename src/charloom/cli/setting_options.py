@@ -30,7 +30,7 @@ PANELS: Final = {
     "Evaluation": "validation test split judge_every judged_characters patience",
     "Machine": "seed dtype engine threads",
     "Records": "report_every smoothing sample_first sample_every sample_until sample_length "
-    "passage_length save_seconds",
+    "passage_length save_seconds save_every keep_saved",
 }
 PANEL_OF: Final = {name: panel for panel, names in PANELS.items() for name in names.split()}
 

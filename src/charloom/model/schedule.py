@@ -143,6 +143,11 @@ class Schedule:
         )
         return update == 0 or regular or update == self.updates
 
+    def save_due(self, update: int) -> bool:
+        """Return True if a checkpoint is due exactly after update `update`."""
+        every = self.config.save_every
+        return every > 0 and update > 0 and update % every == 0
+
     def last_record(self, update: int) -> int:
         """Return the number of the last update up to `update` that has a record; 0 if none has one."""
         if update == self.updates:
@@ -167,7 +172,7 @@ class Schedule:
     def next_due(self, update: int) -> int:
         """Return the last update that a call of the engine may apply if it starts after update `update`.
 
-        No record and no sample is due between `update` and the result.
+        No record, no sample and no checkpoint at an exact update is due between `update` and the result.
         """
         config = self.config
         ahead = [
@@ -179,6 +184,8 @@ class Schedule:
             config.sample_first,
             1,
         ]
+        if config.save_every:
+            ahead.append(next_multiple(update, config.save_every))
         return min(due for due in ahead if due > update)
 
 

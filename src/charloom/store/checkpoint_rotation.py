@@ -22,15 +22,17 @@ NEWEST_KEPT: Final = 2
 
 
 class CheckpointRotation:
-    """Writes the checkpoints of a run, and keeps only the newest two and the best.
+    """Writes the checkpoints of a run, and keeps only the newest two, the best, and those at exact updates.
 
     Attributes:
         folder: the directory of the checkpoints. No other process may write in it.
         latest: the update of the last saved checkpoint; None before the first save.
+        keep_every: keep the checkpoints of all multiples of this number, 0 included; with 0, keep none of them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keep_every: int = 0) -> None:
         self.folder = folder
+        self.keep_every = keep_every
         self.latest: int | None = None
         # True if writing the file `latest` failed: it may name another checkpoint than the last saved one.
         self._latest_is_unclear = False
@@ -89,10 +91,11 @@ class CheckpointRotation:
             remove_directory(self.path(update))
 
     def remove_old(self, best_update: int | None) -> None:
-        """Remove all checkpoints except the newest two and the best."""
+        """Remove all checkpoints except the newest two, the best, and those that `keep_every` keeps."""
         with suppress(ReadError):
             for update in self.updates()[:-NEWEST_KEPT]:
-                if update != best_update:
+                kept = self.keep_every > 0 and update % self.keep_every == 0
+                if update != best_update and not kept:
                     # A checkpoint that cannot be removed does no harm; the next save tries again.
                     with suppress(WriteError):
                         remove_directory(self.path(update))

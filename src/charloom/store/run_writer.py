@@ -91,7 +91,9 @@ class RunWriter:
         self._settings = settings
         self._best: Checkpoint | None = None
         self._kept = lengths  # the length of each journal when the latest checkpoint was saved
-        self._checkpoints = CheckpointRotation(path / CHECKPOINTS)
+        config = settings.config
+        keep_every = config.save_every if config.keep_saved == "all" else 0
+        self._checkpoints = CheckpointRotation(path / CHECKPOINTS, keep_every)
         with ExitStack() as opened:
             self.metrics = opened.enter_context(Journal(path / METRICS, lengths[METRICS]))
             self.samples = opened.enter_context(Journal(path / SAMPLES, lengths[SAMPLES]))

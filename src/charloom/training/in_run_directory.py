@@ -329,6 +329,8 @@ class RunTrainer:
         if self._schedule.is_finished(self._learner):
             return None
         ending = yield from self._do_due_work()
+        if ending is None and self._schedule.save_due(self._learner.update):
+            ending = yield from self._save_exactly()
         if ending is None and self._factor_unsaved:
             # Save the new learning-rate factor now: if the run stops and is resumed, it must use the factor
             # from this update on.
@@ -365,6 +367,19 @@ class RunTrainer:
             yield from self._saver.show_if_due("training")
             yield from self._saver.save_if_due()
         return ending
+
+    def _save_exactly(self) -> DueWork:
+        """Save the learner's last update, because the setting `save_every` says so.
+
+        If the checkpoint must be kept and the disk refuses it, pause training here until a save succeeds.
+
+        Returns:
+            An `Ending` if the user ends the run before that, else None.
+        """
+        yield from self._saver.save()
+        if self._saver.failed_saves and self._learner.config.keep_saved == "all":
+            return (yield from self._wait_for_disk())
+        return None
 
     def _obey(self) -> DueWork:
         """Obey signals and commands; return an `Ending` if training must end here, else None."""
@@ -439,9 +454,10 @@ class RunTrainer:
             An `Ending` if the user ends the run before a save succeeds, else None.
         """
         self._watch.stop()
+        count = self._saver.failed_saves
+        failed = "a save failed" if count == 1 else f"{count} saves in a row failed"
         yield self._saver.warn(
-            f"{self._saver.failed_saves} saves in a row failed: {self._saver.failure} Training pauses "
-            f"at update {self._learner.update:,} and continues by itself when a save succeeds. Ctrl-C or "
+            f"{failed}: {self._saver.failure} Training pauses at update {self._learner.update:,} and continues by itself when a save succeeds. Ctrl-C or "
             f"a stop command ends the run."
         )
         self._writer.add_event("paused", self._learner.update)

@@ -58,7 +58,9 @@ class Costs:
         seconds = learning + judged * self.validation + sampled * self.sample + self.passage
         if self.whole <= FINAL_EVALUATION_SHARE * (trained + learning):
             seconds += self.whole
-        return seconds + saves(seconds, config.save_seconds) * self.save
+        every = config.save_every
+        exact = updates // every - done // every if every else 0
+        return seconds + (exact + saves(seconds, config.save_seconds)) * self.save
 
     def seconds_between(self, schedule: Schedule, first: int, last: int) -> float:
         """Return how many seconds a run takes from update `first` to update `last`, which is not its end.
