@@ -427,3 +427,21 @@ def test_a_kept_checkpoint_can_be_chosen_in_every_command(tmp_path, book):
     done = charloom_("sample", run / "checkpoints" / "15", "--length", 20)
     assert done.exit_code == 0
     assert len(done.stdout.strip()) > 0
+
+
+def test_the_same_command_trains_and_resumes_with_exist_resume(book, tmp_path):
+    run = tmp_path / "run"
+    command = ("train", book, "--run", run, SMALL, "--exist resume")
+    assert charloom_(*command).exit_code == 0
+    again = charloom_(*command)
+    assert again.exit_code == 0
+    assert "is finished at update 40; there is nothing to do" in again.stderr
+    assert charloom_("train", book, "--run", run, SMALL).exit_code == 2
+    other = charloom_(*command, "--hidden-size 9")
+    assert (other.exit_code, other.stderr.count("\n")) == (2, 1)
+    assert "--hidden-size is " in other.stderr
+    assert " in the run and 9 now" in other.stderr
+    longer = charloom_(*command, "--updates 60 --json")
+    assert json.loads(longer.stdout)["update"] == 60
+    homeless = charloom_("train", book, SMALL, "--exist resume")
+    assert "--exist is 'resume', but no run is named; give --run" in homeless.stderr

@@ -9,6 +9,7 @@ from charloom.api.classic_experiment import Reported, Reproduction, reproduce, r
 from charloom.api.compare_runs import compare
 from charloom.api.evaluation_text import TextChoice, choose_part, evaluate_baselines, evaluate_part
 from charloom.api.exchange import export, import_model, push
+from charloom.api.existing_run import GivenTraining, changes_to_continue, run_to_continue
 from charloom.api.fixed_point_search import FixedPoints, fixed_points
 from charloom.api.learning_rate import (
     find_learning_rate,
@@ -55,6 +56,7 @@ __all__ = [
     "Diagnosis",
     "Evaluation",
     "FixedPoints",
+    "GivenTraining",
     "GradientCheck",
     "Judged",
     "LearningRateSearch",
@@ -77,6 +79,7 @@ __all__ = [
     "ablate",
     "adapt",
     "begin",
+    "changes_to_continue",
     "choose_part",
     "compare",
     "control",
@@ -109,6 +112,7 @@ __all__ = [
     "reproduce",
     "reproduction",
     "resume",
+    "run_to_continue",
     "runs",
     "search_before_training",
     "settle",

@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self, Unpack
 
+from charloom.api.existing_run import GivenTraining, changes_to_continue, run_to_continue
 from charloom.api.learning_rate import refuse_given_rate, search_before_training
 from charloom.api.model import Model, available_which, learner_of, stage
 from charloom.api.notebook_display import Listener, TrainingDisplay
@@ -87,6 +88,7 @@ def train(
     text: Text | None = None,
     run: str | Path | None = None,
     *,
+    exist: str = "refuse",
     string: str | None = None,
     from_model: str | Path | Model | None = None,
     minutes: float | None = None,
@@ -103,6 +105,8 @@ def train(
         text: one path or several, which are joined in this order, or the name of a built-in text. A path may
             be a directory, which means all texts in it, or a pattern such as `**/*.txt`.
         run: the run directory to create; None creates none and stores nothing about the training.
+        exist: what to do if `run` exists: "refuse", or "resume" to continue it, if the settings and the text
+            are the same. The machine's settings may differ, and `epochs` or `updates` may give a later end.
         string: the text itself, instead of `text`.
         from_model: the model to start from, in a new run from update 0: a `Model`, or the path of a
             run, a checkpoint or a model file. The new run takes the network, vocabulary and weights of
@@ -116,8 +120,7 @@ def train(
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
         listener: called with each event, such as a record or a sample.
-        callbacks: functions that receive the learner after exact updates, and may stop training
-            (`charloom.Callback`).
+        callbacks: functions that receive the learner after exact updates (`charloom.Callback`).
         progress: False shows nothing in a notebook. Outside a notebook, nothing is ever shown.
         **settings: any setting of `Config`, and `recipe`, the preset to start from; by default "quick".
 
@@ -129,30 +132,28 @@ def train(
         `which` selects. A run directory keeps both, and `resume` continues from the last model.
 
     Raises:
-        ConfigError: a setting does not exist, is out of range, or contradicts the model; or the minutes are
-            too few to search for a learning rate.
+        ConfigError: a setting does not exist, is out of range, or contradicts the model or the run that exists;
+            or the minutes are too few to search for a learning rate.
         TextError: the text is missing, empty or too short, or has only one distinct character.
-        UnknownCharacterError: the text has a character outside the vocabulary of `from_model`, and the
-            setting `unknown` is neither "skip" nor "replace".
-        RunExistsError: `run` is a file, or a directory with other files or another run.
-        RunInUseError: another process creates a run at `run`.
+        UnknownCharacterError: `from_model` does not know a character, and `unknown` is "refuse".
+        RunExistsError, RunInUseError: `run` has a run or other files, or another process uses it.
         MissingPartError: the setting `engine` is native, and the native engine is not installed.
         DivergedError: the loss is no longer finite, also in all trials of a search for a learning rate.
         WriteError: a file cannot be written.
     """
-    began = time.monotonic()
-    called = Callbacks(callbacks)
+    began, called = time.monotonic(), Callbacks(callbacks)
     if find_learning_rate:
         refuse_given_rate(settings)
-    place, model = new_run(run), learner_of(from_model)
-    first = initial_config(DEFAULT_RECIPE, model, **settings)
-    require_which(which, first if place is None else None)
+    old = run_to_continue(run, exist)
+    place, model = new_run(run) if old is None else old, learner_of(from_model)
+    require_which(which, None if place else initial_config(DEFAULT_RECIPE, model, **settings))
+    if old is not None:
+        given = GivenTraining(text, string, model, minutes, find_learning_rate, settings)
+        return continue_run(old, changes_to_continue(old, given), which, listener, called, progress)
     with TrainingDisplay(progress) as display:
         display.prepare("Reading the text and planning the run")
         corpus = text_to_learn(text, string, model=model, **settings)
-        found = (
-            search_first(corpus, minutes, model, display, settings) if find_learning_rate else None
-        )
+        found = search_first(corpus, minutes, model, display, settings, find_learning_rate)
         plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
         warn_user(unwanted_schedule(plan.config, len(corpus)))
         if place is None:
@@ -217,13 +218,26 @@ def resume(
     require_which(which)
     called = Callbacks(callbacks)
     changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
-    with reopen(as_path(run, "run"), changes) as training:
+    return continue_run(as_path(run, "run"), changes, which, listener, called, progress)
+
+
+def continue_run(
+    run: Path,
+    changes: RunChanges,
+    which: Which | None,
+    listener: Listener,
+    callbacks: Callbacks,
+    progress: bool,
+) -> Model:
+    """Continue a run, unless it is finished, and return its model. `resume` describes the arguments and the errors."""
+    with reopen(run, changes) as training:
         if not training.finished:
-            warn_user(unwanted_schedule(training.learner.config, len(training.corpus)))
-            training.callbacks = called
+            schedule = unwanted_schedule(training.learner.config, len(training.corpus))
+            warn_user(schedule, stacklevel=3)
+            training.callbacks = callbacks
             with TrainingDisplay(progress) as display:
                 shown = display.begin(training.learner.config, training.run, listener)
-                training.to_the_end(shown)
+                training.to_the_end(shown, stacklevel=4)
         return training.model(which)
 
 
@@ -287,8 +301,10 @@ class Training:
             callbacks=self.callbacks,
         )
 
-    def to_the_end(self, listener: Listener) -> None:
+    def to_the_end(self, listener: Listener, stacklevel: int = 3) -> None:
         """Train to the end of the run. Warn if the model then writes badly from a state in which it can begin.
+
+        `stacklevel` says whose line the warning names, as for `warn_user`.
 
         On Ctrl-C or an error of `listener` or a callback, save a checkpoint and then raise.
         """
@@ -296,7 +312,7 @@ class Training:
             for item in items:
                 listener(item)
                 if isinstance(item, Ended):
-                    warn_user(bad_starts(item.start_losses), stacklevel=3)
+                    warn_user(bad_starts(item.start_losses), stacklevel)
         halt.raise_received()
 
     @property
@@ -458,8 +474,14 @@ def search_first(
     model: Learner | None,
     display: TrainingDisplay,
     settings: Settings,
-) -> FoundRate:
-    """Search for a learning rate, put it into `settings`, and return the search. The errors are those of `train`."""
+    find_learning_rate: bool,
+) -> FoundRate | None:
+    """Search for a learning rate, put it into `settings`, and return the search. The errors are those of `train`.
+
+    Return None if `find_learning_rate` is False.
+    """
+    if not find_learning_rate:
+        return None
     found = search_before_training(
         corpus, minutes, model=model, listener=display.searched, **settings
     )

@@ -33,7 +33,7 @@ from charloom.recipes import CLASSIC, DEFAULT_RECIPE
 from charloom.run_file_names import COMMANDS, GRADCHECK, LEARNING_RATES_SVG
 
 if TYPE_CHECKING:
-    from charloom.api import LearningRateSearch
+    from charloom.api import LearningRateSearch, RunChanges
     from charloom.api.training_plan import TrainingPlan
     from charloom.model import Learner
     from charloom.text import Corpus
@@ -80,13 +80,15 @@ def train(
     text: Texts = None,
     from_model: run_options.FromModel = None,
     run: NewRun = None,
+    exist: run_options.Exist = "refuse",
     minutes: run_options.TrainingMinutes = None,
     find_learning_rate: run_options.FindLearningRate = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on a text, in a new run directory.
 
-    Ctrl-C saves a checkpoint and stops; charloom resume continues from it.
+    Ctrl-C saves a checkpoint and stops; charloom resume continues from it. So does
+    the same command with --exist resume.
 
     \b
     Example:
@@ -95,9 +97,16 @@ def train(
     from charloom import api
 
     began, found = command_start(), None
+    if find_learning_rate:
+        api.refuse_given_rate(settings)
+    old = api.run_to_continue(run, exist)
+    if old is not None:
+        model = api.learner_of(from_model)
+        given = api.GivenTraining(text or [], None, model, minutes, find_learning_rate, settings)
+        explain_terminal_input(text or [])
+        continue_run(old, api.changes_to_continue(old, given), as_json)
+        return
     with interruption_message("no run was made") as end_if_interrupted:
-        if find_learning_rate:
-            api.refuse_given_rate(settings)
         api.new_run(run)
         model = api.learner_of(from_model)
         explain_terminal_input(text or [])
@@ -206,7 +215,6 @@ def resume(
       charloom resume runs/book --minutes 5
     """
     from charloom import api
-    from charloom.training.stop_signals import Halt
 
     if find_learning_rate:
         fail(
@@ -216,6 +224,14 @@ def resume(
         )
     changes = api.RunChanges(text, epochs, updates, minutes, allow_older=allow_older, **settings)
     explain_terminal_input(text or [])
+    continue_run(run, changes, as_json)
+
+
+def continue_run(run: Path, changes: "RunChanges", as_json: bool) -> None:
+    """Continue a run, unless it is finished, and print the results; `as_json` prints them as JSON."""
+    from charloom import api
+    from charloom.training.stop_signals import Halt
+
     with api.reopen(run, changes, say_sentence, command_start()) as training:
         if training.finished:
             say(

@@ -22,6 +22,15 @@ FromModel = Annotated[
         "if the run has a validation part, else the latest",
     ),
 ]
+Exist = Annotated[
+    str,
+    typer.Option(
+        "--exist",
+        metavar="[refuse|resume]",
+        autocompletion=one_of_choices(("refuse", "resume")),
+        help="what to do if the run exists: refuse, or resume it if the settings and the text are the same",
+    ),
+]
 TrainingMinutes = Annotated[
     float | None,
     typer.Option(
