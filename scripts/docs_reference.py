@@ -15,7 +15,7 @@ import typer.main
 
 import charloom
 import charloom.errors
-from charloom import research
+from charloom import listeners, research
 from charloom.cli import app
 from charloom.cli.setting_options import CHOICES, PANELS
 from charloom.config import MACHINE_SETTINGS, NOT_WITH_ZERO, ONLY_WITH, Config, default_of, help_of
@@ -305,6 +305,13 @@ def research_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def listeners_page() -> str:
+    """Return the page of the listeners that log a run."""
+    about = "Each can be the `listener` of `charloom.train` and `charloom.resume`."
+    kinds = [getattr(listeners, name) for name in listeners.__all__]
+    return classes_page("charloom.listeners", about, kinds, "autoclass")
+
+
 def python_pages() -> Page:
     """Return the page of each public name of Python, the list of all names, and the pages of other classes."""
     names = public_names()
@@ -317,10 +324,11 @@ def python_pages() -> Page:
         "| name | what it does or holds |\n|---|---|\n"
     )
     entries = [f"{n} <{place_of(n).removeprefix('python/').removesuffix('.md')}>" for n in names]
-    others = ["research", "errors", "types"]
+    others = ["research", "listeners", "errors", "types"]
     return {
         "python/index.md": head + "\n".join(rows) + "\n" + contents([*entries, *others]),
         "python/research.md": research_page(),
+        "python/listeners.md": listeners_page(),
         **{place_of(name): python_page(name) for name in names},
         "python/errors.md": classes_page(
             "Errors",

@@ -54,7 +54,7 @@ FLOORS = [
     {"sampling_grid"},
     {"report"},
     {"api"},
-    {"studies", "research"},
+    {"studies", "research", "listeners"},
     {"web"},
     {"cli"},
     {"__main__", ""},  # "" is charloom/__init__.py, which only names what others define

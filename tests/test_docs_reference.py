@@ -209,3 +209,8 @@ def test_the_research_layer_is_in_the_reference(pages):
     assert {"TrainingLoop", "Learner", "Plan", "open_engine"} <= set(
         docs_reference.research_names()
     )
+
+
+def test_the_listeners_are_in_the_reference(pages):
+    for name in ("TensorBoard", "WandB", "MLflow"):
+        assert f":: charloom.listeners.{name}\n" in pages["python/listeners.md"]

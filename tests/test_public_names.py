@@ -25,6 +25,7 @@ def test_the_names_of_every_package_are_sorted_and_exist():
         "engines",
         "engines.reference",
         "hidden_units",
+        "listeners",
         "model",
         "research",
         "store",

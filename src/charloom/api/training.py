@@ -16,6 +16,7 @@ from charloom.api.model import Model, available_which, learner_of, stage
 from charloom.api.notebook_display import Listener, TrainingDisplay
 from charloom.api.python_warnings import warn_user
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
+from charloom.api.run_listening import listening
 from charloom.api.settings_help import with_settings_help
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
@@ -119,7 +120,8 @@ def train(
             minutes, the search takes about a tenth. A run directory keeps the search and its picture.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
-        listener: called with each event, such as a record or a sample.
+        listener: called with each event, such as a record or a sample. `charloom.listeners` has three, which
+            log the run to TensorBoard, W&B and MLflow.
         callbacks: functions that receive the learner after exact updates (`charloom.Callback`).
         progress: False shows nothing in a notebook. Outside a notebook, nothing is ever shown.
         **settings: any setting of `Config`, and `recipe`, the preset to start from; by default "quick".
@@ -157,12 +159,11 @@ def train(
         plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
         warn_user(unwanted_schedule(plan.config, len(corpus)))
         if place is None:
-            shown = display.begin(plan.config, None, listener)
-            return train_without_run(corpus, plan, shown, model, which, called)
+            return train_without_run(corpus, plan, listener, display, model, which, called)
         rates = found.search if found else None
         with begin(corpus, plan.config, place, model, plan.limit, plan.ngrams, rates) as training:
             training.callbacks = called
-            training.to_the_end(display.begin(plan.config, training.run, listener))
+            training.to_the_end(listener, display)
             return training.model(which)
 
 
@@ -236,8 +237,7 @@ def continue_run(
             warn_user(schedule, stacklevel=3)
             training.callbacks = callbacks
             with TrainingDisplay(progress) as display:
-                shown = display.begin(training.learner.config, training.run, listener)
-                training.to_the_end(shown, stacklevel=4)
+                training.to_the_end(listener, display, stacklevel=4)
         return training.model(which)
 
 
@@ -301,16 +301,22 @@ class Training:
             callbacks=self.callbacks,
         )
 
-    def to_the_end(self, listener: Listener, stacklevel: int = 3) -> None:
-        """Train to the end of the run. Warn if the model then writes badly from a state in which it can begin.
+    def to_the_end(self, listener: Listener, display: TrainingDisplay, stacklevel: int = 3) -> None:
+        """Train to the end of the run, and show it in a notebook.
 
-        `stacklevel` says whose line the warning names, as for `warn_user`.
-
-        On Ctrl-C or an error of `listener` or a callback, save a checkpoint and then raise.
+        Warn if the model then writes badly from a state in which it can begin; `stacklevel` says whose line the
+        warning names, as for `warn_user`. On Ctrl-C or an error of `listener` or a callback, save a checkpoint
+        and then raise.
         """
-        with Halt() as halt, closing(self.items(halt)) as items:
+        config = self.learner.config
+        shown = display.begin(config, self.run, listener)
+        with (
+            listening(listener, config, self.run),
+            Halt() as halt,
+            closing(self.items(halt)) as items,
+        ):
             for item in items:
-                listener(item)
+                shown(item)
                 if isinstance(item, Ended):
                     warn_user(bad_starts(item.start_losses), stacklevel)
         halt.raise_received()
@@ -513,6 +519,7 @@ def train_without_run(
     corpus: Corpus,
     plan: TrainingPlan,
     listener: Listener,
+    display: TrainingDisplay,
     model: Learner | None = None,
     which: Which | None = None,
     callbacks: Callbacks = NO_CALLBACKS,
@@ -521,12 +528,13 @@ def train_without_run(
     learner = first_learner(corpus, plan.config, model, plan.ngrams)
     engine = engine_for(plan.config)
     best, which = Best(), which or which_of(plan.config)
-    with Halt() as halt:
+    shown = display.begin(plan.config, None, listener)
+    with listening(listener, plan.config, None), Halt() as halt:
         items = train_in_memory(
             learner, corpus.ids, engine, halt, best, plan.limit, callbacks=callbacks
         )
         for item in items:
-            listener(item)
+            shown(item)
     kept = finished_model((best.learner if which == "best" else None) or learner)
     updates = Schedule.of(learner.config, len(corpus)).updates
     found = Model(kept, engine, None, available_which(which, kept), updates, corpus=corpus)
