@@ -45,6 +45,7 @@ FLOORS = [
         "diagnosis",
         "bench",
         "pytorch_format",
+        "pytorch_optimizer",
         "onnx_format",
         "hub_format",
         "hub_upload",

@@ -22,6 +22,7 @@ def export(
     about: str | None = None,
     license: str | None = None,
     weights: str = "auto",
+    optimizer: bool = False,
 ) -> Path:
     """Write a model as a file for another framework or a browser, or as a directory for a hub of models.
 
@@ -67,6 +68,10 @@ def export(
             changes the loss by less than 0.001 bits per character, else "float32". The loss is measured on the
             first 20,000 characters of the validation part of the model's text (or else of its training part),
             or if the text is not known, on a text that the model writes.
+        optimizer: for "torch": also write the state of the optimizer beside the file, with the ending
+            `.optimizer.safetensors`, in PyTorch's form. Its metadata `charloom.torch.optimizer` holds Python code that
+            makes the optimizer and loads it, so that PyTorch continues the training exactly. Needs the optimizer adam,
+            adamw, rmsprop or sgd, and a run or a checkpoint, because model files have no such state.
 
     Returns:
         The path of the file or directory.
@@ -75,12 +80,12 @@ def export(
         ConfigError: the target does not exist, or does not have an option that is given; or an option is not
             valid; or `path` is not valid or is the model itself. For a file: `path` is a directory. For "torch" and
             "onnx": the model has n-grams and `network_alone` is False. For "torch": the model has inputs for
-            pairs of characters. For "onnx": the file would be larger than 2 GiB. For "hub": `path` is a file or a
+            pairs of characters; or `optimizer` is True, and PyTorch could not continue the training. For "onnx": the file would be larger than 2 GiB. For "hub": `path` is a file or a
             directory with other files than those of an export. For "html": a weight is too large for "float16".
         DivergedError: a number in the model is not finite, or for "onnx" and "html" too large for float32.
         WriteError: the file cannot be written; an existing file is unchanged.
     """
-    options = ExportOptions(network_alone, about, license, weights)
+    options = ExportOptions(network_alone, about, license, weights, optimizer)
     path = output_path(path, target_of(to, options))
     if not isinstance(model, Model):
         source = as_path(model, "model")

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, cast
 
-from charloom import hub_format, onnx_format, pytorch_format
+from charloom import hub_format, onnx_format, pytorch_format, pytorch_optimizer
 from charloom.api.evaluation_text import TrainedModel
 from charloom.api.text_arguments import as_file, as_path
 from charloom.api.weight_rounding import RoundedWeights, choose_weights
@@ -18,6 +18,7 @@ from charloom.formatting import listing, shortened
 from charloom.hub_format import DEFAULT_LICENSE, CardWords
 from charloom.messages import argument
 from charloom.model import Learner, mixture_parts
+from charloom.pytorch_optimizer import optimizer_path
 from charloom.store import replace_file
 from charloom.store.atomic_files import reading, replace_directory
 from charloom.store.model_directory import CARD, MODEL_FILES, is_model_directory, model_file_of
@@ -26,7 +27,7 @@ from charloom.store.training_state import require_finite
 
 AUTO: Final = "auto"
 # Options that only some targets have.
-SPECIAL: Final = ("about", "license", "weights")
+SPECIAL: Final = ("about", "license", "weights", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class ExportOptions:
         about: what the model was trained on; None says nothing about it.
         license: the identifier of the model's license; None if the user names none.
         weights: the type of the weights in the file: float16, float32 or auto.
+        optimizer: write the state of the optimizer too.
         words: what the user says about the model, made from `about` and `license`.
 
     Raises:
@@ -48,6 +50,7 @@ class ExportOptions:
     about: str | None = None
     license: str | None = None
     weights: str = AUTO
+    optimizer: bool = False
 
     words: CardWords = field(init=False, repr=False)
 
@@ -112,8 +115,14 @@ class Target:
 
 
 def write_torch(export: Export) -> None:
-    """Write a PyTorch file."""
+    """Write a PyTorch file, and if the user wants it, another one with the state of the optimizer."""
+    optimizer = None
+    if export.options.optimizer:  # made first, because it may be refused
+        beside = optimizer_path(export.path)
+        optimizer = pytorch_optimizer.optimizer_bytes(export.learner, beside.name)
     replace_file(export.path, pytorch_format.torch_bytes(export.learner, export.path.name))
+    if optimizer is not None:
+        replace_file(beside, optimizer)
 
 
 def write_onnx(export: Export) -> None:
@@ -170,7 +179,12 @@ def require_range(in_browser: Learner, weights: WeightType) -> None:
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
     {
-        "torch": Target(".torch.safetensors", write_torch, pytorch_format.loading_lines),
+        "torch": Target(
+            ".torch.safetensors",
+            write_torch,
+            pytorch_format.loading_lines,
+            options=frozenset({"optimizer"}),
+        ),
         "onnx": Target(".onnx", write_onnx, onnx_format.loading_lines, rounds=True),
         "hub": Target(
             "-hub",

@@ -34,6 +34,7 @@ from charloom.errors import CharloomError, ConfigError
 from charloom.evaluation import Evaluation
 from charloom.formatting import counted
 from charloom.hidden_units import Activity, activity, choose, with_held_values
+from charloom.messages import argument
 from charloom.mixture_weights import NGramUse, ngram_use
 from charloom.model import DEFAULT_START, Learner, Start
 from charloom.model.mixture_parts import network_alone, ngrams_alone
@@ -511,9 +512,11 @@ class Model:
         about: str | None = None,
         license: str | None = None,
         weights: str = "auto",
+        optimizer: bool = False,
     ) -> Path:
         """Write the model for another framework, a hub or a browser; see `charloom.export`."""
-        return self.write_export(path, to, ExportOptions(network_alone, about, license, weights))
+        options = ExportOptions(network_alone, about, license, weights, optimizer)
+        return self.write_export(path, to, options)
 
     def to_html(
         self,
@@ -546,6 +549,11 @@ class Model:
 
     def prepared_export(self, path: Path, options: ExportOptions) -> Export:
         """Return what the method `write` of a target needs to write the model to `path`."""
+        if options.optimizer and (self.clamps or self.update is None):
+            raise ConfigError(
+                "the weights of the model were changed by hand, so the state of the optimizer does not belong to them; "
+                f"leave out {argument('optimizer')}."
+            )
         learner = exported_learner(self.measured_learner, options.network_alone)
         return Export(self, learner, self.update, path, options)
 

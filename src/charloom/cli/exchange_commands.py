@@ -29,6 +29,7 @@ def export(
     about: model_options.AboutText = None,
     license: model_options.License = None,
     weights: model_options.ExportedWeights = "auto",
+    optimizer: model_options.OptimizerState = False,
     which: Which = None,
     force: model_options.Force = False,
     as_json: Json = False,
@@ -48,20 +49,24 @@ def export(
     \b
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
+      charloom export runs/course --to torch --optimizer
       charloom export runs/book --to onnx --output book.onnx
       charloom export runs/book --to hub --output book-model --license mit
       charloom export runs/book --to html --output book.html
     """
     from charloom import api
     from charloom.api.export_file import ExportOptions, output_path, refuse_own_model, target_of
+    from charloom.pytorch_optimizer import optimizer_lines, optimizer_path
 
-    options = ExportOptions(network_alone, about, license, weights)
+    options = ExportOptions(network_alone, about, license, weights, optimizer)
     target = target_of(to, options)
     opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
     path = output_path(output or f"{name}{target.suffix}", target)
     refuse_own_model(path, model)
     require_new(path, force)
+    if optimizer:
+        require_new(optimizer_path(path), force)
     export = opened.prepared_export(path, options)
     rounded, exported = target.write(export), export.learner
     if (problem := opened.export_problem(exported, target)) is not None:
@@ -74,6 +79,9 @@ def export(
         show_file_size(path, origin, facts, rounded, as_json)
     elif target.loading_lines is not None:
         lines = target.loading_lines(exported, str(path))
+        if optimizer:
+            lines += optimizer_lines(exported, str(optimizer_path(path)))
+            facts["optimizer"] = str(optimizer_path(path))
         if as_json:
             show_json({**facts, "load": lines})
         else:

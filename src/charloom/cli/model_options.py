@@ -290,6 +290,13 @@ NetworkAlone = Annotated[
         help="leave out the n-grams of the model, which files for PyTorch and ONNX cannot have; the loss is then far higher",
     ),
 ]
+OptimizerState = Annotated[
+    bool,
+    typer.Option(
+        "--optimizer",
+        help="for torch: also write the state of the optimizer, with which PyTorch continues the training, into NAME.optimizer.safetensors",
+    ),
+]
 ModelDirectory = Annotated[
     Path,
     typer.Argument(
