@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
@@ -17,7 +17,9 @@ from fastapi import APIRouter, Request
 from charloom.cooperative import Slices
 from charloom.engines import Sampler
 from charloom.engines.base import Ids
+from charloom.hidden_units import choose
 from charloom.model import beginning
+from charloom.model.unit_clamps import Clamp, clamped
 from charloom.sampling import SampleOptions, Writing
 from charloom.surprisal import Predictions, Reader, surprise_in_slices
 from charloom.text.unknown_policy import SKIP, UnknownPolicy
@@ -282,7 +284,8 @@ async def writing(
     async with queue.place():
         # Open the models here, before the response begins: then an unknown model, or a prompt with unknown
         # characters, gets an ordinary error response.
-        writers = [await queue.work(text_writer, model_cache, text) for text in texts]
+        opened: dict[str, OpenModel] = {}
+        writers = [await queue.work(text_writer, model_cache, text, opened) for text in texts]
         yield events(queue, body, writers)
 
 
@@ -298,18 +301,47 @@ def texts_of(
 
 def texts_of_grid(body: wire.Grid) -> Iterator[WantedText]:
     """Yield the texts of a request for a table of texts, row by row."""
-    common = body.model_dump(exclude={"model", "temperatures", "top_ps"})
+    common = body.model_dump(exclude={"model", "temperatures", "top_ps", "hold"}) | {
+        "hold": body.hold
+    }
     for row, temperature in enumerate(body.temperatures):
         for column, top_p in enumerate(body.top_ps):
             options = wire.SamplingOptions(**common, temperature=temperature, top_p=top_p)
             yield WantedText(body.model, options, 0, {"row": row, "column": column})
 
 
-def text_writer(model_cache: ModelCache, text: WantedText) -> TextWriter:
-    """Return a writer of a text that a request asks for."""
-    writer = TextWriter.of(model_cache.open(text.model), text.options, text.number)
+def text_writer(
+    model_cache: ModelCache, text: WantedText, opened: dict[str, OpenModel]
+) -> TextWriter:
+    """Return a writer of a text that a request asks for.
+
+    `opened` has the models of the request that are open already, by their ids. The unit that the request holds is held
+    in them, so texts by the same model share its changed weights.
+    """
+    if text.model not in opened:
+        opened[text.model] = with_held_unit(model_cache.open(text.model), text.options.hold)
+    writer = TextWriter.of(opened[text.model], text.options, text.number)
     writer.labels = text.labels
     return writer
+
+
+def with_held_unit(model: OpenModel, held: wire.HeldUnit | None) -> OpenModel:
+    """Return the model with a unit held at a value; the model itself if `held` is None.
+
+    Raises:
+        ConfigError: the model has no such layer or unit.
+    """
+    if held is None:
+        return model
+    choose(model.learner, held.layer, held.unit, "h")
+    return replace(model, learner=clamped(model.learner, Clamp(held.layer, held.unit, held.value)))
+
+
+def held_sentence(held: wire.HeldUnit | None) -> str:
+    """Return a sentence that says which unit is held at which value, or an empty string."""
+    if held is None:
+        return ""
+    return f"Unit {held.unit} of layer {held.layer} is held at {held.value:g}."
 
 
 async def events(
@@ -329,6 +361,7 @@ async def events(
             "prompt": body.prompt,
             "unknowns": writer.writing.unknowns.sentence,
             "warning": start_warning(writer.model, body),
+            "held": held_sentence(body.hold),
         }
         predictions = await queue.run_slices(writer.beginning(body.prompt))
         yield await queue.work(event_with_predictions, "begin", data, "read", predictions)

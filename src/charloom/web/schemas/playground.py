@@ -81,10 +81,18 @@ Temperature = Annotated[float, Field(ge=0, le=100)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 
 
+class HeldUnit(RequestBody):
+    """A hidden unit of the model that is held at a value at every step, as `Model.clamp` does."""
+
+    layer: Annotated[int, Field(ge=0, le=63)] = 0
+    unit: Annotated[int, Field(ge=0, le=65_535)]
+    value: Annotated[float, Field(ge=-1, le=1)] = 0.0
+
+
 class TextOptions(RequestBody):
     """A prompt, and how texts after it are sampled, without the temperature and top-p.
 
-    The defaults are those of `charloom sample`.
+    The defaults are those of `charloom sample`. `hold` is a unit that is held while each model writes; None holds none.
     """
 
     prompt: Annotated[str, StringConstraints(max_length=LONGEST_PROMPT)] = ""
@@ -100,6 +108,7 @@ class TextOptions(RequestBody):
     ] = []
     unknown: Unknown = "refuse"
     start: Start = DEFAULT_START
+    hold: HeldUnit | None = None
     probabilities: bool = Field(
         False,
         description="also send the surprise of each character and the most likely next characters",
@@ -129,10 +138,10 @@ class Generate(WritingRequest):
 
     The response is a stream of server-sent events:
 
-    - `begin`: `{model, update, seed, prompt, unknowns, warning}`, and with `probabilities` also `read`, an
+    - `begin`: `{model, update, seed, prompt, unknowns, warning, held}`, and with `probabilities` also `read`, an
       Analysis of the prompt. `update` is the update at which the model was saved; `unknowns` is a sentence
       about the characters of the prompt that the model skips, or empty; `warning` is a sentence saying that the
-      model writes badly from `start`, or empty;
+      model writes badly from `start`, or empty; `held` is a sentence saying which unit is held, or empty;
     - `text`, repeated: `{text}`, a few characters, and with `probabilities` also `analysis`, an Analysis of
       these characters;
     - `end`: `{ended: "length" | "stop", characters, seconds}`;

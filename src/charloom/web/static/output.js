@@ -47,7 +47,7 @@ export class Output {
       this.given = data.read?.characters.length ?? 0;
       this.#add(data.read, "given");
       put(this.note, data.unknowns);
-      put(this.warning, data.warning);
+      put(this.warning, [data.held, data.warning].filter(Boolean).join(" "));
     } else if (name === "text") {
       this.text += data.text;
       this.#add(data.analysis, "");

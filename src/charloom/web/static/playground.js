@@ -3,6 +3,7 @@
 import { events } from "./api.js";
 import { byId, copy, el, put, reveal, save, say, textFileName } from "./dom.js";
 import { cellName, gridTable, numbersIn } from "./grid.js";
+import { HeldUnit } from "./held_unit.js";
 import { copyLink } from "./links.js";
 import { ModelDownload } from "./model_download.js";
 import { Output } from "./output.js";
@@ -27,6 +28,7 @@ export class Playground {
     this.fields = Object.fromEntries(FIELDS.map((name) => [name, byId(`play-${name}`)]));
     this.model = byId("play-model");
     this.other = byId("play-other");
+    this.hold = new HeldUnit();
     this.outputs = [];
     this.writing = null;
     this.mostValues = 0; // of each list for a table; 0 until the server's limits are known
@@ -86,6 +88,7 @@ export class Playground {
     this.models.choose(this.model, settings.model ?? "");
     this.models.choose(this.other, settings.other ?? "");
     byId("play-colour").checked = settings.colour === "1";
+    this.hold.restore(settings.hold);
     if (settings.temperatures || settings["top-ps"]) byId("play-grid").open = true;
     this.#outputs();
   }
@@ -147,6 +150,7 @@ export class Playground {
       stop: this.fields["stop-strings"].value.split("\n").filter(Boolean),
       seed: value("seed"),
       unknown: skip ? "skip" : "refuse",
+      hold: this.hold.held,
       probabilities: true,
     };
   }
@@ -281,6 +285,7 @@ export class Playground {
     const settings = Object.fromEntries(named.map((name) => [name, this.fields[name].value]));
     const chosen = { model: this.model.value, ...(this.other.value && { other: this.other.value }) };
     const colour = byId("play-colour").checked ? { colour: "1" } : {};
-    return copyLink("playground", { ...chosen, ...settings, ...colour }, { prompt: "prompt", "stop-strings": "stop strings" });
+    const hold = this.hold.held ? { hold: this.hold.setting } : {};
+    return copyLink("playground", { ...chosen, ...settings, ...colour, ...hold }, { prompt: "prompt", "stop-strings": "stop strings" });
   }
 }
