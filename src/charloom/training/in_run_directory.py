@@ -218,7 +218,9 @@ class RunTrainer:
         """
         events: list[LearnEvent] = []
         next_end = self._callbacks.next_due
-        with closing(learn_in_slices(self._learner, ids, engine, self._watch, next_end)) as items:
+        with closing(
+            learn_in_slices(self._learner, ids, engine, self._watch, next_end=next_end)
+        ) as items:
             for item in items:
                 if isinstance(item, WorkSlice):
                     ending = yield from self.do_due_work_within(item.safe)
