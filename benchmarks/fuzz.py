@@ -38,6 +38,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import small_runs
 from charloom.store.control_files import write_status
+from charloom.studies import begin_study
+from charloom.studies.results import FINISHED, RunResult
 from charloom.web import run_routes as followed
 from charloom.web import training_jobs
 from charloom.web.body_rules import BYTES
@@ -87,6 +89,7 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
     writer, _, _ = small_runs.create(
         folder / "taught"
     )  # which a process trains, so that it can be steered
+    one_run_study(folder / "tiny")
     (folder / ".jobs").mkdir()
     ghost = {
         "pid": 2**31,
@@ -98,6 +101,17 @@ def fuzz(folder: Path, cases: int, seed: int = 0, under: str = "/") -> dict:
     with writer, harmless(), LiveServer(folder) as live:
         write_status(folder / "taught" / "status.json", "training", 0, 10, None)
         return fuzzed(live.url, cases, seed, under)
+
+
+def one_run_study(directory: Path) -> None:
+    """Create a study whose only run has finished."""
+    directory.mkdir()
+    text = directory / "book.txt"
+    text.write_text(small_runs.TEXT)
+    spec = {"text": str(text), "settings": {"updates": 2}}
+    study = begin_study(spec, directory)
+    result = RunResult(study.plan[0].key, FINISHED, updates=2, seconds=1.0, train_nats=2.0)
+    study.files.new_journal(0).write_text(json.dumps(result.to_dict()) + "\n")
 
 
 @contextmanager
@@ -185,6 +199,8 @@ def make_real(case) -> None:
     for name in ("run", "model"):
         if name in (case.path_parameters or {}):
             case.path_parameters[name] = REAL.get(path.rpartition("/")[2], "book")
+    if "study" in (case.path_parameters or {}):
+        case.path_parameters["study"] = "tiny"
     if path in ("/api/stream", "/api/comparison"):
         case.query = {"run": ["book", "taught"]}
     if case.media_type == BYTES:

@@ -39,6 +39,7 @@ from charloom.web import (
     run_routes,
     start_routes,
     static_files,
+    study_routes,
     text_routes,
 )
 from charloom.web import schemas as wire
@@ -178,6 +179,7 @@ def make_app(state: AppState) -> Guard:
 
     app.include_router(run_routes.routes(run_index, state.stream_limit, state.closing))
     app.include_router(comparison_routes.routes(run_index))
+    app.include_router(study_routes.routes(run_index))
     app.include_router(removal_routes.routes(run_index))
     app.include_router(text_routes.routes(texts))
     app.include_router(start_routes.routes(run_index, texts, model_cache, jobs))

@@ -100,6 +100,16 @@ from charloom.web.schemas.starting import (
     TextName,
     Texts,
 )
+from charloom.web.schemas.studies import (
+    MOST_STUDY_ROWS,
+    Studies,
+    StudyAbout,
+    StudyCurve,
+    StudyDetail,
+    StudyFailure,
+    StudyGroup,
+    StudyState,
+)
 
 __all__ = [
     "KEY",
@@ -112,6 +122,7 @@ __all__ = [
     "MOST_GRID_SIDE",
     "MOST_RECORDS",
     "MOST_SAMPLES",
+    "MOST_STUDY_ROWS",
     "SHORT",
     "SMALL_BODY",
     "TEXT_BODY",
@@ -177,6 +188,13 @@ __all__ = [
     "Started",
     "State",
     "StoredSample",
+    "Studies",
+    "StudyAbout",
+    "StudyCurve",
+    "StudyDetail",
+    "StudyFailure",
+    "StudyGroup",
+    "StudyState",
     "Surprises",
     "TextAbout",
     "TextName",
