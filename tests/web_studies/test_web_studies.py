@@ -248,6 +248,7 @@ def test_a_damaged_plan_is_said_and_the_others_stay(client, small, name, content
     assert found["small"]["state"] == state
     assert found["small"]["reason"]
     assert "\ufdd0" not in found["small"]["reason"]
+    assert str(small.parent) not in found["small"]["reason"]
     assert found["other"]["state"] == "finished"
     key = found["small"]["key"]
     answer = client.get(f"/api/studies/{key}")

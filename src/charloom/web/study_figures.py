@@ -1,5 +1,6 @@
 """Computes what the server says about a study: its entry in the list, its table and its curves."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,7 +43,8 @@ class StudyFigures:
                 return self._about(now)
         except CharloomError as error:
             state: wire.StudyState = "newer" if isinstance(error, NewerFormatError) else "damaged"
-            reason = for_page(error.message)
+            # The path of the study in messages is no business of other machines.
+            reason = for_page(error.message).replace(f"{self.watched.path}{os.sep}", "")
             return self._empty().model_copy(update={"state": state, "reason": reason})
 
     def _about(self, now: float) -> wire.StudyAbout:

@@ -9,6 +9,8 @@ import { Live } from "./live.js";
 import { Models } from "./models.js";
 import { Playground } from "./playground.js";
 import { Runs } from "./runs.js";
+import { Studies } from "./studies.js";
+import { Study } from "./study.js";
 
 const live = new Live();
 const journals = new Journals(live);
@@ -26,7 +28,10 @@ const views = {
   learning: new Learning(live, journals, go),
   playground: new Playground(models, go),
   inside: new Inside(models),
+  studies: new Studies(),
+  study: new Study(),
 };
+const ABOVE = { study: "studies" }; // the view whose link is marked while another view without a link is shown
 
 const followed = {}; // the last applied link of each view
 
@@ -38,8 +43,9 @@ function route() {
     const section = byId(`view-${other}`);
     if (!shown && !section.hidden) views[other].hide();
     section.hidden = !shown;
-    const link = document.querySelector(`.views [data-view="${other}"]`);
-    if (shown) link.setAttribute("aria-current", "page");
+  }
+  for (const link of document.querySelectorAll(".views [data-view]")) {
+    if (link.dataset.view === (ABOVE[view] ?? view)) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   document.title = `${byId(`title-${view}`).textContent} – charloom`;
