@@ -1,6 +1,6 @@
 // The view Studies: the list of studies with their progress. The list is requested again every two seconds.
 import { get } from "./api.js";
-import { byId, counted, el, fixed, integer, put } from "./dom.js";
+import { byId, el, fixed, integer, put } from "./dom.js";
 import { repeating, showProgress } from "./study_progress.js";
 
 /** The view. */
@@ -38,7 +38,7 @@ export class Studies {
     byId("studies-loading").hidden = true;
     byId("studies-empty").hidden = total > 0;
     byId("studies-rest").hidden = total <= studies.length;
-    put(byId("studies-rest"), `${integer(studies.length)} of ${counted(total, "study").replace("studys", "studies")} are shown.`);
+    put(byId("studies-rest"), `${integer(studies.length)} of ${integer(total)} studies are shown.`);
     const keys = new Set(studies.map((study) => study.key));
     for (const [key, row] of this.rows) {
       if (keys.has(key)) continue;
