@@ -76,11 +76,8 @@ def trained(corpus, engine="reference", calls=8, ids=None, **settings):
     return learner
 
 
-class SizeOfCalls:
-    """The size of every call of the engine, in updates."""
-
-    def __init__(self, updates):
-        self.updates = updates
+class SizeOfCalls(loop_module.CallSize):
+    """The largest size of every call of the engine, in updates."""
 
     def adapt(self, count, seconds):
         """Keep the size."""

@@ -63,8 +63,7 @@ from charloom.training import (
 from charloom.training.callbacks import NO_CALLBACKS
 from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.ngram_counting import (
-    choose_missing_pairs,
-    count_missing_ngrams,
+    count_missing,
     set_counted_ngrams,
 )
 from charloom.training.schedule_message import unwanted_schedule
@@ -376,8 +375,7 @@ def begin(
     engine = engine_for(config)
     # Count before the run directory is created: every checkpoint has the n-grams and pairs, and an interruption
     # leaves nothing.
-    count_missing_ngrams(learner, corpus.ids, engine)
-    choose_missing_pairs(learner, corpus.ids)
+    count_missing(learner, corpus.ids, engine)
     while True:
         path = free_run(corpus) if run is None else run
         try:

@@ -23,7 +23,7 @@ from charloom.research.window_gradients import WindowGradients, gradients_of_nex
 from charloom.store import load_checkpoint, save_checkpoint
 from charloom.text import Corpus
 from charloom.training.loop import apply_updates, count_losses, sample
-from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
+from charloom.training.ngram_counting import count_missing
 from charloom.training.progress_records import validation_in_slices
 
 Rates = NDArray[np.float64]  # learning rates, shape (updates,)
@@ -81,8 +81,7 @@ class TrainingLoop:
         self.schedule = Schedule.of(self.learner.config, len(corpus))
         self.frozen = frozenset(frozen)
         require_names(self.frozen, self.learner.parameters)
-        count_missing_ngrams(self.learner, corpus.ids, self.engine)
-        choose_missing_pairs(self.learner, corpus.ids)
+        count_missing(self.learner, corpus.ids, self.engine)
 
     @classmethod
     def load(

@@ -83,15 +83,13 @@ def train_in_memory(
         reason = halt()
         return reason is not None
 
-    best, watch = best or Best(), Stopwatch()
+    best, watch, next_end = best or Best(), Stopwatch(), callbacks.next_due
     planner, factor = EndPlanner(limit, watch()), learner.learning_rate_factor
     good, good_best = copy_learner(learner), best.learner
     while True:
         try:
             recorded = False
-            for item in learn(
-                learner, ids, engine, watch, is_cancelled, curve_only, callbacks.next_due
-            ):
+            for item in learn(learner, ids, engine, watch, is_cancelled, curve_only, next_end):
                 yield item
                 recorded = recorded or isinstance(item, Record)
                 if not isinstance(item, Progress):

@@ -19,7 +19,7 @@ from charloom.model.schedule import Schedule
 from charloom.notebook_html import card, sentence, table
 from charloom.text.id_file import AllIds
 from charloom.training.loop import CallSize, apply_updates
-from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
+from charloom.training.ngram_counting import count_missing
 
 STEPS_PER_DECADE: Final = 4  # steps of the scale of learning rates that make a factor of 10
 # The first round tries every second step of the scale: the rates 0.00001, 0.000032, … 3.2, 10.
@@ -172,8 +172,7 @@ def search_learning_rate(
         DivergedError: at every learning rate, a loss or a gradient was not finite.
         TextError: the text is too short to be divided as the config says.
     """
-    count_missing_ngrams(start, ids, engine)
-    choose_missing_pairs(start, ids)
+    count_missing(start, ids, engine)
     compared = partial(compare, ids=ids, engine=engine, rate_allowed=rate_allowed)
     trials: Iterable[Trial] = (Trial(step, start) for step in FIRST_STEPS)
     rounds = []

@@ -29,7 +29,7 @@ from charloom.text import Windows
 from charloom.text.id_file import AllIds
 from charloom.text.window_order import WindowOrder
 from charloom.training.events import Progress, Record, Sample, Warned
-from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
+from charloom.training.ngram_counting import count_missing
 from charloom.training.recorder import Recorder
 from charloom.training.start_measurement import measure_starts
 
@@ -118,8 +118,7 @@ def learn_in_slices(
     schedule = Schedule.of(learner.config, len(ids))
     windows = schedule.windows
     if not schedule.is_finished(learner):
-        count_missing_ngrams(learner, ids, engine)
-        choose_missing_pairs(learner, ids)
+        count_missing(learner, ids, engine)
     if learner.update == 0:
         yield from first_events(learner, ids, engine, schedule, curve_only)
     recorder, call_size = Recorder(schedule, ids, engine, clock, learner), CallSize()

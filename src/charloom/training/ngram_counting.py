@@ -22,6 +22,15 @@ from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
 
+def count_missing(learner: Learner, ids: AllIds, engine: Engine) -> None:
+    """Give a learner the n-grams and the pairs of characters that training needs; do nothing if it has them.
+
+    The arguments and errors are those of `count_missing_ngrams` and `choose_missing_pairs`.
+    """
+    count_missing_ngrams(learner, ids, engine)
+    choose_missing_pairs(learner, ids)
+
+
 def count_missing_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> None:
     """Give a learner the n-grams that training needs, if its config asks for n-grams.
 
