@@ -13,6 +13,7 @@ from charloom import listeners
 from charloom.errors import MissingPartError
 from charloom.formatting import bits_per_character
 from charloom.listeners import MLflow, RunLogger, TensorBoard, WandB
+from charloom.training import FinalEvaluation, Record
 from tests.small_runs import TEXT
 from tests.waiting import until
 
@@ -41,6 +42,10 @@ def records(run):
 
 def lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def record_at(update):
+    return Record(update, 0.1, 10 * update, 1.0, 30.0, 30.0, 2.0, 0.1, 1.0, 5000.0)
 
 
 def curves(found):
@@ -230,6 +235,20 @@ def test_tensorboard_gets_a_new_file_if_training_goes_back(tmp_path):
     log._close("finished")
     assert len(list((tmp_path / "logs").iterdir())) == 2
     assert scalars(read_events(tmp_path / "logs"), "loss") == [(10, 1.0), (20, 4.0)]
+
+
+def test_tensorboard_keeps_the_curve_after_the_best_update(tmp_path):
+    """The loss on the whole validation part is that of the best model, whose update is an earlier one."""
+    pytest.importorskip("tensorboardX", reason=f"tensorboardX {MISSING}")
+    log = TensorBoard(tmp_path / "logs")
+    log.begin_run(charloom.Config(), None)
+    for update in (10, 20, 30):
+        log(record_at(update))
+    log(FinalEvaluation(20, 1.5, 500))
+    log.end_run()
+    events = read_events(tmp_path / "logs")
+    assert [update for update, _ in scalars(events, "train/nats_per_character")] == [10, 20, 30]
+    assert scalars(events, "whole_validation/nats_per_character") == [(30, 1.5)]
 
 
 # W&B and MLflow

@@ -143,7 +143,7 @@ def test_the_file_has_the_moments_by_pytorchs_names(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"optimizer": "adagrad"}, "whose formula in PyTorch differs"),
+        ({"optimizer": "adagrad"}, "PyTorch has another formula"),
         ({"averaging": 0.2}, "are averages"),
         ({"updates": 0}, "no state of an optimizer"),
     ],

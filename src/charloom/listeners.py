@@ -39,6 +39,7 @@ class RunLogger(ABC):
     def __init__(self) -> None:
         self._one, self._settings = "character", dict[str, Any]()
         self._is_open, self._failed = False, False
+        self._last = 0  # update of the last record
 
     def begin_run(self, config: Config, run: Path | None) -> None:
         """Begin to log a run.
@@ -49,16 +50,18 @@ class RunLogger(ABC):
         """
         self._one = one_of(config.tokens)
         self._settings = {k: v for k, v in config.to_dict().items() if v is not None}
-        self._failed = False
+        self._failed, self._last = False, 0
         self._attempt(self._open, run)
 
     def __call__(self, item: TrainingEvent | GradientCheck) -> None:
         """Log an event of the run, and ignore events without figures and texts."""
         if isinstance(item, Record):
+            self._last = item.update
             self._attempt(self._log_figures, item.update, figures(item, self._one))
         elif isinstance(item, FinalEvaluation):
+            # Its update is that of the best model; it is the last figure of the run all the same.
             whole = losses("whole_validation", item.nats, self._one)
-            self._attempt(self._log_figures, item.update, whole)
+            self._attempt(self._log_figures, max(item.update, self._last), whole)
         elif isinstance(item, Sample):
             self._attempt(self._log_sample, item.update, item.text)
         elif isinstance(item, Ended):
@@ -81,10 +84,11 @@ class RunLogger(ABC):
         # A log that cannot be written must not end hours of training.
         except Exception as error:
             self._failed = True
-            warn_user(
-                f"{self.title} cannot log the run ({type(error).__name__}: {error}); training continues without it.",
-                stacklevel=3,
-            )
+            with suppress(Warning):  # raised if the user has turned warnings into errors
+                warn_user(
+                    f"{self.title} cannot log the run ({type(error).__name__}: {error}); training continues without it.",
+                    stacklevel=3,
+                )
 
     def _end(self, state: str | None) -> None:
         """Close the log if it is open. `state` is that of `Ended`; None after an error."""
@@ -215,7 +219,7 @@ class WandB(RunLogger):
 
     def _close(self, state: str | None) -> None:
         run, self._run = self._run, None
-        run.finish(exit_code=0 if state == "finished" else 1)
+        run.finish(exit_code=0 if state in ("finished", "stopped") else 1)
 
 
 class MLflow(RunLogger):

@@ -110,8 +110,8 @@ def require_exact(learner: Learner) -> Rule:
     rule = RULES.get(config.optimizer)
     if rule is None:
         raise ConfigError(
-            f"the model was trained with {config.optimizer}, whose formula in PyTorch differs, so {argument('optimizer')} "
-            f"would not continue the training. It works for {listing(list(RULES))}; leave it out."
+            f"the model was trained with {config.optimizer}, for which PyTorch has another formula, so its state cannot be "
+            f"exported; that of {listing(list(RULES))} can. Leave out {argument('optimizer')}."
         )
     if config.averaging:
         raise ConfigError(

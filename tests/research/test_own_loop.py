@@ -124,6 +124,10 @@ def test_a_learning_rate_of_ones_own_is_used():
         scheduled.step()
     assert len(at_once.step(rates).losses) == 40
     assert bits_of(given.learner) == bits_of(at_once.learner) == bits_of(scheduled.learner)
+    scheduled.learner.learning_rate_factor = 0.5
+    given.step(scheduled.learning_rate)
+    scheduled.step()
+    assert bits_of(given.learner) == bits_of(scheduled.learner)
     assert scheduled.finished
     assert not loop_of(ours).finished
 
@@ -143,6 +147,39 @@ def test_frozen_parameters_keep_their_bits_and_the_others_change(settings, way):
         for slot, arrays in loop.learner.slots.items():
             same = arrays[name].tobytes() == before.slots[slot][name].tobytes()
             assert same == (name in loop.frozen), (slot, name)
+
+
+@pytest.mark.parametrize("way", ["step", "apply"])
+def test_the_model_has_the_frozen_weights_also_if_weights_are_averaged(way):
+    loop = loop_of(small_config(averaging=0.5, seq_length=2))
+    loop.step(updates=60)
+    loop.frozen = ["layers.0.W"]  # its average lags behind
+    loop.learner.parameters["layers.0.W"][...] = np.eye(8)
+    for _ in range(3):
+        loop.step() if way == "step" else loop.apply(loop.gradients())
+    model = loop.model().parameters
+    assert np.array_equal(model["layers.0.W"], np.eye(8))
+    assert not np.array_equal(model["V"], loop.learner.parameters["V"])
+
+
+def test_parameters_without_a_gradient_are_averaged():
+    loop = loop_of(small_config(averaging=0.5))
+    loop.learner.parameters["c"][0] = 3
+    for _ in range(40):
+        window = loop.gradients()
+        loop.apply(window, {"V": window.gradients["V"]})
+    # The average of the first updates is the parameter itself; later it moves to it.
+    assert loop.model().parameters["c"][0] == pytest.approx(3)
+
+
+def test_frozen_gradients_count_for_clipping_by_norm_in_both_ways():
+    config = small_config(optimizer="sgd", clip=0.5, clip_by="norm", engine="reference")
+    frozen = ["layers.0.U", "layers.0.W", "c"]
+    stepping, applying = loop_of(config, frozen=frozen), loop_of(config, frozen=frozen)
+    for _ in range(10):
+        stepping.step()
+        applying.apply(applying.gradients())
+    assert bits_of(stepping.learner) == bits_of(applying.learner)
 
 
 def test_gradients_of_ones_own_change_only_their_parameters():
@@ -216,6 +253,10 @@ def test_what_is_wrong_is_said_in_one_sentence():
         (lambda: loop.step(updates=0), "updates"),
         (lambda: loop.evaluate(), "validation"),
         (lambda: loop_of(small_config(), frozen=["W"]), "layers.0.W"),
+        (lambda: loop_of(small_config(), frozen="V"), "a list of names"),
+        (lambda: setattr(loop, "frozen", ["Vv"]), "there is no parameter"),
+        (lambda: loop.step([0.1, "x"]), "one for each update"),
+        (lambda: loop.step([0.1, 0.1], updates=7), "updates"),
         (lambda: loop.apply(loop.gradients(), {"V": np.zeros(3)}), "shape"),
         (lambda: loop.apply(loop.gradients(), {"v": np.zeros(3)}), "there is no parameter"),
         (lambda: TrainingLoop(small_corpus(), Config(), learner=loop.learner), "only one"),
@@ -235,6 +276,10 @@ def test_a_number_that_is_not_finite_stops_the_loop_before_the_update(engine):
     with pytest.raises(DivergedError):
         loop.gradients()
     assert loop.learner.update == 0
+    other = loop_of(small_config(engine=engine))
+    with pytest.raises(DivergedError, match="must be finite"):
+        other.apply(other.gradients(), {"c": np.full(len(other.corpus.vocabulary), np.nan)})
+    assert other.learner.update == 0
 
 
 def test_the_result_of_a_step_is_a_trace():

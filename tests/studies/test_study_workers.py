@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from charloom.studies import open_study, study
+from charloom.studies import open_study, study, worker_process
 from charloom.studies.result_journal import ResultJournal
 from charloom.studies.results import FAILED, FINISHED, RunResult
 from small_studies import planned_study, small_spec, train_here
@@ -54,8 +54,37 @@ def test_results_are_written_together_and_all_at_the_end(tmp_path, monkeypatch):
         journal.add(RunResult("b", FINISHED))
         assert keys() == ["a", "b"]
         journal.add(RunResult("c", FINISHED))
+        journal.write_if_due()
         assert keys() == ["a", "b"]
-    assert keys() == ["a", "b", "c"]
+        now[0] += 0.3  # within the next run, which is long
+        journal.write_if_due()
+        assert keys() == ["a", "b", "c"]
+        journal.add(RunResult("d", FINISHED))
+    assert keys() == ["a", "b", "c", "d"]
+
+
+def test_results_do_not_wait_for_a_long_run(tmp_path, monkeypatch):
+    made = planned_study(tmp_path)
+    monkeypatch.setattr("charloom.studies.result_journal.WAITING_SECONDS", 1e9)
+    path, written = tmp_path / "a.jsonl", []
+
+    class Asking:
+        """A trainer whose second run asks whether it must end, as training does about ten times a second."""
+
+        def config(self, run):
+            return None
+
+        def train(self, run, halt, config):
+            if len(written) == 1:
+                monkeypatch.setattr("charloom.studies.result_journal.WAITING_SECONDS", 0)
+            halt()
+            written.append(len(path.read_bytes().splitlines()))
+            return RunResult(run.key, FINISHED)
+
+    path.touch()
+    with ResultJournal(path) as journal:
+        worker_process.train_batch(Asking(), made.plan[:2], journal, lambda: None)
+    assert written == [0, 1]
 
 
 def test_an_error_in_a_batch_does_not_lose_the_results_before_it(tmp_path, monkeypatch):

@@ -15,12 +15,12 @@ from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
-from charloom.run_file_names import LATEST
+from charloom.run_file_names import CHECKPOINTS, LATEST
 from charloom.store.atomic_files import reading
 from charloom.store.damage import attempt
 from charloom.store.resume_plan import TrainingEnd, extended
 from charloom.store.run_checkpoints import read_pointer
-from charloom.store.run_directory import is_run
+from charloom.store.run_directory import is_run, updates_in
 from charloom.store.run_settings import RunSettings, read_settings
 
 # What to do if the run of a call exists already.
@@ -47,7 +47,10 @@ def run_to_continue(run: str | Path | None, exist: str) -> Path | None:
         )
     path = as_path(run, "run")
     with reading(path):
-        found = is_run(path) and attempt(lambda: read_pointer(path, LATEST)) is not None
+        found = is_run(path) and (
+            attempt(lambda: read_pointer(path, LATEST)) is not None
+            or bool(attempt(lambda: updates_in(path / CHECKPOINTS)))
+        )
     return path if found else None
 
 

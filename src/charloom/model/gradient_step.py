@@ -29,7 +29,11 @@ def gradient_norm(gradients: Parameters) -> float:
 
 
 def apply_gradients(
-    learner: Learner, gradients: Parameters, learning_rate: float, x: NDArray[Any]
+    learner: Learner,
+    gradients: Parameters,
+    learning_rate: float,
+    x: NDArray[Any],
+    norm: float | None = None,
 ) -> None:
     """Clip gradients, and let the optimizer change the parameters and slots of a learner in place.
 
@@ -37,12 +41,13 @@ def apply_gradients(
 
     Args:
         learner: its parameters and slots change in place.
-        gradients: a gradient for each parameter, in its shape, as `training_gradients` returns them.
+        gradients: a gradient for each parameter that changes, in its shape, as `training_gradients` returns them.
         learning_rate: the learning rate of this update.
         x: the ids that the learner has read in this update, shape (T, B). Only a learner with pairs needs them.
+        norm: the gradient norm for clipping by norm; None means that of `gradients`.
     """
     config, update = learner.config, learner.update + 1
-    norm = gradient_norm(gradients)
+    norm = gradient_norm(gradients) if norm is None else norm
     for name, gradient in gradients.items():
         if config.clip and config.clip_by == "value":
             gradient = optimizers.clip_by_value(gradient, config.clip)

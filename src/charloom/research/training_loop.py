@@ -1,5 +1,6 @@
 """Trains a network in a loop that the user writes: update by update, with access to everything in between."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from charloom.api.text_arguments import as_path
 from charloom.config import Config, require_number, require_whole
 from charloom.cooperative import run_all_slices
 from charloom.engines import Trace, engine_for
-from charloom.errors import ConfigError, TextError
-from charloom.formatting import shortened
+from charloom.errors import ConfigError, DivergedError, TextError
+from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner, finished_model, new_learner
-from charloom.model.gradient_step import apply_gradients
+from charloom.model.gradient_step import apply_gradients, gradient_norm
+from charloom.model.optimizers import AVERAGE, average
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.research.window_gradients import WindowGradients, gradients_of_next_window
@@ -46,7 +48,6 @@ class TrainingLoop:
             changed in place at any time.
         engine: computes.
         schedule: the learning rates and the windows of the text. A window is T steps of B streams.
-        frozen: the names of the parameters that do not change; see `step`.
 
     Args:
         corpus: the text, from `Corpus.open` or `Corpus.from_text`.
@@ -79,8 +80,7 @@ class TrainingLoop:
         self.learner = learner or new_learner(config or Config(), corpus.vocabulary)
         self.engine = engine_for(self.learner.config)
         self.schedule = Schedule.of(self.learner.config, len(corpus))
-        self.frozen = frozenset(frozen)
-        require_names(self.frozen, self.learner.parameters)
+        self.frozen = frozen
         count_missing(self.learner, corpus.ids, self.engine)
 
     @classmethod
@@ -112,6 +112,20 @@ class TrainingLoop:
         save_checkpoint(as_path(directory), self.learner, {}, self.corpus.fingerprint)
 
     @property
+    def frozen(self) -> frozenset[str]:
+        """The names of the parameters that do not change; see `step`. It may be set at any time."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, names: Collection[str]) -> None:
+        if isinstance(names, str):
+            raise ConfigError(
+                f"frozen is {shortened(names)}; it must be a list of names, such as ['V']."
+            )
+        require_names(names, self.learner.parameters)
+        self._frozen = frozenset(names)
+
+    @property
     def finished(self) -> bool:
         """True if all updates of the settings `updates` or `epochs` are applied. You may continue all the same."""
         return self.learner.update >= self.updates
@@ -123,22 +137,26 @@ class TrainingLoop:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate that the settings give to the next update."""
-        return float(self.schedule.learning_rates(self.learner.update, 1)[0])
+        """The learning rate that the next update has if you give none."""
+        rates = self.schedule.learning_rates(self.learner.update, 1)
+        return float(rates[0]) * self.learner.learning_rate_factor
 
     def step(
-        self, learning_rate: float | Sequence[float] | Rates | None = None, *, updates: int = 1
+        self,
+        learning_rate: float | Sequence[float] | Rates | None = None,
+        *,
+        updates: int | None = None,
     ) -> Trace:
         """Apply the next updates, and return the loss and the gradient norm of each.
 
-        Frozen parameters and their optimizer's arrays keep their bits. Their gradients still count for the
-        gradient norm, also for clipping by norm.
+        Frozen parameters and their optimizer's arrays keep their bits, and the averaged weights have the same values
+        for them. Their gradients still count for the gradient norm, also for clipping by norm.
 
         Args:
             learning_rate: the learning rate of these updates, or a learning rate for each of them; None means
                 those of the settings.
-            updates: how many updates to apply; as many as there are learning rates, if several are given. One call
-                with many updates is faster than many calls.
+            updates: how many updates to apply; None means 1, or as many as there are learning rates. One call with many
+                updates is faster than many calls.
 
         Returns:
             The losses in nats, summed over T and averaged over B, and the gradient norms, of shape (updates,).
@@ -147,8 +165,9 @@ class TrainingLoop:
             ConfigError: an argument is out of its range.
             DivergedError: a loss or a gradient is not finite; this update was not applied.
         """
-        rates = None if learning_rate is None else given_rates(learning_rate, updates)
-        count = require_whole("updates", updates, 1) if rates is None else len(rates)
+        count = None if updates is None else require_whole("updates", updates, 1)
+        rates = None if learning_rate is None else given_rates(learning_rate, count)
+        count = count or 1 if rates is None else len(rates)
         traces, done = list[Trace](), 0
         while done < count:
             now = 1 if self.frozen else min(count - done, self._updates_to_epoch_end())
@@ -188,6 +207,7 @@ class TrainingLoop:
 
         Raises:
             ConfigError: the window is not the learner's next one, or a gradient has a wrong name or shape.
+            DivergedError: a gradient is not finite; nothing has changed.
         """
         learner = self.learner
         if window.update != learner.update + 1:
@@ -197,12 +217,18 @@ class TrainingLoop:
             )
         given = window.gradients if gradients is None else gradients
         require_names(given, learner.parameters)
-        chosen = {name: array for name, array in given.items() if name not in self.frozen}
-        for name, array in chosen.items():
+        for name, array in given.items():
             require_shape(name, array, learner.parameters[name])
+        norm = gradient_norm(dict(given))
+        if not math.isfinite(norm):
+            raise DivergedError(
+                f"the norm of the given gradients is {norm:g}; they must be finite."
+            )
         rate = self._rate(learning_rate)
         learner.start_losses = None
-        apply_gradients(learner, chosen, rate, window.x)
+        chosen = {name: array for name, array in given.items() if name not in self.frozen}
+        apply_gradients(learner, chosen, rate, window.x, norm)
+        self._average_others(chosen)
         learner.state = window.state
         learner.position += learner.config.seq_length
         learner.update += 1
@@ -260,8 +286,9 @@ class TrainingLoop:
         """Apply updates of one epoch in one call of the engine, and put the frozen parameters back."""
         learner = self.learner
         kept = {name: learner.parameters[name].copy() for name in self.frozen}
+        # The average of a frozen parameter is the parameter itself, also if it was changed by hand before.
         slots = {
-            slot: {name: arrays[name].copy() for name in self.frozen}
+            slot: kept if slot == AVERAGE else {name: arrays[name].copy() for name in self.frozen}
             for slot, arrays in learner.slots.items()
         }
         trace = apply_updates(learner, self.corpus.ids, self.engine, self.schedule, count, rates)
@@ -270,6 +297,18 @@ class TrainingLoop:
             for slot, arrays in slots.items():
                 learner.slots[slot][name][...] = arrays[name]
         return trace
+
+    def _average_others(self, changed: Collection[str]) -> None:
+        """Move the averages of the parameters that an update did not change; those of frozen ones are the parameters."""
+        learner = self.learner
+        for name, array in learner.parameters.items():
+            if AVERAGE not in learner.slots or name in changed:
+                continue
+            slots = {AVERAGE: learner.slots[AVERAGE][name]}
+            if name in self.frozen:
+                slots[AVERAGE][...] = array
+            else:
+                average(learner.config, array, slots, learner.update + 1)
 
     def _updates_to_epoch_end(self) -> int:
         """Return how many updates may follow in one call of the engine: those to the end of the epoch."""
@@ -280,26 +319,32 @@ class TrainingLoop:
     def _rate(self, learning_rate: float | None) -> float:
         """Return the learning rate of the next update: the given one, or that of the settings."""
         if learning_rate is None:
-            return self.learning_rate * self.learner.learning_rate_factor
+            return self.learning_rate
         return require_number("learning_rate", learning_rate, least=0)
 
 
-def given_rates(learning_rate: float | Sequence[float] | Rates, updates: int) -> Rates:
+def given_rates(learning_rate: float | Sequence[float] | Rates, updates: int | None) -> Rates:
     """Return the learning rate of each update, shape (updates,); `TrainingLoop.step` describes the arguments.
 
     Raises:
-        ConfigError: a learning rate is not a number from 0, or there are none.
+        ConfigError: a learning rate is not a number of at least 0, there are none, or there are not `updates` of them.
     """
-    if np.ndim(learning_rate) == 0:
-        return np.full(
-            require_whole("updates", updates, 1),
-            require_number("learning_rate", learning_rate, least=0),
-        )
-    rates = np.array(learning_rate, dtype=np.float64)
-    if rates.ndim != 1 or not rates.size or not (np.isfinite(rates) & (rates >= 0)).all():
+    wrong = ConfigError(
+        f"{argument('learning_rate')} is {shortened(learning_rate)}; it must be a number of at least 0, or a list of such "
+        f"numbers, one for each update."
+    )
+    try:
+        rates = np.array(learning_rate, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise wrong from None
+    if rates.ndim > 1 or not rates.size or not (np.isfinite(rates) & (rates >= 0)).all():
+        raise wrong
+    if rates.ndim == 0:
+        return np.full(updates or 1, float(rates))
+    if updates not in (None, len(rates)):
         raise ConfigError(
-            f"{argument('learning_rate')} is {shortened(learning_rate)}; it must be a number from 0, or a list of such "
-            f"numbers, one for each update."
+            f"{argument('updates')} is {updates}, but there are {counted(len(rates), 'learning rate')}, one for each "
+            f"update. Leave {argument('updates')} out."
         )
     return rates
 
@@ -308,9 +353,8 @@ def require_vocabulary(corpus: Corpus, learner: Learner) -> None:
     """Raise TextError unless a text has the vocabulary of a learner."""
     if corpus.vocabulary != learner.vocabulary:
         raise TextError(
-            f"the text {corpus.name} has {len(corpus.vocabulary):,} characters of its own, but the learner knows "
-            f"{len(learner.vocabulary):,} others. Open the text with the learner's vocabulary: "
-            f"Corpus.open([…], learner.vocabulary)."
+            f"the text {corpus.name} has another vocabulary ({len(corpus.vocabulary):,} {corpus.vocabulary.tokens}) than the "
+            f"learner ({len(learner.vocabulary):,}). Open the text with learner.vocabulary as the vocabulary."
         )
 
 

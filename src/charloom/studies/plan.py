@@ -13,7 +13,7 @@ from charloom.messages import for_file
 from charloom.model.memory_limit import parameter_count
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
-from charloom.studies.spec import Settings, StudySpec
+from charloom.studies.spec import SAVING, Settings, StudySpec
 from charloom.text import Corpus
 
 KEY_LENGTH: Final = 16  # hexadecimal digits
@@ -124,7 +124,7 @@ def common_part(config: Config, fingerprint: str) -> bytes:
     changed = {
         name: value
         for name, value in config.to_dict().items()
-        if value != DEFAULTS[name] and name not in (*MACHINE_SETTINGS, "recipe", "seed")
+        if value != DEFAULTS[name] and name not in (*MACHINE_SETTINGS, *SAVING, "recipe", "seed")
     }
     return canonical_json({"settings": changed, "text": fingerprint})
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 from charloom.store.journal import Journal
 from charloom.studies.results import RunResult
 
-# Results wait at most about this long, so a kill costs no more work than this. A run can take 2 ms, and writing each
+# Results wait at most about this long, so a kill loses no others. A run can take 2 ms, and writing each
 # result by itself would take several percent of that.
 WAITING_SECONDS: Final = 0.25
 
@@ -30,7 +30,11 @@ class ResultJournal:
     def add(self, result: RunResult) -> None:
         """Write a result, now or with later ones."""
         self._waiting.append(result)
-        if time.monotonic() - self._written >= WAITING_SECONDS:
+        self.write_if_due()
+
+    def write_if_due(self) -> None:
+        """Write the results that wait, if the last writing is long ago. Call this now and then within a long run."""
+        if self._waiting and time.monotonic() - self._written >= WAITING_SECONDS:
             self.write()
 
     def write(self) -> None:

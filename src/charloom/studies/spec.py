@@ -42,6 +42,10 @@ DRAWS, DRAW_SEED = "draws", "seed"  # two fields of the section [random] that ar
 MOST_RUNS: Final = 1_000_000
 
 Settings = dict[str, Any]
+SAVING: Final = (
+    "save_every",
+    "keep_saved",
+)  # settings that say which checkpoints stay, and change no number
 
 
 @dataclass(frozen=True)
@@ -197,9 +201,14 @@ def require_valid(spec: StudySpec, keep: Settings) -> None:
     if "seed" in every:
         raise ConfigError("the study sets seed; give the seeds of all runs with seeds = [0, 1, 2].")
     for name in sorted(every & set(MACHINE_SETTINGS) - {"engine"}):
-        raise ConfigError(
-            f"the study sets {name}, which the study itself determines: each run uses one core."
-        )
+        raise ConfigError(f"the study sets {name}, which the study itself determines. Leave it out.")
+    for name in SAVING:
+        varying = [part for part in parts if part != "settings" and name in parts[part]]
+        if varying:
+            raise ConfigError(
+                f"the section {varying[0]} sets {name}, but runs that differ only in what they save count as the same run; "
+                f"give it in the section settings."
+            )
     apart = [name for name in parts if name != "settings" and "engine" in parts[name]]
     if apart:
         raise ConfigError(

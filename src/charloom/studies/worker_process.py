@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -60,11 +61,18 @@ def train_batch(
     """Train a batch of runs, and write their results; return None if `halt` interrupted one of them."""
     finished = failed = 0
     busy = 0.0
+
+    def halt_and_write() -> str | None:
+        """Return what `halt` returns. Training asks about ten times a second, so results do not wait for a long run."""
+        with suppress(CharloomError):  # the next writing reports it
+            results.write_if_due()
+        return halt()
+
     # Between two runs, the code that makes a config would have to be loaded into the processor's cache again.
     configs = [trainer.config(run) for run in runs]
     for run, config in zip(runs, configs, strict=True):
         started = time.perf_counter()
-        result = trainer.train(run, halt, config=config)
+        result = trainer.train(run, halt_and_write, config=config)
         if result is None and halt() is not None:
             return None
         if result is None:  # another process trains it

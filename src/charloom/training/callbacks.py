@@ -103,10 +103,6 @@ class Callbacks:
             )
         self.error: Exception | None = None
 
-    def are_due(self, update: int) -> bool:
-        """Return True if a callback must be called after update `update`."""
-        return any(callback.is_due(update) for callback in self._callbacks)
-
     def next_due(self, update: int) -> int | None:
         """Return the next update after `update` at which a callback must be called; None if there is none."""
         ahead = [callback.next_due(update) for callback in self._callbacks]

@@ -127,7 +127,7 @@ def train_run(
         # The caller closed the generator. The journals have all events of the learner's last complete
         # update, and `learn_in_slices` set the learner back to this update. So the learner can be saved.
         if not writer.closed and not trainer.ended:
-            trainer.save_if_whole()
+            trainer.save_if_possible()
             trainer.write_end(
                 "interrupted", "the program that ran the training stopped reading its events"
             )
@@ -136,7 +136,7 @@ def train_run(
         # Only after an error of a callback, save: otherwise the learner may be in the middle of an update, or not
         # finite.
         if error is callbacks.error:
-            trainer.save_if_whole()
+            trainer.save_if_possible()
         state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         trainer.write_end(state, for_any_face(message_of(error)) or type(error).__name__)
         raise
@@ -161,9 +161,6 @@ class RunTrainer:
     ) -> None:
         self.ended = False
         self._callbacks = callbacks
-        # True while callbacks of the learner's last update must still be called. The learner must not be saved
-        # then: a resumed run would not call them.
-        self._callbacks_pending = False
         self._writer = writer
         self._learner = learner
         self._schedule = Schedule.of(learner.config, characters)
@@ -230,10 +227,9 @@ class RunTrainer:
                     continue
                 events.append(item)
                 if isinstance(item, Progress):
-                    self._callbacks_pending = self._callbacks.are_due(item.update)
                     self.write(events)
-                    yield from events
                     ending = self.call_callbacks(events)
+                    yield from events
                     events.clear()
                     ending = ending or (yield from self.do_due_work())
                     if ending is not None:
@@ -295,7 +291,6 @@ class RunTrainer:
         Returns:
             An `Ending` if a callback stops the run before its last update, else None.
         """
-        self._callbacks_pending = False
         stopped = self._callbacks.call(self._learner)
         recorded = any(isinstance(item, Record) for item in events)
         if recorded and self._learner.best_update == self._learner.update:
@@ -304,11 +299,10 @@ class RunTrainer:
             return None
         return Ending("stopped", stopped)
 
-    def save_if_whole(self) -> None:
-        """Save the learner, unless callbacks of its last update were not called yet. Ignore a failed save."""
-        if not self._callbacks_pending:
-            with suppress(CharloomError):
-                self._writer.save(self._learner)
+    def save_if_possible(self) -> None:
+        """Save the learner. Ignore a failed save."""
+        with suppress(CharloomError):
+            self._writer.save(self._learner)
 
     def write(self, events: list[LearnEvent]) -> None:
         """Write events to the journals."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from charloom.errors import CharloomError, DamagedError, NewerFormatError
@@ -43,8 +44,7 @@ class StudyFigures:
                 return self._about(now)
         except CharloomError as error:
             state: wire.StudyState = "newer" if isinstance(error, NewerFormatError) else "damaged"
-            # The path of the study in messages is no business of other machines.
-            reason = for_page(error.message).replace(f"{self.watched.path}{os.sep}", "")
+            reason = without_path(for_page(error.message), self.watched.path)
             return self._empty().model_copy(update={"state": state, "reason": reason})
 
     def _about(self, now: float) -> wire.StudyAbout:
@@ -52,7 +52,9 @@ class StudyFigures:
         counted, seconds = self._counts()
         done = counted.finished + counted.failed + counted.pruned
         left = counted.runs - done
-        running = min(left, living_workers(self.watched.journals.values(), now)) if left else 0
+        # Failed runs may be trained once more, so processes can work although every run has a result.
+        most = left + counted.failed
+        running = min(most, living_workers(self.watched.journals.values(), now)) if most else 0
         worked = seconds / max(running, 1)
         progress = StudyProgress(
             counted.runs, counted.finished, counted.failed, done, worked, counted.pruned
@@ -220,3 +222,8 @@ def curve_of(
         low=[line.low[n] for n in kept],
         high=[line.high[n] for n in kept],
     )
+
+
+def without_path(message: str, path: Path) -> str:
+    """Return a message without the path of the study, which other machines should not learn."""
+    return message.replace(f"{path}{os.sep}", "").replace(str(path), path.name)

@@ -83,9 +83,11 @@ class StudyIndex:
         """Return the studies, sorted by key."""
         folder = self._run_index.folder
         runs = {os.fspath(place.path) for place in self._run_index.read_list().places.values()}
-        beside = folder.resolve().parent / STUDIES
+        # If the folder is a link, studies may be beside the link or beside what it leads to.
+        parents = dict.fromkeys((folder.absolute().parent, folder.resolve().parent))
+        beside = [path for parent in parents for path in study_paths(parent / STUDIES, 1, runs)]
         found: dict[str, Location] = {}
-        for path in (*study_paths(folder, RUNS_DEPTH, runs), *study_paths(beside, 1, runs)):
+        for path in (*study_paths(folder, RUNS_DEPTH, runs), *beside):
             found.setdefault(os.path.realpath(path), location(path, folder))
         return sorted(found.values(), key=lambda place: place.key)
 
@@ -93,7 +95,7 @@ class StudyIndex:
 def location(path: Path, folder: Path) -> Location:
     """Return the location of a study: its name is its path relative to the parent of the served folder."""
     relative = Path(os.path.relpath(path, folder)).as_posix()
-    shown = Path(os.path.relpath(path, folder.resolve().parent)).as_posix()
+    shown = Path(os.path.relpath(path, folder.absolute().parent)).as_posix()
     return Location(key_of(relative), path, printable(shown))
 
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from charloom.errors import CharloomError
 from charloom.web import schemas as wire
 from charloom.web.concurrency import Busy
 from charloom.web.json_response import AsciiJSONResponse
 from charloom.web.pagination import After, Limit, page_after
 from charloom.web.run_index import RunIndex
-from charloom.web.study_figures import checked_values
+from charloom.web.study_figures import checked_values, without_path
 from charloom.web.study_index import StudyIndex
 
 FIRST_STUDIES: Final = 200  # the number of studies on a page of the list, by default
@@ -79,9 +80,15 @@ def report_of(index: StudyIndex, key: str) -> Response:
     from charloom.studies.study_page import render_study  # imports matplotlib
 
     with index.lock:
-        found = index.study(key).whole_study()
-    with checked_values():
-        html = render_study(found)
+        figures = index.study(key)
+    try:
+        with index.lock:
+            found = figures.whole_study()
+        with checked_values():
+            html = render_study(found)
+    except CharloomError as error:
+        error.args = (without_path(error.message, figures.watched.path),)
+        raise
     headers = {"content-security-policy": REPORT_POLICY}
     return Response(
         html.encode("utf-8", "replace"), media_type="text/html; charset=utf-8", headers=headers
