@@ -84,6 +84,12 @@ PLANTS = [
     P(L, "output-gradient-transposed", '"V": dV', '"V": dV.T'),
     P(L, "carry-accumulated", "dh_next = W.T @ da", "dh_next = dh_next + W.T @ da"),
     P(L, "recurrent-carry", "W.T @ da", "(W.T @ da) * (1 - h[t] ** 2)", note="slope twice"),
+    P(L, "states-overwritten", "    dU, dW, db = np.zeros", "    h = {t: h[T - 1] for t in range(-1, T)}\n    dU, dW, db = np.zeros"),
+    P(L, "states-overwritten", "    dU, dW, db = np.zeros", "    h = {-1: h0} | {t: h[T - 1] for t in range(T)}\n    dU, dW, db = np.zeros", note="h_0 kept"),
+    P(L, "input-gradient-from-last-input", "dU[:, x[t]] += da", "dU[:, x[-1]] += da"),
+    P(L, "first-step-not-counted", "loss += -np.log(p[t][y[t]])", "loss += -np.log(p[t][y[t]]) * (t > 0)", "do[y[t]] -= 1", "do[y[t]] -= 1\n        do *= t > 0"),
+    P(L, "tanh-derivative", "1 - h[t] ** 2", "2 * (1 - h[t] ** 2)", note="2 (1 - h²)"),
+    P("lstm", "output-gate-gradient", "da_o = do * o * (1 - o)", "da_o = 0 * do", note="zero"),
     P(L, "clipped", "dh_next = W.T @ da", "dh_next = np.clip(W.T @ da, -1, 1)", note="passed"),
     P(L, "loss-of-step-missing", "V.T @ do + dh_next", "(V.T @ do if t == T - 1 else 0) + dh_next"),
     P(L, "sum-before-derivative", "db += da", "db += dh"),
@@ -311,7 +317,7 @@ OTHER_NETWORK = (
     "loop-output-bias-left-out", "whole-epsilon-in-log", "course-epsilon-in-log", "course-clipped",
     "course-initial-state-ignored", "lstm-gate-order-ifog", "lstm-gate-order-figo",
     "lstm-forget-bias-twice", "lstm-cell-tanh-missing", "lstm-initial-state-ignored",
-    "lstm-coupled-gates", "lstm-peepholes", "gru-second-bias-left-out", "gru-reset-before-product", "gru-update-gate-reversed", "gru-gate-order",
+    "loop-float32-where-float64", "loop-first-step-not-counted", "lstm-coupled-gates", "lstm-peepholes", "gru-second-bias-left-out", "gru-reset-before-product", "gru-update-gate-reversed", "gru-gate-order",
 )  # fmt: skip
 
 M = "module"

@@ -26,13 +26,13 @@ TOGETHER = [
     ("loop", [("np.outer(do, h[t])", "np.outer(do, h[t - 1])"), (RETURN["loop"], DECAY)], {"output-gradient-from-previous-state", "weight-decay-added"}),
     ("loop", [DROPPED, ("db += da", "db += 2 * da")], {"tanh-derivative-missing", "gradient-scaled"}),
     ("loop", [("W.T @ da", "W @ da"), ("do[y[t]] -= 1", "do[y[t]] -= 1\n        do *= 0.37")], {"carry-not-transposed", "gradient-scaled"}),
-    ("loop", [SQUARE, ("db += da", "db = da"), (RETURN["loop"], CLIP["loop"].format(5))], {"tanh-derivative", "hidden-bias-not-summed", "clipped"}),
-    ("loop", [DROPPED, (RETURN["loop"], CLIP["loop"].format(1))], {"tanh-derivative-missing", "clipped"}),
+    ("loop", [SQUARE, ("db += da", "db = da"), (RETURN["loop"], CLIP["loop"].format(5))], {"tanh-derivative", "hidden-bias-not-summed"}),
+    ("loop", [DROPPED, (RETURN["loop"], CLIP["loop"].format(1))], {"tanh-derivative-missing"}),
     ("loop", [SQUARE, ("W.T @ da", "W @ da")], {"tanh-derivative", "carry-not-transposed"}),
     ("lstm", [("* f * (1 - f)", ""), ("* i * (1 - i)", "")], {"sigmoid-derivative"}),
     ("lstm", [("da_i = ds * g", "da_i = ds * i"), ("da_g = ds * i", "da_g = ds * g")], {"input-gate-gradient", "candidate-gradient"}),
     ("lstm", [("da_f = ds * s_prev", "da_f = ds"), ("ds_next = ds * f", "ds_next = ds * i")], {"forget-gate-gradient", "cell-carry"}),
-    ("lstm", [("da_f = ds * s_prev", "da_f = ds"), ("do = dh * np.tanh(s)", "do = dh"), (RETURN["lstm"], CLIP["lstm"].format(5))], {"forget-gate-gradient", "output-gate-gradient", "clipped"}),
+    ("lstm", [("da_f = ds * s_prev", "da_f = ds"), ("do = dh * np.tanh(s)", "do = dh"), (RETURN["lstm"], CLIP["lstm"].format(5))], {"forget-gate-gradient", "output-gate-gradient"}),
     ("gru", [("dq = da_n * r", "dq = da_n"), ("dh * z + W.T", "W.T")], {"reset-gate-not-in-gradient", "time-carry-missing"}),
 ]  # fmt: skip
 

@@ -453,6 +453,8 @@ def picture(diagnosis: "Diagnosis") -> Iterator[str]:
 
     limit = STEP_LIMITS[diagnosis.tried.dtype]
     rows, of_places = diagnosis.errors_in_steps(limit)
+    if not rows:  # the network is not known, so there is nothing right to compare with
+        return
     if of_places:
         yield "The errors made at each step t, without those that later steps pass back to it:"
     else:

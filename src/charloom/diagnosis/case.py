@@ -33,6 +33,8 @@ class Precision(NamedTuple):
         least, widest: smallest and largest error limit. Careful code in float64 has errors of about 1e-14.
         rounded: the dtype to which the parameters are rounded to measure what rounding changes.
         scale: the rounding error of this precision, divided by that of `rounded`.
+        largest_loss: a larger loss (nats) may have a step whose probability is 0 in this precision; 0 if no
+            trial has such a step.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Precision(NamedTuple):
     widest: float
     rounded: type[np.floating]
     scale: float
+    largest_loss: float = 0.0
 
 
 FLOAT64: Final = Precision(
@@ -50,7 +53,7 @@ FLOAT64: Final = Precision(
     float(np.finfo(np.float64).eps / np.finfo(np.float32).eps),
 )
 FLOAT32: Final = Precision("float32", 1e-5, 1e-3, np.float32, 1.0)
-FLOAT16: Final = Precision("float16", 3e-3, 0.1, np.float16, 1.0)
+FLOAT16: Final = Precision("float16", 3e-3, 0.1, np.float16, 1.0, largest_loss=17.0)
 ZERO: Final = 1e-12  # up to this share of the norm of all gradients, one gradient counts as zero
 
 
@@ -161,7 +164,7 @@ class Case:
         precision and computes the results again.
         """
         problem, exact = self.trials[trial].problem, self.exact[trial]
-        _, least, widest, dtype, scale = self.precision
+        _, least, widest, dtype, scale, _ = self.precision
         rounded = problem._replace(
             parameters={
                 name: p.astype(dtype).astype(np.float64) for name, p in problem.parameters.items()

@@ -14,16 +14,15 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.case import MATCHES, Case, Explanation
+from charloom.diagnosis.clipping_limits import NO_LIMITS, limits_of
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.explanation import nearest
 from charloom.diagnosis.faulty_network import walk
 from charloom.diagnosis.faulty_sums import summed
-from charloom.diagnosis.fitted_constants import limits_seen
 from charloom.diagnosis.fitted_pairs import close, norm
 from charloom.diagnosis.found_mistake import Found, may_join, switches_of
 from charloom.diagnosis.limited_variants import AT, limited
 from charloom.diagnosis.location import Places
-from charloom.diagnosis.mistakes import BY_ID
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.diagnosis.step_gradients import LIMIT, near
@@ -123,21 +122,9 @@ def unwrapped(
 
 
 def clippings(case: Case) -> list[Explanation]:
-    """Return the clipping that the largest entry of the gradients, or their largest norm, shows."""
-    largest = max(
-        float(np.abs(g).max(initial=0))
-        for n in case.usable
-        for g in case.calls[n].gradients.values()
-    )
-    norms = max(norm(list(case.calls[n].gradients.values())) for n in case.usable)
-    found = [
-        variant
-        for variant in BY_ID["clipped"].variants
-        for kind, size in [variant.split()]
-        if (kind == "entries" and float(size) == largest)
-        or (kind == "norm" and abs(float(size) - norms) <= MATCHES * norms)
-    ]
-    return [(Found("clipped", variant),) for variant in (*found, *limits_seen(case))]
+    """Return the clipping of the finished gradients that they show, one explanation for each kind."""
+    seen = limits_of([case.calls[n] for n in case.usable]).variants()
+    return [(Found("clipped", variant),) for variant in seen]
 
 
 class Together:
@@ -150,7 +137,7 @@ class Together:
         places: the function's gradients of the steps (`location.py`).
         da: its gradients of the steps, (T, G·H).
         passes: number of backward passes that were computed.
-        limit: entries of this size are clipped, so that nothing is known of them; infinite if there are none.
+        limits: entries at these limits are clipped, so that nothing is known of them.
     """
 
     def __init__(
@@ -165,9 +152,9 @@ class Together:
         self.wrappings = wrappings
         self.places = Places(case, problem, call._replace(gradients=gradients))
         self.da = gradients["U"][:, problem.x].T
-        limits = [one.variant.split() for e in wrappings for one in e if one.id == "clipped"]
-        entries = [float(size) for kind, size in limits if kind == "entries"]
-        self.limit = min(entries, default=np.inf)
+        self.limits = (
+            limits_of([case.calls[n] for n in case.usable]) if len(wrappings) > 1 else NO_LIMITS
+        )
         self.passes = 0
         self.inside = [one for one in self.places.known if one.mistake.has_place]
         self.outside = [
@@ -191,7 +178,7 @@ class Together:
     def of_logits(self) -> list[Explanation]:
         """Return the mistakes that explain the gradients of the logits; only () if these are right."""
         places, shown = self.places, self.places.do_used
-        if self.limit < np.inf or not places.wrong_logits(shown):
+        if self.limits.clips_entries(self.given) or not places.wrong_logits(shown):
             return [()]
         size = float(np.abs(shown).max())
         found: list[Explanation] = [
@@ -289,7 +276,7 @@ class Together:
                 "dU", forward.cell, forward.steps[t : t + 1], da[None], dr[None], switches
             )
             given = self.da[t]
-            hidden = np.abs(given) >= self.limit
+            hidden = ~self.limits.free(given)
             wanted = np.where(hidden, given, shown[0])
             right = frozenset(
                 gate

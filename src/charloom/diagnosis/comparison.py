@@ -4,6 +4,7 @@ It finds out the network and the precision with which the function computes, and
 show in several calls. It does not look for mistakes in the formulas.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -28,9 +29,11 @@ from charloom.diagnosis.loss_derivative import (
 from charloom.diagnosis.networks import network_of
 from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.peephole_probes import constants_seen
+from charloom.diagnosis.problem import Arrays
 from charloom.diagnosis.rounded_losses import loss_errors
 from charloom.diagnosis.runner import Job
 from charloom.diagnosis.trials import every_trial, make_trials
+from charloom.diagnosis.unknown_epsilon import corrected
 
 LOWER: Final = (
     FLOAT32,
@@ -52,6 +55,8 @@ class Checked(NamedTuple):
         found: the mistakes found by comparing several calls or from the precision of the numbers.
         agreement: which blocks of the gradients are the derivatives of the function's own loss.
         lower: the lower precisions that may explain the errors too.
+        epsilon: an ε in the logarithm of the loss of a network that is not known, with which the gradients
+            agree with the loss; None if they agree without one, or if there is none.
     """
 
     case: Case
@@ -61,6 +66,7 @@ class Checked(NamedTuple):
     found: list[Found]
     agreement: Agreement
     lower: tuple[Precision, ...]
+    epsilon: Found | None = None
 
 
 def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
@@ -83,11 +89,46 @@ def check(outcome: Outcome, job: Job, dtype: str) -> Checked:
         case = case.with_network(nearest_network(case, seen))
     else:
         case = case.with_network(network or ())
+    clipping: Explanation = ()
+    if network is not None:
+        clipping = clipping_of(case)
+        case = case.with_network((*case.network, *clipping))
     rows = all_rows(case)
     wrong = [row for row in rows if not row.passed]
     lower = LOWER if noisy else ()
-    checked = Checked(case, network, rows, wrong, found, agreement_of(case, outcome), lower)
+    agreement = agreement_of(case, outcome, [call.gradients for call in calls])
+    epsilon = None
+    if network is None and not agreement.whole:
+        agreement, epsilon = with_epsilon(case, outcome, agreement)
+    checked = Checked(case, network, rows, wrong, found, agreement, lower, epsilon)
     return checked if single or not wrong else with_lower_precision(checked, outcome)
+
+
+def clipping_of(case: Case) -> Explanation:
+    """Return the clipping that the function's finished gradients show, as a mistake; nothing if they show none."""
+    seen = limits_of([case.calls[n] for n in case.usable]).variants()
+    return tuple(Found("clipped", variant) for variant in seen[:1])
+
+
+def with_epsilon(
+    case: Case, outcome: Outcome, without: Agreement
+) -> tuple[Agreement, Found | None]:
+    """Return the agreement of the gradients with the loss without its ε, and this ε.
+
+    Of several ε, the one with which most blocks agree is taken. Return `without`, the agreement with the loss
+    as it is, and None, if no ε makes more blocks agree.
+    """
+    best: tuple[Agreement, Found | None] = without, None
+    if not outcome.prefixes:
+        return best
+    prefixes = iter(outcome.prefixes)
+    windows = [list(itertools.islice(prefixes, case.length(n))) for n in range(len(case.trials))]
+    for epsilon, gradients in corrected(windows):
+        found = agreement_of(case, outcome, gradients)
+        more = len(found.right) > len(best[0].right)
+        if more or (found.whole and not best[0].whole):
+            best = found, Found("epsilon-in-log", f"ε = {epsilon!r}")
+    return best
 
 
 def with_rounded_losses(case: Case, outcome: Outcome, seen: Sequence[Found]) -> Case | None:
@@ -126,14 +167,16 @@ def with_lower_precision(checked: Checked, outcome: Outcome) -> Checked:
     case, rows = checked.case, checked.rows
     rounded = all(call_sequences.holds_float32(call.gradients) for call in case.calls)
     for precision in LOWER:
-        small = all(row.norm_relative <= precision.widest for row in checked.wrong)
+        wrong = in_range(checked.wrong, case, precision)
+        small = all(row.norm_relative <= precision.widest for row in wrong)
         if not rounded and not (
             small and call_sequences.looks_like_rounding(case, outcome, precision)
         ):
             continue
-        found = [*checked.found, precision_mistake(precision)]
+        others = [one for one in checked.found if one.id != PRECISION_MISTAKE]
+        found = [*others, precision_mistake(precision)]
         loose = case.with_precision(precision)
-        wrong = [row for row in all_rows(loose) if not row.passed]
+        wrong = in_range([row for row in all_rows(loose) if not row.passed], case, precision)
         if not wrong:
             return checked._replace(wrong=[], found=found, lower=())
         if rounded and precision is FLOAT32:
@@ -141,13 +184,28 @@ def with_lower_precision(checked: Checked, outcome: Outcome) -> Checked:
     return checked
 
 
+def in_range(rows: Sequence[Row], case: Case, precision: Precision) -> list[Row]:
+    """Return the rows without those of trials that return NaN because a precision has too small a range."""
+    if not precision.largest_loss:
+        return list(rows)
+    outside = {
+        n
+        for n, call in enumerate(case.calls)
+        if not call.is_finite() and case.exact[n].loss > precision.largest_loss
+    }
+    return [row for row in rows if row.trial not in outside]
+
+
 def precision_mistake(precision: Precision) -> Found:
     """Return the mistake of computing with a precision below float64."""
     return Found(PRECISION_MISTAKE, "" if precision is FLOAT32 else precision.name)
 
 
-def agreement_of(case: Case, outcome: Outcome) -> Agreement:
-    """Return which blocks of the gradients are derivatives of the function's own loss, in all differentiated trials."""
+def agreement_of(case: Case, outcome: Outcome, gradients: Sequence[Arrays]) -> Agreement:
+    """Return which blocks of the gradients are derivatives of the function's own loss, in all differentiated trials.
+
+    `gradients` are those of each trial.
+    """
     results = [call.gradients for call in outcome.derivatives]
     slopes = [call.gradients for call in outcome.slopes]
     places = [*zip(DERIVATIVE_TRIALS, results[::2], results[1::2], strict=False)]
@@ -157,13 +215,7 @@ def agreement_of(case: Case, outcome: Outcome) -> Agreement:
     with np.errstate(all="ignore"):
         found = combined(
             [
-                agreement(
-                    case.trials[n].problem,
-                    outcome.trials[n].gradients,
-                    (one, two),
-                    limits,
-                    rounding,
-                )
+                agreement(case.trials[n].problem, gradients[n], (one, two), limits, rounding)
                 for n, one, two in places
             ]
         )
@@ -171,8 +223,7 @@ def agreement_of(case: Case, outcome: Outcome) -> Agreement:
             n
             for n, one, two in everywhere
             if not limits.clips_norm(outcome.trials[n].gradients)
-            and is_wrong_along(
-                case.trials[n].problem, outcome.trials[n].gradients, (one, two), limits, rounding
-            )
+            and not limits.scaled(outcome.trials[n].gradients)
+            and is_wrong_along(case.trials[n].problem, gradients[n], (one, two), limits, rounding)
         ]
     return found._replace(wrong_trials=tuple(wrong))

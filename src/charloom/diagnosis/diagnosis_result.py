@@ -205,7 +205,8 @@ class Diagnosis:
         unknown = not self.network_known and LOSS in {
             r.parameter for r in self.rows if not r.passed
         }
-        own = self._own_network if self.network or (unknown and self.found) else ""
+        unplaced = bool(self.found) or not (self.location.wrong and self.location.right)
+        own = self._own_network if self.network or (unknown and unplaced) else ""
         return f"{self._reason} {own}".strip()
 
     @property
@@ -329,7 +330,9 @@ class Diagnosis:
         """What the certificate says about the errors."""
         if self.network_known:
             return f"largest norm-relative error {self.largest_error:.1e}"
-        return "the gradient is the derivative of the function's own loss up to 1e-7"
+        exceptions = listing([one.title for one in self.found])
+        but = f", except that {exceptions}" if exceptions else ""
+        return f"the gradient is the derivative of the function's own loss up to 1e-7{but}"
 
     def to_dict(self, spell: Callable[[str], str] = for_python) -> dict[str, Any]:
         """Return the diagnosis as plain data. Most programs need only `verdict` and `mistakes`.

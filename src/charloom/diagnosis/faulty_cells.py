@@ -34,6 +34,8 @@ TANH_DERIVATIVES: Final[dict[str, Callable[[Array, Array, Array], Array]]] = {
     "1 - |h|": lambda _a, h, _prev: 1 - np.abs(h),
     "√(1 - h²)": lambda _a, h, _prev: np.sqrt(np.maximum(1 - h * h, 0)),
     "h": lambda _a, h, _prev: h,
+    "2 (1 - h²)": lambda _a, h, _prev: 2 * (1 - h * h),
+    "(1 - h²) / 2": lambda _a, h, _prev: (1 - h * h) / 2,
 }
 
 OF_TANH: Final = "1 - h²"  # the right derivative of tanh, wrong for another activation function
@@ -203,22 +205,24 @@ def lstm_back(
         value = step.state["cell"]
     slope_o = sigmoid_slope(o, "o", switches)
     p_i, p_f, p_o = peepholes(switches, H)
-    ds = later + dh * o * slope_s + dh * value * slope_o * p_o
-    ds = formula("cell-gradient", ds, values, switches)
+    ds = formula("cell-gradient", later + dh * o * slope_s, values, switches)
+    if values:
+        values["ds"] = ds
+    # The terms of the peepholes are added after the formulas, which do not have them.
+    da_o = formula("output-gate-gradient", dh * value * slope_o, values, switches)
+    ds = ds + da_o * p_o
     if values:
         values["ds"] = ds
     di, df = ds * g, ds * before
     if "coupled-gates" in switches:
         di, df = di - df, np.zeros_like(df)
     parts = [di, df, ds * i, dh * value]
-    slopes = [sigmoid_slope(i, "i", switches), sigmoid_slope(f, "f", switches), slope_g, slope_o]
-    right = [part * slope for part, slope in zip(parts, slopes, strict=True)]
-    da = np.concatenate(
-        [
-            formula(f"{name}-gradient", one, values, switches)
-            for name, one in zip(LSTM_GATES, right, strict=True)
-        ]
-    )
+    slopes = [sigmoid_slope(i, "i", switches), sigmoid_slope(f, "f", switches), slope_g]
+    of_cell = [
+        formula(f"{name}-gradient", part * slope, values, switches)
+        for name, part, slope in zip(LSTM_GATES, parts, slopes, strict=False)
+    ]
+    da = np.concatenate([*of_cell, da_o])
     cell = ds if "forget-gate-not-carried" in switches else ds * f
     cell = cell * o if "cell-carry-times-output-gate" in switches else cell
     if switches.get("cell-carry") == FORGET_OF_EARLIER:
@@ -258,7 +262,7 @@ def part_of_input(theta: Arrays, da: Array, variant: str) -> Array:
     )
 
 
-LSTM_GATES: Final = ("input-gate", "forget-gate", "candidate", "output-gate")
+LSTM_GATES: Final = ("input-gate", "forget-gate", "candidate")  # the gates that receive ds
 
 
 def lstm_values(step: Step, above: Array, carried: Arrays, dh: Array) -> Arrays:

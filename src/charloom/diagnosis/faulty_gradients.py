@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.clipping_limits import bounds
 from charloom.diagnosis.faulty_cells import reorder_gates
 from charloom.diagnosis.problem import Arrays, Switches
 
@@ -124,8 +125,8 @@ def clipped(gradients: Arrays, switches: Switches) -> Arrays:
     """
     kind, _, limit = switches.get("clipped", "").partition(" ")
     if kind == "entries":
-        bound = float(limit)
-        return {name: np.clip(g, -bound, bound) for name, g in gradients.items()}
+        low, high = bounds(switches["clipped"])
+        return {name: np.clip(g, low, high) for name, g in gradients.items()}
     if kind not in ("norm", "norms"):
         return gradients
     squares = {name: float((g * g).sum()) for name, g in gradients.items()}

@@ -38,6 +38,7 @@ def answer(problem: Problem, switches: Switches = NO_MISTAKES) -> Answer:
     theta, steps, o = logits(problem, switches)
     loss, do = output(o, x, y, o.shape[1], switches)
     T = len(x)
+    steps = overwritten(steps, switches)
     do, of_states = without_step(do, np.eye(o.shape[1])[y], switches)
     da, dr, dq = backward(cell, theta, steps, of_states @ theta["V"], switches)
     gradients = sums(cell, theta, (x, y), steps, StepGradients(da, dr, dq, do), switches)
@@ -45,6 +46,16 @@ def answer(problem: Problem, switches: Switches = NO_MISTAKES) -> Answer:
     if "weight-decay-added" in switches:
         loss, gradients = decayed(given, loss, gradients, switches["weight-decay-added"])
     return Answer(loss, {name: gradients[name] for name in given})
+
+
+def overwritten(steps: list[Step], switches: Switches) -> list[Step]:
+    """Return the steps of a forward pass, with the last state everywhere if the code overwrites its states."""
+    if "states-overwritten" not in switches:
+        return steps
+    last, kept = steps[-1].state, switches["states-overwritten"] == "h_0 kept"
+    return [
+        step._replace(prev=step.prev if step.first and kept else last, state=last) for step in steps
+    ]
 
 
 def without_step(do: Array, targets: Array, switches: Switches) -> tuple[Array, Array]:

@@ -33,7 +33,9 @@ def output(o: Array, x: Array, y: Array, K: int, switches: Switches) -> tuple[fl
     p = np.exp(log_p)
     where, _, shift = switches.get("target-off-by-one", "").partition(" ")
     target = TARGETS[shift](x, y)
-    counted = slice(T - 1, T) if "last-step-only" in switches else slice(None)
+    counted = slice(1 if "first-step-not-counted" in switches else 0, T)
+    if "last-step-only" in switches:
+        counted = slice(T - 1, T)
     log_target, slope = epsilon_in_log(log_p[steps, target if where == "loss" else y], switches)
     loss = -log_target[counted].sum()
     do = logit_gradient(p, target, K, switches)
@@ -45,6 +47,8 @@ def output(o: Array, x: Array, y: Array, K: int, switches: Switches) -> tuple[fl
     do *= slope[:, None]
     if "last-step-only" in switches:
         do[:-1] = 0
+    if "first-step-not-counted" in switches:
+        do[0] = 0
     return float(loss), do
 
 

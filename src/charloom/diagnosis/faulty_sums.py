@@ -53,7 +53,10 @@ def sums(
     if "output-gradient-from-other" in switches:
         other = switches["output-gradient-from-other"]
         hidden = np.array([other_state(other, step) for step in steps])
-    onehot = inputs(y if "input-gradient-from-target" in switches else x, K, switches)
+    read = y if "input-gradient-from-target" in switches else x
+    if "input-gradient-from-last-input" in switches:
+        read = np.full(T, x[-1])
+    onehot = inputs(read, K, switches)
     of_U, of_V = (
         included_steps(f"{name}-gradient-not-summed", T, switches) for name in ("input", "output")
     )

@@ -151,7 +151,5 @@ def limits_seen(case: Case) -> list[str]:
 
     The usual limits, which `mistakes.py` lists, are left out.
     """
-    usual = BY_ID["clipped"].variants
-    known = {(kind, float(limit)) for kind, _, limit in (v.partition(" ") for v in usual)}
     seen = limits_of([case.calls[n] for n in case.usable]).variants()
-    return [v for v in seen if (v.split()[0], float(v.split()[1])) not in known]
+    return [variant for variant in seen if variant not in BY_ID["clipped"].variants]

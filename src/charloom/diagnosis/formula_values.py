@@ -23,7 +23,9 @@ def formula(name: str, right: Array, values: Values, switches: Switches) -> Arra
 
 
 def value(expression: str, values: Values) -> Array:
-    """Return the value of a sum of products, (H,). `values` has the values of the names."""
+    """Return the value of a sum of products, (H,), or zeros for "0". `values` has the values of the names."""
+    if expression == "0":
+        return np.zeros_like(next(iter(values.values())))
     total = None
     for term in split_outside(expression, " + "):
         one = product(term, values)

@@ -51,9 +51,8 @@ def location_of(case: Case, problem: Problem | None, call: Call | None) -> Locat
         return Location(wrong, right, ())
     if any(call.gradients[n].shape != p.shape for n, p in problem.parameters.items()):
         return Location(wrong, right, ())
-    if limits.clips_entries(
-        call.gradients, ("U", "W")
-    ):  # then the gradients of the steps are not known
+    hidden = limits.clips_entries(call.gradients, ("U", "W")) or limits.scaled(call.gradients)
+    if hidden:  # then the gradients of the steps are not known
         return Location(wrong, right, ())
     with np.errstate(all="ignore"):
         places = Places(case, problem, call)
@@ -73,10 +72,11 @@ def wrong_and_right_blocks(
     for place in whole or case.usable:
         given, exact = case.calls[place].gradients, case.exact[place].gradients
         size = float(np.sqrt(sum(float(np.vdot(g, g)) for g in exact.values())))
+        shrunk = limits.shrunk(exact)
         for block, rows in blocks_of(case.cell, exact):
             name = block.parameter
             same = given[name].shape == exact[name].shape
-            wanted = limits.clipped(exact[name][rows])
+            wanted = shrunk[name][rows]
             far = distance(given[name][rows], wanted, ZERO * size) if same else 1.0
             wrong[block] = wrong.get(block, False) or not far <= case.limits[place][name]
     return tuple(b for b, bad in wrong.items() if bad), tuple(

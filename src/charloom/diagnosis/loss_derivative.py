@@ -284,7 +284,7 @@ def largest_noise(near: Sequence[Call]) -> float:
     values = [np.array([one.gradients[name] for one in near]) for name in shapes]
     if all(one.loss is not None for one in near):
         values.append(np.array([[one.loss] for one in near]))
-    return max(relative_noise(one) for one in values if one[0].any())
+    return max((relative_noise(one) for one in values if one[0].any()), default=0.0)
 
 
 def step_for(noise: float) -> float:
@@ -342,7 +342,7 @@ def agreement(
         return Agreement()
     farthest = FARTHEST_LOW if rounding.gradient > LOW else FARTHEST
     kinds: dict[str, set[Block]] = {"right": set(), "wrong": set(), "unclear": set()}
-    factor = norm_factor(problem, gradients, one, limits)
+    factors = norm_factors(problem, gradients, one, limits)
     for block, rows in blocks_of(problem.cell, problem.parameters):
         free = free_entries(problem, gradients, block.parameter, limits)[rows]
         derivative, again = one[" ".join(block)], two[" ".join(block)]
@@ -355,32 +355,41 @@ def agreement(
             kinds["unclear"].add(block)
         else:
             along = [float(np.vdot(given[rows], d)) for d in directions(block, free)]
-            far = float(np.linalg.norm(np.array(along) / factor - derivative))
+            far = float(np.linalg.norm(np.array(along) / factors[block.parameter] - derivative))
             limit = max(SAME * norm, DOUBT * doubt, rounding.slope, rounding.gradient * norm)
             kinds["right" if far <= limit else "wrong"].add(block)
     right, wrong, unclear = (frozenset(kinds[kind]) for kind in ("right", "wrong", "unclear"))
     return Agreement(right, wrong, unclear)
 
 
-def norm_factor(problem: Problem, gradients: Arrays, derivative: Arrays, limits: Limits) -> float:
-    """Return the factor by which the gradients are scaled down to a norm; 1 if they are not.
+def norm_factors(
+    problem: Problem, gradients: Arrays, derivative: Arrays, limits: Limits
+) -> dict[str, float]:
+    """Return the factor by which each gradient is scaled down to a norm; 1 if it is not.
 
-    It is the median over the directions of all blocks, so that a few wrong blocks do not change it.
+    It is the median over the directions of all blocks, so that a few wrong blocks do not change it. If each
+    gradient is scaled alone, it is the median over the directions of its own blocks.
     """
-    if not limits.clips_norm(gradients):
-        return 1.0
-    factors = []
+    together, alone = limits.clips_norm(gradients), limits.scaled(gradients)
+    ratios: dict[str, list[float]] = {name: [] for name in gradients}
     for block, rows in blocks_of(problem.cell, problem.parameters):
         given = gradients[block.parameter]
-        if given.shape == problem.parameters[block.parameter].shape:
-            for d, slope in zip(
-                directions(block, limits.free(given)[rows]),
-                derivative[" ".join(block)],
-                strict=True,
-            ):
-                if slope:
-                    factors.append(float(np.vdot(given[rows], d)) / float(slope))
-    factor = float(np.median(factors)) if factors else 1.0
+        if given.shape != problem.parameters[block.parameter].shape:
+            continue
+        moved = directions(block, limits.free(given)[rows])
+        for d, slope in zip(moved, derivative[" ".join(block)], strict=True):
+            if slope:
+                ratios[block.parameter].append(float(np.vdot(given[rows], d)) / float(slope))
+    every = [ratio for of_one in ratios.values() for ratio in of_one]
+    return {
+        name: likely_factor(every if together else of_one if name in alone else [])
+        for name, of_one in ratios.items()
+    }
+
+
+def likely_factor(ratios: Sequence[float]) -> float:
+    """Return the median of `ratios`; 1 without ratios, or if the gradient would be scaled up."""
+    factor = float(np.median(ratios)) if ratios else 1.0
     return factor if 0 < factor <= 1 else 1.0
 
 

@@ -229,7 +229,7 @@ MISTAKES: Final = (
             **variants_in("1 - h", "1 - tanh(h)²", "h (1 - h)"),
             **variants_in("1 + h²", "h² - 1", "(1 - h)²"),
             **variants_in(*NEWER, cells=ALL),
-            "h": RNN,
+            **variants_in("h", "2 (1 - h²)", "(1 - h²) / 2", cells=RNN),
             **variants_in("1 - h_{t-1}²", "1 where a > 0, else 0", cells=RNN),
             **variants_in(*(f"{formula}, candidate" for formula in IN_ONE_PLACE), cells=LSTM),
             **variants_in(*(f"{formula}, state" for formula in IN_ONE_PLACE), cells=LSTM),
@@ -259,6 +259,17 @@ MISTAKES: Final = (
         DW,
         CELLS_SECTION,
         "store the state of every step; a variable that the forward pass overwrites holds only the last.",
+    ),
+    Mistake(
+        "states-overwritten",
+        "the backward pass has the last state h_T at every step",
+        "da_t = dh_t ∘ (1 - h_T²), dW = Σ_t da_t h_Tᵀ, dV = Σ_t do_t h_Tᵀ",
+        DA,
+        CELLS_SECTION,
+        "store a new array for every step (h = np.tanh(…), or h.copy()): the code changes one array in place, and every "
+        "stored state is this array.",
+        cells=RNN,
+        variants=variants_in("", "h_0 kept", cells=RNN),
     ),
     Mistake(
         "recurrent-gradient-from-sums",
@@ -347,6 +358,14 @@ MISTAKES: Final = (
         DU,
         CELLS_SECTION,
         "use x_t, the character that the step reads, not y_t, the character that it predicts.",
+    ),
+    Mistake(
+        "input-gradient-from-last-input",
+        "dU uses the last input x_T at every step",
+        "dU = Σ_t da_t x_Tᵀ",
+        DU,
+        CELLS_SECTION,
+        "use x_t, the input of the same step; after the forward loop, its variable holds only the last one.",
     ),
     Mistake(
         "input-gradient-transposed",
@@ -539,7 +558,7 @@ MISTAKES: Final = (
     ),
     Mistake(
         "mean-over-time",
-        "the code takes the mean over time, not the sum",
+        "the code divides by the number of steps T: it takes the mean over time, not the sum",
         "loss = (1/T) Σ_t -ln p_t[y_t], or gradients divided by T",
         LOSS,
         NETWORK_SECTION,
@@ -549,7 +568,7 @@ MISTAKES: Final = (
     ),
     Mistake(
         "sum-over-time",
-        "the code takes the sum over time, not the mean",
+        "the code does not divide by the number of steps T: it takes the sum over time, not the mean",
         "loss = Σ_t -ln p_t[y_t], or gradients not divided by T",
         LOSS,
         NETWORK_SECTION,
@@ -650,6 +669,15 @@ MISTAKES: Final = (
         LOSS,
         NETWORK_SECTION,
         "sum the losses of all T steps.",
+        consistent=ANY,
+    ),
+    Mistake(
+        "first-step-not-counted",
+        "the loss of the first step is not counted",
+        "loss = Σ_{t≥2} -ln p_t[y_t]",
+        LOSS,
+        NETWORK_SECTION,
+        "sum the losses of all T steps, beginning with the first one.",
         consistent=ANY,
     ),
     Mistake(
@@ -1110,6 +1138,17 @@ MISTAKES: Final = (
         "This is the\nexact gradient of the window's loss",
         NETWORK_SECTION,
         "set all gradients to zero at the start of each call (new arrays; in PyTorch, zero_grad).",
+        kind="calls",
+    ),
+    Mistake(
+        "batch-not-summed",
+        "the gradient of a batch is not the sum of the gradients of its texts",
+        "a gradient of two texts ≠ the sum of those of each text, although the loss is their sum or mean",
+        DO,
+        NETWORK_SECTION,
+        "sum over the texts of the batch in every gradient, and divide by their number only if the loss is divided too; "
+        "use np.add.at where several texts read the same character.",
+        variants={},
         kind="calls",
     ),
     Mistake(

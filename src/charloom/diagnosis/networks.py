@@ -2,7 +2,7 @@
 
 A difference is a variant of a known mistake in which the gradient is still that of the code's own
 loss (`Mistake.consistent`), such as a GRU whose reset gate acts before the product. Several
-differences can occur together. This module compares losses only: it knows nothing of gradients.
+differences can occur together. This module compares losses, or dV and dc if there is no loss.
 """
 
 import itertools
@@ -10,12 +10,15 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import numpy as np
+
 from charloom.cell_table import CELL_NAMES
-from charloom.diagnosis.case import Case, Explanation, relative
+from charloom.diagnosis.case import ZERO, Case, Explanation, distance, relative
 from charloom.diagnosis.diagnosis_result import LOSS
 from charloom.diagnosis.explanation import likelihood
-from charloom.diagnosis.faulty_gradients import divided_loss, divisors, scaled_loss
+from charloom.diagnosis.faulty_gradients import divided_loss, divisors, loss_scale, scaled_loss
 from charloom.diagnosis.faulty_network import logits, loss_alone
+from charloom.diagnosis.faulty_output import output
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.mistakes import MISTAKES
 from charloom.diagnosis.problem import Array
@@ -33,6 +36,7 @@ OUTPUT_ONLY: Final = (
     "logarithm-base",
     "epsilon-in-log",
     "last-step-only",
+    "first-step-not-counted",
 )
 # Differences that often occur together. Only these are combined to sets of three or more.
 COMMON: Final = (
@@ -76,12 +80,11 @@ def network_of(case: Case, seen: Sequence[Found] = ()) -> Explanation | None:
 
     The result is empty if all losses are right, and None if no set of known differences predicts the
     losses. It is the smallest set that predicts them, and the likeliest of this size. `seen` are
-    differences with constants that other calls show, such as peepholes.
+    differences with constants that other calls show, such as peepholes. If the function returns no loss,
+    dV and dc are predicted instead: they follow from the forward pass and do alone.
     """
     trials = [place for place in case.usable if case.calls[place].loss is not None]
-    if not trials:
-        return None
-    losses = Losses(case, trials)
+    losses = Losses(case, trials) if trials else OutputGradients(case)
     if losses.match(()):
         return ()
     known = [*seen, *differences(case)]
@@ -89,7 +92,7 @@ def network_of(case: Case, seen: Sequence[Found] = ()) -> Explanation | None:
         fitting = [one for one in sets_of(known, size) if losses.match(one)]
         if fitting:
             return min(fitting, key=likelihood)
-    return with_epsilon(case, losses, known)
+    return with_epsilon(case, losses, known) if trials else None
 
 
 def with_epsilon(case: Case, losses: "Losses", known: Sequence[Found]) -> Explanation | None:
@@ -223,7 +226,7 @@ class Losses:
     def __init__(self, case: Case, trials: Sequence[int]) -> None:
         self.case = case
         self.trials = [place for place in case.smallest_first() if place in trials]
-        self.logits: dict[tuple[int, frozenset[Found]], Array] = {}
+        self.states: dict[tuple[int, frozenset[Found]], tuple[Array, Array]] = {}
 
     def match(self, explanation: Explanation) -> bool:
         """Return True if code with the differences in `explanation` has the function's losses."""
@@ -252,13 +255,44 @@ class Losses:
     def predicted(self, trial: int, explanation: Explanation) -> float:
         """Return the loss of a trial that code with the differences in `explanation` has."""
         problem = self.case.trials[trial].problem
-        network = frozenset(one for one in explanation if one.id not in OUTPUT_ONLY)
-        if (trial, network) not in self.logits:
-            self.logits[trial, network] = logits(problem, {one.id: one.variant for one in network})[
-                2
-            ]
         switches = {one.id: one.variant for one in explanation}
-        predicted = loss_alone(problem, self.logits[trial, network], switches)
+        predicted = loss_alone(problem, self.outputs(trial, explanation)[1], switches)
         if self.case.reduction == "mean":
             predicted /= len(problem.x)
         return predicted
+
+    def outputs(self, trial: int, explanation: Explanation) -> tuple[Array, Array]:
+        """Return the hidden states (T, H) and the logits (T, K) of code with these differences."""
+        network = frozenset(one for one in explanation if one.id not in OUTPUT_ONLY)
+        if (trial, network) not in self.states:
+            problem = self.case.trials[trial].problem
+            _, steps, o = logits(problem, {one.id: one.variant for one in network})
+            self.states[trial, network] = np.array([step.state["h"] for step in steps]), o
+        return self.states[trial, network]
+
+
+class OutputGradients(Losses):
+    """The function's dV and dc of all usable trials, which take the place of losses that it does not return."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case, case.usable)
+
+    def matches(self, trial: int, explanation: Explanation) -> bool:
+        """Return True if code with the differences in `explanation` has the function's dV and dc of a trial."""
+        problem, given = self.case.trials[trial].problem, self.case.calls[trial].gradients
+        switches = {one.id: one.variant for one in explanation}
+        h, o = self.outputs(trial, explanation)
+        do = output(o, problem.x, problem.y, o.shape[1], switches)[1]
+        do *= loss_scale(problem.parameters, len(problem.x), switches)
+        do /= len(problem.x) if self.case.reduction == "mean" else 1
+        dc = np.zeros(o.shape[1]) if "output-bias-left-out" in switches else do.sum(axis=0)
+        limits = self.case.match_limit if explanation else self.limit
+        size = float(np.linalg.norm(do.T @ h))
+        return all(
+            distance(given[name], wanted, ZERO * size) <= limits(trial, name)
+            for name, wanted in (("V", do.T @ h), ("c", dc))
+        )
+
+    def limit(self, trial: int, name: str) -> float:
+        """Return the largest error of a right gradient of a trial."""
+        return self.case.limits[trial][name]

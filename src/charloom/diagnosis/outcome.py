@@ -21,6 +21,8 @@ SCRIPTS: Final = (
     "slopes",
     "probes",
     "separate",
+    "prefixes",
+    "batch",
 )
 
 # The ids of the mistakes in which a call changes its arguments.
@@ -76,6 +78,10 @@ class Outcome:
         probes: calls that show constants in the gates of an LSTM (`peephole_probes.py`); empty for other
             cells, and like `nearby`.
         separate: one call on the trial of `separate_trial` in `trials.py`; empty if there is no such trial.
+        prefixes: calls with the first 1, 2, … steps of the window of each trial, which show the loss and the
+            gradient of each step. Empty like `derivatives`, and if the gradients are those of the loss.
+        batch: calls on each text of a batch alone, and then one on the batch (`batch_calls.py`). Empty if the
+            code takes no batch, or not one with the right loss.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.
         complex_step: whether the derivatives were taken by the complex step; otherwise they are central
@@ -98,6 +104,8 @@ class Outcome:
     nearby: list[Call] = field(default_factory=list)
     derivatives: list[Call] = field(default_factory=list)
     slopes: list[Call] = field(default_factory=list)
+    prefixes: list[Call] = field(default_factory=list)
+    batch: list[Call] = field(default_factory=list)
     probes: list[Call] = field(default_factory=list)
     complex_step: bool = False
     notes: list[str] = field(default_factory=list)

@@ -8,12 +8,20 @@ that would make this comparison fail, or that are for other trials than those of
 from collections.abc import Sequence
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.batch_calls import TEXTS
 from charloom.diagnosis.blocks import blocks_of
 from charloom.diagnosis.loss_derivative import DERIVATIVE_TRIALS, DIRECTIONS, NOISE_POINTS, WHOLE
 from charloom.diagnosis.outcome import CHANGES, SCRIPTS, Call, Outcome
 from charloom.diagnosis.peephole_probes import probe_problems
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
-from charloom.diagnosis.trials import MOVES, Trial, every_trial, make_trials, shapes
+from charloom.diagnosis.trials import (
+    MOVES,
+    Trial,
+    every_trial,
+    make_trials,
+    prefix_problems,
+    shapes,
+)
 
 LARGEST_SIZE = 1_000  # largest H or K that a function may ask for
 LONGEST_TEXT = 2_000  # characters of the description of a call, or of a note
@@ -54,7 +62,10 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
             require(all(is_call(call, names) for call in getattr(outcome, script)), script)
     require_derivatives(outcome, trials)
     require(len(outcome.probes) in (0, len(probe_problems(probed))), "the number of probes")
+    require(len(outcome.batch) in (0, TEXTS + 1), "the number of calls on a batch")
     require(len(outcome.separate) <= 1, "the number of separate calls")
+    prefixes = len(prefix_problems(trials))
+    require(len(outcome.prefixes) in (0, prefixes), "the number of prefixes")
     require(len(outcome.nearby) in (0, NOISE_POINTS), "the number of nearby calls")
 
 

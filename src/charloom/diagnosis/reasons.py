@@ -28,13 +28,15 @@ class Reasons(NamedTuple):
 
     Attributes:
         explanations: sets of mistakes, likeliest first, each of which explains the wrong results. They
-            have no differences of the network.
+            have no differences of the network, and no clipping beside a mistake.
         exact: whether the mistakes of an explanation predict every number of every usable trial.
         network: the differences of the function's network and loss from the specification.
         network_known: whether these differences predict the function's losses.
         gradient_is_right: whether each gradient is that of the function's own loss, except for the
             clipping or the ε in a logarithm that `explanations` has.
-        case, rows: the results, compared with the right ones for this network, and their errors.
+        case: the results, compared with the right ones for this network.
+        rows: the errors of the results, compared with the right ones that are clipped as the function's are.
+        clipping: the clipping of the finished gradients.
     """
 
     explanations: list[Explanation]
@@ -44,6 +46,7 @@ class Reasons(NamedTuple):
     gradient_is_right: bool
     case: Case
     rows: tuple[Row, ...]
+    clipping: Explanation = ()
 
 
 class Search(NamedTuple):
@@ -55,7 +58,36 @@ class Search(NamedTuple):
 
 
 def reasons_of(checked: Checked, outcome: Outcome) -> Reasons:
-    """Return the mistakes and the differences of the network that explain the function's results."""
+    """Return the mistakes and the differences of the network that explain the function's results.
+
+    Clipping of the finished gradients is an explanation only if nothing is wrong.
+    """
+    found = all_reasons(checked, outcome)
+    first = found.explanations[0] if found.explanations else ()
+    clipping = clipped_in((*found.network, *first))[:1]
+    network = without_clipping(found.network)
+    case = found.case.with_network(network) if len(network) < len(found.network) else found.case
+    rest = [without_clipping(one) for one in found.explanations]
+    rest = [one for one in dict.fromkeys(rest) if one]
+    if found.gradient_is_right:
+        rest = [(*one, *clipping) for one in rest or [()] if one or clipping]
+    elif first and not rest:  # the loss alone is wrong
+        rest, clipping = [first], ()
+    return found._replace(explanations=rest, network=network, case=case, clipping=clipping)
+
+
+def clipped_in(explanation: Explanation) -> Explanation:
+    """Return the clipping of the finished gradients in an explanation."""
+    return tuple(one for one in explanation if one.id == "clipped" and one.is_accounted)
+
+
+def without_clipping(explanation: Explanation) -> Explanation:
+    """Return an explanation without the clipping of the finished gradients."""
+    return tuple(one for one in explanation if one not in clipped_in(explanation))
+
+
+def all_reasons(checked: Checked, outcome: Outcome) -> Reasons:
+    """Return the reasons; clipping is among the differences of the network, or in an explanation."""
     case = checked.case
     if not checked.wrong:
         return Reasons([], True, case.network, True, True, case, checked.rows)
@@ -66,7 +98,9 @@ def reasons_of(checked: Checked, outcome: Outcome) -> Reasons:
     found = search(checked, outcome)
     explained_exactly = bool(found.explanations) and found.exact
     if not known and checked.agreement.whole and not explained_exactly:
-        return Reasons(clippings(outcome), True, (), False, True, case, ())
+        additions = with_usual_additions(checked, outcome)
+        right = all(one.is_accounted for explanation in additions for one in explanation)
+        return Reasons(additions, True, (), False, right, case, ())
     explanations = [with_nonfinite(found.case, one) for one in found.explanations]
     if not explanations and (only := with_nonfinite(found.case, ())):
         explanations = [only]
@@ -82,9 +116,11 @@ def reasons_of(checked: Checked, outcome: Outcome) -> Reasons:
     return Reasons(explanations, explained_exactly, network, known, right, own, rows)
 
 
-def clippings(outcome: Outcome) -> list[Explanation]:
-    """Return the clipping that the gradients of a network show that the doctor does not know, if any."""
-    return [(Found("clipped", variant),) for variant in limits_of(outcome.trials).variants()[:1]]
+def with_usual_additions(checked: Checked, outcome: Outcome) -> list[Explanation]:
+    """Return the clipping and the ε that the results of a network show that the doctor does not know, if any."""
+    clipping = [Found("clipped", v) for v in limits_of(outcome.trials).variants()[:1]]
+    found = (*clipping, *([checked.epsilon] if checked.epsilon else ()))
+    return [found] if found else []
 
 
 def separated(

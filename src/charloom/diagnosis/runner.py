@@ -24,14 +24,16 @@ import numpy as np
 from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
-from charloom.diagnosis.clipping_limits import NO_LIMITS, limits_of
+from charloom.diagnosis.clipping_limits import NO_LIMITS, Limits, limits_of
 from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.loss_derivative import (
     DERIVATIVE_TRIALS,
     SECONDS,
     allowed_complex_loss,
     derivatives,
+    is_wrong_along,
     nearby,
+    rounding_of,
     whole_derivatives,
 )
 from charloom.diagnosis.outcome import Call, Outcome
@@ -46,6 +48,7 @@ from charloom.diagnosis.trials import (
     make_trial,
     make_trials,
     moved,
+    prefix_problems,
     separate_trial,
     window,
 )
@@ -261,6 +264,28 @@ def differentiate(
                 outcome.slopes += whole_derivatives(
                     call, trial.problem, outcome.nearby, result.gradients, limits
                 )
+            outcome.prefixes = calls_on_prefixes(call, trials, outcome, limits)
+
+
+def calls_on_prefixes(
+    call: Callable[[Problem], Call], trials: Sequence[Trial], outcome: Outcome, limits: Limits
+) -> list[Call]:
+    """Return the calls on the first steps of each window; none if all gradients are those of the loss, or if they are slow."""
+    rounding = rounding_of(outcome.nearby)
+    both = zip(outcome.slopes[::2], outcome.slopes[1::2], strict=True)
+    if not any(
+        is_wrong_along(
+            trial.problem, result.gradients, (one.gradients, two.gradients), limits, rounding
+        )
+        for trial, result, (one, two) in zip(trials, outcome.trials, both, strict=True)
+    ):
+        return []
+    begun, found = time.process_time(), []
+    for problem in prefix_problems(trials):
+        found.append(call(problem))
+        if time.process_time() - begun > SECONDS:
+            return []
+    return found
 
 
 def nearly_right(call: Call, trial: Trial) -> bool:

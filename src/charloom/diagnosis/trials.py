@@ -165,6 +165,15 @@ def window(problem: Problem, length: int) -> Problem:
     return problem._replace(x=problem.x[:length].copy(), y=problem.y[:length].copy())
 
 
+def prefix_problems(trials: Sequence[Trial]) -> list[Problem]:
+    """Return the first 1, 2, …, T steps of the window of each trial."""
+    return [
+        window(trial.problem, length)
+        for trial in trials
+        for length in range(1, len(trial.problem.x) + 1)
+    ]
+
+
 def moved(problem: Problem, move: float) -> Problem:
     """Return the problem with every parameter increased by the share `move` of its value.
 

@@ -115,6 +115,7 @@ TEXTS: Final[dict[str, dict[str, str]]] = {
         "b_f twice": "b_f is added twice, and its gradient is counted once",
         "b_f twice, gradient too": "b_f is added twice, and its gradient is counted twice",
     },
+    "states-overwritten": {"h_0 kept": "except h_0, which is another array"},
     "float32-where-float64": {
         "float16": "the three digits of float16",
         "loss": "only the loss: it is computed in float32, or cut to some decimals",
@@ -158,6 +159,9 @@ def variant_text(mistake: str, variant: str) -> str:
         return gates_text(mistake, variant)
     kind, _, number = variant.partition(" ")
     numbered = WITH_NUMBER.get(mistake, {}).get(kind)
+    if mistake == "clipped" and " " in number:
+        low, high = number.split()
+        return f"each entry of the gradients is clipped to the range {low} to {high}"
     if numbered is not None:
         return numbered.format(counted(int(number), "step") if mistake == "truncated" else number)
     if mistake == "target-off-by-one":

@@ -14,6 +14,7 @@ import numpy as np
 from charloom.cell_table import CELLS
 from charloom.diagnosis import user_numerical
 from charloom.diagnosis.blocks import blocks_of
+from charloom.diagnosis.call_doubts import require_understood
 from charloom.diagnosis.case import Case, Explanation
 from charloom.diagnosis.combined_mistakes import combined
 from charloom.diagnosis.comparison import Checked, check
@@ -25,7 +26,7 @@ from charloom.diagnosis.location import location_of
 from charloom.diagnosis.networks import FITTED
 from charloom.diagnosis.outcome import SCRIPTS, Outcome
 from charloom.diagnosis.places import NOWHERE, Location, blocks_text
-from charloom.diagnosis.reasons import Reasons, reasons_of
+from charloom.diagnosis.reasons import Reasons, reasons_of, without_clipping
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import separate_trial
 from charloom.diagnosis.wrong_formulas import mirrored
@@ -63,16 +64,21 @@ def diagnose(
         subject: the name of the function.
         started: the value of `time.perf_counter()` when the diagnosis started.
         notes: the first notes of the diagnosis; this function adds the others.
+
+    Raises:
+        DoctorError: the results show rather that the doctor calls the function in a wrong way.
     """
     checked = check(outcome, job, dtype)
     numerical = check_numerical(outcome, job, checked.case)
     reasons = reasons_of(checked, outcome)
     location = located(reasons, checked, outcome, job)
     reasons = with_names_of_places(reasons, location, outcome, job)
+    require_understood(reasons, location, outcome)
     case, wrong = reasons.case, [row for row in reasons.rows if not row.passed]
     # Without a known network, there is nothing right to compare with.
     compared = reasons.network_known or reasons.explanations
-    by_step = errors_by_step(case, outcome) if reasons.rows and compared else {}
+    clipped = case.with_network((*case.network, *reasons.clipping)) if reasons.clipping else case
+    by_step = errors_by_step(clipped, outcome) if reasons.rows and compared else {}
     complete = complete_explanations(reasons, checked, numerical, outcome, job)
     network, layout = own_network(reasons, job)
     verdict = verdict_of(reasons, checked, numerical, network, job)
@@ -129,7 +135,8 @@ def with_names_of_places(
     if location.wrong and outcome.separate and trial is not None and not reasons.exact:
         together, exact = combined(reasons.case, trial.problem, outcome.separate[0])
         if together:
-            return reasons._replace(explanations=together, exact=exact)
+            others = [without_clipping(one) or one for one in together]
+            return reasons._replace(explanations=others, exact=exact)
     named = tuple(dict.fromkeys(place.mistake for place in location.places if place.mistake))
     nonfinite: Explanation = ()
     if len(reasons.explanations) == 1 and {one.id for one in reasons.explanations[0]} == {NAN}:
@@ -231,6 +238,8 @@ def all_clues(
     """Yield sentences about the pattern of the errors of a wrong function."""
     yield from clues(reasons.case, reasons.rows, by_step)
     yield from location.sentences(everything=not reasons.exact)
+    for one in reasons.clipping:
+        yield f"your finished gradients are also clipped, which is not what is wrong: {one.variant_text}."
     if reasons.network:
         yield (
             "your network differs from the specification, so your gradients were compared with the right "

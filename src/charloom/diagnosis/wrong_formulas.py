@@ -51,6 +51,7 @@ def input_gate() -> Iterator[str]:
         },
         extra=("i_t", "f_t", "o_t"),
     )
+    yield "da_i = 0"
 
 
 def forget_gate() -> Iterator[str]:
@@ -64,6 +65,7 @@ def forget_gate() -> Iterator[str]:
         },
         extra=("f_t", "i_t", "o_t"),
     )
+    yield "da_f = 0"
 
 
 def candidate_of_lstm() -> Iterator[str]:
@@ -78,6 +80,7 @@ def candidate_of_lstm() -> Iterator[str]:
         },
         extra=("g_t", "f_t", "o_t"),
     )
+    yield "da_g = 0"
 
 
 def output_gate() -> Iterator[str]:
@@ -91,6 +94,7 @@ def output_gate() -> Iterator[str]:
         },
         extra=("f_t", "i_t"),
     )
+    yield "da_o = 0"
 
 
 def cell_gradient() -> Iterator[str]:
@@ -142,6 +146,7 @@ def candidate_of_gru() -> Iterator[str]:
         },
         extra=("n_t", "r_t", "z_t"),
     )
+    yield "da_n = 0"
 
 
 def update_gate() -> Iterator[str]:
@@ -157,6 +162,7 @@ def update_gate() -> Iterator[str]:
         extra=("r_t",),
     )
     yield f"da_z = -dh_t ∘ n_t ∘ {slope('z')}"
+    yield "da_z = 0"
 
 
 def reset_gate() -> Iterator[str]:
@@ -170,6 +176,7 @@ def reset_gate() -> Iterator[str]:
     through = ("W_nᵀ (dh_t ∘ (1 - z_t))", "W_nᵀ dh_t")
     yield from products("da_r", {"W_nᵀ da_n": through, "h_{t-1}": behind, **slopes}, extra=extra)
     yield f"da_r = W_nᵀ da_n ∘ h_{{t-1}} ∘ {slope('r')}"
+    yield "da_r = 0"
 
 
 def reset_product() -> Iterator[str]:

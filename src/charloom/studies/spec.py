@@ -201,7 +201,9 @@ def require_valid(spec: StudySpec, keep: Settings) -> None:
     if "seed" in every:
         raise ConfigError("the study sets seed; give the seeds of all runs with seeds = [0, 1, 2].")
     for name in sorted(every & set(MACHINE_SETTINGS) - {"engine"}):
-        raise ConfigError(f"the study sets {name}, which the study itself determines. Leave it out.")
+        raise ConfigError(
+            f"the study sets {name}, which the study itself determines. Leave it out."
+        )
     for name in SAVING:
         varying = [part for part in parts if part != "settings" and name in parts[part]]
         if varying:

@@ -92,6 +92,22 @@ def size_role(one: Assignment) -> str:
     return ""
 
 
+def last_role(needed: Sequence[Assignment], roles: dict[str, str]) -> dict[str, str]:
+    """Return the role of the only whole number without one: K if H is known, or H if K is known; or {}.
+
+    `needed` are the assignments of the variables that the functions use.
+    """
+    missing = {"K", "H"} - set(roles.values())
+    left = {
+        one.name
+        for one in needed
+        if is_size(one.value) and one.name not in roles and not stripped(one.name)
+    }
+    if len(left) > 1:
+        left &= {"V", "D", "A", "N"} if missing == {"K"} else {"N", "M"}
+    return {left.pop(): missing.pop()} if len(missing) == len(left) == 1 else {}
+
+
 def is_length_of_vocabulary(value: ast.expr) -> bool:
     """Return True for `len(chars)`, `len(set(text))` and the like."""
     if not (isinstance(value, ast.Call) and name_of(value.func) == "len" and value.args):
@@ -124,6 +140,7 @@ def global_lines(
         for one in known
         if one.name in needed and (role := shapes.get(one.name) or size_role(one))
     }
+    roles |= last_role([one for one in known if one.name in needed], roles)
     own = {one.name for one in known} | set(contents.functions) | set(contents.classes)
     roles |= {n: r for n in sorted(read - own) if len(n) > 1 and (r := size_of(n))}
     roles = {name: role for name, role in roles.items() if name not in parameters}
@@ -139,7 +156,16 @@ def global_lines(
             continue
         if names_in(one.value) & changed:
             changed.add(one.name)
-            if stripped(one.name):
+            makers = names_in(one.value) & set(contents.functions)
+            if any(
+                is_random(n)
+                for name in makers
+                for n in ast.walk(contents.functions[name].node)
+                if isinstance(n, ast.expr)
+            ):
+                if one.name in read:
+                    lines.append(f"net.{one.name} = fixed({in_module(one.value)})")
+            elif stripped(one.name):
                 buffers.append(one)
             else:
                 lines.append(f"net.{one.name} = {in_module(one.value)}")

@@ -6,10 +6,10 @@ and the expressions in its last `return`.
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from charloom.diagnosis.forms.notebook_reader import code_of
 from charloom.diagnosis.notebook_code import code_of_notebook, is_notebook
@@ -59,6 +59,16 @@ class FunctionFacts:
         return (*(every[1:] if self.is_bound else every), *self.only_by_name)
 
     @property
+    def star(self) -> str:
+        """The name of the argument `*name`, which takes all further values; "" if there is none."""
+        return self.node.args.vararg.arg if self.node.args.vararg else ""
+
+    @property
+    def double_star(self) -> str:
+        """The name of the argument `**name`, which takes all further named values; "" if there is none."""
+        return self.node.args.kwarg.arg if self.node.args.kwarg else ""
+
+    @property
     def only_by_name(self) -> tuple[str, ...]:
         """The names of the arguments that a call must name."""
         return tuple(a.arg for a in self.node.args.kwonlyargs)
@@ -96,13 +106,25 @@ class FunctionFacts:
     @cached_property
     def nested(self) -> dict[str, ast.expr]:
         """The items of `returned` that are tuples, lists, dicts or instances in the `return`, by their positions."""
-        return {
-            str(place): item
-            for place, item in enumerate(items_of(self.last_return))
-            if isinstance(item, (ast.Tuple, ast.List, ast.Dict))
-            or is_instance(item)
-            or dict_keys(item)
-        }
+        found = {}
+        for place, item in enumerate(items_of(self.last_return)):
+            literal = self.written_down(item)
+            if (
+                isinstance(literal, (ast.Tuple, ast.List, ast.Dict))
+                or is_instance(literal)
+                or dict_keys(literal)
+            ):
+                found[str(place)] = literal
+        return found
+
+    def written_down(self, item: ast.expr) -> ast.expr:
+        """Return the tuple of gradients that the function assigns to a returned variable; otherwise `item` itself."""
+        if not isinstance(item, ast.Name):
+            return item
+        values = [value for name, value in self.assigned() if name == item.id]
+        tuples = [v for v in values if isinstance(v, (ast.Tuple, ast.List)) and len(v.elts) > 2]
+        named = [v for v in tuples if all(name_of(n).lower()[:1] in ("d", "g") for n in v.elts)]
+        return named[0] if len(values) == len(named) == 1 else item
 
     @cached_property
     def made_dicts(self) -> frozenset[str]:
@@ -202,16 +224,34 @@ class FunctionFacts:
     def keys_of(self, base: str) -> tuple[str, ...]:
         """Return the constant keys with which the function reads or stores `base[...]`.
 
-        `base` is source such as "parameters" or "self.params".
+        `base` is source such as "parameters" or "self.params". Other variables for the same dict count too.
         """
+        bases = {base, *self.aliases.get(base, ())}
         return tuple(
             n.slice.value
             for n in ast.walk(self.node)
             if isinstance(n, ast.Subscript)
             and isinstance(n.slice, ast.Constant)
             and isinstance(n.slice.value, str)
-            and ast.unparse(n.value) == base
+            and ast.unparse(n.value) in bases
         )
+
+    @cached_property
+    def aliases(self) -> dict[str, frozenset[str]]:
+        """The further variables for each attribute, as g in `g = self.grads` and `g = self.grads = {}`."""
+        found: dict[str, set[str]] = {}
+        for n in ast.walk(self.node):
+            if not isinstance(n, ast.Assign):
+                continue
+            pairs = [(target, n.value) for target in n.targets]
+            pairs += [(one, other) for one in n.targets for other in n.targets if one is not other]
+            for target, value in list(pairs):
+                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                    pairs += zip(target.elts, value.elts, strict=False)
+            for target, value in pairs:
+                if isinstance(target, ast.Name) and isinstance(value, ast.Attribute):
+                    found.setdefault(ast.unparse(value), set()).add(target.id)
+        return {base: frozenset(names) for base, names in found.items()}
 
     def attributes_of(self, base: str, stored: bool = False) -> tuple[str, ...]:
         """Return the attributes of `base` that the function reads or stores; only stored ones on request."""
@@ -263,6 +303,15 @@ class FunctionFacts:
             if isinstance(n, ast.Assign) and ast.unparse(n.value) == base:
                 target = n.targets[0]
                 if isinstance(target, (ast.Tuple, ast.List)):
+                    return tuple(name_of(item) for item in target.elts)
+        return ()
+
+    def unpacked_through(self, base: str) -> tuple[str, ...]:
+        """Return the names on the left of an assignment such as `U, W, V = unpack(base, K, H)`."""
+        for n in ast.walk(self.node):
+            if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and n.value.args:
+                target = n.targets[0]
+                if isinstance(target, ast.Tuple) and ast.unparse(n.value.args[0]) == base:
                     return tuple(name_of(item) for item in target.elts)
         return ()
 
@@ -355,12 +404,14 @@ class Contents:
         tree: its syntax tree.
         functions: the functions at the top level by name.
         classes: the classes at the top level by name.
+        memory: what readers of these facts found out, so that each finds it out only once.
     """
 
     path: Path
     tree: ast.Module
     functions: dict[str, FunctionFacts]
     classes: dict[str, ClassFacts]
+    memory: dict[str, Any] = field(default_factory=dict)
 
     def reached_from(self, facts: FunctionFacts) -> tuple[FunctionFacts, ...]:
         """Return a function and all functions of the file that it calls, directly or indirectly."""
@@ -384,6 +435,16 @@ class Contents:
                     if isinstance(target, ast.Name) and inner & set(self.functions):
                         found[target.id] = inner & frozenset(self.functions)
         return found
+
+    @cached_property
+    def bodies(self) -> tuple[tuple[ast.AST, ...], ...]:
+        """The assignments and the calls in each function and method, and those at the top level."""
+        every: list[ast.AST] = [f.node for f in self.functions.values()]
+        every += [m.node for owner in self.classes.values() for m in owner.methods.values()]
+        return tuple(
+            tuple(n for n in own_nodes(node) if isinstance(n, (ast.Assign, ast.Call)))
+            for node in (*every, self.tree)
+        )
 
     def mentions(self, *names: str) -> bool:
         """Return True if the file uses one of these names, alone or as an attribute."""
@@ -439,7 +500,20 @@ def read_contents(path: Path) -> Contents:
                 n.name: FunctionFacts(n, node.name) for n in node.body if isinstance(n, Definition)
             }
             classes[node.name] = ClassFacts(node, methods)
-    return Contents(path, tree, functions, classes)
+    return Contents(path, tree, functions, with_inherited(classes))
+
+
+def with_inherited(classes: dict[str, ClassFacts]) -> dict[str, ClassFacts]:
+    """Return the classes with the methods that they inherit from classes of the file."""
+    found: dict[str, ClassFacts] = {}
+    for name, one in classes.items():
+        inherited: dict[str, FunctionFacts] = {}
+        for base in reversed(one.bases):
+            if base in found:
+                inherited |= found[base].methods
+        own = {n: replace(f, owner=name) for n, f in (inherited | one.methods).items()}
+        found[name] = replace(one, methods=own)
+    return found
 
 
 def is_python_2(error: SyntaxError) -> bool:
@@ -504,10 +578,20 @@ def is_instance(node: ast.expr | None) -> bool:
 def items_of(value: ast.expr | None) -> list[ast.expr]:
     """Return the items of a returned tuple, list or instance; a single item for other values."""
     if isinstance(value, (ast.Tuple, ast.List)):
-        return list(value.elts)
+        return [written_items(item) for item in value.elts]
     if isinstance(value, ast.Call) and is_instance(value):
         return [*value.args, *(word.value for word in value.keywords)]
-    return [value] if value is not None else []
+    return [written_items(value)] if value is not None else []
+
+
+def written_items(value: ast.expr) -> ast.expr:
+    """Return the tuple that `[g / T for g in (dU, dW)]` goes through; other expressions as they are."""
+    inner = value.args[0] if isinstance(value, ast.Call) and len(value.args) == 1 else value
+    if isinstance(inner, (ast.ListComp, ast.GeneratorExp)):
+        whole = inner.generators[0].iter
+        if isinstance(whole, (ast.Tuple, ast.List)) and not inner.generators[0].ifs:
+            return whole
+    return value
 
 
 def name_of(node: ast.expr) -> str:

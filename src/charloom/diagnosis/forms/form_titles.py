@@ -79,9 +79,27 @@ def notes_of(plan: Plan) -> list[str]:
             f"your class truncates backpropagation by {name}; it was set to the length of the window, so "
             "that the whole gradient is checked."
         )
+    if name := names_note(plan):
+        notes.append(name)
     if plan.layers:
         notes.append("one layer is checked: the number of layers was set to 1.")
     return notes
+
+
+def names_note(plan: Plan) -> str:
+    """Return the sentence that says what the doctor's names stand for in the user's code; "" if they are the same."""
+    layout = plan.holder.layout
+    if not layout.has_gates:
+        return ""
+    output = [(block, layout.name_of(block)) for block in ("V", "c")]
+    words = [f"{block} is your {name}" for block, name in output if name and name != block]
+    for gate in CELLS[layout.cell].gates:
+        name = next((n for n, part in layout.parts.items() if part.gate == gate), "")
+        if name and gate not in short(name):
+            words.append(f"{gate} is the gate of your {name}")
+    if CELLS[layout.cell].states[1:]:
+        words.append("s is the state of the cells, so that ds is what many call dc")
+    return f"in this text, {listing(words)}." if words else ""
 
 
 def truncation(plan: Plan) -> str:
@@ -126,6 +144,6 @@ def takes_state(plan: Plan, role: str) -> bool:
         return True
     attributes = plan.owner.stored_attributes() if plan.owner is not None else ()
     return any(
-        role_of_argument(name) == role and name not in plan.holder.layout.parts
+        role_of_argument(name) == role and name not in plan.holder.layout.parts and name != "H"
         for name in attributes
     )

@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from charloom.diagnosis.forms.equation_meanings import Meanings, meanings_of
 from charloom.diagnosis.forms.file_contents import Contents, FunctionFacts, dict_keys, name_of
 from charloom.diagnosis.forms.name_roles import (
     GRADIENT_FIELDS,
@@ -15,10 +16,21 @@ from charloom.diagnosis.forms.name_roles import (
     VALUE_FIELDS,
     short,
 )
-from charloom.diagnosis.forms.parameter_layout import Layout, Part, is_gradient_name, layouts_of
+from charloom.diagnosis.forms.parameter_layout import (
+    OUTPUT,
+    PLAIN,
+    Layout,
+    Part,
+    is_gradient_name,
+)
 
 # Beginnings of the names of gradients, the longest first.
 BEGINNINGS = ("dldl", "dloss_d", "dL_d", "dLd", "dJd", "dl_d", "dE_d", "dEd", "grad_", "grads_", "delta_", "d_", "d", "g")  # fmt: skip
+
+
+USUAL_NAMES = frozenset(
+    name for names in (*PLAIN.values(), *OUTPUT.values()) for name in names if len(name) > 2
+)
 
 
 @dataclass(frozen=True)
@@ -52,16 +64,25 @@ class GradientSource:
 def sources_in(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSource]:
     """Yield the places in which a function can leave the gradients, the likeliest first."""
     reached = contents.reached_from(facts)
+    meanings = meanings_of(contents)
+
+    def is_gradient(name: str) -> bool:
+        return bool(meanings.parameter_of(name) or stripped(name))
+
     cell = "lstm" if mentions(facts, "lstm") else "gru" if mentions(facts, "gru") else ""
-    yield from from_items(facts, cell)
+    yield from from_items(facts, cell, meanings)
     for base in bases(facts):
         keys = keys_by_base(reached, base)
-        if (layout := gradient_layout(keys, cell)) is not None:
+        if (layout := gradient_layout(keys, cell, meanings)) is not None:
             yield GradientSource("dict", base, tuple(keys), layout)
         attributes = [a for one in reached for a in one.attributes_of(base, stored=True)]
+        if (fields := fields_made(contents, facts, base)) and (
+            layouts := meanings.layouts_of(fields, cell)
+        ):
+            yield GradientSource("object", base, fields, layouts[0])
         if base in facts.arguments and short(base) not in GRADIENT_HOLDERS:
-            attributes = [a for a in attributes if stripped(a)]
-        if (layout := gradient_layout(attributes, cell)) is not None:
+            attributes = [a for a in attributes if is_gradient(a)]
+        if (layout := gradient_layout(attributes, cell, meanings)) is not None:
             yield GradientSource("object", base, tuple(attributes), layout)
     if facts.instance:
         stored = [
@@ -70,16 +91,30 @@ def sources_in(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSou
             if one.instance
             for a in one.attributes_of(one.instance, stored=True)
         ]
-        only = [a for a in stored if stripped(a)]
-        if (layout := gradient_layout(only, cell)) is not None:
+        only = [a for a in stored if is_gradient(a)]
+        if (layout := gradient_layout(only, cell, meanings)) is not None:
             yield GradientSource("instance", "", tuple(only), layout)
-    declared = [name for one in reached for name in sorted(one.declared_global) if stripped(name)]
-    if (layout := gradient_layout(declared, cell)) is not None:
+    declared = [
+        name for one in reached for name in sorted(one.declared_global) if is_gradient(name)
+    ]
+    if (layout := gradient_layout(declared, cell, meanings)) is not None:
         yield GradientSource("globals", "", tuple(declared), layout)
-    yield from from_fields(reached, cell)
+    yield from from_fields(reached, cell, meanings)
 
 
-def from_fields(reached: Iterable[FunctionFacts], cell: str) -> Iterator[GradientSource]:
+def fields_made(contents: Contents, facts: FunctionFacts, base: str) -> tuple[str, ...]:
+    """Return the fields of a variable to which a function assigns an instance of a class of the file; or ()."""
+    for name, value in facts.assigned():
+        if name == base and isinstance(value, ast.Call):
+            made = contents.classes.get(name_of(value.func))
+            if made is not None:
+                return made.fields
+    return ()
+
+
+def from_fields(
+    reached: Iterable[FunctionFacts], cell: str, meanings: Meanings
+) -> Iterator[GradientSource]:
     """Yield the gradients that are attributes of the parameters' objects, such as `p.W_f.d`.
 
     A helper function may add to them, as in `weight.grad += ...`.
@@ -91,7 +126,7 @@ def from_fields(reached: Iterable[FunctionFacts], cell: str) -> Iterator[Gradien
         if field in (*GRADIENT_FIELDS, *VALUE_FIELDS):
             names.setdefault(base, []).append(name)
     for base, found in names.items():
-        for layout in layouts_of(found, cell)[:1]:
+        for layout in meanings.layouts_of(found, cell)[:1]:
             for field in sorted(stored):
                 yield GradientSource("fields", base, tuple(dict.fromkeys(found)), layout, field)
 
@@ -101,16 +136,19 @@ def mentions(facts: FunctionFacts, word: str) -> bool:
     return word in f"{facts.owner}.{facts.name}".lower()
 
 
-def from_items(facts: FunctionFacts, cell: str) -> Iterator[GradientSource]:
+def from_items(facts: FunctionFacts, cell: str, meanings: Meanings) -> Iterator[GradientSource]:
     """Yield the gradients that the function returns one by one, or in a dict that `return` writes down."""
     names = flat_items(facts)
-    if (layout := gradient_layout([n for n in names if stripped(n)], cell)) is not None:
+    likely = [n for n in names if meanings.parameter_of(n) or stripped(n)]
+    if (layout := gradient_layout(likely, cell, meanings)) is not None:
         yield GradientSource("items", "", names, layout)
     for place, item in facts.nested.items():
         keys = dict_keys(item)
-        if isinstance(item, ast.Call) and (layout := gradient_layout(words_of(item), cell)):
+        if isinstance(item, ast.Call) and (
+            layout := gradient_layout(words_of(item), cell, meanings)
+        ):
             yield GradientSource("object", place, words_of(item), layout)
-        if (layout := gradient_layout(keys, cell)) is not None:
+        if (layout := gradient_layout(keys, cell, meanings)) is not None:
             yield GradientSource("dict", place, keys, layout)
 
 
@@ -152,11 +190,13 @@ def keys_by_base(reached: Iterable[FunctionFacts], base: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def gradient_layout(names: Iterable[str], cell: str) -> Layout | None:
+def gradient_layout(names: Iterable[str], cell: str, meanings: Meanings) -> Layout | None:
     """Return what gradients with these names are, by the names; None if U or W is not among them."""
     names = list(dict.fromkeys(names))
-    by_parameter = {stripped(name) or name: name for name in names if name}
-    found = layouts_of(by_parameter, cell)
+    by_parameter = {
+        meanings.parameter_of(name) or stripped(name) or name: name for name in names if name
+    }
+    found = meanings.layouts_of(by_parameter, cell)
     if not found:
         return None
     return Layout(
@@ -178,8 +218,10 @@ def stripped(name: str) -> str:
 
 
 def known_parameter(name: str) -> bool:
-    """Return True if a name looks like that of a parameter: it begins with U, W, b, V or c."""
-    return name[:1] in "UWVubvwcBC" and not name.startswith(("c_next", "cnext", "cell", "c_prev"))
+    """Return True if a name is a usual one of a parameter, or looks like one: it begins with U, W, b, V or c."""
+    if short(name) in USUAL_NAMES:
+        return True
+    return name[:1] in "UWVRubvwcBC" and not name.startswith(("c_next", "cnext", "cell", "c_prev"))
 
 
 def matched(layout: Layout, source: GradientSource) -> Mapping[str, str]:

@@ -28,6 +28,7 @@ FILES: Final = (
     "activation",
     "callback",
 )
+GENERATORS: Final = ("rng", "rs", "rand", "random", "randomstate", "generator", "rnd", "prng")
 SMALL: Final = {"K": 7, "H": 4, "x": np.arange(6)}  # the sizes of the instance that is looked at
 MAPPING: Final = "dict(zip(range(K), range(K)))"
 CHARACTERS: Final = '"".join(chr(97 + k) for k in range(K))'  # a text with K different characters
@@ -57,6 +58,10 @@ def constructor_arguments(start: FunctionFacts, given: dict[str, str]) -> Iterat
             continue
         elif any(word in short(name) for word in MAPPINGS):
             yield prefix + MAPPING
+        elif short(name) in GENERATORS:
+            yield prefix + "np.random.RandomState(0)"
+        elif short(name) == "seed":
+            yield prefix + "0"
         elif short(name) in TEXTS:
             yield prefix + CHARACTERS
         elif any(word in short(name) for word in FILES):

@@ -6,6 +6,7 @@ from typing import Any
 from charloom.diagnosis.forms.file_contents import ClassFacts, Contents
 from charloom.diagnosis.forms.module_calls import helpers_of, module_bodies, roles_of
 from charloom.diagnosis.forms.module_making import MODULE_SIZES, makings, role_in_class
+from charloom.diagnosis.forms.module_shapes import from_shapes
 from charloom.diagnosis.forms.recognition import function_of
 from charloom.diagnosis.forms.torch_modules import (
     ModulePlan,
@@ -70,7 +71,9 @@ def reason(contents: Contents, net: Any, owner: ClassFacts) -> str:
             f"forward({', '.join(parameters)}) must take x, and may take the targets and the state under "
             "usual names, such as y and h0; the other arguments need defaults."
         )
-    plans = [plan for plan in module_plans(contents, net) if plan.owner.name == owner.name]
+    plans = [
+        plan for plan in module_plans(contents, net, from_shapes) if plan.owner.name == owner.name
+    ]
     if not plans:
         return (
             "it has no layer nn.RNN, nn.LSTM or nn.GRU, and no layers of nn.Linear or nn.Parameter that "

@@ -137,6 +137,12 @@ def outputs_of(plan: ModulePlan, roles: list[str]) -> list[str]:
 
 def head_lines(plan: ModulePlan) -> list[str]:
     """Return the lines that make the module and the tensors."""
+    making = ["torch.manual_seed(0)", f"model = {plan.making.text}.double().eval()"]
+    return model_lines(plan, making)
+
+
+def model_lines(plan: ModulePlan, making: list[str]) -> list[str]:
+    """Return the lines that make the tensors, and with the lines `making` the module."""
     states = "h0, c0" if CELLS[plan.cell].states[1:] else "h0"
     lines = ["h0, c0 = h0"] if CELLS[plan.cell].states[1:] else []
     lines += [
@@ -152,8 +158,7 @@ def head_lines(plan: ModulePlan) -> list[str]:
         lines.append(
             f'U, W, b = (dict(zip("{gates}", torch.tensor_split(params[name], {len(gates)}))) for name in "UWb")'
         )
-    lines.append("torch.manual_seed(0)")
-    lines.append(f"model = {plan.making.text}.double().eval()")
+    lines += making
     if "sizes[" in values + plan.width:
         lines.append("sizes = {name: p.shape for name, p in model.named_parameters()}")
     lines += ["weights = {", *(f'    "{n}": {v},' for n, v in plan.weights.items()), "}"]

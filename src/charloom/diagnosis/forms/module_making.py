@@ -76,11 +76,29 @@ def calls_of(contents: Contents, owner: ClassFacts, hidden: str) -> Iterator[str
     if start is None:
         yield f"net.{owner.name}()"
         return
-    choices = [choices_for(contents, start, name, hidden) for name in start.arguments]
+    choices = [
+        made_parts(contents, owner, name, hidden) or choices_for(contents, start, name, hidden)
+        for name in start.arguments
+    ]
     if all(found is not None for found in choices):
         known = [found for found in choices if found is not None]
         for chosen in itertools.islice(itertools.product(*known), MOST_TRIED):
             yield f"net.{owner.name}({', '.join(value for value in chosen if value)})"
+
+
+def made_parts(contents: Contents, owner: ClassFacts, name: str, hidden: str) -> list[str] | None:
+    """Return calls that make a module of another class of the file, for an argument such as rnn; or None."""
+    if short(name) not in (*KIND_NAMES, "layer", "rnnlayer", "encoder", "core", "lstm", "gru"):
+        return None
+    others = [
+        one
+        for one in contents.classes.values()
+        if one is not owner and any(base.split(".")[-1] == "Module" for base in one.bases)
+    ]
+    found = [
+        call for one in others for call in itertools.islice(calls_of(contents, one, hidden), 1)
+    ]
+    return found or None
 
 
 def calls_of_functions(contents: Contents) -> Iterator[str]:
@@ -135,7 +153,20 @@ def role_in_class(name: str) -> str:
         "kind": KIND_NAMES,
     }
     role = next((role for role, names in known.items() if word in names), "") or size_of(name)
-    return role or ("tokens" if word in TOKENS_NAMES else "")
+    return role or ("tokens" if word in TOKENS_NAMES else "") or role_by_part(word)
+
+
+def role_by_part(word: str) -> str:
+    """Return what an argument of a class is by a part of its name, such as "out" in outsz; "" if none says so."""
+    parts = (
+        ("layer", "one"),
+        ("hid", "H"),
+        ("emb", "E"),
+        ("bias", "flag"),
+        ("in", "K"),
+        ("out", "K"),
+    )
+    return next((role for part, role in parts if word.startswith(part)), "")
 
 
 def configuration(contents: Contents, name: str, hidden: str) -> str:

@@ -8,8 +8,8 @@ from typing import Final
 
 from charloom.diagnosis.argument_roles import H_NAMES, K_NAMES, ROLES
 
-X_NAMES: Final = (*ROLES["x"], "xt", "xseq", "inputseq", "inputsequence", "sequence", "seq", "data", "onehot", "xin", "inputids", "tokens", "ids", "features", "xidx", "inps", "inputchars", "prevchars", "source", "src")  # fmt: skip
-Y_NAMES: Final = (*ROLES["y"], "yt", "ytrue", "targetids", "targetseq", "outputs", "ylabels", "label", "yid", "yids", "captions", "expected", "tgt", "tgts", "targ", "trg", "gold", "yidx", "ytargets", "nextchars", "desired", "truth")  # fmt: skip
+X_NAMES: Final = (*ROLES["x"], "xt", "xseq", "inputseq", "inputsequence", "sequence", "seq", "data", "onehot", "xin", "inputids", "tokens", "ids", "features", "xidx", "inps", "inputchars", "prevchars", "source", "src", "xb", "xbatch", "batchx", "inputbatch", "inputline", "inputlinetensor", "inputtensor", "inp", "xlist", "xs", "inseq", "xtrain", "inputseqs", "xin", "idsin", "ins", "charsin")  # fmt: skip
+Y_NAMES: Final = (*ROLES["y"], "yt", "ytrue", "targetids", "targetseq", "outputs", "ylabels", "label", "yid", "yids", "captions", "expected", "tgt", "tgts", "targ", "trg", "gold", "yidx", "ytargets", "nextchars", "desired", "truth", "yb", "ybatch", "batchy", "targetbatch", "targetline", "targetlinetensor", "targettensor", "ylist", "ys", "outseq", "ytrain", "targetseqs", "tgtseq", "yout", "ts", "idsout", "outs", "charsout")  # fmt: skip
 H0_NAMES: Final = (*ROLES["h0"], "a0", "aprev", "prevh", "preva", "hprevious", "hiddenprev", "ainit", "previoushidden", "hiddenstate", "prevhidden", "hiddeninit", "inithidden", "initialhidden", "hin", "a", "s0", "sprev", "htprev", "previoush", "ht1", "htminus1", "hprevious", "hlast", "lasth", "laststate", "startstate", "state0", "initstate", "prevstate", "stateprev", "memory")  # fmt: skip
 C0_NAMES: Final = ("c0", "cprev", "prevc", "cellprev", "cinit", "cell", "cell0", "cellstate", "c", "prevcell", "initcell", "initialcell", "cin", "ctprev", "previousc", "ct1", "ctminus1")  # fmt: skip
 PARAMS_NAMES: Final = ROLES["params"]
@@ -61,6 +61,8 @@ def role_of_argument(name: str) -> str:
     ):  # fmt: skip
         if word in names:
             return role
+    if not any(part in word for part in ("size", "dim", "cache", "len")):
+        return "x" if word.startswith("input") else "y" if word.startswith("target") else ""
     return ""
 
 
@@ -70,6 +72,10 @@ def size_of(name: str) -> str:
     for role, names in (("one", ONE_NAMES), ("zero", RATE_NAMES), ("T", T_NAMES), ("H", MORE_H), ("K", MORE_K)):  # fmt: skip
         if word in names:
             return role
+    if not any(part in word for part in ("layer", "act", "init", "drop", "state")):
+        return (
+            "H" if "hid" in word else "K" if word.startswith(("vocab", "nvocab", "nchar")) else ""
+        )
     return ""
 
 

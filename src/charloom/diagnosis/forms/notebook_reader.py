@@ -5,6 +5,7 @@ A wrapper contains the source of `code_of`, so that it needs nothing of charloom
 
 import inspect
 import json
+import re
 from pathlib import Path
 
 
@@ -13,7 +14,8 @@ def code_of(path: Path) -> str:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     lines = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in text.split("\n")]
-    return "\n".join(lines)
+    # A line such as `files = !ls` assigns what a command of the shell prints.
+    return "\n".join(re.sub(r"^(\s*[\w, ]+=\s*)[%!](?!=).*", r"\1None", line) for line in lines)
 
 
 def reader_source() -> str:

@@ -4,6 +4,7 @@
 GRU's update gate in W. This module sees only names, no arrays.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,29 +15,53 @@ from charloom.diagnosis.loss_and_gradients import ALIASES, PREFIXES
 MATRICES: Final = ("U", "W", "V", "WU")
 # Our gate for each usual name of a gate, by cell; a later name counts only if no earlier one is there.
 GATES: Final = {
-    "lstm": {"i": "iu", "f": "f", "g": ("g", "c", "a", "cc", "ctilde", "chat", "cand", "n", "z", "s", "ct"), "o": "o"},
-    "gru": {"r": "r", "z": "zu", "n": ("h", "n", "c", "g", "hh", "htilde", "hhat", "cand", "a", "s", "")},
+    "lstm": {
+        "i": ("i", "u", "input", "in", "inp", "update", "it", "add", "write", "upd"),
+        "f": ("f", "forget", "ft", "fg", "forg", "fgt", "frg", "keep", "remember"),
+        "g": ("g", "c", "a", "cc", "ctilde", "chat", "cand", "n", "z", "s", "ct", "candidate", "cell", "cbar", "gt", "memory", "new", "tilde", "ccand", "cdash", "ctil", "candi", "content", "j", "modulation", "cellstate", "state", "hidden", "h", "block", "cellupdate", "cellcandidate", "update", "candidatecell", "cellcand", "cellinput", "newmemory"),
+        "o": ("o", "output", "out", "ot", "outp", "read", "expose"),
+    },
+    "gru": {
+        "r": ("r", "reset", "rt", "rst", "rel"),
+        "z": ("z", "u", "update", "zt", "upd", "ut"),
+        "n": ("h", "n", "c", "g", "hh", "htilde", "hhat", "cand", "a", "s", "candidate", "hidden", "new", "state", "nt", "ht", "hbar", "hcand", "hc", "memory", "cell", "tilde", "htil", "hnew", "newstate", "candidatestate", "content", "proposal", "activation", "ctilde", "chat", "newgate", "m", "t", "x", "htild", "hprime", ""),
+    },
 }  # fmt: skip
 OUTPUT: Final = {
-    "V": ("why", "wy", "wya", "wout", "who", "wyh", "woh", "wv", "wd", "whq", "whv", "woutput", "wvocab", "wsoftmax", "wfc", "wlinear", "wdense", "ws", "wys", "wo", "wh2o", "h2o", "whidout", "whiddenoutput", "v"),
-    "c": ("by", "bout", "bv", "bd", "biasy", "byh", "vb", "bq", "boutput", "bvocab", "bsoftmax", "bfc", "blinear", "bdense", "bs", "bhy", "byy", "boutputs", "bo", "b2", "bys", "bwhy", "outputbias", "c"),
+    "V": ("why", "wy", "wya", "wout", "who", "wyh", "woh", "wv", "wd", "whq", "whv", "woutput", "wvocab", "wsoftmax", "wfc", "wlinear", "wdense", "ws", "wys", "wo", "wh2o", "h2o", "whidout", "whiddenoutput", "hy", "ho", "htoy", "htoo", "dense", "readout", "v"),
+    "c": ("by", "bout", "bv", "bd", "biasy", "byh", "vb", "bq", "boutput", "bvocab", "bsoftmax", "bfc", "blinear", "bdense", "bs", "bhy", "byy", "boutputs", "bo", "b2", "bys", "bwhy", "outputbias", "yb", "densebias", "offset", "outbias", "biasoutput", "biasout", "outputb", "c"),
 }  # fmt: skip
 # Further names of the parameters of a plain cell, and of a cell whose gates share one matrix.
 PLAIN: Final = {
-    "U": ("winput", "wxs", "wsx", "wi2h", "i2h", "wxhidden", "winputhidden", "win2h", "wembed", "win", "wihh"),
-    "W": ("wrecurrent", "wss", "wh2h", "h2h", "whiddenhidden", "whidden", "whid", "wstate", "wsh"),
+    "U": ("winput", "wxs", "wsx", "wi2h", "i2h", "wxhidden", "winputhidden", "win2h", "wembed", "win", "wihh", "xh", "ih", "xtoh", "kernel", "embed"),
+    "W": ("wrecurrent", "wss", "wh2h", "h2h", "whiddenhidden", "whidden", "whid", "wstate", "wsh", "hh", "htoh", "recurrentkernel", "recur"),
     "WU": ("wa", "wxa", "whxh", "wcat"),
-    "b": ("bias", "brec", "bhid", "bhiddenlayer", "bxh", "bih", "b1", "bsh", "bwxh", "hiddenbias", "bstate", "bin", "bi2h"),
+    "b": ("bias", "brec", "bhid", "bhiddenlayer", "bxh", "bih", "b1", "bsh", "bwxh", "hiddenbias", "bstate", "bin", "bi2h", "hb", "hiddenb", "shift"),
 }  # fmt: skip
 
-# How a gate and a source follow one another in a name: not at all, or the order and the letters of
-# the input and of the state, such as the x of Wfx and the h of Wfh.
+# Names of the weights with which a gate of an LSTM reads the cell.
+PEEPHOLES: Final = {f"{start}{gate}": gate for start in ("wc", "wp", "peep", "v") for gate in "ifo"}
+
+# Parts of the names of settings, which are not arrays of a network.
+SETTINGS: Final = ("decay", "size", "scale", "std", "sd", "dim", "init", "count")
+
+# How a gate and a source follow one another in a name: not at all, or the order and the words for
+# the input and for the state, such as the x of Wfx and the h of Wfh.
 SPLITS: Final = (
-    ("",),
-    ("gate first", "x", "h"),
-    ("source first", "x", "h"),
-    ("source first", "i", "h"),
+    ("", (), ()),
+    ("gate first", ("x",), ("h",)),
+    ("source first", ("x",), ("h",)),
+    ("source first", ("i",), ("h",)),
+    ("gate first", ("input", "inp", "in"), ("hidden", "hid", "h", "recurrent", "rec")),
+    ("source first", ("input", "inp", "in", "x"), ("hidden", "hid", "h", "recurrent", "rec")),
+    ("gate first", ("x",), ("a",)),
+    ("gate first", ("x",), ("s",)),
 )
+# Words for the letters with which the names of arrays begin or end.
+LETTERS: Final = {
+    "w": "w", "u": "u", "b": "b", "weight": "w", "weights": "w", "bias": "b", "biases": "b", "theta": "w",
+    "kernel": "w", "mat": "w", "matrix": "w", "recurrent": "u",
+}  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -44,7 +69,7 @@ class Part(NamedTuple):
 
     Attributes:
         block: "U", "W", "b", "d", "V" or "c"; "WU" for W and U side by side; "zero" for a bias that
-            is a second bias of the same gate.
+            is a second bias of the same gate; "peephole" for the weights of a peephole.
         gate: our letter of the gate whose rows it holds; "" for all rows.
     """
 
@@ -165,38 +190,55 @@ class Word(NamedTuple):
 
 def gate_layouts(names: Sequence[str], cell: str) -> list[Layout]:
     """Return the networks in which each gate has arrays of its own; [] if the names show none."""
-    for split in SPLITS:
+    for gates_of, split in itertools.product((gates_by_word, gates_with_prefix), SPLITS):
         words = [w for name in names if (w := word_of(name, split)) is not None]
-        gates = gates_by_word(words, cell)
+        gates = gates_of(words, cell)
         if gates is None:
             continue
         parts = {w.name: part for w in words if (part := part_of(w, gates, words)) is not None}
         parts |= output_parts(names, parts)
+        parts |= {
+            n: Part("peephole", PEEPHOLES[plain(n)])
+            for n in names
+            if cell == "lstm" and n not in parts and plain(n) in PEEPHOLES
+        }
         layout = Layout(cell, {name: parts[name] for name in names if name in parts})
         if layout.blocks >= {"U", "W"}:
             return [layout, *swapped(layout, words)]
     return []
 
 
-def word_of(name: str, split: Sequence[str]) -> Word | None:
+def word_of(name: str, split: tuple[str, Sequence[str], Sequence[str]]) -> Word | None:
     """Return the parts of the name of an array of one gate; None if it has another form.
 
     `split` is one of `SPLITS`.
     """
-    match = re.fullmatch(r"(weight|bias|theta|[wubrp])(.*)", plain(name))
+    match = re.fullmatch(r"(weight|bias|theta|[wubrp])(.*)", letter_first(name))
     if match is None:
         return None
-    letter, rest = match.group(1)[0], match.group(2)
-    if not split[0]:
-        return Word(name, letter, rest, "")
+    letter, rest = match.group(1)[0].replace("r", "u"), match.group(2)
+    rest = rest.replace("gate", "") or rest
     order, *sources = split
-    end = rest[-1:] if order == "gate first" else rest[:1]
-    if letter == "b" and (end not in sources or len(rest) == 1):
+    if not order:
         return Word(name, letter, rest, "")
-    if end not in sources:
-        return None
-    gate = rest[:-1] if order == "gate first" else rest[1:]
-    return Word(name, letter, gate, "xh"[sources.index(end)])
+    for source, usual in zip("xh", sources, strict=True):
+        for word in usual:
+            gate = rest[: -len(word)] if order == "gate first" else rest[len(word) :]
+            found = rest.endswith(word) if order == "gate first" else rest.startswith(word)
+            if found and (gate or letter != "b"):
+                return Word(name, letter, gate, source)
+    return Word(name, letter, rest, "") if letter == "b" else None
+
+
+def letter_first(name: str) -> str:
+    """Return a name as `plain` does, with a letter at its end in front: forget_W and W_forget are the same."""
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+", name)
+    words = [part.lower() for part in parts]
+    if len(words) > 1 and words[-1] in LETTERS and words[0] not in LETTERS:
+        return LETTERS[words[-1]] + "".join(words[:-1])
+    if words and words[0] in LETTERS:
+        return LETTERS[words[0]] + plain(name)[len(words[0]) :]
+    return plain(name)
 
 
 def gates_by_word(words: Sequence[Word], cell: str) -> dict[str, str] | None:
@@ -205,6 +247,8 @@ def gates_by_word(words: Sequence[Word], cell: str) -> dict[str, str] | None:
     found = {}
     for gate, usual in GATES[cell].items():
         name = next((u for u in usual if u in matrices and u not in found), None)
+        if name is None and (cell, gate) == ("lstm", "i") and {"f", "o"} <= matrices:
+            continue  # coupled gates: i is 1 - f
         if name is None:
             return None
         found[name] = gate
@@ -213,11 +257,24 @@ def gates_by_word(words: Sequence[Word], cell: str) -> dict[str, str] | None:
     return found
 
 
+def gates_with_prefix(words: Sequence[Word], cell: str) -> dict[str, str] | None:
+    """Return our gate for each name of a gate if these names begin alike, such as gi, gf, go and gg; or None."""
+    starts = sorted({w.gate[:1] for w in words if len(w.gate) > 1})
+    for start in starts:
+        longer = [w for w in words if w.gate.startswith(start) and len(w.gate) > 1]
+        found = gates_by_word([w._replace(gate=w.gate[1:]) for w in longer], cell)
+        if found is not None and "" not in found:
+            return {start + name: gate for name, gate in found.items()}
+    return None
+
+
 def part_of(word: Word, gates: dict[str, str], words: Sequence[Word]) -> Part | None:
     """Return what an array of one gate holds; None if it belongs to no gate."""
     gate = gates.get(word.gate)
     if gate is None:
         return None
+    if word.letter == "p":
+        return Part("peephole", gate)
     if word.letter == "b" and word.source == "h":
         return Part("d") if gate == "n" else Part("zero", gate)
     if word.letter == "b":
@@ -231,13 +288,34 @@ def part_of(word: Word, gates: dict[str, str], words: Sequence[Word]) -> Part | 
 
 
 def output_parts(names: Sequence[str], taken: dict[str, Part]) -> dict[str, Part]:
-    """Return the arrays of the output layer among `names`, without those in `taken`."""
+    """Return the arrays of the output layer among `names`, without those in `taken`.
+
+    If no name is usual, the only matrix that belongs to no gate is V, and the only such bias is c.
+    """
     found: dict[str, Part] = {}
     for block, usual in OUTPUT.items():
         name = next((n for u in usual for n in names if plain(n) == u and n not in taken), None)
         if name is not None:
             found[name] = Part(block)
+    left = [n for n in names if n not in taken and n not in found]
+    for block, letters in (("V", "wv"), ("c", "b")):
+        fitting = [n for n in left if is_array_name(n, letters)]
+        if Part(block) not in found.values() and len(fitting) == 1:
+            found[fitting[0]] = Part(block)
     return found
+
+
+def is_array_name(name: str, letters: str) -> bool:
+    """Return True if a name is one of these letters, or a letter with something before or behind it.
+
+    `Wq`, `w_q`, `q_W` and `weight_q` are such names of a matrix, `window` and `batch_size` are not.
+    """
+    word = letter_first(name)
+    if word[:1] not in letters or len(word) > 12 or any(part in word for part in SETTINGS):
+        return False
+    if name[:1] in "WV" or name[1:2] == "_" or word == word[:1]:
+        return True
+    return word != plain(name) or (word[:1] == "b" and len(word) <= 3)
 
 
 def swapped(layout: Layout, words: Sequence[Word]) -> Iterator[Layout]:

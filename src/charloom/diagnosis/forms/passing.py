@@ -5,7 +5,7 @@ each of the usual ways.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,10 +21,13 @@ IDS: Final = {
     "TNK": ("np.eye(K)[{ids}][:, None]", "one-hot (T, 1, K)"),
     "TK1": ("np.eye(K)[{ids}][:, :, None]", "one-hot (T, K, 1)"),
     "KNT": ("np.eye(K)[:, None, {ids}]", "one-hot (K, 1, T)"),
+    "KTN": ("np.eye(K)[:, {ids}][:, :, None]", "one-hot (K, T, 1)"),
     "NT": ("{ids}[None]", "ids (1, T)"),
+    "TN": ("{ids}[:, None]", "ids (T, 1)"),
     "NKT": ("np.eye(K)[:, {ids}][None]", "one-hot (1, K, T)"),
     "listed": ("[{ids}.tolist()]", "a list with one list of ids"),
     "last": ("int({ids}[-1])", "the last id"),
+    "last one": ("{ids}[-1:]", "the last id (1,)"),
     "last column": ("np.eye(K)[:, [{ids}[-1]]]", "the last one, as a one-hot column (K, 1)"),
     "last vector": ("np.eye(K)[{ids}[-1]]", "the last one, as a one-hot vector (K,)"),
 }
@@ -37,12 +40,18 @@ STEP: Final = {
 }
 # The value of each size that a function or a class may take; a learning rate is 0.
 SIZES: Final = {"K": "K", "H": "H", "T": "len(x)", "one": "1", "zero": "0.0"}
-VECTORS: Final = {"flat": "{array}", "column": "{array}[:, None]", "row": "{array}[None]"}
-SHAPES: Final = {"flat": "(n,)", "column": "(n, 1)", "row": "(1, n)"}
+VECTORS: Final = {
+    "flat": "{array}",
+    "column": "{array}[:, None]",
+    "row": "{array}[None]",
+    "box": "{array}[None, None]",
+}
+SHAPES: Final = {"flat": "(n,)", "column": "(n, 1)", "row": "(1, n)", "box": "(1, 1, n)"}
 # Expressions for the states of all steps, as (T, H), and back from the gradient (T, H).
 STATES: Final = {
     "NTK": ("{h}[0]", "{dh}[None]"),
     "TNK": ("np.array({h})[:, 0]", "{dh}[:, None]"),
+    "TN": ("np.array({h})[:, 0]", "{dh}[:, None]"),
     "TK": ("np.array({h})", "{dh}"),
     "KT": ("{h}.T", "{dh}.T"),
     "KNT": ("{h}[:, 0].T", "{dh}.T[:, None]"),
@@ -129,6 +138,8 @@ USUAL: Final = (
     ("NTK", "NT", "flat", "row"),
     ("KNT", "KNT", "column", "column"),
     ("KT", "KT", "column", "column"),
+    ("KTN", "KTN", "column", "column"),
+    ("KTN", "TN", "column", "column"),
     ("KT", "ids", "column", "column"),
     ("KT", "ids", "flat", "flat"),
     ("columns", "list", "column", "column"),
@@ -140,7 +151,14 @@ USUAL: Final = (
     ("TK1", "list", "column", "column"),
     ("TNK", "ids", "row", "row"),
     ("TNK", "TNK", "row", "row"),
+    ("TNK", "TN", "flat", "row"),
+    ("TNK", "TN", "row", "row"),
+    ("NTK", "NT", "row", "row"),
+    ("TN", "TN", "flat", "row"),
+    ("TN", "TN", "row", "row"),
     ("TNK", "ids", "flat", "row"),
+    ("TN", "TN", "column", "column"),
+    ("NT", "NT", "column", "column"),
     ("vectors", "vectors", "flat", "flat"),
     ("vectors", "list", "flat", "flat"),
     ("NTK", "NTK", "flat", "row"),
@@ -163,30 +181,42 @@ USUAL: Final = (
     ("list", "last", "column", "column"),
     ("list", "last", "flat", "flat"),
     ("TK", "last", "flat", "flat"),
+    ("NT", "last one", "flat", "row"),
+    ("NTK", "last one", "flat", "row"),
+    ("TNK", "last one", "flat", "row"),
     ("TK", "last vector", "flat", "flat"),
     ("TK1", "last column", "column", "column"),
 )
 
 
-def usual_ways(first: Passing, joined: bool) -> Iterator[Passing]:
+Kinds = tuple[str, str, str, str]  # how x, y, biases and states are passed
+
+
+def usual_ways(
+    first: Passing, joined: bool, more: Sequence[Kinds] = (), lists: bool = True
+) -> Iterator[Passing]:
     """Yield the ways to try, beginning with those that are most like `first`.
 
     `first` is the way that the source suggests. `joined` says whether a matrix has W and U side by
-    side, so that both orders are tried.
+    side, so that both orders are tried. `more` are further ways, and `lists` says whether plain lists
+    are tried.
     """
     ways = [
         replace(first, ids=ids, targets=targets, bias=bias, state=state, transposed=transposed)
-        for (ids, targets, bias, state), transposed in itertools.product(USUAL, (False, True))
+        for (ids, targets, bias, state), transposed in itertools.product(
+            (*USUAL, *more), (False, True)
+        )
     ]
     ways.sort(key=lambda way: unlike(way, first))
-    yield from ways
-    if joined:
-        other = "xh" if first.joined == "hx" else "hx"
-        yield from (replace(way, joined=other) for way in ways)
-    lists = [
+    other = "xh" if first.joined == "hx" else "hx"
+    for way in ways:
+        yield way
+        if joined:
+            yield replace(way, joined=other)
+    plain = [
         way for way in ways if way.ids in ("list", "vectors") and way.bias == way.state == "flat"
     ]
-    yield from (replace(way, numbers="lists") for way in lists)
+    yield from (replace(way, numbers="lists") for way in plain if lists)
 
 
 def unlike(way: Passing, first: Passing) -> int:

@@ -4,17 +4,20 @@ A plan may be one function, or a forward function, a loss function and a backwar
 another. It holds names only; `wrapper_text.py` writes it as Python.
 """
 
-from collections.abc import Iterator, Sequence
+import ast
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.forms.call_flow import flows
 from charloom.diagnosis.forms.derived_globals import assignments, global_lines, is_zeroed_elsewhere
 from charloom.diagnosis.forms.file_contents import (
     ClassFacts,
     Contents,
     FunctionFacts,
     dict_keys,
+    is_made_dict,
     name_of,
 )
 from charloom.diagnosis.forms.gradient_sources import (
@@ -27,24 +30,35 @@ from charloom.diagnosis.forms.name_roles import (
     GRADIENT_HOLDERS,
     UPSTREAM,
     UPSTREAM_CELL,
+    is_cell_state,
     is_loss,
     is_numerical,
     is_output,
     is_state,
     role_of_argument,
     short,
+    size_of,
     stem,
+)
+from charloom.diagnosis.forms.nested_parameters import (
+    NestedHolder,
+    NestedSource,
+    nested_holders,
+    nested_sources,
 )
 from charloom.diagnosis.forms.parameter_holders import Holder, holders
 from charloom.diagnosis.forms.parameter_layout import layouts_of
 
-FORWARD: Final = ("forward", "fprop", "predict", "feed", "unroll")
-BACKWARD: Final = ("backward", "bprop", "bptt", "backprop", "grad")
+FORWARD: Final = ("forward", "fprop", "predict", "feed", "unroll", "fwd", "forw")
+BACKWARD: Final = ("back", "bprop", "bptt", "grad", "bwd")
 LOSS: Final = ("loss", "cost", "crossentropy", "cross_entropy")
 ORDERED: Final = ("x", "y", "h0", "c0")  # what arguments with unknown names get, in this order
 STEP: Final = ("step", "cell", "timestep")
 TEMPORAL: Final = {"temporal_affine_forward", "temporal_affine_backward", "temporal_softmax_loss"}
 RESERVED: Final = ("params", "x", "y", "h0", "c0", "K", "H", "np", "net", "model", "U", "W", "b", "loss_", "torch", "rows", "ours")  # fmt: skip
+
+# Variables of the wrapper with the gradients of all gates.
+STACKED: Final = ("dU", "dW", "dWU", "db")
 
 
 class Argument(NamedTuple):
@@ -54,7 +68,8 @@ class Argument(NamedTuple):
         name: the user's name of the argument.
         kind: a role such as "x" or "K"; "parameter" for one array, "params" for all; "variable" for
             what an earlier call returned; "upstream" for the gradient of the states, which the wrapper
-            computes; "blank" for one that the user must fill in.
+            computes; "container" for a container of parameters, "all of" and "names of" for the items of
+            one; "blank" for one that the user must fill in.
         value: the name of the variable or of the parameter; "" for the other kinds.
         by_name: whether it has a default, and so is passed by name.
         guessed: whether its name does not show that it takes `value`.
@@ -179,11 +194,36 @@ def plans(contents: Contents, owner: ClassFacts | None) -> Iterator[Plan]:
     for facts in scope.values():
         for source in sources_of(contents, facts):
             yield from plans_around(contents, owner, facts, source)
+    yield from nested_plans(contents, owner)
+
+
+def nested_plans(contents: Contents, owner: ClassFacts | None) -> Iterator[Plan]:
+    """Yield the plans for functions whose parameters or gradients are nested, in several containers, or flat."""
+    scope = contents.functions if owner is None else owner.methods
+    for facts in scope.values():
+        if is_step(facts) or facts.name.startswith("__") or is_numerical(facts.name):
+            continue
+        if trains_long(facts):
+            continue
+        for forward in (None, *forwards(contents, scope, facts)):
+            called = [facts] if forward is None else [forward, facts]
+            seen: list[tuple[NestedHolder, NestedSource]] = []
+            for holder in nested_holders(contents, called, owner):
+                for source in nested_sources(facts, holder):
+                    if (holder, source) in seen:
+                        continue
+                    seen.append((holder, source))
+                    for middle in (
+                        output_layers(contents, scope, called) if forward is not None else ()
+                    ):
+                        three = [called[0], middle, facts]
+                        yield from planned(contents, owner, three, holder, source)
+                    yield from planned(contents, owner, called, holder, source)
 
 
 def sources_of(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSource | None]:
     """Yield where a function can leave the gradients; None for a returned value with unknown keys."""
-    if facts.name.startswith("__") or is_numerical(facts.name):
+    if facts.name.startswith("__") or is_numerical(facts.name) or trains_long(facts):
         return
     found = list(sources_in(contents, facts))
     # The gradients of the function itself come first. Those that a function called by it leaves count
@@ -191,6 +231,16 @@ def sources_of(contents: Contents, facts: FunctionFacts) -> Iterator[GradientSou
     yield from found
     if not found and dicts_of_gradients(facts):
         yield None
+
+
+def trains_long(facts: FunctionFacts) -> bool:
+    """Return True for a function that takes a number of epochs or iterations, or that reads a file."""
+    words = [short(a) for a in facts.arguments]
+    return (
+        facts.name == "main"
+        or any("iter" in w or "epoch" in w for w in words)
+        or bool(facts.called & {"open", "parse_args", "input"})
+    )
 
 
 def dicts_of_gradients(facts: FunctionFacts) -> list[str]:
@@ -213,11 +263,15 @@ def plans_around(
     for forward in (None, *forwards(contents, scope, facts)):
         called = [facts] if forward is None else [forward, facts]
         for holder in holders(contents, called, owner) if forward is not None else ():
-            for middle in output_layers(scope, called):
-                for one in (source,) if source is not None else with_unknown_keys(facts, holder):
+            for middle in output_layers(contents, scope, called):
+                for one in (
+                    (source,) if source is not None else with_unknown_keys(contents, facts, holder)
+                ):
                     yield from planned(contents, owner, [called[0], middle, facts], holder, one)
         for holder in holders(contents, called, owner):
-            for one in (source,) if source is not None else with_unknown_keys(facts, holder):
+            for one in (
+                (source,) if source is not None else with_unknown_keys(contents, facts, holder)
+            ):
                 yield from planned(contents, owner, called, holder, one)
 
 
@@ -226,8 +280,20 @@ def forwards(
 ) -> list[FunctionFacts]:
     """Return the functions that can be the forward pass of `facts`: those with the same name, if any."""
     reached = contents.reached_from(facts)
+    flowing = [
+        f
+        for f in scope.values()
+        if f not in reached
+        and not is_step(f)
+        and not is_numerical(f.name)
+        and not trains_long(f)
+        and any(role_of_argument(a) not in ("params", "zero") for a in flows(contents, f, facts))
+    ]
+    first = [f for f in flowing if not any(role_of_argument(a) == "y" for a in f.arguments)]
+    if flowing:
+        return [*first, *(f for f in flowing if f not in first)]
     if not any(word in facts.name.lower() for word in BACKWARD):
-        return []
+        return makers(contents, scope, facts, reached)
     found = [
         f
         for f in scope.values()
@@ -237,29 +303,45 @@ def forwards(
         and any(word in f.name.lower() for word in FORWARD)
     ]
     same = [f for f in found if core(f.name) == core(facts.name)]
-    return same or found or makers(scope, facts, reached)
+    return same or found or makers(contents, scope, facts, reached)
 
 
 def makers(
-    scope: dict[str, FunctionFacts], facts: FunctionFacts, reached: Sequence[FunctionFacts]
+    contents: Contents,
+    scope: dict[str, FunctionFacts],
+    facts: FunctionFacts,
+    reached: Sequence[FunctionFacts],
 ) -> list[FunctionFacts]:
-    """Return the functions that return at least two of the arguments of `facts`, whatever their names."""
+    """Return the functions that return an argument without a role, or at least two of the arguments of `facts`, whatever their names."""
     wanted = set(facts.arguments)
+    known = ("x", "y", "h0", "c0", "params")
+    unknown = {a for a in facts.required if role_of_argument(a) not in known}
     return [
         f
         for f in scope.values()
         if f not in reached
         and facts not in (f,)
-        and len(wanted & set(f.returned)) > 1
+        and (len(wanted & set(f.returned)) > 1 or unknown & set(f.returned))
         and not is_numerical(f.name)
+        and facts not in contents.reached_from(f)
     ]
 
 
 def output_layers(
-    scope: dict[str, FunctionFacts], called: Sequence[FunctionFacts]
+    contents: Contents, scope: dict[str, FunctionFacts], called: Sequence[FunctionFacts]
 ) -> list[FunctionFacts]:
     """Return the functions that give the loss and the gradient of the outputs, for the last of `called`."""
     first, last = called
+    between = [
+        f
+        for f in scope.values()
+        if f not in called
+        and len(f.returned) > 1
+        and flows(contents, f, last)
+        and flows(contents, first, f)
+    ]
+    if between:
+        return between
     given = {stem(name) for name in (*first.returned, *first.arguments)}
     unknown = [a for a in last.required if stem(a) not in given and not role_of_argument(a)]
     return [
@@ -285,6 +367,8 @@ def core(name: str) -> str:
         "fprop",
         "bprop",
         "bptt",
+        "fwd",
+        "bwd",
         "_",
     ):
         word = word.replace(part, "")
@@ -318,10 +402,22 @@ def planned(
     calls: list[PlannedCall] = []
     known: list[str] = []
     for facts in called:
-        arguments = resolved(facts, known, holder, after=bool(calls))
+        linked = linked_arguments(contents, calls, facts)
+        arguments = resolved(facts, known, holder, after=bool(calls), linked=linked)
         if arguments is None:
             return
         results = variables(facts) if facts in (called[0], called[-1]) else middle_results(facts)
+        if holder.layout.has_gates:
+            results = tuple(f"{n}_" if n in STACKED else n for n in results)
+        passed = {
+            n
+            for later in called
+            if later is not facts
+            for n in flows(contents, facts, later).values()
+        }
+        results = tuple(
+            f"item_{n}" if name == "_" and n in passed else name for n, name in enumerate(results)
+        )
         made = contents.classes.get(facts.returned_class)
         fields = made is not None and not made.is_named_tuple
         calls.append(PlannedCall(facts, arguments, results, fields=fields))
@@ -332,6 +428,19 @@ def planned(
     states = global_states(contents, reached, plan)
     plan = replace(plan, zeroed=is_zeroed_elsewhere(contents, reached), states_set=states)
     yield from with_loss(contents, plan, known)
+
+
+def linked_arguments(
+    contents: Contents, calls: Sequence[PlannedCall], facts: FunctionFacts
+) -> dict[str, str]:
+    """Return the variables with results of earlier calls that the user's own code passes to a function."""
+    found: dict[str, str] = {}
+    for call in calls:
+        for name, place in flows(contents, call.facts, facts).items():
+            whole = place < 0 and len(call.results) == 1
+            if whole or 0 <= place < len(call.results):
+                found[name] = call.results[0 if whole else place]
+    return found
 
 
 def global_states(
@@ -359,22 +468,40 @@ def lines_of_globals(
     own = {"globals": set(holder.layout.parts), "global dict": {holder.base}}.get(
         holder.kind, set()
     )
+    if isinstance(holder, NestedHolder):
+        own = {root.removeprefix("net.") for root in holder.roots if root.startswith("net.")}
     return tuple(global_lines(contents, list(dict.fromkeys(reached)), own))
 
 
-def with_unknown_keys(facts: FunctionFacts, holder: Holder) -> Iterator[GradientSource]:
+def with_unknown_keys(
+    contents: Contents, facts: FunctionFacts, holder: Holder
+) -> Iterator[GradientSource]:
     """Yield the sources for a returned dict of gradients whose keys are not constants in the source.
 
     The keys are the names of the parameters, or these names after "d".
     """
     base = dicts_of_gradients(facts)[0]
     parts = holder.layout.parts
-    for beginning in ("", "d"):
+    if holder.kind == "flat":
+        yield GradientSource("flat", base, tuple(parts), holder.layout)
+        return
+    for beginning in ("", "d") if base not in facts.made_lists else ():
         layout = replace(holder.layout, parts={beginning + n: part for n, part in parts.items()})
         yield GradientSource("dict", base, tuple(layout.parts), layout)
-    order = holder.order or tuple(n for n in facts.arguments if n in parts)
-    if base in facts.made_lists or holder.order:
+    given = tuple(n for n in facts.arguments if n in parts)
+    order = holder.order or listed_order(contents, parts) or given
+    if (base in facts.made_lists or holder.order) and set(order) >= set(parts):
         yield GradientSource("ordered", base, order, holder.layout)
+
+
+def listed_order(contents: Contents, names: Collection[str]) -> tuple[str, ...]:
+    """Return the order of these names in a list of the file that has all of them, such as `params`; or ()."""
+    for node in ast.walk(contents.tree):
+        if isinstance(node, (ast.List, ast.Tuple)) and len(node.elts) == len(names):
+            found = tuple(name_of(item) for item in node.elts)
+            if set(found) == set(names):
+                return found
+    return ()
 
 
 def blocks_of(holder: Holder, gradients: dict[str, str]) -> set[str]:
@@ -410,15 +537,28 @@ def holds_gradients(facts: FunctionFacts, place: int) -> bool:
 
 
 def resolved(
-    facts: FunctionFacts, known: Sequence[str], holder: Holder, after: bool
+    facts: FunctionFacts,
+    known: Sequence[str],
+    holder: Holder,
+    after: bool,
+    most: int = 2,
+    earlier: Sequence[Argument] = (),
+    linked: dict[str, str] | None = None,
 ) -> tuple[Argument, ...] | None:
-    """Return what to pass for each argument of a function; None if too much is unknown.
+    """Return what to pass for each argument of a function; None if more than `most` are unknown.
 
-    `known` are the variables that earlier calls made. `after` says whether this is a later call.
+    `known` are the variables that earlier calls made, and `earlier` what these calls took: an argument
+    with the same name takes the same. `after` says whether this is a later call. `linked` are the variables
+    that the user's own code passes, by argument.
     """
-    left = [name for name in known if not is_loss(name)]
+    linked = linked or {}
+    left = [name for name in known if not is_loss(name) and name not in linked.values()]
     found: list[Argument] = []
     for name in facts.arguments:
+        if name in linked:
+            by_name = name not in facts.required or name in facts.only_by_name
+            found.append(Argument(name, "variable", linked[name], by_name))
+            continue
         kind, value = kind_of(name, left, holder, after)
         optional = name not in facts.required
         by_name = optional or name in facts.only_by_name
@@ -429,14 +569,38 @@ def resolved(
         if value in left:
             left.remove(value)
         found.append(Argument(name, kind, value, by_name))
+    found += starred(facts, holder)
     if not after:
         fill_in_order(found, holder)
+    for place, argument in enumerate(found):
+        if argument.kind == "blank" and earlier:
+            found[place] = as_before(argument, earlier, found)
     for place, argument in enumerate(found):
         if argument.kind == "blank" and after and left:
             value = "dout" if "dout" in left else left[0]
             left.remove(value)
             found[place] = argument._replace(kind="variable", value=value, guessed=value != "dout")
-    return tuple(found) if sum(a.kind == "blank" for a in found) <= 2 else None
+    return tuple(found) if sum(a.kind == "blank" for a in found) <= most else None
+
+
+def as_before(
+    argument: Argument, earlier: Sequence[Argument], found: Sequence[Argument]
+) -> Argument:
+    """Return an argument with what one of the same name took in an earlier call, or with y if none took y."""
+    same = next((a for a in earlier if a.name == argument.name), None)
+    if same is not None:
+        return argument._replace(kind=same.kind, value=same.value)
+    if any(a.kind in ("y", "pairs", "both") for a in (*earlier, *found)):
+        return argument
+    return argument._replace(kind="y")
+
+
+def starred(facts: FunctionFacts, holder: Holder) -> Iterator[Argument]:
+    """Yield the arguments `*params` and `**params` of a function, if they take the parameters."""
+    if isinstance(holder, NestedHolder):
+        for name, kind in ((facts.star, "all of"), (facts.double_star, "names of")):
+            if name in holder.roots:
+                yield Argument(name, kind, name)
 
 
 def fill_in_order(found: list[Argument], holder: Holder) -> None:
@@ -453,25 +617,32 @@ def kind_of(name: str, left: Sequence[str], holder: Holder, after: bool) -> tupl
     """Return the kind and the value of an argument; ("", "") if they are unknown."""
     if holder.kind == "arguments" and name in holder.layout.parts:
         return "parameter", name
-    if holder.kind in ("dict", "object", "tuple") and name == holder.base:
+    if holder.kind in ("dict", "object", "tuple", "flat", "container") and name == holder.base:
         return "params", ""
+    if isinstance(holder, NestedHolder) and name in holder.roots:
+        return "container", name
     role = role_of_argument(name)
     if name in left:
         return "variable", name
     same = next((v for v in left if stem(v.rstrip("_")) == stem(name)), "")
     if same and role not in ("x", "y"):
         return "variable", same
+    outputs = [v for v in left if is_output(v.rstrip("_")) and not is_state(v.rstrip("_"))]
+    if after and is_output(name) and role not in ("x", "y") and outputs:
+        return "variable", outputs[0]
     if "dout" in left and name not in left and short(name).startswith(("d", "g")) and not role:
         return "variable", "dout"
     if after and short(name) in UPSTREAM:
         return "upstream", ""
     if after and short(name) in UPSTREAM_CELL:
         return "zero state", ""
-    if role == "params" and holder.kind in ("dict", "object"):
+    if role == "params" and holder.kind in ("dict", "object", "container"):
         return "params", ""
     if short(name) in GRADIENT_HOLDERS and holder.kind in ("dict",):
         return "", ""
-    if role and role != "params":
+    if role == "params":
+        role = size_of(name)  # such as M, which some call the number of hidden units
+    if role:
         return role, ""
     if any(word in short(name) for word in ("toix", "toidx", "toindex", "vocab", "chars")):
         return "mapping", ""
@@ -501,6 +672,8 @@ def with_loss(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator[
         if outputs:
             yield replace(plan, loss="outputs")
         else:
+            if name := other_result(plan):
+                yield replace(plan, loss=name)
             yield replace(plan, loss="")
 
 
@@ -530,18 +703,51 @@ def loss_calls(contents: Contents, plan: Plan, known: Sequence[str]) -> Iterator
     """
     scope = contents.functions if plan.owner is None else plan.owner.methods
     for facts in scope.values():
-        if not any(word in facts.name.lower() for word in LOSS) or facts.name.startswith("__"):
+        if not gives_loss(facts) or facts.name.startswith("__"):
             continue
         if is_numerical(facts.name):
             continue
         if facts in [call.facts for call in plan.calls]:
             continue
-        arguments = resolved(facts, known, plan.holder, after=bool(known))
+        taken = [a for call in plan.calls for a in call.arguments]
+        earlier = taken if plan.holder.kind == "container" else ()
+        linked = linked_arguments(contents, plan.calls, facts)
+        arguments = resolved(
+            facts, known, plan.holder, after=bool(known), earlier=earlier, linked=linked
+        )
         if not arguments or any(a.kind in ("blank", "upstream") for a in arguments):
             continue
-        if any(a.kind == "y" for a in arguments):
+        if any(a.kind == "y" for a in arguments) or plan.calls[0].has("y"):
             yield PlannedCall(facts, arguments, ("loss",))
             yield PlannedCall(facts, arguments, ("loss",), listed=True)
+
+
+def gives_loss(facts: FunctionFacts) -> bool:
+    """Return True if a function is called a loss, or returns one value that comes from a logarithm."""
+    if any(word in facts.name.lower() for word in LOSS):
+        return True
+    logarithms = any(name in facts.called for name in ("log", "log2", "log_softmax"))
+    value = facts.last_return
+    single = len(facts.returned) == 1 and value is not None and not is_made_dict(value)
+    return logarithms and single
+
+
+def other_result(plan: Plan) -> str:
+    """Return the first variable that holds no gradient, no state and no container, which may be the loss; or ""."""
+    call = plan.gradient_call
+    for place, name in enumerate(call.facts.returned):
+        known = (
+            is_state(name)
+            or is_cell_state(name)
+            or stripped(name)
+            or str(place) in call.facts.nested
+        )
+        holder = (
+            short(name) in GRADIENT_HOLDERS or name in call.facts.made_dicts | call.facts.made_lists
+        )
+        if name and not known and not holder and len(call.facts.returned) > 1:
+            return call.results[place]
+    return ""
 
 
 def loss_attribute(owner: ClassFacts) -> str:

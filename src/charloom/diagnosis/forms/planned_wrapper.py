@@ -4,16 +4,30 @@ from typing import Final, NamedTuple
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan, autograd_body_of
+from charloom.diagnosis.forms.container_plans import ContainerPlan, states_in
 from charloom.diagnosis.forms.file_contents import name_of
 from charloom.diagnosis.forms.instance_facts import constructor_arguments
 from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short
+from charloom.diagnosis.forms.nested_parameters import NestedHolder, NestedSource
+from charloom.diagnosis.forms.nested_text import container_name, nested_gradient, nested_lines
 from charloom.diagnosis.forms.parameter_layout import Part
 from charloom.diagnosis.forms.passing import SIZES, STATES, Passing
-from charloom.diagnosis.forms.planned_calls import Argument, Plan, PlannedCall
+from charloom.diagnosis.forms.planned_calls import RESERVED, Argument, Plan, PlannedCall
 from charloom.diagnosis.forms.step_functions import StepPlan, loop_lines
-from charloom.diagnosis.forms.wrapper_text import BLANK, OUTPUT, call_text, order_helper
+from charloom.diagnosis.forms.wrapper_text import (
+    BLANK,
+    BOTH,
+    FIXED,
+    OUTPUT,
+    call_text,
+    order_helper,
+)
 
 MATRICES: Final = ("U", "W", "V")
+
+
+# Variables of a wrapper, which the user's parameters must not replace.
+TAKEN: Final = (*RESERVED, "T", "given", "yours", "kept", "leaf")
 
 
 class Body(NamedTuple):
@@ -27,6 +41,22 @@ def body_of(plan: Plan, way: Passing) -> Body:
     """Return the lines of `checked` for a plan, if the arrays are passed in this way."""
     if isinstance(plan, AutogradPlan):
         return autograd_body(plan, way)
+    lines = [*lines_of_calls(plan, way), *gradient_lines(plan, way)]
+    helpers = []
+    text = "\n".join(lines)
+    if "rows(" in text:
+        helpers.append(order_helper(plan.holder.layout.cell, way.gates))
+    if "output_layer(" in text:
+        helpers.append(OUTPUT)
+    if "both(" in text:
+        helpers.append(BOTH)
+    if "fixed(" in text:
+        helpers.append(FIXED)
+    return Body(without_unused_sizes(lines), helpers)
+
+
+def lines_of_calls(plan: Plan, way: Passing) -> list[str]:
+    """Return the lines of `checked` up to the last call of a user's function."""
     layout = plan.holder.layout
     lines: list[str] = []
     if CELLS[layout.cell].states[1:]:
@@ -48,14 +78,7 @@ def body_of(plan: Plan, way: Passing) -> Body:
         if call.has("upstream"):
             lines += upstream_lines(plan, way)
         lines += call_lines(plan, call, way)
-    lines += gradient_lines(plan, way)
-    helpers = []
-    text = "\n".join(lines)
-    if "rows(" in text:
-        helpers.append(order_helper(layout.cell, way.gates))
-    if "output_layer(" in text:
-        helpers.append(OUTPUT)
-    return Body(without_unused_sizes(lines), helpers)
+    return lines
 
 
 def split_lines(plan: Plan) -> list[str]:
@@ -111,38 +134,50 @@ def without_unused_sizes(lines: list[str]) -> list[str]:
 
 def value_of(part: Part, way: Passing) -> str:
     """Return the expression for the array that holds `part`."""
-    if part.block in ("b", "c", "d", "zero"):
+    if part.block in ("b", "c", "d", "zero", "peephole"):
         return way.converted(way.vector(bias_value(part, way), way.bias))
-    if part.block == "WU":
-        names = ("W", "U") if way.joined == "hx" else ("U", "W")
-        arrays = [plain_value(Part(name, part.gate), way) for name in names]
-        array = f"np.hstack([{', '.join(arrays)}])"
-    else:
-        array = plain_value(part, way)
-    return way.converted(f"{array}.T" if way.transposed else array)
+    return way.converted(matrix_value(part, way, way.transposed))
 
 
 def bias_value(part: Part, way: Passing) -> str:
     """Return the expression for a bias, of shape (n,)."""
     if part.block == "zero":
         return "np.zeros(H)"
+    if part.block == "peephole":
+        return "np.linspace(-0.5, 0.5, H)"
     return plain_value(part, way)
 
 
 def plain_value(part: Part, way: Passing) -> str:
     """Return the expression for the rows of one block, in our shape."""
     if part.gate:
-        return f'{part.block}["{part.gate}"]'
+        return f'{part.block}["{holds(part.gate, way)}"]'
     array = f'params["{part.block}"]'
     return f"rows({array})" if way.gates and part.block in ("U", "W", "b") else array
 
 
+def holds(gate: str, way: Passing) -> str:
+    """Return the gate that the user's arrays of `gate` hold by their names, in the order of this way."""
+    ours = {len(cell.blocks): cell.blocks for cell in CELLS.values()}.get(len(way.gates), "")
+    return way.gates[ours.index(gate)] if ours else gate
+
+
 def parameter_lines(plan: Plan, way: Passing) -> list[str]:
     """Return the lines that put the parameters where the user's functions read them."""
+    if isinstance(plan, ContainerPlan):
+        return container_lines(plan, way)
+    return held_lines(
+        plan, {n: value_of(part, way) for n, part in plan.holder.layout.parts.items()}
+    )
+
+
+def held_lines(plan: Plan, values: dict[str, str]) -> list[str]:
+    """Return the lines that put the values of the parameters, given as expressions, in their places."""
     holder = plan.holder
-    values = {name: value_of(part, way) for name, part in holder.layout.parts.items()}
     if holder.kind == "arguments":
         return []
+    if isinstance(holder, NestedHolder):
+        return nested_lines(holder, values)
     if holder.kind == "dict":
         return dict_lines(f"{parameters_name(plan)} = {{", values)
     if holder.kind == "global dict":
@@ -153,6 +188,11 @@ def parameter_lines(plan: Plan, way: Passing) -> list[str]:
         name, given = parameters_name(plan), [f"{n}={v}" for n, v in values.items()]
         if holder.is_record:
             return call_text(f"{name} = net.{holder.made_by}", given)
+        if holder.makes is not None:
+            return [
+                *call_text(f"{name} = net.{holder.made_by}", holder.makes),
+                *call_text(f"vars({name}).update", given),
+            ]
         return [
             f"{name} = object.__new__(net.{holder.made_by})",
             *call_text(f"vars({name}).update", given),
@@ -198,6 +238,45 @@ def parameter_lines(plan: Plan, way: Passing) -> list[str]:
     ]
 
 
+def container_lines(plan: ContainerPlan, way: Passing) -> list[str]:
+    """Return the lines that let the user's code make its container, and put the parameters into it."""
+    made, parts = plan.container, plan.holder.layout.parts
+    assert made is not None
+    base = "model" if plan.owner is not None else parameters_name(plan)
+    lines = [] if plan.owner is not None else call_text(f"{base} = net.{made.name}", made.arguments)
+    shapes = {leaf.path: leaf.shape for leaf in made.leaves}
+    for path, part in parts.items():
+        if len(shapes[path]) == 1 or 1 in shapes[path]:
+            value = way.vector(bias_value(part, way), shape_word(shapes[path]))
+        else:
+            value = matrix_value(part, way, is_turned(plan, path, way))
+        lines.append(f"{base}{path}[...] = {value}")
+    return lines
+
+
+def shape_word(shape: tuple[int, ...]) -> str:
+    """Return "flat", "row" or "column" for the shape of a vector."""
+    return "flat" if len(shape) == 1 else "row" if shape[0] == 1 else "column"
+
+
+def is_turned(plan: ContainerPlan, path: str, way: Passing) -> bool:
+    """Return True if a matrix is transposed: by its shape, or by the way if the matrix is square."""
+    assert plan.container is not None
+    shape = next(leaf.shape for leaf in plan.container.leaves if leaf.path == path)
+    return way.transposed if shape[0] == shape[-1] else path in plan.turned
+
+
+def matrix_value(part: Part, way: Passing, transposed: bool) -> str:
+    """Return the expression for a matrix, transposed or not."""
+    if part.block == "WU":
+        names = ("W", "U") if way.joined == "hx" else ("U", "W")
+        arrays = [plain_value(Part(name, part.gate), way) for name in names]
+        array = f"np.hstack([{', '.join(arrays)}])"
+    else:
+        array = plain_value(part, way)
+    return f"{array}.T" if transposed else array
+
+
 def dict_lines(head: str, values: dict[str, str]) -> list[str]:
     """Return the lines of a dict that is assigned."""
     return [head, *(f'    "{name}": {value},' for name, value in values.items()), "}"]
@@ -205,7 +284,7 @@ def dict_lines(head: str, values: dict[str, str]) -> list[str]:
 
 def parameters_name(plan: Plan) -> str:
     """Return the variable that holds all parameters; not "params", which `checked` has already."""
-    return plan.holder.base if plan.holder.base not in ("params", "x", "y", "h0") else "parameters"
+    return plan.holder.base if plan.holder.base not in TAKEN else "parameters"
 
 
 def instance_lines(plan: Plan, way: Passing) -> list[str]:
@@ -216,6 +295,8 @@ def instance_lines(plan: Plan, way: Passing) -> list[str]:
     taken = plan.holder.layout.parts if plan.holder.kind == "constructor" else {}
     values = {name: value_of(part, way) for name, part in taken.items()}
     given = [] if start is None else list(constructor_arguments(start, values))
+    if isinstance(plan, ContainerPlan) and plan.container is not None:
+        given = list(plan.container.arguments)
     lines = call_text(f"model = net.{owner.name}", given)
     attributes = owner.stored_attributes()
     for name in attributes:
@@ -223,11 +304,18 @@ def instance_lines(plan: Plan, way: Passing) -> list[str]:
             lines.append(f"model.{name} = len(x)  # no truncation within the window")
     states = {"h0": "h0", "c0": "c0"} if CELLS[plan.holder.layout.cell].states[1:] else {"h0": "h0"}
     for role, value in states.items():
+        if isinstance(plan, ContainerPlan) and plan.container is not None:
+            kept = states_in(plan.container, role, plan.holder.layout)
+            if kept and not plan.has(role):
+                array = way.vector(value, shape_word(kept[0].shape))
+                lines.append(f"model{kept[0].path}[...] = {array}")
+            if kept:
+                continue
         name = next(
             (
                 n
                 for n in attributes
-                if role_of_argument(n) == role and n not in plan.holder.layout.parts
+                if role_of_argument(n) == role and n not in plan.holder.layout.parts and n != "H"
             ),
             "",
         )
@@ -278,12 +366,23 @@ def argument_value(plan: Plan, argument: Argument, way: Passing) -> str:
         return parameters_name(plan)
     if kind == "variable":
         return argument.value
+    if kind in ("container", "all of", "names of"):
+        stars = {"container": "", "all of": "*", "names of": "**"}[kind]
+        return f"{stars}{container_name(argument.value)}"
     if kind == "upstream":
         return "dh"
+    if kind == "x" and way.ids in ("ids", "list") and not (plan.has("y") or plan.has("upstream")):
+        return "np.append(x, y[-1])"  # a window of T + 1 ids, which has the targets too
     if kind == "x":
         return way.sequence("x", way.ids)
     if kind == "y":
         return way.sequence("y", way.targets)
+    if kind == "both":
+        return f"({way.sequence('x', way.ids)}, {way.sequence('y', way.targets)})"
+    if kind == "pairs":
+        return f"list(zip({way.sequence('x', way.ids)}, {way.sequence('y', way.targets)}))"
+    if kind == "h0" and takes_both_states(plan, argument):
+        return f"({way.vector('h0', way.state)}, {way.vector('c0', way.state)})"
     if kind in ("h0", "c0"):
         return way.converted(way.vector(kind, way.state))
     if kind == "zero state":
@@ -293,6 +392,13 @@ def argument_value(plan: Plan, argument: Argument, way: Passing) -> str:
     if kind in SIZES:
         return SIZES[kind]
     return f"{BLANK}{argument.name}"
+
+
+def takes_both_states(plan: Plan, argument: Argument) -> bool:
+    """Return True if an argument takes both states of an LSTM as a tuple: the function unpacks it."""
+    if not CELLS[plan.holder.layout.cell].states[1:] or plan.has("c0"):
+        return False
+    return any(len(call.facts.unpacked_from(argument.name)) > 1 for call in plan.calls)
 
 
 def upstream_lines(plan: Plan, way: Passing) -> list[str]:
@@ -375,14 +481,25 @@ def output_rows(plan: Plan, rows: dict[str, str]) -> dict[str, str]:
 
 def gate_lines(plan: Plan, way: Passing, rows: dict[str, str]) -> list[str]:
     """Return the lines that put the gradients of the gates one below another; add them to `rows`."""
-    layout, gates = plan.holder.layout, CELLS[plan.holder.layout.cell].blocks
+    layout, ours = plan.holder.layout, CELLS[plan.holder.layout.cell].blocks
+    gates = [next(g for g in ours if holds(g, way) == gate) for gate in ours]
     lines = []
     for block in ("WU", "U", "W", "b"):
         names = [layout.name_of(block, gate) for gate in gates]
-        if not all(names) or not all(name in plan.gradients for name in names):
+        if any(name and name not in plan.gradients for name in names) or not any(names):
             continue
-        values = [gradient_value(plan, name, way) for name in names]
+        values = [gradient_value(plan, name, way) if name else "" for name in names]
+        known = next(value for value in values if value)
+        # Coupled gates have no array of the input gate.
+        values = [value or f"np.zeros_like({known})" for value in values]
+        if block == "b":
+            values = [
+                with_second(plan, value, gate, way)
+                for value, gate in zip(values, gates, strict=True)
+            ]
         axis = ", axis=1" if block == "b" and way.bias == "row" else ""
+        if block == "b" and isinstance(plan, ContainerPlan):
+            values, axis = [f"np.ravel({value})" for value in values], ""
         expression = f"np.concatenate([{', '.join(values)}]{axis})"
         if block == "WU":
             lines.append(f"dWU = {expression}")
@@ -391,6 +508,14 @@ def gate_lines(plan: Plan, way: Passing, rows: dict[str, str]) -> list[str]:
             lines.append(f"d{block} = {expression}")
             rows[block] = f"d{block}"
     return lines
+
+
+def with_second(plan: Plan, value: str, gate: str, way: Passing) -> str:
+    """Return the expression for the gradient of a gate's bias, which must be that of its second bias too."""
+    second = plan.holder.layout.name_of("zero", gate)
+    if not second or second not in plan.gradients:
+        return value
+    return f"both({value}, {gradient_value(plan, second, way)})"
 
 
 def joined_rows(name: str, way: Passing) -> dict[str, str]:
@@ -408,7 +533,8 @@ def gradient_value(plan: Plan, name: str, way: Passing) -> str:
         expression += "[0]"  # the gradients of the only layer
     if way.numbers == "lists":
         expression = f"np.array({expression})"
-    if part.block in (*MATRICES, "WU") and way.transposed:
+    turned = is_turned(plan, name, way) if isinstance(plan, ContainerPlan) else way.transposed
+    if part.block in (*MATRICES, "WU") and turned:
         expression = f"{expression}.T"
     if way.gates and part.block in ("U", "W", "WU", "b") and not part.gate:
         ours = CELLS[plan.holder.layout.cell].blocks
@@ -420,6 +546,10 @@ def where(plan: Plan, key: str) -> str:
     """Return the expression for the item, key or attribute called `key`."""
     source = plan.source
     last = plan.gradient_call
+    if source.kind == "expressions":
+        return key
+    if isinstance(source, NestedSource):
+        return nested_gradient(source, last.results, last.facts.instance, key)
     if source.kind == "items":
         return item_value(last, key)
     if source.kind == "fields":

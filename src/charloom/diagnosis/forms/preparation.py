@@ -125,6 +125,7 @@ class Prepared(NamedTuple):
         form: the form that was recognised; None if the function is checked as it is.
         wrapper: the source of the wrapper.
         advice: what to do about imports that failed, for an error of a name that is not defined.
+        load_text: loads the source of another wrapper, and returns its function; None without a form.
     """
 
     load: Load
@@ -133,6 +134,7 @@ class Prepared(NamedTuple):
     form: Recognised | None
     wrapper: str
     advice: str = ""
+    load_text: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ def for_function(
         direct = as_it_is(file, names, with_cell(job, found.cell))
     except Exception as error:
         problem = error
-    if direct is not None and (found.right or is_adapted(job)):
+    # An order of the gates is said of the function as it is.
+    if direct is not None and (found.right or is_adapted(job) or job.options.gates):
         return direct
     report("looking for another form of the function")
     forms = recognised(file.contents, module, file.source, names.function)
@@ -330,19 +333,22 @@ def with_wrapper(file: UsersFile, form: Recognised, job: Job) -> Prepared:
             f"{file.path.name} has {CELLS[form.cell].title}, but {argument('cell')} is {given}. Leave "
             f"{argument('cell')} out, or set {argument('cell', form.cell)}."
         )
-    code = compile(form.text, WRAPPER, "exec")
 
-    def load() -> tuple[Any, Any]:
+    def load_text(text: str) -> Any:
         file.forget()
-        linecache.cache[WRAPPER] = (len(form.text), None, form.text.splitlines(True), WRAPPER)
+        linecache.cache[WRAPPER] = (len(text), None, text.splitlines(True), WRAPPER)
         module = types.ModuleType("wrapper")
         module.__file__ = str(file.path.with_name("wrapper.py"))
-        exec(code, vars(module))
-        return module.checked, None
+        exec(compile(text, WRAPPER, "exec"), vars(module))
+        return module.checked
+
+    def load() -> tuple[Any, Any]:
+        return load_text(form.text), None
 
     notes = [f"recognised: {form.title}.", *form.notes, *file.notes()]
     options = replace(job.options, cell=form.cell, form="natural", gates="", sizes=form.sizes)
-    return Prepared(load, replace(job, options=options), notes, form, form.text)
+    checked = replace(job, options=options)
+    return Prepared(load, checked, notes, form, form.text, load_text=load_text)
 
 
 def candidates(contents: Contents) -> list[str]:

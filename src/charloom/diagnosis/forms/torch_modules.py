@@ -7,7 +7,7 @@ no counterpart, such as those of a second layer, keep their first values.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ CELL_LAYERS: Final = {"RNNCell": "rnn", "LSTMCell": "lstm", "GRUCell": "gru"}
 # Words for a gate in the name of a layer.
 GATE_WORDS: Final = {
     "lstm": {"f": ("forget",), "i": ("input", "update"), "g": ("cand", "cell", "modul"), "o": ("output",)},
-    "gru": {"r": ("reset",), "z": ("update",), "n": ("cand", "new", "hidden")},
+    "gru": {"r": ("reset",), "z": ("update",), "n": ("cand", "new", "hidden", "out")},
 }  # fmt: skip
 
 
@@ -40,6 +40,7 @@ class ModulePlan:
         width: the expression for the number of the module's hidden units, if it is not H; or "".
         loops: whether the module's code has a loop.
         takes_logits: whether the file uses PyTorch's cross-entropy, which takes logits.
+        gates: the order of the gates in tensors that they share; "" for ours.
     """
 
     owner: ClassFacts
@@ -51,6 +52,7 @@ class ModulePlan:
     width: str = ""
     loops: bool = False
     takes_logits: bool = False
+    gates: str = ""
 
     @property
     def has_output(self) -> bool:
@@ -75,13 +77,19 @@ class ModulePlan:
         return any(type(m).__name__ in kinds for m in self.making.module.modules())
 
 
+# Returns the cell, the expressions by tensor, whether a layer reads state and input together, the recurrent
+# layer, and the expression for the number of hidden units; or None.
+Found = tuple[str, dict[str, str], bool, Any, str]
+Reader = Callable[[Any, str], Found | None]
+
+
 def is_module_class(owner: ClassFacts) -> bool:
     """Return True if a class is a subclass of torch.nn.Module by its source."""
     return any(base.split(".")[-1] == "Module" for base in owner.bases)
 
 
-def module_plans(contents: Contents, net: Any) -> Iterator[ModulePlan]:
-    """Yield the plans for the classes of modules in a loaded file."""
+def module_plans(contents: Contents, net: Any, last: Reader | None = None) -> Iterator[ModulePlan]:
+    """Yield the plans for the classes of modules in a loaded file. `plans_of_module` explains `last`."""
     if not contents.imports("torch"):
         return
     for owner in contents.classes.values():
@@ -90,7 +98,7 @@ def module_plans(contents: Contents, net: Any) -> Iterator[ModulePlan]:
         for making in makings(contents, net, owner):
             found = [
                 replace(plan, takes_logits=contents.mentions("CrossEntropyLoss", "cross_entropy"))
-                for plan in plans_of_module(owner, making)
+                for plan in plans_of_module(owner, making, last)
             ]
             yield from found
             if found:
@@ -98,16 +106,33 @@ def module_plans(contents: Contents, net: Any) -> Iterator[ModulePlan]:
 
 
 def is_part_of_another(contents: Contents, owner: ClassFacts) -> bool:
-    """Return True if another module of the file makes modules of this class as its parts."""
-    return any(
-        owner.name in start.called
+    """Return True if another module of the file has modules of this class as its parts."""
+    starts = [
+        start
         for other in contents.classes.values()
-        if other is not owner and (start := other.methods.get("__init__")) is not None
+        if other is not owner
+        and is_module_class(other)
+        and (start := other.methods.get("__init__")) is not None
+    ]
+    if any(owner.name in start.called for start in starts):
+        return True
+    # A class may get a module of this class as an argument, as in RNNLM(RNN(…), vocab_size).
+    makes = any(
+        isinstance(n, ast.Call) and ast.unparse(n.func).endswith("Linear")
+        for n in ast.walk(owner.node)
+    )
+    return not makes and any(
+        short(a) in ("rnn", "rnnlayer", "core") for s in starts for a in s.arguments
     )
 
 
-def plans_of_module(owner: ClassFacts, making: Making) -> Iterator[ModulePlan]:
-    """Yield the plans for a module, one for each order of state and input in a joined layer."""
+def plans_of_module(
+    owner: ClassFacts, making: Making, last: Reader | None = None
+) -> Iterator[ModulePlan]:
+    """Yield the plans for a module, one for each order of state and input in a joined layer.
+
+    `last` is asked if neither the layers nor the names of the tensors show what they hold.
+    """
     module = making.module
     for joined in ("hx", "xh"):
         found = (
@@ -115,6 +140,7 @@ def plans_of_module(owner: ClassFacts, making: Making) -> Iterator[ModulePlan]:
             or from_cell(module)
             or from_linear_layers(module, joined)
             or from_parameters(module, joined)
+            or (last(module, joined) if last is not None else None)
         )
         if found is None:
             return
@@ -140,11 +166,6 @@ def has_loop(owner: ClassFacts) -> bool:
 def reads_input_first(owner: ClassFacts) -> bool:
     """Return True if the module joins the input and the state in this order."""
     return any(joined_first(method, is_state) == "xh" for method in owner.methods.values())
-
-
-# The cell, the expressions by tensor, whether a layer reads state and input together, the recurrent
-# layer, and the expression for the number of hidden units.
-Found = tuple[str, dict[str, str], bool, Any, str]
 
 
 def layers_of(module: Any, *kinds: str) -> list[tuple[str, Any]]:

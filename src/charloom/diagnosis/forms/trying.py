@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import traceback
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,9 +16,10 @@ import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.call_forms import is_right_loss
-from charloom.diagnosis.faulty_network import exact_loss
+from charloom.diagnosis.faulty_network import exact_loss, logits, loss_alone
 from charloom.diagnosis.forms.passing import Passing
 from charloom.diagnosis.loss_and_gradients import Reply, read_reply
+from charloom.diagnosis.mistakes import MISTAKES
 from charloom.diagnosis.problem import Problem
 from charloom.diagnosis.runner import WRAPPER
 from charloom.diagnosis.trials import window
@@ -26,9 +27,15 @@ from charloom.diagnosis.trials import window
 STEP: Final = 1e-6  # length of the step of a numerical derivative
 CLOSE: Final = 1e-4  # largest relative difference between two derivatives that agree
 
+EQUAL: Final = 1e-7  # largest relative difference of two losses in float64 that are equal
+
 UNCLEAR: Final = 6  # the rank of a form with lines to fill in
 FAILED: Final = 7  # the rank of a form that raises an error in every way
+OWN: Final = 3  # the rank of a network of its own, whose gradient is that of its loss
+ENOUGH: Final = {3: 12, 4: 40}  # ways that run, after which a search ends, by the best rank
 RELATED: Final = 2  # the rank of a related network; a way with a lower rank needs no further search
+
+HOPELESS: Final = 8  # number of errors of a wrapper itself after which no further way is tried
 
 Function = Callable[..., Any]
 
@@ -41,10 +48,12 @@ class Tried:
         way: the way to pass the arrays.
         rank: 0 if the loss is right, 1 if it is the mean, 2 if it is that of a related network, 3 if the
             gradient is that of the loss, 4 if it only runs, 5 if it returns no loss.
+        right: the number of blocks, such as U, whose gradient is that of the loss, if it was counted.
     """
 
     way: Passing
     rank: int
+    right: int = 0
 
 
 class Trier:
@@ -53,9 +62,25 @@ class Trier:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.right = exact_loss(problem)
-        self.related = related_losses(problem)
+        self._related: list[float] | None = None
+        self._networks: list[float] | None = None
+        self.unmoved = False  # whether the parameters did not change the last loss
         self.error: BaseException | None = None  # the last error of a wrapper
         self.furthest: tuple[list[int], Passing] | None = None  # the failed way that came furthest
+
+    @property
+    def related(self) -> list[float]:
+        """The losses of related networks, computed only when they are needed."""
+        if self._related is None:
+            self._related = related_losses(self.problem)
+        return self._related
+
+    @property
+    def networks(self) -> list[float]:
+        """The losses of networks with another cell, computed only when they are needed."""
+        if self._networks is None:
+            self._networks = network_losses(self.problem)
+        return self._networks
 
     def reply(self, checked: Function, problem: Problem) -> Reply:
         """Call a wrapper on a problem, and return the loss and the gradients in our shapes."""
@@ -68,7 +93,10 @@ class Trier:
         return read_reply(returned, shapes, {}, (), len(problem.x))
 
     def rank(self, checked: Function) -> int | None:
-        """Return how well a wrapper fits, as in `Tried`; None if it raises an error or fails to fit."""
+        """Return how well a wrapper fits, as in `Tried`; None if it raises an error or fails to fit.
+
+        It does not fit if its loss does not depend on the parameters: the code reads others.
+        """
         self.error = None
         try:
             reply = self.reply(checked, self.problem)
@@ -77,22 +105,42 @@ class Trier:
                 and reply.gradients[name].size >= p.size
                 for name, p in self.problem.parameters.items()
             )
-            if not fits:
-                return None
+            own = self.problem.parameters
+            if not fits or all(np.array_equal(reply.gradients[n], p) for n, p in own.items()):
+                return None  # they are the parameters themselves
             if reply.loss is None:
                 return 5
             if is_right_loss(reply.loss, self.right, 1):
                 return 0
             if is_right_loss(reply.loss, self.right, len(self.problem.x)):
                 return 1
-            if any(is_right_loss(reply.loss, loss, len(self.problem.x)) for loss in self.related):
+            if self.is_related(reply.loss):
                 return 2
-            return 3 if self.is_own_gradient(checked, reply) else 4
+            rank = 3 if self.is_own_gradient(checked, reply) else 4
+            if self.unmoved:
+                return None
+            return rank + self.is_without_order(checked, reply.loss)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self.error = error
             return None
+
+    def is_related(self, loss: float) -> bool:
+        """Return True if a loss is that of a related network, or its mean over the steps."""
+        T = len(self.problem.x)
+        return any(is_right_loss(loss, one, T) for one in self.related) or any(
+            abs(loss - right) <= EQUAL * abs(right)
+            for one in self.networks
+            for right in (one, one / T)
+        )
+
+    def differs(self, checked: Function) -> bool:
+        """Return True if two calls of a wrapper return different losses, or one raises an error."""
+        with contextlib.suppress(Exception):
+            first, again = (self.reply(checked, self.problem) for _ in range(2))
+            return first.loss != again.loss
+        return True
 
     def fits_loss(self, checked: Function) -> bool:
         """Return True if the gradients that a wrapper returns are those of its loss."""
@@ -100,19 +148,54 @@ class Trier:
             return self.is_own_gradient(checked, self.reply(checked, self.problem))
         return False
 
+    def is_without_order(self, checked: Function, loss: float) -> bool:
+        """Return True if the loss stays the same if the steps are reversed: they were taken for streams."""
+        x, y = self.problem.x[::-1], self.problem.y[::-1]
+        other = self.reply(checked, self.problem._replace(x=x, y=y)).loss
+        return other is not None and abs(other - loss) <= EQUAL * abs(loss)
+
     def is_own_gradient(self, checked: Function, reply: Reply) -> bool:
         """Return True if a random derivative of the loss agrees with the returned gradients."""
+        return self.agrees(checked, reply, tuple(self.problem.parameters))
+
+    def blocks_right(self, checked: Function) -> int:
+        """Return the number of blocks in whose direction the loss has the returned derivative."""
+        with contextlib.suppress(Exception):
+            reply = self.reply(checked, self.problem)
+            return sum(self.agrees(checked, reply, (name,)) for name in self.problem.parameters)
+        return 0
+
+    def agrees(self, checked: Function, reply: Reply, names: Sequence[str]) -> bool:
+        """Return True if a derivative of the loss by these blocks, in a random direction, agrees with the reply.
+
+        If the wrapper returns no loss, take the loss of our network.
+        """
         rng = np.random.default_rng(0)
         direction = {name: rng.normal(size=p.shape) for name, p in self.problem.parameters.items()}
+        direction = {name: direction[name] for name in names}
         losses = []
         for sign in (1, -1):
-            moved = {n: p + sign * STEP * direction[n] for n, p in self.problem.parameters.items()}
-            losses.append(self.reply(checked, self.problem._replace(parameters=moved)).loss or 0.0)
+            moved = {
+                n: p + sign * STEP * direction[n] if n in direction else p
+                for n, p in self.problem.parameters.items()
+            }
+            problem = self.problem._replace(parameters=moved)
+            own = exact_loss(problem) if reply.loss is None else self.reply(checked, problem).loss
+            losses.append(own or 0.0)
         numerical = (losses[0] - losses[1]) / (2 * STEP)
+        self.unmoved = numerical == 0 and self.is_unmoved(checked, reply)
         given = sum(
             float(np.vdot(reply.gradients[n].reshape(d.shape), d)) for n, d in direction.items()
         )
         return abs(numerical - given) <= CLOSE * max(abs(numerical), abs(given), 1e-6)
+
+    def is_unmoved(self, checked: Function, reply: Reply) -> bool:
+        """Return True if a wrapper returns the same loss for half of each parameter, but gradients."""
+        half = self.problem._replace(
+            parameters={name: p / 2 for name, p in self.problem.parameters.items()}
+        )
+        same = self.reply(checked, half).loss == reply.loss
+        return same and any(g.any() for g in reply.gradients.values())
 
     def rank_of(self, made: Callable[[Passing], Function], way: Passing) -> int | None:
         """Return the rank of the wrapper for a way; None if it is not Python, or does not run."""
@@ -129,20 +212,34 @@ class Trier:
         return rank
 
     def best(
-        self, ways: Iterable[Passing], made: Callable[[Passing], Function], most: int = 10**6
+        self,
+        ways: Iterable[Passing],
+        made: Callable[[Passing], Function],
+        most: int = 10**6,
+        sure: bool = True,
     ) -> Tried | None:
         """Return the best way; None if none runs. `made` makes a wrapper's function for a way.
 
-        Stop after `most` ways that run.
+        Stop after `most` ways that run. `sure` says whether the right loss shows that a way is right. It
+        does not if the wrapper computes the loss, which then does not depend on how y is passed. So of the
+        ways with the same rank the one with the most right gradients counts.
         """
         best: Tried | None = None
-        running = 0
+        running = hopeless = 0
+        every = len(self.problem.parameters)
         for way in ways:
             rank = self.rank_of(made, way)
             running += rank is not None
-            if rank is not None and (best is None or rank < best.rank):
-                best = Tried(way, rank)
-            if best is not None and (best.rank <= RELATED or running >= most):
+            hopeless += rank is None and self.error is not None and is_own_error(self.error)
+            if hopeless >= HOPELESS and best is None:
+                break
+            if rank is None:
+                continue
+            right = 0 if rank <= RELATED and sure else self.blocks_right(made(way))
+            if best is None or (rank, -right) < (best.rank, -best.right):
+                best = Tried(way, rank, right)
+            enough = min(most, ENOUGH.get(best.rank, most)) if sure else most
+            if running >= enough or (best.rank <= RELATED and (sure or best.right == every)):
                 break
         return best
 
@@ -159,6 +256,13 @@ class Trier:
             if rank is not None and rank <= RELATED:
                 return Tried(way, rank)
         return best
+
+
+def is_own_error(error: BaseException) -> bool:
+    """Return True if a wrapper failed by itself for a reason that no other way of passing arrays removes."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    last = frames[-1][0].f_code.co_filename if frames else ""
+    return last == WRAPPER and isinstance(error, (TypeError, KeyError, NameError, AttributeError))
 
 
 def lines_reached(error: BaseException) -> list[int]:
@@ -178,22 +282,54 @@ def last_line(code: types.CodeType) -> int:
     return max(line for *_, line in code.co_lines() if line is not None)
 
 
+# Differences of networks whose losses are known, each with all its variants.
+NETWORKS: Final = ("reset-before-product", "update-gate-reversed", "activation-differs", "coupled-gates", "forget-bias-twice", "cell-tanh-missing")  # fmt: skip
+
+
+def network_losses(problem: Problem) -> list[float]:
+    """Return the losses of networks with another cell, with and without the initial state and each bias."""
+    variants = [
+        {mistake.id: variant}
+        for mistake in MISTAKES
+        if mistake.id in NETWORKS
+        for variant in mistake.variants_of(problem.cell)
+        if mistake.is_consistent(variant)
+    ]
+    variants += [
+        one | other
+        for one, other in itertools.combinations(variants, 2)
+        if not set(one) & set(other)
+    ]
+    return [
+        loss_alone(one, logits(one, switches)[2], switches)
+        for one in related_problems(problem)
+        for switches in variants
+    ]
+
+
 def related_losses(problem: Problem) -> list[float]:
     """Return the losses of networks that start from zero, have no biases, or predict only the last step."""
+    found = []
+    for one in related_problems(problem):
+        found.append(exact_loss(one))
+        # Many-to-one: the loss of the last step alone.
+        found.append(found[-1] - exact_loss(window(one, len(one.x) - 1)))
+    return found[1:]
+
+
+def related_problems(problem: Problem) -> Iterator[Problem]:
+    """Yield the problem with zero for some of the initial states and the biases."""
     states = [problem.state]
     zero = {name: np.zeros_like(s) for name, s in problem.state.items()}
     states.append(zero)
     if len(zero) > 1:
         states.append({**problem.state, "cell": zero["cell"]})
-    without = [(), ("b", "d"), ("c",), ("b", "d", "c")]
-    found = []
+    without: list[tuple[str, ...]] = [(), ("b", "d"), ("c",), ("b", "d", "c")]
+    if "d" in problem.parameters:
+        without += [("d",), ("d", "c")]
     for state, left_out in itertools.product(states, without):
         theta = {
             name: np.zeros_like(p) if name in left_out else p
             for name, p in problem.parameters.items()
         }
-        one = problem._replace(parameters=theta, state=state)
-        found.append(exact_loss(one))
-        # Many-to-one: the loss of the last step alone.
-        found.append(found[-1] - exact_loss(window(one, len(one.x) - 1)))
-    return found[1:]
+        yield problem._replace(parameters=theta, state=state)

@@ -45,6 +45,18 @@ def rows(array, old="{ours}", new="{yours}"):
     return np.concatenate([blocks[gate] for gate in new])
 '''
 
+BOTH: Final = '''
+def both(first, second):
+    """Return the gradient of both biases of a gate, which must be the same; the second one if it differs."""
+    return first if np.allclose(first, second) else second
+'''
+
+FIXED: Final = '''
+def fixed(array):
+    """Return an array of the same shape with numbers that are the same in every call."""
+    return np.linspace(-0.5, 0.5, np.size(array)).reshape(np.shape(array))
+'''
+
 OUTPUT: Final = '''
 def output_layer(hs, y, V, c):
     """Return the loss of softmax(V h + c), and the gradients of hs (T, H), V and c."""
@@ -140,7 +152,7 @@ def imports(source: Source, text: str) -> str:
             "import ast",
             "import contextlib",
             "import io",
-            *(["import json"] if is_notebook(source.path) else []),
+            *(["import json", "import re"] if is_notebook(source.path) else []),
             "import types",
             "from pathlib import Path",
         ]
