@@ -99,7 +99,7 @@ def shortened(words, updates):
     return [*kept, "--updates", str(updates)]
 
 
-def make_run(path):
+def make_run(path, **settings):
     """Train a small run: an LSTM without n-grams, with a validation part."""
     charloom.train(
         "book.txt",
@@ -109,6 +109,7 @@ def make_run(path):
         hidden_size=24,
         updates=MADE_UPDATES,
         validation=0.1,
+        **settings,
     )
 
 
@@ -154,6 +155,7 @@ MADE_BEFORE = {
     "runs/book-1": make_run,
     "runs/book-2": make_run,
     "runs/course": make_run,
+    "runs/adam": lambda path: make_run(path, optimizer="adam"),
     "lstm.safetensors": lambda path: make_exported(path, to="torch"),
     "book-model": lambda path: make_exported(path, to="hub"),
     "my_rnn.py": make_template,

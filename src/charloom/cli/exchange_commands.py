@@ -49,7 +49,7 @@ def export(
     \b
     Example:
       charloom export runs/book --to torch --output book.torch.safetensors
-      charloom export runs/course --to torch --optimizer
+      charloom export runs/adam --to torch --optimizer
       charloom export runs/book --to onnx --output book.onnx
       charloom export runs/book --to hub --output book-model --license mit
       charloom export runs/book --to html --output book.html
