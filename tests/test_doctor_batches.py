@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from charloom.diagnosis import doctor
 from charloom.diagnosis.batch_calls import batch_texts
 from charloom.diagnosis.batch_gradients import batch_mistakes
 from charloom.diagnosis.outcome import Call
+from edited_submissions import judge_edited
 
 OWN = "right for its own network"
 SOURCE = '''
@@ -52,13 +52,7 @@ WRONG = {
 
 
 def judged(tmp_path, edits):
-    source = SOURCE
-    for old, new in edits:
-        assert old in source
-        source = source.replace(old, new)
-    file = tmp_path / "submission.py"
-    file.write_text(source, encoding="utf-8")
-    return doctor(str(file))
+    return judge_edited(tmp_path, SOURCE, edits)
 
 
 @pytest.mark.parametrize("name", RIGHT)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from charloom.diagnosis import doctor
 from charloom.errors import DoctorError
+from edited_submissions import judge_edited
 from test_doctor_batches import SOURCE
 
 RETURN = "    return loss, grads"
@@ -11,13 +11,7 @@ RETURN = "    return loss, grads"
 
 def judged(tmp_path, *edits):
     """Return the diagnosis of a file whose form is recognised, with edits."""
-    source = SOURCE
-    for old, new in edits:
-        assert old in source
-        source = source.replace(old, new)
-    file = tmp_path / "submission.py"
-    file.write_text(source, encoding="utf-8")
-    return doctor(str(file))
+    return judge_edited(tmp_path, SOURCE, edits)
 
 
 def test_a_loss_that_does_not_change_with_the_output_matrix_is_refused(tmp_path):

@@ -161,7 +161,7 @@ def train_in_directory(
         seconds = record["seconds"]
     if not curve.columns["update"]:
         raise DamagedError(f"{path} has no records.")
-    reason, warnings = told_by(path)
+    reason, warnings = reason_and_warnings(path)
     return RunResult(
         key,
         FINISHED,
@@ -174,11 +174,11 @@ def train_in_directory(
     )
 
 
-def told_by(path: Path) -> tuple[str | None, tuple[str, ...]]:
+def reason_and_warnings(path: Path) -> tuple[str | None, tuple[str, ...]]:
     """Return why a finished run directory ended early, or None, and its warnings, also those before an interruption."""
     lines = read_events(path)
     events = lines.objects if lines is not None else ()
     reasons = [event.get("reason") for event in events if event.get("event") == "finished"]
     warnings = (event.get("reason") for event in events if event.get("event") == "warning")
-    told = dict.fromkeys(one for one in warnings if isinstance(one, str))
-    return reasons[-1] if reasons else None, tuple(told)
+    once = dict.fromkeys(one for one in warnings if isinstance(one, str))
+    return reasons[-1] if reasons else None, tuple(once)

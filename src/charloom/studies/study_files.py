@@ -221,7 +221,7 @@ class StudyFiles:
 
     def new_journal(self, number: int) -> Path:
         """Create an empty journal with a name that no other process uses, on any machine, and return its path."""
-        host = "".join(c if c.isalnum() else "-" for c in platform.node())[:40] or "host"
+        host = machine_name(platform.node())
         for attempt in count():
             path = self.path / RESULTS / f"{host}-{os.getpid()}-{number}-{attempt}.jsonl"
             try:
@@ -254,3 +254,8 @@ def changed_at(path: Path) -> float:
     with suppress(OSError):
         return path.stat().st_mtime
     return 0.0
+
+
+def machine_name(node: str) -> str:
+    """Return the name of a machine as the names of journals have it."""
+    return "".join(c if c.isalnum() else "-" for c in node)[:40] or "host"

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from charloom.live_processes import is_alive, process_start_time
+from charloom.studies.study_files import machine_name
 from charloom.web.watched_study import WatchedJournal
 
 # A journal of another machine counts while it grows: if it has grown within this time, in seconds.
@@ -44,11 +45,6 @@ def is_written(journal: WatchedJournal, here: str, now: float) -> bool:
         return now - journal.changed < ELSEWHERE_SECONDS
     pid = int(numbers[0][:10])
     return is_alive(pid) and not began_after(pid, journal.changed, now)
-
-
-def machine_name(node: str) -> str:
-    """Return the name of a machine as the names of journals have it."""
-    return "".join(c if c.isalnum() else "-" for c in node)[:40] or "host"
 
 
 def began_after(pid: int, moment: float, now: float) -> bool:

@@ -9,7 +9,6 @@ import contextlib
 import copy
 import io
 import itertools
-import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -453,8 +452,3 @@ def is_gradient_field(word: str) -> bool:
         "delta",
         "dvalue",
     )
-
-
-def made_namespace(net: Any) -> dict[str, Any]:
-    """Return the names that the lines of a wrapper use."""
-    return {"np": np, "net": net, "types": types, "copy": copy}

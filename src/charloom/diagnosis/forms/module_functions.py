@@ -104,11 +104,6 @@ class ModuleFunction:
     lines: tuple[str, ...]
     cleared: bool
 
-    @property
-    def takes_target(self) -> bool:
-        """Whether the function takes the targets."""
-        return "y" in self.roles.values()
-
 
 def functions_calling(contents: Contents, plan: ModulePlan) -> Iterator[ModuleFunction]:
     """Yield the functions of a file that call a module of this class and compute the loss."""
