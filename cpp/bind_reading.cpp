@@ -14,7 +14,7 @@ void score(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable*
            const PairTable* pairs, nb::tuple weights, nb::tuple state, In<std::int32_t> tokens,
            std::size_t threads, Array<double> nats) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams, pairs);
+  const Model<T> model = model_of<T>(shape, net.arrays.data(), ngrams, pairs);
   require(tokens.ndim() == 2 && tokens.size() > 0 && tokens.shape(1) < most_rows,
           "tokens must have the shape (N, B), N at least 1");
   const std::size_t N = tokens.shape(0), B = tokens.shape(1);
@@ -38,7 +38,7 @@ void activations(const TypedKernels<T>& kernels, const Shape& shape, const NGram
                  const PairTable* pairs, nb::tuple weights, nb::tuple state,
                  In<std::int32_t> tokens, nb::tuple values) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams, pairs);
+  const Model<T> model = model_of<T>(shape, net.arrays.data(), ngrams, pairs);
   require(tokens.ndim() == 1, "tokens must have one axis");
   require_below(tokens, shape.K);
   require(values.size() == static_cast<std::size_t>(shape.states()), "wrong number of values");
@@ -58,7 +58,7 @@ void step(const TypedKernels<T>& kernels, const Shape& shape, const NGramTable* 
           const PairTable* pairs, nb::tuple weights, nb::tuple state, In<std::int32_t> ids,
           Array<T> logits) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams, pairs);
+  const Model<T> model = model_of<T>(shape, net.arrays.data(), ngrams, pairs);
   require(ids.ndim() == 1 && ids.size() > 0 && ids.size() < most_rows,
           "ids must be one per stream");
   const std::size_t B = ids.shape(0);
@@ -81,7 +81,7 @@ bool generate(const TypedKernels<T>& kernels, const Shape& shape, const NGramTab
               const Sampler& sampler, In<double> uniforms, std::size_t threads,
               Array<std::int32_t> ids) {
   const ParameterArrays<T> net(shape, weights);
-  const Model<T> model = model_of(shape, net, ngrams, pairs);
+  const Model<T> model = model_of<T>(shape, net.arrays.data(), ngrams, pairs);
   require(read.ndim() == 1 && read.size() > 0, "at least one id must be read");
   require_below(read, shape.K);
   require(uniforms.ndim() == 1, "uniforms must have one axis");

@@ -39,44 +39,6 @@ Sampler checked_sampler(double temperature, double top_p, double min_p, double p
 
 }  // namespace
 
-Windows Updates::checked() const {
-  const std::size_t count = learning_rates_.size(), T = seq_length;
-  const bool follow = starts_.ndim() == 1;  // each window follows the one before it
-  require(count < (1u << 30), "too many updates in one call");
-  require_length(learning_rates_, count, "learning_rates must have one axis");
-  require(follow || (starts_.ndim() == 2 && starts_.shape(0) == count),
-          "starts must have the shape (B,) or (updates, B)");
-  const std::size_t B = starts_.shape(follow ? 0 : 1);
-  require(places_.ndim() == starts_.ndim() && places_.shape(0) == starts_.shape(0) &&
-              places_.shape(follow ? 0 : 1) == B,
-          "places must have the shape of starts");
-  require_length(resets_, resets_.size() ? count : 0, "resets must be empty or have one entry per update");
-  require(B > 0 && T > 0 && B < most_rows && T < most_rows && B * T < most_rows,
-          "the window is empty or too large");
-  const Tokens tokens = tokens_of(ids_);
-  require_in_text((follow ? count : 1) * T + 1, tokens.count);
-  return {tokens,
-          starts_.data(),
-          places_.data(),
-          follow ? 0 : static_cast<std::ptrdiff_t>(B),
-          follow ? static_cast<std::ptrdiff_t>(T) : 0,
-          resets_.size() ? resets_.data() : nullptr,
-          static_cast<int>(B),
-          static_cast<int>(T),
-          static_cast<int>(count),
-          learning_rates_.data(),
-          update};
-}
-
-void Updates::require_in_text(std::uint64_t read, std::uint64_t tokens) const {
-  for (std::size_t i = 0; i < starts_.size(); ++i)
-    require(starts_.data()[i] >= 0 &&
-                static_cast<std::uint64_t>(starts_.data()[i]) + read <= tokens,
-            "a stream's windows run past the end of the text");
-  for (std::size_t i = 0; i < places_.size(); ++i)
-    require(places_.data()[i] >= 0 && places_.data()[i] < most_place, "a place is out of range");
-}
-
 void bind_shape(nb::module_& m) {
   nb::enum_<Cell>(m, "Cell")
       .value("rnn", Cell::rnn)
@@ -152,17 +114,6 @@ void bind_sampler(nb::module_& m) {
       .def_ro("penalty", &Sampler::penalty)
       .def_ro("top_k", &Sampler::top_k)
       .def_ro("window", &Sampler::window);
-}
-
-void bind_updates(nb::module_& m) {
-  nb::class_<Updates>(m, "Updates", "The windows and learning rates of one call of train.")
-      .def(nb::init<Bytes, In<std::int64_t>, In<std::int64_t>, In<std::uint8_t>, std::size_t,
-                    In<double>, std::int64_t>(),
-           nb::kw_only(), "ids"_a.noconvert(), "starts"_a.noconvert(), "places"_a.noconvert(),
-           "resets"_a.noconvert(),
-           "seq_length"_a, "learning_rates"_a.noconvert(), "update"_a)
-      .def_ro("seq_length", &Updates::seq_length)
-      .def_ro("update", &Updates::update);
 }
 
 void bind_train_result(nb::module_& m) {

@@ -8,8 +8,6 @@
 #include <exception>
 #include <system_error>
 
-#include "workspace.hpp"
-
 namespace charloom {
 
 using namespace nb::literals;
@@ -41,16 +39,11 @@ std::vector<std::string> instruction_sets() {
   return names;
 }
 
-void bind_workspace(nb::module_& m) {
-  nb::class_<WorkspaceMemory>(m, "Workspace", "Memory that one engine keeps between calls.")
-      .def(nb::init<>());
-}
-
 template <typename T>
-void bind_kernels(nb::module_& m, const char* name) {
+void bind_kernels(nb::module_& m, const char* name, const char* training_name) {
   KernelsClass<T> kernels(m, name, "The kernels of one instruction set for one type.");
   kernels.def(nb::init<const std::string&>(), "isa"_a);
-  bind_training(kernels);
+  bind_training(m, training_name, kernels);
   bind_reading(kernels);
   bind_functions(kernels);
 }
@@ -68,14 +61,13 @@ NB_MODULE(_native, m) {
   nb::register_exception_translator(translate_system_error);
   m.def("instruction_sets", instruction_sets,
         "Return the instruction sets that this build has and this processor can run, best first.");
-  bind_workspace(m);
   bind_shape(m);
   bind_descent(m);
   bind_sampler(m);
-  bind_updates(m);
   bind_train_result(m);
   bind_ngrams(m);
   bind_pairs(m);
-  bind_kernels<float>(m, "Kernels32");
-  bind_kernels<double>(m, "Kernels64");
+  bind_text(m);
+  bind_kernels<float>(m, "Kernels32", "Training32");
+  bind_kernels<double>(m, "Kernels64", "Training64");
 }

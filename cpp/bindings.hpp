@@ -31,37 +31,6 @@ struct TypedKernels {
 template <typename T>
 using KernelsClass = nb::class_<TypedKernels<T>>;
 
-// The windows of some updates, as Python passes them. The object keeps the arrays alive; `checked`
-// checks their contents.
-class Updates {
- public:
-  Updates(Bytes ids, In<std::int64_t> starts, In<std::int64_t> places, In<std::uint8_t> resets,
-          std::size_t seq_length, In<double> learning_rates, std::int64_t update)
-      : seq_length(seq_length),
-        update(update),
-        ids_(std::move(ids)),
-        starts_(std::move(starts)),
-        places_(std::move(places)),
-        resets_(std::move(resets)),
-        learning_rates_(std::move(learning_rates)) {}
-
-  // Throws std::invalid_argument unless every window lies in the text.
-  Windows checked() const;
-
-  const std::size_t seq_length;
-  const std::int64_t update;
-
- private:
-  Bytes ids_;
-  // Throws std::invalid_argument unless each of the `starts` and `places` is in its range. `read` is the number
-  // of tokens that are read from a start on.
-  void require_in_text(std::uint64_t read, std::uint64_t tokens) const;
-
-  In<std::int64_t> starts_, places_;
-  In<std::uint8_t> resets_;
-  In<double> learning_rates_;
-};
-
 // The n-grams of a text. The object keeps the arrays alive; they are checked when it is made.
 class NGramTable {
  public:
@@ -95,9 +64,10 @@ class PairTable {
   std::vector<std::int64_t> codes_;
 };
 
-// A network as the kernels read it. The arrays, the n-grams and the pairs must outlive the call.
+// A network as the kernels read it. The arrays, which may be null where only sizes matter, the n-grams and the pairs
+// must outlive the call.
 template <typename T>
-Model<T> model_of(const Shape& shape, const ParameterArrays<T>& arrays, const NGramTable* ngrams,
+Model<T> model_of(const Shape& shape, Arrays<T> arrays, const NGramTable* ngrams,
                   const PairTable* pairs) {
   const auto K = static_cast<std::size_t>(shape.K);
   require((shape.ngram_order > 0) == (ngrams != nullptr),
@@ -109,20 +79,20 @@ Model<T> model_of(const Shape& shape, const ParameterArrays<T>& arrays, const NG
   require(pairs == nullptr ||
               (pairs->count == static_cast<std::size_t>(shape.pairs) && pairs->K == K),
           "the pairs have another number or K than those of the network");
-  return {shape, arrays.arrays.data(), ngrams == nullptr ? NGrams{} : ngrams->view(),
+  return {shape, arrays, ngrams == nullptr ? NGrams{} : ngrams->view(),
           pairs == nullptr ? Pairs{} : pairs->view()};
 }
 
 void bind_shape(nb::module_& m);
 void bind_descent(nb::module_& m);
 void bind_sampler(nb::module_& m);
-void bind_updates(nb::module_& m);
 void bind_train_result(nb::module_& m);
 void bind_ngrams(nb::module_& m);
 void bind_pairs(nb::module_& m);
+void bind_text(nb::module_& m);
 
 template <typename T>
-void bind_training(KernelsClass<T>& kernels);
+void bind_training(nb::module_& m, const char* name, KernelsClass<T>& kernels);
 template <typename T>
 void bind_reading(KernelsClass<T>& kernels);
 template <typename T>

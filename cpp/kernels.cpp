@@ -3,11 +3,10 @@
 // only symbol that the file exports, such as kernels_v3_float.
 #include "kernels.hpp"
 
+#include "classic_training.hpp"
 #include "draw.hpp"
-#include "network.hpp"
 #include "phases.hpp"
 #include "reader.hpp"
-#include "training.hpp"
 #include "writer.hpp"
 
 namespace {
@@ -16,30 +15,6 @@ using charloom::Draw;
 using charloom::Kernels;
 using charloom::Model;
 using charloom::Tokens;
-
-// Return whether the kernels of network.hpp can train this network: one plain layer, one stream,
-// AdaGrad, clipping by value.
-bool is_classic(Shape shape, int B, const Descent& descent) {
-  return shape.cell == Cell::rnn && shape.layers == 1 && !shape.has_recent() && B == 1 &&
-         descent.rule == charloom::Rule::adagrad && descent.clip > 0 && !descent.clip_by_norm &&
-         !descent.mean && descent.dropout == 0 && descent.weight_decay == 0 &&
-         descent.averaging == 0;
-}
-
-// If all gradients of a_t are below this limit, every entry of the gradient and the sum of their
-// squares are finite.
-template <typename T>
-T safe_limit(int T_steps) {
-  return (sizeof(T) == 4 ? T(1e15) : T(1e140)) / static_cast<T>(T_steps);
-}
-
-// Write the whole gradient to a block in the layout of the network.
-template <typename T>
-CHARLOOM_NOINLINE void store_gradients(Network<T>& net, int T_steps, T* block) {
-  std::memset(block, 0, net.layout.end * sizeof(T));
-  StoreGradient<T> take{block};
-  net.each_gradient(T_steps, take);
-}
 
 // Write the gradients of all inputs of pairs to an array (pairs, G·H).
 template <typename T>
@@ -80,6 +55,7 @@ bool gradients(const Model<T>& model, const std::int32_t* x, const std::int32_t*
   Memory<T> memory(static_cast<std::size_t>(2 * layout.end + layout.back_end));
   LayerStack<T> stack(layout, model, T_steps, streams_of(B, 1, 0), {true, dropout.any()});
   if (!memory.ok() || !stack.ok()) return false;
+  stack.set_pair_inputs(model.pair_inputs());
   T *block = memory.take(layout.end), *g = memory.take(layout.end);
   T* back = memory.take(layout.back_end);
   layout.pack(model.arrays, block);
@@ -97,94 +73,37 @@ bool gradients(const Model<T>& model, const std::int32_t* x, const std::int32_t*
   return true;
 }
 
-// Return the norm of a gradient whose entries may be very large: it is summed in double.
 template <typename T>
-double norm_in_double(const T* block, std::ptrdiff_t count) {
-  double squares = 0;
-  for (std::ptrdiff_t i = 0; i < count; ++i) squares += double(block[i]) * double(block[i]);
-  return __builtin_sqrt(squares);
-}
-
-bool read_ids(Tokens tokens, std::size_t from, int count, int K, std::int32_t* to) {
-  bool below = true;
-  for (int i = 0; i < count; ++i) {
-    to[i] = static_cast<std::int32_t>(tokens.id(from + static_cast<std::size_t>(i)));
-    below = below && to[i] >= 0 && to[i] < K;
-  }
-  return below;
+void* open_training(const Model<T>& model, int T_steps, int B, const Descent& descent, int threads) {
+  InTraining<T>* network;
+  if (is_classic(model.shape, B, descent))
+    network = new (std::nothrow) ClassicTraining<T>(model.shape, T_steps, descent);
+  else
+    network = new (std::nothrow) Training<T>(model, T_steps, B, descent, threads);
+  if (network != nullptr && network->ok()) return network;
+  delete network;
+  return nullptr;
 }
 
 template <typename T>
-CHARLOOM_NOINLINE TrainResult train_classic(Shape shape, Arrays<T> arrays, Arrays<T> slots, T* h,
-                          const charloom::Windows& windows, const Descent& descent, double* losses,
-                          double* norms) {
-  const NoSubnormals fast;
-  TrainResult result{};
-  const int T_steps = windows.T;
-  const Weights<T> weights(arrays), accumulators(slots);
-  Network<T> net(shape, T_steps, true);
-  Memory<T> scratch(static_cast<std::size_t>(net.layout.end));
-  if (!net.ok() || !scratch.ok()) {
-    result.no_memory = true;
-    return result;
-  }
-  T* block = scratch.take(net.layout.end);
-  net.read(weights);
-  net.layout.pack(accumulators, net.accumulators);
-  net.set_state(h);
-  for (int u = 0; u < windows.count; ++u) {
-    if (windows.reset(u)) net.reset_state();
-    const auto e = static_cast<std::size_t>(windows.start(u, 0));
-    if (!read_ids(windows.tokens, e, T_steps, shape.K, net.x) ||
-        !read_ids(windows.tokens, e + 1, T_steps, shape.K, net.y)) {
-      result.bad_id = true;
-      break;
-    }
-    net.run(T_steps);
-    net.logits(T_steps);
-    const double loss = net.loss(T_steps);
-    const bool small = net.backward(T_steps, safe_limit<T>(T_steps));
-    AdaGrad<T> update(net.theta, net.accumulators, windows.learning_rates[u], descent.clip,
-                      descent.epsilon);
-    double norm;
-    if (small && __builtin_isfinite(loss)) {
-      net.each_gradient(T_steps, update);
-      norm = update.norm();
-    } else {
-      // The gradient may be not finite: compute all of it before any weight changes.
-      store_gradients(net, T_steps, block);
-      norm = norm_in_double(block, net.layout.end);
-      if (!__builtin_isfinite(loss) || !__builtin_isfinite(norm)) {
-        result.not_finite = true;
-        result.loss = loss;
-        result.norm = norm;
-        break;
-      }
-      for (std::ptrdiff_t at = 0; at < net.layout.end; at += Simd<T>::lanes)
-        update(at, load<T>(block + at));
-    }
-    net.refresh_transpose();
-    net.move_state_to_start(T_steps);
-    losses[u] = loss;
-    norms[u] = norm;
-    ++result.updates;
-  }
-  net.layout.unpack(net.theta, weights);
-  net.layout.unpack(net.accumulators, accumulators);
-  net.get_state(0, h);
-  return result;
+void close_training(void* network) {
+  delete static_cast<InTraining<T>*>(network);
 }
 
 template <typename T>
-TrainResult train(const Model<T>& model, const Arrays<T>* slots, State<T> state,
-                  charloom::Windows windows, Descent descent, Team team,
-                  charloom::Workspace workspace, double* losses, double* norms) {
-  if (is_classic(model.shape, windows.B, descent))
-    return train_classic<T>(model.shape, model.arrays, slots[0], state.h, windows, descent, losses,
-                            norms);
-  const PanelLayout<T> layout(model.shape, windows.B);
-  return Training<T>(layout, model, windows, descent, team, workspace, losses, norms)
-      .run(slots, state);
+void load_arrays(void* network, Arrays<T> weights, const Arrays<T>* slots, State<T> state) {
+  static_cast<InTraining<T>*>(network)->load_arrays(weights, slots, state);
+}
+
+template <typename T>
+void store_arrays(const void* network, Arrays<T> weights, const Arrays<T>* slots, State<T> state) {
+  static_cast<const InTraining<T>*>(network)->store_arrays(weights, slots, state);
+}
+
+template <typename T>
+TrainResult train(void* network, const charloom::Windows& windows, const Team& team, double* losses,
+                  double* norms) {
+  return static_cast<InTraining<T>*>(network)->train(windows, team, losses, norms);
 }
 
 constexpr int score_steps = 32;
@@ -426,7 +345,9 @@ void multiply_adds(double operations) {
 }
 
 template <typename T>
-constexpr Kernels<T> table{gradients<T>, train<T>,
+constexpr Kernels<T> table{gradients<T>, open_training<T>,
+                           close_training<T>,     load_arrays<T>,
+                           store_arrays<T>, train<T>,
                            score<T>,     activations<T>,
                            step<T>,      generate<T>,
                            map<T, exp<T>>, map<T, log<T>>, map<T, tanh<T>>,

@@ -105,8 +105,10 @@ struct Model {
   NGrams ngrams;
   Pairs pairs;
 
-  // The inputs of the pairs, (pairs, G·H), which are not packed.
-  [[gnu::always_inline]] T* pair_inputs() const { return arrays[shape.arrays() - 1]; }
+  // The inputs of the pairs, (pairs, G·H), which are not packed; null without pairs.
+  [[gnu::always_inline]] T* pair_inputs() const {
+    return shape.pairs ? arrays[shape.arrays() - 1] : nullptr;
+  }
 };
 
 // The ids of a text: 1, 2 or 4 bytes each.
@@ -137,14 +139,6 @@ struct Team {
   void (*run)(void* self, const Job& job);
 };
 
-// Memory that is kept between calls, so that the next call need not ask the system again. `take`
-// returns memory number `slot` with at least `bytes` bytes, aligned to whole vectors, with
-// unspecified contents; null if there is not enough memory.
-struct Workspace {
-  void* self;
-  void* (*take)(void* self, int slot, std::size_t bytes);
-};
-
 // The optimizer and its settings (spec/mathematics.md: Optimizers and clipping).
 struct Descent {
   Rule rule;
@@ -165,25 +159,25 @@ struct Descent {
 
 // The windows of `count` updates, each over T steps of B streams. `starts` and `places` say where the
 // windows begin in `tokens` and in the whole text: those of the first update only, (B), from which each
-// later window follows the one before it, or those of every update, (count, B).
+// later window follows the one before it, or those of every update, (count, B). `offset` is added to each.
 struct Windows {
   Tokens tokens;
   const std::int64_t *starts, *places;
+  std::int64_t offset;
   std::ptrdiff_t row, step;  // 0 and T if `starts` has the first update only, otherwise B and 0
   const std::uint8_t* resets;  // (count): not 0 if the states are set to zero before the update; null: none
   int B, T, count;
   const double* learning_rates;
   std::int64_t update;  // number of updates that were applied before the first of these
 
-  [[gnu::always_inline]] std::int64_t start(int u, int s) const { return starts[u * row + s] + u * step; }
-  [[gnu::always_inline]] std::int64_t place(int u, int s) const { return places[u * row + s] + u * step; }
+  [[gnu::always_inline]] std::int64_t start(int u, int s) const { return starts[u * row + s] + offset + u * step; }
+  [[gnu::always_inline]] std::int64_t place(int u, int s) const { return places[u * row + s] + offset + u * step; }
   [[gnu::always_inline]] bool reset(int u) const { return resets != nullptr && resets[u] != 0; }
 };
 
 struct TrainResult {
   int updates;       // number of applied updates
   bool not_finite;   // the next update was not applied: its loss or gradient was not finite
-  bool no_memory;
   bool bad_id;       // the next update was not applied: a token was not below K
   double loss, norm;  // of the update that was not applied
 };
@@ -204,10 +198,19 @@ struct Kernels {
   bool (*gradients)(const Model<T>&, const std::int32_t* x, const std::int32_t* y,
                     const std::int32_t* columns, int T_steps, int B, State<T> state, Descent,
                     std::int64_t update, double* loss, Arrays<T> gradients, State<T> next);
-  // slots[k] has the arrays of slot k of the optimizer, the last slot those of the averaged weights, if
-  // there are any. losses and norms get one entry per update.
-  TrainResult (*train)(const Model<T>&, const Arrays<T>* slots, State<T>, Windows, Descent, Team,
-                       Workspace, double* losses, double* norms);
+  // Return a network that is trained with windows of T_steps of B streams, in the layout of the kernels; null if
+  // there is not enough memory. It stays until it is closed. The n-grams and pairs of the model, whose arrays
+  // are not read, must stay as long.
+  void* (*open_training)(const Model<T>&, int T_steps, int B, const Descent&, int threads);
+  void (*close_training)(void* network);
+  // Copy weights, slots and states into its layout, and back. slots[k] has the arrays of slot k of the
+  // optimizer, the last slot those of the averaged weights, if there are any. The inputs of pairs and their
+  // slots are not copied: `train` reads and writes those of the last load_arrays.
+  void (*load_arrays)(void* network, Arrays<T> weights, const Arrays<T>* slots, State<T>);
+  void (*store_arrays)(const void* network, Arrays<T> weights, const Arrays<T>* slots, State<T>);
+  // Apply updates to a network that was loaded, with as many threads as it was opened for. losses and norms get
+  // one entry per update.
+  TrainResult (*train)(void* network, const Windows&, const Team&, double* losses, double* norms);
   // Write nats (N-1, B) of tokens[1:], for tokens (N, B). The state becomes that after tokens[:-1].
   bool (*score)(const Model<T>&, State<T>, const std::int32_t* tokens, std::size_t count, int B,
                 Team, double* nats);

@@ -48,7 +48,7 @@ struct LayerBuffers {
     if (has_inner(layout.shape.cell)) at.inner = memory.take(one);
     if (purpose.drops) {
       at.out = memory.take(one);
-      at.mask = memory.take_zeroed(one);
+      at.mask = memory.take(one);
     }
     if (purpose.learns) {
       at.dh = memory.take(one);

@@ -18,6 +18,7 @@ class Reader {
     if (!ok()) return;
     block_ = memory_.take(layout.end);
     layout.pack(model.arrays, block_);
+    stack.set_pair_inputs(model.pair_inputs());
   }
 
   bool ok() const { return memory_.ok() && stack.ok(); }

@@ -41,20 +41,27 @@ class LayerStack {
  public:
   static constexpr int lanes = Simd<T>::lanes;
 
-  // Take memory for windows of up to T_steps steps of some streams.
+  // Take memory for windows of up to T_steps steps of some streams. The pairs have no inputs before set_pair_inputs.
   LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
              Purpose purpose)
-      : LayerStack(layout, model, T_steps, streams, purpose,
-                   [](std::size_t size) { return Memory<T>(size); }) {}
-  // Take memory for training, from number `slot` of a workspace.
-  LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
-             bool drops, const charloom::Workspace& workspace, int slot)
-      : LayerStack(layout, model, T_steps, streams, Purpose{true, drops},
-                   [&](std::size_t size) { return Memory<T>(workspace, slot, size); }) {}
+      : B(streams.count),
+        mixer(model.ngrams, layout.shape, layout.Kp, T_steps, B),
+        pair_gradients(purpose.learns ? layout.shape.pairs : 0,
+                       purpose.learns ? most_pairs(layout, T_steps, B) : 0, layout.depth),
+        layout_(layout),
+        pairs_(model.pairs, T_steps, B),
+        streams_(streams),
+        rows_(panel_rows(T_steps, B)),
+        memory_(elements(layout, T_steps, B, purpose)) {
+    if (ok()) take_buffers(purpose);
+  }
 
   bool ok() const {
     return memory_.ok() && mixer.ok() && pairs_.ok() && pair_gradients.ok();
   }
+
+  // Set the inputs of the pairs, which must stay where they are; null without pairs.
+  void set_pair_inputs(const T* inputs) { pair_inputs_ = inputs; }
 
   // Read the states of its streams from (L, all streams, H) arrays; get_state writes the states
   // after step t.
@@ -195,23 +202,6 @@ class LayerStack {
   std::int32_t *x = nullptr, *y = nullptr;  // (T·B)
 
  private:
-  // Take the memory that `make` returns for a number of elements.
-  template <typename Make>
-  LayerStack(const PanelLayout<T>& layout, const Model<T>& model, int T_steps, Streams streams,
-             Purpose purpose, Make make)
-      : B(streams.count),
-        mixer(model.ngrams, layout.shape, layout.Kp, T_steps, B),
-        pair_gradients(purpose.learns ? layout.shape.pairs : 0,
-                       purpose.learns ? most_pairs(layout, T_steps, B) : 0, layout.depth),
-        layout_(layout),
-        pair_inputs_(layout.shape.pairs ? model.pair_inputs() : nullptr),
-        pairs_(model.pairs, T_steps, B),
-        streams_(streams),
-        rows_(panel_rows(T_steps, B)),
-        memory_(make(elements(layout, T_steps, B, purpose))) {
-    if (ok()) take_buffers(purpose);
-  }
-
   // Some rows of a window. `more` says that the gradients already have sums of other rows.
   struct Stretch {
     std::ptrdiff_t first;
@@ -394,7 +384,7 @@ class LayerStack {
   }
 
   const PanelLayout<T>& layout_;
-  const T* const pair_inputs_;  // (pairs, G·H), in the layout of the learner; null without pairs
+  const T* pair_inputs_ = nullptr;  // (pairs, G·H), in the layout of the learner; null without pairs
   PairRows pairs_;
   const Streams streams_;
   const std::ptrdiff_t rows_;

@@ -24,7 +24,7 @@ void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) {
 
 }  // namespace
 
-ThreadTeam::ThreadTeam(int threads) : threads_(threads), parts_(new Part[threads]) {
+ThreadTeam::ThreadTeam(int threads) : threads_(threads), parts_(threads > 1 ? new Part[threads] : nullptr) {
   workers_.reserve(threads_ - 1);
   try {
     for (int i = 1; i < threads_; ++i) workers_.emplace_back(&ThreadTeam::work, this, i);

@@ -1,5 +1,5 @@
-// Many updates of any network, with the streams divided among threads (spec/mathematics.md: The
-// native engine).
+// Training of any network, with the streams divided among threads (spec/mathematics.md: The native
+// engine). The network stays in the layout of the kernels between calls.
 //
 // There are as many parts as threads. Each part of the streams is run forward and backward and gives
 // a gradient. Then each part of the block sums the gradients and their squares, applies the update,
@@ -21,68 +21,87 @@ using charloom::Descent;
 using charloom::Team;
 using charloom::TrainResult;
 
+// A network that is trained. The functions are those of `Kernels` with the same names.
 template <typename T>
-class Training {
+class InTraining {
+ public:
+  virtual ~InTraining() = default;
+  virtual bool ok() const = 0;  // there was enough memory
+  virtual void load_arrays(Arrays<T> weights, const Arrays<T>* slots, State<T> state) = 0;
+  virtual void store_arrays(Arrays<T> weights, const Arrays<T>* slots, State<T> state) const = 0;
+  virtual TrainResult train(const charloom::Windows& windows, const Team& team, double* losses,
+                            double* norms) = 0;
+};
+
+template <typename T>
+class Training final : public InTraining<T> {
  public:
   static constexpr int lanes = Simd<T>::lanes;
   static constexpr int most_threads = 256;
 
-  Training(const PanelLayout<T>& layout, const Model<T>& model, const charloom::Windows& windows,
-           const Descent& descent, const Team& team, const charloom::Workspace& workspace,
-           double* losses, double* norms)
-      : layout_(layout),
-        model_(model),
-        windows_(windows),
+  Training(const Model<T>& model, int T_steps, int B, const Descent& descent, int threads)
+      : layout_(model.shape, B),
         descent_(descent),
-        team_(team),
-        losses_(losses),
-        norms_(norms),
+        threads_(threads),
         slot_count_(descent.slots()),
-        memory_(workspace, 0,
-                static_cast<std::size_t>(layout.end) * (1 + slot_count_ + team.threads) +
-                    static_cast<std::size_t>(layout.back_end)),
-        row_updates_(layout, descent, team.threads) {
+        pairs_used_(model.pairs.used),
+        memory_(static_cast<std::size_t>(layout_.end) * (1 + slot_count_ + threads) +
+                static_cast<std::size_t>(layout_.back_end)),
+        row_updates_(layout_, descent_, threads) {
     ok_ = memory_.ok() && row_updates_.ok();
     if (!ok_) return;
-    block_ = memory_.take_zeroed(layout.end);
-    for (int k = 0; k < slot_count_; ++k) slots_[k] = memory_.take_zeroed(layout.end);
-    back_ = memory_.take(layout.back_end);
-    for (int thread = 0; thread < team.threads; ++thread) {
-      gradients_[thread] = memory_.take_zeroed(layout.end);
+    block_ = memory_.take(layout_.end);
+    for (int k = 0; k < slot_count_; ++k) slots_[k] = memory_.take(layout_.end);
+    back_ = memory_.take(layout_.back_end);
+    const Purpose purpose{true, Dropout<T>(descent.dropout, 0, 0).any()};
+    for (int thread = 0; thread < threads; ++thread) {
+      gradients_[thread] = memory_.take(layout_.end);
       stacks_[thread] = new (std::nothrow)
-          LayerStack<T>(layout, model, windows.T, streams_of(windows.B, team.threads, thread),
-                        Dropout<T>(descent.dropout, 0, 0).any(), workspace, 1 + thread);
+          LayerStack<T>(layout_, model, T_steps, streams_of(B, threads, thread), purpose);
       if (stacks_[thread] == nullptr || !stacks_[thread]->ok())
         ok_ = false;
       else
         row_updates_.set_gradients(thread, &stacks_[thread]->pair_gradients);
     }
   }
-  ~Training() {
-    for (int thread = 0; thread < team_.threads; ++thread) delete stacks_[thread];
+  ~Training() override {
+    for (int thread = 0; thread < threads_; ++thread) delete stacks_[thread];
   }
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
 
-  // slots[k] has the arrays of slot k of the optimizer.
-  TrainResult run(const Arrays<T>* slots, State<T> state) {
-    if (!ok_) {
-      result_.no_memory = true;
-      return result_;
-    }
-    layout_.pack(model_.arrays, block_);
-    for (int k = 0; k < slot_count_; ++k) {
-      layout_.pack(slots[k], slots_[k]);
-      if (layout_.shape.pairs) row_slots_[k] = slots[k][layout_.shape.arrays() - 1];
-    }
+  bool ok() const override { return ok_; }
+
+  void load_arrays(Arrays<T> weights, const Arrays<T>* slots, State<T> state) override {
+    layout_.pack(weights, block_);
+    for (int k = 0; k < slot_count_; ++k) layout_.pack(slots[k], slots_[k]);
     layout_.transpose(block_, back_, 0, 1);
-    for (int thread = 0; thread < team_.threads; ++thread)
+    if (layout_.shape.pairs) {
+      const int last = layout_.shape.arrays() - 1;
+      pair_inputs_ = weights[last];
+      for (int k = 0; k < slot_count_; ++k) row_slots_[k] = slots[k][last];
+    }
+    for (int thread = 0; thread < threads_; ++thread) {
+      stacks_[thread]->set_pair_inputs(pair_inputs_);
       stacks_[thread]->set_state({state.h, state.cell, state.recent});
-    if (windows_.count > 0) run_phases(team_, *this);
-    layout_.unpack(block_, model_.arrays);
+    }
+  }
+
+  void store_arrays(Arrays<T> weights, const Arrays<T>* slots, State<T> state) const override {
+    layout_.unpack(block_, weights);
     for (int k = 0; k < slot_count_; ++k) layout_.unpack(slots_[k], slots[k]);
-    for (int thread = 0; thread < team_.threads; ++thread)
-      stacks_[thread]->get_state(state, 0);
+    for (int thread = 0; thread < threads_; ++thread) stacks_[thread]->get_state(state, 0);
+  }
+
+  TrainResult train(const charloom::Windows& windows, const Team& team, double* losses,
+                    double* norms) override {
+    windows_ = windows;
+    losses_ = losses;
+    norms_ = norms;
+    result_ = {};
+    u_ = 0;
+    phase_ = Phase::gradients;
+    if (windows.count > 0) run_phases(team, *this);
     return result_;
   }
 
@@ -96,7 +115,7 @@ class Training {
         return;
       }
       case Phase::weights: return apply_update(part);
-      case Phase::copies: return layout_.transpose(block_, back_, part, team_.threads);
+      case Phase::copies: return layout_.transpose(block_, back_, part, threads_);
     }
   }
 
@@ -131,7 +150,7 @@ class Training {
   bool total() {
     bool bad = false;
     double loss = 0, squares = 0;
-    for (int part = 0; part < team_.threads; ++part) {
+    for (int part = 0; part < threads_; ++part) {
       bad = bad || bad_[part];
       loss += part_loss_[part];
       squares += part_squares_[part];
@@ -167,10 +186,9 @@ class Training {
 
   // Update the inputs of pairs of one part, and move their averages.
   void update_rows(int part) {
-    T* const inputs = model_.pair_inputs();
-    row_updates_.update(part, inputs, row_slots_, windows_.learning_rates[u_], norms_[u_], update());
-    row_updates_.average(part, inputs, row_slots_[slot_count_ - 1],
-                         averaging_rate(descent_.averaging, update()), model_.pairs.used);
+    row_updates_.update(part, pair_inputs_, row_slots_, windows_.learning_rates[u_], norms_[u_], update());
+    row_updates_.average(part, pair_inputs_, row_slots_[slot_count_ - 1],
+                         averaging_rate(descent_.averaging, update()), pairs_used_);
   }
 
   // Move one part of the averaged weights towards the weights.
@@ -193,12 +211,12 @@ class Training {
 
   // Return where a part of the block starts.
   std::ptrdiff_t start_of(int part) const {
-    return layout_.end / lanes * part / team_.threads * lanes;
+    return layout_.end / lanes * part / threads_ * lanes;
   }
 
   // Read the ids of window u for the streams of one part. Return false if an id is not below K.
   bool read(LayerStack<T>& stack, int part, int u) const {
-    const int first = even_start(windows_.B, team_.threads, part), T_steps = windows_.T;
+    const int first = even_start(windows_.B, threads_, part), T_steps = windows_.T;
     for (int s = 0; s < stack.B; ++s) {
       const auto at = static_cast<std::size_t>(windows_.start(u, first + s));
       const std::int64_t place = windows_.place(u, first + s);
@@ -219,24 +237,24 @@ class Training {
   // Sum the gradients of all parts of the streams into the first one, for one part of the block. Return the sum
   // of the squares.
   double sum_gradients(std::ptrdiff_t start, std::ptrdiff_t end) const {
-    return add_gradients<T>(gradients_[0], gradients_ + 1, team_.threads - 1, start, end);
+    return add_gradients<T>(gradients_[0], gradients_ + 1, threads_ - 1, start, end);
   }
 
-  const PanelLayout<T>& layout_;
-  const Model<T>& model_;
-  const charloom::Windows& windows_;
-  const Descent& descent_;
-  const Team& team_;
-  double *losses_, *norms_;
-  const int slot_count_;
+  const PanelLayout<T> layout_;
+  const Descent descent_;
+  const int threads_, slot_count_;
+  const std::size_t pairs_used_;
   Memory<T> memory_;
   RowUpdates<T> row_updates_;
   bool ok_ = false;
+  // The windows and results of the present call.
+  charloom::Windows windows_{};
+  double *losses_ = nullptr, *norms_ = nullptr;
   TrainResult result_{};
   Phase phase_ = Phase::gradients;
-  int u_ = 0;  // number of updates that this call has applied
+  int u_ = 0;  // number of updates that it has applied
   T *block_ = nullptr, *back_ = nullptr, *slots_[3] = {};
-  T* row_slots_[3] = {};  // the slots of the inputs of pairs, which are not packed
+  T *pair_inputs_ = nullptr, *row_slots_[3] = {};  // the inputs of pairs and their slots, which are not packed
   T* gradients_[most_threads] = {};
   LayerStack<T>* stacks_[most_threads] = {};
   double part_loss_[most_threads] = {}, part_squares_[most_threads] = {};

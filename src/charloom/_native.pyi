@@ -1,7 +1,7 @@
 """Types of the compiled module. charloom.engines.native checks the arrays that it passes.
 
 Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. The constructor of each
-class except Workspace checks its arguments, and no object can be changed.
+class checks its arguments. Only a _Training can change.
 """
 
 from enum import Enum
@@ -123,24 +123,6 @@ class Sampler:
     def window(self) -> int: ...
 
 @final
-class Updates:
-    def __init__(
-        self,
-        *,
-        ids: NDArray[Any],
-        starts: NDArray[np.int64],
-        places: NDArray[np.int64],
-        resets: NDArray[np.uint8],
-        seq_length: int,
-        learning_rates: NDArray[np.float64],
-        update: int,
-    ) -> None: ...
-    @property
-    def seq_length(self) -> int: ...
-    @property
-    def update(self) -> int: ...
-
-@final
 class NGrams:
     def __init__(
         self,
@@ -171,6 +153,12 @@ class Pairs:
     def K(self) -> int: ...
 
 @final
+class Text:
+    def __init__(self, *, ids: NDArray[Any]) -> None: ...
+    @property
+    def length(self) -> int: ...
+
+@final
 class TrainResult:
     @property
     def updates(self) -> int: ...
@@ -183,9 +171,42 @@ class TrainResult:
     @property
     def norm(self) -> float: ...
 
+@type_check_only
+class _Training(Generic[_Float]):
+    """A network that is trained, in the layout of the kernels. One thread at a time may call it."""
+
+    def load(
+        self,
+        *,
+        weights: tuple[NDArray[_Float], ...],
+        slots: tuple[tuple[NDArray[_Float], ...], ...],
+        state: tuple[NDArray[Any], ...],
+    ) -> None: ...
+    def store(
+        self,
+        *,
+        weights: tuple[NDArray[_Float], ...],
+        slots: tuple[tuple[NDArray[_Float], ...], ...],
+        state: tuple[NDArray[Any], ...],
+    ) -> None: ...
+    def train(
+        self,
+        *,
+        text: Text,
+        starts: NDArray[np.int64],
+        places: NDArray[np.int64] | None,
+        resets: NDArray[np.bool_] | None,
+        position: int,
+        learning_rates: NDArray[np.float64],
+        update: int,
+        results: NDArray[np.float64],
+    ) -> TrainResult | None: ...
+
 @final
-class Workspace:
-    def __init__(self) -> None: ...
+class Training32(_Training[np.float32]): ...
+
+@final
+class Training64(_Training[np.float64]): ...
 
 @type_check_only
 class _Kernels(Generic[_Float]):
@@ -208,22 +229,17 @@ class _Kernels(Generic[_Float]):
         gradients: tuple[NDArray[_Float], ...],
         next: tuple[NDArray[Any], ...],
     ) -> float: ...
-    def train(
+    def open_training(
         self,
         *,
         shape: Shape,
         ngrams: NGrams | None,
         pairs: Pairs | None,
-        weights: tuple[NDArray[_Float], ...],
-        slots: tuple[tuple[NDArray[_Float], ...], ...],
-        state: tuple[NDArray[Any], ...],
-        updates: Updates,
         descent: Descent,
+        seq_length: int,
+        streams: int,
         threads: int,
-        workspace: Workspace,
-        losses: NDArray[np.float64],
-        norms: NDArray[np.float64],
-    ) -> TrainResult: ...
+    ) -> _Training[_Float]: ...
     def score(
         self,
         *,

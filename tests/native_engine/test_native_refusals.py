@@ -8,6 +8,7 @@ import pytest
 from charloom.engines import Plan, Sampler, native_problem
 from charloom.errors import EngineError
 from charloom.model import Learner
+from charloom.model.input_pairs import most_frequent_pairs
 
 if native_problem() is not None:
     pytest.skip(f"{native_problem()}", allow_module_level=True)
@@ -158,47 +159,103 @@ def test_settings_out_of_range_are_refused_when_they_are_made():
         shape.H = 101
 
 
-@pytest.mark.parametrize(
-    ("starts", "places", "resets", "what"),
-    [
-        ([1], [1], 0, "past the end"),
-        ([[1]], [[1]], 0, "past the end"),
-        ([[-1]], [[0]], 0, "past the end"),
-        ([[0]], [[-1]], 0, "place is out of range"),
-        ([[0], [0]], [[0], [0]], 0, "shape"),
-        ([[0]], [0], 0, "places must have the shape of starts"),
-        ([[[0]]], [[[0]]], 0, "starts must have the shape"),
-        ([0], [0], 2, "resets must be empty or have one entry per update"),
-    ],
-    ids=str,
-)
-def test_the_compiled_code_refuses_wrong_windows(starts, places, resets, what):
-    learner = make_learner()
-    weights = tuple(learner.parameters.values())
+def opened(learner: Learner, **changes):
+    """Return a network of the kernels for a learner, and its arrays in the form for the kernels."""
     engine = NativeEngine()
+    settings = engine._settings(learner)
+    network = open_kernels("float64", engine.isa).open_training(
+        **{
+            "shape": settings.shape,
+            "ngrams": None,
+            "pairs": engine._pairs(learner),
+            "descent": settings.descent,
+            "seq_length": 25,
+            "streams": 1,
+            "threads": 1,
+            **changes,
+        }
+    )
+    weights = tuple(learner.parameters.values())
+    slots = tuple(tuple(arrays.values()) for arrays in learner.slots.values())
+    return network, {
+        "weights": weights,
+        "slots": slots,
+        "state": tuple(learner.state.values()),
+    }
+
+
+def trained(network, **changes):
+    return network.train(
+        **{
+            "text": _native.Text(ids=np.zeros(26, np.uint8)),
+            "starts": np.zeros(1, np.int64),
+            "places": None,
+            "resets": None,
+            "position": 0,
+            "learning_rates": np.array([0.1]),
+            "update": 0,
+            "results": np.empty((2, 1)),
+            **changes,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"starts": np.array([1])}, "not in the text"),
+        ({"position": 1}, "not in the text"),
+        ({"position": -1}, "not in the text"),
+        ({"position": 2**60}, "position is out of range"),
+        ({"starts": np.array([2**60])}, "index is out of range"),
+        ({"starts": np.array([[1]])}, "not in the text"),
+        ({"starts": np.array([[-1]])}, "not in the text"),
+        ({"places": np.array([-1])}, "not in the text"),
+        ({"places": np.array([2**60])}, "index is out of range"),
+        ({"starts": np.array([[0], [0]])}, "must have the shape"),
+        ({"starts": np.array([0, 0])}, "must have the shape"),
+        ({"starts": np.array([[0]]), "places": np.array([0])}, "must have the shape"),
+        ({"starts": np.array([[[0]]])}, "must have the shape"),
+        ({"resets": np.ones(2, bool)}, "one entry per update"),
+        ({"results": np.empty((2, 2))}, r"\(2, updates\)"),
+        ({"results": np.empty((1, 1))}, r"\(2, updates\)"),
+        ({"learning_rates": np.ones((1, 1))}, "one axis"),
+    ],
+)
+def test_the_compiled_code_refuses_wrong_windows(changes, what):
+    network, arrays = opened(make_learner())
+    network.load(**arrays)
+    assert trained(network) is None
     with pytest.raises(ValueError, match=what):
-        open_kernels("float64", engine.isa).train(
-            shape=engine._settings(learner).shape,
-            ngrams=None,
-            pairs=None,
-            weights=weights,
-            slots=(weights,),
-            state=tuple(learner.state.values()),
-            updates=_native.Updates(
-                ids=np.zeros(26, np.uint8),
-                starts=np.array(starts),
-                places=np.array(places),
-                resets=np.ones(resets, np.uint8),
-                seq_length=25,
-                learning_rates=np.array([0.1]),
-                update=0,
-            ),
-            descent=engine._settings(learner).descent,
-            threads=1,
-            workspace=_native.Workspace(),
-            losses=np.empty(1),
-            norms=np.empty(1),
-        )
+        trained(network, **changes)
+
+
+def test_the_compiled_code_refuses_a_network_that_is_not_ready():
+    network, arrays = opened(make_learner())
+    for early in (lambda: trained(network), lambda: network.store(**arrays)):
+        with pytest.raises(ValueError, match="nothing was loaded"):
+            early()
+    for wrong in ({"seq_length": 0}, {"streams": 0}, {"seq_length": 2**24}, {"threads": 2}):
+        with pytest.raises(ValueError, match=r"window|thread"):
+            opened(make_learner(), **wrong)
+    with pytest.raises(ValueError, match="number of slots"):
+        network.load(**{**arrays, "slots": ()})
+    with pytest.raises(ValueError, match=r"\(L, B, H\)"):
+        network.load(**{**arrays, "state": (np.zeros((1, 2, 100)),)})
+    with pytest.raises(ValueError, match="ids must be"):
+        _native.Text(ids=np.zeros(26, np.int64))
+
+
+def test_the_inputs_of_pairs_must_be_stored_where_they_are():
+    learner = make_learner(K=6, input_pairs=5)
+    ids = make_tokens(learner, 200)
+    learner.pairs = most_frequent_pairs(lambda first, end: ids[first:end], [(0, 200)], 5, 6)
+    network, arrays = opened(learner)
+    network.load(**arrays)
+    network.store(**arrays)
+    other = (*arrays["weights"][:-1], arrays["weights"][-1].copy())
+    with pytest.raises(ValueError, match="inputs of pairs"):
+        network.store(**{**arrays, "weights": other})
 
 
 def test_settings_follow_a_config_that_is_replaced():

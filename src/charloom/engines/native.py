@@ -16,15 +16,12 @@ from numpy.typing import NDArray
 from charloom import _native
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
+from charloom.engines.kept_network import KeptNetwork, OpenNetwork
 from charloom.engines.native_arguments import (
     checked_arrays,
     checked_columns,
     checked_ids,
-    checked_resets,
-    checked_slots,
     checked_states,
-    checked_text,
-    checked_windows,
     copied_state,
     native_descent,
     native_ngrams,
@@ -33,7 +30,6 @@ from charloom.engines.native_arguments import (
     native_shape,
     reference_instead,
     require_layers,
-    require_long_text,
 )
 from charloom.errors import EngineError
 from charloom.formatting import counted, shortened
@@ -45,7 +41,7 @@ from charloom.model import (
     weights_per_character,
 )
 from charloom.model.input_pairs import InputPairs
-from charloom.model.learner import required_ngrams, required_pairs
+from charloom.model.learner import KEEPER, release_arrays, required_ngrams, required_pairs
 from charloom.model.ngrams import (
     ANY_MEMORY,
     FREE_LENGTH,
@@ -84,6 +80,12 @@ def choose_instruction_set() -> str:
 
 
 Kernels = _native.Kernels32 | _native.Kernels64
+
+
+def kept_network(learner: Learner) -> KeptNetwork:
+    """Return what keeps the learner's numbers in the layout of the kernels."""
+    kept: KeptNetwork | None = vars(learner).get(KEEPER)
+    return vars(learner).setdefault(KEEPER, KeptNetwork()) if kept is None else kept
 
 
 def open_kernels(dtype: str, isa: str) -> Kernels:
@@ -134,7 +136,6 @@ class NativeEngine:
         self._kernels = {
             np.dtype(dtype): open_kernels(dtype, self.isa) for dtype in ("float32", "float64")
         }
-        self._workspace = _native.Workspace()
         self._last: _Settings | None = None
         self._checked: WeakKeyDictionary[NGrams, _native.NGrams] = WeakKeyDictionary()
         self._checked_pairs: WeakKeyDictionary[InputPairs, _native.Pairs] = WeakKeyDictionary()
@@ -222,50 +223,44 @@ class NativeEngine:
         return loss, gradients, state
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
-        kernels, config = self._kernels_for(learner), learner.config
-        count, T, B = len(plan.learning_rates), config.seq_length, config.batch_size
-        self.require(config)
-        starts, places = checked_windows(plan, B, learner.position)
-        if starts.size:
-            require_long_text(starts, (count if plan.one_after_another else 1, T), len(tokens))
-        losses, norms = np.empty(count), np.empty(count)
-        state = copied_state(learner.state)
-        settings = self._settings(learner)
-        result = kernels.train(
-            shape=settings.shape,
-            ngrams=self._ngrams(learner),
-            pairs=self._pairs(learner),
-            weights=self._weights(learner),
-            slots=checked_slots(learner, settings.shapes),
-            state=checked_states(learner, state, B),
-            updates=_native.Updates(
-                ids=checked_text(tokens),
-                starts=starts,
-                places=places,
-                resets=checked_resets(plan),
-                seq_length=T,
-                learning_rates=np.ascontiguousarray(plan.learning_rates, dtype=np.float64),
-                update=learner.update,
-            ),
-            descent=settings.descent,
-            threads=self._threads(B),
-            workspace=self._workspace,
-            losses=losses,
-            norms=norms,
-        )
-        learner.state = state
-        learner.position += result.updates * T
-        learner.update += result.updates
-        if result.bad_id:
+        count = len(plan.learning_rates)
+        results = np.empty((2, count))
+        stopped = kept_network(learner).train(learner, self, tokens, plan, results)
+        done = count if stopped is None else stopped.updates
+        learner.position += done * learner.config.seq_length
+        learner.update += done
+        if stopped is None:
+            return Trace(results[0], results[1])
+        release_arrays(learner)  # because the kernels' memory may have numbers that are not finite
+        if stopped.bad_id:
             raise EngineError(
                 f"the text has an id that is too large for the model, which has "
                 f"{len(learner.vocabulary):,} characters; ids must be from 0 to "
                 f"{len(learner.vocabulary) - 1:,}."
             )
-        if result.not_finite:
-            done = result.updates
-            return Trace(losses[:done], norms[:done], "non-finite", result.loss, result.norm)
-        return Trace(losses, norms)
+        losses, norms = results[:, :done]
+        return Trace(losses, norms, "non-finite", stopped.loss, stopped.norm)
+
+    def open_network(self, learner: Learner) -> OpenNetwork:
+        """Return a network for training, without numbers, for a learner that has all its arrays.
+
+        Raises:
+            EngineError: this engine cannot train with the learner's settings.
+            MemoryError: there is not enough memory.
+        """
+        kernels, config = self._kernels_for(learner), learner.config
+        self.require(config)
+        settings = self._settings(learner)
+        network = kernels.open_training(
+            shape=settings.shape,
+            ngrams=self._ngrams(learner),
+            pairs=self._pairs(learner),
+            descent=settings.descent,
+            seq_length=config.seq_length,
+            streams=config.batch_size,
+            threads=self._threads(config.batch_size),
+        )
+        return OpenNetwork(network, config, settings.shapes, learner.parameters["V"].dtype)
 
     def score(
         self, learner: Learner, tokens: Ids, state: State

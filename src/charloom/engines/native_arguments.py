@@ -61,20 +61,40 @@ def _checked_indices(indices: Array, name: str, updates: int, streams: int) -> N
     return np.ascontiguousarray(indices, dtype=np.int64)
 
 
-def checked_resets(plan: Plan) -> NDArray[np.uint8]:
-    """Return the resets of a plan for the kernels: one number per update, or none if no state is reset.
+def checked_plan(plan: Plan, config: Config, position: int, length: int) -> Plan:
+    """Return a plan whose arrays the kernels accept; the learner's position is in its indices.
+
+    Args:
+        plan: the plan.
+        config: the learner's settings.
+        position: the learner's position.
+        length: the number of tokens in the text.
+
+    Raises:
+        EngineError: an array of the plan is wrong, or a window reaches beyond the text.
+    """
+    count, T = len(plan.learning_rates), config.seq_length
+    starts, places = checked_windows(plan, config.batch_size, position)
+    if starts.size:
+        require_long_text(starts, (count if plan.one_after_another else 1, T), length)
+    rates = np.ascontiguousarray(plan.learning_rates, dtype=np.float64)
+    return Plan(rates, starts, places, checked_resets(plan))
+
+
+def checked_resets(plan: Plan) -> NDArray[np.bool_] | None:
+    """Return the resets of a plan for the kernels; None if no state is reset.
 
     Raises:
         EngineError: the plan has another number of resets than updates, or they are not bools.
     """
     if plan.resets is None:
-        return np.empty(0, np.uint8)
+        return None
     if plan.resets.shape != plan.learning_rates.shape or plan.resets.dtype != np.bool_:
         raise EngineError(
             f"the array `resets` of the plan is {plan.resets.dtype} of shape {plan.resets.shape}; it must be "
             f"bool of shape {plan.learning_rates.shape}, one per update."
         )
-    return np.ascontiguousarray(plan.resets).view(np.uint8)
+    return np.ascontiguousarray(plan.resets)
 
 
 def require_long_text(starts: NDArray[np.int64], windows: tuple[int, int], length: int) -> None:

@@ -6,7 +6,7 @@ resumed run continues bit for bit (spec/mathematics.md: What repeats bit for bit
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,28 @@ from charloom.model.start_losses import StartLosses
 from charloom.text.vocabulary import Vocabulary
 
 State = dict[str, NDArray[Any]]
+ARRAYS: Final = ("parameters", "slots", "state")  # the attributes of a learner that hold arrays
+KEEPER: Final = "_keeper"  # the attribute with the `ArrayKeeper`, if there is one
 RECENT: Final = "recent"  # the array of a state that holds the ids that each stream read last
 NO_ID: Final = -1  # stands in that array for a character before the first one
+
+
+class ArrayKeeper(Protocol):
+    """Keeps the numbers of a learner in another layout, in which an engine trains it."""
+
+    def give_back(self, learner: "Learner") -> None:
+        """Give the learner those of its attributes ARRAYS that it lacks, with the present numbers."""
+
+    def release(self, learner: "Learner") -> None:
+        """Give the learner its arrays, and leave it."""
 
 
 @dataclass
 class Learner:
     """The complete state of a training run: config, parameters, optimizer, hidden state, counters.
+
+    While an engine trains a learner, it may keep the numbers in a layout of its own. The learner then lacks the
+    attributes ARRAYS, and gets them back when one is read. So all arrays are true whenever they are read.
 
     Attributes:
         config: the settings.
@@ -84,6 +99,39 @@ class Learner:
     pairs: InputPairs | None = None
     start_losses: StartLosses | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all attributes for pickling and copying, without the `ArrayKeeper`."""
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        return {name: value for name, value in vars(self).items() if name != KEEPER} | arrays
+
+
+class LackedArrays:
+    """Reads an attribute that a learner lacks. An attribute of its own that a learner has comes first."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, learner: Learner | None, owner: type[Learner]) -> Any:
+        """Give the learner its arrays back, and return the value of the attribute."""
+        if learner is None:
+            return self
+        keeper: ArrayKeeper | None = vars(learner).get(KEEPER)
+        if keeper is None:
+            raise AttributeError(f"this learner has no attribute {self._name}")
+        keeper.give_back(learner)
+        return vars(learner)[self._name]
+
+
+for _name in ARRAYS:
+    setattr(Learner, _name, LackedArrays(_name))  # dataclass would take it for a default
+
+
+def release_arrays(learner: Learner) -> None:
+    """Give a learner back all its arrays, and the memory in which an engine kept them to the system."""
+    keeper: ArrayKeeper | None = vars(learner).get(KEEPER)
+    if keeper is not None:
+        keeper.release(learner)
+
 
 def new_learner(config: Config, vocabulary: Vocabulary, memory: float | None = None) -> Learner:
     """Return a learner before its first update.
@@ -132,6 +180,7 @@ def finished_model(learner: Learner) -> Learner:
     It is the result of `averaged`, with only those columns of the n-grams that a model needs. The columns for
     training need several times as much memory. `count_missing_ngrams` counts them again if the training continues.
     """
+    release_arrays(learner)
     model = averaged(learner)
     if model.ngrams is None or not model.ngrams.parts:
         return model

@@ -15,6 +15,7 @@ from charloom.errors import DivergedError
 from charloom.formatting import counted, decimals
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner
+from charloom.model.learner import release_arrays
 from charloom.model.schedule import Schedule
 from charloom.notebook_html import card, sentence, table
 from charloom.text.id_file import AllIds
@@ -142,6 +143,7 @@ class Trial:
             size.adapt(count, time.perf_counter() - began)
             self._losses += trace.losses.tolist()
             yield count
+        release_arrays(learner)  # only the trial that is trained needs memory for gradients
         late = self._losses[until // 2 :]
         self.loss = sum(late) / len(late) / learner.config.seq_length
 
