@@ -133,6 +133,13 @@ def test_the_end_of_the_text_is_held_out_with_exact_shares():
     assert windows.starts(1).tolist() == [n + 199 for n in (0, 212_450, 424_900, 637_350)]
 
 
+def test_starts_belong_to_whoever_asked_for_them():
+    windows = divide(500, 10, 3)
+    wanted = windows.starts(1).tolist()
+    windows.starts(1)[...] += 7
+    assert windows.starts(1).tolist() == wanted
+
+
 def test_streams_are_held_out_as_in_char_rnn():
     # 1,115,394 characters, B = T = 50: 446 windows a stream, of which 423 are trained on.
     windows = divide(1_115_394, 50, 50, validation=0.05, split="streams")

@@ -6,6 +6,7 @@ on the clock. So two runs with the same settings and the same text have records 
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,12 @@ class Schedule:
         WindowOrder.of(config, windows)  # raises TextError if the text is too short for it
         return cls(config, windows)
 
-    @property
+    @cached_property
     def order(self) -> WindowOrder:
         """The order in which the windows of an epoch are read."""
         return WindowOrder.of(self.config, self.windows)
 
-    @property
+    @cached_property
     def updates(self) -> int:
         """Return the number of updates in the whole run."""
         return self.config.updates or self.config.epochs * self.windows.per_epoch
@@ -50,6 +51,8 @@ class Schedule:
 
         See spec/mathematics.md: Learning rates.
         """
+        if count == 1:
+            return np.array([self._learning_rate(first)])
         return np.array([self._learning_rate(done) for done in range(first, first + count)])
 
     def _learning_rate(self, done: int) -> float:
@@ -68,7 +71,7 @@ class Schedule:
             return rate * (config.cosine_end + (1 - config.cosine_end) * share)
         return rate
 
-    @property
+    @cached_property
     def warmup(self) -> int:
         """The number of updates over which the learning rate rises."""
         epochs = self.config.warmup_epochs

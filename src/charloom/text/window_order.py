@@ -5,7 +5,7 @@ reads the same windows. This module computes indices only; it does not hold the 
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class WindowOrder:
             )
         return cls(windows, config.order, config.chunks, config.seed)
 
-    @property
+    @cached_property
     def one_after_another(self) -> bool:
         """True if each window of an epoch follows the one before it in its stream."""
         return self.order == "sequential"

@@ -8,6 +8,7 @@ text.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
@@ -132,8 +133,13 @@ class Windows:
 
     def starts(self, epoch: int) -> NDArray[np.int64]:
         """Return the index in the text at which each stream starts in epoch `epoch`, shape (B,)."""
-        late = self.remainder if self.streams > 1 and epoch % 2 else 0
-        return late + self.spacing * np.arange(self.streams, dtype=np.int64)
+        return self._starts[epoch % 2].copy()
+
+    @cached_property
+    def _starts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The starts in every even and in every odd epoch."""
+        even = self.spacing * np.arange(self.streams, dtype=np.int64)
+        return even, even + (self.remainder if self.streams > 1 else 0)
 
     def left_in_epoch(self, position: int) -> int:
         """Return how many windows are left in the epoch, including the window at `position`.
@@ -144,7 +150,12 @@ class Windows:
 
     def ends_epoch(self, position: int) -> bool:
         """Return True if no window is left in the epoch after `position` characters of each stream."""
-        return position >= self.per_epoch * self.seq_length
+        return position >= self.epoch_length
+
+    @cached_property
+    def epoch_length(self) -> int:
+        """The number of characters that each stream reads in an epoch."""
+        return self.per_epoch * self.seq_length
 
 
 def _share(whole: int, share: float) -> int:

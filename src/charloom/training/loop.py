@@ -187,14 +187,18 @@ def apply_updates(
     begin_epoch_if_due(learner, windows)
     learner.start_losses = None
     if rates is None:
-        rates = schedule.learning_rates(learner.update, count) * learner.learning_rate_factor
-    plan = next_windows(learner, schedule, rates)
-    trace = engine.train(learner, *ids_in_memory(ids, plan, learner))
+        rates = schedule.learning_rates(learner.update, count)
+        if learner.learning_rate_factor != 1:
+            rates = rates * learner.learning_rate_factor
+    tokens, plan = ids, next_windows(learner, schedule, rates)
+    if not isinstance(tokens, np.ndarray):
+        tokens, plan = ids_in_memory(tokens, plan, learner)
+    trace = engine.train(learner, tokens, plan)
     count_losses(learner, trace)
     require_finite_trace(learner, trace)
     if trace.stopped:
         raise divergence_error(learner, trace, float(rates[len(trace.losses)]))
-    if windows.ends_epoch(learner.position):
+    if learner.position >= windows.epoch_length:
         learner.epoch += 1
     return trace
 
@@ -205,7 +209,7 @@ def begin_epoch_if_due(learner: Learner, windows: Windows) -> None:
     This is done when an epoch starts, not when the epoch before it ends: the sample and the checkpoint at the end
     of an epoch need the epoch's last hidden state.
     """
-    if windows.ends_epoch(learner.position):
+    if learner.position >= windows.epoch_length:
         learner.position = 0
         learner.state = zero_state(learner.config, learner.config.batch_size)
 
@@ -289,6 +293,9 @@ def require_finite_trace(learner: Learner, trace: Trace) -> None:
     Raises:
         DivergedError: the message gives the number that is not finite, and its update.
     """
+    sums = (learner.smooth_loss or 0.0) + learner.pending_loss  # has each of the losses
+    if math.isfinite(sums + sum(trace.gradient_norms.tolist())):
+        return
     wrong = ~np.isfinite(trace.losses) | ~np.isfinite(trace.gradient_norms)
     if wrong.any():
         first = int(np.argmax(wrong))
@@ -296,7 +303,7 @@ def require_finite_trace(learner: Learner, trace: Trace) -> None:
             f"update {learner.update - len(wrong) + first + 1:,} has the loss "
             f"{trace.losses[first]:g} and the gradient norm {trace.gradient_norms[first]:g}."
         )
-    if not math.isfinite((learner.smooth_loss or 0.0) + learner.pending_loss):
+    if not math.isfinite(sums):
         raise DivergedError(
             f"after update {learner.update:,} the smooth loss is {learner.smooth_loss} and the sum of "
             f"losses since the last record {learner.pending_loss:g}."
@@ -308,12 +315,13 @@ def count_losses(learner: Learner, trace: Trace) -> None:
 
     Adds the losses one by one. So the result does not depend on how many updates a call applies.
     """
-    past, smooth = learner.config.smoothing, learner.smooth_loss
-    for loss in trace.losses.tolist():
+    past, smooth, pending = learner.config.smoothing, learner.smooth_loss, learner.pending_loss
+    losses = trace.losses.tolist()
+    for loss in losses:
         smooth = loss if smooth is None else past * smooth + (1 - past) * loss
-        learner.pending_loss += loss
-    learner.smooth_loss = smooth
-    learner.pending_updates += len(trace.losses)
+        pending += loss
+    learner.smooth_loss, learner.pending_loss = smooth, pending
+    learner.pending_updates += len(losses)
 
 
 def divergence_error(learner: Learner, trace: Trace, learning_rate: float) -> DivergedError:
