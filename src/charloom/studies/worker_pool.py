@@ -118,6 +118,8 @@ class Worker:
 
     def leftovers(self) -> tuple[BatchDone, list[PlannedRun]]:
         """Return what the process did of its last batches, and the runs that it did not do, after it has ended."""
+        if not self.batches:  # reading a long journal takes time
+            return BatchDone(0, 0, 0.0), []
         states = {}
         for line in whole_lines(read_file(self.journal) or b""):
             with suppress(ValueError, KeyError):
