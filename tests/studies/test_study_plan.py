@@ -164,6 +164,8 @@ def test_a_study_reads_each_text_and_the_plan_only_once_to_begin(tmp_path, monke
 class NoWorkers:
     """Stands for the pool of processes, and trains nothing."""
 
+    workers = 0
+
     def __init__(self, *_):
         pass
 

@@ -194,8 +194,16 @@ class StudyFiles:
         return self.parsed_runs(self.plan_lines())
 
     def plan_lines(self) -> list[bytes]:
-        """Return the lines of plan.jsonl, one for each run of the plan, with consecutive numbers."""
-        return whole_lines(read_file(self.path / PLAN) or b"")
+        """Return the lines of plan.jsonl, one for each run of the plan, with consecutive numbers.
+
+        Raises:
+            DamagedError: the file is missing. Every study has it, also a search without other runs than trials.
+        """
+        path = self.path / PLAN
+        data = read_file(path)
+        if data is None:
+            raise DamagedError(f"{path} is missing. Start the study again with its specification.")
+        return whole_lines(data)
 
     def parsed_runs(self, lines: list[bytes]) -> list[PlannedRun]:
         """Return the runs of lines of plan.jsonl.

@@ -182,6 +182,11 @@ class WorkerPool:
         self._alone: set[str] = set()
         self._blamed: set[str] = set()  # the keys of runs during which a process has ended
 
+    @property
+    def workers(self) -> int:
+        """The number of worker processes."""
+        return len(self._workers)
+
     def train(
         self, runs: Sequence[PlannedRun], halt: Callable[[], str | None]
     ) -> Generator[BatchDone]:
