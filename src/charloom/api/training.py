@@ -444,6 +444,7 @@ def reopen(
         plan = plan_to_resume(
             inspection,
             text=changes.sources,
+            text_argument=changes.text_argument,
             allow_older=changes.allow_older,
             locked=lock is not None,
         )
