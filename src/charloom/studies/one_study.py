@@ -278,8 +278,8 @@ def changed_text_message(texts: Sequence[StudyText]) -> str:
 
 
 def require_same_search(before: Study, header: StudyHeader) -> None:
-    """Raise StudyError if the header of a search has changed."""
-    if before.header == header:
+    """Raise StudyError if the header of a search has changed; the order of the settings that it draws does not count."""
+    if without_order(before.header) == without_order(header):
         return
     same = (
         before.header.search is not None
@@ -291,6 +291,11 @@ def require_same_search(before: Study, header: StudyHeader) -> None:
         f"{shortened(before.path)} holds a study with another specification; the new one {what}. Give "
         f"{argument('change', True)} to change the study, or another directory to begin a new one."
     )
+
+
+def without_order(header: StudyHeader) -> bytes:
+    """Return the bytes of study.json, with the varied settings in alphabetical order, as study.json has the draws."""
+    return canonical_json({**header.to_dict(), "varied": sorted(header.varied)})
 
 
 def parsed_spec(spec: Path | Mapping[str, Any]) -> tuple[StudySpec, bytes]:
