@@ -15,6 +15,7 @@ import optuna
 
 import charloom
 from charloom.cli.slurm_script import array_job, part_of
+from charloom.cli.study_output import study_lines
 from charloom.errors import ConfigError, MissingPartError, StudyError
 from charloom.formatting import bits_per_character
 from charloom.store.journal import Journal
@@ -341,6 +342,11 @@ def test_runs_that_repeat_trials_have_numbers_of_their_own(tmp_path):
     assert [run.number for run in reopened(made).plan] == list(range(8))
 
 
+def test_a_search_without_trials_says_on_which_part_it_measures(tmp_path):
+    lines = study_lines(made := begun(tmp_path), summarize(made), 9)
+    assert "the lowest on the validation part; 0 runs finished" in lines[-1]
+
+
 def test_the_header_of_a_search_is_read_as_it_was_written(searched):
     assert json.loads((searched.path / "study.json").read_bytes())["format"] == 2
     assert reopened(searched).header == begun(searched.path.parent).header
@@ -437,6 +443,7 @@ def test_only_the_first_message_of_many_workers_is_shown(tmp_path):
         ({"clip": {"low": 2.0, "high": 1.0}}, "search.clip goes from 2 to 1"),
         ({"clip": [[1.0]]}, "must be a number, a string, true or false"),
         ({"validation": [0.1, 0.2]}, "cannot be compared"),
+        ({"split": ["end", "streams"]}, "cannot be compared"),
         ({"hiden_size": [4, 8]}, "hiden_size"),
         ({"layers": [1, -1]}, "layers"),
         ({"seed_": 1}, "search.seed_ is 1"),

@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
+from charloom.cli.study_output import study_lines
 from charloom.errors import ConfigError, StudyError
 from charloom.formatting import bits_per_character
 from charloom.store.journal import Journal
@@ -63,6 +64,20 @@ def test_runs_that_differ_only_in_their_seed_are_one_row(trained):
         assert group.deviation == stdev(bits)
     assert summary.groups[0].mean <= summary.groups[1].mean
     assert summary.best is summary.groups[0]
+
+
+def test_streams_that_move_the_validation_part_have_a_caution(tmp_path, trained):
+    # With the split "streams", the validation part depends on the size of the batch.
+    settings = {"hidden_size": 4, "updates": 30, "validation": 0.2, "split": "streams"}
+    made = planned_study(tmp_path, settings=settings, grid={"batch_size": [1, 2]})
+    train_here(made)
+    assert not summarize(made).comparable
+    caution = "different validation parts, so their bits cannot be compared"
+    assert caution in " ".join(study_lines(made, summarize(made), 9))
+    assert caution in " ".join(best_of(made)[0].lines())
+    assert caution in render_study(made)
+    assert summarize(trained).comparable
+    assert caution not in render_study(trained)
 
 
 def test_groups_without_a_finished_run_come_last(tmp_path):

@@ -55,6 +55,8 @@ class BestRuns:
         lines.append(f"best settings: {settings or 'the study has only one choice of settings'}")
         lines.append(f"bits per {self.summary.unit} {on}: {spread_text(self.group)}")
         others = [one for one in self.summary.groups if one.text == self.group.text and one.bits]
+        if self.summary.caution:
+            lines.append(self.summary.caution)
         if len(others) > 1:
             lines.append(f"next best: {settings_text(others[1])}, {spread_text(others[1])}")
         seed = self.run.settings["seed"]

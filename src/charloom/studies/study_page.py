@@ -103,11 +103,6 @@ def render_study(study: Study) -> str:
         raise StudyError(
             f"no run of {shortened(study.path)} has finished yet; {terminal_command('study', study.path)} runs it."
         )
-    on = (
-        "the lowest on the validation part"
-        if summary.validated
-        else "of the training text at the end"
-    )
     heads = settings_heads(summary)
     return page(
         "study.html",
@@ -121,7 +116,8 @@ def render_study(study: Study) -> str:
         more=f"{counted(len(summary.groups) - MOST_ROWS, 'row')} more are in the files of study export."
         if len(summary.groups) > MOST_ROWS
         else "",
-        on=on,
+        on=summary.measured,
+        caution=summary.caution,
         unit=summary.unit,
         sections=[
             section
