@@ -16,6 +16,9 @@ from charloom.studies.student_t import inside, mean_interval, t_quantile
 from charloom.studies.study_page import render_study
 from charloom.studies.summary import text_of
 from charloom.studies.table_files import write_table
+from charloom.web.runs_folder import Location
+from charloom.web.study_figures import StudyFigures
+from charloom.web.watched_study import WatchedStudy
 from small_studies import planned_study, small_spec, train_here
 
 
@@ -78,6 +81,28 @@ def test_streams_that_move_the_validation_part_have_a_caution(tmp_path, trained)
     assert caution in render_study(made)
     assert summarize(trained).comparable
     assert caution not in render_study(trained)
+
+
+def test_a_lucky_run_with_a_higher_mean_is_named_beside_the_best_settings(tmp_path):
+    made = planned_study(tmp_path)  # two seeds of rnn, then two of gru
+    with Journal(made.files.new_journal(0)) as journal:
+        for run, nats in zip(made.plan, (2.0, 2.1, 1.9, 3.0), strict=True):
+            result = RunResult(run.key, FINISHED, validation_nats=nats)
+            journal.append(result.to_dict())
+        journal.sync()
+    (found,) = best_of(made)
+    assert found.group.settings == {"cell": "rnn"}
+    assert found.result.validation_nats == 2.0
+    fewest = f"{bits_per_character(1.9):.4f}"
+    lines = " ".join(found.lines())
+    assert f"the fewest bits of all runs: {fewest}, a run with cell gru, whose mean is" in lines
+    assert found.to_dict()["fewest_bits"] == bits_per_character(1.9)
+    page = render_study(made)
+    for label, nats in (("Its best run", 2.0), ("Lowest of all runs", 1.9)):
+        assert f"<dt>{label}</dt><dd>{bits_per_character(nats):.4f}<" in page
+    figures = StudyFigures(Location("study", made.path, "study"), WatchedStudy(made.path))
+    figures.watched.follow(10**6)
+    assert figures.about(0.0).best_bits == bits_per_character(1.9)
 
 
 def test_groups_without_a_finished_run_come_last(tmp_path):

@@ -175,6 +175,7 @@ def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
 def figures_of_best(best: BestRuns) -> list[KeyFigure]:
     """Return the numbers of the best settings of a text."""
     unit = f"bits per {best.summary.unit}"
+    group, lowest = best.lowest
     return [
         KeyFigure(
             "Lowest mean",
@@ -182,9 +183,14 @@ def figures_of_best(best: BestRuns) -> list[KeyFigure]:
             [unit, label_of(best.group, best.summary)],
         ),
         KeyFigure(
-            "Best run",
+            "Its best run",
             decimals(best.result.bits or 0.0, 4),
             [f"{unit}, seed {best.run.settings['seed']}"],
+        ),
+        KeyFigure(
+            "Lowest of all runs",
+            decimals(lowest.bits or 0.0, 4),
+            [unit, label_of(group, best.summary)],
         ),
     ]
 
