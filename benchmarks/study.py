@@ -11,11 +11,8 @@ is broken; those about speed are for 10,000 runs or more on an idle machine.
 
 import argparse
 import json
-import os
 import random
-import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,19 +20,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import charloom
-from charloom.cpu_limits import ONE_THREAD, processors
-from charloom.model.memory_limit import available_memory
+from benchmarks.study_throughput import throughput
+from charloom.cpu_limits import processors
 from charloom.studies import open_study
-from charloom.studies.one_run import train_in_memory_only
-from charloom.studies.run_trainer import RunTrainer
-from charloom.studies.summary import summarize
 
 SETTINGS = {"hidden_size": 16, "updates": 200}
 # What studies promise, and for how many runs.
 MANY_RUNS = 10_000
 LEAST_SHARE = 0.95  # of the rate of single runs on all cores
-MOST_BOOKKEEPING = 0.01  # of the processors' time
+MOST_BOOKKEEPING = 0.01  # of the processors' time, without the start of the processes
 MOST_TABLE_SECONDS = 2.0
 
 
@@ -71,78 +67,6 @@ def write_spec(folder: Path, text: str, runs: int) -> Path:
     path = folder / "small.toml"
     path.write_text("\n".join([*lines, *(f"{k} = {v}" for k, v in SETTINGS.items())]) + "\n")
     return path
-
-
-def throughput(spec: Path, directory: Path, workers: int) -> dict[str, Any]:
-    """Return the rate of a study, of single runs, and of listing and reading the study.
-
-    The single runs are trained one after another in one process, before and after the study.
-    """
-    rates = [single_rate(spec, directory.with_name("single"), workers)]
-    began = time.perf_counter()
-    charloom.study(spec, directory, workers=workers)
-    seconds = time.perf_counter() - began
-    rates.append(single_rate(spec, directory.with_name("single"), workers))
-    study = open_study(directory)
-    busy = sum(result.seconds for result in study.results().values())
-    began = time.perf_counter()
-    summarize(open_study(directory))
-    listing = time.perf_counter() - began
-    single = statistics.mean(rates)
-    rate = len(study.plan) / seconds
-    return {
-        "runs": len(study.plan),
-        "seconds": round(seconds, 2),
-        "runs_per_second": round(rate, 1),
-        "single_runs_per_second": [round(one, 1) for one in rates],
-        "workers": workers,
-        "share_of_all_cores": round(rate / (workers * single), 4),
-        "bookkeeping": round(1 - busy / (seconds * workers), 4),
-        "table_seconds": round(listing, 2),
-        "load": round(os.getloadavg()[0], 1),
-    }
-
-
-def single_rate(spec: Path, directory: Path, workers: int, seconds: float = 5.0) -> float:
-    """Return how many runs per second one process trains, while the other cores do the same work.
-
-    The cores share their cache and their clock rate, so a run alone on the machine is faster than one of
-    several; this measures what a core can do beside the others.
-    """
-    code = (
-        "import sys, time; from pathlib import Path; from benchmarks.study import single_loop; "
-        f"print(single_loop(Path({str(spec)!r}), Path(sys.argv[1]), {seconds}))"
-    )
-    root = Path(__file__).parent.parent
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, f"{directory}-{n}"],
-            stdout=subprocess.PIPE,
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root), **ONE_THREAD},
-        )
-        for n in range(workers)
-    ]
-    return statistics.mean(float(process.communicate()[0]) for process in started)
-
-
-def single_loop(spec: Path, directory: Path, seconds: float) -> float:
-    """Train runs of a study one after another for some seconds; return the runs per second."""
-    from charloom.studies import begin_study
-
-    study = begin_study(spec, directory)
-    trainer = RunTrainer(study.files, study.header)
-    corpus, memory = trainer.corpus(0), available_memory()
-    configs = [run.config(study.header.recipe) for run in study.plan[:200]]
-    train_in_memory_only("warm", configs[0], corpus, lambda: None, memory=memory)
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        config = configs[done % len(configs)]
-        train_in_memory_only("", config, corpus, lambda: None, memory=memory)
-        done += 1
-    rate = done / (time.perf_counter() - began)
-    shutil.rmtree(directory)
-    return rate
 
 
 def kills(spec: Path, directory: Path, workers: int, times: int) -> dict[str, Any]:

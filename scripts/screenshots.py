@@ -1,9 +1,11 @@
-"""Takes the pictures of the page for README and the guides: learning, playground, and a unit that follows quotation marks.
+"""Takes the pictures of the page for README and the guides: learning, playground, a unit that follows quotation marks, the
+same unit held, and a study.
 
-They show the run of a folder that changed last. scripts/screenshots trains such a run first.
+They show the run and the study of a folder that changed last. scripts/screenshots trains such ones first.
 """
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from web_servers import LiveServer  # noqa: E402
 PICTURES = ROOT / "docs" / "pictures"
 MOST = 220_000  # bytes
 SIZE = {"width": 1280, "height": 940}
+TALL = {"width": 1280, "height": 1580}  # shows the whole form of the playground
 PATIENCE = 120_000  # milliseconds
 TEXT = (
     'A "string" is written in quotes: "this one", or "that other one", which is\n'
@@ -87,10 +90,36 @@ def inside(page, url, run):
     print("in quotes:", unit.get_attribute("title"))
     unit.click()
     expect(unit).to_have_attribute("aria-pressed", "true", timeout=PATIENCE)
+    number = re.search(r"unit (\d+)", unit.get_attribute("title"))[1]
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     page.evaluate("document.getElementById('inside-text').scrollTo(0, 0)")
     page.wait_for_timeout(500)
     keep(page, "inside")
+    held(page, url, run, number)
+
+
+def held(page, url, run, unit):
+    """Take the picture of a text that the model writes while a unit is held, with the note that says so."""
+    settings = "temperature=0.7&length=500&seed=4&samples=2&prompt=The+function+"
+    page.set_viewport_size(TALL)
+    page.goto(f"{url}/#/playground?model={run}&{settings}&hold=0,{unit},1")
+    page.wait_for_selector(".output")
+    page.click("#play-go")
+    for part in page.locator(".output > .aside").all():
+        expect(part).to_contain_text("characters in", timeout=PATIENCE)
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(300)
+    keep(page, "held")
+    page.set_viewport_size(SIZE)
+
+
+def study(page, url, key):
+    """Take the picture of the table and the curves of a study."""
+    page.goto(f"{url}/#/study?name={key}")
+    expect(page.locator("#study-chart .main-svg").first).to_be_visible(timeout=PATIENCE)
+    expect(page.locator("#study-table tbody tr").first).to_be_visible(timeout=PATIENCE)
+    page.wait_for_timeout(1_500)
+    keep(page, "study")
 
 
 def main(folder):
@@ -98,12 +127,14 @@ def main(folder):
         raise SystemExit(NONE)
     with LiveServer(folder) as live, chromium() as browser:
         found = httpx.get(f"{live.url}/api/runs").json()["runs"]
-        if not found:
-            raise SystemExit(f"{folder} has no run.")
+        studies = httpx.get(f"{live.url}/api/studies").json()["studies"]
+        if not found or not studies:
+            raise SystemExit(f"{folder} needs a run and a study.")
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(PATIENCE)
         for picture in (learning, playground, inside):
             picture(page, live.url, found[0]["key"])
+        study(page, live.url, max(studies, key=lambda one: one["changed"])["key"])
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         print(f"first paint: {paint:.0f} ms")
 

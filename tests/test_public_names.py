@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import charloom
+from charloom import api, studies
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +30,7 @@ def test_the_names_of_every_package_are_sorted_and_exist():
         "model",
         "research",
         "store",
+        "studies",
         "text",
         "training",
     ):
@@ -41,6 +43,14 @@ def test_the_names_of_every_package_are_sorted_and_exist():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'charloom' has no attribute 'traim'"):
         charloom.traim  # noqa: B018
+    for package in (api, studies):
+        with pytest.raises(AttributeError, match="has no attribute 'traim'"):
+            package.traim  # noqa: B018
+
+
+def test_old_programs_can_import_the_earlier_names():
+    for earlier, present in api.EARLIER_NAMES.items():
+        assert getattr(api, earlier) is getattr(api, present)
 
 
 def test_the_version_equals_that_of_the_project():

@@ -441,6 +441,11 @@ def test_the_same_command_trains_and_resumes_with_exist_resume(book, tmp_path):
     assert (other.exit_code, other.stderr.count("\n")) == (2, 1)
     assert "--hidden-size is " in other.stderr
     assert " in the run and 9 now" in other.stderr
+    (tmp_path / "other.txt").write_text(book.read_text().upper())
+    other = charloom_("train", tmp_path / "other.txt", *command[2:])
+    assert "is not the text that" in other.stderr
+    assert "or give its path as the argument TEXT;" in other.stderr
+    assert "--text" not in other.stderr
     longer = charloom_(*command, "--updates 60 --json")
     assert json.loads(longer.stdout)["update"] == 60
     homeless = charloom_("train", book, SMALL, "--exist resume")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.slurm_cluster import SlurmCluster, missing_programs, run_array
 from charloom.cli.slurm_script import array_job, part_of, plan_digest
 from charloom.errors import ConfigError, StudyError
 from charloom.studies import begin_study, open_study, study
+from charloom.studies.worker_counts import living_workers
 from small_studies import planned_study, small_spec
 
 
@@ -160,3 +162,20 @@ def test_an_interruption_ends_the_runs_that_dask_workers_train(tmp_path):
     assert json.loads((path / "status.json").read_text())["state"] == "interrupted"
     assert not made.files.run_path(made.plan[1]).exists()
     assert made.results() == {}
+
+
+def test_a_study_on_dask_says_how_many_workers_the_cluster_has(tmp_path):
+    # A cluster of Dask starts and ends, which takes seconds.
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    made, seen = planned_study(tmp_path), set()
+    with (
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.wait_for_workers(3)
+        for _ in made.train(1, lambda: seen.add(living_workers(made.path, time.time())), on=client):
+            pass
+    assert 3 in seen
+    assert living_workers(made.path, time.time()) == 0

@@ -1,8 +1,11 @@
-"""The files of a run have its key as their name, so they are found after a change of the specification."""
+"""The files of a study are found after a change of the specification, and a damaged plan is written again."""
 
 import os
 
+import pytest
+
 import charloom
+from charloom.errors import DamagedError, NewerFormatError, NotAModelError
 from charloom.studies import begin_study, open_study
 from charloom.studies.best_runs import best_of
 from small_studies import planned_study, small_spec, train_here
@@ -11,6 +14,30 @@ from small_studies import planned_study, small_spec, train_here
 def changed(folder, **sections):
     """Give the study in `folder` another specification, in which its runs have other numbers."""
     return begin_study(small_spec(folder, **sections), folder / "study", change=True)
+
+
+@pytest.mark.parametrize("name", ["plan.jsonl", "study.json"])
+@pytest.mark.parametrize("content", [None, "{\n"])
+def test_the_same_specification_repairs_a_damaged_plan(tmp_path, name, content):
+    made = planned_study(tmp_path)
+    train_here(made, [0, 1])
+    path = made.path / name
+    path.unlink() if content is None else path.write_text(content)
+    with pytest.raises((DamagedError, NotAModelError), match=name):
+        open_study(made.path)
+    if name == "plan.jsonl":
+        with pytest.raises(DamagedError, match="Start the study again with its specification"):
+            changed(tmp_path, seeds=3)
+    assert len(planned_study(tmp_path).results()) == 2
+    assert open_study(made.path).plan == made.plan
+
+
+def test_a_study_of_a_later_version_is_not_repaired(tmp_path):
+    made = planned_study(tmp_path)
+    (made.path / "study.json").write_text('{"format": 99}')
+    with pytest.raises(NewerFormatError):
+        planned_study(tmp_path)
+    assert (made.path / "study.json").read_text() == '{"format": 99}'
 
 
 def test_a_directory_is_found_after_a_change_that_gives_its_run_another_number(tmp_path):

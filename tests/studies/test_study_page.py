@@ -1,19 +1,30 @@
 """The report of a study has its table, its curves and the effect of its settings; power laws are found."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
 from charloom.errors import ConfigError, StudyError
-from charloom.report.study_plots import BandLine, Coordinate, band_figure, highest_shown
+from charloom.report.comparison_plot import line_style
+from charloom.report.plot_style import LIGHT
+from charloom.report.study_plots import (
+    DOTTED,
+    BandLine,
+    Coordinate,
+    band_figure,
+    highest_shown,
+    tick_texts,
+)
 from charloom.store.journal import Journal
-from charloom.studies import summarize
-from charloom.studies.power_law import fit_power_law
+from charloom.studies import open_study, summarize
+from charloom.studies.power_law import PowerLaw, fit_power_law
 from charloom.studies.results import FINISHED, RunResult
 from charloom.studies.study_page import (
     curve_line,
+    law_text,
     parameters_by,
     parameters_of,
     render_study,
@@ -101,7 +112,7 @@ def test_the_page_names_failed_runs_and_escapes_names(tmp_path):
     made = planned_study(tmp_path, runs=[{"learning_rate": 1e38}, {}], grid={}, seeds=[0])
     train_here(made)
     made.path.rename(tmp_path / "a<b")
-    html = render_study(type(made)(tmp_path / "a<b"))
+    html = render_study(open_study(tmp_path / "a<b"))
     assert "Failed runs" in html
     assert "diverges" in html
     assert "a&lt;b" in html
@@ -151,6 +162,52 @@ def test_a_diverged_run_does_not_flatten_the_others():
     (axes,) = band_figure([line], "x", "bits").axes
     assert axes.get_ylim()[1] == top
     assert "above the plot" in axes.texts[0].get_text()
+
+
+@pytest.mark.parametrize(("low", "high"), [(2.0, 9.0), (-5.0, 3.0), (-5.0, 9.0)])
+def test_a_wide_band_does_not_flatten_the_lines(low, high):
+    means = [3.0, 2.5, 2.2, 2.0]
+    wide = BandLine("a", range(4), means, [low, 2.4, 2.1, 2.0], [high, 2.6, 2.3, 2.1])
+    (axes,) = band_figure([wide], "x", "bits").axes
+    bottom, top = axes.get_ylim()
+    assert 1.5 - 0.05 <= bottom <= 2.0 < 3.0 <= top <= 3.5 + 0.05
+    assert axes.texts[0].get_text() == "bits (wide bands are cut)"
+    usual = BandLine("a", range(4), means, [y - 0.4 for y in means], [y + 0.4 for y in means])
+    (axes,) = band_figure([usual], "x", "bits").axes
+    assert axes.get_ylim()[0] < 1.6
+    assert axes.get_ylim()[1] > 3.4
+    assert axes.texts[0].get_text() == "bits"
+
+
+def test_the_legend_shows_each_line_as_it_is_drawn():
+    x, y = [1.0, 2.0], [2.0, 1.0]
+    joined = BandLine("joined", x, y, y, y)
+    points = BandLine("points", x, y, y, y, joined=False)
+    fitted = BandLine("fitted", x, y, y, y, law=lambda sizes: 2 / sizes)
+    figure = band_figure([joined, points, fitted], "x", "bits")
+    shown = {
+        line.get_label(): (line.get_linestyle() != "None", line.get_linewidth())
+        for line in figure.legends[0].legend_handles
+    }
+    assert shown["points"][0] is False
+    assert shown["joined"] == (True, line_style(0, LIGHT)["linewidth"])
+    assert shown["fitted"] == (True, DOTTED["linewidth"])
+
+
+def test_every_value_of_an_axis_has_a_label_if_there_is_room():
+    few = Coordinate("size", [12, 24, 48, 24, 12], log=True)
+    assert tick_texts(few) == [(0.0, "12"), (pytest.approx(0.5), "24"), (1.0, "48")]
+    close = Coordinate("size", [1.0, 1.01, 3.0])
+    assert [text for _, text in tick_texts(close)] == ["1", "2", "3"]
+    many = Coordinate("size", list(range(101)))
+    assert [text for _, text in tick_texts(many)] == ["0", "50", "100"]
+
+
+def test_a_power_law_says_to_how_many_sizes_it_was_fitted():
+    law = PowerLaw(3.0, 190.0, 0.66, 0.99991)
+    expected = "bits = 3.000 + 190 · parameters^(-0.660), fitted to 5 sizes, R² 0.9999"
+    assert law_text(law, "parameters", 5) == expected
+    assert law_text(replace(law, explained=0.99999), "x", 4).endswith("4 sizes, R² > 0.9999")
 
 
 def test_a_coordinate_places_numbers_and_names():

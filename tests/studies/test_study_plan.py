@@ -8,6 +8,7 @@ from charloom.api.text_arguments import open_text
 from charloom.errors import ConfigError, StudyError, TextError
 from charloom.messages import for_command_line
 from charloom.recipes import configure
+from charloom.store.run_directory import updates_in
 from charloom.studies import begin_study, open_study
 from charloom.studies.batches import BatchDone
 from charloom.studies.plan import key_of, with_seed
@@ -138,6 +139,18 @@ def test_a_change_cannot_add_the_files_of_finished_runs(tmp_path, keep, what):
     assert open_study(tmp_path / "study").plan == made.plan
 
 
+def test_checkpoints_need_run_directories(tmp_path):
+    saving = {"settings": {"hidden_size": 4, "updates": 30, "save_every": 10}}
+    with pytest.raises(
+        ConfigError, match=r"save_every.*without a run directory \(.*cell = 'rnn'\)"
+    ):
+        planned_study(tmp_path, **saving)
+    assert not (tmp_path / "study").exists()
+    made = planned_study(tmp_path, keep={"directories": "all"}, **saving)
+    train_here(made, [0])
+    assert updates_in(made.files.run_path(made.plan[0]) / "checkpoints") == [0, 10, 20, 30]
+
+
 def test_a_study_that_exists_has_its_directory_and_its_specification(tmp_path):
     made = planned_study(tmp_path)
     assert prepare(made.path).plan == prepare(made.path, made.path).plan == made.plan
@@ -188,6 +201,8 @@ def test_a_study_reads_each_text_and_the_plan_only_once_to_begin(tmp_path, monke
 
 class NoWorkers:
     """Stands for the pool of processes, and trains nothing."""
+
+    workers = 0
 
     def __init__(self, *_):
         pass

@@ -128,6 +128,8 @@ def test_a_worker_trains_only_the_run_that_is_meant(tmp_path):
     made = planned_study(tmp_path)
     with pytest.raises(StudyError, match="another command has changed the study"):
         work(made.files, made.files.new_journal(0), [f"0 {made.plan[1].key}"], None, lambda: None)
+    with pytest.raises(StudyError, match="another command has changed the study"):
+        work(made.files, made.files.new_journal(0), [f"99 {made.plan[1].key}"], None, lambda: None)
     wrong = dataclasses.replace(made.plan[0], key=made.plan[1].key)
     with pytest.raises(StudyError, match="a change was interrupted"):
         RunTrainer(made.files, made.header).train(wrong, lambda: None)
@@ -174,6 +176,15 @@ def test_lines_that_are_damaged_or_torn_are_not_results(tmp_path):
     lines = whole.splitlines(keepends=True)
     journal.write_bytes(lines[0] + b"{broken\n" + lines[2] + b'[]\n{"key": [1]}\n' + lines[3][:-5])
     assert set(made.results()) == {made.plan[0].key, made.plan[2].key}
+
+
+def test_a_line_with_two_results_is_damaged_and_hides_no_other(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made)
+    (journal,) = made.files.journals()
+    lines = journal.read_bytes().splitlines()
+    journal.write_bytes(lines[0] + b"," + lines[1] + b"\n" + lines[2] + b"\n")
+    assert set(made.results()) == {made.plan[2].key}
 
 
 def test_of_several_results_a_finished_one_counts(tmp_path):

@@ -465,6 +465,7 @@ def test_a_search_that_makes_no_sense_is_refused(tmp_path, search, words):
         ({"search": {"trials": 3}}, "draws no setting"),
         ({"search": {"clip": [1.0]}}, "how many trials"),
         ({"settings": {"updates": 40}}, "have no validation part"),
+        ({"settings": {**SETTINGS, "save_every": 10}}, "keep no checkpoints; leave out save_every"),
         ({"settings": {**SETTINGS, "judge_every": 40}}, "cannot prune runs of 40 updates"),
     ],
 )

@@ -14,7 +14,7 @@ from charloom.studies.best_runs import best_of
 from charloom.studies.results import FINISHED, RunResult
 from charloom.studies.student_t import inside, mean_interval, t_quantile
 from charloom.studies.study_page import render_study
-from charloom.studies.summary import text_of
+from charloom.studies.summary import grouped, text_of
 from charloom.studies.table_files import write_table
 from charloom.web.runs_folder import Location
 from charloom.web.study_figures import StudyFigures
@@ -233,3 +233,9 @@ def test_a_listed_run_that_does_not_set_a_setting_has_its_usual_value(tmp_path):
     assert layers == {"lstm": 2, "gru": 1, "rnn": 1}
     (row,) = [line for line in text_of(summary, 9) if line.startswith("gru")]
     assert row.split()[:2] == ["gru", "1"]
+
+
+def test_runs_of_a_group_need_not_follow_each_other(tmp_path):
+    plan = planned_study(tmp_path).plan
+    order = [plan[0], plan[2], plan[1], plan[3]]
+    assert [[run.number for run in group] for group in grouped(order)] == [[0, 1], [2, 3]]

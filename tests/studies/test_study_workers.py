@@ -1,12 +1,17 @@
 """The processes of a study write every result, and a run that ends its process is found and given up."""
 
 import json
+import subprocess
+import sys
+from queue import Queue
 
 import pytest
 
 from charloom.studies import open_study, study, worker_process
+from charloom.studies.batches import BatchDone
 from charloom.studies.result_journal import ResultJournal
 from charloom.studies.results import FAILED, FINISHED, RunResult
+from charloom.studies.worker_pool import Worker
 from small_studies import planned_study, small_spec, train_here
 
 # A process that imports this module ends while it trains a run with the seed 7.
@@ -38,6 +43,28 @@ def test_a_run_that_ends_its_process_is_given_up_and_no_other_one(tmp_path, monk
     assert len(list(made.files.each_result())) == 60
 
 
+def test_a_worker_process_imports_only_what_short_runs_need():
+    code = "import sys, charloom.studies.worker_process; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "charloom.studies.one_run" in loaded
+    large = ("charloom.api.training", "charloom.gradient_check", "charloom.studies.dask_pool")
+    assert loaded.isdisjoint({*large, "importlib.metadata", "optuna", "matplotlib"})
+
+
+def test_a_process_that_did_everything_does_not_read_its_journal_again(tmp_path, monkeypatch):
+    made, events = planned_study(tmp_path), Queue()
+    worker = Worker(made.files, 0, events)
+    worker.give(made.plan[:1])
+    assert events.get()[1].finished == 1
+    worker.kill()
+    done, left = worker.leftovers()
+    assert (done.finished, left) == (1, [])
+    worker.batches.popleft()
+    monkeypatch.setattr("charloom.studies.worker_pool.read_file", lambda _: pytest.fail("read"))
+    assert worker.leftovers() == (BatchDone(0, 0, 0.0), [])
+
+
 def test_results_are_written_together_and_all_at_the_end(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     path.touch()
@@ -54,10 +81,10 @@ def test_results_are_written_together_and_all_at_the_end(tmp_path, monkeypatch):
         journal.add(RunResult("b", FINISHED))
         assert keys() == ["a", "b"]
         journal.add(RunResult("c", FINISHED))
-        journal.write_if_due()
-        assert keys() == ["a", "b"]
+        assert not journal.is_due
         now[0] += 0.3  # within the next run, which is long
-        journal.write_if_due()
+        assert journal.is_due
+        journal.write()
         assert keys() == ["a", "b", "c"]
         journal.add(RunResult("d", FINISHED))
     assert keys() == ["a", "b", "c", "d"]

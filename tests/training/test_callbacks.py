@@ -123,7 +123,7 @@ def test_a_callback_stops_a_run_in_memory_and_the_model_is_returned():
         string=TEXT, callbacks=[Callback(reached, every=1)], listener=events.append, **USUAL
     )
     assert events[-1] == Ended(22, "stopped", "low enough")
-    assert model.update <= 22
+    assert model.update == 22  # no validation loss was computed before, so there is no better model
     assert charloom.train(string=TEXT, which="latest", callbacks=[Callback(reached, every=11)],
                           **USUAL).update == 22  # fmt: skip
 

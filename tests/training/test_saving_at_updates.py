@@ -5,12 +5,13 @@ import pytest
 import charloom
 from charloom.config import Config, without_effect
 from charloom.engines.reference import ReferenceEngine
+from charloom.errors import ConfigError
 from charloom.store import load_checkpoint
 from charloom.store.run_directory import updates_in
 from charloom.training import Progress, Saved, Warned, train_run
 from full_disk import FullDisk
 from reliability.run_comparison import lasting
-from small_runs import after, create, resume, train
+from small_runs import TEXT, after, create, resume, train
 from training_clocks import Waiting
 from training_items import eventful, items_of
 
@@ -37,6 +38,18 @@ def test_checkpoints_are_saved_after_exact_updates_and_kept(tmp_path):
     assert saved_in(tmp_path) == [0, *multiples, last]
     for update in multiples:
         assert charloom.load(tmp_path / "checkpoints" / str(update)).update == update
+
+
+def test_without_a_run_directory_checkpoints_have_no_place(tmp_path):
+    settings = {"string": TEXT, "hidden_size": 8, "seq_length": 10, "updates": 20}
+    with pytest.raises(
+        ConfigError, match=r"^save_every=10 saves checkpoints, but .*; give run a path\.$"
+    ):
+        charloom.train(**settings, save_every=10)
+    assert charloom.train(**settings, save_every=0).update == 20
+    charloom.train(**settings, save_every=10, run=tmp_path / "run")
+    # A model from a run that saved in this way can train another one in memory.
+    assert charloom.train(**settings, from_model=tmp_path / "run").update == 20
 
 
 def test_checkpoints_that_are_not_kept_are_rotated(tmp_path):

@@ -11,7 +11,8 @@ pytest.importorskip("fastapi", reason="the extra web is not installed")
 from charloom.studies import open_study, summarize
 from charloom.studies.results import RunResult
 from charloom.studies.study_page import render_study
-from charloom.web import study_index, study_processes
+from charloom.studies.worker_counts import WorkerCount
+from charloom.web import study_index
 from charloom.web.watched_study import WatchedJournal, WatchedStudy
 from studies.small_studies import planned_study, train_here
 
@@ -236,6 +237,7 @@ def test_a_damaged_curve_is_left_out(client, small, curve):
         ("study.json", '{"format":1}', "damaged"),
         ("study.json", '{"format":99}', "newer"),
         ("plan.jsonl", "{\n", "damaged"),
+        ("plan.jsonl", None, "damaged"),
         ("plan.jsonl", "[" * 100_000 + "\n", "damaged"),
         ("plan.jsonl", '{"run":0,"key":"a","text":7,"settings":{},"directory":false}\n', "damaged"),
         ("plan.jsonl", '{"run":0,"key":"a","text":0,"settings":[],"directory":false}\n', "damaged"),
@@ -243,7 +245,10 @@ def test_a_damaged_curve_is_left_out(client, small, curve):
 )
 def test_a_damaged_plan_is_said_and_the_others_stay(client, small, name, content, state):
     shutil.copytree(small, small.parent / "other")
-    (small / name).write_text(content)
+    if content is None:
+        (small / name).unlink()
+    else:
+        (small / name).write_text(content)
     found = {study["name"]: study for study in listed(client)}
     assert found["small"]["state"] == state
     assert found["small"]["reason"]
@@ -360,33 +365,15 @@ def test_a_large_journal_is_read_in_steps(small):
     assert steps.study().results() == whole.study().results()
 
 
-def test_a_living_process_of_a_journal_counts_as_a_running_run(tmp_path, serve):
+def test_a_study_is_training_while_its_workers_are(tmp_path, serve):
     (tmp_path / "runs").mkdir()
     study = planned_study(tmp_path / "runs")
-    train_here(study, [0])  # its journal has the id of this process
+    train_here(study, [0])  # its journal has the id of this process, which lives on
     client = serve(tmp_path / "runs")
-    assert (fresh(client)["state"], fresh(client)["running"]) == ("training", 1)
-    path = journal_of(study.path)
-    path.rename(path.with_name(path.name.replace(f"-{os.getpid()}-", f"-{2**31 - 2}-")))
     assert (fresh(client)["state"], fresh(client)["running"]) == ("interrupted", 0)
-
-
-def test_a_process_that_began_after_the_journal_does_not_count(tmp_path):
-    here = study_processes.machine_name("here")
-    path = tmp_path / f"here-{os.getpid()}-0-0.jsonl"
-    path.touch()
-    now = path.stat().st_mtime
-    journal = WatchedJournal(path, changed=now)
-    assert study_processes.is_written(journal, here, now)
-    old = WatchedJournal(path, changed=1.0)  # 1970
-    assert not study_processes.is_written(old, here, now)
-
-
-def test_a_journal_of_another_machine_counts_while_it_grows(tmp_path):
-    journal = WatchedJournal(tmp_path / "node-7-12-0-0.jsonl", changed=1000.0)
-    assert study_processes.is_written(journal, "here", 1060.0)
-    assert not study_processes.is_written(journal, "here", 2000.0)
-    assert not study_processes.is_written(WatchedJournal(tmp_path / "x.jsonl"), "x", 0.0)
+    with WorkerCount(study.path, lambda: 2):
+        assert (fresh(client)["state"], fresh(client)["running"]) == ("training", 2)
+    assert (fresh(client)["state"], fresh(client)["running"]) == ("interrupted", 0)
 
 
 def test_the_rest_is_estimated_from_the_runs_that_ended(tmp_path, serve):
@@ -397,6 +384,7 @@ def test_the_rest_is_estimated_from_the_runs_that_ended(tmp_path, serve):
     ]
     lines = [json.dumps(result.to_dict()) + "\n" for result in results]
     study.files.new_journal(0).write_text("".join(lines))
-    found = fresh(serve(tmp_path / "runs"))
-    assert found["running"] == 1
-    assert found["seconds_left"] == pytest.approx(4 * 3.0)
+    with WorkerCount(study.path, lambda: 2):
+        found = fresh(serve(tmp_path / "runs"))
+    assert found["running"] == 2
+    assert found["seconds_left"] == pytest.approx(4 * 3.0 / 2)

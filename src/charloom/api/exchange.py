@@ -53,8 +53,7 @@ def export(
     Args:
         model: a model, or a path that `load` opens.
         path: the file or directory to write; an existing one is replaced, except a README.md that a user has edited,
-            which is kept with a warning. The title of a page is the name of its
-            file without the ending.
+            which is kept with a warning. The title of a page is the name of its file without the ending.
         to: the target, "torch", "onnx", "hub" or "html".
         network_alone: leave out the n-grams of the model, which files for PyTorch and ONNX cannot have. The
             loss of the network alone is often far higher than that of the model
@@ -70,8 +69,9 @@ def export(
             or if the text is not known, on a text that the model writes.
         optimizer: for "torch": also write the state of the optimizer beside the file, with the ending
             `.optimizer.safetensors`, in PyTorch's form. Its metadata `charloom.torch.optimizer` holds Python code that
-            makes the optimizer and loads it, so that PyTorch continues the training exactly. Needs the optimizer adam,
-            adamw, rmsprop or sgd, and a run or a checkpoint, because model files have no such state.
+            makes the optimizer and loads it. PyTorch then continues the training with the same updates, except for
+            rounding. Needs the optimizer adam, adamw, rmsprop or sgd, and a run or a checkpoint, because model files
+            have no such state.
 
     Returns:
         The path of the file or directory.
@@ -80,8 +80,9 @@ def export(
         ConfigError: the target does not exist, or does not have an option that is given; or an option is not
             valid; or `path` is not valid or is the model itself. For a file: `path` is a directory. For "torch" and
             "onnx": the model has n-grams and `network_alone` is False. For "torch": the model has inputs for
-            pairs of characters; or `optimizer` is True, and PyTorch could not continue the training. For "onnx": the file would be larger than 2 GiB. For "hub": `path` is a file or a
-            directory with other files than those of an export. For "html": a weight is too large for "float16".
+            pairs of characters; or `optimizer` is True, and PyTorch could not continue the training. For "onnx": the
+            file would be larger than 2 GiB. For "hub": `path` is a file or a directory with other files than those of
+            an export. For "html": a weight is too large for "float16".
         DivergedError: a number in the model is not finite, or for "onnx" and "html" too large for float32.
         WriteError: the file cannot be written; an existing file is unchanged.
     """

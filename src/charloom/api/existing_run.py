@@ -11,7 +11,7 @@ from charloom.api.training_plan import initial_config, planned_minutes, text_to_
 from charloom.config import MACHINE_SETTINGS, Config, require_one_of, without_effect
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
-from charloom.messages import argument
+from charloom.messages import argument, words_by_face
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
@@ -26,6 +26,8 @@ from charloom.store.run_settings import RunSettings, read_settings
 # What to do if the run of a call exists already.
 EXIST: Final = ("refuse", "resume")
 ENDS: Final = ("epochs", "updates")
+# How messages name the argument for the text: it has no option in the command that trains a run.
+TEXT_ARGUMENT: Final = words_by_face(in_python="text", elsewhere="the argument TEXT")
 
 
 def run_to_continue(run: str | Path | None, exist: str) -> Path | None:
@@ -112,6 +114,7 @@ def changes_to_continue(run: Path, given: GivenTraining) -> RunChanges:
         engine=settings.get("engine"),
         threads=settings.get("threads"),
         save_seconds=settings.get("save_seconds"),
+        text_argument=TEXT_ARGUMENT,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from charloom.api.text_arguments import Text, as_sources
 from charloom.api.training_plan import require_one_end, with_threads
 from charloom.config import MACHINE_SETTINGS, Config
+from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
 
@@ -25,6 +26,7 @@ class RunChanges:
         save_seconds: seconds between two checkpoints.
         allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
             newest intact one. If records or samples are lost, it continues with the remaining ones.
+        text_argument: the argument for the new path of the text, as messages name it.
 
     Raises:
         ConfigError: more than one end is given.
@@ -38,6 +40,7 @@ class RunChanges:
     threads: int | None = None
     save_seconds: float | None = None
     allow_older: bool = False
+    text_argument: str = argument("text")
 
     def __post_init__(self) -> None:
         require_one_end(epochs=self.epochs, updates=self.updates, minutes=self.minutes)

@@ -134,7 +134,7 @@ def train(
 
     Raises:
         ConfigError: a setting does not exist, is out of range, or contradicts the model or the run that exists;
-            or the minutes are too few to search for a learning rate.
+            or the minutes are too few to search for a learning rate; or `save_every` is given without `run`.
         TextError: the text is missing, empty or too short, or has only one distinct character.
         UnknownCharacterError: `from_model` does not know a character, and `unknown` is "refuse".
         RunExistsError, RunInUseError: `run` has a run or other files, or another process uses it.
@@ -147,7 +147,7 @@ def train(
         refuse_given_rate(settings)
     old = run_to_continue(run, exist)
     place, model = new_run(run) if old is None else old, learner_of(from_model)
-    require_which(which, None if place else initial_config(DEFAULT_RECIPE, model, **settings))
+    require_place(place, which, initial_config(DEFAULT_RECIPE, model, **settings), settings)
     if old is not None:
         given = GivenTraining(text, string, model, minutes, find_learning_rate, settings)
         return continue_run(old, changes_to_continue(old, given), which, listener, called, progress)
@@ -444,6 +444,7 @@ def reopen(
         plan = plan_to_resume(
             inspection,
             text=changes.sources,
+            text_argument=changes.text_argument,
             allow_older=changes.allow_older,
             locked=lock is not None,
         )
@@ -491,6 +492,29 @@ def search_first(
     )
     settings["learning_rate"] = found.search.learning_rate
     return found
+
+
+def require_place(
+    run: Path | None, which: Which | None, config: Config, settings: Settings
+) -> None:
+    """Check that a training run can keep what the user wants of it.
+
+    Args:
+        run: the run directory; None if there is none.
+        which: the model to return.
+        config: all settings.
+        settings: the settings that the user gave.
+
+    Raises:
+        ConfigError: there is no run directory for the best model or for checkpoints; or `which` is not valid.
+    """
+    require_which(which, None if run else config)
+    every = settings.get("save_every")
+    if every and run is None:
+        raise ConfigError(
+            f"{argument('save_every', every)} saves checkpoints, but without a run directory there is no place for them; "
+            f"give {argument('run')} a path."
+        )
 
 
 def require_which(which: Which | None, config: Config | None = None) -> None:

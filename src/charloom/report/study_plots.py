@@ -5,6 +5,7 @@ This module knows nothing about studies: it draws lines and points that are give
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -30,10 +31,14 @@ from charloom.report.plot_style import (
 PLOT_HEIGHT: Final = 260  # of the axes of a plot, in units of 1/72 inch
 LABELS_HEIGHT: Final = 52  # below the axes
 BAND: Final = 0.16  # opacity of a band
-MOST_TICKS: Final = 9  # of named values on an axis
+MOST_TICKS: Final = 9  # of single values on an axis
+TICK_ROOM: Final = 0.09  # least distance between two ticks, as a fraction of the axis
 # Losses are shown up to this quantile, and this many times its distance from the lowest one above it.
 SHOWN_QUANTILE: Final = 0.75
 SHOWN_ABOVE: Final = 1.0
+# Bands are shown up to this many times the distance between the lowest and the highest mean beyond these.
+BAND_ROOM: Final = 0.5
+DOTTED: Final[dict[str, Any]] = {"linestyle": (0, (2, 2)), "linewidth": 1.2}  # a fitted curve
 CURVE_POINTS: Final = 200  # of a fitted curve
 
 Law = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -49,7 +54,7 @@ class BandLine:
         y: the means.
         low: the lower ends of the band.
         high: the upper ends of the band.
-        law: a function whose curve is drawn dashed; None draws none.
+        law: a function whose curve is drawn dotted; None draws none.
         joined: whether the points are joined by a line, if there is no law.
         extra: a single point with an interval that is drawn in the same colour; None draws none.
     """
@@ -128,7 +133,7 @@ def band_figure(
         style = line_style(n, palette)
         if line.law is not None:
             x = np.geomspace(min(line.x), max(line.x), CURVE_POINTS)
-            axes.plot(x, line.law(x), color=style["color"], linewidth=1.2, linestyle=(0, (2, 2)))
+            axes.plot(x, line.law(x), color=style["color"], **DOTTED)
         if line.law is not None or not line.joined:
             style["linestyle"] = "none"
         axes.fill_between(
@@ -140,17 +145,33 @@ def band_figure(
             draw_interval(axes, single, style, n)
     style_axes(axes, palette, font_size(width))
     scale_horizontally(axes, log)
-    shown = [y for line in lines for one in (line, line.extra) if one is not None for y in one.y]
-    top = highest_shown(shown)
-    if top is not None:
-        lowest = min(shown)
-        axes.set_ylim(lowest - 0.05 * (top - lowest), top)
-        title += " (far higher losses are above the plot)"
+    title += limit_vertically(axes, [one for line in lines for one in (line, line.extra) if one])
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.set_xlabel(name, color=palette["muted"], fontsize=font_size(width), labelpad=4)
     heading(axes, title, 0.0, palette, font_size(width))
-    add_legend(figure, [line.label for line in lines], palette, width, height)
+    add_legend(figure, lines, palette, width, height)
     return figure
+
+
+def limit_vertically(axes: Axes, lines: Sequence[BandLine]) -> str:
+    """Leave out far higher losses and the ends of wide bands, so that these do not flatten the lines.
+
+    Returns:
+        A remark for the title of the axis, which says so; "" if everything is shown.
+    """
+    means = [y for line in lines for y in line.y]
+    lowest, top = min(means), highest_shown(means)
+    if top is not None:
+        axes.set_ylim(lowest - 0.05 * (top - lowest), top)
+        return " (far higher losses are above the plot)"
+    room = BAND_ROOM * (max(means) - lowest)
+    low, high = lowest - room, max(means) + room
+    ends = [end for line in lines for end in (*line.low, *line.high)]
+    if not room or low <= min(ends) <= max(ends) <= high:
+        return ""
+    margin = 0.05 * (max(means) - lowest)
+    axes.set_ylim(max(low, min(ends) - margin), min(high, max(ends) + margin))
+    return " (wide bands are cut)"
 
 
 def draw_interval(axes: Axes, single: BandLine, style: dict[str, Any], n: int) -> None:
@@ -182,12 +203,13 @@ def scale_horizontally(axes: Axes, log: bool) -> None:
 
 
 def add_legend(
-    figure: Figure, labels: Sequence[str], palette: Palette, width: int, height: int
+    figure: Figure, lines: Sequence[BandLine], palette: Palette, width: int, height: int
 ) -> None:
-    """Add a legend above the plot, with the style of each line."""
-    samples = [
-        Line2D([], [], label=label, **line_style(n, palette)) for n, label in enumerate(labels)
-    ]
+    """Add a legend above the plot, with each line as it is drawn: joined, as points, or with a fitted curve."""
+    samples = []
+    for n, line in enumerate(lines):
+        drawn = DOTTED if line.law is not None else {} if line.joined else {"linestyle": "none"}
+        samples.append(Line2D([], [], label=line.label, **{**line_style(n, palette), **drawn}))
     figure.legend(
         handles=samples,
         loc="upper left",
@@ -245,6 +267,12 @@ def parallel_figure(
                 va="center",
                 color=palette["muted"],
                 fontsize=font - 1.5,
+                bbox={
+                    "facecolor": palette["paper"],
+                    "edgecolor": "none",
+                    "pad": 0.8,
+                    "alpha": 0.85,
+                },
             )
     return figure
 
@@ -258,6 +286,9 @@ def tick_texts(coordinate: Coordinate) -> list[tuple[float, str]]:
         return [(names.index(name) / last if len(names) > 1 else 0.5, name) for name in chosen]
     places = coordinate.places()
     low, high = float(places.min()), float(places.max())
+    few = sorted(set(zip(coordinate.shares().tolist(), places.tolist(), strict=True)))
+    if len(few) <= MOST_TICKS and all(b[0] - a[0] >= TICK_ROOM for a, b in pairwise(few)):
+        return [(share, f"{place:.4g}") for share, place in few]
     if low == high:
         return [(0.5, f"{low:.4g}")]
     middle = (low * high) ** 0.5 if coordinate.log else (low + high) / 2

@@ -134,6 +134,7 @@ def plan_to_resume(
     text: Sequence[str | Path] | None = None,
     allow_older: bool = False,
     locked: bool = False,
+    text_argument: str = argument("text"),
 ) -> ResumePlan:
     """Return the plan for resuming a run, with its text opened.
 
@@ -144,6 +145,7 @@ def plan_to_resume(
         allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
             newest intact checkpoint. If records or samples are lost, training continues with the rest.
         locked: True if the caller holds the lock of the run, so that no other process can write it.
+        text_argument: the argument for the new paths of the text, as messages name it.
 
     Raises:
         NotAModelError: the path is not a run, or the creation of the run was interrupted.
@@ -163,7 +165,7 @@ def plan_to_resume(
         refuse_if_locked(path)
     try:
         with reading(path):
-            return planned(inspection, text, allow_older)
+            return planned(inspection, text, allow_older, text_argument)
     except CharloomError:
         # A file can seem damaged while another process writes it. In this case raise RunInUseError.
         if not locked:
@@ -173,7 +175,10 @@ def plan_to_resume(
 
 
 def planned(
-    inspection: RunInspection, moved: Sequence[str | Path] | None, allow_older: bool
+    inspection: RunInspection,
+    moved: Sequence[str | Path] | None,
+    allow_older: bool,
+    text_argument: str,
 ) -> ResumePlan:
     """Return the plan for resuming a run. `moved` holds the new paths of its text, if it was moved.
 
@@ -184,7 +189,7 @@ def planned(
     start = start_of(inspection, basis, allow_older)
     checkpoint, learner = start.checkpoint, start.checkpoint.learner
     require_same_settings(path, basis.config, learner.config)
-    corpus = open_text(path / TEXT, basis.text, moved, learner)
+    corpus = open_text(path / TEXT, basis.text, moved, learner, text_argument)
     require_same_text(path, basis.text, checkpoint, corpus)
     require_place(path, learner, len(corpus))
     if EVENTS in problems:

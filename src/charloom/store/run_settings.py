@@ -3,7 +3,6 @@
 The file may be untrusted. This module does not know checkpoints.
 """
 
-import importlib.metadata
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -99,6 +98,8 @@ class RunSettings:
 
 def charloom_version() -> str:
     """Return the version of the installed charloom; "0+unknown" if charloom is not installed."""
+    import importlib.metadata  # takes 0.02 s, and a worker process of a study needs no version
+
     try:
         return importlib.metadata.version("charloom")
     except importlib.metadata.PackageNotFoundError:

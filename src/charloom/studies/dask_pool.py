@@ -102,6 +102,9 @@ class DaskPool:
         header: the contents of its study.json.
         cluster: the address of a scheduler, such as "tcp://10.0.0.1:8786", or a cluster or client of Dask.
 
+    Attributes:
+        workers: the number of workers of the cluster when it was last asked.
+
     Raises:
         MissingPartError: Dask is not installed.
         StudyError: the scheduler does not answer, or has no worker.
@@ -110,6 +113,7 @@ class DaskPool:
     def __init__(self, files: StudyFiles, header: StudyHeader, cluster: Any) -> None:
         self._files, self._header = files, header
         self._client, self._own = connected(cluster)
+        self.workers = 0
         self._waiting: deque[PlannedRun] = deque()
         self._given: dict[Future, list[PlannedRun]] = {}
         self._seconds = 0.0  # of a run, measured
@@ -185,9 +189,9 @@ class DaskPool:
         """Submit batches until each worker has enough. Send the texts before the first one."""
         if self._sent is None:
             self._sent = self._send_texts()
-        workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
-        while self._waiting and len(self._given) < AHEAD * workers:
-            size = batch_size(self._seconds, len(self._waiting), workers)
+        self.workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        while self._waiting and len(self._given) < AHEAD * max(1, self.workers):
+            size = batch_size(self._seconds, len(self._waiting), self.workers)
             batch = [self._waiting.popleft() for _ in range(size)]
             future = self._client.submit(
                 train_batch,

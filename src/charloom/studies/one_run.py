@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from charloom.api.training import begin, reopen
 from charloom.config import Config
 from charloom.cooperative import run_all_slices
 from charloom.engines import Engine, engine_for
@@ -145,6 +144,8 @@ def train_in_directory(
     key: str, config: Config, corpus: Corpus, halt: HaltCheck, path: Path
 ) -> RunResult | None:
     """Train a run in the run directory `path`, or continue it; return its result, None if it was interrupted."""
+    from charloom.api.training import begin, reopen  # takes 0.1 s, and most runs have no directory
+
     training = reopen(path) if path.exists() else begin(corpus, config, path)
     ended = None
     with training:

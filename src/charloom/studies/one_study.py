@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from charloom.api.text_arguments import open_text
 from charloom.canonical_form import canonical_json
-from charloom.errors import StudyError
+from charloom.errors import DamagedError, StudyError
 from charloom.formatting import counted, listing, shortened
 from charloom.messages import argument
 from charloom.studies.dask_pool import DaskPool
@@ -21,6 +21,7 @@ from charloom.studies.spec import StudySpec, parse_spec, read_spec
 from charloom.studies.study_files import StudyFiles, StudyHeader, StudyText
 from charloom.studies.study_progress import StudyProgress
 from charloom.studies.study_texts import unchanged_text
+from charloom.studies.worker_counts import WorkerCount
 from charloom.studies.worker_pool import WorkerPool
 from charloom.text import Corpus
 
@@ -32,7 +33,7 @@ class Study:
     """A study directory that exists.
 
     Args:
-        path: the directory.
+        files: the files of its directory.
         known: its header and its plan, if the caller has just read or written them, and its texts.
 
     Attributes:
@@ -47,10 +48,10 @@ class Study:
     """
 
     def __init__(
-        self, path: Path, known: tuple[StudyHeader, list[PlannedRun]] | None = None
+        self, files: StudyFiles, known: tuple[StudyHeader, list[PlannedRun]] | None = None
     ) -> None:
-        self.path = path
-        self.files = StudyFiles(path)
+        self.path = files.path
+        self.files = files
         self.header: StudyHeader = self.files.header() if known is None else known[0]
         self.trials_left = 0
         self._texts_read = known is not None
@@ -150,7 +151,10 @@ class Study:
             pool = WorkerPool(self.files, max(1, min(workers, len(todo))))
         else:
             pool = DaskPool(self.files, self.header, on)
-        with closing(pool.train(todo, halt)) as batches:
+        with (
+            WorkerCount(self.path, lambda: pool.workers) as count,
+            closing(pool.train(todo, count.beating(halt))) as batches,
+        ):
             for batch in batches:
                 progress = StudyProgress(
                     progress.runs,
@@ -187,7 +191,7 @@ class SpecChange:
 
 def open_study(path: Path) -> Study:
     """Return the study in a directory. The errors are those of `Study`."""
-    return Study(path)
+    return Study(StudyFiles(path))
 
 
 def begin_study(
@@ -213,8 +217,8 @@ def begin_study(
     path = directory or Path("studies") / (spec.stem if isinstance(spec, Path) else name_of(parsed))
     files = StudyFiles(path)
     header, runs = planned(parsed)
-    if files.exists and not change:
-        before = Study(path)
+    before = study_before(files, data, change)
+    if before is not None and not change:
         if before.header.search is not None or header.search is not None:
             require_same_search(before, header)
         elif before.header != header or before.plan != runs:
@@ -224,11 +228,35 @@ def begin_study(
                 f"{argument('change', True)} to change the study, or another directory to begin a new one."
             )
         elif files.spec_bytes() == data:
-            return Study(path, (header, before.plan))
-    elif files.exists:
-        require_kept_files(Study(path), header, runs)
+            return Study(files, (header, before.plan))
+    elif before is not None:
+        require_kept_files(before, header, runs)
     files.write(data, header, runs)
-    return Study(path, (header, runs))
+    return Study(files, (header, runs))
+
+
+def study_before(files: StudyFiles, spec: bytes, change: bool) -> Study | None:
+    """Return the study that a directory holds; None if it must be written.
+
+    A damaged plan is written again if the specification is the same: results belong to their text and settings, and
+    not to the plan.
+
+    Args:
+        files: the files of the directory.
+        spec: the bytes of the specification that the user gave.
+        change: whether the study gets another specification.
+
+    Raises:
+        DamagedError: the plan is damaged, and the specification is another one.
+    """
+    if not files.exists:
+        return None
+    try:
+        return Study(files)
+    except DamagedError:
+        if change or files.spec_bytes() != spec:
+            raise
+        return None
 
 
 def require_kept_files(before: Study, header: StudyHeader, runs: list[PlannedRun]) -> None:

@@ -85,6 +85,11 @@ def plan_runs(spec: StudySpec, corpora: Sequence[Corpus]) -> list[PlannedRun]:
         directory = spec.directories == "all" or (
             spec.directories == "auto" and is_long(config, corpus)
         )
+        if config.save_every and not directory:
+            raise ConfigError(
+                f"the study sets save_every, but its runs without a run directory ({in_words(settings)}) keep no "
+                f'checkpoints. Give directories = "all" in the section keep, or leave out save_every.'
+            )
         common = common_part(config, corpus.fingerprint)
         for seed in spec.seeds:
             key = run_key(common, seed)
@@ -103,15 +108,18 @@ def checked_config(recipe: str, settings: Settings, corpus: Corpus) -> Config:
         config = configure(recipe, **settings)
         Schedule.of(config, len(corpus))
     except CharloomError as error:
-        given = ", ".join(f"{name} = {shortened(value)}" for name, value in settings.items())
-        raise type(error)(
-            f"the run with {given or 'the settings of its recipe'}: {for_file(error.message)}"
-        ) from None
+        raise type(error)(f"the run with {in_words(settings)}: {for_file(error.message)}") from None
     if config.tokens != corpus.vocabulary.tokens:
         raise ConfigError(
             f"the study sets tokens to {config.tokens} in only some of its runs; give it in the section settings."
         )
     return config
+
+
+def in_words(settings: Settings) -> str:
+    """Return the settings of a run for a message."""
+    given = ", ".join(f"{name} = {shortened(value)}" for name, value in settings.items())
+    return given or "the settings of its recipe"
 
 
 def is_long(config: Config, corpus: Corpus) -> bool:

@@ -88,6 +88,10 @@ def plan_search(spec: StudySpec, corpus: Corpus) -> PlannedSearch | None:
             "a search compares its runs by their validation loss, but they have no validation part; give "
             "validation = 0.1 in the section settings."
         )
+    if configs[0].save_every:
+        raise ConfigError(
+            "the trials of a search have no run directories, so they keep no checkpoints; leave out save_every."
+        )
     schedules = [Schedule.of(config, len(corpus)) for config in configs]
     interval = min(schedule.evaluation_interval for schedule in schedules)
     updates = max(schedule.updates for schedule in schedules)

@@ -30,12 +30,13 @@ class ResultJournal:
     def add(self, result: RunResult) -> None:
         """Write a result, now or with later ones."""
         self._waiting.append(result)
-        self.write_if_due()
-
-    def write_if_due(self) -> None:
-        """Write the results that wait, if the last writing is long ago. Call this now and then within a long run."""
-        if self._waiting and time.monotonic() - self._written >= WAITING_SECONDS:
+        if self.is_due:
             self.write()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether results wait and the last writing is long ago. Ask this now and then within a long run."""
+        return bool(self._waiting) and time.monotonic() - self._written >= WAITING_SECONDS
 
     def write(self) -> None:
         """Write all results that wait."""

@@ -65,9 +65,12 @@ class RunResult:
     @classmethod
     def from_dict(cls, line: dict[str, Any]) -> "RunResult":
         """Return the result of a line; fields that a later version added are ignored."""
-        fields = {name: line[name] for name in cls.__dataclass_fields__ if name in line}
-        if not isinstance(fields.get("key"), str):
+        if not isinstance(line.get("key"), str):
             raise TypeError("a result has no key")
+        known = cls.__dataclass_fields__
+        fields = line
+        if not line.keys() <= known.keys():
+            fields = {name: line[name] for name in known if name in line}
         return cls(**{**fields, "warnings": tuple(line.get("warnings", ()))})
 
 

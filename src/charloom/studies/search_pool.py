@@ -58,6 +58,11 @@ class SearchPool:
         self._useless = 0  # processes in a row that did nothing
         self._without = set[int]()  # workers that wait for the storage
 
+    @property
+    def workers(self) -> int:
+        """The number of worker processes."""
+        return len(self._workers)
+
     def train(self, halt: Callable[[], str | None]) -> Generator[SearchAnswer]:
         """Run trials until there are enough, and yield what the workers say.
 

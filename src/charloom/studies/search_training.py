@@ -17,6 +17,7 @@ from charloom.studies.planned_search import PlannedSearch
 from charloom.studies.results import FAILED, FINISHED, PRUNED, RunResult
 from charloom.studies.study_files import StudyFiles, StudyHeader
 from charloom.studies.study_progress import StudyProgress
+from charloom.studies.worker_counts import WorkerCount
 from charloom.studies.worker_pool import WorkerPool
 
 if TYPE_CHECKING:
@@ -124,7 +125,10 @@ def train_trials(
     left = search.spec.trials - counts.ended
     if left > 0:
         pool = SearchPool(files, search, trials, max(1, min(workers, left)))
-        with closing(pool.train(halt)) as answers:
+        with (
+            WorkerCount(files.path, lambda: pool.workers) as count,
+            closing(pool.train(count.beating(halt))) as answers,
+        ):
             for answer in answers:
                 now = TrialCounts(answer.finished, answer.pruned, answer.failed)
                 counts = now if now.ended >= counts.ended else counts
@@ -194,7 +198,11 @@ def repeat_best(
     if not todo:
         return
     began = time.monotonic() - progress.seconds
-    with closing(WorkerPool(files, max(1, min(workers, len(todo)))).train(todo, halt)) as batches:
+    pool = WorkerPool(files, max(1, min(workers, len(todo))))
+    with (
+        WorkerCount(files.path, lambda: pool.workers) as count,
+        closing(pool.train(todo, count.beating(halt))) as batches,
+    ):
         for batch in batches:
             progress = replace(
                 progress,

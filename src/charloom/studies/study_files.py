@@ -191,15 +191,32 @@ class StudyFiles:
 
     def plan(self) -> list[PlannedRun]:
         """Return the runs of the plan."""
+        return self.parsed_runs(self.plan_lines())
+
+    def plan_lines(self) -> list[bytes]:
+        """Return the lines of plan.jsonl, one for each run of the plan, with consecutive numbers.
+
+        Raises:
+            DamagedError: the file is missing. Every study has it, also a search without other runs than trials.
+        """
         path = self.path / PLAN
+        data = read_file(path)
+        if data is None:
+            raise DamagedError(f"{path} is missing. Start the study again with its specification.")
+        return whole_lines(data)
+
+    def parsed_runs(self, lines: list[bytes]) -> list[PlannedRun]:
+        """Return the runs of lines of plan.jsonl.
+
+        Raises:
+            DamagedError: a line is damaged.
+        """
         try:
-            return [
-                PlannedRun.from_dict(json.loads(line))
-                for line in whole_lines(read_file(path) or b"")
-            ]
+            # Parsing the lines as one array takes 0.6 times as long as parsing each of them.
+            return [PlannedRun.from_dict(one) for one in json.loads(b"[%b]" % b",".join(lines))]
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedError(
-                f"{path} is damaged: {error}. Start the study again with its specification."
+                f"{self.path / PLAN} is damaged: {error}. Start the study again with its specification."
             ) from None
 
     def journals(self) -> list[Path]:
@@ -209,11 +226,9 @@ class StudyFiles:
     def each_result(self) -> Iterator[RunResult]:
         """Yield the results in all journals. Lines that are damaged or not whole are left out."""
         for path in self.journals():
-            for line in whole_lines(read_file(path) or b""):
-                try:
-                    yield RunResult.from_dict(json.loads(line))
-                except (ValueError, TypeError, AttributeError):
-                    continue
+            for values in json_values(whole_lines(read_file(path) or b"")):
+                with suppress(TypeError, AttributeError):
+                    yield RunResult.from_dict(values)
 
     def results(self) -> dict[str, RunResult]:
         """Return the result of each run that has one, by key."""
@@ -233,6 +248,19 @@ class StudyFiles:
                 raise
             return path
         raise AssertionError
+
+
+def json_values(lines: list[bytes]) -> list[Any]:
+    """Return the values in lines of JSON. Lines that are damaged are left out."""
+    with suppress(ValueError):  # as one array, because parsing each line takes 1.6 times as long
+        values: list[Any] = json.loads(b"[%b]" % b",".join(lines))
+        if len(values) == len(lines):
+            return values
+    values = []
+    for line in lines:
+        with suppress(ValueError):
+            values.append(json.loads(line))
+    return values
 
 
 def numbered_paths(folder: Path) -> dict[str, Path]:

@@ -56,6 +56,7 @@ LOG_FROM: Final = (
 PARAMETERS: Final = "parameters"
 TRAINING, VALIDATION = "train_nats", "validation_nats"  # losses of a curve
 LEAST_EXPLAINED: Final = 0.8  # a power law that explains less of the variance is not shown
+MOST_EXPLAINED: Final = 0.99995  # from here on, four decimal places would round to 1
 MOST_JOINED: Final = 12  # points of a line that are joined
 SIZES: Final = ("hidden_size", "layers", "ngram_order", "input_pairs")
 
@@ -356,7 +357,7 @@ def effect_section(
     others = [one for one in summary.varied if one not in (name, apart, *without)]
     seeds = max(len(group.bits) for group in groups)
     sentence = (
-        "The mean over the seeds, with its 95 % interval."
+        "The points are means over the seeds, and the bands are their 95 % intervals."
         if seeds > 1
         else "Each point is one run."
     )
@@ -364,13 +365,17 @@ def effect_section(
         sentence += " Where settings differ in other ways too, the best of them is shown."
     sentence += shown_text(len(every), possible)
     if any(laws.values()):
-        sentence += " The dashed curves are fitted power laws."
+        sentence += " The dotted curves are fitted power laws."
     return StudySection(
         f"effect-{name.replace('_', '-')}",
         f"Effect of {name}",
         sentence,
         picture_of(draw, f"effect-{name}", f"bits per character over {name}, {len(drawn)} lines"),
-        [f"{label}: {law_text(law, name)}" for label, law in laws.items() if law is not None],
+        [
+            f"{label}: {law_text(law, name, len(lines[label]))}"
+            for label, law in laws.items()
+            if law is not None
+        ],
     )
 
 
@@ -417,11 +422,12 @@ def law_of(points: dict[float, Group]) -> PowerLaw | None:
     return law if law is not None and law.explained >= LEAST_EXPLAINED else None
 
 
-def law_text(law: PowerLaw, name: str) -> str:
-    """Return a power law as a formula."""
+def law_text(law: PowerLaw, name: str, sizes: int) -> str:
+    """Return a power law as a formula, with the number of sizes to which it was fitted."""
+    explained = f"{law.explained:.4f}" if law.explained < MOST_EXPLAINED else "> 0.9999"
     return (
-        f"bits = {law.limit:.3f} + {law.factor:.4g} · {name}^(-{law.exponent:.3f}), which explains "
-        f"{law.explained:.1%} of the variance"
+        f"bits = {law.limit:.3f} + {law.factor:.4g} · {name}^(-{law.exponent:.3f}), fitted to {counted(sizes, 'size')}, "
+        f"R² {explained}"
     )
 
 

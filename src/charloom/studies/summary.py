@@ -159,14 +159,10 @@ def summarize(study: Study) -> StudySummary:
     """Return the results of a study so far."""
     results = study.results()
     varied = varied_settings(study)
-    groups: dict[bytes, list[PlannedRun]] = {}
-    for run in study.plan:
-        others = {name: value for name, value in run.settings.items() if name != "seed"}
-        groups.setdefault(canonical_json([run.text, others]), []).append(run)
     usual = usual_settings(study)
     made = [
         group_of(runs, {name: usual.get(name) for name in varied}, results)
-        for runs in groups.values()
+        for runs in grouped(study.plan)
     ]
     search = study.header.search
     repeats = search is not None and search.spec.repeat > 0
@@ -178,6 +174,24 @@ def summarize(study: Study) -> StudySummary:
         one_of(study.header.tokens),
         is_comparable(study),
     )
+
+
+def grouped(plan: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+    """Return the runs of a plan in groups that differ only in their seeds.
+
+    Such runs usually follow each other, so a key is computed only when the settings change.
+    """
+    groups: dict[bytes, list[PlannedRun]] = {}
+    before: tuple[int, dict[str, Any]] | None = None
+    group: list[PlannedRun] = []
+    for run in plan:
+        others = run.settings.copy()
+        others.pop("seed", None)
+        if before != (run.text, others):
+            before = run.text, others
+            group = groups.setdefault(canonical_json(before), [])
+        group.append(run)
+    return list(groups.values())
 
 
 def is_validated(study: Study) -> bool:

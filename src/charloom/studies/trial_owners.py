@@ -32,9 +32,14 @@ def owner_of(pid: int, worker: str) -> Owner:
     }
 
 
+def is_here(owner: Owner) -> bool:
+    """Return True if the process of an owner ran on this machine."""
+    return bool(owner["host"] == platform.node())
+
+
 def is_gone(owner: Owner) -> bool:
     """Return True if the process of an owner ran on this machine and has ended."""
-    if owner["host"] != platform.node():
+    if not is_here(owner):
         return False
     return not is_alive(owner["pid"]) or process_start_time(owner["pid"]) != owner["birth"]
 
@@ -47,6 +52,6 @@ def is_given_up(owner: Owner, beat: float, now: float | None = None) -> bool:
         beat: the time of its last sign of life, in Unix time.
         now: the present time; None asks the clock.
     """
-    if owner["host"] == platform.node():
+    if is_here(owner):
         return is_gone(owner)
     return (time.time() if now is None else now) - beat > SILENT_SECONDS

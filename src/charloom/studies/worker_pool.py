@@ -118,6 +118,8 @@ class Worker:
 
     def leftovers(self) -> tuple[BatchDone, list[PlannedRun]]:
         """Return what the process did of its last batches, and the runs that it did not do, after it has ended."""
+        if not self.batches:  # reading a long journal takes time
+            return BatchDone(0, 0, 0.0), []
         states = {}
         for line in whole_lines(read_file(self.journal) or b""):
             with suppress(ValueError, KeyError):
@@ -179,6 +181,11 @@ class WorkerPool:
         # one by one to see which of them ends a process.
         self._alone: set[str] = set()
         self._blamed: set[str] = set()  # the keys of runs during which a process has ended
+
+    @property
+    def workers(self) -> int:
+        """The number of worker processes."""
+        return len(self._workers)
 
     def train(
         self, runs: Sequence[PlannedRun], halt: Callable[[], str | None]

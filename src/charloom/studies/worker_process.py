@@ -10,7 +10,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -38,15 +38,13 @@ def work(
         WriteError: a file cannot be written.
     """
     trainer = RunTrainer(files, files.header())
-    plan = {run.number: run for run in files.plan()}
+    plan = WorkerPlan(files)
     # The objects so far live as long as the process. Without this, each run pays for checking them again.
     gc.collect()
     gc.freeze()
     with ResultJournal(journal) as results:
         for line in jobs:
-            pairs = zip(*[iter(line.split())] * 2, strict=True)
-            runs = [planned_run(plan, int(number), key) for number, key in pairs]
-            done = train_batch(trainer, runs, results, halt)
+            done = train_batch(trainer, plan.runs(line), results, halt)
             if done is None:
                 return
             answers.write(json.dumps(asdict(done)) + "\n")
@@ -64,8 +62,9 @@ def train_batch(
 
     def halt_and_write() -> str | None:
         """Return what `halt` returns. Training asks about ten times a second, so results do not wait for a long run."""
-        with suppress(CharloomError):  # the next writing reports it
-            results.write_if_due()
+        if results.is_due:
+            with suppress(CharloomError):  # the next writing reports it
+                results.write()
         return halt()
 
     # Between two runs, the code that makes a config would have to be loaded into the processor's cache again.
@@ -85,14 +84,34 @@ def train_batch(
     return BatchDone(finished, failed, busy)
 
 
-def planned_run(plan: Mapping[int, PlannedRun], number: int, key: str) -> PlannedRun:
-    """Return a run of the plan; raise StudyError if it is another one than the process that gave it means."""
-    run = plan.get(number)
-    if run is None or run.key != key:
-        raise StudyError(
-            "another command has changed the study; run this one again when the other has ended."
-        )
-    return run
+class WorkerPlan:
+    """The plan of a study in a worker process, which parses only the lines of the runs that it trains.
+
+    Args:
+        files: the study directory.
+    """
+
+    def __init__(self, files: StudyFiles) -> None:
+        self._files, self._lines = files, files.plan_lines()
+        # The runs that repeat the best settings of a search have the numbers after those of the trials.
+        self._first = files.parsed_runs(self._lines[:1])[0].number if self._lines else 0
+
+    def runs(self, job: str) -> list[PlannedRun]:
+        """Return the runs whose numbers and keys are in the line `job`.
+
+        Raises:
+            DamagedError: the line of a run is damaged.
+            StudyError: a run is another one than the process that gave it means.
+        """
+        words = job.split()
+        places = [int(number) - self._first for number in words[::2]]
+        known = [place for place in places if 0 <= place < len(self._lines)]
+        runs = self._files.parsed_runs([self._lines[place] for place in known])
+        if words != [word for run in runs for word in (str(run.number), run.key)]:
+            raise StudyError(
+                "another command has changed the study; run this one again when the other has ended."
+            )
+        return runs
 
 
 def main() -> None:

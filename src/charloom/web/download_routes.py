@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from charloom import api
 from charloom.api.export_file import ExportOptions, target_of
+from charloom.api.model import Model, load
 from charloom.errors import ConfigError
 from charloom.model.mixture_parts import HasNGramsError
 from charloom.store import Which
@@ -103,7 +103,7 @@ def exported(run_index: RunIndex, key: str, to: Format, network_alone: bool) -> 
         return path.name, path.read_bytes()
 
 
-def open_model(run_index: RunIndex, key: str) -> tuple[api.Model, str]:
+def open_model(run_index: RunIndex, key: str) -> tuple[Model, str]:
     """Open a model, with its text if that is still there. Return it with a name for its file.
 
     Raises:
@@ -112,7 +112,7 @@ def open_model(run_index: RunIndex, key: str) -> tuple[api.Model, str]:
     place, which = run_index.model(key)
     name = key.replace("@", "-").removesuffix(".safetensors")
     if which == "file" or which is None:
-        return api.load(place.path), name
+        return load(place.path), name
     if which in NAMED:
-        return api.load(place.path, which=NAMED[which]), name
-    return api.load(checkpoint_path(place.path, int(which))), name
+        return load(place.path, which=NAMED[which]), name
+    return load(checkpoint_path(place.path, int(which))), name

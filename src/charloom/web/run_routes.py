@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from pydantic import ValidationError
 
-from charloom import api
+from charloom.api import run_control
 from charloom.errors import ConfigError
 from charloom.gradient_check import read_checks
 from charloom.messages import for_page
@@ -88,7 +88,7 @@ def routes(run_index: RunIndex, stream_limit: StreamLimit, closing: asyncio.Even
             return stop_start(run_index, job, command)
         path = run_index.place(run).path
         try:
-            sent = api.control(
+            sent = run_control.control(
                 path, command.command, learning_rate_factor=command.learning_rate_factor
             )
         except ConfigError as error:

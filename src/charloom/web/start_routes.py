@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from fastapi import APIRouter
 
-from charloom import api
+from charloom.api.learning_rate import refuse_given_rate
 from charloom.api.training_plan import initial_config
 from charloom.config import ARGUMENT_HELP
 from charloom.errors import ConfigError, DamagedError, NotAModelError, RunExistsError, RunInUseError
@@ -244,7 +244,7 @@ def require_settings(recipe: str | None, given: dict[str, Any], model: Learner |
         )
     if given.get("find_learning_rate"):
         try:
-            api.refuse_given_rate(given)
+            refuse_given_rate(given)
         except ConfigError as error:
             raise NotAllowedError(error.message, "settings.learning_rate") from None
     replacement = given.get("replacement")

@@ -10,13 +10,13 @@ from typing import Final
 from charloom.errors import CharloomError, DamagedError, NewerFormatError
 from charloom.even_sample import EvenSample
 from charloom.messages import for_page
-from charloom.studies import StudyProgress, StudySummary, summarize
+from charloom.studies import Study, StudyProgress, StudySummary, summarize
 from charloom.studies.results import FAILED, FINISHED, RunResult, merged
 from charloom.studies.summary import Group, setting_text, settings_heads
+from charloom.studies.worker_counts import living_workers
 from charloom.web import schemas as wire
 from charloom.web.runs_folder import Location
-from charloom.web.study_processes import living_workers
-from charloom.web.watched_study import WRONG_VALUES, ReadStudy, WatchedStudy
+from charloom.web.watched_study import WRONG_VALUES, WatchedStudy
 
 MOST_FAILURES: Final = 100
 MOST_POINTS: Final = 500  # of a curve
@@ -54,7 +54,7 @@ class StudyFigures:
         left = counted.runs - done
         # Failed runs may be trained once more, so processes can work although every run has a result.
         most = left + counted.failed
-        running = min(most, living_workers(self.watched.journals.values(), now)) if most else 0
+        running = min(most, living_workers(self.watched.path, now)) if most else 0
         worked = seconds / max(running, 1)
         progress = StudyProgress(
             counted.runs, counted.finished, counted.failed, done, worked, counted.pruned
@@ -146,7 +146,7 @@ class StudyFigures:
             self._curves = (self.watched.version, [line for line in lines if line is not None])
         return self._curves[1]
 
-    def whole_study(self) -> ReadStudy:
+    def whole_study(self) -> Study:
         """Return the study with all curves, for its report.
 
         Raises:

@@ -28,7 +28,7 @@ Stamp = tuple[int, int, int]  # the modification time, the inode and the size of
 
 @dataclass(frozen=True)
 class ReadFiles(StudyFiles):
-    """The files of a study directory whose plan and results were read before.
+    """The files of a study directory whose plan and results were read before. They do not change with the files.
 
     Attributes:
         read_header: the contents of study.json.
@@ -51,17 +51,6 @@ class ReadFiles(StudyFiles):
     def each_result(self) -> Iterator[RunResult]:
         """Yield the results in all journals."""
         return iter(self.read_results)
-
-
-class ReadStudy(Study):
-    """A study whose files were read before. It does not change when the files change."""
-
-    def __init__(self, files: ReadFiles) -> None:
-        self.path = files.path
-        self.files = files
-        self.header = files.read_header
-        self.trials_left = 0
-        self.plan = self._planned()
 
 
 @dataclass
@@ -173,7 +162,7 @@ class WatchedStudy:
         self._versions: dict[str, int] = {}  # the versions of the journals when they were last read
         self._stamps: tuple[Stamp | None, Stamp | None] | None = None
         self._planned: tuple[StudyHeader, list[PlannedRun]] | None = None
-        self._study: tuple[int, ReadStudy] | None = None
+        self._study: tuple[int, Study] | None = None
 
     def follow(self, room: int) -> int:
         """Read what was added, until `room` bytes of journals are exceeded. Return the number of bytes read.
@@ -224,7 +213,7 @@ class WatchedStudy:
         are = "is" if lines + files == 1 else "are"
         return f"{' and '.join(parts)} in {RESULTS}/ cannot be read and {are} left out."
 
-    def study(self) -> ReadStudy:
+    def study(self) -> Study:
         """Return the study with the results that were read, without curves.
 
         Raises:
@@ -235,7 +224,7 @@ class WatchedStudy:
             self._study = (self.version, self._with(results))
         return self._study[1]
 
-    def whole_study(self) -> ReadStudy:
+    def whole_study(self) -> Study:
         """Return the study with the results that were read, with their curves, after reading all lines again.
 
         Raises:
@@ -250,12 +239,12 @@ class WatchedStudy:
             with suppress(StoreError):  # the journal has just disappeared
                 yield from journal.whole_results(journal.places if chosen is None else chosen)
 
-    def _with(self, results: list[RunResult]) -> ReadStudy:
+    def _with(self, results: list[RunResult]) -> Study:
         """Return the study with these results."""
         if self._planned is None:
             raise self.problem or DamagedError(f"{self.path.name} is no study any more.")
         header, plan = self._planned
-        return ReadStudy(ReadFiles(self.path, header, plan, results))
+        return Study(ReadFiles(self.path, header, plan, results))
 
 
 def stamp_of(path: Path) -> Stamp | None:
