@@ -444,9 +444,11 @@ def test_only_the_first_message_of_many_workers_is_shown(tmp_path):
         ({"clip": [[1.0]]}, "must be a number, a string, true or false"),
         ({"validation": [0.1, 0.2]}, "cannot be compared"),
         ({"split": ["end", "streams"]}, "cannot be compared"),
-        ({"hiden_size": [4, 8]}, "hiden_size"),
+        ({"hiden_size": [4, 8]}, r"search.hiden_size is unknown; did you mean hidden_size\?"),
+        ({"trails": 3}, r"search.trails is unknown; did you mean trials\?"),
+        ({"colour": 3}, "the section has trials, sampler,.* and repeat, and the settings are"),
         ({"layers": [1, -1]}, "layers"),
-        ({"seed_": 1}, "search.seed_ is 1"),
+        ({"seed_": 1}, r"search.seed_ is unknown; did you mean seed\?"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(tmp_path, search, words):

@@ -13,6 +13,7 @@ from charloom.errors import DamagedError, StudyError
 from charloom.formatting import counted, listing, shortened
 from charloom.messages import argument
 from charloom.studies.dask_pool import DaskPool
+from charloom.studies.plain_values import plain_section
 from charloom.studies.plan import PlannedRun, plan_runs
 from charloom.studies.planned_search import plan_search
 from charloom.studies.results import FAILED, FINISHED, RunResult
@@ -329,7 +330,7 @@ def without_order(header: StudyHeader) -> bytes:
 def parsed_spec(spec: Path | Mapping[str, Any]) -> tuple[StudySpec, bytes]:
     """Return a specification, and the bytes that study.toml gets."""
     if isinstance(spec, Mapping):
-        values = dict(spec)
+        values = plain_section(spec)
         return parse_spec(values, Path()), b"# " + canonical_json(values) + b"\n"
     return read_spec(spec)
 

@@ -12,6 +12,7 @@ from charloom.config import SEED_LIMIT, require_whole
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.studies.compared_parts import MEASURING
+from charloom.studies.known_settings import require_known
 from charloom.studies.random_settings import Choice, Range, parse_draw
 
 SAMPLERS: Final = ("tpe", "random")
@@ -94,6 +95,7 @@ def parse_search(given: dict[str, Any], seeds: int) -> SearchSpec | None:
     """
     if not given:
         return None
+    require_known("search", given, FIELDS)
     draws = tuple(
         (name, parse_draw(name, one, "search")) for name, one in given.items() if name not in FIELDS
     )
