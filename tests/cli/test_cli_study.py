@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import signal
 
 import pytest
@@ -150,7 +151,10 @@ def test_an_interrupted_study_continues(tmp_path):
         ("study nowhere.toml", "nowhere.toml cannot be read"),
         ("study table .", "is not a study"),
         ("study best nowhere", "is not a study"),
-        ("study a.toml --partition short", "are for a script"),
+        ("study a.toml --partition short", "--partition is only for a script; give its path"),
+        ("study a.toml --per-task 5 --partition x", "--per-task and --partition are only for"),
+        ("study a.toml --slurm-script a.sh --on tcp://1.2.3.4:1", "--on is for training, but"),
+        ("study a.toml --slurm-script a.sh --retry --json", "--retry and --json are for training"),
     ],
 )
 def test_a_mistake_is_explained(words, sentence, tmp_path, monkeypatch):
@@ -158,6 +162,34 @@ def test_a_mistake_is_explained(words, sentence, tmp_path, monkeypatch):
     done = charloom_(words)
     assert done.exit_code == 2
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--out", "a b"], "has a space"),
+        (["--partition", "short\ntouch stolen"], "must be the name of a partition"),
+        (["--minutes-per-task", "1"], "give at least 2"),
+    ],
+)
+def test_a_script_that_is_refused_leaves_no_study(words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "cells.toml").write_text(SPEC)
+    done = charloom_("study cells.toml --slurm-script job.sh", *map(shlex.quote, words))
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["book.txt", "cells.toml"]
+
+
+def test_a_script_has_fifty_runs_in_each_task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "cells.toml").write_text(SPEC)
+    assert charloom_("study cells.toml --slurm-script job.sh --partition a,b").exit_code == 0
+    script = (tmp_path / "job.sh").read_text()
+    assert " --size 50 " in script
+    assert "#SBATCH --partition=a,b\n" in script
 
 
 def test_the_report_is_one_file(folder, tmp_path):

@@ -14,7 +14,7 @@ from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.study_output import StudyDisplay, study_lines, summary_fields
 from charloom.cli.terminal import clear_line, say, show, show_json
 from charloom.errors import ConfigError
-from charloom.formatting import counted
+from charloom.formatting import counted, listing
 from charloom.run_file_names import REPORT
 
 if TYPE_CHECKING:
@@ -66,11 +66,10 @@ SlurmScript = Annotated[
     ),
 ]
 PerTask = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=1,
-        help="runs in each task of the array job",
-        show_default=True,
+        help=f"runs in each task of the array job [default: {RUNS_IN_A_TASK}]",
         rich_help_panel=SLURM,
     ),
 ]
@@ -139,7 +138,7 @@ def run(
     retry: Retry = False,
     on: Scheduler = None,
     slurm_script: SlurmScript = None,
-    per_task: PerTask = RUNS_IN_A_TASK,
+    per_task: PerTask = None,
     minutes_per_task: MinutesPerTask = None,
     partition: Partition = None,
     as_json: Json = False,
@@ -168,21 +167,38 @@ def run(
     With a section [search] instead of [grid], Optuna chooses the settings and ends
     runs that are worse than others; docs/guides/study.md explains it.
     """
+    from charloom.cli.slurm_script import require_scriptable
     from charloom.cpu_limits import processors
+    from charloom.studies.one_study import usual_directory
     from charloom.studies.running import prepare
 
-    if slurm_script is None and (minutes_per_task is not None or partition is not None):
-        raise ConfigError(
-            "--minutes-per-task and --partition are for a script; give its path with --slurm-script, too."
-        )
+    for_script = {
+        "--per-task": per_task is not None,
+        "--minutes-per-task": minutes_per_task is not None,
+        "--partition": partition is not None,
+    }
+    for_training = {"--on": on is not None, "--retry": retry, "--json": as_json}
+    if slurm_script is None:
+        refuse_options(for_script, "only for a script; give its path with --slurm-script, too")
+    else:
+        refuse_options(for_training, "for training, but --slurm-script only writes a script")
+        require_scriptable(out or usual_directory(spec), minutes_per_task, partition)
     found = prepare(spec, out, change)
     if slurm_script is not None:
-        write_slurm_script(found, slurm_script, per_task, workers or 1, minutes_per_task, partition)
+        size = per_task or RUNS_IN_A_TASK
+        write_slurm_script(found, slurm_script, size, workers or 1, minutes_per_task, partition)
         return
     _, code = train_runs(found, workers or processors(), retry, on=on)
     show_study(found, BEST_SHOWN, as_json)
     if code:
         raise typer.Exit(code)
+
+
+def refuse_options(options: dict[str, bool], why: str) -> None:
+    """Raise ConfigError if one of `options` was given; `why` continues the sentence that names them."""
+    given = [name for name, is_given in options.items() if is_given]
+    if given:
+        raise ConfigError(f"{listing(given)} {'is' if len(given) == 1 else 'are'} {why}.")
 
 
 def train_runs(

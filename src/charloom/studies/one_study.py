@@ -27,6 +27,7 @@ from charloom.studies.worker_pool import WorkerPool
 from charloom.text import Corpus
 
 HaltCheck = Callable[[], str | None]
+STUDIES: Final = Path("studies")  # the folder of new studies
 NAME_LENGTH: Final = 60  # largest number of characters in the name of a directory
 
 
@@ -215,7 +216,9 @@ def begin_study(
         TextError: a text is missing, empty or too short.
     """
     parsed, data = parsed_spec(spec)
-    path = directory or Path("studies") / (spec.stem if isinstance(spec, Path) else name_of(parsed))
+    path = directory or (
+        usual_directory(spec) if isinstance(spec, Path) else STUDIES / name_of(parsed)
+    )
     files = StudyFiles(path)
     header, runs = planned(parsed)
     before = study_before(files, data, change)
@@ -258,6 +261,11 @@ def study_before(files: StudyFiles, spec: bytes, change: bool) -> Study | None:
         if change or files.spec_bytes() != spec:
             raise
         return None
+
+
+def usual_directory(spec: Path) -> Path:
+    """Return the directory of the study with the specification `spec`, a file or the directory of a study itself."""
+    return spec if spec.is_dir() else STUDIES / spec.stem
 
 
 def require_kept_files(before: Study, header: StudyHeader, runs: list[PlannedRun]) -> None:
