@@ -6,7 +6,7 @@ from typing import Final
 MOST_SIMILAR: Final = 3
 LEAST_SIMILARITY: Final = 0.6  # of two names, from 0 to 1
 # Names that are less similar than the best one by more than this are not meant: batch_size for hiden_size.
-LARGEST_DIFFERENCE: Final = 0.2
+LARGEST_DIFFERENCE: Final = 0.15
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

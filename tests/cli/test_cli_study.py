@@ -94,6 +94,17 @@ def test_runs_are_written_into_a_file(folder, tmp_path):
     assert "must end in .csv or .parquet" in done.stderr
 
 
+def test_an_existing_file_is_overwritten_only_on_request(folder, tmp_path):
+    (tmp_path / "runs.csv").write_text("mine")
+    words = ("study export", folder / "study", tmp_path / "runs.csv")
+    done = charloom_(*words)
+    assert done.exit_code == 2
+    assert "exists; name another file, or give --force" in done.stderr
+    assert (tmp_path / "runs.csv").read_text() == "mine"
+    assert charloom_(*words, "--force").exit_code == 0
+    assert len(list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))) == 4
+
+
 def test_a_changed_file_is_refused_until_the_change_is_accepted(folder, tmp_path):
     (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
     spec, study = tmp_path / "cells.toml", tmp_path / "study"
@@ -151,6 +162,13 @@ def test_an_interrupted_study_continues(tmp_path):
         ("study nowhere.toml", "nowhere.toml cannot be read"),
         ("study table .", "is not a study"),
         ("study best nowhere", "is not a study"),
+        ("study tabel studies/rnd", "'tabel' is neither a command nor a path that exists; did you"),
+        ("study expotr", "did you mean export?"),
+        ("study foo studies/rnd", "the commands are run, work, table, best, report, export."),
+        ("study foo", "foo cannot be read"),
+        ("study best.toml", "best.toml cannot be read"),
+        ("study " + "a" * 500 + " b", "neither a command nor a path"),
+        ("runs lits", "did you mean list?"),
         ("study a.toml --partition short", "--partition is only for a script; give its path"),
         ("study a.toml --per-task 5 --partition x", "--per-task and --partition are only for"),
         ("study a.toml --slurm-script a.sh --on tcp://1.2.3.4:1", "--on is for training, but"),

@@ -9,6 +9,7 @@ import typer
 
 from charloom.cli.default_command import group_with_default
 from charloom.cli.error_exit import CHECK_FAILED, INTERRUPTED
+from charloom.cli.model_options import Force
 from charloom.cli.options import Json, given_path, path_option
 from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.study_output import StudyDisplay, study_lines, summary_fields
@@ -322,7 +323,9 @@ def report(study: StudyDirectory, output: ReportFile = None) -> None:
     say(f"wrote {path}.")
 
 
-def export(study: StudyDirectory, file: TableFile, curves: Curves = False) -> None:
+def export(
+    study: StudyDirectory, file: TableFile, curves: Curves = False, force: Force = False
+) -> None:
     """Write the runs of a study into a table, for a spreadsheet or for pandas.
 
     \b
@@ -334,6 +337,8 @@ def export(study: StudyDirectory, file: TableFile, curves: Curves = False) -> No
     from charloom.studies.table_files import require_table_path, write_table
 
     require_table_path(file)
+    if file.exists() and not force:
+        raise ConfigError(f"{file} exists; name another file, or give --force to overwrite it.")
     rows = write_table(open_study(study), file, curves)
     say(f"wrote {counted(rows, 'row')} into {file}.")
 
