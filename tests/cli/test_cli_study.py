@@ -253,7 +253,6 @@ def test_warnings_are_below_the_table(tmp_path):
         journal.flush()
     done = charloom_("study table", made.path)
     assert "2, 2 warned" in done.stdout
-    assert "run 0: the loss grew." in done.stderr
-    assert "run 1: the loss grew." in done.stderr
+    assert "runs 0 and 1 (cell rnn, seeds 0 and 1): the loss grew." in done.stderr
     told = json.loads(charloom_("study table", made.path, "--json").stdout)
     assert [one["run"] for one in told["warnings"]] == [0, 1]

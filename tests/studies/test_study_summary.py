@@ -83,6 +83,12 @@ def test_streams_that_move_the_validation_part_have_a_caution(tmp_path, trained)
     assert caution not in render_study(trained)
 
 
+def test_without_a_validation_part_the_table_says_which_mean_it_has(tmp_path):
+    made = planned_study(tmp_path, settings={"hidden_size": 4, "updates": 30})
+    lines = study_lines(made, summarize(made), 9)
+    assert "of the training text, the mean over the updates of the last record;" in lines[-1]
+
+
 def test_a_lucky_run_with_a_higher_mean_is_named_beside_the_best_settings(tmp_path):
     made = planned_study(tmp_path)  # two seeds of rnn, then two of gru
     with Journal(made.files.new_journal(0)) as journal:
@@ -212,7 +218,7 @@ def test_warnings_are_in_the_table_the_page_and_the_file(tmp_path):
     (row,) = [line for line in text_of(summary, 9) if line.startswith("rnn")]
     assert "2, 1 warned" in row
     html = render_study(made)
-    assert "run 1: the loss grew twice" in html
+    assert "run 1 (cell rnn, seed 1): the loss grew twice" in html
     assert "1 with warnings" in html
     write_table(made, tmp_path / "runs.csv")
     rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -275,8 +275,9 @@ def table(study: StudyDirectory, whole: All = False, as_json: Json = False) -> N
     Runs that differ only in their seeds are one row: the mean of their bits per
     character, the standard deviation over the seeds, and the 95 % interval of the
     mean (Student's t). The bits are the lowest on the validation part; without
-    one, those of the training text at the end. A trial of a search that was ended
-    early is shown as pruned.
+    one, those of the training text, the mean over the updates of the last record.
+    A warning has another figure, the smooth loss. A trial of a search that was
+    ended early is shown as pruned.
 
     \b
     Example:
@@ -345,6 +346,7 @@ def export(
 
 def show_study(study: "Study", most: int, as_json: bool) -> None:
     """Print the results of a study."""
+    from charloom.studies.run_notes import failure_notes, warning_notes
     from charloom.studies.summary import summarize
 
     summary = summarize(study)
@@ -353,15 +355,16 @@ def show_study(study: "Study", most: int, as_json: bool) -> None:
         return
     for line in study_lines(study, summary, most):
         show(line)
-    for run, result in summary.failures[:BEST_SHOWN]:
-        say(f"run {run.number} failed: {result.reason}")
-    hidden: Any = len(summary.failures) - BEST_SHOWN
-    if hidden > 0:
+    failures, warnings = failure_notes(summary), warning_notes(summary)
+    for note in failures[:BEST_SHOWN]:
+        say(f"{note.name} failed: {note.message}")
+    hidden = sum(len(note.runs) for note in failures[BEST_SHOWN:])
+    if hidden:
         say(f"{hidden:,} more runs failed; study export lists them with their reasons.")
-    for run, result in summary.warned[:BEST_SHOWN]:
-        say(f"run {run.number}: {' '.join(result.warnings)}")
-    hidden = len(summary.warned) - BEST_SHOWN
-    if hidden > 0:
+    for note in warnings[:BEST_SHOWN]:
+        say(f"{note.name}: {note.message}")
+    hidden = sum(len(note.runs) for note in warnings[BEST_SHOWN:])
+    if hidden:
         say(f"{hidden:,} more runs have warnings; study export lists them.")
 
 

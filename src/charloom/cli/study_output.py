@@ -82,11 +82,21 @@ def summary_fields(study: "Study", summary: "StudySummary") -> dict[str, Any]:
             for group in summary.groups
         ],
         "failures": [
-            {"run": run.number, "key": run.key, "reason": result.reason}
+            {
+                "run": run.number,
+                "key": run.key,
+                "settings": run.settings,
+                "reason": result.reason,
+            }
             for run, result in summary.failures
         ],
         "warnings": [
-            {"run": run.number, "key": run.key, "warnings": list(result.warnings)}
+            {
+                "run": run.number,
+                "key": run.key,
+                "settings": run.settings,
+                "warnings": list(result.warnings),
+            }
             for run, result in summary.warned
         ],
     }

@@ -35,6 +35,7 @@ from charloom.studies.best_runs import BestRuns, best_in_summary
 from charloom.studies.one_study import Study
 from charloom.studies.power_law import PowerLaw, fit_power_law
 from charloom.studies.results import FINISHED
+from charloom.studies.run_notes import RunNote, failure_notes, warning_notes
 from charloom.studies.student_t import mean_interval
 from charloom.studies.summary import (
     Group,
@@ -130,14 +131,20 @@ def render_study(study: Study) -> str:
             )
             if section is not None
         ],
-        failures=[
-            f"run {run.number}: {result.reason}" for run, result in summary.failures[:MOST_ROWS]
-        ],
-        warnings=[
-            f"run {run.number}: {' '.join(result.warnings)}"
-            for run, result in summary.warned[:MOST_ROWS]
-        ],
+        failures=note_lines(failure_notes(summary)),
+        warnings=note_lines(warning_notes(summary)),
         version=charloom_version(),
+    )
+
+
+def note_lines(notes: Sequence[RunNote]) -> list[str]:
+    """Return the lines of a list of failed runs or of warnings."""
+    lines = [f"{note.name}: {note.message}" for note in notes[:MOST_ROWS]]
+    hidden = sum(len(note.runs) for note in notes[MOST_ROWS:])
+    return (
+        [*lines, f"{counted(hidden, 'run')} more are in the files of study export."]
+        if hidden
+        else lines
     )
 
 
@@ -219,6 +226,8 @@ def curves_section(summary: StudySummary) -> StudySection | None:
     shown = (
         "of all settings"
         if len(lines) == len(summary.groups)
+        else "of the best settings"
+        if len(lines) == 1
         else f"of the best {len(lines)} settings"
     )
     draw = partial(band_figure, lines, "updates", f"{loss}, bits per {summary.unit}")

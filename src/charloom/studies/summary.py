@@ -113,7 +113,7 @@ class StudySummary:
         return (
             "the lowest on the validation part"
             if self.validated
-            else "of the training text at the end"
+            else "of the training text, the mean over the updates of the last record"
         )
 
     @property
