@@ -50,9 +50,20 @@ def test_a_missing_setting_takes_its_default():
 def test_an_unknown_setting_is_named():
     with pytest.raises(
         ConfigError,
-        match=r"^'hiden_size': no such setting; the settings are averaging, batch_size,",
+        match=r"^'colour': no such setting; the settings are averaging, batch_size,",
+    ):
+        Config.from_dict({"colour": 3})
+
+
+def test_a_misspelt_setting_is_named_with_what_it_may_mean():
+    with pytest.raises(
+        ConfigError, match=r"^'hiden_size': no such setting; did you mean hidden_size\?$"
     ):
         Config.from_dict({"hiden_size": 3})
+    with pytest.raises(ConfigError, match=r"did you mean hidden_size\? did you mean updates"):
+        Config.from_dict({"hiddensize": 3, "update": 3})
+    with pytest.raises(ConfigError, match="'colour', 'update': no such setting; the settings are"):
+        Config.from_dict({"update": 3, "colour": 3})
 
 
 def test_replace_does_not_change_settings_given_as_none():

@@ -247,7 +247,8 @@ def test_a_loss_that_grows_too_high_is_reported_once_and_stored_as_an_event(tmp_
     with writer:
         items = list(train_run(writer, learner, corpus, Growing()))
     (warning,) = of(Warned, items)
-    assert "the loss is far too high" in warning.message
+    assert "the loss is far too high: the smooth loss up to update " in warning.message
+    assert " nats per character, and a uniform guess has " in warning.message
     assert "a lower learning_rate than 0.1" in warning.message
     (event,) = [e for e in read_run(tmp_path / "run").events if e["event"] == "warning"]
     assert event["reason"] == for_any_face(warning.marked)

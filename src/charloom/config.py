@@ -17,6 +17,7 @@ from charloom.cell_table import CELL_NAMES, CELLS
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
+from charloom.name_suggestions import did_you_mean
 
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
 REDUCTIONS: Final = ("sum", "mean")
@@ -330,8 +331,10 @@ class Config:
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
+            meant = [did_you_mean(name, sorted(known)) for name in unknown]
+            known_ones = f"the settings are {', '.join(sorted(known))}."
             raise ConfigError(
-                f"{', '.join(map(shortened, unknown))}: no such setting; the settings are {', '.join(sorted(known))}."
+                f"{', '.join(map(shortened, unknown))}: no such setting; {' '.join(meant) if all(meant) else known_ones}"
             )
         return cls(**values)
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import signal
 
 import pytest
@@ -93,6 +94,17 @@ def test_runs_are_written_into_a_file(folder, tmp_path):
     assert "must end in .csv or .parquet" in done.stderr
 
 
+def test_an_existing_file_is_overwritten_only_on_request(folder, tmp_path):
+    (tmp_path / "runs.csv").write_text("mine")
+    words = ("study export", folder / "study", tmp_path / "runs.csv")
+    done = charloom_(*words)
+    assert done.exit_code == 2
+    assert "exists; name another file, or give --force" in done.stderr
+    assert (tmp_path / "runs.csv").read_text() == "mine"
+    assert charloom_(*words, "--force").exit_code == 0
+    assert len(list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))) == 4
+
+
 def test_a_changed_file_is_refused_until_the_change_is_accepted(folder, tmp_path):
     (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
     spec, study = tmp_path / "cells.toml", tmp_path / "study"
@@ -150,7 +162,17 @@ def test_an_interrupted_study_continues(tmp_path):
         ("study nowhere.toml", "nowhere.toml cannot be read"),
         ("study table .", "is not a study"),
         ("study best nowhere", "is not a study"),
-        ("study a.toml --partition short", "are for a script"),
+        ("study tabel studies/rnd", "'tabel' is neither a command nor a path that exists; did you"),
+        ("study expotr", "did you mean export?"),
+        ("study foo studies/rnd", "the commands are run, work, table, best, report, export."),
+        ("study foo", "foo cannot be read"),
+        ("study best.toml", "best.toml cannot be read"),
+        ("study " + "a" * 500 + " b", "neither a command nor a path"),
+        ("runs lits", "did you mean list?"),
+        ("study a.toml --partition short", "--partition is only for a script; give its path"),
+        ("study a.toml --per-task 5 --partition x", "--per-task and --partition are only for"),
+        ("study a.toml --slurm-script a.sh --on tcp://1.2.3.4:1", "--on is for training, but"),
+        ("study a.toml --slurm-script a.sh --retry --json", "--retry and --json are for training"),
     ],
 )
 def test_a_mistake_is_explained(words, sentence, tmp_path, monkeypatch):
@@ -158,6 +180,34 @@ def test_a_mistake_is_explained(words, sentence, tmp_path, monkeypatch):
     done = charloom_(words)
     assert done.exit_code == 2
     assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--out", "a b"], "has a space"),
+        (["--partition", "short\ntouch stolen"], "must be the name of a partition"),
+        (["--minutes-per-task", "1"], "give at least 2"),
+    ],
+)
+def test_a_script_that_is_refused_leaves_no_study(words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "cells.toml").write_text(SPEC)
+    done = charloom_("study cells.toml --slurm-script job.sh", *map(shlex.quote, words))
+    assert done.exit_code == 2
+    assert sentence in " ".join(done.stderr.split())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["book.txt", "cells.toml"]
+
+
+def test_a_script_has_fifty_runs_in_each_task(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "book.txt").write_text(TEXT, encoding="utf-8")
+    (tmp_path / "cells.toml").write_text(SPEC)
+    assert charloom_("study cells.toml --slurm-script job.sh --partition a,b").exit_code == 0
+    script = (tmp_path / "job.sh").read_text()
+    assert " --size 50 " in script
+    assert "#SBATCH --partition=a,b\n" in script
 
 
 def test_the_report_is_one_file(folder, tmp_path):
@@ -203,7 +253,6 @@ def test_warnings_are_below_the_table(tmp_path):
         journal.flush()
     done = charloom_("study table", made.path)
     assert "2, 2 warned" in done.stdout
-    assert "run 0: the loss grew." in done.stderr
-    assert "run 1: the loss grew." in done.stderr
+    assert "runs 0 and 1 (cell rnn, seeds 0 and 1): the loss grew." in done.stderr
     told = json.loads(charloom_("study table", made.path, "--json").stdout)
     assert [one["run"] for one in told["warnings"]] == [0, 1]

@@ -108,6 +108,14 @@ def test_the_page_of_random_draws_has_pairs(tmp_path):
     assert "power law" not in html
 
 
+def test_the_curve_of_one_choice_of_settings_is_not_counted(tmp_path):
+    made = planned_study(tmp_path)
+    train_here(made, [0, 1])  # those of one of the two cells
+    html = render_study(made)
+    assert "best 1 settings" not in html
+    assert "loss of the best settings: the mean over the seeds" in html
+
+
 def test_the_page_names_failed_runs_and_escapes_names(tmp_path):
     made = planned_study(tmp_path, runs=[{"learning_rate": 1e38}, {}], grid={}, seeds=[0])
     train_here(made)

@@ -14,7 +14,7 @@ from charloom.studies.batches import BatchDone
 from charloom.studies.plan import key_of, with_seed
 from charloom.studies.running import prepare
 from charloom.studies.study_files import StudyFiles
-from small_studies import planned_study, small_spec, train_here
+from small_studies import SPEC, planned_study, small_spec, train_here
 
 
 def test_every_combination_and_seed_is_a_run_with_its_own_key(tmp_path):
@@ -67,6 +67,31 @@ def test_a_run_that_is_not_possible_is_named_before_anything_is_written(tmp_path
     with pytest.raises(TextError, match="seq_length = 1000000"):
         planned_study(tmp_path, grid={"seq_length": [4, 1_000_000]})
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("sections", "name"),
+    [
+        ({"grid": {"validation": [0.0, 0.1]}}, "validation"),
+        ({"grid": {"split": ["end", "streams"]}}, "split"),
+        ({"grid": {"test": [0.0, 0.1]}}, "test"),
+        ({"grid": {"judged_characters": [0, 50]}}, "judged_characters"),
+        ({"grid": {}, "runs": [{"validation": 0.1}, {}]}, "validation"),
+        ({"grid": {}, "random": {"draws": 2, "test": {"low": 0.1, "high": 0.2}}}, "test"),
+    ],
+)
+def test_runs_with_different_validation_parts_are_refused(tmp_path, sections, name):
+    sections = {"settings": {**SPEC["settings"], **sections.pop("settings", {})}, **sections}
+    for each in ("grid", "random"):
+        sections["settings"].pop(next(iter(sections.get(each, {})), ""), None)
+    with pytest.raises(ConfigError, match=f"have {name} = .*cannot be compared; give {name} in"):
+        planned_study(tmp_path, **sections)
+
+
+def test_runs_without_a_validation_part_can_differ_in_the_split(tmp_path):
+    settings = {"hidden_size": 4, "updates": 30}
+    made = planned_study(tmp_path, settings=settings, grid={"split": ["end", "streams"]})
+    assert len(made.plan) == 4
 
 
 def test_the_same_specification_opens_the_same_study(tmp_path):

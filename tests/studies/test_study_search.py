@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -14,12 +15,14 @@ import optuna
 
 import charloom
 from charloom.cli.slurm_script import array_job, part_of
+from charloom.cli.study_output import study_lines
 from charloom.errors import ConfigError, MissingPartError, StudyError
 from charloom.formatting import bits_per_character
+from charloom.store.journal import Journal
 from charloom.studies import begin_study, open_study, study, summarize
 from charloom.studies.best_runs import best_of
 from charloom.studies.optuna_trials import OptunaTrials, sampler_of
-from charloom.studies.results import FAILED, FINISHED, PRUNED
+from charloom.studies.results import FAILED, FINISHED, PRUNED, RunResult
 from charloom.studies.search_pool import SearchAnswer, SearchPool
 from charloom.studies.search_process import work
 from charloom.studies.search_training import add_missing, repeated_runs
@@ -311,6 +314,39 @@ def test_a_changed_search_is_refused_until_the_change_is_accepted(tmp_path):
     assert begin_study(other, made.path, change=True).trials_left == 4
 
 
+def test_a_search_whose_settings_are_not_in_alphabetical_order_continues(tmp_path):
+    # study.json has the draws in alphabetical order, and the file of the user in any order.
+    draws = {name: SEARCH[name] for name in ("learning_rate", "cell")}
+    other = dict(reversed(draws.items()))
+    for order in (draws, other):
+        values = search_spec(tmp_path, trials=2)
+        values["search"] = {"trials": 2, "sampler": "random", **order}
+        made = begin_study(values, tmp_path / "study")
+        search_here(made)
+        assert reopened(made).trials_left == 0
+
+
+def test_runs_that_repeat_trials_have_numbers_of_their_own(tmp_path):
+    # The last trials fail, so the last finished trial has not the last number.
+    made = begun(tmp_path, seeds=2, trials=6, repeat=2)
+    with Journal(made.files.new_journal(0)) as journal:
+        for number in range(6):
+            drawn = {"cell": "rnn", "learning_rate": 0.01 + number / 100}
+            run = made.header.search.run(number, drawn)
+            state = FINISHED if number < 3 else FAILED
+            name = made.header.search.name
+            result = RunResult(run.key, state, validation_nats=1.0 + number, search=name)
+            journal.append(replace(result, trial=number, settings=run.settings).to_dict())
+        journal.sync()
+    made.files.write_plan(repeated_runs(made.files, made.header.search))
+    assert [run.number for run in reopened(made).plan] == list(range(8))
+
+
+def test_a_search_without_trials_says_on_which_part_it_measures(tmp_path):
+    lines = study_lines(made := begun(tmp_path), summarize(made), 9)
+    assert "the lowest on the validation part; 0 runs finished" in lines[-1]
+
+
 def test_the_header_of_a_search_is_read_as_it_was_written(searched):
     assert json.loads((searched.path / "study.json").read_bytes())["format"] == 2
     assert reopened(searched).header == begun(searched.path.parent).header
@@ -407,9 +443,12 @@ def test_only_the_first_message_of_many_workers_is_shown(tmp_path):
         ({"clip": {"low": 2.0, "high": 1.0}}, "search.clip goes from 2 to 1"),
         ({"clip": [[1.0]]}, "must be a number, a string, true or false"),
         ({"validation": [0.1, 0.2]}, "cannot be compared"),
-        ({"hiden_size": [4, 8]}, "hiden_size"),
+        ({"split": ["end", "streams"]}, "cannot be compared"),
+        ({"hiden_size": [4, 8]}, r"search.hiden_size is unknown; did you mean hidden_size\?"),
+        ({"trails": 3}, r"search.trails is unknown; did you mean trials\?"),
+        ({"colour": 3}, "the section has trials, sampler,.* and repeat, and the settings are"),
         ({"layers": [1, -1]}, "layers"),
-        ({"seed_": 1}, "search.seed_ is 1"),
+        ({"seed_": 1}, r"search.seed_ is unknown; did you mean seed\?"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(tmp_path, search, words):

@@ -1,10 +1,15 @@
 """The specification of a study says which runs it has, and refuses what makes no sense."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from charloom.canonical_form import canonical_json
+from charloom.config import default_of
 from charloom.errors import ConfigError, ReadError
+from charloom.studies.plain_values import plain_section
 from charloom.studies.spec import parse_spec, read_spec
 
 TEXT = {"text": "python-docs"}
@@ -134,7 +139,19 @@ def test_several_texts_are_compared_and_a_list_is_joined(tmp_path):
         ),
         ({**TEXT, "seeds": 2_000, "grid": {"clip": [1.0] * 1_000}}, "at most 1,000,000"),
         ({**TEXT, "grid": {"save_every": [5, 10]}}, "the section grid sets save_every"),
-        ({**TEXT, "keep": {"model": True}}, "keep.model is unknown"),
+        ({**TEXT, "keep": {"model": True}}, "keep.model is unknown; the section keep has"),
+        ({**TEXT, "keep": {"weight": True}}, r"keep.weight is unknown; did you mean weights\?"),
+        ({**TEXT, "setings": {}}, r"section 'setings'; did you mean settings\?"),
+        ({**TEXT, "grid": {"update": [1]}}, r"grid.update is unknown; did you mean updates\?"),
+        ({**TEXT, "settings": {"hiddensize": 4}}, "settings.hiddensize is unknown; did you mean"),
+        ({**TEXT, "runs": [{"hiden_size": 4}]}, r"unknown; did you mean hidden_size\?"),
+        ({**TEXT, "random": {"drwas": 4}}, r"random.drwas is unknown; did you mean draws\?"),
+        ({**TEXT, "settings": {"colour": 4}}, "settings are averaging, batch_size"),
+        ({**TEXT, "settings": {"minutes": 4}}, "depend on the speed of the machine. Give updates"),
+        ({**TEXT, "settings": {"learning_rate": math.nan}}, "learning_rate is nan; .* a finite"),
+        ({**TEXT, "grid": {"clip": [1.0, math.inf]}}, "grid.clip is inf; it must be a finite"),
+        ({**TEXT, "settings": {"cell": b"rnn"}}, "settings.cell is b'rnn'; it must be a number"),
+        ({**TEXT, "settings": {3: 4}}, "settings has the name 3; it must be a string"),
         ({**TEXT, "keep": {"weights": 1}}, "must be true or false"),
         ({**TEXT, "keep": {"directories": "some"}}, "must be one of auto, all, none"),
     ],
@@ -142,6 +159,36 @@ def test_several_texts_are_compared_and_a_list_is_joined(tmp_path):
 def test_what_makes_no_sense_is_refused(tmp_path, values, words):
     with pytest.raises(ConfigError, match=words):
         parse_spec(values, tmp_path)
+
+
+def test_settings_that_a_study_refuses_are_not_suggested(tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        parse_spec({**TEXT, "settings": {"colour": 4}}, tmp_path)
+    names = caught.value.message.partition("settings are ")[2].removesuffix(".").split(", ")
+    assert "engine" in names
+    for name in names:
+        sections = {} if name in ("updates", "epochs") else {"settings": {"updates": 3}}
+        sections.setdefault("settings", {})[name] = default_of(name)
+        parse_spec({**TEXT, **sections}, tmp_path)
+
+
+def test_values_of_numpy_tuples_ranges_and_paths_are_those_of_a_list(tmp_path):
+    rates = np.logspace(-3, -1, 3)
+    values = {
+        "text": Path("a"),
+        "seeds": np.arange(3),
+        "settings": {"updates": np.int64(5), "learning_rate": np.float64(0.5)},
+        "grid": {"hidden_size": tuple(np.array([4, 8])), "layers": range(1, 3), "clip": rates},
+    }
+    plain = {
+        "text": "a",
+        "seeds": [0, 1, 2],
+        "settings": {"updates": 5, "learning_rate": 0.5},
+        "grid": {"hidden_size": [4, 8], "layers": [1, 2], "clip": rates.tolist()},
+    }
+    assert plain_section(values) == plain
+    assert canonical_json(plain_section(values)) == canonical_json(plain)
+    assert parse_spec(values, tmp_path) == parse_spec(plain, tmp_path)
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path):

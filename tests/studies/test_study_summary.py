@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
+from charloom.cli.study_output import study_lines
 from charloom.errors import ConfigError, StudyError
 from charloom.formatting import bits_per_character
 from charloom.store.journal import Journal
@@ -15,6 +16,9 @@ from charloom.studies.student_t import inside, mean_interval, t_quantile
 from charloom.studies.study_page import render_study
 from charloom.studies.summary import grouped, text_of
 from charloom.studies.table_files import write_table
+from charloom.web.runs_folder import Location
+from charloom.web.study_figures import StudyFigures
+from charloom.web.watched_study import WatchedStudy
 from small_studies import planned_study, small_spec, train_here
 
 
@@ -63,6 +67,48 @@ def test_runs_that_differ_only_in_their_seed_are_one_row(trained):
         assert group.deviation == stdev(bits)
     assert summary.groups[0].mean <= summary.groups[1].mean
     assert summary.best is summary.groups[0]
+
+
+def test_streams_that_move_the_validation_part_have_a_caution(tmp_path, trained):
+    # With the split "streams", the validation part depends on the size of the batch.
+    settings = {"hidden_size": 4, "updates": 30, "validation": 0.2, "split": "streams"}
+    made = planned_study(tmp_path, settings=settings, grid={"batch_size": [1, 2]})
+    train_here(made)
+    assert not summarize(made).comparable
+    caution = "different validation parts, so their bits cannot be compared"
+    assert caution in " ".join(study_lines(made, summarize(made), 9))
+    assert caution in " ".join(best_of(made)[0].lines())
+    assert caution in render_study(made)
+    assert summarize(trained).comparable
+    assert caution not in render_study(trained)
+
+
+def test_without_a_validation_part_the_table_says_which_mean_it_has(tmp_path):
+    made = planned_study(tmp_path, settings={"hidden_size": 4, "updates": 30})
+    lines = study_lines(made, summarize(made), 9)
+    assert "of the training text, the mean over the updates of the last record;" in lines[-1]
+
+
+def test_a_lucky_run_with_a_higher_mean_is_named_beside_the_best_settings(tmp_path):
+    made = planned_study(tmp_path)  # two seeds of rnn, then two of gru
+    with Journal(made.files.new_journal(0)) as journal:
+        for run, nats in zip(made.plan, (2.0, 2.1, 1.9, 3.0), strict=True):
+            result = RunResult(run.key, FINISHED, validation_nats=nats)
+            journal.append(result.to_dict())
+        journal.sync()
+    (found,) = best_of(made)
+    assert found.group.settings == {"cell": "rnn"}
+    assert found.result.validation_nats == 2.0
+    fewest = f"{bits_per_character(1.9):.4f}"
+    lines = " ".join(found.lines())
+    assert f"the fewest bits of all runs: {fewest}, a run with cell gru, whose mean is" in lines
+    assert found.to_dict()["fewest_bits"] == bits_per_character(1.9)
+    page = render_study(made)
+    for label, nats in (("Its best run", 2.0), ("Lowest of all runs", 1.9)):
+        assert f"<dt>{label}</dt><dd>{bits_per_character(nats):.4f}<" in page
+    figures = StudyFigures(Location("study", made.path, "study"), WatchedStudy(made.path))
+    figures.watched.follow(10**6)
+    assert figures.about(0.0).best_bits == bits_per_character(1.9)
 
 
 def test_groups_without_a_finished_run_come_last(tmp_path):
@@ -172,7 +218,7 @@ def test_warnings_are_in_the_table_the_page_and_the_file(tmp_path):
     (row,) = [line for line in text_of(summary, 9) if line.startswith("rnn")]
     assert "2, 1 warned" in row
     html = render_study(made)
-    assert "run 1: the loss grew twice" in html
+    assert "run 1 (cell rnn, seed 1): the loss grew twice" in html
     assert "1 with warnings" in html
     write_table(made, tmp_path / "runs.csv")
     rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))

@@ -1,6 +1,7 @@
 """Makes the script of a SLURM array job that trains the runs of a study, many runs in each task of the array."""
 
 import hashlib
+import re
 import shlex
 import shutil
 import sys
@@ -14,6 +15,8 @@ from charloom.studies.one_study import Study
 SAVE_SECONDS: Final = 60  # SLURM sends SIGTERM this long before it ends a task, so that it can save
 
 DIGEST_LENGTH: Final = 16  # hexadecimal digits
+
+PARTITION: Final = re.compile(r"[\w.,+-]+")
 
 SCRIPT: Final = """\
 #!/bin/sh
@@ -44,21 +47,11 @@ def array_job(
 
     Raises:
         StudyError: the study is a search.
-        ConfigError: the study's path has a character that a directive of SLURM cannot hold, or the time limit is too
-            short to train.
+        ConfigError: the errors of `require_scriptable`.
     """
     study.require_plan()
-    if minutes is not None and 60 * minutes <= SAVE_SECONDS:
-        raise ConfigError(
-            f"--minutes-per-task is {minutes}, but SLURM asks a task to save {SAVE_SECONDS} seconds before its end, so it "
-            f"would not train; give at least 2."
-        )
+    require_scriptable(study.path, minutes, partition)
     path = study.path.absolute()
-    if any(c in str(path) for c in "\n\"'\\% "):
-        raise ConfigError(
-            f"{path} has a space, a quote, a backslash or a percent sign, which a SLURM script cannot hold in the path "
-            f"of its output; give another directory with --out."
-        )
     tasks = -(-len(study.plan) // size)
     extra = f"#SBATCH --time={minutes}\n" if minutes else ""
     extra += f"#SBATCH --partition={partition}\n" if partition else ""
@@ -77,6 +70,32 @@ def array_job(
         study=shlex.quote(str(path)),
         plan=plan_digest(study),
     )
+
+
+def require_scriptable(study: Path, minutes: int | None, partition: str | None) -> None:
+    """Raise ConfigError if no script can be written, before the study is planned.
+
+    Args:
+        study: the directory of the study. Directives of SLURM cannot hold each character that a path can have.
+        minutes: the time limit of a task, which must leave time to train.
+        partition: the partition of the cluster.
+    """
+    if minutes is not None and 60 * minutes <= SAVE_SECONDS:
+        raise ConfigError(
+            f"--minutes-per-task is {minutes}, but SLURM asks a task to save {SAVE_SECONDS} seconds before its end, so it "
+            f"would not train; give at least 2."
+        )
+    path = study.absolute()
+    if any(c.isspace() or c in "\"'\\%" for c in str(path)):
+        raise ConfigError(
+            f"{path} has a space, a quote, a backslash or a percent sign, which a SLURM script cannot hold in the path "
+            f"of its output; give another directory with --out."
+        )
+    if partition is not None and not PARTITION.fullmatch(partition):
+        raise ConfigError(
+            f"--partition is {shortened(partition)}; it must be the name of a partition, or several with commas between "
+            f"them."
+        )
 
 
 def charloom_command() -> list[str]:

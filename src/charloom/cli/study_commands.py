@@ -3,18 +3,19 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from charloom.cli.default_command import group_with_default
 from charloom.cli.error_exit import CHECK_FAILED, INTERRUPTED
+from charloom.cli.model_options import Force
 from charloom.cli.options import Json, given_path, path_option
 from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.study_output import StudyDisplay, study_lines, summary_fields
 from charloom.cli.terminal import clear_line, say, show, show_json
 from charloom.errors import ConfigError
-from charloom.formatting import counted
+from charloom.formatting import counted, listing
 from charloom.run_file_names import REPORT
 
 if TYPE_CHECKING:
@@ -66,11 +67,10 @@ SlurmScript = Annotated[
     ),
 ]
 PerTask = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=1,
-        help="runs in each task of the array job",
-        show_default=True,
+        help=f"runs in each task of the array job [default: {RUNS_IN_A_TASK}]",
         rich_help_panel=SLURM,
     ),
 ]
@@ -139,7 +139,7 @@ def run(
     retry: Retry = False,
     on: Scheduler = None,
     slurm_script: SlurmScript = None,
-    per_task: PerTask = RUNS_IN_A_TASK,
+    per_task: PerTask = None,
     minutes_per_task: MinutesPerTask = None,
     partition: Partition = None,
     as_json: Json = False,
@@ -168,21 +168,38 @@ def run(
     With a section [search] instead of [grid], Optuna chooses the settings and ends
     runs that are worse than others; docs/guides/study.md explains it.
     """
+    from charloom.cli.slurm_script import require_scriptable
     from charloom.cpu_limits import processors
+    from charloom.studies.one_study import usual_directory
     from charloom.studies.running import prepare
 
-    if slurm_script is None and (minutes_per_task is not None or partition is not None):
-        raise ConfigError(
-            "--minutes-per-task and --partition are for a script; give its path with --slurm-script, too."
-        )
+    for_script = {
+        "--per-task": per_task is not None,
+        "--minutes-per-task": minutes_per_task is not None,
+        "--partition": partition is not None,
+    }
+    for_training = {"--on": on is not None, "--retry": retry, "--json": as_json}
+    if slurm_script is None:
+        refuse_options(for_script, "only for a script; give its path with --slurm-script, too")
+    else:
+        refuse_options(for_training, "for training, but --slurm-script only writes a script")
+        require_scriptable(out or usual_directory(spec), minutes_per_task, partition)
     found = prepare(spec, out, change)
     if slurm_script is not None:
-        write_slurm_script(found, slurm_script, per_task, workers or 1, minutes_per_task, partition)
+        size = per_task or RUNS_IN_A_TASK
+        write_slurm_script(found, slurm_script, size, workers or 1, minutes_per_task, partition)
         return
     _, code = train_runs(found, workers or processors(), retry, on=on)
     show_study(found, BEST_SHOWN, as_json)
     if code:
         raise typer.Exit(code)
+
+
+def refuse_options(options: dict[str, bool], why: str) -> None:
+    """Raise ConfigError if one of `options` was given; `why` continues the sentence that names them."""
+    given = [name for name, is_given in options.items() if is_given]
+    if given:
+        raise ConfigError(f"{listing(given)} {'is' if len(given) == 1 else 'are'} {why}.")
 
 
 def train_runs(
@@ -258,8 +275,9 @@ def table(study: StudyDirectory, whole: All = False, as_json: Json = False) -> N
     Runs that differ only in their seeds are one row: the mean of their bits per
     character, the standard deviation over the seeds, and the 95 % interval of the
     mean (Student's t). The bits are the lowest on the validation part; without
-    one, those of the training text at the end. A trial of a search that was ended
-    early is shown as pruned.
+    one, those of the training text, the mean over the updates of the last record.
+    A warning has another figure, the smooth loss. A trial of a search that was
+    ended early is shown as pruned.
 
     \b
     Example:
@@ -306,7 +324,9 @@ def report(study: StudyDirectory, output: ReportFile = None) -> None:
     say(f"wrote {path}.")
 
 
-def export(study: StudyDirectory, file: TableFile, curves: Curves = False) -> None:
+def export(
+    study: StudyDirectory, file: TableFile, curves: Curves = False, force: Force = False
+) -> None:
     """Write the runs of a study into a table, for a spreadsheet or for pandas.
 
     \b
@@ -318,12 +338,15 @@ def export(study: StudyDirectory, file: TableFile, curves: Curves = False) -> No
     from charloom.studies.table_files import require_table_path, write_table
 
     require_table_path(file)
+    if file.exists() and not force:
+        raise ConfigError(f"{file} exists; name another file, or give --force to overwrite it.")
     rows = write_table(open_study(study), file, curves)
     say(f"wrote {counted(rows, 'row')} into {file}.")
 
 
 def show_study(study: "Study", most: int, as_json: bool) -> None:
     """Print the results of a study."""
+    from charloom.studies.run_notes import failure_notes, warning_notes
     from charloom.studies.summary import summarize
 
     summary = summarize(study)
@@ -332,15 +355,16 @@ def show_study(study: "Study", most: int, as_json: bool) -> None:
         return
     for line in study_lines(study, summary, most):
         show(line)
-    for run, result in summary.failures[:BEST_SHOWN]:
-        say(f"run {run.number} failed: {result.reason}")
-    hidden: Any = len(summary.failures) - BEST_SHOWN
-    if hidden > 0:
+    failures, warnings = failure_notes(summary), warning_notes(summary)
+    for note in failures[:BEST_SHOWN]:
+        say(f"{note.name} failed: {note.message}")
+    hidden = sum(len(note.runs) for note in failures[BEST_SHOWN:])
+    if hidden:
         say(f"{hidden:,} more runs failed; study export lists them with their reasons.")
-    for run, result in summary.warned[:BEST_SHOWN]:
-        say(f"run {run.number}: {' '.join(result.warnings)}")
-    hidden = len(summary.warned) - BEST_SHOWN
-    if hidden > 0:
+    for note in warnings[:BEST_SHOWN]:
+        say(f"{note.name}: {note.message}")
+    hidden = sum(len(note.runs) for note in warnings[BEST_SHOWN:])
+    if hidden:
         say(f"{hidden:,} more runs have warnings; study export lists them.")
 
 

@@ -40,12 +40,8 @@ def study_lines(study: "Study", summary: "StudySummary", most: int) -> list[str]
     lines = text_of(summary, most)
     if len(summary.groups) > most:
         lines.append(f"… {count(len(summary.groups) - most)} more rows; --all shows them.")
-    on = (
-        "the lowest on the validation part"
-        if summary.validated
-        else "of the training text at the end"
-    )
-    return [*lines, "", f"bits per {summary.unit}, {on}; {runs_line(study, summary)}"]
+    about = f"bits per {summary.unit}, {summary.measured}; {runs_line(study, summary)}"
+    return [*lines, "", about, *([summary.caution] if summary.caution else [])]
 
 
 def runs_line(study: "Study", summary: "StudySummary") -> str:
@@ -86,11 +82,21 @@ def summary_fields(study: "Study", summary: "StudySummary") -> dict[str, Any]:
             for group in summary.groups
         ],
         "failures": [
-            {"run": run.number, "key": run.key, "reason": result.reason}
+            {
+                "run": run.number,
+                "key": run.key,
+                "settings": run.settings,
+                "reason": result.reason,
+            }
             for run, result in summary.failures
         ],
         "warnings": [
-            {"run": run.number, "key": run.key, "warnings": list(result.warnings)}
+            {
+                "run": run.number,
+                "key": run.key,
+                "settings": run.settings,
+                "warnings": list(result.warnings),
+            }
             for run, result in summary.warned
         ],
     }

@@ -1,6 +1,5 @@
 """Compares a student's own numbers with the values of a trace, and finds the first wrong one."""
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.formatting import counted, excerpt
+from charloom.name_suggestions import did_you_mean
 from charloom.network_trace.given_numbers import GivenNumbers
 from charloom.network_trace.trace_text import rows_of
 from charloom.network_trace.traced_value import TracedValue
@@ -142,7 +142,9 @@ def check_numbers(
     for name, numbers in given.items():
         parts = named_parts(name, numbers, right)
         if not parts:
-            unknown.append(JudgedNumbers(name, "unknown", remark=_suggestion(name, right)))
+            unknown.append(
+                JudgedNumbers(name, "unknown", remark=did_you_mean(canonical(name), right))
+            )
         for part, own in parts.items():
             found[part] = with_other_step(judge(right[part], own, tolerance), own, right)
     ordered = [found[name] for name in right if name in found]
@@ -213,12 +215,6 @@ def canonical(name: str) -> str:
         return name
     base = match[1].rstrip("_")
     return f"{ALIASES.get(base, base)}_{match[2]}"
-
-
-def _suggestion(name: str, right: Mapping[str, TracedValue]) -> str:
-    """Return a remark with the most similar names; "" if no name is similar."""
-    similar = difflib.get_close_matches(canonical(name), list(right), n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def judge(value: TracedValue, own: GivenNumbers, tolerance: float | None) -> JudgedNumbers:

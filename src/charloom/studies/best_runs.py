@@ -24,6 +24,8 @@ class BestRuns:
         group: the runs with the lowest mean of the bits per character.
         run: the run of `group` with the fewest bits.
         result: the result of `run`.
+        lowest: the group whose run has the fewest bits of all runs on the text, and the result of this run. It may be a
+            group with a higher mean.
     """
 
     study: Study
@@ -31,6 +33,12 @@ class BestRuns:
     group: Group
     run: PlannedRun
     result: RunResult
+    lowest: tuple[Group, RunResult]
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a run with other settings has fewer bits than the best run of the best settings."""
+        return self.lowest[1].key != self.result.key
 
     @property
     def command(self) -> str:
@@ -55,10 +63,18 @@ class BestRuns:
         lines.append(f"best settings: {settings or 'the study has only one choice of settings'}")
         lines.append(f"bits per {self.summary.unit} {on}: {spread_text(self.group)}")
         others = [one for one in self.summary.groups if one.text == self.group.text and one.bits]
+        if self.summary.caution:
+            lines.append(self.summary.caution)
         if len(others) > 1:
             lines.append(f"next best: {settings_text(others[1])}, {spread_text(others[1])}")
         seed = self.run.settings["seed"]
         lines.append(f"its best run: seed {seed}, {decimals(self.result.bits or 0.0, 4)} bits")
+        if self.elsewhere:
+            group, result = self.lowest
+            lines.append(
+                f"the fewest bits of all runs: {decimals(result.bits or 0.0, 4)}, a run with {settings_text(group)}, "
+                f"whose mean is {spread_text(group)}"
+            )
         if self.model is not None:
             lines.append(f"its model: {self.model}")
         lines += ["train it again:", f"  {spell(self.command)}"]
@@ -79,6 +95,7 @@ class BestRuns:
             "interval": self.group.interval,
             "run": self.run.to_dict(),
             "bits": self.result.bits,
+            "fewest_bits": self.lowest[1].bits,
             "model": None if self.model is None else str(self.model),
             "command": for_command_line(self.command),
         }
@@ -105,10 +122,19 @@ def best_in_summary(study: Study, summary: StudySummary) -> list[BestRuns]:
 
 def best_in(study: Study, summary: StudySummary, group: Group) -> BestRuns:
     """Return the best run of a group, the best one of its text."""
-    finished = [one for one in group.results if one.state == FINISHED and one.bits is not None]
-    result = min(finished, key=lambda one: (one.bits, one.key))
+    result = lowest_of(group)
     run = next(run for run in group.runs if run.key == result.key)
-    return BestRuns(study, summary, group, run, result)
+    others = [
+        (one, lowest_of(one)) for one in summary.groups if one.text == group.text and one.bits
+    ]
+    lowest = min(others, key=lambda pair: (pair[1].bits, pair[1].key != result.key))
+    return BestRuns(study, summary, group, run, result, lowest)
+
+
+def lowest_of(group: Group) -> RunResult:
+    """Return the finished result of a group with the fewest bits; the group has one."""
+    finished = [one for one in group.results if one.state == FINISHED and one.bits is not None]
+    return min(finished, key=lambda one: (one.bits, one.key))
 
 
 def settings_text(group: Group) -> str:

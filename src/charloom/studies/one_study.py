@@ -13,6 +13,7 @@ from charloom.errors import DamagedError, StudyError
 from charloom.formatting import counted, listing, shortened
 from charloom.messages import argument
 from charloom.studies.dask_pool import DaskPool
+from charloom.studies.plain_values import plain_section
 from charloom.studies.plan import PlannedRun, plan_runs
 from charloom.studies.planned_search import plan_search
 from charloom.studies.results import FAILED, FINISHED, RunResult
@@ -26,6 +27,7 @@ from charloom.studies.worker_pool import WorkerPool
 from charloom.text import Corpus
 
 HaltCheck = Callable[[], str | None]
+STUDIES: Final = Path("studies")  # the folder of new studies
 NAME_LENGTH: Final = 60  # largest number of characters in the name of a directory
 
 
@@ -214,7 +216,9 @@ def begin_study(
         TextError: a text is missing, empty or too short.
     """
     parsed, data = parsed_spec(spec)
-    path = directory or Path("studies") / (spec.stem if isinstance(spec, Path) else name_of(parsed))
+    path = directory or (
+        usual_directory(spec) if isinstance(spec, Path) else STUDIES / name_of(parsed)
+    )
     files = StudyFiles(path)
     header, runs = planned(parsed)
     before = study_before(files, data, change)
@@ -257,6 +261,11 @@ def study_before(files: StudyFiles, spec: bytes, change: bool) -> Study | None:
         if change or files.spec_bytes() != spec:
             raise
         return None
+
+
+def usual_directory(spec: Path) -> Path:
+    """Return the directory of the study with the specification `spec`, a file or the directory of a study itself."""
+    return spec if spec.is_dir() else STUDIES / spec.stem
 
 
 def require_kept_files(before: Study, header: StudyHeader, runs: list[PlannedRun]) -> None:
@@ -306,8 +315,8 @@ def changed_text_message(texts: Sequence[StudyText]) -> str:
 
 
 def require_same_search(before: Study, header: StudyHeader) -> None:
-    """Raise StudyError if the header of a search has changed."""
-    if before.header == header:
+    """Raise StudyError if the header of a search has changed; the order of the settings that it draws does not count."""
+    if without_order(before.header) == without_order(header):
         return
     same = (
         before.header.search is not None
@@ -321,10 +330,15 @@ def require_same_search(before: Study, header: StudyHeader) -> None:
     )
 
 
+def without_order(header: StudyHeader) -> bytes:
+    """Return the bytes of study.json, with the varied settings in alphabetical order, as study.json has the draws."""
+    return canonical_json({**header.to_dict(), "varied": sorted(header.varied)})
+
+
 def parsed_spec(spec: Path | Mapping[str, Any]) -> tuple[StudySpec, bytes]:
     """Return a specification, and the bytes that study.toml gets."""
     if isinstance(spec, Mapping):
-        values = dict(spec)
+        values = plain_section(spec)
         return parse_spec(values, Path()), b"# " + canonical_json(values) + b"\n"
     return read_spec(spec)
 

@@ -13,6 +13,7 @@ from charloom.messages import for_file
 from charloom.model.memory_limit import parameter_count
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
+from charloom.studies.compared_parts import Part, measured_part, require_same_part
 from charloom.studies.spec import SAVING, Settings, StudySpec
 from charloom.text import Corpus
 
@@ -70,13 +71,17 @@ def plan_runs(spec: StudySpec, corpora: Sequence[Corpus]) -> list[PlannedRun]:
         corpora: its texts, in the same order.
 
     Raises:
-        ConfigError: the settings of a run are not valid; the message names the settings.
+        ConfigError: the settings of a run are not valid; the message names the settings. Or runs on the same text
+            have their losses on different parts of it.
         TextError: a text is too short for a run.
     """
     planned: dict[str, PlannedRun] = {}
+    parts: dict[int, Part] = {}
     for text, settings in spec.combinations():
         corpus = corpora[text]
         config = checked_config(spec.recipe, settings, corpus)
+        part = measured_part(vars(config))
+        require_same_part(parts.setdefault(text, part), part)
         directory = spec.directories == "all" or (
             spec.directories == "auto" and is_long(config, corpus)
         )

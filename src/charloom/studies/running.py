@@ -32,7 +32,8 @@ def study(
 
     Args:
         spec: the path of a specification in TOML, the same contents as a dict, or the directory of a study
-            that exists. docs/guides/study.md explains the specification.
+            that exists. docs/guides/study.md explains the specification. Lists in a dict may also be tuples, ranges or
+            NumPy arrays.
         directory: the directory of the study; by default studies/NAME, after the name of the file, or for a dict
             after its text and the settings that it varies, such as studies/book-hidden_size.
         workers: number of processes; by default one for each processor.

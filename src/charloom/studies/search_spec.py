@@ -11,6 +11,8 @@ from charloom.canonical_form import canonical_json
 from charloom.config import SEED_LIMIT, require_whole
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
+from charloom.studies.compared_parts import MEASURING
+from charloom.studies.known_settings import require_known
 from charloom.studies.random_settings import Choice, Range, parse_draw
 
 SAMPLERS: Final = ("tpe", "random")
@@ -93,6 +95,7 @@ def parse_search(given: dict[str, Any], seeds: int) -> SearchSpec | None:
     """
     if not given:
         return None
+    require_known("search", given, FIELDS)
     draws = tuple(
         (name, parse_draw(name, one, "search")) for name, one in given.items() if name not in FIELDS
     )
@@ -128,9 +131,10 @@ def require_draws(draws: Draws) -> None:
             raise ConfigError(
                 f"search.{name} has the value {shortened(wrong[0])}; it must be a number, a string, true or false."
             )
-    if "validation" in dict(draws):
+    measuring = [name for name in MEASURING if name in dict(draws)]
+    if measuring:
         raise ConfigError(
-            "the search draws validation, but losses on different validation parts cannot be compared; give it in the "
+            f"the search draws {measuring[0]}, but losses on different validation parts cannot be compared; give it in the "
             "section settings."
         )
 

@@ -150,12 +150,10 @@ def add_missing(files: StudyFiles, search: PlannedSearch, trials: "OptunaTrials"
 
 def repeated_runs(files: StudyFiles, search: PlannedSearch) -> list[PlannedRun]:
     """Return the runs of the best settings with all seeds but the first one, whose runs are trials."""
-    results = [
-        one
-        for one in files.each_result()
-        if one.search == search.name and one.state == FINISHED and one.bits is not None
-    ]
-    trials = max((one.trial or 0 for one in results), default=-1) + 1
+    ended = [one for one in files.each_result() if one.search == search.name]
+    results = [one for one in ended if one.state == FINISHED and one.bits is not None]
+    # Trials have the numbers below this one, also those that did not finish and those that are left.
+    trials = max([search.spec.trials, *((one.trial or 0) + 1 for one in ended)])
     best = {one.key: one for one in sorted(results, key=rank, reverse=True)}
     chosen = sorted(best.values(), key=rank)[: search.spec.repeat]
     names = [name for name, _ in search.spec.draws]

@@ -20,7 +20,10 @@ from charloom.config import (
 from charloom.errors import ConfigError, ReadError
 from charloom.formatting import counted, listing, shortened
 from charloom.messages import for_file
+from charloom.name_suggestions import did_you_mean
 from charloom.recipes import CLASSIC, recipe_of
+from charloom.studies.known_settings import require_known
+from charloom.studies.plain_values import plain_section
 from charloom.studies.random_settings import Choice, Range, drawn_settings, parse_draw
 from charloom.studies.search_spec import SearchSpec, parse_search
 
@@ -145,12 +148,8 @@ def parse_spec(values: Settings, folder: Path) -> StudySpec:
 
 def parsed(values: Settings, folder: Path) -> StudySpec:
     """Return the specification in a dict, as `parse_spec` does."""
-    for name in values:
-        if name not in SECTIONS:
-            raise ConfigError(
-                f"the study has the section {shortened(name)}; it must be one of {', '.join(SECTIONS)}. Settings "
-                f"that all runs share belong in the section settings."
-            )
+    values = plain_section(values)
+    require_known_names(values)
     grid = section(values, "grid")
     draws, count, draw_seed = drawn_section(section(values, "random"))
     keep, seeds = section(values, "keep"), seeds_in(values.get("seeds", 1))
@@ -170,13 +169,29 @@ def parsed(values: Settings, folder: Path) -> StudySpec:
     return spec
 
 
+def require_known_names(values: Settings) -> None:
+    """Raise ConfigError if a section, or a setting in one, does not exist."""
+    for name in values:
+        if name not in SECTIONS:
+            meant = did_you_mean(name, SECTIONS)
+            raise ConfigError(
+                f"the study has the section {shortened(name)}; {meant or 'it must be one of ' + ', '.join(SECTIONS) + '.'} "
+                f"Settings that all runs share belong in the section settings."
+            )
+    for name in ("settings", "grid"):
+        require_known(name, section(values, name))
+    for run in listed_runs(values.get("runs", [])):
+        require_known("runs", run)
+
+
 def require_valid(spec: StudySpec, keep: Settings) -> None:
     """Raise ConfigError if the parts of a specification contradict each other."""
     recipe_of(spec.recipe)
     unknown = [name for name in keep if name not in KEEP_FIELDS]
     if unknown:
         raise ConfigError(
-            f"keep.{unknown[0]} is unknown; the section keep has {listing(KEEP_FIELDS)}."
+            f"keep.{unknown[0]} is unknown; "
+            f"{did_you_mean(unknown[0], KEEP_FIELDS) or f'the section keep has {listing(KEEP_FIELDS)}.'}"
         )
     if spec.directories not in DIRECTORIES:
         raise ConfigError(
@@ -322,6 +337,7 @@ def listed_runs(given: object) -> list[Settings]:
 
 def drawn_section(given: Settings) -> tuple[dict[str, Range | Choice], int, int]:
     """Return what the section [random] draws, how often, and with which seed."""
+    require_known("random", given, (DRAWS, DRAW_SEED))
     if not given:
         return {}, 0, 0
     if DRAWS not in given:

@@ -35,6 +35,7 @@ from charloom.studies.best_runs import BestRuns, best_in_summary
 from charloom.studies.one_study import Study
 from charloom.studies.power_law import PowerLaw, fit_power_law
 from charloom.studies.results import FINISHED
+from charloom.studies.run_notes import RunNote, failure_notes, warning_notes
 from charloom.studies.student_t import mean_interval
 from charloom.studies.summary import (
     Group,
@@ -104,11 +105,6 @@ def render_study(study: Study) -> str:
         raise StudyError(
             f"no run of {shortened(study.path)} has finished yet; {terminal_command('study', study.path)} runs it."
         )
-    on = (
-        "the lowest on the validation part"
-        if summary.validated
-        else "of the training text at the end"
-    )
     heads = settings_heads(summary)
     return page(
         "study.html",
@@ -122,7 +118,8 @@ def render_study(study: Study) -> str:
         more=f"{counted(len(summary.groups) - MOST_ROWS, 'row')} more are in the files of study export."
         if len(summary.groups) > MOST_ROWS
         else "",
-        on=on,
+        on=summary.measured,
+        caution=summary.caution,
         unit=summary.unit,
         sections=[
             section
@@ -134,14 +131,20 @@ def render_study(study: Study) -> str:
             )
             if section is not None
         ],
-        failures=[
-            f"run {run.number}: {result.reason}" for run, result in summary.failures[:MOST_ROWS]
-        ],
-        warnings=[
-            f"run {run.number}: {' '.join(result.warnings)}"
-            for run, result in summary.warned[:MOST_ROWS]
-        ],
+        failures=note_lines(failure_notes(summary)),
+        warnings=note_lines(warning_notes(summary)),
         version=charloom_version(),
+    )
+
+
+def note_lines(notes: Sequence[RunNote]) -> list[str]:
+    """Return the lines of a list of failed runs or of warnings."""
+    lines = [f"{note.name}: {note.message}" for note in notes[:MOST_ROWS]]
+    hidden = sum(len(note.runs) for note in notes[MOST_ROWS:])
+    return (
+        [*lines, f"{counted(hidden, 'run')} more are in the files of study export."]
+        if hidden
+        else lines
     )
 
 
@@ -180,6 +183,7 @@ def key_figures(study: Study, summary: StudySummary) -> list[KeyFigure]:
 def figures_of_best(best: BestRuns) -> list[KeyFigure]:
     """Return the numbers of the best settings of a text."""
     unit = f"bits per {best.summary.unit}"
+    group, lowest = best.lowest
     return [
         KeyFigure(
             "Lowest mean",
@@ -187,9 +191,14 @@ def figures_of_best(best: BestRuns) -> list[KeyFigure]:
             [unit, label_of(best.group, best.summary)],
         ),
         KeyFigure(
-            "Best run",
+            "Its best run",
             decimals(best.result.bits or 0.0, 4),
             [f"{unit}, seed {best.run.settings['seed']}"],
+        ),
+        KeyFigure(
+            "Lowest of all runs",
+            decimals(lowest.bits or 0.0, 4),
+            [unit, label_of(group, best.summary)],
         ),
     ]
 
@@ -217,6 +226,8 @@ def curves_section(summary: StudySummary) -> StudySection | None:
     shown = (
         "of all settings"
         if len(lines) == len(summary.groups)
+        else "of the best settings"
+        if len(lines) == 1
         else f"of the best {len(lines)} settings"
     )
     draw = partial(band_figure, lines, "updates", f"{loss}, bits per {summary.unit}")

@@ -11,6 +11,7 @@ from charloom.formatting import UNKNOWN, count, decimals, one_of, shortened
 from charloom.formatting import table as text_table
 from charloom.notebook_html import card, sentence, table
 from charloom.recipes import recipe_of
+from charloom.studies.compared_parts import exact_part
 from charloom.studies.one_study import Study
 from charloom.studies.plan import PlannedRun
 from charloom.studies.results import FAILED, FINISHED, PRUNED, RunResult
@@ -96,6 +97,7 @@ class StudySummary:
             other seeds, the groups with the most runs are first: a single run may have the fewest bits by luck.
         validated: whether the bits are those of the validation part; otherwise, of the training text.
         unit: what the bits are counted for, "character" or "byte".
+        comparable: whether all runs on a text have their losses on the same part of it.
     """
 
     varied: tuple[str, ...]
@@ -103,6 +105,23 @@ class StudySummary:
     groups: tuple[Group, ...]
     validated: bool
     unit: str = "character"
+    comparable: bool = True
+
+    @property
+    def measured(self) -> str:
+        """On which part of the text the bits were measured, for the end of a sentence about bits."""
+        return (
+            "the lowest on the validation part"
+            if self.validated
+            else "of the training text, the mean over the updates of the last record"
+        )
+
+    @property
+    def caution(self) -> str:
+        """A sentence that says why the bits cannot be compared; "" if they can."""
+        if self.comparable:
+            return ""
+        return "The runs have different validation parts, so their bits cannot be compared exactly."
 
     @property
     def best(self) -> Group | None:
@@ -153,6 +172,7 @@ def summarize(study: Study) -> StudySummary:
         tuple(sorted(made, key=lambda one: (-len(one.bits) if repeats else 0, one.order))),
         is_validated(study),
         one_of(study.header.tokens),
+        is_comparable(study),
     )
 
 
@@ -175,9 +195,24 @@ def grouped(plan: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
 
 
 def is_validated(study: Study) -> bool:
-    """Return True if a run of the study has a validation part."""
+    """Return True if a run of the study has a validation part, as each run of a search has."""
+    if study.header.search is not None:
+        return True
     usual = usual_settings(study)["validation"]
     return any(run.settings.get("validation", usual) for run in study.plan)
+
+
+def is_comparable(study: Study) -> bool:
+    """Return True if the runs on each text have their losses on the same part of it."""
+    usual = usual_settings(study)
+    names = exact_part({**usual, "validation": 1.0, "split": "streams"})
+    values = {
+        (run.text, *(run.settings.get(name, usual[name]) for name in names)) for run in study.plan
+    }
+    parts = {
+        (text, *exact_part(dict(zip(names, each, strict=True))).items()) for text, *each in values
+    }
+    return len(parts) <= len({run.text for run in study.plan})
 
 
 def setting_text(value: Any) -> str:

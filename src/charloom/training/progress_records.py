@@ -11,7 +11,7 @@ from charloom.config import Config
 from charloom.cooperative import SliceLoop, Slices
 from charloom.engines import Engine
 from charloom.errors import DivergedError
-from charloom.formatting import decimals
+from charloom.formatting import decimals, one_of
 from charloom.model import Learner, averaged
 from charloom.scoring import (
     Piece,
@@ -138,6 +138,6 @@ def runaway_warning(learner: Learner) -> str:
     config, loss = learner.config, learner.smooth_loss or 0.0
     nothing = uniform_nats(len(learner.vocabulary))
     return (
-        f"the loss is far too high: {decimals(loss / config.seq_length, 2)} nats per character; a "
-        f"uniform guess has {nothing:.2f}. The model learns nothing with these settings. {advice(learner)}"
+        f"the loss is far too high: the smooth loss up to update {learner.update:,} is "
+        f"{decimals(loss / config.seq_length, 2)} nats per {one_of(config.tokens)}, and a uniform guess has {nothing:.2f}. The model learns nothing with these settings. {advice(learner)}"
     )

@@ -28,7 +28,7 @@ class StudyAbout(ResponseBody):
         pruned: how many trials of a search were ended early.
         running: about how many runs are being trained: the number of worker processes.
         seconds_left: about how long the rest takes; None if no process trains the study, or if few runs are done.
-        best_bits: the loss of the best run in bits per character or byte; None if no run has finished.
+        best_bits: the lowest loss of all runs in bits per character or byte; None if no run has finished.
         unit: what the bits are counted for: `character` or `byte`.
         changed: when a result was last added, in Unix time.
     """

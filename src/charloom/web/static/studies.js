@@ -88,7 +88,7 @@ class Row {
     this.progress.hidden = !study.runs;
     const none = study.best_bits === null;
     put(this.bits, none ? "" : fixed(study.best_bits, 3));
-    put(this.kind, none ? "" : `bits per ${study.unit}, best run`);
+    put(this.kind, none ? "" : `bits per ${study.unit}, lowest of all runs`);
     put(this.problem, study.reason ?? "");
     put(this.notice, study.damage ?? "");
   }

@@ -96,7 +96,7 @@ export class Study {
     ));
     put(byId("study-rows"), total > groups.length ? `${integer(groups.length)} of ${counted(total, "row")}` : "");
     byId("study-more").hidden = total <= groups.length || this.rows === MOST_ROWS;
-    const loss = validated ? "the lowest validation loss" : "the training loss at the end";
+    const loss = validated ? "the lowest validation loss" : "the training loss over the updates of the last record";
     put(byId("study-about"), `Bits per ${study.unit}, ${loss}: the mean and the standard deviation over the seeds, and the 95 % interval of the mean (Student’s t). The seconds are those of one run on one core.`);
   }
 
