@@ -55,6 +55,13 @@ class StateMap:
         parts = vectors.reshape(len(vectors), self.L, len(self.cell.states), self.H)
         return {name: parts[:, :, place] for place, name in enumerate(self.cell.states)}
 
+    def reachable(self, vector: Vector) -> bool:
+        """Return True unless a step can keep the state, but never lead to it: an h of a GRU beyond -1 or 1.
+
+        A GRU with a full update gate keeps any h. Every other step of any cell gives h between -1 and 1.
+        """
+        return self.cell.name != "gru" or bool(np.abs(vector).max() <= 1)
+
     def __call__(self, vector: Vector) -> Vector:
         """Return the next state F(s). `vector` may be complex, to compute derivatives by complex steps."""
         return np.concatenate([state for state, _ in self._layer_by_layer(vector)])
