@@ -39,7 +39,7 @@ class FixedPoints:
     Attributes:
         character: the character that the model reads at every step; None for no input.
         text: the name of the text whose states were visited.
-        h: the hidden states, float64 of shape (F, L, H).
+        h: the hidden states, float64 of shape (F, L, H). The h of a held unit is the held value.
         cell: the cell states of an LSTM, float64 of shape (F, L, H); None for another cell.
         residuals: the largest change of any number of the state in one step, at most 1e-10, shape (F,).
         eigenvalues: those of the Jacobian of a step, largest modulus first, complex128 of shape (F, n).
@@ -192,7 +192,7 @@ def points_of(
     chosen = np.unique(np.linspace(0, len(vectors) - 1, starts).round().astype(np.int64))
     points = find_fixed_points(step, list(vectors[chosen]), report)
     moduli = np.abs(points.eigenvalues)
-    h, visited = step.arrays(points.vectors)["h"], step.arrays(vectors)["h"]
+    h, visited = step.hidden_states(points.vectors), step.hidden_states(vectors)
     return FixedPoints(
         character,
         search_text.part.corpus.name,

@@ -33,14 +33,15 @@ from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError, ConfigError
 from charloom.evaluation import Evaluation
 from charloom.formatting import counted
-from charloom.hidden_units import Activity, activity, choose, with_held_values
+from charloom.hidden_units import Activity, activity, choose
 from charloom.messages import argument
 from charloom.mixture_weights import NGramUse, ngram_use
 from charloom.model import DEFAULT_START, Learner, Start
+from charloom.model.clamp import Clamp
 from charloom.model.mixture_parts import network_alone, ngrams_alone
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
-from charloom.model.unit_clamps import Clamp, clamped
+from charloom.model.unit_clamps import clamped
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
 from charloom.sampling_grid import GridAxes, SampleGrid, write_grid
 from charloom.store import (
@@ -73,7 +74,7 @@ class Model:
         before: number of updates that the weights already had when `learner.update` was 0. For a model
             file it is the number in the file, or None if the file holds no number. Otherwise 0.
         corpus: the text that the model was trained on, if it was trained without a run directory.
-        clamps: the hidden units that are held at a value; see `clamp`.
+        edited: True if `clamp` changed the weights since the model was opened.
     """
 
     learner: Learner
@@ -83,7 +84,7 @@ class Model:
     updates: int | None = None
     before: int | None = 0
     corpus: Corpus | None = field(default=None, repr=False)
-    clamps: tuple[Clamp, ...] = ()
+    edited: bool = False
     # The learner's update and the checksum of its weights when this object was created. They show whether
     # the weights have changed since then.
     _opened: tuple[int, int] = field(init=False, repr=False)
@@ -95,6 +96,11 @@ class Model:
     def config(self) -> Config:
         """The settings of the model."""
         return self.learner.config
+
+    @property
+    def clamps(self) -> tuple[Clamp, ...]:
+        """The hidden units that are held at a value; see `clamp`. A saved model has them when it is loaded again."""
+        return self.learner.clamps
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -401,7 +407,7 @@ class Model:
         Raises:
             ConfigError: the model has no n-grams.
         """
-        return replace(self, learner=ngrams_alone(self.learner), clamps=())
+        return replace(self, learner=ngrams_alone(self.learner))
 
     def clamp(self, layer: int, unit: int, value: float = 0.0) -> "Model":
         """Return a copy of the model in which a hidden unit is held at a value at every step.
@@ -409,7 +415,7 @@ class Model:
         Everything that reads the unit's hidden state h reads `value` instead: the recurrent weights, the layer
         above or the output, and the weight of the n-grams (spec/mathematics.md: Held units). This model is not
         changed. To hold several units, call `clamp` on the result. All methods work with the result, and it can be
-        saved and exported.
+        saved, exported and trained further. A saved model still has its held units when it is loaded again.
 
         Args:
             layer: number of the layer, from 0.
@@ -423,16 +429,7 @@ class Model:
         """
         choice = choose(self.learner, layer, unit, "h")
         clamp = Clamp(choice.layers[0], choice.units[0], require_number("value", value))
-        held = next(
-            (c for c in self.clamps if (c.layer, c.unit) == (clamp.layer, clamp.unit)), None
-        )
-        if held is not None:
-            raise ConfigError(
-                f"unit {held.unit} of layer {held.layer} is already held at {held.value:g}; to hold it at "
-                f"{clamp.value:g}, begin with the model in which it is not held."
-            )
-        learner = clamped(self.learner, clamp)
-        return replace(self, learner=learner, clamps=(*self.clamps, clamp))
+        return replace(self, learner=clamped(self.learner, clamp), edited=True)
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """Return the loss of each character of a text, given all characters before it, in nats and in bits.
@@ -500,8 +497,7 @@ class Model:
         choice = choose(self.learner, layer, unit, what)
         policy = UnknownPolicy(unknown, replacement)
         encoded = self.vocabulary.encode_with(require_string("text", text), policy)
-        found = activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
-        return with_held_values(found, self.clamps)
+        return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
 
     def export(
         self,
@@ -549,7 +545,7 @@ class Model:
 
     def prepared_export(self, path: Path, options: ExportOptions) -> Export:
         """Return what the method `write` of a target needs to write the model to `path`."""
-        if options.optimizer and (self.clamps or self.update is None):
+        if options.optimizer and (self.edited or self.update is None):
             raise ConfigError(
                 "the weights of the model were changed by hand, so the state of the optimizer does not belong to them; "
                 f"leave out {argument('optimizer')}."
