@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import charloom
+from charloom.api import training_plan
 from charloom.errors import ConfigError, DivergedError, TextError
 from charloom.model import copy_learner, new_learner
-from charloom.research import Config, Corpus, Trace, TrainingLoop, averaged
+from charloom.research import Config, Corpus, Trace, TrainingLoop, averaged, configure
 from charloom.text import corpus as corpus_module
 from charloom.training import train_in_memory
 from small_runs import ENGINES, TEXT, small_config, small_corpus
@@ -53,6 +54,22 @@ def test_a_loop_has_the_bits_of_train_however_its_updates_are_divided(settings, 
     assert bits_of(one_by_one.learner) == bits_of(at_once.learner) == wanted
     assert losses == trace.losses.tolist()
     assert len(trace.gradient_norms) == 50
+
+
+def test_a_loop_with_threads_0_has_the_threads_and_bits_of_train(monkeypatch):
+    monkeypatch.setattr(training_plan, "processors", lambda: 2)
+    config = configure("char-rnn", hidden_size=8, layers=1, batch_size=4, updates=12)
+    assert config.threads == 0
+    loop = TrainingLoop(small_corpus(), config)
+    loop.step(updates=12)
+    assert (loop.learner.config.threads, loop.engine.threads) == (2, 2)
+    settings = {"recipe": "char-rnn", "hidden_size": 8, "layers": 1, "batch_size": 4}
+    model = charloom.train(string=TEXT, updates=12, which="latest", **settings)
+    own = averaged(loop.learner).parameters
+    for name, array in model.parameters.items():
+        assert array.tobytes() == own[name].tobytes(), name
+    again = TrainingLoop(small_corpus(), learner=new_learner(config, small_corpus().vocabulary))
+    assert again.engine.threads == 2
 
 
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from charloom.api.model import Model
 from charloom.api.text_arguments import as_path
+from charloom.api.training_plan import with_threads
 from charloom.config import Config, require_number, require_whole
 from charloom.cooperative import run_all_slices
 from charloom.engines import Trace, engine_for
@@ -51,7 +52,8 @@ class TrainingLoop:
 
     Args:
         corpus: the text, from `Corpus.open` or `Corpus.from_text`.
-        config: the settings; None means those of `learner`, or the defaults of `Config`.
+        config: the settings; None means those of `learner`, or the defaults of `Config`. With threads 0, the loop uses
+            as many threads as `charloom.train`.
         learner: continue with this learner, in place; None makes a new one.
         frozen: the names of parameters that must not change.
 
@@ -77,8 +79,8 @@ class TrainingLoop:
         if learner is not None:
             require_vocabulary(corpus, learner)
         self.corpus = corpus
-        self.learner = learner or new_learner(config or Config(), corpus.vocabulary)
-        self.engine = engine_for(self.learner.config)
+        self.learner = learner or new_learner(with_threads(config or Config()), corpus.vocabulary)
+        self.engine = engine_for(with_threads(self.learner.config))
         self.schedule = Schedule.of(self.learner.config, len(corpus))
         self.frozen = frozen
         count_missing(self.learner, corpus.ids, self.engine)
