@@ -217,6 +217,42 @@ def test_initial_weights_may_be_changed_in_place():
     assert bits_of(loop.learner) != bits_of(other.learner)
 
 
+def averaging_loop():
+    return loop_of(small_config(averaging=0.5, validation=0.2))
+
+
+def test_the_model_has_initial_weights_that_were_changed_in_place_also_if_weights_are_averaged():
+    loop, plain = averaging_loop(), loop_of(small_config(validation=0.2))
+    before = loop.evaluate()
+    for one in (loop, plain):
+        one.learner.parameters["V"][...] = 1
+        one.learner.parameters["c"][...] = np.arange(len(one.learner.parameters["c"]))
+    assert loop.evaluate() == plain.evaluate() > before + 1
+    assert loop.sample(20) == plain.sample(20)
+    assert (loop.model().parameters["V"] == 1).all()
+
+
+def test_a_restarted_average_has_the_weights_that_were_changed_in_place(tmp_path):
+    loop = averaging_loop()
+    loop.step(updates=60)
+    before, average = loop.evaluate(), loop.model().parameters["layers.0.W"]
+    loop.learner.parameters["V"][...] = 0
+    assert loop.evaluate() == before  # the average does not change by itself
+    loop.restart_average(["V"])
+    assert loop.evaluate() > before + 0.1
+    assert (loop.model().parameters["V"] == 0).all()
+    assert np.array_equal(loop.model().parameters["layers.0.W"], average)
+    loop.save(tmp_path / "saved")
+    assert (charloom.load(tmp_path / "saved").parameters["V"] == 0).all()
+    loop.restart_average()
+    assert np.array_equal(loop.model().parameters["c"], loop.learner.parameters["c"])
+    with pytest.raises(ConfigError, match="there is no parameter"):
+        loop.restart_average("v")
+    plain = loop_of(small_config())
+    plain.restart_average()
+    assert "average" not in plain.learner.slots
+
+
 def test_a_saved_loop_continues_with_the_same_bits(tmp_path):
     config = small_config(cell="lstm", optimizer="adam", ngram_order=2)
     whole, first = loop_of(config), loop_of(config)

@@ -19,7 +19,7 @@ from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner, finished_model, new_learner
 from charloom.model.gradient_step import apply_gradients, gradient_norm
-from charloom.model.optimizers import AVERAGE, average
+from charloom.model.optimizers import AVERAGE, average, averaging_rate
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.research.window_gradients import WindowGradients, gradients_of_next_window
@@ -46,7 +46,7 @@ class TrainingLoop:
     Attributes:
         corpus: the text.
         learner: the network, the optimizer's arrays, the hidden state and the counters. Its arrays may be
-            changed in place at any time.
+            changed in place at any time. If training averages the weights, see `restart_average`.
         engine: computes.
         schedule: the learning rates and the windows of the text. A window is T steps of B streams.
 
@@ -111,6 +111,7 @@ class TrainingLoop:
             WriteError: the disk failed, or the directory exists. A checkpoint is never overwritten.
             DivergedError: a number in the learner is not finite; nothing was written.
         """
+        self._average_first_weights()
         save_checkpoint(as_path(directory), self.learner, {}, self.corpus.fingerprint)
 
     @property
@@ -182,6 +183,25 @@ class TrainingLoop:
             [getattr(t, name) for t in traces] for name in ("losses", "gradient_norms")
         )
         return Trace(np.concatenate(losses), np.concatenate(norms))
+
+    def restart_average(self, names: Collection[str] | None = None) -> None:
+        """Set the averaged weights to the present weights, after you have changed weights in place.
+
+        With the setting `averaging`, the model that `evaluate`, `sample`, `model` and `save` use has averaged weights, to
+        which a change in place comes only slowly, with the next updates. As long as the average spans at most 16 updates,
+        it has the change by itself. Without the setting, do nothing.
+
+        Args:
+            names: the parameters that you have changed; None means all.
+
+        Raises:
+            ConfigError: there is no such parameter.
+        """
+        parameters = self.learner.parameters
+        chosen = parameters if names is None else [names] if isinstance(names, str) else names
+        require_names(chosen, parameters)
+        for name in chosen if AVERAGE in self.learner.slots else ():
+            self.learner.slots[AVERAGE][name][...] = parameters[name]
 
     def gradients(self) -> WindowGradients:
         """Return the loss and the exact gradients of the window that the learner reads next. No weight changes.
@@ -267,6 +287,7 @@ class TrainingLoop:
                 f"{argument('validation', 0)} leaves no part of the text to evaluate; use a setting such as "
                 f"{argument('validation', 0.1)}."
             )
+        self._average_first_weights()
         windows = self.schedule.windows
         return run_all_slices(
             validation_in_slices(self.learner, self.corpus.ids, windows, self.engine)
@@ -275,12 +296,14 @@ class TrainingLoop:
     def sample(self, length: int = 200) -> str:
         """Return `length` characters that the network writes now; the same characters for the same update and seed."""
         length = require_whole("length", length, 1)
+        self._average_first_weights()
         learner = copy_learner(self.learner)
         learner.config = learner.config.replace(sample_length=length)
         return sample(learner, self.corpus.ids, self.schedule.windows, self.engine)
 
     def model(self) -> Model:
         """Return a copy of the network as a model, which can write, be evaluated, saved and exported."""
+        self._average_first_weights()
         kept = copy_learner(finished_model(self.learner))
         return Model(kept, self.engine, updates=self.updates, corpus=self.corpus)
 
@@ -311,6 +334,15 @@ class TrainingLoop:
                 slots[AVERAGE][...] = array
             else:
                 average(learner.config, array, slots, learner.update + 1)
+
+    def _average_first_weights(self) -> None:
+        """Let the averaged weights be the present ones as long as the averages have only the last update's weights."""
+        learner = self.learner
+        if (
+            AVERAGE in learner.slots
+            and averaging_rate(learner.config.averaging, learner.update) == 1
+        ):
+            self.restart_average()
 
     def _updates_to_epoch_end(self) -> int:
         """Return how many updates may follow in one call of the engine: those to the end of the epoch."""
