@@ -5,7 +5,7 @@ import pytest
 
 import charloom
 from charloom.api import training_plan
-from charloom.errors import ConfigError, DivergedError, TextError
+from charloom.errors import ConfigError, DivergedError, NotAModelError, TextError, WriteError
 from charloom.model import copy_learner, new_learner
 from charloom.research import Config, Corpus, Trace, TrainingLoop, averaged, configure
 from charloom.text import corpus as corpus_module
@@ -318,6 +318,56 @@ def test_what_is_wrong_is_said_in_one_sentence():
             wrong()
     with pytest.raises(TextError, match="vocabulary"):
         TrainingLoop(Corpus.from_text("abab" * 200), learner=loop.learner)
+
+
+def test_a_corpus_that_is_none_is_refused(tmp_path):
+    for wrong in ("book.txt", None, [TEXT]):
+        with pytest.raises(ConfigError, match=r"it must be a Corpus\. Open a text"):
+            TrainingLoop(wrong, small_config())
+        with pytest.raises(ConfigError, match=r"it must be a Corpus\. Open a text"):
+            TrainingLoop.load(tmp_path, wrong)
+
+
+def test_a_run_directory_is_no_checkpoint_and_the_message_names_one(tmp_path):
+    run = tmp_path / "run"
+    charloom.train(string=TEXT, run=run, recipe="classic", hidden_size=4, updates=3)
+    with pytest.raises(NotAModelError, match=r"Give one of its checkpoints, such as .*3, or"):
+        TrainingLoop.load(run, small_corpus())
+    assert TrainingLoop.load(run / "checkpoints" / "3", Corpus.from_text(TEXT)).learner.update == 3
+
+
+def test_a_loop_is_not_saved_over_a_directory_that_exists(tmp_path):
+    loop = loop_of(small_config())
+    loop.save(tmp_path / "saved")
+    with pytest.raises(WriteError, match="give a name that does not exist yet") as error:
+        loop.save(tmp_path / "saved")
+    assert "Check the disk" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_text_says_which_text_was_given(tmp_path):
+    loop_of(small_config()).save(tmp_path / "saved")
+    with pytest.raises(TextError, match="another text than the given one, 'letters'"):
+        TrainingLoop.load(tmp_path / "saved", Corpus.from_text(TEXT[::-1], "letters"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.update(V=p["V"].astype("f8")), r"V has dtype float64; .* float32\. Change"),
+        (lambda p: p.update(V=p["V"][:, :3].copy()), r"V has shape \(\d+, 3\); .*\(\d+, 8\)"),
+        (lambda p: p.update(c=[0.0] * len(p["c"])), r"c is .*it must be an array of shape"),
+        (lambda p: p.pop("c"), "c is None"),
+        (lambda p: p["V"].fill(np.nan), "V has numbers that are not finite since your program"),
+    ],
+)
+def test_a_replaced_parameter_is_named(change, words):
+    loop = loop_of(small_config(engine="native", averaging=0.9))
+    loop.step(updates=40)
+    change(loop.learner.parameters)
+    with pytest.raises((ConfigError, DivergedError), match=f"the parameter {words}"):
+        loop.step()
+    with pytest.raises((ConfigError, DivergedError), match=f"the parameter {words}"):
+        loop.restart_average()
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -14,16 +14,20 @@ from charloom.api.training_plan import with_threads
 from charloom.config import Config, require_number, require_whole
 from charloom.cooperative import run_all_slices
 from charloom.engines import Trace, engine_for
-from charloom.errors import ConfigError, DivergedError, TextError
+from charloom.errors import CharloomError, ConfigError, DivergedError, NotAModelError, TextError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner, finished_model, new_learner
+from charloom.model.changed_parameters import require_sound_parameters
 from charloom.model.gradient_step import apply_gradients, gradient_norm
 from charloom.model.optimizers import AVERAGE, average, averaging_rate
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.research.window_gradients import WindowGradients, gradients_of_next_window
+from charloom.run_file_names import LATEST
 from charloom.store import load_checkpoint, save_checkpoint
+from charloom.store.run_checkpoints import read_pointer
+from charloom.store.run_directory import checkpoint_path, is_run
 from charloom.text import Corpus
 from charloom.training.loop import apply_updates, count_losses, sample
 from charloom.training.ngram_counting import count_missing
@@ -58,7 +62,7 @@ class TrainingLoop:
         frozen: the names of parameters that must not change.
 
     Raises:
-        ConfigError: both `config` and `learner` are given, a frozen parameter does not exist, or the network
+        ConfigError: `corpus` is not a `Corpus`, or both `config` and `learner` are given, a frozen parameter does not exist, or the network
             does not fit into memory.
         TextError: the text is too short, or has another vocabulary than the learner.
         EngineError, MissingPartError: the engine cannot train with these settings, or is not installed.
@@ -76,6 +80,7 @@ class TrainingLoop:
             raise ConfigError(
                 "settings and a learner were given, but a learner has its own settings. Give only one of the two."
             )
+        require_corpus(corpus)
         if learner is not None:
             require_vocabulary(corpus, learner)
         self.corpus = corpus
@@ -89,18 +94,30 @@ class TrainingLoop:
     def load(
         cls, directory: str | Path, corpus: Corpus, frozen: Collection[str] = ()
     ) -> "TrainingLoop":
-        """Return a loop that continues from a checkpoint: one of `save`, or of a run directory.
+        """Return a loop that continues from a checkpoint directory.
+
+        Args:
+            directory: a directory of `save`, or one in the directory `checkpoints` of a run.
+            corpus: the text on which the checkpoint was trained.
+            frozen: the names of parameters that must not change.
 
         Raises:
             NotAModelError, DamagedError, NewerFormatError: the directory is not a checkpoint that can be read.
             TextError: the checkpoint belongs to another text.
         """
         path = as_path(directory)
+        require_corpus(corpus)
+        if is_run(path):
+            newest = checkpoint_path(path, read_pointer(path, LATEST) or 0)
+            raise NotAModelError(
+                f"{shortened(path)} is a run directory, not a checkpoint. Give one of its checkpoints, such as "
+                f"{shortened(newest)}, or continue the run with charloom.resume."
+            )
         checkpoint = load_checkpoint(path)
         if checkpoint.fingerprint != corpus.fingerprint:
             raise TextError(
-                f"the checkpoint {shortened(path)} was trained on another text than {corpus.name}. Give the text on "
-                f"which it was trained."
+                f"the checkpoint {shortened(path)} was trained on another text than the given one, "
+                f"{shortened(corpus.name)}. Give the text on which it was trained."
             )
         return cls(corpus, learner=checkpoint.learner, frozen=frozen)
 
@@ -165,8 +182,8 @@ class TrainingLoop:
             The losses in nats, summed over T and averaged over B, and the gradient norms, of shape (updates,).
 
         Raises:
-            ConfigError: an argument is out of its range.
-            DivergedError: a loss or a gradient is not finite; this update was not applied.
+            ConfigError: an argument is out of its range, or you have given a parameter another shape or dtype.
+            DivergedError: a loss, a gradient or a parameter is not finite; this update was not applied.
         """
         count = None if updates is None else require_whole("updates", updates, 1)
         rates = None if learning_rate is None else given_rates(learning_rate, count)
@@ -195,11 +212,13 @@ class TrainingLoop:
             names: the parameters that you have changed; None means all.
 
         Raises:
-            ConfigError: there is no such parameter.
+            ConfigError: there is no such parameter, or one has another shape or dtype.
+            DivergedError: a parameter has numbers that are not finite.
         """
         parameters = self.learner.parameters
         chosen = parameters if names is None else [names] if isinstance(names, str) else names
         require_names(chosen, parameters)
+        require_sound_parameters(self.learner)
         for name in chosen if AVERAGE in self.learner.slots else ():
             self.learner.slots[AVERAGE][name][...] = parameters[name]
 
@@ -316,7 +335,13 @@ class TrainingLoop:
             slot: kept if slot == AVERAGE else {name: arrays[name].copy() for name in self.frozen}
             for slot, arrays in learner.slots.items()
         }
-        trace = apply_updates(learner, self.corpus.ids, self.engine, self.schedule, count, rates)
+        try:
+            trace = apply_updates(
+                learner, self.corpus.ids, self.engine, self.schedule, count, rates
+            )
+        except (CharloomError, AttributeError, KeyError, TypeError, ValueError):
+            require_sound_parameters(learner)  # its message names the parameter that is wrong
+            raise
         for name, array in kept.items():
             learner.parameters[name][...] = array
             for slot, arrays in slots.items():
@@ -381,6 +406,14 @@ def given_rates(learning_rate: float | Sequence[float] | Rates, updates: int | N
             f"update. Leave {argument('updates')} out."
         )
     return rates
+
+
+def require_corpus(corpus: object) -> None:
+    """Raise ConfigError unless `corpus` is a corpus."""
+    if not isinstance(corpus, Corpus):
+        raise ConfigError(
+            f"corpus is {shortened(corpus)}; it must be a Corpus. Open a text with Corpus.open('book.txt')."
+        )
 
 
 def require_vocabulary(corpus: Corpus, learner: Learner) -> None:
