@@ -42,6 +42,7 @@ from charloom.model.mixture_parts import network_alone, ngrams_alone
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.model.unit_clamps import clamped
+from charloom.run_file_names import CHECKPOINTS
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
 from charloom.sampling_grid import GridAxes, SampleGrid, write_grid
 from charloom.store import (
@@ -67,7 +68,7 @@ class Model:
     Attributes:
         learner: the network and its training state as plain data.
         engine: the engine that computes.
-        run: the run directory of the model; None if it has none.
+        run: the run directory of the model, also of a checkpoint in it; None if it has none.
         which: kind of checkpoint in its run, "best" or "latest"; None for a checkpoint directory or
             a model file.
         updates: number of updates of the whole training run; None if it is not known.
@@ -653,11 +654,20 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
         path = model_file_of(path)
         learner = load_model(path, which)
         before = 0 if path.is_dir() else update_of_file(path)
-        return Model(learner, open_engine(engine, learner.config.threads), before=before)
+        opened, run = open_engine(engine, learner.config.threads), run_around(path)
+        updates = None if run is None else updates_of(run)
+        return Model(learner, opened, run, updates=updates, before=before)
     which = which or which_of_run(path)
     learner = load_model(path, which)
     opened = open_engine(engine, learner.config.threads)
     return Model(learner, opened, path, available_which(which, learner), updates_of(path))
+
+
+def run_around(path: Path) -> Path | None:
+    """Return the run directory of a checkpoint in its directory `checkpoints`; None if the path is not in one."""
+    folder = path.parent if path.parent.name else path.absolute().parent
+    run = folder.parent
+    return run if folder.name == CHECKPOINTS and path.is_dir() and is_run(run) else None
 
 
 def available_which(which: Which, learner: Learner) -> Which:
