@@ -393,3 +393,10 @@ def test_a_moved_text_given_through_a_pipe_is_stored(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     charloom.resume(tmp_path / "run", text="-", updates=3)
     assert charloom.resume(tmp_path / "run", updates=4).learner.update == 4
+
+
+def test_one_path_may_be_given_without_a_list(tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_text("to be or not to be", encoding="utf-8")
+    for one in (path, str(path)):
+        assert Corpus.open(one).fingerprint == Corpus.open([path]).fingerprint

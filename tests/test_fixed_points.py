@@ -7,6 +7,7 @@ import pytest
 
 import charloom
 from charloom.api.fixed_point_search import fixed_points as points_of_model
+from charloom.api.model import Model
 from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.errors import ConfigError, TextError
@@ -179,13 +180,68 @@ def test_a_stable_point_attracts_and_an_unstable_one_does_not():
 
 def test_the_plot_has_each_eigenvalue():
     eigenvalues = np.array([[0.5 + 0.5j, 0.5 - 0.5j], [1.5, 0.0]])
-    (axes,) = spectrum_figure(eigenvalues, np.array([True, False])).axes
+    (axes,) = spectrum_figure(eigenvalues, ["stable", "unstable"]).axes
     drawn = [complex(x, y) for line in axes.lines[1:] for x, y in line.get_xydata()]
     assert sorted(drawn, key=str) == sorted(eigenvalues.ravel().tolist(), key=str)
     assert [t.get_text() for t in axes.get_legend().get_texts()] == [
         "point 0, stable",
         "point 1, unstable",
     ]
+
+
+def keeper():
+    """Return a GRU of one unit whose update gate is full where h is above 3: there, a step keeps h.
+
+    Its only fixed point is the zero of tanh(-h / 2) = h, which is 0.
+    """
+    config = Config(cell="gru", hidden_size=1, layers=1, dtype="float64")
+    learner = new_learner(config, Vocabulary("ab"))
+    for array in learner.parameters.values():
+        array[...] = 0
+    learner.parameters["layers.0.W"][:, 0] = [0, 40, -1]  # r, z, n
+    learner.parameters["layers.0.b"][:] = [0, -60, 0]
+    return learner
+
+
+def test_states_that_a_full_update_gate_keeps_are_no_points_of_a_gru(monkeypatch):
+    step = StateMap(keeper(), None)
+    assert abs(step(np.array([5.0]))[0] - 5) <= TOLERANCE  # planted: a step keeps this state
+    assert not step.reachable(np.array([5.0]))
+    monkeypatch.setattr(StateMap, "with_jacobian", pushed_away(StateMap.with_jacobian))
+    assert search_from(step, np.array([0.5])) is None
+    monkeypatch.setattr(StateMap, "reachable", lambda *_: True)  # without the rule, it is found
+    assert search_from(step, np.array([0.5]))[0] > 1
+
+
+def pushed_away(with_jacobian):
+    """Return the method with a Jacobian whose Newton step from 0.5 leads to 5."""
+
+    def changed(step, vector):
+        value, jacobian = with_jacobian(step, vector)
+        if vector[0] == 0.5:
+            jacobian[...] = 1 - (value[0] - 0.5) / (5 - 0.5)
+        return value, jacobian
+
+    return changed
+
+
+def test_the_point_of_a_gru_with_a_full_update_gate_elsewhere_is_found():
+    found = find_fixed_points(StateMap(keeper(), None), [np.array([0.5]), np.array([-0.9])], quiet)
+    assert found.vectors == pytest.approx(np.zeros((1, 1)), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("slope", "kind", "outside"),
+    [(1 - 1e-8, "stable", 0), (1.0, "marginal", 0), (1 + 1e-8, "unstable", 1)],
+)
+def test_an_eigenvalue_on_the_unit_circle_is_neither_inside_nor_outside(slope, kind, outside):
+    learner = switch()
+    learner.parameters["layers.0.W"][...] = np.diag([slope, 0.5])
+    found = charloom.fixed_points(Model(learner, open_engine("reference")), string="aaa", starts=1)
+    assert (found.kinds, found.outside.tolist()) == ([kind], [outside])
+    assert found.stable.tolist() == [kind == "stable"]
+    assert found.rows()[0][2:5] == (kind, "1.0000", str(outside))
+    assert found.to_json()["points"][0]["outside"] == outside
 
 
 def test_what_has_no_fixed_points_is_refused():

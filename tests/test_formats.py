@@ -11,6 +11,8 @@ from safetensors import safe_open
 
 import charloom
 from charloom.model import StartLosses, first_stream_state, stored_state
+from charloom.model.clamp import Clamp
+from charloom.model.unit_clamps import clamped
 from charloom.pytorch_format import read_torch_file
 from charloom.report import write_report
 from charloom.store import load_checkpoint, load_model, read_run
@@ -42,6 +44,7 @@ KEPT = (
     "searches",
     "order",
     "kept",
+    "held",
 )
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
@@ -178,7 +181,7 @@ def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
     assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
     assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
     assert (learner.config.ngram_order > 0) == (
-        kept.name in ("ngrams", "averages", "searches", "order", "kept")
+        kept.name in ("ngrams", "averages", "searches", "order", "kept", "held")
     )
 
 
@@ -189,7 +192,7 @@ def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
         for name, array in trained.parameters.items()
         if array.tobytes() != model.parameters[name].tobytes()
     }
-    averaged = kept.name in ("averages", "searches", "order", "kept")
+    averaged = kept.name in ("averages", "searches", "order", "kept", "held")
     assert different == (set(trained.parameters) if averaged else set())
 
 
@@ -197,7 +200,7 @@ def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.pairs is not None) == (learner.config.input_pairs > 0)
     assert (learner.config.input_pairs > 0) == (
-        kept.name in ("averages", "searches", "order", "kept")
+        kept.name in ("averages", "searches", "order", "kept", "held")
     )
     if learner.pairs:
         text = (FORMATS / kept.name / "run" / "text.txt").read_text(encoding="utf-8")
@@ -207,13 +210,16 @@ def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
 
 
 def test_a_stored_model_is_opened_from_every_path(make, kept):
-    learner = load_model(kept / "run")
-    pairs = [(load_model(path), learner) for path in (newest(kept), kept / "model.safetensors")]
+    saved = exported = load_model(kept / "run")
+    if kept.name == "held":
+        exported = clamped(saved, Clamp(0, 1, 0.25))
+    pairs = [(load_model(newest(kept)), saved), (load_model(kept / "model.safetensors"), exported)]
     if (kept / TORCH).exists():
-        pairs.append((read_torch_file(kept / TORCH), make.without_counts(learner)))
+        pairs.append((read_torch_file(kept / TORCH), make.without_counts(exported)))
     for found, wanted in pairs:
         assert found.config == wanted.config
         assert found.vocabulary == wanted.vocabulary
+        assert found.clamps == wanted.clamps
         assert_same_arrays(found.parameters, wanted.parameters)
         assert (found.ngrams is None) == (wanted.ngrams is None)
         if wanted.ngrams:

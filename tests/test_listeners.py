@@ -10,7 +10,7 @@ import pytest
 
 import charloom
 from charloom import listeners
-from charloom.errors import MissingPartError
+from charloom.errors import ConfigError, MissingPartError
 from charloom.formatting import bits_per_character
 from charloom.listeners import MLflow, RunLogger, TensorBoard, WandB
 from charloom.training import FinalEvaluation, Record
@@ -157,6 +157,41 @@ def test_a_plain_function_is_a_listener_as_before():
     events = []
     charloom.train(string=TEXT, listener=events.append, **SETTINGS)
     assert type(events[-1]).__name__ == "Ended"
+
+
+def test_a_list_of_listeners_is_called_in_its_order(tmp_path):
+    events, first, second = [], Memory(), Memory()
+    charloom.train(string=TEXT, listener=[first, events.append, second], **SETTINGS)
+    assert type(events[-1]).__name__ == "Ended"
+    assert first.calls == second.calls
+    assert first.named("close") == [("finished",)]
+    assert len(first.named("open")) == 1
+
+
+def test_a_listener_in_a_list_is_closed_after_an_error_of_another():
+    def fails(_event):
+        raise KeyError
+
+    log = Memory()
+    with pytest.raises(KeyError):
+        charloom.train(string=TEXT, listener=[log, fails], **SETTINGS)
+    assert len(log.named("close")) == len(log.named("open")) <= 1
+
+
+@pytest.mark.parametrize("wrong", [3, "show", [print, 3], None])
+def test_what_is_no_listener_is_refused_before_training(wrong, tmp_path):
+    for call in (
+        lambda: charloom.train(string=TEXT, run=tmp_path / "run", listener=wrong, **SETTINGS),
+        lambda: charloom.resume(tmp_path / "run", listener=wrong),
+    ):
+        with pytest.raises(ConfigError, match=r"listener is .*; it must be a function that takes"):
+            call()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_for_tensorboard_that_is_no_path_is_refused():
+    with pytest.raises(ConfigError, match=r"directory.*3; it must be a path"):
+        TensorBoard(3)
 
 
 @pytest.mark.parametrize(

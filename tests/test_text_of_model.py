@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -84,6 +85,38 @@ def test_a_model_file_does_not_have_its_text(model, tmp_path):
     with pytest.raises(TextError, match="the text that it was trained on is not known"):
         alone.evaluate()
     assert alone.evaluate(string=TEXT).split == "all"
+
+
+def test_a_kept_checkpoint_of_a_run_has_the_text_of_the_run(tmp_path, book, monkeypatch):
+    charloom.train(book, tmp_path / "run", save_every=4, **SMALL)
+    kept = charloom.load(tmp_path / "run" / "checkpoints" / "8", engine="reference")
+    found = kept.evaluate()
+    assert (found.text, found.own, found.split) == ("book.txt", True, "validation")
+    assert (kept.run, kept.which, kept.stage) == (tmp_path / "run", None, "update 8 of 12")
+    assert charloom.neurons(kept, properties=["vowel"]).text == "book.txt"
+    assert charloom.ablate(kept).text == charloom.fixed_points(kept, starts=1).text == "book.txt"
+    monkeypatch.chdir(tmp_path / "run" / "checkpoints")
+    assert charloom.load("8", engine="reference").evaluate().nats == found.nats
+
+
+def test_a_checkpoint_outside_a_run_does_not_have_its_text(tmp_path, book):
+    charloom.train(book, tmp_path / "run", save_every=4, **SMALL)
+    (tmp_path / "checkpoints").mkdir()
+    shutil.copytree(tmp_path / "run" / "checkpoints" / "8", tmp_path / "checkpoints" / "8")
+    for path in (tmp_path / "checkpoints" / "8", tmp_path / "run" / "8"):
+        if not path.exists():
+            shutil.copytree(tmp_path / "run" / "checkpoints" / "8", path)
+        with pytest.raises(TextError, match="the text that it was trained on is not known"):
+            charloom.load(path).evaluate()
+
+
+def test_a_comparison_of_checkpoints_says_how_to_compare_them(tmp_path, book):
+    charloom.train(book, tmp_path / "run", save_every=4, **SMALL)
+    kept = tmp_path / "run" / "checkpoints" / "8"
+    done = CliRunner().invoke(app, ["compare", str(kept), str(tmp_path / "run")])
+    assert done.exit_code == 2
+    assert "is a checkpoint of the run" in " ".join(done.stderr.split())
+    assert "charloom evaluate" in done.stderr
 
 
 def test_the_command_recognises_the_text_and_says_the_part(tmp_path, book):

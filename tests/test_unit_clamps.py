@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 import oracle
-from charloom import load
+from charloom import ablate, fixed_points, import_model, load, train
 from charloom.api.model import Model
 from charloom.engines import open_engine
-from charloom.errors import ConfigError
+from charloom.errors import ConfigError, DamagedError
 from charloom.model import new_learner, zero_state
+from charloom.model.clamp import Clamp
 from charloom.model.input_pairs import PAIRS, most_frequent_pairs
-from charloom.model.unit_clamps import Clamp, clamped
+from charloom.model.unit_clamps import clamped, is_held
 from charloom.pytorch_state_dict import to_state_dict
+from charloom.store.held_units import parse_held
 from ngram_models import ngram_model
 from small_runs import ENGINES, small_corpus
 from test_neurons import LETTERS, STORY, lively
@@ -254,3 +256,100 @@ def test_the_state_from_which_a_text_begins_has_the_unit_at_zero():
     assert (state["h"][1, :, 2] == 0).all()
     assert (state["cell"][1, :, 2] == 0).all()
     assert state["h"].sum() == learner.state["h"].sum() - 0.5 * learner.state["h"].shape[1]
+
+
+def assert_remembers(again, model):
+    """Assert that `again`, which has the weights of `model`, knows the units that `model` holds."""
+    assert again.clamps == model.clamps == tuple(Clamp(*clamp) for clamp in CLAMPS)
+    for layer, unit, value in CLAMPS:
+        assert (again.activity(STORY, layer=layer, unit=unit).values == value).all()
+    with pytest.raises(ConfigError, match=r"unit 1 of layer 0 is already held at 0\.7"):
+        again.clamp(0, 1, -0.5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_saved_model_remembers_its_held_units(cell, tmp_path):
+    model = held(lively_model(cell), CLAMPS)
+    again = load(model.save(tmp_path / "held.safetensors"), engine="reference")
+    assert_remembers(again, model)
+    assert "4 hidden units held" in repr(again)
+
+
+def test_a_model_that_was_exported_to_pytorch_and_imported_remembers_its_held_units(tmp_path):
+    model = lively_model("gru")
+    model.learner.pairs = None
+    del model.parameters[PAIRS]
+    model.learner.config = model.config.replace(input_pairs=0)
+    model = held(model, CLAMPS)
+    path = model.export(tmp_path / "held.torch.safetensors")
+    again = import_model(path)
+    assert_remembers(again, model)
+    assert load(again.save(tmp_path / "back.safetensors")).clamps == model.clamps
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_run_from_a_held_model_remembers_its_units_and_keeps_them_held(cell, tmp_path):
+    model = held(lively_model(cell), CLAMPS)
+    trained = train(
+        string=STORY * 9,
+        run=tmp_path / "run",
+        from_model=model.save(tmp_path / "held.safetensors"),
+        updates=20,
+        weight_decay=0.1,
+        unknown="skip",
+    )
+    for again in (trained, load(tmp_path / "run")):
+        assert again.update == 20
+        assert_remembers(again, held(lively_model(cell), CLAMPS))
+        assert all(is_held(again.learner, clamp) for clamp in again.clamps)
+
+
+def test_a_unit_that_a_weight_reads_again_is_not_saved_as_held(tmp_path):
+    model = lively_model("rnn").clamp(0, 1, 0.7).clamp(1, 3, 0.2)
+    model.parameters["layers.1.U"][2, 1] = 1
+    assert load(model.save(tmp_path / "changed.safetensors")).clamps == (Clamp(1, 3, 0.2),)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        [],
+        {},
+        [[0, 1]],
+        [[0, 1, 0.7], [0, 1, 0.7]],
+        [[2, 1, 0.7]],
+        [[0, 5, 0.7]],
+        [[-1, 0, 0.7]],
+        [[0, True, 0.7]],
+        [[0, 1, 1]],
+        [[0, 2, 0.7]],
+    ],
+)
+def test_held_units_in_a_file_that_cannot_be_true_are_damage(planted):
+    learner = lively_model("rnn").clamp(0, 1, 0.7).learner
+    assert parse_held([[0, 1, 0.7]], learner, "a file") == (Clamp(0, 1, 0.7),)
+    with pytest.raises(DamagedError, match="held"):
+        parse_held(planted, learner, "a file")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_fixed_points_have_the_held_value_and_no_eigenvalue_of_the_unit(cell):
+    model = lively_model(cell).clamp(0, 1, 0.7)
+    found = fixed_points(model, "a", string=STORY, starts=4)
+    assert len(found) >= 1
+    assert (found.h[:, 0, 1] == 0.7).all()
+    assert (found.visited[:, 0, 1] == 0.7).all()
+    states = 2 if cell == "lstm" else 1
+    assert (np.sort(np.abs(found.eigenvalues), axis=1)[:, :states] == 0).all()
+
+
+def test_a_held_unit_has_no_cost_and_a_note_says_so():
+    model = lively_model("rnn").clamp(0, 1, 0.7)
+    found = ablate(model, string=STORY)
+    assert (0, 1) not in {(cost.layer, cost.unit) for cost in found.costs}
+    assert len(found.costs) == 9
+    note = "Unit 1 of layer 0 is held at 0.7 in this model, so it has no cost"
+    assert note in found.notes
+    with pytest.raises(ConfigError, match="so it has no cost; choose another unit"):
+        ablate(model, string=STORY, layer=0, unit=1)
+    assert note not in ablate(model, string=STORY, layer=1).notes

@@ -74,7 +74,7 @@ def test_without_a_validation_part_the_latest_checkpoint_is_the_model(runs):
 def test_a_checkpoint_and_a_model_file_are_neither_best_nor_latest(runs, tmp_path):
     view = read_run(runs / "judged")
     checkpoint = charloom.load(runs / "judged" / "checkpoints" / str(view.latest))
-    assert (checkpoint.which, checkpoint.stage) == (None, "update 300")
+    assert (checkpoint.which, checkpoint.stage) == (None, "update 300 of 300")
     assert charloom.load(checkpoint.save(tmp_path / "m.safetensors")).which is None
 
 

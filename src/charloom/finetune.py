@@ -54,11 +54,11 @@ def tuned_learner(config: Config, model: Learner) -> Learner:
     """Return a new learner with the model's weights, before its first update.
 
     The weights are converted to the dtype of `config`. The pairs of characters are those of the model, because
-    their inputs are among its weights.
+    their inputs are among its weights. The units that the model holds stay held, because their gradients are 0.
     """
     learner = new_learner(config, model.vocabulary)
     for name, array in model.parameters.items():
         learner.parameters[name][...] = array
     learner.slots = first_slots(config, learner.parameters)
-    learner.pairs = model.pairs
+    learner.pairs, learner.clamps = model.pairs, model.clamps
     return learner

@@ -6,7 +6,6 @@ training continues without it. This module does not know where a run comes from.
 
 import html
 import importlib
-import os
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.api.python_warnings import warn_user
-from charloom.config import Config
+from charloom.config import Config, require_path
 from charloom.errors import MissingPartError
 from charloom.formatting import bits_per_character, one_of
 from charloom.gradient_check import GradientCheck
@@ -126,15 +125,16 @@ class TensorBoard(RunLogger):
         directory: the directory of the event files, such as "logs/first". It is created if it does not exist.
 
     Raises:
+        ConfigError: `directory` is not a path.
         MissingPartError: tensorboardX is not installed.
     """
 
     title = "TensorBoard"
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, directory: str | Path) -> None:
         super().__init__()
+        self._directory = str(require_path("directory", directory))
         self._package = required("tensorboardX", "tensorboard")
-        self._directory = os.fspath(directory)
         self._writer: Any = None
         self._update = 0  # of the last event
 

@@ -25,6 +25,7 @@ from charloom.pytorch_state_dict import DETECTED, Prefixes, find_network, to_sta
 from charloom.recipes import DEFAULT_RECIPE, recipe_of
 from charloom.store.atomic_files import reading
 from charloom.store.format_versions import TORCH_FORMAT, require_format
+from charloom.store.held_units import HELD, held_fields, parse_held
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_METADATA
 from charloom.store.model_file import parse_config, parse_vocabulary, read_model_file
@@ -93,6 +94,7 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
         "config": learner.config.to_dict(),
         "vocabulary": [ord(character) for character in learner.vocabulary.characters],
         "load": loading_lines(learner, file),
+        **held_fields(learner),
     }
     metadata = {METADATA_KEY: canonical_json(about).decode("ascii")}
     return b"".join(tensor_blocks(to_state_dict(learner), metadata))
@@ -181,7 +183,10 @@ def read_torch_file(
     require_arrays(theirs, shapes, config, label)
     parameters = {name: np.ascontiguousarray(theirs[name]) for name in shapes}
     slots = zero_slots(config, parameters)
-    return Learner(config, vocabulary, parameters, slots, zero_state(config))
+    learner = Learner(config, vocabulary, parameters, slots, zero_state(config))
+    if about is not None and HELD in about:
+        learner.clamps = parse_held(about[HELD], learner, label)
+    return learner
 
 
 def read_characters(source: str, tokens: str | None = None) -> list[str]:

@@ -56,6 +56,10 @@ def main(directory: Path) -> None:
         (run / name).unlink()
     newest = max((run / "checkpoints").glob("[0-9]*"), key=lambda path: int(path.name))
     model = charloom.load(newest)
+    with suppress(ImportError):  # earlier versions did not save which units a model holds
+        from charloom.model.clamp import Clamp  # noqa: F401
+
+        model = model.clamp(0, 1, 0.25)
     model.save(directory / "model.safetensors")
     if settings is not SETTINGS:  # the first version knew neither batches nor PyTorch
         from charloom.pytorch_format import torch_bytes

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import charloom
-from charloom.errors import ConfigError, DivergedError, TextError
+from charloom.api import training_plan
+from charloom.errors import ConfigError, DivergedError, NotAModelError, TextError, WriteError
 from charloom.model import copy_learner, new_learner
-from charloom.research import Config, Corpus, Trace, TrainingLoop, averaged
+from charloom.research import Config, Corpus, Trace, TrainingLoop, averaged, configure
 from charloom.text import corpus as corpus_module
 from charloom.training import train_in_memory
 from small_runs import ENGINES, TEXT, small_config, small_corpus
@@ -53,6 +54,22 @@ def test_a_loop_has_the_bits_of_train_however_its_updates_are_divided(settings, 
     assert bits_of(one_by_one.learner) == bits_of(at_once.learner) == wanted
     assert losses == trace.losses.tolist()
     assert len(trace.gradient_norms) == 50
+
+
+def test_a_loop_with_threads_0_has_the_threads_and_bits_of_train(monkeypatch):
+    monkeypatch.setattr(training_plan, "processors", lambda: 2)
+    config = configure("char-rnn", hidden_size=8, layers=1, batch_size=4, updates=12)
+    assert config.threads == 0
+    loop = TrainingLoop(small_corpus(), config)
+    loop.step(updates=12)
+    assert (loop.learner.config.threads, loop.engine.threads) == (2, 2)
+    settings = {"recipe": "char-rnn", "hidden_size": 8, "layers": 1, "batch_size": 4}
+    model = charloom.train(string=TEXT, updates=12, which="latest", **settings)
+    own = averaged(loop.learner).parameters
+    for name, array in model.parameters.items():
+        assert array.tobytes() == own[name].tobytes(), name
+    again = TrainingLoop(small_corpus(), learner=new_learner(config, small_corpus().vocabulary))
+    assert again.engine.threads == 2
 
 
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
@@ -200,6 +217,42 @@ def test_initial_weights_may_be_changed_in_place():
     assert bits_of(loop.learner) != bits_of(other.learner)
 
 
+def averaging_loop():
+    return loop_of(small_config(averaging=0.5, validation=0.2))
+
+
+def test_the_model_has_initial_weights_that_were_changed_in_place_also_if_weights_are_averaged():
+    loop, plain = averaging_loop(), loop_of(small_config(validation=0.2))
+    before = loop.evaluate()
+    for one in (loop, plain):
+        one.learner.parameters["V"][...] = 1
+        one.learner.parameters["c"][...] = np.arange(len(one.learner.parameters["c"]))
+    assert loop.evaluate() == plain.evaluate() > before + 1
+    assert loop.sample(20) == plain.sample(20)
+    assert (loop.model().parameters["V"] == 1).all()
+
+
+def test_a_restarted_average_has_the_weights_that_were_changed_in_place(tmp_path):
+    loop = averaging_loop()
+    loop.step(updates=60)
+    before, average = loop.evaluate(), loop.model().parameters["layers.0.W"]
+    loop.learner.parameters["V"][...] = 0
+    assert loop.evaluate() == before  # the average does not change by itself
+    loop.restart_average(["V"])
+    assert loop.evaluate() > before + 0.1
+    assert (loop.model().parameters["V"] == 0).all()
+    assert np.array_equal(loop.model().parameters["layers.0.W"], average)
+    loop.save(tmp_path / "saved")
+    assert (charloom.load(tmp_path / "saved").parameters["V"] == 0).all()
+    loop.restart_average()
+    assert np.array_equal(loop.model().parameters["c"], loop.learner.parameters["c"])
+    with pytest.raises(ConfigError, match="there is no parameter"):
+        loop.restart_average("v")
+    plain = loop_of(small_config())
+    plain.restart_average()
+    assert "average" not in plain.learner.slots
+
+
 def test_a_saved_loop_continues_with_the_same_bits(tmp_path):
     config = small_config(cell="lstm", optimizer="adam", ngram_order=2)
     whole, first = loop_of(config), loop_of(config)
@@ -265,6 +318,56 @@ def test_what_is_wrong_is_said_in_one_sentence():
             wrong()
     with pytest.raises(TextError, match="vocabulary"):
         TrainingLoop(Corpus.from_text("abab" * 200), learner=loop.learner)
+
+
+def test_a_corpus_that_is_none_is_refused(tmp_path):
+    for wrong in ("book.txt", None, [TEXT]):
+        with pytest.raises(ConfigError, match=r"it must be a Corpus\. Open a text"):
+            TrainingLoop(wrong, small_config())
+        with pytest.raises(ConfigError, match=r"it must be a Corpus\. Open a text"):
+            TrainingLoop.load(tmp_path, wrong)
+
+
+def test_a_run_directory_is_no_checkpoint_and_the_message_names_one(tmp_path):
+    run = tmp_path / "run"
+    charloom.train(string=TEXT, run=run, recipe="classic", hidden_size=4, updates=3)
+    with pytest.raises(NotAModelError, match=r"Give one of its checkpoints, such as .*3, or"):
+        TrainingLoop.load(run, small_corpus())
+    assert TrainingLoop.load(run / "checkpoints" / "3", Corpus.from_text(TEXT)).learner.update == 3
+
+
+def test_a_loop_is_not_saved_over_a_directory_that_exists(tmp_path):
+    loop = loop_of(small_config())
+    loop.save(tmp_path / "saved")
+    with pytest.raises(WriteError, match="give a name that does not exist yet") as error:
+        loop.save(tmp_path / "saved")
+    assert "Check the disk" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_text_says_which_text_was_given(tmp_path):
+    loop_of(small_config()).save(tmp_path / "saved")
+    with pytest.raises(TextError, match="another text than the given one, 'letters'"):
+        TrainingLoop.load(tmp_path / "saved", Corpus.from_text(TEXT[::-1], "letters"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.update(V=p["V"].astype("f8")), r"V has dtype float64; .* float32\. Change"),
+        (lambda p: p.update(V=p["V"][:, :3].copy()), r"V has shape \(\d+, 3\); .*\(\d+, 8\)"),
+        (lambda p: p.update(c=[0.0] * len(p["c"])), r"c is .*it must be an array of shape"),
+        (lambda p: p.pop("c"), "c is None"),
+        (lambda p: p["V"].fill(np.nan), "V has numbers that are not finite since your program"),
+    ],
+)
+def test_a_replaced_parameter_is_named(change, words):
+    loop = loop_of(small_config(engine="native", averaging=0.9))
+    loop.step(updates=40)
+    change(loop.learner.parameters)
+    with pytest.raises((ConfigError, DivergedError), match=f"the parameter {words}"):
+        loop.step()
+    with pytest.raises((ConfigError, DivergedError), match=f"the parameter {words}"):
+        loop.restart_average()
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -277,3 +277,24 @@ WRONG = {
 def test_a_wrong_callback_is_refused_before_training(make):
     with pytest.raises(ConfigError):
         make()
+
+
+@pytest.mark.parametrize("place", ["memory", "directory"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.update(V=p["V"].astype("f8")), "V has dtype float64"),
+        (lambda p: p.update(V=p["V"][:1]), "V has shape"),
+        (
+            lambda p: p["c"].fill(float("nan")),
+            "c has numbers that are not finite since your program",
+        ),
+    ],
+)
+def test_a_callback_that_spoils_a_parameter_ends_the_run_and_the_message_names_it(
+    tmp_path, change, words, place
+):
+    spoil = Callback(lambda learner: change(learner.parameters), at=(20,))
+    settings = USUAL | ({"run": tmp_path / "run"} if place == "directory" else {})
+    with pytest.raises((ConfigError, DivergedError), match=f"the parameter {words}"):
+        charloom.train(string=TEXT, callbacks=[spoil], **settings)

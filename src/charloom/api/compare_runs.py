@@ -5,11 +5,13 @@ from pathlib import Path
 
 from charloom.api.compared_run import read_compared_run
 from charloom.api.comparison_intervals import Waiting, evaluate_runs, no_waiting
+from charloom.api.model import run_around
 from charloom.api.python_warnings import warn_user
 from charloom.api.run_comparison import RunComparison
 from charloom.api.text_arguments import as_path
 from charloom.errors import ConfigError, NotAModelError
 from charloom.formatting import shortened
+from charloom.messages import command
 from charloom.store.intact_checkpoints import IntactCheckpoints
 from charloom.store.run_directory import is_run
 from charloom.store.run_list import run_paths
@@ -91,6 +93,11 @@ def runs_at(path: Path, unread: list[str]) -> Iterator[Path]:
     found = [path] if is_run(path) else []
     if not found and path.is_dir():
         found = list(run_paths(path, unread))
+    if not found and (run := run_around(path)) is not None:
+        raise NotAModelError(
+            f"{shortened(path)} is a checkpoint of the run {shortened(run)}; a comparison reads whole runs. To compare "
+            f"checkpoints, evaluate each of them, such as with {command('evaluate', path)}."
+        )
     if not found:
         problem = "is not a run, and holds none" if path.exists() else "does not exist"
         raise NotAModelError(

@@ -15,7 +15,7 @@ from charloom.api.unit_search import SearchText, open_search_text
 from charloom.config import require_string, require_whole
 from charloom.errors import ConfigError, TextError
 from charloom.formatting import count, counted, shortened
-from charloom.hidden_units.fixed_points import find_fixed_points
+from charloom.hidden_units.fixed_points import ON_CIRCLE, find_fixed_points
 from charloom.hidden_units.state_map import StateMap
 from charloom.messages import argument, for_python
 from charloom.model import zero_state
@@ -39,11 +39,13 @@ class FixedPoints:
     Attributes:
         character: the character that the model reads at every step; None for no input.
         text: the name of the text whose states were visited.
-        h: the hidden states, float64 of shape (F, L, H).
+        h: the hidden states, float64 of shape (F, L, H). The h of a held unit is the held value.
         cell: the cell states of an LSTM, float64 of shape (F, L, H); None for another cell.
         residuals: the largest change of any number of the state in one step, at most 1e-10, shape (F,).
         eigenvalues: those of the Jacobian of a step, largest modulus first, complex128 of shape (F, n).
         stable: True if all eigenvalues are inside the unit circle, so that near states come closer, shape (F,).
+        outside: how many eigenvalues are outside the unit circle, shape (F,). Each drives near states away. An
+            eigenvalue whose modulus differs from 1 by at most 1e-9 is neither inside nor outside.
         found: from how many first states the point was reached, shape (F,).
         distances: the Euclidean distance of h to the nearest visited state, shape (F,).
         visited: the hidden states that the model visited in the text, shape (characters, L, H).
@@ -59,6 +61,7 @@ class FixedPoints:
     residuals: Array
     eigenvalues: Array
     stable: Array
+    outside: Array
     found: Array
     distances: Array
     visited: Array
@@ -75,6 +78,7 @@ class FixedPoints:
             {
                 "residual": float(self.residuals[n]),
                 "stable": bool(self.stable[n]),
+                "outside": int(self.outside[n]),
                 "found": int(self.found[n]),
                 "distance": float(self.distances[n]),
                 "eigenvalues": [[z.real, z.imag] for z in self.eigenvalues[n].tolist()],
@@ -92,15 +96,23 @@ class FixedPoints:
             "points": points,
         }
 
+    @property
+    def kinds(self) -> list[str]:
+        """What each point is: stable; unstable, with an eigenvalue outside the unit circle; or else marginal."""
+        return [
+            "stable" if stable else "unstable" if outside else "marginal"
+            for stable, outside in zip(self.stable, self.outside, strict=True)
+        ]
+
     def rows(self) -> list[tuple[str, ...]]:
         """Return the cells of each point's row in a table; their headings are `HEADINGS`."""
         return [
             (
                 str(n),
                 f"{self.found[n]}",
-                "stable" if self.stable[n] else "unstable",
+                self.kinds[n],
                 f"{abs(self.eigenvalues[n, 0]):.4f}",
-                count(int((np.abs(self.eigenvalues[n]) >= 1).sum())),
+                count(int(self.outside[n])),
                 f"{self.distances[n]:.3f}",
                 f"{self.residuals[n]:.0e}",
             )
@@ -179,7 +191,8 @@ def points_of(
     vectors = visited_states(model, search_text, step)
     chosen = np.unique(np.linspace(0, len(vectors) - 1, starts).round().astype(np.int64))
     points = find_fixed_points(step, list(vectors[chosen]), report)
-    h, visited = step.arrays(points.vectors)["h"], step.arrays(vectors)["h"]
+    moduli = np.abs(points.eigenvalues)
+    h, visited = step.hidden_states(points.vectors), step.hidden_states(vectors)
     return FixedPoints(
         character,
         search_text.part.corpus.name,
@@ -187,7 +200,8 @@ def points_of(
         step.arrays(points.vectors).get("cell"),
         points.residuals,
         points.eigenvalues,
-        np.abs(points.eigenvalues).max(axis=1, initial=0) < 1,
+        moduli.max(axis=1, initial=0) < 1 - ON_CIRCLE,
+        (moduli > 1 + ON_CIRCLE).sum(axis=1),
         points.found,
         np.array([np.sqrt(((visited - point) ** 2).sum(axis=(1, 2)).min()) for point in h]),
         visited,

@@ -33,14 +33,16 @@ from charloom.engines import Engine, Sampler, open_engine
 from charloom.errors import CharloomError, ConfigError
 from charloom.evaluation import Evaluation
 from charloom.formatting import counted
-from charloom.hidden_units import Activity, activity, choose, with_held_values
+from charloom.hidden_units import Activity, activity, choose
 from charloom.messages import argument
 from charloom.mixture_weights import NGramUse, ngram_use
 from charloom.model import DEFAULT_START, Learner, Start
+from charloom.model.clamp import Clamp
 from charloom.model.mixture_parts import network_alone, ngrams_alone
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
-from charloom.model.unit_clamps import Clamp, clamped
+from charloom.model.unit_clamps import clamped
+from charloom.run_file_names import CHECKPOINTS
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
 from charloom.sampling_grid import GridAxes, SampleGrid, write_grid
 from charloom.store import (
@@ -66,14 +68,14 @@ class Model:
     Attributes:
         learner: the network and its training state as plain data.
         engine: the engine that computes.
-        run: the run directory of the model; None if it has none.
+        run: the run directory of the model, also of a checkpoint in it; None if it has none.
         which: kind of checkpoint in its run, "best" or "latest"; None for a checkpoint directory or
             a model file.
         updates: number of updates of the whole training run; None if it is not known.
         before: number of updates that the weights already had when `learner.update` was 0. For a model
             file it is the number in the file, or None if the file holds no number. Otherwise 0.
         corpus: the text that the model was trained on, if it was trained without a run directory.
-        clamps: the hidden units that are held at a value; see `clamp`.
+        edited: True if `clamp` changed the weights since the model was opened.
     """
 
     learner: Learner
@@ -83,7 +85,7 @@ class Model:
     updates: int | None = None
     before: int | None = 0
     corpus: Corpus | None = field(default=None, repr=False)
-    clamps: tuple[Clamp, ...] = ()
+    edited: bool = False
     # The learner's update and the checksum of its weights when this object was created. They show whether
     # the weights have changed since then.
     _opened: tuple[int, int] = field(init=False, repr=False)
@@ -95,6 +97,11 @@ class Model:
     def config(self) -> Config:
         """The settings of the model."""
         return self.learner.config
+
+    @property
+    def clamps(self) -> tuple[Clamp, ...]:
+        """The hidden units that are held at a value; see `clamp`. A saved model has them when it is loaded again."""
+        return self.learner.clamps
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -401,7 +408,7 @@ class Model:
         Raises:
             ConfigError: the model has no n-grams.
         """
-        return replace(self, learner=ngrams_alone(self.learner), clamps=())
+        return replace(self, learner=ngrams_alone(self.learner))
 
     def clamp(self, layer: int, unit: int, value: float = 0.0) -> "Model":
         """Return a copy of the model in which a hidden unit is held at a value at every step.
@@ -409,7 +416,7 @@ class Model:
         Everything that reads the unit's hidden state h reads `value` instead: the recurrent weights, the layer
         above or the output, and the weight of the n-grams (spec/mathematics.md: Held units). This model is not
         changed. To hold several units, call `clamp` on the result. All methods work with the result, and it can be
-        saved and exported.
+        saved, exported and trained further. A saved model still has its held units when it is loaded again.
 
         Args:
             layer: number of the layer, from 0.
@@ -423,16 +430,7 @@ class Model:
         """
         choice = choose(self.learner, layer, unit, "h")
         clamp = Clamp(choice.layers[0], choice.units[0], require_number("value", value))
-        held = next(
-            (c for c in self.clamps if (c.layer, c.unit) == (clamp.layer, clamp.unit)), None
-        )
-        if held is not None:
-            raise ConfigError(
-                f"unit {held.unit} of layer {held.layer} is already held at {held.value:g}; to hold it at "
-                f"{clamp.value:g}, begin with the model in which it is not held."
-            )
-        learner = clamped(self.learner, clamp)
-        return replace(self, learner=learner, clamps=(*self.clamps, clamp))
+        return replace(self, learner=clamped(self.learner, clamp), edited=True)
 
     def score(self, text: str, *, unknown: str = "refuse", replacement: str = "") -> Surprise:
         """Return the loss of each character of a text, given all characters before it, in nats and in bits.
@@ -500,8 +498,7 @@ class Model:
         choice = choose(self.learner, layer, unit, what)
         policy = UnknownPolicy(unknown, replacement)
         encoded = self.vocabulary.encode_with(require_string("text", text), policy)
-        found = activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
-        return with_held_values(found, self.clamps)
+        return activity(self.learner, self.engine, encoded.ids, choice, encoded.unknown)
 
     def export(
         self,
@@ -549,7 +546,7 @@ class Model:
 
     def prepared_export(self, path: Path, options: ExportOptions) -> Export:
         """Return what the method `write` of a target needs to write the model to `path`."""
-        if options.optimizer and (self.clamps or self.update is None):
+        if options.optimizer and (self.edited or self.update is None):
             raise ConfigError(
                 "the weights of the model were changed by hand, so the state of the optimizer does not belong to them; "
                 f"leave out {argument('optimizer')}."
@@ -657,11 +654,20 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
         path = model_file_of(path)
         learner = load_model(path, which)
         before = 0 if path.is_dir() else update_of_file(path)
-        return Model(learner, open_engine(engine, learner.config.threads), before=before)
+        opened, run = open_engine(engine, learner.config.threads), run_around(path)
+        updates = None if run is None else updates_of(run)
+        return Model(learner, opened, run, updates=updates, before=before)
     which = which or which_of_run(path)
     learner = load_model(path, which)
     opened = open_engine(engine, learner.config.threads)
     return Model(learner, opened, path, available_which(which, learner), updates_of(path))
+
+
+def run_around(path: Path) -> Path | None:
+    """Return the run directory of a checkpoint in its directory `checkpoints`; None if the path is not in one."""
+    folder = path.parent if path.parent.name else path.absolute().parent
+    run = folder.parent
+    return run if folder.name == CHECKPOINTS and path.is_dir() and is_run(run) else None
 
 
 def available_which(which: Which, learner: Learner) -> Which:

@@ -5,7 +5,7 @@ To follow a run, give a `listener`, or iterate over the events of a `Training` a
 
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self, Unpack
@@ -16,7 +16,7 @@ from charloom.api.model import Model, available_which, learner_of, stage
 from charloom.api.notebook_display import Listener, TrainingDisplay
 from charloom.api.python_warnings import warn_user
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
-from charloom.api.run_listening import listening
+from charloom.api.run_listening import listening, one_listener
 from charloom.api.settings_help import with_settings_help
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
@@ -94,7 +94,7 @@ def train(
     minutes: float | None = None,
     find_learning_rate: bool = False,
     which: Which | None = None,
-    listener: Listener = ignore,
+    listener: Listener | Sequence[Listener] = ignore,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
     **settings: Unpack[Settings],
@@ -119,8 +119,8 @@ def train(
             minutes, the search takes about a tenth. A run directory keeps the search and its picture.
         which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
             needs a validation part.
-        listener: called with each event, such as a record or a sample. `charloom.listeners` has three, which
-            log the run to TensorBoard, W&B and MLflow.
+        listener: called with each event, such as a record or a sample; or a list of such functions.
+            `charloom.listeners` has three, which log the run to TensorBoard, W&B and MLflow.
         callbacks: functions that receive the learner after exact updates (`charloom.Callback`).
         progress: False shows nothing in a notebook. Outside a notebook, nothing is ever shown.
         **settings: any setting of `Config`, and `recipe`, the preset to start from; by default "quick".
@@ -142,7 +142,7 @@ def train(
         DivergedError: the loss is no longer finite, also in all trials of a search for a learning rate.
         WriteError: a file cannot be written.
     """
-    began, called = time.monotonic(), Callbacks(callbacks)
+    began, called, heard = time.monotonic(), Callbacks(callbacks), one_listener(listener)
     if find_learning_rate:
         refuse_given_rate(settings)
     old = run_to_continue(run, exist)
@@ -150,7 +150,7 @@ def train(
     require_place(place, which, initial_config(DEFAULT_RECIPE, model, **settings), settings)
     if old is not None:
         given = GivenTraining(text, string, model, minutes, find_learning_rate, settings)
-        return continue_run(old, changes_to_continue(old, given), which, listener, called, progress)
+        return continue_run(old, changes_to_continue(old, given), which, heard, called, progress)
     with TrainingDisplay(progress) as display:
         display.prepare("Reading the text and planning the run")
         corpus = text_to_learn(text, string, model=model, **settings)
@@ -158,11 +158,11 @@ def train(
         plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
         warn_user(unwanted_schedule(plan.config, len(corpus)))
         if place is None:
-            return train_without_run(corpus, plan, listener, display, model, which, called)
+            return train_without_run(corpus, plan, heard, display, model, which, called)
         rates = found.search if found else None
         with begin(corpus, plan.config, place, model, plan.limit, plan.ngrams, rates) as training:
             training.callbacks = called
-            training.to_the_end(listener, display)
+            training.to_the_end(heard, display)
             return training.model(which)
 
 
@@ -178,7 +178,7 @@ def resume(
     save_seconds: float | None = None,
     allow_older: bool = False,
     which: Which | None = None,
-    listener: Listener = ignore,
+    listener: Listener | Sequence[Listener] = ignore,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
 ) -> Model:
@@ -200,7 +200,7 @@ def resume(
         allow_older: if the last checkpoint is damaged, continue from the newest intact one; if records
             or samples are lost, continue with the remaining ones.
         which: the model to return, as for `load`.
-        listener: called with each event, such as a record or a sample.
+        listener: as for `train`.
         callbacks: as for `train`. A run does not remember them, so give them again.
         progress: False shows nothing in a notebook, as for `train`.
 
@@ -216,9 +216,9 @@ def resume(
         ConfigError: the new end is not after the present update, or `which` is not valid.
     """
     require_which(which)
-    called = Callbacks(callbacks)
+    called, heard = Callbacks(callbacks), one_listener(listener)
     changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
-    return continue_run(as_path(run, "run"), changes, which, listener, called, progress)
+    return continue_run(as_path(run, "run"), changes, which, heard, called, progress)
 
 
 def continue_run(

@@ -20,13 +20,14 @@ from charloom.config import require_one_of, require_whole
 from charloom.cooperative import run_all_slices
 from charloom.cpu_limits import processors
 from charloom.engines import Engine, open_engine
-from charloom.errors import DivergedError, TextError
+from charloom.errors import ConfigError, DivergedError, TextError
 from charloom.evaluation import block_sums, interval_of_blocks
 from charloom.formatting import bits_per_character, count
 from charloom.hidden_units import Choice, blocks, choose
 from charloom.messages import for_python
 from charloom.model import Learner
-from charloom.model.unit_clamps import Clamp, clamped
+from charloom.model.clamp import Clamp
+from charloom.model.unit_clamps import clamped
 from charloom.notebook_html import card, sentence, table
 from charloom.scoring import Piece, evenly_spread_pieces, piece_nats_in_slices
 from charloom.text import UnknownPolicy
@@ -78,8 +79,9 @@ class UnitAblation:
         characters: number of characters that are predicted for each unit.
         held: "zero" or "mean": the value at which each unit is held in its turn.
         bits: the bits per character of the model itself on the same characters.
-        costs: an entry for each unit, highest cost first.
-        notes: sentences about the text: which files were read, left out or changed.
+        costs: an entry for each unit that the model does not hold itself, highest cost first.
+        notes: sentences about the text: which files were read, left out or changed; and about units that the model
+            holds itself, which have no cost.
     """
 
     text: str
@@ -140,7 +142,8 @@ def ablate(
         replacement: the character that replaces unknown characters.
 
     Raises:
-        ConfigError: a layer, unit or part does not exist, or a value is out of its range.
+        ConfigError: a layer, unit or part does not exist, the model itself holds all of the units, or a value is
+            out of its range.
         TextError: the text cannot be read, or has fewer than two characters.
         UnknownCharacterError: the text has a character outside the vocabulary.
         DivergedError: the model's loss is not finite.
@@ -175,6 +178,11 @@ def unit_costs(
         notes: sentences about the text.
         report: is called after each unit.
     """
+    notes = (*notes, *held_notes(model, choice))
+    if len(held_notes(model, choice)) == len(choice.layers) * len(choice.units):
+        raise ConfigError(
+            f"{notes[-1]}; choose another unit, or the model in which it is not held."
+        )
     ids, pieces = part.corpus.ids, pieces_to_score(part, characters)
     engine = open_engine(model.engine.name, 1)
     base = run_all_slices(piece_nats_in_slices(engine, model.learner, ids, pieces))
@@ -189,6 +197,7 @@ def unit_costs(
         Clamp(layer, unit, float(value))
         for layer, of_layer in zip(choice.layers, values, strict=True)
         for unit, value in zip(choice.units, of_layer, strict=True)
+        if (layer, unit) not in held_units(model)
     ]
 
     def cost_with(engine: Engine, clamp: Clamp, stopped: threading.Event) -> UnitCost | None:
@@ -205,6 +214,20 @@ def unit_costs(
         tuple(sorted(costs, key=lambda cost: (-cost.bits, cost.layer, cost.unit))),
         notes,
     )
+
+
+def held_units(model: Model) -> set[tuple[int, int]]:
+    """Return the layer and the unit of each unit that a model holds."""
+    return {(clamp.layer, clamp.unit) for clamp in model.clamps}
+
+
+def held_notes(model: Model, choice: Choice) -> list[str]:
+    """Return a sentence for each chosen unit that the model holds, so that it has no cost."""
+    return [
+        f"{clamp.sentence[:-1]} in this model, so it has no cost"
+        for clamp in model.clamps
+        if clamp.layer in choice.layers and clamp.unit in choice.units
+    ]
 
 
 def pieces_to_score(part: Part, characters: int) -> list[Piece]:

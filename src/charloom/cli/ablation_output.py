@@ -35,7 +35,7 @@ def show_ablation(
         characters: largest number of characters to predict; None for the default.
         settings: the settings that the user gave.
     """
-    from charloom.api.unit_ablation import CHARACTERS, HELD, SHOWN_UNITS, unit_costs
+    from charloom.api.unit_ablation import CHARACTERS, HELD, SHOWN_UNITS, held_notes, unit_costs
     from charloom.api.unit_search import open_search_text
     from charloom.config import require_one_of, require_whole
     from charloom.hidden_units import choose
@@ -53,14 +53,15 @@ def show_ablation(
     explain_terminal_input(request.text)
     policy = policy_of(settings) if "unknown" in settings else None
     found = open_search_text(model, request.text_choice(policy))
-    say_sentences(found.notes)
+    notes = [*found.notes, *held_notes(model, choice)]
+    say_sentences(notes)
     say_reading_problem(model)
     with counting_line("units") as report:
         result = unit_costs(model, found.part, choice, held, characters, report=report)
     if request.picture is not None:
         draw(result, request.picture)
     if request.as_json:
-        fields = {**result.to_json(), "notes": list(found.notes)}
+        fields = {**result.to_json(), "notes": notes}
         show_json({**model_identity(request.path, model), **fields})
         return
     show(f"model:      {request.path}, {model.stage}")

@@ -38,8 +38,8 @@ def fixed_points(
 
     The search begins at states that the model visits in the text. For each point,
     list from how many of them it was found, whether it is stable, the largest
-    modulus of an eigenvalue of the Jacobian, how many eigenvalues are not inside
-    the unit circle, the distance to the nearest visited state, and the residual.
+    modulus of an eigenvalue of the Jacobian, how many eigenvalues are outside the
+    unit circle, the distance to the nearest visited state, and the residual.
 
     \b
     Example:
@@ -94,5 +94,5 @@ def draw(points: "FixedPoints", path: Path) -> None:
     from charloom.report.plot_files import save_figure
     from charloom.report.spectrum_plot import spectrum_figure
 
-    save_figure(spectrum_figure(points.eigenvalues, points.stable), path)
+    save_figure(spectrum_figure(points.eigenvalues, points.kinds), path)
     say(f"wrote {path}: the eigenvalues of {counted(len(points), 'fixed point')}.")

@@ -3,7 +3,7 @@
 from charloom.hidden_units.gate_values import gates
 from charloom.hidden_units.ranking import Finding, Unit, rank
 from charloom.hidden_units.text_properties import Property, marked, named, pattern
-from charloom.hidden_units.unit_activity import Activity, activity, with_held_values
+from charloom.hidden_units.unit_activity import Activity, activity
 from charloom.hidden_units.unit_values import Choice, blocks, choose
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "named",
     "pattern",
     "rank",
-    "with_held_values",
 ]

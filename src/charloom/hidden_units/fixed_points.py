@@ -16,6 +16,9 @@ from charloom.hidden_units.state_map import StateMap
 Vector = NDArray[np.float64]
 
 TOLERANCE: Final = 1e-10  # largest |F(s) - s| of any number of a fixed point
+# Eigenvalues whose moduli differ from 1 by no more than this are on the unit circle: a fixed point is known to 1e-10, so
+# rounding decides on which side they are.
+ON_CIRCLE: Final = 1e-9
 SAME: Final = 1e-6  # two results whose numbers differ by no more than this are the same point
 STEPS: Final = 200  # Newton steps after which the search from one state ends without a point
 HALVINGS: Final = 30  # of one Newton step, before the search ends in a slow point
@@ -77,7 +80,7 @@ def find_fixed_points(
 def search_from(step: StateMap, start: Vector) -> Vector | None:
     """Return the fixed point that damped Newton steps from `start` reach; None if they reach none.
 
-    A step is halved until it makes q = |F(s) - s|² / 2 smaller. After the tolerance is reached, full steps continue
+    A step is halved until it makes q = |F(s) - s|² / 2 smaller and leads to a state that the network can reach. After the tolerance is reached, full steps continue
     as long as they make the residual smaller.
     """
     vector = np.asarray(start, dtype=np.float64)
@@ -94,7 +97,7 @@ def search_from(step: StateMap, start: Vector) -> Vector | None:
 
 
 def _better(step: StateMap, vector: Vector, left: Vector, jacobian: Any) -> Vector | None:
-    """Return the state after one Newton step, halved until q becomes smaller; None if it never does.
+    """Return the state after one Newton step, halved until it is reachable and q smaller; None if it never is.
 
     `left` is F(s) - s at the state `vector`.
     """
@@ -107,9 +110,10 @@ def _better(step: StateMap, vector: Vector, left: Vector, jacobian: Any) -> Vect
     q, share = float(left @ left), 1.0
     for _ in range(HALVINGS if residual(left) > TOLERANCE else 1):
         tried = vector + share * move
-        now = step(tried) - tried
-        if float(now @ now) < q * (1 - 1e-4 * share):
-            return np.asarray(tried)
+        if step.reachable(tried):
+            now = step(tried) - tried
+            if float(now @ now) < q * (1 - 1e-4 * share):
+                return np.asarray(tried)
         share /= 2
     return None
 

@@ -26,6 +26,8 @@ class StateMap:
         character: the id of the character that the network reads at every step, after the same character; None
             for no input, so that layer 0 reads only its bias.
 
+    A held unit has no state: its numbers are 0 after every step, so its eigenvalues are 0.
+
     Attributes:
         size: the number n of numbers in a state.
     """
@@ -38,6 +40,10 @@ class StateMap:
         self._weights = {
             name: array.astype(np.float64) for name, array in learner.parameters.items()
         }
+        self._free = np.ones((self.L, len(self.cell.states), self.H))
+        for clamp in learner.clamps:
+            self._free[clamp.layer, :, clamp.unit] = 0
+        self._held = {(c.layer, c.unit): c.value for c in learner.clamps}
         self._read = self._weights["layers.0.b"].copy()
         if character is not None:
             self._read += self._weights["layers.0.U"][:, character]
@@ -55,9 +61,24 @@ class StateMap:
         parts = vectors.reshape(len(vectors), self.L, len(self.cell.states), self.H)
         return {name: parts[:, :, place] for place, name in enumerate(self.cell.states)}
 
+    def hidden_states(self, vectors: Vector) -> Vector:
+        """Return the h of states, shape (F, L, H); of a held unit the held value. `vectors` has shape (F, n)."""
+        found = self.arrays(vectors)["h"].copy()
+        for (layer, unit), value in self._held.items():
+            found[:, layer, unit] = value
+        return found
+
+    def reachable(self, vector: Vector) -> bool:
+        """Return True unless a step can keep the state, but never lead to it: an h of a GRU beyond -1 or 1.
+
+        A GRU with a full update gate keeps any h. Every other step of any cell gives h between -1 and 1.
+        """
+        return self.cell.name != "gru" or bool(np.abs(vector).max() <= 1)
+
     def __call__(self, vector: Vector) -> Vector:
         """Return the next state F(s). `vector` may be complex, to compute derivatives by complex steps."""
-        return np.concatenate([state for state, _ in self._layer_by_layer(vector)])
+        states = np.concatenate([state for state, _ in self._layer_by_layer(vector)])
+        return np.asarray(states * self._free.reshape(-1))
 
     def _layer_by_layer(self, vector: Vector) -> list[tuple[Vector, tuple[Vector, ...]]]:
         """Return the next state of each layer, and the values that its derivatives need."""
@@ -91,7 +112,8 @@ class StateMap:
                 jacobian[rows, : rows.start] += by_input @ below[:, : rows.start]
             below = jacobian[rows][: self.H]
             found.append(state)
-        return np.concatenate(found), jacobian
+        free = self._free.reshape(-1)
+        return np.concatenate(found) * free, jacobian * free[:, np.newaxis]
 
     def _derivatives(
         self, values: tuple[Vector, ...], before: Vector, W: Matrix, U: Matrix

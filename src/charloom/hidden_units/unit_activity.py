@@ -18,7 +18,7 @@ from charloom.hidden_units.unit_values import Choice, blocks
 from charloom.hidden_units.value_range import usual_range
 from charloom.messages import argument, for_python
 from charloom.model import Learner
-from charloom.model.unit_clamps import Clamp
+from charloom.model.clamp import Clamp
 from charloom.notebook_html import MOST_CHARACTERS, card, colour_legend, coloured_text, sentence
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns
 
@@ -130,7 +130,8 @@ def activity_in_slices(
         values.append(block[:, 0])
         yield
     seen = np.concatenate(values)[ends - 1]
-    return Activity(characters, what, choice.layers, choice.units, seen, unknowns)
+    found = Activity(characters, what, choice.layers, choice.units, seen, unknowns)
+    return with_held_values(found, learner.clamps)
 
 
 def with_held_values(seen: Activity, clamps: Sequence[Clamp]) -> Activity:

@@ -16,6 +16,7 @@ from charloom.config import Config
 from charloom.errors import EngineError
 from charloom.formatting import counted
 from charloom.messages import argument
+from charloom.model.clamp import Clamp
 from charloom.model.input_pairs import InputPairs, no_pairs, pair_rows
 from charloom.model.memory_limit import require_memory
 from charloom.model.ngrams import NGrams, no_ngrams
@@ -77,6 +78,7 @@ class Learner:
             place. None if the setting `input_pairs` is 0.
         start_losses: how well the model predicts its text from the states in which it can begin to write.
             None if this was not measured with the present weights.
+        clamps: the hidden units that are held at a value. The parameters have their values in the biases.
     """
 
     config: Config
@@ -98,6 +100,7 @@ class Learner:
     ngrams: NGrams | None = None
     pairs: InputPairs | None = None
     start_losses: StartLosses | None = None
+    clamps: tuple[Clamp, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all attributes for pickling and copying, without the `ArrayKeeper`."""

@@ -63,6 +63,7 @@ def ngrams_alone(learner: Learner) -> Learner:
         state={**zero_state(config, streams), RECENT: state_for(config, learner.state)[RECENT]},
         pairs=None,
         start_losses=None,
+        clamps=(),
     )
 
 

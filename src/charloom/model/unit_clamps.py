@@ -4,31 +4,18 @@ Every weight that reads the unit is set to 0, and what it would add is added to 
 exported file computes the network with the held unit, without any change.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.cell_table import CELLS
+from charloom.errors import ConfigError
+from charloom.model.clamp import Clamp
 from charloom.model.input_pairs import PAIRS
 from charloom.model.learner import Learner, hidden_arrays
 from charloom.model.parameters import Parameters
-
-
-@dataclass(frozen=True)
-class Clamp:
-    """A hidden unit that is held at a value.
-
-    Attributes:
-        layer: number of the layer, from 0.
-        unit: number of the unit in its layer, from 0.
-        value: the value that every reader of the unit's h reads at every step.
-    """
-
-    layer: int
-    unit: int
-    value: float
 
 
 def clamped(learner: Learner, clamp: Clamp) -> Learner:
@@ -40,7 +27,11 @@ def clamped(learner: Learner, clamp: Clamp) -> Learner:
     Args:
         learner: the model; it is not changed. The result shares the arrays that are the same.
         clamp: the unit, which must exist, and its value.
+
+    Raises:
+        ConfigError: the unit is held already, so nothing reads it any more.
     """
+    _refuse_second_hold(learner, clamp)
     parameters = dict(learner.parameters)
     for weights, bias, rows in readers(learner, clamp.layer):
         _move_into_bias(parameters, weights, bias, rows, clamp)
@@ -57,6 +48,25 @@ def clamped(learner: Learner, clamp: Clamp) -> Learner:
         start_losses=None,
         best_loss=None,
         best_update=None,
+        clamps=(*learner.clamps, clamp),
+    )
+
+
+def _refuse_second_hold(learner: Learner, clamp: Clamp) -> None:
+    """Raise ConfigError if the unit is held already."""
+    for held in learner.clamps:
+        if (held.layer, held.unit) == (clamp.layer, clamp.unit):
+            raise ConfigError(
+                f"unit {held.unit} of layer {held.layer} is already held at {held.value:g}; to hold it at "
+                f"{clamp.value:g}, begin with the model in which it is not held."
+            )
+
+
+def is_held(learner: Learner, clamp: Clamp) -> bool:
+    """Return True if no weight of a model reads the unit, so that it is still held."""
+    return not any(
+        learner.parameters[weights][rows, clamp.unit].any()
+        for weights, _, rows in readers(learner, clamp.layer)
     )
 
 

@@ -1,5 +1,6 @@
 """Draws the eigenvalues of the Jacobians at fixed points in the complex plane, with the unit circle."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,13 +15,13 @@ MOST_POINTS: Final = 5  # points with a colour and a name of their own
 
 
 def spectrum_figure(
-    eigenvalues: NDArray[Any], stable: NDArray[Any], *, palette: Palette = LIGHT
+    eigenvalues: NDArray[Any], kinds: Sequence[str], *, palette: Palette = LIGHT
 ) -> Figure:
     """Return a plot of the eigenvalues of fixed points in the complex plane.
 
     Args:
         eigenvalues: complex of shape (F, n), a row for each point.
-        stable: True for each stable point, shape (F,).
+        kinds: what each point is: stable, unstable or marginal. A stable one is drawn as dots, others as crosses.
         palette: the colours. The first five points have one each; the others are grey.
     """
     figure = blank_figure(SIZE, palette)
@@ -32,10 +33,10 @@ def spectrum_figure(
         axes.plot(
             eigenvalues[n].real,
             eigenvalues[n].imag,
-            "o" if stable[n] else "x",
+            "o" if kinds[n] == "stable" else "x",
             color=palette[f"series-{n + 1}"] if own else palette["muted"],
             markersize=4 if own else 2.5,
-            label=f"point {n}, {'stable' if stable[n] else 'unstable'}" if own else None,
+            label=f"point {n}, {kinds[n]}" if own else None,
         )
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(color=palette["rule"], linewidth=1)

@@ -10,19 +10,24 @@ from numpy.typing import NDArray
 
 from charloom.api.model import Model
 from charloom.api.text_arguments import as_path
+from charloom.api.training_plan import with_threads
 from charloom.config import Config, require_number, require_whole
 from charloom.cooperative import run_all_slices
 from charloom.engines import Trace, engine_for
-from charloom.errors import ConfigError, DivergedError, TextError
+from charloom.errors import CharloomError, ConfigError, DivergedError, NotAModelError, TextError
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
 from charloom.model import Learner, copy_learner, finished_model, new_learner
+from charloom.model.changed_parameters import require_sound_parameters
 from charloom.model.gradient_step import apply_gradients, gradient_norm
-from charloom.model.optimizers import AVERAGE, average
+from charloom.model.optimizers import AVERAGE, average, averaging_rate
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.research.window_gradients import WindowGradients, gradients_of_next_window
+from charloom.run_file_names import LATEST
 from charloom.store import load_checkpoint, save_checkpoint
+from charloom.store.run_checkpoints import read_pointer
+from charloom.store.run_directory import checkpoint_path, is_run
 from charloom.text import Corpus
 from charloom.training.loop import apply_updates, count_losses, sample
 from charloom.training.ngram_counting import count_missing
@@ -45,18 +50,19 @@ class TrainingLoop:
     Attributes:
         corpus: the text.
         learner: the network, the optimizer's arrays, the hidden state and the counters. Its arrays may be
-            changed in place at any time.
+            changed in place at any time. If training averages the weights, see `restart_average`.
         engine: computes.
         schedule: the learning rates and the windows of the text. A window is T steps of B streams.
 
     Args:
         corpus: the text, from `Corpus.open` or `Corpus.from_text`.
-        config: the settings; None means those of `learner`, or the defaults of `Config`.
+        config: the settings; None means those of `learner`, or the defaults of `Config`. With threads 0, the loop uses
+            as many threads as `charloom.train`.
         learner: continue with this learner, in place; None makes a new one.
         frozen: the names of parameters that must not change.
 
     Raises:
-        ConfigError: both `config` and `learner` are given, a frozen parameter does not exist, or the network
+        ConfigError: `corpus` is not a `Corpus`, or both `config` and `learner` are given, a frozen parameter does not exist, or the network
             does not fit into memory.
         TextError: the text is too short, or has another vocabulary than the learner.
         EngineError, MissingPartError: the engine cannot train with these settings, or is not installed.
@@ -74,11 +80,12 @@ class TrainingLoop:
             raise ConfigError(
                 "settings and a learner were given, but a learner has its own settings. Give only one of the two."
             )
+        require_corpus(corpus)
         if learner is not None:
             require_vocabulary(corpus, learner)
         self.corpus = corpus
-        self.learner = learner or new_learner(config or Config(), corpus.vocabulary)
-        self.engine = engine_for(self.learner.config)
+        self.learner = learner or new_learner(with_threads(config or Config()), corpus.vocabulary)
+        self.engine = engine_for(with_threads(self.learner.config))
         self.schedule = Schedule.of(self.learner.config, len(corpus))
         self.frozen = frozen
         count_missing(self.learner, corpus.ids, self.engine)
@@ -87,18 +94,30 @@ class TrainingLoop:
     def load(
         cls, directory: str | Path, corpus: Corpus, frozen: Collection[str] = ()
     ) -> "TrainingLoop":
-        """Return a loop that continues from a checkpoint: one of `save`, or of a run directory.
+        """Return a loop that continues from a checkpoint directory.
+
+        Args:
+            directory: a directory of `save`, or one in the directory `checkpoints` of a run.
+            corpus: the text on which the checkpoint was trained.
+            frozen: the names of parameters that must not change.
 
         Raises:
             NotAModelError, DamagedError, NewerFormatError: the directory is not a checkpoint that can be read.
             TextError: the checkpoint belongs to another text.
         """
         path = as_path(directory)
+        require_corpus(corpus)
+        if is_run(path):
+            newest = checkpoint_path(path, read_pointer(path, LATEST) or 0)
+            raise NotAModelError(
+                f"{shortened(path)} is a run directory, not a checkpoint. Give one of its checkpoints, such as "
+                f"{shortened(newest)}, or continue the run with charloom.resume."
+            )
         checkpoint = load_checkpoint(path)
         if checkpoint.fingerprint != corpus.fingerprint:
             raise TextError(
-                f"the checkpoint {shortened(path)} was trained on another text than {corpus.name}. Give the text on "
-                f"which it was trained."
+                f"the checkpoint {shortened(path)} was trained on another text than the given one, "
+                f"{shortened(corpus.name)}. Give the text on which it was trained."
             )
         # A copy has its memory for itself, so it trains faster than arrays that share that of the file.
         return cls(corpus, learner=copy_learner(checkpoint.learner), frozen=frozen)
@@ -110,6 +129,7 @@ class TrainingLoop:
             WriteError: the disk failed, or the directory exists. A checkpoint is never overwritten.
             DivergedError: a number in the learner is not finite; nothing was written.
         """
+        self._average_first_weights()
         save_checkpoint(as_path(directory), self.learner, {}, self.corpus.fingerprint)
 
     @property
@@ -163,8 +183,8 @@ class TrainingLoop:
             The losses in nats, summed over T and averaged over B, and the gradient norms, of shape (updates,).
 
         Raises:
-            ConfigError: an argument is out of its range.
-            DivergedError: a loss or a gradient is not finite; this update was not applied.
+            ConfigError: an argument is out of its range, or you have given a parameter another shape or dtype.
+            DivergedError: a loss, a gradient or a parameter is not finite; this update was not applied.
         """
         count = None if updates is None else require_whole("updates", updates, 1)
         rates = None if learning_rate is None else given_rates(learning_rate, count)
@@ -185,6 +205,27 @@ class TrainingLoop:
             [getattr(t, name) for t in traces] for name in ("losses", "gradient_norms")
         )
         return Trace(np.concatenate(losses), np.concatenate(norms))
+
+    def restart_average(self, names: Collection[str] | None = None) -> None:
+        """Set the averaged weights to the present weights, after you have changed weights in place.
+
+        With the setting `averaging`, the model that `evaluate`, `sample`, `model` and `save` use has averaged weights, to
+        which a change in place comes only slowly, with the next updates. As long as the average spans at most 16 updates,
+        it has the change by itself. Without the setting, do nothing.
+
+        Args:
+            names: the parameters that you have changed; None means all.
+
+        Raises:
+            ConfigError: there is no such parameter, or one has another shape or dtype.
+            DivergedError: a parameter has numbers that are not finite.
+        """
+        parameters = self.learner.parameters
+        chosen = parameters if names is None else [names] if isinstance(names, str) else names
+        require_names(chosen, parameters)
+        require_sound_parameters(self.learner)
+        for name in chosen if AVERAGE in self.learner.slots else ():
+            self.learner.slots[AVERAGE][name][...] = parameters[name]
 
     def gradients(self) -> WindowGradients:
         """Return the loss and the exact gradients of the window that the learner reads next. No weight changes.
@@ -270,6 +311,7 @@ class TrainingLoop:
                 f"{argument('validation', 0)} leaves no part of the text to evaluate; use a setting such as "
                 f"{argument('validation', 0.1)}."
             )
+        self._average_first_weights()
         windows = self.schedule.windows
         return run_all_slices(
             validation_in_slices(self.learner, self.corpus.ids, windows, self.engine)
@@ -278,12 +320,14 @@ class TrainingLoop:
     def sample(self, length: int = 200) -> str:
         """Return `length` characters that the network writes now; the same characters for the same update and seed."""
         length = require_whole("length", length, 1)
+        self._average_first_weights()
         learner = copy_learner(self.learner)
         learner.config = learner.config.replace(sample_length=length)
         return sample(learner, self.corpus.ids, self.schedule.windows, self.engine)
 
     def model(self) -> Model:
         """Return a copy of the network as a model, which can write, be evaluated, saved and exported."""
+        self._average_first_weights()
         kept = copy_learner(finished_model(self.learner))
         return Model(kept, self.engine, updates=self.updates, corpus=self.corpus)
 
@@ -298,7 +342,13 @@ class TrainingLoop:
             slot: kept if slot == AVERAGE else {name: arrays[name].copy() for name in self.frozen}
             for slot, arrays in learner.slots.items()
         }
-        trace = apply_updates(learner, self.corpus.ids, self.engine, self.schedule, count, rates)
+        try:
+            trace = apply_updates(
+                learner, self.corpus.ids, self.engine, self.schedule, count, rates
+            )
+        except (CharloomError, AttributeError, KeyError, TypeError, ValueError):
+            require_sound_parameters(learner)  # its message names the parameter that is wrong
+            raise
         for name, array in kept.items():
             learner.parameters[name][...] = array
             for slot, arrays in slots.items():
@@ -316,6 +366,15 @@ class TrainingLoop:
                 slots[AVERAGE][...] = array
             else:
                 average(learner.config, array, slots, learner.update + 1)
+
+    def _average_first_weights(self) -> None:
+        """Let the averaged weights be the present ones as long as the averages have only the last update's weights."""
+        learner = self.learner
+        if (
+            AVERAGE in learner.slots
+            and averaging_rate(learner.config.averaging, learner.update) == 1
+        ):
+            self.restart_average()
 
     def _updates_to_epoch_end(self) -> int:
         """Return how many updates may follow in one call of the engine: those to the end of the epoch."""
@@ -356,6 +415,14 @@ def given_rates(learning_rate: float | Sequence[float] | Rates, updates: int | N
             f"update. Leave {argument('updates')} out."
         )
     return rates
+
+
+def require_corpus(corpus: object) -> None:
+    """Raise ConfigError unless `corpus` is a corpus."""
+    if not isinstance(corpus, Corpus):
+        raise ConfigError(
+            f"corpus is {shortened(corpus)}; it must be a Corpus. Open a text with Corpus.open('book.txt')."
+        )
 
 
 def require_vocabulary(corpus: Corpus, learner: Learner) -> None:

@@ -39,6 +39,8 @@ FIXES = {
     errno.ENOTDIR: "Part of the path is a file; choose another one.",
     errno.ENOSPC: "Free some space and try again.",
     errno.EDQUOT: "Free some of your quota and try again.",
+    errno.ENOTEMPTY: "It is not overwritten; give a name that does not exist yet.",
+    errno.EEXIST: "It is not overwritten; give a name that does not exist yet.",
     errno.EROFS: "Choose a place that can be written to.",
     errno.EACCES: "Choose a place where you may write.",
     errno.EPERM: "Choose a place where you may write.",

@@ -32,11 +32,13 @@ from charloom.model.input_pairs import pair_rows
 from charloom.store.atomic_files import Block, reading
 from charloom.store.format_versions import (
     MODEL_FORMAT,
+    MODEL_WITH_HELD,
     MODEL_WITH_START,
     MODEL_WITH_UPDATE,
     require_fields,
     require_sealed_format,
 )
+from charloom.store.held_units import HELD, held_fields, parse_held
 from charloom.store.json_format import parse_object
 from charloom.store.json_limits import MOST_METADATA, require_modest
 from charloom.store.json_numbers import is_count
@@ -89,6 +91,7 @@ def model_blocks(learner: Learner, update: int | None = None) -> list[Block]:
         about[UPDATE] = update
     if learner.start_losses is not None:
         about[START_NATS] = start_fields(learner.start_losses)
+    about |= held_fields(averaged(learner))
     counts = tensors_of_ngrams(learner.ngrams) if learner.ngrams else {}
     counts |= tensors_of_pairs(learner.pairs) if learner.pairs else {}
     arrays = {**averaged(learner).parameters, **state_tensors(learner), **counts}
@@ -175,6 +178,8 @@ def parse_model(data: bytes, label: str) -> Learner:
         fields.add(UPDATE)
     if number >= MODEL_WITH_START and START_NATS in about:
         fields.add(START_NATS)
+    if number >= MODEL_WITH_HELD and HELD in about:
+        fields.add(HELD)
     require_fields(about, sealed, fields, number, f"{label} is damaged: its metadata")
     if not is_count(about.get(UPDATE, 1)) or about.get(UPDATE) == 0:
         raise DamagedError(
@@ -218,7 +223,7 @@ def parse_model(data: bytes, label: str) -> Learner:
     ngrams = parse_ngrams(arrays, config.ngram_order, K, label) if config.ngram_order else None
     pairs = parse_pairs(arrays, K, label) if config.input_pairs else None
     slots = zero_slots(config, parameters)
-    return Learner(
+    learner = Learner(
         config,
         vocabulary,
         parameters,
@@ -228,6 +233,9 @@ def parse_model(data: bytes, label: str) -> Learner:
         pairs=pairs,
         start_losses=losses,
     )
+    if HELD in about:
+        learner.clamps = parse_held(about[HELD], learner, label)
+    return learner
 
 
 def parse_about(data: bytes, label: str) -> dict[str, Any]:

@@ -132,7 +132,7 @@ class Corpus:
     @classmethod
     def open(
         cls,
-        sources: Sequence[str | Path],
+        sources: str | Path | Sequence[str | Path],
         vocabulary: Vocabulary | None = None,
         *,
         tokens: str = "characters",
@@ -142,7 +142,7 @@ class Corpus:
         """Return a corpus from files and other sources, read one after another.
 
         Args:
-            sources: paths of files and directories, patterns such as `**/*.txt`, `-` for standard
+            sources: one or several paths of files and directories, patterns such as `**/*.txt`, `-` for standard
                 input, or names of built-in texts. If a file has the name of a built-in text, the
                 file is read. A directory stands for all texts in the directory and below it, in the
                 order of their paths, without hidden files and run directories.
@@ -166,7 +166,8 @@ class Corpus:
             MissingPartError: the built-in text needs an optional package that is not installed.
         """
         tokens = vocabulary.tokens if vocabulary else tokens
-        found = find_sources(sources, any_bytes=tokens == "bytes")
+        several = [sources] if isinstance(sources, str | Path) else sources
+        found = find_sources(several, any_bytes=tokens == "bytes")
         pieces = tuple(source for one in found for source in one.pieces)
         notes = tuple(one.note for one in found if one.note)
         name = " + ".join(one.name for one in found[:MOST_NAMES])

@@ -13,6 +13,7 @@ from charloom.config import as_whole
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.model import Learner
+from charloom.model.changed_parameters import require_sound_parameters
 from charloom.model.schedule import next_multiple
 
 
@@ -115,6 +116,10 @@ class Callbacks:
 
         Returns:
             The first reason to stop that one of them returned; None if training continues.
+
+        Raises:
+            ConfigError: a callback gave a parameter another shape or dtype.
+            DivergedError: a callback gave a parameter numbers that are not finite.
         """
         due = [callback for callback in self._callbacks if callback.is_due(learner.update)]
         if not due:
@@ -122,6 +127,7 @@ class Callbacks:
         measured = {} if learner.start_losses is None else copies(learner)
         try:
             returned = [callback.function(learner) for callback in due]
+            require_sound_parameters(learner)
         except Exception as error:
             self.error = error
             raise

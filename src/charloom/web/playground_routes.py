@@ -19,7 +19,8 @@ from charloom.engines import Sampler
 from charloom.engines.base import Ids
 from charloom.hidden_units import choose
 from charloom.model import beginning
-from charloom.model.unit_clamps import Clamp, clamped
+from charloom.model.clamp import Clamp
+from charloom.model.unit_clamps import clamped
 from charloom.sampling import SampleOptions, Writing
 from charloom.surprisal import Predictions, Reader, surprise_in_slices
 from charloom.text.unknown_policy import SKIP, UnknownPolicy
@@ -329,7 +330,7 @@ def with_held_unit(model: OpenModel, held: wire.HeldUnit | None) -> OpenModel:
     """Return the model with a unit held at a value; the model itself if `held` is None.
 
     Raises:
-        ConfigError: the model has no such layer or unit.
+        ConfigError: the model has no such layer or unit, or holds the unit already.
     """
     if held is None:
         return model
@@ -337,11 +338,9 @@ def with_held_unit(model: OpenModel, held: wire.HeldUnit | None) -> OpenModel:
     return replace(model, learner=clamped(model.learner, Clamp(held.layer, held.unit, held.value)))
 
 
-def held_sentence(held: wire.HeldUnit | None) -> str:
-    """Return a sentence that says which unit is held at which value, or an empty string."""
-    if held is None:
-        return ""
-    return f"Unit {held.unit} of layer {held.layer} is held at {held.value:g}."
+def held_sentence(model: OpenModel) -> str:
+    """Return the sentences that say which units are held at which value, or an empty string."""
+    return " ".join(clamp.sentence for clamp in model.learner.clamps)
 
 
 async def events(
@@ -361,7 +360,7 @@ async def events(
             "prompt": body.prompt,
             "unknowns": writer.writing.unknowns.sentence,
             "warning": start_warning(writer.model, body),
-            "held": held_sentence(body.hold),
+            "held": held_sentence(writer.model),
         }
         predictions = await queue.run_slices(writer.beginning(body.prompt))
         yield await queue.work(event_with_predictions, "begin", data, "read", predictions)

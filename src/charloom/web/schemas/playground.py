@@ -141,7 +141,7 @@ class Generate(WritingRequest):
     - `begin`: `{model, update, seed, prompt, unknowns, warning, held}`, and with `probabilities` also `read`, an
       Analysis of the prompt. `update` is the update at which the model was saved; `unknowns` is a sentence
       about the characters of the prompt that the model skips, or empty; `warning` is a sentence saying that the
-      model writes badly from `start`, or empty; `held` is a sentence saying which unit is held, or empty;
+      model writes badly from `start`, or empty; `held` says which units are held, or is empty;
     - `text`, repeated: `{text}`, a few characters, and with `probabilities` also `analysis`, an Analysis of
       these characters;
     - `end`: `{ended: "length" | "stop", characters, seconds}`;
