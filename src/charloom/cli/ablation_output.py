@@ -71,6 +71,7 @@ def show_ablation(
 def show_costs(result: "UnitAblation", tokens: str, top: int) -> None:
     """Print the `top` units with the highest costs. `tokens` is what the model reads: characters or bytes."""
     from charloom.api.unit_ablation import cells_of
+    from charloom.evaluation import why_no_interval
 
     show(
         f"text:       {result.text}, {result.split}: {count(result.characters)} {tokens} predicted"
@@ -81,6 +82,7 @@ def show_costs(result: "UnitAblation", tokens: str, top: int) -> None:
     for cost in result.costs[:top]:
         unit, value, bits, interval = cells_of(cost)
         show(f"{unit:<10}{value:>9}{bits:>12}   {interval}".rstrip())
+    say_sentences(filter(None, [why_no_interval(result.characters, tokens)]))
     left = len(result.costs) - top
     if left > 0:
         say(
