@@ -149,7 +149,7 @@ def test_load_opens_a_run_a_checkpoint_and_a_file(run, tmp_path):
     latest = charloom.load(run, which="latest")
     assert (best.run, latest.learner.update) == (run, 40)
     checkpoint = charloom.load(run / "checkpoints" / "40")
-    assert checkpoint.run is None
+    assert (checkpoint.run, checkpoint.which) == (run, None)
     single = charloom.load(latest.save(tmp_path / "model.safetensors"))
     for name, array in latest.parameters.items():
         assert array.tobytes() == checkpoint.parameters[name].tobytes()

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from charloom import evaluation, scoring
-from charloom.config import Config
+from charloom.config import Config, require_number
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError, TextError
-from charloom.evaluation import bits_interval, evaluate
+from charloom.evaluation import bits_interval, evaluate, why_no_interval
 from charloom.formatting import number_of
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.text import Vocabulary
-from small_runs import ENGINES
+from command_line import charloom_
+from small_runs import ENGINES, train
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +168,34 @@ def test_a_model_that_is_not_finite_is_refused(learner, ids):
     broken.parameters["c"][:] = np.nan
     with pytest.raises(DivergedError):
         evaluate(broken, ReferenceEngine(), ids)
+
+
+def test_why_there_is_no_interval_is_said():
+    assert why_no_interval(9_001, "characters") == ""
+    assert why_no_interval(9_000, "bytes") == (
+        "there is no 95 % interval, because it needs more than 9,000 bytes, and there are 9,000"
+    )
+    nats = np.random.default_rng(0).random(9_001)
+    assert bits_interval(nats, 0) is not None
+    assert bits_interval(nats[:-1], 0) is None
+
+
+@pytest.mark.parametrize("words", [(), ("--ablate", "zero"), ("--probe", "vowel")])
+def test_commands_say_why_there_is_no_interval(tmp_path, words):
+    train(tmp_path / "run", engine="reference", epochs=1)
+    name = "neurons" if words else "evaluate"
+    done = charloom_(name, tmp_path / "run", *words)
+    assert done.exit_code == 0, done.stderr
+    assert "there is no 95 % interval, because it needs more than 9,000 characters" in done.stderr
+
+
+def test_a_wrong_property_of_a_probe_names_the_option(tmp_path):
+    train(tmp_path / "run", engine="reference", epochs=1)
+    refused = charloom_("neurons", tmp_path / "run", "--probe", "foo")
+    assert refused.exit_code == 2
+    assert "--probe is 'foo'; it must be one of" in refused.stderr
+
+
+def test_a_number_without_bounds_is_asked_for_without_a_stray_space():
+    with pytest.raises(ConfigError, match=r"^value is 'x'; it must be a finite number\.$"):
+        require_number("value", "x")

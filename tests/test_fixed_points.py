@@ -244,6 +244,22 @@ def test_an_eigenvalue_on_the_unit_circle_is_neither_inside_nor_outside(slope, k
     assert found.to_json()["points"][0]["outside"] == outside
 
 
+def test_the_points_are_printed_as_the_table_of_the_command():
+    found = charloom.fixed_points(lively_model("gru"), "a", string=STORY, starts=6)
+    lines = str(found).splitlines()
+    assert lines[:3] == [
+        "input:      'a' at every step",
+        f"states:     6 states visited in {found.text}",
+        "",
+    ]
+    assert lines[3].split()[:3] == ["point", "found", "kind"]
+    assert [line.split()[0] for line in lines[4 : 4 + len(found)]] == list(
+        map(str, range(len(found)))
+    )
+    assert "array" not in repr(found)
+    assert ("reached no fixed point" in lines[-1]) == bool(found.unfinished)
+
+
 def test_what_has_no_fixed_points_is_refused():
     model = lively_model("rnn")
     for character in ("ab", "Z", ""):

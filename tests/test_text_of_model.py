@@ -116,7 +116,7 @@ def test_a_comparison_of_checkpoints_says_how_to_compare_them(tmp_path, book):
     done = CliRunner().invoke(app, ["compare", str(kept), str(tmp_path / "run")])
     assert done.exit_code == 2
     assert "is a checkpoint of the run" in " ".join(done.stderr.split())
-    assert "charloom evaluate" in done.stderr
+    assert "evaluate each of them" in " ".join(done.stderr.split())
 
 
 def test_the_command_recognises_the_text_and_says_the_part(tmp_path, book):

@@ -343,6 +343,19 @@ def test_fixed_points_have_the_held_value_and_no_eigenvalue_of_the_unit(cell):
     assert (np.sort(np.abs(found.eigenvalues), axis=1)[:, :states] == 0).all()
 
 
+def test_the_costs_are_printed_as_the_table_of_the_command():
+    found = ablate(lively_model("lstm"), string=STORY)
+    lines = str(found).splitlines()
+    assert lines[1] == f"the model:  {found.bits:.4f} bits per character"
+    assert lines[3].split()[:3] == ["unit", "held", "at"]
+    best = found.costs[0]
+    assert lines[4].split()[:3] == [f"{best.layer}:{best.unit}", "+0.000", f"{best.bits:+.4f}"]
+    assert len(lines) == 4 + len(found.costs)
+    many = dataclasses.replace(found, costs=found.costs * 3)
+    assert str(many).splitlines()[-1] == "10 units with lower costs are not shown."
+    assert repr(many) == str(many)
+
+
 def test_a_held_unit_has_no_cost_and_a_note_says_so():
     model = lively_model("rnn").clamp(0, 1, 0.7)
     found = ablate(model, string=STORY)

@@ -460,7 +460,8 @@ def require_number(
     if not (math.isfinite(x) and all(holds(x, bound) for _, holds, bound in given)):
         wanted = [f"{words} {bound:g}" for words, _, bound in given]
         raise ConfigError(
-            f"{argument(name)} is {shortened(value)}; it must be a finite number {' and '.join(wanted)}."
+            f"{argument(name)} is {shortened(value)}; it must be a finite number{' ' if wanted else ''}"
+            f"{' and '.join(wanted)}."
         )
     return x
 

@@ -182,6 +182,19 @@ def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] |
     return interval_of_blocks(block_sums(nats), len(nats), seed)
 
 
+def why_no_interval(characters: int, tokens: str) -> str:
+    """Return a sentence without its full stop that says why there is no interval; "" if there are enough characters.
+
+    Args:
+        characters: number of characters that were predicted or judged.
+        tokens: "characters" or "bytes".
+    """
+    least = BLOCK * (FEWEST_BLOCKS - 1)
+    if characters > least:
+        return ""
+    return f"there is no 95 % interval, because it needs more than {least:,} {tokens}, and there are {characters:,}"
+
+
 def block_sums(nats: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the sum of the nats of each block of 1,000 characters; the last block may be shorter."""
     return np.add.reduceat(nats, np.arange(0, len(nats), BLOCK))

@@ -5,9 +5,10 @@ compares them with that file.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Unpack
 
 from charloom.config import Config, require_one_of
+from charloom.settings_types import Changes
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def recipe_of(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def configure(recipe: str = CLASSIC, **changes: Any) -> Config:
+def configure(recipe: str = CLASSIC, **changes: Unpack[Changes]) -> Config:
     """Return the settings of `recipe` with `changes`. A setting given as None does not change.
 
     Raises:

@@ -6,13 +6,15 @@
 from typing import TypedDict
 
 
-class Settings(TypedDict, total=False):
-    """The settings of a training run as keyword arguments: a field for each field of `Config`.
-
-    A setting given as None does not change. `Config` has the help texts and the defaults.
-    """
+class RecipeName(TypedDict, total=False):
+    """The name of a recipe as a keyword argument."""
 
     recipe: str | None
+
+
+class Changes(TypedDict, total=False):
+    """The settings of a training run except the recipe, as keyword arguments."""
+
     cell: str | None
     hidden_size: int | None
     layers: int | None
@@ -73,3 +75,10 @@ class Settings(TypedDict, total=False):
     save_seconds: float | None
     save_every: int | None
     keep_saved: str | None
+
+
+class Settings(RecipeName, Changes, total=False):
+    """The settings of a training run as keyword arguments: a field for each field of `Config`.
+
+    A setting given as None does not change. `Config` has the help texts and the defaults.
+    """

@@ -43,7 +43,7 @@ def test_a_rate_without_a_dynamic_evaluation_has_no_effect_and_the_command_says_
     said = "charloom: --dynamic-rate has no effect without --dynamic.\n"
     plain = charloom_("evaluate", path, text)
     rate = charloom_("evaluate", path, text, "--dynamic-rate", "0.01")
-    assert rate.stderr == plain.stderr + said
+    assert rate.stderr == said + plain.stderr
     assert rate.stdout == plain.stdout
     assert said not in charloom_("evaluate", path, text, "--dynamic --dynamic-rate 0.01").stderr
 

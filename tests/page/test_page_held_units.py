@@ -64,6 +64,25 @@ def test_a_unit_that_the_model_does_not_have_is_a_message(trained, page):
     eventually(page.locator("#play-problem"), "999")
 
 
+@pytest.mark.parametrize(
+    ("field", "wrong", "words"),
+    [("Unit", "999", "The model has units 0 to "), ("Layer", "7", "The model has layers 0 to 0.")],
+)
+def test_a_unit_that_the_model_does_not_have_is_not_held(trained, page, field, wrong, words):
+    opened(page, trained)
+    page.click("#play-hold summary")
+    asked = page.locator("#play-hold").get_by_label(field, exact=True)
+    asked.fill(wrong)
+    page.click("#play-hold-go")
+    expect(page.locator("#play-hold-problem")).to_contain_text(words)
+    expect(asked).to_be_focused()
+    expect(page.locator("#play-held")).to_be_hidden()
+    asked.fill("0")
+    expect(page.locator("#play-hold-problem")).to_be_empty()
+    page.click("#play-hold-go")
+    expect(page.locator("#play-held")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_control_is_accessible_and_fits(trained, page, width):
     pytest.importorskip("axe_playwright_python", reason="axe-playwright-python is not installed")

@@ -103,7 +103,7 @@ class Reproduction:
         )
 
 
-@with_settings_help
+@with_settings_help(CLASSIC)
 def reproduce(
     text: Text | None = None,
     run: str | Path | None = None,

@@ -11,7 +11,6 @@ from charloom.api.run_comparison import RunComparison
 from charloom.api.text_arguments import as_path
 from charloom.errors import ConfigError, NotAModelError
 from charloom.formatting import shortened
-from charloom.messages import command
 from charloom.store.intact_checkpoints import IntactCheckpoints
 from charloom.store.run_directory import is_run
 from charloom.store.run_list import run_paths
@@ -96,7 +95,7 @@ def runs_at(path: Path, unread: list[str]) -> Iterator[Path]:
     if not found and (run := run_around(path)) is not None:
         raise NotAModelError(
             f"{shortened(path)} is a checkpoint of the run {shortened(run)}; a comparison reads whole runs. To compare "
-            f"checkpoints, evaluate each of them, such as with {command('evaluate', path)}."
+            f"checkpoints, evaluate each of them."
         )
     if not found:
         problem = "is not a run, and holds none" if path.exists() else "does not exist"

@@ -29,9 +29,9 @@ SHOWN_POINTS: Final = 20  # points that a table shows
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FixedPoints:
-    """The fixed points of a model for a constant input. A notebook shows them as a table.
+    """The fixed points of a model for a constant input. `print` and a notebook show them as a table.
 
     A point is a state of all layers. Points are sorted by how many searches found them, most first. F is the number
     of points, L of layers, H of units, and n = L H, or 2 L H for an LSTM.
@@ -119,6 +119,26 @@ class FixedPoints:
             for n in range(len(self))
         ]
 
+    def lines(self) -> list[str]:
+        """Return the lines of a table of all points, below two lines with the input and the states."""
+        reads = "no input" if self.character is None else f"{self.character!r} at every step"
+        rows = [
+            "".join(f"{cell:>{width}}" for cell, width in zip(row, WIDTHS, strict=True))
+            for row in (HEADINGS, *self.rows())
+        ]
+        states = f"{counted(self.starts, 'state')} visited in {self.text}"
+        return [f"input:      {reads}", f"states:     {states}", "", *rows]
+
+    @property
+    def unfinished_sentence(self) -> str:
+        """A sentence that says from how many states no point was reached; "" if there are none."""
+        if not self.unfinished:
+            return ""
+        return f"from {counted(self.unfinished, 'state')}, the search reached no fixed point."
+
+    def __repr__(self) -> str:
+        return "\n".join(filter(None, ["\n".join(self.lines()), self.unfinished_sentence]))
+
     def _repr_html_(self) -> str:
         """Return the points as a table, as HTML for a notebook."""
         more = f"{counted(len(self), 'point')} from {counted(self.starts, 'state')}."
@@ -126,6 +146,7 @@ class FixedPoints:
 
 
 HEADINGS: Final = ("point", "found", "kind", "largest |λ|", "outside", "distance", "residual")
+WIDTHS: Final = (6, 7, 10, 13, 9, 10, 10)  # of the columns of a table for a terminal
 
 
 def no_report(_done: int, _searches: int) -> None:

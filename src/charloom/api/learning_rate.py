@@ -57,7 +57,7 @@ def ignore_updates(done: int, most: int) -> None:
     """Ignore the number of updates of a search."""
 
 
-@with_settings_help
+@with_settings_help(DEFAULT_RECIPE)
 def find_learning_rate(
     text: Text | None = None,
     *,

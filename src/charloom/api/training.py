@@ -83,7 +83,7 @@ def no_halt() -> str | None:
     return None
 
 
-@with_settings_help
+@with_settings_help(DEFAULT_RECIPE)
 def train(
     text: Text | None = None,
     run: str | Path | None = None,

@@ -69,9 +69,9 @@ class UnitCost:
     interval: tuple[float, float] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class UnitAblation:
-    """The cost of each hidden unit of a model. A notebook shows the units with the highest costs.
+    """The cost of each hidden unit of a model. `print` and a notebook show the units with the highest costs.
 
     Attributes:
         text: the name of the text.
@@ -95,6 +95,28 @@ class UnitAblation:
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain data for JSON."""
         return {**asdict(self), "notes": list(self.notes), "costs": list(map(asdict, self.costs))}
+
+    def lines(self, top: int = SHOWN_UNITS, tokens: str = "characters") -> list[str]:
+        """Return the lines of a table of the `top` units with the highest costs, below the text and the loss.
+
+        `tokens` is what the model reads: characters or bytes.
+        """
+        table = [f"{'unit':<10}{'held at':>9}{'costs bits':>12}   95 % between"]
+        for cost in self.costs[:top]:
+            unit, value, bits, interval = cells_of(cost)
+            table.append(f"{unit:<10}{value:>9}{bits:>12}   {interval}".rstrip())
+        predicted = f"{count(self.characters)} {tokens} predicted"
+        return [
+            f"text:       {self.text}, {self.split}: {predicted}",
+            f"the model:  {self.bits:.4f} bits per character",
+            "",
+            *table,
+        ]
+
+    def __repr__(self) -> str:
+        left = len(self.costs) - SHOWN_UNITS
+        more = [f"{count(left)} units with lower costs are not shown."] if left > 0 else []
+        return "\n".join([*self.lines(), *more])
 
     def _repr_html_(self) -> str:
         """Return the units with the highest costs as a table, as HTML for a notebook."""

@@ -217,6 +217,7 @@ def requested_properties(
     names: Sequence[str] | None = None,
     regex: str | None = None,
     spans: Sequence[tuple[int, int]] | None = None,
+    option: str = "property",
 ) -> tuple[Property, ...]:
     """Return the properties of a text for which to find units. Without arguments, return all built-in ones.
 
@@ -225,13 +226,14 @@ def requested_properties(
         regex: a regular expression. The property "pattern" is 1 for characters in its matches, else 0.
         spans: pairs (start, end) of indices of characters. The property "marked" is 1 for characters from
             start up to, but not including, end, else 0.
+        option: the argument or option that gave `names`, for messages.
 
     Raises:
         ConfigError: there is no property with such a name, or an argument is not valid.
     """
     requested: tuple[Property, ...] = ()
     if names is not None:
-        requested = named([names] if isinstance(names, str) else names)
+        requested = named([names] if isinstance(names, str) else names, option)
     if regex is not None:
         requested += (pattern(regex),)
     if spans is not None:

@@ -70,17 +70,11 @@ def show_ablation(
 
 def show_costs(result: "UnitAblation", tokens: str, top: int) -> None:
     """Print the `top` units with the highest costs. `tokens` is what the model reads: characters or bytes."""
-    from charloom.api.unit_ablation import cells_of
+    from charloom.evaluation import why_no_interval
 
-    show(
-        f"text:       {result.text}, {result.split}: {count(result.characters)} {tokens} predicted"
-    )
-    show(f"the model:  {result.bits:.4f} bits per character")
-    show()
-    show(f"{'unit':<10}{'held at':>9}{'costs bits':>12}   95 % between")
-    for cost in result.costs[:top]:
-        unit, value, bits, interval = cells_of(cost)
-        show(f"{unit:<10}{value:>9}{bits:>12}   {interval}".rstrip())
+    for line in result.lines(top, tokens):
+        show(line)
+    say_sentences(filter(None, [why_no_interval(result.characters, tokens)]))
     left = len(result.costs) - top
     if left > 0:
         say(

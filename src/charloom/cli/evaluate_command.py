@@ -114,12 +114,15 @@ def show_results(results: "dict[str, Evaluation]", others: "Baselines | None", t
 
     `tokens` is the unit of prediction in the plural: "characters" or "bytes".
     """
+    from charloom.evaluation import why_no_interval
+
     result, one = results["model"], one_of(tokens)
     show(f"text:       {result.text}, {result.part}")
     show(f"{tokens + ':':<11} {result.characters:,} predicted")
     show(f"nats:       {result.nats:.4f} per {one}")
     show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
+    say_sentences(filter(None, [why_no_interval(result.characters, tokens)]))
     if (dynamic := results.get("dynamic")) is not None:
         show(
             f"dynamic:    {dynamic.nats:.4f} nats or {dynamic.bits:.4f} bits per {one}, if the model continues "

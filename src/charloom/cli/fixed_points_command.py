@@ -71,22 +71,10 @@ def fixed_points(
         show_json({**model_identity(model, opened), **points.to_json(), "notes": list(found.notes)})
         return
     show(f"model:      {model}, {opened.stage}")
-    show_points(points)
-
-
-def show_points(points: "FixedPoints") -> None:
-    """Print the fixed points as a table."""
-    from charloom.api.fixed_point_search import HEADINGS
-
-    reads = "no input" if points.character is None else f"{points.character!r} at every step"
-    show(f"input:      {reads}")
-    show(f"states:     {counted(points.starts, 'state')} visited in {points.text}")
-    show()
-    widths = (6, 7, 10, 13, 9, 10, 10)
-    for row in (HEADINGS, *points.rows()):
-        show("".join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+    for line in points.lines():
+        show(line)
     if points.unfinished:
-        say(f"from {counted(points.unfinished, 'state')}, the search reached no fixed point.")
+        say(points.unfinished_sentence)
 
 
 def draw(points: "FixedPoints", path: Path) -> None:

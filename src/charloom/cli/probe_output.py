@@ -32,7 +32,7 @@ def show_probe(
     from charloom.api.unit_search import open_search_text, requested_properties
     from charloom.hidden_units import choose
 
-    properties = requested_properties(names)
+    properties = requested_properties(names, option="probe")
     model = open_model(request.path, request.which, settings)
     choice = choose(model.learner, request.layer, None, what or "h")
     explain_terminal_input(request.text)
@@ -53,6 +53,7 @@ def show_probe(
 def show_scores(result: "Probe", tokens: str) -> None:
     """Print the score of each property. `tokens` is what the model reads: characters or bytes."""
     from charloom.api.linear_probe import PROBE_HEADINGS
+    from charloom.evaluation import why_no_interval
 
     first = result.scores[0]
     show(
@@ -63,4 +64,5 @@ def show_scores(result: "Probe", tokens: str) -> None:
     for row in (PROBE_HEADINGS, *(score.cells() for score in result.scores)):
         name, measure, score, without, interval = row
         show(f"{name:<20}{measure:<10}{score:>7}{without:>9}   {interval}".rstrip())
+    say_sentences(filter(None, [why_no_interval(first.judged, tokens)]))
     say_sentences(result.left_out.values())

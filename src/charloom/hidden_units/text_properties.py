@@ -215,15 +215,19 @@ PROPERTIES: Final = tuple(
 )
 
 
-def named(names: Sequence[str]) -> tuple[Property, ...]:
+def named(names: Sequence[str], option: str = "property") -> tuple[Property, ...]:
     """Return the built-in properties with these names, in the order of `names`, without repeats.
+
+    Args:
+        names: the names.
+        option: the argument or option that gave them, for the message.
 
     Raises:
         ConfigError: a name is not the name of a built-in property.
     """
     known = {found.name: found for found in PROPERTIES}
     for name in names:
-        require_one_of("property", name, tuple(known))
+        require_one_of(option, name, tuple(known))
     return tuple(known[name] for name in dict.fromkeys(names))
 
 

@@ -28,7 +28,7 @@ export class Playground {
     this.fields = Object.fromEntries(FIELDS.map((name) => [name, byId(`play-${name}`)]));
     this.model = byId("play-model");
     this.other = byId("play-other");
-    this.hold = new HeldUnit();
+    this.hold = new HeldUnit(() => this.#models());
     this.outputs = [];
     this.writing = null;
     this.mostValues = 0; // of each list for a table; 0 until the server's limits are known
