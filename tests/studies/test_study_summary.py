@@ -5,6 +5,7 @@ from statistics import mean, stdev
 
 import pytest
 
+import charloom
 from charloom.cli.study_output import study_lines
 from charloom.errors import ConfigError, StudyError
 from charloom.formatting import bits_per_character
@@ -144,6 +145,17 @@ def test_a_table_has_a_row_for_each_run_also_without_a_result(tmp_path):
     result = made.results()[made.plan[1].key]
     assert float(rows[1]["validation_nats"]) == result.validation_nats
     assert (rows[1]["seed"], rows[1]["cell"], rows[1]["hidden_size"]) == ("1", "rnn", "4")
+
+
+@pytest.mark.parametrize("keep", [{"weights": True}, {"directories": "all"}])
+def test_a_table_has_the_path_of_each_model_that_was_kept(tmp_path, keep):
+    made = planned_study(tmp_path, seeds=1, keep=keep)
+    train_here(made, [1])
+    write_table(made, tmp_path / "runs.csv")
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert rows[0]["model"] == ""
+    config = charloom.load(rows[1]["model"]).config
+    assert (config.cell, config.seed) == (rows[1]["cell"], int(rows[1]["seed"]))
 
 
 def test_a_table_of_curves_has_a_row_for_each_record(trained, tmp_path):
