@@ -36,7 +36,8 @@ def client(tmp_path_factory):
         ("learning_rate", 0, "“learning rate” must be more than 0, not 0."),
         ("minutes", [1], "“minutes” must be a number, not [1]."),
         ("cell", "mlp", "“cell” must be 'rnn', 'lstm' or 'gru', not 'mlp'."),
-        ("hiden_size", 5, "there is no field 'hiden_size' here."),
+        ("hiden_size", 5, "there is no field 'hiden_size' here (did you mean hidden_size?)."),
+        ("colour", 5, "there is no field 'colour' here."),
     ],
 )
 def test_a_wrong_setting_is_refused_with_the_given_and_the_allowed_value(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from charloom.canonical_form import canonical_json
-from charloom.config import default_of
+from charloom.config import ARGUMENT_HELP, default_of
 from charloom.errors import ConfigError, ReadError
+from charloom.studies.known_settings import INSTEAD
 from charloom.studies.plain_values import plain_section
 from charloom.studies.spec import parse_spec, read_spec
 
@@ -148,6 +149,7 @@ def test_several_texts_are_compared_and_a_list_is_joined(tmp_path):
         ({**TEXT, "random": {"drwas": 4}}, r"random.drwas is unknown; did you mean draws\?"),
         ({**TEXT, "settings": {"colour": 4}}, "settings are averaging, batch_size"),
         ({**TEXT, "settings": {"minutes": 4}}, "depend on the speed of the machine. Give updates"),
+        ({**TEXT, "grid": {"find_learning_rate": [True]}}, "Give learning_rate instead"),
         ({**TEXT, "settings": {"learning_rate": math.nan}}, "learning_rate is nan; .* a finite"),
         ({**TEXT, "grid": {"clip": [1.0, math.inf]}}, "grid.clip is inf; it must be a finite"),
         ({**TEXT, "settings": {"cell": b"rnn"}}, "settings.cell is b'rnn'; it must be a number"),
@@ -189,6 +191,10 @@ def test_values_of_numpy_tuples_ranges_and_paths_are_those_of_a_list(tmp_path):
     assert plain_section(values) == plain
     assert canonical_json(plain_section(values)) == canonical_json(plain)
     assert parse_spec(values, tmp_path) == parse_spec(plain, tmp_path)
+
+
+def test_each_argument_of_a_training_run_that_is_not_a_setting_has_a_replacement():
+    assert set(INSTEAD) == set(ARGUMENT_HELP)
 
 
 def test_a_file_that_is_not_toml_is_refused(tmp_path):

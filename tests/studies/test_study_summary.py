@@ -1,15 +1,17 @@
 """The table of a study has the mean, the deviation and the interval over seeds."""
 
 import csv
+from dataclasses import replace
 from statistics import mean, stdev
 
 import pytest
 
+import charloom
 from charloom.cli.study_output import study_lines
 from charloom.errors import ConfigError, StudyError
 from charloom.formatting import bits_per_character
 from charloom.store.journal import Journal
-from charloom.studies import begin_study, summarize
+from charloom.studies import begin_study, open_study, summarize
 from charloom.studies.best_runs import best_of
 from charloom.studies.results import FINISHED, RunResult
 from charloom.studies.student_t import inside, mean_interval, t_quantile
@@ -111,6 +113,19 @@ def test_a_lucky_run_with_a_higher_mean_is_named_beside_the_best_settings(tmp_pa
     assert figures.about(0.0).best_bits == bits_per_character(1.9)
 
 
+def test_an_earlier_study_with_different_validation_parts_has_a_caution(tmp_path):
+    # Earlier versions accepted a grid over the validation part.
+    made = planned_study(tmp_path)
+    runs = [replace(run, settings={**run.settings, "validation": 0.1}) for run in made.plan[:2]]
+    made.files.write_plan([*runs, *made.plan[2:]])
+    summary = summarize(open_study(made.path))
+    assert not summary.comparable
+    assert summarize(made).comparable
+    figures = StudyFigures(Location("study", made.path, "study"), WatchedStudy(made.path))
+    figures.watched.follow(10**6)
+    assert figures.detail(0.0, 9).caution == summary.caution != ""
+
+
 def test_groups_without_a_finished_run_come_last(tmp_path):
     made = planned_study(tmp_path)
     train_here(made, [2])
@@ -144,6 +159,17 @@ def test_a_table_has_a_row_for_each_run_also_without_a_result(tmp_path):
     result = made.results()[made.plan[1].key]
     assert float(rows[1]["validation_nats"]) == result.validation_nats
     assert (rows[1]["seed"], rows[1]["cell"], rows[1]["hidden_size"]) == ("1", "rnn", "4")
+
+
+@pytest.mark.parametrize("keep", [{"weights": True}, {"directories": "all"}])
+def test_a_table_has_the_path_of_each_model_that_was_kept(tmp_path, keep):
+    made = planned_study(tmp_path, seeds=1, keep=keep)
+    train_here(made, [1])
+    write_table(made, tmp_path / "runs.csv")
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert rows[0]["model"] == ""
+    config = charloom.load(rows[1]["model"]).config
+    assert (config.cell, config.seed) == (rows[1]["cell"], int(rows[1]["seed"]))
 
 
 def test_a_table_of_curves_has_a_row_for_each_record(trained, tmp_path):

@@ -50,9 +50,7 @@ class BestRuns:
     @property
     def model(self) -> Path | None:
         """The run directory or the model file of the best run; None if its weights were not kept."""
-        files = self.study.files
-        paths = (files.run_path(self.run), files.weights_path(self.run))
-        return next((path for path in paths if path.exists()), None)
+        return self.study.files.model_path(self.run)
 
     def lines(self, spell: Callable[[str], str] = for_command_line) -> list[str]:
         """Return sentences about the best settings. `spell` replaces the marks in the command."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from charloom.config import ARGUMENT_HELP, MACHINE_SETTINGS, Config
+from charloom.config import MACHINE_SETTINGS, Config
 from charloom.errors import ConfigError
 from charloom.formatting import listing
 from charloom.name_suggestions import did_you_mean
@@ -11,6 +11,8 @@ from charloom.name_suggestions import did_you_mean
 NAMES: Final = tuple(Config.__dataclass_fields__)
 # The study gives each run its seed, its recipe and what depends on the machine.
 SETTABLE: Final = sorted({*NAMES} - {*MACHINE_SETTINGS, "seed", "recipe"} | {"engine"})
+# What says the same as an argument of a training run that is not a setting.
+INSTEAD: Final = {"minutes": "updates or epochs", "find_learning_rate": "learning_rate"}
 
 
 def require_known(section: str, names: Iterable[str], fields: tuple[str, ...] = ()) -> None:
@@ -24,10 +26,10 @@ def require_known(section: str, names: Iterable[str], fields: tuple[str, ...] = 
     for name in names:
         if name in fields or name in NAMES:
             continue
-        if name in ARGUMENT_HELP:
+        if name in INSTEAD:
             raise ConfigError(
-                f"{section}.{name}: with it, the result of a run would depend on the speed of the machine. Give updates or "
-                f"epochs, and the learning_rate, in the section settings."
+                f"{section}.{name}: with it, the result of a run would depend on the speed of the machine. Give "
+                f"{INSTEAD[name]} instead."
             )
         known = f"the settings are {', '.join(SETTABLE)}"
         if fields:

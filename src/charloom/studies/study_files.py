@@ -142,6 +142,11 @@ class StudyFiles:
         path = self.path / WEIGHTS / f"{run.key}{WEIGHTS_ENDING}"
         return self._numbered_weights.get(path.name, path)
 
+    def model_path(self, run: PlannedRun) -> Path | None:
+        """Return the run directory or the model file of a run; None if its weights were not kept."""
+        paths = (self.run_path(run), self.weights_path(run))
+        return next((path for path in paths if path.exists()), None)
+
     @cached_property
     def _numbered_runs(self) -> dict[str, Path]:
         """The run directories with the names of earlier versions, by key."""

@@ -53,7 +53,10 @@ def write_table(study: Study, path: Path, curves: bool = False) -> int:
 
 
 def run_rows(study: Study) -> Iterator[Row]:
-    """Yield the row of each planned run: its settings, and the figures of its result if it has one."""
+    """Yield the row of each planned run: its settings, and the figures of its result if it has one.
+
+    The last column, `model`, is the path of its run directory or model file, if the weights were kept.
+    """
     results = study.results()
     shown = settings_in(study)
     for run in study.plan:
@@ -65,12 +68,14 @@ def run_rows(study: Study) -> Iterator[Row]:
         }
         row |= settings_of(run, study.header.recipe, shown)
         result = results.get(run.key)
+        model = None if result is None else study.files.model_path(run)
         row |= {name: getattr(result, name, None) for name in FIGURES}
         yield {
             **row,
             "state": "planned" if result is None else result.state,
             "bits": result and result.bits,
             "warnings": (result and " ".join(result.warnings)) or None,
+            "model": None if model is None else str(model),
         }
 
 

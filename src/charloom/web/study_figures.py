@@ -122,6 +122,7 @@ class StudyFigures:
                 study=about,
                 heads=settings_heads(summary),
                 validated=summary.validated,
+                caution=summary.caution,
                 groups=[group_row(group, summary) for group in summary.groups[:rows]],
                 total=len(summary.groups),
                 failures=failures_of(summary),

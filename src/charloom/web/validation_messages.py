@@ -6,8 +6,10 @@ pydantic checks requests against the classes of `charloom.web.schemas`.
 import re
 from typing import Any, Final
 
+from charloom.config import Config
 from charloom.formatting import counted, shortened
 from charloom.messages import argument
+from charloom.name_suggestions import did_you_mean
 
 # For each type of pydantic's errors: what the field must be.
 WANTED: Final = {
@@ -42,7 +44,7 @@ def validation_message(error: Any) -> str:
     """
     kind, given, limits = error["type"], error.get("input"), error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"there is no field {shortened(error['loc'][-1])} here"
+        return unknown_field(error["loc"])
     field = field_of(error["loc"])
     if kind == "missing":
         return f"{field} is missing"
@@ -66,6 +68,14 @@ def validation_message(error: Any) -> str:
     if wanted is None:
         return f"{field}: {error['msg'][:300]}"
     return f"{field} must be {wanted}, not {shortened(given)}"
+
+
+def unknown_field(place: tuple[int | str, ...]) -> str:
+    """Return a message about a field that a request cannot have. If it is a misspelt setting, name what is meant."""
+    name = str(place[-1])
+    settings = Config.__dataclass_fields__ if "settings" in place[:-1] else ()
+    meant = did_you_mean(name, settings)
+    return f"there is no field {shortened(name)} here{f' ({meant})' if meant else ''}"
 
 
 def field_of(place: tuple[int | str, ...]) -> str:

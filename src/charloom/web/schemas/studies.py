@@ -115,6 +115,7 @@ class StudyDetail(ResponseBody):
     Attributes:
         heads: the headings of the columns with settings, and `text` if there are several texts.
         validated: whether the losses are those of the validation part; otherwise, of the training text.
+        caution: a sentence that says why the losses cannot be compared; "" if they can.
         groups: the first rows of the table, as many as the request allows, in the order of `charloom study table`.
         total: the number of all rows.
         failures: the first 100 runs that failed.
@@ -124,6 +125,7 @@ class StudyDetail(ResponseBody):
     study: StudyAbout
     heads: list[str] = []
     validated: bool = False
+    caution: str = ""
     groups: list[StudyGroup] = []
     total: int = 0
     failures: list[StudyFailure] = []

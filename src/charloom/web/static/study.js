@@ -86,7 +86,7 @@ export class Study {
     else this.chart.again();
   }
 
-  #table({ heads, groups, total, validated, study }) {
+  #table({ heads, groups, total, validated, caution, study }) {
     const head = (name, kind) => el("th", { scope: "col", class: kind }, name);
     byId("study-table").replaceChildren(el(
       "table",
@@ -97,7 +97,7 @@ export class Study {
     put(byId("study-rows"), total > groups.length ? `${integer(groups.length)} of ${counted(total, "row")}` : "");
     byId("study-more").hidden = total <= groups.length || this.rows === MOST_ROWS;
     const loss = validated ? "the lowest validation loss" : "the training loss over the updates of the last record";
-    put(byId("study-about"), `Bits per ${study.unit}, ${loss}: the mean and the standard deviation over the seeds, and the 95 % interval of the mean (Student’s t). The seconds are those of one run on one core.`);
+    put(byId("study-about"), `Bits per ${study.unit}, ${loss}: the mean and the standard deviation over the seeds, and the 95 % interval of the mean (Student’s t). The seconds are those of one run on one core. ${caution}`);
   }
 
   #failures({ failures, study }) {
