@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from benchmarks.slurm_cluster import SlurmCluster, missing_programs, run_array
 from charloom.cli.slurm_script import array_job, part_of, plan_digest
 from charloom.errors import ConfigError, StudyError
 from charloom.studies import begin_study, open_study, study
+from charloom.studies.batches import BatchDone
+from charloom.studies.dask_pool import DaskPool
 from charloom.studies.worker_counts import living_workers
 from small_studies import planned_study, small_spec
 
@@ -98,6 +101,22 @@ def test_a_killed_worker_of_a_dask_cluster_loses_no_run(book):
     assert counted["finished"] == counted["runs"] == 40
     assert counted["trained_twice"] == 0
     assert counted["exit_code"] == 0
+
+
+def test_runs_whose_results_a_worker_does_not_send_are_trained_again():
+    pytest.importorskip("distributed", reason="the extra cluster is not installed")
+
+    class Silent:
+        status = "finished"
+
+        def result(self, timeout=None):
+            assert timeout is not None, "this would wait for ever"
+            raise TimeoutError
+
+    pool, future = DaskPool.__new__(DaskPool), Silent()
+    pool._given, pool._waiting, pool._sent = {future: [1, 2]}, deque([3]), "texts"
+    assert pool._take(future, None) == BatchDone(0, 0, 0.0)
+    assert (list(pool._waiting), pool._given, pool._sent) == ([1, 2, 3], {}, None)
 
 
 def test_a_scheduler_that_does_not_answer_is_explained(tmp_path, monkeypatch):

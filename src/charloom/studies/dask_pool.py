@@ -29,6 +29,7 @@ from charloom.text import Corpus
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+RESULT_SECONDS: Final = 20  # how long a worker may take to send its results
 CONNECT_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.02  # time between two looks for finished batches
 ASK_SECONDS: Final = 1.0  # time between two questions of a worker whether the study was interrupted
@@ -212,9 +213,10 @@ class DaskPool:
         if future.status != "finished":
             return self._give_up(batch, future, journal)
         try:
-            lines, busy = future.result()
+            lines, busy = future.result(timeout=RESULT_SECONDS)
         except (OSError, CancelledError):
-            return self._again(batch)  # the worker that had the results has ended
+            # The worker that had the results has ended. TimeoutError is an OSError.
+            return self._again(batch)
         for line in lines:
             journal.append(line)
         journal.flush()
