@@ -7,11 +7,13 @@ are new arrays. But if something besides the learner holds one of the arrays, su
 what is written into it counts.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from sys import getrefcount
 from threading import RLock
 from typing import Any, Final, Protocol, TypeAlias
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +152,11 @@ class KeptNetwork:
         self._text: _native.Text  # the same for the kernels
         # Everything on which the network depends, except for the dtype.
         self._made_for: tuple[object, ...] = ()
+        KEPT.add(self)
+
+    def unlock(self) -> None:
+        """Let the network be used in a forked process, in which the thread that had locked it does not exist."""
+        self._lock = RLock()
 
     def give_back(self, learner: Learner) -> None:
         """Give the learner those of its arrays that it lacks."""
@@ -227,6 +234,19 @@ class KeptNetwork:
             self._made_for = made_for
         network.load(learner)
         return network
+
+
+KEPT: Final[WeakSet[KeptNetwork]] = WeakSet()  # all networks that exist
+
+
+def unlock_all() -> None:
+    """Unlock all networks, in a forked process."""
+    for kept in list(KEPT):
+        kept.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=unlock_all)
 
 
 def take_arrays(values: dict[str, Any]) -> dict[str, Any] | None:
