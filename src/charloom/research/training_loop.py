@@ -190,9 +190,7 @@ class TrainingLoop:
         rates = None if learning_rate is None else given_rates(learning_rate, count)
         count = count or 1 if rates is None else len(rates)
         if count == 1 and not self._frozen:
-            return apply_updates(
-                self.learner, self.corpus.ids, self.engine, self.schedule, 1, rates
-            )
+            return self._applied(1, rates)
         traces, done = list[Trace](), 0
         while done < count:
             now = 1 if self.frozen else min(count - done, self._updates_to_epoch_end())
@@ -335,25 +333,28 @@ class TrainingLoop:
         """Apply updates of one epoch in one call of the engine; frozen parameters do not change."""
         learner = self.learner
         if not self._frozen:
-            return apply_updates(learner, self.corpus.ids, self.engine, self.schedule, count, rates)
+            return self._applied(count, rates)
         kept = {name: learner.parameters[name].copy() for name in self.frozen}
         # The average of a frozen parameter is the parameter itself, also if it was changed by hand before.
         slots = {
             slot: kept if slot == AVERAGE else {name: arrays[name].copy() for name in self.frozen}
             for slot, arrays in learner.slots.items()
         }
-        try:
-            trace = apply_updates(
-                learner, self.corpus.ids, self.engine, self.schedule, count, rates
-            )
-        except (CharloomError, AttributeError, KeyError, TypeError, ValueError):
-            require_sound_parameters(learner)  # its message names the parameter that is wrong
-            raise
+        trace = self._applied(count, rates)
         for name, array in kept.items():
             learner.parameters[name][...] = array
             for slot, arrays in slots.items():
                 learner.slots[slot][name][...] = arrays[name]
         return trace
+
+    def _applied(self, count: int, rates: Rates | None) -> Trace:
+        """Apply updates in one call of the engine; if it fails, name the parameter that is wrong."""
+        learner = self.learner
+        try:
+            return apply_updates(learner, self.corpus.ids, self.engine, self.schedule, count, rates)
+        except (CharloomError, AttributeError, KeyError, TypeError, ValueError):
+            require_sound_parameters(learner)
+            raise
 
     def _average_others(self, changed: Collection[str]) -> None:
         """Move the averages of the parameters that an update did not change; those of frozen ones are the parameters."""
