@@ -9,7 +9,7 @@ from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.location import Places
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.places import Place, steps_text
-from charloom.diagnosis.trials import make_trials, separate_trial
+from charloom.diagnosis.trials import FREE, make_trials, separate_trial
 from plants import CELL, PLANTS, Plant, function
 
 pytestmark = pytest.mark.usefixtures("kept_predictions")
@@ -106,7 +106,7 @@ def test_right_code_has_no_places_and_no_wrong_blocks():
     for cell, file in (("rnn", "loop"), ("lstm", "lstm"), ("gru", "gru")):
         found = judge(file)
         assert (found.verdict, found.location.wrong, found.location.places) == ("right", (), ())
-        trial = separate_trial(cell, 0, (None, None))
+        trial = separate_trial(cell, 0, FREE)
         exact, trials = answer(trial.problem), make_trials(cell)
         places = Places(
             Case(

@@ -16,7 +16,7 @@ import numpy as np
 from charloom.diagnosis.loss_and_gradients import read_reply
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Array, Problem
-from charloom.diagnosis.trials import Plan, make_trial
+from charloom.diagnosis.trials import Fixed, Plan, make_trial
 
 TEXTS: Final = 2  # number of texts in the batch
 PLAN: Final = Plan("a batch", 4, 5, 7, 0.5, "non-zero")
@@ -69,7 +69,7 @@ def with_axis(body: str, name: str) -> str:
     return body
 
 
-def batch_problems(cell: str, seed: int, sizes: tuple[int | None, int | None]) -> list[Problem]:
+def batch_problems(cell: str, seed: int, sizes: Fixed) -> list[Problem]:
     """Return one problem for each text of the batch; they have the same parameters.
 
     The texts have the same character at one step.

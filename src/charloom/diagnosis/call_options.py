@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.trials import FREE, Fixed
 
 FORMS: Final = ("auto", "natural", "course", "torch")
 
@@ -24,7 +25,7 @@ class Options:
         gates: the user's order of the gates.
         network: the differences from the specification that the network is meant to have, each the id
             and the variant of a mistake in `mistakes.py`.
-        sizes: H and K if the function works only with these sizes; otherwise (None, None).
+        sizes: what the function fixes of the trials, such as H and K.
     """
 
     form: str = "auto"
@@ -35,7 +36,7 @@ class Options:
     reduction: str = "sum"
     gates: str = ""
     network: tuple[tuple[str, str], ...] = ()
-    sizes: tuple[int | None, int | None] = (None, None)
+    sizes: Fixed = FREE
 
     @property
     def has_cell_state(self) -> bool:

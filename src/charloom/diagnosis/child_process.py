@@ -27,7 +27,7 @@ from charloom.diagnosis.outcome_files import outcome_message
 from charloom.diagnosis.result_pipe import ResultWriter, take_stdout
 from charloom.diagnosis.runner import Job, Report, guarded, run
 from charloom.diagnosis.sandbox_settings import CopiedFile, SandboxSettings
-from charloom.diagnosis.trials import Plan
+from charloom.diagnosis.trials import FREE, Fixed, Plan
 from charloom.errors import CharloomError, DoctorError, SeveralFunctionsError
 from charloom.parent_process import end_with_parent, take_stdin
 
@@ -105,7 +105,7 @@ def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
     form, notes = ready.form, ready.notes
     if job.adapt:
         fails = form is not None and form.rank == FAILED
-        return Outcome("", (None, None), "", notes=ready.notes, wrapper=ready.wrapper, fails=fails)
+        return Outcome("", FREE, "", notes=ready.notes, wrapper=ready.wrapper, fails=fails)
     try:
         outcome = run(ready.load, ready.job, report)
         if form is not None and answers_differ(outcome):
@@ -129,8 +129,8 @@ def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
 def job_of(fields: dict[str, Any]) -> Job:
     """Return the job that the fields of the job describe."""
     given = fields["options"]
-    tuples = {name: tuple(given[name]) for name in ("gradients", "arguments", "network", "sizes")}
-    options = Options(**{**given, **tuples})
+    tuples = {name: tuple(given[name]) for name in ("gradients", "arguments", "network")}
+    options = Options(**{**given, **tuples, "sizes": Fixed(*given["sizes"])})
     plans = tuple(Plan(*plan) for plan in fields["plans"])
     return Job(options, fields["seed"], plans, fields["adapt"])
 

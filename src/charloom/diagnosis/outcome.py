@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.problem import Arrays
+from charloom.diagnosis.trials import Fixed
 
 # The names of the fields of an `Outcome` that are lists of calls.
 SCRIPTS: Final = (
@@ -58,7 +59,7 @@ class Outcome:
 
     Attributes:
         cell: "rnn", "lstm" or "gru".
-        sizes: H and K if the function works only with these sizes; otherwise (None, None).
+        sizes: what the function fixes of the trials, such as H and K.
         convention: how the function was called, in words.
         trials: one call for each trial.
         windows: T calls with the first 1, 2, …, T steps of the first trial's window of T steps.
@@ -92,7 +93,7 @@ class Outcome:
     """
 
     cell: str
-    sizes: tuple[int | None, int | None]
+    sizes: Fixed
     convention: str
     trials: list[Call] = field(default_factory=list)
     windows: list[Call] = field(default_factory=list)

@@ -16,6 +16,7 @@ from charloom.diagnosis.peephole_probes import probe_problems
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
 from charloom.diagnosis.trials import (
     MOVES,
+    Fixed,
     Trial,
     every_trial,
     make_trials,
@@ -41,7 +42,7 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
     if job.adapt:
         return
     require(outcome.cell in CELLS and job.options.cell in ("", outcome.cell), "the cell")
-    require(len(outcome.sizes) == 2 and all(map(is_size, outcome.sizes)), "the sizes")
+    require(is_fixed(outcome.sizes), "the sizes")
     convention = outcome.convention
     require(isinstance(convention, str) and len(convention) <= LONGEST_TEXT, "the description")
     trials = make_trials(outcome.cell, job.seed, outcome.sizes, job.plans)
@@ -89,6 +90,16 @@ def require(condition: bool, what: str) -> None:
     """Raise ValueError about `what` unless `condition` is True."""
     if not condition:
         raise ValueError(f"{what} cannot be that of a genuine result.")
+
+
+def is_fixed(fixed: object) -> bool:
+    """Return True for what code can fix of the trials."""
+    return (
+        isinstance(fixed, Fixed)
+        and is_size(fixed.H)
+        and is_size(fixed.K)
+        and type(fixed.windows) is type(fixed.zero_state) is bool
+    )
 
 
 def is_size(size: object) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 from charloom.diagnosis.outcome import SCRIPTS, Call, Outcome
 from charloom.diagnosis.result_pipe import packed, unpacked
+from charloom.diagnosis.trials import Fixed
 
 PARTS = ("gradients", "after")  # the fields of a `Call` that are dicts of arrays
 
@@ -44,7 +45,7 @@ def read_outcome(message: dict[str, Any]) -> Outcome:
         ValueError, KeyError, TypeError, AttributeError: the message has another form.
     """
     fields, arrays = message["outcome"], unpacked(message["arrays"])
-    outcome = Outcome(fields["cell"], tuple(fields["sizes"]), fields["convention"])
+    outcome = Outcome(fields["cell"], Fixed(*fields["sizes"]), fields["convention"])
     outcome.notes, outcome.wrapper = list(map(str, fields["notes"])), str(fields["wrapper"])
     outcome.fails = bool(fields["fails"])
     outcome.complex_step = fields["complex_step"] is True

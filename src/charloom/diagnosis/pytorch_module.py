@@ -19,6 +19,7 @@ from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.loss_and_gradients import plain
 from charloom.diagnosis.outcome import CHANGES, Call
 from charloom.diagnosis.problem import Array, Arrays, Problem
+from charloom.diagnosis.trials import FREE, Fixed
 from charloom.errors import DoctorError
 from charloom.formatting import number_of
 from charloom.messages import argument
@@ -35,7 +36,7 @@ class ModuleCaller:
         shapes: descriptions of the shapes in which x, y and h0 are passed, such as "ids (T,)".
         double: whether the weights are float64; otherwise float32.
         cell: "rnn", "lstm" or "gru", the cell of the module.
-        sizes: H and K if the module works only with these sizes; otherwise (None, None).
+        sizes: what the module fixes of the trials: H and K if it works only with these.
     """
 
     def __init__(self, function: Any, options: Options) -> None:
@@ -66,7 +67,7 @@ class ModuleCaller:
             )
         sizes = rnn.hidden_size, out.out_features
         fixed = isinstance(function, torch.nn.Module) or sizes != PROBE
-        self.sizes: tuple[int | None, int | None] = sizes if fixed else (None, None)
+        self.sizes = Fixed(*sizes) if fixed else FREE
 
     def make(self, H: int, K: int) -> Any:
         """Return a module with H hidden units and K characters.

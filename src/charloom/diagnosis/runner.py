@@ -42,6 +42,7 @@ from charloom.diagnosis.problem import Problem
 from charloom.diagnosis.trials import (
     MOVES,
     PLANS,
+    Fixed,
     Plan,
     Trial,
     every_trial,
@@ -96,11 +97,11 @@ class Caller(Protocol):
 
     Attributes:
         cell: "rnn", "lstm" or "gru".
-        sizes: H and K if the function works only with these sizes; otherwise (None, None).
+        sizes: what the function fixes of the trials, such as H and K.
     """
 
     cell: str
-    sizes: tuple[int | None, int | None]
+    sizes: Fixed
 
     def find_call_form(self, problem: Problem, loss: float) -> str:
         """Find out how to call the function, and return a description of the way to call it.

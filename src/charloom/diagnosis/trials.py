@@ -17,6 +17,24 @@ from charloom.diagnosis.problem import Arrays, Problem
 from charloom.random import normals, uniforms
 
 
+class Fixed(NamedTuple):
+    """What the user's code fixes of each trial.
+
+    Attributes:
+        H, K: its sizes; None for those of the plan.
+        windows: whether y is x shifted by one step, as in training.
+        zero_state: whether the initial state is zero.
+    """
+
+    H: int | None = None
+    K: int | None = None
+    windows: bool = False
+    zero_state: bool = False
+
+
+FREE: Final = Fixed()
+
+
 class Trial(NamedTuple):
     """A problem on which a function is tried, and the settings from which it was made."""
 
@@ -34,7 +52,7 @@ class Plan(NamedTuple):
         state: initial state, "zero" or "non-zero".
         text: how the ids x and y are made. "random": independent random ids. "same": x repeats one
             id, and y repeats another id. "window": y is x shifted by one step, as in training.
-            "different": no id occurs twice in x, and none in y.
+            "different": no id occurs twice in x, and none in y. "different window": both.
         output: number by which sigma is multiplied for the parameters V and c of the output.
     """
 
@@ -79,15 +97,15 @@ MOVES: Final = (2.0**-16, 2.0**-8)
 def make_trials(
     cell: str = "rnn",
     seed: int = 0,
-    sizes: tuple[int | None, int | None] = (None, None),
+    fixed: Fixed = FREE,
     plans: tuple[Plan, ...] = PLANS,
 ) -> tuple[Trial, ...]:
     """Return a trial for each item of `plans`, which has the settings of the trial.
 
-    `seed` is the seed of the random numbers of all trials. `sizes` are the H and K with which the
-    user's code works; a size that is None is taken from the plan.
+    `seed` is the seed of the random numbers of all trials. `fixed` is what the user's code
+    fixes; the rest is taken from the plans.
     """
-    return tuple(make_trial(cell, seed, place, plan, sizes) for place, plan in enumerate(plans))
+    return tuple(make_trial(cell, seed, place, plan, fixed) for place, plan in enumerate(plans))
 
 
 def make_trial(
@@ -95,15 +113,18 @@ def make_trial(
     seed: int,
     place: int,
     plan: Plan,
-    sizes: tuple[int | None, int | None] = (None, None),
+    fixed: Fixed = FREE,
 ) -> Trial:
     """Return the trial that `plan` describes, with random numbers that depend on `seed` and `place`.
 
     `place` is a number that makes the trials of one seed differ; `make_trials` passes the index of
-    the plan. `sizes` are the H and K with which the user's code works; a size that is None is taken
-    from `plan`.
+    the plan. `fixed` is what the user's code fixes; the rest is taken from `plan`.
     """
-    H, K = sizes[0] or plan.H, sizes[1] or plan.K
+    H, K = fixed.H or plan.H, fixed.K or plan.K
+    text = (
+        {"different": "different window"}.get(plan.text, "window") if fixed.windows else plan.text
+    )
+    plan = plan._replace(text=text, state="zero" if fixed.zero_state else plan.state)
     T = plan.T
     while T > 1 and T in (H, K):
         T += 1
@@ -125,6 +146,9 @@ def make_trial(
         y = ids[1 : T + 1]
     elif plan.text == "same":
         x, y = np.full(T, ids[0]), np.full(T, (ids[0] + 1) % K)
+    elif plan.text == "different window":
+        order = np.argsort(uniforms(seed, "gradcheck", K, stream=100 + place, time=21))
+        x, y = order[:T].astype(np.int64), order[1 : T + 1].astype(np.int64)
     elif plan.text == "different":
         order = np.argsort(uniforms(seed, "gradcheck", K, stream=100 + place, time=21))
         x = order[:T].astype(np.int64)
@@ -134,21 +158,19 @@ def make_trial(
     return Trial(TrialInfo(plan.name, H, T, K, plan.sigma, plan.state), problem)
 
 
-def separate_trial(cell: str, seed: int, sizes: tuple[int | None, int | None]) -> Trial | None:
+def separate_trial(cell: str, seed: int, fixed: Fixed) -> Trial | None:
     """Return the trial whose gradients can be divided into the parts of the steps.
 
-    Return None if the sizes H and K with which the user's code works are too small for it.
+    Return None if the sizes H and K that the user's code fixes are too small for it.
     """
-    if any(size is not None and size <= SEPARATE.T for size in sizes):
+    if any(size is not None and size <= SEPARATE.T for size in fixed[:2]):
         return None
-    return make_trial(cell, seed, SEPARATE_PLACE, SEPARATE, sizes)
+    return make_trial(cell, seed, SEPARATE_PLACE, SEPARATE, fixed)
 
 
-def every_trial(
-    trials: Sequence[Trial], seed: int, sizes: tuple[int | None, int | None]
-) -> list[Trial]:
+def every_trial(trials: Sequence[Trial], seed: int, fixed: Fixed) -> list[Trial]:
     """Return the trials and, if there is one, that of `separate_trial`."""
-    separate = separate_trial(trials[0].problem.cell, seed, sizes)
+    separate = separate_trial(trials[0].problem.cell, seed, fixed)
     return [*trials] if separate is None else [*trials, separate]
 
 

@@ -4,6 +4,7 @@ A function in the natural form, in the course's form or as a module of PyTorch i
 other forms it writes a wrapper and loads it like a file of the user. It runs in the child process.
 """
 
+import contextlib
 import importlib.util
 import inspect
 import linecache
@@ -45,6 +46,7 @@ from charloom.diagnosis.notebook_code import is_notebook
 from charloom.diagnosis.returned_value import LISTED, more
 from charloom.diagnosis.runner import CHOOSING, WRAPPER, Job, Load
 from charloom.diagnosis.trials import make_trial
+from charloom.diagnosis.watching.form_of_program import program_form
 from charloom.errors import DoctorError
 from charloom.messages import argument, terminal_command
 
@@ -71,6 +73,8 @@ class UsersFile:
         self.partly = works_at_top_level(self.contents) or is_notebook(path)
         self._before = set(sys.modules)
         self.loaded = LoadedFile(None)
+        self._trained = False
+        self._form: Recognised | None = None
 
     def load(self) -> Any:
         """Load the file and the modules of its folder again, and return the module.
@@ -97,6 +101,20 @@ class UsersFile:
             source = getattr(sys.modules[name], "__file__", None)
             if source and Path(source).parent == self.path.parent:
                 del sys.modules[name]
+
+    def training(self, job: Job, report: Callable[[str], None]) -> Recognised | None:
+        """Return the form of the file's training as a whole; None if it cannot be watched."""
+        if is_notebook(self.path) or is_adapted(job):
+            return None
+        if not self._trained:
+            report("watching the program train")
+            self.forget()
+            with contextlib.suppress(Exception):
+                form = program_form(self.path, self.wrapper_folder == self.path.parent)
+                if form is not None and job.options.cell in ("", form.cell):
+                    self._form = form
+            self._trained = True
+        return self._form
 
     def notes(self) -> list[str]:
         """Return a note about the statements that were skipped, if there were any."""
@@ -184,11 +202,26 @@ def prepared(path: Path, names: Names, job: Job, report: Callable[[str], None]) 
     find = for_function if names.function else for_file
     try:
         ready = find(file, module, names, job, report)
+        if ready.form is not None and ready.form.rank > RELATED and not names.function:
+            ready = as_program(file, job, report, ready.form.rank) or ready
     except DoctorError as error:
+        if not names.function and (watched := as_program(file, job, report)) is not None:
+            return watched
         if advice := file.loaded.advice(path.name):
             error.args = (f"{error.message}\n{advice}", *error.args[1:])
         raise
     return ready._replace(advice=file.loaded.advice(path.name))
+
+
+def as_program(
+    file: UsersFile, job: Job, report: Callable[[str], None], below: int = FAILED
+) -> Prepared | None:
+    """Return the file's training as something to check; None if it cannot be watched or does not fit well enough.
+
+    `below` is the rank of another form, which the program must fit better.
+    """
+    form = file.training(job, report)
+    return None if form is None or form.rank >= below else with_wrapper(file, form, job)
 
 
 def for_function(
@@ -244,7 +277,7 @@ def for_file(
     if len(direct) == 1 and direct[0][1].right and direct[0][0] in file.contents.made_functions:
         return recognised_directly(file, direct[0], names, job)
     report("looking for the form of the functions")
-    forms = recognised(file.contents, module, file.source, "")
+    forms = recognised(file.contents, module, file.source, "", lambda: file.training(job, report))
     inner = {n for name, _ in direct for n in used_by(file.contents, name)}
     functions = [f for name, _ in direct if (f := file.contents.functions.get(name)) is not None]
     inner |= {r.name for f in functions for r in file.contents.reached_from(f)[1:]}
@@ -345,7 +378,8 @@ def with_wrapper(file: UsersFile, form: Recognised, job: Job) -> Prepared:
     def load() -> tuple[Any, Any]:
         return load_text(form.text), None
 
-    notes = [f"recognised: {form.title}.", *form.notes, *file.notes()]
+    others = [] if form is file._form else file.notes()
+    notes = [f"recognised: {form.title}.", *form.notes, *others]
     options = replace(job.options, cell=form.cell, form="natural", gates="", sizes=form.sizes)
     checked = replace(job, options=options)
     return Prepared(load, checked, notes, form, form.text, load_text=load_text)

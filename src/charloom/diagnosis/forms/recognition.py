@@ -49,7 +49,7 @@ from charloom.diagnosis.forms.torch_modules import ModulePlan, module_plans
 from charloom.diagnosis.forms.trying import FAILED, OWN, RELATED, UNCLEAR, Tried, Trier
 from charloom.diagnosis.forms.wrapper_text import Source, wrapper_source
 from charloom.diagnosis.runner import WRAPPER
-from charloom.diagnosis.trials import PLANS, make_trial
+from charloom.diagnosis.trials import FREE, PLANS, Fixed, make_trial
 from charloom.formatting import listing
 
 FEW: Final = 4  # number of plans with nested parameters that are tried if another plan runs
@@ -79,7 +79,7 @@ class Recognised:
         blanks: number of lines that the user must fill in.
         helpers: the functions that are called by those in `names`.
         trains: whether one of the functions takes a learning rate.
-        sizes: H and K if the functions work only with these sizes; otherwise (None, None).
+        sizes: what the functions fix of the trials, such as H and K.
         derived: 0 if the user's code computes the gradients itself, 1 if it lets a library compute them, 2 if
             the wrapper does.
         unset: whether the instance has other random parameters, which the wrapper does not set.
@@ -95,12 +95,18 @@ class Recognised:
     blanks: int = 0
     helpers: frozenset[str] = frozenset()
     trains: bool = False
-    sizes: Sizes = (None, None)
+    sizes: Fixed = FREE
     derived: int = 0
     unset: bool = False
 
 
-def recognised(contents: Contents, net: Any, source: Source, wanted: str) -> list[Recognised]:
+def recognised(
+    contents: Contents,
+    net: Any,
+    source: Source,
+    wanted: str,
+    program: Callable[[], Recognised | None] = lambda: None,
+) -> list[Recognised]:
     """Return the forms in a file, with a wrapper for each.
 
     Args:
@@ -108,6 +114,8 @@ def recognised(contents: Contents, net: Any, source: Source, wanted: str) -> lis
         net: the loaded file.
         source: the file as a wrapper loads it.
         wanted: the function, method or class that the user named; "" if the user named none.
+        program: returns the form of the file's training as a whole, or None. It is called if the functions
+            alone do not show what to check.
     """
     found: list[Recognised] = []
     classes = [with_instance(owner, net) for owner in contents.classes.values()]
@@ -129,6 +137,9 @@ def recognised(contents: Contents, net: Any, source: Source, wanted: str) -> lis
                     done |= form.helpers
     found += recognised_modules(contents, net, source, wanted)
     if len([form for form in found if form.rank <= OWN and not form.blanks]) != 1:
+        training = program()
+        if training is not None and training.rank <= RELATED:
+            return [training]
         found += recognised_containers(contents, net, source, wanted)
     # A form that leaves parameters at random is judged with fixed random numbers, if no other form runs.
     whole = [form for form in found if not form.unset]
@@ -195,7 +206,7 @@ def is_module(owner: ClassFacts) -> bool:
 
 def probed(contents: Contents, plan: ContainerPlan, net: Any) -> Iterator[ContainerPlan]:
     """Yield a plan with the gradients that a run of its calls left."""
-    problem = make_trial(plan.holder.layout.cell, 0, 0, PLANS[0], (H, K)).problem
+    problem = make_trial(plan.holder.layout.cell, 0, 0, PLANS[0], Fixed(H, K)).problem
     yield from with_gradients(contents, plan, calls_of(plan, net), problem)
 
 
@@ -434,12 +445,12 @@ def with_fixed_sizes(contents: Contents, plan: Plan, net: Any, source: Source) -
     made = maker_of(plan, net)
     reached = [f for call in plan.calls for f in contents.reached_from(call.facts)]
     for sizes in possible_sizes(contents, reached):
-        trier = Trier(make_trial(plan.holder.layout.cell, 0, 0, PLANS[0], sizes).problem)
+        trier = Trier(make_trial(plan.holder.layout.cell, 0, 0, PLANS[0], Fixed(*sizes)).problem)
         best = trier.best(itertools.islice(ways_of(contents, plan), WAYS_WITH_SIZES), made)
         if best is not None:
             form = written(contents, plan, best, source)
             note = f"your code works only with {sizes_text(sizes)}, so it is checked with that."
-            return replace(form, sizes=sizes, notes=(*form.notes, note))
+            return replace(form, sizes=Fixed(*sizes), notes=(*form.notes, note))
     return None
 
 

@@ -20,7 +20,7 @@ from charloom.diagnosis.faulty_network import exact_loss, logits, loss_alone
 from charloom.diagnosis.forms.passing import Passing
 from charloom.diagnosis.loss_and_gradients import Reply, read_reply
 from charloom.diagnosis.mistakes import MISTAKES
-from charloom.diagnosis.problem import Problem
+from charloom.diagnosis.problem import Problem, Switches
 from charloom.diagnosis.runner import WRAPPER
 from charloom.diagnosis.trials import window
 
@@ -288,22 +288,28 @@ NETWORKS: Final = ("reset-before-product", "update-gate-reversed", "activation-d
 
 def network_losses(problem: Problem) -> list[float]:
     """Return the losses of networks with another cell, with and without the initial state and each bias."""
-    variants = [
-        {mistake.id: variant}
-        for mistake in MISTAKES
-        if mistake.id in NETWORKS
-        for variant in mistake.variants_of(problem.cell)
-        if mistake.is_consistent(variant)
-    ]
+    variants = network_variants(problem.cell)
     variants += [
-        one | other
+        {**one, **other}
         for one, other in itertools.combinations(variants, 2)
         if not set(one) & set(other)
     ]
+    return [loss for one in related_problems(problem) for loss in losses_with(one, variants)]
+
+
+def losses_with(problem: Problem, variants: Iterable[Switches]) -> list[float]:
+    """Return the loss of a problem for each network."""
+    return [loss_alone(problem, logits(problem, switches)[2], switches) for switches in variants]
+
+
+def network_variants(cell: str) -> list[Switches]:
+    """Return the networks with another cell than ours."""
     return [
-        loss_alone(one, logits(one, switches)[2], switches)
-        for one in related_problems(problem)
-        for switches in variants
+        {mistake.id: variant}
+        for mistake in MISTAKES
+        if mistake.id in NETWORKS
+        for variant in mistake.variants_of(cell)
+        if mistake.is_consistent(variant)
     ]
 
 
