@@ -288,12 +288,7 @@ NETWORKS: Final = ("reset-before-product", "update-gate-reversed", "activation-d
 
 def network_losses(problem: Problem) -> list[float]:
     """Return the losses of networks with another cell, with and without the initial state and each bias."""
-    variants = network_variants(problem.cell)
-    variants += [
-        {**one, **other}
-        for one, other in itertools.combinations(variants, 2)
-        if not set(one) & set(other)
-    ]
+    variants = network_variants(problem.cell) + pairs_of_variants(problem.cell)
     return [loss for one in related_problems(problem) for loss in losses_with(one, variants)]
 
 
@@ -311,6 +306,12 @@ def network_variants(cell: str) -> list[Switches]:
         for variant in mistake.variants_of(cell)
         if mistake.is_consistent(variant)
     ]
+
+
+def pairs_of_variants(cell: str) -> list[Switches]:
+    """Return the networks that differ from ours in two ways."""
+    pairs = itertools.combinations(network_variants(cell), 2)
+    return [{**one, **other} for one, other in pairs if not set(one) & set(other)]
 
 
 def related_losses(problem: Problem) -> list[float]:

@@ -33,12 +33,16 @@ def variables_of(frame: types.FrameType, folder: str) -> dict[str, Any]:
             }
             prefix += "caller's "
         one = one.f_back  # type: ignore[assignment]
-    glob = {
+    return found | global_variables(frame)
+
+
+def global_variables(frame: types.FrameType) -> dict[str, Any]:
+    """Return the global variables that code in a frame can reach."""
+    return {
         f"global {name}": value
         for name, value in frame.f_globals.items()
         if not name.startswith("__")
     }
-    return {**found, **glob}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from charloom.diagnosis.problem import Array
 from charloom.diagnosis.watching.held_arrays import Place
 from charloom.diagnosis.watching.iteration import DERIVED, END, GRADIENT, Iteration, Seen
-from charloom.diagnosis.watching.parameter_roles import name_of
+from charloom.diagnosis.watching.parameter_roles import name_of, squeezed
 
 LEAST_AGREEMENT: Final = 0.97  # share of the numbers whose sign is opposite to that of the change
 
@@ -112,7 +112,7 @@ def agreement(array: Array | None, change: Array) -> float:
         or not np.isfinite(array).all()
     ):
         return 0.0
-    axes, own = lengths(change), lengths(array)
+    axes, own = squeezed(change.shape), squeezed(array.shape)
     if own == axes:
         given = array.reshape(axes)
     elif own == axes[::-1]:
@@ -123,8 +123,3 @@ def agreement(array: Array | None, change: Array) -> float:
     opposite = np.sign(given) == -np.sign(moved)
     large = np.abs(moved) > 1e-12 * np.abs(moved).max()
     return max(float(opposite.mean()), float(opposite[large].mean()) if large.any() else 0.0)
-
-
-def lengths(array: Array) -> tuple[int, ...]:
-    """Return the lengths of an array's axes that are longer than 1."""
-    return tuple(n for n in array.shape if n != 1) or (1,)

@@ -20,7 +20,6 @@ DEPTH: Final = 9  # number of steps from a variable to an array
 MOST_ITEMS: Final = 400  # a longer container is not searched
 MOST_VALUES: Final = 6000  # number of values that one search looks at
 LARGEST: Final = 2_000_000  # a larger array is no parameter
-CONTAINERS: Final = (dict, list, tuple)
 KEYS: Final = (str, int, tuple, bool, float, bytes, type(None))  # of a dict that is searched
 # Values in which no array is looked for.
 OPAQUE: Final = (

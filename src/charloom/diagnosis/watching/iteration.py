@@ -8,7 +8,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.problem import Array
-from charloom.diagnosis.watching.found_loop import TrainingLoop, is_weight, variables_of
+from charloom.diagnosis.watching.found_loop import (
+    TrainingLoop,
+    global_variables,
+    is_weight,
+    variables_of,
+)
 from charloom.diagnosis.watching.held_arrays import (
     DEPTH as ALL,
 )
@@ -222,7 +227,6 @@ class IterationWatcher:
 
     def collect(self, where: str, variables: Mapping[str, Any]) -> None:
         """Keep copies of what variables hold, and note which numbers were seen after the update only."""
-        late = where != END and self.is_updated()
         if self.wanted is not None:
             for place in self.places.get(where, ()):
                 value = value_at(variables, place)
@@ -249,6 +253,7 @@ class IterationWatcher:
             self.result.arrays[Seen(where, one.place)] = one.array()
         for one in texts_in(variables):
             self.result.texts[Seen(where, one.place)] = one.value
+        late = where != END and self.is_updated()
         for one in numbers_in(variables):
             seen = Seen(where, one.place)
             self.result.numbers[seen] = float(numbers_of(one.value).reshape(()))
@@ -259,11 +264,7 @@ class IterationWatcher:
 def own_variables(frame: types.FrameType) -> dict[str, Any]:
     """Return the variables of a function itself."""
     if frame.f_locals is frame.f_globals:
-        return {
-            f"global {name}": value
-            for name, value in frame.f_globals.items()
-            if not name.startswith("__")
-        }
+        return global_variables(frame)
     return dict(frame.f_locals)
 
 

@@ -7,6 +7,8 @@ from typing import Final
 
 SHORTEST_TEXT: Final = 20  # a shorter text, with its repetitions, is no text to train on
 MOST_TEXTS: Final = 2
+# Functions whose texts are shown, or are names of files or formats.
+SHOWING: Final = ("print", "format", "add_argument", "ArgumentParser", "open", "write", "title", "label", "einsum")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,20 +87,12 @@ def no_texts(tree: ast.Module) -> Iterator[ast.AST]:
             yield from node.values
         elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
             yield node.left
-        elif isinstance(node, ast.Raise):
+        elif isinstance(node, ast.Raise) or (
+            isinstance(node, ast.Call) and called_name(node) in SHOWING
+        ):
             yield from ast.walk(node)
-        elif isinstance(node, ast.Call):
-            called = node.func
-            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            if name in (
-                "print",
-                "format",
-                "add_argument",
-                "ArgumentParser",
-                "open",
-                "write",
-                "title",
-                "label",
-                "einsum",
-            ):
-                yield from ast.walk(node)
+
+
+def called_name(node: ast.Call) -> str:
+    """Return the last name of what is called, such as "clip" for `np.clip(...)`."""
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))

@@ -10,10 +10,11 @@ import numpy as np
 from charloom.cell_table import CELLS
 from charloom.diagnosis.faulty_network import NO_MISTAKES, answer, exact_loss, logits
 from charloom.diagnosis.forms.name_roles import is_cell_state, is_loss, is_state
-from charloom.diagnosis.forms.trying import losses_with, network_variants
-from charloom.diagnosis.problem import Array, Arrays, Problem, Switches
+from charloom.diagnosis.forms.trying import losses_with, network_variants, pairs_of_variants
+from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.diagnosis.trials import shapes as shapes_of
 from charloom.diagnosis.trials import window
+from charloom.diagnosis.watching.found_loop import is_whole
 from charloom.diagnosis.watching.gradient_places import gradients_seen
 from charloom.diagnosis.watching.held_arrays import Place
 from charloom.diagnosis.watching.iteration import END, Iteration, Seen
@@ -68,7 +69,7 @@ class NetworkSearch:
                 array is None
                 or array.size == 1
                 or array.size > 100_000
-                or ((array == np.round(array)).all() and array.any())
+                or (is_whole(array) and array.any())
             ):
                 continue
             start[place] = (
@@ -228,9 +229,7 @@ class NetworkSearch:
         """Return the problem that the numbers in the arrays are, for these roles."""
         shapes = shapes_of(roles.cell, sizes.H, sizes.K)
         theta = roles.values(self.start, shapes)
-        state = {"h": np.zeros(sizes.H)}
-        if roles.cell == "lstm":
-            state["cell"] = np.zeros(sizes.H)
+        state = {name: np.zeros(sizes.H) for name in CELLS[roles.cell].states}
         for place, role in roles.roles.items():
             if role.block in state:
                 state[role.block] = self.start[place].reshape(-1)[: sizes.H]
@@ -364,7 +363,7 @@ def is_constant_weight(place: Place, array: Array) -> bool:
         len(squeezed(array.shape)) == 2
         and array.size <= LARGEST_CONSTANT
         and place[-1] != "grad"
-        and not (array == np.round(array)).all()
+        and not is_whole(array)
     )
 
 
@@ -415,12 +414,6 @@ def likely_loss(seen: Seen) -> tuple[bool, bool, bool]:
     """Return a key that sorts the places of numbers: a loss by its name, then what a function returned."""
     name = name_of(seen.place).lower()
     return "smooth" in name, not is_loss(name), seen.where == END
-
-
-def pairs_of_variants(cell: str) -> list[Switches]:
-    """Return the networks that differ from ours in two ways."""
-    pairs = itertools.combinations(network_variants(cell), 2)
-    return [{**one, **other} for one, other in pairs if not set(one) & set(other)]
 
 
 def last_step_loss(problem: Problem) -> list[float]:

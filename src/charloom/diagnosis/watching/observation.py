@@ -49,9 +49,10 @@ class Observation:
         roles: what its arrays hold.
         loss: where the loss is seen; None if it is not.
         gradients: where the gradient of each array is seen.
-        turned: the arrays whose gradient is seen with exchanged axes.
         states: the initial states, which are set when a line is run for the first time.
-        related: whether the loss is that of our network or of a related one.
+        exact, related: whether the loss is that of our network, or of it or a related one.
+        program_shape: the shapes of the initial states.
+        by_appearance: whether the program numbers the characters in the order in which they appear.
     """
 
     program: Program

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from charloom.diagnosis.watching.literal_texts import Literal
+from charloom.diagnosis.watching.literal_texts import Literal, called_name
 from charloom.diagnosis.watching.surroundings import Surroundings
 
 MOST_EVENTS: Final = (
@@ -234,11 +234,6 @@ def outside_calls(node: ast.AST) -> Iterator[ast.AST]:
     if not isinstance(node, ast.Call):
         for part in ast.iter_child_nodes(node):
             yield from outside_calls(part)
-
-
-def called_name(node: ast.Call) -> str:
-    """Return the last name of what is called, such as "clip" for `np.clip(...)`."""
-    return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
 def named_numbers(tree: ast.Module) -> set[Spot]:

@@ -104,6 +104,4 @@ def matrices_in(loop: TrainingLoop, seen: Iteration) -> int:
 def sizes_differ(loop: TrainingLoop, seen: Iteration, windows: Sequence[Window]) -> bool:
     """Return True if the number of characters is another one than that of units."""
     texts = {window.texts for window in windows}
-    matrices = [squeezed(seen.before[p].shape) for p in loop.changed if p in seen.before]
-    axes = {n for shape in matrices if len(shape) > 1 for n in shape} - texts
-    return any(n % UNITS for n in axes)
+    return any(n % UNITS for n in axes_of_weights(loop, seen) - texts)
