@@ -51,7 +51,8 @@ FLOORS = [
         "hub_upload",
         "export_html",
     }
-    | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units", "mixture_weights"},
+    | {"sampling", "evaluation", "surprisal", "baselines", "hidden_units", "mixture_weights"}
+    | {"verbatim_matches"},
     {"sampling_grid"},
     {"report"},
     {"api"},
@@ -378,6 +379,7 @@ OBJECTS = {
     "RunChanges": {"minutes", "threads", "save_seconds", "allow_older"},
 }
 EDGE = {
+    "api/memorization.py": {"memorized"},
     "api/model.py": {
         "sample",
         "sample_grid",
@@ -393,6 +395,7 @@ EDGE = {
     "api/unit_ablation.py": {"ablate"},
     "api/unit_search.py": {"neurons"},
     "api/training.py": {"resume"},
+    "cli/memorized_command.py": {"memorized"},
     "cli/model_commands.py": {"sample"},
     "cli/run_commands.py": {"resume"},
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         search_before_training,
     )
     from charloom.api.linear_probe import Probe, probe
+    from charloom.api.memorization import Memorization, memorized
     from charloom.api.model import Model, learner_of, load
     from charloom.api.network_tracing import trace
     from charloom.api.notebook_display import Listener
@@ -67,6 +68,7 @@ __all__ = [
     "Judged",
     "LearningRateSearch",
     "Listener",
+    "Memorization",
     "Model",
     "Neurons",
     "NumberCheck",
@@ -104,6 +106,7 @@ __all__ = [
     "judge_others",
     "learner_of",
     "load",
+    "memorized",
     "neurons",
     "new_run",
     "open_text",
@@ -166,6 +169,10 @@ MODULES: Final = {
     "charloom.api.linear_probe": (
         "Probe",
         "probe",
+    ),
+    "charloom.api.memorization": (
+        "Memorization",
+        "memorized",
     ),
     "charloom.api.model": (
         "Model",

@@ -101,6 +101,21 @@ SearchedText = Annotated[
         help=f"{TEXTS} [default: {OWN_TEXT}, or a built-in text if that text is missing].",
     ),
 ]
+SearchedForCopies = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TEXT",
+        autocompletion=text_names,
+        help=f"{TEXTS} All of it is searched, and characters that the model does not know are skipped "
+        f"[default: the training part of {OWN_TEXT}].",
+    ),
+]
+CopiesPicture = Annotated[
+    Path | None,
+    path_option(
+        "--picture", help="draw the shares by length into this file, which ends in .svg or .png"
+    ),
+]
 Split = Annotated[
     str | None,
     choice_option(
