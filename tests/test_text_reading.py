@@ -1,4 +1,7 @@
-"""Texts are read the same with any block size, and each wrong byte is refused with its offset."""
+"""Texts are read the same with any block size and in any number of threads.
+
+Each wrong byte is refused with its offset.
+"""
 
 import hashlib
 import io
@@ -10,7 +13,14 @@ from hypothesis import strategies as st
 
 from charloom.errors import EncodingError, TextError
 from charloom.text import Vocabulary, block_reader
-from charloom.text.block_reader import encode, fingerprint, first_left_out, scan, text_bytes
+from charloom.text.block_reader import (
+    Reading,
+    encode,
+    fingerprint,
+    first_left_out,
+    scan,
+    text_bytes,
+)
 from charloom.text.sources import Source
 from charloom.text.unknown_policy import REFUSE, SKIP
 
@@ -22,13 +32,14 @@ def source(data, raw=False):
     return Source("it", "", raw, content=io.BytesIO(data))
 
 
-def read(*pieces, tokens="characters", raw=False):
+def read(*pieces, tokens="characters", raw=False, threads=1):
     """Scan and encode these pieces. Return the scan, the vocabulary and all ids as one array."""
     sources = [source(piece, raw) for piece in pieces]
-    found = scan(sources, tokens)
+    reading = Reading(threads)
+    found = scan(sources, tokens, reading)
     vocabulary = Vocabulary([*map(chr, found.values), "a", "b"], tokens)
     table = vocabulary.encoding_plan(found.values, found.counts, REFUSE).table
-    ids = np.concatenate(list(encode(sources, tokens, table, False, found.fingerprint)))
+    ids = np.concatenate(list(encode(sources, tokens, table, False, found.fingerprint, reading)))
     assert len(ids) == found.counts.sum()
     assert fingerprint(sources, tokens) == found.fingerprint
     return found, vocabulary, ids
@@ -47,20 +58,47 @@ def block(request, monkeypatch):
     return request.param
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    """Return a number of threads in which texts are read."""
+    return request.param
+
+
 TEXTS = ["plain", "Zwölf", "漢字かな", "a😀é𝄞", "x\r\ny\rz\n", "e\u0301", "a\ufeffb", "\U0010ffff!"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_text_is_the_same_however_it_is_cut_into_blocks(text, block):
-    found, vocabulary, ids = read(text.encode())
+def test_a_text_is_the_same_however_it_is_cut_into_blocks(text, block, threads):
+    found, vocabulary, ids = read(text.encode(), threads=threads)
     assert vocabulary.decode(ids) == text
     assert found.fingerprint == hashlib.sha256(text.encode()).hexdigest()
     counted = dict(zip(map(chr, found.values), found.counts.tolist(), strict=True))
     assert counted == {character: text.count(character) for character in sorted(set(text))}
 
 
-def test_byte_order_marks_at_the_beginning_of_a_piece_are_not_text(block):
-    found, vocabulary, ids = read(BOM + b"ab", BOM + "é".encode())
+@pytest.mark.parametrize("size", [2, 4, 5])
+def test_a_reader_that_cuts_characters_is_noticed(size, threads, monkeypatch):
+    monkeypatch.setattr(block_reader, "BLOCK", size)
+    monkeypatch.setattr(block_reader, "_last_boundary", len)
+    with pytest.raises(EncodingError, match="is not UTF-8"):
+        read("漢字かな".encode(), threads=threads)
+
+
+def test_a_reader_that_changes_a_line_end_at_the_edge_of_a_block_is_noticed(threads, monkeypatch):
+    honest = block_reader._symbols
+
+    def symbols(block, tokens):
+        end = b"\n" if block.data.endswith(b"\r") else b""  # as if \r alone were a line end
+        return honest(block._replace(data=block.data + end), tokens)
+
+    monkeypatch.setattr(block_reader, "BLOCK", 2)
+    assert text_of(b"x\r\ny\r\n", threads=threads) == "x\r\ny\r\n"
+    monkeypatch.setattr(block_reader, "_symbols", symbols)
+    assert text_of(b"x\r\ny\r\n", threads=threads) == "x\r\n\ny\r\n"
+
+
+def test_byte_order_marks_at_the_beginning_of_a_piece_are_not_text(block, threads):
+    found, vocabulary, ids = read(BOM + b"ab", BOM + "é".encode(), threads=threads)
     assert vocabulary.decode(ids) == "abé"
     assert found.fingerprint == hashlib.sha256("abé".encode()).hexdigest()
 
@@ -97,16 +135,31 @@ def test_the_texts_own_bytes_can_be_kept(block):
         ("ä".encode() + b"\x80\x80\x80\x80\x80", 2),
     ],
 )
-def test_bytes_that_are_not_utf8_are_refused_with_their_offset(data, offset, block):
+def test_bytes_that_are_not_utf8_are_refused_with_their_offset(data, offset, block, threads):
     with pytest.raises(EncodingError, match=f"0x{data[offset]:02x} at offset {offset} ") as caught:
-        scan([source(data)], "characters")
+        scan([source(data)], "characters", Reading(threads))
     assert caught.value.offset == offset
 
 
-def test_nul_bytes_are_refused_with_their_offset(block):
+def test_nul_bytes_are_refused_with_their_offset(block, threads):
     with pytest.raises(EncodingError, match="NUL byte at offset 4") as caught:
-        scan([source(b"text\0\0")], "characters")
+        scan([source(b"text\0\0")], "characters", Reading(threads))
     assert caught.value.offset == 4
+
+
+def test_the_first_of_several_errors_is_reported(block, threads):
+    pieces = [source(b"ab\xffcd\0ef\xff"), source(b"")]
+    with pytest.raises(EncodingError, match="0xff at offset 2 "):
+        scan(pieces, "characters", Reading(threads))
+
+
+def test_the_listener_learns_the_size_of_each_block(block, threads):
+    sizes = []
+    reading = Reading(threads, sizes.append)
+    found = scan([source("aé漢".encode()), source(b"bc")], "characters", reading)
+    assert sum(sizes) == 8
+    assert fingerprint([source("aé漢bc".encode())], "characters", sizes.append) == found.fingerprint
+    assert sum(sizes) == 16
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-32"])

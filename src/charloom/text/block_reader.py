@@ -1,24 +1,30 @@
 """Reads a text twice, in blocks: first for its symbols and fingerprint, then for its ids.
 
 Symbols are code points or bytes. Only a few blocks are in memory at a time, however long the text
-is. A block of ASCII is not decoded, because its bytes are equal to its code points.
+is. A block of ASCII is not decoded, because its bytes are equal to its code points. One thread reads
+the blocks and computes the fingerprint; if the text is long, others decode, count and encode them.
 """
 
 import hashlib
+import threading
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import EncodingError, TextError
 from charloom.messages import argument
+from charloom.reading_progress import BytesListener, ignore_bytes
+from charloom.text.ordered_threads import in_order
 from charloom.text.sources import Source
 from charloom.text.vocabulary import BYTES, CODE_POINTS
 
-# Bytes per block. A block and its symbols fit into the processor's last-level cache.
-BLOCK: Final = 1 << 20
+# Bytes per block. The arrays of a block have eight bytes for each of its symbols, and fit into a processor's
+# cache. Each thread has such arrays, so larger blocks would need more memory than one thread needed.
+BLOCK: Final = 1 << 18
 BOM: Final = b"\xef\xbb\xbf"
 UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 LONGEST: Final = 4  # largest number of bytes of a character in UTF-8
@@ -39,10 +45,38 @@ class Scan:
     counts: NDArray[np.int64]
 
 
-def scan(sources: Iterable[Source], tokens: str) -> Scan:
+@dataclass(frozen=True)
+class Reading:
+    """How a text is read: in how many threads, and what is called with the size of each block.
+
+    Attributes:
+        threads: the number of threads that decode, count and encode blocks; with 1, the calling
+            thread does it.
+        listener: called with the number of bytes of each block when it has been read.
+    """
+
+    threads: int = 1
+    listener: BytesListener = ignore_bytes
+
+
+IN_ONE_THREAD: Final = Reading()
+
+
+class Block(NamedTuple):
+    """A block of a text: its source, its bytes, and its offset in the source in bytes."""
+
+    source: Source
+    data: bytes
+    offset: int
+
+
+def scan(sources: Iterable[Source], tokens: str, reading: Reading = IN_ONE_THREAD) -> Scan:
     """Read a text; return its distinct symbols, their counts and its fingerprint.
 
-    `sources` are the pieces of the text. `tokens` is "characters" or "bytes".
+    Args:
+        sources: the pieces of the text.
+        tokens: "characters" or "bytes".
+        reading: how the text is read. The result does not depend on it.
 
     Raises:
         TextError: a piece is empty or cannot be read.
@@ -50,28 +84,37 @@ def scan(sources: Iterable[Source], tokens: str) -> Scan:
     """
     digest = hashlib.sha256()
     counts = np.zeros(BYTES if tokens == "bytes" else CODE_POINTS, dtype=np.int64)
-    for source in sources:
-        for block, symbols in _blocks(source, tokens):
-            digest.update(block)
-            found = np.bincount(symbols)
+    indices = _Indices()
+
+    def count_symbols(block: Block) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = np.bincount(indices.of(_symbols(block, tokens)))
+        return found
+
+    blocks = _hashed(sources, tokens, digest, reading)
+    with closing(in_order(count_symbols, blocks, reading.threads)) as all_found:
+        for found in all_found:
             counts[: len(found)] += found
     values = np.flatnonzero(counts)
     return Scan(digest.hexdigest(), values, counts[values])
 
 
-def fingerprint(sources: Iterable[Source], tokens: str) -> str:
-    """Return the fingerprint of a text, its SHA-256. Reads all bytes without decoding them."""
+def fingerprint(
+    sources: Iterable[Source], tokens: str, listener: BytesListener = ignore_bytes
+) -> str:
+    """Return the fingerprint of a text, its SHA-256. Reads all bytes without decoding them.
+
+    `listener` is called with the number of bytes of each block.
+    """
     digest = hashlib.sha256()
-    for block in text_bytes(sources, tokens):
-        digest.update(block)
+    for _ in _hashed(sources, tokens, digest, Reading(listener=listener)):
+        pass
     return digest.hexdigest()
 
 
 def text_bytes(sources: Iterable[Source], tokens: str) -> Iterator[bytes]:
     """Yield the bytes of a text in blocks, without byte-order marks."""
-    for source in sources:
-        for block, _ in _pieces(source, tokens):
-            yield block
+    for block in _blocks(sources, tokens):
+        yield block.data
 
 
 def encode(
@@ -80,6 +123,7 @@ def encode(
     table: NDArray[Any],
     skipping: bool,
     fingerprint: str,
+    reading: Reading = IN_ONE_THREAD,
 ) -> Iterator[NDArray[Any]]:
     """Yield the ids of a text in blocks, each of shape (ids,).
 
@@ -89,18 +133,41 @@ def encode(
         table: at index n, the id of the code point or byte n; -1 if it is skipped.
         skipping: True if the text has symbols that are skipped.
         fingerprint: the expected fingerprint of the text.
+        reading: how the text is read. The ids do not depend on it.
 
     Raises:
         TextError: the bytes that were read have another fingerprint; raised after the last block.
     """
     digest = hashlib.sha256()
-    for source in sources:
-        for block, symbols in _blocks(source, tokens):
-            digest.update(block)
-            ids = table[symbols]
-            yield ids[ids >= 0] if skipping else ids
+    indices = _Indices()
+
+    def encode_block(block: Block) -> NDArray[Any]:
+        # Every symbol is an index of the table, so no index is clipped; but this mode is twice as fast.
+        ids: NDArray[Any] = np.take(table, indices.of(_symbols(block, tokens)), mode="clip")
+        return ids[ids >= 0] if skipping else ids
+
+    yield from in_order(encode_block, _hashed(sources, tokens, digest, reading), reading.threads)
     if digest.hexdigest() != fingerprint:
         raise changed_text_error()
+
+
+class _Indices(threading.local):
+    """Converts symbols to the type of NumPy's indices, for each thread in an array that it reuses.
+
+    Otherwise NumPy would make such an array for each block, and the system would have to provide its
+    memory each time, which takes as long as the conversion to ids.
+    """
+
+    def __init__(self) -> None:
+        self._array = np.empty(0, dtype=np.intp)
+
+    def of(self, symbols: NDArray[Any]) -> NDArray[np.intp]:
+        """Return the symbols as indices. They are valid until this thread calls `of` again."""
+        if len(symbols) > len(self._array):
+            self._array = np.empty(len(symbols), dtype=np.intp)
+        indices = self._array[: len(symbols)]
+        indices[:] = symbols
+        return indices
 
 
 def first_left_out(
@@ -115,13 +182,13 @@ def first_left_out(
         TextError: every symbol has an id, so the text must have changed since the first reading.
     """
     position = 0
-    for source in sources:
-        for _, symbols in _blocks(source, tokens):
-            out = table[symbols] < 0
-            if out.any():
-                first = int(np.argmax(out))
-                return int(symbols[first]), position + first
-            position += len(symbols)
+    for block in _blocks(sources, tokens):
+        symbols = _symbols(block, tokens)
+        out = table[symbols] < 0
+        if out.any():
+            first = int(np.argmax(out))
+            return int(symbols[first]), position + first
+        position += len(symbols)
     raise changed_text_error()
 
 
@@ -130,23 +197,39 @@ def changed_text_error() -> TextError:
     return TextError("the text changed while it was read; try again when no program writes to it.")
 
 
-def _blocks(source: Source, tokens: str) -> Iterator[tuple[bytes, NDArray[Any]]]:
-    """Yield the source in blocks, each as its bytes and as an array of its code points or bytes."""
-    for block, offset in _pieces(source, tokens):
-        if tokens == "bytes" or block.isascii():
-            yield block, np.frombuffer(block, dtype=np.uint8)
-            continue
-        try:
-            text = block.decode("utf-8", "surrogatepass" if source.raw else "strict")
-        except UnicodeDecodeError as error:
-            at = offset + error.start
-            raise EncodingError(
-                f"{source.name} is not UTF-8: byte 0x{block[error.start]:02x} at offset {at} "
-                f"({error.reason}). If it is Latin-1 or Windows text, convert it: iconv -f "
-                f"WINDOWS-1252 -t UTF-8 FILE > NEW. To train on any bytes, use {argument('tokens', 'bytes')}.",
-                at,
-            ) from None
-        yield block, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+def _symbols(block: Block, tokens: str) -> NDArray[Any]:
+    """Return the code points or bytes of a block as an array."""
+    source, data, offset = block
+    if tokens == "bytes" or data.isascii():
+        return np.frombuffer(data, dtype=np.uint8)
+    try:
+        text = data.decode("utf-8", "surrogatepass" if source.raw else "strict")
+    except UnicodeDecodeError as error:
+        at = offset + error.start
+        raise EncodingError(
+            f"{source.name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {at} "
+            f"({error.reason}). If it is Latin-1 or Windows text, convert it: iconv -f "
+            f"WINDOWS-1252 -t UTF-8 FILE > NEW. To train on any bytes, use {argument('tokens', 'bytes')}.",
+            at,
+        ) from None
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _hashed(
+    sources: Iterable[Source], tokens: str, digest: "hashlib._Hash", reading: Reading
+) -> Iterator[Block]:
+    """Yield the blocks of a text. Update `digest` with each, and tell the listener its size."""
+    for block in _blocks(sources, tokens):
+        digest.update(block.data)
+        reading.listener(len(block.data))
+        yield block
+
+
+def _blocks(sources: Iterable[Source], tokens: str) -> Iterator[Block]:
+    """Yield the blocks of all sources, one source after another."""
+    for source in sources:
+        for data, offset in _pieces(source, tokens):
+            yield Block(source, data, offset)
 
 
 def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:

@@ -4,9 +4,10 @@ It uses `sources` to find texts, `block_reader` to read them, and `id_cache` for
 texts. It does not depend on training.
 """
 
+import contextlib
 import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,9 +15,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.cpu_limits import processors
 from charloom.errors import TextError
+from charloom.reading_progress import reading_of
 from charloom.text import id_cache
 from charloom.text.block_reader import (
+    Reading,
     Scan,
     changed_text_error,
     encode,
@@ -38,6 +42,10 @@ from charloom.text.unknown_policy import REFUSE, UnknownPolicy
 from charloom.text.vocabulary import ALL_KNOWN, Unknowns, Vocabulary
 
 MOST_NAMES: Final = 3  # largest number of files in the name of a corpus
+# A text of fewer bytes is read in one thread: starting threads would take as long as they save.
+LONG_TEXT: Final = 8 << 20
+# More threads need memory and do not help: they wait for the thread that hashes, and for Python's decoder.
+MOST_THREADS: Final = 8
 
 
 @dataclass(frozen=True)
@@ -197,47 +205,52 @@ def _corpus(
     `name` is a short name for messages. `notes` are the first notes of the corpus. The other arguments are
     those of `Corpus.open`.
     """
-    large = sum(source.size for source in pieces) > IN_MEMORY
+    size = sum(source.size for source in pieces)
+    large = size > IN_MEMORY
     stamps = [source.stamp for source in pieces]
     found = _known(pieces, stamps, tokens, verify) if large else None
-    if found is None:
-        found = scan(pieces, tokens)
-        if large:
-            id_cache.remember_scan(stamps, tokens, found)
-    vocabulary = vocabulary or Vocabulary(map(chr, found.values), tokens)
-    encoding_plan = vocabulary.encoding_plan(found.values, found.counts, policy)
-    table, unknown = encoding_plan.table, encoding_plan.unknown
-    if encoding_plan.refused:
-        raise vocabulary.refusal(*first_left_out(pieces, tokens, table), unknown)
-    count = int(found.counts.sum()) - unknown.total * encoding_plan.skipping
-    if not count:
-        raise TextError(
-            f"nothing is left of {name}: the model knows none of its {tokens}. Give another text."
-        )
-    if unknown.total:
-        notes += (unknown.sentence,)
-
-    def blocks() -> Iterator[NDArray[Any]]:
-        try:
-            yield from encode(pieces, tokens, table, encoding_plan.skipping, found.fingerprint)
-        except TextError:
-            # The cached scan (the symbols and their counts) does not fit the text. It may come from an
-            # earlier version of the files with the same sizes and times.
-            id_cache.forget_scan(stamps, tokens)
-            raise
-
-    ids: AllIds | None = None
-    if large:
-        used = dataclasses.astuple(policy) if unknown.total else ()
-        try:
-            ids = id_cache.ids_of(found.fingerprint, vocabulary, used, count, blocks())
-        except OSError as error:
-            notes += (
-                f"the ids of {name} are kept in memory because the cache folder {id_cache.folder()} cannot be used "
-                f"({error.strerror or error}); to use another folder, set {id_cache.VARIABLE}",
+    with reading_of(size if found else 2 * size) as listener:
+        reading = Reading(_threads_for(size), listener)
+        if found is None:
+            found = scan(pieces, tokens, reading)
+            if large:
+                id_cache.remember_scan(stamps, tokens, found)
+        vocabulary = vocabulary or Vocabulary(map(chr, found.values), tokens)
+        encoding_plan = vocabulary.encoding_plan(found.values, found.counts, policy)
+        table, unknown = encoding_plan.table, encoding_plan.unknown
+        if encoding_plan.refused:
+            raise vocabulary.refusal(*first_left_out(pieces, tokens, table), unknown)
+        count = int(found.counts.sum()) - unknown.total * encoding_plan.skipping
+        if not count:
+            raise TextError(
+                f"nothing is left of {name}: the model knows none of its {tokens}. Give another text."
             )
-    if ids is None:
-        ids = _in_memory(blocks(), count, vocabulary.id_dtype)
+        if unknown.total:
+            notes += (unknown.sentence,)
+
+        def blocks() -> Generator[NDArray[Any], None, None]:
+            try:
+                skipping, fingerprint = encoding_plan.skipping, found.fingerprint
+                yield from encode(pieces, tokens, table, skipping, fingerprint, reading)
+            except TextError:
+                # The cached scan (the symbols and their counts) does not fit the text. It may come from an
+                # earlier version of the files with the same sizes and times.
+                id_cache.forget_scan(stamps, tokens)
+                raise
+
+        ids: AllIds | None = None
+        if large:
+            used = dataclasses.astuple(policy) if unknown.total else ()
+            try:
+                with contextlib.closing(blocks()) as made:
+                    ids = id_cache.ids_of(found.fingerprint, vocabulary, used, count, made)
+            except OSError as error:
+                notes += (
+                    f"the ids of {name} are kept in memory because the cache folder {id_cache.folder()} cannot be used "
+                    f"({error.strerror or error}); to use another folder, set {id_cache.VARIABLE}",
+                )
+        if ids is None:
+            ids = _in_memory(blocks(), count, vocabulary.id_dtype)
     if [source.stamp for source in pieces] != stamps:
         raise changed_text_error()
     places = tuple(source.place for source in pieces)
@@ -268,9 +281,15 @@ def _known(
         verify: True to read the text, and return None if its fingerprint differs from the scan's.
     """
     found = id_cache.known_scan(stamps, tokens)
-    if found and verify and fingerprint(pieces, tokens) != found.fingerprint:
-        return None
-    return found
+    if not (found and verify):
+        return found
+    with reading_of(sum(source.size for source in pieces)) as listener:
+        return found if fingerprint(pieces, tokens, listener) == found.fingerprint else None
+
+
+def _threads_for(size: int) -> int:
+    """Return the number of threads in which to read a text of `size` bytes."""
+    return 1 if size < LONG_TEXT else min(processors(), MOST_THREADS)
 
 
 def _in_memory(blocks: Iterator[NDArray[Any]], count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
