@@ -29,6 +29,8 @@ PAGE: Final = "page"
 # The beginning of the lines in which a command reports that it searches for a learning rate. The server recognizes
 # them in the output of the processes that it starts.
 SEARCHING: Final = "searching for the learning rate"
+# The same for the lines about the progress of reading a long text.
+READING: Final = "reading the text"
 
 # Arguments whose option on the command line is not the argument's name with hyphens.
 OPTIONS: Final = {"from_model": "--from", "string": "--text"}

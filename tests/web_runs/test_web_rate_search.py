@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 import small_runs
 from charloom.canonical_form import canonical_json
-from charloom.messages import SEARCHING
+from charloom.messages import READING, SEARCHING
 from charloom.run_file_names import LEARNING_RATES
 from charloom.store.format_versions import LEARNING_RATES_FORMAT
 from charloom.web import training_jobs
@@ -66,12 +66,14 @@ def test_a_damaged_search_is_left_out_and_reported(client, tmp_path):
         (f"{SEARCHING} …", "Searching for the learning rate"),
         (f"{SEARCHING}: 105 of at most 400 updates", "Searching for the learning rate: 105 of at most 400 updates"),
         ("the learning rate is 0.1, which has the lowest loss", None),
+        (f"{READING}: 40 %, about 15 s left", "Reading the text: 40 %, about 15 s left"),
+        ("the text was read in 25 s.", None),
         ("", None),
     ],
 )  # fmt: skip
-def test_a_run_that_starts_says_how_far_its_search_is(tmp_path, output, reason):
+def test_a_run_that_starts_says_how_far_its_reading_or_search_is(tmp_path, output, reason):
     log = tmp_path / "x.log"
-    log.write_text(f"charloom: reading the text\ncharloom: {output}\n")
+    log.write_text(f"charloom: a message\ncharloom: {output}\n")
     job = training_jobs.Job("x", os.getpid(), time.time(), "cat", "quick", log)
     assert job.state("starting", None, None) == ("starting", reason)
 

@@ -14,10 +14,12 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from charloom.cli.reading_line import reading_display
 from charloom.cli.terminal import clear_line, say
 from charloom.errors import CharloomError
 from charloom.formatting import shortened
 from charloom.messages import argument
+from charloom.reading_progress import reading_shown_by
 
 CHECK_FAILED: Final = 1
 USAGE_ERROR: Final = 2
@@ -29,7 +31,8 @@ class ErrorReportingGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
+            with reading_shown_by(reading_display):
+                result = super().invoke(ctx)
             sys.stdout.flush()  # this raises OSError if the disk is full or the pipe is closed
         except CharloomError as error:
             fail(error.message)

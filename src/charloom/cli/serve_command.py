@@ -7,6 +7,7 @@ from charloom.cli.terminal import say
 from charloom.config import require_whole
 from charloom.errors import MissingPartError
 from charloom.messages import pip_command
+from charloom.reading_progress import reading_shown_by
 from charloom.run_file_names import RUNS
 
 PORTS: Final = 1 << 16
@@ -37,4 +38,5 @@ def serve(
             f"the page needs the package {error.name}, which is not installed. Install it "
             f"{pip_command('web')}."
         ) from None
-    serving(runs, host, port, open_page, say)
+    with reading_shown_by(None):  # the page waits for a text, not the terminal
+        serving(runs, host, port, open_page, say)

@@ -21,7 +21,7 @@ from charloom.canonical_form import canonical_json
 from charloom.errors import CharloomError, RunExistsError, WriteError
 from charloom.formatting import capitalized, shortened
 from charloom.live_processes import is_alive, process_start_time
-from charloom.messages import FACE, PAGE, SEARCHING
+from charloom.messages import FACE, PAGE, READING, SEARCHING
 from charloom.store import Status
 from charloom.store.atomic_files import replace_file, writing
 from charloom.store.json_format import parse_object
@@ -99,7 +99,7 @@ class Job:
         if status is not None and (status.pid == self.pid or status.heartbeat > self.time + 1):
             return state, reason
         if self.alive:
-            return "starting", self.search_progress()
+            return "starting", self.progress_before_training()
         if self.code == 0:  # the process succeeded, so the last line of its output is not an error
             return state, reason
         if self.cancelled and self.recipe is None:
@@ -113,10 +113,10 @@ class Job:
             )
         return state, reason
 
-    def search_progress(self) -> str | None:
-        """Return how far the process's search for a learning rate is; None if it does not search now."""
+    def progress_before_training(self) -> str | None:
+        """Return how far the process has read its text or searched for a learning rate; None if not known."""
         line = self.last_output_line()
-        if line is None or not line.startswith(SEARCHING):
+        if line is None or not line.startswith((READING, SEARCHING)):
             return None
         return capitalized(line.removesuffix(" …"))
 
