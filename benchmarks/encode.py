@@ -1,5 +1,7 @@
 """Measures how fast a text is encoded as ids, in megabytes per second, by step and in total.
 
+Both readings of a text are measured in one thread and in as many as `Corpus.open` uses.
+
 python benchmarks/encode.py [--megabytes 200] [--rounds 3] [FILE ...]
 
 Without files it generates texts: ASCII, mostly ASCII, characters of two and of three bytes, and one text in
@@ -11,12 +13,13 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from charloom.text import Corpus, Vocabulary
-from charloom.text.block_reader import encode, fingerprint, scan
+from charloom.text import Corpus, Vocabulary, corpus
+from charloom.text.block_reader import Reading, encode, fingerprint, scan
 from charloom.text.sources import file_source
 from charloom.text.unknown_policy import REFUSE
 
@@ -61,16 +64,19 @@ def measure(name: str, path: Path, rounds: int) -> None:
     vocabulary = Vocabulary(map(chr, found.values))
     table = vocabulary.encoding_plan(found.values, found.counts, REFUSE).table
 
-    def encode_all() -> None:
-        for ids in encode(sources, "characters", table, False, found.fingerprint):
+    def encode_all(threads: int) -> None:
+        reading = Reading(threads)
+        for ids in encode(sources, "characters", table, False, found.fingerprint, reading):
             ids.astype(vocabulary.id_dtype)
 
-    parts = {
-        "first reading": lambda: scan(sources, "characters"),
-        "second reading": encode_all,
-        "fingerprint": lambda: fingerprint(sources, "characters"),
-        "file to ids": lambda: cold(path),
-    }
+    most = corpus.threads_for(path.stat().st_size)
+    parts: dict[str, Callable[[], object]] = {}
+    for threads in sorted({1, most}):
+        reading = Reading(threads)
+        parts[f"first reading ×{threads}"] = partial(scan, sources, "characters", reading)
+        parts[f"second reading ×{threads}"] = partial(encode_all, threads)
+    parts["fingerprint"] = lambda: fingerprint(sources, "characters")
+    parts[f"file to ids ×{most}"] = lambda: cold(path)
     size = path.stat().st_size / MEGABYTE
     speeds = [f"{part} {size / best(rounds, work):6.0f}" for part, work in parts.items()]
     print(f"{name:<10} {size:5.0f} MB, K={len(vocabulary):<5} MB/s: {', '.join(speeds)}")

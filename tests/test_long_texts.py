@@ -104,7 +104,7 @@ def test_the_number_of_threads_follows_the_size_and_the_processors(
     size, processors, threads, monkeypatch
 ):
     monkeypatch.setattr(corpus, "processors", lambda: processors)
-    assert corpus._threads_for(size) == threads
+    assert corpus.threads_for(size) == threads
 
 
 class Interrupting:

@@ -210,7 +210,7 @@ def _corpus(
     stamps = [source.stamp for source in pieces]
     found = _known(pieces, stamps, tokens, verify) if large else None
     with reading_of(size if found else 2 * size) as listener:
-        reading = Reading(_threads_for(size), listener)
+        reading = Reading(threads_for(size), listener)
         if found is None:
             found = scan(pieces, tokens, reading)
             if large:
@@ -287,7 +287,7 @@ def _known(
         return found if fingerprint(pieces, tokens, listener) == found.fingerprint else None
 
 
-def _threads_for(size: int) -> int:
+def threads_for(size: int) -> int:
     """Return the number of threads in which to read a text of `size` bytes."""
     return 1 if size < LONG_TEXT else min(processors(), MOST_THREADS)
 
