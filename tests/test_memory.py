@@ -122,10 +122,14 @@ COMMAND = """
 import sys
 import numpy as np
 import charloom.api, charloom.cli.check_commands, charloom.cli.neurons_command, charloom.cli.model_commands, charloom.cli.run_commands
-import typer._completion_classes, rich.console
+import typer._completion_classes, typer.main, rich.console
 from charloom.__main__ import main
 from charloom.engines import open_engine
 open_engine("auto")
+# Typer imports pydantic when it converts the first values, and Python cannot report that an import lacks memory.
+commands = typer.main.get_command(charloom.cli.app).commands.values()
+for each in commands:
+    each.make_context("", [], resilient_parsing=True)
 # OpenBLAS ends the process where a buffer of one of its threads does not fit. A small product uses one thread only.
 np.ones((999, 999)) @ np.ones((999, 999))
 limit(float(sys.argv.pop(1)))
