@@ -5,7 +5,8 @@ from charloom.diagnosis.class_result import DiagnosedClass, Judged
 from charloom.diagnosis.diagnosis_result import Diagnosis, Row
 from charloom.diagnosis.examine import doctor
 from charloom.diagnosis.found_mistake import Found
-from charloom.diagnosis.mistakes import MISTAKES, Mistake
+from charloom.diagnosis.known_mistakes.mistake import Mistake
+from charloom.diagnosis.mistakes import MISTAKES
 
 __all__ = [
     "MISTAKES",

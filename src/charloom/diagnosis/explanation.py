@@ -25,7 +25,8 @@ from charloom.diagnosis.fitted_constants import (
 )
 from charloom.diagnosis.fitted_pairs import with_fitted_constant
 from charloom.diagnosis.found_mistake import Found
-from charloom.diagnosis.mistakes import AGAIN, BY_ID, MISTAKES, RANK
+from charloom.diagnosis.known_mistakes.variants import AGAIN
+from charloom.diagnosis.mistakes import BY_ID, MISTAKES, RANK
 from charloom.diagnosis.problem import Answer
 
 SAME: Final = 1e-11  # predictions up to this distance from the results differ only by rounding

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from charloom.cell_table import in_table_order
+from charloom.diagnosis.known_mistakes.mistake import Mistake
 from charloom.diagnosis.limited_variants import joined, without_limit
-from charloom.diagnosis.mistakes import BY_ID, Mistake
+from charloom.diagnosis.mistakes import BY_ID
 from charloom.diagnosis.related_texts import Texts, texts_in, variant_in
 from charloom.diagnosis.variant_texts import variant_text
 from charloom.formatting import listing
