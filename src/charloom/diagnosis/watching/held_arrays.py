@@ -51,6 +51,17 @@ class Attribute(str):
     __slots__ = ()
 
 
+class Field(int):
+    """The index of a field in a named tuple, with its name."""
+
+    name: str
+
+    def __new__(cls, index: int, name: str) -> "Field":
+        field = super().__new__(cls, index)
+        field.name = name
+        return field
+
+
 def numbers_of(value: Any) -> Array:
     """Return a copy of the numbers of an array, a tensor, or a list of numbers, as float64."""
     if hasattr(value, "detach"):
@@ -125,7 +136,9 @@ def children(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from ((key, one) for key, one in list(value.items()) if isinstance(key, KEYS))
     elif isinstance(value, (list, tuple)) or type(value).__name__ in ("deque", "ParameterList"):
         if len(value) <= MOST_ITEMS:
-            yield from enumerate(value)
+            names = getattr(value, "_fields", ())
+            for number, one in enumerate(value):
+                yield (Field(number, names[number]) if names else number), one
     elif isinstance(value, types.MethodType):
         yield Attribute("__self__"), value.__self__
     elif isinstance(value, types.FunctionType):

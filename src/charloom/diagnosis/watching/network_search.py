@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.faulty_network import NO_MISTAKES, answer, exact_loss, logits
+from charloom.diagnosis.faulty_network import NO_MISTAKES, exact_loss, logits
 from charloom.diagnosis.forms.name_roles import is_cell_state, is_loss, is_state
 from charloom.diagnosis.forms.trying import losses_with, network_variants, pairs_of_variants
 from charloom.diagnosis.problem import Array, Arrays, Problem
@@ -32,14 +32,17 @@ from charloom.diagnosis.watching.watched_program import LETTERS, NotObserved, Wa
 from charloom.diagnosis.watching.window_reading import Window
 
 SAME: Final = 1e-8  # largest relative difference of two losses that are equal
+LARGEST_PARAMETER: Final = 100_000  # number of entries of the largest parameter that is looked at
 MOST_CONSTANT: Final = 4  # matrices that no iteration changes, but which may be parameters
 LARGEST_CONSTANT: Final = 10_000  # number of entries of the largest of them
 MOST_CANDIDATES: Final = 3000  # ways in which arrays can be parameters that are compared
 MOST_RELATED: Final = 150  # candidates that are compared with related networks
-MOST_NETWORKS: Final = 4  # candidates that are compared with two differences at once
+MOST_NETWORKS: Final = 60  # candidates that are compared with two differences at once
 MOST_EXTRAS: Final = 12  # candidates that are compared with their further parameters at zero
 MOST_STATES: Final = 20  # arrays of zeros that may be an initial state
-SCALE: Final = 1e-6  # largest relative difference of two scales that are equal
+SMALL_STEP: Final = 1e-3  # of central differences
+SAME_SLOPE: Final = 1e-3  # largest relative difference of two derivatives that are equal
+MOST_SLOPES: Final = 4  # gradients that are compared with derivatives
 RUNS: Final = 3  # number of iterations that show where a gradient is
 
 
@@ -65,12 +68,7 @@ class NetworkSearch:
         start = {}
         for place in self.watched.loop.changed:
             array = seen.before.get(place)
-            if (
-                array is None
-                or array.size == 1
-                or array.size > 100_000
-                or (is_whole(array) and array.any())
-            ):
+            if array is None or not may_be_parameter(array, seen.after.get(place)):
                 continue
             start[place] = (
                 rng.normal(0, 0.5, array.shape)
@@ -104,7 +102,12 @@ class NetworkSearch:
             runs[place] = self.watched.watch(setter=lambda _, moved=moved: moved)
         self.base = base
         depends = {place: changed_numbers(base, run) for place, run in runs.items()}
-        self.losses = most_common([depends[p] for p in weights])
+        memory = [
+            p for p in start if not seen.before[p].any() and len(squeezed(seen.before[p].shape)) > 1
+        ]
+        self.losses = before_update(
+            most_common([depends[p] for p in weights]), [depends[p] for p in memory]
+        )
         common: set[Seen] = self.losses
         if not common:
             kept = list(base.after.values())
@@ -135,6 +138,8 @@ class NetworkSearch:
         if not values:
             return self.matched_by_output(every, sizes, x, y)
         plain = [r for r in every if not r.has("extra")] or every
+        # Two initial states are those of an LSTM, whatever the number of its gates is.
+        plain.sort(key=lambda r: len(CELLS[r.cell].states) != len(states))
         for losses_of, some in (
             (lambda problem: [exact_loss(problem)], plain),
             (last_step_loss, plain[:MOST_RELATED]),
@@ -276,8 +281,8 @@ class NetworkSearch:
         trained = set(self.watched.loop.changed)
         if missing := [name_of(p) for p in wanted if p not in gradients and p in trained]:
             raise NotObserved(f"no gradient of {missing} was seen")
-        if exact and loss is not None:
-            loss = self.loss_of_gradients(roles, problem, run, gradients, loss)
+        if loss is not None:
+            loss = self.loss_of_gradients(roles, numbers, run, gradients, loss)
         found = Observation(
             self.watched.program,
             self.watched.loop,
@@ -304,37 +309,44 @@ class NetworkSearch:
     def loss_of_gradients(
         self,
         roles: Roles,
-        problem: Problem,
+        numbers: Mapping[Place, Array],
         run: Iteration,
         gradients: Mapping[Place, Seen],
         usual: Seen,
     ) -> Seen:
-        """Return where the loss is seen whose scale the gradient of V has: a sum, a mean or bits; else `usual`."""
-        right = answer(problem)
-        place = next(
-            (
-                p
-                for p, role in roles.roles.items()
-                if "h" in role.columns and role.block == "output"
-            ),
-            None,
+        """Return where the loss is seen whose derivative a gradient is: a sum, a mean or bits; else `usual`.
+
+        The gradient of the output layer decides, because it is right most often.
+        """
+        first = sorted(
+            gradients, key=lambda p: (roles.roles[p].block != "output", -numbers[p].ndim)
         )
-        array = (
-            None if place is None or place not in gradients else run.arrays.get(gradients[place])
-        )
-        if array is None or place is None or array.size != np.prod(roles.shapes[place]):
-            return usual
-        shapes = {name: p.shape for name, p in problem.parameters.items()}
-        given = roles.read({place: in_shape(array, roles.shapes[place])}, shapes)["V"]
-        scale = float(
-            np.vdot(given, right.gradients["V"])
-            / np.vdot(right.gradients["V"], right.gradients["V"])
-        )
-        for key in self.sorted_losses():
-            share = run.numbers.get(key, np.inf) / right.loss
-            if abs(share - scale) <= SCALE * abs(scale):
-                return key
+        for place in first[:MOST_SLOPES]:
+            array = run.arrays.get(gradients[place])
+            if array is None or array.size != numbers[place].size:
+                continue
+            direction = np.random.default_rng(9).normal(0, 1, numbers[place].shape)
+            slope = float(np.vdot(in_shape(array, numbers[place].shape), direction))
+            slopes = self.slopes(numbers, place, direction)
+            near = [k for k, one in slopes.items() if abs(one - slope) <= SAME_SLOPE * abs(slope)]
+            if near:
+                return usual if usual in near else near[0]
         return usual
+
+    def slopes(
+        self, numbers: Mapping[Place, Array], place: Place, direction: Array
+    ) -> dict[Seen, float]:
+        """Return the derivative of each number that may be the loss, the likeliest first, in a direction of one array."""
+        ends = []
+        for sign in (1, -1):
+            moved = {**numbers, place: numbers[place] + sign * SMALL_STEP * direction}
+            wanted = frozenset(self.losses)
+            ends.append(self.watched.watch(setter=lambda _, new=moved: new, wanted=wanted).numbers)
+        return {
+            key: (ends[0][key] - ends[1][key]) / (2 * SMALL_STEP)
+            for key in self.sorted_losses()
+            if key in ends[0] and key in ends[1]
+        }
 
     def add_states(self, found: Observation, loss: Seen, run: Iteration, problem: Problem) -> None:
         """Add where the initial states are set, if the loss shows it."""
@@ -355,6 +367,18 @@ class NetworkSearch:
                     found.states[start] = block
                     found.program_shape[start] = zeros.shape
                     break
+
+
+def may_be_parameter(before: Array, after: Array | None) -> bool:
+    """Return True if an array, which an iteration changes, is neither one number, nor huge, nor ids or one-hot rows.
+
+    A bias of the forget gate may be 1 at the beginning, but it is not whole after an update.
+    """
+    if before.size == 1 or before.size > LARGEST_PARAMETER:
+        return False
+    if not is_whole(before) or not before.any():
+        return True
+    return after is not None and after.shape == before.shape and not is_whole(after)
 
 
 def is_constant_weight(place: Place, array: Array) -> bool:
@@ -396,6 +420,15 @@ def most_common(sets: Sequence[set[Seen]]) -> set[Seen]:
             counts[key] = counts.get(key, 0) + 1
     most = max(counts.values(), default=0)
     return {key for key, n in counts.items() if n == most and most > 1}
+
+
+def before_update(losses: set[Seen], memory: Sequence[set[Seen]]) -> set[Seen]:
+    """Return those numbers on which the fewest matrices of zeros act.
+
+    Matrices of zeros are the memory of an optimizer, and act only on what is computed after the update.
+    """
+    counts = {key: sum(key in one for one in memory) for key in losses}
+    return {key for key, n in counts.items() if n == min(counts.values())}
 
 
 def likely_states(run: Iteration, H: int) -> list[tuple[Start, Array]]:

@@ -11,7 +11,7 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.name_roles import is_cell_state
 from charloom.diagnosis.forms.parameter_layout import GATES as GATE_NAMES
 from charloom.diagnosis.problem import Array, Arrays
-from charloom.diagnosis.watching.held_arrays import Place
+from charloom.diagnosis.watching.held_arrays import Field, Place
 
 Shapes = Mapping[Place, tuple[int, ...]]
 Shape = tuple[int, ...]
@@ -204,7 +204,7 @@ def squeezed(shape: Sequence[int]) -> Shape:
 
 def name_of(place: Place) -> str:
     """Return the name of an array: the last part of its place that names it."""
-    words = [str(step) for step in place if isinstance(step, str)]
+    words = [getattr(step, "name", str(step)) for step in place if isinstance(step, (str, Field))]
     words = [w.removeprefix("global ").removeprefix("caller's ") for w in words]
     if len(words) > 1 and words[-1] in VALUES:
         return f"{words[-2]}_{words[-1]}"

@@ -32,7 +32,7 @@ def observed(path: Path) -> Observation:
         except NotObserved as reason:
             error = reason
             continue
-        if found.exact:
+        if found.exact or found.related:
             return found
         best = best or found
     if best is None:
