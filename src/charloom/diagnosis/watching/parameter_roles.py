@@ -16,8 +16,8 @@ from charloom.diagnosis.watching.held_arrays import Field, Place
 Shapes = Mapping[Place, tuple[int, ...]]
 Shape = tuple[int, ...]
 
-# The cells with the gates that have rows of their own; in an LSTM with coupled gates, i is 1 - f.
-GATES: Final = (("rnn", "a"), ("gru", "rzn"), ("lstm", "ifgo"), ("lstm", "fgo"))
+# The cells with the gates that have rows of their own; in an LSTM with coupled gates, i is 1 - f, or f is 1 - i.
+GATES: Final = (("rnn", "a"), ("gru", "rzn"), ("lstm", "ifgo"), ("lstm", "fgo"), ("lstm", "igo"))
 # Our parameter for each letter of `Role.columns`, in arrays of the gates and of the output layer.
 COLUMNS: Final = {"gates": {"x": "U", "h": "W", "1": "b"}, "output": {"h": "V", "1": "c"}}
 STATES: Final = ("h", "cell")
@@ -113,7 +113,15 @@ class Roles:
             return array
         ours = CELLS[self.cell].blocks
         blocks = dict(zip(ours, np.split(array, len(ours)), strict=True))
+        if self.is_coupled:
+            blocks["f"] = -blocks["i"]
         return np.concatenate([blocks[gate] for gate in role.gate])
+
+    @property
+    def is_coupled(self) -> bool:
+        """Whether an LSTM has rows of f but not of i, so that i is 1 - f = σ(-a_f): our rows of i are those of -f."""
+        gates = {gate for role in self.roles.values() for gate in role.gate}
+        return self.cell == "lstm" and "f" in gates and "i" not in gates
 
     def read(self, given: Mapping[Place, Array], shapes: Mapping[str, Shape]) -> Arrays:
         """Return our gradients for the gradients of the user's arrays; parameters without one get zeros."""
@@ -177,8 +185,9 @@ class Roles:
                 continue
             H = found["W"].shape[1]
             for gate, block in zip(role.gate, np.split(part, len(role.gate)), strict=True):
-                start = CELLS[self.cell].blocks.index(gate) * H
-                found[name][start : start + H] = block
+                from_f = gate == "f" and self.is_coupled
+                start = CELLS[self.cell].blocks.index("i" if from_f else gate) * H
+                found[name][start : start + H] = -block if from_f else block
 
 
 def widened(theta: Arrays, ids: Sequence[int], width: int) -> Arrays:
