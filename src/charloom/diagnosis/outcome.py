@@ -20,6 +20,7 @@ SCRIPTS: Final = (
     "nearby",
     "derivatives",
     "slopes",
+    "steps",
     "probes",
     "separate",
     "prefixes",
@@ -76,6 +77,8 @@ class Outcome:
             right, is slow or returns no loss.
         slopes: two results for each trial, whose gradient is the derivative of the function's own loss when
             all parameters move, for two steps; empty like `derivatives`.
+        steps: two results whose gradients are the derivatives of the function's own loss in each gate of each step
+            of the trial of `separate_trial`; empty like `derivatives`, and if each dU is right.
         probes: calls that show constants in the gates of an LSTM (`peephole_probes.py`); empty for other
             cells, and like `nearby`.
         separate: one call on the trial of `separate_trial` in `trials.py`; empty if there is no such trial.
@@ -105,6 +108,7 @@ class Outcome:
     nearby: list[Call] = field(default_factory=list)
     derivatives: list[Call] = field(default_factory=list)
     slopes: list[Call] = field(default_factory=list)
+    steps: list[Call] = field(default_factory=list)
     prefixes: list[Call] = field(default_factory=list)
     batch: list[Call] = field(default_factory=list)
     probes: list[Call] = field(default_factory=list)

@@ -59,9 +59,10 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
         require(len(getattr(outcome, script)) == count, f"the number of calls for {script}")
     names = set(shapes(outcome.cell, 1, 1))
     for script in SCRIPTS:
-        if script not in ("derivatives", "slopes"):
+        if script not in ("derivatives", "slopes", "steps"):
             require(all(is_call(call, names) for call in getattr(outcome, script)), script)
     require_derivatives(outcome, trials)
+    require_steps(outcome, probed[-1])
     require(len(outcome.probes) in (0, len(probe_problems(probed))), "the number of probes")
     require(len(outcome.batch) in (0, TEXTS + 1), "the number of calls on a batch")
     require(len(outcome.separate) <= 1, "the number of separate calls")
@@ -84,6 +85,17 @@ def require_derivatives(outcome: Outcome, trials: Sequence[Trial]) -> None:
         require(set(call.gradients) == names, "the names of the derivatives")
         shapes_of = {array.shape for array in call.gradients.values()}
         require(shapes_of == {(DIRECTIONS,)}, "the shapes of the derivatives")
+
+
+def require_steps(outcome: Outcome, separate: Trial) -> None:
+    """Raise ValueError if the derivatives in each step do not have the right form."""
+    require(len(outcome.steps) in (0, 2), "the number of derivatives in steps")
+    U = separate.problem.parameters["U"]
+    names = {" ".join(block) for block, _ in blocks_of(outcome.cell, {"U": U})}
+    for call in outcome.steps:
+        require(set(call.gradients) == names, "the names of the derivatives in steps")
+        shapes_of = {array.shape for array in call.gradients.values()}
+        require(shapes_of == {separate.problem.x.shape}, "the shapes of the derivatives in steps")
 
 
 def require(condition: bool, what: str) -> None:

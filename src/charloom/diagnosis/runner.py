@@ -29,6 +29,7 @@ from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.loss_derivative import (
     DERIVATIVE_TRIALS,
     SECONDS,
+    agreement,
     allowed_complex_loss,
     derivatives,
     is_wrong_along,
@@ -39,6 +40,7 @@ from charloom.diagnosis.loss_derivative import (
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.peephole_probes import probe_problems
 from charloom.diagnosis.problem import Problem
+from charloom.diagnosis.step_derivatives import step_derivatives
 from charloom.diagnosis.trials import (
     MOVES,
     PLANS,
@@ -243,6 +245,7 @@ def differentiate(
     LSTM, constants in its gates are probed with the sizes of the trials `probed`.
     """
     call, complex_loss = caller.call, getattr(caller, "complex_loss", None)
+    slow = False
     with contextlib.suppress(Exception):
         limits = limits_of(outcome.trials)
         outcome.nearby = nearby(call, trials[DERIVATIVE_TRIALS[0]].problem)
@@ -257,8 +260,13 @@ def differentiate(
             outcome.derivatives += derivatives(
                 call, problem, outcome.nearby, given, limits, complex_loss
             )
-            if time.process_time() - begun > SECONDS:
-                return
+            if slow := time.process_time() - begun > SECONDS:
+                break
+        separate = separate_problem(probed, trials)
+        if separate is not None and outcome.derivatives and is_wrong_in_U(trials, outcome, limits):
+            outcome.steps = step_derivatives(call, separate, outcome.nearby)
+        if slow:
+            return
         outcome.complex_step = complex_loss is not None and bool(outcome.derivatives)
         if outcome.derivatives:
             for trial, result in zip(trials, outcome.trials, strict=True):
@@ -266,6 +274,25 @@ def differentiate(
                     call, trial.problem, outcome.nearby, result.gradients, limits
                 )
             outcome.prefixes = calls_on_prefixes(call, trials, outcome, limits)
+
+
+def separate_problem(probed: Sequence[Trial], trials: Sequence[Trial]) -> Problem | None:
+    """Return the problem of the trial of `separate_trial`, which is the last of `probed` if there is one."""
+    return probed[-1].problem if len(probed) > len(trials) else None
+
+
+def is_wrong_in_U(trials: Sequence[Trial], outcome: Outcome, limits: Limits) -> bool:
+    """Return True if dU is not the derivative of the function's own loss in the first differentiated trial."""
+    place = DERIVATIVE_TRIALS[0]
+    one, two = (call.gradients for call in outcome.derivatives[:2])
+    found = agreement(
+        trials[place].problem,
+        outcome.trials[place].gradients,
+        (one, two),
+        limits,
+        rounding_of(outcome.nearby),
+    )
+    return any(block.parameter == "U" for block in found.wrong)
 
 
 def calls_on_prefixes(

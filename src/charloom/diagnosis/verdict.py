@@ -28,6 +28,7 @@ from charloom.diagnosis.outcome import SCRIPTS, Outcome
 from charloom.diagnosis.places import NOWHERE, Location, blocks_text
 from charloom.diagnosis.reasons import Reasons, reasons_of, without_clipping
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
+from charloom.diagnosis.step_derivatives import WrongSteps, places_of, wrong_steps
 from charloom.diagnosis.trials import separate_trial
 from charloom.diagnosis.wrong_formulas import mirrored
 from charloom.formatting import listing
@@ -115,11 +116,23 @@ def located(reasons: Reasons, checked: Checked, outcome: Outcome, job: Job) -> L
     if not reasons.network_known and (checked.agreement.right or checked.agreement.wrong):
         blocks = [block for block, _ in blocks_of(outcome.cell, outcome.trials[0].gradients)]
         wrong = tuple(block for block in blocks if block in checked.agreement.wrong)
-        return Location(wrong, tuple(b for b in blocks if b in checked.agreement.right))
+        places = tuple(places_of(outcome.cell, wrong, steps_of(outcome, job)))
+        return Location(wrong, tuple(b for b in blocks if b in checked.agreement.right), places)
     trial = separate_trial(outcome.cell, job.seed, outcome.sizes)
     if trial is None or not outcome.separate:
         return location_of(reasons.case, None, None)
     return location_of(reasons.case, trial.problem, outcome.separate[0])
+
+
+def steps_of(outcome: Outcome, job: Job) -> WrongSteps | None:
+    """Return the steps at which the gradient is not the derivative of the function's own loss; None if not known."""
+    trial = separate_trial(outcome.cell, job.seed, outcome.sizes)
+    if trial is None or not outcome.steps or not outcome.separate:
+        return None
+    given = outcome.separate[0].gradients
+    if given["U"].shape != trial.problem.parameters["U"].shape:
+        return None
+    return wrong_steps(trial.problem, given, outcome.steps, outcome.nearby)
 
 
 def with_names_of_places(
@@ -286,7 +299,7 @@ def settings_of(outcome: Outcome, job: Job, checked: Checked, layout: str) -> Tr
     `layout` is the function's order of the gates, if it is not that of the specification.
     """
     gates = f"; gates in the order {', '.join(layout)}" if layout else ""
-    counted = [script for script in SCRIPTS if script not in ("numerical", "derivatives")]
+    counted = [script for script in SCRIPTS if script not in ("numerical", "derivatives", "steps")]
     return Tried(
         cell=outcome.cell,
         dtype=checked.case.precision.name,
