@@ -7,7 +7,7 @@ from typing import Final
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.forms.recognition import Recognised
-from charloom.diagnosis.forms.trying import OWN, RELATED, Trier
+from charloom.diagnosis.forms.trying import OWN, RELATED, Function, Trier
 from charloom.diagnosis.forms.wrapper_text import WIDTH
 from charloom.diagnosis.trials import PLANS, Fixed, make_trial
 from charloom.diagnosis.watching.observation import Observation
@@ -68,6 +68,13 @@ def program_form(path: Path, near: bool) -> Recognised | None:
     )
 
 
+class ProgramTrier(Trier):
+    """Ranks programs: their targets are always their next characters, so no other order of steps is tried."""
+
+    def is_without_order(self, checked: Function, loss: float) -> bool:
+        return False
+
+
 def takes_state(found: Observation) -> bool:
     """Return True if all initial states can be set."""
     set_states = {role.block for role in found.roles.roles.values()} | set(found.states.values())
@@ -76,7 +83,7 @@ def takes_state(found: Observation) -> bool:
 
 def rank_of(found: Observation, fixed: Fixed) -> int:
     """Return how well the program's network fits ours, as `Tried.rank`."""
-    trier = Trier(make_trial(found.roles.cell, 0, 0, PLANS[0], fixed).problem)
+    trier = ProgramTrier(make_trial(found.roles.cell, 0, 0, PLANS[0], fixed).problem)
     rank = trier.rank(found)
     if rank is None:
         return OWN + 1
