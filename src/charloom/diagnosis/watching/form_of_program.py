@@ -10,8 +10,9 @@ from charloom.diagnosis.forms.recognition import Recognised
 from charloom.diagnosis.forms.trying import OWN, RELATED, Function, Trier
 from charloom.diagnosis.forms.wrapper_text import WIDTH
 from charloom.diagnosis.trials import PLANS, Fixed, make_trial
+from charloom.diagnosis.watching.array_names import name_of
 from charloom.diagnosis.watching.observation import Observation
-from charloom.diagnosis.watching.parameter_roles import STATES, name_of
+from charloom.diagnosis.watching.parameter_roles import STATES
 from charloom.diagnosis.watching.program_search import observed
 from charloom.diagnosis.watching.watched_program import NotObserved
 

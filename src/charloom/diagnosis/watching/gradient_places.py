@@ -6,9 +6,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.problem import Array
+from charloom.diagnosis.watching.array_names import name_of
 from charloom.diagnosis.watching.held_arrays import Place
 from charloom.diagnosis.watching.iteration import DERIVED, END, GRADIENT, Iteration, Seen
-from charloom.diagnosis.watching.parameter_roles import name_of, squeezed
+from charloom.diagnosis.watching.parameter_roles import squeezed
 
 LEAST_AGREEMENT: Final = 0.97  # share of the numbers whose sign is opposite to that of the change
 

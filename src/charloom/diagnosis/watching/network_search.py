@@ -14,6 +14,7 @@ from charloom.diagnosis.forms.trying import losses_with, network_variants, pairs
 from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.diagnosis.trials import shapes as shapes_of
 from charloom.diagnosis.trials import window
+from charloom.diagnosis.watching.array_names import name_of
 from charloom.diagnosis.watching.found_loop import is_whole
 from charloom.diagnosis.watching.gradient_places import gradients_seen
 from charloom.diagnosis.watching.held_arrays import Place
@@ -23,10 +24,9 @@ from charloom.diagnosis.watching.parameter_roles import (
     UNREAD,
     Roles,
     Sizes,
-    candidates,
-    name_of,
     squeezed,
 )
+from charloom.diagnosis.watching.role_candidates import candidates
 from charloom.diagnosis.watching.size_search import UNITS
 from charloom.diagnosis.watching.watched_program import LETTERS, NotObserved, WatchedProgram
 from charloom.diagnosis.watching.window_reading import Window

@@ -7,10 +7,11 @@ import numpy as np
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.problem import Array, Arrays, Problem
+from charloom.diagnosis.watching.array_names import name_of
 from charloom.diagnosis.watching.found_loop import TrainingLoop
 from charloom.diagnosis.watching.held_arrays import Place
 from charloom.diagnosis.watching.iteration import Iteration, Seen, watch_iteration
-from charloom.diagnosis.watching.parameter_roles import Roles, Sizes, name_of, squeezed
+from charloom.diagnosis.watching.parameter_roles import Roles, Sizes, squeezed
 from charloom.diagnosis.watching.program import Program, Spot
 from charloom.diagnosis.watching.watched_program import NotObserved, random_text
 from charloom.diagnosis.watching.window_reading import UNSEEN, Window, reads

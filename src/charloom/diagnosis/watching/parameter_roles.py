@@ -1,30 +1,23 @@
-"""Says what the arrays of a program can hold: which of our parameters, in which order of the gates and axes."""
+"""Says what the arrays of a program hold, and converts our parameters to its arrays and its gradients to ours."""
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from charloom.cell_table import CELLS
-from charloom.diagnosis.forms.name_roles import is_cell_state
-from charloom.diagnosis.forms.parameter_layout import GATES as GATE_NAMES
 from charloom.diagnosis.problem import Array, Arrays
-from charloom.diagnosis.watching.held_arrays import Field, Place
+from charloom.diagnosis.watching.held_arrays import Place
 
 Shapes = Mapping[Place, tuple[int, ...]]
 Shape = tuple[int, ...]
 
-# The cells with the gates that have rows of their own; in an LSTM with coupled gates, i is 1 - f, or f is 1 - i.
-GATES: Final = (("rnn", "a"), ("gru", "rzn"), ("lstm", "ifgo"), ("lstm", "fgo"), ("lstm", "igo"))
 # Our parameter for each letter of `Role.columns`, in arrays of the gates and of the output layer.
 COLUMNS: Final = {"gates": {"x": "U", "h": "W", "1": "b"}, "output": {"h": "V", "1": "c"}}
 STATES: Final = ("h", "cell")
 UNREAD: Final = (*STATES, "zero", "extra", "embedding")  # blocks whose gradient is not read
 NEVER: Final = -600.0  # the bias of a character that is not predicted: its probability is 0
-# Words at the end of a place that do not name the array.
-VALUES: Final = ("data", "value", "val", "weights", "w", "v", "W", "b", "bias", "weight")
 
 
 @dataclass(frozen=True)
@@ -190,6 +183,15 @@ class Roles:
                 found[name][start : start + H] = -block if from_f else block
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a network: hidden units, characters, and elements of a character's vector (0: no vectors)."""
+
+    H: int
+    K: int
+    M: int = 0
+
+
 def widened(theta: Arrays, ids: Sequence[int], width: int) -> Arrays:
     """Return parameters of a network with `width` characters, of which only those of `ids` are predicted."""
     H = theta["W"].shape[1]
@@ -209,269 +211,3 @@ def narrowed(theta: Arrays, ids: Sequence[int]) -> Arrays:
 def squeezed(shape: Sequence[int]) -> Shape:
     """Return a shape without its axes of length 1."""
     return tuple(size for size in shape if size != 1) or (1,)
-
-
-def name_of(place: Place) -> str:
-    """Return the name of an array: the last part of its place that names it."""
-    words = [getattr(step, "name", str(step)) for step in place if isinstance(step, (str, Field))]
-    words = [w.removeprefix("global ").removeprefix("caller's ") for w in words]
-    if len(words) > 1 and words[-1] in VALUES:
-        return f"{words[-2]}_{words[-1]}"
-    return words[-1] if words else ""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes of a network: hidden units, characters, and elements of a character's vector (0: no vectors)."""
-
-    H: int
-    K: int
-    M: int = 0
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One way in which a matrix fits: the array, its block, how many gates, the columns, the axes."""
-
-    place: Place
-    block: str
-    gates: int
-    columns: str
-    transposed: bool
-
-
-def fits(place: Place, shape: Shape, sizes: Sizes, gates: int) -> Iterator[Fit]:
-    """Yield the ways in which a matrix can hold rows of the gates or of the output layer."""
-    H, K = sizes.H, sizes.K
-    axes = squeezed(shape)
-    D = sizes.M or K
-    columns = {"x": D, "h": H, "hx": H + D, "x1": D + 1, "h1": H + 1, "hx1": H + D + 1}
-    for transposed in (False, True):
-        if len(axes) == 3:
-            count, rows, width = (axes[0], *(axes[:0:-1] if transposed else axes[1:]))
-            rows = count * rows if rows == H else 0
-        else:
-            rows, width = axes[::-1] if transposed else axes
-        for letters, size in columns.items():
-            if width != size:
-                continue
-            if rows == K and letters in ("h", "h1"):
-                yield Fit(place, "output", 0, letters, transposed)
-            if rows % H == 0 and 1 <= rows // H <= gates and (len(axes) == 2 or rows // H > 1):
-                yield Fit(place, "gates", rows // H, letters, transposed)
-
-
-def candidates(shapes: Shapes, sizes: Sizes, states: Sequence[Place]) -> Iterator[Roles]:
-    """Yield what the arrays can hold, the likeliest first; an embedding is looked for if they are nothing else.
-
-    Args:
-        shapes: the shapes of the arrays on which the loss depends.
-        sizes: the sizes of the network.
-        states: those of the arrays that are initial states, not parameters.
-    """
-    found = False
-    for roles in plain_candidates(shapes, sizes, states):
-        found = found or not roles.has("extra")
-        yield roles
-    if found:
-        return
-    for place, shape in shapes.items():
-        axes = squeezed(shape)
-        if place in states or len(axes) != 2 or sizes.K not in axes or axes[0] == axes[1]:
-            continue
-        M = axes[1] if axes[0] == sizes.K else axes[0]
-        others = {p: one for p, one in shapes.items() if p != place}
-        role = Role("embedding", transposed=axes[0] != sizes.K)
-        for one in plain_candidates(others, replace(sizes, M=M), states):
-            yield replace(one, roles={**one.roles, place: role}, shapes=shapes, embedding=M)
-
-
-def plain_candidates(shapes: Shapes, sizes: Sizes, states: Sequence[Place]) -> Iterator[Roles]:
-    """Yield what the arrays can hold if none turns characters into vectors that `sizes` does not know."""
-    vectors = [p for p, shape in shapes.items() if p not in states and len(squeezed(shape)) == 1]
-    matrices = [p for p in shapes if p not in vectors and p not in states]
-    for cell, blocks in GATES:
-        for chosen in chosen_fits(matrices, shapes, sizes, len(blocks)):
-            for roles in with_gates(chosen, cell, blocks):
-                for others in vector_roles(vectors, shapes, sizes, blocks, roles):
-                    for kept in state_roles(states, cell):
-                        yield Roles(cell, {**roles, **others, **kept}, shapes)
-
-
-def chosen_fits(
-    matrices: Sequence[Place], shapes: Shapes, sizes: Sizes, gates: int
-) -> Iterator[list[Fit]]:
-    """Yield one way for each matrix, such that together they are a network with `gates` gates."""
-    ways = [list(fits(p, shapes[p], sizes, gates)) for p in matrices]
-    if any(not way for way in ways) or np.prod([len(way) for way in ways]) > 5000:
-        return
-    for chosen in itertools.product(*ways):
-        count = dict.fromkeys("xh", 0)
-        outputs = 0
-        turns: dict[str, set[bool]] = {}
-        for one in chosen:
-            if one.block == "output":
-                outputs += 1
-                continue
-            turns.setdefault(one.columns, set()).add(one.transposed)
-            for letter in one.columns:
-                if letter != "1":
-                    count[letter] += one.gates
-        if (
-            outputs == 1
-            and set(count.values()) == {gates}
-            and all(len(t) == 1 for t in turns.values())
-        ):
-            yield list(chosen)
-
-
-def with_gates(chosen: Sequence[Fit], cell: str, blocks: str) -> Iterator[dict[Place, Role]]:
-    """Yield the roles of the matrices, for each order of the gates and of the columns."""
-    families: dict[str, list[Fit]] = {}
-    for one in chosen:
-        families.setdefault(one.block + one.columns, []).append(one)
-    for order in map("".join, itertools.permutations(blocks)):
-        for columns in itertools.product(
-            *(column_orders(one[0].columns) for one in families.values())
-        ):
-            found: dict[Place, Role] = {}
-            for letters, members in zip(columns, families.values(), strict=True):
-                if members[0].block == "output":
-                    found[members[0].place] = Role("output", "", letters, members[0].transposed)
-                    continue
-                left = order
-                for one in in_named_order(members, cell, blocks):
-                    found[one.place] = Role("gates", left[: one.gates], letters, one.transposed)
-                    left = left[one.gates :]
-            yield found
-
-
-def column_orders(columns: str) -> list[str]:
-    """Return the orders in which columns can stand; a bias stands first or last."""
-    if "1" not in columns:
-        return list(dict.fromkeys((columns, columns[::-1])))
-    return [
-        order
-        for inner in column_orders(columns.replace("1", ""))
-        for order in (inner + "1", "1" + inner)
-    ]
-
-
-def in_named_order(members: Sequence[Fit], cell: str, blocks: str) -> list[Fit]:
-    """Return matrices of single gates in our order, by their names; as they are if the names say nothing."""
-    if len(members) != len(blocks) or len(members) == 1:
-        return list(members)
-    found: list[Fit] = []
-    words = distinct([name_of(one.place) for one in members])
-    for gate in blocks:
-        usual = GATE_NAMES[cell][gate]
-        at = [
-            one
-            for u in usual
-            for one, w in zip(members, words, strict=True)
-            if w == u and one not in found
-        ]
-        if not at:
-            return list(members)
-        found.append(at[0])
-    return found
-
-
-def common_beginning(names: Sequence[str]) -> str:
-    """Return the letters with which all names begin."""
-    alike = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in alike)
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """Return the names in lower case, without the beginning and the end that all of them have."""
-    plain = [name.lower().replace("_", "") for name in names]
-    if len(set(plain)) == 1:
-        return plain
-    first = len(common_beginning(plain))
-    last = len(common_beginning([name[first:][::-1] for name in plain]))
-    return [name[first : len(name) - last] or name for name in plain]
-
-
-def vector_roles(
-    vectors: Sequence[Place],
-    shapes: Shapes,
-    sizes: Sizes,
-    blocks: str,
-    matrices: Mapping[Place, Role],
-) -> Iterator[dict[Place, Role]]:
-    """Yield what the vectors of parameters can hold: biases, and what our network does not have."""
-    size = {p: int(np.prod(shapes[p])) for p in vectors}
-    outputs = [p for p in vectors if size[p] == sizes.K]
-    inner = [p for p in vectors if p not in outputs]
-    if any(size[p] % sizes.H or size[p] // sizes.H > len(blocks) for p in inner):
-        return
-    fixed = {p: Role("output" if n == 0 else "zero", "", "1") for n, p in enumerate(outputs)}
-    for biases in bias_roles(inner, size, sizes.H, blocks, matrices):
-        left = [p for p in inner if p not in biases]
-        labels = ["zero", "extra"] if left else ["zero"]
-        if blocks == "rzn" and len(left) == 1 and size[left[0]] == sizes.H:
-            labels.insert(0, "d")
-        for label in labels:
-            yield {**fixed, **biases, **{p: Role(label) for p in left}}
-
-
-def state_roles(states: Sequence[Place], cell: str) -> Iterator[dict[Place, Role]]:
-    """Yield what the arrays can hold that are initial states."""
-    labels = CELLS[cell].states
-    if len(labels) == 1 or len(states) < 2:
-        for label in labels:
-            yield {p: Role(label) for p in states}
-        return
-    first, second, *_ = sorted(states, key=lambda p: is_cell_state(name_of(p)))
-    for pair in ((first, second), (second, first)):
-        yield {p: Role(label) for p, label in zip(pair, labels, strict=True)}
-
-
-def bias_roles(
-    vectors: Sequence[Place],
-    size: Mapping[Place, int],
-    H: int,
-    blocks: str,
-    matrices: Mapping[Place, Role],
-) -> Iterator[dict[Place, Role]]:
-    """Yield the biases of the gates: none, one of all gates, one for each gate, or one for each matrix."""
-    order = next((role.gate for role in matrices.values() if len(role.gate) == len(blocks)), blocks)
-    whole = [p for p in vectors if size[p] == len(blocks) * H]
-    by_matrix = {
-        role.gate: p
-        for p, role in matrices.items()
-        if role.block == "gates" and len(role.gate) < len(blocks)
-    }
-    if whole:
-        for first in whole if len(blocks) > 1 or len(whole) < 4 else whole[:3]:
-            second = [p for p in whole if p != first] if len(blocks) > 1 else []
-            kept = Role("d", order) if "n" in blocks else Role("zero")
-            yield {first: Role("gates", order, "1"), **dict.fromkeys(second, kept)}
-    if by_matrix and len(blocks) > 1:
-        fitting = {gate: [p for p in vectors if size[p] == len(gate) * H] for gate in by_matrix}
-        if pairs := paired(by_matrix, fitting):
-            yield {p: Role("gates", gate, "1") for gate, p in pairs.items()}
-        taken: dict[Place, str] = {}
-        for gate, usual in fitting.items():
-            free = [p for p in usual if p not in taken]
-            if free:
-                taken[free[0]] = gate
-        if len(taken) == len(by_matrix):
-            yield {p: Role("gates", gate, "1") for p, gate in taken.items()}
-    yield {}
-
-
-def paired(
-    by_gate: Mapping[str, Place], fitting: Mapping[str, Sequence[Place]]
-) -> dict[str, Place]:
-    """Return the bias of each gate whose name is like that of its matrix; {} if it is not clear."""
-    found: dict[str, Place] = {}
-    words = dict(zip(by_gate, distinct([name_of(p) for p in by_gate.values()]), strict=True))
-    for gate, word in words.items():
-        likely = [p for p in fitting[gate] if name_of(p).lower().replace("_", "").endswith(word)]
-        likely = likely or [p for p in fitting[gate] if word in name_of(p).lower()]
-        if len(likely) != 1 or likely[0] in found.values():
-            return {}
-        found[gate] = likely[0]
-    return found
