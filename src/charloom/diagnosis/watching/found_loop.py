@@ -105,7 +105,13 @@ class LoopFinder:
         copies = {one.place: one.array() for one in arrays_in(variables)[:MOST_PLACES]}
         copies |= arrays_at(variables, activation.copies)
         if activation.hits > 1:
-            changed = changes(activation.copies, copies)
+            # What the loop itself puts into its variables is no training: they may be the parameters in turn.
+            targets = self.program.loops[frame.f_lineno].targets
+            changed = [
+                place
+                for place in changes(activation.copies, copies)
+                if place[0].removeprefix("global ") not in targets
+            ]
             weights = sum(is_weight(activation.copies[place]) for place in changed)
             if (
                 repeats

@@ -66,10 +66,12 @@ class Loop:
     Attributes:
         line: the line that runs at the beginning of each iteration.
         end: the last line.
+        targets: the variables that a for loop sets before each iteration.
     """
 
     line: int
     end: int
+    targets: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -98,7 +100,7 @@ class Program:
             if isinstance(node, (ast.For, ast.While)):
                 # A test such as True is not run, so the first statement marks the iterations of a while loop.
                 line = node.body[0].lineno if isinstance(node, ast.While) else node.lineno
-                self.loops[line] = Loop(line, node.end_lineno or node.lineno)
+                self.loops[line] = Loop(line, node.end_lineno or node.lineno, targets_of(node))
         shorten_samples(self.tree)
         for node in possible_sizes(self.tree):
             self.numbers[node.lineno, node.col_offset] = int(str(node.value))
@@ -198,6 +200,12 @@ def traced(folder: Path, watcher: Watcher) -> Any:
         sys.settrace(old)
         if torch is not None:
             torch.Tensor.backward = real
+
+
+def targets_of(node: ast.For | ast.While) -> frozenset[str]:
+    """Return the variables that a for loop sets before each iteration; none for a while loop."""
+    names = ast.walk(node.target) if isinstance(node, ast.For) else ()
+    return frozenset(one.id for one in names if isinstance(one, ast.Name))
 
 
 def possible_sizes(tree: ast.Module) -> Iterable[ast.Constant]:
