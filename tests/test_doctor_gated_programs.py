@@ -5,8 +5,10 @@ import pytest
 
 from charloom.cell_table import CELLS
 from charloom.diagnosis.faulty_network import answer, exact_loss
+from charloom.diagnosis.forms.trying import OWN, RELATED
 from charloom.diagnosis.trials import PLANS, Fixed, make_trial
 from charloom.diagnosis.watching.array_names import name_of
+from charloom.diagnosis.watching.form_of_program import rank_of
 from charloom.diagnosis.watching.program_search import observed
 from gated_programs import ADAM_LSTM, GRU
 
@@ -106,3 +108,23 @@ def test_an_lstm_may_compute_the_input_gate_from_the_forget_gate(tmp_path):
             again[name][:H], theta[name][:H]
         )  # the rows of i, which stand in those of f
         assert not again[name][H : 2 * H].any()
+
+
+# The output also sees the state before: no network of the doctor.
+SKIPPING = ADAM_LSTM.replace("a = w.w_y @ h + w.b_y", "a = w.w_y @ (h + 0.5 * z[:H]) + w.b_y")
+
+
+@pytest.mark.parametrize(
+    ("source", "rank"),
+    [
+        # The gradient is not that of the own loss, so functions that can be called may be better.
+        (SKIPPING, OWN + 1),
+        (SKIPPING.replace("d.w_y[...] += np.outer(da, h)", "d.w_y[...] += np.outer(da, h + 0.5 * z[:H])")
+         .replace("dh, dc = back[:H], dc * f", "dh, dc = back[:H] + 0.5 * (w.w_y.T @ da), dc * f"), OWN),
+        # The loss in bits is not that of a related network for the function that ranks wrappers.
+        (ADAM_LSTM.replace("total / len(xs)", "total / np.log(2) / len(xs)"), RELATED),
+    ],
+)  # fmt: skip
+def test_a_program_with_a_network_of_its_own_is_ranked_by_its_gradients(tmp_path, source, rank):
+    found = watched(tmp_path, source)
+    assert rank_of(found, Fixed(found.sizes.H, found.sizes.K, True, False)) == rank

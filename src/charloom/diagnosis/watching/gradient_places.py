@@ -47,19 +47,29 @@ def gradients_seen(
         *((p, s[0]) for p, several in usual.items() for s in several),
     ]:
         company.setdefault(seen.where, set()).add(place)
-    for place, several in usual.items():
+    arrays = runs[0][1].arrays
+    # Those with the fewest choices come first, so that the others do not take theirs.
+    for place, several in sorted(usual.items(), key=lambda item: len(item[1])):
+        taken = [arrays[seen] for seen in found.values()]
+        free = [one for one in several if not any(same(arrays[one[0]], t) for t in taken)]
         scores = [
             (Score(agrees, is_named(seen, place), len(company[seen.where]), size), seen)
-            for seen, agrees, size in several
+            for seen, agrees, size in free or several
         ]
         if scores:
             found[place] = max(scores, key=lambda one: one[0])[1]
     return found
 
 
+def same(one: Array, other: Array) -> bool:
+    """Return True if two arrays have the same numbers, as two names of one array have."""
+    return one.size == other.size and np.array_equal(one.reshape(-1), other.reshape(-1))
+
+
 def is_named(seen: Seen, place: Place) -> bool:
     """Return True if the name of a parameter is a part of the name of what may be its gradient."""
-    words = "".join(str(step) for step in seen.place).lower().replace("_", "")
+    words = "".join(str(getattr(step, "name", step)) for step in seen.place)
+    words = words.lower().replace("_", "")
     return name_of(place).lower().replace("_", "") in words
 
 
