@@ -203,6 +203,8 @@ def with_nonfinite(case: Case, explanation: Explanation) -> Explanation:
         if call.is_finite():
             continue
         predicted = case.predicted(case.trials[place].problem, explanation)
-        if predicted.loss < UNDERFLOW * case.length(place):
+        averaged = any(one.id == "mean-over-time" for one in (*case.network, *explanation))
+        steps = 1 if averaged else case.length(place)
+        if predicted.loss < UNDERFLOW * steps:
             return (*explanation, Found("not-a-number", nonfinite.not_numbers(case)))
     return explanation

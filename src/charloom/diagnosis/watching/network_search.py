@@ -184,9 +184,8 @@ class NetworkSearch:
             for right in (steps[-1].state["h"], p / p.sum()):
                 if (np.abs(held[right.size] - right).max(axis=1) < SAME).any():
                     return self.finished(roles, sizes, None, exact=True, related=True)
-        if not every:
-            raise NotObserved("the arrays are no network that is known")
-        return self.finished(every[0], sizes, None, exact=False, related=False)
+        # Without a loss, nothing says what is right in a network that is not known.
+        raise NotObserved("no loss was seen, and the arrays are no network that is known")
 
     def is_plain_without_extras(self, roles: Roles, sizes: Sizes, x: Array, y: Array) -> bool:
         """Return True if a network has our loss when the parameters that ours does not have are zero."""
