@@ -25,6 +25,7 @@ from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.clipping_limits import NO_LIMITS, Limits, limits_of
+from charloom.diagnosis.derivatives_by_step import step_derivatives
 from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.loss_derivative import (
     DERIVATIVE_TRIALS,
@@ -40,7 +41,6 @@ from charloom.diagnosis.loss_derivative import (
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.peephole_probes import probe_problems
 from charloom.diagnosis.problem import Problem
-from charloom.diagnosis.step_derivatives import step_derivatives
 from charloom.diagnosis.trials import (
     MOVES,
     PLANS,

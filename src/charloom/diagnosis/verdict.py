@@ -18,6 +18,7 @@ from charloom.diagnosis.call_doubts import require_understood
 from charloom.diagnosis.case import Case, Explanation
 from charloom.diagnosis.combined_mistakes import combined
 from charloom.diagnosis.comparison import Checked, check
+from charloom.diagnosis.derivatives_by_step import WrongSteps, places_of, wrong_steps
 from charloom.diagnosis.diagnosis_result import LOSS, OWN, RIGHT, WRONG, Diagnosis, Row, Tried
 from charloom.diagnosis.error_patterns import clues, errors_by_step
 from charloom.diagnosis.error_rows import rows_of
@@ -28,7 +29,6 @@ from charloom.diagnosis.outcome import SCRIPTS, Outcome
 from charloom.diagnosis.places import NOWHERE, Location, blocks_text
 from charloom.diagnosis.reasons import Reasons, reasons_of, without_clipping
 from charloom.diagnosis.runner import NUMERICAL_TRIALS, Job
-from charloom.diagnosis.step_derivatives import WrongSteps, places_of, wrong_steps
 from charloom.diagnosis.trials import separate_trial
 from charloom.diagnosis.wrong_formulas import mirrored
 from charloom.formatting import listing

@@ -164,7 +164,9 @@ class NetworkSearch:
             raise NotObserved(
                 f"the arrays {[(name_of(p), s) for p, s in shapes.items()]} are no network that is known"
             )
-        return self.finished(every[0], sizes, self.likely_loss(), exact=False, related=False)
+        if (loss := self.likely_loss()) is None:
+            raise NotObserved("no loss was seen, and the arrays are no network that is known")
+        return self.finished(every[0], sizes, loss, exact=False, related=False)
 
     def matched_by_output(
         self, every: Sequence[Roles], sizes: Sizes, x: Array, y: Array
