@@ -13,7 +13,8 @@ from charloom.diagnosis.trials import PLANS, Fixed, make_trial
 from charloom.diagnosis.watching.found_loop import find_loop
 from charloom.diagnosis.watching.program import Program
 from charloom.diagnosis.watching.program_search import observed
-from charloom.diagnosis.watching.watched_program import NotObserved, random_text
+from charloom.diagnosis.watching.random_texts import random_text
+from charloom.diagnosis.watching.watched_program import NotObserved
 from training_programs import AUTOGRAD, CHARACTERS, LAYERS, RIGHT, SCRIPT, WRONG
 
 NUMPY = {"script": SCRIPT, "layers": LAYERS, "characters": CHARACTERS}

@@ -119,7 +119,7 @@ def with_epsilon(
     as it is, and None, if no ε makes more blocks agree.
     """
     best: tuple[Agreement, Found | None] = without, None
-    if not outcome.prefixes:
+    if not outcome.prefixes or outcome.sizes.shortest > 1:
         return best
     prefixes = iter(outcome.prefixes)
     windows = [list(itertools.islice(prefixes, case.length(n))) for n in range(len(case.trials))]

@@ -28,7 +28,8 @@ def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]
     first = case.trials[0].problem
     errors: dict[str, list[float]] = {name: [] for name in case.exact[0].gradients}
     previous: tuple[Arrays, Arrays] | None = None
-    for length, call in enumerate(outcome.windows, start=1):
+    shortest = outcome.sizes.shortest
+    for length, call in enumerate(outcome.windows, start=shortest):
         exact = case.predicted(window(first, length), ()).gradients
         for name, by_step in errors.items():
             given, right = call.gradients[name], exact[name]
@@ -38,6 +39,9 @@ def errors_by_step(case: Case, outcome: Outcome) -> dict[str, tuple[float, ...]]
             if previous is not None and previous[0][name].shape == given.shape:
                 given, right = given - previous[0][name], right - previous[1][name]
             by_step.append(distance(given, right, ZERO))
+            if length == shortest:
+                # The steps of the shortest window cannot be seen alone.
+                by_step += by_step * (shortest - 1)
         previous = (call.gradients, exact)
     return {name: tuple(by_step) for name, by_step in errors.items()}
 

@@ -49,7 +49,7 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
     probed = every_trial(trials, job.seed, outcome.sizes)
     counts = {
         "trials": len(trials),
-        "windows": len(trials[0].problem.x),
+        "windows": len(trials[0].problem.x) - outcome.sizes.shortest + 1,
         "repeats": 4,
         "fresh": 1,
         "moved": len(MOVES),
@@ -66,7 +66,7 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
     require(len(outcome.probes) in (0, len(probe_problems(probed))), "the number of probes")
     require(len(outcome.batch) in (0, TEXTS + 1), "the number of calls on a batch")
     require(len(outcome.separate) <= 1, "the number of separate calls")
-    prefixes = len(prefix_problems(trials))
+    prefixes = len(prefix_problems(trials, outcome.sizes))
     require(len(outcome.prefixes) in (0, prefixes), "the number of prefixes")
     require(len(outcome.nearby) in (0, NOISE_POINTS), "the number of nearby calls")
 
@@ -111,6 +111,7 @@ def is_fixed(fixed: object) -> bool:
         and is_size(fixed.H)
         and is_size(fixed.K)
         and type(fixed.windows) is type(fixed.zero_state) is bool
+        and fixed.shortest in (1, 2)
     )
 
 

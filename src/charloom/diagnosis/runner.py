@@ -206,7 +206,7 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
     outcome.fresh.append(call(fresh(), other, "a first call with those arguments"))
     for trial in trials:
         outcome.trials.append(call(fresh(), trial.problem, trial.info.description()))
-    for length in range(1, len(first.x) + 1):
+    for length in range(caller.sizes.shortest, len(first.x) + 1):
         outcome.windows.append(call(fresh(), window(first, length), f"a window of length {length}"))
     for move in MOVES:
         changed = moved(first, move)
@@ -309,7 +309,7 @@ def calls_on_prefixes(
     ):
         return []
     begun, found = time.process_time(), []
-    for problem in prefix_problems(trials):
+    for problem in prefix_problems(trials, outcome.sizes):
         found.append(call(problem))
         if time.process_time() - begun > SECONDS:
             return []

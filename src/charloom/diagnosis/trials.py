@@ -24,12 +24,14 @@ class Fixed(NamedTuple):
         H, K: its sizes; None for those of the plan.
         windows: whether y is x shifted by one step, as in training.
         zero_state: whether the initial state is zero.
+        shortest: the smallest number of steps of a window.
     """
 
     H: int | None = None
     K: int | None = None
     windows: bool = False
     zero_state: bool = False
+    shortest: int = 1
 
 
 FREE: Final = Fixed()
@@ -125,7 +127,7 @@ def make_trial(
         {"different": "different window"}.get(plan.text, "window") if fixed.windows else plan.text
     )
     plan = plan._replace(text=text, state="zero" if fixed.zero_state else plan.state)
-    T = plan.T
+    T = max(plan.T, fixed.shortest)
     while T > 1 and T in (H, K):
         T += 1
     usual = plan.name == USUAL.name
@@ -187,12 +189,12 @@ def window(problem: Problem, length: int) -> Problem:
     return problem._replace(x=problem.x[:length].copy(), y=problem.y[:length].copy())
 
 
-def prefix_problems(trials: Sequence[Trial]) -> list[Problem]:
-    """Return the first 1, 2, …, T steps of the window of each trial."""
+def prefix_problems(trials: Sequence[Trial], fixed: Fixed) -> list[Problem]:
+    """Return the first 1, 2, …, T steps of the window of each trial, from the shortest window that `fixed` allows."""
     return [
         window(trial.problem, length)
         for trial in trials
-        for length in range(1, len(trial.problem.x) + 1)
+        for length in range(fixed.shortest, len(trial.problem.x) + 1)
     ]
 
 

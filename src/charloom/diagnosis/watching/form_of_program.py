@@ -51,18 +51,19 @@ def program_form(path: Path, near: bool) -> Recognised | None:
         if near
         else f"Path({json.dumps(str(path))})"
     )
+    read = "a list of names" if found.names else "a short text"
     about = (
-        f"Runs {path.name} as a whole on a short text, and stops it after the first update of its parameters. The "
+        f"Runs {path.name} as a whole on {read}, and stops it after the first update of its parameters. The "
         f"numbers of the parameters are replaced before this update, and the gradients are read after it."
     )
     text = WRAPPER.format(about=textwrap.fill(about, WIDTH), arrays=arrays_text(found), path=place)
-    fixed = Fixed(found.sizes.H, found.sizes.K, True, not takes_state(found))
+    fixed = Fixed(found.sizes.H, found.sizes.K, True, not takes_state(found), found.shortest)
     return Recognised(
         title=f"the training in line {found.loop.line} as a whole, {CELLS[found.roles.cell].title}",
         names=(found.loop.function,),
         cell=found.roles.cell,
         text=text,
-        way="a short text in place of every file that the program reads; y is x shifted by one step",
+        way=f"{read} in place of every file that the program reads; y is x shifted by one step",
         rank=rank_of(found, fixed),
         notes=notes_of(found, path),
         sizes=fixed,
@@ -111,10 +112,15 @@ def arrays_text(found: Observation) -> str:
 
 def notes_of(found: Observation, path: Path) -> tuple[str, ...]:
     """Return sentences about how the program is run."""
+    read = "a list of names" if found.names else "a short text"
     notes = [
-        f"{path.name} was run as a whole on a short text in place of every file that it reads, and stopped after the "
+        f"{path.name} was run as a whole on {read} in place of every file that it reads, and stopped after the "
         "first update of its parameters, again and again"
     ]
+    if found.roles.marks is not None:
+        notes.append(
+            "a mark at the end of a name stands for a letter, which is the first input or the last target of a window"
+        )
     if found.changed:
         lines = sorted({line for line, _ in found.changed})
         notes.append(

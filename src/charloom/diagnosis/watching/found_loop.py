@@ -16,6 +16,8 @@ MOST_ACTIVATIONS: Final = (
 )
 MOST_PLACES: Final = 3000
 MORE_EVENTS: Final = 10_000  # number of lines for which a better loop is looked for
+# The same if a loop changes one matrix: it may be an update of one parameter, number by number.
+EVENTS_OF_ONE: Final = 200_000
 
 Arrays: TypeAlias = dict[Place, Array]
 
@@ -86,17 +88,12 @@ class LoopFinder:
     def line(self, frame: types.FrameType) -> None:
         self.left -= 1
         if self.found is not None and self.left < 0:
-            self.activations.clear()
-            raise Stop
+            self.stop()
         if frame.f_lineno not in self.program.loops:
             return
-        key = frame, frame.f_lineno
-        activation = self.activations.get(key)
+        activation = self.activation_at(frame)
         if activation is None:
-            self.counts[frame.f_lineno] = self.counts.get(frame.f_lineno, 0) + 1
-            if self.counts[frame.f_lineno] > MOST_ACTIVATIONS:
-                return
-            activation = self.activations[key] = Activation()
+            return
         activation.hits += 1
         repeats = self.found is not None and frame.f_lineno == self.found.line and activation.found
         if activation.hits > (3 if repeats else 2):
@@ -112,21 +109,58 @@ class LoopFinder:
                 for place in changes(activation.copies, copies)
                 if place[0].removeprefix("global ") not in targets
             ]
-            weights = sum(is_weight(activation.copies[place]) for place in changed)
-            if (
-                repeats
-                and self.found is not None
-                and self.weights > 1
-                and set(self.found.changed) <= set(changed)
-            ):
-                # A loop over the parameters changes others in each iteration.
-                self.activations.clear()
-                raise Stop
-            if weights > self.weights:
-                self.weights, self.left = weights, MORE_EVENTS
-                activation.found = True
-                self.found = TrainingLoop(frame.f_lineno, frame.f_code.co_qualname, tuple(changed))
+            self.end_of_iteration(frame, activation, changed)
         activation.copies = copies
+
+    def activation_at(self, frame: types.FrameType) -> Activation | None:
+        """Return what is known of the loop whose line runs; None if it began too often."""
+        key, line = (frame, frame.f_lineno), frame.f_lineno
+        if key not in self.activations:
+            self.counts[line] = self.counts.get(line, 0) + 1
+            if self.counts[line] > MOST_ACTIVATIONS:
+                return None
+            self.activations[key] = Activation()
+        return self.activations[key]
+
+    def end_of_iteration(
+        self, frame: types.FrameType, activation: Activation, changed: list[Place]
+    ) -> None:
+        """See which arrays an iteration has changed: keep its loop if it is the best one until now."""
+        weights = sum(is_weight(activation.copies[place]) for place in changed)
+        if self.found is not None and self.weights > 1 and self.is_lasting(frame, changed):
+            # A loop over the parameters changes others in each iteration.
+            repeats = activation.found and set(self.found.changed) <= set(changed)
+            if repeats or (weights == self.weights and self.has_found_loop(frame)):
+                self.stop()
+        if weights > self.weights:
+            self.weights = weights
+            self.left = MORE_EVENTS if weights > 1 else EVENTS_OF_ONE
+            activation.found = True
+            self.found = TrainingLoop(frame.f_lineno, frame.f_code.co_qualname, tuple(changed))
+
+    def is_lasting(self, frame: types.FrameType, changed: list[Place]) -> bool:
+        """Return True if some of the arrays are there before the function that has the loop, or no loop calls it.
+
+        Others may be gradients that a function computes in an iteration of the training loop.
+        """
+        called_in_loop = any(
+            one is not frame and activation.hits == 1
+            for (one, _), activation in self.activations.items()
+        )
+        code = frame.f_code
+        own = set(code.co_varnames[code.co_argcount + code.co_kwonlyargcount :])
+        return not called_in_loop or any(place[0] not in own for place in changed)
+
+    def has_found_loop(self, frame: types.FrameType) -> bool:
+        """Return True if the loop whose line runs has the loop that was found in it."""
+        if self.found is None or self.found.function != frame.f_code.co_qualname:
+            return False
+        return frame.f_lineno < self.found.line <= self.program.loops[frame.f_lineno].end
+
+    def stop(self) -> None:
+        """Stop the program; the loop that was found is the best one."""
+        self.activations.clear()
+        raise Stop
 
     def returned(self, frame: types.FrameType, value: Any) -> None:
         for key in [key for key in self.activations if key[0] is frame]:

@@ -109,9 +109,9 @@ class IterationWatcher:
         self.frame: types.FrameType | None = None
         self.lines: set[tuple[types.CodeType, int]] = set()
         self.returns: dict[str, int] = {}
-        self.watched: tuple[Place, Array] | None = (
-            None  # a parameter, and its numbers before the update
-        )
+        # A parameter, and its numbers before the update; None after it.
+        self.watched: tuple[Place, Array] | None = None
+        self.updated = False
 
     def line(self, frame: types.FrameType) -> None:
         code, line = frame.f_code, frame.f_lineno
@@ -196,7 +196,7 @@ class IterationWatcher:
     def returned_often(self, name: str) -> bool:
         """Return True if a function returns too often; what was seen of it is forgotten then."""
         self.returns[name] = self.returns.get(name, 0) + 1
-        if self.returns[name] == MOST_RETURNS:
+        if self.returns[name] == MOST_RETURNS and not self.is_updated():
             for found in (self.result.arrays, self.result.numbers):
                 for seen in [seen for seen in found if seen.where == name]:
                     del found[seen]
@@ -219,18 +219,22 @@ class IterationWatcher:
 
     def is_updated(self) -> bool:
         """Return True if the parameters have changed since the beginning of the iteration."""
-        if self.watched is None or self.frame is None:
-            return False
-        place, numbers = self.watched
-        value = value_at(variables_of(self.frame, self.folder), place)
-        return value is not None and not np.array_equal(numbers_of(value), numbers)
+        if not self.updated and self.watched is not None and self.frame is not None:
+            place, numbers = self.watched
+            value = value_at(variables_of(self.frame, self.folder), place)
+            self.updated = value is not None and not np.array_equal(numbers_of(value), numbers)
+        return self.updated
 
     def collect(self, where: str, variables: Mapping[str, Any]) -> None:
-        """Keep copies of what variables hold, and note which numbers were seen after the update only."""
+        """Keep copies of what variables hold, and note which numbers were seen after the update only.
+
+        What functions hold after the update, such as those that write a sample, replaces nothing of before.
+        """
+        late = where != END and self.is_updated()
         if self.wanted is not None:
             for place in self.places.get(where, ()):
                 value = value_at(variables, place)
-                if value is None:
+                if value is None or (late and self.has(Seen(where, place))):
                     continue
                 if isinstance(value, str):
                     self.result.texts[Seen(where, place)] = value
@@ -250,15 +254,24 @@ class IterationWatcher:
                 self.result.arrays[Seen(where, place)] = numbers
         reached = ALL if where in (END, DERIVED) else DEPTH
         for one in arrays_in(variables, reached):
-            self.result.arrays[Seen(where, one.place)] = one.array()
+            seen = Seen(where, one.place)
+            if not (late and self.has(seen)):
+                self.result.arrays[seen] = one.array()
         for one in texts_in(variables):
-            self.result.texts[Seen(where, one.place)] = one.value
-        late = where != END and self.is_updated()
+            seen = Seen(where, one.place)
+            if not (late and self.has(seen)):
+                self.result.texts[seen] = one.value
         for one in numbers_in(variables):
             seen = Seen(where, one.place)
+            if late and seen in self.result.numbers:
+                continue
             self.result.numbers[seen] = float(numbers_of(one.value).reshape(()))
             if late:
                 self.result.late.add(seen)
+
+    def has(self, seen: Seen) -> bool:
+        """Return True if an array or a text was seen at a place."""
+        return seen in self.result.arrays or seen in self.result.texts
 
 
 def own_variables(frame: types.FrameType) -> dict[str, Any]:

@@ -26,10 +26,11 @@ from charloom.diagnosis.watching.parameter_roles import (
     Sizes,
     squeezed,
 )
+from charloom.diagnosis.watching.random_texts import LETTERS
 from charloom.diagnosis.watching.role_candidates import candidates
 from charloom.diagnosis.watching.size_search import UNITS
-from charloom.diagnosis.watching.watched_program import LETTERS, NotObserved, WatchedProgram
-from charloom.diagnosis.watching.window_reading import Window
+from charloom.diagnosis.watching.watched_program import NotObserved, WatchedProgram
+from charloom.diagnosis.watching.window_reading import MARKS, Window
 
 SAME: Final = 1e-8  # largest relative difference of two losses that are equal
 LARGEST_PARAMETER: Final = 100_000  # number of entries of the largest parameter that is looked at
@@ -142,14 +143,14 @@ class NetworkSearch:
         plain.sort(key=lambda r: len(CELLS[r.cell].states) != len(states))
         for losses_of, some in (
             (lambda problem: [exact_loss(problem)], plain),
-            (last_step_loss, plain[:MOST_RELATED]),
+            (last_step_loss, first_of_each_cell(plain, MOST_RELATED)),
             (
                 lambda problem: losses_with(problem, network_variants(problem.cell)),
-                plain[:MOST_RELATED],
+                first_of_each_cell(plain, MOST_RELATED),
             ),
             (
                 lambda problem: losses_with(problem, pairs_of_variants(problem.cell)),
-                plain[:MOST_NETWORKS],
+                first_of_each_cell(plain, MOST_NETWORKS),
             ),
         ):
             for roles in some:
@@ -208,9 +209,7 @@ class NetworkSearch:
     def ids(self) -> tuple[Array, Array]:
         """Return the ids of the window."""
         ids = {letter: one for one, letter in self.window.letters.items()}
-        at, T = self.window.start, self.window.length
-        part = self.watched.text[at : at + T + 1]
-        numbers = np.array([ids[c] for c in part])
+        numbers = np.array([ids[c] for c in self.window.part])
         return numbers[:-1], numbers[1:]
 
     def sizes_of(self, shapes: Mapping[Place, tuple[int, ...]]) -> Sizes:
@@ -218,7 +217,9 @@ class NetworkSearch:
         axes = {n for s in shapes.values() for n in squeezed(s)}
         vocabulary = [len(LETTERS), *sorted(n for n in axes if n > max(self.window.letters))]
         for K, H in itertools.product(vocabulary, (UNITS, *sorted(axes - {UNITS}))):
-            if H != K and {H, K} <= axes and self.is_network(shapes, Sizes(H, K)):
+            # With a column for a bias, no axis may be as long as the state.
+            seen = {K} <= axes and (H in axes or H == UNITS)
+            if H != K and seen and self.is_network(shapes, Sizes(H, K)):
                 return Sizes(H, K)
         others = [n for n in axes if n != len(LETTERS)]
         if not others:
@@ -263,7 +264,10 @@ class NetworkSearch:
     ) -> Observation:
         """Return the observation with the places of the gradients."""
         if len(LETTERS) < sizes.K:
-            roles = replace(roles, ids=tuple(sorted(self.window.letters)), width=sizes.K)
+            ids = {char: one for one, char in sorted(self.window.letters.items())}
+            ours = tuple(one for char, one in ids.items() if char not in MARKS)
+            marks = self.window.marks_with(ids)
+            roles = replace(roles, ids=ours, width=sizes.K, marks=marks)
             sizes = Sizes(sizes.H, len(roles.ids))
         shapes = shapes_of(roles.cell, sizes.H, sizes.K)
         runs = []
@@ -304,7 +308,11 @@ class NetworkSearch:
     def ids_for(self, roles: Roles) -> tuple[Array, Array]:
         """Return x and y in our ids."""
         ours = {one: place for place, one in enumerate(roles.ids)}
-        x, y = (np.array([ours.get(int(i), int(i)) for i in ids]) for ids in self.ids())
+        if roles.marks is None:
+            x, y = (np.array([ours.get(int(i), int(i)) for i in ids]) for ids in self.ids())
+            return x, y
+        # Our first character stands for the marks.
+        x, y = (np.array([ours.get(int(i), 0) for i in ids]) for ids in self.ids())
         return x, y
 
     def loss_of_gradients(
@@ -352,6 +360,8 @@ class NetworkSearch:
     def add_states(self, found: Observation, loss: Seen, run: Iteration, problem: Problem) -> None:
         """Add where the initial states are set, if the loss shows it."""
         rng = np.random.default_rng(8)
+        marks = found.roles.marks
+        added = 0.0 if marks is None else marks.added_loss(problem.y)
         for block, zero in {b: problem.state[b] for b in CELLS[problem.cell].states}.items():
             if found.roles.has(block):
                 continue
@@ -363,11 +373,17 @@ class NetworkSearch:
                     starts={start: state[block].reshape(zeros.shape)},
                     wanted=frozenset({loss}),
                 )
-                right = exact_loss(problem._replace(state=state))
+                right = exact_loss(problem._replace(state=state)) + added
                 if is_share(again.numbers.get(loss, np.inf), right, len(problem.x)):
                     found.states[start] = block
                     found.program_shape[start] = zeros.shape
                     break
+
+
+def first_of_each_cell(every: Sequence[Roles], count: int) -> list[Roles]:
+    """Return the first candidates of each cell: arrays of three gates can be a GRU or a coupled LSTM."""
+    cells = dict.fromkeys(roles.cell for roles in every)
+    return [one for cell in cells for one in [r for r in every if r.cell == cell][:count]]
 
 
 def may_be_parameter(before: Array, after: Array | None) -> bool:

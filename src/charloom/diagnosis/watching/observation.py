@@ -13,8 +13,9 @@ from charloom.diagnosis.watching.held_arrays import Place
 from charloom.diagnosis.watching.iteration import Iteration, Seen, watch_iteration
 from charloom.diagnosis.watching.parameter_roles import Roles, Sizes, squeezed
 from charloom.diagnosis.watching.program import Program, Spot
-from charloom.diagnosis.watching.watched_program import NotObserved, random_text
-from charloom.diagnosis.watching.window_reading import UNSEEN, Window, reads
+from charloom.diagnosis.watching.random_texts import list_of_names, random_text
+from charloom.diagnosis.watching.watched_program import NotObserved
+from charloom.diagnosis.watching.window_reading import MARKS, UNSEEN, Window, reads
 
 Start: TypeAlias = tuple[str, int, Place]  # a function, a line of it, and a place in its variables
 
@@ -54,6 +55,8 @@ class Observation:
         exact, related: whether the loss is that of our network, or of it or a related one.
         program_shape: the shapes of the initial states.
         by_appearance: whether the program numbers the characters in the order in which they appear.
+        units: the loss in the program for each nat of our loss, for each number of steps that was tried; needed if
+            a name has marks.
     """
 
     program: Program
@@ -70,6 +73,17 @@ class Observation:
     related: bool = False
     program_shape: dict[Start, tuple[int, ...]] = field(default_factory=dict)
     by_appearance: bool = False
+    units: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def names(self) -> bool:
+        """Whether the program reads a list of names."""
+        return any(one in MARKS for one in self.window.text)
+
+    @property
+    def shortest(self) -> int:
+        """The smallest number of steps of a window."""
+        return 1 + (self.window.part[0] in MARKS and self.window.part[-1] in MARKS)
 
     def __call__(self, params: Arrays, x: Array, y: Array, h0: Any) -> tuple[Any, ...]:
         """Run one iteration with our parameters, and return the loss and our gradients."""
@@ -93,11 +107,10 @@ class Observation:
 
     def run_with(self, problem: Problem) -> tuple[float | None, Arrays]:
         """Run one iteration for a problem, with the order of the characters that is known."""
-        T, letters = len(problem.x), self.window.letters
+        letters = self.window.letters
         ids = np.array(self.roles.ids or range(self.sizes.K))
         letters = {n: letters[int(one)] for n, one in enumerate(ids)}
-        part = "".join(letters[int(i)] for i in (*problem.x, problem.y[-1]))
-        text = random_text(1, random_text(0)[: self.window.start] + part)
+        text = self.text_with("".join(letters[int(i)] for i in (*problem.x, problem.y[-1])))
         order = np.arange(self.sizes.K)
         if self.by_appearance:
             numbers = {letter: one for one, letter in letters.items()}
@@ -107,17 +120,60 @@ class Observation:
             x=np.argsort(order)[problem.x],
             y=np.argsort(order)[problem.y],
         )
-        found = self.watched(given, text, T)
+        roles = self.roles_for(given)
+        found = self.watched(given, text, roles)
         seen_letters = {int(ids[one]): letters[int(order[one])] for one in range(len(order))}
-        self.require_window(found, given._replace(x=ids[given.x], y=ids[given.y]), seen_letters)
-        loss = None if self.loss is None else found.numbers.get(self.loss)
+        x, y = ids[given.x], ids[given.y]
+        if roles.marks is not None:
+            x[0] = x[0] if roles.marks.start is None else roles.marks.start
+            y[-1] = y[-1] if roles.marks.end is None else roles.marks.end
+        self.require_window(found, given._replace(x=x, y=y), seen_letters)
         shapes = {name: p.shape for name, p in problem.parameters.items()}
-        gradients = self.roles.read({p: self.gradient(found, p) for p in self.gradients}, shapes)
+        gradients = roles.read({p: self.gradient(found, p) for p in self.gradients}, shapes)
+        loss = self.loss_without_marks(found, given, text, roles)
         return loss, in_order(gradients, np.argsort(order))
 
-    def watched(self, problem: Problem, text: str, T: int) -> Iteration:
+    def text_with(self, part: str) -> str:
+        """Return a text or a list of names in which the program reads `part`."""
+        if not self.names:
+            text = self.window.text
+            return random_text(1, text[: self.window.start] + part, len(text))
+        begins, ends = self.window.part[0] in MARKS, self.window.part[-1] in MARKS
+        if begins and ends and len(part) < 3:
+            raise NotObserved("a name has at least one letter")
+        return list_of_names(part[begins : len(part) - ends])
+
+    def roles_for(self, problem: Problem) -> Roles:
+        """Return the roles for a window: the marks of a name stand for its first and its last character."""
+        marks = self.roles.marks
+        if marks is None:
+            return self.roles
+        marks = marks._replace(first=int(problem.x[0]), last=int(problem.y[-1]))
+        return replace(self.roles, marks=marks)
+
+    def loss_without_marks(
+        self, found: Iteration, problem: Problem, text: str, roles: Roles
+    ) -> float | None:
+        """Return the loss that was seen, without what the marks of a name add to it."""
+        loss = None if self.loss is None else found.numbers.get(self.loss)
+        added = 0.0 if roles.marks is None else roles.marks.added_loss(problem.y)
+        if loss is None or self.loss is None or not added:
+            return loss
+        T = len(problem.x)
+        if T not in self.units:
+            # If every character has the same probability, the loss shows whether it is a sum, a mean or in bits.
+            zeros = {name: np.zeros_like(problem.parameters[name]) for name in ("V", "c")}
+            even = self.watched(
+                problem._replace(parameters=problem.parameters | zeros), text, roles
+            )
+            nats = T * np.log(self.sizes.K) + added
+            self.units[T] = even.numbers[self.loss] / nats
+        return loss - self.units[T] * added
+
+    def watched(self, problem: Problem, text: str, roles: Roles) -> Iteration:
         """Return what is seen in an iteration that reads a text."""
-        numbers = self.roles.written(problem.parameters, problem.state)
+        T = len(problem.x)
+        numbers = roles.written(problem.parameters, problem.state)
         starts = {
             start: np.resize(problem.state[block], self.program_shape[start])
             for start, block in self.states.items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ Shape = tuple[int, ...]
 COLUMNS: Final = {"gates": {"x": "U", "h": "W", "1": "b"}, "output": {"h": "V", "1": "c"}}
 STATES: Final = ("h", "cell")
 UNREAD: Final = (*STATES, "zero", "extra", "embedding")  # blocks whose gradient is not read
+LN_2: Final = float(np.log(2))
 NEVER: Final = -600.0  # the bias of a character that is not predicted: its probability is 0
 
 
@@ -41,6 +42,28 @@ class Role:
     transposed: bool = False
 
 
+class Marks(NamedTuple):
+    """The marks at the ends of a name in a program, and our characters in their place.
+
+    The program's input for the start is that of our first character. Its end and the character that we have as the
+    last target share the probability of this character equally, so that together they are this character.
+
+    Attributes:
+        start, end: the program's ids of the marks; None for a mark that it does not have.
+        first: our first character of x.
+        last: our last character of y.
+    """
+
+    start: int | None
+    end: int | None
+    first: int = 0
+    last: int = 0
+
+    def added_loss(self, y: Array) -> float:
+        """Return what the marks add to the loss, in nats: the half of each probability of the last character."""
+        return 0.0 if self.end is None else LN_2 * int(np.sum(y == self.last))
+
+
 @dataclass(frozen=True)
 class Roles:
     """What the arrays of a program hold.
@@ -51,6 +74,7 @@ class Roles:
         shapes: the shape of each array.
         ids: the program's ids of our characters, if it has more characters than we use; empty if not.
         width: the number of its characters then.
+        marks: its marks at the ends of a name, for the window that is read; None if it has none.
         embedding: the length of a character's vector, if an array turns each character into a vector; 0 if not.
     """
 
@@ -59,6 +83,7 @@ class Roles:
     shapes: Shapes
     ids: tuple[int, ...] = ()
     width: int = 0
+    marks: Marks | None = None
     embedding: int = 0
 
     def has(self, block: str) -> bool:
@@ -67,7 +92,7 @@ class Roles:
 
     def written(self, theta: Arrays, state: Arrays) -> dict[Place, Array]:
         """Return the numbers of each array for our parameters and initial states."""
-        wide = widened(theta, self.ids, self.width) if self.ids else theta
+        wide = widened(theta, self.ids, self.width, self.marks) if self.ids else theta
         if self.embedding:
             # The vectors of the characters are unit vectors, so that their weights are U.
             U = np.zeros((len(theta["U"]), self.embedding))
@@ -88,6 +113,8 @@ class Roles:
             vectors = np.zeros((len(theta["V"]), self.embedding))
             used = self.ids or range(len(theta["V"]))
             vectors[list(used), range(len(used))] = 1
+            if self.marks is not None and self.marks.start is not None:
+                vectors[self.marks.start, self.marks.first] = 1
             return (vectors.T if role.transposed else vectors).reshape(shape)
         if role.block == "d":
             parts = [theta["d"] if gate == "n" else 0 * theta["d"] for gate in role.gate or "n"]
@@ -121,11 +148,7 @@ class Roles:
         found = self.read_wide(given, shapes)
         if self.embedding:
             found["U"] = found["U"][:, : shapes["U"][1]]
-            wide = {name: found[name] for name in ("V", "c")}
-            return found | (
-                {name: p[list(self.ids)] for name, p in wide.items()} if self.ids else {}
-            )
-        return narrowed(found, self.ids) if self.ids else found
+        return narrowed(found, self.ids, self.marks, bool(self.embedding)) if self.ids else found
 
     def values(self, given: Mapping[Place, Array], shapes: Mapping[str, Shape]) -> Arrays:
         """Return our parameters for the numbers of the user's arrays, with all of the program's characters."""
@@ -140,7 +163,7 @@ class Roles:
         """Return what the user's arrays hold, for all of the program's characters or elements of their vectors."""
         found = {name: np.zeros(shape) for name, shape in shapes.items()}
         if self.ids:
-            found = widened(found, self.ids, self.width)
+            found = widened(found, self.ids, self.width, None)
         if self.embedding:
             found["U"] = np.zeros((shapes["U"][0], self.embedding))
         for place, role in self.roles.items():
@@ -192,20 +215,35 @@ class Sizes:
     M: int = 0
 
 
-def widened(theta: Arrays, ids: Sequence[int], width: int) -> Arrays:
+def widened(theta: Arrays, ids: Sequence[int], width: int, marks: Marks | None) -> Arrays:
     """Return parameters of a network with `width` characters, of which only those of `ids` are predicted."""
     H = theta["W"].shape[1]
     wide = {**theta, "U": np.zeros((len(theta["U"]), width)), "V": np.zeros((width, H))}
     wide["c"] = np.full(width, NEVER)
     listed = list(ids)
     wide["U"][:, listed], wide["V"][listed], wide["c"][listed] = theta["U"], theta["V"], theta["c"]
+    if marks is not None and marks.start is not None:
+        wide["U"][:, marks.start] = theta["U"][:, marks.first]
+    if marks is not None and marks.end is not None:
+        wide["V"][marks.end] = theta["V"][marks.last]
+        wide["c"][[marks.end, ids[marks.last]]] = theta["c"][marks.last] - LN_2
     return wide
 
 
-def narrowed(theta: Arrays, ids: Sequence[int]) -> Arrays:
-    """Return what `widened` was made of."""
+def narrowed(theta: Arrays, ids: Sequence[int], marks: Marks | None, has_vectors: bool) -> Arrays:
+    """Return the gradients of the parameters of which `widened` made those of `theta`.
+
+    If the program has vectors of its characters (`has_vectors`), U has only our characters already.
+    """
     listed = list(ids)
-    return {**theta, "U": theta["U"][:, listed], "V": theta["V"][listed], "c": theta["c"][listed]}
+    U = theta["U"] if has_vectors else theta["U"][:, listed]
+    V, c = theta["V"][listed], theta["c"][listed]
+    if marks is not None and marks.start is not None and not has_vectors:
+        U[:, marks.first] += theta["U"][:, marks.start]
+    if marks is not None and marks.end is not None:
+        V[marks.last] += theta["V"][marks.end]
+        c[marks.last] += theta["c"][marks.end]
+    return {**theta, "U": U, "V": V, "c": c}
 
 
 def squeezed(shape: Sequence[int]) -> Shape:

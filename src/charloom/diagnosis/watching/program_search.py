@@ -6,8 +6,9 @@ from typing import Final
 from charloom.diagnosis.forms.file_contents import read_contents
 from charloom.diagnosis.watching.network_search import NetworkSearch
 from charloom.diagnosis.watching.observation import Observation
+from charloom.diagnosis.watching.random_texts import LETTERS
 from charloom.diagnosis.watching.size_search import STEPS, in_one_layer, shrink
-from charloom.diagnosis.watching.watched_program import LETTERS, NotObserved, WatchedProgram
+from charloom.diagnosis.watching.watched_program import NotObserved, WatchedProgram
 
 MOST_LENGTHS: Final = 3  # number of lengths of a window that are tried
 

@@ -9,7 +9,8 @@ from charloom.diagnosis.watching.found_loop import TrainingLoop
 from charloom.diagnosis.watching.iteration import Iteration
 from charloom.diagnosis.watching.parameter_roles import squeezed
 from charloom.diagnosis.watching.program import Spot
-from charloom.diagnosis.watching.watched_program import LETTERS, NotObserved, WatchedProgram
+from charloom.diagnosis.watching.random_texts import LENGTH, LETTERS, random_text
+from charloom.diagnosis.watching.watched_program import NotObserved, WatchedProgram
 from charloom.diagnosis.watching.window_reading import Window
 
 UNITS: Final = 11  # number of hidden units, if the program lets it be changed
@@ -25,11 +26,26 @@ def shrink(watched: WatchedProgram, window: Window, seen: Iteration) -> bool:
         with contextlib.suppress(NotObserved):
             loop, now, windows = watched.look()
             axes = {n for p in loop.changed if p in now.before for n in now.before[p].shape}
-            fits = any(w.length == STEPS for w in windows) and STEPS not in axes
-            if fits and sizes_differ(loop, now, windows):
+            fits = watched.names or (any(w.length == STEPS for w in windows) and STEPS not in axes)
+            if windows and fits and sizes_differ(loop, now, windows):
+                shorten_text(watched, windows)
                 return True
     watched.changed, watched.steps = {}, {}
     return False
+
+
+def shorten_text(watched: WatchedProgram, windows: Sequence[Window]) -> None:
+    """Use a short text again if the program reads the same window in it."""
+    long = watched.text
+    if len(long) <= LENGTH or watched.names:
+        return
+    watched.text = random_text(0)
+    with contextlib.suppress(NotObserved):
+        _, _, again = watched.look()
+        if again and again[0].length == windows[0].length:
+            return
+    watched.text = long
+    watched.look()
 
 
 def smaller(
@@ -39,8 +55,17 @@ def smaller(
     spots, named = watched.program.numbers, watched.program.named
     T, N = window.length, window.texts
     axes = axes_of_weights(watched.loop, seen) - {len(LETTERS), N}
-    units = {n for n in axes if n in spots.values() and n != T}
+    K = max(window.letters) + 1
+    free = set(spots.values()) - {T, N}
+    units = free & axes or {n for n in free if any(is_size_of(axis, n, K) for axis in axes)}
     single = {s: 1 for s, v in spots.items() if v == N and N > 1 and v != T and v not in units}
+    if watched.names:
+        hidden = {s: UNITS for s, v in spots.items() if v in units}
+        for texts, some in itertools.product(
+            (single, {}) if single else ({},), parts_of(hidden, spots)
+        ):
+            yield {**texts, **some}, {}
+        return
     for kind in (named, set(spots)):
         steps = {s: 0 for s, v in spots.items() if v == T and s in kind}
         beside = {s: d for d in (1, -1) for s, v in spots.items() if v == T + d and s not in steps}
@@ -58,6 +83,12 @@ def smaller(
             ):
                 if step:
                     yield {**texts, **some, **{s: STEPS + d for s, d in step.items()}}, step
+
+
+def is_size_of(axis: int, units: int, K: int) -> bool:
+    """Return True if an axis can have a length because of a number of units: with the input, a bias, or all gates."""
+    rests = (axis, axis - 1, axis - K, axis - K - 1)
+    return units in rests or axis in (2 * units, 3 * units, 4 * units)
 
 
 def axes_of_weights(loop: TrainingLoop, seen: Iteration) -> set[int]:

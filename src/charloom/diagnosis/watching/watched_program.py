@@ -1,34 +1,32 @@
 """Runs a program on a text again and again, with the sizes that were chosen, and says what its training shows."""
 
 import ast
+import itertools
 import time
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from charloom.diagnosis.watching.found_loop import TrainingLoop, find_loop
 from charloom.diagnosis.watching.iteration import Iteration, watch_iteration
 from charloom.diagnosis.watching.literal_texts import text_literals
 from charloom.diagnosis.watching.program import Program, Spot
-from charloom.diagnosis.watching.window_reading import Window, find_windows
+from charloom.diagnosis.watching.random_texts import (
+    LENGTH,
+    LETTERS,
+    LONG,
+    NAME,
+    list_of_names,
+    random_text,
+)
+from charloom.diagnosis.watching.window_reading import Window, find_windows, windows_of_name
 
-LETTERS: Final = "abcdefg"
-LENGTH: Final = 1500  # number of characters of the text
+# Methods that divide a text into lines or words, or remove the end of a line.
+DIVIDING: Final = ("splitlines", "readlines", "split", "strip", "rstrip")
 SECONDS: Final = 20  # processor time of a search, after which it is given up
 
 
 class NotObserved(Exception):
     """A program cannot be watched; the message says why."""
-
-
-def random_text(seed: int, first: str = "") -> str:
-    """Return a text of the letters that begins with `first`, and has every letter."""
-    rng = np.random.default_rng(seed)
-    rest = "".join(
-        LETTERS[i] for i in rng.integers(0, len(LETTERS), LENGTH - len(first) - len(LETTERS))
-    )
-    return first + LETTERS + rest
 
 
 class WatchedProgram:
@@ -37,6 +35,7 @@ class WatchedProgram:
     Attributes:
         program: the program.
         text: the text of every file that it reads.
+        names: whether this text is a list of names, one in each line.
         changed: the numbers in its source that are changed, with their new values.
         steps: those that follow the number of steps of a window, with their difference to it.
         loop: its training loop, after `look`.
@@ -47,7 +46,7 @@ class WatchedProgram:
     def __init__(self, path: Path, tree: ast.Module) -> None:
         """Read no file and run nothing yet; `tree` is the source."""
         self.program, self.begun = Program(path, tree), time.process_time()
-        self.text = random_text(0)
+        self.text, self.names = random_text(0), False
         self.changed: dict[Spot, int] = {}
         self.steps: dict[Spot, int] = {}
 
@@ -69,13 +68,18 @@ class WatchedProgram:
         seen = self.watch()
         if not seen.ended:
             raise NotObserved(f"the iteration did not end: {seen.error!r}")
-        return loop, seen, find_windows(seen, self.text, "".join(sorted(LETTERS)))
+        if self.names:
+            return loop, seen, windows_of_name(seen, NAME)
+        return loop, seen, find_windows(seen, self.text, LETTERS)
 
     def with_text(self) -> tuple[TrainingLoop, Iteration, list[Window]]:
-        """Return what was seen of a window, with the text in a file or else in the source."""
+        """Return what was seen of a window, with a text or a list of names, in a file or else in the source."""
         error = NotObserved("no window of the text was seen")
-        for literal in (None, *text_literals(self.program.tree)):
-            self.program.literal = literal
+        kinds = (True, False) if reads_lines(self.program.tree) else (False, True)
+        every = list(itertools.product((None, *text_literals(self.program.tree)), kinds, (LENGTH,)))
+        for literal, names, length in [*every, (None, False, LONG)]:
+            self.program.literal, self.names = literal, names
+            self.text = list_of_names(NAME) if names else random_text(0, length=length)
             try:
                 loop, seen, windows = self.look()
             except NotObserved as found:
@@ -84,3 +88,8 @@ class WatchedProgram:
             if windows:
                 return loop, seen, windows
         raise error
+
+
+def reads_lines(tree: ast.Module) -> bool:
+    """Return True if a program divides a text into lines or words."""
+    return any(isinstance(node, ast.Attribute) and node.attr in DIVIDING for node in ast.walk(tree))

@@ -1,6 +1,7 @@
 """Finds in what a program held which window of the text it read: as ids, one-hot vectors or characters."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,12 +10,16 @@ import numpy as np
 from charloom.diagnosis.problem import Array
 from charloom.diagnosis.watching.held_arrays import Place
 from charloom.diagnosis.watching.iteration import Iteration, Seen
+from charloom.diagnosis.watching.parameter_roles import Marks
+from charloom.diagnosis.watching.random_texts import END, LENGTH, MARK, START
 
 LEAST: Final = 4  # number of steps of a window whose ids are in the order of the characters
 LEAST_OTHER: Final = (
     9  # the same for ids in another order, which a text shows only by its repetitions
 )
 ANY: Final = "any"  # stands in a place for the index of a step
+MARKS: Final = (START, END, MARK)
+NEW: Final = 1_000_000  # stands for the distance to the same item before an item that is new
 UNSEEN: Final = Seen("", ())  # the place of targets that are not seen
 
 
@@ -28,6 +33,7 @@ class Window:
         length: its number of steps.
         texts: the number of texts in a batch.
         letters: the character of each id, as far as the window shows it.
+        text: the text of which it is a part; for a name, this is the name between its marks.
     """
 
     x: Seen
@@ -36,6 +42,17 @@ class Window:
     length: int
     texts: int
     letters: dict[int, str]
+    text: str
+
+    @property
+    def part(self) -> str:
+        """The characters of x, and the last one of y."""
+        return self.text[self.start : self.start + self.length + 1]
+
+    def marks_with(self, ids: Mapping[str, int]) -> Marks | None:
+        """Return the marks at the ends of a name, with the ids of their characters; None if there are none."""
+        start, end = (ids[one] if one in MARKS else None for one in (self.part[0], self.part[-1]))
+        return None if start is None and end is None else Marks(start, end)
 
     @property
     def is_one(self) -> bool:
@@ -101,18 +118,30 @@ def places_of(ids: Array, text: str, alphabet: str) -> Iterator[int]:
             return
     if T < LEAST_OTHER:
         return
-    firsts = first_places(ids.tolist())
-    for start in range(len(text) - T + 1):
-        part = text[start : start + T]
-        # A cheap test of the first steps before that of the whole window.
-        if first_places(part[:6]) == firsts[:6] and first_places(part) == firsts:
-            yield start
+    starts = np.arange(max(min(len(text) - T + 1, LENGTH), 0))
+    wanted, given = repetitions(ids.tolist()), text_repetitions(text)
+    for step, distance in enumerate(wanted.tolist()):
+        seen = given[starts + step]
+        starts = starts[seen == distance if distance < NEW else seen > step]
+        if not len(starts):
+            return
+    yield from starts.tolist()
 
 
-def first_places(items: Any) -> list[int]:
-    """Return, for each item, the place where the same item stood first: [a, b, a] gives [0, 1, 0]."""
-    seen: dict[object, int] = {}
-    return [seen.setdefault(item, place) for place, item in enumerate(items)]
+def repetitions(items: Sequence[Any]) -> Array:
+    """Return, for each item, how many places before it the same item stands; `NEW` for one that is new."""
+    last: dict[object, int] = {}
+    found = np.full(len(items), NEW)
+    for place, item in enumerate(items):
+        found[place] = place - last.get(item, place - NEW)
+        last[item] = place
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def text_repetitions(text: str) -> Array:
+    """Return the repetitions of the characters of a text."""
+    return repetitions(text)
 
 
 def sequences_of(iteration: Iteration) -> Iterator[tuple[Seen, Array]]:
@@ -143,9 +172,50 @@ def find_windows(iteration: Iteration, text: str, alphabet: str) -> list[Window]
         letters = dict(zip(ids[0].tolist(), part[:-1], strict=True))
         others = dict(zip(target[1][0].tolist(), part[1:], strict=True))
         if all(letters.get(one, letter) == letter for one, letter in others.items()):
-            windows.append(Window(x, target[0], start, length, len(ids), letters | others))
+            windows.append(Window(x, target[0], start, length, len(ids), letters | others, text))
     windows = windows or windows_of_texts(iteration, text, alphabet) or windows_in_one(found, text)
     return sorted(windows, key=lambda w: (-w.length, w.start))
+
+
+def windows_of_name(iteration: Iteration, name: str) -> list[Window]:
+    """Return the windows that an iteration read of a name, the longest first.
+
+    Its marks may be one character or two, and may be missing at each end.
+    """
+    windows: dict[tuple[int, int, str], Window] = {}
+    every = list(sequences_of(iteration))
+    for text in (MARK + name + MARK, START + name + END):
+        found: dict[tuple[int, int], tuple[Seen, Array, dict[int, str]]] = {}
+        for seen, ids in every:
+            for start in (0, 1, 2):
+                part = text[start : start + len(ids[0])]
+                letters = dict(zip(ids[0].tolist(), part, strict=False))
+                if len(part) == len(ids[0]) >= len(name) - 1 and is_written(ids[0], part):
+                    found.setdefault((start, len(part)), (seen, ids, letters))
+        for (start, length), (x, ids, letters) in found.items():
+            target = found.get((start + 1, length))
+            if target is not None and agree(letters, target[2]):
+                key = start, length, text
+                windows[key] = Window(
+                    x, target[0], start, length, len(ids), letters | target[2], text
+                )
+            elif length > len(name):
+                key = start, length - 1, text
+                windows.setdefault(key, Window(x, x, start, length - 1, len(ids), letters, text))
+    return sorted(windows.values(), key=lambda w: (w.is_one, -w.length))
+
+
+def is_written(ids: Array, part: str) -> bool:
+    """Return True if each id stands for one character of a text, and each character for one id."""
+    return (
+        len(set(zip(ids.tolist(), part, strict=True))) == len(set(part)) == len(set(ids.tolist()))
+    )
+
+
+def agree(letters: dict[int, str], others: dict[int, str]) -> bool:
+    """Return True if two windows give the same ids to the same characters."""
+    both = set((letters | others).items()) | set(letters.items())
+    return len(both) == len({one for one, _ in both}) == len({one for _, one in both})
 
 
 def windows_in_one(found: dict[tuple[int, int], tuple[Seen, Array]], text: str) -> list[Window]:
@@ -153,8 +223,8 @@ def windows_in_one(found: dict[tuple[int, int], tuple[Seen, Array]], text: str) 
     windows = []
     for (start, length), (seen, ids) in found.items():
         letters = dict(zip(ids[0].tolist(), text[start:], strict=False))
-        windows.append(Window(seen, UNSEEN, start, length, len(ids), letters))
-        windows.append(Window(seen, seen, start, length - 1, len(ids), letters))
+        windows.append(Window(seen, seen, start, length - 1, len(ids), letters, text))
+        windows.append(Window(seen, UNSEEN, start, length, len(ids), letters, text))
     return windows
 
 
@@ -165,7 +235,7 @@ def windows_of_texts(iteration: Iteration, text: str, alphabet: str) -> list[Win
     }
     letters = dict(enumerate(alphabet))
     return [
-        Window(seen, parts[after], start, len(one), 1, letters)
+        Window(seen, parts[after], start, len(one), 1, letters, text)
         for one, seen in parts.items()
         if (start := text.find(one)) >= 0
         and (after := text[start + 1 : start + 1 + len(one)]) in parts
