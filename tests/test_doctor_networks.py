@@ -233,11 +233,44 @@ def test_a_mistake_is_named_beside_two_usual_deviations(names):
     assert "time-carry-missing" in found.mistakes
 
 
+STRANGE = (("np.tanh(a[t])", "np.sin(a[t])"), ("1 - h[t] ** 2", "np.cos(a[t])"))
+FLOOR = ("-np.log(p[t][y[t]])", "-np.log(np.maximum(p[t][y[t]], 1e-12))")
+
+
+def floored(*edits):
+    """Return the GRU of most tutorials with a loss of ln max(p, 1e-12) and other edits."""
+    text = inspect.getsource(gru)
+    for old, new in (("np.log(p[y[t]])", "np.log(np.maximum(p[y[t]], 1e-12))"), *edits):
+        assert old in text
+        text = text.replace(old, new)
+    space = {"np": np}
+    exec(text, space)
+    return space["gru"]
+
+
+def test_a_smallest_probability_in_the_loss_of_another_network_is_a_difference():
+    found = doctor(floored(), cell="gru")
+    assert (found.verdict, list(found.differences)) == (OWN, [*TUTORIAL, "epsilon-in-log"])
+
+
+def test_a_mistake_is_named_beside_a_smallest_probability_in_another_network():
+    found = doctor(floored(("dn = dh * z * (1 - n**2)", "dn = dh * z")), cell="gru")
+    assert found.verdict == "wrong"
+    assert found.exact
+    assert "tanh-derivative" in found.mistakes[0]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_smallest_probability_in_an_unknown_network_is_accounted_for(right):
+    edits = STRANGE if right else STRANGE[:1]
+    found = doctor(function("loop", Plant("loop", "none", (*edits, FLOOR))))
+    assert (found.verdict, found.network_known) == (OWN if right else "wrong", False)
+
+
 def test_a_network_that_nobody_knows_is_judged_by_the_derivative_of_its_own_loss():
-    strange = (("np.tanh(a[t])", "np.sin(a[t])"), ("1 - h[t] ** 2", "np.cos(a[t])"))
-    found = doctor(function("loop", Plant("loop", "none", strange)))
+    found = doctor(function("loop", Plant("loop", "none", STRANGE)))
     assert (found.verdict, found.network_known, found.differences) == (OWN, False, ())
-    wrong = doctor(function("loop", Plant("loop", "none", strange[:1])))
+    wrong = doctor(function("loop", Plant("loop", "none", STRANGE[:1])))
     assert (wrong.verdict, wrong.network_known) == ("wrong", False)
     assert "dU, dW and db are not the derivatives of your own loss." in wrong.clues
 

@@ -123,11 +123,11 @@ def with_epsilon(
         return best
     prefixes = iter(outcome.prefixes)
     windows = [list(itertools.islice(prefixes, case.length(n))) for n in range(len(case.trials))]
-    for epsilon, gradients in corrected(windows):
+    for variant, gradients in corrected(windows):
         found = agreement_of(case, outcome, gradients)
         more = len(found.right) > len(best[0].right)
         if more or (found.whole and not best[0].whole):
-            best = found, Found("epsilon-in-log", f"ε = {epsilon!r}")
+            best = found, Found("epsilon-in-log", variant)
     return best
 
 

@@ -72,6 +72,14 @@ LSTM: Final = "lstm"
 NEAR: Final = 1e-2  # an ε makes the loss of a window of one step smaller by at most this share
 DROPPED_BIAS: Final = ("second-bias-left-out", "")
 MOST_DIFFERENCES: Final = 5  # largest number of differences that are tried together
+MOST_WITH_FLOOR: Final = (
+    4  # largest number of differences that are tried together with ln max(p, ε)
+)
+# The mistakes of code that takes ln max(p, ε), for usual values of ε. The gradient is then that of ln p.
+FLOORS: Final = tuple(
+    Found("epsilon-in-log", f"ε = {epsilon}, maximum")
+    for epsilon in ("1e-12", "1e-10", "1e-8", "1e-15", "1e-16", "1e-9", "1e-7", "1e-6", "1e-5", "1e-20", "1e-30", "2.220446049250313e-16")
+)  # fmt: skip
 ORDERS: Final = 6  # number of wrong gate orders that are tried together with other differences
 
 
@@ -92,7 +100,28 @@ def network_of(case: Case, seen: Sequence[Found] = ()) -> Explanation | None:
         fitting = [one for one in sets_of(known, size) if losses.match(one)]
         if fitting:
             return min(fitting, key=likelihood)
-    return with_epsilon(case, losses, known) if trials else None
+    if not trials:
+        return None
+    return with_epsilon(case, losses, known) or with_floor(losses, known)
+
+
+def with_floor(losses: "Losses", known: Sequence[Found]) -> Explanation | None:
+    """Return the smallest set of differences that predicts the losses of code that takes ln max(p, ε), or None.
+
+    Only windows with tiny probabilities show such an ε. So each set must predict the other losses as it is.
+    """
+    others = [one for one in known if one.id != "epsilon-in-log"]
+    for size in range(1, MOST_WITH_FLOOR + 1):
+        fitting = [
+            explanation
+            for one in sets_of(others, size)
+            if losses.may_have_floor(one)
+            for floor in FLOORS
+            if losses.match(explanation := (*one, floor))
+        ]
+        if fitting:
+            return min(fitting, key=likelihood)
+    return None
 
 
 def with_epsilon(case: Case, losses: "Losses", known: Sequence[Found]) -> Explanation | None:
@@ -245,6 +274,18 @@ class Losses:
             return None
         epsilon = math.exp(-given / scale) - math.exp(-predicted / scale)
         return float(f"{epsilon:.3g}") if 1e-13 < epsilon < 0.1 else None
+
+    def may_have_floor(self, explanation: Explanation) -> bool:
+        """Return True if these differences predict most of the losses, and too large ones for the others."""
+        off = 0
+        for place in self.trials:
+            if not self.matches(place, explanation):
+                off += 1
+                given = self.case.calls[place].loss
+                higher = given is not None and given < self.predicted(place, explanation)
+                if not higher or 2 * off >= len(self.trials):
+                    return False
+        return off > 0
 
     def matches(self, trial: int, explanation: Explanation) -> bool:
         """Return True if code with the differences in `explanation` has the function's loss of a trial."""

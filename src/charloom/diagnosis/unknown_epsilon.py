@@ -3,9 +3,11 @@
 Code often returns the gradient of -ln p, although its loss is -ln(p + ε). The derivative of a step's loss is
 then (1 - ε exp(l)) times the step's gradient, where l is the step's loss. The calls with the first 1, 2, …
 steps of a window show the loss and the gradient of each step. So the derivative that the loss should have
-follows from the function's own results. This module knows no network.
+follows from the function's own results. If the loss is -ln max(p, ε), a step with a smaller p has no derivative.
+This module knows no network.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -14,16 +16,20 @@ import numpy as np
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Arrays
 
+SAME: Final = 1e-9  # relative difference up to which a probability is ε itself
 EPSILONS: Final = (1e-8, 1e-10, 1e-12, 1e-5, 1e-6, 1e-7, 1e-9, 1e-15, 1e-16, 1e-4, 1e-3)
 
 
-def with_epsilon(prefixes: Sequence[Call], epsilon: float, mean: bool) -> Arrays | None:
+def with_epsilon(
+    prefixes: Sequence[Call], epsilon: float, mean: bool, floor: bool
+) -> Arrays | None:
     """Return the derivatives of the loss that a function with an ε has, if its gradients are those without it.
 
     Args:
         prefixes: the results of calls with the first 1, 2, …, T steps of a window.
         epsilon: the ε in the logarithm.
         mean: whether the loss is the mean over the steps, not their sum.
+        floor: whether the loss is -ln max(p, ε), and not -ln(p + ε).
 
     Returns:
         An array for each parameter; None if a call returned no loss, or if the shapes differ.
@@ -37,19 +43,21 @@ def with_epsilon(prefixes: Sequence[Call], epsilon: float, mean: bool) -> Arrays
             return None
         now = {name: steps * g for name, g in call.gradients.items()}
         share = 1 - epsilon * np.exp(steps * call.loss - earlier)
+        if floor:
+            share = float(abs(share) > SAME)
         found = {name: g + share * (now[name] - sums[name]) for name, g in found.items()}
         earlier, sums = steps * call.loss, now
     return {name: g / (T if mean else 1) for name, g in found.items()}
 
 
-def corrected(windows: Sequence[Sequence[Call]]) -> Iterator[tuple[float, list[Arrays]]]:
+def corrected(windows: Sequence[Sequence[Call]]) -> Iterator[tuple[str, list[Arrays]]]:
     """Yield each ε that code may have, with the derivatives of the loss that it then has in each trial.
 
-    `windows` has the calls with the first 1, 2, …, T steps of each trial.
+    The ε is a variant of the mistake epsilon-in-log. `windows` has the calls with the first 1, 2, …, T steps of
+    each trial.
     """
-    for epsilon in EPSILONS:
-        for mean in (False, True):
-            found = [with_epsilon(prefixes, epsilon, mean) for prefixes in windows]
-            known = [g for g in found if g is not None]
-            if len(known) == len(windows):
-                yield epsilon, known
+    for epsilon, floor, mean in itertools.product(EPSILONS, (False, True), (False, True)):
+        found = [with_epsilon(prefixes, epsilon, mean, floor) for prefixes in windows]
+        known = [g for g in found if g is not None]
+        if len(known) == len(windows):
+            yield f"ε = {epsilon!r}{', maximum' if floor else ''}", known
