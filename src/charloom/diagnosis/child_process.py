@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from charloom.diagnosis.batch_calls import batch_problems, calls_on_batch
 from charloom.diagnosis.call_options import Options
 from charloom.diagnosis.fixed_randomness import NOTE, answers_differ, with_fixed_seed
-from charloom.diagnosis.forms.preparation import Names, prepared
+from charloom.diagnosis.forms.preparation import Names, Prepared, prepared
 from charloom.diagnosis.forms.trying import FAILED
 from charloom.diagnosis.guard import Excess, Guard
 from charloom.diagnosis.outcome import Outcome
@@ -99,9 +99,20 @@ def do_job(file: Path, fields: dict[str, Any], writer: ResultWriter) -> None:
 def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
     """Return the results of all calls of the user's function, or of the wrapper around it.
 
-    If the job is only to adapt the function, return no results but the text of the wrapper.
+    If the job is only to adapt the function, return no results but the text of the wrapper. If the calls fail,
+    watch the program as a whole instead, if it can be watched.
     """
     ready = prepared(file, names, job, report)
+    try:
+        return judged_as(ready, job, report)
+    except DoctorError:
+        if (watched := ready.instead()) is None:
+            raise
+        return judged_as(watched, job, report)
+
+
+def judged_as(ready: Prepared, job: Job, report: Report) -> Outcome:
+    """Return the results of all calls of what was prepared."""
     form, notes = ready.form, ready.notes
     if job.adapt:
         fails = form is not None and form.rank == FAILED

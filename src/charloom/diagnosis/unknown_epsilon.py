@@ -16,7 +16,7 @@ import numpy as np
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.problem import Arrays
 
-SAME: Final = 1e-9  # relative difference up to which a probability is ε itself
+AT_FLOOR: Final = 1e-9  # relative difference up to which a probability is ε itself
 EPSILONS: Final = (1e-8, 1e-10, 1e-12, 1e-5, 1e-6, 1e-7, 1e-9, 1e-15, 1e-16, 1e-4, 1e-3)
 
 
@@ -44,7 +44,7 @@ def with_epsilon(
         now = {name: steps * g for name, g in call.gradients.items()}
         share = 1 - epsilon * np.exp(steps * call.loss - earlier)
         if floor:
-            share = float(abs(share) > SAME)
+            share = float(abs(share) > AT_FLOOR)
         found = {name: g + share * (now[name] - sums[name]) for name, g in found.items()}
         earlier, sums = steps * call.loss, now
     return {name: g / (T if mean else 1) for name, g in found.items()}

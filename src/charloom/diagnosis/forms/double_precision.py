@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 from charloom.diagnosis.forms.file_contents import Contents
+from charloom.diagnosis.forms.torch_compiler import without_compiler
 
 
 def compute_in_double(contents: Contents) -> None:
@@ -19,6 +20,7 @@ def compute_in_double(contents: Contents) -> None:
         torch.Tensor.float = torch.Tensor.double
         torch.FloatTensor = torch.DoubleTensor
         torch.nn.Module.float = torch.nn.Module.double
+        without_compiler()
     if contents.imports("jax") and imported("jax") is not None:
         jax, jnp = imported("jax"), imported("jax.numpy")
         jax.config.update("jax_enable_x64", True)

@@ -12,8 +12,8 @@ from charloom.diagnosis.forms.derived_globals import assignments
 from charloom.diagnosis.forms.file_contents import Contents, FunctionFacts
 
 Sizes = tuple[int | None, int | None]
-LIMITS: Final = (2, 2000)  # the smallest and the largest size that is tried
-MOST: Final = 6  # largest number of different constants that are tried
+LIMITS: Final = (2, 600)  # the smallest and the largest size that is tried
+MOST: Final = 4  # largest number of different constants that are tried
 
 
 def possible_sizes(contents: Contents, reached: Sequence[FunctionFacts]) -> Iterator[Sizes]:

@@ -107,7 +107,15 @@ def is_numerical(name: str) -> bool:
     word = short(name)
     return any(
         part in word
-        for part in ("numeric", "finitediff", "approx", "gradcheck", "checkgrad", "centraldiff")
+        for part in (
+            "numeric",
+            "finitediff",
+            "approx",
+            "gradcheck",
+            "gradientcheck",
+            "checkgrad",
+            "centraldiff",
+        )
     )
 
 

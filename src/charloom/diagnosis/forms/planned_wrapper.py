@@ -1,5 +1,6 @@
 """Writes the body of a wrapper for a plan and a way to pass the arrays."""
 
+import re
 from typing import Final, NamedTuple
 
 from charloom.cell_table import CELLS
@@ -116,7 +117,7 @@ def differentiable_value(plan: AutogradPlan, argument: Argument, way: Passing) -
 
 def words(text: str) -> set[str]:
     """Return the names in a piece of source."""
-    return set("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
+    return set(re.findall(r"\w+", text))
 
 
 def without_unused_sizes(lines: list[str]) -> list[str]:

@@ -63,6 +63,7 @@ class UsersFile:
         path: the file.
         contents: what it defines.
         loaded: the module that was loaded last, and what was skipped.
+        watched: the form of the training as a whole, after `training`.
     """
 
     def __init__(self, path: Path, wrapper: str = "") -> None:
@@ -74,7 +75,7 @@ class UsersFile:
         self._before = set(sys.modules)
         self.loaded = LoadedFile(None)
         self._trained = False
-        self._form: Recognised | None = None
+        self.watched: Recognised | None = None
 
     def load(self) -> Any:
         """Load the file and the modules of its folder again, and return the module.
@@ -112,9 +113,9 @@ class UsersFile:
             with contextlib.suppress(Exception):
                 form = program_form(self.path, self.wrapper_folder == self.path.parent)
                 if form is not None and job.options.cell in ("", form.cell):
-                    self._form = form
+                    self.watched = form
             self._trained = True
-        return self._form
+        return self.watched
 
     def notes(self) -> list[str]:
         """Return a note about the statements that were skipped, if there were any."""
@@ -144,6 +145,7 @@ class Prepared(NamedTuple):
         wrapper: the source of the wrapper.
         advice: what to do about imports that failed, for an error of a name that is not defined.
         load_text: loads the source of another wrapper, and returns its function; None without a form.
+        instead: returns what to check if the calls fail: the program as a whole, or None.
     """
 
     load: Load
@@ -153,6 +155,7 @@ class Prepared(NamedTuple):
     wrapper: str
     advice: str = ""
     load_text: Callable[[str], Any] | None = None
+    instead: "Callable[[], Prepared | None]" = lambda: None
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,10 @@ def prepared(path: Path, names: Names, job: Job, report: Callable[[str], None]) 
         if advice := file.loaded.advice(path.name):
             error.args = (f"{error.message}\n{advice}", *error.args[1:])
         raise
-    return ready._replace(advice=file.loaded.advice(path.name))
+    ready = ready._replace(advice=file.loaded.advice(path.name))
+    if names.function or (ready.form is not None and ready.form is file.watched):
+        return ready
+    return ready._replace(instead=lambda: as_program(file, job, report))
 
 
 def as_program(
@@ -378,7 +384,7 @@ def with_wrapper(file: UsersFile, form: Recognised, job: Job) -> Prepared:
     def load() -> tuple[Any, Any]:
         return load_text(form.text), None
 
-    others = [] if form is file._form else file.notes()
+    others = [] if form is file.watched else file.notes()
     notes = [f"recognised: {form.title}.", *form.notes, *others]
     options = replace(job.options, cell=form.cell, form="natural", gates="", sizes=form.sizes)
     checked = replace(job, options=options)

@@ -135,10 +135,12 @@ def recognised(
                 found.append(form)
                 if form.rank <= RELATED and not form.trains and not form.derived:
                     done |= form.helpers
+            # A program that shows its network itself is sooner seen than more calls are guessed.
+            if (form is None or form.rank > OWN) and (training := fitting(program())) is not None:
+                return [training]
     found += recognised_modules(contents, net, source, wanted)
     if len([form for form in found if form.rank <= OWN and not form.blanks]) != 1:
-        training = program()
-        if training is not None and training.rank <= RELATED:
+        if (training := fitting(program())) is not None:
             return [training]
         found += recognised_containers(contents, net, source, wanted)
     # A form that leaves parameters at random is judged with fixed random numbers, if no other form runs.
@@ -149,6 +151,11 @@ def recognised(
         # What a library computes says nothing about it.
         found, running = [form for form in found if not form.derived], []
     return (running or found) if wanted else without_inner(running or found)
+
+
+def fitting(form: Recognised | None) -> Recognised | None:
+    """Return a form whose loss is that of a network that is known; otherwise None."""
+    return form if form is not None and form.rank <= RELATED else None
 
 
 def has_backward_by_hand(contents: Contents) -> bool:

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import traceback
 import types
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -36,6 +36,13 @@ ENOUGH: Final = {3: 12, 4: 40}  # ways that run, after which a search ends, by t
 RELATED: Final = 2  # the rank of a related network; a way with a lower rank needs no further search
 
 HOPELESS: Final = 8  # number of errors of a wrapper itself after which no further way is tried
+
+LIKELIEST: Final = (
+    24  # number of the likeliest ways that must fail before a search is given up early
+)
+MOST_ALIKE: Final = (
+    3  # number of forms of x with which ways must fail at the place that came furthest
+)
 
 Function = Callable[..., Any]
 
@@ -227,8 +234,12 @@ class Trier:
         best: Tried | None = None
         running = hopeless = 0
         every = len(self.problem.parameters)
+        ways = list(ways)
+        ranks = self.first_ranks(ways, made)
+        if ranks and self.all_fail_alike(ranks):
+            return None
         for way in ways:
-            rank = self.rank_of(made, way)
+            rank, self.error = ranks[way] if way in ranks else (self.rank_of(made, way), self.error)
             running += rank is not None
             hopeless += rank is None and self.error is not None and is_own_error(self.error)
             if hopeless >= HOPELESS and best is None:
@@ -243,6 +254,42 @@ class Trier:
                 break
         return best
 
+    def first_ranks(
+        self, ways: Sequence[Passing], made: Callable[[Passing], Function]
+    ) -> "dict[Passing, tuple[int | None, BaseException | None]]":
+        """Return the ranks and errors of the likeliest ways, and of some for each form of x, until one runs.
+
+        Nothing is tried if there are few ways.
+        """
+        found: dict[Passing, tuple[int | None, BaseException | None]] = {}
+        forms = {(way.ids, way.transposed): way for way in reversed(ways)}
+        if len(ways) <= LIKELIEST + len(forms):
+            return found
+        for way in (*ways[:LIKELIEST], *forms.values()):
+            if way not in found:
+                found[way] = self.rank_of(made, way), self.error
+            if found[way][0] is not None or self.error is None:
+                break
+        return found
+
+    @staticmethod
+    def all_fail_alike(
+        ranks: "Mapping[Passing, tuple[int | None, BaseException | None]]",
+    ) -> bool:
+        """Return True if all ways fail, and those that come furthest fail there for any form of x.
+
+        The error is then one of which value is which, and not of how the arrays are passed. If it is about shapes,
+        another way may be right.
+        """
+        errors = {way: error for way, (_, error) in ranks.items() if error is not None}
+        if len(errors) < len(ranks) or len(errors) < LIKELIEST:
+            return False
+        reached = {way: lines_reached(error) for way, error in errors.items()}
+        last = [way for way, lines in reached.items() if lines == max(reached.values())]
+        return len({way.ids for way in last}) >= MOST_ALIKE and not any(
+            is_about_shapes(errors[way]) for way in last
+        )
+
     def with_order_of_gates(
         self, best: Tried, made: Callable[[Passing], Function], cell: str
     ) -> Tried:
@@ -256,6 +303,11 @@ class Trier:
             if rank is not None and rank <= RELATED:
                 return Tried(way, rank)
         return best
+
+
+def is_about_shapes(error: BaseException) -> bool:
+    """Return True if an error may say that the shapes of arrays do not fit; a number has no shape."""
+    return isinstance(error, (ValueError, RuntimeError)) and "(has 0, " not in str(error)
 
 
 def is_own_error(error: BaseException) -> bool:

@@ -84,6 +84,14 @@ class LoopFinder:
         self.counts: dict[int, int] = {}
         self.found: TrainingLoop | None = None
         self.weights = self.left = 0
+        self.with_loops: dict[types.CodeType, bool] = {}
+
+    def watches(self, frame: types.FrameType) -> bool:
+        code = frame.f_code
+        if self.found is None and code not in self.with_loops:
+            lines = {line for *_, line in code.co_lines()}
+            self.with_loops[code] = not lines.isdisjoint(self.program.loops)
+        return self.found is not None or self.with_loops[code]
 
     def line(self, frame: types.FrameType) -> None:
         self.left -= 1

@@ -113,6 +113,13 @@ class IterationWatcher:
         self.watched: tuple[Place, Array] | None = None
         self.updated = False
 
+    def watches(self, frame: types.FrameType) -> bool:
+        name = frame.f_code.co_qualname
+        if self.frame is None or self.wanted is None:
+            return self.frame is not None or name == self.loop.function
+        frame.f_trace_lines = any(name == function for function, *_ in self.starts)
+        return frame.f_trace_lines or name in self.places
+
     def line(self, frame: types.FrameType) -> None:
         code, line = frame.f_code, frame.f_lineno
         if self.frame is None:

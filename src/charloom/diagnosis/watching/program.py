@@ -7,6 +7,7 @@ import ast
 import contextlib
 import os
 import sys
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ from typing import Any, Final, Protocol
 from charloom.diagnosis.watching.literal_texts import Literal, called_name
 from charloom.diagnosis.watching.surroundings import Surroundings
 
-MOST_EVENTS: Final = (
-    4_000_000  # a program that does not come to an end is stopped after so many lines
-)
+# A program that does not come to an end is stopped after so many lines, or after so much processor time (s).
+MOST_EVENTS: Final = 2_000_000
+MOST_SECONDS: Final = 3.0
+BETWEEN: Final = 1000  # number of lines and calls after which the time is looked at
 SAMPLING: Final = (
     "sample",
     "generate",
@@ -48,6 +50,12 @@ class Stop(BaseException):
 
 class Watcher(Protocol):
     """Sees a program run."""
+
+    def watches(self, frame: types.FrameType) -> bool:
+        """Return True if lines and the return of a function that begins now are to be seen; others cost no time.
+
+        It sets `frame.f_trace_lines` to False if only the return is to be seen.
+        """
 
     def line(self, frame: types.FrameType) -> None:
         """See that `frame` is about to run its line `frame.f_lineno`; may raise `Stop`."""
@@ -161,27 +169,32 @@ def traced(folder: Path, watcher: Watcher) -> Any:
     start = str(folder) + os.sep
     left = MOST_EVENTS
     stopped = False
+    begun = time.thread_time()
 
-    def tell(work: Callable[[], None]) -> None:
+    def tell(see: Callable[..., Any], *seen: Any) -> Any:
         nonlocal stopped, left
         left -= 1
-        if stopped or left < 0:
+        late = left % BETWEEN == 0 and time.thread_time() - begun > MOST_SECONDS
+        if stopped or left < 0 or late:
+            stopped = True
             raise Stop
         try:
-            work()
+            return see(*seen)
         except Stop:
             stopped = True
             raise
 
     def local(frame: types.FrameType, event: str, value: Any) -> Any:
         if event == "line":
-            tell(lambda: watcher.line(frame))
+            tell(watcher.line, frame)
         elif event == "return":
-            tell(lambda: watcher.returned(frame, value))
+            tell(watcher.returned, frame, value)
         return local
 
     def trace(frame: types.FrameType, _event: str, _value: Any) -> Any:
-        return local if frame.f_code.co_filename.startswith(start) else None
+        if not frame.f_code.co_filename.startswith(start):
+            return None
+        return local if tell(watcher.watches, frame) else None
 
     torch = sys.modules.get("torch")
     old = sys.gettrace()
@@ -189,7 +202,7 @@ def traced(folder: Path, watcher: Watcher) -> Any:
 
     def backward(loss: Any, *args: Any, **options: Any) -> None:
         real(loss, *args, **options)
-        tell(lambda: watcher.derived(loss))
+        tell(watcher.derived, loss)
 
     try:
         if torch is not None:

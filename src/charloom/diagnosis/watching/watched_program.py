@@ -22,7 +22,7 @@ from charloom.diagnosis.watching.window_reading import Window, find_windows, win
 
 # Methods that divide a text into lines or words, or remove the end of a line.
 DIVIDING: Final = ("splitlines", "readlines", "split", "strip", "rstrip")
-SECONDS: Final = 20  # processor time of a search, after which it is given up
+SECONDS: Final = 12  # processor time of a search, after which it is given up
 
 
 class NotObserved(Exception):
