@@ -136,7 +136,7 @@ def recognised(
                 if form.rank <= RELATED and not form.trains and not form.derived:
                     done |= form.helpers
             # A program that shows its network itself is sooner seen than more calls are guessed.
-            if (form is None or form.rank > OWN) and (training := fitting(program())) is not None:
+            if all(one.rank > OWN for one in found) and (training := fitting(program())):
                 return [training]
     found += recognised_modules(contents, net, source, wanted)
     if len([form for form in found if form.rank <= OWN and not form.blanks]) != 1:
