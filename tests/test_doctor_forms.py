@@ -239,6 +239,17 @@ def test_a_file_is_loaded_without_its_loops_its_reading_and_its_training(tmp_pat
     assert not hasattr(loaded.module, "open")
 
 
+def test_a_training_loop_that_calls_no_function_is_not_run(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(
+        "import numpy as np\nW = np.eye(3)\nsquares = []\nfor n in range(3):\n    squares.append(n * n)\n"
+        "for step in range(10**9):\n    for t in range(3):\n        W = W @ W\n"
+    )
+    loaded = load_definitions(read_contents(path), "script")
+    assert loaded.module.squares == [0, 1, 4]
+    assert loaded.skipped == [(6, "a loop")]
+
+
 def test_a_file_without_work_at_its_top_level_is_loaded_whole(tmp_path):
     path = tmp_path / "calm.py"
     path.write_text(

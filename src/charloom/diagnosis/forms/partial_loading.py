@@ -22,6 +22,7 @@ from charloom.formatting import listing
 
 # Functions that read a file, whose names say nothing else.
 ASKING: Final = ("raw_input", "read_csv", "loadtxt", "genfromtxt", "read_bytes", "urlretrieve")
+PRODUCTS: Final = {"dot", "matmul", "outer", "einsum"}  # functions that multiply matrices
 ENDING: Final = ("exit", "quit", "_exit", "abort")  # functions that end the program
 # Modules whose functions may be called at the top level: they only set something.
 SETTING: Final = ("np", "numpy", "torch", "jax", "random", "sys", "warnings", "os", "config")
@@ -212,13 +213,21 @@ def reason_to_skip(node: ast.stmt, contents: Contents) -> str:
         and not hasattr(builtins, name_of(n.func))
         and root_name(n.func) not in SETTING
     ]
-    if isinstance(node, ast.For) and (users or working):
+    if isinstance(node, ast.For) and (users or working or is_training(node)):
         return "a loop"
     if working:
         return f"the call of {working[0]}"
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         return reason_of_call(node.value, users)
     return ""
+
+
+def is_training(loop: ast.For) -> bool:
+    """Return True if a loop has another loop in it and products of matrices: it trains without calling a function."""
+    inside = [node for statement in loop.body for node in ast.walk(statement)]
+    products = (isinstance(n, ast.BinOp) and isinstance(n.op, ast.MatMult) for n in inside)
+    called = set(called_names(loop)) & PRODUCTS
+    return any(isinstance(n, ast.For) for n in inside) and (any(products) or bool(called))
 
 
 def reason_of_call(call: ast.Call, users: list[str]) -> str:
