@@ -1,6 +1,7 @@
 """Finds out which network the arrays of a program are, from its loss, and where its gradients are."""
 
 import itertools
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -39,6 +40,7 @@ LARGEST_CONSTANT: Final = 10_000  # number of entries of the largest of them
 MOST_CANDIDATES: Final = 3000  # ways in which arrays can be parameters that are compared
 MOST_RELATED: Final = 150  # candidates that are compared with related networks
 MOST_NETWORKS: Final = 60  # candidates that are compared with two differences at once
+SECONDS: Final = 3.0  # processor time for comparing networks
 MOST_EXTRAS: Final = 12  # candidates that are compared with their further parameters at zero
 MOST_STATES: Final = 20  # arrays of zeros that may be an initial state
 SMALL_STEP: Final = 1e-3  # of central differences
@@ -133,6 +135,7 @@ class NetworkSearch:
         shapes = {p: seen.before[p].shape for p in used}
         sizes = self.sizes_of(shapes)
         x, y = self.ids()
+        begun = time.process_time()
         values = {key: self.base.numbers[key] for key in self.sorted_losses()}
         states = [p for p in self.kept if seen.before[p].size % sizes.H == 0]
         every = list(itertools.islice(candidates(shapes, sizes, states), MOST_CANDIDATES))
@@ -154,6 +157,8 @@ class NetworkSearch:
             ),
         ):
             for roles in some:
+                if time.process_time() - begun > SECONDS:
+                    break
                 losses = losses_of(self.problem_of(roles, sizes, x, y))
                 for key, value in values.items():
                     if any(is_share(value, one, len(x)) for one in losses):
