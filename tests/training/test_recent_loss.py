@@ -20,7 +20,7 @@ def test_the_share_of_the_first_loss_is_that_in_the_smooth_loss():
     smooth = 1.0
     for _ in range(299):
         smooth = 0.99 * smooth + 0.01 * 0.0
-    assert after(300, 0.99).first_share == pytest.approx(smooth)
+    assert after(300, 0.99).first_weight == pytest.approx(smooth)
 
 
 def test_the_mean_is_over_the_memory_of_the_smooth_loss_or_half_of_the_run():
@@ -35,7 +35,7 @@ def test_the_mean_is_over_the_memory_of_the_smooth_loss_or_half_of_the_run():
 def test_only_a_short_run_is_told():
     short = after(1_000)
     assert short.sentence("byte") == (
-        "37% of the smooth loss is still the loss of the first update. The mean loss of the last 500 updates is "
+        "The first loss still has a weight of 37% in the smooth loss. The mean loss of the last 500 updates is "
         f"{2 / math.log(2):.3f} bits per byte."
     )
     assert after(5_000).sentence("character") is None
@@ -45,6 +45,6 @@ def test_only_a_short_run_is_told():
 
 def test_the_report_tells_it_for_a_short_run_only(tmp_path):
     _, short = report(make_run(tmp_path / "short", metrics=records(1_000)))
-    assert "of the smooth loss is still the loss of the first update" in short.words
+    assert "The first loss still has a weight of" in short.words
     _, long = report(make_run(tmp_path / "long", metrics=records(20_000)))
-    assert "still the loss of the first update" not in long.words
+    assert "The first loss still has a weight" not in long.words

@@ -70,7 +70,7 @@ class Records:
         losses: smooth losses of these points in nats per window, shape (points,).
         last_epoch_nats: mean training loss over the last complete epoch, in nats per character; None
             before the end of the first epoch.
-        recent: the mean loss of the last updates, and the share of the first loss in the smooth loss.
+        recent: the mean loss of the last updates, and the weight of the first loss in the smooth loss.
         at: a dict with a key for each update in the argument `wanted` of `gather`. The value is the last
             record at or before this update, or None if all records are later.
     """

@@ -1,4 +1,4 @@
-"""Computes the plain mean loss of a run's last updates, and says how much of the smooth loss is still its first value.
+"""Computes the mean loss of a run's last updates, and the weight that the first loss still has in the smooth loss.
 
 The smooth loss begins with the loss of the first update, that of a network that knows nothing (spec/mathematics.md:
 Smooth loss). In a short run it is therefore far above the losses of the last updates. This module reads no file: the
@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from charloom.formatting import bits_per_character, counted, decimals
 
 MOST_AVERAGED: Final = 10_000  # over which the mean is taken at most
-# The smooth loss is explained while the first value has at least this share of it.
-LEAST_SHARE: Final = 0.01
+# The smooth loss is explained while the first value has at least this weight in it.
+LEAST_WEIGHT: Final = 0.01
 
 
 class RecentMean(NamedTuple):
@@ -59,20 +59,20 @@ class RecentLoss:
         return RecentMean(updates, total / updates)
 
     @property
-    def first_share(self) -> float:
-        """The share that the loss of the first update has in the smooth loss now."""
+    def first_weight(self) -> float:
+        """The weight that the loss of the first update has in the smooth loss now."""
         return self._smoothing ** max(0, self._update - 1)
 
     def sentence(self, one: str) -> str | None:
-        """Return a sentence with both figures; None if the first loss has hardly a share in the smooth loss any more.
+        """Return a sentence with both figures; None if the first loss has hardly any weight in the smooth loss.
 
         `one` is the unit of prediction: character or byte.
         """
         mean = self.mean
-        if mean is None or self.first_share < LEAST_SHARE:
+        if mean is None or self.first_weight < LEAST_WEIGHT:
             return None
         bits = decimals(bits_per_character(mean.nats), 3)
         return (
-            f"{self.first_share:.0%} of the smooth loss is still the loss of the first update. The mean loss of the last "
+            f"The first loss still has a weight of {self.first_weight:.0%} in the smooth loss. The mean loss of the last "
             f"{counted(mean.updates, 'update')} is {bits} bits per {one}."
         )
