@@ -1,12 +1,14 @@
 """Tests of `charloom reproduce` and `charloom report`."""
 
 import json
+import re
 
 import pytest
 
 from book_text import TEXT
 from charloom import api
 from charloom.cli.report_output import ReadingProgress
+from charloom.formatting import duration
 from charloom.training.stop_signals import Halt
 from command_line import SMALL, charloom_
 
@@ -18,11 +20,29 @@ def test_reproduce_ends_with_the_headlines_and_the_report(book, tmp_path):
     done = charloom_("reproduce", book, "--run", tmp_path / "run", SMALL)
     assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
-    assert "of the smooth loss is still the loss of the first update" in lines.pop(2)
+    assert "The first loss still has a weight of" in lines.pop(2)
     heads = [line.split(":")[0] for line in lines]
     assert heads == ["gradients", "smooth loss", "it writes", "time", "report"]
     assert done.stdout.splitlines()[-1].endswith("run/report.html")
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_reproduce_gives_the_seconds_and_the_largest_error_that_its_files_have(book, tmp_path):
+    """Takes two seconds, because it checks the gradients and draws the report."""
+    run = tmp_path / "run"
+    done = charloom_("reproduce", book, "--run", run, SMALL)
+    assert done.exit_code == 0, done.output
+    last = json.loads((run / "metrics.jsonl").read_bytes().splitlines()[-1])
+    taken = re.search(r"^time: +(.*) of training", done.stdout, re.MULTILINE)
+    assert taken and taken[1] == duration(last["seconds"])
+    checks = json.loads((run / "gradcheck.json").read_bytes())["checks"]
+    errors = [
+        row["norm_relative"]
+        for check in checks
+        if check["settings"]["dtype"] == "float64"
+        for row in check["rows"]
+    ]
+    assert f"largest norm-relative error in float64: {max(errors):.1e}," in done.stdout
 
 
 def test_reproduce_fails_on_a_wrong_gradient(book, monkeypatch, tmp_path):
@@ -121,6 +141,24 @@ def test_an_interrupted_reproduction_is_resumed_to_its_report(book, monkeypatch,
     assert done.exit_code == 0
     assert done.stdout.splitlines()[-1].startswith("report: ")
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_reproduce_gives_the_seconds_and_the_largest_error_that_its_files_have(book, tmp_path):
+    """Takes two seconds, because it checks the gradients and draws the report."""
+    run = tmp_path / "run"
+    done = charloom_("reproduce", book, "--run", run, SMALL)
+    assert done.exit_code == 0, done.output
+    last = json.loads((run / "metrics.jsonl").read_bytes().splitlines()[-1])
+    taken = re.search(r"^time: +(.*) of training", done.stdout, re.MULTILINE)
+    assert taken and taken[1] == duration(last["seconds"])
+    checks = json.loads((run / "gradcheck.json").read_bytes())["checks"]
+    errors = [
+        row["norm_relative"]
+        for check in checks
+        if check["settings"]["dtype"] == "float64"
+        for row in check["rows"]
+    ]
+    assert f"largest norm-relative error in float64: {max(errors):.1e}," in done.stdout
 
 
 def test_report_says_where_it_is(run):

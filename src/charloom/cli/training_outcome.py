@@ -24,7 +24,6 @@ class Outcome:
         report: path of the report; None if no report was written.
         damage: a message about each damaged or missing file that the report leaves out.
         exit_code: exit code for the signal that stopped the run; 0 if no signal did.
-        seconds: how long the command checked gradients, trained and wrote the report, in seconds.
     """
 
     def __init__(self) -> None:
@@ -38,7 +37,6 @@ class Outcome:
         self.report: Path | None = None
         self.damage: tuple[str, ...] = ()
         self.exit_code = 0
-        self.seconds = 0.0
 
     def note(self, item: "TrainingEvent") -> None:
         """Store `item` if it belongs to the results; ignore other events."""
@@ -54,6 +52,11 @@ class Outcome:
                 self.recent.add(item.update, item.train_nats)
             if item.validation_nats is not None:
                 self.validation_nats = item.validation_nats
+
+    @property
+    def trained(self) -> float:
+        """Seconds of training of the run up to the last record, without interruptions; 0 without a record."""
+        return 0.0 if self.last is None else self.last.seconds
 
     @property
     def finished(self) -> bool:

@@ -1,7 +1,6 @@
 """Prints the messages before, during and after a training run, and its result."""
 
 import dataclasses
-import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,7 +86,6 @@ def follow(training: "Training", halt: "Halt", whole: bool = False) -> Outcome:
 
     outcome, learner = Outcome(), training.learner
     outcome.recent = RecentLoss(learner.config.smoothing, learner.update)
-    started = time.monotonic()
     try:
         progress = ProgressDisplay(
             training.updates, learner.update, learner.config, run=training.run
@@ -114,7 +112,6 @@ def follow(training: "Training", halt: "Halt", whole: bool = False) -> Outcome:
             f"{command('resume', training.run)}"
         )
         raise
-    outcome.seconds = time.monotonic() - started
     for message in outcome.damage:
         say_left_out(message)
     return outcome
@@ -193,8 +190,8 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
         lines.append(f"it writes:   {excerpt(text)}")
         if learner.config.validation:
             lines.append(f"model:       {training.stage()}")
-    if outcome.seconds:
-        lines.append(time_line(outcome.seconds, seconds_since_start()))
+    if outcome.trained:
+        lines.append(time_line(outcome.trained, seconds_since_start()))
     if outcome.report is not None:
         lines.append(f"report:      {outcome.report}")
     else:
@@ -203,7 +200,11 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
 
 
 def time_line(training: float, command: float | None) -> str:
-    """Return a line with the seconds of training and, if they are known, those of the whole command until now."""
+    """Return a line with the seconds of training and, if they are known, those of the whole command until now.
+
+    `training` are the seconds of the run's last record, as the report shows them: those of all commands that trained
+    the run, without gradient checks, saving and the report.
+    """
     line = f"time:        {duration(training)} of training"
     return line if command is None else f"{line}; {duration(command)} since the command started"
 
@@ -262,12 +263,12 @@ def gradients_line(checks: "list[GradientCheck]") -> str:
     wrong = [check for check in checks if not check.passed]
     if wrong:
         return f"gradients:   {len(wrong)} of {len(checks)} checks FAILED"
-    exact = [check.worst for check in checks if check.settings.dtype == "float64"]
-    worst = max(row.norm_relative for row in exact)
+    exact = [check for check in checks if check.settings.dtype == "float64"]
+    worst = max(row.norm_relative for check in exact for row in check.rows)
     engines = " and ".join(dict.fromkeys(check.settings.engine for check in checks))
     return (
-        f"gradients:   right in all {len(checks)} checks ({engines}); largest error in float64: "
-        f"{worst:.0e}, compared with the complex step"
+        f"gradients:   right in all {len(checks)} checks ({engines}); largest norm-relative error in float64: "
+        f"{worst:.1e}, compared with the complex step"
     )
 
 
@@ -304,7 +305,7 @@ def summary(
         "model": training.which,
         "overfitting": None if overfitted is None else dataclasses.asdict(overfitted),
         "start_nats": None if starts is None else dataclasses.asdict(starts),
-        "seconds": round(outcome.seconds, 3),
+        "seconds": round(outcome.trained, 3),
         "engine": training.engine.describe(),
         "gradients_right": all(c.passed for c in outcome.checks) if outcome.checks else None,
         "report": None if outcome.report is None else str(outcome.report),
