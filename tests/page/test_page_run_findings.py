@@ -42,7 +42,10 @@ def test_a_run_is_listed_with_the_bits_of_its_best_model(tmp_path, page):
         wanted = {
             "judged": (best, "bits, best validation"),
             "over": (runs["over"]["best_bits"], "bits, best validation"),
-            "plain": (runs["plain"]["train_bits"], "bits, training"),
+            "plain": (
+                runs["plain"]["train_bits"],
+                f"bits, training, {runs['plain']['train_bits_of']}",
+            ),
         }
         page.goto(live.url)
         for key, (bits, kind) in wanted.items():

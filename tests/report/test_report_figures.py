@@ -68,7 +68,7 @@ def test_the_figures_are_those_of_the_records(tmp_path: Path) -> None:
     assert f"12.35 at update {metrics[5]['update']}" in page.words
     assert f"{12.345 / 25 / math.log(2):.2f} bits per character" in page.words
     assert f"has a smooth loss of {metrics[-1]['smooth_loss']:.2f}" in page.words
-    assert "the mean training loss is 2.000 nats, or 2.885 bits" in page.words
+    assert "The training loss is 2.000 nats, or 2.885 bits" in page.words
 
 
 def test_each_sample_stands_under_its_update(tmp_path: Path) -> None:

@@ -62,9 +62,9 @@ def test_the_last_whole_epoch_is_averaged_by_characters() -> None:
             (2, 0.5, 9.0), (4, 1.0, 9.0), (5, 1.25, 4.0), (8, 2.0, 2.0), (9, 2.25, 7.0),
         )
     ]  # fmt: skip
-    assert gathered(many).last_epoch_nats == pytest.approx((25 * 4 + 75 * 2) / 100)
-    assert gathered(many[:2]).last_epoch_nats == pytest.approx(9)
-    assert gathered(many[:1]).last_epoch_nats is None
+    assert gathered(many).training.nats == pytest.approx((25 * 4 + 75 * 2) / 100)
+    assert gathered(many[:2]).training.nats == pytest.approx(9)
+    assert gathered(many[:1]).training.epoch is None
 
 
 def test_many_epochs_and_judgements_are_thinned_and_counted() -> None:

@@ -1,7 +1,6 @@
 """The server lists the runs, models and texts of its folder and reads each run once."""
 
 import json
-import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,7 +45,7 @@ def test_the_list_gives_the_settings_and_state_of_each_run(client):
     short = listed["cut short"]
     assert (short["state"], short["reason"]) == ("interrupted", "SIGINT")
     assert short["update"] < short["updates"]
-    assert short["bits"] == pytest.approx(short["smooth_loss"] / short["seq_length"] / math.log(2))
+    assert short["bits"] == short["train_bits"]
     assert listed["broken"]["state"] == "damaged"
     assert "JSON" in listed["broken"]["reason"]
 

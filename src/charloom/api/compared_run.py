@@ -22,7 +22,6 @@ from charloom.store.run_summary import summarize_run, summary_of
 from charloom.text.windows import Segment
 from charloom.training.divergence_message import runs_away
 from charloom.training.start_message import bad_reading
-from charloom.training.training_loss import TrainingLoss
 
 MOST_POINTS: Final = 1_000  # of the curve of the smooth loss
 
@@ -42,7 +41,7 @@ class ComparedRun:
         last: the last record.
         curve: records that are spread evenly over the run, for the smooth loss.
         judged: records with a validation loss, in the order of their updates, including the best and the last.
-        train_nats: the training loss over the last updates in nats per character.
+        train_nats: the training loss of the run (`TrainingLoss`) in nats per character.
         findings: what users must know about the run, as clauses without its name, such as "is not finished". What is
             damaged is in `summary.problems`.
         start_problem: a message that the model predicts badly from the zero state, in which the validation part is read.
@@ -85,7 +84,7 @@ class ComparedRun:
         """The bits per character that the run recorded; None without a record.
 
         They are the validation loss of the best checkpoint or, before the first validation loss and without a
-        validation part, the training loss over the last updates.
+        validation part, the training loss of the last complete epoch.
         """
         if self.judged and self.summary.best_bits is not None:
             return self.summary.best_bits
@@ -121,7 +120,7 @@ def read_compared_run(path: Path, known: IntactCheckpoints | None = None) -> Com
     try:
         view = inspect_run(path, known)
         summary = summary_of(view, None, None)
-        records, curve, train_nats = gathered(view)
+        records, curve = gathered(view)
     except CharloomError:
         summary = summarize_run(path)
         return ComparedRun(summary=summary)
@@ -132,15 +131,14 @@ def read_compared_run(path: Path, known: IntactCheckpoints | None = None) -> Com
         last=None if records is None else records.last,
         curve=curve,
         judged=() if records is None else records.judged,
-        train_nats=train_nats,
+        train_nats=None if records is None else records.training.nats,
         findings=tuple(findings_of(view, summary, records)),
         start_problem=bad_reading(read_start_losses(end_of(view).get(START_NATS))),
     )
 
 
-def gathered(view: RunInspection) -> tuple[Records | None, Sequence[Record], float | None]:
-    """Return figures from the records of a run, records that are spread evenly over it, and its last training loss."""
-    training = TrainingLoss()
+def gathered(view: RunInspection) -> tuple[Records | None, Sequence[Record]]:
+    """Return figures from the records of a run, and records that are spread evenly over it."""
     spread: EvenSample[Record] = EvenSample(MOST_POINTS)
 
     def passing() -> Iterator[Record]:
@@ -148,11 +146,10 @@ def gathered(view: RunInspection) -> tuple[Records | None, Sequence[Record], flo
         lines = sound_objects(view.path / METRICS, is_record, [], saved=view.lengths)
         for record in OrderedRecords(map(Record.of, lines)):
             spread.add(record)
-            training.add(record.update, record.train_nats)
             yield record
 
     records = gather(passing())
-    return records, spread.kept(), training.nats
+    return records, spread.kept()
 
 
 def findings_of(view: RunInspection, summary: RunSummary, records: Records | None) -> list[str]:

@@ -39,6 +39,7 @@ from charloom.model import Learner, finished_model, new_learner
 from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
 from charloom.recipes import DEFAULT_RECIPE
+from charloom.run_file_names import METRICS
 from charloom.settings_types import Settings
 from charloom.store import (
     RunWriter,
@@ -50,6 +51,9 @@ from charloom.store import (
     unless_in_use,
     which_of,
 )
+from charloom.store.journal_lines import is_record
+from charloom.store.journal_objects import sound_objects
+from charloom.store.training_loss import TrainingLoss
 from charloom.text import Corpus
 from charloom.training import (
     Best,
@@ -319,6 +323,14 @@ class Training:
                 if isinstance(item, Ended):
                     warn_user(bad_starts(item.start_losses), stacklevel)
         halt.raise_received()
+
+    def loss(self) -> TrainingLoss:
+        """Return the training loss of the run so far, from its records. Damaged and lost records are left out."""
+        loss = TrainingLoss()
+        for record in sound_objects(self.run / METRICS, is_record, []):
+            fields = (record[name] for name in ("update", "epoch", "characters", "train_nats"))
+            loss.add(*fields)
+        return loss
 
     @property
     def which(self) -> Which:

@@ -79,8 +79,8 @@ runs = typer.Typer(
 def list_(folder: ListedFolder = None, sort: Sort = "changed", as_json: Json = False) -> None:
     """List the runs in a folder and its subfolders, the latest first.
 
-    The loss is that of the best checkpoint: on the validation part, or on the
-    training text in a run without a validation part.
+    The loss is the validation loss of the best checkpoint. In a run without a
+    validation part it is the training loss, the mean of the last whole epoch.
 
     \b
     Example:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from charloom.api import Training
     from charloom.gradient_check import GradientCheck
     from charloom.model import Learner
+    from charloom.store.training_loss import TrainingLoss
     from charloom.training import Overfitting
     from charloom.training.stop_signals import Halt
 
@@ -171,16 +172,18 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
     if outcome.checks:
         lines.append(gradients_line(outcome.checks))
     if learner.smooth_loss is not None:
-        bits = bits_per_character(learner.smooth_loss, learner.config.seq_length)
         line = (
             f"smooth loss: {decimals(learner.smooth_loss, 2)} nats per window of "
-            f"{learner.config.seq_length:,} at update {learner.update:,} ({decimals(bits, 3)} bits per {one} of the training text)"
+            f"{learner.config.seq_length:,} at update {learner.update:,}"
         )
         if learner.best_loss is not None and not learner.config.validation:
             line += f", lowest {decimals(learner.best_loss, 2)} at update {learner.best_update:,}"
         lines.append(line)
-        early = None if outcome.recent is None else outcome.recent.sentence(one)
+        loss = training.loss()
+        whole = loss.epoch is not None
+        early = None if outcome.recent is None else outcome.recent.sentence(one, not whole)
         lines += [] if early is None else [f"             {early}"]
+        lines += [training_line(loss, one)] if whole or early is None else []
     if learner.config.validation and learner.best_loss is not None:
         lines.append(validation_line(learner, outcome.validation_nats))
         lines += part_lines(training, outcome)
@@ -197,6 +200,11 @@ def headlines(training: "Training", outcome: Outcome) -> list[str]:
     else:
         lines.append(f"run:         {training.run}")
     return lines
+
+
+def training_line(loss: "TrainingLoss", one: str) -> str:
+    """Return a line with the training loss of a run; `one` is character or byte."""
+    return f"training:    {nats_and_bits(loss.nats or 0.0, ' nats')} per {one} of the training text, {loss.name}"
 
 
 def time_line(training: float, command: float | None) -> str:
@@ -283,6 +291,7 @@ def summary(
     smooth, best = learner.smooth_loss, learner.best_loss
     judged = learner.config.validation > 0
     nats = None if smooth is None else smooth / learner.config.seq_length
+    training_nats = training.loss().nats
     starts = None if ended is None else ended.start_losses
     return {
         "run": str(training.run),
@@ -294,6 +303,8 @@ def summary(
         "search": None if outcome.search is None else outcome.search.to_dict(),
         "smooth_loss": smooth,
         "train_bits_per_character": bits(nats),
+        "training_nats": training_nats,
+        "training_bits": bits(training_nats),
         "validation_nats": last,
         "validation_bits": bits(last),
         "judged_characters": characters_of(training)[0] if judged else None,

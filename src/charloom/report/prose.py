@@ -216,13 +216,14 @@ def loss_story(
         f"The last record, at update {count(last.update)} after "
         f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, has a smooth loss of {decimals(last.smooth_loss, 2)}.",
     ]
-    if (early := records.recent.sentence(one)) is not None:
+    training = records.training
+    if (early := records.recent.sentence(one, with_mean=training.epoch is None)) is not None:
         fall.append(early)
-    how, mean = [order_sentence(config)], records.last_epoch_nats
-    if mean is not None:
+    how, mean = [order_sentence(config)], training.nats
+    if mean is not None and training.epoch is not None:
         how.append(
-            f"Over the last complete epoch, the mean training loss is {mean:.3f} nats, or "
-            f"{mean / math.log(2):.3f} bits, per {one}"
+            f"The training loss is {mean:.3f} nats, or {mean / math.log(2):.3f} bits, per {one}: the mean of epoch "
+            f"{training.epoch}, the last complete one"
             f"{'.' if config.validation or config.test else '; the run has no validation part.'}"
         )
     if records.ends:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from charloom.config import Config
 from charloom.even_sample import EvenSample
 from charloom.report.thinning import decimate
+from charloom.store.training_loss import TrainingLoss
 from charloom.training.overfitting_check import Overfitting, OverfittingCheck
 from charloom.training.recent_loss import RecentLoss
 
@@ -68,8 +69,7 @@ class Records:
         epochs: number of all records at the end of an epoch.
         updates: updates of the points of the curve, shape (points,).
         losses: smooth losses of these points in nats per window, shape (points,).
-        last_epoch_nats: mean training loss over the last complete epoch, in nats per character; None
-            before the end of the first epoch.
+        training: the training loss of the run, the mean of its last complete epoch.
         recent: the mean loss of the last updates, and the weight of the first loss in the smooth loss.
         at: a dict with a key for each update in the argument `wanted` of `gather`. The value is the last
             record at or before this update, or None if all records are later.
@@ -86,7 +86,7 @@ class Records:
     epochs: int
     updates: NDArray[np.float64]
     losses: NDArray[np.float64]
-    last_epoch_nats: float | None
+    training: TrainingLoss
     recent: RecentLoss
     at: Mapping[int, Record | None]
 
@@ -120,7 +120,12 @@ def gather(
     best_nats = math.inf
     judged: EvenSample[Record] = EvenSample(MOST_JUDGED)
     ends: EvenSample[Record] = EvenSample(MOST_ENDS)
-    check, curve, means, recent = OverfittingCheck(), Curve(), EpochMeans(), RecentLoss(smoothing)
+    check, curve, training, recent = (
+        OverfittingCheck(),
+        Curve(),
+        TrainingLoss(),
+        RecentLoss(smoothing),
+    )
     for record in records:
         while pending and pending[-1] < record.update:
             at[pending.pop()] = last
@@ -135,7 +140,7 @@ def gather(
             ends.add(record)
         check.add(record.update, record.train_nats, record.validation_nats)
         curve.add(record.update, record.smooth_loss)
-        means.add(record)
+        training.add(record.update, record.epoch, record.characters, record.train_nats)
         recent.add(record.update, record.train_nats)
     if first is None or last is None or lowest is None:
         return None
@@ -152,7 +157,7 @@ def gather(
         epochs=ends.total,
         updates=updates,
         losses=losses,
-        last_epoch_nats=means.last_whole(),
+        training=training,
         recent=recent,
         at={**at, **dict.fromkeys(pending, last)},
     )
@@ -210,31 +215,3 @@ class Curve:
         losses = np.array(self._losses, dtype=np.float64)
         keep = decimate(updates, losses, COLUMNS)
         return updates[keep], losses[keep]
-
-
-class EpochMeans:
-    """Computes the mean training loss of each epoch; keeps only the last two epochs."""
-
-    def __init__(self) -> None:
-        # The fields `epoch` and `characters` of the previous record
-        self._epoch, self._characters = 0.0, 0
-        self._sums: dict[int, tuple[float, int]] = {}
-
-    def add(self, record: Record) -> None:
-        """Add the next record. Its `train_nats` is the mean training loss since the previous record."""
-        number = int(self._epoch)
-        if record.epoch <= number + 1:
-            if number not in self._sums:
-                self._sums = {n: s for n, s in self._sums.items() if n == number - 1}
-            nats, characters = self._sums.get(number, (0.0, 0))
-            more = record.characters - self._characters
-            self._sums[number] = (nats + record.train_nats * more, characters + more)
-        self._epoch, self._characters = record.epoch, record.characters
-
-    def last_whole(self) -> float | None:
-        """Return the mean training loss of the last complete epoch in nats per character.
-
-        Return None if no epoch is complete.
-        """
-        nats, characters = self._sums.get(int(self._epoch) - 1, (0.0, 0))
-        return nats / characters if characters > 0 else None

@@ -20,6 +20,7 @@ from charloom.store.journal_lines import is_record, is_sample
 from charloom.store.journal_objects import sound_objects
 from charloom.store.run_inspection import RunInspection, inspect_run
 from charloom.store.run_lock import is_fresh, is_trained
+from charloom.store.training_loss import TrainingLoss
 
 # States that status.json does not have.
 STARTING: Final = "starting"
@@ -44,7 +45,8 @@ class RunSummary:
         config: the settings of the run.
         update: number of updates done so far.
         updates: number of updates of the whole run.
-        best_nats: the loss of the best checkpoint in nats per character (or byte).
+        best_nats: the validation loss of the best checkpoint in nats per character (or byte). In a run without a
+            validation part, it is the training loss of the run (`TrainingLoss`).
         bytes: the size of all files of the run in bytes.
         changed: when the run last changed, in Unix time in seconds.
     """
@@ -62,12 +64,12 @@ class RunSummary:
 
     @property
     def best_bits(self) -> float | None:
-        """The loss of the best checkpoint in bits per character (or byte)."""
+        """`best_nats` in bits per character (or byte)."""
         return None if self.best_nats is None else bits_per_character(self.best_nats)
 
     @property
     def best_on(self) -> str | None:
-        """What the loss of the best checkpoint was computed on: "validation" or "training"."""
+        """What `best_nats` was computed on: "validation" or "training"."""
         if self.config is None or self.best_nats is None:
             return None
         return "validation" if self.config.validation else "training"
@@ -151,24 +153,27 @@ def updates_of(inspection: RunInspection) -> int | None:
 
 
 def loss_of_best(inspection: RunInspection, damage: list[str]) -> float | None:
-    """Return the loss of a run's best checkpoint in nats per character, from its record.
+    """Return the loss of a run in nats per character, from its records.
 
-    This is the validation loss, or the training loss in a run without a validation part. Returns None if the
-    run has no best checkpoint, or if its record is lost. Messages about damaged and lost records and samples
+    This is the validation loss of the best checkpoint, or the training loss of a run without a validation part.
+    Return None if the run has no validation loss of a best checkpoint, or no record. Messages about damaged and lost records and samples
     are added to `damage`.
 
     Raises:
         ReadError: the disk failed while reading.
     """
-    path, messages, best = inspection.path, list[str](), None
+    path, messages, best, training = inspection.path, list[str](), None, TrainingLoss()
     if inspection.latest is None and not (path / METRICS).exists():
         return None  # the run is being created
     for record in sound_objects(path / METRICS, is_record, messages, saved=inspection.lengths):
         if record["update"] == inspection.best:
-            best = record.get("validation_nats", record["train_nats"])
+            best = record.get("validation_nats")
+        fields = (record[name] for name in ("update", "epoch", "characters", "train_nats"))
+        training.add(*fields)
     deque(sound_objects(path / SAMPLES, is_sample, messages, saved=inspection.lengths), maxlen=0)
     damage += messages
-    return best
+    settings = inspection.found_settings
+    return best if settings is None or settings.config.validation else training.nats
 
 
 def size_of_run(path: Path) -> int | None:

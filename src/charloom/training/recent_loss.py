@@ -63,16 +63,21 @@ class RecentLoss:
         """The weight that the loss of the first update has in the smooth loss now."""
         return self._smoothing ** max(0, self._update - 1)
 
-    def sentence(self, one: str) -> str | None:
+    def sentence(self, one: str, with_mean: bool = True) -> str | None:
         """Return a sentence with both figures; None if the first loss has hardly any weight in the smooth loss.
 
-        `one` is the unit of prediction: character or byte.
+        Args:
+            one: the unit of prediction: character or byte.
+            with_mean: False leaves out the mean, if the mean of a complete epoch stands beside the sentence.
         """
         mean = self.mean
         if mean is None or self.first_weight < LEAST_WEIGHT:
             return None
+        weight = f"The first loss still has a weight of {self.first_weight:.0%} in the smooth loss"
+        if not with_mean:
+            return f"{weight}, which is therefore higher than the losses of the last updates."
         bits = decimals(bits_per_character(mean.nats), 3)
         return (
-            f"The first loss still has a weight of {self.first_weight:.0%} in the smooth loss. The mean loss of the last "
+            f"{weight}. The mean loss of the last "
             f"{counted(mean.updates, 'update')} is {bits} bits per {one}."
         )

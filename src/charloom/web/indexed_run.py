@@ -36,13 +36,13 @@ from charloom.store.lost_lines import LostLines
 from charloom.store.model_start import START_NATS, read_start_losses
 from charloom.store.run_settings import RunSettings, TextDescription, schedule_of
 from charloom.store.run_summary import size_of_run
+from charloom.store.training_loss import TrainingLoss
 from charloom.training.divergence_message import divergence_sentence
 from charloom.training.overfitting_check import OverfittingCheck
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.progress_records import characters_evaluated
 from charloom.training.schedule_message import late_schedule
 from charloom.training.start_message import bad_starts
-from charloom.training.training_loss import TrainingLoss
 from charloom.web.best_loss import BestLoss
 from charloom.web.file_descriptors import is_shortage
 from charloom.web.journal_follower import Tail
@@ -228,10 +228,11 @@ class IndexedRun:
             update=update,
             updates=updates,
             epoch=figures.epoch,
-            bits=figures.smooth_bits if judged is None else judged,
+            bits=bits(self._training.nats) if judged is None else judged,
             train_bits=bits(self._training.nats),
+            train_bits_of=self._training.name,
             validation_bits=judged,
-            best_bits=bits(self._best.of(best)),
+            best_bits=bits(self._best.of(best) if config.validation else self._training.nats),
             overfitting=self._overfits(best) if state == "finished" and config.validation else None,
             start_warning=self._bad_starts() if state == "finished" else None,
             schedule_warning=None
@@ -300,7 +301,8 @@ class IndexedRun:
             if "validation_nats" in record:
                 self._judged = record
             self._best.add(record, best)
-            self._training.add(record["update"], record["train_nats"])
+            fields = (record[name] for name in ("update", "epoch", "characters", "train_nats"))
+            self._training.add(*fields)
             self._overfitting.add(
                 record["update"], record["train_nats"], record.get("validation_nats")
             )

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from charloom.formatting import bits_per_character
 from charloom.model.schedule import Schedule
 from charloom.store.json_numbers import is_number
 
@@ -20,13 +19,11 @@ class RunFigures:
     Attributes:
         epoch: passes over the training text, with a fraction.
         smooth_loss: the smooth loss in nats per window.
-        smooth_bits: the smooth loss in bits per character.
         learning_rate: the learning rate, multiplied by the factor that a command has set.
     """
 
     epoch: float | None
     smooth_loss: float | None
-    smooth_bits: float | None
     learning_rate: float | None
 
 
@@ -50,13 +47,11 @@ def figures_at(
     smooth = counters.get("smooth_loss") if counters.get("update") == update else None
     if not is_number(smooth):
         smooth = record.get("smooth_loss")
-    length = schedule.config.seq_length
     rate = epoch = None
     if update:
         rate = float(schedule.learning_rates(update - 1, 1)[0]) * factor
         epoch = update / schedule.windows.per_epoch
-    bits = None if smooth is None else bits_per_character(smooth, length)
-    return RunFigures(epoch, smooth, bits, rate)
+    return RunFigures(epoch, smooth, rate)
 
 
 def mean_speed(record: Mapping[str, Any]) -> float | None:

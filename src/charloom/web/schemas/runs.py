@@ -30,12 +30,14 @@ class Run(ResponseBody):
         characters: the number of characters in the run's text.
         update, updates: the current update and the total number of updates; None while not known.
         epoch: passes over the training text, with a fraction.
-        bits: the last validation loss in bits per character; without a validation loss, the smooth training
-            loss in bits per character.
-        train_bits: the training loss in bits per character, averaged over the updates of the last record, or of
-            the last two records if the last one covers fewer updates than the one before.
+        bits: the last validation loss in bits per character; without a validation loss, `train_bits`.
+        train_bits: the training loss in bits per character: the mean of the last complete epoch. Before the end of the
+            first epoch, the mean of the last record, or of the last two records if the last one covers fewer updates
+            than the one before.
+        train_bits_of: what `train_bits` is, such as "mean of epoch 4" or "mean of the last updates".
         validation_bits: the last validation loss in bits per character.
-        best_bits: the loss of the best checkpoint in bits per character.
+        best_bits: the validation loss of the best checkpoint in bits per character; `train_bits` if the run has no
+            validation part.
         overfitting: a sentence saying that a finished run overfitted, with a suggestion; None if the run did
             not overfit.
         start_warning: a sentence saying that the model of a finished run writes badly from a state in which it can
@@ -91,6 +93,7 @@ class Run(ResponseBody):
     epoch: float | None = None
     bits: float | None = None
     train_bits: float | None = None
+    train_bits_of: str | None = None
     validation_bits: float | None = None
     best_bits: float | None = None
     overfitting: str | None = None

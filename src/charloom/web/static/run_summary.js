@@ -3,11 +3,11 @@ import { counted } from "./dom.js";
 
 /**
  * Return the loss to show for a run in bits, and the name of this loss. This is the validation loss of the best checkpoint,
- * or the last validation loss if the former is not known. Before the first validation loss, it is the training loss over
- * the last updates: the smooth loss of a short run is far too high, because it begins with the loss of the first update.
+ * or the last validation loss if the former is not known. Before the first validation loss, it is the training loss, the
+ * mean of the last complete epoch: the smooth loss of a short run is far too high, because it begins with the loss of the first update.
  */
 export function bitsOf(run) {
-  if (run.validation_bits === null) return [run.train_bits, "bits, training"];
+  if (run.validation_bits === null) return [run.train_bits, run.train_bits_of ? `bits, training, ${run.train_bits_of}` : "bits, training"];
   return run.best_bits === null ? [run.validation_bits, "bits, validation"] : [run.best_bits, "bits, best validation"];
 }
 
