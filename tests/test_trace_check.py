@@ -76,6 +76,68 @@ def test_numbers_rounded_by_hand_pass_and_a_wrong_digit_does_not(places, traces,
     assert check.first_wrong.index == (1,)
 
 
+def test_numbers_without_decimals_are_judged_as_rounded(traces):
+    trace = traces["rnn"]
+    loss = round(float(trace["loss"]))
+    assert trace.check({"loss": loss}).passed
+    assert trace.check({"loss": float(loss)}).passed
+    wrong = trace.check({"loss": loss + 1}).first_wrong
+    assert (wrong.tolerance, wrong.remark) == (
+        0.5,
+        "numbers without decimals are judged as rounded to whole numbers",
+    )
+
+
+def test_zeros_are_not_the_rounding_of_small_numbers(traces):
+    trace = traces["rnn"]
+    zeros = np.zeros_like(trace["da_3"])
+    assert not trace.check({"da_3": zeros}).passed
+    assert not trace.check({"da_3": zeros.astype(int)}).passed
+
+
+def test_a_factor_is_named_only_if_it_is_clear(traces):
+    right = np.round(traces["rnn"]["h_1"], 2)
+    near = right + [0.02, 0.01] * np.sign(right)
+    assert "times" not in traces["rnn"].check({"h_1": np.round(near, 2)}).first_wrong.remark
+    half = np.round(0.5 * traces["rnn"]["h_1"], 2)
+    assert "times the right ones" in traces["rnn"].check({"h_1": half}).first_wrong.remark
+
+
+def test_all_matrices_of_a_student_may_be_transposed_and_one_alone_may_not(traces):
+    trace = traces["rnn"]
+    alone = trace.check({"dW": trace["dW"].T})
+    assert alone.first_wrong.remark == "your numbers are the transpose of the right ones"
+    assert "Transposed" not in str(alone)
+    both = trace.check({"dU": trace["dU"].T, "dW": trace["dW"].T, "dV": trace["dV"]})
+    assert both.passed
+    assert "Transposed, as for row vectors: dU, dW." in str(both)
+    wrong = trace.check({"dU": trace["dU"].T, "dW": trace["dW"].T + 1})
+    assert wrong.first_wrong.name == "dW"
+
+
+def test_names_of_course_code_are_known(traces):
+    trace = traces["rnn"]
+    given = {"dWax": "dU", "dWaa": "dW", "dba": "db", "dWya": "dV", "dby": "dc", "dWhh": "dW"}
+    for name, own in given.items():
+        assert trace.check({name: trace[own]}).passed, name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("mine.csv", "h_1,0.1,0.2\nh_1,0.3,0.4\n"),
+        ("mine.csv", "h_1,h_1\n0.1,0.2\n"),
+        ("mine.json", '{"h_1": [0.1, 0.2], "h_1": [0.3, 0.4]}'),
+        ("mine.json", '{"h_1": [0.1, 0.2], "h1": [0.3, 0.4]}'),
+    ],
+)
+def test_a_name_that_stands_twice_is_refused(name, text, traces, tmp_path):
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(CharloomError, match=r"h_1 (again|twice)|both stand for h_1"):
+        traces["rnn"].check(path)
+
+
 def test_the_output_of_the_command_is_a_file_of_numbers(traces, tmp_path):
     path = tmp_path / "trace.json"
     path.write_text(json.dumps(traces["gru"].to_dict()))

@@ -22,7 +22,7 @@ def numbers_in_csv(text: str) -> Mapping[str, Any]:
     comma, a number may have a decimal comma. A heading, empty lines and lines that begin with # are left out.
 
     Raises:
-        ValueError: a line has something else than numbers after its name.
+        ValueError: a line has something else than numbers after its name, or a name stands twice.
     """
     rows = list(_rows(text))
     if len(rows) > 1 and _is_heading(rows[0][1]):
@@ -33,6 +33,11 @@ def numbers_in_csv(text: str) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
     for place, row in rows:
         numbers = _numbers(place, row[1:])
+        if row[0] in found:
+            raise ValueError(
+                f"line {place} has {excerpt(row[0], 40)} again; give each name once, with the numbers of a matrix row by "
+                f"row in one line"
+            )
         found[row[0]] = numbers[0] if len(numbers) == 1 else numbers
     return found
 
@@ -82,6 +87,8 @@ def _columns(heads: Sequence[str], rows: Sequence[tuple[int, list[str]]]) -> Map
     """Return the numbers below each name of the first line. A column without a name counts the lines."""
     found = {}
     for place, head in enumerate(heads):
+        if head in found:
+            raise ValueError(f"its first line has {excerpt(head, 40)} twice; give each name once")
         if head:
             numbers = [
                 number for line, row in rows for number in _numbers(line, row[place : place + 1])

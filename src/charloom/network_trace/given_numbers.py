@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import ConfigError, ReadError
-from charloom.formatting import shortened
+from charloom.formatting import excerpt, shortened
 from charloom.network_trace.csv_numbers import numbers_in_csv
 
 MOST_BYTES: Final = 50_000_000  # of a file, and of the arrays in an .npz file
@@ -24,6 +24,7 @@ DTYPE_TOLERANCE: Final = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-9}
 FEW_DECIMALS: Final = 2
 UNITS: Final = 2.0
 FEW_UNITS: Final = 0.6
+WHOLE_UNITS: Final = 0.5  # of numbers without decimals
 # Significant digits from which on they count, too: fewer are also those of numbers that were rounded to decimals.
 FEWEST_DIGITS: Final = 3
 # Numbers with more decimals than this that all fit into float32 were computed in float32.
@@ -96,6 +97,13 @@ class GivenNumbers:
         relative = max(relative, DTYPE_TOLERANCE["float32"]) if single else relative
         return cls(array, decimals=max(decimals, 0), digits=digits, relative=relative)
 
+    @property
+    def whole(self) -> bool:
+        """True if the numbers have no decimals and are not all 0: they may be rounded to whole numbers."""
+        if self.array is None or self.decimals or not self.array.any():
+            return False
+        return bool((self.array == np.round(self.array)).all())
+
     def part(self, array: NDArray[np.float64]) -> Self:
         """Return some of these numbers, which are as exact as all of them."""
         return replace(self, array=array)
@@ -109,6 +117,8 @@ class GivenNumbers:
             own: these numbers in the shape of the right ones.
             right: the right numbers.
         """
+        if self.whole:
+            return np.full(right.shape, WHOLE_UNITS)
         size = max(1.0, float(np.abs(right).max(initial=0.0)))
         limit: NDArray[np.float64] = np.full(right.shape, self.relative * size)
         if self.decimals:
@@ -174,11 +184,23 @@ def numbers_by_name(found: Mapping[str, Any]) -> dict[str, GivenNumbers]:
 def _read_json(path: Path) -> Mapping[str, Any]:
     """Return the object in a JSON file. Numbers are `Decimal`, so that their decimals can be counted."""
     text = path.read_text(encoding="utf-8-sig")
-    found = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    found = json.loads(
+        text, parse_float=Decimal, parse_int=Decimal, object_pairs_hook=_without_repeated_names
+    )
     if isinstance(found, dict) and isinstance(found.get("numbers"), dict):
         found = found["numbers"]
     if not isinstance(found, dict):
         raise ValueError('it must be an object of names and numbers, such as {"h_1": [0.5, -0.2]}')
+    return found
+
+
+def _without_repeated_names(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict; raise ValueError if a name stands twice in it."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        again = next(name for n, name in enumerate(names) if name in names[:n])
+        raise ValueError(f"it has {excerpt(again, 40)} twice; give each name once")
     return found
 
 

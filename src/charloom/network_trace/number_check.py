@@ -1,13 +1,14 @@
 """Compares a student's own numbers with the values of a trace, and finds the first wrong one."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.errors import ConfigError
 from charloom.formatting import counted, excerpt
 from charloom.name_suggestions import did_you_mean
 from charloom.network_trace.given_numbers import GivenNumbers
@@ -21,9 +22,15 @@ Verdict = Literal["right", "wrong", "unknown"]
 ALIASES: Final = {
     "Wxh": "U", "Whh": "W", "bh": "b", "Why": "V", "by": "c", "hs": "h", "xs": "x", "ys": "o", "ps": "p",
     "dWxh": "dU", "dWhh": "dW", "dbh": "db", "dWhy": "dV", "dby": "dc", "dy": "do", "dhraw": "da", "dhnext": "dh_next",
+    "Wax": "U", "Waa": "W", "ba": "b", "Wya": "V", "dWax": "dU", "dWaa": "dW", "dba": "db", "dWya": "dV",
 }  # fmt: skip
 INDEXED: Final = re.compile(r"(.*?[A-Za-z])_?[\[(]?(\d+)[\])]?")
 MOST_NAMES: Final = 30  # names in a line of the text
+# A wrong value is called a multiple of the right one only if it differs from it by this many tolerances.
+CLEAR_FACTOR: Final = 5.0
+TRANSPOSED: Final = "your matrix is transposed"
+TRANSPOSE: Final = "your numbers are the transpose of the right ones"
+WHOLE: Final = "numbers without decimals are judged as rounded to whole numbers"
 MOST_MISSING: Final = 5  # names of values that were not given
 
 OTHER_NETWORK: Final = (
@@ -135,21 +142,53 @@ def check_numbers(
         values: the values of the trace in the order of their computation.
         given: the student's numbers by name.
         tolerance: the largest difference of a right number; None chooses it for each value.
+
+    Raises:
+        ConfigError: two names stand for the same value.
     """
     right = {value.name: value for value in values}
     found: dict[str, JudgedNumbers] = {}
+    named: dict[str, str] = {}
     unknown = []
     for name, numbers in given.items():
         parts = named_parts(name, numbers, right)
+        refuse_second_name(name, parts, named)
         if not parts:
             unknown.append(
                 JudgedNumbers(name, "unknown", remark=did_you_mean(canonical(name), right))
             )
         for part, own in parts.items():
             found[part] = with_other_step(judge(right[part], own, tolerance), own, right)
-    ordered = [found[name] for name in right if name in found]
+    ordered = in_one_convention([found[name] for name in right if name in found])
     missing = [v.name for v in values if v.name not in found and v.part != "given"]
     return NumberCheck((*ordered, *unknown), tuple(missing))
+
+
+def refuse_second_name(name: str, parts: Collection[str], named: dict[str, str]) -> None:
+    """Raise ConfigError if an earlier name stands for the same value `parts`; else note `name` for it.
+
+    `named` has the student's name of each value so far. A name such as h, which stands for several steps, may stand
+    beside that of one step.
+    """
+    for part in parts if len(parts) == 1 else ():
+        if part in named:
+            names = f"{excerpt(named[part], 40)} and {excerpt(name, 40)}"
+            raise ConfigError(f"{names} both stand for {part}; give its numbers only once.")
+        named[part] = name
+
+
+def in_one_convention(judged: Sequence[JudgedNumbers]) -> list[JudgedNumbers]:
+    """Return the verdicts, where a transposed square matrix is right if another right matrix is transposed too.
+
+    A student who writes h_{t-1} W instead of W h_{t-1} has all matrices transposed. Only the shape of a matrix that is
+    not square shows this.
+    """
+    if not any(one.verdict == "right" and one.remark == TRANSPOSED for one in judged):
+        return list(judged)
+    return [
+        replace(one, verdict="right", remark=TRANSPOSED) if one.remark == TRANSPOSE else one
+        for one in judged
+    ]
 
 
 def named_parts(
@@ -228,7 +267,7 @@ def judge(value: TracedValue, own: GivenNumbers, tolerance: float | None) -> Jud
     remark = ""
     shaped = own.array.reshape(right.shape)
     if own.array.ndim == 2 == right.ndim and own.array.shape != right.shape:
-        shaped, remark = own.array.T, "your matrix is transposed"
+        shaped, remark = own.array.T, TRANSPOSED
     limits = own.tolerance(shaped, right) if tolerance is None else np.full(right.shape, tolerance)
     with np.errstate(invalid="ignore"):
         differences = np.abs(shaped - right)
@@ -236,7 +275,7 @@ def judge(value: TracedValue, own: GivenNumbers, tolerance: float | None) -> Jud
     place = np.unravel_index(int((differences - limits).argmax()), right.shape)
     verdict: Verdict = "right" if bool((differences <= limits).all()) else "wrong"
     if verdict == "wrong":
-        remark = _wrong_remark(shaped, right, limits) or remark
+        remark = _wrong_remark(shaped, right, limits) or remark or (WHOLE if own.whole else "")
     index = tuple(int(one) for one in place) if right.ndim else ()
     error, limit = float(differences[place]), float(limits[place])
     return JudgedNumbers(value.name, verdict, value, shaped, error, limit, index, remark)
@@ -265,14 +304,15 @@ def _wrong_remark(
 ) -> str:
     """Return what wrong numbers are instead: the transpose, the opposite or a multiple of the right ones; else ""."""
     if right.ndim == 2 and right.shape[0] == right.shape[1] and _agree(own, right.T, limits):
-        return "your numbers are the transpose of the right ones"
+        return TRANSPOSE
     if _agree(own, -right, limits):
         return "your numbers have the opposite sign"
     size = float(np.sum(right * right))
     if not size or not np.isfinite(own).all():
         return ""
     factor = float(np.sum(own * right)) / size
-    if abs(factor) > 1e-6 and right.size > 1 and _agree(own, factor * right, limits):
+    clear = bool((np.abs(factor * right - right) > CLEAR_FACTOR * limits).any())
+    if clear and abs(factor) > 1e-6 and right.size > 1 and _agree(own, factor * right, limits):
         return f"your numbers are {factor:.4g} times the right ones"
     return ""
 
@@ -297,6 +337,9 @@ def check_lines(check: NumberCheck) -> Iterator[str]:
     yield f"{len(right)} of {counted(len(check.judged), 'value')} right."
     if right:
         yield f"right:      {_names(right)}"
+        transposed = [one for one in right if one.remark == TRANSPOSED]
+        if transposed:
+            yield f"            Transposed, as for row vectors: {_names(transposed)}."
     if wrong:
         yield f"wrong:      {_names(wrong)}"
     if unknown:
