@@ -40,7 +40,7 @@ def test_each_run_has_a_curve_of_each_loss_and_a_line_of_the_legend() -> None:
         assert f'id="{gid}"' in svg
     assert "cell rnn" in svg
     assert "cell &lt;lstm&gt;" in svg
-    assert "smooth loss, bits per character" in svg
+    assert "smooth training loss without the loss of the first update, bits per character" in svg
     assert "validation loss, bits per character" in svg
 
 
@@ -54,6 +54,7 @@ def test_all_runs_have_other_dashes_or_other_markers() -> None:
     styles = [line_style(n, LIGHT) for n in range(49)]
     without_colours = {(str(style["linestyle"]), style["marker"]) for style in styles}
     assert len(without_colours) == 49
+    assert len({(style["color"], str(style["linestyle"])) for style in styles}) == 49
     # Neighbours in the legend differ in both.
     for one, other in pairwise(styles):
         assert one["linestyle"] != other["linestyle"]
@@ -72,7 +73,9 @@ def test_all_runs_have_other_dashes_or_other_markers() -> None:
 def test_the_horizontal_axis_can_be_chosen(over: str, last: float, title: str) -> None:
     figure = comparison_figure([curve("a", 2.0), curve("b", 1.0, 500)], over)
     for axes in figure.axes:
-        assert axes.get_xlim() == (0, last)
+        left, right = axes.get_xlim()
+        # A marker at the last point is not cut in half.
+        assert left < 0 < last < right < 1.05 * last
         assert axes.get_xlabel() == title
     assert set(COMPARISON_AXES) == {"characters", "updates", "epochs", "seconds"}
 
@@ -98,9 +101,23 @@ def test_the_range_leaves_out_beginnings_and_runs_that_diverged() -> None:
     assert low < 2.0 < 2.5 < high < 8
     figure = comparison_figure([curve("a", 2.0), curve("bad", 1e5)])
     assert "far higher losses, may be above the plot" in svg_of(figure)
+    few = [(1_000.0, 4.0), (2_000.0, 2.0), (30_000.0, 1.9), (60_000.0, 1.8)]
+    assert range_of_bits([few])[1] > 4.0  # type: ignore[index]
     plain = [(0.0, 2.0), (10.0, 1.9)]
     assert range_of_bits([plain]) == pytest.approx((1.895, 1.905), abs=1.0)
     assert range_of_bits([[], []]) is None
+
+
+def test_the_first_loss_has_no_weight_in_the_curve() -> None:
+    losses = [100.0, *[20.0] * 499]
+    smooth, records = losses[0], []
+    for update, loss in enumerate(losses, 1):
+        smooth = smooth if update == 1 else 0.999 * smooth + 0.001 * loss
+        records.append(curve("a", 2.0, 1).smooth[0]._replace(update=update, smooth_loss=smooth))
+    shown = ComparedCurve("a", 1, records, [], 0.999).smooth_points("updates")
+    assert shown[0][1] == pytest.approx(100 / math.log(2))
+    assert [y for _, y in shown[1:]] == pytest.approx([20 / math.log(2)] * 499)
+    assert records[-1].smooth_loss > 60  # the smooth loss itself
 
 
 def test_a_run_with_one_record_is_a_point() -> None:

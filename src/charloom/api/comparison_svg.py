@@ -1,6 +1,7 @@
 """Draws the losses of several runs as a small SVG picture for a notebook, without matplotlib.
 
-Each run has its own colour and its own dashes, so that the picture can be read without colours.
+Of up to seven runs, each has its own dashes, so that the picture can be read without colours. From the eighth run on, the
+colours come again with other dashes.
 """
 
 from collections.abc import Sequence
@@ -11,12 +12,19 @@ from charloom.formatting import count
 from charloom.notebook_html import QUIET, escaped
 from charloom.report.comparison_curves import ComparedCurve, Points, range_of_bits
 
-# The colour of each run, visible on white and on black, and its dashes. The eighth run has those of the first.
+# The colour of each run, visible on white and on black, and its dashes. The eighth run has the colour of the first.
 STROKES: Final = (
     ("rgb(11, 107, 176)", ""), ("rgb(179, 92, 0)", "7 3"), ("rgb(8, 127, 92)", "2 3"),
     ("rgb(166, 61, 143)", "10 3 2 3"), ("rgb(120, 120, 20)", "14 4"), ("rgb(200, 50, 50)", "4 2 1 2"),
     ("rgb(110, 110, 110)", "1 2"),
 )  # fmt: skip
+SHIFT: Final = 3  # of the dashes from the eighth run on
+
+
+def stroke_of(run: int) -> tuple[str, str]:
+    """Return the colour and the dashes of the run with an index, counted from 0."""
+    again, place = divmod(run, len(STROKES))
+    return STROKES[place][0], STROKES[(place + SHIFT * again) % len(STROKES)][1]
 
 
 def curves_svg(curves: Sequence[ComparedCurve]) -> str:
@@ -33,9 +41,7 @@ def curves_svg(curves: Sequence[ComparedCurve]) -> str:
     last = max((line[-1][0] for line in lines if line), default=0)
     if shown is None or last <= 0:
         return ""
-    shapes = [
-        polylines(line, last, shown, *STROKES[n % len(STROKES)]) for n, line in enumerate(lines)
-    ]
+    shapes = [polylines(line, last, shown, *stroke_of(n)) for n, line in enumerate(lines)]
     what = "validation loss" if judged else "smooth loss"
     label = f"The {what} of {len(lines)} runs in bits per character, over the characters read"
     style = f"display:block;width:100%;max-width:{WIDTH}px;height:auto;font-size:11px"
@@ -76,7 +82,7 @@ def polylines(
 def key_of(curves: Sequence[ComparedCurve], what: str) -> str:
     """Return lines that explain the curves: a sample of each, and the label of its run."""
     rows = "".join(
-        f'<div>{sample_of(*STROKES[n % len(STROKES)])} <span style="{QUIET}">{escaped(curve.label)}</span></div>'
+        f'<div>{sample_of(*stroke_of(n))} <span style="{QUIET}">{escaped(curve.label)}</span></div>'
         for n, curve in enumerate(curves)
     )
     heading = f'<span style="{QUIET}">{escaped(what.capitalize())} in bits per character:</span>'

@@ -240,7 +240,7 @@ class RunComparison:
     def curves(self) -> list[ComparedCurve]:
         """Return the curves of the runs that have records, with their names and labels."""
         return [
-            ComparedCurve(title, run.config.seq_length, run.curve, run.judged)
+            ComparedCurve(title, run.config.seq_length, run.curve, run.judged, run.config.smoothing)
             for title, run in zip(self.titles, self.runs, strict=True)
             if run.config is not None and run.curve
         ]

@@ -20,6 +20,7 @@ COMPARISON_AXES: Final[Mapping[str, tuple[str, Callable[[Record], float]]]] = {
 }
 # The part of a run, from its beginning, whose high losses do not decide the range of the vertical axis.
 BEGINNING: Final = 0.05
+FEW_POINTS: Final = 20  # a curve with at most as many is shown whole
 
 Points = list[
     tuple[float, float]
@@ -35,20 +36,33 @@ class ComparedCurve:
         seq_length: sequence length T of the run, to convert nats per window to bits.
         smooth: records for the curve of the smooth loss, in the order of their updates.
         judged: records with a validation loss, in the same order.
+        smoothing: the factor of the smooth loss.
     """
 
     label: str
     seq_length: int
     smooth: Sequence[Record]
     judged: Sequence[Record]
+    smoothing: float = 0.0
 
     def smooth_points(self, over: str) -> Points:
-        """Return the points of the smooth loss. `over` is a key of `COMPARISON_AXES`."""
+        """Return the points of the smooth loss without its first value. `over` is a key of `COMPARISON_AXES`."""
         _, place = COMPARISON_AXES[over]
         return [
-            (place(record), bits_per_character(record.smooth_loss, self.seq_length))
+            (place(record), bits_per_character(self.without_first(record), self.seq_length))
             for record in self.smooth
         ]
+
+    def without_first(self, record: Record) -> float:
+        """Return the smooth loss of a record as the weighted mean of all losses but the first, in nats per window.
+
+        The first loss, that of a network that knows nothing, has the weight smoothing^(n - 1) after n updates. In a
+        run of few updates this hides what was learned. Without a record of update 1, the smooth loss is returned.
+        """
+        first, weight = self.smooth[0], self.smoothing ** max(0, record.update - 1)
+        if first.update != 1 or weight >= 1:
+            return record.smooth_loss
+        return (record.smooth_loss - weight * first.smooth_loss) / (1 - weight)
 
     def validation_points(self, over: str) -> Points:
         """Return the points of the validation loss. `over` is a key of `COMPARISON_AXES`."""
@@ -62,7 +76,7 @@ class ComparedCurve:
 def range_of_bits(lines: Sequence[Points]) -> tuple[float, float] | None:
     """Return the lowest and the highest loss that a plot of some curves shows; None if they have no points.
 
-    The losses in the first part (`BEGINNING`) of each curve do not count, and neither does a curve that ends far above
+    The losses in the first part (`BEGINNING`) of a curve with many points do not count, and neither does a curve that ends far above
     all others, such as that of a run that diverged.
     """
     kept = [line for line in lines if line]
@@ -77,6 +91,7 @@ def range_of_bits(lines: Sequence[Points]) -> tuple[float, float] | None:
 
 
 def later(line: Points) -> Points:
-    """Return the points of a curve after its beginning; at least the last one."""
-    end = line[0][0] + BEGINNING * (line[-1][0] - line[0][0])
+    """Return the points of a curve after its beginning, or all of them if they are few; at least the last one."""
+    beginning = 0.0 if len(line) <= FEW_POINTS else BEGINNING
+    end = line[0][0] + beginning * (line[-1][0] - line[0][0])
     return [point for point in line if point[0] >= end and math.isfinite(point[1])] or line[-1:]

@@ -1,6 +1,6 @@
 """Draws the curves of several runs into one picture: the smooth losses above, the validation losses below.
 
-Each run has its own dashes and its own marker besides its colour, so that the picture can be read in black and white.
+Each run has its own pair of dashes and marker besides its colour, so that the picture can be read in black and white.
 """
 
 from collections.abc import Sequence
@@ -43,8 +43,13 @@ STROKE_STYLES: Final = (
     ("cross", (0, (3, 1.2, 1.2, 1.2, 1.2, 1.2))),
     ("muted", (0, (1.2, 3))),
 )
-# The markers. From the eighth run on, the dashes come again, but with other markers.
+# The markers. From the eighth run on, the colours come again, but with other dashes, and with other and empty markers.
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+SHIFT: Final = 3  # of the dashes from the eighth run on
+EDGE: Final = 8  # space left and right of the picture
+BESIDE: Final = (
+    0.012  # space left and right of the curves, as a share of the axis, so that no marker is cut
+)
 
 
 def comparison_figure(
@@ -76,9 +81,9 @@ def comparison_figure(
     for n, (name, lines) in enumerate(panels):
         bottom = height - above - PANEL_HEIGHT * (n + 1) + 48
         box = (
-            MARGIN / width,
+            (MARGIN + EDGE) / width,
             bottom / height,
-            1 - 2 * MARGIN / width,
+            1 - 2 * (MARGIN + EDGE) / width,
             (PANEL_HEIGHT - 78) / height,
         )
         axes = figure.add_axes(box)
@@ -106,12 +111,15 @@ def draw_panel(axes: Axes, name: str, lines: Sequence[Points], palette: Palette)
 
 def line_style(run: int, palette: Palette) -> dict[str, Any]:
     """Return matplotlib's options for the curve of the run with an index, counted from 0."""
-    colour, dashes = STROKE_STYLES[run % len(STROKE_STYLES)]
+    again, place = divmod(run, len(STROKE_STYLES))
+    colour, _ = STROKE_STYLES[place]
+    _, dashes = STROKE_STYLES[(place + SHIFT * again) % len(STROKE_STYLES)]
     return {
         "color": palette[colour],
+        "markerfacecolor": palette["paper"] if again % 2 else palette[colour],
         "linestyle": dashes,
         "linewidth": 1.7,
-        "marker": MARKERS[(run + run // len(STROKE_STYLES)) % len(MARKERS)],
+        "marker": MARKERS[(place + again) % len(MARKERS)],
         "markersize": 5,
     }
 
@@ -136,7 +144,7 @@ def scale_panel(
     """Set the limits, ticks and names of the axes. `last` is the largest value of the horizontal axis."""
     font = font_size(width)
     style_axes(axes, palette, font)
-    axes.set_xlim(0, last or 1)
+    axes.set_xlim(-BESIDE * (last or 1), (1 + BESIDE) * (last or 1))
     shown = range_of_bits(lines)
     if shown is not None:
         axes.set_ylim(shown)
@@ -147,6 +155,8 @@ def scale_panel(
     axes.set_xlabel(title, color=palette["muted"], fontsize=font, labelpad=4)
     above = shown is not None and any(y > shown[1] for line in lines for _, y in line)
     name = str(axes.get_gid()).replace("-", " ")
+    if name == "smooth loss":
+        name = "smooth training loss without the loss of the first update"
     cut = ""
     if above:
         cut = f" (the first {BEGINNING:.0%} of a run, and far higher losses, may be above the plot)"
@@ -164,7 +174,7 @@ def add_key(
     figure.legend(
         handles=samples,
         loc="upper left",
-        bbox_to_anchor=(0, 1 - 6 / height),
+        bbox_to_anchor=(EDGE / width, 1 - 6 / height),
         borderaxespad=0,
         handlelength=4.2,
         labelspacing=0.35,
