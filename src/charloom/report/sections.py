@@ -63,13 +63,14 @@ from charloom.store.model_start import START_NATS, read_start_losses
 from charloom.training import Sample
 from charloom.training.divergence_message import divergence_sentence
 from charloom.training.learning_rate_search import LearningRateSearch
+from charloom.training.learning_rate_words import learning_rate_sentence
 from charloom.training.overfitting_message import overfitting_sentence
 from charloom.training.schedule_message import late_schedule
 from charloom.training.start_message import bad_starts
 
 
 def run_sentence(view: RunInspection) -> str:
-    """Return the first lines of the report: the network, the text that it learns, and for how long."""
+    """Return the first lines of the report: the network, the text, for how long it learns, and the learning rate."""
     config, text = view.config, view.text
     title = CELLS[config.cell].title
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
@@ -78,7 +79,7 @@ def run_sentence(view: RunInspection) -> str:
         f"{title[:1].upper()}{title[1:]} with {layers}{count(config.hidden_size)} hidden units"
         f"{extras_phrase(config, text.vocabulary_size)} learns to write like this text of {count(text.characters)} {config.tokens}, "
         f"{count(text.vocabulary_size)} of them different. It is trained for {'at most ' if config.patience else ''}{length_of_run(config)} with windows of "
-        f"{count(config.seq_length)} {config.tokens}{streams}."
+        f"{count(config.seq_length)} {config.tokens}{streams}. {learning_rate_sentence(config)}"
     )
 
 
