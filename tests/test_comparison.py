@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import charloom
+import overfitting_runs
 import small_runs
 from charloom.api import compare_runs, compared_run
 from charloom.api.comparison_intervals import ValidationBits, difference
@@ -17,8 +18,10 @@ from charloom.api.comparison_layout import comparison_lines
 from charloom.api.run_comparison import RunComparison, bits_text
 from charloom.errors import ConfigError, NotAModelError
 from charloom.evaluation import bits_interval, block_sums, interval_of_blocks
+from charloom.formatting import UNKNOWN
 from charloom.messages import for_command_line
 from charloom.model import StartLosses
+from charloom.store import inspect_run
 from charloom.text import Corpus
 from pages import Page
 from test_notebook_html import harms
@@ -73,7 +76,34 @@ def test_only_the_settings_that_differ_are_shown(folder):
     ]  # fmt: skip
     assert found.labels == ["hidden_size 4", "hidden_size 16"]
     assert cells(found, "run") == ["small", "large"]
-    assert found.notes == []
+    assert "leave out what another" in words(found)
+    assert len(found.notes) == 1
+    assert compared(folder, "small", "large", intervals=False).notes == []
+
+
+def test_a_schedule_is_shown_with_its_settings_unless_they_have_columns(tmp_path):
+    """Takes a second, because it trains three runs."""
+    small_runs.train(tmp_path / "plain", validation=0.2)
+    for name, factor in (("half", 0.5), ("slow", 0.8)):
+        small_runs.train(
+            tmp_path / name, validation=0.2, schedule="step", step_factor=factor, step_after=1
+        )
+    found = compared(tmp_path, "plain", "half", intervals=False)
+    assert cells(found, "schedule") == [
+        "constant", "step (×0.5 after 1 epoch and then every epoch)",
+    ]  # fmt: skip
+    found = compared(tmp_path, "half", "slow", "plain", intervals=False)
+    assert cells(found, "schedule") == ["step", "step", "constant"]
+    assert cells(found, "step_factor") == ["0.5", "0.8", UNKNOWN]
+
+
+def test_the_table_names_the_update_of_a_best_model_from_before_the_end(tmp_path):
+    overfitting_runs.train(tmp_path / "over")
+    small_runs.train(tmp_path / "whole", validation=0.2)
+    found = compared(tmp_path, "over", "whole", intervals=False)
+    best = inspect_run(tmp_path / "over").best
+    assert best < inspect_run(tmp_path / "over").latest
+    assert cells(found, "model of update")[0] == f"{best:,}"
 
 
 def test_bits_and_intervals_are_those_of_evaluate(folder):

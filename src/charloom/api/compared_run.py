@@ -38,6 +38,7 @@ class ComparedRun:
         summary: the state, the settings and the loss of the run, as a list of runs shows them.
         settings: the contents of config.json.
         engine: the engine that trained last.
+        best: the update of the best checkpoint; None if there is none.
         last: the last record.
         curve: records that are spread evenly over the run, for the smooth loss.
         judged: records with a validation loss, in the order of their updates, including the best and the last.
@@ -50,6 +51,7 @@ class ComparedRun:
     summary: RunSummary
     settings: RunSettings | None = None
     engine: str | None = None
+    best: int | None = None
     last: Record | None = None
     curve: Sequence[Record] = ()
     judged: Sequence[Record] = ()
@@ -128,6 +130,7 @@ def read_compared_run(path: Path, known: IntactCheckpoints | None = None) -> Com
         summary=summary,
         settings=view.found_settings,
         engine=view.engine,
+        best=view.best,
         last=None if records is None else records.last,
         curve=curve,
         judged=() if records is None else records.judged,

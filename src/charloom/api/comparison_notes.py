@@ -68,8 +68,8 @@ def notes_on_validation(runs: Sequence[ComparedRun], names: Sequence[str]) -> It
     if without:
         have = "has" if len(without) == 1 else "have"
         yield (
-            f"{listing(without)} {have} no validation part, so the bits are those of the training text over the last "
-            f"updates. They do not show how well a model predicts a text that it has not read. Train with "
+            f"{listing(without)} {have} no validation part, so the bits are those of the training text, the mean of the "
+            f"last complete epoch. They do not show how well a model predicts a text that it has not read. Train with "
             f"{argument('validation', 0.1)} to compare models."
         )
     for part in {run.validation_part: None for run in runs if run.validation_part}:

@@ -26,14 +26,15 @@ from charloom.api.setting_differences import (
 from charloom.api.text_arguments import as_path
 from charloom.config import require_one_of
 from charloom.errors import ConfigError
-from charloom.formatting import UNKNOWN, counted
-from charloom.messages import for_python
+from charloom.formatting import UNKNOWN, count, counted
+from charloom.messages import argument, for_python
 from charloom.notebook_html import card, sentence, table
 from charloom.report.comparison_curves import COMPARISON_AXES, ComparedCurve
 
 BITS_DIGITS: Final = 4  # decimals of bits
 MOST_COLUMNS: Final = 9  # of a table with a row for each run, in a notebook
 LARGE_BITS: Final = 100.0  # from here on, bits are shown as whole numbers
+SEED: Final = f"The intervals are about other texts like this one. They leave out what another {argument('seed')} would change."
 COMPARISON_WIDTH: Final = 80  # of a table in a terminal
 
 
@@ -76,7 +77,8 @@ class RunComparison:
         """Sentences about what is unfinished, damaged or not comparable, with marks (`charloom.messages`)."""
         same = not self.settings and len(self.runs) > 1 and all(run.settings for run in self.runs)
         first = ["The runs do not differ in any setting."] if same else []
-        return [*first, *notes_of(self.runs, self.names, self.remarks)]
+        seed = [SEED] if any(found and found.interval for found in self.evaluations) else []
+        return [*first, *notes_of(self.runs, self.names, self.remarks), *seed]
 
     # The figures of a run
 
@@ -92,6 +94,10 @@ class RunComparison:
     def bits_on(self, n: int) -> str | None:
         """Return what the bits of run `n` were computed on: "validation" or "training"; None without a record."""
         return self.runs[n].bits_on if self.evaluations[n] is None else "validation"
+
+    def model_update(self, n: int) -> int | None:
+        """Return the update of the model whose validation loss the bits of run `n` are; None for a training loss."""
+        return self.runs[n].best if self.bits_on(n) == "validation" else None
 
     def best_on_same_text(self, n: int) -> int | None:
         """Return the index of the run with the fewest bits among run `n` and those with the same validation text.
@@ -142,7 +148,24 @@ class RunComparison:
         )
         interval = ["95 % interval"] if any(found for found in self.evaluations) else []
         above = ["above the best"] if self.best else []
-        return ["run", *self.settings, "done", *on, "bits", *interval, *above, "seconds", "state"]
+        models = [self.model_update(n) for n in range(len(self.runs))]
+        earlier = any(
+            update is not None and update != run.summary.update
+            for update, run in zip(models, self.runs, strict=True)
+        )
+        model = ["model of update"] if earlier else []
+        return [
+            "run",
+            *self.settings,
+            "done",
+            *model,
+            *on,
+            "bits",
+            *interval,
+            *above,
+            "seconds",
+            "state",
+        ]
 
     @cached_property
     def rows(self) -> list[list[str]]:
@@ -158,6 +181,7 @@ class RunComparison:
         cells = {
             "run": self.names[n],
             "done": progress(summary.update, summary.updates),
+            "model of update": None if (model := self.model_update(n)) is None else count(model),
             "bits on": self.bits_on(n),
             "bits": None if bits is None else bits_text(bits),
             "95 % interval": None if found is None else span(found.interval),
@@ -224,6 +248,7 @@ class RunComparison:
             "engine": run.engine,
             "update": summary.update,
             "updates": summary.updates,
+            "model_update": self.model_update(n),
             "bits": self.bits(n),
             "bits_on": self.bits_on(n),
             "interval": None if found is None else found.interval,

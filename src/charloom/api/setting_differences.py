@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from charloom.api.compared_run import ComparedRun
 from charloom.api.comparison_layout import different, most_common
-from charloom.config import Config, without_effect
+from charloom.config import ONLY_WITH, Config, without_effect
 from charloom.formatting import UNKNOWN
+from charloom.training.learning_rate_words import schedule_phrase
 
 TEXT: Final = "text"  # the text counts as a setting
 VOCABULARY: Final = "vocabulary"  # the number of different characters too
@@ -70,6 +71,10 @@ def shown_value(run: ComparedRun, name: str, runs: Sequence[ComparedRun]) -> str
     value = settings_of(run).get(name)
     if value is None:
         return None
+    details = [one for one, (on, _) in ONLY_WITH.items() if on == "schedule"]
+    shown = set(details).intersection(differing_settings(runs))
+    if name == "schedule" and run.config is not None and value != "constant" and not shown:
+        return f"{value} ({schedule_phrase(run.config)})"
     if name == TEXT:
         title, fingerprint = value
         same = {
