@@ -25,7 +25,7 @@ def test_the_settings_tell_text_versions_engine_seconds_and_command(
     ):
         assert words in page.words
     assert page.samples[-1] == (
-        "charloom reproduce '/books/my book.txt' --run new-run --hidden-size 10 --epochs 3 --seed 7"
+        "charloom reproduce 'my book.txt' --run new-run --hidden-size 10 --epochs 3 --seed 7"
     )
 
 
@@ -57,13 +57,14 @@ def test_without_gradient_check_the_command_is_train(tmp_path: Path) -> None:
 def test_a_text_without_a_file_is_taken_from_the_run(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", text={"sources": []})
     _, page = report(run)
-    assert str(run / "text.txt") in page.samples[-1]
+    assert "charloom train run/text.txt " in page.samples[-1]
+    assert str(tmp_path) not in page.samples[-1]
 
 
 def test_every_setting_that_was_changed_is_in_the_command(tmp_path: Path) -> None:
     _, page = report(make_run(tmp_path / "run", clip=1.0))
     assert page.samples[-1] == (
-        "charloom train '/books/my book.txt' --run new-run --recipe classic "
+        "charloom train 'my book.txt' --run new-run --recipe classic "
         "--hidden-size 10 --epochs 3 --clip 1.0 --seed 0"
     )
 

@@ -149,7 +149,7 @@ def scale_panel(
     if shown is not None:
         axes.set_ylim(shown)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=over in ("characters", "updates")))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value, last)))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     title, _ = COMPARISON_AXES[over]
     axes.set_xlabel(title, color=palette["muted"], fontsize=font, labelpad=4)
@@ -186,8 +186,11 @@ def add_key(
     )
 
 
-def short_count(value: float) -> str:
-    """Return a value of the horizontal axis as short text, such as 250k, 1.5M or 0.5."""
-    if abs(value) >= 1e6:
-        return f"{value / 1e6:g}M"
-    return f"{value / 1e3:g}k" if abs(value) >= 1e4 else f"{value:,g}"
+def short_count(value: float, largest: float) -> str:
+    """Return a value of the horizontal axis as short text, such as 250k, 1.5M or 0.5.
+
+    All values of an axis are written in the unit that its largest value has.
+    """
+    if not value or largest < 1e4:
+        return f"{value:,g}"
+    return f"{value / 1e6:g}M" if largest >= 1e6 else f"{value / 1e3:g}k"

@@ -32,6 +32,9 @@ CROSS: Final = (
     7.5  # size of the red cross at the end of an epoch, if the crosses are far enough apart
 )
 CROSS_LINE: Final = 2.2  # width of the lines of a cross of that size
+LABEL_PAD: Final = (
+    7.5  # from the axes to the labels of losses: a cross on the edge does not reach them
+)
 DOT: Final = 3.0  # size of the dot at a validation loss
 # The least distance from one mark to the next, as a factor of their size. Closer marks hide the curve below them.
 LEAST_GAP: Final = 1.5
@@ -217,7 +220,9 @@ def _scale(
     axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(6))
     axes.yaxis.set_major_formatter(_loss_formatter(axes.get_ylim()[1]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value, narrow)))
+    thousands = narrow and end >= 10_000
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _updates_text(value, thousands)))
+    axes.tick_params(axis="y", pad=LABEL_PAD)
     axes.set_xlabel("updates", color=palette["muted"], fontsize=font_size(width), labelpad=4)
     heading(axes, "nats per window", 0.0, palette, font_size(width))
 
@@ -237,7 +242,7 @@ def _add_bits(axes: Axes, seq_length: int, one: str, width: int, palette: Palett
     )
     bits.yaxis.set_major_locator(MaxNLocator(6))
     bits.yaxis.set_major_formatter(_loss_formatter(bit * axes.get_ylim()[1]))
-    bits.tick_params(colors=palette["muted"], length=0, labelsize=font_size(width))
+    bits.tick_params(colors=palette["muted"], length=0, labelsize=font_size(width), pad=LABEL_PAD)
     bits.spines[:].set_visible(False)
     heading(axes, f"bits per {one}", 1.0, palette, font_size(width))
     bits.set_facecolor("none")
@@ -286,8 +291,6 @@ def _short_loss(value: float) -> str:
     return re.sub(r"e\+0*", "e", f"{value:.3g}")
 
 
-def _short(value: float, narrow: bool) -> str:
-    """Return a number of updates as text. If `narrow` is True, write 12k for 12,000."""
-    if narrow and value >= 10_000:
-        return f"{value / 1000:,.0f}k"
-    return count(round(value))
+def _updates_text(value: float, thousands: bool) -> str:
+    """Return a number of updates as text. With `thousands`, write 8k for 8,000 and 12k for 12,000."""
+    return f"{value / 1000:,g}k" if thousands and value else count(round(value))

@@ -5,7 +5,9 @@ The caller passes the data of the run. This module reads no file and knows nothi
 
 import math
 import platform
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -461,8 +463,11 @@ def changes(view: RunInspection) -> list[Setting]:
     return [Setting(name, "; ".join(parts)) for name, parts in rows.items() if parts]
 
 
-def repeating_command(view: RunInspection, whole: bool) -> str:
-    """Return the command that repeats this run in a new run directory.
+def repeating_command(view: RunInspection, whole: bool) -> list[str]:
+    """Return the command that repeats this run in a new run directory, in pieces: each option with its value is one.
+
+    The texts are named without their folders, which are private in a report that is handed in, unless two have the same
+    name.
 
     Args:
         view: the run.
@@ -481,5 +486,12 @@ def repeating_command(view: RunInspection, whole: bool) -> str:
     }
     if recipe.name != default:
         changed = {"recipe": recipe.name, **changed}
-    sources = view.text.sources or [str(view.path / TEXT)]
-    return for_command_line(terminal_command(verb, *sources, run="new-run", **changed))
+    sources = view.text.sources
+    names = [Path(source).name or source for source in sources]
+    if not sources:
+        names = [str(Path(view.path.absolute().name, TEXT))]
+    elif len(set(names)) < len(sources):
+        names = list(sources)
+    return re.split(
+        " (?=--)", for_command_line(terminal_command(verb, *names, run="new-run", **changed))
+    )
