@@ -265,7 +265,8 @@ def draw_usual_check(figures: Figures, palette: Palette) -> Figure:
     absolute = sum(row["passes_absolute"] for row in rows)
     both = sum(row["passes_absolute"] and row["passes_relative"] for row in rows)
     corner = (least[0], USUAL_LIMIT)
-    write_note(axes, f"{both} pass in any case", corner, palette, color="cross", xytext=(6, -16))
+    lowest = (least[0], least[1])
+    write_note(axes, f"{both} pass in any case", lowest, palette, color="cross", xytext=(6, 6))
     write_note(
         axes, f"{absolute - both} more pass if errors are absolute", corner, palette, xytext=(6, 6)
     )

@@ -98,3 +98,10 @@ def test_python_and_the_command_line_have_the_same_defaults():
         if name not in ("self", "prompt", "stop", "replacement", "number"):
             option = shown.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
             assert f"[default: {parameter.default}]" in option
+
+
+def test_the_command_check_names_all_commands_that_check():
+    done = charloom_("check", "numbers.json")
+    assert done.exit_code == 2
+    for command in ("gradcheck", "doctor", "trace --check"):
+        assert command in done.stderr

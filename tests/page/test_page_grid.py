@@ -17,7 +17,7 @@ if chromium_path() is None:
     pytest.skip(NONE, allow_module_level=True)
 
 PHONE = {"width": 390, "height": 844}
-LINK = "model=cats&length=40&seed=3&prompt=the%20&temperatures=0.5,%202&top-ps=0.6,1"
+LINK = "model=cats&grid-length=40&seed=3&prompt=the%20&temperatures=0.5,%202&top-ps=0.6,1"
 
 
 def opened(page, live, link=LINK):
@@ -38,7 +38,7 @@ def test_a_table_has_the_texts_of_python_in_rows_and_columns(trained, page):
     opened(page, trained)
     write_table(page)
     table = page.get_by_role("table")
-    assert table.get_by_role("columnheader").all_text_contents() == ["top p 0.6", "top p 1"]
+    assert table.get_by_role("columnheader").all_text_contents() == ["top-p 0.6", "top-p 1"]
     assert table.get_by_role("rowheader").all_text_contents() == [
         "temperature 0.5",
         "temperature 2",
@@ -49,7 +49,7 @@ def test_a_table_has_the_texts_of_python_in_rows_and_columns(trained, page):
     assert shown == ["the " + text for row in grid.texts for text in row]
     page.click("#play-copy")
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied.startswith(f"== temperature 0.5, top p 0.6\n\nthe {grid.texts[0][0]}\n\n== ")
+    assert copied.startswith(f"== temperature 0.5, top-p 0.6\n\nthe {grid.texts[0][0]}\n\n== ")
     assert not page.locator("#play-outputs").is_visible()
 
 
@@ -78,7 +78,7 @@ def test_enter_in_the_lists_writes_the_table_and_a_link_keeps_them(trained, page
     [
         ("temperatures", "0.5, warm", "Temperatures: give 1 to 6 numbers, each 0 or more"),
         ("temperatures", "", "You gave: nothing"),
-        ("top-ps", "0, 1", "Values of top p: give 1 to 6 numbers, each above 0 and at most 1"),
+        ("top-ps", "0, 1", "Values of top-p: give 1 to 6 numbers, each above 0 and at most 1"),
         ("top-ps", "1 1 1 1 1 1 1", "give 1 to 6 numbers"),
     ],
 )
@@ -100,7 +100,7 @@ def test_unknown_characters_can_be_skipped_in_a_table_too(trained, page):
 
 
 def test_a_table_can_be_stopped(trained, page):
-    opened(page, trained, LINK.replace("length=40", "length=100000"))
+    opened(page, trained, LINK.replace("grid-length=40", "length=100000"))
     page.click("#play-grid-go")
     expect(page.locator("#play-table .letters").first).not_to_be_empty()
     page.keyboard.press("Escape")
@@ -115,7 +115,7 @@ def test_a_phone_shows_the_texts_below_one_another(trained, page):
     boxes = [sheet.bounding_box() for sheet in page.locator("#play-table .sheet").all()]
     assert len({box["x"] for box in boxes}) == 1
     assert all(box["width"] > 250 for box in boxes)
-    assert page.locator("#play-table h2").all_text_contents()[1] == "temperature 0.5, top p 0.6"
+    assert page.locator("#play-table h2").all_text_contents()[1] == "temperature 0.5, top-p 0.6"
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert page.get_by_role("table").get_by_role("columnheader").count() == 2
 

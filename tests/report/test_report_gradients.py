@@ -26,7 +26,7 @@ def test_five_rows_are_shown_and_all_rows_are_folded(
 ) -> None:
     html, page = report(make_run(tmp_path / "run", checks=checks))
     shown, folded = tables_of(page)
-    assert [row[0] for row in shown[1:]] == ["b", "c", "U", "W", "V"]
+    assert [row[0] for row in shown[1:]] == ["U", "W", "b", "V", "c"]
     assert shown[0][0].startswith("H\u202f=\u202f9, T\u202f=\u202f6, float64")
     assert len(folded) == 4 * (1 + 5)
     assert "15 more rows of the checks can be unfolded" in page.words

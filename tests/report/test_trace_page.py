@@ -6,7 +6,7 @@ import pytest
 
 import charloom
 from charloom.errors import ConfigError
-from charloom.network_trace.trace_text import number_text
+from charloom.network_trace.trace_text import texts_of
 from charloom.report import write_trace
 from charloom.report.trace_page import render_trace
 from pages import Page
@@ -19,7 +19,7 @@ def test_the_page_has_every_value_in_order_with_its_numbers(cell: str) -> None:
     assert len(page.tables) == len(trace.values)
     place = 0
     for value, table in zip(trace.values, page.tables, strict=True):
-        numbers = [number_text(number).strip() for number in value.numbers.ravel()]
+        numbers = [text.strip() for text in texts_of(value.numbers.ravel(), value.numbers)]
         assert [cell for row in table for cell in row] == numbers
         place = page.words.index(
             f"{value.name} = {value.equation}" if value.equation else value.name, place

@@ -34,6 +34,12 @@ from charloom.cli.process_start import START
 from charloom.cli.setting_options import CommandWithHeadings
 from charloom.cli.terminal import show
 from charloom.cpu_limits import keep_numpy_to_one_thread
+from charloom.errors import ConfigError
+
+CHECKS: Final = (
+    "check is not a command. gradcheck checks charloom's gradients, doctor checks your own code, and trace --check your "
+    "own numbers."
+)
 
 
 class Commands(ErrorReportingGroup):
@@ -41,6 +47,12 @@ class Commands(ErrorReportingGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [name_of(command) for command in COMMANDS]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the first word names. Three commands check, so `check` names all of them."""
+        if args[:1] == ["check"]:
+            raise ConfigError(CHECKS)
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(

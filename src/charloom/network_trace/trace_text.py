@@ -12,6 +12,8 @@ from charloom.network_trace.small_network import Problem
 from charloom.network_trace.traced_value import Array, TracedValue
 
 PLACES: Final = 6  # decimals of a number
+SMALL: Final = 1e-4  # an array of smaller numbers only is shown with powers of ten
+LEAST: Final = 5e-7  # a smaller number would have six decimals of 0
 MOST_SHOWN: Final = 12  # rows and columns of an array that are shown
 WIDTH: Final = 34  # columns of the equations
 
@@ -74,18 +76,27 @@ def rows_of(numbers: Array) -> list[str]:
     """Return an array as text, a line for each row. A large array is cut, with … at the end."""
     rows = np.atleast_2d(numbers)
     lines = [
-        " ".join(map(number_text, row[:MOST_SHOWN])) + (" …" if len(row) > MOST_SHOWN else "")
+        " ".join(texts_of(row[:MOST_SHOWN], numbers)) + (" …" if len(row) > MOST_SHOWN else "")
         for row in rows[:MOST_SHOWN]
     ]
     left = len(rows) - MOST_SHOWN
     return [*lines, f"… {counted(left, 'more row')}"] if left > 0 else lines
 
 
-def number_text(number: Any) -> str:
-    """Return a number with six decimals; an id, which is a whole number, without any."""
+def texts_of(row: Array, numbers: Array) -> list[str]:
+    """Return the numbers in a row of the array `numbers` as text.
+
+    A small number among larger ones has six decimals, too. If all numbers are small, they have powers of ten.
+    """
+    small = np.abs(numbers).max(initial=0.0) < SMALL
+    return [number_text(number, SMALL if small else LEAST) for number in row]
+
+
+def number_text(number: Any, least: float) -> str:
+    """Return a number with six decimals, or with a power of ten if it is below `least`; an id without decimals."""
     if isinstance(number, np.integer):
         return f"{number:>3}"
     number += 0.0  # so that -0 is shown as 0
-    if number and not 1e-4 <= abs(number) < 1e6:
+    if number and not least <= abs(number) < 1e6:
         return f"{number:>11.3e}"
     return f"{number:>11.{PLACES}f}"

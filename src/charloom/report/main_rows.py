@@ -1,4 +1,4 @@
-"""Chooses the rows of the gradient checks that the report shows first. The report folds all rows."""
+"""Orders the rows of the gradient checks in a report, and chooses those that it shows first. The report folds all rows."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,6 +8,20 @@ from charloom.gradient_check import GradientCheck, Row
 from charloom.gradient_errors import rank
 
 MOST_ROWS: Final = 5
+PARAMETERS: Final = ("U", "W", "b", "d", "V", "c")  # in the order of the equations
+
+
+def in_order(check: GradientCheck) -> GradientCheck:
+    """Return a check with its rows in the order of the equations: those of each layer, and then those of the output."""
+    return replace(check, rows=tuple(sorted(check.rows, key=_place)))
+
+
+def _place(row: Row) -> tuple[bool, int, int]:
+    """Return the key by which rows are in the order of the equations. A parameter of an unknown name comes last."""
+    layer, _, name = row.parameter.rpartition(".")
+    known = name in PARAMETERS
+    place = PARAMETERS.index(name) if known else len(PARAMETERS)
+    return name in ("V", "c") or not known, int(layer) if layer.isdecimal() else 0, place
 
 
 def main_check(checks: Sequence[GradientCheck]) -> GradientCheck:

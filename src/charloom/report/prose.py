@@ -470,6 +470,7 @@ COLUMN_NOTE: Final = (
     "U multiplies the input, W the hidden state of the step before, and V the hidden state for the output; the other "
     "parameters are biases. H is the number of hidden units, T that of the steps. a is the gradient by backpropagation, n the numerical one. Norm-relative: ‖a − n‖ / (‖a‖ + ‖n‖). Absolute: the "
     "largest |a − n|. Elementwise: the largest |a − n| / (|a| + |n|), where the denominator is at least 10⁻⁴ of the "
-    "largest entry; the worst entry is the one where it is largest. Central differences are shown at their best step."
+    "largest entry; the worst entry is the one where it is largest. Central differences are shown at their best step. "
+    "sigma is the standard deviation of the initial weights, and h0 the hidden state before the first step."
 )
 """What the rows and columns of the tables of gradient checks mean."""

@@ -5,7 +5,7 @@ a network is untrusted: it is escaped, and control characters are replaced by vi
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from charloom.report.gradient_plot import curve_figure
 from charloom.report.html_page import page
 from charloom.report.learning_rate_plot import save_search_pictures, search_picture
 from charloom.report.loss_plot import loss_figure
+from charloom.report.main_rows import in_order
 from charloom.report.page_data import Picture
 from charloom.report.plot_files import coloured, inline_svg, picture_of, png_of, svg_of
 from charloom.report.plot_style import LIGHT, NARROW, SENTINELS, WIDE
@@ -122,6 +123,7 @@ def read_content(
         view, [update for update in wanted if update is not None], damage, on_progress
     )
     stored = read_checks(view.path)
+    stored = replace(stored, checks=tuple(map(in_order, stored.checks)))
     found = read_search(view.path)
     damage += [message for message in (stored.damage, found.damage) if message]
     table = None if grid is None else grid_section(view, grid, damage)

@@ -10,7 +10,7 @@ import numpy as np
 from charloom.formatting import counted
 from charloom.network_trace import NumberCheck, Trace
 from charloom.network_trace.number_check import JudgedNumbers, first_wrong_lines
-from charloom.network_trace.trace_text import MOST_SHOWN, number_text, part_title, problem_title
+from charloom.network_trace.trace_text import MOST_SHOWN, part_title, problem_title, texts_of
 from charloom.network_trace.traced_value import Array, TracedValue
 from charloom.report.html_page import page, write_page
 from charloom.report.page_data import TracedRow, TraceSection
@@ -88,7 +88,7 @@ def number_rows(numbers: Array) -> list[list[str]]:
     """Return an array as rows of text. A large array is cut, with … at the end of each row and column."""
     rows = np.atleast_2d(numbers)
     shown = [
-        [number_text(number).strip() for number in row[:MOST_SHOWN]]
+        [text.strip() for text in texts_of(row[:MOST_SHOWN], numbers)]
         + (["…"] if len(row) > MOST_SHOWN else [])
         for row in rows[:MOST_SHOWN]
     ]

@@ -112,10 +112,13 @@ export class Comparison {
     const traces = this.chosen.flatMap((key) => {
       const run = this.list.find((other) => other.key === key);
       if (!run) return [];
+      const waiting = this.#waits(run);
       const measured = this.journals.of(key).records.filter((record) => of(record, run) !== null);
       const records = spread(measured, POINTS);
-      return [line(records.map(at), records.map((record) => of(record, run)), run.name, this.#ink(key), { hovertemplate: "%{y:.4g}" })];
+      return [line(records.map(at), records.map((record) => of(record, run)), waiting ? `${run.name} (loading)` : run.name, this.#ink(key), { hovertemplate: "%{y:.4g}" })];
     });
+    const waiting = this.list.some((run) => this.chosen.includes(run.key) && this.#waits(run));
+    if (!traces.some((trace) => trace.x.length) && waiting) return "Loading the curves…";
     if (!traces.some((trace) => trace.x.length)) return "None of the selected runs has values for this curve yet.";
     return {
       traces,
@@ -127,6 +130,11 @@ export class Comparison {
         yaxis: axis(title, { type: byId("compare-log").checked ? "log" : "linear" }),
       },
     };
+  }
+
+  /** Return true if a run has records that have not arrived yet. */
+  #waits(run) {
+    return Boolean(run.update) && !this.journals.of(run.key).known;
   }
 
   /** Return the colour of a run, which stays the same while the page is open. */

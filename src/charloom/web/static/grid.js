@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 
 const LIMITS = {
   temperatures: { name: "Temperatures", wanted: "0 or more, and at most 100", fits: (value) => value >= 0 && value <= 100 },
-  top_ps: { name: "Values of top p", wanted: "above 0 and at most 1", fits: (value) => value > 0 && value <= 1 },
+  top_ps: { name: "Values of top-p", wanted: "above 0 and at most 1", fits: (value) => value > 0 && value <= 1 },
 };
 
 /**
@@ -20,7 +20,7 @@ export function numbersIn(text, what, most) {
 }
 
 /** Return the name of the text in a place of the table. */
-export const cellName = (temperature, topP) => `temperature ${temperature}, top p ${topP}`;
+export const cellName = (temperature, topP) => `temperature ${temperature}, top-p ${topP}`;
 
 /**
  * Return a table of outputs. A narrow window shows it as a list, so the roles are given explicitly.
@@ -28,14 +28,14 @@ export const cellName = (temperature, topP) => `temperature ${temperature}, top 
  * `outputs` are row by row. Each one's title is shown only in a narrow window, which has no headings of columns.
  */
 export function gridTable(temperatures, topPs, outputs) {
-  const columns = [el("td", { role: "cell" }), ...topPs.map((topP) => el("th", { scope: "col", role: "columnheader" }, `top p ${topP}`))];
+  const columns = [el("td", { role: "cell" }), ...topPs.map((topP) => el("th", { scope: "col", role: "columnheader" }, `top-p ${topP}`))];
   const rows = temperatures.map((temperature, row) => {
     const cells = topPs.map((_, column) => cell(outputs[row * topPs.length + column]));
     return el("tr", { role: "row" }, el("th", { scope: "row", role: "rowheader" }, `temperature ${temperature}`), cells);
   });
   return el(
     "table",
-    { class: "grid", role: "table", "aria-label": "Texts by temperature and top p" },
+    { class: "grid", role: "table", "aria-label": "Texts by temperature and top-p" },
     el("thead", { role: "rowgroup" }, el("tr", { role: "row" }, columns)),
     el("tbody", { role: "rowgroup" }, rows),
   );

@@ -9,9 +9,9 @@ import { ModelDownload } from "./model_download.js";
 import { Output } from "./output.js";
 import { showHint, predictionInWords, showPrediction } from "./prediction.js";
 
-const FIELDS = ["prompt", "start", "temperature", "top-k", "top-p", "min-p", "length", "seed", "samples", "stop-strings", "temperatures", "top-ps"];
+const FIELDS = ["prompt", "start", "temperature", "top-k", "top-p", "min-p", "length", "seed", "samples", "stop-strings", "temperatures", "top-ps", "grid-length"];
 
-const OF_TABLE = ["temperatures", "top-ps"];
+const OF_TABLE = ["temperatures", "top-ps", "grid-length"];
 
 /** Set a field to `value`. If there is no value, or if the field is a list without it, set it to its initial value. */
 function restore(field, value) {
@@ -73,7 +73,7 @@ export class Playground {
   /** Store the server's limits: the longest prompt, the longest text to write, and the number of texts. */
   about({ limits }) {
     this.fields.prompt.maxLength = limits.prompt;
-    this.fields.length.max = limits.length;
+    this.fields.length.max = this.fields["grid-length"].max = limits.length;
     this.fields.samples.max = limits.samples;
     this.mostValues = limits.grid;
     byId("play-grid-go").disabled = false;
@@ -89,7 +89,7 @@ export class Playground {
     this.models.choose(this.other, settings.other ?? "");
     byId("play-colour").checked = settings.colour === "1";
     this.hold.restore(settings.hold);
-    if (settings.temperatures || settings["top-ps"]) byId("play-grid").open = true;
+    if (settings.temperatures || settings["top-ps"] || settings["grid-length"]) byId("play-grid").open = true;
     this.#outputs();
   }
 
@@ -123,7 +123,7 @@ export class Playground {
       return;
     }
     this.#table(temperatures, topPs);
-    const body = { ...this.#drawing(), model: this.model.value, temperatures, top_ps: topPs };
+    const body = { ...this.#drawing(), model: this.model.value, temperatures, top_ps: topPs, length: this.fields["grid-length"].valueAsNumber };
     reveal(byId("play-table"));
     await this.#follow("/api/grid", body, (data) => data.row * topPs.length + data.column, () => this.writeGrid());
     this.#toBeginnings();
