@@ -9,6 +9,7 @@ import charloom
 import oracle
 from charloom.errors import CharloomError
 from charloom.network_trace import cell_steps, random_problem, trace_problem
+from charloom.network_trace.trace_text import rows_of
 from charloom.network_trace.window_values import values_of_window
 from small_runs import TEXT
 
@@ -285,3 +286,12 @@ def test_a_notebook_and_a_terminal_show_a_trace_and_a_check_shortly():
     assert repr(check) == "<NumberCheck: 1 of 2 values right.>"
     assert "h_1 has" in check._repr_html_() or "h_1 is" in check._repr_html_()
     assert "&lt;" in check._repr_html_()
+
+
+def test_a_small_number_among_larger_ones_has_six_decimals_too():
+    mixed = np.array([[0.5, -3.239e-05], [1e-9, 0.0]])
+    assert [row.split() for row in rows_of(mixed)] == [
+        ["0.500000", "-0.000032"],
+        ["1.000e-09", "0.000000"],
+    ]
+    assert rows_of(np.array([3e-5, -2e-7]))[0].split() == ["3.000e-05", "-2.000e-07"]

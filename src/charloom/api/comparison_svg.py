@@ -10,7 +10,7 @@ from typing import Final
 from charloom.api.loss_svg import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, axes, letters
 from charloom.formatting import count
 from charloom.notebook_html import QUIET, escaped
-from charloom.report.comparison_curves import ComparedCurve, Points, range_of_bits
+from charloom.report.comparison_curves import DASH_SHIFT, ComparedCurve, Points, range_of_bits
 
 # The colour of each run, visible on white and on black, and its dashes. The eighth run has the colour of the first.
 STROKES: Final = (
@@ -18,13 +18,12 @@ STROKES: Final = (
     ("rgb(166, 61, 143)", "10 3 2 3"), ("rgb(120, 120, 20)", "14 4"), ("rgb(200, 50, 50)", "4 2 1 2"),
     ("rgb(110, 110, 110)", "1 2"),
 )  # fmt: skip
-SHIFT: Final = 3  # of the dashes from the eighth run on
 
 
 def stroke_of(run: int) -> tuple[str, str]:
     """Return the colour and the dashes of the run with an index, counted from 0."""
     again, place = divmod(run, len(STROKES))
-    return STROKES[place][0], STROKES[(place + SHIFT * again) % len(STROKES)][1]
+    return STROKES[place][0], STROKES[(place + DASH_SHIFT * again) % len(STROKES)][1]
 
 
 def curves_svg(curves: Sequence[ComparedCurve]) -> str:

@@ -20,6 +20,7 @@ COMPARISON_AXES: Final[Mapping[str, tuple[str, Callable[[Record], float]]]] = {
 }
 # The part of a run, from its beginning, whose high losses do not decide the range of the vertical axis.
 BEGINNING: Final = 0.05
+DASH_SHIFT: Final = 3  # by how many places the dashes move when the colours of the runs come again
 FEW_POINTS: Final = 20  # a curve with at most as many is shown whole
 
 Points = list[

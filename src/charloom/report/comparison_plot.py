@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from charloom.report.comparison_curves import (
     BEGINNING,
     COMPARISON_AXES,
+    DASH_SHIFT,
     ComparedCurve,
     Points,
     range_of_bits,
@@ -45,7 +46,6 @@ STROKE_STYLES: Final = (
 )
 # The markers. From the eighth run on, the colours come again, but with other dashes, and with other and empty markers.
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
-SHIFT: Final = 3  # of the dashes from the eighth run on
 EDGE: Final = 8  # space left and right of the picture
 BESIDE: Final = (
     0.012  # space left and right of the curves, as a share of the axis, so that no marker is cut
@@ -113,7 +113,7 @@ def line_style(run: int, palette: Palette) -> dict[str, Any]:
     """Return matplotlib's options for the curve of the run with an index, counted from 0."""
     again, place = divmod(run, len(STROKE_STYLES))
     colour, _ = STROKE_STYLES[place]
-    _, dashes = STROKE_STYLES[(place + SHIFT * again) % len(STROKE_STYLES)]
+    _, dashes = STROKE_STYLES[(place + DASH_SHIFT * again) % len(STROKE_STYLES)]
     return {
         "color": palette[colour],
         "markerfacecolor": palette["paper"] if again % 2 else palette[colour],

@@ -199,7 +199,11 @@ def scale_horizontally(axes: Axes, log: bool) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_count(value)))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(
+            lambda value, _: short_count(value, abs(value) if log else axes.get_xlim()[1])
+        )
+    )
 
 
 def add_legend(
