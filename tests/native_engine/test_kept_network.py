@@ -113,7 +113,7 @@ def test_memory_that_is_shared_with_another_array_is_trained_in_place():
 
 
 def test_a_holder_that_is_not_noticed_is_caught_by_these_tests(monkeypatch):
-    monkeypatch.setattr(kept_network, "are_held", lambda arrays: False)
+    monkeypatch.setattr(kept_network, "are_held", lambda arrays, never_copied: False)
     with pytest.raises(AssertionError):
         test_a_held_array_shows_each_update_and_what_is_written_into_it_counts({})
     with pytest.raises(AssertionError):

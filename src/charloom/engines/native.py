@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from charloom import _native
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
-from charloom.engines.kept_network import KeptNetwork, OpenNetwork
-from charloom.engines.native_arguments import (
+from charloom.engines.checked_arguments import (
     checked_arrays,
     checked_columns,
     checked_ids,
     checked_states,
+    checked_text,
     copied_state,
+)
+from charloom.engines.kept_network import keeper_of
+from charloom.engines.native_arguments import (
     native_descent,
     native_ngrams,
     native_pairs,
@@ -31,6 +34,7 @@ from charloom.engines.native_arguments import (
     reference_instead,
     require_layers,
 )
+from charloom.engines.native_network import NativeNetwork
 from charloom.errors import EngineError
 from charloom.formatting import counted, shortened
 from charloom.model import (
@@ -41,7 +45,7 @@ from charloom.model import (
     weights_per_character,
 )
 from charloom.model.input_pairs import InputPairs
-from charloom.model.learner import KEEPER, release_arrays, required_ngrams, required_pairs
+from charloom.model.learner import release_arrays, required_ngrams, required_pairs
 from charloom.model.ngrams import (
     ANY_MEMORY,
     FREE_LENGTH,
@@ -80,12 +84,6 @@ def choose_instruction_set() -> str:
 
 
 Kernels = _native.Kernels32 | _native.Kernels64
-
-
-def kept_network(learner: Learner) -> KeptNetwork:
-    """Return what keeps the learner's numbers in the layout of the kernels."""
-    kept: KeptNetwork | None = vars(learner).get(KEEPER)
-    return vars(learner).setdefault(KEEPER, KeptNetwork()) if kept is None else kept
 
 
 def open_kernels(dtype: str, isa: str) -> Kernels:
@@ -225,7 +223,7 @@ class NativeEngine:
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         count = len(plan.learning_rates)
         results = np.empty((2, count))
-        stopped = kept_network(learner).train(learner, self, tokens, plan, results)
+        stopped = keeper_of(learner).train(learner, self, tokens, plan, results)
         done = count if stopped is None else stopped.updates
         learner.position += done * learner.config.seq_length
         learner.update += done
@@ -241,7 +239,7 @@ class NativeEngine:
         losses, norms = results[:, :done]
         return Trace(losses, norms, "non-finite", stopped.loss, stopped.norm)
 
-    def open_network(self, learner: Learner) -> OpenNetwork:
+    def open_network(self, learner: Learner) -> NativeNetwork:
         """Return a network for training, without numbers, for a learner that has all its arrays.
 
         Raises:
@@ -260,7 +258,15 @@ class NativeEngine:
             streams=config.batch_size,
             threads=self._threads(config.batch_size),
         )
-        return OpenNetwork(network, config, settings.shapes, learner.parameters["V"].dtype)
+        return NativeNetwork(network, config, settings.shapes, learner.parameters["V"].dtype)
+
+    def open_text(self, tokens: Ids) -> _native.Text:
+        """Return the ids of a text in the form for the kernels.
+
+        Raises:
+            EngineError: the ids are not contiguous unsigned integers of at most 32 bits with one axis.
+        """
+        return _native.Text(ids=checked_text(tokens))
 
     def score(
         self, learner: Learner, tokens: Ids, state: State
