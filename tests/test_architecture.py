@@ -63,7 +63,7 @@ FLOORS = [
 ]
 
 # Modules of one package that must not know one another; what else is in it may be used by all.
-INDEPENDENT = {"engines": {"reference", "native"}}
+INDEPENDENT = {"engines": {"reference", "native", "torch"}}
 OPENERS = {"engines"}  # a package's __init__ may choose among the independent modules
 
 

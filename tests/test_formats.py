@@ -45,6 +45,7 @@ KEPT = (
     "order",
     "kept",
     "held",
+    "devices",
 )
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
@@ -181,7 +182,7 @@ def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
     assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
     assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
     assert (learner.config.ngram_order > 0) == (
-        kept.name in ("ngrams", "averages", "searches", "order", "kept", "held")
+        kept.name in ("ngrams", "averages", "searches", "order", "kept", "held", "devices")
     )
 
 
@@ -192,7 +193,7 @@ def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
         for name, array in trained.parameters.items()
         if array.tobytes() != model.parameters[name].tobytes()
     }
-    averaged = kept.name in ("averages", "searches", "order", "kept", "held")
+    averaged = kept.name in ("averages", "searches", "order", "kept", "held", "devices")
     assert different == (set(trained.parameters) if averaged else set())
 
 
@@ -200,7 +201,7 @@ def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.pairs is not None) == (learner.config.input_pairs > 0)
     assert (learner.config.input_pairs > 0) == (
-        kept.name in ("averages", "searches", "order", "kept", "held")
+        kept.name in ("averages", "searches", "order", "kept", "held", "devices")
     )
     if learner.pairs:
         text = (FORMATS / kept.name / "run" / "text.txt").read_text(encoding="utf-8")
@@ -211,7 +212,7 @@ def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
 
 def test_a_stored_model_is_opened_from_every_path(make, kept):
     saved = exported = load_model(kept / "run")
-    if kept.name == "held":
+    if kept.name in ("held", "devices"):
         exported = clamped(saved, Clamp(0, 1, 0.25))
     pairs = [(load_model(newest(kept)), saved), (load_model(kept / "model.safetensors"), exported)]
     if (kept / TORCH).exists():

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,11 @@ OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
 REDUCTIONS: Final = ("sum", "mean")
 TOKENS: Final = ("characters", "bytes")
 UNKNOWNS: Final = ("refuse", "skip", "replace")
-ENGINES: Final = ("auto", "native", "reference")
+ENGINES: Final = ("auto", "native", "reference", "torch")
 DTYPES: Final = ("float32", "float64")
+COMPUTE_DTYPES: Final = ("same", "bfloat16")
+DEVICES: Final = ("auto", "cpu", "cuda", "mps")
+NUMBERED_DEVICE: Final = re.compile(r"cuda:[0-9]{1,3}")  # one of several GPUs
 
 # The allowed values of each setting that has a fixed list of allowed values.
 CHOICES: Final = {
@@ -40,6 +44,7 @@ CHOICES: Final = {
     "unknown": UNKNOWNS,
     "split": ("end", "streams"),
     "dtype": DTYPES,
+    "compute_dtype": COMPUTE_DTYPES,
     "engine": ENGINES,
     "keep_saved": ("all", "newest"),
 }
@@ -61,6 +66,7 @@ ONLY_WITH: Final = {
     "step_every_updates": ("schedule", ("step",)),
     "cosine_end": ("schedule", ("cosine",)),
     "replacement": ("unknown", ("replace",)),
+    "device": ("engine", ("torch",)),
 }
 
 # Settings that have no effect if another setting is 0.
@@ -79,7 +85,7 @@ OTHER_UNIT: Final = {
 }
 
 # Settings that may differ when a run is resumed, because they depend on the machine.
-MACHINE_SETTINGS: Final = ("engine", "threads", "save_seconds")
+MACHINE_SETTINGS: Final = ("engine", "device", "threads", "save_seconds")
 
 # The help texts of arguments of a training run that are not settings, because settings follow from them. Marks stand
 # for the names of other arguments (`charloom.messages`).
@@ -222,8 +228,17 @@ class Config:
     )
     seed: int = setting(0, "seed of all random numbers")
     dtype: str = setting("float32", "precision of the numbers")
+    compute_dtype: str = setting(
+        "same",
+        "precision in which training computes: that of dtype, or bfloat16 with float32 weights (engine torch)",
+    )
     engine: str = setting(
-        "auto", "native (C++) or reference (NumPy); auto: native if it can run, else reference"
+        "auto",
+        "native (C++), reference (NumPy) or torch (PyTorch); auto: native if it can run, else reference",
+    )
+    device: str = setting(
+        "auto",
+        "where the engine torch computes: cpu, cuda, cuda:1 (the second GPU), mps; auto: a GPU if there is one",
     )
     threads: int = setting(
         1, "threads that share the streams; 0: one per processor, but at most one per stream"
@@ -297,9 +312,24 @@ class Config:
             raise ConfigError(
                 f"{argument('unknown')} is 'replace'; set {argument('replacement')} to one known character."
             )
+        self._check_torch_settings()
         if not isinstance(self.recipe, str):
             raise ConfigError(
                 f"{argument('recipe')} is {shortened(self.recipe)}; it must be a name."
+            )
+
+    def _check_torch_settings(self) -> None:
+        """Check the settings of the engine torch."""
+        numbered = isinstance(self.device, str) and NUMBERED_DEVICE.fullmatch(self.device)
+        if self.device not in DEVICES and not numbered:
+            raise ConfigError(
+                f"{argument('device')} is {shortened(self.device)}; it must be one of {', '.join(DEVICES)}, or "
+                f"cuda: with the number of a GPU, such as cuda:1."
+            )
+        if self.compute_dtype == "bfloat16" and self.dtype != "float32":
+            raise ConfigError(
+                f"{argument('compute_dtype')} is bfloat16 and {argument('dtype')} is {self.dtype}; bfloat16 needs "
+                f"weights in float32. Use {argument('dtype', 'float32')}, or {argument('compute_dtype', 'same')}."
             )
 
     def _whole(self, name: str, **bounds: int) -> None:

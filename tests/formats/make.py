@@ -37,6 +37,7 @@ NEWER = (
         "warmup_epochs": 0.25,
     },
     {"save_every": 10},
+    {"device": "cpu"},
 )
 
 

@@ -79,7 +79,7 @@ class GivenTraining(NamedTuple):
 def changes_to_continue(run: Path, given: GivenTraining) -> RunChanges:
     """Return the changes with which an existing run continues, after comparing what the user gave with the run.
 
-    The engine, the threads and the seconds between two checkpoints may differ, and the end may be later. Minutes and a
+    The engine, the device, the threads and the seconds between two checkpoints may differ, and the end may be later. Minutes and a
     search for a learning rate planned the run when it began, so they are not repeated. Given paths of a text are compared
     when the run is opened.
 
@@ -112,6 +112,7 @@ def changes_to_continue(run: Path, given: GivenTraining) -> RunChanges:
         epochs=end.epochs if later else None,
         updates=end.updates if later else None,
         engine=settings.get("engine"),
+        device=settings.get("device"),
         threads=settings.get("threads"),
         save_seconds=settings.get("save_seconds"),
         text_argument=TEXT_ARGUMENT,

@@ -22,6 +22,7 @@ class RunChanges:
         updates: a new end of the run, in updates from its start.
         minutes: continue for about this many minutes, instead of to a given end.
         engine: the engine to use, such as "native".
+        device: the device of the engine torch, such as "cuda".
         threads: the number of threads to use; 0 means one per processor, but at most one per stream.
         save_seconds: seconds between two checkpoints.
         allow_older: True accepts damage. If the last checkpoint is damaged, training continues from the
@@ -37,6 +38,7 @@ class RunChanges:
     updates: int | None = None
     minutes: float | None = None
     engine: str | None = None
+    device: str | None = None
     threads: int | None = None
     save_seconds: float | None = None
     allow_older: bool = False
@@ -51,7 +53,7 @@ class RunChanges:
         return None if self.text is None else as_sources(self.text)
 
     def on_this_machine(self, config: Config) -> Config:
-        """Return `config` with the user's changes of the engine, the threads and the checkpoint interval.
+        """Return `config` with the user's changes of the engine, the device, the threads and the checkpoint interval.
 
         If the setting `threads` is 0, it becomes a number of threads for this machine.
         """

@@ -178,6 +178,7 @@ def resume(
     updates: int | None = None,
     minutes: float | None = None,
     engine: str | None = None,
+    device: str | None = None,
     threads: int | None = None,
     save_seconds: float | None = None,
     allow_older: bool = False,
@@ -198,6 +199,7 @@ def resume(
         minutes: continue for about this many minutes, instead of to a given end; the speed is measured
             first, and the end of the run moves if the speed changes.
         engine: use this engine instead of the run's. The weights then differ slightly by rounding.
+        device: use this device instead of the run's; only the engine torch has one.
         threads: use this number of threads instead of the run's; 0 means one per processor, but at most
             one per stream.
         save_seconds: time between two checkpoints until this call ends; the run's setting stays.
@@ -221,7 +223,9 @@ def resume(
     """
     require_which(which)
     called, heard = Callbacks(callbacks), one_listener(listener)
-    changes = RunChanges(text, epochs, updates, minutes, engine, threads, save_seconds, allow_older)
+    changes = RunChanges(
+        text, epochs, updates, minutes, engine, device, threads, save_seconds, allow_older
+    )
     return continue_run(as_path(run, "run"), changes, which, heard, called, progress)
 
 

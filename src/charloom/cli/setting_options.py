@@ -28,7 +28,7 @@ PANELS: Final = {
     "step_after_updates step_factor step_every step_every_updates cosine_end averaging clip clip_by reduction",
     "Text": "tokens unknown replacement",
     "Evaluation": "validation test split judge_every judged_characters patience",
-    "Machine": "seed dtype engine threads",
+    "Machine": "seed dtype compute_dtype engine device threads",
     "Records": "report_every smoothing sample_first sample_every sample_until sample_length "
     "passage_length save_seconds save_every keep_saved",
 }

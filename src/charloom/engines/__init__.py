@@ -6,9 +6,18 @@ from importlib.util import find_spec
 from charloom.config import ENGINES, Config, require_one_of
 from charloom.engines.base import Engine, Plan, Sampler, Trace
 from charloom.errors import MissingPartError
-from charloom.messages import argument
+from charloom.messages import argument, pip_command
 
-__all__ = ["Engine", "Plan", "Sampler", "Trace", "engine_for", "native_problem", "open_engine"]
+__all__ = [
+    "Engine",
+    "Plan",
+    "Sampler",
+    "Trace",
+    "engine_for",
+    "native_problem",
+    "open_engine",
+    "torch_problem",
+]
 
 
 @cache
@@ -34,21 +43,25 @@ def engine_for(config: Config) -> Engine:
         EngineError: the engine cannot train with these settings.
         ConfigError, MissingPartError: as in `open_engine`.
     """
-    engine = open_engine(config.engine, config.threads)
+    engine = open_engine(config.engine, config.threads, config.device)
     engine.require(config)
     return engine
 
 
-def open_engine(name: str = "auto", threads: int = 1) -> Engine:
+def open_engine(name: str = "auto", threads: int = 1, device: str = "auto") -> Engine:
     """Return the engine with the name `name`, with up to `threads` threads.
 
-    "auto" means "native" if the native engine can run here, otherwise "reference".
+    "auto" means "native" if the native engine can run here, otherwise "reference". Only the engine torch has a
+    `device`, a value of the setting of that name.
 
     Raises:
         ConfigError: there is no engine of this name.
-        MissingPartError: `name` is "native", and the native engine cannot run here.
+        EngineError: there is no such device.
+        MissingPartError: `name` is "native" or "torch", and that engine cannot run here.
     """
     require_one_of("engine", name, ENGINES)
+    if name == "torch":
+        return open_torch_engine(threads, device)
     problem = native_problem() if name in ("auto", "native") else None
     if name == "native" and problem is not None:
         raise MissingPartError(
@@ -62,3 +75,30 @@ def open_engine(name: str = "auto", threads: int = 1) -> Engine:
     from charloom.engines.native import NativeEngine
 
     return NativeEngine(threads)
+
+
+def torch_problem() -> str | None:
+    """Return a sentence saying why the torch engine cannot run here; None if it can run. Does not import PyTorch."""
+    if find_spec("torch") is None:
+        return "the engine torch needs PyTorch, which is not installed"
+    return None
+
+
+def open_torch_engine(threads: int, device: str) -> Engine:
+    """Return the torch engine. It counts n-grams with the native engine, or with the reference engine.
+
+    Raises:
+        MissingPartError: PyTorch is not installed, or cannot be loaded.
+        EngineError: there is no such device.
+    """
+    problem = torch_problem()
+    if problem is not None:
+        raise MissingPartError(f"{problem}; install it {pip_command('torch')}")
+    try:
+        from charloom.engines.torch import TorchEngine
+    except (ImportError, OSError) as error:
+        raise MissingPartError(
+            f"the engine torch needs PyTorch, which cannot be loaded: {error}. Uninstall it, and install it "
+            f"again {pip_command('torch')}"
+        ) from None
+    return TorchEngine(threads, device, open_engine("auto", threads).count_ngrams)

@@ -13,6 +13,7 @@ from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan
 from charloom.errors import EngineError
 from charloom.formatting import counted
+from charloom.messages import argument
 from charloom.model import Learner, State, state_arrays
 from charloom.model.learner import NO_ID, RECENT
 from charloom.model.optimizers import slot_names
@@ -192,6 +193,15 @@ def checked_columns(
             f"{counted(count, 'column')}, so they must be from 0 to {count - 1:,}."
         )
     return np.ascontiguousarray(columns, dtype=np.int32)
+
+
+def require_same_dtype(config: Config) -> None:
+    """Raise EngineError if training must compute in another dtype than that of the weights."""
+    if config.compute_dtype != "same":
+        raise EngineError(
+            f"{argument('compute_dtype')} is {config.compute_dtype}, which only the engine torch can compute. Use "
+            f"{argument('engine', 'torch')}, or {argument('compute_dtype', 'same')}."
+        )
 
 
 def copied_state(state: State) -> State:

@@ -23,6 +23,7 @@ from charloom.engines.checked_arguments import (
     checked_states,
     checked_text,
     copied_state,
+    require_same_dtype,
 )
 from charloom.engines.kept_network import keeper_of
 from charloom.engines.native_arguments import (
@@ -149,6 +150,7 @@ class NativeEngine:
         return f"native ({self.isa}, {counted(self.threads, 'thread')})"
 
     def require(self, config: Config) -> None:
+        require_same_dtype(config)
         require_layers(config)
         if config.seq_length * config.batch_size > MAX_WINDOW:
             raise EngineError(

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.engines.base import Array, Ids, Plan, Sampler, Trace
+from charloom.engines.checked_arguments import require_same_dtype
 from charloom.engines.reference import network, ngram_counts
 from charloom.engines.reference.categorical import draw
 from charloom.model import Learner, State, hidden_arrays, recent_ids, zero_state
@@ -19,7 +20,7 @@ class ReferenceEngine:
     name = "reference"
 
     def require(self, config: Config) -> None:
-        pass  # the reference engine can train any network
+        require_same_dtype(config)  # the reference engine can train any network
 
     def kind(self) -> str:
         return f"reference (NumPy {np.__version__})"
