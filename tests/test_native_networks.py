@@ -1,4 +1,4 @@
-"""The native engine on every cell, depth, batch, rule and number of threads, against the reference."""
+"""The native and the torch engine on every cell, depth, batch and rule, and threads, against the reference."""
 
 from functools import lru_cache
 from itertools import product
@@ -10,31 +10,35 @@ from hypothesis import strategies as st
 
 from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
-from charloom.engines import Plan, Sampler, native_problem
+from charloom.engines import Engine, Plan, Sampler, native_problem
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import EngineError
 from charloom.model import Learner, copy_learner, new_learner
 from charloom.text import Vocabulary
 from charloom.text.windows import Windows
+from compared_engines import COMPARED, INSTRUCTION_SETS, open_compared
 from engine_comparison import distance, in_dtype
 
 if native_problem() is not None:
     pytest.skip(f"{native_problem()}", allow_module_level=True)
 
-from charloom import _native
 from charloom.engines.native import NativeEngine
 
 REFERENCE = ReferenceEngine()
 CHARACTERS = 1_500
-INSTRUCTION_SETS = _native.instruction_sets()
 # The topmost parameter changes fastest, so that a kept result of the reference serves all instruction sets.
 each_instruction_set = pytest.mark.parametrize("native", INSTRUCTION_SETS, indirect=True)
+each_engine = pytest.mark.parametrize("engine", COMPARED, indirect=True)
 
 
 @pytest.fixture(params=INSTRUCTION_SETS)
 def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> NativeEngine:
-    monkeypatch.setenv("CHARLOOM_ISA", request.param)
-    return NativeEngine()
+    return open_compared(request.param, monkeypatch)
+
+
+@pytest.fixture(params=COMPARED)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    return open_compared(request.param, monkeypatch)
 
 
 def make_learner(K=11, dtype="float64", **changes) -> Learner:
@@ -89,40 +93,40 @@ def learner_and_truth(K: int, dtype: str, update: int | None, **changes):
     return learner, true_gradients(learner, update)
 
 
-@each_instruction_set
+@each_engine
 @pytest.mark.parametrize(("layers", "batch_size"), list(product((1, 2, 3), (1, 7, 32))))
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_every_gradient_agrees_with_the_reference(native, cell, layers, batch_size, dtype, limit):
+def test_every_gradient_agrees_with_the_reference(engine, cell, layers, batch_size, dtype, limit):
     for (H, T, K), update in product(SIZES, (None, 3)):
         learner, truth = learner_and_truth(
             K, dtype, update, cell=cell, layers=layers, batch_size=batch_size, hidden_size=H,
             seq_length=T, dropout=0.25,
         )  # fmt: skip
-        assert gradients_apart(native, learner, truth, update) <= limit, (H, T, K)
+        assert gradients_apart(engine, learner, truth, update) <= limit, (H, T, K)
 
 
 # Rows, steps times streams, are summed some hundred at a time (512 at most): here in three stretches.
-@each_instruction_set
+@each_engine
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_gradients_of_long_windows_of_many_streams_agree_too(native, cell, dtype, limit):
+def test_gradients_of_long_windows_of_many_streams_agree_too(engine, cell, dtype, limit):
     learner, truth = learner_and_truth(
         70, dtype, 3, cell=cell, layers=2, batch_size=33, seq_length=41, dropout=0.25
     )
-    assert gradients_apart(native, learner, truth, 3) <= limit
+    assert gradients_apart(engine, learner, truth, 3) <= limit
 
 
-@each_instruction_set
+@each_engine
 @pytest.mark.parametrize(("batch_size", "seq_length"), [(600, 3), (1, 1030)])
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_gradients_agree_for_one_step_of_many_streams_and_many_steps_of_one(
-    native, cell, batch_size, seq_length
+    engine, cell, batch_size, seq_length
 ):
     learner, truth = learner_and_truth(
         11, "float64", None, cell=cell, layers=2, batch_size=batch_size, seq_length=seq_length
     )
-    assert gradients_apart(native, learner, truth) <= 1e-12
+    assert gradients_apart(engine, learner, truth) <= 1e-12
 
 
 # 2^18 rows: in one chain of additions float32 would be wrong by up to 1e-4.
@@ -149,10 +153,10 @@ def test_gradients_agree_at_any_size(data):
     assert gradients_apart(NativeEngine(), learner, truth, update) <= 1e-12
 
 
-def test_the_comparison_catches_another_dropout_mask(native):
+def test_the_comparison_catches_another_dropout_mask(engine):
     learner = make_learner(cell="lstm", layers=2, batch_size=3, dropout=0.25)
     x, y = np.random.default_rng(2).integers(0, 11, (2, 6, 3))
-    ours = native.loss_and_gradients(learner, x, y, 4)
+    ours = engine.loss_and_gradients(learner, x, y, 4)
     theirs = REFERENCE.loss_and_gradients(learner, x, y, 5)
     assert farthest(ours[1], theirs[1]) > 1e-3
 
@@ -182,16 +186,16 @@ def start_and_truth(cell: str, way: str, optimizer: str):
     return start, theirs, train_two_epochs(REFERENCE, theirs)
 
 
-@each_instruction_set
+@each_engine
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-11), ("float32", 2e-4)])
 @pytest.mark.parametrize("optimizer", RULES)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_updates_equal_those_of_the_reference(native, cell, way, optimizer, dtype, limit):
+def test_updates_equal_those_of_the_reference(engine, cell, way, optimizer, dtype, limit):
     start, theirs, truths = start_and_truth(cell, way, optimizer)
     ours = in_dtype(start, dtype)
     for (trace, *end), (truth, *true_end) in zip(
-        train_two_epochs(native, ours), truths, strict=True
+        train_two_epochs(engine, ours), truths, strict=True
     ):
         assert distance(trace.losses, truth.losses) <= limit
         assert distance(trace.gradient_norms, truth.gradient_norms) <= limit
@@ -205,11 +209,11 @@ def test_updates_equal_those_of_the_reference(native, cell, way, optimizer, dtyp
     assert farthest(ours.state, theirs.state) <= limit
 
 
-def test_the_comparison_catches_a_wrong_learning_rate(native):
+def test_the_comparison_catches_a_wrong_learning_rate(engine):
     ours = make_learner(cell="gru", batch_size=3, optimizer="adam")
     theirs = copy_learner(ours)
     starts = Windows.of(ours.config, CHARACTERS).starts(0)
-    native.train(ours, text(ours), Plan(np.array([0.002]), starts))
+    engine.train(ours, text(ours), Plan(np.array([0.002]), starts))
     REFERENCE.train(theirs, text(ours), Plan(np.array([0.002 * 1.0001]), starts))
     before = make_learner(cell="gru", batch_size=3, optimizer="adam").parameters["V"]
     assert distance(ours.parameters["V"] - before, theirs.parameters["V"] - before) > 1e-6
@@ -316,13 +320,13 @@ def test_an_update_that_fails_in_one_stream_is_not_applied(threads, bad):
     assert np.array_equal(learner.state["h"], once.state["h"])
 
 
-def test_optimizer_slots_are_matched_by_name(native):
+def test_optimizer_slots_are_matched_by_name(engine):
     ours = make_learner(cell="gru", batch_size=2, optimizer="adam")
     theirs = copy_learner(ours)
     theirs.slots = dict(reversed(theirs.slots.items()))
     plan = Plan(np.full(3, 0.01), Windows.of(ours.config, CHARACTERS).starts(0))
     for learner in (ours, theirs):
-        native.train(learner, text(learner), plan)
+        engine.train(learner, text(learner), plan)
     for name in ours.parameters:
         assert np.array_equal(ours.parameters[name], theirs.parameters[name])
         assert np.array_equal(ours.slots["mean"][name], theirs.slots["mean"][name])
@@ -330,17 +334,17 @@ def test_optimizer_slots_are_matched_by_name(native):
     with pytest.raises(
         EngineError, match="the optimizer's slots are mean; they must be mean, square"
     ):
-        native.train(ours, text(ours), plan)
+        engine.train(ours, text(ours), plan)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, cell):
+def test_many_updates_in_one_call_have_the_bits_of_many_calls(engine, cell):
     once = make_learner(cell=cell, layers=2, batch_size=3, optimizer="adam", dropout=0.1)
     often = copy_learner(once)
     starts = Windows.of(once.config, CHARACTERS).starts(0)
-    native.train(once, text(once), Plan(np.full(9, 0.01), starts))
+    engine.train(once, text(once), Plan(np.full(9, 0.01), starts))
     for count in (1, 3, 5):
-        native.train(often, text(often), Plan(np.full(count, 0.01), starts))
+        engine.train(often, text(often), Plan(np.full(count, 0.01), starts))
     for name in once.parameters:
         assert np.array_equal(once.parameters[name], often.parameters[name])
     for name in once.state:
@@ -348,16 +352,16 @@ def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, cell):
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_reading_a_text_agrees_with_the_reference(native, cell):
+def test_reading_a_text_agrees_with_the_reference(engine, cell):
     learner = make_learner(cell=cell, layers=2, batch_size=4)
     tokens = np.random.default_rng(3).integers(0, 11, (75, 4)).astype(np.uint8)
     for method, ids in (("score", tokens), ("step", tokens[0])):
-        ours, our_state = getattr(native, method)(learner, ids, learner.state)
+        ours, our_state = getattr(engine, method)(learner, ids, learner.state)
         theirs, their_state = getattr(REFERENCE, method)(learner, ids, learner.state)
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
         assert farthest(our_state, their_state) <= 1e-12
     one = {name: state[:, :1].copy() for name, state in learner.state.items()}
-    values, last = native.activations(learner, tokens[:, 0], one)
+    values, last = engine.activations(learner, tokens[:, 0], one)
     true_values, true_last = REFERENCE.activations(learner, tokens[:, 0], one)
     assert farthest(values, true_values) <= 1e-12
     assert farthest(last, true_last) <= 1e-12
@@ -376,29 +380,29 @@ SAMPLERS = [
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_both_engines_write_the_same_text(native, cell, sampler):
+def test_both_engines_write_the_same_text(engine, cell, sampler):
     for layers in (1, 2):
         learner = make_learner(cell=cell, layers=layers)
         learner.parameters["V"] *= 8
         uniforms, read = np.random.default_rng(5).random(80), np.array([1, 4, 2])
-        ids, state = native.generate(learner, read, sampler, uniforms, learner.state)
+        ids, state = engine.generate(learner, read, sampler, uniforms, learner.state)
         true_ids, true_state = REFERENCE.generate(learner, read, sampler, uniforms, learner.state)
         assert np.array_equal(ids, true_ids)
         assert farthest(state, true_state) <= 1e-10
         # Cut in two, it goes on where it stopped.
-        first, between = native.generate(learner, read, sampler, uniforms[:33], learner.state)
+        first, between = engine.generate(learner, read, sampler, uniforms[:33], learner.state)
         so_far = np.concatenate([read, first])
-        rest, _ = native.generate(learner, so_far, sampler, uniforms[33:], between)
+        rest, _ = engine.generate(learner, so_far, sampler, uniforms[33:], between)
         assert np.array_equal(ids, np.concatenate([first, rest]))
 
 
 @pytest.mark.parametrize("where", ["layers.1.W", "V", "layers.0.b"])
-def test_an_update_that_is_not_finite_is_not_applied(native, where):
+def test_an_update_that_is_not_finite_is_not_applied(engine, where):
     learner = make_learner(cell="lstm", layers=2, batch_size=4, optimizer="adam")
     learner.parameters[where].reshape(-1)[3] = np.nan
     before = copy_learner(learner)
     starts = Windows.of(learner.config, CHARACTERS).starts(0)
-    trace = native.train(learner, text(learner), Plan(np.full(3, 0.1), starts))
+    trace = engine.train(learner, text(learner), Plan(np.full(3, 0.1), starts))
     assert trace.stopped == "non-finite"
     assert (learner.update, learner.position, len(trace.losses)) == (0, 0, 0)
     for name in before.parameters:
@@ -408,12 +412,12 @@ def test_an_update_that_is_not_finite_is_not_applied(native, where):
         assert np.array_equal(learner.state[name], before.state[name])
 
 
-def test_a_gradient_whose_square_overflows_float32_is_not_taken_for_infinite(native):
+def test_a_gradient_whose_square_overflows_float32_is_not_taken_for_infinite(engine):
     learner = make_learner(dtype="float32", cell="gru", batch_size=2, optimizer="sgd", clip=1e-3)
     learner.parameters["V"] *= np.float32(1e25)
     theirs = in_dtype(learner, "float64")
     plan = Plan(np.array([0.1]), Windows.of(learner.config, CHARACTERS).starts(0))
-    trace, truth = (e.train(n, text(n), plan) for e, n in ((native, learner), (REFERENCE, theirs)))
+    trace, truth = (e.train(n, text(n), plan) for e, n in ((engine, learner), (REFERENCE, theirs)))
     assert trace.stopped is truth.stopped is None
     assert truth.gradient_norms[0] > 1e19
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=1e-3)
@@ -422,7 +426,7 @@ def test_a_gradient_whose_square_overflows_float32_is_not_taken_for_infinite(nat
 @pytest.mark.parametrize("rule", ["adagrad", "rmsprop", "adam", "adamw"])
 @pytest.mark.parametrize("case", ["a square overflows", "epsilon 1e-38", "epsilon 1e-40"])
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_no_division_of_an_optimizer_makes_a_weight_nan(native, rule, case, batch_size):
+def test_no_division_of_an_optimizer_makes_a_weight_nan(engine, rule, case, batch_size):
     learner = make_learner(
         40, "float32", optimizer=rule, batch_size=batch_size, clip=0.0, seq_length=3,
         epsilon=float(case.split()[1]) if "epsilon" in case else 1e-8,
@@ -432,7 +436,7 @@ def test_no_division_of_an_optimizer_makes_a_weight_nan(native, rule, case, batc
     theirs = copy_learner(learner)
     plan = Plan(np.array([0.1]), Windows.of(learner.config, CHARACTERS).starts(0))
     with np.errstate(all="ignore"):
-        traces = [e.train(n, text(n), plan) for e, n in ((native, learner), (REFERENCE, theirs))]
+        traces = [e.train(n, text(n), plan) for e, n in ((engine, learner), (REFERENCE, theirs))]
     assert [trace.stopped for trace in traces] == [None, None]
     for name, parameter in learner.parameters.items():
         assert np.isfinite(parameter).all(), name

@@ -1,22 +1,17 @@
-"""The native engine on each instruction set of this processor."""
+"""The native engine on each instruction set of this processor, and the torch engine."""
 
 import pytest
 
-from charloom.engines import native_problem
-
-# Without a compiler there is no native engine, and the tests of it are skipped.
-if native_problem() is None:
-    from native_networks import SETS
-else:
-    SETS = []
+from compared_engines import COMPARED, INSTRUCTION_SETS, open_compared
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=INSTRUCTION_SETS)
 def native(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """Return the native engine on one instruction set."""
-    from charloom.engines.native import NativeEngine
+    return open_compared(request.param, monkeypatch)
 
-    monkeypatch.setenv("CHARLOOM_ISA", request.param)
-    engine = NativeEngine()
-    assert engine.isa == request.param
-    return engine
+
+@pytest.fixture(params=COMPARED)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Return an engine that the tests compare with the reference engine."""
+    return open_compared(request.param, monkeypatch)

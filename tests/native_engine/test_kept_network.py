@@ -19,6 +19,7 @@ if native_problem() is not None:
 from charloom.engines import kept_network
 from charloom.engines.native import NativeEngine
 from charloom.research import TrainingLoop
+from compared_engines import TORCH
 from small_runs import small_config, small_corpus
 
 CASES = {
@@ -28,11 +29,17 @@ CASES = {
     "averaged on two threads": {"cell": "gru", "averaging": 0.2, "batch_size": 4, "threads": 2},
     "n-grams and pairs": {"ngram_order": 3, "input_pairs": 5, "batch_size": 2, "averaging": 0.3},
 }
+ON_TORCH = {"engine": "torch", "device": "cpu", "batch_size": 3}
+if TORCH:
+    CASES |= {
+        "torch": {"cell": "lstm", "layers": 2, "optimizer": "adam", **ON_TORCH},
+        "torch with n-grams and pairs": {**CASES["n-grams and pairs"], **ON_TORCH},
+    }
 cases = pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
 
 
 def loop_of(settings=None) -> TrainingLoop:
-    return TrainingLoop(small_corpus(), small_config(engine="native", **(settings or {})))
+    return TrainingLoop(small_corpus(), small_config(**{"engine": "native", **(settings or {})}))
 
 
 def bits_of(learner) -> list[bytes]:

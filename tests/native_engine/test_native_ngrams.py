@@ -1,4 +1,4 @@
-"""The native engine mixes n-grams into the logits as the reference engine does."""
+"""The native and the torch engine mix n-grams into the logits as the reference engine does."""
 
 from dataclasses import replace
 
@@ -56,10 +56,10 @@ def window_of(learner: Learner) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return text[places], text[places + 1], learner.ngrams.columns(places + 1)
 
 
-def compare_gradients(native, learner: Learner, limit: float) -> None:
+def compare_gradients(engine, learner: Learner, limit: float) -> None:
     """Compare loss, gradients and state of a window with those of the reference in float64."""
     x, y, columns = window_of(learner)
-    loss, gradients, state = native.loss_and_gradients(learner, x, y, 3, columns)
+    loss, gradients, state = engine.loss_and_gradients(learner, x, y, 3, columns)
     truth, true_gradients, true_state = REFERENCE.loss_and_gradients(
         in_dtype(learner, "float64"), x, y, 3, columns
     )
@@ -84,9 +84,9 @@ LIMITS = pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("floa
 
 @LIMITS
 @pytest.mark.parametrize("K", [2, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 300])
-def test_gradients_agree_at_every_number_of_characters(native, K, dtype, limit):
+def test_gradients_agree_at_every_number_of_characters(engine, K, dtype, limit):
     # The weight of the n-grams is computed beside the logits of the K characters.
-    compare_gradients(native, make_learner(K, dtype=dtype, batch_size=3), limit)
+    compare_gradients(engine, make_learner(K, dtype=dtype, batch_size=3), limit)
 
 
 @LIMITS
@@ -97,26 +97,26 @@ def test_gradients_agree_at_every_number_of_characters(native, K, dtype, limit):
 )
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_gradients_agree_for_every_network(
-    native, cell, layers, streams, T, dropout, order, dtype, limit
+    engine, cell, layers, streams, T, dropout, order, dtype, limit
 ):
     learner = make_learner(
         order=order, dtype=dtype, cell=cell, layers=layers, batch_size=streams, seq_length=T,
         dropout=dropout,
     )  # fmt: skip
-    compare_gradients(native, learner, limit)
+    compare_gradients(engine, learner, limit)
 
 
 @pytest.mark.parametrize("name", ["ngram.weight", "ngram.bias"])
-def test_a_wrong_gradient_of_the_mixture_is_caught(native, name, monkeypatch):
-    honest = native.loss_and_gradients
+def test_a_wrong_gradient_of_the_mixture_is_caught(engine, name, monkeypatch):
+    honest = engine.loss_and_gradients
 
     def planted(*arguments):
         loss, gradients, state = honest(*arguments)
         return loss, {**gradients, name: gradients[name] * 1.0001}, state
 
-    monkeypatch.setattr(native, "loss_and_gradients", planted)
+    monkeypatch.setattr(engine, "loss_and_gradients", planted)
     with pytest.raises(AssertionError, match="ngram"):
-        compare_gradients(native, make_learner(), 1e-12)
+        compare_gradients(engine, make_learner(), 1e-12)
 
 
 def changed(ngrams, array):
@@ -125,8 +125,8 @@ def changed(ngrams, array):
 
 
 @pytest.mark.parametrize("error", ["factors", "shares", "columns", "recent"])
-def test_wrong_ngrams_of_the_native_engine_are_caught(native, error, monkeypatch):
-    honest = native.loss_and_gradients
+def test_wrong_ngrams_of_the_native_engine_are_caught(engine, error, monkeypatch):
+    honest = engine.loss_and_gradients
 
     def planted(learner, x, y, update, columns):
         learner = copy_learner(learner)
@@ -139,9 +139,9 @@ def test_wrong_ngrams_of_the_native_engine_are_caught(native, error, monkeypatch
         return honest(learner, x, y, update, columns)
 
     learner = make_learner(batch_size=2)
-    monkeypatch.setattr(native, "loss_and_gradients", planted)
+    monkeypatch.setattr(engine, "loss_and_gradients", planted)
     with pytest.raises(AssertionError):
-        compare_gradients(native, learner, 1e-12)
+        compare_gradients(engine, learner, 1e-12)
 
 
 def start_of(learner: Learner) -> Learner:
@@ -152,7 +152,7 @@ def start_of(learner: Learner) -> Learner:
 @LIMITS
 @pytest.mark.parametrize("clip_by", ["value", "norm"])
 @pytest.mark.parametrize("optimizer", list(SLOTS))
-def test_updates_agree_for_every_rule(native, optimizer, clip_by, dtype, limit):
+def test_updates_agree_for_every_rule(engine, optimizer, clip_by, dtype, limit):
     start = start_of(
         make_learner(
             optimizer=optimizer, batch_size=3, clip=0.5, clip_by=clip_by, weight_decay=0.01,
@@ -162,7 +162,7 @@ def test_updates_agree_for_every_rule(native, optimizer, clip_by, dtype, limit):
     ours, theirs = in_dtype(start, dtype), in_dtype(start, "float64")
     text = repeated_text(11, COUNTED + 60)  # the last windows are after the counted text
     plan = Plan(np.full(5, 0.003), np.array([60, 267, 580]))
-    trace, truth = native.train(ours, text, plan), REFERENCE.train(theirs, text, plan)
+    trace, truth = engine.train(ours, text, plan), REFERENCE.train(theirs, text, plan)
     np.testing.assert_allclose(trace.losses, truth.losses, rtol=10 * limit)
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=100 * limit)
     for name, before in start.parameters.items():
@@ -175,12 +175,12 @@ def test_updates_agree_for_every_rule(native, optimizer, clip_by, dtype, limit):
     assert len(np.unique(start.ngrams.columns(places))) == 6
 
 
-def test_a_column_off_by_one_in_training_is_caught(native):
+def test_a_column_off_by_one_in_training_is_caught(engine):
     # With one character more counted, the parts begin elsewhere.
     ours, theirs = make_learner(batch_size=2), make_learner(batch_size=2)
     ours.ngrams = replace(ours.ngrams, counted=COUNTED - 8)
     text, plan = repeated_text(11), Plan(np.full(5, 0.003), np.array([50, 330]))
-    trace, truth = native.train(ours, text, plan), REFERENCE.train(theirs, text, plan)
+    trace, truth = engine.train(ours, text, plan), REFERENCE.train(theirs, text, plan)
     assert np.abs(trace.losses - truth.losses).max() > 1e-6
 
 
@@ -199,14 +199,14 @@ def test_the_bits_do_not_depend_on_how_updates_are_divided_into_calls(native, th
             assert np.array_equal(ours[name], theirs[name]), name
 
 
-def test_two_windows_give_the_state_of_one_window_of_twice_the_length(native):
+def test_two_windows_give_the_state_of_one_window_of_twice_the_length(engine):
     long = make_learner(seq_length=6, batch_size=2)
     x, y, columns = window_of(long)
     short = copy_learner(long)
     short.config = long.config.replace(seq_length=3)
-    _, _, whole = native.loss_and_gradients(long, x, y, None, columns)
+    _, _, whole = engine.loss_and_gradients(long, x, y, None, columns)
     for half in (slice(0, 3), slice(3, 6)):
-        _, _, short.state = native.loss_and_gradients(
+        _, _, short.state = engine.loss_and_gradients(
             short, x[half], y[half], None, columns[half].copy()
         )
     assert np.array_equal(short.state[RECENT], whole[RECENT])
@@ -214,54 +214,54 @@ def test_two_windows_give_the_state_of_one_window_of_twice_the_length(native):
     assert whole[RECENT][0].tolist() == x[-3:].T.tolist()
 
 
-def test_ngrams_without_parts_always_use_the_counts_of_the_whole_text(native):
+def test_ngrams_without_parts_always_use_the_counts_of_the_whole_text(engine):
     learner = make_learner(batch_size=2)
     whole = replace(
         learner.ngrams, shares=learner.ngrams.shares[:1], factors=learner.ngrams.factors[:1], counted=0
     )  # fmt: skip
     learner.ngrams = whole
-    compare_gradients(native, learner, 1e-12)
+    compare_gradients(engine, learner, 1e-12)
     ours, theirs = copy_learner(learner), copy_learner(learner)
     plan = Plan(np.full(3, 0.01), np.array([0, 300]))
-    for engine, one in ((native, ours), (REFERENCE, theirs)):
-        engine.train(one, repeated_text(11), plan)
+    for each, one in ((engine, ours), (REFERENCE, theirs)):
+        each.train(one, repeated_text(11), plan)
     assert_close(ours.parameters, theirs.parameters, 1e-12)
 
 
-def test_the_ngrams_of_an_empty_text_change_no_probability(native):
+def test_the_ngrams_of_an_empty_text_change_no_probability(engine):
     learner, plain = make_learner(order=5), make_learner(order=5)
     no_ids, no_segments = np.zeros(0, np.uint8), np.zeros((0, 2), np.int64)
     tokens = repeated_text(11)[:40, np.newaxis]
     plain.parameters["ngram.weight"][:] = plain.parameters["ngram.bias"][:] = 0
-    expected, _ = native.score(plain, tokens, plain.state)
+    expected, _ = engine.score(plain, tokens, plain.state)
     for ngrams in (
         new_learner(learner.config, learner.vocabulary).ngrams,
-        native.count_ngrams(learner.config, 11, no_ids, no_segments),
+        engine.count_ngrams(learner.config, 11, no_ids, no_segments),
     ):
         learner.ngrams = ngrams
         np.testing.assert_allclose(
-            native.score(learner, tokens, learner.state)[0], expected, rtol=1e-12
+            engine.score(learner, tokens, learner.state)[0], expected, rtol=1e-12
         )
         trained = copy_learner(learner)
         plan = Plan(np.full(2, 0.01), np.zeros(1, np.int64))
-        assert native.train(trained, repeated_text(11), plan).stopped is None
+        assert engine.train(trained, repeated_text(11), plan).stopped is None
 
 
 @LIMITS
 @pytest.mark.parametrize("order", [1, 2, 7])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_score_step_and_activations_agree_with_the_reference(native, cell, order, dtype, limit):
+def test_score_step_and_activations_agree_with_the_reference(engine, cell, order, dtype, limit):
     learner = make_learner(17, order, dtype, cell=cell, batch_size=4)
     truth = in_dtype(learner, "float64")
     tokens = repeated_text(17)[:300].reshape(75, 4)  # more than two stretches of 32 steps
     for method, ids in (("score", tokens), ("step", tokens[0])):
-        ours, our_state = getattr(native, method)(learner, ids, learner.state)
+        ours, our_state = getattr(engine, method)(learner, ids, learner.state)
         theirs, their_state = getattr(REFERENCE, method)(truth, ids, truth.state)
         assert distance(ours, theirs) <= limit
         assert np.array_equal(our_state[RECENT], their_state[RECENT])
         assert_close(our_state, their_state, 10 * limit)
     one = {name: array[:, :1].copy() for name, array in learner.state.items()}
-    values, last = native.activations(learner, tokens[:, 0], one)
+    values, last = engine.activations(learner, tokens[:, 0], one)
     true_values, true_last = REFERENCE.activations(truth, tokens[:, 0], one)
     assert_close(values, true_values, 10 * limit)
     assert_close(last, true_last, 10 * limit)
@@ -292,13 +292,13 @@ def test_any_number_of_threads_trains_alike(native):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_score_and_step_agree_on_every_character(native, dtype):
+def test_score_and_step_agree_on_every_character(engine, dtype):
     learner = make_learner(dtype=dtype)
     tokens = repeated_text(11)[:80, np.newaxis]
-    nats, last = native.score(learner, tokens, learner.state)
+    nats, last = engine.score(learner, tokens, learner.state)
     state = learner.state
     for t, target in enumerate(tokens[1:, 0]):
-        logits, state = native.step(learner, tokens[t], state)
+        logits, state = engine.step(learner, tokens[t], state)
         p = np.exp(logits[0].astype(np.float64) - logits.max())
         assert nats[t, 0] == pytest.approx(
             -np.log(p[target] / p.sum()), rel=1e-4 if dtype == "float32" else 1e-11
@@ -309,21 +309,21 @@ def test_score_and_step_agree_on_every_character(native, dtype):
 @pytest.mark.parametrize("order", [1, 2, 6])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_generated_text_is_that_of_the_reference_and_of_step(native, cell, layers, order):
+def test_generated_text_is_that_of_the_reference_and_of_step(engine, cell, layers, order):
     learner = make_learner(order=order, cell=cell, layers=layers)
     uniforms, read = np.random.default_rng(5).random(80), np.array([1, 4, 2])
-    ids, state = native.generate(learner, read, Sampler(), uniforms, learner.state)
+    ids, state = engine.generate(learner, read, Sampler(), uniforms, learner.state)
     true_ids, true_state = REFERENCE.generate(learner, read, Sampler(), uniforms, learner.state)
     assert np.array_equal(ids, true_ids)
     assert_close(state, true_state, 1e-10)
-    first, between = native.generate(learner, read, Sampler(), uniforms[:33], learner.state)
+    first, between = engine.generate(learner, read, Sampler(), uniforms[:33], learner.state)
     so_far = np.concatenate([read, first])
-    rest, _ = native.generate(learner, so_far, Sampler(), uniforms[33:], between)
+    rest, _ = engine.generate(learner, so_far, Sampler(), uniforms[33:], between)
     assert np.array_equal(ids, np.concatenate([first, rest]))
-    greedy, _ = native.generate(learner, read, Sampler(0.0), uniforms[:20], learner.state)
+    greedy, _ = engine.generate(learner, read, Sampler(0.0), uniforms[:20], learner.state)
     state, last = learner.state, read[-1:]
     for expected in greedy:
-        logits, state = native.step(learner, last, state)
+        logits, state = engine.step(learner, last, state)
         last = logits.argmax(axis=-1)
         assert last[0] == expected
 
@@ -342,14 +342,14 @@ def test_threads_that_share_a_character_write_the_same_text(native, monkeypatch)
 
 @pytest.mark.parametrize("size", [np.nan, np.inf, 1e30])
 def test_a_weight_of_the_ngrams_that_is_not_finite_is_refused_as_the_reference_refuses_it(
-    native, size
+    engine, size
 ):
     learner = make_learner(dtype="float32", batch_size=2)
     learner.parameters["ngram.bias"][:] = size
     before = copy_learner(learner)
     plan = Plan(np.full(3, 0.01), np.array([0, 300]))
     theirs = copy_learner(learner)
-    trace = native.train(learner, repeated_text(11), plan)
+    trace = engine.train(learner, repeated_text(11), plan)
     with np.errstate(all="ignore"):
         truth = REFERENCE.train(theirs, repeated_text(11), plan)
     assert trace.stopped == truth.stopped

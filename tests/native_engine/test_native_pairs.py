@@ -1,4 +1,4 @@
-"""The native engine reads and learns the inputs of pairs of characters as the reference engine does."""
+"""The native and the torch engine read and learn the inputs of pairs of characters as the reference engine does."""
 
 import numpy as np
 import pytest
@@ -64,10 +64,10 @@ def window_of(learner: Learner):
     return text[places], text[places + 1], columns
 
 
-def compare_gradients(native, learner: Learner, limit: float) -> None:
+def compare_gradients(engine, learner: Learner, limit: float) -> None:
     """Compare loss, gradients and state of a window with those of the reference in float64."""
     x, y, columns = window_of(learner)
-    loss, gradients, state = native.loss_and_gradients(learner, x, y, 3, columns)
+    loss, gradients, state = engine.loss_and_gradients(learner, x, y, 3, columns)
     truth, true_gradients, true_state = REFERENCE.loss_and_gradients(
         in_dtype(learner, "float64"), x, y, 3, columns
     )
@@ -86,18 +86,18 @@ LIMITS = pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("floa
 @LIMITS
 @pytest.mark.parametrize("H", [1, 3, 7, 8, 15, 16, 17, 33, 64, 70])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_gradients_agree_at_every_number_of_units(native, cell, H, dtype, limit):
+def test_gradients_agree_at_every_number_of_units(engine, cell, H, dtype, limit):
     # A row of the learner's matrix is read in whole vectors, except for the last units of each gate.
     compare_gradients(
-        native, make_learner(dtype=dtype, cell=cell, hidden_size=H, batch_size=3), limit
+        engine, make_learner(dtype=dtype, cell=cell, hidden_size=H, batch_size=3), limit
     )
 
 
 @LIMITS
 @pytest.mark.parametrize(("K", "pairs"), [(2, 1), (2, 4), (11, 121), (300, 40), (2_500, 64)])
-def test_gradients_agree_at_every_number_of_characters(native, K, pairs, dtype, limit):
+def test_gradients_agree_at_every_number_of_characters(engine, K, pairs, dtype, limit):
     # With more than 2,048 characters, a pair is not found in a table but by a search.
-    compare_gradients(native, make_learner(K, pairs, dtype=dtype, batch_size=3), limit)
+    compare_gradients(engine, make_learner(K, pairs, dtype=dtype, batch_size=3), limit)
 
 
 @LIMITS
@@ -108,26 +108,26 @@ def test_gradients_agree_at_every_number_of_characters(native, K, pairs, dtype, 
 )
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_gradients_agree_for_every_network(
-    native, cell, layers, streams, T, dropout, order, dtype, limit
+    engine, cell, layers, streams, T, dropout, order, dtype, limit
 ):
     learner = make_learner(
         order=order, dtype=dtype, cell=cell, layers=layers, batch_size=streams,
         seq_length=T, dropout=dropout,
     )  # fmt: skip
-    compare_gradients(native, learner, limit)
+    compare_gradients(engine, learner, limit)
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-11), ("float32", 1e-4)])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_gradients_agree_for_a_window_of_several_stretches(native, cell, dtype, limit):
+def test_gradients_agree_for_a_window_of_several_stretches(engine, cell, dtype, limit):
     """Each stretch reads the same rows again."""
     learner = make_learner(dtype=dtype, cell=cell, batch_size=2, seq_length=400)
-    compare_gradients(native, learner, limit)
+    compare_gradients(engine, learner, limit)
 
 
 @pytest.mark.parametrize("error", ["gradient", "one row", "recent", "ids"])
-def test_wrong_pairs_of_the_native_engine_are_caught(native, error, monkeypatch):
-    honest = native.loss_and_gradients
+def test_wrong_pairs_of_the_native_engine_are_caught(engine, error, monkeypatch):
+    honest = engine.loss_and_gradients
 
     def planted(learner, x, y, update, columns):
         learner = copy_learner(learner)
@@ -145,10 +145,10 @@ def test_wrong_pairs_of_the_native_engine_are_caught(native, error, monkeypatch)
     learner = make_learner(pairs=121, batch_size=3)
     # The characters before the windows of the last two streams, so that their first pairs have rows.
     learner.state[RECENT][0, 1:, 0] = repeated_text(11)[[226, 263]]
-    compare_gradients(native, learner, 1e-12)
-    monkeypatch.setattr(native, "loss_and_gradients", planted)
+    compare_gradients(engine, learner, 1e-12)
+    monkeypatch.setattr(engine, "loss_and_gradients", planted)
     with pytest.raises(AssertionError):
-        compare_gradients(native, learner, 1e-12)
+        compare_gradients(engine, learner, 1e-12)
 
 
 # Updates
@@ -230,24 +230,24 @@ def test_any_number_of_threads_trains_alike(native):
         assert np.array_equal(learner.state[RECENT], results[0].state[RECENT])
 
 
-def test_rows_without_a_pair_never_change(native):
+def test_rows_without_a_pair_never_change(engine):
     learner = make_learner(pairs=121, batch_size=3, optimizer="adamw", weight_decay=0.1)
     learner.pairs = InputPairs(
         np.concatenate([learner.pairs.ids[:5], np.full((116, 2), -1)]), characters=11
     )
     before = learner.parameters[PAIRS].copy()
-    native.train(learner, repeated_text(11), Plan(np.full(20, 0.01), np.array([0, 210, 420])))
+    engine.train(learner, repeated_text(11), Plan(np.full(20, 0.01), np.array([0, 210, 420])))
     assert np.array_equal(learner.parameters[PAIRS][5:], before[5:])
     assert not np.array_equal(learner.parameters[PAIRS][:5], before[:5])
 
 
 @pytest.mark.parametrize("size", [np.nan, 1e30])
-def test_an_input_that_is_not_finite_is_refused_as_the_reference_refuses_it(native, size):
+def test_an_input_that_is_not_finite_is_refused_as_the_reference_refuses_it(engine, size):
     learner = make_learner(dtype="float32", batch_size=2)
     learner.parameters[PAIRS][0, 0] = size
     before, theirs = copy_learner(learner), copy_learner(learner)
     plan = Plan(np.full(3, 0.01), np.array([0, 300]))
-    trace = native.train(learner, repeated_text(11), plan)
+    trace = engine.train(learner, repeated_text(11), plan)
     with np.errstate(all="ignore"):
         truth = REFERENCE.train(theirs, repeated_text(11), plan)
     assert trace.stopped == truth.stopped
@@ -263,18 +263,18 @@ def test_an_input_that_is_not_finite_is_refused_as_the_reference_refuses_it(nati
 @LIMITS
 @pytest.mark.parametrize("order", [0, 1, 7])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_score_step_and_activations_agree_with_the_reference(native, cell, order, dtype, limit):
+def test_score_step_and_activations_agree_with_the_reference(engine, cell, order, dtype, limit):
     learner = make_learner(17, 40, order, dtype, cell=cell, batch_size=4)
     truth = in_dtype(learner, "float64")
     tokens = repeated_text(17)[:300].reshape(75, 4)  # more than two stretches of 32 steps
     for method, ids in (("score", tokens), ("step", tokens[0])):
-        ours, our_state = getattr(native, method)(learner, ids, learner.state)
+        ours, our_state = getattr(engine, method)(learner, ids, learner.state)
         theirs, their_state = getattr(REFERENCE, method)(truth, ids, truth.state)
         assert distance(ours, theirs) <= limit
         assert np.array_equal(our_state[RECENT], their_state[RECENT])
         assert_close(our_state, their_state, 10 * limit)
     one = {name: array[:, 1:2].copy() for name, array in learner.state.items()}
-    values, last = native.activations(learner, tokens[:, 0], one)
+    values, last = engine.activations(learner, tokens[:, 0], one)
     true_values, true_last = REFERENCE.activations(truth, tokens[:, 0], one)
     assert_close(values, true_values, 10 * limit)
     assert_close(last, true_last, 10 * limit)
@@ -296,16 +296,16 @@ def test_any_number_of_threads_scores_the_same_bits(native):
 @pytest.mark.parametrize("order", [0, 3])
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_generated_text_is_that_of_the_reference_and_of_step(native, cell, layers, order):
+def test_generated_text_is_that_of_the_reference_and_of_step(engine, cell, layers, order):
     learner = make_learner(order=order, cell=cell, layers=layers)
     uniforms, read = np.random.default_rng(5).random(80), np.array([1, 4, 2])
-    ids, state = native.generate(learner, read, Sampler(), uniforms, learner.state)
+    ids, state = engine.generate(learner, read, Sampler(), uniforms, learner.state)
     true_ids, true_state = REFERENCE.generate(learner, read, Sampler(), uniforms, learner.state)
     assert np.array_equal(ids, true_ids)
     assert_close(state, true_state, 1e-10)
-    first, between = native.generate(learner, read, Sampler(), uniforms[:33], learner.state)
+    first, between = engine.generate(learner, read, Sampler(), uniforms[:33], learner.state)
     so_far = np.concatenate([read, first])
-    rest, _ = native.generate(learner, so_far, Sampler(), uniforms[33:], between)
+    rest, _ = engine.generate(learner, so_far, Sampler(), uniforms[33:], between)
     assert np.array_equal(ids, np.concatenate([first, rest]))
 
 
@@ -343,15 +343,15 @@ def test_pairs_that_would_crash_the_kernels_are_refused(native, ids, reason):
 
 
 @pytest.mark.parametrize("pairs", [None, 3, 11], ids=["none", "too few", "another vocabulary"])
-def test_a_learner_without_its_pairs_is_refused_by_both_engines(native, pairs):
+def test_a_learner_without_its_pairs_is_refused_by_both_engines(engine, pairs):
     learner = make_learner(pairs=20)
     learner.pairs = pairs and InputPairs(
         np.full((20 if pairs == 11 else pairs, 2), -1), 12 if pairs == 11 else 11
     )
     x, y, _ = window_of(learner)
-    for engine in (native, REFERENCE):
+    for each in (engine, REFERENCE):
         with pytest.raises(EngineError, match="pairs"):
-            engine.loss_and_gradients(learner, x, y)
+            each.loss_and_gradients(learner, x, y)
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (2, 3), (1, 2, 1)])

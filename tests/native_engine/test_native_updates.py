@@ -1,4 +1,4 @@
-"""The native engine's gradients, updates and scores agree with the reference engine's."""
+"""The native and the torch engine's gradients, updates and scores agree with the reference engine's."""
 
 import numpy as np
 import pytest
@@ -36,10 +36,10 @@ SIZES = [(1, 2, 1), (5, 7, 3), (16, 16, 4), (17, 33, 2), (100, 80, 25), (130, 30
 
 @pytest.mark.parametrize(("H", "K", "T"), SIZES)
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 1e-5)])
-def test_each_named_gradient_agrees_with_the_float64_reference(native, H, K, T, dtype, limit):
+def test_each_named_gradient_agrees_with_the_float64_reference(engine, H, K, T, dtype, limit):
     learner = make_learner(H, K, T, dtype)
     x, y = window(learner)
-    loss, gradients, state = native.loss_and_gradients(learner, x, y)
+    loss, gradients, state = engine.loss_and_gradients(learner, x, y)
     true_loss, true, true_state = REFERENCE.loss_and_gradients(as_float64(learner), x, y)
     assert loss == pytest.approx(true_loss, rel=limit)
     for name in true:
@@ -48,19 +48,19 @@ def test_each_named_gradient_agrees_with_the_float64_reference(native, H, K, T, 
     assert norm_relative(state["h"], true_state["h"]) <= limit
 
 
-def test_a_scaled_gradient_is_caught_by_that_comparison(native):
+def test_a_scaled_gradient_is_caught_by_that_comparison(engine):
     learner = make_learner()
     x, y = window(learner)
-    _, gradients, _ = native.loss_and_gradients(learner, x, y)
+    _, gradients, _ = engine.loss_and_gradients(learner, x, y)
     for name, gradient in gradients.items():
         assert norm_relative(gradient * 1.001, gradient) > 1e-5, name
 
 
-def test_a_thousand_small_updates_follow_the_reference(native):
+def test_a_thousand_small_updates_follow_the_reference(engine):
     ours, theirs = make_learner(sigma=0.01), make_learner(sigma=0.01)
     tokens = make_tokens(ours, 25_001)
     plan = Plan(np.full(1000, 0.01), ONE_STREAM)
-    trace, truth = native.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
+    trace, truth = engine.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     np.testing.assert_allclose(trace.losses, truth.losses, rtol=1e-12, atol=0)
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=1e-10, atol=0)
     for name in ours.parameters:
@@ -69,16 +69,16 @@ def test_a_thousand_small_updates_follow_the_reference(native):
     assert (ours.update, ours.position) == (theirs.update, theirs.position) == (1000, 25_000)
 
 
-def test_a_changed_weight_is_caught_by_that_trajectory(native):
+def test_a_changed_weight_is_caught_by_that_trajectory(engine):
     ours, theirs = make_learner(sigma=0.01), make_learner(sigma=0.01)
     theirs.parameters["layers.0.W"][3, 4] += 1e-8
     tokens = make_tokens(ours, 501)
     plan = Plan(np.full(20, 0.01), ONE_STREAM)
-    trace, truth = native.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
+    trace, truth = engine.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     assert np.abs(trace.losses / truth.losses - 1).max() > 1e-12
 
 
-def test_each_classic_update_agrees_from_the_references_own_state(native):
+def test_each_classic_update_agrees_from_the_references_own_state(engine):
     # eta = 0.1 is chaotic, so that both start each update from the reference's state.
     theirs = make_learner(sigma=0.01)
     tokens = make_tokens(theirs, 5001)
@@ -87,9 +87,9 @@ def test_each_classic_update_agrees_from_the_references_own_state(native):
         ours = copy_learner(theirs)
         e = theirs.position
         x, y = tokens[e : e + 25, np.newaxis], tokens[e + 1 : e + 26, np.newaxis]
-        _, gradients, _ = native.loss_and_gradients(ours, x, y)
+        _, gradients, _ = engine.loss_and_gradients(ours, x, y)
         _, true, _ = REFERENCE.loss_and_gradients(theirs, x, y)
-        native.train(ours, tokens, plan)
+        engine.train(ours, tokens, plan)
         REFERENCE.train(theirs, tokens, plan)
         for name in true:
             assert norm_relative(gradients[name], true[name]) <= 1e-12
@@ -97,11 +97,11 @@ def test_each_classic_update_agrees_from_the_references_own_state(native):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, dtype):
+def test_many_updates_in_one_call_have_the_bits_of_many_calls(engine, dtype):
     once, often = make_learner(dtype=dtype), make_learner(dtype=dtype)
     tokens = make_tokens(once, 2501)
-    whole = native.train(once, tokens, Plan(np.full(100, 0.1), ONE_STREAM))
-    parts = [native.train(often, tokens, Plan(np.full(n, 0.1), ONE_STREAM)) for n in (1, 30, 69)]
+    whole = engine.train(once, tokens, Plan(np.full(100, 0.1), ONE_STREAM))
+    parts = [engine.train(often, tokens, Plan(np.full(n, 0.1), ONE_STREAM)) for n in (1, 30, 69)]
     assert np.array_equal(whole.losses, np.concatenate([part.losses for part in parts]))
     for name in once.parameters:
         assert np.array_equal(once.parameters[name], often.parameters[name])
@@ -109,12 +109,12 @@ def test_many_updates_in_one_call_have_the_bits_of_many_calls(native, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_an_update_that_is_not_finite_is_not_applied(native, dtype):
+def test_an_update_that_is_not_finite_is_not_applied(engine, dtype):
     learner = make_learner(dtype=dtype)
     learner.parameters["V"][3, 3] = np.nan
     before = copy_learner(learner)
     tokens = make_tokens(learner, 251)
-    trace = native.train(learner, tokens, Plan(np.full(10, 0.1), ONE_STREAM))
+    trace = engine.train(learner, tokens, Plan(np.full(10, 0.1), ONE_STREAM))
     assert trace.stopped == "non-finite"
     assert np.isnan(trace.failed_loss)
     assert len(trace.losses) == 0
@@ -125,7 +125,7 @@ def test_an_update_that_is_not_finite_is_not_applied(native, dtype):
 
 
 @pytest.mark.parametrize(("size", "finite"), [(1e145, True), (1e160, False)])
-def test_huge_gradients_are_checked_before_any_weight_changes(native, size, finite):
+def test_huge_gradients_are_checked_before_any_weight_changes(engine, size, finite):
     # Beyond the kernels' safe limit the whole gradient is looked at first: a finite norm is
     # applied as the reference applies it, one that overflows is refused as the reference does.
     learner = make_learner()
@@ -134,7 +134,7 @@ def test_huge_gradients_are_checked_before_any_weight_changes(native, size, fini
     theirs, before = copy_learner(learner), copy_learner(learner)
     tokens = make_tokens(learner, 26)
     plan = Plan(np.array([0.1]), ONE_STREAM)
-    trace, truth = native.train(learner, tokens, plan), REFERENCE.train(theirs, tokens, plan)
+    trace, truth = engine.train(learner, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     assert trace.stopped == truth.stopped == (None if finite else "non-finite")
     for name in before.parameters:
         assert np.allclose(learner.parameters[name], theirs.parameters[name], rtol=1e-9)
@@ -142,43 +142,43 @@ def test_huge_gradients_are_checked_before_any_weight_changes(native, size, fini
             assert np.array_equal(learner.parameters[name], before.parameters[name])
 
 
-def test_score_step_and_activations_agree_with_the_reference(native):
+def test_score_step_and_activations_agree_with_the_reference(engine):
     learner = make_learner()
     tokens = make_tokens(learner, 71)
-    ours, state = native.score(learner, tokens[:, np.newaxis], learner.state)
+    ours, state = engine.score(learner, tokens[:, np.newaxis], learner.state)
     theirs, true_state = REFERENCE.score(learner, tokens[:, np.newaxis], learner.state)
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
     np.testing.assert_allclose(state["h"], true_state["h"], rtol=0, atol=1e-13)
-    logits, _ = native.step(learner, tokens[:1], learner.state)
+    logits, _ = engine.step(learner, tokens[:1], learner.state)
     true_logits, _ = REFERENCE.step(learner, tokens[:1], learner.state)
     np.testing.assert_allclose(logits, true_logits, rtol=0, atol=1e-13)
-    values, last = native.activations(learner, tokens, learner.state)
+    values, last = engine.activations(learner, tokens, learner.state)
     true_values, _ = REFERENCE.activations(learner, tokens, learner.state)
     np.testing.assert_allclose(values["h"], true_values["h"], rtol=0, atol=1e-13)
     assert np.array_equal(values["h"][-1], last["h"][:, 0])
 
 
-def test_reading_a_learner_changes_nothing(native):
+def test_reading_a_learner_changes_nothing(engine):
     learner = make_learner()
     before = copy_learner(learner)
     x, y = window(learner)
-    native.loss_and_gradients(learner, x, y)
-    native.score(learner, x, learner.state)
-    native.generate(learner, np.array([0]), Sampler(), np.full(5, 0.5), learner.state)
+    engine.loss_and_gradients(learner, x, y)
+    engine.score(learner, x, learner.state)
+    engine.generate(learner, np.array([0]), Sampler(), np.full(5, 0.5), learner.state)
     for name in before.parameters:
         assert np.array_equal(learner.parameters[name], before.parameters[name])
     assert np.array_equal(learner.state["h"], before.state["h"])
 
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float32", 1e-4), ("float64", 1e-9)])
-def test_every_part_of_an_update_agrees_with_the_float64_reference(native, dtype, limit):
+def test_every_part_of_an_update_agrees_with_the_float64_reference(engine, dtype, limit):
     # The step itself is compared, not the parameter, whose size would hide a wrong one.
     ours = make_learner(dtype=dtype, clip=0.5)
     theirs, before = as_float64(ours), as_float64(ours)
     theirs.slots = {"accumulator": {n: np.zeros_like(p) for n, p in theirs.parameters.items()}}
     tokens = make_tokens(ours, 76)
     plan = Plan(np.array([0.01, 0.03, 0.002]), ONE_STREAM)
-    trace, truth = native.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
+    trace, truth = engine.train(ours, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     np.testing.assert_allclose(trace.losses, truth.losses, rtol=limit)
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=limit)
     for name in before.parameters:
@@ -191,44 +191,44 @@ def test_every_part_of_an_update_agrees_with_the_float64_reference(native, dtype
 
 
 @pytest.mark.parametrize("id_type", [np.uint16, np.uint32])
-def test_wider_ids_mean_the_same(native, id_type):
+def test_wider_ids_mean_the_same(engine, id_type):
     narrow, wide = make_learner(), make_learner()
     tokens = make_tokens(narrow, 76)
     plan = Plan(np.full(3, 0.1), ONE_STREAM)
-    ours = native.train(narrow, tokens, plan)
-    theirs = native.train(wide, tokens.astype(id_type), plan)
+    ours = engine.train(narrow, tokens, plan)
+    theirs = engine.train(wide, tokens.astype(id_type), plan)
     assert np.array_equal(ours.losses, theirs.losses)
     scores = [
-        native.score(narrow, t[:, np.newaxis], narrow.state)[0]
+        engine.score(narrow, t[:, np.newaxis], narrow.state)[0]
         for t in (tokens, tokens.astype(id_type))
     ]
     assert np.array_equal(*scores)
 
 
-def test_a_step_moves_the_state(native):
+def test_a_step_moves_the_state(engine):
     learner = make_learner()
-    _, state = native.step(learner, np.array([3]), learner.state)
+    _, state = engine.step(learner, np.array([3]), learner.state)
     _, true_state = REFERENCE.step(learner, np.array([3]), learner.state)
     np.testing.assert_allclose(state["h"], true_state["h"], rtol=0, atol=1e-13)
     assert not np.array_equal(state["h"], learner.state["h"])
 
 
-def test_the_state_stays_where_an_update_is_refused(native):
+def test_the_state_stays_where_an_update_is_refused(engine):
     learner = make_learner()
     learner.parameters["V"][0, 0] = np.inf
     before = learner.state["h"].copy()
-    native.train(learner, make_tokens(learner, 26), Plan(np.array([0.1]), ONE_STREAM))
+    engine.train(learner, make_tokens(learner, 26), Plan(np.array([0.1]), ONE_STREAM))
     assert np.array_equal(learner.state["h"], before)
     assert learner.position == 0
 
 
-def test_huge_float32_gradients_are_checked_first_too(native):
+def test_huge_float32_gradients_are_checked_first_too(engine):
     learner = make_learner(dtype="float32")
     learner.parameters["V"] *= np.float32(1e17)
     learner.parameters["V"][:, 1:] = 0
     theirs = copy_learner(learner)
     tokens, plan = make_tokens(learner, 26), Plan(np.array([0.1]), ONE_STREAM)
-    trace, truth = native.train(learner, tokens, plan), REFERENCE.train(theirs, tokens, plan)
+    trace, truth = engine.train(learner, tokens, plan), REFERENCE.train(theirs, tokens, plan)
     assert trace.stopped == truth.stopped is None
     np.testing.assert_allclose(trace.gradient_norms, truth.gradient_norms, rtol=1e-4)
     # A gradient entry in which huge terms cancel is rounding; the steps are of size 0.1.

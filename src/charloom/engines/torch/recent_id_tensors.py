@@ -12,6 +12,8 @@ def contexts_of(recent: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Return the ids that each stream read last after each step, (T, B, D), the latest last."""
     T, D = len(x), recent.shape[1]
     ids = with_recent(recent, x)
+    if not D:
+        return ids.new_empty((*x.shape, 0))
     return torch.stack([ids[n + 1 : n + 1 + T] for n in range(D)], dim=-1)
 
 

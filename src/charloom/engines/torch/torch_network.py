@@ -82,6 +82,7 @@ class TorchNetwork:
     ) -> None:
         config, self.dtype = learner.config, learner.parameters["V"].dtype
         self._config, self._tables, self._device = config, tables, device
+        self._waits = device.type == "cpu"  # the host knows each loss before the next update
         self._characters = len(learner.vocabulary)
         self._shapes: Shapes = parameter_shapes(config, self._characters)
         dense = {name: shape for name, shape in self._shapes.items() if name != PAIRS}
@@ -213,7 +214,7 @@ class TorchNetwork:
             self._average(learner.update + 1 + u)
             outcomes[u] = self._outcome
             done = u + 1
-            if self._device.type == "cpu" and not self._alive:
+            if self._waits and not self._alive:
                 break
         return self._finish(outcomes[:done].cpu().numpy(), results)
 
@@ -286,7 +287,7 @@ class TorchNetwork:
         norm = self._norm(result, pairs)
         self._outcome.copy_(torch.stack([result.loss, norm]))
         self._alive.logical_and_(torch.isfinite(result.loss + norm))
-        if self._device.type == "cpu":
+        if self._waits:
             if self._alive:
                 self._apply(result, pairs, norm)
                 self._state = result.state

@@ -35,8 +35,7 @@ class ReadPairs:
 
     def inputs(self) -> torch.Tensor:
         """Return the input of each stream at each step, (T, B, G·H); 0 for a pair without a row."""
-        has_row = (self.rows >= 0).to(self.values.dtype).unsqueeze(1)
-        return (self.values * has_row)[self.place]
+        return torch.where(self.has_row.unsqueeze(1), self.values, 0)[self.place]
 
     @property
     def has_row(self) -> torch.Tensor:
