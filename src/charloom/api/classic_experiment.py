@@ -21,7 +21,7 @@ from charloom.api.training import (
 )
 from charloom.api.training_plan import plan_training, text_to_learn
 from charloom.config import Config
-from charloom.engines import native_problem
+from charloom.engines import Engine, native_problem
 from charloom.errors import NewerFormatError
 from charloom.formatting import counted
 from charloom.gradient_check import GradientCheck, check_gradients, fresh_problem, read_checks
@@ -219,8 +219,10 @@ def gradient_checks(training: Training, halt: HaltCheck = no_halt) -> Iterator[G
         if halt() is not None or is_stopped(training):
             raise ChecksStopped
 
-    engines = ["reference"]
-    if config.engine != "reference" and native_problem() is None:
+    engines: list[str | Engine] = ["reference"]
+    if config.engine == "torch":
+        engines.append(training.engine)
+    elif config.engine != "reference" and native_problem() is None:
         engines.append("native")
     network = {name: getattr(config, name) for name in NETWORK}
     for size in ({**SMALL, "batch_size": min(SMALL["batch_size"], config.batch_size)}, {}):

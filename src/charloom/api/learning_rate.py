@@ -45,7 +45,7 @@ SHARE: Final = 0.1  # the part of the minutes of a run that the search may take
 SECONDS: Final = 5.0  # how long a search may take at these speeds if the run has no minutes
 # How many multiply-adds each engine does in a second on an ordinary machine. They are not measured, because
 # then the result of a search would depend on the clock.
-SPEEDS: Final = {"native": 3e10, "reference": 3e9}
+SPEEDS: Final = {"native": 3e10, "reference": 3e9, "torch": 3e10}
 MOST_UPDATES: Final = 10_000  # of the longest trials, enough for all recipes (docs/LOG.md)
 
 # A function that is called with the number of updates of all trials until now, and with the most updates that

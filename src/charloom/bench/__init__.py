@@ -23,19 +23,24 @@ __all__ = [
 ]
 
 
-def measure(workload: str, rounds: int | None = None) -> StepTimes | WritingTimes:
+def measure(
+    workload: str, rounds: int | None = None, engine: str | None = None
+) -> StepTimes | WritingTimes:
     """Time charloom and PyTorch on a named workload, and return the measured times.
 
     Args:
         workload: a name in `WORKLOADS`.
         rounds: how many times to time charloom, and how many times to time PyTorch. None takes the
             workload's default, `Workload.rounds`.
+        engine: name of charloom's engine. None takes "native", or "reference" if the native engine
+            cannot run. The engine torch computes on the processor, as PyTorch does.
 
     Raises:
-        ConfigError: the workload is unknown, or `rounds` is below 1.
+        ConfigError: the workload or the engine is unknown, or `rounds` is below 1.
+        MissingPartError: the engine cannot run here.
     """
     require_one_of("workload", workload, tuple(WORKLOADS))
     if rounds is not None:
         rounds = require_whole("rounds", rounds, least=1)
     found = WORKLOADS[workload]
-    return (measure_writing if found.kind == "writing" else measure_steps)(found, rounds)
+    return (measure_writing if found.kind == "writing" else measure_steps)(found, rounds, engine)

@@ -127,10 +127,12 @@ def measure_writing(
     ours = engine or ("reference" if native_problem() else "native")
     missing = [str(native_problem())] if engine is None and native_problem() else []
     learner = new_learner(workload.config, bench_vocabulary(workload.vocabulary_size))
-    opened = open_engine(ours)
+    opened = open_engine(ours, 1, "cpu")
     counts = (1, 2) if processors() > 1 and ours == "native" else (1,)
     contestants = [
-        Contestant(ours, threads, texts(engine_sampling(open_engine(ours, threads), learner)))
+        Contestant(
+            ours, threads, texts(engine_sampling(open_engine(ours, threads, "cpu"), learner))
+        )
         for threads in counts
     ]
     try:

