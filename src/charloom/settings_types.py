@@ -64,7 +64,9 @@ class Changes(TypedDict, total=False):
     patience: int | None
     seed: int | None
     dtype: str | None
+    compute_dtype: str | None
     engine: str | None
+    device: str | None
     threads: int | None
     report_every: int | None
     sample_first: int | None

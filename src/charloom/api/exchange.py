@@ -146,7 +146,7 @@ def import_model(
             or characters if the file names no unit.
         recurrent: name of the recurrent module to use, if the file has several.
         head: name of the nn.Linear that computes the logits, if the file has several.
-        engine: auto, native or reference.
+        engine: auto, native, reference or torch. The engine torch takes a GPU if there is one.
 
     Raises:
         NotAModelError: the file does not exist, is not in the safetensors format or holds another

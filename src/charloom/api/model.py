@@ -641,7 +641,7 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
             loss or, if there is no validation part, the lowest smooth loss. Before the run has computed
             this loss, the best is the latest. None means the best if the run has a validation part, else
             the latest.
-        engine: auto, native or reference.
+        engine: auto, native, reference or torch. The engine torch takes a GPU if there is one.
 
     Raises:
         NotAModelError: the path is none of these.
