@@ -21,7 +21,7 @@ from charloom.config import OPTIMIZERS, Config
 from charloom.engines import Plan
 from charloom.engines.reference import ReferenceEngine
 from charloom.engines.torch import TorchEngine
-from charloom.engines.torch.devices import chosen_device, device_title
+from charloom.engines.torch.devices import chosen_device, device_title, precision_switch
 from charloom.model import Learner, copy_learner, new_learner
 from charloom.text import Vocabulary
 
@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
+    setattr(*precision_switch())  # the engine computes in float32, so the bare loop must too
     device, cpu = chosen_device(options.device), torch.device("cpu")
     print(f"PyTorch {torch.__version__}, {device_title(device)}", flush=True)
     for one in dict.fromkeys((cpu, device)):

@@ -336,13 +336,17 @@ def test_a_workload_is_printed_as_text_or_json(monkeypatch):
     monkeypatch.setattr("charloom.bench.measure", lambda *given: workloads.append(given) or Times())
     assert charloom_("bench --workload gru-128 --rounds 4").stdout == "a table\n"
     assert json.loads(charloom_("bench --workload gru-128 --json").stdout) == {"rows": []}
-    assert workloads == [("gru-128", 4), ("gru-128", None)]
+    assert charloom_("bench --workload gru-128 --engine torch").stdout == "a table\n"
+    assert workloads == [
+        ("gru-128", 4, None), ("gru-128", None, None), ("gru-128", None, "torch"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ("--workload gru-9", "it must be one of classic, lstm-100"),
+        ("--engine torch", "leave out --engine, or name another --workload"),
         ("--workload gru-9 --hidden-size 9", "it must be one of classic, lstm-100"),
         ("--workload gru-128 --hidden-size 9", "has fixed sizes"),
         ("--workload gru-128 --vocabulary-size 9", "has fixed sizes"),

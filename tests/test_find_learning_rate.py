@@ -11,6 +11,7 @@ from charloom import api
 from charloom.api import learning_rate as api_learning_rate
 from charloom.api import training_plan
 from charloom.api.plan_messages import speed_message
+from charloom.config import ENGINES
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine
 from charloom.errors import ConfigError, DivergedError, WriteError
@@ -60,6 +61,10 @@ def rate_in_config(run):
 
 
 # Python
+
+
+def test_every_engine_has_a_speed_for_the_search():
+    assert set(api_learning_rate.SPEEDS) == set(ENGINES) - {"auto"}
 
 
 def test_the_function_returns_rates_losses_and_the_choice_and_repeats_exactly():

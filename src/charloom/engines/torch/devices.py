@@ -1,5 +1,10 @@
 """Chooses the device of PyTorch on which the engine computes, and says what it is."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 
 from charloom.errors import EngineError
@@ -46,6 +51,35 @@ def device_title(device: torch.device) -> str:
     if device.type != "cuda":
         return str(device.type)
     return f"{device} {torch.cuda.get_device_name(device)}"
+
+
+@contextmanager
+def used_device(device: torch.device) -> Iterator[None]:
+    """Compute on a device, with float32 products that are not rounded to TF32; afterwards all is as it was before.
+
+    TF32 has 10 bits of precision, and cuDNN's layers use it if nobody forbids it.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.device(device), warnings.catch_warnings():
+        # The weights of all layers are in one tensor, which cuDNN copies into its own order in each call.
+        warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous")
+        holder, name, exact = precision_switch()
+        before = getattr(holder, name)
+        setattr(holder, name, exact)
+        try:
+            yield
+        finally:
+            setattr(holder, name, before)
+
+
+def precision_switch() -> tuple[Any, str, object]:
+    """Return where PyTorch keeps whether cuDNN's layers may use TF32: an object, its attribute, and the value for no."""
+    cudnn = torch.backends.cudnn
+    if hasattr(cudnn, "rnn"):  # since PyTorch 2.9, which refuses a mixture of both ways
+        return cudnn.rnn, "fp32_precision", "ieee"
+    return cudnn, "allow_tf32", False
 
 
 def wide_dtype(device: torch.device) -> torch.dtype:

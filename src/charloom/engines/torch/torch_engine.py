@@ -22,7 +22,7 @@ from charloom.engines.checked_arguments import (
     checked_states,
 )
 from charloom.engines.kept_network import keeper_of
-from charloom.engines.torch.devices import chosen_device, device_title
+from charloom.engines.torch.devices import chosen_device, device_title, used_device
 from charloom.engines.torch.drawing import draw
 from charloom.engines.torch.dropout import dropout_masks
 from charloom.engines.torch.layer_stack import Inputs, all_states, logits_of, run_layers
@@ -255,7 +255,7 @@ class TorchEngine:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), used_device(self.device):
                 yield
         finally:
             torch.set_num_threads(before)

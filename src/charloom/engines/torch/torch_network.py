@@ -197,7 +197,7 @@ class TorchNetwork:
         read = text.windows(self._begins(plan.starts, count), config.seq_length, self._characters)
         columns = self._columns(plan, count)
         rows = rate_rows(config, plan.learning_rates, learner.update + 1)
-        rates = torch.from_numpy(rows).to(self._device, self._kind)
+        rates = torch.from_numpy(rows).to(self._kind).to(self._device)
         outcomes = torch.zeros((count, 2), dtype=wide_dtype(self._device), device=self._device)
         self._alive.fill_(True)
         done = 0
