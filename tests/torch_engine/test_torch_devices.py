@@ -226,6 +226,33 @@ def test_an_interrupted_run_on_torch_has_the_bits_of_an_uninterrupted_one(cell, 
     )
 
 
+def interrupted(method, at):
+    """Return a method that raises KeyboardInterrupt in its call number `at`, as Ctrl-C may."""
+    calls = []
+
+    def called(*given):
+        calls.append(given)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        return method(*given)
+
+    return called
+
+
+def test_ctrl_c_between_two_updates_keeps_those_before_it(monkeypatch):
+    engine, ours, theirs = open_engine("torch", 1, "cpu"), make_learner(), make_learner()
+    starts = np.array([0, 100])
+    engine.train(theirs, make_ids(), Plan(np.full(5, 0.01), starts))
+
+    monkeypatch.setattr(TorchNetwork, "_stage", interrupted(TorchNetwork._stage, at=4))
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(ours, make_ids(), Plan(np.full(5, 0.01), starts))
+    monkeypatch.undo()
+    assert (ours.update, ours.position) == (3, 15)
+    engine.train(ours, make_ids(), Plan(np.full(2, 0.01), starts))
+    assert bits_of(ours) == bits_of(theirs)
+
+
 def test_a_copy_trains_on_as_the_learner_does():
     engine, learner = open_engine("torch", 1, "cpu"), make_learner(cell="gru")
     plan = Plan(np.full(3, 0.01), np.array([0, 100]))

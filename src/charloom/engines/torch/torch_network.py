@@ -191,7 +191,10 @@ class TorchNetwork:
         position: int,
         results: NDArray[np.float64],
     ) -> StoppedUpdates | None:
-        """Apply updates, as `KeptNetwork.train` does. The caller has turned gradients off."""
+        """Apply updates, as `KeptNetwork.train` does. The caller has turned gradients off.
+
+        If Ctrl-C interrupts the call, the updates that were applied are added to the learner's counts.
+        """
         config, count = self._config, len(plan.learning_rates)
         plan = checked_plan(plan, config, position, text.length)
         read = text.windows(self._begins(plan.starts, count), config.seq_length, self._characters)
@@ -201,21 +204,23 @@ class TorchNetwork:
         outcomes = torch.zeros((count, 2), dtype=wide_dtype(self._device), device=self._device)
         self._alive.fill_(True)
         done = 0
-        for u in range(count):
-            if plan.resets is not None and plan.resets[u]:
-                self._reset()
-            window = read(u)
-            if window is None:
-                break
-            self._stage(window, None if columns is None else columns[u], rates[u])
-            self._number.fill_(learner.update + 1 + u)
-            self._run()
-            self._read()
-            self._average(learner.update + 1 + u)
-            outcomes[u] = self._outcome
-            done = u + 1
-            if self._waits and not self._alive:
-                break
+        try:
+            for u in range(count):
+                if plan.resets is not None and plan.resets[u]:
+                    self._reset()
+                window = read(u)
+                if window is None:
+                    break
+                self._stage(window, None if columns is None else columns[u], rates[u])
+                self._do_update(learner.update + 1 + u)
+                outcomes[u] = self._outcome
+                done = u + 1
+                if self._waits and not self._alive:
+                    break
+        except KeyboardInterrupt:
+            learner.update += done
+            learner.position += done * config.seq_length
+            raise
         return self._finish(outcomes[:done].cpu().numpy(), results)
 
     @staticmethod
@@ -278,6 +283,13 @@ class TorchNetwork:
         """Return the ids that each stream read last after each step, (T, B, D)."""
         assert self._recent is not None
         return contexts_of(self._recent, x)
+
+    def _do_update(self, number: int) -> None:
+        """Do the update `number` from the staged inputs; its loss and norm are then in `_outcome`."""
+        self._number.fill_(number)
+        self._run()
+        self._read()
+        self._average(number)
 
     def _update(self) -> None:
         """Compute the gradient of the staged window, and apply the update if it is finite."""
