@@ -10,12 +10,13 @@ from charloom.store import RunWriter
 from charloom.text import Corpus
 from charloom.training import loop, train_run
 from charloom.training.ngram_counting import choose_missing_pairs, count_missing_ngrams
+from compared_engines import TORCH
 from reliability.run_training import reopen
 
 LINES = "the {} cat sat on the {} mat, and the {} dog ran round the {} log; "
 WORDS = ["red", "blue", "big", "small", "wet", "dry", "old", "new", "odd", "shy"]
 TEXT = "".join(LINES.format(*(WORDS[(3 * n + k * n) % 10] for k in range(4))) for n in range(7))
-ENGINES = ["reference"] + ([] if native_problem() else ["native"])
+ENGINES = ["reference"] + ([] if native_problem() else ["native"]) + TORCH
 
 
 def small_config(**settings):

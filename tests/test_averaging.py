@@ -17,9 +17,8 @@ from charloom.scoring import score_segments
 from charloom.store import load_checkpoint, load_model, read_run
 from charloom.text import Corpus, Vocabulary
 from charloom.text.windows import Windows
-from small_runs import TEXT, small_config
+from small_runs import ENGINES, TEXT, small_config
 
-ENGINES = ["reference"] + ([] if native_problem() else ["native"])
 SETTINGS = {"cell": "gru", "optimizer": "adamw", "learning_rate": 0.02, "averaging": 0.5}
 
 
