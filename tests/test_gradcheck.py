@@ -38,6 +38,7 @@ from charloom.model import Learner, State, copy_learner, new_learner
 from charloom.model.input_pairs import PAIRS
 from charloom.model.parameters import Parameters
 from charloom.text import Corpus, Vocabulary
+from compared_engines import TORCH
 from ngram_plants import without_the_path_through_the_weight
 
 SMALL = {"hidden_size": 8, "seq_length": 6, "vocabulary_size": 12, "sigma": 0.1}
@@ -47,6 +48,7 @@ ENGINES = [
     pytest.param(
         "native", marks=pytest.mark.skipif(native_problem() is not None, reason="not built here")
     ),
+    *TORCH,
 ]
 
 

@@ -165,7 +165,8 @@ def book(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+# PyTorch's libraries alone do not fit into these limits.
+@pytest.mark.parametrize("engine", [name for name in ENGINES if name != "torch"])
 def test_a_run_that_runs_out_of_memory_keeps_its_last_checkpoint(engine, book, tmp_path):
     settings = ("--recipe", "classic", "--hidden-size", 400, "--updates", 3, "--engine", engine)
     saved = 0

@@ -253,6 +253,28 @@ def test_ctrl_c_between_two_updates_keeps_those_before_it(monkeypatch):
     assert bits_of(ours) == bits_of(theirs)
 
 
+def test_a_lack_of_memory_is_the_error_that_every_engine_raises(monkeypatch):
+    engine, learner = open_engine("torch", 1, "cpu"), make_learner()
+    honest = TorchNetwork._update
+
+    def too_large(network):
+        if int(network._number) == 3:
+            torch.empty(2**46)
+        honest(network)
+
+    monkeypatch.setattr(TorchNetwork, "_update", too_large)
+    with pytest.raises(MemoryError):
+        engine.train(learner, make_ids(), Plan(np.full(5, 0.01), np.array([0, 100])))
+    assert (learner.update, learner.position) == (2, 10)
+
+
+def test_another_error_of_pytorch_is_not_taken_for_a_lack_of_memory(monkeypatch):
+    engine, learner = open_engine("torch", 1, "cpu"), make_learner()
+    monkeypatch.setattr(TorchNetwork, "_update", lambda network: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        engine.train(learner, make_ids(), Plan(np.full(1, 0.01), np.array([0, 100])))
+
+
 def test_a_copy_trains_on_as_the_learner_does():
     engine, learner = open_engine("torch", 1, "cpu"), make_learner(cell="gru")
     plan = Plan(np.full(3, 0.01), np.array([0, 100]))

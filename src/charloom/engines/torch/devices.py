@@ -74,6 +74,12 @@ def used_device(device: torch.device) -> Iterator[None]:
             setattr(holder, name, before)
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return True if PyTorch raised the error because a device has not enough memory."""
+    on_gpu = isinstance(error, torch.cuda.OutOfMemoryError)
+    return on_gpu or "can't allocate memory" in str(error)
+
+
 def precision_switch() -> tuple[Any, str, object]:
     """Return where PyTorch keeps whether cuDNN's layers may use TF32: an object, its attribute, and the value for no."""
     cudnn = torch.backends.cudnn

@@ -22,7 +22,12 @@ from charloom.engines.checked_arguments import (
     checked_states,
 )
 from charloom.engines.kept_network import keeper_of
-from charloom.engines.torch.devices import chosen_device, device_title, used_device
+from charloom.engines.torch.devices import (
+    chosen_device,
+    device_title,
+    is_out_of_memory,
+    used_device,
+)
 from charloom.engines.torch.drawing import draw
 from charloom.engines.torch.dropout import dropout_masks
 from charloom.engines.torch.layer_stack import Inputs, all_states, logits_of, run_layers
@@ -257,6 +262,10 @@ class TorchEngine:
         try:
             with torch.no_grad(), used_device(self.device):
                 yield
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise MemoryError from error
+            raise
         finally:
             torch.set_num_threads(before)
 

@@ -193,7 +193,7 @@ class TorchNetwork:
     ) -> StoppedUpdates | None:
         """Apply updates, as `KeptNetwork.train` does. The caller has turned gradients off.
 
-        If Ctrl-C interrupts the call, the updates that were applied are added to the learner's counts.
+        If Ctrl-C or a lack of memory ends the call, the updates that were applied are added to the learner's counts.
         """
         config, count = self._config, len(plan.learning_rates)
         plan = checked_plan(plan, config, position, text.length)
@@ -217,7 +217,7 @@ class TorchNetwork:
                 done = u + 1
                 if self._waits and not self._alive:
                     break
-        except KeyboardInterrupt:
+        except BaseException:
             learner.update += done
             learner.position += done * config.seq_length
             raise
