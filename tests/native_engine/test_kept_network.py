@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charloom.engines import Plan, native_problem
+from charloom.engines import Plan, native_problem, open_engine
 from charloom.errors import ConfigError, EngineError
 from charloom.model import copy_learner, restore_learner, zero_state
 from charloom.model.learner import ARRAYS, release_arrays
@@ -187,6 +187,9 @@ CHANGES = {
     "the number of threads": lambda loop: setattr(loop.engine, "threads", 2),
     "the dtype": lambda loop: to_float64(loop.learner),
 }
+
+if TORCH:
+    CHANGES["another engine"] = lambda loop: setattr(loop, "engine", open_engine("torch", 1, "cpu"))
 
 
 def zeros(loop):
