@@ -29,7 +29,7 @@ FLOORS = [
         "colour_steps",
     }
     | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"}
-    | {"live_processes", "name_suggestions", "reading_progress"},
+    | {"live_processes", "name_suggestions", "reading_progress", "process_rank"},
     {"errors", "notebook_html", "wrapped_table"},
     {"random", "config", "pattern_matches", "settings_types"},
     {"recipes", "text"},

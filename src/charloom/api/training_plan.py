@@ -23,6 +23,7 @@ from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.ngrams import NGrams
 from charloom.model.schedule import Schedule
+from charloom.process_rank import LOCAL_PROCESSES, PROCESSES
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
 from charloom.training.learning_rate_search import LearningRateSearch
@@ -242,10 +243,12 @@ def with_threads(config: Config) -> Config:
     """Return `config` with the number of threads to use.
 
     If the setting `threads` is 0, it becomes the number of processors, but at most the number of streams.
+    Several processes that train together share the processors and the streams.
     """
     if config.threads:
         return config
-    return config.replace(threads=min(config.batch_size, processors()))
+    streams = max(1, config.batch_size // PROCESSES.get())
+    return config.replace(threads=max(1, min(streams, processors() // LOCAL_PROCESSES.get())))
 
 
 def initial_config(default: str, model: Learner | None = None, **settings: Any) -> Config:

@@ -10,6 +10,7 @@ from charloom.cli.error_exit import fail, interruption_message
 from charloom.cli.grid_output import axes_of
 from charloom.cli.model_options import Grid, Temperatures, TopPs
 from charloom.cli.options import Json, Minutes, NewRun, Run, Texts
+from charloom.cli.process_options import may_use_processes
 from charloom.cli.process_start import command_start
 from charloom.cli.report_output import ReadingProgress, say_left_out
 from charloom.cli.search_output import search_rate
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 
 @takes_settings(*SETTINGS)
+@may_use_processes
 def reproduce(
     settings: dict[str, Any],
     text: Texts = None,
@@ -75,6 +77,7 @@ def reproduce(
 
 
 @takes_settings(*SETTINGS, recipe=DEFAULT_RECIPE)
+@may_use_processes
 def train(
     settings: dict[str, Any],
     text: Texts = None,
@@ -189,6 +192,7 @@ def train_new_run(
 
 
 @takes_settings(*MACHINE_SETTINGS, **dict.fromkeys(MACHINE_SETTINGS, "the run's"))
+@may_use_processes
 def resume(
     settings: dict[str, Any],
     run: Run,

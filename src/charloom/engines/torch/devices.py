@@ -9,6 +9,7 @@ import torch
 
 from charloom.errors import EngineError
 from charloom.messages import argument
+from charloom.process_rank import ProcessRank
 
 
 def chosen_device(name: str) -> torch.device:
@@ -31,6 +32,29 @@ def chosen_device(name: str) -> torch.device:
             raise missing_device(name, found)
         return torch.device("cuda", int(number or 0))
     return torch.device(kind)
+
+
+def device_of_process(name: str, rank: ProcessRank) -> str:
+    """Return the name of the device of one of several processes: on each machine, each has a GPU of its own.
+
+    Raises:
+        EngineError: the machine has too few GPUs, or a device is named that processes cannot share.
+    """
+    own = f"cuda:{rank.local_rank}"
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    if name not in ("auto", "cuda", own):
+        raise EngineError(
+            f"{argument('device')} is {name}, but each of {rank.size} processes needs a device of its own. Use "
+            f"{argument('device', 'cuda')} for one GPU each, or {argument('device', 'cpu')}."
+        )
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if rank.local_size > count:
+        raise EngineError(
+            f"{rank.local_size} processes on this machine need as many CUDA GPUs, but it has {count}. Start at most "
+            f"one process for each GPU, or use {argument('device', 'cpu')}."
+        )
+    return own
 
 
 def has_mps() -> bool:

@@ -56,7 +56,11 @@ def philox(counter: list[torch.Tensor], key: tuple[int, int]) -> list[torch.Tens
 
 
 def dropout_masks(
-    config: Config, update: torch.Tensor, window: tuple[int, int], dtype: torch.dtype
+    config: Config,
+    update: torch.Tensor,
+    window: tuple[int, int],
+    dtype: torch.dtype,
+    first_stream: int = 0,
 ) -> torch.Tensor:
     """Return the masks of a window, shape (L, T, B, H), on the device of `update`.
 
@@ -65,6 +69,7 @@ def dropout_masks(
         update: the number of the update, from 1, int64 without axes.
         window: T and B.
         dtype: the dtype of the masks.
+        first_stream: the number of the first of the B streams, if they are only some of the streams.
     """
     steps, streams = window
     L, H, device = config.layers, config.hidden_size, update.device
@@ -76,7 +81,8 @@ def dropout_masks(
 
     c0 = (count(blocks) + 1).expand(shape).reshape(-1)
     c1 = count(steps)[:, None, None].expand(shape).reshape(-1)
-    c2 = ((count(L)[:, None] << 32) | count(streams))[:, None, :, None].expand(shape).reshape(-1)
+    stream = count(streams) + first_stream
+    c2 = ((count(L)[:, None] << 32) | stream)[:, None, :, None].expand(shape).reshape(-1)
     threshold = dropout_threshold(config.dropout)
     kept = 2.0**FIELD_BITS / (2.0**FIELD_BITS - threshold)
     size = CHUNK if device.type == "cpu" else len(c0)

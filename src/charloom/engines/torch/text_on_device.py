@@ -16,17 +16,17 @@ LARGEST_SHARE: Final = 0.25  # of the GPU's free memory that a text may take
 class TextOnDevice:
     """A text of ids. The array of ids may be a memory map that is larger than the memory."""
 
-    def __init__(self, tokens: Ids, device: torch.device) -> None:
-        self._tokens, self._device = checked_text(tokens), device
-        self.length = len(self._tokens)
+    def __init__(self, tokens: Ids, device: torch.device, upload: bool = True) -> None:
+        self.ids, self._device = checked_text(tokens), device
+        self.length = len(self.ids)
         self._whole: torch.Tensor | None = None
         self._largest = 0  # the largest id, known only if the text is on the device
-        if device.type == "cuda" and self.length:
+        if upload and device.type == "cuda" and self.length:
             self._upload()
 
     def _upload(self) -> None:
         """Copy the ids to the device if they fit there."""
-        ids = self._tokens
+        ids = self.ids
         wide = ids.dtype != np.uint8  # PyTorch has no index of uint16
         free, _ = torch.cuda.mem_get_info(self._device)
         if self.length * (4 if wide else 1) <= LARGEST_SHARE * free:
@@ -55,7 +55,7 @@ class TextOnDevice:
         ahead_here = np.arange(steps + 1)[:, np.newaxis]
 
         def read(u: int) -> torch.Tensor | None:
-            ids = self._tokens[begins[u] + ahead_here].astype(np.int64)
+            ids = self.ids[begins[u] + ahead_here].astype(np.int64)
             return None if ids.max() >= characters else torch.from_numpy(ids).to(self._device)
 
         return read

@@ -24,15 +24,19 @@ from charloom.engines.checked_arguments import (
 from charloom.engines.kept_network import keeper_of
 from charloom.engines.torch.devices import (
     chosen_device,
+    device_of_process,
     device_title,
     is_out_of_memory,
     used_device,
 )
+from charloom.engines.torch.divided_network import DividedNetwork
 from charloom.engines.torch.drawing import draw
 from charloom.engines.torch.dropout import dropout_masks
+from charloom.engines.torch.gradient_sum import GradientSum
 from charloom.engines.torch.layer_stack import Inputs, all_states, logits_of, run_layers
 from charloom.engines.torch.ngram_table import NgramTable
 from charloom.engines.torch.pair_table import PairTable
+from charloom.engines.torch.process_group import current_group
 from charloom.engines.torch.recent_id_tensors import contexts_of, previous_ids, recent_after
 from charloom.engines.torch.tensors import Tensors, to_array, to_device
 from charloom.engines.torch.text_on_device import TextOnDevice
@@ -76,6 +80,9 @@ class TorchEngine:
         graphs: bool = True,
     ) -> None:
         self.threads = max(1, threads)
+        self._group = current_group()
+        if self._group is not None:
+            device = device_of_process(device, self._group.rank)
         self.device = chosen_device(device)
         self._graphs = graphs
         self._count = count_ngrams
@@ -91,6 +98,8 @@ class TorchEngine:
 
     def describe(self) -> str:
         title = f"torch ({torch.__version__}, {device_title(self.device)}"
+        if self._group is not None:
+            title += f", {counted(self._group.rank.size, 'process', 'processes')}"
         return f"{title}, {counted(self.threads, 'thread')})"
 
     def require(self, config: Config) -> None:
@@ -98,6 +107,13 @@ class TorchEngine:
             raise EngineError(
                 f"{argument('dtype')} is float64, which Apple's GPU cannot compute. Use "
                 f"{argument('device', 'cpu')} or {argument('dtype', 'float32')}."
+            )
+        size = 1 if self._group is None else self._group.rank.size
+        if config.batch_size < size:
+            raise EngineError(
+                f"{argument('batch_size')} is {config.batch_size}, so {size} processes cannot have a stream each. "
+                f"Use at least {argument('batch_size', size)}, or at most "
+                f"{counted(config.batch_size, 'process', 'processes')}."
             )
 
     def count_ngrams(
@@ -130,7 +146,7 @@ class TorchEngine:
                 f"(T, B), and T and B must be at least 1."
             )
         config = learner.config
-        with self._computing():
+        with self.computing():
             parameters, state = (
                 self._parameters(learner),
                 self._state(learner, learner.state, x.shape[1]),
@@ -159,7 +175,7 @@ class TorchEngine:
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         count = len(plan.learning_rates)
         results = np.empty((2, count))
-        with self._computing():
+        with self.computing():
             stopped = keeper_of(learner).train(learner, self, tokens, plan, results)
         done = count if stopped is None else stopped.updates
         learner.position += done * learner.config.seq_length
@@ -176,17 +192,25 @@ class TorchEngine:
         losses, norms = results[:, :done]
         return Trace(losses, norms, "non-finite", stopped.loss, stopped.norm)
 
-    def open_network(self, learner: Learner) -> TorchNetwork:
+    def open_network(self, learner: Learner) -> TorchNetwork | DividedNetwork:
         """Return a network for training, without numbers, for a learner that has all its arrays.
+
+        If this process leads several, the network's streams are divided among them.
 
         Raises:
             EngineError: this engine cannot train with the learner's settings.
         """
         self._require_dtype(learner)
         self.require(learner.config)
-        ngrams = required_ngrams(learner)
-        tables = Tables(self._ngrams(learner), self._pairs(learner), ngrams)
-        return TorchNetwork(learner, tables, self.device, self._graphs)
+        if self._group is None:
+            return self.open_part(learner)
+        required_ngrams(learner), required_pairs(learner)
+        return DividedNetwork(self._group, learner, self.threads, self.open_part)
+
+    def open_part(self, learner: Learner, together: GradientSum | None = None) -> TorchNetwork:
+        """Return a network for the streams of this process, whose gradients `together` adds up with those of others."""
+        tables = Tables(self._ngrams(learner), self._pairs(learner), required_ngrams(learner))
+        return TorchNetwork(learner, tables, self.device, self._graphs, together)
 
     def open_text(self, tokens: Ids) -> TextOnDevice:
         """Return the ids of a text in the form for this engine.
@@ -194,7 +218,7 @@ class TorchEngine:
         Raises:
             EngineError: the ids are not contiguous unsigned integers of at most 32 bits with one axis.
         """
-        return TextOnDevice(tokens, self.device)
+        return TextOnDevice(tokens, self.device, upload=self._group is None)
 
     def score(
         self, learner: Learner, tokens: Ids, state: State
@@ -207,7 +231,7 @@ class TorchEngine:
         N, B = tokens.shape
         nats = np.empty((N - 1, B))
         size = max(2, MOST_LOGITS // (B * len(learner.vocabulary)))
-        with self._computing():
+        with self.computing():
             parameters, given = self._parameters(learner), self._state(learner, state, B)
             ids = self._ids(learner, tokens)
             for begin in range(0, N - 1, size):
@@ -218,7 +242,7 @@ class TorchEngine:
             return nats, self._state_arrays(given)
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
-        with self._computing():
+        with self.computing():
             parameters = self._parameters(learner)
             given = self._state(learner, state, len(ids))
             x = self._ids(learner, np.asarray(ids)[np.newaxis])
@@ -226,7 +250,7 @@ class TorchEngine:
             return to_array(logits[0]), self._state_arrays(after)
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        with self._computing():
+        with self.computing():
             parameters, given = self._parameters(learner), self._state(learner, state, 1)
             ids = self._ids(learner, tokens)[:, None]
             inputs = Inputs(ids, self._pair_inputs(learner, parameters, ids, given))
@@ -244,7 +268,7 @@ class TorchEngine:
     ) -> tuple[Ids, State]:
         ids = np.zeros(len(read) + len(uniforms), dtype=learner.vocabulary.id_dtype)
         ids[: len(read)] = read
-        with self._computing():
+        with self.computing():
             self._ids(learner, np.asarray(read))
             parameters, given = self._parameters(learner), self._state(learner, state, 1)
             for n, uniform in enumerate(uniforms.tolist(), start=len(read)):
@@ -255,7 +279,7 @@ class TorchEngine:
             return ids[len(read) :], self._state_arrays(given)
 
     @contextmanager
-    def _computing(self) -> Iterator[None]:
+    def computing(self) -> Iterator[None]:
         """Compute without gradients and with this engine's number of threads, and then with PyTorch's former one."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from charloom.engines.base import Array, Plan
+from charloom.engines.base import Array, Ids, Plan
 from charloom.engines.checked_arguments import (
     Shapes,
     checked_arrays,
@@ -25,6 +25,7 @@ from charloom.engines.torch.captured_update import CapturedUpdate
 from charloom.engines.torch.devices import wide_dtype
 from charloom.engines.torch.dropout import dropout_masks
 from charloom.engines.torch.flat_layout import FlatLayout
+from charloom.engines.torch.gradient_sum import GradientSum
 from charloom.engines.torch.layer_stack import Inputs
 from charloom.engines.torch.ngram_table import NgramTable
 from charloom.engines.torch.pair_table import PairTable
@@ -33,7 +34,7 @@ from charloom.engines.torch.tensors import copy_into, to_device
 from charloom.engines.torch.text_on_device import TextOnDevice
 from charloom.engines.torch.update_rules import Rates, clip, descend, rate_rows
 from charloom.engines.torch.window_autograd import ReadPairs, WindowResult, window_result
-from charloom.model import Learner, parameter_shapes, state_arrays
+from charloom.model import Learner, State, parameter_shapes, state_arrays
 from charloom.model.input_pairs import PAIRS
 from charloom.model.learner import NO_ID, RECENT
 from charloom.model.ngrams import NGrams
@@ -67,6 +68,7 @@ class TorchNetwork:
         tables: its n-grams and its pairs.
         device: the device.
         graphs: capture updates as CUDA graphs where the device can.
+        together: adds up the gradients of several processes; the learner has only the streams of this one.
 
     Attributes:
         dtype: the NumPy dtype of the parameters.
@@ -78,11 +80,17 @@ class TorchNetwork:
     never_copied: frozenset[str] = frozenset()
 
     def __init__(
-        self, learner: Learner, tables: Tables, device: torch.device, graphs: bool = True
+        self,
+        learner: Learner,
+        tables: Tables,
+        device: torch.device,
+        graphs: bool = True,
+        together: GradientSum | None = None,
     ) -> None:
         config, self.dtype = learner.config, learner.parameters["V"].dtype
         self._config, self._tables, self._device = config, tables, device
         self._waits = device.type == "cpu"  # the host knows each loss before the next update
+        self._together = together
         self._characters = len(learner.vocabulary)
         self._shapes: Shapes = parameter_shapes(config, self._characters)
         dense = {name: shape for name, shape in self._shapes.items() if name != PAIRS}
@@ -91,7 +99,9 @@ class TorchNetwork:
         self._kind = getattr(torch, str(self.dtype))
         rows = 1 + len(self._slots)
         self.numbers = self._zeros(rows, self._layout.size)
-        self.gradient = self._zeros(self._layout.size)
+        # The last entry is for the loss, if the gradients of several processes are added up.
+        self._sum = self._zeros(self._layout.size + 1)
+        self.gradient = self._sum[:-1]
         self.pair_numbers = (
             self._zeros(rows, *self._shapes[PAIRS]) if PAIRS in self._shapes else None
         )
@@ -102,7 +112,7 @@ class TorchNetwork:
         self._gradients = self._layout.views(self.gradient)
         self._make_inputs()
         self._run = self._update
-        if graphs and device.type == "cuda" and PAIRS not in self._shapes:
+        if graphs and together is None and device.type == "cuda" and PAIRS not in self._shapes:
             self._run = CapturedUpdate(self._update)
 
     def _zeros(self, *shape: int) -> torch.Tensor:
@@ -141,12 +151,16 @@ class TorchNetwork:
             checked_arrays(learner, learner.parameters, self._shapes),
             *checked_slots(learner, self._shapes),
         ]
-        states = checked_states(learner, learner.state, self._config.batch_size)
         for row, arrays in enumerate(rows):
             views = self._views(row)
             for name, array in zip(names, arrays, strict=True):
                 views[name].copy_(to_device(array, self._device))
-        for name, array in zip(learner.state, states, strict=True):
+        checked_states(learner, learner.state, self._config.batch_size)
+        self.load_state(learner.state)
+
+    def load_state(self, state: State) -> None:
+        """Copy the arrays of a state into this network."""
+        for name, array in state.items():
             if name == RECENT:
                 self._recent = to_device(array[0].astype(np.int64), self._device)
             else:
@@ -164,13 +178,27 @@ class TorchNetwork:
         for row, arrays in enumerate((held["parameters"], *map(held["slots"].get, self._slots))):
             for name, view in self._views(row).items():
                 copy_into(arrays[name], view)
-        state: dict[str, Array] = {}
+        return {**held, "state": self.stored_state()}
+
+    def stored_state(self) -> State:
+        """Return the state as new arrays."""
+        state: State = {}
         for name, (shape, dtype) in state_arrays(self._config, self._config.batch_size).items():
             state[name] = np.empty(shape, dtype)
             source = self._recent if name == RECENT else self._state[name]
             assert source is not None
             copy_into(state[name], source.view(shape))
-        return {**held, "state": state}
+        return state
+
+    def all_numbers(self) -> list[torch.Tensor]:
+        """Return the tensors with all parameters and slots."""
+        return [self.numbers] if self.pair_numbers is None else [self.numbers, self.pair_numbers]
+
+    def train_ids(
+        self, learner: Learner, ids: Ids, plan: Plan, results: NDArray[np.float64]
+    ) -> StoppedUpdates | None:
+        """Apply updates, as `train` does, on ids that only this plan reads, with one start for each window."""
+        return self.train(learner, TextOnDevice(ids, self._device), plan, 0, results)
 
     def _new_arrays(self) -> dict[str, Array]:
         """Return an array for each parameter, without values."""
@@ -296,9 +324,16 @@ class TorchNetwork:
         result, pairs = self._window_result()
         for name, gradient in result.gradients.items():
             self._gradients[name].copy_(gradient)
+        loss, own_loss = result.loss, result.loss
+        if self._together is not None:
+            loss = self._together.add_up(self._sum, result)
+            if pairs is not None:
+                pairs, result = self._together.add_up_pairs(pairs, result)
         norm = self._norm(result, pairs)
-        self._outcome.copy_(torch.stack([result.loss, norm]))
-        self._alive.logical_and_(torch.isfinite(result.loss + norm))
+        if self._together is not None:
+            norm = norm + 0 * loss  # if a loss is not finite, the norm is not finite in any process
+        self._outcome.copy_(torch.stack([own_loss, norm]))
+        self._alive.logical_and_(torch.isfinite(loss + norm))
         if self._waits:
             if self._alive:
                 self._apply(result, pairs, norm)
@@ -317,7 +352,9 @@ class TorchNetwork:
         """Return the loss and the gradient of the staged window, and the inputs of pairs that it reads."""
         config = self._config
         x, y = self._window[:-1], self._window[1:]
-        masks = dropout_masks(config, self._number, x.shape, self._kind) if config.dropout else None
+        masks, first = None, 0 if self._together is None else self._together.first_stream
+        if config.dropout:
+            masks = dropout_masks(config, self._number, x.shape, self._kind, first)
         pairs = None
         if self.pair_numbers is not None and self._rows is not None:
             pairs = ReadPairs.of(self.pair_numbers[0], self._rows)
