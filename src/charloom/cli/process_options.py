@@ -1,6 +1,7 @@
 """Lets a command train on several processes: those that torchrun started, or those that --processes asks for."""
 
 import inspect
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,10 +62,11 @@ def among_processes(
         return
     if rank is not None and processes is not None:
         fail(
-            f"{argument('processes', processes)} starts processes itself, but torchrun has already started {rank.size}. "
-            f"Leave out {argument('processes')}."
+            f"--processes {processes} starts processes itself, but torchrun has already started {rank.size}. Leave out "
+            f"--processes."
         )
     choose_torch(settings)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no warnings about lost connections
     from charloom.engines.torch.training_processes import leading, leading_new
 
     lead = leading(rank, say_loss) if rank is not None else leading_new(processes or 1, say_loss)
@@ -112,6 +114,7 @@ def follow_quietly(rank: ProcessRank) -> int:
 
     for number in available_signals():
         signal.signal(number, signal.SIG_IGN)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from charloom.engines.torch.training_processes import follow
 
     return follow(rank, say_loss if rank.rank == 1 else ignore)

@@ -56,7 +56,6 @@ class DividedNetwork:
         self._number = next(NUMBERS)
         steps = learner.config.seq_length
         with group.lock:
-            group.join()
             for rank in self._others():
                 part = self._part_config(rank)
                 at = self._slices[rank].start

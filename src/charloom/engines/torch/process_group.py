@@ -27,7 +27,7 @@ NO_LIMIT: Final = timedelta(days=3650)
 MEETING_LIMIT: Final = timedelta(minutes=10)  # to reach the port where all processes meet
 LOOK_SECONDS: Final = 0.05
 # An error of a broken connection may come earlier than the news which process died.
-NEWS_SECONDS: Final = 5.0
+NEWS_SECONDS: Final = 2.0
 LOOPBACK: Final = "127.0.0.1"
 SIOCGIFADDR: Final = 0x8915  # asks Linux for the IPv4 address of a network interface
 
@@ -49,12 +49,14 @@ class ProcessGroup:
         lost: why the processes cannot go on, such as a process that died; None if they can.
         talking_since: the time of `time.monotonic` at which the present exchange with other processes began; None
             between two exchanges.
+        reported: True if an error has told this process's main thread that the processes cannot go on.
     """
 
     def __init__(self, rank: ProcessRank, store: dist.Store) -> None:
         self.rank, self.store = rank, store
         self.lost: str | None = None
         self.talking_since: float | None = None
+        self.reported = False
         self.lock = RLock()  # so that the messages of two threads do not mix
         self.later: list[object] = []  # messages to all other processes that have time
         self._joined = False
@@ -101,6 +103,7 @@ class ProcessGroup:
     def require_all(self) -> None:
         """Raise EngineError if a process was lost."""
         if self.lost is not None:
+            self.reported = True
             raise EngineError(
                 f"{self.lost}. To continue a run from its last checkpoint, use "
                 f"{terminal_command('resume')}; the number of processes may differ."
@@ -158,24 +161,21 @@ class ProcessGroup:
         self.talking_since = time.monotonic()
         try:
             yield
-        except RuntimeError as error:
-            self.talking_since = None
-            raise self._loss(error) from None
+        except RuntimeError:
+            self._wait_for_news()
+            self.require_all()
         finally:
             self.talking_since = None
 
-    def _loss(self, error: RuntimeError) -> EngineError:
-        """Return the error that a connection broke, with the reason if it is known soon."""
+    def _wait_for_news(self) -> None:
+        """Wait a little for the reason why a connection broke, and set `lost`."""
         until = time.monotonic() + NEWS_SECONDS
         while self.lost is None and time.monotonic() < until:
             time.sleep(LOOK_SECONDS)
         if self.lost is None:
-            self.lost = f"the connection to another training process broke ({first_line(error)})"
-        try:
-            self.require_all()
-        except EngineError as lost:
-            return lost
-        return EngineError(str(error))
+            self.lost = (
+                "the connection to another training process broke: the process or its machine ended"
+            )
 
 
 class _Current:

@@ -15,8 +15,8 @@ from charloom.engines.torch.process_group import END, FAILURE, ProcessGroup, own
 
 BEAT_SECONDS: Final = 0.25
 SILENT_SECONDS: Final = 18.0  # a process whose heartbeat does not change for so long is dead
-# If the exchange with a process that died has not ended by itself after so many seconds, this process ends.
-STUCK_SECONDS: Final = 8.0
+# After so many seconds, a process that has not noticed by itself that another one died is told.
+NOTICE_SECONDS: Final = 5.0
 BEAT: Final = "beat"  # with a rank: a number that grows
 
 
@@ -130,17 +130,14 @@ class RankWatch:
         if self._group.rank.rank:
             self._on_loss(reason)
             os._exit(1)
-        began = self._group.talking_since
-        if began is None:
-            self._on_loss(reason)
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
-        until = time.monotonic() + STUCK_SECONDS
+        until = time.monotonic() + NOTICE_SECONDS
         while time.monotonic() < until:
-            if self._closed.wait(BEAT_SECONDS) or self._group.talking_since != began:
-                return  # the connection broke, and the main thread reports it
+            if self._closed.wait(BEAT_SECONDS) or self._group.reported:
+                return  # the main thread reports the loss
         self._on_loss(reason)
-        os._exit(1)
+        if self._group.talking_since is not None:  # it would wait without end
+            os._exit(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def tell_failure(group: ProcessGroup, message: str) -> None:

@@ -83,6 +83,7 @@ class TorchEngine:
         self._group = current_group()
         if self._group is not None:
             device = device_of_process(device, self._group.rank)
+            self._group.join()  # before anything is measured
         self.device = chosen_device(device)
         self._graphs = graphs
         self._count = count_ngrams
