@@ -122,8 +122,8 @@ class DividedNetwork:
         good = len(windows) if known.all() else int(np.argmin(known))
         stopped = None
         if good:
-            plan, windows = first_updates(plan, good), windows[:good]
-            stopped = self._train_parts(learner, windows, plan, results[:, :good])
+            part = first_updates(plan, good)
+            stopped = self._train_parts(learner, windows[:good], part, results[:, :good])
         if stopped is None and good < len(windows):
             return StoppedUpdates(good, bad_id=True)
         return stopped

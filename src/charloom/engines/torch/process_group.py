@@ -88,8 +88,8 @@ class ProcessGroup:
         self._joined = True
 
     def leave(self) -> None:
-        """Close the connections to the other processes."""
-        if self._joined and self.lost is None:
+        """Close the connections to the other processes. After a loss, nccl would wait for them, so leave it to the system."""
+        if self._joined and (self.lost is None or not torch.cuda.is_available()):
             with suppress(RuntimeError):
                 dist.destroy_process_group()
         self._joined = False

@@ -118,10 +118,11 @@ def follow(rank: ProcessRank, on_loss: Say) -> int:
         with in_group(group):
             Follower(group).follow()
     except BaseException as error:
-        if group.lost is None and not ends(group):
-            message = error.message if isinstance(error, CharloomError) else repr(error)
+        message = error.message if isinstance(error, CharloomError) else repr(error)
+        if group.lost is not None and not ends(group):
+            on_loss(message.rstrip("."))
+        elif group.lost is None:
             tell_failure(group, message)
-            on_loss(f"training process {rank.rank} ended: {message.rstrip('.')}")
     watch.close()
     return 0 if ends(group) else 1
 

@@ -1,0 +1,84 @@
+"""A mistake or a failure of one of several processes is noticed.
+
+The tests start processes, each of which imports PyTorch, so they take some seconds.
+"""
+
+import numpy as np
+import pytest
+
+from compared_engines import TORCH as INSTALLED
+
+if not INSTALLED:
+    pytest.skip("PyTorch is not installed", allow_module_level=True)
+
+from charloom.engines import Plan, open_engine
+from charloom.engines.torch import divided_network
+from charloom.engines.torch.rank_watch import SILENT_SECONDS, Heartbeats
+from charloom.engines.torch.training_processes import leading_new
+from charloom.errors import EngineError
+from divided_networks import CLOSEST, IDS, apart, learner_of, starts
+
+
+def test_a_process_that_reads_the_streams_of_another_one_is_noticed(monkeypatch):
+    right = divided_network.part_of
+    with leading_new(2, lambda message: None):
+        engine = open_engine("torch", 1, "cpu")
+        assert apart("plain", engine) < CLOSEST
+        monkeypatch.setattr(
+            divided_network,
+            "part_of",
+            lambda windows, plan, streams: right(
+                windows, plan, slice(0, streams.stop - streams.start)
+            ),
+        )
+        assert apart("plain", engine) > 1e-3
+
+
+def train_after_nonsense(engine, learner):
+    """Send a message about a network that does not exist, and train."""
+    engine._group.send(1, divided_network.LoadPart(99, {}))
+    for _ in range(3):  # the connection may still take a message
+        engine.train(learner, IDS, Plan(np.full(1, 0.01), starts(learner)))
+
+
+def test_a_process_that_fails_says_why():
+    with leading_new(2, lambda message: None):
+        engine = open_engine("torch", 1, "cpu")
+        learner = learner_of("plain")
+        engine.train(learner, IDS, Plan(np.full(1, 0.01), starts(learner)))
+        with pytest.raises(EngineError, match=r"training process 1 ended: KeyError\(99\)"):
+            train_after_nonsense(engine, learner)
+
+
+class Shared(dict):
+    """A store in memory, as far as heartbeats need it."""
+
+    set = dict.__setitem__
+
+    def get(self, key):
+        return self[key].encode()
+
+    def check(self, keys):
+        return all(key in self for key in keys)
+
+
+def test_a_process_whose_heartbeat_stops_is_noticed():
+    store = Shared()
+    first, second = Heartbeats(store, 0, [1]), Heartbeats(store, 1, [0])
+    for second_number in range(100):
+        assert first.silent(second_number) is None
+        assert second.silent(second_number) is None
+    noticed = [first.silent(99 + later) for later in range(1, 31)]
+    assert noticed[-1] == 1
+    assert noticed.index(1) == SILENT_SECONDS
+
+
+def test_a_process_that_has_not_started_and_one_that_was_stopped_itself_wait():
+    store = Shared()
+    first, second = Heartbeats(store, 0, [1]), Heartbeats(store, 1, [0])
+    assert [first.silent(now) for now in range(100)] == [None] * 100
+    second.silent(100)
+    first.silent(100)
+    assert first.silent(10_000) is None  # all processes were stopped, and this one continues first
+    second.silent(10_001)
+    assert first.silent(10_001) is None
