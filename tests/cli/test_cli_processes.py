@@ -26,32 +26,11 @@ from command_line import charloom_
 from waiting import until
 
 LONG = 120.0  # seconds; on a busy machine it takes long to import PyTorch several times
-SETTINGS = [
-    "--hidden-size",
-    "6",
-    "--batch-size",
-    "5",
-    "--seq-length",
-    "8",
-    "--dtype",
-    "float64",
-    "--learning-rate",
-    "0.01",
-    "--updates",
-    "1000000",
-    "--report-every",
-    "1",
-    "--sample-length",
-    "5",
-    "--passage-length",
-    "5",
-    "--judge-every",
-    "0",
-    "--save-every",
-    "1",
-    "--keep-saved",
-    "newest",
-]
+SETTINGS = (
+    "--hidden-size 6 --batch-size 5 --seq-length 8 --dtype float64 --learning-rate 0.01 "
+    "--updates 1000000 --report-every 1 --sample-length 5 --passage-length 5 --judge-every "
+    "0 --save-every 1 --keep-saved newest"
+)
 TORCHRUN = ["torch.distributed.run", "--nproc-per-node", "3", "-m", "--", "charloom"]
 
 
@@ -139,7 +118,7 @@ def resumed(run, size: int) -> str:
 def test_after_a_follower_was_killed_the_run_resumes_with_another_number_of_processes(
     tmp_path, text, run
 ):
-    words = ["charloom", "train", text, "--run", run, *SETTINGS, "--processes", "3"]
+    words = ["charloom", "train", text, "--run", run, *SETTINGS.split(), "--processes", "3"]
     with started(tmp_path, *words) as process:
         others = begun(process, run, 2)
         os.kill(others[-1], signal.SIGKILL)
@@ -153,7 +132,7 @@ def test_after_a_follower_was_killed_the_run_resumes_with_another_number_of_proc
 
 
 def test_a_killed_first_process_leaves_no_other_behind(tmp_path, text, run):
-    words = ["charloom", "train", text, "--run", run, *SETTINGS, "--processes", "3"]
+    words = ["charloom", "train", text, "--run", run, *SETTINGS.split(), "--processes", "3"]
     with started(tmp_path, *words) as process:
         others = begun(process, run, 2)
         process.kill()
@@ -162,7 +141,7 @@ def test_a_killed_first_process_leaves_no_other_behind(tmp_path, text, run):
 
 
 def test_control_stops_all_processes(tmp_path, text, run):
-    words = ["charloom", "train", text, "--run", run, *SETTINGS, "--processes", "2"]
+    words = ["charloom", "train", text, "--run", run, *SETTINGS.split(), "--processes", "2"]
     with started(tmp_path, *words) as process:
         others = begun(process, run, 1)
         assert charloom_("control", run, "stop").exit_code == 0
@@ -172,7 +151,7 @@ def test_control_stops_all_processes(tmp_path, text, run):
 
 
 def test_sigterm_under_torchrun_saves(tmp_path, text, run):
-    with started(tmp_path, *TORCHRUN, "train", text, "--run", run, *SETTINGS) as process:
+    with started(tmp_path, *TORCHRUN, "train", text, "--run", run, *SETTINGS.split()) as process:
         others = begun(process, run, 3)
         process.terminate()
         output = ended(process, others, tmp_path)
@@ -184,7 +163,7 @@ def test_sigterm_under_torchrun_saves(tmp_path, text, run):
 
 @pytest.mark.parametrize("victim", [0, 2], ids=["the first", "another"])
 def test_a_killed_process_under_torchrun_ends_all(tmp_path, text, run, victim):
-    with started(tmp_path, *TORCHRUN, "train", text, "--run", run, *SETTINGS) as process:
+    with started(tmp_path, *TORCHRUN, "train", text, "--run", run, *SETTINGS.split()) as process:
         others = begun(process, run, 3)
         os.kill(others[victim], signal.SIGKILL)
         output = ended(process, others, tmp_path)

@@ -1,4 +1,4 @@
-"""The processes that train one run together, from the view of one of them (docs/spec/training-processes.md).
+"""The processes that train one run together, from the view of one of them (spec/mathematics.md: Several processes).
 
 Process 0 leads, and the others follow. Messages between them travel through gloo, sums of gradients on GPUs through
 nccl. Nothing here has a time limit: process 0 may be paused for days. `rank_watch` notices a process that died.
