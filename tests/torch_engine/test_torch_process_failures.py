@@ -14,6 +14,7 @@ if not INSTALLED:
 from charloom.engines import Plan, open_engine
 from charloom.engines.torch import divided_network
 from charloom.engines.torch.rank_watch import SILENT_SECONDS, Heartbeats
+from charloom.engines.torch.torch_network import TorchNetwork
 from charloom.engines.torch.training_processes import leading_new
 from charloom.errors import EngineError
 from divided_networks import CLOSEST, IDS, apart, learner_of, starts
@@ -48,6 +49,23 @@ def test_a_process_that_fails_says_why():
         engine.train(learner, IDS, Plan(np.full(1, 0.01), starts(learner)))
         with pytest.raises(EngineError, match=r"training process 1 ended: KeyError\(99\)"):
             train_after_nonsense(engine, learner)
+
+
+def interrupt(*arguments):
+    raise KeyboardInterrupt
+
+
+def test_after_an_interrupted_update_no_call_waits_without_end(monkeypatch):
+    with leading_new(2, lambda message: None):
+        engine = open_engine("torch", 1, "cpu")
+        learner = learner_of("plain")
+        plan = Plan(np.full(1, 0.01), starts(learner))
+        engine.train(learner, IDS, plan)
+        monkeypatch.setattr(TorchNetwork, "train_ids", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            engine.train(learner, IDS, plan)
+        with pytest.raises(EngineError, match="was interrupted"):
+            engine.train(learner, IDS, plan)
 
 
 class Shared(dict):

@@ -6,7 +6,8 @@ text and sends them, so only process 0 needs the text, and no process holds more
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import Any, Final
@@ -143,7 +144,7 @@ class DividedNetwork:
     ) -> StoppedUpdates | None:
         """Let each process train on its windows, and put their results together."""
         shares = [(part.stop - part.start) / self._config.batch_size for part in self._slices]
-        with self._group.lock:
+        with self._group.lock, self._whole_updates():
             for rank in self._others():
                 ids, own_plan = part_of(windows, plan, self._slices[rank])
                 self._group.send(rank, TrainPart(self._number, learner.update, ids, own_plan))
@@ -160,6 +161,15 @@ class DividedNetwork:
             return None
         failed = [stopped.loss, *(part.failed_loss for part in parts)]
         return replace(stopped, loss=float(np.dot(shares, failed)))
+
+    @contextmanager
+    def _whole_updates(self) -> Iterator[None]:
+        """If a call is interrupted, let no later call train: the other processes would wait for its rest."""
+        try:
+            yield
+        except BaseException:
+            self._group.lost = self._group.lost or "an update of several processes was interrupted"
+            raise
 
 
 def close_part(group: ProcessGroup, number: int) -> None:
