@@ -13,6 +13,7 @@ from charloom.engines.torch.following import Follower
 from charloom.engines.torch.process_group import END, LOOPBACK, ProcessGroup, in_group, meet
 from charloom.engines.torch.rank_watch import RankWatch, tell_failure
 from charloom.errors import CharloomError
+from charloom.messages import argument
 from charloom.parent_process import end_with_parent
 from charloom.process_rank import ProcessRank
 
@@ -119,6 +120,8 @@ def follow(rank: ProcessRank, on_loss: Say) -> int:
             Follower(group).follow()
     except BaseException as error:
         message = error.message if isinstance(error, CharloomError) else repr(error)
+        if isinstance(error, MemoryError):
+            message = f"it needs more memory than its device has. Use a smaller {argument('batch_size')}"
         if group.lost is not None and not ends(group):
             on_loss(message.rstrip("."))
         elif group.lost is None:
