@@ -121,7 +121,9 @@ def follow(rank: ProcessRank, on_loss: Say) -> int:
     except BaseException as error:
         message = error.message if isinstance(error, CharloomError) else repr(error)
         if isinstance(error, MemoryError):
-            message = f"it needs more memory than its device has. Use a smaller {argument('batch_size')}"
+            message = (
+                f"it needs more memory than its device has. Use a smaller {argument('batch_size')}"
+            )
         if group.lost is not None and not ends(group):
             on_loss(message.rstrip("."))
         elif group.lost is None:
