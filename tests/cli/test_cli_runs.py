@@ -82,7 +82,7 @@ def test_the_latest_run_comes_first_and_other_orders_can_be_chosen(folder):
     assert listed("runs --sort state") == ["runs/b", "runs/a", "runs/c"]
     (folder / "runs/c/large").write_bytes(bytes(100_000))
     assert listed("runs --sort size")[0] == "runs/c"
-    (folder / "runs/a/checkpoints/best").unlink()  # no best loss: comes last
+    (folder / "runs/a/metrics.jsonl").unlink()  # no records, and so no loss: comes last
     assert listed("runs --sort loss") == ["runs/b", "runs/c", "runs/a"]
     done = charloom_("runs --sort age")
     assert done.exit_code == 2

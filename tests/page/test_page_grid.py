@@ -100,7 +100,7 @@ def test_unknown_characters_can_be_skipped_in_a_table_too(trained, page):
 
 
 def test_a_table_can_be_stopped(trained, page):
-    opened(page, trained, LINK.replace("grid-length=40", "length=100000"))
+    opened(page, trained, LINK.replace("grid-length=40", "grid-length=100000"))
     page.click("#play-grid-go")
     expect(page.locator("#play-table .letters").first).not_to_be_empty()
     page.keyboard.press("Escape")
