@@ -272,6 +272,8 @@ class NetworkSearch:
             ids = {char: one for one, char in sorted(self.window.letters.items())}
             ours = tuple(one for char, one in ids.items() if char not in MARKS)
             marks = self.window.marks_with(ids)
+            if marks is not None and marks.end is not None and not roles.has_output_bias:
+                raise NotObserved("without an output bias, a mark cannot share a probability")
             roles = replace(roles, ids=ours, width=sizes.K, marks=marks)
             sizes = Sizes(sizes.H, len(roles.ids))
         shapes = shapes_of(roles.cell, sizes.H, sizes.K)

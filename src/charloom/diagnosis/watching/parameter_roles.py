@@ -90,6 +90,11 @@ class Roles:
         """Return True if an array holds a block."""
         return any(role.block == block for role in self.roles.values())
 
+    @property
+    def has_output_bias(self) -> bool:
+        """Whether an array has the biases of the output layer."""
+        return any(role.block == "output" and "1" in role.columns for role in self.roles.values())
+
     def written(self, theta: Arrays, state: Arrays) -> dict[Place, Array]:
         """Return the numbers of each array for our parameters and initial states."""
         wide = widened(theta, self.ids, self.width, self.marks) if self.ids else theta
