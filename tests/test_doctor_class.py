@@ -4,6 +4,7 @@ The tests that judge submissions take some seconds, because each one starts Pyth
 """
 
 import csv
+import html
 import io
 import json
 import os
@@ -18,14 +19,23 @@ from typer.testing import CliRunner
 import charloom
 from charloom.cli import app
 from charloom.cli.class_command import ClassDisplay, class_lines, how_to_continue
+from charloom.diagnosis import doctor
 from charloom.diagnosis.class_files import csv_table, gradescope_results
 from charloom.diagnosis.class_result import DiagnosedClass, Judged, main_line
 from charloom.diagnosis.process_tree import descendants
 from charloom.diagnosis.sandbox_settings import CopiedFile
 from charloom.diagnosis.submissions import Submission
 from charloom.errors import ConfigError
-from charloom.messages import argument, for_command_line
+from charloom.messages import (
+    CLOSE,
+    OPEN,
+    argument,
+    for_command_line,
+    for_python,
+    spelled_in_html,
+)
 from charloom.report import write_class
+from charloom.report.diagnosis_page import render_diagnosis
 from class_submissions import (
     BROKEN,
     FUNCTION,
@@ -39,6 +49,7 @@ from class_submissions import (
     wrong,
 )
 from pages import Page
+from plants import PLANTS, function
 from waiting import until
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no such signals and limits")
@@ -426,6 +437,32 @@ def test_the_page_of_a_class_says_what_the_verdicts_mean(tmp_path):
     page = Page(write_class(DiagnosedClass(()), tmp_path / "pages").read_text(encoding="utf-8"))
     for word in ("right:", "right for its own network:", "wrong:", "error:"):
         assert word in page.words
+
+
+def test_the_page_of_a_submission_names_options_as_the_single_page_does(tmp_path):
+    """The placeholders of arguments are in escaped text when the pages of a class are written."""
+    plant = next(plant for plant in PLANTS if plant.name == "loop-mean-over-time")
+    found = doctor(function("loop", plant))
+    one = verdict("ada", found.verdict, marked_page=render_diagnosis(found, str, "index.html"))
+    assert OPEN in one.marked_page
+    folder = tmp_path / "pages"
+    write_class(DiagnosedClass((one,)), folder, for_command_line)
+    page = Page((folder / "01-ada.html").read_text(encoding="utf-8"))
+    assert "set --reduction mean" in page.words
+    single = Page(render_diagnosis(found, for_command_line, "index.html"))
+    assert page.words == single.words
+    assert 'reduction="mean"' in Page(one.page).words
+    for text in (one.page, *(path.read_text("utf-8") for path in folder.iterdir())):
+        assert OPEN not in text
+        assert CLOSE not in text
+
+
+def test_text_of_a_student_that_looks_like_a_placeholder_stays_escaped():
+    """A file name may have the characters that begin and end a placeholder."""
+    forged = argument("<script>alert(1)</script>", "<b>")
+    page = spelled_in_html(f"<p>{html.escape(forged)}</p>{OPEN}<i></i>{CLOSE}", for_python)
+    assert Page(page).tags == ["p", "i"]
+    assert "<script>" in Page(page).words
 
 
 HOSTILE = "=cmd|'/c calc'!A1<script>alert(1)</script>\x1b[31m"

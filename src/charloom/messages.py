@@ -6,6 +6,7 @@ unknown="skip" in Python and --unknown skip on the command line. A message with 
 string. One of the functions `for_…` must replace the marks before the message is shown or stored.
 """
 
+import html
 import json
 import re
 import shlex
@@ -19,6 +20,7 @@ from typing import Any, Final
 OPEN: Final = "\ufdd0"
 CLOSE: Final = "\ufdd1"
 MARK: Final = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
+MARK_IN_HTML: Final = re.compile(f"{OPEN}[^{OPEN}{CLOSE}<>]*{CLOSE}")
 
 PLACEHOLDER: Final = "placeholder"
 
@@ -156,6 +158,19 @@ def spelled_for(value: Any, spell: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {name: spelled_for(inner, spell) for name, inner in value.items()}
     return [spelled_for(inner, spell) for inner in value] if isinstance(value, list) else value
+
+
+def spelled_in_html(page: str, spell: Callable[[str], str]) -> str:
+    """Return an HTML page with each mark in its text replaced by `spell`.
+
+    The text of a page is escaped, and so is the JSON of a mark in it. So each mark is unescaped, spelled and
+    escaped again.
+    """
+
+    def spelled(found: re.Match[str]) -> str:
+        return html.escape(spell(html.unescape(found[0])))
+
+    return MARK_IN_HTML.sub(spelled, page)
 
 
 def quoted(value: object) -> str:

@@ -97,7 +97,7 @@ def examined(made: Judged, file: CopiedFile, job: dict[str, Any]) -> Judged:
         mistakes=tuple(diagnosis.mistakes),
         headline=diagnosis.headline(),
         diagnosis=diagnosis.to_dict(str),
-        page=page_of(diagnosis) if job["pages"] else "",
+        marked_page=page_of(diagnosis) if job["pages"] else "",
     )
 
 
@@ -115,7 +115,7 @@ def submitted(job: dict[str, Any]) -> Iterator[None]:
 
 
 def page_of(diagnosis: Diagnosis) -> str:
-    """Return the page of a diagnosis as HTML, with a link to the table of the class."""
+    """Return the page of a diagnosis as HTML with marks, and with a link to the table of the class."""
     from charloom.report.class_page import INDEX  # imported only now, because it loads matplotlib
     from charloom.report.diagnosis_page import render_diagnosis
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from charloom.diagnosis.class_result import Judged
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
@@ -64,11 +65,15 @@ class VerdictFile:
 
 
 def key_of(job: dict[str, Any]) -> str:
-    """Return the key of a job: a hash of its files, its options and the version of charloom."""
+    """Return the key of a job: a hash of its files, its options, what a verdict has, and the version."""
     files = [[target, content_hash(Path(source))] for source, target in job["files"]]
     sandbox = {name: job["sandbox"][name] for name in ("memory", "written", "processes")}
     given = {name: value for name, value in job.items() if name not in ("files", "sandbox")}
-    text = json.dumps([files, sandbox, given, charloom_version()], sort_keys=True, default=str)
+    text = json.dumps(
+        [files, sandbox, given, sorted(Judged.__dataclass_fields__), charloom_version()],
+        sort_keys=True,
+        default=str,
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any, Final
 
 from charloom.formatting import counted, duration, excerpt, listing
-from charloom.messages import for_python, spelled_for
+from charloom.messages import for_python, spelled_for, spelled_in_html
 from charloom.notebook_html import card, sentence, table
 
 ERROR: Final = "error"  # verdict on a submission that could not be judged
@@ -39,7 +39,8 @@ class Judged:
         diagnosis: the diagnosis as plain data (`Diagnosis.to_dict`); None if there is none.
         separation: how the submission was separated from the system, one of `SEPARATIONS`; "" if it did not
             run.
-        page: the diagnosis as an HTML page; "" if none was asked for, or there is no diagnosis.
+        marked_page: the diagnosis as an HTML page, with placeholders for names of arguments; "" if none was
+            asked for, or there is no diagnosis.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Judged:
     seconds: float = 0.0
     diagnosis: dict[str, Any] | None = None
     separation: str = ""
-    page: str = ""
+    marked_page: str = ""
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.verdict}>"
@@ -74,6 +75,15 @@ class Judged:
         return excerpt(spell(self.marked_reason), LONGEST_REASON)
 
     @property
+    def page(self) -> str:
+        """The diagnosis as an HTML page; "" if none was asked for, or there is no diagnosis."""
+        return self.page_for(for_python)
+
+    def page_for(self, spell: Callable[[str], str]) -> str:
+        """Return the diagnosis as an HTML page. `spell` replaces the placeholders."""
+        return spelled_in_html(self.marked_page, spell)
+
+    @property
     def differences(self) -> tuple[str, ...]:
         """The ids of the differences of the submission's network from the specification."""
         found = self.diagnosis["network"] if self.diagnosis else []
@@ -88,7 +98,7 @@ class Judged:
 
     def to_dict(self, spell: Callable[[str], str] = for_python) -> dict[str, Any]:
         """Return the verdict as plain data. `spell` replaces the placeholders in messages."""
-        fields = {name: value for name, value in vars(self).items() if name != "page"}
+        fields = {name: value for name, value in vars(self).items() if name != "marked_page"}
         fields |= {"mistakes": list(self.mistakes), "notes": list(self.notes)}
         fields |= {"reason": self.marked_reason, "differences": list(self.differences)}
         result: dict[str, Any] = spelled_for(fields, spell)

@@ -46,7 +46,7 @@ def write_class(
     folder.mkdir(exist_ok=True)
     names = [file_name(number, one) for number, one in enumerate(diagnosis.submissions, start=1)]
     for name, one in zip(names, diagnosis.submissions, strict=True):
-        html = spell(one.page) or render_error(one, spell)
+        html = one.page_for(spell) or render_error(one, spell)
         replace_file(folder / name, html.encode("utf-8", "replace"), durable=False)
     html = render_class(diagnosis, names, spell)
     replace_file(folder / INDEX, html.encode("utf-8", "replace"), durable=False)

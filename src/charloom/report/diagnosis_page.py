@@ -17,7 +17,7 @@ from charloom.diagnosis.error_patterns import STEP_LIMITS
 from charloom.diagnosis.found_mistake import reasons_text
 from charloom.formatting import count, duration, listing, number_of, scientific
 from charloom.gradient_errors import rank
-from charloom.messages import for_python
+from charloom.messages import for_python, spelled_in_html
 from charloom.report.heatmap import heatmap_figure
 from charloom.report.html_page import page, write_page
 from charloom.report.page_data import GradientErrors, KeyFigure, Picture, Setting, TrialErrors
@@ -57,14 +57,13 @@ def render_diagnosis(
     `spell` is a function that replaces the placeholders in a message; see `write_diagnosis`. `back` is the
     file of the page with all submissions of a class; "" if there is none.
     """
-    return page(
+    made = page(
         "diagnosis.html",
         back=back,
         diagnosis=diagnosis,
         subject=short_subject(diagnosis),
         verdict=diagnosis.headline(),
         starting=sentence,
-        spell=spell,
         key_figures=list(key_figures(diagnosis)),
         explanations=diagnosis.explanations[:SEVERAL],
         accounted=diagnosis.explanations[0] if diagnosis.passed and diagnosis.explanations else (),
@@ -82,6 +81,7 @@ def render_diagnosis(
         ],
         tried=list(trial_settings(diagnosis)),
     )
+    return spelled_in_html(made, spell)
 
 
 def subject(diagnosis: Diagnosis) -> str:
