@@ -42,8 +42,7 @@ def test_the_page_shows_the_verdict_then_the_mistake_then_the_errors(wrong):
     (one,) = wrong.explanations[0]
     assert one.id == "initial-state-dropped"
     places = [
-        page.words.index(part)
-        for part in (wrong.headline(), one.id, one.mistake.does, one.mistake.right, one.mistake.fix)
+        page.words.index(part) for part in (wrong.headline(), one.id, one.does, one.right, one.fix)
     ]
     assert places == sorted(places)
     assert one.mistake.section in page.words

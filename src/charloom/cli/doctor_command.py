@@ -404,7 +404,7 @@ def mistake_lines(found: "Found", labels: Sequence[str], alone: bool) -> Iterato
     mistake = found.mistake
     right = f"{' '.join(found.right.split())}   (docs/spec/mathematics.md, {mistake.section})"
     yield f"  {mistake.id}" if alone else f"  {mistake.id}: {found.title}"
-    texts = (found.does, found.variant_text, right, for_command_line(found.marked_fix))
+    texts = (found.does, found.detail, right, for_command_line(found.marked_fix))
     width = max(map(len, labels)) + 2
     for label, text in zip(labels, texts, strict=True):
         first = f"    {label:<{width}}"

@@ -281,11 +281,10 @@ class Diagnosis:
                 "difference that it knows explains it."
             )
         titles = [one.title for one in self.network]
-        fitted = {one.id for one in self.network if not one.variant_text}
         missing = [
-            one.title
-            for one in self.network_wanted
-            if one not in self.network and not (one.id in fitted and not one.variant)
+            wanted.title
+            for wanted in self.network_wanted
+            if not any(one.is_meant_by(wanted) for one in self.network)
         ]
         sentences = []
         if titles:

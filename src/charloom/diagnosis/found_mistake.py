@@ -11,6 +11,7 @@ from charloom.diagnosis.known_mistakes.mistake import Mistake
 from charloom.diagnosis.limited_variants import joined, without_limit
 from charloom.diagnosis.mistakes import BY_ID
 from charloom.diagnosis.related_texts import Texts, texts_in, variant_in
+from charloom.diagnosis.variant_equations import texts_of_variant
 from charloom.diagnosis.variant_texts import variant_text
 from charloom.formatting import listing
 from charloom.messages import argument, for_python
@@ -26,6 +27,8 @@ ZERO_FIX: Final = (
     "find the line that cuts off {}: in PyTorch .detach(), .data or torch.no_grad() before the loss; in NumPy, an "
     "array of zeros to which no line adds anything, or a sum that is zero."
 )
+# Differences of which a user who names no variant means any variant.
+ANY_VARIANT: Final = ("initial-state-ignored", "peepholes")
 TINY: Final = 1e-5  # largest ε in a logarithm that leaves the gradient right
 # What the reset gate does in each variant of the mistake reset-before-product.
 RESET: Final = {"product": "before the product", "bias": "only on W_n h_{t-1}, not on d"}
@@ -43,27 +46,44 @@ class Found:
             if the user gave none.
         differences: the differences of the network in which it was found, such as "coupled-gates" and
             "reset-before-product product". They change only the texts.
+        cell: the cell of this network: rnn, lstm or gru; "" if it is not known. It changes only the texts.
     """
 
     id: str
     variant: str = ""
     wanted: str = ""
     differences: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    cell: str = field(default="", compare=False, repr=False)
 
     @property
     def mistake(self) -> Mistake:
         """The known mistake in `MISTAKES` that has the id `id`."""
         return BY_ID[self.id]
 
-    def in_network(self, network: Iterable["Found"]) -> "Found":
-        """Return the mistake with the texts for a network that differs from the specification."""
+    def in_network(self, network: Iterable["Found"], cell: str = "") -> "Found":
+        """Return the mistake with the texts for this cell, and for a network with these differences."""
         names = [name for one in network for name in (one.id, f"{one.id} {one.variant}")]
-        return replace(self, differences=tuple(names))
+        return replace(self, differences=tuple(names), cell=cell)
+
+    def is_meant_by(self, wanted: "Found") -> bool:
+        """Return True if a user who asks for the difference `wanted` means this one."""
+        return self == wanted or (
+            self.id == wanted.id and not wanted.variant and self.id in ANY_VARIANT
+        )
+
+    @property
+    def _texts_of_network(self) -> Texts:
+        """The texts that differ from those of the known mistake, because the network differs."""
+        return texts_in(self.id, self.differences)
 
     @property
     def _own_texts(self) -> Texts:
-        """The texts that differ from those of the known mistake, because the network differs."""
-        return texts_in(self.id, self.differences)
+        """The texts that differ from those of the known mistake, because of the network or the variant."""
+        if not self.variant and not self.cell:
+            return self._texts_of_network
+        of_variant = texts_of_variant(self.id, self.variant, self.cell, self.differences)
+        pairs = zip(self._texts_of_network, of_variant, strict=True)
+        return Texts(*(own or usual for own, usual in pairs))
 
     @property
     def is_consistent(self) -> bool:
@@ -148,6 +168,12 @@ class Found:
         return variant_in(self.id, variant_text(self.id, self.variant), self.differences)
 
     @property
+    def detail(self) -> str:
+        """What `title` and `does` do not say about the variant, in words; "" if they say everything."""
+        of_variant = texts_of_variant(self.id, self.variant, self.cell, self.differences)
+        return without_limit(self.variant)[1] if of_variant.does else self.variant_text
+
+    @property
     def marked_fix(self) -> str:
         """How to fix the mistake, with placeholders for the names of arguments.
 
@@ -200,9 +226,9 @@ class Found:
 
         In a network that differs from the specification, it is that of this network. If the equation contains the batch size B, the text adds that B is 1.
         """
-        if self._own_texts.right:
-            return f"{self._own_texts.right}, in your network"
-        line = self.mistake.right.replace("\n", " ")
+        if self._texts_of_network.right:
+            return f"{self._texts_of_network.right}, in your network"
+        line = (self._own_texts.right or self.mistake.right).replace("\n", " ")
         return f"{line}, with B = 1 here" if re.search(r"\bB\b", line) else line
 
 

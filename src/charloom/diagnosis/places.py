@@ -83,10 +83,10 @@ class Location(NamedTuple):
     places: tuple[Place, ...] = ()
     errors: tuple[tuple[str, tuple[float, ...]], ...] = ()
 
-    def in_network(self, network: Sequence[Found]) -> "Location":
-        """Return the location with the titles of mistakes for a network with these differences."""
+    def in_network(self, network: Sequence[Found], cell: str) -> "Location":
+        """Return the location with the titles of mistakes for a network with this cell and these differences."""
         places = (
-            place._replace(mistake=place.mistake and place.mistake.in_network(network))
+            place._replace(mistake=place.mistake and place.mistake.in_network(network, cell))
             for place in self.places
         )
         return self._replace(places=tuple(places))

@@ -24,7 +24,6 @@ from charloom.diagnosis.error_patterns import clues, errors_by_step
 from charloom.diagnosis.error_rows import rows_of
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.location import location_of
-from charloom.diagnosis.networks import FITTED
 from charloom.diagnosis.outcome import SCRIPTS, Outcome
 from charloom.diagnosis.places import NOWHERE, Location, blocks_text
 from charloom.diagnosis.reasons import Reasons, reasons_of, without_clipping
@@ -101,7 +100,9 @@ def diagnose(
         network=network,
         network_known=reasons.network_known,
         network_wanted=tuple(Found(*one) for one in job.options.network),
-        location=location.in_network(reasons.network) if verdict == WRONG else NOWHERE,
+        location=location.in_network(reasons.network, outcome.cell)
+        if verdict == WRONG
+        else NOWHERE,
     )
 
 
@@ -173,8 +174,10 @@ def verdict_of(
         or not reasons.gradient_is_right
     ):
         return WRONG
-    variants = {(one.id, "" if one.id in FITTED else one.variant) for one in network}
-    wanted = variants == set(job.options.network)
+    asked = [Found(*one) for one in job.options.network]
+    wanted = all(any(one.is_meant_by(other) for other in asked) for one in network) and all(
+        any(one.is_meant_by(other) for one in network) for other in asked
+    )
     return (
         RIGHT
         if wanted and reasons.network_known and not (reasons.explanations or checked.found)
@@ -238,7 +241,7 @@ def complete_explanations(
         return tuple(
             mirrored_formula(
                 in_users_order(one, outcome.cell, job.options.gates), reasons.network
-            ).in_network(reasons.network)
+            ).in_network(reasons.network, outcome.cell)
             for one in mistakes
         )
 
