@@ -136,3 +136,23 @@ def test_the_gate_that_does_not_go_back_is_in_the_headline():
     found = judged("gru", ("W.T @ held", "W.T @ np.concatenate([0 * da_r, da_z, dq])"))
     assert found.mistakes == ("gate-not-carried",)
     assert "lacks the reset gate r" in found.headline()
+
+
+def test_only_the_gate_of_the_mistake_is_named_where_the_error_spreads_to_all():
+    found = judged("lstm", (" * f * (1 - f)", ""))
+    assert {block.gate for block in found.location.wrong} == set("ifgo")
+    said = words(found)
+    assert "the mistake is made at gate f; the other rows of dU, dW and db are wrong because" in said
+    assert "the rows of i, f, g, o" not in said
+    assert said.count("dV, dc") == 1  # "right in every trial", and not again
+
+
+def test_wrong_rows_of_every_gate_are_named_as_a_whole():
+    found = judged("lstm", ("ds = ds_next + dh", "ds = dh"))
+    assert "wrong: every row of dU, dW and db." in found.clues
+
+
+def test_rows_of_some_gates_are_still_named():
+    found = judged("lstm", ('grads["b"] += da', 'grads["b"] += da\n        grads["b"][:H] += 0.1'))
+    assert "wrong: the rows of i in db." in found.clues
+    assert any(clue.startswith("right: the rows of i, f, g, o in dU") for clue in found.clues)

@@ -13,6 +13,7 @@ from charloom.diagnosis.outcome import Outcome
 from charloom.diagnosis.problem import Arrays
 from charloom.diagnosis.trials import window
 
+RIGHT_EVERYWHERE: Final = "right in every trial: "
 # By precision: the largest error up to which the gradient of one step's loss counts as right. The
 # limits for a whole window are smaller, because a step's gradient is a difference of two gradients.
 STEP_LIMITS: Final = {"float64": MATCHES, "float32": 1e-4, "float16": 3e-2}
@@ -55,7 +56,7 @@ def clues(case: Case, rows: Sequence[Row], by_step: Mapping[str, Sequence[float]
     wrong = {row.parameter for row in rows if not row.passed}
     right = [name for name in (*case.exact[0].gradients, LOSS) if name not in wrong]
     if right and any(row.parameter == LOSS for row in rows):
-        yield f"right in every trial: {', '.join(map(nonfinite.in_words, right))}."
+        yield f"{RIGHT_EVERYWHERE}{', '.join(map(nonfinite.in_words, right))}."
     yield from first_wrong_steps(by_step, STEP_LIMITS[case.precision.name])
     failed = {row.trial for row in rows if not row.passed}
     non_zero = {

@@ -91,14 +91,38 @@ class Location(NamedTuple):
         )
         return self._replace(places=tuple(places))
 
-    def sentences(self, everything: bool) -> list[str]:
-        """Return sentences about the blocks, and about the places too if `everything` is True."""
+    def sentences(self, everything: bool, right_said: bool) -> list[str]:
+        """Return sentences about the blocks of gates.
+
+        Args:
+            everything: whether to return sentences about the places too.
+            right_said: whether the gradients that are right as a whole are named already.
+        """
         found = self.place_sentences() if everything else []
         if any(block.gate for block in self.wrong):
-            found.append(f"wrong: {listing(blocks_text(self.wrong))}.")
-            if self.right:
+            found.append(self._wrong_rows)
+            if self.right and (not right_said or any(block.gate for block in self.right)):
                 found.append(f"right: {listing(blocks_text(self.right))}.")
         return found
+
+    @property
+    def _wrong_rows(self) -> str:
+        """A sentence that says which rows are wrong, or at which gate the mistake is made that made them wrong."""
+        parameters = list(dict.fromkeys(block.parameter for block in self.wrong if block.gate))
+        names = listing([f"d{name}" for name in parameters])
+        made_at = [gate for place in self.places for gate in place.gates if place.kind == "gates"]
+        spread = any(block.gate not in made_at for block in self.wrong if block.gate)
+        if made_at and spread and all(place.gates for place in self.places):
+            gates = f"gate {made_at[0]}" if len(made_at) == 1 else f"the gates {listing(made_at)}"
+            return (
+                f"the mistake is made at {gates}; the other rows of {names} are wrong because the error spreads "
+                "to earlier steps."
+            )
+        right_rows = {block.parameter for block in self.right if block.gate}
+        if right_rows.isdisjoint(parameters):
+            whole = [f"d{block.parameter}" for block in self.wrong if not block.gate]
+            return f"wrong: every row of {names}{f', and {listing(whole)}' if whole else ''}."
+        return f"wrong: {listing(blocks_text(self.wrong))}."
 
     def place_sentences(self) -> list[str]:
         """Return a sentence about each place; whole gradients without a known mistake share one."""

@@ -321,6 +321,11 @@ def of_skipped_step(variant: str, _network: Network) -> Texts:
     return Texts(f"the loop of the backward pass leaves out {SKIPPED[variant.partition(' ')[0]]}")
 
 
+def of_clipping(_variant: str, _network: Network) -> Texts:
+    """Return what is right instead of gradients that the function itself clips."""
+    return Texts(right="g = the exact gradient of the window's loss, which is clipped after it is returned")
+
+
 ALWAYS_A_VARIANT: Final = ("gate-not-carried", "gradient-averaged", "step-left-out")
 WRITERS: Final[dict[str, Callable[[str, Network], Texts]]] = {
     "sigmoid-derivative": of_sigmoid,
@@ -335,5 +340,6 @@ WRITERS: Final[dict[str, Callable[[str, Network], Texts]]] = {
     "sum-of-other-gate": of_other_gate,
     "gate-gradient-not-summed": of_unsummed_gate,
     "gradient-averaged": of_average,
+    "clipped": of_clipping,
     "step-left-out": of_skipped_step,
 }

@@ -20,7 +20,7 @@ from charloom.diagnosis.combined_mistakes import combined
 from charloom.diagnosis.comparison import Checked, check
 from charloom.diagnosis.derivatives_by_step import WrongSteps, places_of, wrong_steps
 from charloom.diagnosis.diagnosis_result import LOSS, OWN, RIGHT, WRONG, Diagnosis, Row, Tried
-from charloom.diagnosis.error_patterns import clues, errors_by_step
+from charloom.diagnosis.error_patterns import RIGHT_EVERYWHERE, clues, errors_by_step
 from charloom.diagnosis.error_rows import rows_of
 from charloom.diagnosis.found_mistake import Found
 from charloom.diagnosis.location import location_of
@@ -252,10 +252,12 @@ def all_clues(
     reasons: Reasons, checked: Checked, by_step: dict[str, tuple[float, ...]], location: Location
 ) -> Iterator[str]:
     """Yield sentences about the pattern of the errors of a wrong function."""
-    yield from clues(reasons.case, reasons.rows, by_step)
-    yield from location.sentences(everything=not reasons.exact)
+    of_errors = list(clues(reasons.case, reasons.rows, by_step))
+    yield from of_errors
+    right_said = any(clue.startswith(RIGHT_EVERYWHERE) for clue in of_errors)
+    yield from location.sentences(not reasons.exact, right_said)
     for one in reasons.clipping:
-        yield f"your finished gradients are also clipped, which is not what is wrong: {one.variant_text}."
+        yield f"your gradients are also clipped: {one.variant_text}. This is not the mistake."
     if reasons.network:
         yield (
             "your network differs from the specification, so your gradients were compared with the right "

@@ -12,7 +12,7 @@ import contextlib
 import io
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -58,6 +58,7 @@ WORKING: Final = (
     "demo",
 )
 NEEDED: Final = "what needs these"  # the reason for a statement that needs a skipped one
+FAILED_WITH: Final = "failed with"
 SHOWN: Final = 3  # number of lines that a note lists for each reason
 
 
@@ -90,9 +91,15 @@ class LoadedFile:
         shown = [
             f"{reason} ({'line' if len(lines) == 1 else 'lines'} {', '.join(lines[:SHOWN])}{', …' if lines[SHOWN:] else ''})"
             for reason, lines in reasons.items()
+            if not reason.startswith(FAILED_WITH)
         ]
         if shown:
             parts.append(f"skipped: {listing(shown)}")
+        parts += [
+            f"{lines_text(lines)} {reason} and {'was' if len(lines) == 1 else 'were'} left out"
+            for reason, lines in reasons.items()
+            if reason.startswith(FAILED_WITH)
+        ]
         if self.reading:
             parts.append(
                 f"a short text stands in for what {lines_text(self.reading)} read{'s' if len(self.reading) == 1 else ''}"
@@ -111,7 +118,13 @@ class LoadedFile:
         )
 
 
-def lines_text(lines: list[int]) -> str:
+def failed_with(error: BaseException) -> str:
+    """Return the reason for a statement that raised an error, such as "failed with an IndexError"."""
+    name = type(error).__name__
+    return f"{FAILED_WITH} {'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def lines_text(lines: Sequence[object]) -> str:
     """Return the lines in words, such as "line 3" or "lines 3, 9"."""
     return f"{'line' if len(lines) == 1 else 'lines'} {', '.join(map(str, lines))}"
 
@@ -167,7 +180,7 @@ def execute(node: ast.stmt, contents: Contents, loaded: LoadedFile) -> None:
             vars(loaded.module)[variable] = TEXT
             loaded.texts[node.lineno] = variable
         else:
-            kind = NEEDED if isinstance(error, NameError) else f"an error, {type(error).__name__}"
+            kind = NEEDED if isinstance(error, NameError) else failed_with(error)
             loaded.skipped.append((node.lineno, kind))
             return
     if reads(node, contents):
