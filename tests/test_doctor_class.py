@@ -18,14 +18,20 @@ from typer.testing import CliRunner
 
 import charloom
 from charloom.cli import app
-from charloom.cli.class_command import ClassDisplay, class_lines, how_to_continue
+from charloom.cli.class_command import (
+    ClassDisplay,
+    ClassOutput,
+    class_lines,
+    how_to_continue,
+    write_verdicts,
+)
 from charloom.diagnosis import doctor
 from charloom.diagnosis.class_files import csv_table, gradescope_results
 from charloom.diagnosis.class_result import DiagnosedClass, Judged, main_line
 from charloom.diagnosis.process_tree import descendants
 from charloom.diagnosis.sandbox_settings import CopiedFile
 from charloom.diagnosis.submissions import Submission
-from charloom.errors import ConfigError
+from charloom.errors import CharloomError, ConfigError
 from charloom.messages import (
     CLOSE,
     OPEN,
@@ -463,6 +469,61 @@ def test_text_of_a_student_that_looks_like_a_placeholder_stays_escaped():
     page = spelled_in_html(f"<p>{html.escape(forged)}</p>{OPEN}<i></i>{CLOSE}", for_python)
     assert Page(page).tags == ["p", "i"]
     assert "<script>" in Page(page).words
+
+
+def test_clipping_of_a_right_submission_is_a_difference_and_no_mistake():
+    clipped = {"id": "clipped", "title": "clipped", "fix": "do not"}
+    data = {"rows": [], "network": [], "explanations": [[clipped]], "tried": {"cell": "rnn"}}
+    own = verdict("a", "right for its own network", mistakes=("clipped",), diagnosis=data)
+    wrong = verdict("b", "wrong", mistakes=("clipped",), diagnosis=data)
+    rows = list(csv.DictReader(io.StringIO(csv_table(DiagnosedClass((own, wrong))))))
+    assert [(row["mistakes"], row["differences"]) for row in rows] == [
+        ("", "clipped"),
+        ("clipped", ""),
+    ]
+    assert (own.to_dict()["differences"], wrong.to_dict()["differences"]) == (["clipped"], [])
+
+
+def test_reasons_that_are_sentences_begin_with_a_capital_and_names_stay_as_they_are():
+    assert verdict("a", "error", error="the function crashed.").reason == "The function crashed."
+    assert verdict("a", "error", error="theta.py has no loss.").reason == "theta.py has no loss."
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--csv", "none/a.csv"), "--csv is none/a.csv, but the directory none does not exist"),
+        (("--gradescope", "none/g.json"), "--gradescope is none/g.json, but the directory none"),
+        (("--html", "none/pages"), "--html is none/pages, but the directory none does not exist"),
+        (("--html", "one.html"), "need a directory: --html one."),
+        (("--html", "file"), "file is a file"),
+        (("--csv", "folder"), "--csv is folder, which is a directory"),
+    ],
+)
+def test_paths_are_checked_before_the_class_is_judged(options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.py").write_text("raise SystemExit\n", encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    done = run("doctor", "in", *options)
+    assert done.exit_code == 2
+    assert words in " ".join(done.stderr.split())
+    assert "judged" not in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_output_that_cannot_be_written_does_not_keep_the_others_from_being_written(tmp_path):
+    """The folder of the table disappears while the class is judged."""
+    result = DiagnosedClass((verdict("a", "error", error="slow"),))
+    output = ClassOutput(
+        tmp_path / "gone" / "a.csv", tmp_path / "pages", tmp_path / "g.json", False
+    )
+    with pytest.raises(CharloomError, match=r"a\.csv"):
+        write_verdicts(result, output)
+    assert (tmp_path / "pages" / "index.html").exists()
+    assert json.loads((tmp_path / "g.json").read_text("utf-8"))["tests"]
 
 
 HOSTILE = "=cmd|'/c calc'!A1<script>alert(1)</script>\x1b[31m"

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,7 +12,8 @@ import typer
 from charloom.cli.count_display import CountDisplay
 from charloom.cli.error_exit import CHECK_FAILED, INTERRUPTED
 from charloom.cli.terminal import clear_line, say, show, show_json
-from charloom.formatting import count, duration, excerpt, harmless, table
+from charloom.errors import CharloomError, ConfigError
+from charloom.formatting import count, duration, excerpt, harmless, shortened, table
 from charloom.messages import argument, for_command_line
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def judge_class(
     from charloom.api.class_diagnosis import begin_class
     from charloom.training.stop_signals import ImmediateHalt, SignalReceived
 
+    check_outputs(output)
     judging = begin_class(given, function, pages=output.html is not None, **options)
     code = 0
     with ClassDisplay() as display, ImmediateHalt() as halt:
@@ -80,6 +82,34 @@ def judge_class(
         raise typer.Exit(code or CHECK_FAILED)
 
 
+def check_outputs(output: ClassOutput) -> None:
+    """Check that the files and the directory of the verdicts can be written, before anything is judged.
+
+    Raises:
+        ConfigError: a path cannot be written.
+    """
+    for name, path in (("csv", output.csv), ("gradescope", output.gradescope)):
+        if path is not None and path.is_dir():
+            raise ConfigError(
+                f"{argument(name)} is {shortened(path)}, which is a directory; name a file."
+            )
+    for name, path in output._asdict().items():
+        if isinstance(path, Path) and not path.absolute().parent.is_dir():
+            raise ConfigError(
+                f"{argument(name)} is {shortened(path)}, but the directory {shortened(path.parent)} does not exist; "
+                "create it."
+            )
+    pages = output.html
+    if pages is not None and pages.is_file():
+        raise ConfigError(f"{shortened(pages)} is a file; the pages of a class need a directory.")
+    if pages is not None and pages.suffix.lower() in (".html", ".htm"):
+        raise ConfigError(
+            f"{argument('html')} is {shortened(pages)}, the name of a file; the pages of a class need a directory: "
+            f"{argument('html', str(pages.with_suffix('')))}. Without {argument('csv')}, {argument('gradescope')} "
+            "and the other options of a class, a single submission gets a single page."
+        )
+
+
 def how_to_continue(resume: Path | None) -> str:
     """Return the sentence that says how the others can be judged; `resume` is the file of the verdicts."""
     if resume is not None:
@@ -88,10 +118,13 @@ def how_to_continue(resume: Path | None) -> str:
 
 
 def write_verdicts(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
-    """Print the verdicts, and write the files that the user asked for."""
-    from charloom.diagnosis.class_files import csv_table, gradescope_results
-    from charloom.store import replace_file
+    """Print the verdicts, and write the files that the user asked for.
 
+    If one of them cannot be written, the others are written all the same.
+
+    Raises:
+        CharloomError: a file cannot be written; that of the first one.
+    """
     if output.as_json:
         show_json(diagnosis.to_dict(for_command_line))
     else:
@@ -99,20 +132,59 @@ def write_verdicts(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
             show(line)
     if diagnosis.separation == "limits":
         say(LIMITS_ONLY)
+    errors = [error for write in WRITERS if (error := error_of(write, diagnosis, output))]
+    if errors:
+        for error in errors[1:]:
+            say(for_command_line(error.message))
+        raise errors[0]
+
+
+def error_of(
+    write: Callable[["DiagnosedClass", ClassOutput], None],
+    diagnosis: "DiagnosedClass",
+    output: ClassOutput,
+) -> CharloomError | None:
+    """Write one kind of output, and return the error if it cannot be written; None if it is written."""
+    try:
+        write(diagnosis, output)
+    except CharloomError as error:
+        return error
+    return None
+
+
+def write_csv(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
+    """Write the table if the user asked for it."""
+    from charloom.diagnosis.class_files import csv_table
+
     # Excel reads UTF-8 only if the file begins with a byte order mark.
-    files = (
-        (output.csv, csv_table, "utf-8-sig"),
-        (output.gradescope, gradescope_results, "utf-8"),
-    )
-    for path, text, encoding in files:
-        if path is not None:
-            data = text(diagnosis, for_command_line).encode(encoding, "replace")
-            replace_file(path, data, durable=False)
-            say(f"wrote {path}")
+    write_text(output.csv, lambda: csv_table(diagnosis, for_command_line), "utf-8-sig")
+
+
+def write_gradescope(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
+    """Write the results.json if the user asked for it."""
+    from charloom.diagnosis.class_files import gradescope_results
+
+    write_text(output.gradescope, lambda: gradescope_results(diagnosis, for_command_line), "utf-8")
+
+
+def write_text(path: Path | None, text: Callable[[], str], encoding: str) -> None:
+    """Write what `text` returns to a file, and say so; nothing if `path` is None."""
+    from charloom.store import replace_file
+
+    if path is not None:
+        replace_file(path, text().encode(encoding, "replace"), durable=False)
+        say(f"wrote {path}")
+
+
+def write_pages(diagnosis: "DiagnosedClass", output: ClassOutput) -> None:
+    """Write the pages if the user asked for them."""
     if output.html is not None:
         from charloom.report import write_class
 
         say(f"the pages begin at {write_class(diagnosis, output.html, for_command_line)}")
+
+
+WRITERS: Final = (write_csv, write_gradescope, write_pages)
 
 
 def class_lines(diagnosis: "DiagnosedClass", width: int | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Final
 
-from charloom.formatting import counted, duration, excerpt, listing
+from charloom.formatting import capitalized, counted, duration, excerpt, listing
 from charloom.messages import for_python, spelled_for, spelled_in_html
 from charloom.notebook_html import card, sentence, table
 
@@ -17,6 +17,8 @@ ERROR: Final = "error"  # verdict on a submission that could not be judged
 # How a submission can be separated from the system, the weakest first: it only has limits; Landlock forbids it
 # other files and processes; or it has namespaces of its own, in which it sees no others.
 SEPARATIONS: Final = ("limits", "landlock", "namespaces")
+# How a reason begins that is a sentence, and not with the name of a file or a function.
+BEGINS_A_SENTENCE: Final = re.compile(r"(the|an?|no|this|your|making) ")
 LONGEST_REASON: Final = 300  # characters of a reason
 PLACE: Final = re.compile(r'  File (".*", [\w ,]*line \d+)')  # a line of a traceback
 
@@ -63,7 +65,8 @@ class Judged:
     @property
     def marked_reason(self) -> str:
         """Why the submission has its verdict, with placeholders for names of arguments."""
-        return self.headline or main_line(self.error)
+        reason = self.headline or main_line(self.error)
+        return capitalized(reason) if BEGINS_A_SENTENCE.match(reason) else reason
 
     @property
     def reason(self) -> str:
@@ -85,9 +88,21 @@ class Judged:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """The ids of the differences of the submission's network from the specification."""
-        found = self.diagnosis["network"] if self.diagnosis else []
+        """The ids of the differences of the submission's network from the specification.
+
+        If its gradients are right, what it does to them, such as clipping, is a difference too.
+        """
+        if not self.diagnosis:
+            return ()
+        found = list(self.diagnosis["network"])
+        if self.verdict != "wrong" and self.diagnosis["explanations"]:
+            found += self.diagnosis["explanations"][0]
         return tuple(dict.fromkeys(one["id"] for one in found))
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The ids in `mistakes` that are not differences of a submission whose gradients are right."""
+        return tuple(one for one in self.mistakes if one not in self.differences)
 
     @property
     def largest_error(self) -> float | None:
@@ -206,7 +221,7 @@ def row_of(one: Judged, spell: Callable[[str], str] = for_python) -> tuple[str, 
     return (
         one.name,
         one.verdict,
-        ", ".join(one.mistakes),
+        ", ".join(one.faults),
         ", ".join(one.differences),
         one.reason_for(spell),
         "" if largest is None else f"{largest:.1e}",

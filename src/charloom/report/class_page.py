@@ -97,7 +97,7 @@ def class_row(one: Judged, name: str, spell: Callable[[str], str]) -> ClassRow:
         verdict=one.verdict,
         passed=one.passed,
         reason=one.reason_for(spell),
-        mistakes=", ".join(one.mistakes),
+        mistakes=", ".join((*one.faults, *one.differences)),
         notes=list(map(spell, one.notes)),
         largest="" if largest is None else scientific(largest),
         seconds=duration(one.seconds),
