@@ -5,6 +5,7 @@ from typing import Final
 
 from charloom.diagnosis.argument_roles import WANTED
 from charloom.diagnosis.forms.file_contents import Contents
+from charloom.diagnosis.forms.name_roles import is_numerical
 from charloom.diagnosis.forms.recognition import Recognised
 from charloom.errors import DoctorError, SeveralFunctionsError
 from charloom.formatting import listing, number_of
@@ -54,12 +55,20 @@ def nothing_found(contents: Contents) -> str:
     has = f"It has:\n{shown}\n" if found else "It defines no function and no class. "
     template = terminal_command("doctor", template="numpy")
     adapt = terminal_command("doctor", str(contents.path), adapt="wrapper.py")
-    outlined = f"{adapt} writes the outline of one" if found else ""
+    outlined = f"{adapt} writes the outline of one" if has_outline(contents) else ""
     return (
         f"{contents.path.name} has nothing that looks like a loss with the gradients of U and W. {has}"
         "Write a function checked(params, x, y, h0) that calls your functions and returns the loss and a "
         f"dict of the gradients; {outlined + ', and ' if outlined else ''}{template} writes an example."
         f"{advice_on_names(contents)}"
+    )
+
+
+def has_outline(contents: Contents) -> bool:
+    """Return True if --adapt writes an outline for a file: a public function takes something and returns something."""
+    return any(
+        f.arguments and f.returned and not is_numerical(f.name) and not f.name.startswith("_")
+        for f in contents.functions.values()
     )
 
 

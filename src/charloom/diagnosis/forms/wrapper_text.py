@@ -117,19 +117,28 @@ def wrapper_source(
     """
     text = "\n".join(body)
     parts = [docstring(source, title, notes), imports(source, text + "".join(helpers)), *helpers]
+    loading = ["\n".join(loading_lines(source))] if source.partly else []
     lines = [f"    {line}" if line else "" for line in body]
     function = [
         "def checked(params, x, y, h0):",
         '    """Return the loss and a dict of the gradients. x and y are ids (T,), h0 is (H,)."""',
         *lines,
     ]
-    return "\n\n".join(part.strip("\n") + "\n" for part in (*parts, "\n".join(function)))
+    # What loads the file comes last, because the function is what people read.
+    every = (*parts, "\n".join(function), *loading)
+    return "\n\n".join(part.strip("\n") + "\n" for part in every)
 
 
 def alias_source(source: Source, function: str) -> str:
     """Return the source of a wrapper for a function that the doctor can call as it is."""
     title = f"the doctor calls {function} as it is"
-    parts = [docstring(source, title, []), imports(source, ""), f"checked = net.{function}"]
+    loading = ["\n".join(loading_lines(source))] if source.partly else []
+    parts = [
+        docstring(source, title, []),
+        imports(source, ""),
+        *loading,
+        f"checked = net.{function}",
+    ]
     return "\n\n".join(part.strip("\n") + "\n" for part in parts)
 
 
@@ -145,7 +154,7 @@ def docstring(source: Source, title: str, notes: Sequence[str]) -> str:
 
 
 def imports(source: Source, text: str) -> str:
-    """Return the lines that import what a wrapper needs and the user's file as `net`."""
+    """Return the lines that import what a wrapper needs, and the user's file as `net` if it is run as a whole."""
     lines = []
     if source.partly:
         lines += [
@@ -168,8 +177,8 @@ def imports(source: Source, text: str) -> str:
     if "torch." in text:
         lines += ["import torch"]
     if source.partly:
-        lines += loading_lines(source)
-    elif source.importable:
+        return "\n".join(lines)
+    if source.importable:
         lines += ["", f"import {source.path.stem} as net"]
     else:
         lines += [
