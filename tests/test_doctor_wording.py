@@ -3,8 +3,11 @@
 import pytest
 
 from charloom.cli.doctor_command import diagnosis_lines
-from charloom.diagnosis import MISTAKES, Found, doctor
+from charloom.diagnosis import MISTAKES, Found, adapt, doctor
 from charloom.diagnosis.variant_equations import WRITERS
+from charloom.errors import DoctorError
+from charloom.report.diagnosis_page import render_diagnosis
+from pages import Page
 from plants import CELL, Plant, function
 
 pytestmark = pytest.mark.usefixtures("kept_predictions")
@@ -142,7 +145,9 @@ def test_only_the_gate_of_the_mistake_is_named_where_the_error_spreads_to_all():
     found = judged("lstm", (" * f * (1 - f)", ""))
     assert {block.gate for block in found.location.wrong} == set("ifgo")
     said = words(found)
-    assert "the mistake is made at gate f; the other rows of dU, dW and db are wrong because" in said
+    assert (
+        "the mistake is made at gate f; the other rows of dU, dW and db are wrong because" in said
+    )
     assert "the rows of i, f, g, o" not in said
     assert said.count("dV, dc") == 1  # "right in every trial", and not again
 
@@ -156,3 +161,145 @@ def test_rows_of_some_gates_are_still_named():
     found = judged("lstm", ('grads["b"] += da', 'grads["b"] += da\n        grads["b"][:H] += 0.1'))
     assert "wrong: the rows of i in db." in found.clues
     assert any(clue.startswith("right: the rows of i, f, g, o in dU") for clue in found.clues)
+
+
+GRU_OF_TUTORIALS = (
+    "q = Wn @ h_prev + d", "q = Wn @ (r * h_prev)", "u_n + r * q", "u_n + q",
+    "da_r = da_n * q * r * (1 - r)", "back = Wn.T @ da_n\n        da_r = back * h_prev * r * (1 - r)",
+    "dq = da_n * r", "dq = 0 * da_n",
+    'grads["W"] += np.outer(held, h_prev)',
+    'grads["W"] += np.concatenate([np.outer(da_r, h_prev), np.outer(da_z, h_prev), np.outer(da_n, r * h_prev)])',
+    "W.T @ held", "Wr.T @ da_r + Wz.T @ da_z + r * back",
+)  # fmt: skip
+TUTORIAL = tuple(zip(GRU_OF_TUTORIALS[::2], GRU_OF_TUTORIALS[1::2], strict=True))
+
+
+def test_a_gru_without_its_second_bias_is_not_told_to_add_it():
+    found = judged("gru", *TUTORIAL)
+    assert set(found.differences) == {"second-bias-left-out", "reset-before-product"}
+    said = words(found)
+    assert "the reset gate acts before the product" in said
+    assert "second bias" not in found.headline()
+    assert "add d to" not in said
+
+
+def test_a_mistake_comes_before_the_differences_which_have_one_line_each():
+    found = judged("gru", *TUTORIAL, ("da_z = dh * (h_prev - n)", "da_z = dh * (h_prev + n)"))
+    lines = list(diagnosis_lines(found))
+    assert found.verdict == "wrong"
+    difference = next(n for n, line in enumerate(lines) if "  reset-before-product: " in line)
+    assert "which is not the mistake" in lines[difference - 1]
+    fixes = [n for n, line in enumerate(lines) if "to fix it" in line]
+    assert all(n < difference for n in fixes)
+    assert "to match it" not in words(found)
+    page = Page(render_diagnosis(found))
+    assert page.titles.index("What is wrong") < page.titles.index("How the network differs")
+    assert "not the mistake" in page.words
+
+
+def test_clipping_is_not_called_another_network():
+    clipped = "        np.clip(g, -0.37, 0.74, out=g)\n    return loss, {"
+    found = judged("loop", ("    return loss, {", "    for g in (dU, dW, db, dV, dc):\n" + clipped))
+    assert found.verdict == OWN
+    page = Page(render_diagnosis(found)).words
+    assert "The function clips its finished gradients." in page
+    assert "another network" not in page
+    (one,) = found.found
+    assert one.right == "g = the exact gradient of the window's loss, which is clipped after it is returned"  # fmt: skip
+
+
+def test_the_trials_of_the_table_are_described_below_it():
+    found = judged("loop", ("dW += np.outer(da, h[t - 1])", "dW += np.outer(da, h[t])"))
+    named = [line for line in diagnosis_lines(found) if line.startswith("trial ")]
+    worst = max((row for row in found.rows if row.parameter == "W"), key=lambda r: r.norm_relative)
+    trial = found.tried.trials[worst.trial]
+    assert named == [f"trial {trial.name}: {trial.description()}"]
+
+
+def test_the_settings_of_the_page_say_what_was_checked_and_which_loss_was_expected():
+    page = Page(render_diagnosis(judged("loop", ("dc += do", "dc += do / T"))))
+    assert "expected loss" in page.words
+    assert "docs/spec" not in page.words
+
+
+NAMES = """import numpy as np
+
+data = open("input.txt").read()
+first = [][3]
+hidden_size, vocab_size = 100, len(set(data))
+Wxh = np.random.randn(hidden_size, vocab_size) * 0.01
+Whh = np.random.randn(hidden_size, hidden_size) * 0.01
+Why = np.random.randn(vocab_size, hidden_size) * 0.01
+bh, by = np.zeros((hidden_size, 1)), np.zeros((vocab_size, 1))
+
+def lossFun(inputs, targets, hprev):
+    hs, ps, loss = {-1: np.copy(hprev)}, {}, 0
+    for t in range(len(inputs)):
+        x = np.zeros((Wxh.shape[1], 1)); x[inputs[t]] = 1
+        hs[t] = np.tanh(Wxh @ x + Whh @ hs[t - 1] + bh)
+        ys = Why @ hs[t] + by
+        ps[t] = np.exp(ys) / np.sum(np.exp(ys))
+        loss += -np.log(ps[t][targets[t], 0])
+    dWxh, dWhh, dWhy = np.zeros_like(Wxh), np.zeros_like(Whh), np.zeros_like(Why)
+    dbh, dby, dhnext = np.zeros_like(bh), np.zeros_like(by), np.zeros_like(hs[0])
+    for t in reversed(range(len(inputs))):
+        dy = np.copy(ps[t]); dy[targets[t]] -= 1
+        dWhy += dy @ hs[t].T; dby += dy
+        dh = Why.T @ dy + dhnext
+        da = (1 - hs[t] ** 2) * dh
+        dbh += da; dWxh[:, inputs[t]] += da[:, 0]; dWhh += da @ hs[t].T
+        dhnext = Whh.T @ da
+    return loss, dWxh, dWhh, dWhy, dbh, dby, hs[len(inputs) - 1]
+
+while True:
+    lossFun([0], [0], bh)
+"""
+
+
+def test_the_names_of_the_student_stand_above_the_diagnosis(tmp_path):
+    file = tmp_path / "student.py"
+    file.write_text(NAMES, encoding="utf-8")
+    found = doctor(str(file))
+    assert found.mistakes == ("recurrent-gradient-from-current-state",)
+    lines = list(diagnosis_lines(found))
+    (names,) = found.names
+    assert names == (
+        "in this text, U is your Wxh, W is your Whh, b is your bh, V is your Why and c is your by; "
+        "dW is your dWhh."
+    )
+    place = next(n for n, line in enumerate(lines) if line.startswith("In this text, "))
+    assert place < next(n for n, line in enumerate(lines) if "your code" in line)
+    assert not [line for line in lines if line.startswith("Note: in this text")]
+    line = NAMES.splitlines().index("first = [][3]") + 1
+    assert f"what failed with an IndexError (line {line}) was left out" in " ".join(found.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "outlined"),
+    [
+        ("def train():\n    return 1\n", False),
+        ("class RNN:\n    pass\n", False),
+        ("def forward(a, b):\n    return a\n", True),
+    ],
+)
+def test_an_outline_is_offered_only_if_there_is_one(text, outlined, tmp_path):
+    file = tmp_path / "student.py"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(DoctorError) as error:
+        doctor(str(file))
+    assert ("writes the outline of one" in error.value.message) == outlined
+    if outlined:
+        assert adapt(str(file), tmp_path / "wrapper.py").blanks
+    else:
+        with pytest.raises(DoctorError):
+            adapt(str(file), tmp_path / "wrapper.py")
+
+
+def test_the_function_of_a_wrapper_comes_before_what_loads_the_file(tmp_path):
+    file = tmp_path / "student.py"
+    file.write_text(NAMES, encoding="utf-8")
+    text = adapt(str(file), tmp_path / "wrapper.py").text
+    assert text.index("def checked(") < text.index("def load(") < text.index("net = load(")
+    (tmp_path / "wrapper.py").write_text(text, encoding="utf-8")
+    found = doctor(f"{tmp_path / 'wrapper.py'}:checked")
+    assert found.mistakes == ("recurrent-gradient-from-current-state",)

@@ -16,7 +16,7 @@ from charloom.cli.options import Json
 from charloom.cli.terminal import WIDTH, say, show, show_json
 from charloom.cli.waiting import waiting_line
 from charloom.errors import CharloomError, ConfigError, SeveralFunctionsError
-from charloom.formatting import excerpt, number_of, shortened
+from charloom.formatting import capitalized, excerpt, number_of, shortened
 from charloom.messages import argument, for_command_line, terminal_command
 
 if TYPE_CHECKING:
@@ -363,10 +363,39 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
     """
     yield from wrap(diagnosis.headline(), WIDTH)
     yield ""
-    differences = diagnosis.network if diagnosis.verdict != "right" else ()
+    for names in diagnosis.names:
+        yield from wrap(capitalized(names), WIDTH)
+        yield ""
+    differences = diagnosis.named_differences if diagnosis.verdict != "right" else ()
     alone = len(differences) + sum(map(len, diagnosis.explanations)) == 1
-    for difference in differences:
-        yield from mistake_lines(difference, DIFFERENCE_LABELS, alone)
+    if diagnosis.passed:
+        for difference in differences:
+            yield from mistake_lines(difference, DIFFERENCE_LABELS, alone)
+    yield from explanation_lines(diagnosis, alone)
+    if differences and not diagnosis.passed:
+        yield from difference_lines(differences)
+    for clue in diagnosis.hints:
+        yield from wrap(f"- {clue}", WIDTH, subsequent_indent="  ")
+    if diagnosis.hints:
+        yield ""
+    if diagnosis.rows and (whole or not diagnosis.passed):
+        yield from table(diagnosis)
+        yield from trial_lines(diagnosis)
+        yield ""
+        yield from picture(diagnosis)
+        yield ""
+    for note in (
+        f"your function was called with {diagnosis.tried.convention}.",
+        *diagnosis.other_notes,
+    ):
+        yield from wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
+    if diagnosis.passed:
+        yield ""
+        yield diagnosis.certificate()
+
+
+def explanation_lines(diagnosis: "Diagnosis", alone: bool) -> Iterator[str]:
+    """Yield the lines of each explanation; `alone` says whether the verdict has the only title already."""
     for number, explanation in enumerate(diagnosis.explanations):
         if number:
             yield from ("Or this one, which fits all trials as well as the one above:", "")
@@ -379,20 +408,15 @@ def diagnosis_lines(diagnosis: "Diagnosis", whole: bool = False) -> Iterator[str
             WIDTH,
         )
         yield ""
-    for clue in diagnosis.hints:
-        yield from wrap(f"- {clue}", WIDTH, subsequent_indent="  ")
-    if diagnosis.hints:
-        yield ""
-    if diagnosis.rows and (whole or not diagnosis.passed):
-        yield from table(diagnosis)
-        yield ""
-        yield from picture(diagnosis)
-        yield ""
-    for note in (f"your function was called with {diagnosis.tried.convention}.", *diagnosis.notes):
-        yield from wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
-    if diagnosis.passed:
-        yield ""
-        yield diagnosis.certificate()
+
+
+def difference_lines(differences: "Sequence[Found]") -> Iterator[str]:
+    """Yield one line for each difference of the network of a function that is wrong for another reason."""
+    yield "Your network differs from the specification, which is not the mistake:"
+    for one in differences:
+        detail = f" ({one.detail})" if one.detail else ""
+        yield from wrap(f"  {one.id}: {one.title}{detail}", WIDTH, subsequent_indent="    ")
+    yield ""
 
 
 def mistake_lines(found: "Found", labels: Sequence[str], alone: bool) -> Iterator[str]:
@@ -441,6 +465,20 @@ def table(diagnosis: "Diagnosis") -> Iterator[str]:
     for line in lines:
         entries = zip(line, columns, TABLE_SIDES, strict=True)
         yield "  ".join(f"{entry:{side}{width}}" for entry, width, side in entries).rstrip()
+
+
+def trial_lines(diagnosis: "Diagnosis") -> Iterator[str]:
+    """Yield a line for each trial that the table names, with its sizes, weights and initial state."""
+    from charloom.gradient_errors import rank
+
+    worst: dict[str, Any] = {}
+    for row in diagnosis.rows:
+        known = worst.get(row.parameter)
+        if known is None or rank(row.norm_relative) > rank(known.norm_relative):
+            worst[row.parameter] = row
+    shown = sorted({row.trial for row in worst.values() if not row.passed})
+    for trial in (diagnosis.tried.trials[number] for number in shown):
+        yield f"trial {trial.name}: {trial.description()}"
 
 
 def picture(diagnosis: "Diagnosis") -> Iterator[str]:

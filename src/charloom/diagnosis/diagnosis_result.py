@@ -17,6 +17,11 @@ from charloom.messages import for_python
 RIGHT: Final = "right"
 OWN: Final = "right for its own network"
 WRONG: Final = "wrong"
+IN_THIS_TEXT: Final = (
+    "in this text, "  # how a note begins that says what the doctor's names stand for
+)
+# A difference that is not named beside others: a GRU without a second bias is accepted.
+ACCEPTED: Final = "second-bias-left-out"
 LOSS: Final = "loss"  # value of `Row.parameter` for the loss
 
 
@@ -157,6 +162,27 @@ class Diagnosis:
         return tuple(clue for clue in self.clues if clue not in headline)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The sentences in `notes` that say what the doctor's names stand for in the user's code."""
+        return tuple(note for note in self.notes if note.startswith(IN_THIS_TEXT))
+
+    @property
+    def other_notes(self) -> tuple[str, ...]:
+        """The sentences in `notes` that are not in `names`."""
+        return tuple(note for note in self.notes if not note.startswith(IN_THIS_TEXT))
+
+    @property
+    def named_differences(self) -> tuple[Found, ...]:
+        """The differences in `network` that are worth a word: beside others, not a missing second bias."""
+        others = tuple(one for one in self.network if one.id != ACCEPTED)
+        return others or self.network
+
+    @property
+    def accounted(self) -> tuple[Found, ...]:
+        """What differs from the exact gradient although the function is right, such as clipping; likeliest first."""
+        return self.explanations[0] if self.passed and self.explanations else ()
+
+    @property
     def mistakes(self) -> tuple[str, ...]:
         """The ids of the mistakes in `found`, likeliest first."""
         return tuple(dict.fromkeys(one.id for one in self.found))
@@ -280,7 +306,7 @@ class Diagnosis:
                 "Your loss differs from that of the specification, and the doctor does not know why: no "
                 "difference that it knows explains it."
             )
-        titles = [one.title for one in self.network]
+        titles = [one.title for one in self.named_differences]
         missing = [
             wanted.title
             for wanted in self.network_wanted

@@ -323,7 +323,9 @@ def of_skipped_step(variant: str, _network: Network) -> Texts:
 
 def of_clipping(_variant: str, _network: Network) -> Texts:
     """Return what is right instead of gradients that the function itself clips."""
-    return Texts(right="g = the exact gradient of the window's loss, which is clipped after it is returned")
+    return Texts(
+        right="g = the exact gradient of the window's loss, which is clipped after it is returned"
+    )
 
 
 ALWAYS_A_VARIANT: Final = ("gate-not-carried", "gradient-averaged", "step-left-out")

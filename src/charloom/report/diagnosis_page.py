@@ -66,7 +66,7 @@ def render_diagnosis(
         starting=sentence,
         key_figures=list(key_figures(diagnosis)),
         explanations=diagnosis.explanations[:SEVERAL],
-        accounted=diagnosis.explanations[0] if diagnosis.passed and diagnosis.explanations else (),
+        clipped=any(one.id == "clipped" for one in diagnosis.accounted),
         others=[reasons_text(explanation) for explanation in diagnosis.explanations[SEVERAL:]],
         clues=list(map(sentence, diagnosis.hints)),
         picture=picture(diagnosis),
@@ -192,10 +192,10 @@ def heatmap_description(errors: Any, limit: float) -> str:
 def trial_settings(diagnosis: Diagnosis) -> Iterator[Setting]:
     """Yield the settings of the trials, with which a user can repeat them."""
     tried = diagnosis.tried
-    yield Setting("function", subject(diagnosis))
+    yield Setting("checked", subject(diagnosis))
     yield Setting("called as", tried.convention)
     yield Setting("cell", tried.cell)
     yield Setting("dtype", tried.dtype)
-    yield Setting("loss", f"{tried.reduction} over the steps")
+    yield Setting("expected loss", f"{tried.reduction} over the steps")
     yield Setting("seed", str(tried.seed))
     yield Setting("charloom", charloom_version())

@@ -1,9 +1,10 @@
 """Names a recognised form for the user, and says how its network differs from the one that is checked."""
 
 from charloom.cell_table import CELLS
+from charloom.diagnosis.diagnosis_result import IN_THIS_TEXT
 from charloom.diagnosis.forms.autograd_forms import AutogradPlan
 from charloom.diagnosis.forms.name_roles import TRUNCATION, role_of_argument, short
-from charloom.diagnosis.forms.planned_calls import Plan
+from charloom.diagnosis.forms.planned_calls import TEMPORAL, Plan
 from charloom.diagnosis.forms.step_functions import StepPlan
 from charloom.diagnosis.forms.torch_modules import ModulePlan
 from charloom.formatting import listing
@@ -57,7 +58,11 @@ def notes_of(plan: Plan) -> list[str]:
     """Return sentences about what the wrapper does, and about what the user's functions do not take."""
     layout = plan.holder.layout
     notes = []
-    if plan.loss in ("ours", "outputs"):
+    if plan.temporal:
+        notes.append(
+            f"the output layer, the softmax and the loss are those of your functions {listing(sorted(TEMPORAL))}."
+        )
+    elif plan.loss in ("ours", "outputs"):
         what = "the output layer, the softmax and the loss" if plan.loss == "ours" else "the loss"
         notes.append(f"the wrapper computes {what}, because your functions do not.")
     missing = [role for role in states_of(plan) if not takes_state(plan, role)]
@@ -89,17 +94,19 @@ def notes_of(plan: Plan) -> list[str]:
 def names_note(plan: Plan) -> str:
     """Return the sentence that says what the doctor's names stand for in the user's code; "" if they are the same."""
     layout = plan.holder.layout
-    if not layout.has_gates:
-        return ""
-    output = [(block, layout.name_of(block)) for block in ("V", "c")]
-    words = [f"{block} is your {name}" for block, name in output if name and name != block]
+    blocks = ("V", "c") if layout.has_gates else ("U", "W", "b", "V", "c")
+    named = [(block, layout.name_of(block)) for block in blocks]
+    words = [f"{block} is your {name}" for block, name in named if name and name != block]
+    gradient = ""
+    if not layout.has_gates and (name := layout.name_of("W")) and name != "W":
+        gradient = f"; dW is your d{name}"
     for gate in CELLS[layout.cell].gates:
         name = next((n for n, part in layout.parts.items() if part.gate == gate), "")
         if name and gate not in short(name):
             words.append(f"{gate} is the gate of your {name}")
     if CELLS[layout.cell].states[1:]:
         words.append("s is the state of the cells, so that ds is what many call dc")
-    return f"in this text, {listing(words)}." if words else ""
+    return f"{IN_THIS_TEXT}{listing(words)}{gradient}." if words else ""
 
 
 def truncation(plan: Plan) -> str:

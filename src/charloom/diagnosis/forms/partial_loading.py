@@ -96,7 +96,7 @@ class LoadedFile:
         if shown:
             parts.append(f"skipped: {listing(shown)}")
         parts += [
-            f"{lines_text(lines)} {reason} and {'was' if len(lines) == 1 else 'were'} left out"
+            f"what {reason} ({lines_text(lines)}) was left out"
             for reason, lines in reasons.items()
             if reason.startswith(FAILED_WITH)
         ]
