@@ -14,7 +14,7 @@ from charloom.cli.error_exit import CHECK_FAILED, INTERRUPTED
 from charloom.cli.terminal import clear_line, say, show, show_json
 from charloom.errors import CharloomError, ConfigError
 from charloom.formatting import count, duration, excerpt, harmless, shortened, table
-from charloom.messages import argument, for_command_line
+from charloom.messages import argument, for_command_line, quoted
 
 if TYPE_CHECKING:
     from charloom.api import DiagnosedClass, Judged
@@ -88,25 +88,34 @@ def check_outputs(output: ClassOutput) -> None:
     Raises:
         ConfigError: a path cannot be written.
     """
-    for name, path in (("csv", output.csv), ("gradescope", output.gradescope)):
-        if path is not None and path.is_dir():
+    for option, path in (
+        ("--csv", output.csv),
+        ("--html", output.html),
+        ("--gradescope", output.gradescope),
+    ):
+        if path is not None and option != "--html" and path.is_dir():
+            raise ConfigError(f"{option} is {shortened(path)}, which is a directory; name a file.")
+        if path is not None and not path.absolute().parent.is_dir():
             raise ConfigError(
-                f"{argument(name)} is {shortened(path)}, which is a directory; name a file."
-            )
-    for name, path in output._asdict().items():
-        if isinstance(path, Path) and not path.absolute().parent.is_dir():
-            raise ConfigError(
-                f"{argument(name)} is {shortened(path)}, but the directory {shortened(path.parent)} does not exist; "
+                f"{option} is {shortened(path)}, but the directory {shortened(path.parent)} does not exist; "
                 "create it."
             )
-    pages = output.html
+    check_pages(output.html)
+
+
+def check_pages(pages: Path | None) -> None:
+    """Check that the directory of the pages is no file and has not the name of a page.
+
+    Raises:
+        ConfigError: it is a file, or its name ends in .html.
+    """
     if pages is not None and pages.is_file():
         raise ConfigError(f"{shortened(pages)} is a file; the pages of a class need a directory.")
     if pages is not None and pages.suffix.lower() in (".html", ".htm"):
         raise ConfigError(
-            f"{argument('html')} is {shortened(pages)}, the name of a file; the pages of a class need a directory: "
-            f"{argument('html', str(pages.with_suffix('')))}. Without {argument('csv')}, {argument('gradescope')} "
-            "and the other options of a class, a single submission gets a single page."
+            f"--html is {shortened(pages)}, the name of a file; the pages of a class need a directory: "
+            f"--html {quoted(pages.with_suffix(''))}. Without --csv, --gradescope and the other options of a class, "
+            "a single submission gets a single page."
         )
 
 

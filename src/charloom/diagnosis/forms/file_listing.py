@@ -65,7 +65,7 @@ def nothing_found(contents: Contents) -> str:
 
 
 def has_outline(contents: Contents) -> bool:
-    """Return True if --adapt writes an outline for a file: a public function takes something and returns something."""
+    """Return True if a file has a function for an outline: it is public, takes something and returns something."""
     return any(
         f.arguments and f.returned and not is_numerical(f.name) and not f.name.startswith("_")
         for f in contents.functions.values()
