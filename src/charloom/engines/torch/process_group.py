@@ -104,10 +104,7 @@ class ProcessGroup:
         """Raise EngineError if a process was lost."""
         if self.lost is not None:
             self.reported = True
-            raise EngineError(
-                f"{self.lost}. To continue a run from its last checkpoint, use "
-                f"{terminal_command('resume')}; the number of processes may differ."
-            )
+            raise EngineError(f"{with_repair(self.lost)}.")
 
     def send(self, to: int, value: object) -> None:
         """Send a value to another process, which must call `receive`. Messages that had time go first."""
@@ -176,6 +173,14 @@ class ProcessGroup:
             self.lost = (
                 "the connection to another training process broke: the process or its machine ended"
             )
+
+
+def with_repair(reason: str) -> str:
+    """Return why the processes cannot go on, and how to continue the run, without a full stop."""
+    return (
+        f"{reason}. To continue a run from its last checkpoint, use {terminal_command('resume')}; the number of "
+        f"processes may differ"
+    )
 
 
 class _Current:

@@ -11,7 +11,13 @@ from contextlib import suppress
 from threading import Event, Thread
 from typing import Final, Protocol
 
-from charloom.engines.torch.process_group import END, FAILURE, ProcessGroup, own_connection
+from charloom.engines.torch.process_group import (
+    END,
+    FAILURE,
+    ProcessGroup,
+    own_connection,
+    with_repair,
+)
 
 BEAT_SECONDS: Final = 0.25
 SILENT_SECONDS: Final = 18.0  # a process whose heartbeat does not change for so long is dead
@@ -128,15 +134,16 @@ class RankWatch:
     def _end(self, reason: str) -> None:
         """End this process: process 0 saves first, if it is not in the middle of an update."""
         if self._group.rank.rank:
-            self._on_loss(reason)
+            self._on_loss(with_repair(reason))
             os._exit(1)
         until = time.monotonic() + NOTICE_SECONDS
         while time.monotonic() < until:
             if self._closed.wait(BEAT_SECONDS) or self._group.reported:
                 return  # the main thread reports the loss
-        self._on_loss(reason)
         if self._group.talking_since is not None:  # it would wait without end
+            self._on_loss(with_repair(reason))
             os._exit(1)
+        self._on_loss(reason)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
