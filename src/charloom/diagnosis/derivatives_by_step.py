@@ -11,16 +11,13 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from charloom.diagnosis.blocks import Block, blocks_of
-from charloom.diagnosis.loss_derivative import rounding_of, slopes_along, step_of
+from charloom.diagnosis.loss_derivative import DOUBT, rounding_of, slopes_along, step_of
 from charloom.diagnosis.outcome import Call
 from charloom.diagnosis.places import Place
 from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.random import normals
 
-SAME: Final = 1e-6  # largest difference of a step's gradient from its derivative, relative to the largest derivative
-DOUBT: Final = (
-    10.0  # a gradient may be this many times as far from the derivative as its two results
-)
+SAME_STEP: Final = 1e-6  # largest difference of a step's gradient from its derivative, relative to the largest derivative
 HIDDEN: Final = ("U", "W", "b")
 
 
@@ -82,7 +79,7 @@ def wrong_steps(
         given = gradients["U"][rows][:, problem.x]
         along = np.array([given[:, t] @ direction_of(len(given), t) for t in range(len(one))])
         allowed = np.maximum(
-            max(SAME, rounding.gradient) * size + rounding.slope, DOUBT * np.abs(one - two)
+            max(SAME_STEP, rounding.gradient) * size + rounding.slope, DOUBT * np.abs(one - two)
         )
         found[block.gate] = tuple(
             t + 1 for t, far in enumerate(np.abs(along - one) > allowed) if far
