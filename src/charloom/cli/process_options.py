@@ -6,20 +6,22 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from charloom.cli.error_exit import fail
 from charloom.cli.terminal import clear_line, say, say_sentence
+from charloom.config import require_whole
 from charloom.messages import argument
 from charloom.process_rank import LOCAL_PROCESSES, PROCESSES, ProcessRank
+
+MOST_PROCESSES: Final = 1_024
 
 Processes = Annotated[
     int | None,
     typer.Option(
         "--processes",
-        min=1,
         help="divide the streams among this number of processes on this machine (engine torch)",
         rich_help_panel="Machine",
     ),
@@ -60,6 +62,8 @@ def among_processes(
     if rank is None and processes is None:
         yield
         return
+    if processes is not None:
+        require_whole("processes", processes, least=1, below=MOST_PROCESSES + 1)
     if rank is not None and processes is not None:
         fail(
             f"--processes {processes} starts processes itself, but torchrun has already started {rank.size}. Leave out "

@@ -33,7 +33,7 @@ CROSS: Final = (
 )
 CROSS_LINE: Final = 2.2  # width of the lines of a cross of that size
 LABEL_PAD: Final = (
-    7.5  # from the axes to the labels of losses: a cross on the edge does not reach them
+    5.5  # from the axes to the labels of losses: a cross on the edge does not reach them
 )
 DOT: Final = 3.0  # size of the dot at a validation loss
 # The least distance from one mark to the next, as a factor of their size. Closer marks hide the curve below them.
