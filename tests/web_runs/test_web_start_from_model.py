@@ -86,7 +86,8 @@ def test_a_text_with_unknown_characters_fails_unless_they_are_skipped_or_replace
     skipping = {**NOT_MOVING, "unknown": "skip"}
     assert start(shelf, KNOWN + "Ω", from_model="cats", settings=skipping)["state"] == "finished"
     replacing = {**NOT_MOVING, "unknown": "replace", "replacement": "a"}
-    assert start(shelf, KNOWN + "Ω", from_model="cats", settings=replacing)["state"] == "finished"
+    replaced = start(shelf, KNOWN + "Ω", from_model="cats", settings=replacing)
+    assert replaced["state"] == "finished", replaced
 
 
 def test_the_request_of_a_failed_start_names_its_model(shelf):

@@ -184,7 +184,9 @@ class DaskPool:
             if corpus is None:
                 raise StudyError(changed_message(self._header, number))
             corpora[number] = corpus
-        return self._client.scatter(corpora, broadcast=True, hash=False)
+        # Without a broadcast, a worker fetches the texts when it needs them. A broadcast never returned if a worker
+        # died while it went on.
+        return self._client.scatter(corpora, hash=False)
 
     def _feed(self) -> None:
         """Submit batches until each worker has enough. Send the texts before the first one."""
