@@ -104,7 +104,7 @@ def check_outputs(output: ClassOutput) -> None:
 
 
 def check_pages(pages: Path | None) -> None:
-    """Check that the directory of the pages is no file and has not the name of a page.
+    """Check that the directory of the pages is not a file and does not have the name of a page.
 
     Raises:
         ConfigError: it is a file, or its name ends in .html.

@@ -104,7 +104,7 @@ def choose_torch(settings: dict[str, Any]) -> None:
 
 
 def say_loss(reason: str) -> None:
-    """Say why the processes cannot go on."""
+    """Say why the processes cannot continue."""
     clear_line()
     say_sentence(reason)
 

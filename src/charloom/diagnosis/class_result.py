@@ -42,7 +42,7 @@ class Judged:
         separation: how the submission was separated from the system, one of `SEPARATIONS`; "" if it did not
             run.
         marked_page: the diagnosis as an HTML page, with placeholders for names of arguments; "" if none was
-            asked for, or there is no diagnosis.
+            requested, or there is no diagnosis.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Judged:
 
     @property
     def page(self) -> str:
-        """The diagnosis as an HTML page; "" if none was asked for, or there is no diagnosis."""
+        """The diagnosis as an HTML page; "" if none was requested, or there is no diagnosis."""
         return self.page_for(for_python)
 
     def page_for(self, spell: Callable[[str], str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from charloom.diagnosis.argument_roles import WANTED
-from charloom.diagnosis.forms.file_contents import Contents
+from charloom.diagnosis.forms.file_contents import Contents, FunctionFacts
 from charloom.diagnosis.forms.name_roles import is_numerical
 from charloom.diagnosis.forms.recognition import Recognised
 from charloom.errors import DoctorError, SeveralFunctionsError
@@ -55,7 +55,7 @@ def nothing_found(contents: Contents) -> str:
     has = f"It has:\n{shown}\n" if found else "It defines no function and no class. "
     template = terminal_command("doctor", template="numpy")
     adapt = terminal_command("doctor", str(contents.path), adapt="wrapper.py")
-    outlined = f"{adapt} writes the outline of one" if has_outline(contents) else ""
+    outlined = f"{adapt} writes the outline of one" if functions_to_outline(contents) else ""
     return (
         f"{contents.path.name} has nothing that looks like a loss with the gradients of U and W. {has}"
         "Write a function checked(params, x, y, h0) that calls your functions and returns the loss and a "
@@ -64,12 +64,13 @@ def nothing_found(contents: Contents) -> str:
     )
 
 
-def has_outline(contents: Contents) -> bool:
-    """Return True if a file has a function for an outline: it is public, takes something and returns something."""
-    return any(
-        f.arguments and f.returned and not is_numerical(f.name) and not f.name.startswith("_")
+def functions_to_outline(contents: Contents) -> list[FunctionFacts]:
+    """Return the functions for which an outline can be written: public ones that take and return something."""
+    return [
+        f
         for f in contents.functions.values()
-    )
+        if f.arguments and f.returned and not is_numerical(f.name) and not f.name.startswith("_")
+    ]
 
 
 def advice_on_names(contents: Contents) -> str:

@@ -28,7 +28,7 @@ from charloom.diagnosis.forms.file_contents import (
     leftovers_of_python_2,
     read_contents,
 )
-from charloom.diagnosis.forms.file_listing import listed
+from charloom.diagnosis.forms.file_listing import functions_to_outline, listed
 from charloom.diagnosis.forms.gradient_sources import stripped
 from charloom.diagnosis.forms.jax_compilation import compiled
 from charloom.diagnosis.forms.module_advice import advice_on_modules
@@ -322,13 +322,8 @@ def for_file(
 def likeliest(contents: Contents) -> FunctionFacts | None:
     """Return the function that most likely computes the loss and the gradients; None if there is none."""
     words = ("grad", "back", "bptt", "bprop", "loss")
-    found = [
-        f
-        for f in contents.functions.values()
-        if f.arguments and f.returned and not is_numerical(f.name) and not f.name.startswith("_")
-    ]
     return max(
-        found,
+        functions_to_outline(contents),
         key=lambda f: (
             any(word in f.name.lower() for word in words),
             len(f.returned),

@@ -30,7 +30,7 @@ def gradients_seen(
 
     Args:
         places: the parameters.
-        runs: iterations, each with the numbers of the parameters before it. An array that is no gradient has by
+        runs: iterations, each with the numbers of the parameters before it. An array that is not a gradient has by
             chance the right signs in one of them, but hardly in all.
     """
     found: dict[Place, Seen] = {}

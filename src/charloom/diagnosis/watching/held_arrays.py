@@ -19,7 +19,7 @@ Place: TypeAlias = tuple[Any, ...]
 DEPTH: Final = 9  # number of steps from a variable to an array
 MOST_ITEMS: Final = 400  # a longer container is not searched
 MOST_VALUES: Final = 6000  # number of values that one search looks at
-LARGEST: Final = 2_000_000  # a larger array is no parameter
+LARGEST: Final = 2_000_000  # a larger array is not a parameter
 KEYS: Final = (str, int, tuple, bool, float, bytes, type(None))  # of a dict that is searched
 # Values in which no array is looked for.
 OPAQUE: Final = (

@@ -33,7 +33,7 @@ from charloom.diagnosis.watching.held_arrays import (
 from charloom.diagnosis.watching.program import Program, Spot, Stop
 
 DEPTH: Final = 5  # number of steps from a variable to an array that a function holds
-LARGEST_STATE: Final = 4096  # a larger array is no initial state
+LARGEST_STATE: Final = 4096  # a larger array is not an initial state
 MOST_RETURNS: Final = (
     60  # a function that returns more often in an iteration computes a part of a step
 )

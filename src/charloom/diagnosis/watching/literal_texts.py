@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-SHORTEST_TEXT: Final = 20  # a shorter text, with its repetitions, is no text to train on
+SHORTEST_TEXT: Final = 20  # a shorter text, with its repetitions, is not a text to train on
 MOST_TEXTS: Final = 2
 # Functions whose texts are shown, or are names of files or formats.
 SHOWING: Final = ("print", "format", "add_argument", "ArgumentParser", "open", "write", "title", "label", "einsum")  # fmt: skip
@@ -79,7 +79,7 @@ def repetitions(tree: ast.Module) -> Iterator[tuple[ast.Constant, ast.Constant]]
 
 
 def no_texts(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the strings that are no text to train on: docstrings, formats, and what is printed or asked."""
+    """Yield the strings that are not a text to train on: docstrings, formats, and what is printed or asked."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr):
             yield node.value

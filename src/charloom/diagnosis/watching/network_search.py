@@ -168,10 +168,10 @@ class NetworkSearch:
                 return self.finished(roles, sizes, next(iter(values)), exact=False, related=False)
         if not every:
             raise NotObserved(
-                f"the arrays {[(name_of(p), s) for p, s in shapes.items()]} are no network that is known"
+                f"the arrays {[(name_of(p), s) for p, s in shapes.items()]} are not a network that is known"
             )
         if (loss := self.likely_loss()) is None:
-            raise NotObserved("no loss was seen, and the arrays are no network that is known")
+            raise NotObserved("no loss was seen, and the arrays are not a network that is known")
         return self.finished(every[0], sizes, loss, exact=False, related=False)
 
     def matched_by_output(
@@ -193,7 +193,7 @@ class NetworkSearch:
                 if (np.abs(held[right.size] - right).max(axis=1) < SAME).any():
                     return self.finished(roles, sizes, None, exact=True, related=True)
         # Without a loss, nothing says what is right in a network that is not known.
-        raise NotObserved("no loss was seen, and the arrays are no network that is known")
+        raise NotObserved("no loss was seen, and the arrays are not a network that is known")
 
     def is_plain_without_extras(self, roles: Roles, sizes: Sizes, x: Array, y: Array) -> bool:
         """Return True if a network has our loss when the parameters that ours does not have are zero."""
@@ -406,7 +406,7 @@ def may_be_parameter(before: Array, after: Array | None) -> bool:
 
 
 def is_constant_weight(place: Place, array: Array) -> bool:
-    """Return True for a small matrix of numbers that are not whole, which is no gradient."""
+    """Return True for a small matrix of numbers that are not whole, which is not a gradient."""
     return (
         len(squeezed(array.shape)) == 2
         and array.size <= LARGEST_CONSTANT

@@ -28,7 +28,7 @@ SAMPLING: Final = (
     "predict",
 )  # parts of the names of functions that write texts
 SHORT: Final = 3  # number of characters of a sample
-# Functions whose whole numbers are no sizes.
+# Functions whose whole numbers are not sizes.
 NO_SIZES: Final = ("clip", "clamp", "clamp_", "clip_", "clip_grad_norm_", "clip_grad_value_", "seed", "manual_seed", "round", "print")  # fmt: skip
 
 

@@ -46,10 +46,10 @@ class ProcessGroup:
         store: holds a few small values that all processes can read.
 
     Attributes:
-        lost: why the processes cannot go on, such as a process that died; None if they can.
+        lost: why the processes cannot continue, such as a process that died; None if they can.
         talking_since: the time of `time.monotonic` at which the present exchange with other processes began; None
             between two exchanges.
-        reported: True if an error has told this process's main thread that the processes cannot go on.
+        reported: True if an error has told this process's main thread that the processes cannot continue.
     """
 
     def __init__(self, rank: ProcessRank, store: dist.Store) -> None:
@@ -176,7 +176,7 @@ class ProcessGroup:
 
 
 def with_repair(reason: str) -> str:
-    """Return why the processes cannot go on, and how to continue the run, without a full stop."""
+    """Return why the processes cannot continue, and how to continue the run, without a full stop."""
     return (
         f"{reason}. To continue a run from its last checkpoint, use {terminal_command('resume')}; the number of "
         f"processes may differ"

@@ -122,7 +122,7 @@ class RankWatch:
                 return
 
     def _look(self) -> str | None:
-        """Return why the processes cannot go on; None if they can. End a process whose work is done."""
+        """Return why the processes cannot continue; None if they can. End a process whose work is done."""
         if self._group.rank.rank and self._store.check([END]):
             os._exit(0)
         silent = self._heart.silent(time.monotonic())
