@@ -108,11 +108,6 @@ class ComparedRun:
         segments = schedule.windows.parts["validation"]
         return text.fingerprint, text.characters, config.tokens, segments
 
-    def smooth_bits(self, record: Record) -> float:
-        """Return the smooth loss of a record of this run in bits per character (or byte)."""
-        length = 1 if self.config is None else self.config.seq_length
-        return bits_per_character(record.smooth_loss, length)
-
 
 def read_compared_run(path: Path, known: IntactCheckpoints | None = None) -> ComparedRun:
     """Return a run for a comparison. Damage is described in its summary and raises no error.
