@@ -265,3 +265,23 @@ def test_a_value_that_is_not_a_byte_is_refused():
 def test_a_replacement_of_another_type_is_refused_with_the_policy():
     with pytest.raises(ConfigError, match=r"^replacement is 5; it must be one character\.$"):
         UnknownPolicy("replace", 5)
+
+
+def test_a_collection_has_one_more_id_which_no_text_has_and_which_is_never_shown():
+    names = Vocabulary("abc", items=True)
+    assert (len(names), names.boundary, names.characters) == (4, 3, ("a", "b", "c"))
+    assert names.encode("cab").tolist() == [2, 0, 1]
+    assert names.decode([3, 2, 0, 3, 1, 3]) == "cab"
+    assert names.to_bytes([3, 2, 3]) == b"c"
+    assert names.completed([3, 2])[0] == ("", "c")
+    assert names != Vocabulary("abc")
+    assert repr(names) == "Vocabulary('abc', items=True)"
+    assert Vocabulary("abc").boundary is None
+    with pytest.raises(UnknownCharacterError, match="vocabulary of 3 characters"):
+        names.encode("d")
+
+
+def test_the_items_of_a_collection_may_have_a_single_character():
+    assert len(Vocabulary("aa", items=True)) == 2
+    with pytest.raises(TextError, match="the text has only no character"):
+        Vocabulary("", items=True)

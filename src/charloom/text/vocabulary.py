@@ -101,10 +101,14 @@ class EncodingPlan:
 class Vocabulary:
     """The symbols that a model knows, in rising order; the id of a symbol is its index.
 
+    The vocabulary of a collection of items has one more id, the boundary, which begins and ends each item. It is the
+    last id, it stands for no character, and no text has it (spec/mathematics.md: Items).
+
     Args:
         characters: the symbols in any order; repeats are dropped. Bytes are given as characters
             with the same number (Latin-1).
         tokens: "characters" for Unicode characters; "bytes" for the bytes of the text in UTF-8.
+        items: True for the vocabulary of a collection of items.
 
     Raises:
         TextError: there are fewer than two distinct symbols.
@@ -112,11 +116,14 @@ class Vocabulary:
             byte vocabulary is above U+00FF.
     """
 
-    def __init__(self, characters: Iterable[str], tokens: str = "characters") -> None:
+    def __init__(
+        self, characters: Iterable[str], tokens: str = "characters", items: bool = False
+    ) -> None:
         require_one_of("tokens", tokens, TOKENS)
         self.characters: tuple[str, ...] = tuple(sorted(set(characters)))
         self.tokens = tokens
-        if len(self.characters) < 2:
+        self.boundary: int | None = len(self.characters) if items else None
+        if len(self.characters) + items < 2:
             found = (
                 _shown(self.characters[0], tokens)
                 if self.characters
@@ -131,7 +138,7 @@ class Vocabulary:
                 f"{self.characters[-1]!r} is not a byte; a byte vocabulary has U+0000 to U+00FF."
             )
         self._ids = np.full(limit, -1, dtype=np.int32)
-        self._ids[[ord(character) for character in self.characters]] = range(len(self))
+        self._ids[[ord(character) for character in self.characters]] = range(len(self.characters))
 
     @classmethod
     def from_text(cls, text: str, tokens: str = "characters") -> "Vocabulary":
@@ -140,7 +147,8 @@ class Vocabulary:
         return cls(map(chr, np.flatnonzero(present)), tokens)
 
     def __len__(self) -> int:
-        return len(self.characters)
+        """Return the number of ids, K. The boundary of items counts."""
+        return len(self.characters) + (self.boundary is not None)
 
     def __contains__(self, character: str) -> bool:
         """Return True if `character` is a single character that the model knows.
@@ -155,15 +163,22 @@ class Vocabulary:
         return (
             isinstance(other, Vocabulary)
             and self.tokens == other.tokens
+            and self.boundary == other.boundary
             and self.characters == other.characters
         )
 
     def __hash__(self) -> int:
-        return hash((self.tokens, self.characters))
+        return hash((self.tokens, self.boundary, self.characters))
 
     def __repr__(self) -> str:
         tokens = "" if self.tokens == "characters" else f", tokens={self.tokens!r}"
-        return f"Vocabulary({''.join(self.characters)!r}{tokens})"
+        items = "" if self.boundary is None else ", items=True"
+        return f"Vocabulary({''.join(self.characters)!r}{tokens}{items})"
+
+    @property
+    def text_of_ids(self) -> tuple[str, ...]:
+        """The character that each id stands for, of length K; an empty string for the boundary of items."""
+        return self.characters if self.boundary is None else (*self.characters, "")
 
     @property
     def id_dtype(self) -> np.dtype[Any]:
@@ -235,13 +250,13 @@ class Vocabulary:
         if len(known) != 1 or known[0] < 0:
             raise ConfigError(
                 f"{argument('replacement')} is {shortened(replacement)}; it must be one of the "
-                f"{len(self):,} {self.tokens} that the model knows."
+                f"{len(self.characters):,} {self.tokens} that the model knows."
             )
         table = np.where(self._ids < 0, known[0], self._ids)
         return EncodingPlan(table, dataclasses.replace(unknowns, replacement=replacement))
 
     def decode(self, ids: NDArray[Any] | list[int]) -> str:
-        """Return the text that `ids` stand for; bytes that are not UTF-8 become U+FFFD."""
+        """Return the text that `ids` stand for; bytes that are not UTF-8 become U+FFFD. Boundaries are left out."""
         return self.decoder().decode(ids, final=True)
 
     def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -255,7 +270,7 @@ class Vocabulary:
             The characters, and for each character the number of ids up to and including its last id.
         """
         if self.tokens == "characters":
-            characters = tuple(map(self.characters.__getitem__, np.asarray(ids).tolist()))
+            characters = tuple(map(self.text_of_ids.__getitem__, np.asarray(ids).tolist()))
             return characters, np.arange(1, len(characters) + 1)
         decoder = self.decoder()
         pieces, ends = [], []
@@ -271,7 +286,7 @@ class Vocabulary:
 
     def to_bytes(self, ids: NDArray[Any]) -> bytes:
         """Return the bytes of the text that `ids` stand for. Characters are encoded in UTF-8."""
-        text = "".join(map(self.characters.__getitem__, np.asarray(ids).tolist()))
+        text = "".join(map(self.text_of_ids.__getitem__, np.asarray(ids).tolist()))
         if self.tokens == "bytes":
             return text.encode("latin-1")
         return text.encode("utf-8", "surrogatepass")
@@ -326,7 +341,7 @@ class Vocabulary:
         )
         return UnknownCharacterError(
             f"{one_of(self.tokens)} {position + 1:,} is {shown}, which is not in the model's vocabulary of "
-            f"{len(self):,} {self.tokens}.{closest}{more} To read the text anyway, use "
+            f"{len(self.characters):,} {self.tokens}.{closest}{more} To read the text anyway, use "
             f"{argument('unknown', 'skip')}, or {argument('unknown', 'replace')} with a "
             f"{argument('replacement')} from the vocabulary.",
             symbol,
@@ -338,7 +353,7 @@ class Decoder:
     """Turns ids into text, a few ids per call. Keeps an incomplete UTF-8 character for the next call."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._characters = vocabulary.characters
+        self._characters = vocabulary.text_of_ids
         self._read = 0
         self._utf8 = (
             codecs.getincrementaldecoder("utf-8")("replace")
