@@ -137,6 +137,7 @@ COMMANDS = (
     Line("report runs/a --grid", **DRAWS),
     Line("evaluate runs/a --baselines"),
     Line("score runs/a --text cat"),
+    Line("classify runs/a runs/b --text cat --csv asked/classes.csv"),
     Line("memorized runs/a --samples 2 --length 50 --picture asked/copies.png", **DRAWS),
     Line("neurons runs/a --png asked/units.png", **DRAWS),
     Line("neurons runs/a --ablate zero --characters 500 --png asked/costs.png", **DRAWS),

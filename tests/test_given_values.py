@@ -269,6 +269,7 @@ OF_COMMANDS = {
     "sample run --seed": "from 0 to 18,446,744,073,709,551,615",
     "evaluate run --streams": "from 1 to 2,147,483,647",
     "evaluate run --dynamic --dynamic-rate": "above 0 and below 1e+06",
+    "classify run other --text ab --unknown-bits": "at least 0 and at most 1000",
     "memorized run --samples": "from 1 to 2,147,483,647",
     "memorized run --length": "from 1 to 2,147,483,647",
     "memorized run --temperature": "at least 0 and at most 1e+06",

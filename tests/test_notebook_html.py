@@ -77,6 +77,7 @@ def results(model, tmp_path_factory):
         charloom.trace(),
         charloom.fixed_points(model, string=TEXT),
         charloom.ablate(model, string=TEXT, characters=100),
+        charloom.classify([model, charloom.load(run)], HOSTILE),
         charloom.memorized(model, run.parent / "<b>text", samples=2, length=30),
         charloom.probe(model, string=TEXT, properties=["in-word"]),
         charloom.study(spec, run.with_name("study"), workers=1),
@@ -89,7 +90,7 @@ def results(model, tmp_path_factory):
 
 
 KINDS = (
-    "Activity", "Baselines", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Memorization", "Model",
+    "Activity", "Baselines", "Classification", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Memorization", "Model",
     "FixedPoints", "NGramUse", "Neurons", "Probe", "Reproduction", "RunComparison", "SampleGrid", "StudySummary",
     "Surprise", "Trace", "UnitAblation",
 )  # fmt: skip

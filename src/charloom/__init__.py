@@ -10,6 +10,7 @@ from charloom.errors import CharloomError
 
 if TYPE_CHECKING:
     from charloom.api import (
+        Classification,
         DiagnosedClass,
         Diagnosis,
         Evaluation,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         Trace,
         UnitAblation,
         ablate,
+        classify,
         compare,
         control,
         doctor,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Callback",
     "CharloomError",
+    "Classification",
     "Config",
     "DiagnosedClass",
     "Diagnosis",
@@ -83,6 +86,7 @@ __all__ = [
     "UnitAblation",
     "__version__",
     "ablate",
+    "classify",
     "compare",
     "control",
     "doctor",

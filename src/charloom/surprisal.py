@@ -102,6 +102,35 @@ def surprise_in_slices(
             f"the text {f'has {known}' if text else 'is empty'}, but "
             f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
         )
+    nats = yield from nats_of_ids_in_slices(learner, engine, ids)
+    characters, ends = learner.vocabulary.completed(ids)
+    if len(characters) < 2:
+        raise TextError(
+            "the text has one character, but scoring needs at least two: the first to start with and "
+            "one to predict. Give a longer text."
+        )
+    sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
+    return Surprise(characters, sums, encoded.unknown)
+
+
+def nats_of_ids_in_slices(
+    learner: Learner, engine: Engine, ids: Ids
+) -> Slices[NDArray[np.float64]]:
+    """Return -ln of the probability of each id of one stream given those before it, read from the zero state.
+
+    Yields after each part of the work.
+
+    Args:
+        learner: the model; it is not changed.
+        engine: the engine that computes the predictions.
+        ids: shape (N,), at least one.
+
+    Returns:
+        Shape (N,), in nats. The first id is not predicted, so its number is NaN.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
     size, parts = tokens_of_a_call(learner, most=BLOCK), [np.array([math.nan])]
     state = zero_state(learner.config)
     for start in range(0, len(ids) - 1, size):
@@ -114,14 +143,7 @@ def surprise_in_slices(
         raise DivergedError(
             "the model's loss is not finite: the model diverged; use an earlier checkpoint."
         )
-    characters, ends = learner.vocabulary.completed(ids)
-    if len(characters) < 2:
-        raise TextError(
-            "the text has one character, but scoring needs at least two: the first to start with and "
-            "one to predict. Give a longer text."
-        )
-    sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
-    return Surprise(characters, sums, encoded.unknown)
+    return nats
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,7 +44,7 @@ def test_help_lists_all_commands():
     assert re.findall(r"^  ([\w-]+) ", listed, re.MULTILINE) == list(map(name_of, COMMANDS))
     assert {
         "reproduce", "train", "resume", "report", "control", "runs", "compare", "study", "sample", "evaluate", "score",
-        "memorized",
+        "classify", "memorized",
         "neurons", "fixed-points", "serve", "export", "push", "import", "gradcheck", "doctor", "trace", "bench", "corpora", "recipes",
         "info",
     } == set(map(name_of, COMMANDS))  # fmt: skip

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         new_run,
         open_text,
     )
+    from charloom.api.text_classification import Classification, classify
     from charloom.api.time_estimates import updates_per_second
     from charloom.api.training import Training, begin, reopen, resume, train
     from charloom.api.training_plan import plan_settings, plan_training, text_to_learn
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEMO_TEXTS",
+    "Classification",
     "DiagnosedClass",
     "Diagnosis",
     "Evaluation",
@@ -89,6 +91,7 @@ __all__ = [
     "begin",
     "changes_to_continue",
     "choose_part",
+    "classify",
     "compare",
     "control",
     "demo_text",
@@ -196,6 +199,10 @@ MODULES: Final = {
         "free_run",
         "new_run",
         "open_text",
+    ),
+    "charloom.api.text_classification": (
+        "Classification",
+        "classify",
     ),
     "charloom.api.time_estimates": ("updates_per_second",),
     "charloom.api.training": (

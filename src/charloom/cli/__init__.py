@@ -14,6 +14,7 @@ import typer
 
 from charloom.cli import (
     check_commands,
+    classify_command,
     compare_command,
     doctor_command,
     evaluate_command,
@@ -78,6 +79,7 @@ COMMANDS: Final = (
     model_commands.sample,
     evaluate_command.evaluate,
     model_commands.score,
+    classify_command.classify,
     memorized_command.memorized,
     neurons_command.neurons,
     fixed_points_command.fixed_points,
