@@ -160,6 +160,7 @@ MADE_BEFORE = {
     "book-model": lambda path: make_exported(path, to="hub"),
     "my_rnn.py": make_template,
     "my_gru.py": make_template,
+    "beginnings.txt": lambda path: Path(path).write_text("The \nIt \n", encoding="utf-8"),
     "handins": make_class,
     "sizes.toml": make_specification,
     "studies/sizes": make_study,

@@ -396,7 +396,7 @@ EDGE = {
     "api/unit_search.py": {"neurons"},
     "api/training.py": {"resume"},
     "cli/memorized_command.py": {"memorized"},
-    "cli/model_commands.py": {"sample"},
+    "cli/sample_command.py": {"sample"},
     "cli/run_commands.py": {"resume"},
 }
 

@@ -445,3 +445,62 @@ def test_arguments_out_of_range_are_refused_before_sampling(learner, name, value
 def test_a_sampler_out_of_range_is_refused_before_sampling(learner, name, value):
     with pytest.raises(ConfigError, match=name):
         writing(learner, **{name: value})
+
+
+# Items, and the probability of what was written
+
+
+@pytest.fixture(scope="module")
+def names():
+    """Return a model of items, which ends about every third item after each character."""
+    config = Config(hidden_size=6, sigma=0.3, dtype="float64")
+    learner = new_learner(config, Vocabulary("abc", items=True))
+    learner.parameters["c"][:] = [0.0, 0.0, 0.0, 0.6]
+    return learner
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_text_of_a_collection_ends_where_the_model_ends_the_item(names, engine):
+    ended = set()
+    for number in range(30):
+        text = writing(names, open_engine(engine), number=number, length=5)
+        written = "".join(text)
+        ended.add(text.ended)
+        assert len(written) == 5 if text.ended == "length" else len(written) < 5
+        assert set(written) <= set("abc")
+    assert ended == {"item", "length"}
+
+
+def test_an_item_is_the_beginning_of_what_the_engine_draws_after_the_boundary(names):
+    engine = ReferenceEngine()
+    read, state = np.array([names.vocabulary.boundary]), zero_state(names.config)
+    drawn, _ = engine.generate(names, read, Sampler(), uniforms(0, "sample", 16, stream=3), state)
+    expected = drawn[: drawn.tolist().index(names.vocabulary.boundary)]
+    assert write(names, number=3, length=16) == names.vocabulary.decode(expected)
+
+
+def test_the_prompt_of_an_item_is_read_after_the_boundary(names):
+    pieces = writing(names, prompt="ab", length=1, start="text")
+    text = "".join(pieces)
+    engine, state = ReferenceEngine(), zero_state(names.config)
+    for symbol in (names.vocabulary.boundary, 0, 1):
+        logits, state = engine.step(names, np.array([symbol]), state)
+    p = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    if text:
+        ids = names.vocabulary.encode(text)
+        assert pieces.nats_of(ids) == pytest.approx(-np.log(p[ids[0]]), rel=1e-12)
+    else:
+        assert pieces.nats_of(names.vocabulary.encode("")) == pytest.approx(
+            -np.log(p[3]), rel=1e-12
+        )
+
+
+@pytest.mark.parametrize("stop", ["", "ab"])
+def test_the_nats_of_a_text_are_the_losses_of_its_characters(learner, stop):
+    text = writing(learner, prompt="abc", length=40, temperature=0.5, stop=[stop] if stop else [])
+    pieces = list(iter(text.step, None))
+    ids = np.concatenate([piece.ids for piece in pieces])
+    read = np.concatenate([learner.vocabulary.encode("abc"), ids])
+    losses, _ = ReferenceEngine().score(learner, read[:, np.newaxis], zero_state(learner.config))
+    assert text.nats_of(ids) == pytest.approx(losses[2:].sum(), rel=1e-12)
+    assert len(ids) == len("".join(piece.text for piece in pieces))

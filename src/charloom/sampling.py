@@ -26,6 +26,7 @@ from charloom.model import (
     State,
     beginning,
     require_start,
+    start_id,
     zero_state,
 )
 from charloom.random import uniforms
@@ -35,6 +36,7 @@ from charloom.text.vocabulary import Decoder, Unknowns
 
 # Number of symbols of the first piece of a text; small, so that users immediately see some text.
 FIRST_PIECE: Final = 16
+Ended = Literal["length", "stop", "item"]
 LARGEST_PIECE: Final = 4_096
 # Largest number of symbols of the prompt per call of the engine, so that Ctrl-C works quickly.
 CHUNK: Final = 4_096
@@ -147,7 +149,7 @@ class Writing(Iterator[str]):
 
     Attributes:
         ended: why the text ended: "length" if it reached `options.length`, "stop" if a stop string
-            ended it; None as long as the text has not ended.
+            ended it, "item" if the model ended the item; None as long as the text has not ended.
         unknowns: the characters of the prompt that were skipped or replaced.
 
     Raises:
@@ -170,9 +172,10 @@ class Writing(Iterator[str]):
         number = require_whole("number", number, least=0)
         prompt = require_string("prompt", prompt)
         encoded = learner.vocabulary.encode_with(prompt, options.policy)
-        self.ended: Literal["length", "stop"] | None = None
+        self.ended: Ended | None = None
         self.unknowns: Unknowns = encoded.unknown
         read, state = beginning(learner, encoded.ids, options.start)
+        self._start = learner, engine, read, state
         self._patience = piece_seconds
         self._pieces = self._write(learner, engine, read, state, options, number)
 
@@ -198,6 +201,19 @@ class Writing(Iterator[str]):
         all characters that were not returned yet could be the beginning of a stop string.
         """
         return next(self._pieces, None)
+
+    def nats_of(self, ids: Ids) -> float:
+        """Return -ln of the probability that the model gives to what it wrote, at temperature 1, in nats.
+
+        The end of an item counts, if the model ended the item.
+
+        Args:
+            ids: the ids of the whole text, which are those of all its pieces, shape (symbols,).
+        """
+        learner, engine, read, state = self._start
+        if self.ended == "item":
+            ids = np.concatenate([ids, start_id(learner)])
+        return nats_of_written(learner, engine, read, state, ids)
 
     def _write(
         self,
@@ -238,19 +254,57 @@ class Writing(Iterator[str]):
                 size = max(size // 2, FIRST_PIECE)
             elif took <= self._patience / 2:
                 size = min(2 * size, LARGEST_PIECE)
+            inside, item_ended = before_boundary(ids, learner.vocabulary.boundary)
             # A byte model may have sampled only the first bytes of a UTF-8 character. The character is
             # added to drawn.text when it is complete.
-            drawn.add(ids)
+            drawn.add(inside)
             end = first_stop(drawn.text, options.stop)
             if end is not None:
                 self.ended = "stop"
                 yield drawn.take(end)
+                return
+            if item_ended:
+                self.ended = "item"
+                yield drawn.take(len(drawn.text))
                 return
             yield drawn.take(
                 len(drawn.text)
                 - (possible_stop_length(drawn.text, options.stop) if written < length else 0)
             )
         self.ended = "length"
+
+
+def nats_of_written(
+    learner: Learner,
+    engine: Engine,
+    read: Ids,
+    before: State | None,
+    written: Ids,
+) -> float:
+    """Return -ln of the probability that a model gives to what it wrote, at temperature 1, in nats.
+
+    Args:
+        learner: the model; it is not changed.
+        engine: the engine that computes the probabilities.
+        read: the ids that the network read before it wrote, shape (R,), R at least 1.
+        before: the state before `read`; None for the zero state.
+        written: the ids that it wrote, shape (N,); with the boundary, if it ended an item.
+    """
+    ids, nats = np.concatenate([read, written]), 0.0
+    state = zero_state(learner.config) if before is None else before
+    size = tokens_of_a_call(learner, most=CHUNK)
+    for start in range(0, len(ids) - 1, size):
+        found, state = engine.score(learner, ids[start : start + size + 1, np.newaxis], state)
+        nats += float(found[max(0, len(read) - 1 - start) :].sum())
+    return nats
+
+
+def before_boundary(ids: Ids, boundary: int | None) -> tuple[Ids, bool]:
+    """Return the ids before the first boundary of items, and True if there is one."""
+    if boundary is None:
+        return ids, False
+    found = np.flatnonzero(ids == boundary)
+    return (ids[: found[0]], True) if len(found) else (ids, False)
 
 
 @dataclass

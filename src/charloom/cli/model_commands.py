@@ -1,34 +1,21 @@
-"""The commands `sample` and `score`, and what all commands share that use a trained model."""
+"""The command `score`, and what all commands share that use a trained model."""
 
-import dataclasses
 import math
 import sys
-from collections.abc import Iterable
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from charloom.cli import model_options
 from charloom.cli.colours import NO_COLOURS, paint
-from charloom.cli.grid_output import (
-    axes_of,
-    require_no_other_values,
-    show_grid,
-    show_grid_json,
-    write_table,
-)
 from charloom.cli.options import AModel, Json, Which, given_path
 from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show, show_json
+from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show_json
 from charloom.config import STDIN, Config, without_effect
 from charloom.errors import ConfigError, EncodingError, TextError
-from charloom.formatting import harmless, shortened
+from charloom.formatting import shortened
 
 if TYPE_CHECKING:
     from charloom.api import Model
-    from charloom.sampling import SampleOptions
-    from charloom.sampling_grid import GridAxes
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
 
@@ -41,144 +28,6 @@ SURPRISE_STYLES: Final = (
     (4.0, "black on color(215)"),
     (6.0, "white on color(160)"),
 )
-
-
-@takes_settings("seed", "engine", "unknown", "replacement")
-def sample(
-    settings: dict[str, Any],
-    model: AModel,
-    prompt: model_options.Prompt = "",
-    prompt_file: model_options.PromptFile = None,
-    length: model_options.Length = 200,
-    temperature: model_options.Temperature = 1.0,
-    top_k: model_options.TopK = 0,
-    top_p: model_options.TopP = 1.0,
-    min_p: model_options.MinP = 0.0,
-    repetition_penalty: model_options.RepetitionPenalty = 1.0,
-    repetition_window: model_options.RepetitionWindow = 64,
-    stop: model_options.Stop = None,
-    start: model_options.Start = None,
-    samples: model_options.Samples = 1,
-    grid: model_options.Grid = False,
-    temperatures: model_options.Temperatures = None,
-    top_ps: model_options.TopPs = None,
-    which: Which = None,
-    as_json: Json = False,
-) -> None:
-    """Write text with a model.
-
-    The same --seed gives the same text on machines of the same kind. --grid writes
-    a table of texts by temperature (rows) and top-p (columns).
-
-    \b
-    Example:
-      charloom sample runs/book --prompt "It was " --length 500 --temperature 0.8
-      charloom sample runs/book --grid --temperatures 0.5,1 --top-ps 0.9,1
-    """
-    from charloom.config import require_whole
-    from charloom.engines import Sampler
-    from charloom.model import DEFAULT_START, require_start, stored_state
-    from charloom.sampling import SampleOptions
-
-    require_whole("samples", samples, least=1)
-    sampler = Sampler(temperature, top_k, top_p, min_p, repetition_penalty, repetition_window)
-    axes = axes_of(grid, temperatures, top_ps)
-    if axes is not None:
-        require_no_other_values(sampler, samples)
-    beginning = prompt_text(prompt, prompt_file)
-    policy = policy_of(settings)
-    seed = settings.get("seed", 0)
-    options = SampleOptions(
-        length, seed, sampler, stop or [], policy, require_start(start or DEFAULT_START)
-    )
-    opened = open_model(model, which, settings)
-    if options.start == "text" and stored_state(opened.learner) is None:
-        options = dataclasses.replace(options, start="zero")
-        if start is not None:
-            say(
-                "the model has no state from its training text, so a text begins in the zero state."
-            )
-    if axes is not None:
-        write_as_table(model, opened, beginning, options, axes, as_json)
-    else:
-        write_samples(model, opened, beginning, options, samples, as_json)
-
-
-def write_samples(
-    model: Path,
-    opened: "Model",
-    beginning: str,
-    options: "SampleOptions",
-    samples: int,
-    as_json: bool,
-) -> None:
-    """Write and print texts. `model` is the path of the model `opened`, and `beginning` is the prompt."""
-    from charloom.sampling import Writing
-
-    write = partial(Writing, opened.learner, opened.engine, beginning, options)
-    # If an option is not valid, creating the first text raises an error before anything is printed.
-    first = write(number=0)
-    writings = chain([first], (write(number=number) for number in range(1, samples)))
-    if first.unknowns.total:
-        say(f"{first.unknowns.sentence} in the prompt.")
-    problem = opened.start_problem(options.start, beginning)
-    if problem is not None:
-        say(problem)
-    if as_json:
-        texts = [
-            {"number": number, "text": "".join(writing), "ended": writing.ended}
-            for number, writing in enumerate(writings)
-        ]
-        show_json(
-            {
-                **model_identity(model, opened),
-                "prompt": beginning,
-                **flat_options(options),
-                "samples": texts,
-            }
-        )
-        return
-    say(f"{model}, {opened.stage}, writes:")
-    for number, writing in enumerate(writings, start=1):
-        if samples > 1:
-            show(f"--- {number} of {samples}")
-        print_while_written(beginning, writing)
-
-
-def write_as_table(
-    model: Path,
-    opened: "Model",
-    prompt: str,
-    options: "SampleOptions",
-    axes: "GridAxes",
-    as_json: bool,
-) -> None:
-    """Write and print a table of texts. `model` is the path of the model `opened`."""
-    grid = write_table(opened, prompt, options, axes)
-    if grid.unknowns.total:
-        say(f"{grid.unknowns.sentence} in the prompt.")
-    problem = opened.start_problem(options.start, prompt)
-    if problem is not None:
-        say(problem)
-    if as_json:
-        show_grid_json(grid, model_identity(model, opened), flat_options(options))
-    else:
-        show_grid(grid, model, opened.stage)
-
-
-def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
-    """Print the prompt, and each piece of text as soon as the model has written it.
-
-    Then print a line feed, even after an error or Ctrl-C.
-    """
-    spell = harmless if sys.stdout.isatty() else str
-    try:
-        for piece in chain([prompt], pieces):
-            sys.stdout.write(spell(piece))
-            sys.stdout.flush()
-    finally:
-        sys.stdout.write("\n")
-        sys.stdout.flush()
 
 
 def require_one_text(named: bool, string: str | None) -> None:
@@ -224,21 +73,6 @@ def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
     if "replacement" in settings and policy.unknown != "replace":
         say_sentences(without_effect(Config(unknown=policy.unknown), ["replacement"]))
     return policy
-
-
-def flat_options(options: "SampleOptions") -> dict[str, Any]:
-    """Return the options for writing a text as one dict, to print as JSON.
-
-    The dict also has the fields of `options.sampler` and `options.policy`, but no nested dicts.
-    """
-    return {
-        "length": options.length,
-        **dataclasses.asdict(options.sampler),
-        "stop": list(options.stop),
-        "seed": options.seed,
-        "start": options.start,
-        **dataclasses.asdict(options.policy),
-    }
 
 
 def model_identity(model: Path, opened: "Model") -> dict[str, Any]:
@@ -317,25 +151,6 @@ def paint_surprise(result: "Surprise") -> bool:
 def surprise_style(bits: float) -> str:
     """Return the style for a character whose surprise is `bits`."""
     return [style for least, style in SURPRISE_STYLES if bits >= least][-1]
-
-
-def prompt_text(prompt: str, file: Path | None) -> str:
-    """Return the text of the prompt.
-
-    Args:
-        prompt: the option --prompt; "-" reads standard input.
-        file: the option --prompt-file; None if it was not given.
-
-    Raises:
-        ConfigError: both options were given.
-        EncodingError: the file or standard input is not UTF-8.
-        TextError: the file or standard input cannot be read.
-    """
-    if prompt and file is not None:
-        raise ConfigError("--prompt and --prompt-file both give a prompt; give only one of them.")
-    if file is not None:
-        return read_text(str(file))
-    return read_text(STDIN) if prompt == STDIN else prompt
 
 
 def read_text(source: str) -> str:

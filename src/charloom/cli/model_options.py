@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from charloom.cli.completion import text_names
+from charloom.cli.escapes import ESCAPES_HELP
 from charloom.cli.grid_values import number_list
 from charloom.cli.options import choice_option, given_path, path_option
 from charloom.config import DYNAMIC_RATE, GRID_TEMPERATURES, GRID_TOP_PS
@@ -24,6 +25,10 @@ Prompt = Annotated[
     ),
 ]
 PromptFile = Annotated[Path | None, path_option(help="a file with the prompt, instead of --prompt")]
+Prompts = Annotated[
+    Path | None,
+    path_option(help="a file with several prompts, one in each line, instead of --prompt"),
+]
 Length = Annotated[int, typer.Option(help="largest number of characters to write")]
 Temperature = Annotated[
     float,
@@ -51,7 +56,8 @@ RepetitionWindow = Annotated[
     int, typer.Option(help="number of latest characters to which the repetition penalty applies")
 ]
 Stop = Annotated[
-    list[str] | None, typer.Option(metavar="STRING", help="stop before this string; repeatable")
+    list[str] | None,
+    typer.Option(metavar="STRING", help=f"stop before this string; repeatable; {ESCAPES_HELP}"),
 ]
 Start = Annotated[
     str | None,

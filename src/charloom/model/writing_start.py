@@ -34,11 +34,14 @@ def beginning(
         prompt: the ids of the prompt, shape (N,); N may be 0.
         start: "text" begins in the learner's state, and reads the id of `start_id` before the prompt. "zero"
             begins in the zero state, and reads that id only if there is no prompt. A learner without a state
-            always begins like "zero".
+            always begins like "zero". A text of a collection is an item, so it always begins in the zero state,
+            and the boundary is read before the prompt.
 
     Returns:
         The ids, and the state in arrays of one stream; None for the zero state.
     """
+    if learner.vocabulary.boundary is not None:
+        return np.concatenate([start_id(learner), prompt]), None
     state = stored_state(learner) if start == "text" else None
     if state is None:
         return (prompt if len(prompt) else start_id(learner)), None
@@ -48,11 +51,13 @@ def beginning(
 def start_id(learner: Learner) -> NDArray[Any]:
     """Return the id that a network reads first if a text does not begin with its prompt, shape (1,).
 
-    This is the id of a line feed, or of a space if the vocabulary has no line feed. If the
+    This is the boundary of a collection's items. Otherwise it is the id of a line feed, or of a space if the vocabulary has no line feed. If the
     vocabulary has neither, it is the id with the largest output bias. If several ids have the same
     bias, it is the lowest of these ids.
     """
     vocabulary = learner.vocabulary
+    if vocabulary.boundary is not None:
+        return np.array([vocabulary.boundary], dtype=vocabulary.id_dtype)
     for character in "\n ":
         if character in vocabulary:
             return vocabulary.encode(character)

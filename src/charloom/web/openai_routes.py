@@ -280,7 +280,7 @@ class Text:
         piece = None if self.body.max_tokens == 0 else self.writer.next()
         if piece is None:
             self.over = True
-            reason = self.writer.writing.ended or "length"
+            reason = "length" if self.writer.writing.ended in (None, "length") else "stop"
             return Choice(text="", index=self.index, finish_reason=reason)
         return Choice(text=piece[0], index=self.index, logprobs=self.logprobs(piece[1], sent=True))
 
