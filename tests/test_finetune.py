@@ -10,7 +10,7 @@ from charloom.config import Config
 from charloom.errors import ConfigError, UnknownCharacterError
 from charloom.finetune import tuned_config, tuned_learner
 from charloom.model import new_learner
-from charloom.text import Vocabulary
+from charloom.text import Corpus, UnknownPolicy, Vocabulary
 
 SMALL = {
     "recipe": "classic",
@@ -141,7 +141,87 @@ def test_the_training_settings_come_from_the_recipe_and_the_network_from_the_mod
 
 def test_weights_are_converted_to_the_requested_dtype():
     model = new_learner(MODEL, Vocabulary("abc"))
-    tuned = tuned_learner(tuned_config(MODEL, dtype="float64"), model)
+    tuned = tuned_learner(tuned_config(MODEL, dtype="float64"), model, model.vocabulary)
     for name, array in model.parameters.items():
         assert tuned.parameters[name].dtype == np.float64
         np.testing.assert_array_equal(tuned.parameters[name], array)
+
+
+# New characters
+
+
+SWEDISH = "på ön sov en katt. " * 8
+
+
+@pytest.fixture(scope="module", params=["gru", "pairs"])
+def model_to_grow(request):
+    """Return a trained model; with the name "pairs", one with n-grams and learned inputs of pairs of characters."""
+    more = {"cell": "gru"} if request.param == "gru" else {"input_pairs": 20, "ngram_order": 2}
+    return charloom.train(string=FIRST, learning_rate=0.05, **{**SMALL, **more})
+
+
+def test_new_characters_get_initial_weights_and_all_others_keep_theirs(model_to_grow):
+    config = tuned_config(model_to_grow.config, unknown="add", seed=9)
+    corpus = Corpus.from_text(
+        SWEDISH, vocabulary=model_to_grow.vocabulary, policy=UnknownPolicy("add")
+    )
+    begun = tuned_learner(config, model_to_grow.learner, corpus.vocabulary)
+    old, new = model_to_grow.vocabulary.characters, begun.vocabulary.characters
+    assert new == tuple(sorted({*old, *SWEDISH}))
+    fresh = new_learner(begun.config, begun.vocabulary)
+    before = model_to_grow.learner.parameters
+    for name, array in begun.parameters.items():
+        if name in {"layers.0.U", "V", "c"}:
+            rows, initial = (
+                (array.T, fresh.parameters[name].T)
+                if name == "layers.0.U"
+                else (array, fresh.parameters[name])
+            )
+            kept = before[name].T if name == "layers.0.U" else before[name]
+            for k, character in enumerate(new):
+                wanted = kept[old.index(character)] if character in old else initial[k]
+                np.testing.assert_array_equal(rows[k], wanted)
+        elif name != "pairs.weight":
+            np.testing.assert_array_equal(array, before[name])
+
+
+def test_the_pairs_of_a_grown_model_keep_their_inputs():
+    settings = {**SMALL, "input_pairs": 20}
+    model = charloom.train(string=FIRST, learning_rate=0.05, **settings).learner
+    vocabulary = Vocabulary({*model.vocabulary.characters, *SWEDISH})
+    begun = tuned_learner(model.config, model, vocabulary)
+    for learner in (model, begun):
+        words = learner.vocabulary.encode("the cat")
+        rows = learner.pairs.rows(words[:-1], words[1:])
+        found = learner.parameters["pairs.weight"][rows] * (rows >= 0)[:, np.newaxis]
+        if learner is model:
+            expected = found
+    assert np.abs(expected).max() > 0
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_message_names_the_characters_that_were_added(first):
+    corpus = Corpus.from_text(
+        SWEDISH, vocabulary=charloom.load(first).vocabulary, policy=UnknownPolicy("add")
+    )
+    assert corpus.notes == (
+        "40 unknown characters, 5 distinct, were added to the vocabulary of the model, with new weights: "
+        "'k' (8), 'p' (8), 'v' (8), …",
+    )
+    assert corpus.vocabulary.decode(corpus.ids) == SWEDISH
+
+
+def test_a_run_with_added_characters_is_resumed(first, tmp_path):
+    (tmp_path / "swedish.txt").write_text(SWEDISH, encoding="utf-8")
+    charloom.train(
+        tmp_path / "swedish.txt", run=tmp_path / "run", from_model=first, unknown="add", updates=2
+    )
+    model = charloom.resume(tmp_path / "run", updates=4)
+    assert model.update == 4
+    assert "å" in model.vocabulary
+    assert model.evaluate().nats > 0
+
+
+def test_a_model_that_does_not_learn_adds_no_characters(first):
+    with pytest.raises(ConfigError, match=r"unknown is add, .* Here the model does not learn"):
+        charloom.load(first).score("på", unknown="add")

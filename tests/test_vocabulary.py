@@ -187,7 +187,7 @@ def test_a_replacement_must_be_one_known_character(replacement):
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ConfigError, match="it must be one of refuse, skip, replace"):
+    with pytest.raises(ConfigError, match="it must be one of refuse, skip, replace, add"):
         Vocabulary("abc").encode_with("axb", UnknownPolicy("ignore"))
 
 

@@ -23,7 +23,7 @@ from charloom.name_suggestions import did_you_mean
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
 REDUCTIONS: Final = ("sum", "mean")
 TOKENS: Final = ("characters", "bytes")
-UNKNOWNS: Final = ("refuse", "skip", "replace")
+UNKNOWNS: Final = ("refuse", "skip", "replace", "add")
 ENGINES: Final = ("auto", "native", "reference", "torch")
 DTYPES: Final = ("float32", "float64")
 COMPUTE_DTYPES: Final = ("same", "bfloat16")
@@ -208,7 +208,9 @@ class Config:
     smoothing: float = setting(0.999, "weight of the past losses in the smooth loss")
     tokens: str = setting("characters", "what is predicted: Unicode characters, or bytes")
     unknown: str = setting(
-        "refuse", "what to do with a character that the vocabulary of the model does not have"
+        "refuse",
+        "what to do with a character that the vocabulary of the model does not have; add: only when a model is trained "
+        "further, give it weights for this character",
     )
     replacement: str = setting(
         "", "the character, known to the model, that replaces each unknown one if they are replaced"

@@ -13,6 +13,8 @@ from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.model import Learner, first_slots, new_learner
+from charloom.model.input_pairs import PAIRS, pair_rows
+from charloom.text.vocabulary import Vocabulary
 
 # The settings that always come from the model, because they determine the shapes of the weights or
 # whether the vocabulary has characters or bytes.
@@ -50,15 +52,29 @@ def tuned_config(model: Config, recipe: Config | None = None, **changes: Any) ->
     return base.replace(**own).replace(**changes)
 
 
-def tuned_learner(config: Config, model: Learner) -> Learner:
+def tuned_learner(config: Config, model: Learner, vocabulary: Vocabulary) -> Learner:
     """Return a new learner with the model's weights, before its first update.
 
     The weights are converted to the dtype of `config`. The pairs of characters are those of the model, because
     their inputs are among its weights. The units that the model holds stay held, because their gradients are 0.
+
+    Args:
+        config: the settings of the training run.
+        model: the model; it is not changed.
+        vocabulary: that of the model, or one with further characters. The weights of these (a column of U of the first
+            layer, a row of V and of c) have the values with which a new network begins.
     """
-    learner = new_learner(config, model.vocabulary)
+    learner = new_learner(config, vocabulary)
+    ids = model.vocabulary.ids_in(vocabulary)
+    of_characters: dict[str, Any] = {"layers.0.U": (slice(None), ids), "V": ids, "c": ids}
     for name, array in model.parameters.items():
-        learner.parameters[name][...] = array
+        if name == PAIRS:
+            learner.parameters[name][: len(array)] = array
+        else:
+            learner.parameters[name][of_characters.get(name, ...)] = array
     learner.slots = first_slots(config, learner.parameters)
-    learner.pairs, learner.clamps = model.pairs, model.clamps
+    learner.clamps = model.clamps
+    learner.pairs = model.pairs and model.pairs.renumbered(
+        ids, len(vocabulary), pair_rows(config, len(vocabulary))
+    )
     return learner

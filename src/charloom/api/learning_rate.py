@@ -179,7 +179,11 @@ def new_start(
         ConfigError: the copies of the network that the search needs do not fit into memory.
     """
     require_memory_for_copies(config, len(corpus.vocabulary), COPIES, rate_allowed)
-    return tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    return (
+        tuned_learner(config, model, corpus.vocabulary)
+        if model
+        else new_learner(config, corpus.vocabulary)
+    )
 
 
 def counting_seconds(

@@ -435,7 +435,11 @@ def first_learner(
     corpus: Corpus, config: Config, model: Learner | None, ngrams: NGrams | None
 ) -> Learner:
     """Return a learner before its first update. `begin` describes the arguments."""
-    learner = tuned_learner(config, model) if model else new_learner(config, corpus.vocabulary)
+    learner = (
+        tuned_learner(config, model, corpus.vocabulary)
+        if model
+        else new_learner(config, corpus.vocabulary)
+    )
     learner.ngrams = ngrams or learner.ngrams
     return learner
 

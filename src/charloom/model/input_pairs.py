@@ -45,6 +45,18 @@ class InputPairs:
         """Make pickling and copying call the constructor, so that the array of the copy is read-only too."""
         return InputPairs, (self.ids, self.characters)
 
+    def renumbered(self, ids: NDArray[np.int64], characters: int, rows: int) -> "InputPairs":
+        """Return the same pairs for a vocabulary with other ids.
+
+        Args:
+            ids: the new id of each id, shape (K,).
+            characters: the number of characters in the other vocabulary.
+            rows: the number of rows of the result, at least those of this object; the further rows have no pair.
+        """
+        pairs = no_pairs(rows, characters).ids.copy()
+        pairs[: self.used] = ids[self.ids[: self.used]]
+        return InputPairs(pairs, characters)
+
     @property
     def used(self) -> int:
         """The number of rows that have a pair."""

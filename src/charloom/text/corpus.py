@@ -58,7 +58,8 @@ class Corpus:
             again. Empty if a part of the text was a string or came through a pipe.
         ids: read-only array of shape (ids,), in the smallest unsigned type. For a large text, an
             `IdFile`, whose slices are arrays.
-        vocabulary: the vocabulary that was given to `open`, or else the vocabulary of the text.
+        vocabulary: the vocabulary that was given to `open`, or else the vocabulary of the text. With the policy "add",
+            both together.
         fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal. If the
             tokens are bytes, SHA-256 of all bytes of the text.
         unknown: the symbols that are not in the given vocabulary, and how they were treated.
@@ -216,6 +217,9 @@ def _corpus(
             if large:
                 id_cache.remember_scan(stamps, tokens, found)
         vocabulary = vocabulary or Vocabulary(map(chr, found.values), tokens)
+        added = ALL_KNOWN
+        if policy.unknown == "add":
+            vocabulary, added = vocabulary.with_symbols(found.values, found.counts)
         encoding_plan = vocabulary.encoding_plan(found.values, found.counts, policy)
         table, unknown = encoding_plan.table, encoding_plan.unknown
         if encoding_plan.refused:
@@ -225,8 +229,7 @@ def _corpus(
             raise TextError(
                 f"nothing is left of {name}: the model knows none of its {tokens}. Give another text."
             )
-        if unknown.total:
-            notes += (unknown.sentence,)
+        notes += tuple(each.sentence for each in (added, unknown) if each.total)
 
         def blocks() -> Generator[NDArray[Any], None, None]:
             try:

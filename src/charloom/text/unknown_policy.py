@@ -13,11 +13,12 @@ class UnknownPolicy:
     Whether the vocabulary has the replacement is checked later, when a symbol must be replaced.
 
     Attributes:
-        unknown: "refuse", "skip" or "replace".
+        unknown: "refuse", "skip", "replace" or "add". With "add", a text to train a model further adds its symbols to
+            the vocabulary.
         replacement: the known character that replaces unknown ones; one byte for a byte vocabulary.
 
     Raises:
-        ConfigError: `unknown` is not "refuse", "skip" or "replace", or `replacement` is not a str.
+        ConfigError: `unknown` has another value, or `replacement` is not a str.
     """
 
     unknown: str = "refuse"

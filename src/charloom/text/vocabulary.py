@@ -47,20 +47,25 @@ class Unknowns:
             given as the character with the same number (Latin-1).
         tokens: "characters" or "bytes".
         replacement: the known character that replaced the unknown symbols; empty if they were
-            skipped.
+            skipped or added.
+        added: True if the symbols were added to the vocabulary.
     """
 
     total: int = 0
     counts: tuple[tuple[str, int], ...] = ()
     tokens: str = "characters"
     replacement: str = ""
+    added: bool = False
 
     @property
     def sentence(self) -> str:
         """Return a message about the unknown symbols; an empty string if there were none."""
         if not self.total:
             return ""
-        done = f"replaced by {self.replacement!r}" if self.replacement else "skipped"
+        if self.added:
+            done = "added to the vocabulary of the model, with new weights"
+        else:
+            done = f"replaced by {self.replacement!r}" if self.replacement else "skipped"
         named = [f"{_shown(symbol, self.tokens)} ({count:,})" for symbol, count in self.counts]
         listed = ", ".join(named[:COMMONEST]) + (", …" if len(named) > COMMONEST else "")
         if self.total == 1:
@@ -241,6 +246,11 @@ class Vocabulary:
         unknowns = Unknowns(int(counts.sum()), found, self.tokens)
         if not found:
             return EncodingPlan(self._ids, unknowns)
+        if policy.unknown == "add":
+            raise ConfigError(
+                f"{argument('unknown')} is add, which gives a model weights for new {self.tokens} while it is trained further. "
+                f"Here the model does not learn; give refuse, skip or replace."
+            )
         if policy.unknown == "refuse":
             return EncodingPlan(self._ids, unknowns, refused=True)
         if policy.unknown == "skip":
@@ -254,6 +264,28 @@ class Vocabulary:
             )
         table = np.where(self._ids < 0, known[0], self._ids)
         return EncodingPlan(table, dataclasses.replace(unknowns, replacement=replacement))
+
+    def with_symbols(
+        self, values: NDArray[Any], counts: NDArray[Any]
+    ) -> tuple["Vocabulary", Unknowns]:
+        """Return a vocabulary that also has the symbols `values`, and those of them that are new.
+
+        Args:
+            values: code points or bytes, shape (distinct,).
+            counts: how often each of the `values` occurs in a text, shape (distinct,).
+        """
+        new = self.encoding_plan(values, counts, UnknownPolicy("skip")).unknown
+        if not new.total:
+            return self, ALL_KNOWN
+        symbols = (*self.characters, *(symbol for symbol, _ in new.counts))
+        grown = Vocabulary(symbols, self.tokens, items=self.boundary is not None)
+        return grown, dataclasses.replace(new, added=True)
+
+    def ids_in(self, grown: "Vocabulary") -> NDArray[np.int64]:
+        """Return the id in `grown` of each id of this vocabulary, shape (K,). `grown` has all of its symbols."""
+        symbols = np.array([ord(character) for character in self.characters])
+        boundary = [] if grown.boundary is None else [grown.boundary]
+        return np.concatenate([grown._ids[symbols], boundary]).astype(np.int64)
 
     def decode(self, ids: NDArray[Any] | list[int]) -> str:
         """Return the text that `ids` stand for; bytes that are not UTF-8 become U+FFFD. Boundaries are left out."""
