@@ -3,6 +3,9 @@
 The tests start processes, each of which imports PyTorch, so they take some seconds.
 """
 
+import socket
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,11 +14,14 @@ from compared_engines import TORCH as INSTALLED
 if not INSTALLED:
     pytest.skip("PyTorch is not installed", allow_module_level=True)
 
+import torch.distributed as dist
+
 from charloom.engines import Plan, open_engine
 from charloom.engines.torch import divided_network
+from charloom.engines.torch.process_group import LOOPBACK
 from charloom.engines.torch.rank_watch import SILENT_SECONDS, Heartbeats
 from charloom.engines.torch.torch_network import TorchNetwork
-from charloom.engines.torch.training_processes import leading_new
+from charloom.engines.torch.training_processes import leading_new, loopback_store
 from charloom.errors import EngineError
 from divided_networks import CLOSEST, IDS, apart, learner_of, starts
 
@@ -100,3 +106,13 @@ def test_a_process_that_has_not_started_and_one_that_was_stopped_itself_wait():
     assert first.silent(10_000) is None  # all processes were stopped, and this one continues first
     second.silent(10_001)
     assert first.silent(10_001) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
+def test_the_port_of_processes_on_one_machine_is_closed_to_its_other_addresses():
+    store = loopback_store()
+    socket.create_connection((LOOPBACK, store.port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", store.port), timeout=5)
+    open_to_all = dist.TCPStore(LOOPBACK, 0, None, True, wait_for_workers=False)
+    socket.create_connection(("127.0.0.2", open_to_all.port), timeout=5).close()

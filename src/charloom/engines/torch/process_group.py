@@ -5,7 +5,6 @@ nccl. Nothing here has a time limit: process 0 may be paused for days. `rank_wat
 """
 
 import os
-import pickle
 import socket
 import struct
 import sys
@@ -19,6 +18,7 @@ from typing import Any, Final
 import torch
 import torch.distributed as dist
 
+from charloom.engines.torch.message_bytes import from_bytes, to_bytes
 from charloom.errors import EngineError
 from charloom.messages import terminal_command
 from charloom.process_rank import ProcessRank
@@ -107,7 +107,7 @@ class ProcessGroup:
             raise EngineError(f"{with_repair(self.lost)}.")
 
     def send(self, to: int, value: object) -> None:
-        """Send a value to another process, which must call `receive`. Messages that had time go first."""
+        """Send a message to another process, which must call `receive`. Messages that had time go first."""
         if self.rank.rank == 0 and self.later:
             waiting, self.later = self.later, []
             for other in range(1, self.rank.size):
@@ -116,20 +116,24 @@ class ProcessGroup:
         self._send(to, value)
 
     def _send(self, to: int, value: object) -> None:
-        """Send a value to another process."""
-        body = bytearray(pickle.dumps(value))
+        """Send a message to another process."""
+        body = to_bytes(value)
         with self._talking():
             dist.send(torch.tensor([len(body)]), to)
             dist.send(torch.frombuffer(body, dtype=torch.uint8), to)
 
     def receive(self, source: int) -> Any:
-        """Wait for a value from another process, which must call `send`, and return it."""
+        """Wait for a message from another process, which must call `send`, and return it.
+
+        Raises:
+            EngineError: a connection broke, or the other process has another version of charloom.
+        """
         size = torch.zeros(1, dtype=torch.int64)
         with self._talking():
             dist.recv(size, source)
             body = torch.empty(int(size), dtype=torch.uint8)
             dist.recv(body, source)
-        return pickle.loads(body.numpy().tobytes())
+        return from_bytes(body.numpy().tobytes())
 
     def add_up(self, tensor: torch.Tensor) -> None:
         """Replace a tensor by the sum of the tensors of all processes, with the same bits in each of them.

@@ -1,6 +1,7 @@
 """Starts, leads and follows the processes that train one run together."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ def leading_new(size: int, on_loss: Say) -> Iterator[ProcessGroup]:
 
     No process is left behind, whatever happens to this one.
     """
-    store = dist.TCPStore(LOOPBACK, 0, None, True, wait_for_workers=False)  # at a free port
+    store = loopback_store()
     ranks = [ProcessRank(n, size, n, size, LOOPBACK, store.port) for n in range(size)]
     started: list[subprocess.Popen[bytes]] = []
     try:
@@ -52,6 +53,15 @@ def leading_new(size: int, on_loss: Say) -> Iterator[ProcessGroup]:
             yield group
     finally:
         end_all(started)
+
+
+def loopback_store() -> dist.TCPStore:
+    """Return a new store at a free port that only this machine can reach. By itself, PyTorch opens ports to all."""
+    listening = socket.create_server((LOOPBACK, 0))
+    port = listening.getsockname()[1]
+    return dist.TCPStore(
+        LOOPBACK, port, None, True, wait_for_workers=False, master_listen_fd=listening.detach()
+    )
 
 
 @contextmanager
