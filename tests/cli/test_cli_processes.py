@@ -171,6 +171,32 @@ def test_a_killed_process_under_torchrun_ends_all(tmp_path, text, run, victim):
     assert "charloom: the connection to another training process broke" in output
 
 
+def found_rate(run) -> float:
+    """Return the learning rate of a run, which its search found."""
+    search = json.loads((run / "learning_rates.json").read_text(encoding="utf-8"))
+    assert (
+        json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]["learning_rate"]
+        == search["learning_rate"]
+    )
+    return search["learning_rate"]
+
+
+def test_several_processes_find_the_learning_rate_that_one_finds(tmp_path, text, run):
+    """Some of the trials diverge, and each has a network of its own in all processes."""
+    rates = []
+    options = "--hidden-size 6 --batch-size 5 --seq-length 8 --dtype float64 --updates 24 --ngram-order 2 --sample-length 5 --passage-length 5"
+    for name, more in (("alone", "--engine torch --threads 1"), ("two", "--processes 2")):
+        words = [*options.split(), *more.split(), "--find-learning-rate"]
+        done = subprocess.run(
+            [sys.executable, "-m", "charloom", "train", str(text), "--run", f"{run}-{name}", *words],
+            capture_output=True, text=True, timeout=LONG, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        rates.append(found_rate(Path(f"{run}-{name}")))
+        assert last_event(Path(f"{run}-{name}"))["event"] == "finished"
+    assert rates[0] == rates[1]
+
+
 def test_another_engine_is_refused_by_name(text, run):
     result = charloom_("train", text, "--run", run, "--engine native --processes 2")
     assert result.exit_code == 2

@@ -3,6 +3,7 @@
 The tests start processes, each of which imports PyTorch, so they take some seconds.
 """
 
+import signal
 import socket
 import sys
 
@@ -17,13 +18,14 @@ if not INSTALLED:
 import torch.distributed as dist
 
 from charloom.engines import Plan, open_engine
-from charloom.engines.torch import divided_network
-from charloom.engines.torch.process_group import LOOPBACK
+from charloom.engines.torch import divided_network, rank_watch
+from charloom.engines.torch.process_group import FAILURE, LOOPBACK
 from charloom.engines.torch.rank_watch import SILENT_SECONDS, Heartbeats
 from charloom.engines.torch.torch_network import TorchNetwork
 from charloom.engines.torch.training_processes import leading_new, loopback_store
 from charloom.errors import EngineError
 from divided_networks import CLOSEST, IDS, apart, learner_of, starts
+from waiting import until
 
 
 def test_a_process_that_reads_the_streams_of_another_one_is_noticed(monkeypatch):
@@ -72,6 +74,25 @@ def test_after_an_interrupted_update_no_call_waits_without_end(monkeypatch):
             engine.train(learner, IDS, plan)
         with pytest.raises(EngineError, match="was interrupted"):
             engine.train(learner, IDS, plan)
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_process_lost_between_updates_stops_the_command_but_not_a_python_program(
+    monkeypatch, stop
+):
+    signals = []
+    monkeypatch.setattr(rank_watch, "NOTICE_SECONDS", 0.0)
+    monkeypatch.setattr(rank_watch.os, "kill", lambda pid, number: signals.append(number))
+    with leading_new(2, lambda message: None, stop) as group:
+        engine = open_engine("torch", 1, "cpu")
+        learner = learner_of("plain")
+        plan = Plan(np.full(1, 0.01), starts(learner))
+        engine.train(learner, IDS, plan)
+        group.store.set(f"{FAILURE}/1", "a planted failure")
+        until(lambda: group.lost is not None and (signals or not stop), 60)
+        with pytest.raises(EngineError, match="training process 1 ended: a planted failure"):
+            engine.train(learner, IDS, plan)
+    assert signals == ([signal.SIGTERM] if stop else [])
 
 
 class Shared(dict):

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 from charloom.api.existing_run import GivenTraining, changes_to_continue, run_to_continue
 from charloom.api.learning_rate import refuse_given_rate, search_before_training
@@ -18,6 +18,7 @@ from charloom.api.python_warnings import warn_user
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.run_listening import listening, one_listener
 from charloom.api.settings_help import with_settings_help
+from charloom.api.several_processes import several_processes
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
     FoundRate,
@@ -101,48 +102,45 @@ def train(
     listener: Listener | Sequence[Listener] = ignore,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
+    processes: int | None = None,
     **settings: Unpack[Settings],
 ) -> Model:
     """Train a model on a text. In a notebook, show the progress, the losses and the latest sample.
 
     Args:
-        text: one path or several, which are joined in this order, or the name of a built-in text. A path may
-            be a directory, which means all texts in it, or a pattern such as `**/*.txt`.
+        text: one path or several, which are joined in this order, or the name of a built-in text. A path may be a
+            directory, which means all texts in it, or a pattern such as `**/*.txt`.
         run: the run directory to create; None creates none and stores nothing about the training.
         exist: what to do if `run` exists: "refuse", or "resume" to continue it, if the settings and the text
             are the same. The machine's settings may differ, and `epochs` or `updates` may give a later end.
         string: the text itself, instead of `text`.
-        from_model: the model to start from, in a new run from update 0: a `Model`, or the path of a
-            run, a checkpoint or a model file. The new run takes the network, vocabulary and weights of
-            this model. It also takes the model's settings, unless a recipe is named. A model from
-            `import_model` has the settings in its file, or those of the recipe "quick" if the file has
-            none.
+        from_model: the model to start from, in a new run from update 0: a `Model`, or the path of a run, a checkpoint
+            or a model file. The new run takes its network, vocabulary and weights, and its settings unless a recipe
+            is named. A model from `import_model` has the settings in its file, or else those of the recipe "quick".
         minutes: train for about this many minutes, instead of `epochs` or `updates`. The minutes include
             the time for reading the text and for measuring the speed. If the speed changes, the end moves.
-        find_learning_rate: search for a good learning rate first, as the function of this name does. Of given
-            minutes, the search takes about a tenth. A run directory keeps the search and its picture.
-        which: the model to return, "best" or "latest", as for `load`. Without a run directory, "best"
-            needs a validation part.
+        find_learning_rate: first search for a good learning rate, in a tenth of the minutes. A run keeps the search.
+        which: the model to return, "best" or "latest", as for `load`. Without a run, "best" needs a validation part.
         listener: called with each event, such as a record or a sample; or a list of such functions.
             `charloom.listeners` has three, which log the run to TensorBoard, W&B and MLflow.
         callbacks: functions that receive the learner after exact updates (`charloom.Callback`).
         progress: False shows nothing in a notebook. Outside a notebook, nothing is ever shown.
+        processes: divide the streams among this number of processes on this machine; the engine becomes torch.
         **settings: any setting of `Config`, and `recipe`, the preset to start from; by default "quick".
 
-    Without a run directory, Ctrl-C stops training with a warning, and the model is returned as it is.
-    With a run directory, Ctrl-C saves a checkpoint and then raises KeyboardInterrupt.
+    On Ctrl-C, a run saves and raises KeyboardInterrupt; without one, the model is returned as it is, with a warning.
 
     Returns:
         The model with the lowest validation loss; without a validation part, the last model; or the one that
         `which` selects. A run directory keeps both, and `resume` continues from the last model.
 
     Raises:
-        ConfigError: a setting does not exist, is out of range, or contradicts the model or the run that exists;
-            or the minutes are too few to search for a learning rate; or `save_every` is given without `run`.
+        ConfigError: a setting does not exist, is out of range, or contradicts the model, the run that exists or the
+            processes; the minutes are too few to search for a learning rate; or `save_every` is given without `run`.
         TextError: the text is missing, empty or too short, or has only one distinct character.
         UnknownCharacterError: `from_model` does not know a character, and `unknown` is "refuse".
         RunExistsError, RunInUseError: `run` has a run or other files, or another process uses it.
-        MissingPartError: the setting `engine` is native, and the native engine is not installed.
+        MissingPartError: the engine is not installed.
         DivergedError: the loss is no longer finite, also in all trials of a search for a learning rate.
         WriteError: a file cannot be written.
     """
@@ -152,22 +150,25 @@ def train(
     old = run_to_continue(run, exist)
     place, model = new_run(run) if old is None else old, learner_of(from_model)
     require_place(place, which, initial_config(DEFAULT_RECIPE, model, **settings), settings)
-    if old is not None:
-        given = GivenTraining(text, string, model, minutes, find_learning_rate, settings)
-        return continue_run(old, changes_to_continue(old, given), which, heard, called, progress)
-    with TrainingDisplay(progress) as display:
-        display.prepare("Reading the text and planning the run")
-        corpus = text_to_learn(text, string, model=model, **settings)
-        found = search_first(corpus, minutes, model, display, settings, find_learning_rate)
-        plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
-        warn_user(unwanted_schedule(plan.config, len(corpus)))
-        if place is None:
-            return train_without_run(corpus, plan, heard, display, model, which, called)
-        rates = found.search if found else None
-        with begin(corpus, plan.config, place, model, plan.limit, plan.ngrams, rates) as training:
-            training.callbacks = called
-            training.to_the_end(heard, display)
-            return training.model(which)
+    with several_processes(processes, cast("dict[str, Any]", settings)):
+        if old is not None:
+            given = GivenTraining(text, string, model, minutes, find_learning_rate, settings)
+            changes = changes_to_continue(old, given)
+            return continue_run(old, changes, which, heard, called, progress)
+        with TrainingDisplay(progress) as display:
+            display.prepare("Reading the text and planning the run")
+            corpus = text_to_learn(text, string, model=model, **settings)
+            found = search_first(corpus, minutes, model, display, settings, find_learning_rate)
+            plan = plan_training(corpus, minutes, model=model, began=began, found=found, **settings)
+            warn_user(unwanted_schedule(plan.config, len(corpus)))
+            if place is None:
+                return train_without_run(corpus, plan, heard, display, model, which, called)
+            rates = found.search if found else None
+            begun = begin(corpus, plan.config, place, model, plan.limit, plan.ngrams, rates)
+            with begun as training:
+                training.callbacks = called
+                training.to_the_end(heard, display)
+                return training.model(which)
 
 
 def resume(
@@ -186,6 +187,7 @@ def resume(
     listener: Listener | Sequence[Listener] = ignore,
     callbacks: Iterable[Callback] = (),
     progress: bool = True,
+    processes: int | None = None,
 ) -> Model:
     """Continue a run from its last checkpoint, and return its model. A notebook shows the progress.
 
@@ -209,6 +211,7 @@ def resume(
         listener: as for `train`.
         callbacks: as for `train`. A run does not remember them, so give them again.
         progress: False shows nothing in a notebook, as for `train`.
+        processes: as for `train`; they may be other ones than before.
 
     Returns:
         The model with the lowest validation loss; without a validation part, the last model. The argument
@@ -223,10 +226,12 @@ def resume(
     """
     require_which(which)
     called, heard = Callbacks(callbacks), one_listener(listener)
-    changes = RunChanges(
-        text, epochs, updates, minutes, engine, device, threads, save_seconds, allow_older
-    )
-    return continue_run(as_path(run, "run"), changes, which, heard, called, progress)
+    machine: dict[str, Any] = {"engine": engine}
+    with several_processes(processes, machine):
+        changes = RunChanges(
+            text, epochs, updates, minutes, machine["engine"], device, threads, save_seconds, allow_older
+        )  # fmt: skip
+        return continue_run(as_path(run, "run"), changes, which, heard, called, progress)
 
 
 def continue_run(

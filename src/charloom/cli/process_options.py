@@ -6,17 +6,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from charloom.cli.error_exit import fail
 from charloom.cli.terminal import clear_line, say, say_sentence
 from charloom.config import require_whole
-from charloom.messages import argument
-from charloom.process_rank import LOCAL_PROCESSES, PROCESSES, ProcessRank
-
-MOST_PROCESSES: Final = 1_024
+from charloom.process_rank import ProcessRank
 
 Processes = Annotated[
     int | None,
@@ -59,48 +55,24 @@ def among_processes(
         processes: the number of processes that the user asked for; None if the user did not.
         settings: the settings that the user gave. The engine becomes torch.
     """
+    from charloom.api.several_processes import (
+        MOST_PROCESSES,
+        choose_torch,
+        dividing,
+        started_by_torchrun,
+    )
+
     if rank is None and processes is None:
         yield
         return
     if processes is not None:
         require_whole("processes", processes, least=1, below=MOST_PROCESSES + 1)
-    if rank is not None and processes is not None:
-        fail(
-            f"--processes {processes} starts processes itself, but torchrun has already started {rank.size}. Leave out "
-            f"--processes."
-        )
-    choose_torch(settings)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no warnings about lost connections
-    from charloom.engines.torch.training_processes import leading, leading_new
-
-    lead = leading(rank, say_loss) if rank is not None else leading_new(processes or 1, say_loss)
-    with lead as group:
-        local, size = group.rank.local_size, group.rank.size
-        tokens = LOCAL_PROCESSES.set(local), PROCESSES.set(size)
-        try:
-            yield
-        finally:
-            LOCAL_PROCESSES.reset(tokens[0])
-            PROCESSES.reset(tokens[1])
-
-
-def choose_torch(settings: dict[str, Any]) -> None:
-    """Set the engine to torch, and say so; refuse another engine by name, and a missing PyTorch."""
-    from charloom.engines import torch_problem
-    from charloom.messages import pip_command
-
-    named = settings.get("engine") or "auto"
-    if named not in ("auto", "torch"):
-        fail(
-            f"{argument('engine')} is {named}, which trains in one process; several processes need "
-            f"{argument('engine', 'torch')}."
-        )
-    problem = torch_problem()
-    if problem is not None:
-        fail(f"{problem}; install it {pip_command('torch')}.")
-    if named == "auto":
+        if rank is not None:
+            raise started_by_torchrun(processes, rank)
+    if choose_torch(settings):
         say("several processes train with the engine torch.")
-    settings["engine"] = "torch"
+    with dividing(rank, processes or 1, say_loss, stop=True):
+        yield
 
 
 def say_loss(reason: str) -> None:

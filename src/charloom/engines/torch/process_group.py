@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import timedelta
 from threading import RLock
 from typing import Any, Final
@@ -93,6 +94,7 @@ class ProcessGroup:
             with suppress(RuntimeError):
                 dist.destroy_process_group()
         self._joined = False
+        self.lost = self.lost or "the training processes have ended"
 
     def _wait_for(self, keys: list[str]) -> None:
         """Wait until the store has all keys."""
@@ -187,25 +189,23 @@ def with_repair(reason: str) -> str:
     )
 
 
-class _Current:
-    """The group of this process, if it trains together with others."""
-
-    group: ProcessGroup | None = None
+# The group of this process, if it trains together with others; other threads train alone.
+CURRENT: Final[ContextVar[ProcessGroup | None]] = ContextVar("CURRENT", default=None)
 
 
 def current_group() -> ProcessGroup | None:
     """Return the processes that train together with this process; None if it trains alone."""
-    return _Current.group
+    return CURRENT.get()
 
 
 @contextmanager
 def in_group(group: ProcessGroup) -> Iterator[ProcessGroup]:
     """Let the engine torch of this process train together with a group of processes."""
-    _Current.group = group
+    token = CURRENT.set(group)
     try:
         yield group
     finally:
-        _Current.group = None
+        CURRENT.reset(token)
 
 
 def meet(rank: ProcessRank) -> dist.Store:

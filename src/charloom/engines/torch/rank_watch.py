@@ -87,6 +87,8 @@ class RankWatch:
         on_loss: called with a message, without a full stop, when a process was lost and this process must end,
             because nothing else will end it.
         ended: returns a message if a process that this one started has ended; else None.
+        stop: send SIGTERM to process 0, which is this one, if another was lost while it evaluates or is paused, so that it
+            saves and ends. False leaves it to its next update to notice.
     """
 
     def __init__(
@@ -94,8 +96,9 @@ class RankWatch:
         group: ProcessGroup,
         on_loss: Callable[[str], object],
         ended: Callable[[], str | None] = lambda: None,
+        stop: bool = True,
     ) -> None:
-        self._group, self._on_loss, self._ended = group, on_loss, ended
+        self._group, self._on_loss, self._ended, self._stop = group, on_loss, ended, stop
         self._store: Store = own_connection(group.store)
         leads = group.rank.rank == 0
         self._others = range(1, group.rank.size) if leads else range(1)
@@ -132,7 +135,7 @@ class RankWatch:
         return found
 
     def _end(self, reason: str) -> None:
-        """End this process: process 0 saves first, if it is not in the middle of an update."""
+        """End this process: process 0 saves first, if it is not in the middle of an update, or is not ended at all."""
         if self._group.rank.rank:
             self._on_loss(with_repair(reason))
             os._exit(1)
@@ -143,8 +146,9 @@ class RankWatch:
         if self._group.talking_since is not None:  # it would wait without end
             self._on_loss(with_repair(reason))
             os._exit(1)
-        self._on_loss(reason)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if self._stop:
+            self._on_loss(reason)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def tell_failure(group: ProcessGroup, message: str) -> None:

@@ -36,7 +36,7 @@ from charloom.engines.torch.gradient_sum import GradientSum
 from charloom.engines.torch.layer_stack import Inputs, all_states, logits_of, run_layers
 from charloom.engines.torch.ngram_table import NgramTable
 from charloom.engines.torch.pair_table import PairTable
-from charloom.engines.torch.process_group import current_group
+from charloom.engines.torch.process_group import ProcessGroup, current_group
 from charloom.engines.torch.recent_id_tensors import contexts_of, previous_ids, recent_after
 from charloom.engines.torch.tensors import Tensors, to_array, to_device
 from charloom.engines.torch.text_on_device import TextOnDevice
@@ -109,7 +109,8 @@ class TorchEngine:
                 f"{argument('dtype')} is float64, which Apple's GPU cannot compute. Use "
                 f"{argument('device', 'cpu')} or {argument('dtype', 'float32')}."
             )
-        size = 1 if self._group is None else self._group.rank.size
+        group = self._present_group()
+        size = 1 if group is None else group.rank.size
         if config.batch_size < size:
             raise EngineError(
                 f"{argument('batch_size')} is {config.batch_size}, so {size} processes cannot have a stream each. "
@@ -203,10 +204,15 @@ class TorchEngine:
         """
         self._require_dtype(learner)
         self.require(learner.config)
-        if self._group is None:
+        group = self._present_group()
+        if group is None:
             return self.open_part(learner)
         required_ngrams(learner), required_pairs(learner)
-        return DividedNetwork(self._group, learner, self.threads, self.open_part)
+        return DividedNetwork(group, learner, self.threads, self.open_part)
+
+    def _present_group(self) -> ProcessGroup | None:
+        """Return the processes that train together with this one; None if it trains alone, or if they have ended."""
+        return self._group if self._group is current_group() else None
 
     def open_part(self, learner: Learner, together: GradientSum | None = None) -> TorchNetwork:
         """Return a network for the streams of this process, whose gradients `together` adds up with those of others."""

@@ -25,20 +25,22 @@ ENDING_SECONDS: Final = 15.0  # for the other processes to end by themselves
 
 
 @contextmanager
-def leading(rank: ProcessRank, on_loss: Say) -> Iterator[ProcessGroup]:
+def leading(rank: ProcessRank, on_loss: Say, stop: bool = True) -> Iterator[ProcessGroup]:
     """Let the engine torch divide its work among the processes that torchrun started. This one is process 0.
 
-    `on_loss` is called with a message, without a full stop, when another process died.
+    `on_loss` is called with a message, without a full stop, when another process died. `stop` then ends this process
+    with SIGTERM if it is between two updates.
 
     Raises:
         EngineError: the processes cannot meet.
     """
-    with leading_group(ProcessGroup(rank, meet(rank)), on_loss) as group:
+    group = ProcessGroup(rank, meet(rank))
+    with leading_group(group, RankWatch(group, on_loss, stop=stop)):
         yield group
 
 
 @contextmanager
-def leading_new(size: int, on_loss: Say) -> Iterator[ProcessGroup]:
+def leading_new(size: int, on_loss: Say, stop: bool = True) -> Iterator[ProcessGroup]:
     """Start processes on this machine, so that there are `size` of them with this one, and lead them as `leading` does.
 
     No process is left behind, whatever happens to this one.
@@ -49,7 +51,8 @@ def leading_new(size: int, on_loss: Say) -> Iterator[ProcessGroup]:
     try:
         started += map(start_follower, ranks[1:])
         group = ProcessGroup(ranks[0], dist.PrefixStore("charloom/0", store))
-        with leading_group(group, on_loss, lambda: ended_process(started)):
+        watch = RankWatch(group, on_loss, lambda: ended_process(started), stop)
+        with leading_group(group, watch):
             yield group
     finally:
         end_all(started)
@@ -65,14 +68,11 @@ def loopback_store() -> dist.TCPStore:
 
 
 @contextmanager
-def leading_group(
-    group: ProcessGroup, on_loss: Say, ended: Callable[[], str | None] = lambda: None
-) -> Iterator[ProcessGroup]:
+def leading_group(group: ProcessGroup, watch: RankWatch) -> Iterator[None]:
     """Lead a group, and let its other processes end at the end of the `with` block."""
-    watch = RankWatch(group, on_loss, ended)
     try:
         with in_group(group):
-            yield group
+            yield
     finally:
         watch.close()
         with suppress(RuntimeError):  # the launcher and its store may be gone
@@ -84,7 +84,7 @@ def start_follower(rank: ProcessRank) -> subprocess.Popen[bytes]:
     """Start a process that follows process 0, which is this one, on this machine."""
     own = {PARENT: str(os.getpid())}
     return subprocess.Popen(
-        [sys.executable, "-m", "charloom", "train"],
+        [sys.executable, "-P", "-m", "charloom", "train"],
         env={**os.environ, **rank.to_environment(), **own},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
