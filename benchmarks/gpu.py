@@ -8,26 +8,27 @@ the loop's speed on the processor and 0.9 on a GPU; CUDA graphs are 3 times as f
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from itertools import product
 from statistics import median
 
 import numpy as np
 import torch
 
+from charloom.bench import pytorch
+from charloom.bench.charloom_engines import engine_updates
+from charloom.bench.contestant_text import bench_text, bench_vocabulary
+from charloom.bench.device_speed import WARM_UP
+from charloom.bench.interleaved import Work, interleave
 from charloom.cell_table import CELL_NAMES
 from charloom.config import OPTIMIZERS, Config
 from charloom.engines import Plan
 from charloom.engines.reference import ReferenceEngine
 from charloom.engines.torch import TorchEngine
-from charloom.engines.torch.devices import chosen_device, device_title, precision_switch
+from charloom.engines.torch.devices import chosen_device, device_title
 from charloom.model import Learner, copy_learner, new_learner
-from charloom.text import Vocabulary
 
 K = 65  # characters of Tiny Shakespeare
 SECONDS_A_TURN = 0.5
-Work = Callable[[int], None]
 
 
 def config_of(H: int, layers: int, B: int, T: int) -> Config:
@@ -38,81 +39,22 @@ def config_of(H: int, layers: int, B: int, T: int) -> Config:
     )  # fmt: skip
 
 
-def vocabulary(size: int = K) -> Vocabulary:
-    """Return a vocabulary of `size` characters."""
-    return Vocabulary(chr(0x100 + k) for k in range(size))
-
-
 def engine_loop(config: Config, engine: TorchEngine) -> Work:
     """Return a function of n that applies n updates with the torch engine."""
-    B, windows = config.batch_size, 40
-    learner = new_learner(config, vocabulary())
-    length = windows * config.seq_length
-    tokens = np.random.default_rng(0).integers(0, K, B * length + 1).astype(np.uint8)
-    starts = np.arange(B, dtype=np.int64) * length
-
-    def work(count: int) -> None:
-        while count:
-            if learner.position >= length:
-                learner.position = 0
-            some = min(count, windows - learner.position // config.seq_length)
-            engine.train(learner, tokens, Plan(np.full(some, 1e-3), starts))
-            count -= some
-
-    return work
+    return engine_updates(engine, new_learner(config, bench_vocabulary(K)), bench_text(K))
 
 
 def bare_loop(config: Config, device: torch.device) -> Work:
-    """Return a function of n that applies n updates with nn.LSTM, nn.Linear, cross_entropy and torch.optim.Adam."""
-    T, B, H = config.seq_length, config.batch_size, config.hidden_size
-    rnn = torch.nn.LSTM(K, H, num_layers=config.layers).to(device)
-    linear = torch.nn.Linear(H, K).to(device)
-    optimizer = torch.optim.Adam([*rnn.parameters(), *linear.parameters()], lr=1e-3)
-    one_hot = torch.eye(K, device=device)
-    ids = torch.randint(0, K, (40 * T + 1, B), device=device)
-    state, place = None, 0
-
-    def work(count: int) -> None:
-        nonlocal state, place
-        if device.type == "cpu":
-            torch.set_num_threads(1)
-        for _ in range(count):
-            x, y = ids[place : place + T], ids[place + 1 : place + T + 1]
-            place = (place + T) % (39 * T)
-            optimizer.zero_grad()
-            outputs, last = rnn(one_hot[x], state)
-            logits = linear(outputs).reshape(T * B, K)
-            torch.nn.functional.cross_entropy(logits, y.reshape(-1)).backward()
-            optimizer.step()
-            state = tuple(each.detach() for each in last)
-        finish(device)
-
-    return work
-
-
-def finish(device: torch.device) -> None:
-    """Wait until the device has done everything."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_of(work: Work, count: int) -> float:
-    """Return how many seconds `count` updates take."""
-    start = time.perf_counter()
-    work(count)
-    return time.perf_counter() - start
+    """Return a function of n that applies n updates with PyTorch's own modules and its fused Adam."""
+    return pytorch.steps(config, K, bench_text(K), 1, str(device))
 
 
 def in_turn(ours: Work, theirs: Work, rounds: int) -> tuple[float, float]:
     """Return the median seconds of an update of two loops that are timed in turn."""
     for work in (ours, theirs):
-        work(5 if torch.cuda.is_available() else 1)  # a graph is captured in the fourth update
-    times: tuple[list[float], list[float]] = ([], [])
-    counts = [max(1, round(SECONDS_A_TURN / seconds_of(work, 1))) for work in (ours, theirs)]
-    for _ in range(rounds):
-        for work, count, seconds in zip((ours, theirs), counts, times, strict=True):
-            seconds.append(seconds_of(work, count) / count)
-    return median(times[0]), median(times[1])
+        work(WARM_UP if torch.cuda.is_available() else 1)
+    times = interleave({"ours": ours, "theirs": theirs}, rounds, SECONDS_A_TURN)
+    return median(times["ours"]), median(times["theirs"])
 
 
 def compare(
@@ -136,7 +78,7 @@ def small_network(
         cell=cell, layers=layers, batch_size=batch_size, optimizer=optimizer, dropout=dropout,
         hidden_size=5, seq_length=4, init="uniform", dtype="float64",
     )  # fmt: skip
-    return new_learner(config, vocabulary(7))
+    return new_learner(config, bench_vocabulary(7))
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -191,7 +133,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    setattr(*precision_switch())  # the engine computes in float32, so the bare loop must too
     device, cpu = chosen_device(options.device), torch.device("cpu")
     print(f"PyTorch {torch.__version__}, {device_title(device)}", flush=True)
     for one in dict.fromkeys((cpu, device)):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from large_text import LIMIT, MEGABYTE, anonymous_megabytes, make_text
 
 LOOK_SECONDS = 0.05

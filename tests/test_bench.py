@@ -16,10 +16,12 @@ from charloom.bench import (
     WORKLOADS,
     bench,
     classic,
+    device_speed,
     interleaved,
     measure,
     render,
     sampling_speed,
+    timed_processes,
     training_speed,
 )
 from charloom.bench.charloom_engines import engine_sampling, engine_updates
@@ -27,7 +29,7 @@ from charloom.bench.contestant_text import bench_text, bench_vocabulary, windows
 from charloom.cli import app
 from charloom.cpu_limits import processors
 from charloom.engines import native_problem, open_engine
-from charloom.errors import ConfigError, DivergedError
+from charloom.errors import ConfigError, DivergedError, EngineError
 from charloom.formatting import table
 from charloom.model import new_learner, parameter_shapes, zero_state
 
@@ -306,6 +308,68 @@ def test_native_steps_are_timed_with_two_threads(without_frameworks):
     assert all(row.name == "native" and row.times_ours == 1 for row in times.rows)
 
 
+# Engines and devices
+
+
+@pytest.fixture(scope="module")
+def device_times():
+    """The times of a tiny workload with two streams. Takes some seconds: processes import PyTorch."""
+    pytest.importorskip("torch")
+    return device_speed.measure_devices(tiny("rnn-128", batch_size=2), rounds=2)
+
+
+def test_engines_and_numbers_of_processes_are_timed(device_times):
+    rows = {row.name: row for row in device_times.rows}
+    measured = ["PyTorch's module", "torch", "torch, 1 process", "torch, 2 processes"]
+    for name in measured:
+        assert rows[name].not_measured is None
+        assert rows[name].characters_per_second == pytest.approx(6 / rows[name].milliseconds * 1e3)
+        assert f"\n{name} " in device_times.render()
+    if native_problem() is None:
+        native = rows["native"].milliseconds
+        assert rows["torch"].times_native == pytest.approx(rows["torch"].milliseconds / native)
+    assert json.loads(json.dumps(device_times.to_dict()))["workload"]["rounds"] == 2
+
+
+def test_what_cannot_be_measured_says_only_why(device_times):
+    reasons = {row.name: row.not_measured for row in device_times.rows}
+    assert reasons["torch, 4 processes"] == "the workload has 2 streams"
+    if device_speed.cuda_problem() is None:
+        pytest.skip("a GPU is measured here")
+    for name in ("cuDNN alone", "torch, CUDA eager", "torch, CUDA graphs"):
+        assert reasons[name] == "no CUDA device"
+        assert f"\n{name}: not measured: no CUDA device\n" in device_times.render()
+
+
+def test_without_pytorch_only_the_native_engine_is_timed(monkeypatch):
+    monkeypatch.setattr(device_speed, "torch_problem", lambda: "no PyTorch")
+    times = device_speed.measure_devices(tiny("rnn-128", batch_size=2), rounds=1)
+    first, *others = times.rows
+    assert (first.not_measured is None) == (native_problem() is None)
+    assert {row.not_measured for row in others} == {"no PyTorch"}
+
+
+def test_a_process_of_a_benchmark_that_ended_is_noticed(monkeypatch):
+    monkeypatch.setattr(timed_processes, "LEADER", "this_module_does_not_exist")
+    with (
+        timed_processes.led_processes(tiny("rnn-128"), 1) as work,
+        pytest.raises(EngineError, match="a training process of the benchmark ended"),
+    ):
+        work(1)
+
+
+def test_the_bare_loop_clips_only_if_it_should(monkeypatch):
+    torch = pytest.importorskip("torch")
+    from charloom.bench import pytorch
+
+    clipped = []
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *p, **more: clipped.append(p))
+    for clip in (1.0, 0.0):
+        config = tiny("gru-128", batch_size=2).config.replace(clip=clip)
+        pytorch.steps(config, 65, bench_text(65), 1)(3)
+    assert len(clipped) == 3
+
+
 # Output
 
 
@@ -351,6 +415,13 @@ def test_a_workload_is_printed_as_text_or_json(monkeypatch):
         ("--workload gru-128 --hidden-size 9", "has fixed sizes"),
         ("--workload gru-128 --vocabulary-size 9", "has fixed sizes"),
         ("--workload gru-128 --rounds 0", "rounds is 0"),
+        ("--workload gru-128 --devices --rounds 0", "rounds is 0"),
+        ("--devices", "leave out --devices, or name another --workload"),
+        (
+            "--workload gru-128 --devices --engine torch",
+            "--devices compares engines: leave out --engine",
+        ),
+        ("--workload sample-2x512 --devices", "times sampling, which uses one device"),
     ],
 )
 def test_wrong_arguments_end_in_one_sentence(options, sentence):

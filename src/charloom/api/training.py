@@ -14,11 +14,11 @@ from charloom.api.existing_run import GivenTraining, changes_to_continue, run_to
 from charloom.api.learning_rate import refuse_given_rate, search_before_training
 from charloom.api.model import Model, available_which, learner_of, stage
 from charloom.api.notebook_display import Listener, TrainingDisplay
+from charloom.api.process_argument import several_processes
 from charloom.api.python_warnings import warn_user
 from charloom.api.run_changes import NO_CHANGES, RunChanges, new_cosine_message
 from charloom.api.run_listening import listening, one_listener
 from charloom.api.settings_help import with_settings_help
-from charloom.api.several_processes import several_processes
 from charloom.api.text_arguments import Text, as_path, free_run, new_run
 from charloom.api.training_plan import (
     FoundRate,

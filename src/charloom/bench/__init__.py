@@ -4,6 +4,7 @@ They time the update of the classic experiment, and the named networks in `WORKL
 """
 
 from charloom.bench.classic import Bench, Row, accuracy, bench, render
+from charloom.bench.device_speed import DeviceTimes, measure_devices
 from charloom.bench.sampling_speed import WritingTimes, measure_writing
 from charloom.bench.training_speed import StepTimes, measure_steps
 from charloom.bench.workloads import CLASSIC, WORKLOADS
@@ -13,12 +14,14 @@ __all__ = [
     "CLASSIC",
     "WORKLOADS",
     "Bench",
+    "DeviceTimes",
     "Row",
     "StepTimes",
     "WritingTimes",
     "accuracy",
     "bench",
     "measure",
+    "measure_devices",
     "render",
 ]
 

@@ -25,6 +25,18 @@ def bench_vocabulary(vocabulary_size: int) -> Vocabulary:
     return Vocabulary(chr(0x100 + k) for k in range(vocabulary_size))
 
 
+def streams_of(
+    tokens: NDArray[np.uint8], T: int, B: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the input ids and the target ids of B streams of whole windows, each of shape (steps, B)."""
+    spacing = (len(tokens) - 1) // (B * T) * T
+    x, y = (
+        np.ascontiguousarray(tokens[first : first + spacing * B].reshape(B, spacing).T)
+        for first in (0, 1)
+    )
+    return x, y
+
+
 def windows_of(
     tokens: NDArray[np.uint8], T: int, B: int = 1
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -32,11 +44,7 @@ def windows_of(
 
     After the last window of the text, the first window comes again. The iterator never ends.
     """
-    spacing = (len(tokens) - 1) // (B * T) * T
-    x, y = (
-        np.ascontiguousarray(tokens[first : first + spacing * B].reshape(B, spacing).T)
-        for first in (0, 1)
-    )
+    x, y = streams_of(tokens, T, B)
     while True:
-        for e in range(0, spacing, T):
+        for e in range(0, len(x), T):
             yield x[e : e + T], y[e : e + T]

@@ -4,12 +4,13 @@ Each function uses the fastest form of the code that was found (docs/LOG.md).
 """
 
 from collections.abc import Callable
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.bench.contestant_text import windows_of
+from charloom.bench.contestant_text import streams_of, windows_of
 from charloom.bench.interleaved import Work
 from charloom.cell_table import CELLS
 from charloom.config import Config
@@ -71,36 +72,50 @@ def sampling(config: Config, K: int) -> Work:
     return work
 
 
-def steps(config: Config, K: int, tokens: NDArray[np.uint8], threads: int) -> Work:
+def steps(
+    config: Config, K: int, tokens: NDArray[np.uint8], threads: int, device: str = "cpu"
+) -> Work:
     """Return a function of n that does n training steps of the network in `config` in PyTorch.
 
-    A step uses the mean loss, clipping by the norm and fused Adam. The input is one-hot, because an
-    nn.Embedding needs an additional gradient and is never faster. PyTorch uses oneDNN where it can.
+    A step uses the mean loss, clipping by the norm (unless `clip` is 0) and fused Adam. The input is one-hot, because an
+    nn.Embedding needs an additional gradient and is never faster. PyTorch uses oneDNN or cuDNN where it can, and on a
+    GPU no TF32, as the engine torch. The text is on the device, and after the n steps nothing is left to do there.
     `K` is the vocabulary size.
     """
     import torch
 
+    from charloom.engines.torch.devices import used_device
+
     T, B, H = config.seq_length, config.batch_size, config.hidden_size
+    place = torch.device(device)
     rnn = getattr(torch.nn, CELLS[config.cell].torch_class)(K, H, num_layers=config.layers)
     linear = torch.nn.Linear(H, K)
-    parameters = [*rnn.parameters(), *linear.parameters()]
+    parameters = [*rnn.to(place).parameters(), *linear.to(place).parameters()]
     optimizer = torch.optim.Adam(parameters, lr=config.learning_rate, fused=True)
-    one_hot = torch.eye(K)
-    windows = windows_of(tokens, T, B)
+    one_hot = torch.eye(K, device=place)
+    inputs, targets = (torch.from_numpy(ids).to(place) for ids in streams_of(tokens, T, B))
+    windows = cycle(range(0, len(inputs), T))
     state: Any = None
 
-    def work(count: int) -> None:
+    def step(e: int) -> None:
         nonlocal state
-        torch.set_num_threads(threads)
-        for _ in range(count):
-            x, y = (torch.from_numpy(ids).long() for ids in next(windows))
-            optimizer.zero_grad()
-            outputs, last = rnn(one_hot[x], state)
-            logits = linear(outputs).reshape(T * B, K)
-            torch.nn.functional.cross_entropy(logits, y.reshape(-1)).backward()
+        x, y = inputs[e : e + T].long(), targets[e : e + T].long()
+        optimizer.zero_grad()
+        outputs, last = rnn(one_hot[x], state)
+        logits = linear(outputs).reshape(T * B, K)
+        torch.nn.functional.cross_entropy(logits, y.reshape(-1)).backward()
+        if config.clip:
             torch.nn.utils.clip_grad_norm_(parameters, config.clip, foreach=True)
-            optimizer.step()
-            state = tuple(s.detach() for s in last) if isinstance(last, tuple) else last.detach()
+        optimizer.step()
+        state = tuple(s.detach() for s in last) if isinstance(last, tuple) else last.detach()
+
+    def work(count: int) -> None:
+        torch.set_num_threads(threads)
+        with used_device(place):
+            for _ in range(count):
+                step(next(windows))
+            if place.type == "cuda":
+                torch.cuda.synchronize(place)
 
     return work
 

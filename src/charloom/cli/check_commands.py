@@ -17,6 +17,7 @@ from charloom.formatting import shortened
 PICTURES: Final = (".svg", ".png")
 
 if TYPE_CHECKING:
+    from charloom.bench import DeviceTimes, StepTimes, WritingTimes
     from charloom.gradient_check import GradientCheck, Row
 
 
@@ -132,6 +133,7 @@ def bench(
     workload: check_options.Workload = "classic",
     rounds: check_options.Rounds = None,
     vocabulary_size: check_options.ClassicVocabularySize = None,
+    devices: check_options.AllDevices = False,
     names: check_options.ListWorkloads = False,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +145,7 @@ def bench(
     Example:
       charloom bench --workload lstm-128 --rounds 5
     """
-    from charloom.bench import CLASSIC, WORKLOADS, measure, render
+    from charloom.bench import CLASSIC, WORKLOADS, render
     from charloom.bench import bench as measure_classic
 
     engine = settings.pop("engine", None)
@@ -155,9 +157,10 @@ def bench(
         titles |= {name: found.title for name, found in WORKLOADS.items()}
         result, text = titles, "\n".join(f"{name:<14}{title}" for name, title in titles.items())
     elif workload == CLASSIC:
-        if engine is not None:
+        if engine is not None or devices:
+            given_option = "--devices" if devices else "--engine"
             raise ConfigError(
-                f"workload {CLASSIC} times every engine that is fast enough: leave out --engine, or name another "
+                f"workload {CLASSIC} times every engine that is fast enough: leave out {given_option}, or name another "
                 f"--workload."
             )
         classic = measure_classic(**sizes)
@@ -169,9 +172,22 @@ def bench(
                 f"workload {workload} has fixed sizes: leave out --hidden-size and "
                 f"--vocabulary-size, or use --workload {CLASSIC}."
             )
-        times = measure(workload, rounds, engine)
+        times = timed_workload(workload, rounds, engine, devices)
         result, text = times.to_dict(), times.render()
     if as_json:
         show_json(result)
     else:
         show(text)
+
+
+def timed_workload(
+    workload: str, rounds: int | None, engine: str | None, devices: bool
+) -> "DeviceTimes | StepTimes | WritingTimes":
+    """Return the times of a named workload, on all devices or of one engine beside PyTorch."""
+    from charloom.bench import WORKLOADS, measure, measure_devices
+
+    if not devices:
+        return measure(workload, rounds, engine)
+    if engine is not None:
+        raise ConfigError("--devices compares engines: leave out --engine.")
+    return measure_devices(WORKLOADS[workload], rounds)

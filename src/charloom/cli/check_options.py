@@ -51,6 +51,13 @@ ClassicVocabularySize = Annotated[
         help="number of distinct characters K, for the workload classic only [default: 80]"
     ),
 ]
+AllDevices = Annotated[
+    bool,
+    typer.Option(
+        "--devices",
+        help="compare the native engine with the torch engine on each device, and with 1, 2 and 4 processes",
+    ),
+]
 ListWorkloads = Annotated[bool, typer.Option("--list", help="list the workloads and exit")]
 # doctor
 

@@ -55,7 +55,7 @@ def among_processes(
         processes: the number of processes that the user asked for; None if the user did not.
         settings: the settings that the user gave. The engine becomes torch.
     """
-    from charloom.api.several_processes import (
+    from charloom.api.process_argument import (
         MOST_PROCESSES,
         choose_torch,
         dividing,

@@ -190,22 +190,22 @@ def with_repair(reason: str) -> str:
 
 
 # The group of this process, if it trains together with others; other threads train alone.
-CURRENT: Final[ContextVar[ProcessGroup | None]] = ContextVar("CURRENT", default=None)
+PRESENT_GROUP: Final[ContextVar[ProcessGroup | None]] = ContextVar("PRESENT_GROUP", default=None)
 
 
 def current_group() -> ProcessGroup | None:
     """Return the processes that train together with this process; None if it trains alone."""
-    return CURRENT.get()
+    return PRESENT_GROUP.get()
 
 
 @contextmanager
 def in_group(group: ProcessGroup) -> Iterator[ProcessGroup]:
     """Let the engine torch of this process train together with a group of processes."""
-    token = CURRENT.set(group)
+    token = PRESENT_GROUP.set(group)
     try:
         yield group
     finally:
-        CURRENT.reset(token)
+        PRESENT_GROUP.reset(token)
 
 
 def meet(rank: ProcessRank) -> dist.Store:
