@@ -31,6 +31,7 @@ FLOORS = [
     | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"}
     | {"live_processes", "name_suggestions", "reading_progress", "process_rank"},
     {"errors", "notebook_html", "wrapped_table"},
+    {"registered_cells"},
     {"random", "config", "pattern_matches", "settings_types"},
     {"recipes", "text"},
     {"model"},

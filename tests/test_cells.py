@@ -14,9 +14,8 @@ from charloom.config import ONLY_WITH, Config
 from charloom.diagnosis import faulty_cells
 from charloom.engines import native_problem
 from charloom.engines.reference import network
-from charloom.hidden_units.gate_values import MEANINGS, WHATS
+from charloom.hidden_units.gate_values import MEANINGS, value_names
 from charloom.model import parameter_shapes
-from charloom.web import schemas
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "charloom"
@@ -128,8 +127,8 @@ def test_the_doctor_computes_each_cell(cell):
 
 
 def test_every_value_of_a_unit_is_described_on_every_face():
-    whats = {what for name in CELL_NAMES for what in WHATS[name]}
-    assert set(MEANINGS) == set(get_args(schemas.What)) == whats
+    whats = {what for name in CELL_NAMES for what in value_names(name)}
+    assert set(MEANINGS) == whats
     (names,) = re.findall(
         r"const names = \{([^}]*)\}", text_of("src/charloom/web/static/inside.js")
     )

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charloom
+from charloom.cell_table import CELL_NAMES
 from charloom.config import Config
 from charloom.engines import open_engine
 from charloom.engines.reference import ReferenceEngine, network
@@ -23,7 +24,7 @@ from charloom.hidden_units import (
     unit_values,
 )
 from charloom.hidden_units.correlation import Correlation
-from charloom.hidden_units.gate_values import WHATS
+from charloom.hidden_units.gate_values import value_names
 from charloom.model import copy_learner, new_learner, zero_state
 from charloom.model.input_pairs import PAIRS, most_frequent_pairs
 from charloom.model.recent_ids import pair_rows_of
@@ -91,13 +92,13 @@ def reference_values(learner, ids):
 # Values
 
 
-@pytest.mark.parametrize("cell", WHATS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_values_equal_those_of_the_references_steps(cell, engine, monkeypatch):
     learner = lively(cell)
     ids = learner.vocabulary.encode(STORY[:150])
     wanted = reference_values(learner, ids)
-    assert wanted.shape == (150, len(WHATS[cell]), 2, 5)
+    assert wanted.shape == (150, len(value_names(cell)), 2, 5)
     for most in (1, 7, 4_096):
         monkeypatch.setattr(unit_values, "LEAST_TOKENS", 1)
         monkeypatch.setattr(unit_values, "MOST_TOKENS", most)
@@ -105,7 +106,7 @@ def test_values_equal_those_of_the_references_steps(cell, engine, monkeypatch):
         assert np.abs(found - wanted).max() < 1e-12
 
 
-@pytest.mark.parametrize("cell", WHATS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_values_of_a_network_with_pairs_equal_those_of_the_references_steps(
     cell, engine, monkeypatch
@@ -312,19 +313,19 @@ def test_a_unit_that_follows_quotes_one_character_late_has_a_lower_correlation()
     assert shifted.units[0].r < finding.units[0].r - 0.1
 
 
-@pytest.mark.parametrize("cell", WHATS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
 def test_r_is_numpys_correlation_for_every_unit_and_units_are_in_order(cell, monkeypatch):
     monkeypatch.setattr(unit_values, "MOST_TOKENS", 37)
     learner = lively(cell)
     model = charloom.Model(learner, ReferenceEngine())
-    everything = len(WHATS[cell]) * 2 * 5
+    everything = len(value_names(cell)) * 2 * 5
     found = charloom.neurons(model, string=STORY, properties=["vowel"], top=2 * everything)
     (finding,) = found.findings
     whole = all_values(learner, learner.vocabulary.encode(STORY))
     measured = named(["vowel"])[0].measure(STORY).astype(np.float64)
     wanted = {
         (layer, unit, what): np.corrcoef(measured, whole[:, place, layer, unit])[0, 1]
-        for place, what in enumerate(WHATS[cell])
+        for place, what in enumerate(value_names(cell))
         for layer in range(2)
         for unit in range(5)
     }
@@ -372,7 +373,7 @@ def test_units_and_values_can_be_selected():
         model, string=STORY, layer=0, unit=2, properties="vowel", top=99
     ).findings
     assert {(u.layer, u.unit) for u in finding.units} == {(0, 2)}
-    assert {u.what for u in finding.units} == set(WHATS["lstm"])
+    assert {u.what for u in finding.units} == set(value_names("lstm"))
 
 
 def test_a_pattern_and_marks_are_properties_too():

@@ -19,6 +19,7 @@ from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
 from charloom.name_suggestions import did_you_mean
+from charloom.registered_cells import is_registered, require_cell
 
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
 REDUCTIONS: Final = ("sum", "mean")
@@ -30,7 +31,7 @@ COMPUTE_DTYPES: Final = ("same", "bfloat16")
 DEVICES: Final = ("auto", "cpu", "cuda", "mps")
 NUMBERED_DEVICE: Final = re.compile(r"cuda:[0-9]{1,3}")  # one of several GPUs
 
-# The allowed values of each setting that has a fixed list of allowed values.
+# The allowed values of each setting that has a list of allowed values. A cell may also be a registered one.
 CHOICES: Final = {
     "cell": CELL_NAMES,
     "init": ("normal", "uniform", "orthogonal", "course"),
@@ -266,7 +267,10 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, options in CHOICES.items():
-            require_one_of(name, getattr(self, name), options)
+            if name == "cell":
+                require_cell(self.cell)
+            else:
+                require_one_of(name, getattr(self, name), options)
         positive = (
             "hidden_size layers seq_length batch_size chunks epochs step_every report_every "
             "sample_first sample_every sample_length passage_length"
@@ -315,6 +319,11 @@ class Config:
                 f"{argument('unknown')} is 'replace'; set {argument('replacement')} to one known character."
             )
         self._check_torch_settings()
+        if self.input_pairs and is_registered(self.cell):
+            raise ConfigError(
+                f"{argument('input_pairs')} is {self.input_pairs}, but the registered cell {self.cell} has no gates to which "
+                f"inputs of pairs could be added; use {argument('input_pairs', 0)}."
+            )
         if not isinstance(self.recipe, str):
             raise ConfigError(
                 f"{argument('recipe')} is {shortened(self.recipe)}; it must be a name."

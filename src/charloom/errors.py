@@ -18,6 +18,7 @@ the command line, which prints the message and chooses the exit code.
     └── StoreError                a problem with runs, checkpoints or models on disk
         ├── NotAModelError        the path is not a run, a checkpoint or a model
         ├── DamagedError          a checkpoint or model has other bytes than were written
+        ├── UnregisteredCellError a model names a cell that is not registered
         ├── NewerFormatError      a later charloom wrote the file; this one cannot read it
         ├── RunExistsError        the directory for a new run already holds one
         ├── RunInUseError         another process writes this run
@@ -121,6 +122,10 @@ class DamagedError(StoreError):
 
 class NewerFormatError(StoreError):
     """A later charloom wrote the file, so this one cannot read it. The file is intact."""
+
+
+class UnregisteredCellError(StoreError):
+    """A model or a run names a cell that is neither built in nor registered here. The file is intact."""
 
 
 class RunExistsError(StoreError):

@@ -36,6 +36,8 @@ READING: Final = "reading the text"
 
 # Arguments whose option on the command line is not the argument's name with hyphens.
 OPTIONS: Final = {"from_model": "--from", "string": "--text"}
+# Options of the command line that have no field on the page, which names the option itself.
+WITHOUT_FIELD: Final = frozenset({"cell_file"})
 
 
 class Placeholder(str):
@@ -242,7 +244,8 @@ def _spelled(
                 return join(spelled)
             if "either" in content:
                 in_python, elsewhere = content["either"]
-                return str(in_python if spell_argument is _python_argument else elsewhere)
+                words = str(in_python if spell_argument is _python_argument else elsewhere)
+                return _spelled(words, spell_argument, spell_command, join)
             spell = _shell_command if "terminal" in content else spell_command
             return spell(content["command"], content["values"], content["named"])
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -315,6 +318,8 @@ def _shell_command(name: str, values: list[Any], named: dict[str, Any]) -> str:
 
 def _field(name: str, value: Any) -> str:
     """Return an argument as a field of the page with its value, such as “learning rate” 0.1."""
+    if name in WITHOUT_FIELD:
+        return _option(name, value)
     words = f"“{name.replace('_', ' ').replace('ngram', 'n-gram')}”"
     return words if value is None or value is True else f"{words} {_listed(value)}"
 

@@ -23,6 +23,7 @@ from charloom.model import Learner, parameter_shapes, zero_slots, zero_state
 from charloom.model.mixture_parts import refuse_ngrams
 from charloom.pytorch_state_dict import DETECTED, Prefixes, find_network, to_state_dict
 from charloom.recipes import DEFAULT_RECIPE, recipe_of
+from charloom.registered_cells import built_in_cell
 from charloom.store.atomic_files import reading
 from charloom.store.format_versions import TORCH_FORMAT, require_format
 from charloom.store.held_units import HELD, held_fields, parse_held
@@ -87,6 +88,7 @@ def torch_bytes(learner: Learner, file: str) -> bytes:
             f"the model has inputs for pairs of characters, which the modules of PyTorch cannot express. Give "
             f"{argument('to', 'onnx')} to export it to ONNX, or train with {argument('input_pairs', 0)}."
         )
+    built_in_cell(learner.config.cell, "a PyTorch file")
     refuse_ngrams(learner, "which the modules of PyTorch cannot express")
     require_finite(learner)
     about = {

@@ -16,6 +16,7 @@ from charloom.formatting import shortened
 from charloom.messages import Placeholder, argument
 from charloom.model import Learner
 from charloom.model.parameters import Parameters
+from charloom.registered_cells import built_in_cell
 
 Array = NDArray[Any]
 
@@ -35,7 +36,8 @@ def to_state_dict(learner: Learner) -> Parameters:
     `head.weight` (K, H) and `head.bias` (K). bias_hh is zero, except that a GRU has the bias d in
     the rows of its candidate n.
     """
-    H, ours, cell = learner.config.hidden_size, learner.parameters, CELLS[learner.config.cell]
+    H, ours = learner.config.hidden_size, learner.parameters
+    cell = built_in_cell(learner.config.cell, "a PyTorch file")
     state_dict: Parameters = {}
     for layer in range(learner.config.layers):
         b = ours[f"layers.{layer}.b"]

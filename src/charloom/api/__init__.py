@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from charloom.api.cell_registration import register_cell
     from charloom.api.class_diagnosis import doctor_class
     from charloom.api.classic_experiment import Reported, Reproduction, reproduce, reproduction
     from charloom.api.compare_runs import compare
@@ -118,6 +119,7 @@ __all__ = [
     "probe",
     "push",
     "refuse_given_rate",
+    "register_cell",
     "remove_run",
     "rename_run",
     "reopen",
@@ -150,6 +152,7 @@ MODULES: Final = {
         "evaluate_baselines",
         "evaluate_part",
     ),
+    "charloom.api.cell_registration": ("register_cell",),
     "charloom.api.exchange": (
         "export",
         "import_model",

@@ -159,7 +159,7 @@ def rounded_weights(export: Export) -> RoundedWeights:
     chosen = export.options.weight_type
     if chosen is not None:
         return RoundedWeights(chosen)
-    engine = open_engine("auto", export.learner.config.threads)
+    engine = open_engine("auto", export.learner.config.threads, cell=export.learner.config.cell)
     return choose_weights(export.model, export.learner, engine)
 
 

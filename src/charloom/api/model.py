@@ -654,12 +654,15 @@ def load(path: str | Path, *, which: Which | None = None, engine: str = "auto") 
         path = model_file_of(path)
         learner = load_model(path, which)
         before = 0 if path.is_dir() else update_of_file(path)
-        opened, run = open_engine(engine, learner.config.threads), run_around(path)
+        opened, run = (
+            open_engine(engine, learner.config.threads, cell=learner.config.cell),
+            run_around(path),
+        )
         updates = None if run is None else updates_of(run)
         return Model(learner, opened, run, updates=updates, before=before)
     which = which or which_of_run(path)
     learner = load_model(path, which)
-    opened = open_engine(engine, learner.config.threads)
+    opened = open_engine(engine, learner.config.threads, cell=learner.config.cell)
     return Model(learner, opened, path, available_which(which, learner), updates_of(path))
 
 

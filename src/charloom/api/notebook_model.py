@@ -6,12 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from charloom.cell_table import CELLS
 from charloom.errors import UnknownCharacterError
 from charloom.formatting import bits_per_character, capitalized, count, counted, one_of
 from charloom.messages import command, for_python
 from charloom.model import Learner
 from charloom.notebook_html import card, code, figures, sentence
+from charloom.registered_cells import cell_named
 from charloom.run_file_names import PASSAGE
 from charloom.text import Corpus, Vocabulary
 
@@ -54,7 +54,9 @@ def model_card(
         beginning: with what a text of the model may begin; "" if nothing is known.
     """
     config = learner.config
-    title = f"Model: {CELLS[config.cell].title} with {counted(config.hidden_size, 'hidden unit')}"
+    title = (
+        f"Model: {cell_named(config.cell).title} with {counted(config.hidden_size, 'hidden unit')}"
+    )
     layers = f" in each of {count(config.layers)} layers" if config.layers > 1 else ""
     prompt = f'"{beginning}", ' if beginning else ""
     calls = [f"model.sample({prompt}length=300)"]

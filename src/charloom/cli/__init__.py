@@ -31,6 +31,7 @@ from charloom.cli import (
     study_commands,
     trace_command,
 )
+from charloom.cli.cell_file_option import with_cell_file
 from charloom.cli.error_exit import ErrorReportingGroup
 from charloom.cli.process_start import START
 from charloom.cli.setting_options import CommandWithHeadings
@@ -97,6 +98,26 @@ COMMANDS: Final = (
     info_commands.info,
 )
 
+# The commands that train or open networks, whose cells may be registered by files of the user.
+WITH_CELLS: Final = frozenset(
+    {
+        run_commands.train,
+        run_commands.resume,
+        run_commands.report,
+        compare_command.compare,
+        sample_command.sample,
+        evaluate_command.evaluate,
+        model_commands.score,
+        classify_command.classify,
+        memorized_command.memorized,
+        neurons_command.neurons,
+        fixed_points_command.fixed_points,
+        serve_command.serve,
+        exchange_commands.export,
+        exchange_commands.push,
+    }
+)
+
 
 def name_of(command: Callable[..., None] | typer.Typer) -> str:
     """Return the name of a command or of a group of commands, such as train or fixed-points."""
@@ -109,7 +130,8 @@ for command in COMMANDS:
     if isinstance(command, typer.Typer):
         app.add_typer(command)
     else:
-        app.command(name_of(command), cls=CommandWithHeadings)(command)
+        function = with_cell_file(command) if command in WITH_CELLS else command
+        app.command(name_of(command), cls=CommandWithHeadings)(function)
 
 
 def show_version(wanted: bool) -> None:

@@ -60,7 +60,7 @@ def export(
 
     options = ExportOptions(network_alone, about, license, weights, optimizer)
     target = target_of(to, options)
-    opened = api.load(model, which=which, engine="reference")  # type: ignore[arg-type]
+    opened = api.load(model, which=which, engine="auto")  # type: ignore[arg-type]
     name = model.resolve().name.removesuffix(".safetensors")
     path = output_path(output or f"{name}{target.suffix}", target)
     refuse_own_model(path, model)

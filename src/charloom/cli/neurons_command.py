@@ -293,7 +293,7 @@ def unit_address(unit: "Unit") -> str:
 
 def paint_unit(seen: "Activity") -> None:
     """Print the text, coloured by the values of one unit."""
-    from charloom.hidden_units.gate_values import MEANINGS
+    from charloom.hidden_units.gate_values import meaning
 
     values = seen.values[:, 0, 0].tolist()
     styles, legend = coloured(values)
@@ -301,7 +301,7 @@ def paint_unit(seen: "Activity") -> None:
     painted = paint(seen.characters, styles, title, legend)
     spread = f"{min(values):.3g} to {max(values):.3g}"
     more = "" if painted else NO_COLOURS
-    say(f"{title} ({MEANINGS[seen.what]}): from {spread}{more}.")
+    say(f"{title} ({meaning(seen.what)}): from {spread}{more}.")
 
 
 def coloured(values: Sequence[float]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -7,12 +7,14 @@ from charloom.config import ENGINES, Config, require_one_of
 from charloom.engines.base import Engine, Plan, Sampler, Trace
 from charloom.errors import MissingPartError
 from charloom.messages import argument, pip_command
+from charloom.registered_cells import RegisteredCell, is_registered, refuse_registered
 
 __all__ = [
     "Engine",
     "Plan",
     "Sampler",
     "Trace",
+    "check_cell",
     "engine_for",
     "native_problem",
     "open_engine",
@@ -43,25 +45,28 @@ def engine_for(config: Config) -> Engine:
         EngineError: the engine cannot train with these settings.
         ConfigError, MissingPartError: as in `open_engine`.
     """
-    engine = open_engine(config.engine, config.threads, config.device)
+    engine = open_engine(config.engine, config.threads, config.device, config.cell)
     engine.require(config)
     return engine
 
 
-def open_engine(name: str = "auto", threads: int = 1, device: str = "auto") -> Engine:
+def open_engine(
+    name: str = "auto", threads: int = 1, device: str = "auto", cell: str = "rnn"
+) -> Engine:
     """Return the engine with the name `name`, with up to `threads` threads.
 
-    "auto" means "native" if the native engine can run here, otherwise "reference". Only the engine torch has a
-    `device`, a value of the setting of that name.
+    "auto" means "native" if the native engine can run here, otherwise "reference"; for a registered `cell` it means
+    "torch". Only the engine torch has a `device`, a value of the setting of that name.
 
     Raises:
         ConfigError: there is no engine of this name.
-        EngineError: there is no such device.
+        EngineError: there is no such device, or this engine cannot compute `cell`.
         MissingPartError: `name` is "native" or "torch", and that engine cannot run here.
     """
     require_one_of("engine", name, ENGINES)
-    if name == "torch":
+    if name == "torch" or (name == "auto" and is_registered(cell)):
         return open_torch_engine(threads, device)
+    refuse_registered(cell, name)
     problem = native_problem() if name in ("auto", "native") else None
     if name == "native" and problem is not None:
         raise MissingPartError(
@@ -82,6 +87,23 @@ def torch_problem() -> str | None:
     if find_spec("torch") is None:
         return "the engine torch needs PyTorch, which is not installed"
     return None
+
+
+def check_cell(cell: RegisteredCell) -> tuple[str, ...]:
+    """Check the code of a registered cell, and return the names of its gates.
+
+    Raises:
+        ConfigError: the cell breaks a rule; the message says which.
+        MissingPartError: PyTorch is not installed.
+    """
+    problem = torch_problem()
+    if problem is not None:
+        raise MissingPartError(
+            f"a registered cell needs PyTorch, which is not installed; install it {pip_command('torch')}"
+        )
+    from charloom.engines.torch.cell_check import check_cell as check
+
+    return check(cell)
 
 
 def open_torch_engine(threads: int, device: str) -> Engine:

@@ -10,6 +10,7 @@ from charloom.errors import EngineError
 from charloom.messages import argument
 from charloom.model.input_pairs import InputPairs, pair_rows
 from charloom.model.ngrams import NGrams
+from charloom.registered_cells import refuse_registered
 
 MAX_LAYERS: Final = 64
 
@@ -72,6 +73,7 @@ def native_pairs(pairs: InputPairs) -> _native.Pairs:
 def native_shape(config: Config, characters: int) -> _native.Shape:
     """Return the cell and the sizes of a network in the form for the kernels."""
     require_layers(config)
+    refuse_registered(config.cell, "native")
     return _native.Shape(
         cell=_native.Cell[config.cell],
         layers=config.layers,

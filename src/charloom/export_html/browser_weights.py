@@ -12,6 +12,7 @@ from charloom.model import Learner
 from charloom.model.ngrams import NGrams
 from charloom.model.parameters import Parameters
 from charloom.model.writing_start import start_id, stored_state
+from charloom.registered_cells import built_in_cell
 from charloom.store.format_versions import HTML_FORMAT
 from charloom.store.ngram_tensors import tensors_of_ngrams
 from charloom.store.pair_tensors import tensors_of_pairs
@@ -36,7 +37,11 @@ def browser_model(learner: Learner, weights: WeightType) -> Learner:
 
     The parameters and the n-grams are rounded to `weights`, but the state in which a text begins is not. The
     result can be evaluated, but not trained. A number that is too large for the type becomes infinite.
+
+    Raises:
+        ConfigError: the cell is a registered one.
     """
+    built_in_cell(learner.config.cell, "an HTML file")
 
     def rounded(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(weights).astype(np.float32)

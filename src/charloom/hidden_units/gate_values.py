@@ -16,12 +16,11 @@ from charloom.cell_table import CELLS
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
 from charloom.messages import argument
+from charloom.registered_cells import cell_named
 
 Array = NDArray[Any]
 
-# For each cell, the names of the values that a unit has: states, then gates. MEANINGS has a
-# description of each value.
-WHATS: Final = {name: (*cell.states, *cell.gates) for name, cell in CELLS.items()}
+# A description of each value of a unit of the built-in cells.
 MEANINGS: Final = {
     "h": "output",
     "cell": "cell",
@@ -35,12 +34,23 @@ MEANINGS: Final = {
 }
 
 
+def value_names(cell: str) -> tuple[str, ...]:
+    """Return the names of the values that a unit of a cell has: its states, then its gates."""
+    found = cell_named(cell)
+    return (*found.states, *found.gates)
+
+
+def meaning(what: str) -> str:
+    """Return a description of a value of a unit, such as "update gate"."""
+    return MEANINGS.get(what, f"{what} of a registered cell")
+
+
 def require_value_name(what: str, cell: str) -> None:
     """Raise ConfigError if the units of `cell` have no value with the name `what`."""
-    if what not in WHATS[cell]:
+    if what not in value_names(cell):
         raise ConfigError(
             f"{argument('what')} is {shortened(what)}, but the units of this model (cell {cell}) have "
-            f"only {', '.join(WHATS[cell])}."
+            f"only {', '.join(value_names(cell))}."
         )
 
 

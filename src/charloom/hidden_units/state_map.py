@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.cell_table import CELLS
 from charloom.hidden_units.gate_values import sigmoid
 from charloom.model import Learner
 from charloom.model.input_pairs import PAIRS
+from charloom.registered_cells import built_in_cell
 
 Vector = NDArray[Any]
 Matrix = NDArray[np.float64]
@@ -34,7 +34,8 @@ class StateMap:
 
     def __init__(self, learner: Learner, character: int | None) -> None:
         config = learner.config
-        self.cell, self.H, self.L = CELLS[config.cell], config.hidden_size, config.layers
+        self.cell = built_in_cell(config.cell, "finding fixed points")
+        self.H, self.L = config.hidden_size, config.layers
         self._per_layer = len(self.cell.states) * self.H
         self.size = self.L * self._per_layer
         self._weights = {

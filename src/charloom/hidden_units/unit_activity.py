@@ -13,7 +13,7 @@ from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import TextError
 from charloom.formatting import count
-from charloom.hidden_units.gate_values import MEANINGS
+from charloom.hidden_units.gate_values import meaning
 from charloom.hidden_units.unit_values import Choice, blocks
 from charloom.hidden_units.value_range import usual_range
 from charloom.messages import argument, for_python
@@ -67,7 +67,7 @@ class Activity:
             low, high = (f"{end:.2g}" for end in spread)
             legend = colour_legend(f"{low} or less", scale(HIGH, LOW), f"{high} or more")
         title = (
-            f"layer {self.layers[0]}, unit {self.units[0]}, {self.what} ({MEANINGS[self.what]}): "
+            f"layer {self.layers[0]}, unit {self.units[0]}, {self.what} ({meaning(self.what)}): "
             f"from {values.min():.3g} to {values.max():.3g}"
         )
         unknown = sentence(f"{self.unknowns.sentence}.") if self.unknowns.total else ""

@@ -9,18 +9,18 @@ from typing import Final
 
 import numpy as np
 
-from charloom.cell_table import CELLS
 from charloom.config import as_whole
 from charloom.cooperative import LEAST_TOKENS
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, DivergedError
 from charloom.formatting import shortened
-from charloom.hidden_units.gate_values import WHATS, Array, gates, require_value_name
+from charloom.hidden_units.gate_values import Array, gates, require_value_name, value_names
 from charloom.messages import argument
 from charloom.model import Learner, State, zero_state
 from charloom.model.input_pairs import PAIRS
 from charloom.model.learner import RECENT
+from charloom.registered_cells import cell_named
 from charloom.scoring import tokens_of_a_product
 
 # Largest number of values in a block, to limit the memory. A block has at least 16 tokens, even if
@@ -36,7 +36,7 @@ class Choice:
     Attributes:
         layers: numbers of the layers, from 0, ascending.
         units: numbers of the units in each layer, from 0, ascending.
-        whats: names of the values, in the order of `WHATS`.
+        whats: names of the values, in the order of `value_names`.
     """
 
     layers: tuple[int, ...]
@@ -69,7 +69,7 @@ def choose(
     return Choice(
         _places("layer", layer, config.layers),
         _places("unit", unit, config.hidden_size),
-        WHATS[config.cell] if what is None else (what,),
+        value_names(config.cell) if what is None else (what,),
     )
 
 
@@ -92,7 +92,7 @@ def blocks(learner: Learner, engine: Engine, ids: Ids, choice: Choice) -> Iterat
         DivergedError: a value is not finite.
     """
     config = learner.config
-    kept = config.layers * config.hidden_size * len(WHATS[config.cell])
+    kept = config.layers * config.hidden_size * len(value_names(config.cell))
     step = max(LEAST_TOKENS, min(tokens_of_a_product(learner, most=MOST_TOKENS), NUMBERS // kept))
     state = zero_state(config)
     for start in range(0, len(ids), step):
@@ -119,8 +119,9 @@ def _chosen(
     """
     h = states["h"]
     h_prev = np.concatenate([before["h"][np.newaxis, :, 0], h[:-1]])
-    cell = CELLS[learner.config.cell]
-    wants_gates = any(what in cell.gates for what in choice.whats)
+    cell = cell_named(learner.config.cell)
+    # The engine returns the gates of a registered cell with its states.
+    wants_gates = any(what in cell.gates and what not in states for what in choice.whats)
     of_layers = []
     for layer in choice.layers:
         found = {name: values[:, layer] for name, values in states.items()}

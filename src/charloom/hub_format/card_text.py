@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from charloom.cell_table import CELLS
 from charloom.config import require_string
 from charloom.errors import ConfigError
 from charloom.formatting import (
@@ -19,6 +18,7 @@ from charloom.formatting import (
 from charloom.messages import Placeholder, argument, for_any_face, terminal_command
 from charloom.model import Learner
 from charloom.model.input_pairs import pair_rows
+from charloom.registered_cells import cell_named
 
 DEFAULT_LICENSE: Final = "unknown"
 # The identifiers of licenses on Hugging Face. No other text gets into the card's YAML.
@@ -112,7 +112,7 @@ def model_card(learner: Learner, update: int | None, words: CardWords) -> str:
         words: what the user says about the model.
     """
     config = learner.config
-    one, title = one_of(config.tokens), CELLS[config.cell].title
+    one, title = one_of(config.tokens), cell_named(config.cell).title
     order = config.ngram_order
     return CARD_TEXT.format(
         license=words.license,

@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.cell_table import CELLS
 from charloom.config import Config
 from charloom.errors import EngineError
 from charloom.formatting import counted
@@ -23,6 +22,7 @@ from charloom.model.ngrams import NGrams, no_ngrams
 from charloom.model.optimizers import AVERAGE, SLOTS
 from charloom.model.parameters import Parameters, initial_parameters
 from charloom.model.start_losses import StartLosses
+from charloom.registered_cells import cell_named
 from charloom.text.vocabulary import Vocabulary
 
 State = dict[str, NDArray[Any]]
@@ -214,7 +214,7 @@ def zero_state(config: Config, streams: int = 1) -> State:
 def state_arrays(config: Config, streams: int) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Return the shape and the dtype of each array of a state. Every state has this order."""
     shape: tuple[int, ...] = (config.layers, streams, config.hidden_size)
-    arrays = {name: (shape, np.dtype(config.dtype)) for name in CELLS[config.cell].states}
+    arrays = {name: (shape, np.dtype(config.dtype)) for name in cell_named(config.cell).states}
     if config.ngram_order or config.input_pairs:
         arrays[RECENT] = (1, streams, recent_length(config)), np.dtype(np.int32)
     return arrays

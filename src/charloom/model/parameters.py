@@ -12,36 +12,38 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.cell_table import CELLS
 from charloom.config import Config
+from charloom.errors import ConfigError
 from charloom.model.input_pairs import PAIRS, pair_rows
 from charloom.model.ngrams import INITIAL_BIAS
 from charloom.random import normals, uniforms
+from charloom.registered_cells import RegisteredCell, cell_named
 
 Parameters = dict[str, NDArray[Any]]
 
 
 def parameter_shapes(config: Config, vocabulary_size: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of each parameter by name. Every list of parameters has this order."""
-    H, K, cell = config.hidden_size, vocabulary_size, CELLS[config.cell]
+    H, K, cell = config.hidden_size, vocabulary_size, cell_named(config.cell)
     layers = {
         f"layers.{layer}.{name}": shape
         for layer in range(config.layers)
         for name, shape in cell.shapes(H, H if layer else K).items()
     }
     mixture = {"ngram.weight": (1, H), "ngram.bias": (1,)} if config.ngram_order else {}
-    columns = len(cell.blocks) * H
-    pairs = {PAIRS: (pair_rows(config, K), columns)} if config.input_pairs else {}
+    pairs: dict[str, tuple[int, ...]] = {}
+    if config.input_pairs and not isinstance(cell, RegisteredCell):
+        pairs[PAIRS] = (pair_rows(config, K), len(cell.blocks) * H)
     return {**layers, "V": (K, H), "c": (K,), **mixture, **pairs}
 
 
 def weights_per_character(parameters: Parameters) -> int:
     """Return how many weights a network reads for one character of one stream.
 
-    Of U of layer 0, this is only the column of the character, and of the inputs of pairs only the row of one
-    pair. The network reads all of its other weights.
+    Of a built-in cell's U of layer 0, this is only the column of the character, and of the inputs of pairs only the
+    row of one pair. The network reads all of its other weights.
     """
-    parts = {"layers.0.U": parameters["layers.0.U"][:, 0]}
+    parts = {name: array[:, 0] for name, array in parameters.items() if name == "layers.0.U"}
     if PAIRS in parameters:
         parts[PAIRS] = parameters[PAIRS][0]
     return sum(array.size for array in {**parameters, **parts}.values())
@@ -58,14 +60,39 @@ def initial_parameters(config: Config, vocabulary_size: int) -> Parameters:
     Each number depends only on the seed, on the index of its parameter in `parameter_shapes`, and
     on its own index in the parameter (spec/mathematics.md: First values, Random numbers).
     """
-    cell = CELLS[config.cell]
+    cell = cell_named(config.cell)
+    own = _own_values(config, cell, vocabulary_size) if isinstance(cell, RegisteredCell) else {}
     parameters: Parameters = {}
     for place, (name, shape) in enumerate(parameter_shapes(config, vocabulary_size).items()):
-        values = _first_values(config, name, shape, place)
-        if "f" in cell.gates and name.endswith(".b"):
+        values = own[name] if name in own else _first_values(config, name, shape, place)
+        if not isinstance(cell, RegisteredCell) and "f" in cell.gates and name.endswith(".b"):
             values[cell.rows("f", config.hidden_size)] = config.forget_bias
         parameters[name] = values.astype(config.dtype)
     return parameters
+
+
+def _own_values(config: Config, cell: RegisteredCell, vocabulary_size: int) -> Parameters:
+    """Return the initial values, in float64, that a registered cell gives some of its parameters.
+
+    Raises:
+        ConfigError: a value is not a finite number or an array of finite numbers of the parameter's shape.
+    """
+    H, found = config.hidden_size, {}
+    for layer in range(config.layers):
+        inputs = H if layer else vocabulary_size
+        shapes = cell.shapes(H, inputs)
+        for name, value in cell.first_values(H, inputs).items():
+            try:
+                array = np.broadcast_to(np.asarray(value, np.float64), shapes[name]).copy()
+            except (TypeError, ValueError, RuntimeError):
+                array = np.full(1, np.nan)
+            if not np.isfinite(array).all():
+                raise ConfigError(
+                    f"initial_values of the cell {cell.name} has for {name} neither a finite number nor an array of "
+                    f"finite numbers of the shape {shapes[name]}."
+                )
+            found[f"layers.{layer}.{name}"] = array
+    return found
 
 
 def _first_values(
@@ -80,7 +107,7 @@ def _first_values(
     if name.startswith("ngram."):
         return np.full(shape, INITIAL_BIAS if name == "ngram.bias" else 0.0)
     H, count = config.hidden_size, int(np.prod(shape))
-    matrix, recurrent = len(shape) == 2, name.endswith(".W")
+    matrix, recurrent = len(shape) == 2, _is_recurrent(name, shape, H)
     if config.init == "uniform" or (config.init == "orthogonal" and matrix and not recurrent):
         numbers = uniforms(config.seed, "init", count, stream=place)
         return np.asarray((2 * numbers - 1) / np.sqrt(H)).reshape(shape)
@@ -93,6 +120,12 @@ def _first_values(
         inputs = shape[1]
         return np.asarray(numbers / np.sqrt(H if name == "V" else 2 * inputs))
     return np.concatenate([_orthogonal(block) for block in numbers.reshape(-1, H, H)])
+
+
+def _is_recurrent(name: str, shape: tuple[int, ...], H: int) -> bool:
+    """Return True for blocks of H × H that multiply the state: W, and in a registered cell weight_hh…."""
+    own = name.rpartition(".")[2]
+    return own == "W" or (own.startswith("weight_hh") and shape[1:] == (H,) and shape[0] % H == 0)
 
 
 def _orthogonal(normal: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from charloom.model.clamp import Clamp
 from charloom.model.input_pairs import PAIRS
 from charloom.model.learner import Learner, hidden_arrays
 from charloom.model.parameters import Parameters
+from charloom.registered_cells import built_in_cell
 
 
 def clamped(learner: Learner, clamp: Clamp) -> Learner:
@@ -29,7 +30,7 @@ def clamped(learner: Learner, clamp: Clamp) -> Learner:
         clamp: the unit, which must exist, and its value.
 
     Raises:
-        ConfigError: the unit is held already, so nothing reads it any more.
+        ConfigError: the unit is held already, so nothing reads it any more; or the cell is a registered one.
     """
     _refuse_second_hold(learner, clamp)
     parameters = dict(learner.parameters)
@@ -77,7 +78,7 @@ def readers(learner: Learner, layer: int) -> list[tuple[str, str, slice]]:
     gate, so its bias is d.
     """
     config = learner.config
-    cell, H = CELLS[config.cell], config.hidden_size
+    cell, H = built_in_cell(config.cell, "holding a unit"), config.hidden_size
     W, b = f"layers.{layer}.W", f"layers.{layer}.b"
     everything = slice(None)
     if cell.second_bias:

@@ -13,6 +13,7 @@ from charloom.model.learner import RECENT
 from charloom.model.mixture_parts import refuse_ngrams
 from charloom.onnx_format.network_graph import graph_of_network, state_names
 from charloom.onnx_format.onnx_model import Graph, model_message
+from charloom.registered_cells import built_in_cell
 from charloom.store.format_versions import ONNX_FORMAT
 from charloom.store.training_state import require_finite
 
@@ -51,9 +52,10 @@ def onnx_bytes(learner: Learner, file: str) -> bytes:
         file: name of the file. The file also stores Python code that runs the file by this name.
 
     Raises:
-        ConfigError: the model has n-grams, or it is too large for an ONNX file.
+        ConfigError: the model has n-grams or a registered cell, or it is too large for an ONNX file.
         DivergedError: a number in the model is not finite, or too large for float32.
     """
+    built_in_cell(learner.config.cell, "an ONNX file")
     refuse_ngrams(learner, "which charloom does not write into ONNX files")
     require_finite(learner)
     with np.errstate(over="ignore"):  # _require_float32 finds it

@@ -69,7 +69,7 @@ def grid_section(view: RunInspection, axes: GridAxes, damage: list[str]) -> Grid
             f"The table of texts needs the model of the run. {capitalized(error.message)}"
         )
         return None
-    engine = open_engine("auto", learner.config.threads)
+    engine = open_engine("auto", learner.config.threads, cell=learner.config.cell)
     grid = write_grid(learner, engine, options=SampleOptions(), axes=axes)
     return GridSection(
         paragraphs=story(view, grid, learner.update),

@@ -13,7 +13,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 
-from charloom.cell_table import CELLS
 from charloom.config import Config, help_of, without_effect
 from charloom.formatting import (
     bits_per_character,
@@ -33,6 +32,7 @@ from charloom.model import parameter_shapes
 from charloom.model.input_pairs import pair_rows
 from charloom.model.schedule import Schedule
 from charloom.recipes import CLASSIC, DEFAULT_RECIPE, RECIPES
+from charloom.registered_cells import cell_named
 from charloom.report import prose
 from charloom.report.curve_events import event_story
 from charloom.report.main_rows import main_check
@@ -74,7 +74,7 @@ from charloom.training.start_message import bad_starts
 def run_sentence(view: RunInspection) -> str:
     """Return the first lines of the report: the network, the text, for how long it learns, and the learning rate."""
     config, text = view.config, view.text
-    title = CELLS[config.cell].title
+    title = cell_named(config.cell).title
     layers = "" if config.layers == 1 else f"{number_of(config.layers, 'layer')} of "
     streams = "" if config.batch_size == 1 else f" in {count(config.batch_size)} streams"
     return (

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from charloom.cell_table import CELLS
 from charloom.formatting import harmless
 from charloom.hidden_units import Activity
-from charloom.hidden_units.gate_values import MEANINGS
+from charloom.hidden_units.gate_values import meaning
 from charloom.report.plot_style import LIGHT, WIDE, Palette, blank_figure
 
 # colour map of values that can be negative: purple for negative values, white for 0, orange for positive
@@ -41,7 +41,8 @@ def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
     figure = blank_figure((width, height), palette)
     values = np.asarray(seen.values, dtype=np.float64)
     size = float(np.percentile(np.abs(values), 99.5)) or 1.0
-    low, high, colours = (0.0, 1.0, GATE) if seen.what in SIGMOID_GATES else (-size, size, SIGNED)
+    gate = seen.what in SIGMOID_GATES and values.min() >= 0 and values.max() <= 1
+    low, high, colours = (0.0, 1.0, GATE) if gate else (-size, size, SIGNED)
     grid = figure.subplots(layers, 1, sharex=True, squeeze=False)[:, 0].tolist()
     figure.subplots_adjust(
         left=LEFT / width, right=1 - RIGHT / width, bottom=BELOW / height, top=1 - ABOVE / height,
@@ -75,5 +76,5 @@ def units_figure(seen: Activity, *, palette: Palette = LIGHT) -> Figure:
     bar = figure.colorbar(image, cax=scale)
     bar.ax.tick_params(colors=palette["muted"], length=0, labelsize=FONT)
     bar.outline.set_visible(False)
-    bar.set_label(f"{seen.what} ({MEANINGS[seen.what]})", color=palette["muted"], fontsize=FONT)
+    bar.set_label(f"{seen.what} ({meaning(seen.what)})", color=palette["muted"], fontsize=FONT)
     return figure

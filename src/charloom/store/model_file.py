@@ -29,6 +29,7 @@ from charloom.model import (
     zero_state,
 )
 from charloom.model.input_pairs import pair_rows
+from charloom.registered_cells import require_registered
 from charloom.store.atomic_files import Block, reading
 from charloom.store.format_versions import (
     MODEL_FORMAT,
@@ -256,9 +257,14 @@ def parse_about(data: bytes, label: str) -> dict[str, Any]:
 
 
 def parse_config(values: object, label: str) -> Config:
-    """Make a config from untrusted values and return it; raise DamagedError if they are not valid."""
+    """Make a config from untrusted values and return it; raise DamagedError if they are not valid.
+
+    Raises:
+        UnregisteredCellError: they name a cell that is neither built in nor registered.
+    """
     if not isinstance(values, dict):
         raise DamagedError(f"{label}: its config is not a JSON object.")
+    require_registered(values.get("cell"), label)
     try:
         return Config.from_dict({**EARLIER_DEFAULTS, **values})
     except (ConfigError, ArithmeticError, TypeError) as error:

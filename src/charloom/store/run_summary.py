@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from charloom.config import Config
-from charloom.errors import CharloomError, NewerFormatError, ReadError
+from charloom.errors import CharloomError, NewerFormatError, ReadError, UnregisteredCellError
 from charloom.formatting import bits_per_character
 from charloom.run_file_names import CONFIG, LOCK, METRICS, SAMPLES
 from charloom.store.atomic_files import reading
@@ -38,7 +38,8 @@ class RunSummary:
         state: "training", "paused", "finished", "interrupted", "stopped" or "failed", as in status.json;
             "interrupted" also if the process that trained the run was killed; "starting" if a process
             creates the run; "damaged" if config.json cannot be read; "newer" if a later version of charloom
-            wrote the run; "unreadable" if the disk or the system refuses to read it.
+            wrote the run; "unreadable" if the disk or the system refuses to read it, or if its cell is not
+            registered.
         reason: why the run ended, or a problem that does not end training, as in status.json.
         problems: sentences about files of the run that are damaged or cannot be read. The run may still be
             usable.
@@ -90,7 +91,11 @@ def summarize_run(path: Path) -> RunSummary:
     try:
         return summary_of(inspect_run(path), size, changed)
     except CharloomError as error:
-        states: dict[type, str] = {NewerFormatError: NEWER_RUN, ReadError: UNREADABLE_RUN}
+        states: dict[type, str] = {
+            NewerFormatError: NEWER_RUN,
+            ReadError: UNREADABLE_RUN,
+            UnregisteredCellError: UNREADABLE_RUN,
+        }
         state = states.get(type(error), DAMAGED_RUN)
         problems = (error.message,)
         return RunSummary(path=path, state=state, problems=problems, bytes=size, changed=changed)

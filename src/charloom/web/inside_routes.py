@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from fastapi import APIRouter, Request
 
+from charloom.cell_table import CELLS
 from charloom.cooperative import Slices
 from charloom.errors import ConfigError
 from charloom.formatting import shortened
@@ -56,7 +57,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
             yield
             found = yield from active(model, body, body.unit)
             values = found.values[:, 0, 0].astype(np.float64)
-            low, high = bounds(body.what, values)
+            low, high = bounds(model.learner.config.cell, body.what, values)
             scale = {**model.head(), "characters": found.characters, "low": low, "high": high}
             return AsciiJSONResponse(
                 {**scale, "values": [round(value, 4) for value in values.tolist()]}
@@ -73,7 +74,7 @@ def routes(model_cache: ModelCache, queue: WorkQueue, closing: asyncio.Event) ->
             yield
             found = yield from active(model, body, None)
             values = found.values[:, 0].T.astype(np.float64)  # has the shape (units, characters)
-            low, high = bounds(body.what, values)
+            low, high = bounds(model.learner.config.cell, body.what, values)
             share = (np.clip(values, low, high) - low) / max(high - low, 1e-12)
             packed = np.ascontiguousarray(np.rint(255 * share).astype(np.uint8)).tobytes()
             scale = {**model.head(), "characters": found.characters, "low": low, "high": high}
@@ -154,12 +155,12 @@ def weights_of(model: OpenModel, body: wire.NGramRequest) -> Slices[dict[str, An
     return {"characters": found.characters, "weights": weights}
 
 
-def bounds(what: str, values: Any) -> tuple[float, float]:
-    """Return the smallest and the largest value that the quantity `what` of a unit can have.
+def bounds(cell: str, what: str, values: Any) -> tuple[float, float]:
+    """Return the smallest and the largest value that the quantity `what` of a unit of a cell can have.
 
     If the quantity has no fixed bounds, return -m and m, where m is the largest |value| in `values`.
     """
-    if what in BOUNDS:
+    if what in BOUNDS and cell in CELLS:
         return BOUNDS[what]
     most = float(np.abs(values).max(initial=1e-6))
     return -most, most

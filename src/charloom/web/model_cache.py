@@ -15,8 +15,9 @@ from charloom.api.training_plan import planned_minutes
 from charloom.engines import Engine, open_engine
 from charloom.errors import DamagedError, NotAModelError, message_of
 from charloom.finetune import tuned_config
-from charloom.hidden_units.gate_values import WHATS
+from charloom.hidden_units.gate_values import value_names
 from charloom.model import Learner
+from charloom.registered_cells import is_registered
 from charloom.run_file_names import BEST, LATEST
 from charloom.store import load_model, update_of_file, which_of_run
 from charloom.store.checkpoint_directory import MANIFEST
@@ -82,7 +83,7 @@ class OpenModel:
             recipe=config.recipe,
             settings=further.to_dict(),
             minutes=planned_minutes(further, None),
-            whats=list(WHATS[config.cell]),
+            whats=list(value_names(config.cell)),
         )
 
     def require_known(
@@ -143,9 +144,17 @@ class ModelCache:
         place, which = self.run_index.model(key)
         if which == "file":
             learner = self._file(place.path)
-            return OpenModel(key, learner, self._engine, update_of_file(place.path) or 0)
+            return OpenModel(
+                key, learner, self._engine_for(learner), update_of_file(place.path) or 0
+            )
         learner = self._run(place.path, which)
-        return OpenModel(key, learner, self._engine, learner.update)
+        return OpenModel(key, learner, self._engine_for(learner), learner.update)
+
+    def _engine_for(self, learner: Learner) -> Engine:
+        """Return the engine that computes a model: the engine torch for a registered cell."""
+        if is_registered(learner.config.cell):
+            return open_engine("auto", 1, cell=learner.config.cell)
+        return self._engine
 
     def open_for(self, body: TextRequest) -> OpenModel:
         """Return the model that the request `body` names; load it if it is not in memory.

@@ -27,6 +27,7 @@ from charloom.finetune import NETWORK, UNKNOWN_CHARACTERS
 from charloom.formatting import shortened
 from charloom.messages import argument, for_page
 from charloom.recipes import DEFAULT_RECIPE, RECIPES
+from charloom.registered_cells import cell_names
 from charloom.store import charloom_version
 from charloom.store.run_directory import is_run
 from charloom.web import (
@@ -234,11 +235,12 @@ def setting_about(name: str) -> wire.SettingAbout:
     The help text is that of the command line, and the bounds come from the schema `Settings`.
     """
     schema = wire.Settings.model_json_schema()["properties"][name]["anyOf"][0]
+    choices = list(cell_names()) if name == "cell" else schema.get("enum")
     return wire.SettingAbout(
         name=name,
         help=for_page(help_of(name)),
-        kind="choice" if "enum" in schema else KINDS[schema["type"]],
-        choices=schema.get("enum"),
+        kind="choice" if choices else KINDS[schema["type"]],
+        choices=choices,
         least=schema.get("minimum", schema.get("exclusiveMinimum")),
         most=schema.get("maximum", schema.get("exclusiveMaximum")),
         of_network=name in NETWORK,

@@ -12,6 +12,7 @@ from charloom.model import Learner, State, hidden_arrays, recent_ids, zero_state
 from charloom.model.gradient_step import apply_gradients, gradient_norm, training_gradients
 from charloom.model.ngrams import ANY_MEMORY, MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
+from charloom.registered_cells import refuse_registered
 
 
 class ReferenceEngine:
@@ -20,6 +21,7 @@ class ReferenceEngine:
     name = "reference"
 
     def require(self, config: Config) -> None:
+        refuse_registered(config.cell, self.name)
         require_same_dtype(config)  # the reference engine can train any network
 
     def kind(self) -> str:

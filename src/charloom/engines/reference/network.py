@@ -25,6 +25,7 @@ from charloom.engines.reference.cells import (
 from charloom.model import hidden_arrays
 from charloom.model.input_pairs import PAIRS
 from charloom.random import dropout_mask
+from charloom.registered_cells import refuse_registered
 
 Array = NDArray[Any]
 State = dict[str, Array]
@@ -37,6 +38,7 @@ def cells_of(parameters: Mapping[str, Array], cell: str) -> list[Cell]:
 
     `cell` is "rnn", "lstm" or "gru". `parameters` may also be gradients, to which `Cell.backward` adds.
     """
+    refuse_registered(cell, "reference")
     layers = sum(name.endswith(".W") for name in parameters)
     arrays: list[dict[str, Array]] = [
         {

@@ -9,6 +9,8 @@ from typing import Final
 
 import torch
 
+from charloom.errors import EngineError
+
 WARM_UPS: Final = 3  # updates before the capture
 
 
@@ -45,7 +47,10 @@ class CapturedUpdate:
         try:
             with torch.cuda.graph(graph):
                 self._run()
-        except RuntimeError:  # an operation that cannot be captured
+        except (
+            RuntimeError,
+            EngineError,
+        ):  # an operation, perhaps of a registered cell, that cannot be captured
             self._refused = True
             torch.cuda.synchronize()
         else:

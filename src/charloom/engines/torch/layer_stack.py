@@ -9,7 +9,13 @@ import torch
 from torch.nn.functional import linear
 
 from charloom.engines.torch.layers import Weights, layer_in_steps, layer_over_window
+from charloom.engines.torch.registered_layers import (
+    gates_over_window,
+    states_before,
+    states_over_window,
+)
 from charloom.engines.torch.tensors import Tensors
+from charloom.registered_cells import registered_cell
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,7 @@ class Inputs:
 
 
 def layer_weights(parameters: Weights, layer: int) -> Tensors:
-    """Return the parameters of a layer by the names U, W, b and d."""
+    """Return the parameters of a layer by the names U, W, b and d, or by those of a registered cell."""
     start = f"layers.{layer}."
     return {
         name.removeprefix(start): value
@@ -41,8 +47,8 @@ def layer_weights(parameters: Weights, layer: int) -> Tensors:
 
 def one_hot(ids: torch.Tensor, parameters: Weights) -> torch.Tensor:
     """Return ids (T, B) as vectors (T, B, K) in the dtype of the parameters."""
-    U = parameters["layers.0.U"]
-    return U.new_zeros((*ids.shape, U.shape[1])).scatter_(2, ids.unsqueeze(2), 1)
+    V = parameters["V"]
+    return V.new_zeros((*ids.shape, len(V))).scatter_(2, ids.unsqueeze(2), 1)
 
 
 def run_layers(
@@ -50,14 +56,19 @@ def run_layers(
 ) -> tuple[torch.Tensor, Tensors]:
     """Return the top layer's outputs, (T, B, H), after dropout, and the state after the window.
 
-    Layer 0 with pairs, and a window of one step, are computed step by step; all else by PyTorch's kernels.
+    Layer 0 with pairs, and a window of one step, are computed step by step; all else by PyTorch's kernels. A registered
+    cell is computed by its own code.
     """
     x, after = one_hot(inputs.ids, parameters), []
+    own = registered_cell(cell)
     for layer in range(len(state["h"])):
         weights = layer_weights(parameters, layer)
         carried = {name: array[layer] for name, array in state.items()}
         added = inputs.pairs if layer == 0 else None
-        if added is None and len(x) > 1:
+        if own is not None:
+            found = states_over_window(own, weights, x, carried)
+            x, last = found["h"], {name: array[-1] for name, array in found.items()}
+        elif added is None and len(x) > 1:
             x, last = layer_over_window(cell, weights, x, carried)
         else:
             states = layer_in_steps(cell, weights, x, carried, added)
@@ -71,17 +82,26 @@ def run_layers(
 def all_states(
     cell: str, parameters: Weights, inputs: Inputs, state: Weights
 ) -> tuple[Tensors, Tensors]:
-    """Return the states after each step, tensors (T, L, B, H), and the state after the window."""
+    """Return the states after each step, tensors (T, L, B, H), and the state after the window.
+
+    With the states of a registered cell are the values of its gates.
+    """
     x, found = one_hot(inputs.ids, parameters), []
+    own = registered_cell(cell)
     for layer in range(len(state["h"])):
         weights = layer_weights(parameters, layer)
         carried = {name: array[layer] for name, array in state.items()}
-        added = inputs.pairs if layer == 0 else None
-        states = layer_in_steps(cell, weights, x, carried, added)
-        found.append({name: torch.stack([each[name] for each in states]) for name in state})
+        if own is None:
+            added = inputs.pairs if layer == 0 else None
+            states = layer_in_steps(cell, weights, x, carried, added)
+            found.append({name: torch.stack([each[name] for each in states]) for name in state})
+        else:
+            after = states_over_window(own, weights, x, carried)
+            before = states_before(after, carried)
+            found.append({**after, **gates_over_window(own, weights, x, before)})
         x = found[-1]["h"]
-    values = {name: torch.stack([each[name] for each in found], dim=1) for name in state}
-    return values, {name: array[-1] for name, array in values.items()}
+    values = {name: torch.stack([each[name] for each in found], dim=1) for name in found[0]}
+    return values, {name: values[name][-1] for name in state}
 
 
 def logits_of(parameters: Weights, top: torch.Tensor, log_q: torch.Tensor | None) -> torch.Tensor:

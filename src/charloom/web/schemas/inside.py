@@ -1,6 +1,6 @@
 """Requests for the values of the units of a model, and their responses: the view Inside."""
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from pydantic import Field, StringConstraints
 
@@ -17,7 +17,8 @@ from charloom.web.schemas.common import (
 LONGEST_MAP: Final = 4_000
 
 
-What = Literal["h", "cell", "i", "f", "g", "o", "r", "z", "n"]
+# The name of a value of a unit, such as h or z. A registered cell names its own.
+What = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class UnitRequest(TextRequest):

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from charloom.cell_table import CellName
 from charloom.config import MOST_ORDER, MOST_PAIRS
+from charloom.registered_cells import NAME as CELL_NAME
 from charloom.web.schemas.common import (
     KEY,
     SHORT,
@@ -67,7 +67,9 @@ class Settings(RequestBody):
         replacement: the known character that stands in place of each unknown one if `unknown` is `replace`.
     """
 
-    cell: CellName | None = None
+    cell: (
+        Annotated[str, StringConstraints(max_length=32, pattern=f"^{CELL_NAME.pattern}$")] | None
+    ) = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
     layers: Annotated[int, Field(ge=1, le=8)] | None = None
     ngram_order: Annotated[int, Field(ge=0, le=MOST_ORDER)] | None = None
