@@ -99,7 +99,11 @@ class Case:
         self.usable = finite or list(range(len(trials)))
         # The smallest trial excludes most explanations, so it is compared first.
         self.smallest = SHORT if SHORT in self.usable else min(self.usable, key=self.length)
-        self._of_single: dict[Explanation, Answer] = {}
+        self._of_single: dict[tuple[int, Explanation], Answer] = {}
+        self._sizes = [
+            math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values())) for call in calls
+        ]
+        self._places = {id(trial.problem): place for place, trial in enumerate(trials)}
         self.exact = [self.predicted(trial.problem, ()) for trial in trials]
         self.limits = [self._limits(trial) for trial in range(len(trials))]
 
@@ -107,16 +111,16 @@ class Case:
         """Return the loss and gradients that code with the mistakes in `explanation` would compute.
 
         The code also has the differences in `network`. If `explanation` is empty, the results are
-        exact for this network. The results of single mistakes in the smallest trial are kept, because
+        exact for this network. The results of single mistakes in the trials are kept, because
         every search asks for them.
         """
-        kept = len(explanation) == 1 and problem is self.trials[self.smallest].problem
-        if kept and explanation in self._of_single:
-            return self._of_single[explanation]
-        found = self._computed(problem, explanation)
-        if kept:
-            self._of_single[explanation] = found
-        return found
+        place = self._places.get(id(problem)) if len(explanation) == 1 else None
+        if place is None:
+            return self._computed(problem, explanation)
+        key = place, explanation
+        if key not in self._of_single:
+            self._of_single[key] = self._computed(problem, explanation)
+        return self._of_single[key]
 
     def _computed(self, problem: Problem, explanation: Explanation) -> Answer:
         """Compute the loss and gradients of code with the mistakes in `explanation`."""
@@ -184,15 +188,20 @@ class Case:
 
         `trial` is the index of the trial. `predicted` is the result that is predicted for it.
         """
+        names = (
+            (*predicted.gradients, LOSS)
+            if self.calls[trial].loss is not None
+            else predicted.gradients
+        )
+        return {name: self.distance(trial, predicted, name) for name in names}
+
+    def distance(self, trial: int, predicted: Answer, name: str) -> float:
+        """Return the relative distance of a gradient, or of the loss, from a prediction; 0 without a loss."""
         call = self.calls[trial]
-        size = math.sqrt(sum(float(np.vdot(g, g)) for g in call.gradients.values()))
-        distances = {
-            name: distance(call.gradients[name], g, ZERO * size)
-            for name, g in predicted.gradients.items()
-        }
-        if call.loss is not None:
-            distances[LOSS] = relative(call.loss, predicted.loss)
-        return distances
+        if name == LOSS:
+            return 0.0 if call.loss is None else relative(call.loss, predicted.loss)
+        zero = ZERO * self._sizes[trial]
+        return distance(call.gradients[name], predicted.gradients[name], zero)
 
     def matching(self, trial: int, predicted: Answer, names: Iterable[str]) -> set[str]:
         """Return each name in `names` whose result in a trial matches the result in `predicted`.
@@ -200,8 +209,11 @@ class Case:
         `names` are parameters, which stand for their gradients, and "loss". `trial` is the index of
         the trial, and `predicted` the result that is predicted for it.
         """
-        far = self.distances(trial, predicted)
-        return {name for name in names if far.get(name, 0.0) <= self.match_limit(trial, name)}
+        return {
+            name
+            for name in names
+            if self.distance(trial, predicted, name) <= self.match_limit(trial, name)
+        }
 
     def match_limit(self, trial: int, name: str) -> float:
         """Return the largest distance from its prediction at which a result of a trial still matches.
@@ -226,9 +238,8 @@ class Case:
         """
         predicted = self.predicted(self.trials[trial].problem, explanation)
         far = 0.0
-        for name, error in self.distances(trial, predicted).items():
-            if only is not None and name not in only:
-                continue
+        for name in (*predicted.gradients, LOSS) if only is None else only:
+            error = self.distance(trial, predicted, name)
             if not error <= self.match_limit(trial, name):
                 return math.inf
             far = max(far, error)

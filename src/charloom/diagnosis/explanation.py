@@ -36,15 +36,22 @@ UNSEEN: Final = (
 PAIR_ORDERS: Final = 5  # number of wrong gate orders that are tried in pairs with other mistakes
 
 
-def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool]:
+def explained(
+    case: Case, wrong: Sequence[Row], right: bool = False
+) -> tuple[list[Explanation], bool]:
     """Return the explanations of the wrong results, and whether they predict every number.
 
     The first value is the list of explanations, likeliest first; it is empty if none was found. The
     second value is False if the loss is not explained, or if each wrong gradient has a separate
-    explanation. `wrong` are the rows of the wrong gradients and losses.
+    explanation. `wrong` are the rows of the wrong gradients and losses. `right` says whether the gradients
+    are those of the function's own loss: then only differences of the network can explain them, and exactly.
     """
     names = sorted({row.parameter for row in wrong})
     singles, constant = list(candidates(case)), [*scalings(case), *decays(case)]
+    if right:
+        singles, constant = (
+            [one for one in some if one.is_accounted] for some in (singles, constant)
+        )
     for only in (None, list(case.exact[0].gradients)):
         fitting = (
             nearest(case, ((one,) for one in singles), only)
@@ -62,8 +69,10 @@ def explained(case: Case, wrong: Sequence[Row]) -> tuple[list[Explanation], bool
             return fitting, only is None
         # The second round of this loop compares only the gradients. It can find more only if the
         # loss and a gradient are wrong.
-        if LOSS not in names or names == [LOSS]:
+        if right or LOSS not in names or names == [LOSS]:
             break
+    if right:
+        return [], False
     return separate_explanation(case, [*singles, *constant], names), False
 
 
@@ -239,9 +248,10 @@ def separate_explanation(
     """
     remaining = {name for name in names if name != LOSS}
     chosen: list[Found] = []
-    explains_names = {
-        one: {name for name in remaining if explains(case, one, name)} for one in singles
-    }
+    explains_names: dict[Found, set[str]] = {one: set() for one in singles}
+    for name in remaining:
+        for one in explaining(case, singles, name):
+            explains_names[one].add(name)
     fits = {
         one: explained_names
         for one, explained_names in explains_names.items()
@@ -256,18 +266,21 @@ def separate_explanation(
     return [tuple(chosen)] if chosen and not remaining else []
 
 
-def explains(case: Case, one: Found, name: str) -> bool:
-    """Return True if the mistake `one` explains the function's gradient of the parameter `name`.
+def explaining(case: Case, singles: Sequence[Found], name: str) -> Iterator[Found]:
+    """Yield the mistakes in `singles` that explain the function's gradient of the parameter `name`.
 
     In every trial, the gradient that code with this mistake would return must match the function's
     gradient, and must be much closer to it than the right gradient is.
     """
     # Most mistakes differ already in the first trial whose gradient is wrong.
     wrong = [n for n in case.smallest_first() if not case.matching(n, case.exact[n], [name])]
-    if wrong and math.isinf(case.distance_if_matching(wrong[0], (one,), [name])):
-        return False
-    far = largest_distance(case, (one,), [name])
-    return math.isfinite(far) and explains_more(far, largest_distance(case, (), [name]), SAME)
+    without = largest_distance(case, (), [name])
+    for one in singles:
+        if wrong and math.isinf(case.distance_if_matching(wrong[0], (one,), [name])):
+            continue
+        far = largest_distance(case, (one,), [name])
+        if math.isfinite(far) and explains_more(far, without, SAME):
+            yield one
 
 
 def largest_distance(case: Case, explanation: Explanation, only: Sequence[str] | None) -> float:

@@ -72,6 +72,9 @@ LSTM: Final = "lstm"
 NEAR: Final = 1e-2  # an ε makes the loss of a window of one step smaller by at most this share
 DROPPED_BIAS: Final = ("second-bias-left-out", "")
 MOST_DIFFERENCES: Final = 5  # largest number of differences that are tried together
+FEW_DIFFERENCES: Final = (
+    2  # largest number for which a search is quicker than the derivative of the loss
+)
 MOST_WITH_FLOOR: Final = (
     4  # largest number of differences that are tried together with ln max(p, ε)
 )
@@ -93,16 +96,34 @@ def network_of(case: Case, seen: Sequence[Found] = ()) -> Explanation | None:
     """
     trials = [place for place in case.usable if case.calls[place].loss is not None]
     losses = Losses(case, trials) if trials else OutputGradients(case)
+    known = [*seen, *differences(case)]
+    found = smallest_set(losses, known, MOST_DIFFERENCES)
+    if found is not None or not trials:
+        return found
+    return with_epsilon(case, losses, known) or with_floor(losses, known)
+
+
+def smallest_set(losses: "Losses", known: Sequence[Found], most: int) -> Explanation | None:
+    """Return the smallest set of at most `most` differences in `known` that predicts the losses, or None."""
     if losses.match(()):
         return ()
-    known = [*seen, *differences(case)]
-    for size in range(1, MOST_DIFFERENCES + 1):
+    for size in range(1, most + 1):
         fitting = [one for one in sets_of(known, size) if losses.match(one)]
         if fitting:
             return min(fitting, key=likelihood)
-    if not trials:
-        return None
-    return with_epsilon(case, losses, known) or with_floor(losses, known)
+    return None
+
+
+def is_nearly_ours(case: Case) -> bool:
+    """Return True if at most `FEW_DIFFERENCES` differences from our network predict the losses of all trials.
+
+    `network_of` then finds them, so that the function's own loss need not be differentiated.
+    """
+    if any(call.loss is None or call.float32 for call in case.calls):
+        return False
+    return (
+        smallest_set(Losses(case, case.usable), [*differences(case)], FEW_DIFFERENCES) is not None
+    )
 
 
 def with_floor(losses: "Losses", known: Sequence[Found]) -> Explanation | None:

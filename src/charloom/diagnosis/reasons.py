@@ -147,8 +147,9 @@ def search(checked: Checked, outcome: Outcome) -> Search:
 
     With a lower precision, what an explanation leaves must look like rounding.
     """
-    best = search_at(checked.case)
-    if best.explanations or (checked.network is None and checked.agreement.whole):
+    right = checked.network is None and checked.agreement.whole
+    best = search_at(checked.case, right)
+    if best.explanations or right:
         return best
     for precision in checked.lower:
         found = search_at(checked.case.with_precision(precision))
@@ -159,8 +160,10 @@ def search(checked: Checked, outcome: Outcome) -> Search:
     return best
 
 
-def search_at(case: Case) -> Search:
+def search_at(case: Case, right: bool = False) -> Search:
     """Return the explanations of the wrong results with the error limits of `case`.
+
+    `right` is as in `explained`.
 
     A single mistake of a network that is otherwise that of the specification comes first, then
     mistakes in the function's own network, then pairs in the network of the specification.
@@ -175,7 +178,7 @@ def search_at(case: Case) -> Search:
         wrong = [row for row in all_rows(one) if not row.passed and row.trial in one.usable]
         if not wrong:
             return Search([], True, one)
-        explanations, exact = explained(one, wrong)
+        explanations, exact = explained(one, wrong, right)
         if not (explanations and exact):
             late = call_sequences.loss_after_update(one, explanations, wrong)
             if late is not None:

@@ -24,6 +24,7 @@ import numpy as np
 from charloom.cell_table import CELLS
 from charloom.diagnosis import call_forms
 from charloom.diagnosis.call_options import Options
+from charloom.diagnosis.case import Case
 from charloom.diagnosis.clipping_limits import NO_LIMITS, Limits, limits_of
 from charloom.diagnosis.derivatives_by_step import step_derivatives
 from charloom.diagnosis.faulty_network import answer
@@ -38,6 +39,7 @@ from charloom.diagnosis.loss_derivative import (
     rounding_of,
     whole_derivatives,
 )
+from charloom.diagnosis.networks import is_nearly_ours
 from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.peephole_probes import probe_problems
 from charloom.diagnosis.problem import Problem
@@ -224,6 +226,7 @@ def run(load: Load, job: Job, report: Report, reload: bool = True) -> Outcome:
                 trials,
                 outcome,
                 every_trial(trials, job.seed, caller.sizes),
+                job.options.reduction,
             ),
         )
     if numerical is not None:
@@ -238,21 +241,24 @@ def differentiate(
     trials: Sequence[Trial],
     outcome: Outcome,
     probed: Sequence[Trial],
+    reduction: str,
 ) -> None:
     """Add to `outcome` the calls that show rounding errors, and the derivatives of the function's own loss.
 
-    Nothing is added if the function is slow, or fails with such arguments. For an
-    LSTM, constants in its gates are probed with the sizes of the trials `probed`.
+    Nothing is added if the function is slow, or fails with such arguments. Derivatives are added only for a network
+    that differs much from ours: otherwise the right gradient is known. For an LSTM, constants in its gates are probed
+    with the sizes of the trials `probed`. `reduction` is that of the right loss.
     """
     call, complex_loss = caller.call, getattr(caller, "complex_loss", None)
     slow = False
     with contextlib.suppress(Exception):
         limits = limits_of(outcome.trials)
         outcome.nearby = nearby(call, trials[DERIVATIVE_TRIALS[0]].problem)
-        if outcome.nearby:
-            with contextlib.suppress(Exception):
-                outcome.probes = list(map(call, probe_problems(probed)))
-        for place in DERIVATIVE_TRIALS if outcome.nearby else ():
+        if not outcome.nearby or is_nearly_ours(Case(trials, outcome.trials, reduction)):
+            return
+        with contextlib.suppress(Exception):
+            outcome.probes = list(map(call, probe_problems(probed)))
+        for place in DERIVATIVE_TRIALS:
             begun, problem = time.process_time(), trials[place].problem
             whole = whole_derivatives(call, problem, outcome.nearby, problem.parameters, NO_LIMITS)
             complex_loss = allowed_complex_loss(complex_loss, problem, whole)

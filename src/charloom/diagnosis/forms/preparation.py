@@ -377,7 +377,7 @@ def with_wrapper(file: UsersFile, form: Recognised, job: Job) -> Prepared:
         return module.checked
 
     def load() -> tuple[Any, Any]:
-        return load_text(form.text), None
+        return form.function or load_text(form.text), None
 
     others = [] if form is file.watched else file.notes()
     notes = [f"recognised: {form.title}.", *form.notes, *others]

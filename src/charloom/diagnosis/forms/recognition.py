@@ -3,6 +3,7 @@
 import copy
 import importlib
 import itertools
+import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -55,6 +56,7 @@ from charloom.formatting import listing
 FEW: Final = 4  # number of plans with nested parameters that are tried if another plan runs
 WAYS_WITH_SIZES: Final = 24  # number of ways to pass arrays that are tried with each pair of sizes
 MOST_PLANS: Final = 120  # number of plans with a container that are run
+SECONDS_OF_PLANS: Final = 4.0  # processor time after which no further plan with a container is run
 MOST_RANKED: Final = 10  # number of these plans for which all ways to pass the arrays are compared
 MOST_FIXED: Final = 2  # number of plans that are tried with the sizes that the source fixes
 MOST_RUNNING: Final = 60  # largest number of ways to pass arrays that are compared if they run
@@ -83,6 +85,7 @@ class Recognised:
         derived: 0 if the user's code computes the gradients itself, 1 if it lets a library compute them, 2 if
             the wrapper does.
         unset: whether the instance has other random parameters, which the wrapper does not set.
+        function: the function of the wrapper, if making it takes long; None to run the text.
     """
 
     title: str
@@ -98,6 +101,7 @@ class Recognised:
     sizes: Fixed = FREE
     derived: int = 0
     unset: bool = False
+    function: Callable[..., Any] | None = None
 
 
 def recognised(
@@ -118,6 +122,10 @@ def recognised(
             alone do not show what to check.
     """
     found: list[Recognised] = []
+    modules = recognised_modules(contents, net, source, wanted)
+    is_module_enough = any(form.rank <= RELATED for form in modules) and not has_backward_by_hand(
+        contents
+    )
     classes = [with_instance(owner, net) for owner in contents.classes.values()]
     for owner in (None, *classes):
         by_last: dict[str, list[Plan]] = {}
@@ -136,9 +144,10 @@ def recognised(
                 if form.rank <= RELATED and not form.trains and not form.derived:
                     done |= form.helpers
             # A program that shows its network itself is sooner seen than more calls are guessed.
-            if all(one.rank > OWN for one in found) and (training := fitting(program())):
+            unclear = all(one.rank > OWN for one in found) and not is_module_enough
+            if unclear and (training := fitting(program())):
                 return [training]
-    found += recognised_modules(contents, net, source, wanted)
+    found += modules
     if len([form for form in found if form.rank <= OWN and not form.blanks]) != 1:
         if (training := fitting(program())) is not None:
             return [training]
@@ -191,8 +200,10 @@ def recognised_containers(
     best: dict[str, Recognised] = {}
     owners = (None, *(one for one in contents.classes.values() if not is_module(one)))
     plans_ = (plan for owner in owners for plan in plans_in_containers(contents, net, owner))
-    ranked = 0
+    ranked, begun = 0, time.process_time()
     for plan in itertools.islice(plans_, MOST_PLANS):
+        if time.process_time() - begun > SECONDS_OF_PLANS:
+            break
         old = best.get(plan.gradient_name)
         if not matches(plan, wanted) or (old is not None and old.rank <= OWN):
             continue

@@ -67,6 +67,7 @@ def program_form(path: Path, near: bool) -> Recognised | None:
         rank=rank_of(found, fixed),
         notes=notes_of(found, path),
         sizes=fixed,
+        function=found,
     )
 
 

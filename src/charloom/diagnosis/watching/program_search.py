@@ -22,12 +22,13 @@ def observed(path: Path) -> Observation:
     watched = WatchedProgram(path, read_contents(path).tree)
     loop, seen, windows = watched.with_text()
     best: Observation | None = None
-    error = NotObserved("no window was seen with small sizes")
+    error: NotObserved | None = None
     for length in list(dict.fromkeys(w.length for w in windows))[:MOST_LENGTHS]:
         watched.changed, watched.steps = {}, {}
         if watched.loop is not loop:
             watched.look()
-        shrink(watched, next(w for w in windows if w.length == length), seen)
+        if not shrink(watched, next(w for w in windows if w.length == length), seen):
+            continue
         try:
             found = in_small(watched)
         except NotObserved as reason:
@@ -36,7 +37,11 @@ def observed(path: Path) -> Observation:
         if found.exact or found.related:
             return found
         best = best or found
+    if best is None and error is None:
+        # No size can be changed, and a large program takes long.
+        return in_small(watched)
     if best is None:
+        assert error is not None
         raise error
     return best
 
