@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from charloom.diagnosis.batch_gradients import batch_mistakes
+from charloom.diagnosis.batch_gradients import batch_mistakes, mistakes_in_training
 from charloom.diagnosis.case import FLOAT16, MATCHES, Case, Explanation, Precision, relative
 from charloom.diagnosis.diagnosis_result import LOSS, Row
 from charloom.diagnosis.faulty_network import exact_state
@@ -47,7 +47,7 @@ def found_in_calls(case: Case, outcome: Outcome) -> list[Found]:
     """Return the mistakes that only several calls show, such as gradients that add up over calls."""
     changed = {name for call in (*outcome.trials, *outcome.repeats) for name in call.changed}
     found = [Found(name) for name in CHANGES if name in changed]
-    found += batch_mistakes(outcome.batch)
+    found += batch_mistakes(outcome.batch) + mistakes_in_training(outcome.texts, outcome.later)
     first, second, third, other = outcome.repeats
     fresh = outcome.fresh[0]
     if same(first, second) and same(second, third) and same(other, fresh):

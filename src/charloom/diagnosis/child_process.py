@@ -14,7 +14,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from charloom.diagnosis.batch_calls import batch_problems, calls_on_batch
 from charloom.diagnosis.call_options import Options
@@ -22,12 +22,16 @@ from charloom.diagnosis.fixed_randomness import NOTE, answers_differ, with_fixed
 from charloom.diagnosis.forms.preparation import Names, Prepared, prepared
 from charloom.diagnosis.forms.trying import FAILED
 from charloom.diagnosis.guard import Excess, Guard
-from charloom.diagnosis.outcome import Outcome
+from charloom.diagnosis.notebook_code import is_notebook
+from charloom.diagnosis.outcome import Call, Outcome
 from charloom.diagnosis.outcome_files import outcome_message
 from charloom.diagnosis.result_pipe import ResultWriter, take_stdout
 from charloom.diagnosis.runner import Job, Report, guarded, run
 from charloom.diagnosis.sandbox_settings import CopiedFile, SandboxSettings
 from charloom.diagnosis.trials import FREE, Fixed, Plan
+from charloom.diagnosis.watching.observation import Observation
+from charloom.diagnosis.watching.own_derivatives import calls_in_training
+from charloom.diagnosis.watching.program_search import observed
 from charloom.errors import CharloomError, DoctorError, SeveralFunctionsError
 from charloom.parent_process import end_with_parent, take_stdin
 
@@ -54,6 +58,8 @@ def main(folder: Path) -> NoReturn:
     Guard(settings, folder, fields["seconds"], [p for p in needed if p], over, work).run(pipe)
 
 
+# Processor time for finding out how the training of a file is called, if its functions were checked.
+TRAINING_SECONDS: Final = 3.0
 PACKAGE = Path(__file__).parents[2]  # the directory that has the package charloom
 
 
@@ -104,14 +110,29 @@ def judged(file: Path, names: Names, job: Job, report: Report) -> Outcome:
     """
     ready = prepared(file, names, job, report)
     try:
-        return judged_as(ready, job, report)
+        return judged_as(ready, file, names, job, report)
     except DoctorError:
         if (watched := ready.instead()) is None:
             raise
-        return judged_as(watched, job, report)
+        return judged_as(watched, file, names, job, report)
 
 
-def judged_as(ready: Prepared, job: Job, report: Report) -> Outcome:
+def calls_in_training_of(
+    file: Path, checked: Any, outcome: Outcome
+) -> tuple[list[Call], list[Call]]:
+    """Return what the training of a file shows in a batch and in its second iteration (`own_derivatives.py`).
+
+    It is not looked at if functions took a batch, or if functions of another network were checked.
+    """
+    if outcome.batch:
+        return [], []
+    found = getattr(checked, "__globals__", {}).get("iteration")
+    if not isinstance(found, Observation):
+        found = observed(file, TRAINING_SECONDS)
+    return calls_in_training(found) if found.roles.cell == outcome.cell else ([], [])
+
+
+def judged_as(ready: Prepared, file: Path, names: Names, job: Job, report: Report) -> Outcome:
     """Return the results of all calls of what was prepared."""
     form, notes = ready.form, ready.notes
     if job.adapt:
@@ -132,8 +153,11 @@ def judged_as(ready: Prepared, job: Job, report: Report) -> Outcome:
         report("a batch of two texts")
         with contextlib.suppress(Exception, SystemExit):
             assert ready.load_text is not None
+            checked = ready.load()[0]
             problems = batch_problems(outcome.cell, job.seed, outcome.sizes)
-            outcome.batch = calls_on_batch(ready.load()[0], ready.load_text, form.text, problems)
+            outcome.batch = calls_on_batch(checked, ready.load_text, form.text, problems)
+            if not names.function and not is_notebook(file):
+                outcome.texts, outcome.later = calls_in_training_of(file, checked, outcome)
     return outcome
 
 

@@ -25,6 +25,8 @@ SCRIPTS: Final = (
     "separate",
     "prefixes",
     "batch",
+    "texts",
+    "later",
 )
 
 # The ids of the mistakes in which a call changes its arguments.
@@ -86,6 +88,8 @@ class Outcome:
             gradient of each step. Empty like `derivatives`, and if the gradients are those of the loss.
         batch: calls on each text of a batch alone, and then one on the batch (`batch_calls.py`). Empty if the
             code takes no batch, or not one with the right loss.
+        texts, later: what a batch of several texts and the second iteration show in a program that is watched
+            (`watching/own_derivatives.py`). Empty if they show nothing wrong.
         numerical: calls of the user's numerical gradient on the `NUMERICAL_TRIALS` of `runner.py`;
             empty if the user gave none.
         complex_step: whether the derivatives were taken by the complex step; otherwise they are central
@@ -111,6 +115,8 @@ class Outcome:
     steps: list[Call] = field(default_factory=list)
     prefixes: list[Call] = field(default_factory=list)
     batch: list[Call] = field(default_factory=list)
+    texts: list[Call] = field(default_factory=list)
+    later: list[Call] = field(default_factory=list)
     probes: list[Call] = field(default_factory=list)
     complex_step: bool = False
     notes: list[str] = field(default_factory=list)

@@ -59,12 +59,13 @@ def require_genuine_form(outcome: Outcome, job: Job, numerical: bool) -> None:
         require(len(getattr(outcome, script)) == count, f"the number of calls for {script}")
     names = set(shapes(outcome.cell, 1, 1))
     for script in SCRIPTS:
-        if script not in ("derivatives", "slopes", "steps"):
+        if script not in ("derivatives", "slopes", "steps", "texts", "later"):
             require(all(is_call(call, names) for call in getattr(outcome, script)), script)
     require_derivatives(outcome, trials)
     require_steps(outcome, probed[-1])
     require(len(outcome.probes) in (0, len(probe_problems(probed))), "the number of probes")
     require(len(outcome.batch) in (0, TEXTS + 1), "the number of calls on a batch")
+    require_training(outcome, trials)
     require(len(outcome.separate) <= 1, "the number of separate calls")
     prefixes = len(prefix_problems(trials, outcome.sizes))
     require(len(outcome.prefixes) in (0, prefixes), "the number of prefixes")
@@ -85,6 +86,18 @@ def require_derivatives(outcome: Outcome, trials: Sequence[Trial]) -> None:
         require(set(call.gradients) == names, "the names of the derivatives")
         shapes_of = {array.shape for array in call.gradients.values()}
         require(shapes_of == {(DIRECTIONS,)}, "the shapes of the derivatives")
+
+
+def require_training(outcome: Outcome, trials: Sequence[Trial]) -> None:
+    """Raise ValueError if what a batch and the second iteration show does not have the right form."""
+    require(len(outcome.texts) in (0, 2), "the number of calls on several texts")
+    require(len(outcome.later) in (0, 3), "the number of calls in the second iteration")
+    parameters = trials[0].problem.parameters
+    names = {" ".join(block) for block, _ in blocks_of(outcome.cell, parameters)}
+    for call in (*outcome.texts, *outcome.later):
+        require(set(call.gradients) == names, "the names of the gradients in the training")
+        shapes_of = {array.shape for array in call.gradients.values()}
+        require(shapes_of == {(1,)}, "the shapes of the gradients in the training")
 
 
 def require_steps(outcome: Outcome, separate: Trial) -> None:

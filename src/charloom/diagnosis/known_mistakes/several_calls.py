@@ -15,6 +15,7 @@ SEVERAL_CALLS: Final = (
         "This is the\nexact gradient of the window's loss",
         NETWORK_SECTION,
         "set all gradients to zero at the start of each call (new arrays; in PyTorch, zero_grad).",
+        variants={},
         kind="calls",
     ),
     Mistake(

@@ -79,7 +79,7 @@ Setter = Callable[[dict[Place, Array]], Mapping[Place, Array]]
 
 
 class IterationWatcher:
-    """Watches the first iteration of a training loop."""
+    """Watches an iteration of a training loop, usually the first one."""
 
     def __init__(
         self,
@@ -88,6 +88,7 @@ class IterationWatcher:
         setter: Setter,
         starts: Mapping[tuple[str, int, Place], Array],
         wanted: frozenset[Seen] | None,
+        skipped: int = 0,
     ) -> None:
         """Watch `loop`.
 
@@ -98,10 +99,11 @@ class IterationWatcher:
             starts: arrays that are written later: a function, a line of it and a place in its variables, which
                 are written when this line is run for the first time.
             wanted: what to collect; None for everything.
+            skipped: the number of iterations before the one that is watched.
         """
         self.folder, self.loop, self.setter = str(program.path.parent), loop, setter
         self.last = program.loops[loop.line].end
-        self.starts, self.wanted = dict(starts), wanted
+        self.starts, self.wanted, self.skipped = dict(starts), wanted, skipped
         self.places: dict[str, list[Place]] = {}
         for one in wanted or ():
             self.places.setdefault(one.where, []).append(one.place)
@@ -124,7 +126,9 @@ class IterationWatcher:
         code, line = frame.f_code, frame.f_lineno
         if self.frame is None:
             if line == self.loop.line and code.co_qualname == self.loop.function:
-                self.begin(frame)
+                self.skipped -= 1
+                if self.skipped < 0:
+                    self.begin(frame)
             return
         if frame is self.frame and (line == self.loop.line or not self.loop_has(line)):
             if self.lines:
@@ -301,8 +305,9 @@ def watch_iteration(
     setter: Setter = nothing_set,
     starts: Mapping[tuple[str, int, Place], Array] = {},
     wanted: frozenset[Seen] | None = None,
+    skipped: int = 0,
 ) -> Iteration:
-    """Run a program until its first iteration of `loop` has ended, and return what was seen."""
-    watcher = IterationWatcher(program, loop, setter, starts, wanted)
+    """Run a program until an iteration of `loop` has ended, after `skipped` others, and return what was seen."""
+    watcher = IterationWatcher(program, loop, setter, starts, wanted, skipped)
     watcher.result.error = program.run(text, watcher, changed)
     return watcher.result

@@ -75,7 +75,7 @@ class NetworkSearch:
                 continue
             start[place] = (
                 rng.normal(0, 0.5, array.shape)
-                if array.any() and len(squeezed(array.shape)) > 1
+                if is_varied_matrix(array)
                 else rng.uniform(0.1, 0.5, array.shape)
             )
         used = self.depending(start, seen)
@@ -96,18 +96,15 @@ class NetworkSearch:
         base = self.watched.watch(setter=lambda _: start)
         if not base.ended:
             raise NotObserved(f"the iteration did not end with other numbers: {base.error!r}")
-        weights = [
-            p for p in start if seen.before[p].any() and len(squeezed(seen.before[p].shape)) > 1
-        ]
+        matrices = [p for p in start if len(squeezed(seen.before[p].shape)) > 1]
+        weights = [p for p in matrices if is_varied_matrix(seen.before[p])]
         runs = {}
         for place in start:
             moved = {**start, place: start[place] * 1.3 + 0.05}
             runs[place] = self.watched.watch(setter=lambda _, moved=moved: moved)
         self.base = base
         depends = {place: changed_numbers(base, run) for place, run in runs.items()}
-        memory = [
-            p for p in start if not seen.before[p].any() and len(squeezed(seen.before[p].shape)) > 1
-        ]
+        memory = [p for p in matrices if p not in weights]
         self.losses = before_update(
             most_common([depends[p] for p in weights]), [depends[p] for p in memory]
         )
@@ -307,6 +304,7 @@ class NetworkSearch:
             gradients,
             exact=exact,
             related=related,
+            texts=self.watched.texts,
         )
         if exact and loss is not None:
             self.add_states(found, loss, run, problem)
@@ -405,6 +403,11 @@ def may_be_parameter(before: Array, after: Array | None) -> bool:
     return after is not None and after.shape == before.shape and not is_whole(after)
 
 
+def is_varied_matrix(array: Array) -> bool:
+    """Return True for a matrix of different numbers; the memory of an optimizer begins with zeros, or with ε everywhere."""
+    return len(squeezed(array.shape)) > 1 and bool((array != array.flat[0]).any())
+
+
 def is_constant_weight(place: Place, array: Array) -> bool:
     """Return True for a small matrix of numbers that are not whole, which is not a gradient."""
     return (
@@ -447,9 +450,9 @@ def most_common(sets: Sequence[set[Seen]]) -> set[Seen]:
 
 
 def before_update(losses: set[Seen], memory: Sequence[set[Seen]]) -> set[Seen]:
-    """Return those numbers on which the fewest matrices of zeros act.
+    """Return those numbers on which the fewest matrices of one number act.
 
-    Matrices of zeros are the memory of an optimizer, and act only on what is computed after the update.
+    Matrices of one number are the memory of an optimizer, and act only on what is computed after the update.
     """
     counts = {key: sum(key in one for one in memory) for key in losses}
     return {key for key, n in counts.items() if n == min(counts.values())}

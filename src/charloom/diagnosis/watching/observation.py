@@ -57,6 +57,7 @@ class Observation:
         by_appearance: whether the program numbers the characters in the order in which they appear.
         units: the loss in the program for each nat of our loss, for each number of steps that was tried; needed if
             a name has marks.
+        texts: the numbers in the source that set the number of texts in a batch.
     """
 
     program: Program
@@ -74,6 +75,7 @@ class Observation:
     program_shape: dict[Start, tuple[int, ...]] = field(default_factory=dict)
     by_appearance: bool = False
     units: dict[int, float] = field(default_factory=dict)
+    texts: frozenset[Spot] = frozenset()
 
     @property
     def names(self) -> bool:

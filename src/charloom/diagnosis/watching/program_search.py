@@ -8,18 +8,18 @@ from charloom.diagnosis.watching.network_search import NetworkSearch
 from charloom.diagnosis.watching.observation import Observation
 from charloom.diagnosis.watching.random_texts import LETTERS
 from charloom.diagnosis.watching.size_search import STEPS, in_one_layer, shrink
-from charloom.diagnosis.watching.watched_program import NotObserved, WatchedProgram
+from charloom.diagnosis.watching.watched_program import SECONDS, NotObserved, WatchedProgram
 
 MOST_LENGTHS: Final = 3  # number of lengths of a window that are tried
 
 
-def observed(path: Path) -> Observation:
-    """Return how to call the training of a program.
+def observed(path: Path, seconds: float = SECONDS) -> Observation:
+    """Return how to call the training of a program, after a search of at most `seconds` of processor time.
 
     Raises:
         NotObserved: the program cannot be called in this way.
     """
-    watched = WatchedProgram(path, read_contents(path).tree)
+    watched = WatchedProgram(path, read_contents(path).tree, seconds)
     loop, seen, windows = watched.with_text()
     best: Observation | None = None
     error: NotObserved | None = None

@@ -21,8 +21,11 @@ MOST_LAYERS: Final = 6  # number of such numbers that are changed to 1
 
 def shrink(watched: WatchedProgram, window: Window, seen: Iteration) -> bool:
     """Change the sizes in the source: fewer units, fewer steps, one text. Return True if the steps change."""
+    numbers = watched.program.numbers
     for changed, steps in smaller(watched, window, seen):
         watched.changed, watched.steps = changed, steps
+        single = {s for s, v in changed.items() if v == 1 and numbers[s] == window.texts}
+        watched.texts = frozenset(single)
         with contextlib.suppress(NotObserved):
             loop, now, windows = watched.look()
             axes = {n for p in loop.changed if p in now.before for n in now.before[p].shape}

@@ -38,17 +38,25 @@ class WatchedProgram:
         names: whether this text is a list of names, one in each line.
         changed: the numbers in its source that are changed, with their new values.
         steps: those that follow the number of steps of a window, with their difference to it.
+        texts: those that set the number of texts in a batch.
         loop: its training loop, after `look`.
     """
 
     loop: TrainingLoop
 
-    def __init__(self, path: Path, tree: ast.Module) -> None:
-        """Read no file and run nothing yet; `tree` is the source."""
-        self.program, self.begun = Program(path, tree), time.process_time()
+    def __init__(self, path: Path, tree: ast.Module, seconds: float = SECONDS) -> None:
+        """Read no file and run nothing yet.
+
+        Args:
+            path: the file.
+            tree: its source.
+            seconds: the processor time of the search, after which it is given up.
+        """
+        self.program, self.begun, self.seconds = Program(path, tree), time.process_time(), seconds
         self.text, self.names = random_text(0), False
         self.changed: dict[Spot, int] = {}
         self.steps: dict[Spot, int] = {}
+        self.texts: frozenset[Spot] = frozenset()
 
     def watch(self, **options: Any) -> Iteration:
         """Watch an iteration of the training loop."""
@@ -57,8 +65,8 @@ class WatchedProgram:
 
     def require_time(self) -> None:
         """Raise `NotObserved` if the search has taken too long."""
-        if time.process_time() - self.begun > SECONDS:
-            raise NotObserved(f"the search took more than {SECONDS} s of processor time")
+        if time.process_time() - self.begun > self.seconds:
+            raise NotObserved(f"the search took more than {self.seconds} s of processor time")
 
     def look(self) -> tuple[TrainingLoop, Iteration, list[Window]]:
         loop, error = find_loop(self.program, self.text, self.changed)
