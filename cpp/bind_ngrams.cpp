@@ -85,10 +85,13 @@ std::vector<TextSegment> segments_of(const In<std::int64_t>& segments, std::size
 
 nb::tuple count_text(Bytes ids, In<std::int64_t> segments, std::size_t K, int order, int parts,
                      std::uint32_t least, int free, std::size_t context_bytes,
-                     std::size_t entry_bytes, std::size_t most_bytes, std::size_t most_memory) {
+                     std::size_t entry_bytes, std::size_t most_bytes, std::size_t most_memory,
+                     int boundary) {
   const Tokens tokens = tokens_of(ids);
   require(K > 0 && K < most_characters, "K is out of range");
   require(order > 0 && order <= most_order, "the order must be from 1 to 64");
+  require(boundary >= -1 && boundary < static_cast<int>(K), "the boundary of items must be -1 or below K");
+  const auto characters = static_cast<std::uint32_t>(K);
   // So that contexts and entries have numbers of 32 bits.
   require(tokens.count < (std::size_t(1) << 31) / order, "the text is too long for this order");
   require(parts >= 0 && parts <= most_parts && least > 0 && free >= 0, "a limit is out of range");
@@ -101,7 +104,8 @@ nb::tuple count_text(Bytes ids, In<std::int64_t> segments, std::size_t K, int or
   {
     WithoutGil released;
     found = count_ngrams(
-        {tokens, counted, static_cast<std::uint32_t>(K), order, parts, least, free, context_bytes,
+        {tokens, counted, characters, boundary < 0 ? characters : static_cast<std::uint32_t>(boundary),
+         order, parts, least, free, context_bytes,
          entry_bytes, most_bytes, most_memory});
   }
   return nb::make_tuple(array_of(std::move(found.children)), array_of(std::move(found.child_ids)),
@@ -167,7 +171,7 @@ void bind_ngrams(nb::module_& m) {
       .def_ro("counted", &NGramTable::counted);
   m.def("count_ngrams", count_text, nb::kw_only(), "ids"_a.noconvert(), "segments"_a.noconvert(),
         "K"_a, "order"_a, "parts"_a, "least"_a, "free"_a, "context_bytes"_a, "entry_bytes"_a,
-        "most_bytes"_a, "most_memory"_a);
+        "most_bytes"_a, "most_memory"_a, "boundary"_a = -1);
 }
 
 }  // namespace charloom

@@ -11,14 +11,15 @@ using namespace nb::literals;
 namespace {
 
 Shape checked_shape(Cell cell, std::size_t layers, std::size_t K, std::size_t H, int ngram_order,
-                    std::size_t pairs) {
+                    std::size_t pairs, int boundary) {
   require(layers > 0 && layers <= most_layers, "there must be 1 to 64 layers");
   require(H > 0 && K > 0 && H < most_units && K < most_characters, "H or K is out of range");
   require(ngram_order >= 0 && ngram_order <= most_order,
           "the order of the n-grams must be from 0 to 64");
   require(pairs < most_pairs, "there are too many pairs");
+  require(boundary >= -1 && boundary < static_cast<int>(K), "the boundary of items must be -1 or below K");
   return {cell,        static_cast<int>(layers), static_cast<int>(K), static_cast<int>(H),
-          ngram_order, static_cast<int>(pairs)};
+          ngram_order, static_cast<int>(pairs),  boundary};
 }
 
 Descent checked_descent(Rule rule, double momentum, double decay, double beta1, double beta2,
@@ -47,17 +48,18 @@ void bind_shape(nb::module_& m) {
   nb::class_<Shape>(m, "Shape", "A network's cell and sizes: K characters, H hidden units.")
       .def("__init__",
            [](Shape* self, Cell cell, std::size_t layers, std::size_t K, std::size_t H,
-              int ngram_order, std::size_t pairs) {
-             new (self) Shape(checked_shape(cell, layers, K, H, ngram_order, pairs));
+              int ngram_order, std::size_t pairs, int boundary) {
+             new (self) Shape(checked_shape(cell, layers, K, H, ngram_order, pairs, boundary));
            },
            nb::kw_only(), "cell"_a, "layers"_a, "K"_a, "H"_a, "ngram_order"_a = 0,
-           "pairs"_a = 0)
+           "pairs"_a = 0, "boundary"_a = -1)
       .def_ro("cell", &Shape::cell)
       .def_ro("layers", &Shape::layers)
       .def_ro("K", &Shape::K)
       .def_ro("H", &Shape::H)
       .def_ro("ngram_order", &Shape::ngram_order)
       .def_ro("pairs", &Shape::pairs)
+      .def_ro("boundary", &Shape::boundary)
       .def_prop_ro("blocks", [](const Shape& shape) { return shape.blocks(); })
       .def_prop_ro("states", [](const Shape& shape) { return shape.states(); })
       .def_prop_ro("arrays", [](const Shape& shape) { return shape.arrays(); });

@@ -96,10 +96,11 @@ class Counter {
       }
     }
   }
-  // The character before the context of a position; K if the context begins its segment.
+  // The character before the context of a position; K if the context begins its segment or an item.
   std::uint32_t earlier(std::uint32_t at) const {
     const std::uint32_t first = at - static_cast<std::uint32_t>(length_);
-    return begins_[first] ? what_.K : ids_[first - 1];
+    const bool begins_item = length_ > 0 && ids_[first] == what_.boundary;
+    return begins_item || begins_[first] ? what_.K : ids_[first - 1];
   }
   // A division is faster than a table, which would be read in random order.
   int part(std::uint32_t at) const {

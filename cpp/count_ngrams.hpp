@@ -22,13 +22,14 @@ struct TextSegment {
 
 // What to count: the ids of a text, all below K; the segments of the text that count, in order; the
 // order; the number of parts that the columns leave out; and how often a context of `free` or more
-// characters must occur to be kept. If the n-grams would have more than `most_bytes` bytes, a context
+// characters must occur to be kept. No context goes back beyond a boundary of items. If the n-grams would have more than `most_bytes` bytes, a context
 // of any length above 0 must occur at least m times, with the smallest m that fits. If counting would
 // need more than `most_memory` bytes of memory, std::bad_alloc is thrown.
 struct NGramCount {
   Tokens tokens;
   const std::vector<TextSegment>& segments;
   std::uint32_t K;
+  std::uint32_t boundary;  // the id at which items begin; K for a stream
   int order, parts;
   std::uint32_t least;
   int free;

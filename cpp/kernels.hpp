@@ -16,6 +16,7 @@ struct Shape {
   int layers, K, H;
   int ngram_order;  // 0: the network has no n-grams
   int pairs;        // the pairs of characters with an input of their own; 0: none
+  int boundary;     // the id that begins and ends items; -1: the text is a stream
 
   // The functions are always inlined. Otherwise each object file would have a weak symbol of them,
   // and the linker could choose the one of an instruction set that the processor does not have.

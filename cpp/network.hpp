@@ -32,11 +32,11 @@ struct Weights {
 template <typename T>
 struct Layout {
   static constexpr int lanes = Simd<T>::lanes;
-  int H, K, vectors_H, vectors_K;
+  int H, K, boundary, vectors_H, vectors_K;
   std::ptrdiff_t Hp, Kp;              // padded lengths
   std::ptrdiff_t U, W, b, V, c, end;  // U (K, Hp), W (Hp, Hp), b (Hp), V (Hp, Kp), c (Kp)
 
-  explicit Layout(Shape shape) : H(shape.H), K(shape.K) {
+  explicit Layout(Shape shape) : H(shape.H), K(shape.K), boundary(shape.boundary) {
     vectors_H = (H + lanes - 1) / lanes;
     vectors_K = (K + lanes - 1) / lanes;
     Hp = static_cast<std::ptrdiff_t>(vectors_H) * lanes;
@@ -84,8 +84,9 @@ class Network {
       accumulators = memory_.take(layout.end);
       V_back = memory_.take(layout.Kp * layout.Hp);
       da = memory_.take(T_steps * layout.Hp);
-      zeros_ = memory_.take(widest(layout));
+      first_ = memory_.take(layout.Hp);
     }
+    zeros_ = memory_.take(widest(layout));
     x = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
     y = reinterpret_cast<std::int32_t*>(memory_.take(id_elements(T_steps)));
     for (std::ptrdiff_t k = layout.K; k < layout.Kp; ++k) theta[layout.c + k] = padding_logit<T>;
@@ -98,7 +99,8 @@ class Network {
     if (learns_) refresh_transpose();
   }
 
-  // Run the recurrence over T steps from h[0]: h[t+1] = tanh(W h[t] + U[x_t] + b).
+  // Run the recurrence over T steps from h[0]: h[t+1] = tanh(W h[t] + U[x_t] + b), with 0 instead of h[t] where an
+  // item begins (spec/mathematics.md: Items).
   void run(int T_steps) {
     const T* W = theta + layout.W;
     const T* b = theta + layout.b;
@@ -106,7 +108,7 @@ class Network {
       const T* U_x = theta + layout.U + x[t] * layout.Hp;
       T* h_next = h + (t + 1) * layout.Hp;
       row_product<T>(
-          layout.vectors_H, layout.H, h + t * layout.Hp, Rows<const T>{W, layout.Hp}, t & 1,
+          layout.vectors_H, layout.H, begins_item(t) ? zeros_ : h + t * layout.Hp, Rows<const T>{W, layout.Hp}, t & 1,
           [&](int v) CHARLOOM_LAMBDA { return load<T>(U_x + v * lanes) + load<T>(b + v * lanes); },
           [&](int v, Vec<T> a) CHARLOOM_LAMBDA { store<T>(h_next + v * lanes, tanh<T>(a)); });
     }
@@ -152,6 +154,10 @@ class Network {
       through_tanh(T_steps - 1, v, load<T>(da + (T_steps - 1) * layout.Hp + v * lanes));
     for (int t = T_steps - 1; t > 0; --t) {
       const T* dh = da + (t - 1) * layout.Hp;
+      if (begins_item(t)) {  // no gradient passes back
+        for (int v = 0; v < layout.vectors_H; ++v) through_tanh(t - 1, v, load<T>(dh + v * lanes));
+        continue;
+      }
       dot_products<T>(layout.H, layout.vectors_H, da + t * layout.Hp,
                       Rows<const T>{theta + layout.W, layout.Hp}, t & 1,
                       [&](int v, Vec<T> carried) CHARLOOM_LAMBDA {
@@ -165,11 +171,15 @@ class Network {
 
   // Call take(place in a block, gradient) once for each vector of the exact gradient. Columns of U
   // that the window did not read have the gradient 0 and are left out. The contents of da are
-  // overwritten.
+  // overwritten, and the states before later beginnings of items become 0.
   template <typename Take>
   CHARLOOM_INLINE void each_gradient(int T_steps, Take& take) {
     matrix_gradient(T_steps, h + layout.Hp, {o, layout.Kp}, layout.vectors_K, layout.V, take);
+    std::memcpy(first_, h, layout.Hp * sizeof(T));
+    for (int t = 0; t < T_steps; ++t)
+      if (begins_item(t)) std::memset(h + t * layout.Hp, 0, layout.Hp * sizeof(T));
     matrix_gradient(T_steps, h, {da, layout.Hp}, layout.vectors_H, layout.W, take);
+    std::memcpy(h, first_, layout.Hp * sizeof(T));  // an update that is not applied keeps it
     for (int v = 0; v < layout.vectors_K; ++v) {
       Vec<T> g{};
       for (int t = 0; t < T_steps; ++t) g += load<T>(o + t * layout.Kp + v * lanes);
@@ -218,6 +228,9 @@ class Network {
   std::int32_t *x = nullptr, *y = nullptr;      // (T)
 
  private:
+  // Return whether an item begins at step t.
+  bool begins_item(int t) const { return x[t] == layout.boundary; }
+
   // Pass the gradient of the matrix at `start` of the block to `take`: the sum over the steps of each
   // entry of a row of h times the row of `gradients`.
   template <typename Take>
@@ -240,7 +253,8 @@ class Network {
   }
   static std::size_t elements(const Layout<T>& l, int T_steps, bool learns) {
     std::ptrdiff_t n = l.end + (T_steps + 1) * l.Hp + T_steps * l.Kp + 2 * id_elements(T_steps);
-    if (learns) n += l.end + l.Kp * l.Hp + T_steps * l.Hp + widest(l);
+    n += widest(l);
+    if (learns) n += l.end + l.Kp * l.Hp + (T_steps + 1) * l.Hp;
     return static_cast<std::size_t>(n);
   }
   static std::ptrdiff_t widest(const Layout<T>& l) { return l.Hp > l.Kp ? l.Hp : l.Kp; }
@@ -248,6 +262,7 @@ class Network {
   Memory<T> memory_;
   bool learns_;
   const T* zeros_ = nullptr;  // one row
+  T* first_ = nullptr;        // (Hp): the state before step 0
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "item_resets.hpp"
 #include "kernels.hpp"
 #include "memory.hpp"
 #include "simd.hpp"
@@ -35,13 +36,14 @@ class NGramReader {
   static constexpr int lanes = Simd<T>::lanes;
   static constexpr T least = T(1e-30);  // a smaller probability counts as this one
 
-  NGramReader(const NGrams& ngrams, int K, int vectors)
-      : ngrams_(ngrams), K_(K), vectors_(vectors) {}
+  NGramReader(const NGrams& ngrams, int K, int boundary, int vectors)
+      : ngrams_(ngrams), K_(K), boundary_(boundary), vectors_(vectors) {}
 
   int column(std::int64_t target) const { return ngrams_.column(target); }
 
   // Write the logarithm of the probability of each character after each context to its row, and 0
-  // to the padding. The order - 1 ids of a context end at `last`; an id below 0 ends it earlier.
+  // to the padding. The order - 1 ids of a context end at `last`; an id below 0 ends it earlier, and so
+  // does the boundary of items, which is its first id then.
   void logarithms(NGramRows<T>& rows) const {
     for (int r = 0; r < rows.count; ++r) {
       for (int v = 0; v < vectors_; ++v) store<T>(rows.row[r] + v * lanes, splat<T>(T(1) / T(K_)));
@@ -67,7 +69,8 @@ class NGramReader {
     bool any = false;
     for (int r = 0; r < rows.count; ++r) {
       if (!rows.longer[r]) continue;
-      rows.longer[r] = child(rows.context[r], rows.last[r][1 - length]);
+      rows.longer[r] = (length == 1 || rows.last[r][2 - length] != boundary_) &&
+                       child(rows.context[r], rows.last[r][1 - length]);
       if (!rows.longer[r]) continue;
       any = true;
       __builtin_prefetch(ngrams_.followers + rows.context[r]);
@@ -114,7 +117,7 @@ class NGramReader {
   }
 
   const NGrams ngrams_;
-  int K_, vectors_;
+  int K_, boundary_, vectors_;  // the boundary is -1 without items
 };
 
 // Mixes the n-grams into the logits of some streams over one window. Row n of the logits has the
@@ -128,7 +131,7 @@ class NGramMixer {
   // `Kp` is the length of a row of logits. Without n-grams, the mixer takes almost no memory.
   NGramMixer(const NGrams& ngrams, charloom::Shape shape, std::ptrdiff_t Kp, int T_steps,
              int streams)
-      : reader_(ngrams, shape.K, static_cast<int>(Kp / lanes)),
+      : reader_(ngrams, shape.K, shape.boundary, static_cast<int>(Kp / lanes)),
         K_(shape.K),
         B_(streams),
         kept_(shape.recent()),
@@ -150,17 +153,24 @@ class NGramMixer {
   void set_recent(const std::int32_t* recent, int first) {
     for (int s = 0; s < B_; ++s) copy(recent + std::ptrdiff_t(first + s) * kept_, context(s));
   }
-  void get_recent(std::int32_t* recent, int first, int t) const {
-    for (int s = 0; s < B_; ++s) copy(context(s) + t, recent + std::ptrdiff_t(first + s) * kept_);
+  // An item's beginning forgets the ids before it.
+  void get_recent(std::int32_t* recent, int first, int t, const ItemResets<T>& resets) const {
+    for (int s = 0; s < B_; ++s) {
+      std::int32_t* to = recent + std::ptrdiff_t(first + s) * kept_;
+      copy(context(s) + t, to);
+      resets.forget_earlier(to, kept_);
+    }
   }
   void forget_recent() {
     for (int s = 0; s < B_; ++s)
       for (int i = 0; i < kept_; ++i) context(s)[i] = -1;
   }
   // Move the recent ids after step t to the place of those before step 0.
-  void move_to_start(int t) {
-    for (int s = 0; s < B_; ++s)
+  void move_to_start(int t, const ItemResets<T>& resets) {
+    for (int s = 0; s < B_; ++s) {
       std::memmove(context(s), context(s) + t, kept_ * sizeof(*contexts_));
+      resets.forget_earlier(context(s), kept_);
+    }
   }
 
   // Set the columns of all rows of a window of T_steps steps, (T·B).

@@ -18,9 +18,10 @@ using charloom::Pairs;
 class PairRows {
  public:
   // Without pairs, it takes almost no memory.
-  PairRows(const Pairs& pairs, int T_steps, int streams)
+  PairRows(const Pairs& pairs, int T_steps, int streams, int boundary)
       : pairs_(pairs),
         B_(streams),
+        boundary_(boundary),
         ids_(on() ? static_cast<std::size_t>(T_steps + 1) * streams : 0) {
     if (!on() || !ok()) return;
     previous_ = ids_.take(B_);
@@ -47,12 +48,13 @@ class PairRows {
     for (int s = 0; s < B_; ++s) previous_[s] = before(x, t, s);
   }
 
-  // Find the rows of all steps of a window. Row t·B + s of x has the id of step t.
+  // Find the rows of all steps of a window. Row t·B + s of x has the id of step t. The boundary of items
+  // forgets the id before it, so it has no row.
   void look_up(const std::int32_t* x, int steps) {
     for (int t = 0; t < steps; ++t)
       for (int s = 0; s < B_; ++s) {
         const std::ptrdiff_t n = std::ptrdiff_t(t) * B_ + s;
-        rows_[n] = pairs_.row(before(x, t, s), x[n]);
+        rows_[n] = x[n] == boundary_ ? -1 : pairs_.row(before(x, t, s), x[n]);
       }
   }
   // Return the row of the pair in row n of the window; -1 if it has none.
@@ -64,7 +66,7 @@ class PairRows {
   }
 
   const Pairs pairs_;
-  int B_;
+  int B_, boundary_;  // the boundary is -1 without items
   Memory<std::int32_t> ids_;
   std::int32_t* previous_ = nullptr;  // (B): the id before step 0 of each stream; -1 without one
   std::int32_t* rows_ = nullptr;      // (T·B)

@@ -27,7 +27,10 @@ class Reader {
   void run(int steps) { stack.forward(block_, steps, Dropout<T>{}); }
 
   // Begin a step whose layers run one by one. Only one thread may do this.
-  void begin_step() { stack.look_up_pairs(1); }
+  void begin_step() {
+    stack.look_up_pairs(1);
+    stack.begin_items();
+  }
   // Run one step of a layer, or compute the logits of one step: the share of one thread.
   void forward_layer(int l, Share share) { stack.forward_layer(block_, l, 1, false, share); }
   void logits(Share share) { stack.logits(block_, 1, false, share); }

@@ -12,6 +12,7 @@
 
 #include <cstring>
 
+#include "item_resets.hpp"
 #include "layer_buffers.hpp"
 #include "ngrams.hpp"
 #include "pairs.hpp"
@@ -49,7 +50,8 @@ class LayerStack {
         pair_gradients(purpose.learns ? layout.shape.pairs : 0,
                        purpose.learns ? most_pairs(layout, T_steps, B) : 0, layout.depth),
         layout_(layout),
-        pairs_(model.pairs, T_steps, B),
+        pairs_(model.pairs, T_steps, B, layout.shape.boundary),
+        resets_(layout.shape, T_steps, B, purpose.learns && B < sum_rows ? sum_rows : B, layout.Hp),
         streams_(streams),
         rows_(panel_rows(T_steps, B)),
         memory_(elements(layout, T_steps, B, purpose)) {
@@ -57,7 +59,7 @@ class LayerStack {
   }
 
   bool ok() const {
-    return memory_.ok() && mixer.ok() && pairs_.ok() && pair_gradients.ok();
+    return memory_.ok() && mixer.ok() && pairs_.ok() && resets_.ok() && pair_gradients.ok();
   }
 
   // Set the inputs of the pairs, which must stay where they are; null without pairs.
@@ -75,7 +77,7 @@ class LayerStack {
   }
   CHARLOOM_NOINLINE void get_state(State<T> to, int t) const {
     if (mixer.on())
-      mixer.get_recent(to.recent, streams_.first, t);
+      mixer.get_recent(to.recent, streams_.first, t, resets_);
     else if (pairs_.on())
       pairs_.get_recent(to.recent, streams_.first, x, t);
     const_cast<LayerStack*>(this)->each_state([&](int which, T* here, std::ptrdiff_t there) {
@@ -90,7 +92,7 @@ class LayerStack {
   }
   // Copy the state after step t to the place of the state before step 0.
   void move_state_to_start(int t) {
-    if (mixer.on()) mixer.move_to_start(t);
+    if (mixer.on()) mixer.move_to_start(t, resets_);
     if (pairs_.on()) pairs_.move_to_start(x, t);
     const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(B) * lanes;
     for (int l = 0; l < layout_.shape.layers; ++l)
@@ -106,6 +108,7 @@ class LayerStack {
   // Run all layers and compute the logits o. Row t·B + s of x has the id of step t and stream s.
   CHARLOOM_NOINLINE void forward(const T* block, int steps, const Dropout<T>& dropout) {
     look_up_pairs(steps);
+    if (resets_.on()) resets_.find(x, steps);
     for (int l = 0; l < layout_.shape.layers; ++l) {
       forward_layer(block, l, steps, dropout.any());
       if (dropout.any()) apply_dropout(l, steps, dropout);
@@ -117,6 +120,16 @@ class LayerStack {
   // Find the rows of the pairs of characters in x. Without pairs, do nothing.
   void look_up_pairs(int steps) {
     if (pairs_.on()) pairs_.look_up(x, steps);
+  }
+
+  // Give the zero state to the streams that begin an item in the only step of a window, whose layers then run one by
+  // one, each in several threads.
+  void begin_items() {
+    if (!resets_.on()) return;
+    resets_.find(x, 1);
+    for (int l = 0; l < layout_.shape.layers; ++l)
+      resets_.clear(0, 1, layer_[l].h, layer_[l].cell, rows_);
+    resets_.find(x, 0);  // so that the threads do not reset them again
   }
 
   // Run one layer on the output of the layer below. In a window of one step, several threads can
@@ -181,7 +194,9 @@ class LayerStack {
           case Cell::gru: backward_through_time<Cell::gru>(back, l, start, end, steps); break;
         }
         const Stretch stretch{std::ptrdiff_t(start) * B, (end - start) * B, end < steps};
+        if (resets_.on()) resets_.put_aside(start, end, layer_[l].h, nullptr, rows_);
         recurrent_gradients(l, stretch, gradient);
+        if (resets_.on()) resets_.put_back(start, end, layer_[l].h, nullptr, rows_);
         if (layout_.shape.cell == Cell::gru) swap_candidates(l, stretch.first, stretch.count);
         input_gradients(back, l, stretch, dropped, gradient);
         if (layout_.shape.cell == Cell::gru) swap_candidates(l, stretch.first, B);
@@ -296,6 +311,7 @@ class LayerStack {
   void step_back_of_streams(const T* back, int l, int t, bool last);
   template <Cell cell>
   void step_back_of_one_stream(const T* back, int l, int t, bool last);
+  void forget_carry(int l, int t);
   template <Cell cell>
   CHARLOOM_INLINE Vec<T> begin_step_back(int l, int group, std::ptrdiff_t n, int s) const;
   template <Cell cell>
@@ -386,6 +402,7 @@ class LayerStack {
   const PanelLayout<T>& layout_;
   const T* pair_inputs_ = nullptr;  // (pairs, G·H), in the layout of the learner; null without pairs
   PairRows pairs_;
+  ItemResets<T> resets_;
   const Streams streams_;
   const std::ptrdiff_t rows_;
   Memory<T> memory_;

@@ -12,11 +12,15 @@ template <typename T>
 template <Cell cell>
 inline void LayerStack<T>::recurrence(const T* block, int l, int steps, Share share) {
   const int first = share.first(layout_.panels), end = share.end(layout_.panels);
-  for (int t = 0; t < steps; ++t)
+  for (int t = 0; t < steps; ++t) {
+    const bool resets = resets_.any(t);
+    if (resets) resets_.put_aside(t, t + 1, layer_[l].h, layer_[l].cell, rows_);
     if (layout_.one_stream)
       step_of_one_stream<cell>(block, l, t, first, end);
     else
       step_of_streams<cell>(block, l, t, first, end);
+    if (resets) resets_.put_back(t, t + 1, layer_[l].h, layer_[l].cell, rows_);
+  }
 }
 
 // Do step t of the panels from `first` to before `end`, for all streams. Alternate the direction: a
@@ -102,11 +106,26 @@ template <typename T>
 template <Cell cell>
 inline void LayerStack<T>::backward_through_time(const T* back, int l, int start, int end,
                                                  int steps) {
-  for (int t = end - 1; t >= start; --t)
+  for (int t = end - 1; t >= start; --t) {
+    const bool resets = resets_.any(t);
+    if (resets) resets_.put_aside(t, t + 1, layer_[l].h, layer_[l].cell, rows_);
     if (layout_.one_stream)
       step_back_of_one_stream<cell>(back, l, t, t + 1 == steps);
     else
       step_back_of_streams<cell>(back, l, t, t + 1 == steps);
+    if (!resets) continue;
+    resets_.put_back(t, t + 1, layer_[l].h, layer_[l].cell, rows_);
+    forget_carry(l, t);
+  }
+}
+
+// Set the gradient that step t carries to the step before it to zero where a stream begins an item at step t.
+template <typename T>
+inline void LayerStack<T>::forget_carry(int l, int t) {
+  resets_.each(t, t + 1, [&](std::ptrdiff_t n) {
+    for (int group = 0; group < layout_.groups; ++group)
+      store<T>(layer_[l].carry + carried(group, n - std::ptrdiff_t(t) * B), Vec<T>{});
+  });
 }
 
 // Go back through step t for all streams. The last step of a window has no recurrent gradient.
@@ -114,6 +133,7 @@ template <typename T>
 template <Cell cell>
 inline void LayerStack<T>::step_back_of_streams(const T* back, int l, int t, bool last) {
   const Columns& units = layout_.recurrent_units;
+  const bool resets = !last && resets_.any(t + 1);
   for (int p = 0; p < units.panels; ++p) {
     const int first = units.first(p), width = units.width(p);
     const T* W = back + layout_.at[l].W_back + first * lanes * layout_.depth;
@@ -128,6 +148,10 @@ inline void LayerStack<T>::step_back_of_streams(const T* back, int l, int t, boo
             Factors<T>{layer_[l].gates + (n0 + B) * layout_.row, layout_.row, 1,
                        rows_ * layout_.row, static_cast<int>(layout_.row)},
             W, width * lanes, static_cast<int>(layout_.depth), sums);
+      // No gradient passes back from the beginning of an item.
+      for (int r = 0; resets && r < count; ++r)
+        for (int v = 0; x[n0 + B + r] == resets_.boundary() && v < width; ++v)
+          sums[r * width + v] = begin_step_back<cell>(l, first + v, n0 + r, r0 + r);
       for (int r = 0; r < count; ++r)
         for (int v = 0; v < width; ++v)
           CellStep<cell, T>::backward(vectors_of<cell>(l, first + v, n0 + r),
@@ -148,7 +172,7 @@ inline void LayerStack<T>::step_back_of_one_stream(const T* back, int l, int t, 
     const int first = units.first(p), width = units.width(p);
     Vec<T> sums[wide_vectors];
     for (int v = 0; v < width; ++v) sums[v] = begin_step_back<cell>(l, first + v, t, 0);
-    if (!last)
+    if (!last && !resets_.any(t + 1))
       wide_for<T>(width)(next, back + layout_.at[l].W_back + first * lanes * layout_.depth, 0,
                          width * lanes, static_cast<int>(layout_.depth), sums);
     for (int v = 0; v < width; ++v)

@@ -48,8 +48,9 @@ class Writer {
   // Read one character: compute the state, the logits after it and the next recurrence.
   void read(int id) {
     const T* U_x = theta_ + layout_.U + id * layout_.Hp;
+    const T* sums = id == layout_.boundary ? biases_ : sums_;  // an item begins with the zero state
     for (int v = 0; v < layout_.vectors_H; ++v)
-      store<T>(h_ + v * lanes, tanh<T>(load<T>(sums_ + v * lanes) + load<T>(U_x + v * lanes)));
+      store<T>(h_ + v * lanes, tanh<T>(load<T>(sums + v * lanes) + load<T>(U_x + v * lanes)));
     multiply();
   }
 

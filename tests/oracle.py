@@ -5,7 +5,8 @@ Its gradients are not derived by hand: every sum and product stores its operands
 the chain rule to each. Parameters are nested lists of floats by full name. States are nested lists
 [layer][stream][unit]. x[t][s] and y[t][s] are the ids at step t of stream s. Dropout multiplies an
 output by masks[t][layer][s][unit]. With n-grams, logs[t][s][k] are the logarithms of their probabilities. With
-pairs, rows[t][s] is the row of P that layer 0 adds to U x; -1 for no row.
+pairs, rows[t][s] is the row of P that layer 0 adds to U x; -1 for no row. With items, begins[t][s] says whether
+stream s begins an item at step t, with new states that are 0.
 
     rnn   h' = tanh(U x + W h + b)
     lstm  i, f, o = sigmoid, g = tanh of their rows of U x + W h + b;  c' = f c + i g;  h' = o tanh(c')
@@ -128,7 +129,9 @@ def logits(p, h, logs=None):
     return [o_k + weight * Number(log) for o_k, log in zip(o, logs, strict=True)]
 
 
-def loss_and_gradients(cell, parameters, x, y, state, masks=None, logs=None, rows=None):
+def loss_and_gradients(
+    cell, parameters, x, y, state, masks=None, logs=None, rows=None, begins=None
+):
     """Return the loss of a window of B streams, the gradient of each parameter, and the state after the window."""
     T, B, L = len(x), len(x[0]), len(state["h"])
     p = {name: each(values, Number) for name, values in parameters.items()}
@@ -138,6 +141,8 @@ def loss_and_gradients(cell, parameters, x, y, state, masks=None, logs=None, row
         hs = [each(state["h"][layer][s], Number) for layer in range(L)]
         cs = [each(state.get("cell", state["h"])[layer][s], Number) for layer in range(L)]
         for t in range(T):
+            if begins and begins[t][s]:
+                hs, cs = (each(old, lambda _: Number(0.0)) for old in (hs, cs))
             below = x[t][s]
             for layer in range(L):
                 row = rows[t][s] if rows and layer == 0 else -1

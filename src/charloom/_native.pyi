@@ -27,7 +27,15 @@ class Rule(Enum):
 @final
 class Shape:
     def __init__(
-        self, *, cell: Cell, layers: int, K: int, H: int, ngram_order: int = 0, pairs: int = 0
+        self,
+        *,
+        cell: Cell,
+        layers: int,
+        K: int,
+        H: int,
+        ngram_order: int = 0,
+        pairs: int = 0,
+        boundary: int = -1,
     ) -> None: ...
     @property
     def cell(self) -> Cell: ...
@@ -41,6 +49,8 @@ class Shape:
     def ngram_order(self) -> int: ...  # 0 without n-grams
     @property
     def pairs(self) -> int: ...  # of characters with an input of their own
+    @property
+    def boundary(self) -> int: ...  # the id at which items begin; -1 without one
     @property
     def blocks(self) -> int: ...  # of H rows, in U, W and b
     @property
@@ -310,6 +320,7 @@ def count_ngrams(
     entry_bytes: int,
     most_bytes: int,
     most_memory: int,
+    boundary: int = -1,
 ) -> tuple[
     NDArray[np.uint32],  # children
     NDArray[np.uint32],  # child_ids

@@ -30,17 +30,19 @@ def assert_same(actual, expected, tolerance=CLOSE):
         assert error <= tolerance, f"{name}: norm-relative error {error:.2e}"
 
 
-def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **settings):
+def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, items=False, **settings):
     """Return a float64 learner with large weights. Its biases and state are not zero.
 
     With n-grams, it has those of a text with repetitions, and a weight of them that depends on h. With pairs,
     it has the most frequent ones of that text, with inputs that are not zero. The first recent ids of the first
-    stream are missing.
+    stream are missing. With `items`, its vocabulary also has a boundary of items.
     """
     config = Config(
         hidden_size=hidden_size, seq_length=seq_length, sigma=sigma, dtype="float64", **settings
     )
-    learner = new_learner(config, Vocabulary(chr(ord("a") + k) for k in range(characters)))
+    known = [chr(ord("a") + k) for k in range(characters)]
+    learner = new_learner(config, Vocabulary(known, items=items))
+    characters, boundary = len(learner.vocabulary), learner.vocabulary.boundary
     draw = np.random.default_rng(1)
     for parameter in learner.parameters.values():
         if parameter.ndim == 1:
@@ -49,12 +51,14 @@ def make_learner(hidden_size=5, seq_length=3, characters=7, sigma=0.5, **setting
         array[...] = np.tanh(draw.normal(0, 1, array.shape))
     ids, segments = repeated_ids(learner, 400), np.array([[0, 150], [150, 400]])
     if config.ngram_order:
-        learner.ngrams = ReferenceEngine().count_ngrams(config, characters, ids, segments)
+        learner.ngrams = ReferenceEngine().count_ngrams(
+            config, characters, ids, segments, boundary=boundary
+        )
         learner.parameters["ngram.weight"][...] = draw.normal(0, 0.3, (1, hidden_size))
     if config.input_pairs:
         P = learner.parameters[PAIRS]
         learner.pairs = most_frequent_pairs(
-            lambda a, b: ids[a:b], segments.tolist(), len(P), characters
+            lambda a, b: ids[a:b], segments.tolist(), len(P), characters, boundary
         )
         P[...] = draw.normal(0, 0.3, P.shape)
     if RECENT in learner.state:

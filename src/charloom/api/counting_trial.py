@@ -29,7 +29,8 @@ def least_counting_seconds(
     characters = min(FIRST_CHARACTERS, in_all)
     while True:
         ids, segment = corpus.ids[:characters], np.array([[0, characters]])
-        seconds = seconds_of(partial(engine.count_ngrams, config, symbols, ids, segment))
+        count = partial(engine.count_ngrams, config, symbols, ids, segment)
+        seconds = seconds_of(partial(count, boundary=corpus.vocabulary.boundary))
         if seconds >= trial_seconds or characters > LARGEST_FRACTION * in_all:
             return seconds * in_all / characters
         characters *= 2

@@ -220,7 +220,7 @@ def with_counted_ngrams(plan: TrainingPlan, corpus: Corpus) -> TrainingPlan:
     if plan.ngrams is not None or not config.ngram_order:
         return plan
     engine = engine_for(config)
-    return plan._replace(ngrams=counted_ngrams(config, len(corpus.vocabulary), corpus.ids, engine))
+    return plan._replace(ngrams=counted_ngrams(config, corpus.vocabulary, corpus.ids, engine))
 
 
 def ngrams_in_time(
@@ -236,7 +236,7 @@ def ngrams_in_time(
     estimate = least_counting_seconds(corpus, config, engine, TRIAL_SHARE * seconds)
     if (problem := long_counting_message(estimate, seconds)) is not None:
         on_message(problem)
-    return counted_ngrams(config, len(corpus.vocabulary), corpus.ids, engine)
+    return counted_ngrams(config, corpus.vocabulary, corpus.ids, engine)
 
 
 def with_threads(config: Config) -> Config:

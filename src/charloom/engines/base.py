@@ -4,6 +4,10 @@ Shapes: T steps, B streams, K characters, H hidden units, L layers, N tokens. Id
 integers. A state is a dict of arrays of shape (L, B, H): `h`, and for the LSTM also `cell`. A network
 with n-grams of order N or with pairs also has `recent`, the ids that each stream read last, int32 of shape (1, B, D).
 D is N - 1, but at least 1 with pairs.
+
+If the vocabulary has a boundary of items, a stream that reads it begins a new item, in every method: before it reads
+the id, its states are set to zero and its recent ids to NO_ID, and no gradient passes back from there
+(spec/mathematics.md: Items). The ids alone say where; callers pass nothing else.
 Losses are in nats.
 """
 
@@ -135,6 +139,7 @@ class Engine(Protocol):
         segments: Array,
         most_bytes: int = MOST_BYTES,
         most_memory: int = ANY_MEMORY,
+        boundary: int | None = None,
     ) -> NGrams:
         """Count the n-grams of a text; return them with a column without each of PARTS parts.
 
@@ -147,6 +152,7 @@ class Engine(Protocol):
             most_bytes: the largest `file_size` of the n-grams. If they would be larger, contexts must occur
                 more often to count.
             most_memory: how many bytes of memory counting may need.
+            boundary: the id at which items begin; None without one. No context goes back beyond it.
 
         Raises:
             MemoryError: counting would need more than `most_memory` bytes, or the system has no memory left.

@@ -27,6 +27,7 @@ from charloom.engines.checked_arguments import (
 )
 from charloom.engines.kept_network import keeper_of
 from charloom.engines.native_arguments import (
+    NO_BOUNDARY,
     native_descent,
     native_ngrams,
     native_pairs,
@@ -100,6 +101,7 @@ class _Settings:
     Attributes:
         config: the settings from which `shape` and `descent` are made.
         characters: number of characters in the vocabulary, K.
+        boundary: the id at which items begin; None without one.
         shape: the cell and the sizes of the network.
         descent: the optimizer and its settings.
         shapes: the shape of each parameter by name.
@@ -107,6 +109,7 @@ class _Settings:
 
     config: Config
     characters: int
+    boundary: int | None
     shape: _native.Shape
     descent: _native.Descent
     shapes: dict[str, tuple[int, ...]]
@@ -169,6 +172,7 @@ class NativeEngine:
         segments: Array,
         most_bytes: int = MOST_BYTES,
         most_memory: int = ANY_MEMORY,
+        boundary: int | None = None,
     ) -> NGrams:
         context_bytes, entry_bytes = bytes_in_file(characters)
         arrays = _native.count_ngrams(
@@ -183,6 +187,7 @@ class NativeEngine:
             entry_bytes=entry_bytes,
             most_bytes=most_bytes,
             most_memory=most_memory,
+            boundary=NO_BOUNDARY if boundary is None else boundary,
         )
         for array in arrays:
             read_only(array)  # so that it is not copied
@@ -370,14 +375,20 @@ class NativeEngine:
         """Return the learner's settings for the kernels.
 
         The engine keeps the returned object, and returns it again in the next call if the learner's config
-        and vocabulary size are still the same.
+        and vocabulary size are still the same, and the boundary of items.
         """
         config, characters, last = learner.config, len(learner.vocabulary), self._last
-        if last is None or last.config is not config or last.characters != characters:
+        boundary = learner.vocabulary.boundary
+        if (
+            last is None
+            or last.config is not config
+            or (last.characters, last.boundary) != (characters, boundary)
+        ):
             last = _Settings(
                 config,
                 characters,
-                native_shape(config, characters),
+                boundary,
+                native_shape(config, characters, boundary),
                 native_descent(config),
                 parameter_shapes(config, characters),
             )

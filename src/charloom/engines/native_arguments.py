@@ -13,6 +13,7 @@ from charloom.model.ngrams import NGrams
 from charloom.registered_cells import refuse_registered
 
 MAX_LAYERS: Final = 64
+NO_BOUNDARY: Final = -1  # for the kernels, in the place of the id at which items begin
 
 
 def reference_instead() -> str:
@@ -70,8 +71,11 @@ def native_pairs(pairs: InputPairs) -> _native.Pairs:
         ) from None
 
 
-def native_shape(config: Config, characters: int) -> _native.Shape:
-    """Return the cell and the sizes of a network in the form for the kernels."""
+def native_shape(config: Config, characters: int, boundary: int | None) -> _native.Shape:
+    """Return the cell and the sizes of a network in the form for the kernels.
+
+    `boundary` is the id at which items begin; None without one.
+    """
     require_layers(config)
     refuse_registered(config.cell, "native")
     return _native.Shape(
@@ -81,6 +85,7 @@ def native_shape(config: Config, characters: int) -> _native.Shape:
         H=config.hidden_size,
         ngram_order=config.ngram_order,
         pairs=pair_rows(config, characters),
+        boundary=NO_BOUNDARY if boundary is None else boundary,
     )
 
 

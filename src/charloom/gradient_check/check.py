@@ -156,14 +156,14 @@ def fresh_problem(
     text, segments = _streams_of(window)
     K = len(vocabulary)
     if config.ngram_order:
-        learner.ngrams = count(config.ngram_order, K, text, segments)
+        learner.ngrams = count(config.ngram_order, K, text, segments, boundary=vocabulary.boundary)
         # Its initial value, 0, would hide an error in the gradient that reaches h through the weight.
         numbers = uniforms(config.seed, "gradcheck", config.hidden_size, stream=4)
         learner.parameters["ngram.weight"][0] = (2 * numbers - 1) / np.sqrt(config.hidden_size)
     if config.input_pairs:
         P = learner.parameters[PAIRS]
         learner.pairs = most_frequent_pairs(
-            lambda start, end: text[start:end], segments.tolist(), len(P), K
+            lambda start, end: text[start:end], segments.tolist(), len(P), K, vocabulary.boundary
         )
         # With its initial value, 0, the loss would not depend on which row is read.
         numbers = uniforms(config.seed, "gradcheck", P.size, stream=5)

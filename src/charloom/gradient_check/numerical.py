@@ -21,6 +21,7 @@ from charloom.gradient_check.check_result import STEPS
 from charloom.gradient_errors import Errors, errors
 from charloom.model import Learner, hidden_arrays
 from charloom.model.input_pairs import PAIRS
+from charloom.model.item_resets import item_beginnings
 from charloom.model.parameters import Parameters
 from charloom.model.recent_ids import pair_rows_of
 from charloom.random import uniforms
@@ -64,6 +65,7 @@ class Window(NamedTuple):
             network has no n-grams.
         rows: the rows of `pairs.weight` that the window reads, shape (T, B); -1 for a pair without a row.
             None if the network has no pairs.
+        begins: True where a stream begins an item, shape (T, B); None without a boundary of items.
     """
 
     cell: str
@@ -73,6 +75,7 @@ class Window(NamedTuple):
     masks: Array | None
     log_q: Array | None
     rows: Array | None
+    begins: Array | None
 
     @classmethod
     def of(cls, learner: Learner, x: Array, y: Array) -> "Window":
@@ -83,7 +86,8 @@ class Window(NamedTuple):
         masks = dropout_masks(learner.config, DROPOUT_UPDATE, *x.shape)
         log_q = log_probabilities(learner, x, learner.state, dtype="float64")
         rows = pair_rows_of(learner, x, learner.state)
-        return cls(learner.config.cell, x, y, learner.state, masks, log_q, rows)
+        begins = item_beginnings(learner, x)
+        return cls(learner.config.cell, x, y, learner.state, masks, log_q, rows, begins)
 
     def entries_read(self, name: str, shape: tuple[int, ...]) -> Array | None:
         """Return the flat indices of the entries of a parameter that the window reads.

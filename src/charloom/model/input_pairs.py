@@ -108,6 +108,7 @@ def most_frequent_pairs(
     segments: Sequence[tuple[int, int]],
     rows: int,
     characters: int,
+    boundary: int | None = None,
 ) -> InputPairs:
     """Return the most frequent pairs of neighbouring characters in a text.
 
@@ -119,8 +120,10 @@ def most_frequent_pairs(
         segments: where each counted segment begins and ends. A pair never crosses the beginning of one.
         rows: the largest number of pairs, R.
         characters: the number of characters in the vocabulary, K.
+        boundary: the id at which items begin; None without one. It has no character before it.
     """
-    codes, counts = _counted(_codes_in_blocks(read, segments, characters), characters**2)
+    blocks = _codes_in_blocks(read, segments, characters, boundary)
+    codes, counts = _counted(blocks, characters**2)
     order = np.lexsort((codes, -counts))[:rows]
     pairs = no_pairs(rows, characters).ids.copy()
     pairs[: len(order)] = np.stack(np.divmod(codes[order], characters), axis=1)
@@ -131,12 +134,14 @@ def _codes_in_blocks(
     read: Callable[[int, int], NDArray[Any]],
     segments: Sequence[tuple[int, int]],
     characters: int,
+    boundary: int | None,
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the codes of all pairs in the segments, for up to `BLOCK` pairs at a time."""
     for begin, end in segments:
         for start in range(begin, end - 1, BLOCK):
             ids = read(start, min(start + BLOCK + 1, end))
-            yield codes_of(ids[:-1], ids[1:], characters)
+            codes = codes_of(ids[:-1], ids[1:], characters)
+            yield codes if boundary is None else codes[ids[1:] != boundary]
 
 
 def _counted(

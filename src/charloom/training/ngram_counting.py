@@ -17,7 +17,7 @@ from charloom.model import Learner
 from charloom.model.input_pairs import most_frequent_pairs
 from charloom.model.memory_limit import require_memory, unused_memory
 from charloom.model.ngrams import ANY_MEMORY, MOST_COUNTED, NGrams
-from charloom.text import Windows
+from charloom.text import Vocabulary, Windows
 from charloom.text.id_file import AllIds
 from charloom.text.windows import Segment
 
@@ -48,7 +48,7 @@ def count_missing_ngrams(learner: Learner, ids: AllIds, engine: Engine) -> None:
             was trained with other n-grams.
     """
     if learner.ngrams is not None and not learner.ngrams.parts:
-        counted = counted_ngrams(learner.config, len(learner.vocabulary), ids, engine)
+        counted = counted_ngrams(learner.config, learner.vocabulary, ids, engine)
         set_counted_ngrams(learner, counted)
 
 
@@ -70,12 +70,12 @@ def set_counted_ngrams(learner: Learner, ngrams: NGrams | None) -> None:
     learner.ngrams = ngrams
 
 
-def counted_ngrams(config: Config, characters: int, ids: AllIds, engine: Engine) -> NGrams:
+def counted_ngrams(config: Config, vocabulary: Vocabulary, ids: AllIds, engine: Engine) -> NGrams:
     """Return the n-grams of the training part of a text, with the columns that training needs.
 
     Args:
         config: its `ngram_order` must be at least 1; the other settings divide the text into parts.
-        characters: the number of characters in the vocabulary.
+        vocabulary: gives the number of characters and the boundary of items.
         ids: the whole text, shape (characters of the text,).
         engine: counts.
 
@@ -85,16 +85,17 @@ def counted_ngrams(config: Config, characters: int, ids: AllIds, engine: Engine)
     """
     segments = counted_segments(Windows.of(config, len(ids)))
     end = segments[-1][1]
-    require_memory(config, characters)
+    require_memory(config, len(vocabulary))
     free = unused_memory()
     try:
         # What lies between the segments, such as a validation part, is read but not counted.
         return engine.count_ngrams(
             config,
-            characters,
+            len(vocabulary),
             ids[:end],
             np.array(segments, dtype=np.int64),
             most_memory=int(min(free, ANY_MEMORY)),
+            boundary=vocabulary.boundary,
         )
     except MemoryError:
         amount = (
@@ -124,7 +125,7 @@ def choose_missing_pairs(learner: Learner, ids: AllIds) -> None:
     segments = counted_segments(Windows.of(learner.config, len(ids)))
     rows, characters = len(learner.pairs.ids), learner.pairs.characters
     learner.pairs = most_frequent_pairs(
-        lambda start, end: ids[start:end], segments, rows, characters
+        lambda start, end: ids[start:end], segments, rows, characters, learner.vocabulary.boundary
     )
 
 

@@ -63,16 +63,18 @@ class Cell(Protocol):
 class RnnCell:
     """The plain RNN cell: h_t = tanh(W h_{t-1} + U x_t + b). U (H, input), W (H, H), b (H).
 
-    In layer 0 of a network with pairs, P (R, H) adds the row of the pair to U x_t.
+    In layer 0 of a network with pairs, P (R, H) adds the row of the pair to U x_t. If `apart` is True, the products
+    of each stream are computed alone (`product`).
     """
 
     U: Array
     W: Array
     b: Array
     P: Array | None = field(default=None, kw_only=True)
+    apart: bool = field(default=False, kw_only=True)
 
     def forward(self, x: Input, prev: Carried) -> tuple[Carried, Cache]:
-        a = prev["h"] @ self.W.mT + read(self, x) + self.b[..., np.newaxis, :]
+        a = product(prev["h"], self.W, self.apart) + read(self, x) + self.b[..., np.newaxis, :]
         h = np.tanh(a)
         return {"h": h}, (h,)
 
@@ -90,16 +92,17 @@ class RnnCell:
 class LstmCell:
     """The LSTM cell with gates i, f, g, o (Hochreiter and Schmidhuber 1997; Gers and others 2000).
 
-    U (4H, input), W (4H, H), b (4H); with pairs P (R, 4H), as in `RnnCell`.
+    U (4H, input), W (4H, H), b (4H); with pairs P (R, 4H), and `apart`, as in `RnnCell`.
     """
 
     U: Array
     W: Array
     b: Array
     P: Array | None = field(default=None, kw_only=True)
+    apart: bool = field(default=False, kw_only=True)
 
     def forward(self, x: Input, prev: Carried) -> tuple[Carried, Cache]:
-        a = prev["h"] @ self.W.mT + read(self, x) + self.b[..., np.newaxis, :]
+        a = product(prev["h"], self.W, self.apart) + read(self, x) + self.b[..., np.newaxis, :]
         a_i, a_f, a_g, a_o = np.split(a, 4, axis=-1)
         i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
         cell = f * prev["cell"] + i * g
@@ -127,8 +130,8 @@ class LstmCell:
 class GruCell:
     """The GRU cell with gates r, z, n (Cho and others 2014, in PyTorch's form).
 
-    U (3H, input), W (3H, H), b (3H), d (H); with pairs P (R, 3H), as in `RnnCell`. The reset gate r
-    multiplies W h + d in gate n.
+    U (3H, input), W (3H, H), b (3H), d (H); with pairs P (R, 3H), and `apart`, as in `RnnCell`. The reset
+    gate r multiplies W h + d in gate n.
     """
 
     U: Array
@@ -136,10 +139,12 @@ class GruCell:
     b: Array
     d: Array
     P: Array | None = field(default=None, kw_only=True)
+    apart: bool = field(default=False, kw_only=True)
 
     def forward(self, x: Input, prev: Carried) -> tuple[Carried, Cache]:
         read_r, read_z, read_n = np.split(read(self, x) + self.b[..., np.newaxis, :], 3, axis=-1)
-        held_r, held_z, held_n = np.split(prev["h"] @ self.W.mT, 3, axis=-1)
+        held = product(prev["h"], self.W, self.apart)
+        held_r, held_z, held_n = np.split(held, 3, axis=-1)
         r, z = sigmoid(read_r + held_r), sigmoid(read_z + held_z)
         held = held_n + self.d[..., np.newaxis, :]
         n = np.tanh(read_n + r * held)
@@ -162,6 +167,17 @@ class GruCell:
         return dx, {"h": d["h"] * z + dWh @ self.W}
 
 
+def product(x: Array, W: Array, apart: bool) -> Array:
+    """Return W x of each stream, shape (…, B, rows), for x of shape (…, B, columns) and W (…, rows, columns).
+
+    If `apart` is True, each stream has a product of its own. Then no bit of its result depends on the other streams.
+    In a product of all streams, the order of a sum may depend on how many there are.
+    """
+    if not apart:
+        return np.asarray(x @ W.mT)
+    return np.asarray((x[..., np.newaxis, :] @ W.mT[..., np.newaxis, :, :])[..., 0, :])
+
+
 def read(cell: RnnCell | LstmCell | GruCell, x: Input) -> Array:
     """Return what the input adds to the sums of the gates in each stream, shape (…, B, G·H).
 
@@ -169,7 +185,7 @@ def read(cell: RnnCell | LstmCell | GruCell, x: Input) -> Array:
     other arguments and shapes are those of `Cell.forward`.
     """
     if not isinstance(x, Characters):
-        return np.asarray(x @ cell.U.mT)
+        return product(x, cell.U, cell.apart)
     sums = cell.U[..., :, x.ids].mT
     if cell.P is not None and x.rows is not None:
         has_row = x.rows[:, np.newaxis] >= 0

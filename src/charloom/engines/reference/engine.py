@@ -10,6 +10,7 @@ from charloom.engines.reference import network, ngram_counts
 from charloom.engines.reference.categorical import draw
 from charloom.model import Learner, State, hidden_arrays, recent_ids, zero_state
 from charloom.model.gradient_step import apply_gradients, gradient_norm, training_gradients
+from charloom.model.item_resets import item_beginnings
 from charloom.model.ngrams import ANY_MEMORY, MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
 from charloom.registered_cells import refuse_registered
@@ -38,10 +39,13 @@ class ReferenceEngine:
         segments: Array,
         most_bytes: int = MOST_BYTES,
         most_memory: int = ANY_MEMORY,
+        boundary: int | None = None,
     ) -> NGrams:
         if len(ids) * ngram_counts.BYTES_PER_CHARACTER > most_memory:
             raise MemoryError
-        return ngram_counts.count(config.ngram_order, characters, ids, segments, most_bytes)
+        return ngram_counts.count(
+            config.ngram_order, characters, ids, segments, most_bytes, boundary
+        )
 
     def loss_and_gradients(
         self,
@@ -54,10 +58,12 @@ class ReferenceEngine:
         masks = network.dropout_masks(learner.config, update, *x.shape)
         log_q = ngram_counts.log_probabilities(learner, x, learner.state, columns)
         rows = recent_ids.pair_rows_of(learner, x, learner.state)
+        begins, cell = item_beginnings(learner, x), learner.config.cell
         loss, gradients, state = network.loss_and_gradients(
-            learner.parameters, learner.config.cell, x, y, learner.state, masks, log_q, rows
+            learner.parameters, cell, x, y, learner.state, masks, log_q, rows, begins
         )
-        return loss, gradients, {**state, **recent_ids.recent_after(x, learner.state)}
+        recent = recent_ids.recent_after(x, learner.state, learner.vocabulary.boundary)
+        return loss, gradients, {**state, **recent}
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
         config = learner.config
@@ -99,30 +105,37 @@ class ReferenceEngine:
         return nats, state
 
     def step(self, learner: Learner, ids: Ids, state: State) -> tuple[Array, State]:
-        cells = network.cells_of(learner.parameters, learner.config.cell)
         x = ids[np.newaxis]
+        begins = item_beginnings(learner, x)
+        apart = begins is not None
+        cells = network.cells_of(learner.parameters, learner.config.cell, apart)
         rows = recent_ids.pair_rows_of(learner, x, state)
         read = network.characters_at(0, x, rows)
-        carried, h, _ = network.step(cells, read, network.unstack(state))
+        before = network.zero_where(network.begins_at(0, begins), network.unstack(state))
+        carried, h, _ = network.step(cells, read, before)
         log_q = ngram_counts.log_probabilities(learner, x, state)
-        logits = network.output(learner.parameters, h, None if log_q is None else log_q[0])
-        return logits, {**network.stack(carried), **recent_ids.recent_after(x, state)}
+        logits = network.output(learner.parameters, h, None if log_q is None else log_q[0], apart)
+        recent = recent_ids.recent_after(x, state, learner.vocabulary.boundary)
+        return logits, {**network.stack(carried), **recent}
 
     def activations(self, learner: Learner, tokens: Ids, state: State) -> tuple[State, State]:
-        cells = network.cells_of(learner.parameters, learner.config.cell)
+        x = tokens[:, np.newaxis]
+        begins = item_beginnings(learner, x)
+        cells = network.cells_of(learner.parameters, learner.config.cell, begins is not None)
         carried = network.unstack(state)
         L, _, H = state["h"].shape
         values = {
             name: np.empty((len(tokens), L, H), array.dtype)
             for name, array in hidden_arrays(state).items()
         }
-        x = tokens[:, np.newaxis]
         rows = recent_ids.pair_rows_of(learner, x, state)
         for n in range(len(tokens)):
-            carried, _, _ = network.step(cells, network.characters_at(n, x, rows), carried)
+            before = network.zero_where(network.begins_at(n, begins), carried)
+            carried, _, _ = network.step(cells, network.characters_at(n, x, rows), before)
             for name, array in network.stack(carried).items():
                 values[name][n] = array[:, 0]
-        return values, {**network.stack(carried), **recent_ids.recent_after(x, state)}
+        recent = recent_ids.recent_after(x, state, learner.vocabulary.boundary)
+        return values, {**network.stack(carried), **recent}
 
     def generate(
         self,

@@ -39,14 +39,16 @@ class _Text:
     parts: list[int]
     places: list[int]
     begins: set[int]  # the first place of each segment
+    boundary: int | None  # the id at which items begin
     # Contexts of at least `free` characters count only if they occur at least `least` times.
     least: int = LEAST_OCCURRENCES
     free: int = FREE_LENGTH
 
     def before(self, place: int, length: int) -> int:
-        """Return the id before the context of a place; NO_ID if the context begins its segment."""
+        """Return the id before the context of a place; NO_ID if the context begins its segment or an item."""
         first = place - length
-        return NO_ID if first in self.begins else self.ids[first - 1]
+        begins_item = length > 0 and self.ids[first] == self.boundary
+        return NO_ID if begins_item or first in self.begins else self.ids[first - 1]
 
     def counts(self, places: Iterable[int], length: int, whole: bool) -> Counter[int]:
         """Count the followers of a context by id.
@@ -78,17 +80,24 @@ class _Tree:
 
 
 def count(
-    order: int, characters: int, ids: Array, segments: Array, most_bytes: int = MOST_BYTES
+    order: int,
+    characters: int,
+    ids: Array,
+    segments: Array,
+    most_bytes: int = MOST_BYTES,
+    boundary: int | None = None,
 ) -> NGrams:
     """Return the n-grams of the segments of a text, with a column without each part.
 
-    If their size would be more than `most_bytes`, rare contexts are left out.
+    If their size would be more than `most_bytes`, rare contexts are left out. No context goes back beyond the id
+    `boundary`, at which items begin.
     """
     text = _Text(
         ids.tolist(),
         [at * PARTS // len(ids) for at in range(len(ids))],
         [at for first, end in segments.tolist() for at in range(first, end)],
         {first for first, _ in segments.tolist()},
+        boundary,
     )
     ngrams = _counted(order, characters, text)
     if ngrams.file_size > most_bytes:
@@ -235,7 +244,7 @@ def log_probabilities(
         return None
     if columns is None:
         columns = np.zeros(x.shape, np.int32)
-    contexts = recent_ids_after(x, state)
+    contexts = recent_ids_after(x, state, learner.vocabulary.boundary)
     q = np.empty((*x.shape, ngrams.characters), dtype)
     for place in np.ndindex(x.shape):
         q[place] = _probabilities(ngrams, contexts[place].tolist(), int(columns[place]), dtype)

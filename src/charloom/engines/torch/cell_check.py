@@ -241,7 +241,7 @@ def gate_names(check: CellCheck) -> tuple[str, ...]:
     cell, method = check.cell, getattr(check.cell.definition, "gates", None)
     if method is None:
         return ()
-    before = states_before(check.steps(), check.state)
+    before = states_before(check.steps(), check.state, begins=None)
     rows = {name: state.flatten(0, 1) for name, state in before.items()}
     try:
         with reported(cell, "gates"):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import linear
 
+from charloom.engines.torch.item_pieces import ItemPieces
 from charloom.engines.torch.layers import Weights, layer_in_steps, layer_over_window
 from charloom.engines.torch.registered_layers import (
     gates_over_window,
@@ -27,12 +28,14 @@ class Inputs:
         pairs: the learned inputs of the pairs, (T, B, G·H); None without pairs.
         masks: the dropout masks, (L, T, B, H); None without dropout.
         log_q: the logarithms of the n-grams' probabilities, (T, B, K); None without n-grams.
+        begins: True where a stream begins an item, (T, B); None without a boundary of items.
     """
 
     ids: torch.Tensor
     pairs: torch.Tensor | None = None
     masks: torch.Tensor | None = None
     log_q: torch.Tensor | None = None
+    begins: torch.Tensor | None = None
 
 
 def layer_weights(parameters: Weights, layer: int) -> Tensors:
@@ -61,17 +64,18 @@ def run_layers(
     """
     x, after = one_hot(inputs.ids, parameters), []
     own = registered_cell(cell)
+    pieces = None if inputs.begins is None or len(x) == 1 else ItemPieces.of(inputs.begins)
     for layer in range(len(state["h"])):
         weights = layer_weights(parameters, layer)
         carried = {name: array[layer] for name, array in state.items()}
         added = inputs.pairs if layer == 0 else None
         if own is not None:
-            found = states_over_window(own, weights, x, carried)
+            found = states_over_window(own, weights, x, carried, inputs.begins)
             x, last = found["h"], {name: array[-1] for name, array in found.items()}
         elif added is None and len(x) > 1:
-            x, last = layer_over_window(cell, weights, x, carried)
+            x, last = layer_over_window(cell, weights, x, carried, pieces)
         else:
-            states = layer_in_steps(cell, weights, x, carried, added)
+            states = layer_in_steps(cell, weights, x, carried, added, inputs.begins)
             x, last = torch.stack([each["h"] for each in states]), states[-1]
         after.append(last)
         if inputs.masks is not None:
@@ -93,11 +97,11 @@ def all_states(
         carried = {name: array[layer] for name, array in state.items()}
         if own is None:
             added = inputs.pairs if layer == 0 else None
-            states = layer_in_steps(cell, weights, x, carried, added)
+            states = layer_in_steps(cell, weights, x, carried, added, inputs.begins)
             found.append({name: torch.stack([each[name] for each in states]) for name in state})
         else:
-            after = states_over_window(own, weights, x, carried)
-            before = states_before(after, carried)
+            after = states_over_window(own, weights, x, carried, inputs.begins)
+            before = states_before(after, carried, inputs.begins)
             found.append({**after, **gates_over_window(own, weights, x, before)})
         x = found[-1]["h"]
     values = {name: torch.stack([each[name] for each in found], dim=1) for name in found[0]}

@@ -11,17 +11,23 @@ from typing import Final
 import torch
 from torch.nn.functional import linear
 
+from charloom.engines.torch.item_pieces import ItemPieces, reset
 from charloom.engines.torch.tensors import Tensors
 
 Weights = Mapping[str, torch.Tensor]
 
 
 def layer_over_window(
-    cell: str, weights: Weights, x: torch.Tensor, carried: Weights
+    cell: str,
+    weights: Weights,
+    x: torch.Tensor,
+    carried: Weights,
+    pieces: ItemPieces | None = None,
 ) -> tuple[torch.Tensor, Tensors]:
     """Return a layer's outputs (T, B, H) and its state after the window, by PyTorch's kernel for the cell.
 
-    `x` is the input, (T, B, inputs); `carried` is the state before the window.
+    `x` is the input, (T, B, inputs); `carried` is the state before the window. `pieces` cuts the window where items
+    begin; None reads it in one piece.
     """
     W = weights["W"]
     rows, H = W.shape
@@ -30,8 +36,10 @@ def layer_over_window(
     else:
         second = W.new_zeros(rows)
     flat = (weights["U"], W, weights["b"], second)
-    # has biases, one layer, no dropout, whether a backward pass may follow, not bidirectional, time first
-    options = (True, 1, 0.0, torch.is_grad_enabled(), False, False)
+    if pieces is not None:
+        return _over_pieces(cell, flat, x, carried, pieces)
+    # the last option: the first axis is not time but the batch
+    options = (*_options(), False)
     h = carried["h"].unsqueeze(0)
     if cell == "lstm":
         outputs, h, s = torch.lstm(x, (h, carried["cell"].unsqueeze(0)), flat, *options)
@@ -41,20 +49,54 @@ def layer_over_window(
     return outputs, {"h": h[0]}
 
 
+def _options() -> tuple[bool, int, float, bool, bool]:
+    """Return the options that PyTorch's kernels have in common."""
+    # has biases, one layer, no dropout, whether a backward pass may follow, not bidirectional
+    return True, 1, 0.0, torch.is_grad_enabled(), False
+
+
+def _over_pieces(
+    cell: str,
+    flat: tuple[torch.Tensor, ...],
+    x: torch.Tensor,
+    carried: Weights,
+    pieces: ItemPieces,
+) -> tuple[torch.Tensor, Tensors]:
+    """Return what `layer_over_window` returns for a window with items; each piece is a packed sequence."""
+    rows, sizes = pieces.packed(x), pieces.sizes
+    states = {name: pieces.first_states(array).unsqueeze(0) for name, array in carried.items()}
+    if cell == "lstm":
+        hidden = states["h"], states["cell"]
+        outputs, h, s = torch.lstm(rows, sizes, hidden, flat, *_options())
+        after = {"h": h[0], "cell": s[0]}
+    else:
+        kernel = torch.gru if cell == "gru" else torch.rnn_tanh
+        outputs, h = kernel(rows, sizes, states["h"], flat, *_options())
+        after = {"h": h[0]}
+    last = {name: pieces.last_states(array) for name, array in after.items()}
+    return pieces.unpacked(outputs), last
+
+
 def layer_in_steps(
-    cell: str, weights: Weights, x: torch.Tensor, carried: Weights, added: torch.Tensor | None
+    cell: str,
+    weights: Weights,
+    x: torch.Tensor,
+    carried: Weights,
+    added: torch.Tensor | None,
+    begins: torch.Tensor | None,
 ) -> list[Tensors]:
     """Return a layer's state after each step.
 
-    `added` is added to U x, such as the inputs of pairs, (T, B, G·H). The other arguments are those of
-    `layer_over_window`.
+    `added` is added to U x, such as the inputs of pairs, (T, B, G·H). `begins` is True where a stream begins an item,
+    (T, B); None without a boundary of items. The other arguments are those of `layer_over_window`.
     """
     read = linear(x, weights["U"], weights["b"])
     if added is not None:
         read = read + added
     states, state = [], dict(carried)
-    for a in read.unbind(0):
-        state = STEPS[cell](a, state, weights)
+    for t, a in enumerate(read.unbind(0)):
+        before = reset(state, None if begins is None else begins[t])
+        state = STEPS[cell](a, before, weights)
         states.append(state)
     return states
 

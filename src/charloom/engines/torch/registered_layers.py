@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 
 from charloom.engines.torch.devices import is_out_of_memory
+from charloom.engines.torch.item_pieces import reset
 from charloom.engines.torch.tensors import Tensors
 from charloom.errors import CharloomError, EngineError
 from charloom.registered_cells import RegisteredCell
@@ -18,35 +19,48 @@ Weights = Mapping[str, torch.Tensor]
 
 
 def states_over_window(
-    cell: RegisteredCell, weights: Weights, x: torch.Tensor, carried: Weights
+    cell: RegisteredCell,
+    weights: Weights,
+    x: torch.Tensor,
+    carried: Weights,
+    begins: torch.Tensor | None = None,
 ) -> Tensors:
     """Return a layer's state after each step, tensors (T, B, H), by the cell's method `layer` if it has one.
+
+    A window in which a stream begins an item is computed step by step.
 
     Args:
         cell: the cell.
         weights: the layer's parameters by the cell's own names.
         x: the input, (T, B, inputs).
         carried: the state before the window, tensors (B, H).
+        begins: True where a stream begins an item, (T, B); None without a boundary of items.
 
     Raises:
         EngineError: the cell's code failed, or returned something else than such states.
     """
-    if len(x) == 1 or not hasattr(cell.definition, "layer"):
-        return states_in_steps(cell, weights, x, carried)
+    in_steps = len(x) == 1 or not hasattr(cell.definition, "layer")
+    if in_steps or begins is not None:
+        return states_in_steps(cell, weights, x, carried, begins)
     with reported(cell, "layer"):
         states = cell.definition.layer(x, dict(carried), weights)
     return checked(cell, "layer", states, {n: (len(x), *s.shape) for n, s in carried.items()}, x)
 
 
 def states_in_steps(
-    cell: RegisteredCell, weights: Weights, x: torch.Tensor, carried: Weights
+    cell: RegisteredCell,
+    weights: Weights,
+    x: torch.Tensor,
+    carried: Weights,
+    begins: torch.Tensor | None = None,
 ) -> Tensors:
     """Return the same states as `states_over_window`, by the cell's method `step`."""
     shapes = {name: tuple(array.shape) for name, array in carried.items()}
     states, state = [], dict(carried)
     with reported(cell, "step"):
-        for each in x.unbind(0):
-            found = cell.definition.step(each, dict(state), weights)
+        for t, each in enumerate(x.unbind(0)):
+            before = reset(state, None if begins is None else begins[t])
+            found = cell.definition.step(each, before, weights)
             state = checked(cell, "step", found, shapes, x)
             states.append(state)
     return {name: torch.stack([each[name] for each in states]) for name in carried}
@@ -70,9 +84,13 @@ def gates_over_window(
     return {name: gate.view(T, B, H) for name, gate in gates.items()}
 
 
-def states_before(states: Weights, carried: Weights) -> Tensors:
-    """Return the state before each step, (T, B, H), from that after each step and that before the window."""
-    return {name: torch.cat([carried[name].unsqueeze(0), states[name][:-1]]) for name in carried}
+def states_before(states: Weights, carried: Weights, begins: torch.Tensor | None) -> Tensors:
+    """Return the state before each step, (T, B, H), from that after each step and that before the window.
+
+    It is 0 where `begins` (T, B) is True; None is a network without a boundary of items.
+    """
+    before = {name: torch.cat([carried[name].unsqueeze(0), states[name][:-1]]) for name in carried}
+    return reset(before, begins)
 
 
 def checked(

@@ -37,7 +37,12 @@ from charloom.engines.torch.layer_stack import Inputs, all_states, logits_of, ru
 from charloom.engines.torch.ngram_table import NgramTable
 from charloom.engines.torch.pair_table import PairTable
 from charloom.engines.torch.process_group import ProcessGroup, current_group
-from charloom.engines.torch.recent_id_tensors import contexts_of, previous_ids, recent_after
+from charloom.engines.torch.recent_id_tensors import (
+    beginnings,
+    contexts_of,
+    previous_ids,
+    recent_after,
+)
 from charloom.engines.torch.tensors import Tensors, to_array, to_device
 from charloom.engines.torch.text_on_device import TextOnDevice
 from charloom.engines.torch.torch_network import Tables, TorchNetwork
@@ -126,13 +131,14 @@ class TorchEngine:
         segments: Array,
         most_bytes: int = MOST_BYTES,
         most_memory: int = ANY_MEMORY,
+        boundary: int | None = None,
     ) -> NGrams:
         if self._count is None:
             raise EngineError(
                 "this torch engine was made without a function that counts n-grams; make it with "
                 "open_engine('torch')."
             )
-        return self._count(config, characters, ids, segments, most_bytes, most_memory)
+        return self._count(config, characters, ids, segments, most_bytes, most_memory, boundary)
 
     def loss_and_gradients(
         self,
@@ -163,15 +169,15 @@ class TorchEngine:
             P, rows = parameters.pop(PAIRS, None), self._pair_rows(learner, ids, state)
             pairs = None if P is None or rows is None else ReadPairs.of(P, rows)
             leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
-            result = window_result(
-                config, leaves, Inputs(ids, masks=masks, log_q=log_q), targets, hidden(state), pairs
-            )
+            begins = beginnings(ids, learner.vocabulary.boundary)
+            inputs = Inputs(ids, masks=masks, log_q=log_q, begins=begins)
+            result = window_result(config, leaves, inputs, targets, hidden(state), pairs)
             gradients = {name: to_array(g) for name, g in result.gradients.items()}
             if pairs is not None and P is not None and result.pair_gradient is not None:
                 whole = torch.zeros_like(P)
                 whole[pairs.rows[pairs.has_row]] = result.pair_gradient[pairs.has_row]
                 gradients[PAIRS] = to_array(whole)
-            after = self._arrays(result.state, state, ids)
+            after = self._arrays(learner, result.state, state, ids)
         return float(result.loss), {name: gradients[name] for name in learner.parameters}, after
 
     def train(self, learner: Learner, tokens: Ids, plan: Plan) -> Trace:
@@ -260,10 +266,10 @@ class TorchEngine:
         with self.computing():
             parameters, given = self._parameters(learner), self._state(learner, state, 1)
             ids = self._ids(learner, tokens)[:, None]
-            inputs = Inputs(ids, self._pair_inputs(learner, parameters, ids, given))
+            inputs = self._inputs(learner, parameters, ids, given)
             values, after = all_states(learner.config.cell, parameters, inputs, hidden(given))
             arrays = {name: to_array(value.squeeze(2)) for name, value in values.items()}
-            return arrays, self._arrays(after, given, ids)
+            return arrays, self._arrays(learner, after, given, ids)
 
     def generate(
         self,
@@ -334,17 +340,25 @@ class TorchEngine:
         self, learner: Learner, parameters: Tensors, x: torch.Tensor, state: Tensors
     ) -> tuple[torch.Tensor, Tensors]:
         """Return the logits (T, B, K) after reading ids (T, B), and the state after them."""
-        inputs = Inputs(x, self._pair_inputs(learner, parameters, x, state))
+        inputs = self._inputs(learner, parameters, x, state)
         top, after = run_layers(learner.config.cell, parameters, inputs, hidden(state))
         logits = logits_of(parameters, top, self._log_q(learner, x, state, None))
         if RECENT in state:
-            after[RECENT] = recent_after(state[RECENT], x)
+            after[RECENT] = recent_after(state[RECENT], x, learner.vocabulary.boundary)
         return logits, after
 
-    def _arrays(self, after: Tensors, before: Tensors, x: torch.Tensor) -> State:
+    def _inputs(
+        self, learner: Learner, parameters: Tensors, x: torch.Tensor, state: Tensors
+    ) -> Inputs:
+        """Return what the network reads with the ids x, (T, B), without dropout and n-grams."""
+        pairs = self._pair_inputs(learner, parameters, x, state)
+        return Inputs(x, pairs, begins=beginnings(x, learner.vocabulary.boundary))
+
+    def _arrays(self, learner: Learner, after: Tensors, before: Tensors, x: torch.Tensor) -> State:
         """Return the hidden state `after` as arrays, with the ids after reading x in the state `before`."""
         if RECENT in before:
-            after = {**after, RECENT: recent_after(before[RECENT], x)}
+            recent = recent_after(before[RECENT], x, learner.vocabulary.boundary)
+            after = {**after, RECENT: recent}
         return self._state_arrays(after)
 
     def _state_arrays(self, state: Tensors) -> State:
@@ -365,12 +379,15 @@ class TorchEngine:
             return None
         on_device = None if columns is None else to_device(columns.astype(np.int64), self.device)
         dtype = getattr(torch, learner.config.dtype)
-        return table.log_probabilities(contexts_of(state[RECENT], x), on_device, dtype)
+        contexts = contexts_of(state[RECENT], x, learner.vocabulary.boundary)
+        return table.log_probabilities(contexts, on_device, dtype)
 
     def _pair_rows(self, learner: Learner, x: torch.Tensor, state: Tensors) -> torch.Tensor | None:
         """Return the row of each pair, (T, B); -1 for a pair without a row. None without pairs."""
         table = self._pairs(learner)
-        return None if table is None else table.rows(previous_ids(state[RECENT], x), x)
+        if table is None:
+            return None
+        return table.rows(previous_ids(state[RECENT], x, learner.vocabulary.boundary), x)
 
     def _pair_inputs(
         self, learner: Learner, parameters: Tensors, x: torch.Tensor, state: Tensors

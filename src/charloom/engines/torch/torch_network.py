@@ -29,7 +29,12 @@ from charloom.engines.torch.gradient_sum import GradientSum
 from charloom.engines.torch.layer_stack import Inputs
 from charloom.engines.torch.ngram_table import NgramTable
 from charloom.engines.torch.pair_table import PairTable
-from charloom.engines.torch.recent_id_tensors import contexts_of, previous_ids, recent_after
+from charloom.engines.torch.recent_id_tensors import (
+    beginnings,
+    contexts_of,
+    previous_ids,
+    recent_after,
+)
 from charloom.engines.torch.tensors import copy_into, to_device
 from charloom.engines.torch.text_on_device import TextOnDevice
 from charloom.engines.torch.update_rules import Rates, clip, descend, rate_rows
@@ -91,7 +96,7 @@ class TorchNetwork:
         self._config, self._tables, self._device = config, tables, device
         self._waits = device.type == "cpu"  # the host knows each loss before the next update
         self._together = together
-        self._characters = len(learner.vocabulary)
+        self._characters, self._boundary = len(learner.vocabulary), learner.vocabulary.boundary
         self._shapes: Shapes = parameter_shapes(config, self._characters)
         dense = {name: shape for name, shape in self._shapes.items() if name != PAIRS}
         self._layout = FlatLayout.of(dense)
@@ -112,7 +117,8 @@ class TorchNetwork:
         self._gradients = self._layout.views(self.gradient)
         self._make_inputs()
         self._run = self._update
-        if graphs and together is None and device.type == "cuda" and PAIRS not in self._shapes:
+        fixed = PAIRS not in self._shapes and self._boundary is None  # the shapes of all tensors
+        if graphs and together is None and device.type == "cuda" and fixed:
             self._run = CapturedUpdate(self._update)
 
     def _zeros(self, *shape: int) -> torch.Tensor:
@@ -299,18 +305,19 @@ class TorchNetwork:
                 tables.ngrams.log_probabilities(self._contexts(x), columns, self._kind)
             )
         if tables.pairs is not None and self._recent is not None:
-            self._rows = tables.pairs.rows(previous_ids(self._recent, x), x)
+            previous = previous_ids(self._recent, x, self._boundary)
+            self._rows = tables.pairs.rows(previous, x)
 
     def _read(self) -> None:
         """Remember the ids of the staged window as read, if its update was applied."""
         if self._recent is not None:
-            after = recent_after(self._recent, self._window[:-1])
+            after = recent_after(self._recent, self._window[:-1], self._boundary)
             self._recent = torch.where(self._alive, after, self._recent)
 
     def _contexts(self, x: torch.Tensor) -> torch.Tensor:
         """Return the ids that each stream read last after each step, (T, B, D)."""
         assert self._recent is not None
-        return contexts_of(self._recent, x)
+        return contexts_of(self._recent, x, self._boundary)
 
     def _do_update(self, number: int) -> None:
         """Do the update `number` from the staged inputs; its loss and norm are then in `_outcome`."""
@@ -358,7 +365,8 @@ class TorchNetwork:
         pairs = None
         if self.pair_numbers is not None and self._rows is not None:
             pairs = ReadPairs.of(self.pair_numbers[0], self._rows)
-        inputs = Inputs(x, masks=masks, log_q=self._log_q)
+        begins = beginnings(x, self._boundary)
+        inputs = Inputs(x, masks=masks, log_q=self._log_q, begins=begins)
         mean = config.reduction == "mean"
         result = window_result(config, self._parameters, inputs, y, self._state, pairs, mean)
         return result, pairs
