@@ -132,12 +132,12 @@ class Training {
 
   // Return nothing if all updates were applied.
   std::optional<TrainResult> train(const Text& text, const In<std::int64_t>& starts, const In<std::int64_t>& places,
-                    const In<bool>& resets, std::int64_t position,
+                    const In<bool>& resets, const In<std::uint8_t>& columns, std::int64_t position,
                     const In<double>& learning_rates, std::int64_t update,
                     const Array<double>& results) {
     require(loaded_, "nothing was loaded");
     const Windows windows = windows_of(text.tokens, starts, places.is_valid() ? places : starts, resets,
-                                       position, learning_rates, update);
+                                       columns, position, learning_rates, update);
     require(results.ndim() == 2 && results.shape(0) == 2 && results.shape(1) == learning_rates.size(),
             "results must have the shape (2, updates)");
     double* const losses = results.data();
@@ -153,7 +153,7 @@ class Training {
  private:
   // Throws std::invalid_argument unless every window lies in the text.
   Windows windows_of(const Tokens& tokens, const In<std::int64_t>& starts, const In<std::int64_t>& places,
-                     const In<bool>& resets, std::int64_t position,
+                     const In<bool>& resets, const In<std::uint8_t>& columns, std::int64_t position,
                      const In<double>& learning_rates, std::int64_t update) const {
     const std::size_t count = learning_rates.size();
     const bool follow = starts.ndim() == 1;  // each window follows the one before it
@@ -164,6 +164,7 @@ class Training {
                   (follow || indices->shape(0) == count),
               "starts and places must have the shape (B,) or (updates, B)");
     if (resets.is_valid()) require_length(resets, count, "resets must have one entry per update");
+    if (columns.is_valid()) require_length(columns, tokens.count, "columns must have one entry per token");
     const std::int64_t offset = follow ? position : 0;
     require_in_text(starts, offset, (follow ? count : 1) * T_ + 1, tokens.count);
     require_in_text(places, offset, 0, static_cast<std::uint64_t>(most_place));
@@ -174,6 +175,7 @@ class Training {
             follow ? 0 : static_cast<std::ptrdiff_t>(B_),
             follow ? static_cast<std::ptrdiff_t>(T_) : 0,
             resets.is_valid() ? reinterpret_cast<const std::uint8_t*>(resets.data()) : nullptr,
+            columns.is_valid() ? columns.data() : nullptr,
             static_cast<int>(B_),
             static_cast<int>(T_),
             static_cast<int>(count),
@@ -215,7 +217,7 @@ void bind_training(nb::module_& m, const char* name, KernelsClass<T>& kernels) {
       .def("load", &Training<T>::load, nb::kw_only(), "weights"_a, "slots"_a, "state"_a)
       .def("store", &Training<T>::store, nb::kw_only(), "weights"_a, "slots"_a, "state"_a)
       .def("train", &Training<T>::train, nb::kw_only(), "text"_a, "starts"_a.noconvert(),
-           "places"_a.noconvert().none(), "resets"_a.noconvert().none(), "position"_a,
+           "places"_a.noconvert().none(), "resets"_a.noconvert().none(), "columns"_a.noconvert().none(), "position"_a,
            "learning_rates"_a.noconvert(), "update"_a, "results"_a.noconvert());
   kernels.def("gradients", gradients<T>, nb::kw_only(), "shape"_a, "ngrams"_a.none(),
               "pairs"_a.none(), "weights"_a, "x"_a.noconvert(), "y"_a.noconvert(),

@@ -167,6 +167,7 @@ struct Windows {
   std::int64_t offset;
   std::ptrdiff_t row, step;  // 0 and T if `starts` has the first update only, otherwise B and 0
   const std::uint8_t* resets;  // (count): not 0 if the states are set to zero before the update; null: none
+  const std::uint8_t* columns;  // of each token: the column of the n-grams that predicts it; null: that of its place
   int B, T, count;
   const double* learning_rates;
   std::int64_t update;  // number of updates that were applied before the first of these

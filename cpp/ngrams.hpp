@@ -40,6 +40,7 @@ class NGramReader {
       : ngrams_(ngrams), K_(K), boundary_(boundary), vectors_(vectors) {}
 
   int column(std::int64_t target) const { return ngrams_.column(target); }
+  int given_column(int column) const { return column < ngrams_.columns ? column : 0; }
 
   // Write the logarithm of the probability of each character after each context to its row, and 0
   // to the padding. The order - 1 ids of a context end at `last`; an id below 0 ends it earlier, and so
@@ -179,6 +180,7 @@ class NGramMixer {
   }
   // Set the column of row n, whose target has this index in the training text.
   void set_column(std::ptrdiff_t n, std::int64_t target) { columns_[n] = reader_.column(target); }
+  void set_given_column(std::ptrdiff_t n, int column) { columns_[n] = reader_.given_column(column); }
 
   // Mix the n-grams into the logits o of `steps` steps. Row t·B + s of x has the id of step t.
   void mix(const std::int32_t* x, int steps, T* o) const {

@@ -228,7 +228,11 @@ class Training final : public InTraining<T> {
         const std::ptrdiff_t n = std::ptrdiff_t(t) * stack.B + s;
         stack.x[n] = id;
         stack.y[n] = next;
-        if (stack.mixer.on()) stack.mixer.set_column(n, place + t + 1);
+        if (!stack.mixer.on()) continue;
+        if (windows_.columns)
+          stack.mixer.set_given_column(n, windows_.columns[at + t + 1]);
+        else
+          stack.mixer.set_column(n, place + t + 1);
       }
     }
     return true;

@@ -17,9 +17,10 @@ from charloom.errors import TextError
 from charloom.model import new_learner
 from charloom.store import read_run
 from charloom.text import Corpus, Vocabulary, corpus, id_cache
-from charloom.text.id_file import HEADER, side_by_side
+from charloom.text.all_ids import side_by_side
+from charloom.text.id_file import HEADER
 from charloom.training import Progress
-from charloom.training.loop import ids_in_memory
+from charloom.training.window_plan import ids_in_memory
 from small_runs import ENGINES, TEXT, small_config
 
 SETTINGS = {"cell": "lstm", "validation": 0.2, "judge_every": 20, "save_seconds": 1.0}

@@ -470,7 +470,7 @@ def test_the_other_examples_are_canonical_and_read_by_the_code(tmp_path):
     (model,) = examples("Model files")
     values = json.loads(model)
     assert parse_config(values["config"], "the example") == Config()
-    assert parse_vocabulary(values["vocabulary"], "characters", "the example").characters[0] == "\n"
+    assert parse_vocabulary(values["vocabulary"], Config(), "the example").characters[0] == "\n"
     status, control, event = examples("Steering")
     (tmp_path / "status.json").write_bytes(status)
     (tmp_path / "control.json").write_bytes(control)

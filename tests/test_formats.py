@@ -46,6 +46,7 @@ KEPT = (
     "kept",
     "held",
     "devices",
+    "items",
 )
 TORCH = "model.torch.safetensors"
 JOURNALS = ("metrics.jsonl", "samples.jsonl")  # events may gain fields: readers ignore others
@@ -182,7 +183,7 @@ def test_a_stored_model_has_ngrams_if_its_settings_say_so(kept):
     assert (learner.ngrams is not None) == (learner.config.ngram_order > 0)
     assert learner.ngrams is None or len(learner.ngrams.child_ids) > 20
     assert (learner.config.ngram_order > 0) == (
-        kept.name in ("ngrams", "averages", "searches", "order", "kept", "held", "devices")
+        kept.name in ("ngrams", "averages", "searches", "order", "kept", "held", "devices", "items")
     )
 
 
@@ -193,7 +194,7 @@ def test_a_stored_model_has_averaged_weights_if_its_settings_say_so(kept):
         for name, array in trained.parameters.items()
         if array.tobytes() != model.parameters[name].tobytes()
     }
-    averaged = kept.name in ("averages", "searches", "order", "kept", "held", "devices")
+    averaged = kept.name in ("averages", "searches", "order", "kept", "held", "devices", "items")
     assert different == (set(trained.parameters) if averaged else set())
 
 
@@ -201,18 +202,19 @@ def test_a_stored_model_has_pairs_if_its_settings_say_so(kept):
     learner = load_model(kept / "run")
     assert (learner.pairs is not None) == (learner.config.input_pairs > 0)
     assert (learner.config.input_pairs > 0) == (
-        kept.name in ("averages", "searches", "order", "kept", "held", "devices")
+        kept.name in ("averages", "searches", "order", "kept", "held", "devices", "items")
     )
     if learner.pairs:
         text = (FORMATS / kept.name / "run" / "text.txt").read_text(encoding="utf-8")
-        pairs = [learner.vocabulary.decode(pair) for pair in learner.pairs.ids[:17]]
-        assert learner.pairs.used == 17
+        used = 16 if learner.config.has_items else 17
+        pairs = [learner.vocabulary.decode(pair) for pair in learner.pairs.ids[:used]]
+        assert learner.pairs.used == used
         assert all(pair in text for pair in pairs)
 
 
 def test_a_stored_model_is_opened_from_every_path(make, kept):
     saved = exported = load_model(kept / "run")
-    if kept.name in ("held", "devices"):
+    if kept.name in ("held", "devices", "items"):
         exported = clamped(saved, Clamp(0, 1, 0.25))
     pairs = [(load_model(newest(kept)), saved), (load_model(kept / "model.safetensors"), exported)]
     if (kept / TORCH).exists():
@@ -236,7 +238,10 @@ def test_a_stored_model_samples_the_same_text_as_when_it_was_made(kept):
     assert len(model.sample(length=5, seed=1)) == 5
     assert 0 < model.evaluate(string="tea at ten").bits < 10
     assert view.samples[-1]["update"] == view.latest
-    assert len(view.passage) == view.config.passage_length
+    if view.config.has_items:  # boundaries count, and the separator is written between two items
+        assert "\n. \n" in view.passage
+    else:
+        assert len(view.passage) == view.config.passage_length
 
 
 @pytest.mark.parametrize("name", KEPT[: KEPT.index("start")])

@@ -206,6 +206,7 @@ class _Training(Generic[_Float]):
         starts: NDArray[np.int64],
         places: NDArray[np.int64] | None,
         resets: NDArray[np.bool_] | None,
+        columns: NDArray[np.uint8] | None,
         position: int,
         learning_rates: NDArray[np.float64],
         update: int,

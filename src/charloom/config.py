@@ -24,6 +24,7 @@ from charloom.registered_cells import is_registered, require_cell
 OPTIMIZERS: Final = ("adagrad", "sgd", "rmsprop", "adam", "adamw")
 REDUCTIONS: Final = ("sum", "mean")
 TOKENS: Final = ("characters", "bytes")
+ITEMS: Final = ("stream", "lines", "paragraphs", "files", "separator", "csv", "jsonl")
 UNKNOWNS: Final = ("refuse", "skip", "replace", "add")
 ENGINES: Final = ("auto", "native", "reference", "torch")
 DTYPES: Final = ("float32", "float64")
@@ -48,6 +49,7 @@ CHOICES: Final = {
     "compute_dtype": COMPUTE_DTYPES,
     "engine": ENGINES,
     "keep_saved": ("all", "newest"),
+    "items": ITEMS,
 }
 
 # Settings that have an effect only if another setting has one of the listed values.
@@ -68,6 +70,14 @@ ONLY_WITH: Final = {
     "cosine_end": ("schedule", ("cosine",)),
     "replacement": ("unknown", ("replace",)),
     "device": ("engine", ("torch",)),
+}
+
+# Settings that a collection of items needs for some values of `items`, and that have no meaning for the others.
+ITEM_SETTINGS: Final = {"separator": ("separator",), "field": ("csv", "jsonl")}
+
+ITEM_SETTING_HELP: Final = {
+    "separator": "the text between two items",
+    "field": "the name of the column or field that has the items",
 }
 
 # Settings that have no effect if another setting is 0.
@@ -216,6 +226,16 @@ class Config:
     replacement: str = setting(
         "", "the character, known to the model, that replaces each unknown one if they are replaced"
     )
+    items: str = setting(
+        "stream",
+        "what the text is: one stream of characters, or a collection of items: its lines, paragraphs or files, the "
+        "parts between separators, or the values of a column of CSV or a field of JSON lines",
+    )
+    separator: str = setting(
+        "",
+        r"the text between two items if items is separator; in a terminal, \n is a newline and \t a tab",
+    )
+    field: str = setting("", "the column or field with the items if items is csv or jsonl")
     validation: float = setting(0.0, "fraction of the text held out to compute the validation loss")
     test: float = setting(0.0, "fraction of the text held out and never used in training")
     split: str = setting("end", "hold out the end of the text, or the end of each stream")
@@ -324,6 +344,7 @@ class Config:
                 f"{argument('input_pairs')} is {self.input_pairs}, but the registered cell {self.cell} has no gates to which "
                 f"inputs of pairs could be added; use {argument('input_pairs', 0)}."
             )
+        self._check_item_settings()
         if not isinstance(self.recipe, str):
             raise ConfigError(
                 f"{argument('recipe')} is {shortened(self.recipe)}; it must be a name."
@@ -343,6 +364,31 @@ class Config:
                 f"weights in float32. Use {argument('dtype', 'float32')}, or {argument('compute_dtype', 'same')}."
             )
 
+    def _check_item_settings(self) -> None:
+        """Check the settings of a collection of items."""
+        for name, kinds in ITEM_SETTINGS.items():
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise ConfigError(f"{argument(name)} is {shortened(value)}; it must be a string.")
+            if value and self.items not in kinds:
+                raise ConfigError(
+                    f"{argument(name)} is {shortened(value)}, but {argument('items')} is {self.items}; "
+                    f"{argument(name)} needs {' or '.join(argument('items', kind) for kind in kinds)}."
+                )
+            if not value and self.items in kinds:
+                example = "such as '---'" if name == "separator" else "such as 'text'"
+                raise ConfigError(
+                    f"{argument('items')} is {self.items}; also give {argument(name)}, {ITEM_SETTING_HELP[name]}, {example}."
+                )
+        if self.items == "stream":
+            return
+        for name, only in (("order", "sequential"), ("split", "end")):
+            if getattr(self, name) != only:
+                raise ConfigError(
+                    f"{argument(name)} is {getattr(self, name)}, but the text is a collection of items, which is read "
+                    f"item by item in a new order in each epoch; leave out {argument(name)}."
+                )
+
     def _whole(self, name: str, **bounds: int) -> None:
         """Check the setting `name` and store it as a plain int.
 
@@ -357,6 +403,11 @@ class Config:
         (not allowed).
         """
         object.__setattr__(self, name, require_number(name, getattr(self, name), **bounds))
+
+    @property
+    def has_items(self) -> bool:
+        """True if the text is a collection of items, False if it is one stream."""
+        return self.items != "stream"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a dict by name, in the order of the fields."""
@@ -383,7 +434,8 @@ class Config:
         """Return a copy with the settings in `changes`. A setting given as None does not change.
 
         Without a validation part, patience has no meaning. So if `validation` becomes 0, `patience` does
-        too, unless it is given. A time of the schedule replaces the same time in another unit.
+        too, unless it is given. Another kind of items has no separator and no field, unless they are given. A time
+        of the schedule replaces the same time in another unit.
 
         Raises:
             ConfigError: a setting is unknown, or a value is out of its range, or one time is given in two units.
@@ -392,6 +444,8 @@ class Config:
         given = {**_without_other_units(given), **given}
         if as_number(given.get("validation")) == 0:
             given = {"patience": 0, **given}
+        if given.get("items", self.items) != self.items:
+            given = {**dict.fromkeys(ITEM_SETTINGS, ""), **given}
         return Config.from_dict({**self.to_dict(), **given})
 
 

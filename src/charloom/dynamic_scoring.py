@@ -16,7 +16,7 @@ from charloom.engines.base import Plan
 from charloom.errors import DivergedError
 from charloom.formatting import number_of
 from charloom.model import Learner, zero_slots, zero_state
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.text.windows import Segment
 
 STEPS: Final = 32  # characters that are predicted before the model learns from them

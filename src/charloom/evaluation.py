@@ -17,7 +17,7 @@ from charloom.model import Learner
 from charloom.notebook_html import card, figures
 from charloom.random import uniforms
 from charloom.scoring import score_segments
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.text.windows import Segment
 
 # Characters in a block. The bootstrap draws blocks, because neighbouring characters are not

@@ -178,7 +178,7 @@ def read_torch_file(
             )
         characters = known
     config = config.replace(tokens=tokens)
-    vocabulary, order = _order(characters, config.tokens, K, label)
+    vocabulary, order = _order(characters, config, K, label)
     shapes = parameter_shapes(config, K)
     theirs["layers.0.U"] = theirs["layers.0.U"][:, order]
     theirs["V"], theirs["c"] = theirs["V"][order], theirs["c"][order]
@@ -289,7 +289,7 @@ def _parse_metadata(about: dict[str, Any], found: Config, label: str) -> tuple[C
                 f"{label}: its metadata says {name} {getattr(config, name)!r}, its tensors "
                 f"{getattr(found, name)!r}."
             )
-    vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, label)
+    vocabulary = parse_vocabulary(about["vocabulary"], config, label)
     return config.replace(dtype=found.dtype), list(vocabulary.characters)
 
 
@@ -306,25 +306,26 @@ def _difference(given: list[str], known: list[str]) -> str:
 
 
 def _order(
-    characters: list[str] | None, tokens: str, K: int, label: str
+    characters: list[str] | None, config: Config, K: int, label: str
 ) -> tuple[Vocabulary, list[int]]:
     """Return the vocabulary, and a list that gives the id in the file for each id of the vocabulary.
 
-    `characters` are in the order of the file's ids; None if they are not known. `tokens` is
-    "characters" or "bytes": what the ids stand for. `K` is the number of ids in the file, and `label`
-    is the name of the file in messages.
+    `characters` are in the order of the file's ids; None if they are not known. `config` says what the ids stand
+    for, and whether the last id is the boundary of items. `K` is the number of ids in the file, and `label` is the
+    name of the file in messages.
     """
-    if characters is None and tokens == "bytes" and K == BYTES:
+    tokens, size = config.tokens, K - config.has_items
+    if characters is None and tokens == "bytes" and size == BYTES:
         characters = list(map(chr, range(BYTES)))
     if characters is None:
         raise TextError(
-            f"{label} does not contain the {tokens} of its {K:,} ids; give the text that it was trained "
+            f"{label} does not contain the {tokens} of its {size:,} ids; give the text that it was trained "
             f"on as {argument('vocabulary')}, or a .json file with the characters in order."
         )
-    if len(characters) != K or len(set(characters)) != K:
+    if len(characters) != size or len(set(characters)) != size:
         raise TextError(
-            f"{label} has {K:,} ids, but the given vocabulary has {len(set(characters)):,} distinct "
+            f"{label} has {size:,} ids, but the given vocabulary has {len(set(characters)):,} distinct "
             f"{tokens}. Give the text that the model was trained on."
         )
-    order = sorted(range(K), key=characters.__getitem__)
-    return Vocabulary(characters, tokens), order
+    order = [*sorted(range(size), key=characters.__getitem__), *range(size, K)]
+    return Vocabulary(characters, tokens, config.has_items), order

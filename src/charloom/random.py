@@ -20,6 +20,7 @@ Purpose = Literal[
     "trace",
     "order",
     "study",
+    "items",
 ]
 PURPOSES: Final[dict[str, int]] = {
     "init": 1,
@@ -31,6 +32,7 @@ PURPOSES: Final[dict[str, int]] = {
     "trace": 7,
     "order": 8,
     "study": 9,
+    "items": 10,
 }
 
 BLOCK: Final = 4  # Philox4x64 computes a block of four 64-bit words from each counter value

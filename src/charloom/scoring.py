@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from charloom.cooperative import Slices, run_all_slices, tokens_of_a_slice
 from charloom.engines import Engine
 from charloom.model import Learner, State, weights_per_character, zero_state
-from charloom.text.id_file import AllIds, side_by_side
+from charloom.text.all_ids import AllIds, side_by_side
 from charloom.text.windows import Segment
 
 # Least number of characters of a piece of text, if the caller does not say how many pieces to cut a

@@ -56,6 +56,9 @@ class Changes(TypedDict, total=False):
     tokens: str | None
     unknown: str | None
     replacement: str | None
+    items: str | None
+    separator: str | None
+    field: str | None
     validation: float | None
     test: float | None
     split: str | None

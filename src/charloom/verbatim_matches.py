@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.text.windows import Segment
 
 LONGEST: Final = 1_024  # longer stretches are not measured

@@ -38,6 +38,7 @@ NEWER = (
     },
     {"save_every": 10},
     {"device": "cpu"},
+    {"items": "separator", "separator": ". ", "order": "sequential"},
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from charloom.api.time_estimates import seconds_of
 from charloom.config import Config
 from charloom.engines import Engine
-from charloom.text import Corpus, Windows
+from charloom.text import Corpus, windows_of
 from charloom.training.ngram_counting import counted_segments
 
 FIRST_CHARACTERS: Final = 2_048
@@ -25,7 +25,7 @@ def least_counting_seconds(
     times as long as its beginning per character, because it is counted again if its n-grams are too large.
     """
     symbols = len(corpus.vocabulary)
-    in_all = counted_segments(Windows.of(config, len(corpus)))[-1][1]
+    in_all = counted_segments(windows_of(config, corpus.ids))[-1][1]
     characters = min(FIRST_CHARACTERS, in_all)
     while True:
         ids, segment = corpus.ids[:characters], np.array([[0, characters]])

@@ -19,7 +19,8 @@ from charloom.run_file_names import TEXT
 from charloom.store import inspect_head
 from charloom.store.run_settings import read_settings
 from charloom.store.run_text import open_text as open_own_text
-from charloom.text import Corpus, UnknownPolicy, Windows
+from charloom.text import Corpus, UnknownPolicy, windows_of
+from charloom.text.collection import Collection
 from charloom.text.unknown_policy import REFUSE
 from charloom.text.windows import Segment
 
@@ -123,12 +124,18 @@ def choose_part(model: TrainedModel, choice: TextChoice) -> Part:
         corpus = training_text(model)
     else:
         policy = choice.policy or REFUSE
-        corpus = open_text(choice.text, choice.string, learner.vocabulary, policy=policy)
+        corpus = open_text(
+            choice.text,
+            choice.string,
+            learner.vocabulary,
+            policy=policy,
+            collection=Collection.of(learner.config),
+        )
         own = text_identity(corpus) == training_text_identity(model)
     if split == "all" or (split is None and not own):
         return Part(corpus, "all", ((0, len(corpus)),), own)
     whole = f"evaluate on the whole text: {argument('split', 'all')}"
-    parts = Windows.of(learner.config, len(corpus), otherwise=whole).parts
+    parts = windows_of(learner.config, corpus.ids, otherwise=whole).parts
     for name, segments in parts.items():
         if name == (split or ("validation" if "validation" in parts else "train")):
             return Part(corpus, name, segments, own)
@@ -225,6 +232,6 @@ def evaluate_baselines(model: TrainedModel, part: Part) -> Baselines:
             f"another text, or {argument('split', 'validation')} with a model that was trained with "
             f"{argument('validation', 0.1)}."
         )
-    segments = Windows.of(learner.config, len(corpus)).parts["train"]
+    segments = windows_of(learner.config, corpus.ids).parts["train"]
     training = Part(corpus, "train", segments, own=True)
     return measure_baselines(training.last(LIMIT), part.first(LIMIT), learner.vocabulary)

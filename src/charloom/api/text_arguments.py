@@ -14,6 +14,7 @@ from charloom.messages import argument
 from charloom.run_file_names import RUNS
 from charloom.store.new_run import require_free
 from charloom.text import Corpus, UnknownPolicy, Vocabulary
+from charloom.text.collection import Collection
 from charloom.text.unknown_policy import REFUSE
 
 Text = str | Path | Sequence[str | Path]
@@ -28,6 +29,7 @@ def open_text(
     *,
     tokens: str = "characters",
     policy: UnknownPolicy = REFUSE,
+    collection: Collection | None = None,
 ) -> Corpus:
     """Return a corpus with the text that the user gave.
 
@@ -37,6 +39,7 @@ def open_text(
         vocabulary: the vocabulary to use; None makes one from the text.
         tokens: the unit of the vocabulary: "characters" or "bytes". Ignored if `vocabulary` is given.
         policy: what to do with characters outside `vocabulary`.
+        collection: how the text is divided into items; None for a stream.
 
     Raises:
         ConfigError: both or none of `text` and `string` are given.
@@ -49,9 +52,12 @@ def open_text(
         )
     if string is not None:
         string = require_string("string", string)
-        return Corpus.from_text(string, vocabulary=vocabulary, tokens=tokens, policy=policy)
+        return Corpus.from_text(
+            string, vocabulary=vocabulary, tokens=tokens, policy=policy, collection=collection
+        )
     assert text is not None
-    return Corpus.open(as_sources(text), vocabulary, tokens=tokens, policy=policy)
+    sources = as_sources(text)
+    return Corpus.open(sources, vocabulary, tokens=tokens, policy=policy, collection=collection)
 
 
 def as_path(given: object, name: str = "path") -> Path:

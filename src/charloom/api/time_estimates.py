@@ -76,7 +76,7 @@ def evaluation_seconds(
 
     The second duration is 0 if every validation loss during training already uses the whole validation part.
     """
-    windows = Schedule.of(learner.config, len(corpus)).windows
+    windows = Schedule.of_text(learner.config, corpus.ids).windows
     pieces, all_of_it = (
         evaluated_pieces(learner.config, windows),
         cut_into_pieces(windows.parts["validation"]),
@@ -108,13 +108,13 @@ def seconds_per_character(scoring_slices: Iterable[int], scale: float = 1.0) -> 
 
 def start_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
     """Return how many seconds it takes to measure the losses from the states in which a text can begin."""
-    windows = Schedule.of(learner.config, len(corpus)).windows
+    windows = Schedule.of_text(learner.config, corpus.ids).windows
     return seconds_of(lambda: run_all_slices(measure_starts(learner, corpus.ids, windows, engine)))
 
 
 def sample_seconds(corpus: Corpus, learner: Learner, engine: Engine) -> float:
     """Return how many seconds one sample takes."""
-    windows = Schedule.of(learner.config, len(corpus)).windows
+    windows = Schedule.of_text(learner.config, corpus.ids).windows
     return seconds_of(lambda: sample(learner, corpus.ids, windows, engine))
 
 

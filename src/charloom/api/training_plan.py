@@ -26,6 +26,7 @@ from charloom.model.schedule import Schedule
 from charloom.process_rank import LOCAL_PROCESSES, PROCESSES
 from charloom.recipes import DEFAULT_RECIPE, RECIPES, configure, recipe_of
 from charloom.text import Corpus, UnknownPolicy
+from charloom.text.collection import Collection
 from charloom.training.learning_rate_search import LearningRateSearch
 from charloom.training.ngram_counting import counted_ngrams
 from charloom.training.time_limit import TimeLimit
@@ -288,12 +289,18 @@ def text_to_learn(
         UnknownCharacterError: the text has a character outside the model's vocabulary.
     """
     config = initial_config(default, model, **settings)
+    if model is not None and model.vocabulary.boundary is not None and not config.has_items:
+        raise ConfigError(
+            f"{argument('items')} is stream, but the model learned items; give a collection of items, such as "
+            f"{argument('items', 'lines')}."
+        )
     return open_text(
         text,
         string,
         None if model is None else model.vocabulary,
         tokens=config.tokens,
         policy=UnknownPolicy(config.unknown, config.replacement),
+        collection=Collection.of(config),
     )
 
 

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from charloom.cli.completion import one_of_choices
+from charloom.cli.escapes import unescaped
 from charloom.config import CHOICES as SETTING_CHOICES
 from charloom.config import Config, help_of
 from charloom.recipes import CLASSIC, RECIPES
@@ -26,13 +27,16 @@ PANELS: Final = {
     "Training": "recipe seq_length batch_size order chunks epochs updates optimizer learning_rate momentum decay "
     "beta1 beta2 epsilon weight_decay weight_decay_on schedule warmup warmup_epochs step_after "
     "step_after_updates step_factor step_every step_every_updates cosine_end averaging clip clip_by reduction",
-    "Text": "tokens unknown replacement",
+    "Text": "tokens unknown replacement items separator field",
     "Evaluation": "validation test split judge_every judged_characters patience",
     "Machine": "seed dtype compute_dtype engine device threads",
     "Records": "report_every smoothing sample_first sample_every sample_until sample_length "
     "passage_length save_seconds save_every keep_saved",
 }
 PANEL_OF: Final = {name: panel for panel, names in PANELS.items() for name in names.split()}
+
+# Other names of options, for users who know a setting under them.
+OTHER_NAMES: Final = {"field": ("--column",)}
 
 Command = Callable[..., None]
 
@@ -78,6 +82,8 @@ def takes_settings(
     def decorate(command: Command) -> Command:
         def run(**values: Any) -> None:
             given = {name: values.pop(name) for name in names}
+            if given.get("separator"):
+                given["separator"] = unescaped(given["separator"])
             settings = {name: value for name, value in given.items() if value is not None}
             command(**values, settings=settings)
 
@@ -103,6 +109,7 @@ def setting_option(name: str, shown: Any) -> inspect.Parameter:
     the help shows.
     """
     option = typer.Option(
+        *OTHER_NAMES.get(name, ()),
         f"--{name.replace('_', '-')}",
         help=help_of(name) + ("" if shown in (None, "") else f" [default: {shown}]"),
         metavar=f"[{'|'.join(CHOICES[name])}]" if name in CHOICES else None,

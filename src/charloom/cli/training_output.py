@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from charloom.gradient_check import GradientCheck
     from charloom.model import Learner
     from charloom.store.training_loss import TrainingLoss
+    from charloom.text import Corpus
     from charloom.training import Overfitting
     from charloom.training.stop_signals import Halt
 
@@ -37,6 +38,7 @@ def introduce(training: "Training") -> None:
     """Print the text, the number of updates, the engine and the run directory before training."""
     from charloom.engines import native_problem
     from charloom.model.schedule import Schedule
+    from charloom.training.item_messages import item_sentences
     from charloom.training.order_message import order_sentence
     from charloom.training.schedule_message import late_schedule
 
@@ -50,10 +52,11 @@ def introduce(training: "Training") -> None:
     say_sentences(corpus.notes)
     after = f"update {training.learner.update:,} of " if training.learner.update else ""
     say(
-        f"{corpus.name}: {len(corpus):,} {config.tokens}, {len(corpus.vocabulary):,} distinct; "
+        f"{corpus.name}: {size_of(corpus)}, {len(corpus.vocabulary.characters):,} distinct; "
         f"{after}{counted(training.updates, 'update')}; {training.engine.describe()}, {config.dtype}; "
         f"run directory {training.run}"
     )
+    say_sentences(item_sentences(config, corpus))
     if config.order != "sequential":
         say(order_sentence(config))
     if (problem := late_schedule(Schedule.of(config, len(corpus)))) is not None:
@@ -70,6 +73,14 @@ def introduce(training: "Training") -> None:
             f"{counted(training.updates, 'update')} are too few: to learn a text this short takes about "
             f"{10 * FEW_UPDATES:,} ({argument('updates', 10 * FEW_UPDATES)})."
         )
+
+
+def size_of(corpus: "Corpus") -> str:
+    """Return the length of a text: its items, if it is a collection, and its characters or bytes."""
+    tokens = corpus.vocabulary.tokens
+    if corpus.items is None:
+        return f"{len(corpus):,} {tokens}"
+    return f"{counted(corpus.items, 'item')} with {len(corpus) - corpus.items - 1:,} {tokens}"
 
 
 def follow(training: "Training", halt: "Halt", whole: bool = False) -> Outcome:
@@ -254,11 +265,11 @@ def characters_of(training: "Training") -> tuple[int, int]:
     The first is the number on which each validation loss is computed. The second is the number that the
     model can predict in the whole part.
     """
-    from charloom.model.schedule import Schedule
+    from charloom.text import windows_of
     from charloom.training.progress_records import characters_evaluated
 
     config = training.learner.config
-    return characters_evaluated(config, Schedule.of(config, len(training.corpus)).windows)
+    return characters_evaluated(config, windows_of(config, training.corpus.ids))
 
 
 def nats_and_bits(nats: float, unit: str = "") -> str:

@@ -40,6 +40,8 @@ class Plan:
             window of update u and stream s begins at tokens[starts[u, s]].
         places: the index in the whole text of each of tokens[starts], in the shape of `starts`. It says
             which columns of the n-grams predict. None if `tokens` are the whole text.
+        columns: the column of the n-grams that predicts each of `tokens`, uint8 in their shape. None takes the columns
+            of `places`.
         resets: True for each update before which all states are set to zero, bool of shape (updates,). If
             such an update is not applied, the states are zero all the same. None resets no state.
     """
@@ -48,6 +50,7 @@ class Plan:
     starts: NDArray[np.int64]
     places: NDArray[np.int64] | None = None
     resets: NDArray[np.bool_] | None = None
+    columns: NDArray[np.uint8] | None = None
 
     @property
     def one_after_another(self) -> bool:

@@ -74,7 +74,23 @@ def checked_plan(plan: Plan, config: Config, position: int, length: int) -> Plan
     if starts.size:
         require_long_text(starts, (count if plan.one_after_another else 1, T), length)
     rates = np.ascontiguousarray(plan.learning_rates, dtype=np.float64)
-    return Plan(rates, starts, places, checked_resets(plan))
+    return Plan(rates, starts, places, checked_resets(plan), checked_token_columns(plan, length))
+
+
+def checked_token_columns(plan: Plan, length: int) -> NDArray[np.uint8] | None:
+    """Return the columns of a plan; None if the places of its windows give the columns.
+
+    Raises:
+        EngineError: the columns are not uint8, or the plan has another number of them than tokens, which is `length`.
+    """
+    if plan.columns is None:
+        return None
+    if plan.columns.shape != (length,) or plan.columns.dtype != np.uint8:
+        raise EngineError(
+            f"the array `columns` of the plan is {plan.columns.dtype} of shape {plan.columns.shape}; it must be "
+            f"uint8 of shape {(length,)}, one per token."
+        )
+    return np.ascontiguousarray(plan.columns)
 
 
 def checked_resets(plan: Plan) -> NDArray[np.bool_] | None:

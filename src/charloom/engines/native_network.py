@@ -102,6 +102,7 @@ class NativeNetwork:
                 starts=plan.starts,
                 places=plan.places,
                 resets=plan.resets,
+                columns=plan.columns,
                 position=position,
                 learning_rates=plan.learning_rates,
                 update=learner.update,

@@ -42,8 +42,8 @@ from charloom.model.input_pairs import PAIRS, most_frequent_pairs
 from charloom.model.parameters import Parameters, short_name
 from charloom.random import uniforms
 from charloom.text import Corpus, Vocabulary
-from charloom.text.id_file import side_by_side
-from charloom.text.windows import Windows
+from charloom.text.all_ids import side_by_side
+from charloom.text.windows import windows_of
 
 Array = NDArray[Any]
 Entries = int | Literal["auto"] | None
@@ -150,7 +150,7 @@ def fresh_problem(
         numbers = uniforms(config.seed, "gradcheck", (T + 1) * B) * vocabulary_size
         window = numbers.astype(vocabulary.id_dtype).reshape(B, T + 1).T
     else:
-        vocabulary, starts = corpus.vocabulary, Windows.of(config, len(corpus)).starts(0)
+        vocabulary, starts = corpus.vocabulary, windows_of(config, corpus.ids).starts(0)
         window = side_by_side(corpus.ids, starts, starts + T + 1, T + 1)
     learner = new_learner(config, vocabulary)
     text, segments = _streams_of(window)

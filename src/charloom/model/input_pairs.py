@@ -120,7 +120,7 @@ def most_frequent_pairs(
         segments: where each counted segment begins and ends. A pair never crosses the beginning of one.
         rows: the largest number of pairs, R.
         characters: the number of characters in the vocabulary, K.
-        boundary: the id at which items begin; None without one. It has no character before it.
+        boundary: the id that begins each item of a collection; no pair ends with it. None for a stream.
     """
     blocks = _codes_in_blocks(read, segments, characters, boundary)
     codes, counts = _counted(blocks, characters**2)
@@ -136,7 +136,7 @@ def _codes_in_blocks(
     characters: int,
     boundary: int | None,
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield the codes of all pairs in the segments, for up to `BLOCK` pairs at a time."""
+    """Yield the codes of all pairs in the segments that do not end with `boundary`, for up to `BLOCK` pairs at a time."""
     for begin, end in segments:
         for start in range(begin, end - 1, BLOCK):
             ids = read(start, min(start + BLOCK + 1, end))

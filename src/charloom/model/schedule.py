@@ -5,7 +5,7 @@ on the clock. So two runs with the same settings and the same text have records 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from charloom.config import OTHER_UNIT, Config
 from charloom.model.learner import Learner
 from charloom.model.optimizers import AVERAGED_EVERY
+from charloom.text.all_ids import AllIds
 from charloom.text.window_order import WindowOrder
-from charloom.text.windows import Windows
+from charloom.text.windows import Windows, windows_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Schedule:
         windows = Windows.of(config, characters)
         WindowOrder.of(config, windows)  # raises TextError if the text is too short for it
         return cls(config, windows)
+
+    @classmethod
+    def of_text(cls, config: Config, ids: AllIds) -> "Schedule":
+        """Return the schedule for a text, with the true parts of a collection of items. The errors are those of `of`."""
+        return replace(cls.of(config, len(ids)), windows=windows_of(config, ids))
 
     @cached_property
     def order(self) -> WindowOrder:

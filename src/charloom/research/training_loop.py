@@ -86,7 +86,7 @@ class TrainingLoop:
         self.corpus = corpus
         self.learner = learner or new_learner(with_threads(config or Config()), corpus.vocabulary)
         self.engine = engine_for(with_threads(self.learner.config))
-        self.schedule = Schedule.of(self.learner.config, len(corpus))
+        self.schedule = Schedule.of_text(self.learner.config, corpus.ids)
         self.frozen = frozen
         count_missing(self.learner, corpus.ids, self.engine)
 

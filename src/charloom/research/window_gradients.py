@@ -13,8 +13,9 @@ from charloom.model import Learner, State, zero_state
 from charloom.model.gradient_step import gradient_norm, training_gradients
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
-from charloom.text.id_file import AllIds
-from charloom.training.loop import begin_epoch_if_due, ids_in_memory, next_windows
+from charloom.text.all_ids import AllIds
+from charloom.training.loop import begin_epoch_if_due
+from charloom.training.window_plan import planned_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +58,18 @@ def gradients_of_next_window(
         DivergedError: the loss or the norm is not finite.
     """
     begin_epoch_if_due(learner, schedule.windows)
-    plan = next_windows(learner, schedule, np.zeros(1))
+    tokens, plan = planned_windows(learner, ids, schedule, np.zeros(1))
     if plan.resets is not None and plan.resets[0]:
         learner.state = zero_state(learner.config, learner.config.batch_size)
-    tokens, plan = ids_in_memory(ids, plan, learner)
     starts, places = plan.window_starts(0, learner.position)
     steps = np.arange(learner.config.seq_length + 1)[:, np.newaxis]
     read = tokens[starts + steps]
     x, y = read[:-1], read[1:]
-    columns = learner.ngrams.columns((places + steps)[1:]) if learner.ngrams else None
+    columns = None
+    if learner.ngrams:
+        at = (starts + steps)[1:]
+        given = None if plan.columns is None else plan.columns[at].astype(np.int32)
+        columns = learner.ngrams.columns((places + steps)[1:]) if given is None else given
     update = learner.update + 1
     loss, gradients, state = engine.loss_and_gradients(learner, x, y, update, columns)
     gradients = training_gradients(learner.config, gradients)

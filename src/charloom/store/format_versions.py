@@ -12,8 +12,8 @@ from charloom.canonical_form import SEAL
 from charloom.errors import DamagedError, NewerFormatError
 
 # The format numbers that this version of charloom writes. It also reads all earlier numbers.
-CONFIG_FORMAT: Final = 8  # format of config.json, journals and pointers; only config.json stores it
-MODEL_FORMAT: Final = 10  # format of model files, and of the model.safetensors of a checkpoint
+CONFIG_FORMAT: Final = 9  # format of config.json, journals and pointers; only config.json stores it
+MODEL_FORMAT: Final = 11  # format of model files, and of the model.safetensors of a checkpoint
 # Model files of this format must have the field `update`. Earlier formats do not have it; in later formats
 # it is optional.
 MODEL_WITH_UPDATE: Final = 3
@@ -22,7 +22,7 @@ MODEL_WITH_START: Final = 5
 # From this format on, model files may have the field `held`.
 MODEL_WITH_HELD: Final = 9
 STATE_FORMAT: Final = 4  # format of a checkpoint directory; its state.json stores it
-TORCH_FORMAT: Final = 8  # format of model files for PyTorch
+TORCH_FORMAT: Final = 9  # format of model files for PyTorch
 ONNX_FORMAT: Final = 1  # format of ONNX files, which charloom does not read
 HTML_FORMAT: Final = 1  # format of the models in HTML files, which charloom does not read
 GRADCHECK_FORMAT: Final = 4

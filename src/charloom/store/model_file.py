@@ -189,12 +189,13 @@ def parse_model(data: bytes, label: str) -> Learner:
     losses = losses_of(about[START_NATS], label) if START_NATS in about else None
     config = parse_config(about["config"], label)
     rows = arrays["V"].shape[:1] if "V" in arrays else ()
-    if isinstance(about["vocabulary"], list) and rows != (len(about["vocabulary"]),):
+    listed = about["vocabulary"]
+    if isinstance(listed, list) and rows != (len(listed) + config.has_items,):
         raise DamagedError(
             f"{label} is damaged: its vocabulary has "
-            f"{counted(len(about['vocabulary']), 'entry', 'entries')}, but V has another number of rows."
+            f"{counted(len(listed), 'entry', 'entries')}, but V has another number of rows."
         )
-    vocabulary = parse_vocabulary(about["vocabulary"], config.tokens, label)
+    vocabulary = parse_vocabulary(about["vocabulary"], config, label)
     if config.layers > len(arrays):
         raise DamagedError(
             f"{label} is damaged: {counted(len(arrays), 'array')} are too few for "
@@ -273,23 +274,25 @@ def parse_config(values: object, label: str) -> Config:
         raise DamagedError(f"{label}: its config is not valid: {error}") from None
 
 
-def parse_vocabulary(points: object, tokens: str, label: str) -> Vocabulary:
+def parse_vocabulary(points: object, config: Config, label: str) -> Vocabulary:
     """Return the vocabulary with these code points or bytes; raise DamagedError if they are not valid.
 
     Args:
-        points: untrusted values. They must be an ascending list of at least two code points, or of bytes.
-        tokens: "characters" or "bytes".
+        points: untrusted values. They must be an ascending list of at least two code points, or of bytes; for a
+            collection of items, one is enough.
+        config: says whether they are characters or bytes, and whether the boundary of items follows them.
         label: the name of the file in messages.
     """
+    tokens, least = config.tokens, 1 if config.has_items else 2
     limit = BYTES if tokens == "bytes" else CODE_POINTS
     if (
         not isinstance(points, list)
         or not all(type(point) is int and 0 <= point < limit for point in points)
         or not all(point < following for point, following in pairwise(points))
-        or len(points) < 2
+        or len(points) < least
     ):
         kind = "bytes" if tokens == "bytes" else "code points"
         raise DamagedError(
-            f"{label}: its vocabulary is not an ascending list of at least two {kind}."
+            f"{label}: its vocabulary is not an ascending list of at least {'one' if least == 1 else 'two'} {kind}."
         )
-    return Vocabulary(map(chr, points), tokens)
+    return Vocabulary(map(chr, points), tokens, config.has_items)

@@ -19,6 +19,7 @@ from charloom.messages import argument
 from charloom.model import Learner
 from charloom.store.run_settings import BUILTIN, TextDescription, TextIdentity
 from charloom.text import Corpus, UnknownPolicy
+from charloom.text.collection import Collection
 
 
 def open_text(
@@ -44,6 +45,7 @@ def open_text(
     """
     sources, config = moved or text.sources, learner.config
     policy = UnknownPolicy(config.unknown, config.replacement)
+    collection = Collection.of(config)
     where = ", ".join(map(str, sources)) or str(kept)
     if not sources and kept.is_symlink():
         raise DamagedError(
@@ -52,9 +54,13 @@ def open_text(
     try:
         require_plain([] if moved else sources or [kept])
         if sources:
-            corpus = Corpus.open(sources, learner.vocabulary, verify=True, policy=policy)
+            corpus = Corpus.open(
+                sources, learner.vocabulary, verify=True, policy=policy, collection=collection
+            )
         else:
-            corpus = Corpus.from_kept(kept, text.name, learner.vocabulary, policy=policy)
+            corpus = Corpus.from_kept(
+                kept, text.name, learner.vocabulary, policy=policy, collection=collection
+            )
     except UnknownCharacterError:
         now = "one with other characters"
     except CharloomError as error:

@@ -19,7 +19,7 @@ from charloom.store.journal import read_lines
 from charloom.store.model_file import model_bytes
 from charloom.store.run_inspection import read_events
 from charloom.studies.results import CURVE, FAILED, FINISHED, PRUNED, RunResult
-from charloom.text import Corpus, Windows
+from charloom.text import Corpus, windows_of
 from charloom.training import Best, Ended, Record, Warned, train_in_memory
 from charloom.training.start_measurement import measure_starts
 
@@ -134,7 +134,7 @@ def train_in_memory_only(
 
 def write_weights(path: Path, learner: Learner, corpus: Corpus, engine: Engine) -> None:
     """Write the model of a finished run, with the same bytes as in a run directory."""
-    windows = Windows.of(learner.config, len(corpus))
+    windows = windows_of(learner.config, corpus.ids)
     measuring = measure_starts(averaged(learner), corpus.ids, windows, engine)
     learner.start_losses = run_all_slices(measuring)
     replace_file(path, model_bytes(finished_model(learner)), durable=False)

@@ -38,11 +38,15 @@ class Scan:
         fingerprint: SHA-256 of the text's bytes, without byte-order marks, in hexadecimal.
         values: the distinct code points or bytes of the text in rising order, shape (distinct,).
         counts: how often each of the `values` occurs in the text, shape (distinct,).
+        items: of a collection, the number of items that are not empty; 0 for a stream.
+        empty: of a collection, the number of empty items.
     """
 
     fingerprint: str
     values: NDArray[np.int64]
     counts: NDArray[np.int64]
+    items: int = 0
+    empty: int = 0
 
 
 @dataclass(frozen=True)
@@ -199,11 +203,23 @@ def changed_text_error() -> TextError:
 
 def _symbols(block: Block, tokens: str) -> NDArray[Any]:
     """Return the code points or bytes of a block as an array."""
+    if tokens == "bytes" or block.data.isascii():
+        return np.frombuffer(block.data, dtype=np.uint8)
+    text = text_of(block, tokens)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def text_of(block: Block, tokens: str) -> str:
+    """Return the text of a block. If the tokens are bytes, each character stands for the byte with its number.
+
+    Raises:
+        EncodingError: the tokens are characters, and the block is not UTF-8.
+    """
     source, data, offset = block
-    if tokens == "bytes" or data.isascii():
-        return np.frombuffer(data, dtype=np.uint8)
+    if tokens == "bytes":
+        return data.decode("latin-1")
     try:
-        text = data.decode("utf-8", "surrogatepass" if source.raw else "strict")
+        return data.decode("utf-8", "surrogatepass" if source.raw else "strict")
     except UnicodeDecodeError as error:
         at = offset + error.start
         raise EncodingError(
@@ -212,7 +228,6 @@ def _symbols(block: Block, tokens: str) -> NDArray[Any]:
             f"WINDOWS-1252 -t UTF-8 FILE > NEW. To train on any bytes, use {argument('tokens', 'bytes')}.",
             at,
         ) from None
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 def _hashed(
@@ -228,8 +243,20 @@ def _hashed(
 def _blocks(sources: Iterable[Source], tokens: str) -> Iterator[Block]:
     """Yield the blocks of all sources, one source after another."""
     for source in sources:
-        for data, offset in _pieces(source, tokens):
-            yield Block(source, data, offset)
+        yield from source_blocks(source, tokens)
+
+
+def source_blocks(source: Source, tokens: str) -> Iterator[Block]:
+    """Yield the blocks of a source, without its byte-order mark.
+
+    If `tokens` is "characters", no block of valid UTF-8 ends inside a character.
+
+    Raises:
+        TextError: the source is empty or cannot be read.
+        EncodingError: `tokens` is "characters", and the source has a NUL byte or is UTF-16.
+    """
+    for data, offset in _pieces(source, tokens):
+        yield Block(source, data, offset)
 
 
 def _pieces(source: Source, tokens: str) -> Iterator[tuple[bytes, int]]:

@@ -19,6 +19,7 @@ from charloom.cpu_limits import processors
 from charloom.errors import TextError
 from charloom.reading_progress import reading_of
 from charloom.text import id_cache
+from charloom.text.all_ids import AllIds
 from charloom.text.block_reader import (
     Reading,
     Scan,
@@ -29,7 +30,9 @@ from charloom.text.block_reader import (
     scan,
     text_bytes,
 )
-from charloom.text.id_file import AllIds
+from charloom.text.collection import Collection
+from charloom.text.item_corpus import CollectionReader, read_collection
+from charloom.text.item_ids import ItemIds
 from charloom.text.sources import (
     IN_MEMORY,
     Source,
@@ -57,7 +60,7 @@ class Corpus:
         sources: absolute file paths, or `builtin:NAME`, from which `open` can make the corpus
             again. Empty if a part of the text was a string or came through a pipe.
         ids: read-only array of shape (ids,), in the smallest unsigned type. For a large text, an
-            `IdFile`, whose slices are arrays.
+            `IdFile`, whose slices are arrays. For a collection of items, `ItemIds`.
         vocabulary: the vocabulary that was given to `open`, or else the vocabulary of the text. With the policy "add",
             both together.
         fingerprint: SHA-256 of the text in UTF-8 without byte-order marks, in hexadecimal. If the
@@ -67,6 +70,7 @@ class Corpus:
             replaced, and about a cache folder that cannot be used.
         kept: the pieces of the text if `sources` is empty, so that the text can be read again;
             otherwise empty.
+        collection: how the text is divided into items; None if it is a stream.
     """
 
     name: str
@@ -77,9 +81,15 @@ class Corpus:
     unknown: Unknowns = ALL_KNOWN
     notes: tuple[str, ...] = ()
     kept: tuple[Source, ...] = ()
+    collection: Collection | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def items(self) -> int | None:
+        """The number of items of a collection; None if the text is a stream."""
+        return self.ids.items if isinstance(self.ids, ItemIds) else None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickled or copied corpus. Make `ids` read-only again, as before the pickling."""
@@ -96,14 +106,15 @@ class Corpus:
         *,
         tokens: str = "characters",
         policy: UnknownPolicy = REFUSE,
+        collection: Collection | None = None,
     ) -> "Corpus":
         """Return a corpus from the string `text`, with the short name `name` for messages.
 
-        The arguments `vocabulary`, `tokens` and `policy`, and the errors, are those of `open`.
+        The other arguments and the errors are those of `open`.
         """
         tokens = vocabulary.tokens if vocabulary else tokens
         pieces = (string_source(text, name),)
-        return _corpus(pieces, name, vocabulary, tokens, policy)
+        return _corpus(pieces, name, vocabulary, tokens, policy, collection=collection)
 
     @classmethod
     def from_kept(
@@ -113,6 +124,7 @@ class Corpus:
         vocabulary: Vocabulary,
         *,
         policy: UnknownPolicy = REFUSE,
+        collection: Collection | None = None,
     ) -> "Corpus":
         """Return a corpus from a file that holds the text of another corpus.
 
@@ -121,6 +133,7 @@ class Corpus:
             name: a short name of the corpus for messages.
             vocabulary: the vocabulary to use.
             policy: what to do with symbols that the vocabulary does not have.
+            collection: how the text is divided into items; None for a stream.
 
         Raises:
             TextError: the text cannot be used, or the file changed while it was read.
@@ -131,11 +144,12 @@ class Corpus:
         """
         kept = dataclasses.replace(file_source(path, raw=True), place="")
         stamp = kept.stamp
+        tokens = vocabulary.tokens
         if stamp is None or stamp[1] > IN_MEMORY:
-            return _corpus((kept,), name, vocabulary, vocabulary.tokens, policy)
+            return _corpus((kept,), name, vocabulary, tokens, policy, collection=collection)
         with kept.opened() as file:
             read = dataclasses.replace(kept, content=io.BytesIO(file.read()))
-        corpus = _corpus((read,), name, vocabulary, vocabulary.tokens, policy)
+        corpus = _corpus((read,), name, vocabulary, tokens, policy, collection=collection)
         return dataclasses.replace(corpus, kept=(kept,))
 
     @classmethod
@@ -147,6 +161,7 @@ class Corpus:
         tokens: str = "characters",
         policy: UnknownPolicy = REFUSE,
         verify: bool = False,
+        collection: Collection | None = None,
     ) -> "Corpus":
         """Return a corpus from files and other sources, read one after another.
 
@@ -162,11 +177,12 @@ class Corpus:
             verify: matters only for a large text whose symbol counts are already in the cache. True
                 reads all bytes again to compare the fingerprint. False trusts files whose sizes and
                 times have not changed.
+            collection: how the text is divided into items; None for a stream.
 
         Raises:
             TextError: a source is missing, empty or not readable; or the text has only one distinct
                 symbol; or all symbols of the text are unknown and were skipped; or the text changed
-                while it was read.
+                while it was read; or a collection has no items, or a line of it is broken.
             EncodingError: the tokens are characters, and a file is not UTF-8 or has a NUL byte.
             UnknownCharacterError: the policy is "refuse", and the vocabulary does not have a
                 symbol.
@@ -182,13 +198,16 @@ class Corpus:
         name = " + ".join(one.name for one in found[:MOST_NAMES])
         if len(found) > MOST_NAMES:
             name += f" + {len(found) - MOST_NAMES} more"
-        return _corpus(pieces, name, vocabulary, tokens, policy, notes, verify)
+        return _corpus(pieces, name, vocabulary, tokens, policy, notes, verify, collection)
 
     def kept_bytes(self) -> Iterator[bytes]:
         """Yield the bytes of the text in blocks. `from_kept` can read a file with these bytes.
 
         Call it only if `sources` is empty.
         """
+        if self.collection is not None:
+            reader = CollectionReader(self.kept, self.vocabulary.tokens, self.collection)
+            return (block.data for block in reader.blocks())
         return text_bytes(self.kept, self.vocabulary.tokens)
 
 
@@ -200,12 +219,15 @@ def _corpus(
     policy: UnknownPolicy,
     notes: tuple[str, ...] = (),
     verify: bool = True,
+    collection: Collection | None = None,
 ) -> Corpus:
     """Return the corpus of the text that consists of `pieces`. The ids of a large text are cached.
 
     `name` is a short name for messages. `notes` are the first notes of the corpus. The other arguments are
     those of `Corpus.open`.
     """
+    if collection is not None:
+        return _collection(pieces, name, vocabulary, tokens, policy, notes, verify, collection)
     size = sum(source.size for source in pieces)
     large = size > IN_MEMORY
     stamps = [source.stamp for source in pieces]
@@ -267,6 +289,47 @@ def _corpus(
         unknown=unknown,
         notes=notes,
         kept=() if lasting else pieces,
+    )
+
+
+def _collection(
+    pieces: tuple[Source, ...],
+    name: str,
+    vocabulary: Vocabulary | None,
+    tokens: str,
+    policy: UnknownPolicy,
+    notes: tuple[str, ...],
+    verify: bool,
+    collection: Collection,
+) -> Corpus:
+    """Return the corpus of a collection of items. `_corpus` describes the arguments."""
+    size = sum(source.size for source in pieces)
+    large = size > IN_MEMORY
+    stamps = [source.stamp for source in pieces]
+    places = tuple(source.place for source in pieces)
+    lasting = all(places)
+    if not lasting and len(pieces) > 1:
+        raise TextError(
+            f"{name}: a collection of items cannot join standard input or a pipe with other files; give one of them."
+        )
+    with reading_of(2 * size) as listener:
+        reader = CollectionReader(pieces, tokens, collection, listener)
+        known = id_cache.known_scan(stamps, tokens, reader.division) if large else None
+        if known and verify and reader.fingerprint() != known.fingerprint:
+            known = None
+        read = read_collection(reader, name, vocabulary, policy, large, known)
+    if [source.stamp for source in pieces] != stamps:
+        raise changed_text_error()
+    return Corpus(
+        name=name,
+        sources=places if lasting else (),
+        ids=read.ids,
+        vocabulary=read.vocabulary,
+        fingerprint=read.fingerprint,
+        unknown=read.unknown,
+        notes=notes + read.notes,
+        kept=() if lasting else pieces,
+        collection=collection,
     )
 
 

@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -46,14 +47,17 @@ def folder() -> Path:
     return (Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".cache") / "charloom"
 
 
-def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
+def known_scan(
+    stamps: Sequence[Stamp | None], tokens: str, collection: Sequence[str] = ()
+) -> Scan | None:
     """Return the cached scan of the files with these stamps; None if it is missing or damaged.
 
     A scan has the distinct symbols of a text, their counts and the text's fingerprint. A stamp is
-    the path, size, modification time and inode of a file. `tokens` is "characters" or "bytes".
+    the path, size, modification time and inode of a file. `tokens` is "characters" or "bytes". `collection` says
+    how a collection of items is divided; it is empty for a stream.
     """
     try:
-        found = json.loads(_scan_path(stamps, tokens).read_bytes())
+        found = json.loads(_scan_path(stamps, tokens, collection).read_bytes())
         sealed = found.pop(SEAL)
         values = np.array(found["values"], dtype=np.int64)
         counts = np.array(found["counts"], dtype=np.int64)
@@ -68,15 +72,20 @@ def known_scan(stamps: Sequence[Stamp | None], tokens: str) -> Scan | None:
             and values[0] >= 0
             and values[-1] < limit
             and isinstance(found["fingerprint"], str)
+            and all(type(found.get(name, 0)) is int for name in ("items", "empty"))
         )
     except (
         OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
     ):  # fmt: skip
         return None
-    return Scan(found["fingerprint"], values, counts) if sound else None
+    if not sound:
+        return None
+    return Scan(found["fingerprint"], values, counts, found.get("items", 0), found.get("empty", 0))
 
 
-def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> None:
+def remember_scan(
+    stamps: Sequence[Stamp | None], tokens: str, scan: Scan, collection: Sequence[str] = ()
+) -> None:
     """Store `scan`, the symbols of a text and their counts, in the cache.
 
     Store nothing if a file changed less than two seconds ago, or if a piece of the text is not a file.
@@ -86,6 +95,7 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
             None if the piece is not a file.
         tokens: "characters" or "bytes".
         scan: what to store.
+        collection: how a collection of items is divided; empty for a stream.
     """
     now = time.time_ns()
     if any(stamp is None or now - stamp[2] < SETTLED_NS for stamp in stamps):
@@ -98,17 +108,22 @@ def remember_scan(stamps: Sequence[Stamp | None], tokens: str, scan: Scan) -> No
         "format": FORMAT,
         "values": scan.values.tolist(),
     }
-    with contextlib.suppress(OSError), _replacing(_scan_path(stamps, tokens)) as file:
+    if collection:
+        values |= {"items": scan.items, "empty": scan.empty}
+    path = _scan_path(stamps, tokens, collection)
+    with contextlib.suppress(OSError), _replacing(path) as file:
         file.write(canonical_json({**values, SEAL: seal_of(values)}))
 
 
-def forget_scan(stamps: Sequence[Stamp | None], tokens: str) -> None:
+def forget_scan(
+    stamps: Sequence[Stamp | None], tokens: str, collection: Sequence[str] = ()
+) -> None:
     """Delete the scan of a text, its symbols and their counts, from the cache.
 
-    `stamps` and `tokens` are the arguments with which `remember_scan` stored the scan.
+    The arguments are those with which `remember_scan` stored the scan.
     """
     with contextlib.suppress(OSError):
-        _scan_path(stamps, tokens).unlink()
+        _scan_path(stamps, tokens, collection).unlink()
 
 
 def ids_of(
@@ -117,6 +132,8 @@ def ids_of(
     treatment: Sequence[str],
     count: int,
     blocks: Iterable[NDArray[Any]],
+    collection: Sequence[str | int] = (),
+    dtype: np.dtype[Any] | None = None,
 ) -> IdFile:
     """Return the ids of a text from the cache. If the cache does not have them, write them to it first.
 
@@ -127,6 +144,9 @@ def ids_of(
             known.
         count: number of ids.
         blocks: yields the ids in blocks; used only if the cache does not have them.
+        collection: how a collection of items is divided and laid out, and what the file has of it; empty for a
+            stream.
+        dtype: the type of the numbers; None takes that of the vocabulary's ids.
 
     Raises:
         OSError: the cache folder cannot be written, or the disk is full.
@@ -140,8 +160,10 @@ def ids_of(
         "treatment": list(treatment),
         "vocabulary": [ord(character) for character in vocabulary.characters],
     }
+    if collection:
+        about["collection"] = list(collection)
     key = seal_of(about)
-    dtype = vocabulary.id_dtype.newbyteorder("<")
+    dtype = (dtype or vocabulary.id_dtype).newbyteorder("<")
     path = folder() / "ids" / f"{key}.ids"
     about_ids = f"charloom ids {FORMAT}\n{key}\n{dtype.str}\n{count}\n"
     if ids := open_ids(path, about_ids, count, dtype):
@@ -151,6 +173,45 @@ def ids_of(
     if ids := open_ids(path, about_ids, count, dtype):
         return ids
     raise OSError(f"{path} does not contain the bytes that were just written to it")
+
+
+def temporary_ids(count: int, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]) -> IdFile:
+    """Return ids in a file that is deleted when it is no longer used.
+
+    Args:
+        count: number of ids.
+        dtype: the type of the ids.
+        blocks: yields the ids in blocks.
+
+    Raises:
+        OSError: the cache folder cannot be written, or the disk is full.
+        TextError: the blocks do not have `count` ids together.
+    """
+    parent = folder() / "ids"
+    parent.mkdir(parents=True, exist_ok=True)
+    stored, about = dtype.newbyteorder("<"), f"charloom ids {FORMAT}\ntemporary\n"
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=parent)
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _write_ids(file, about, count, stored, blocks)
+        ids = IdFile(path, about, count, stored)
+    except BaseException:
+        _remove(path)
+        raise
+    # An open file can be deleted now, except on Windows, where it is deleted when it has been closed.
+    _remove(path)
+    if path.exists():
+        weakref.finalize(ids, _remove, path)
+    if not ids.is_whole():
+        raise OSError(f"{path} does not contain the bytes that were just written to it")
+    return ids
+
+
+def _remove(path: Path) -> None:
+    """Delete a file if that is possible."""
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _write_ids(
@@ -173,12 +234,13 @@ def _write_ids(
     file.write(header(about, checksum))
 
 
-def _scan_path(stamps: Sequence[Stamp | None], tokens: str) -> Path:
+def _scan_path(stamps: Sequence[Stamp | None], tokens: str, collection: Sequence[str]) -> Path:
     """Return the path of the cache file for the scan of a text: its symbols and their counts.
 
     The arguments are those of `remember_scan`.
     """
-    key = hashlib.sha256(json.dumps([FORMAT, tokens, stamps]).encode("ascii")).hexdigest()
+    about = [FORMAT, tokens, stamps, *collection]
+    key = hashlib.sha256(json.dumps(about).encode("ascii")).hexdigest()
     return folder() / "scans" / f"{key}.json"
 
 

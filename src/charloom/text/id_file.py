@@ -143,10 +143,6 @@ class IdFile:
         )
 
 
-# The ids of a text, in memory or in a file.
-AllIds = NDArray[Any] | IdFile
-
-
 def open_ids(path: Path, about: str, count: int, dtype: np.dtype[Any]) -> IdFile | None:
     """Return the ids in a file; None if the file is missing, damaged or unreadable.
 
@@ -166,28 +162,6 @@ def open_ids(path: Path, about: str, count: int, dtype: np.dtype[Any]) -> IdFile
 def header(about: str, checksum: int) -> bytes:
     """Return the header of a file of ids: `about`, the checksum, and spaces up to `HEADER` bytes."""
     return f"{about}{checksum:08x}\n".encode("ascii").ljust(HEADER)
-
-
-def side_by_side(
-    ids: AllIds, starts: NDArray[np.int64], ends: NDArray[np.int64], count: int
-) -> NDArray[Any]:
-    """Return ranges of ids as columns, shape (count, len(starts)).
-
-    Args:
-        ids: an array or an `IdFile`.
-        starts: the index of each range's first id.
-        ends: the index after each range's last id. A range with fewer than `count` ids is filled up with
-            its last id.
-        count: number of ids per column.
-
-    Raises:
-        TextError: another program changed the file, or it cannot be read.
-    """
-    if isinstance(ids, IdFile):
-        return np.ascontiguousarray(ids.stretches(starts, ends, count).T)
-    steps = np.arange(count)[:, np.newaxis]
-    taken: NDArray[Any] = ids[np.minimum(starts + steps, ends - 1)]
-    return np.ascontiguousarray(taken)
 
 
 def read_at(descriptor: int, size: int, offset: int) -> bytes:

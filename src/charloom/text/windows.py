@@ -6,6 +6,7 @@ streams (spec/mathematics.md: Windows). This module computes indices only; it do
 text.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,8 @@ from charloom.config import Config
 from charloom.errors import TextError
 from charloom.formatting import counted
 from charloom.messages import arguments
+from charloom.text.all_ids import AllIds
+from charloom.text.item_ids import ItemIds
 
 Part = Literal["train", "validation", "test"]
 HELD_OUT: Final[tuple[Part, ...]] = ("validation", "test")
@@ -73,6 +76,8 @@ class Windows:
     def _divided(cls, config: Config, length: int) -> "Windows":
         """Return the windows and parts of a text of `length` characters, even if it is too short."""
         T, B = config.seq_length, config.batch_size
+        if config.has_items:
+            return cls._of_items(config, length)
         by_stream = config.split == "streams"
         # The bounds of the training, validation and test part are counted in windows of each stream if
         # the text is divided by streams, else in characters of the text.
@@ -96,6 +101,23 @@ class Windows:
             spacing, remainder = per_epoch * T, max(train - 1, 0) - per_epoch * T * B
             parts = {part: ((a, b),) for part, a, b in bounds if b > a + 1}
         return cls(length, T, B, per_epoch, spacing, remainder, parts)
+
+    @classmethod
+    def _of_items(cls, config: Config, length: int) -> "Windows":
+        """Return the windows of a collection of `length` ids. Its parts are divided at any id, not at an item."""
+        T, B, last = config.seq_length, config.batch_size, max(length - 1, 0)
+        train = _share(last, 1 - (config.validation + config.test))
+        validation = _share(last, 1 - config.test)
+        per_epoch = max(1, train // (B * T))
+        bounds: tuple[tuple[Part, int, int], ...] = (
+            ("train", 0, train),
+            ("validation", train, validation),
+            ("test", validation, last),
+        )
+        parts: dict[Part, tuple[Segment, ...]] = {
+            part: ((a, b + 1),) for part, a, b in bounds if part == "train" or getattr(config, part)
+        }
+        return cls(length, T, B, per_epoch, train // B, 0, parts)
 
     def _short_part(self, config: Config) -> Part | None:
         """Return "train", "validation" or "test": the first part of the text that is too short.
@@ -156,6 +178,41 @@ class Windows:
     def epoch_length(self) -> int:
         """The number of characters that each stream reads in an epoch."""
         return self.per_epoch * self.seq_length
+
+
+def windows_of(config: Config, ids: AllIds, otherwise: str | None = None) -> Windows:
+    """Return the windows and parts of a text. The parts of a collection have whole items.
+
+    The number of windows depends only on the number of ids, so `Windows.of` returns the same windows; but of a
+    collection it does not know the parts.
+
+    Args:
+        config: settings of the training run.
+        ids: the whole text.
+        otherwise: as for `Windows.of`.
+
+    Raises:
+        TextError: the text is too short, or a collection has fewer items than parts.
+        ConfigError: the items were laid out with another seed.
+    """
+    windows = Windows.of(config, len(ids), otherwise)
+    if not isinstance(ids, ItemIds):
+        return windows
+    return dataclasses.replace(windows, parts=item_parts(config, ids))
+
+
+def item_parts(config: Config, ids: ItemIds) -> dict[Part, tuple[Segment, ...]]:
+    """Return the segments of the parts of a collection. Each begins and ends with a boundary.
+
+    The boundary between two parts belongs to both.
+    """
+    train, validation = map(ids.start, ids.bounds(config))
+    parts: dict[Part, tuple[Segment, ...]] = {"train": ((0, train + 1),)}
+    if config.validation:
+        parts["validation"] = ((train, validation + 1),)
+    if config.test:
+        parts["test"] = ((validation, len(ids)),)
+    return parts
 
 
 def _share(whole: int, share: float) -> int:

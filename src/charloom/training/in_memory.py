@@ -12,7 +12,7 @@ from charloom.errors import DivergedError
 from charloom.model import Learner, copy_learner
 from charloom.model.schedule import Schedule
 from charloom.store import require_finite
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.training.callbacks import NO_CALLBACKS, Callbacks
 from charloom.training.divergence import go_back, require_another_try
 from charloom.training.end_change import change_end
@@ -75,7 +75,7 @@ def train_in_memory(
         DivergedError: a number was not finite, and going back to an earlier update did not help.
         TextError: the text is too short to be divided as the config says.
     """
-    schedule = Schedule.of(learner.config, len(ids))
+    schedule = Schedule.of_text(learner.config, ids)
     reason: str | None = None
 
     def is_cancelled(_: Learner) -> bool:

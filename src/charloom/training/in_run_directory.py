@@ -23,7 +23,7 @@ from charloom.model.schedule import Schedule
 from charloom.store import RunWriter, charloom_version, which_of
 from charloom.store.model_start import START_NATS, start_fields
 from charloom.text import Corpus
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.training.callbacks import NO_CALLBACKS, Callbacks
 from charloom.training.command_reader import CommandReader
 from charloom.training.divergence import go_back, require_another_try
@@ -110,7 +110,7 @@ def train_run(
         DivergedError: a number was not finite, and going back to the last checkpoint did not help.
         WriteError: at the end of training, several attempts to write the learner or the long sample failed.
     """
-    trainer = RunTrainer(writer, learner, len(corpus), halt, save_seconds, limit, callbacks)
+    trainer = RunTrainer(writer, learner, corpus.ids, halt, save_seconds, limit, callbacks)
     try:
         yield from trainer.start(engine)
         while True:
@@ -153,7 +153,7 @@ class RunTrainer:
         self,
         writer: RunWriter,
         learner: Learner,
-        characters: int,
+        ids: AllIds,
         halt: Callable[[], str | None],
         save_seconds: float | None = None,
         limit: TimeLimit | None = None,
@@ -163,7 +163,7 @@ class RunTrainer:
         self._callbacks = callbacks
         self._writer = writer
         self._learner = learner
-        self._schedule = Schedule.of(learner.config, characters)
+        self._schedule = Schedule.of_text(learner.config, ids)
         self._watch = Stopwatch(writer.seconds)
         self._planner = EndPlanner(limit, self._watch())
         # The learning-rate factor that a user or a rollback set last, or with which the run was opened.

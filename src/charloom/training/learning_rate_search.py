@@ -18,7 +18,7 @@ from charloom.model import Learner, copy_learner
 from charloom.model.learner import release_arrays
 from charloom.model.schedule import Schedule
 from charloom.notebook_html import card, sentence, table
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.training.loop import CallSize, apply_updates
 from charloom.training.ngram_counting import count_missing
 
@@ -130,7 +130,7 @@ class Trial:
     def train(self, until: int, ids: AllIds, engine: Engine) -> Generator[int]:
         """Train until an update, or until a number is not finite; yield the updates of each engine call."""
         learner, size = self._learner, CallSize()
-        schedule = Schedule.of(learner.config, len(ids))
+        schedule = Schedule.of_text(learner.config, ids)
         while learner.update < until:
             left = schedule.windows.left_in_epoch(learner.position) or schedule.windows.per_epoch
             count = min(size.updates, until - learner.update, left)

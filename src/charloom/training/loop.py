@@ -4,18 +4,19 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.cooperative import SliceLoop, Slices, run_all_slices
-from charloom.engines import Engine, Plan, Sampler, Trace
+from charloom.engines import Engine, Sampler, Trace
 from charloom.engines.base import Ids
 from charloom.errors import DivergedError
 from charloom.model import (
     Learner,
+    State,
     averaged,
     copy_learner,
     first_stream_state,
@@ -25,13 +26,17 @@ from charloom.model import (
 from charloom.model.schedule import Schedule
 from charloom.random import uniforms
 from charloom.scoring import tokens_of_a_call
-from charloom.text import Windows
-from charloom.text.id_file import AllIds
+from charloom.text import Windows, windows_of
+from charloom.text.all_ids import AllIds
+from charloom.text.collection import Collection
+from charloom.text.item_ids import ItemIds
+from charloom.text.item_text import text_of_items
 from charloom.text.window_order import WindowOrder
 from charloom.training.events import Progress, Record, Sample, Warned
 from charloom.training.ngram_counting import count_missing
 from charloom.training.recorder import Recorder
 from charloom.training.start_measurement import measure_starts
+from charloom.training.window_plan import planned_windows
 
 # Wanted duration of a call of the engine in seconds. It is short, so that Ctrl-C acts immediately.
 CALL_SECONDS: Final = 0.1
@@ -115,7 +120,7 @@ def learn_in_slices(
     generator there: this sets `learner` back to the state of the last `Progress`.
     """
     clock = clock or Stopwatch()
-    schedule = Schedule.of(learner.config, len(ids))
+    schedule = Schedule.of_text(learner.config, ids)
     windows = schedule.windows
     if not schedule.is_finished(learner):
         count_missing(learner, ids, engine)
@@ -190,9 +195,7 @@ def apply_updates(
         rates = schedule.learning_rates(learner.update, count)
         if learner.learning_rate_factor != 1:
             rates = rates * learner.learning_rate_factor
-    tokens, plan = ids, next_windows(learner, schedule, rates)
-    if not isinstance(tokens, np.ndarray):
-        tokens, plan = ids_in_memory(tokens, plan, learner)
+    tokens, plan = planned_windows(learner, ids, schedule, rates)
     trace = engine.train(learner, tokens, plan)
     count_losses(learner, trace)
     require_finite_trace(learner, trace)
@@ -212,19 +215,6 @@ def begin_epoch_if_due(learner: Learner, windows: Windows) -> None:
     if learner.position >= windows.epoch_length:
         learner.position = 0
         learner.state = zero_state(learner.config, learner.config.batch_size)
-
-
-def next_windows(learner: Learner, schedule: Schedule, rates: NDArray[np.float64]) -> Plan:
-    """Return the plan for one update at each of the learning rates `rates`, all in the learner's epoch.
-
-    See spec/mathematics.md: Windows.
-    """
-    order = schedule.order
-    if order.one_after_another:
-        return Plan(rates, schedule.windows.starts(learner.epoch))
-    first, count = learner.position // learner.config.seq_length, len(rates)
-    starts = order.starts(learner.epoch, first, count)
-    return Plan(rates, starts, resets=order.resets(learner.epoch, first, count))
 
 
 @dataclass
@@ -260,29 +250,6 @@ def with_work_slices(slices: Slices[T], safe: Learner) -> Generator[WorkSlice, N
     for _ in loop:
         yield WorkSlice(safe)
     return loop.result
-
-
-def ids_in_memory(ids: AllIds, plan: Plan, learner: Learner) -> tuple[Ids, Plan]:
-    """Return an array in memory with the ids that `plan` needs, and the plan for this array.
-
-    If `ids` is an array already, return `ids` and `plan` unchanged. If `ids` is a file, read only the ids
-    that the plan needs. The returned plan then has new `starts`, and its `places` are the old ones.
-    """
-    if isinstance(ids, np.ndarray):
-        return ids, plan
-    if not plan.one_after_another:
-        size = learner.config.seq_length + 1
-        begins = plan.starts.ravel()
-        windows = ids.stretches(begins, begins + size, size)
-        at = size * np.arange(len(begins), dtype=np.int64)
-        return windows.ravel(), replace(
-            plan, starts=at.reshape(plan.starts.shape), places=plan.starts
-        )
-    starts = plan.starts + learner.position
-    count = len(plan.learning_rates) * learner.config.seq_length + 1
-    read = ids.stretches(starts, starts + count, count)
-    rows = count * np.arange(len(starts), dtype=np.int64) - learner.position
-    return read.ravel(), Plan(plan.learning_rates, rows, places=plan.starts)
 
 
 def require_finite_trace(learner: Learner, trace: Trace) -> None:
@@ -364,7 +331,7 @@ def passage_in_slices(learner: Learner, ids: AllIds, engine: Engine) -> Slices[s
     The passage is the long sample at the end of a run, with `passage_length` characters. The arguments are
     those of `continuation_in_slices`.
     """
-    windows = Windows.of(learner.config, len(ids))
+    windows = windows_of(learner.config, ids)
     length = learner.config.passage_length
     return continuation_in_slices(learner, ids, windows, engine, length, PASSAGE_SERIES)
 
@@ -375,7 +342,8 @@ def continuation_in_slices(
     """Return a generator that samples a continuation of the training text in the learner's first stream.
 
     The generator yields between two calls of the engine and at its end returns the sampled text. The model
-    first reads the next character of the training text and then draws `length` characters. The random
+    first reads the next character of the training text and then draws `length` characters. A model of items reads
+    the boundary instead and draws new items; the last one may be incomplete. The random
     numbers depend only on the config's seed, the update and `series`.
 
     Args:
@@ -390,8 +358,7 @@ def continuation_in_slices(
     numbers = uniforms(
         learner.config.seed, "training_sample", length, update=learner.update, stream=series
     )
-    place = WindowOrder.of(learner.config, windows).place(learner.epoch, learner.position)
-    state, read = first_stream_state(learner.state), ids[place : place + 1]
+    state, read = sample_start(learner, ids, windows)
     size, drawn = tokens_of_a_call(learner, streams=1), list[Ids]()
     for first in range(0, length, size):
         if drawn:
@@ -399,7 +366,24 @@ def continuation_in_slices(
         part = numbers[first : first + size]
         read, state = engine.generate(model, read[-1:], Sampler(), part, state)
         drawn.append(read)
-    return learner.vocabulary.decode(np.concatenate(drawn))
+    text = np.concatenate(drawn)
+    collection = Collection.of(learner.config)
+    return (
+        text_of_items(collection, learner.vocabulary, text)
+        if collection
+        else learner.vocabulary.decode(text)
+    )
+
+
+def sample_start(learner: Learner, ids: AllIds, windows: Windows) -> tuple[State, Ids]:
+    """Return the state in which a sample begins, and the id that it reads first, shape (1,).
+
+    Items are written from the zero state, after the boundary. A sample of a stream continues the training text.
+    """
+    if isinstance(ids, ItemIds):
+        return zero_state(learner.config), np.array([ids.boundary], dtype=ids.dtype)
+    place = WindowOrder.of(learner.config, windows).place(learner.epoch, learner.position)
+    return first_stream_state(learner.state), ids[place : place + 1]
 
 
 class Stopwatch:

@@ -8,17 +8,20 @@ import math
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charloom.config import Config
 from charloom.engines import Engine
+from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.model.input_pairs import most_frequent_pairs
 from charloom.model.memory_limit import require_memory, unused_memory
 from charloom.model.ngrams import ANY_MEMORY, MOST_COUNTED, NGrams
-from charloom.text import Vocabulary, Windows
-from charloom.text.id_file import AllIds
+from charloom.text import Vocabulary, Windows, windows_of
+from charloom.text.all_ids import AllIds
+from charloom.text.item_ids import ItemIds
 from charloom.text.windows import Segment
 
 
@@ -83,17 +86,15 @@ def counted_ngrams(config: Config, vocabulary: Vocabulary, ids: AllIds, engine: 
         ConfigError: counting needs more memory than this process may use.
         TextError: the text is too short to be divided as the config says, or cannot be read.
     """
-    segments = counted_segments(Windows.of(config, len(ids)))
-    end = segments[-1][1]
+    text, segments = text_to_count(config, ids)
     require_memory(config, len(vocabulary))
     free = unused_memory()
     try:
-        # What lies between the segments, such as a validation part, is read but not counted.
         return engine.count_ngrams(
             config,
             len(vocabulary),
-            ids[:end],
-            np.array(segments, dtype=np.int64),
+            text,
+            segments,
             most_memory=int(min(free, ANY_MEMORY)),
             boundary=vocabulary.boundary,
         )
@@ -102,9 +103,22 @@ def counted_ngrams(config: Config, vocabulary: Vocabulary, ids: AllIds, engine: 
             "" if math.isinf(free) else f" than the {free / 1e9:,.3g} GB that charloom can use here"
         )
         raise ConfigError(
-            f"counting the n-grams of {end:,} characters needs more memory{amount}. Give "
+            f"counting the n-grams of {len(text):,} characters needs more memory{amount}. Give "
             f"{argument('ngram_order', 0)}, a lower {argument('ngram_order')}, or a shorter text."
         ) from None
+
+
+def text_to_count(config: Config, ids: AllIds) -> tuple[Ids, NDArray[np.int64]]:
+    """Return the ids in which n-grams are counted, and the segments that count, int64 of shape (segments, 2).
+
+    Of a stream, what lies between the segments, such as a validation part, is in the ids but does not count. Of a
+    collection, each item is a segment with a boundary at both ends. The other arguments and the errors are those
+    of `counted_ngrams`.
+    """
+    segments = counted_segments(windows_of(config, ids))
+    if isinstance(ids, ItemIds):
+        return ids.with_both_boundaries(segments[-1][1] - 1, MOST_COUNTED)
+    return ids[: segments[-1][1]], np.array(segments, dtype=np.int64)
 
 
 def choose_missing_pairs(learner: Learner, ids: AllIds) -> None:
@@ -122,10 +136,14 @@ def choose_missing_pairs(learner: Learner, ids: AllIds) -> None:
     """
     if learner.pairs is None or learner.pairs.used:
         return
-    segments = counted_segments(Windows.of(learner.config, len(ids)))
+    segments = counted_segments(windows_of(learner.config, ids))
     rows, characters = len(learner.pairs.ids), learner.pairs.characters
     learner.pairs = most_frequent_pairs(
-        lambda start, end: ids[start:end], segments, rows, characters, learner.vocabulary.boundary
+        lambda start, end: ids[start:end],
+        segments,
+        rows,
+        characters,
+        learner.vocabulary.boundary,
     )
 
 

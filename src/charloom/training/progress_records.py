@@ -23,7 +23,7 @@ from charloom.scoring import (
     warm_up_length,
 )
 from charloom.text import Windows
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.training.divergence_advice import advice
 from charloom.training.divergence_message import runs_away, uniform_nats
 from charloom.training.events import EvaluationProgress, FinalEvaluation, Record

@@ -6,7 +6,7 @@ from charloom.cooperative import Slices
 from charloom.engines import Engine, Trace
 from charloom.model import Learner
 from charloom.model.schedule import Schedule
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 from charloom.training.events import Record, Warned
 from charloom.training.progress_records import (
     limited_rate,

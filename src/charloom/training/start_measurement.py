@@ -16,7 +16,7 @@ from charloom.engines.base import Ids
 from charloom.model import Learner, StartLosses, State, first_stream_state, start_id, zero_state
 from charloom.scoring import tokens_of_a_call
 from charloom.text import Windows
-from charloom.text.id_file import AllIds, side_by_side
+from charloom.text.all_ids import AllIds, side_by_side
 
 MOST_LINES: Final = 64
 # At most one line for this many characters of the training part, so that measuring takes less than a tenth of the

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from charloom.text.id_file import AllIds
+from charloom.text.all_ids import AllIds
 
 COUNTED_CHARACTERS: Final = 1_000_000  # largest number of characters that are counted
 # In a text with more than COUNTED_CHARACTERS characters, only the characters in this number of equally spaced

@@ -77,7 +77,11 @@ class ReferenceEngine:
             starts, places = plan.window_starts(u, learner.position)
             update = learner.update + 1
             ids = tokens[starts + steps]
-            columns = learner.ngrams.columns((places + steps)[1:]) if learner.ngrams else None
+            columns = None
+            if learner.ngrams and plan.columns is not None:
+                columns = plan.columns[(starts + steps)[1:]].astype(np.int32)
+            elif learner.ngrams:
+                columns = learner.ngrams.columns((places + steps)[1:])
             with np.errstate(over="ignore", invalid="ignore"):
                 loss, gradients, state = self.loss_and_gradients(
                     learner, ids[:-1], ids[1:], update, columns

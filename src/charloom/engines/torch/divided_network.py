@@ -130,14 +130,18 @@ class DividedNetwork:
         return stopped
 
     def _windows(self, ids: Ids, plan: Plan) -> tuple[Ids, Plan]:
-        """Return the windows of all updates, (updates, B, T + 1), and the plan with one start for each window."""
+        """Return the windows of all updates, (updates, B, T + 1), and the plan with one start for each window.
+
+        The columns of the plan get the shape of the windows.
+        """
         T, updates = self._config.seq_length, len(plan.learning_rates)
         starts, places = plan.starts, plan.starts if plan.places is None else plan.places
         if plan.one_after_another:
             steps = T * np.arange(updates, dtype=np.int64)[:, np.newaxis]
             starts, places = starts + steps, places + steps
-        windows = ids[starts[..., np.newaxis] + np.arange(T + 1)]
-        return windows, replace(plan, starts=starts, places=places)
+        read = starts[..., np.newaxis] + np.arange(T + 1)
+        columns = None if plan.columns is None else plan.columns[read]
+        return ids[read], replace(plan, starts=starts, places=places, columns=columns)
 
     def _train_parts(
         self, learner: Learner, windows: Ids, plan: Plan, results: NDArray[np.float64]
@@ -190,6 +194,7 @@ def first_updates(plan: Plan, updates: int) -> Plan:
         plan.starts[:updates],
         None if places is None else places[:updates],
         None if resets is None else resets[:updates],
+        None if plan.columns is None else plan.columns[:updates],
     )
 
 
@@ -202,4 +207,5 @@ def part_of(windows: Ids, plan: Plan, streams: slice) -> tuple[Ids, Plan]:
     updates, size, length = own.shape
     starts = length * np.arange(updates * size, dtype=np.int64).reshape(updates, size)
     places = plan.starts if plan.places is None else plan.places
-    return own.ravel(), replace(plan, starts=starts, places=places[:, streams])
+    columns = None if plan.columns is None else plan.columns[:, streams].ravel()
+    return own.ravel(), replace(plan, starts=starts, places=places[:, streams], columns=columns)

@@ -280,8 +280,11 @@ class TorchNetwork:
         counted = self._tables.counted
         if counted is None:
             return None
-        places = self._begins(plan.starts if plan.places is None else plan.places, count)
         ahead = np.arange(1, self._config.seq_length + 1)[:, np.newaxis]
+        if plan.columns is not None:
+            begins = self._begins(plan.starts, count)[:, np.newaxis]
+            return to_device(plan.columns[begins + ahead].astype(np.int64), self._device)
+        places = self._begins(plan.starts if plan.places is None else plan.places, count)
         found = [counted.columns(place + ahead) for place in places]
         stacked = np.array(found, np.int64).reshape(count, *ahead.shape[:1], places.shape[1])
         return to_device(stacked, self._device)
