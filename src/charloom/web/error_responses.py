@@ -15,6 +15,7 @@ from charloom.errors import (
     RunExistsError,
     RunInUseError,
     UnknownCharacterError,
+    UnregisteredCellError,
     WriteError,
 )
 from charloom.messages import for_page, for_python
@@ -80,6 +81,7 @@ KINDS: Final[tuple[tuple[type[CharloomError], int, str, str | None], ...]] = (
     (RunInUseError, 409, "conflict_error", "in_use"),
     (DamagedError, 409, "conflict_error", "damaged"),
     (NewerFormatError, 409, "conflict_error", "newer_format"),
+    (UnregisteredCellError, 409, "conflict_error", "unregistered_cell"),
     (MissingPartError, 409, "conflict_error", "missing_part"),
     (WriteError, 409, "conflict_error", "disk"),
     (NGramsNotAllowedError, 422, INVALID, "has_ngrams"),

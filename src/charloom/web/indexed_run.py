@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charloom.config import Config
-from charloom.errors import CharloomError, NewerFormatError, message_of
+from charloom.errors import CharloomError, NewerFormatError, UnregisteredCellError, message_of
 from charloom.formatting import capitalized
 from charloom.live_processes import is_alive
 from charloom.messages import for_page
@@ -61,7 +61,7 @@ LOST_SECONDS: Final = 600.0
 YOUNG_SECONDS: Final = 30.0
 MOST_NUMBER: Final = 1e300
 MOST_REASON: Final = 500  # largest length of the reason for a state, in characters
-UNREADABLE: Final = ("damaged", "newer")
+UNREADABLE: Final = ("damaged", "newer", "unreadable")
 # The files and folders in a run directory that are read for the list of runs.
 LISTED_FILES: Final = (
     CONFIG, STATUS, METRICS, SAMPLES, EVENTS, CHECKPOINTS, f"{CHECKPOINTS}/{LATEST}",
@@ -146,7 +146,7 @@ class IndexedRun:
 
         If no process trains the run, its files are read again only when one of them or `job` has changed. If
         the run cannot be read, its state in the entry is "damaged", or "newer" if a later version of
-        charloom wrote it.
+        charloom wrote it, or "unreadable" if its cell is not registered.
 
         Args:
             place: the key and the name of the run.
@@ -168,8 +168,9 @@ class IndexedRun:
             # If another program wrote files of the run, reading them can raise any of these errors. Show the error
             # as the reason of the run's state, so that the list of runs stays complete.
             reason = printable(for_page(message_of(error)))[:MOST_REASON]
-            newer = isinstance(error, NewerFormatError)
-            state: State = "newer" if newer else "damaged"
+            state: State = "newer" if isinstance(error, NewerFormatError) else "damaged"
+            if isinstance(error, UnregisteredCellError):
+                state = "unreadable"
             size = size_of_run(self.path)
             return Run(key=place.key, name=place.name, state=state, reason=reason, bytes=size)
         behind = self._metrics.behind or self._events.behind

@@ -36,6 +36,7 @@ State = Literal[
     "failed",
     "damaged",
     "newer",
+    "unreadable",
 ]
 Probable = Annotated[
     list[str | float],

@@ -43,7 +43,7 @@ export function shellWord(path) {
 }
 
 /** Return true if a state means an error, so that the reason of the run is shown as a problem. */
-export const isErrorState = (state) => ["failed", "damaged", "newer"].includes(state);
+export const isErrorState = (state) => ["failed", "damaged", "newer", "unreadable"].includes(state);
 
 /** Return true if a process trains a run in this state, or is starting to train it. */
 export const isGoing = (state) => ["starting", "training", "paused"].includes(state);
