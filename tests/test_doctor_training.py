@@ -5,13 +5,15 @@ import pytest
 
 from charloom.diagnosis import doctor
 from charloom.diagnosis.batch_gradients import mistakes_in_training
+from charloom.diagnosis.faulty_network import answer
 from charloom.diagnosis.outcome import Call
-from charloom.diagnosis.trials import PLANS
+from charloom.diagnosis.trials import PLANS, Fixed, make_trial
 from charloom.diagnosis.watching.own_derivatives import calls_in_training, looks_clipped
 from charloom.diagnosis.watching.program_search import observed
 from training_programs import LAYERS, SCRIPT
 
 CLEARED = "layer.gM[...], layer.gs[...] = 0, 0"
+BITS = "bits = loss / steps / np.log(2)"
 SUMMED = "self.gs += d.sum(axis=1, keepdims=True)"
 RIGHT = {
     "sum": (LAYERS, []),
@@ -65,6 +67,22 @@ def test_a_factor_that_all_gradients_of_a_batch_share_is_no_mistake():
         given = {n: f * g for (n, g), f in zip(right.items(), factors, strict=True)}
         calls = [Call(None, one, (), {}, False) for one in (right, given)]
         assert [one.variant for one in mistakes_in_training(calls, [])] == mistakes
+
+
+@pytest.mark.parametrize(("shown", "factor"), [("print(loss)", 1), (BITS, np.log(2))])
+def test_the_gradient_of_a_mean_is_right_if_its_loss_is_shown_in_bits(tmp_path, shown, factor):
+    divided = [
+        ("    memory = h[-1]", "    for g in grads:\n        g /= steps\n    memory = h[-1]")
+    ]
+    found = observed(written(tmp_path, SCRIPT, [*divided, ("print(loss)", shown)]))
+    assert found.factor == pytest.approx(factor)
+    right = mistakes_in_training(*calls_in_training(found)) == []
+    loss, gradients = found.run(make_trial("rnn", 0, 0, PLANS[0], Fixed(11, 7, True)).problem)
+    exact = answer(make_trial("rnn", 0, 0, PLANS[0], Fixed(11, 7, True)).problem)
+    T = PLANS[0].T
+    assert right
+    assert loss == pytest.approx(exact.loss / (1 if factor == 1 else T))
+    np.testing.assert_allclose(gradients["W"], exact.gradients["W"] / T)
 
 
 def test_a_round_largest_entry_looks_clipped():

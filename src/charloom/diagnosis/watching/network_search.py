@@ -22,6 +22,7 @@ from charloom.diagnosis.watching.held_arrays import Place
 from charloom.diagnosis.watching.iteration import END, Iteration, Seen
 from charloom.diagnosis.watching.observation import Observation, Start, in_shape
 from charloom.diagnosis.watching.parameter_roles import (
+    LN_2,
     UNREAD,
     Roles,
     Sizes,
@@ -290,8 +291,9 @@ class NetworkSearch:
         trained = set(self.watched.loop.changed)
         if missing := [name_of(p) for p in wanted if p not in gradients and p in trained]:
             raise NotObserved(f"no gradient of {missing} was seen")
+        factor = 1.0
         if loss is not None:
-            loss = self.loss_of_gradients(roles, numbers, run, gradients, loss)
+            loss, factor = self.loss_of_gradients(roles, numbers, run, gradients, loss)
         found = Observation(
             self.watched.program,
             self.watched.loop,
@@ -305,6 +307,7 @@ class NetworkSearch:
             exact=exact,
             related=related,
             texts=self.watched.texts,
+            factor=factor,
         )
         if exact and loss is not None:
             self.add_states(found, loss, run, problem)
@@ -327,10 +330,11 @@ class NetworkSearch:
         run: Iteration,
         gradients: Mapping[Place, Seen],
         usual: Seen,
-    ) -> Seen:
-        """Return where the loss is seen whose derivative a gradient is: a sum, a mean or bits; else `usual`.
+    ) -> tuple[Seen, float]:
+        """Return where the loss is seen whose derivative a gradient is, a sum, a mean or bits, and 1; else `usual`.
 
-        The gradient of the output layer decides, because it is right most often.
+        The gradient of the output layer decides, because it is right most often. If a program shows its mean in bits
+        alone beside a sum in nats, the gradient may be that of the mean in nats: then the factor is ln 2.
         """
         first = sorted(
             gradients, key=lambda p: (roles.roles[p].block != "output", -numbers[p].ndim)
@@ -344,8 +348,10 @@ class NetworkSearch:
             slopes = self.slopes(numbers, place, direction)
             near = [k for k, one in slopes.items() if abs(one - slope) <= SAME_SLOPE * abs(slope)]
             if near:
-                return usual if usual in near else near[0]
-        return usual
+                return usual if usual in near else near[0], 1.0
+            if (bits := mean_in_bits(slopes, slope, self.window.length)) is not None:
+                return bits, LN_2
+        return usual, 1.0
 
     def slopes(
         self, numbers: Mapping[Place, Array], place: Place, direction: Array
@@ -383,6 +389,16 @@ class NetworkSearch:
                     found.states[start] = block
                     found.program_shape[start] = zeros.shape
                     break
+
+
+def mean_in_bits(slopes: Mapping[Seen, float], slope: float, T: int) -> Seen | None:
+    """Return the number that is a loss in bits, if its derivative in nats is `slope` and its sum in nats is seen too."""
+    for key, one in slopes.items():
+        total = T * LN_2 * one
+        sums = any(abs(other - total) <= SAME_SLOPE * abs(total) for other in slopes.values())
+        if sums and abs(LN_2 * one - slope) <= SAME_SLOPE * abs(slope):
+            return key
+    return None
 
 
 def first_of_each_cell(every: Sequence[Roles], count: int) -> list[Roles]:

@@ -58,6 +58,7 @@ class Observation:
         units: the loss in the program for each nat of our loss, for each number of steps that was tried; needed if
             a name has marks.
         texts: the numbers in the source that set the number of texts in a batch.
+        factor: what the loss that is seen is multiplied by, to have the unit of the gradients.
     """
 
     program: Program
@@ -76,6 +77,7 @@ class Observation:
     by_appearance: bool = False
     units: dict[int, float] = field(default_factory=dict)
     texts: frozenset[Spot] = frozenset()
+    factor: float = 1.0
 
     @property
     def names(self) -> bool:
@@ -159,8 +161,10 @@ class Observation:
         """Return the loss that was seen, without what the marks of a name add to it."""
         loss = None if self.loss is None else found.numbers.get(self.loss)
         added = 0.0 if roles.marks is None else roles.marks.added_loss(problem.y)
-        if loss is None or self.loss is None or not added:
-            return loss
+        if loss is None or self.loss is None:
+            return None
+        if not added:
+            return self.factor * loss
         T = len(problem.x)
         if T not in self.units:
             # If every character has the same probability, the loss shows whether it is a sum, a mean or in bits.
@@ -170,7 +174,7 @@ class Observation:
             )
             nats = T * np.log(self.sizes.K) + added
             self.units[T] = even.numbers[self.loss] / nats
-        return loss - self.units[T] * added
+        return self.factor * (loss - self.units[T] * added)
 
     def watched(self, problem: Problem, text: str, roles: Roles) -> Iteration:
         """Return what is seen in an iteration that reads a text."""

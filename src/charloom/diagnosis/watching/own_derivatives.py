@@ -109,7 +109,7 @@ class Situation:
             new = base | {p: base[p] + sign * STEP * part for p, part in parts.items()}
             seen = self.watched(new, frozenset({self.found.loss}))
             losses.append(seen.numbers.get(self.found.loss, np.nan))
-        return (losses[0] - losses[1]) / (2 * STEP)
+        return self.found.factor * (losses[0] - losses[1]) / (2 * STEP)
 
     def along(self, parts: Mapping[Place, Array]) -> float:
         """Return the program's gradient in the direction `parts`; NaN if it is not seen or looks clipped."""
