@@ -120,6 +120,11 @@ def test_only_long_runs_get_a_directory(tmp_path):
         assert {run.directory for run in study.plan} == {wanted}
 
 
+def test_a_study_refuses_a_collection_of_items(tmp_path):
+    with pytest.raises(ConfigError, match="the study sets items to lines"):
+        planned_study(tmp_path, settings={**SPEC["settings"], "items": "lines"})
+
+
 def test_tokens_cannot_differ_between_runs(tmp_path):
     with pytest.raises(ConfigError, match="tokens"):
         planned_study(tmp_path, grid={"tokens": ["characters", "bytes"]})

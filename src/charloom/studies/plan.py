@@ -9,7 +9,7 @@ from charloom.canonical_form import canonical_json
 from charloom.config import MACHINE_SETTINGS, Config
 from charloom.errors import CharloomError, ConfigError
 from charloom.formatting import shortened
-from charloom.messages import for_file
+from charloom.messages import argument, for_file
 from charloom.model.memory_limit import parameter_count
 from charloom.model.schedule import Schedule
 from charloom.recipes import configure
@@ -109,6 +109,11 @@ def checked_config(recipe: str, settings: Settings, corpus: Corpus) -> Config:
         Schedule.of(config, len(corpus))
     except CharloomError as error:
         raise type(error)(f"the run with {in_words(settings)}: {for_file(error.message)}") from None
+    if config.has_items:
+        raise ConfigError(
+            f"the study sets items to {config.items}, but a study reads each text as one stream; train the runs one by "
+            f"one with {argument('items', config.items)}."
+        )
     if config.tokens != corpus.vocabulary.tokens:
         raise ConfigError(
             f"the study sets tokens to {config.tokens} in only some of its runs; give it in the section settings."

@@ -23,8 +23,7 @@ def item_sentences(config: Config, corpus: Corpus) -> Iterator[str]:
     lines = looks_like_a_list(corpus.vocabulary, ids)
     if lines is not None:
         yield (
-            f"the text is read as one stream, but it has about {lines:,} short lines: did you mean "
-            f"{argument('items', 'lines')}?"
+            f"{lines:,} short lines: did you mean {argument('items', 'lines')}? The text is read as one stream"
         )
     if config.validation or config.test:
         last = last_lines_if_sorted(corpus.vocabulary, ids)
