@@ -144,3 +144,66 @@ def test_a_program_writes_no_file(tmp_path):
 def test_a_program_that_never_trains_is_given_up(tmp_path):
     with pytest.raises(NotObserved):
         observed(written(tmp_path, "count = 0\nwhile True:\n    count += 1\n"))
+
+
+# The function fails on a window of one step, which the training never has.
+FUNCTION = """
+import numpy as np
+data = open("no such text.txt").read()
+chars = sorted(set(data))
+ix = {ch: i for i, ch in enumerate(chars)}
+hidden_size, seq_length, rate = 100, 25, 0.1
+Wxh = np.random.randn(hidden_size, len(chars)) * 0.01
+Whh = np.random.randn(hidden_size, hidden_size) * 0.01
+Why = np.random.randn(len(chars), hidden_size) * 0.01
+bh, by = np.zeros((hidden_size, 1)), np.zeros((len(chars), 1))
+
+def lossFun(inputs, targets, hprev):
+    xs, hs, ps, loss = {}, {-1: hprev}, {}, 0
+    inputs[1], targets[1]
+    for t in range(len(inputs)):
+        xs[t] = np.zeros((len(by), 1))
+        xs[t][inputs[t]] = 1
+        hs[t] = np.tanh(Wxh @ xs[t] + Whh @ hs[t - 1] + bh)
+        ys = Why @ hs[t] + by
+        ps[t] = np.exp(ys) / np.sum(np.exp(ys))
+        loss += -np.log(ps[t][targets[t], 0])
+    dWxh, dWhh, dWhy = np.zeros_like(Wxh), np.zeros_like(Whh), np.zeros_like(Why)
+    dbh, dby, dhnext = np.zeros_like(bh), np.zeros_like(by), np.zeros_like(hprev)
+    for t in reversed(range(len(inputs))):
+        dy = np.copy(ps[t])
+        dy[targets[t]] -= 1
+        dWhy += dy @ hs[t].T
+        dby += dy
+        draw = (1 - hs[t] ** 2) * (Why.T @ dy + dhnext)
+        dbh += draw
+        dWxh += draw @ xs[t].T
+        dWhh += draw @ hs[t - 1].T
+        dhnext = Whh.T @ draw
+    return loss, dWxh, dWhh, dWhy, dbh, dby, hs[len(inputs) - 1]
+
+p, hprev = 0, np.zeros((hidden_size, 1))
+while True:
+    if p + seq_length + 1 >= len(data):
+        p, hprev = 0, np.zeros((hidden_size, 1))
+    inputs = [ix[ch] for ch in data[p:p + seq_length]]
+    targets = [ix[ch] for ch in data[p + 1:p + seq_length + 1]]
+    loss, dWxh, dWhh, dWhy, dbh, dby, hprev = lossFun(inputs, targets, hprev)
+    for param, dparam in zip([Wxh, Whh, Why, bh, by], [dWxh, dWhh, dWhy, dbh, dby]):
+        param -= rate * dparam
+    p += seq_length
+"""
+
+
+@pytest.mark.parametrize(
+    ("derivative", "verdict", "mistakes"),
+    [("(1 - hs[t] ** 2)", "right", ()), ("(1 - hs[t])", "wrong", ("tanh-derivative",))],
+    ids=["right", "wrong"],
+)
+def test_a_program_is_watched_if_its_function_fails_in_a_later_call(
+    tmp_path, derivative, verdict, mistakes
+):
+    source = FUNCTION.replace("(1 - hs[t] ** 2)", derivative)
+    found = doctor(str(written(tmp_path, source)))
+    assert (found.verdict, found.mistakes) == (verdict, mistakes)
+    assert found.notes[0].startswith("recognised: the training in line ")

@@ -101,6 +101,7 @@ def expected(block: str, gates: int) -> tuple[int, ...]:
     return {
         "U": (gates * H, K), "W": (gates * H, H), "WU": (gates * H, H + K), "1WU": (gates * H, H + K + 1),
         "b": (gates * H,), "d": (H,), "zero": (gates * H,), "V": (K, H), "c": (K,),
+        "peephole": (H,),
     }[block]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from charloom.diagnosis.watching.parameter_roles import STATES
 from charloom.diagnosis.watching.program_search import observed
 from charloom.diagnosis.watching.watched_program import NotObserved
 
+ONE_STEP: Final = next(plan for plan in PLANS if plan.T == 1)
 WRAPPER: Final = '''"""{about}
 
 Let the doctor check the function `checked` of this file.
@@ -58,6 +59,7 @@ def program_form(path: Path, near: bool) -> Recognised | None:
     )
     text = WRAPPER.format(about=textwrap.fill(about, WIDTH), arrays=arrays_text(found), path=place)
     fixed = Fixed(found.sizes.H, found.sizes.K, True, not takes_state(found), found.shortest)
+    fixed = fixed._replace(shortest=fewest_steps(found, fixed))
     return Recognised(
         title=f"the training in line {found.loop.line} as a whole, {CELLS[found.roles.cell].title}",
         names=(found.loop.function,),
@@ -82,6 +84,16 @@ def takes_state(found: Observation) -> bool:
     """Return True if all initial states can be set."""
     set_states = {role.block for role in found.roles.roles.values()} | set(found.states.values())
     return set(CELLS[found.roles.cell].states) <= set_states
+
+
+def fewest_steps(found: Observation, fixed: Fixed) -> int:
+    """Return the smallest number of steps, 1 or 2, with which an iteration shows the loss and all gradients."""
+    problem = make_trial(found.roles.cell, 0, 0, ONE_STEP, fixed).problem
+    try:
+        found.run(problem)
+    except Exception:
+        return 2
+    return fixed.shortest
 
 
 def rank_of(found: Observation, fixed: Fixed) -> int:
