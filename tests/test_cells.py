@@ -108,6 +108,30 @@ def test_the_reference_engine_has_a_class_for_each_cell():
     assert tuple(network.CELL_CLASSES) == CELL_NAMES
 
 
+def test_an_engine_without_a_cell_of_the_table_refuses_it_by_name(native, monkeypatch):
+    from charloom.engines.native import NativeEngine
+    from charloom.errors import EngineError
+
+    class NoKernels:
+        __members__ = ("rnn", "lstm")
+
+    monkeypatch.setattr("charloom.engines.native_arguments._native.Cell", NoKernels)
+    with pytest.raises(EngineError, match=r"no kernels for the cell gru\. Use .*reference"):
+        NativeEngine().require(Config(cell="gru"))
+    NativeEngine().require(Config(cell="lstm"))
+
+
+def test_the_torch_engine_without_a_cell_of_the_table_refuses_it_by_name(monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from charloom.engines import open_engine
+    from charloom.engines.torch.layers import STEPS
+    from charloom.errors import EngineError
+
+    monkeypatch.delitem(STEPS, "gru")
+    with pytest.raises(EngineError, match="does not compute the cell gru"):
+        open_engine("torch").require(Config(cell="gru"))
+
+
 def test_the_kernels_have_a_step_for_each_cell():
     found = re.findall(r"struct CellStep<Cell::(\w+), T>", text_of("cpp/cells.hpp"))
     assert tuple(found) == CELL_NAMES

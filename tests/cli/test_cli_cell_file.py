@@ -83,8 +83,15 @@ def test_the_environment_variable_reaches_every_command_and_child(own_run):
 
 def test_two_processes_train_a_registered_cell_with_the_file(cells, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "charloom", "train", "book.txt", "--run", "both", *NETWORK.split()]
-        + [
+        [
+            sys.executable,
+            "-m",
+            "charloom",
+            "train",
+            "book.txt",
+            "--run",
+            "both",
+            *NETWORK.split(),
             "--cell-file",
             "mingru.py",
             "--engine",

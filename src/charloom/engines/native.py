@@ -34,6 +34,7 @@ from charloom.engines.native_arguments import (
     native_sampler,
     native_shape,
     reference_instead,
+    require_cell,
     require_layers,
 )
 from charloom.engines.native_network import NativeNetwork
@@ -59,7 +60,6 @@ from charloom.model.ngrams import (
     read_only,
 )
 from charloom.model.parameters import Parameters
-from charloom.registered_cells import refuse_registered
 
 MAX_THREADS: Final = 256
 # If the weights that a model reads for each character have at least this many bytes, several threads work
@@ -154,7 +154,7 @@ class NativeEngine:
         return f"native ({self.isa}, {counted(self.threads, 'thread')})"
 
     def require(self, config: Config) -> None:
-        refuse_registered(config.cell, self.name)
+        require_cell(config)
         require_same_dtype(config)
         require_layers(config)
         if config.seq_length * config.batch_size > MAX_WINDOW:

@@ -21,6 +21,15 @@ def reference_instead() -> str:
     return f"use {argument('engine', 'reference')}, which has no limit but is many times slower"
 
 
+def require_cell(config: Config) -> None:
+    """Raise EngineError if the kernels do not compute the cell."""
+    refuse_registered(config.cell, "native")
+    if config.cell not in _native.Cell.__members__:
+        raise EngineError(
+            f"the native engine has no kernels for the cell {config.cell}. Use {reference_instead()}."
+        )
+
+
 def require_layers(config: Config) -> None:
     """Raise EngineError if a network has more layers than the kernels can compute."""
     if config.layers > MAX_LAYERS:
@@ -76,8 +85,8 @@ def native_shape(config: Config, characters: int, boundary: int | None) -> _nati
 
     `boundary` is the id at which items begin; None without one.
     """
+    require_cell(config)
     require_layers(config)
-    refuse_registered(config.cell, "native")
     return _native.Shape(
         cell=_native.Cell[config.cell],
         layers=config.layers,

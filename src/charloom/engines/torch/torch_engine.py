@@ -34,6 +34,7 @@ from charloom.engines.torch.drawing import draw
 from charloom.engines.torch.dropout import dropout_masks
 from charloom.engines.torch.gradient_sum import GradientSum
 from charloom.engines.torch.layer_stack import Inputs, all_states, logits_of, run_layers
+from charloom.engines.torch.layers import STEPS
 from charloom.engines.torch.ngram_table import NgramTable
 from charloom.engines.torch.pair_table import PairTable
 from charloom.engines.torch.process_group import ProcessGroup, current_group
@@ -55,6 +56,7 @@ from charloom.model.input_pairs import PAIRS, InputPairs
 from charloom.model.learner import RECENT, release_arrays, required_ngrams, required_pairs
 from charloom.model.ngrams import ANY_MEMORY, MOST_BYTES, NGrams
 from charloom.model.parameters import Parameters
+from charloom.registered_cells import is_registered
 
 # Scoring computes so many logits at a time.
 MOST_LOGITS: Final = 2**22
@@ -109,6 +111,10 @@ class TorchEngine:
         return f"{title}, {counted(self.threads, 'thread')})"
 
     def require(self, config: Config) -> None:
+        if config.cell not in STEPS and not is_registered(config.cell):
+            raise EngineError(
+                f"the engine torch does not compute the cell {config.cell}. Use {argument('engine', 'reference')}."
+            )
         if self.device.type == "mps" and config.dtype == "float64":
             raise EngineError(
                 f"{argument('dtype')} is float64, which Apple's GPU cannot compute. Use "
