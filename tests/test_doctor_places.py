@@ -49,6 +49,11 @@ STEPS = {
         "lstm", ("da_i = ds", "da_i = (1 if t else 2) * ds"), [("gates", ("i",), FIRST)],
     ),
     "the cell of an LSTM": ("lstm", ("ds_next = ds * f", "ds_next = ds * f * 0.5"), [("ds", (), BUT_LAST)]),
+    "the cell of an LSTM that starts from zero, so that f shows nothing at the first step": (
+        "lstm",
+        ("ds_next = ds * f", "ds_next = ds * f * 0.5", "h, s = h0", "h, s = np.zeros_like(h0[0]), np.zeros_like(h0[1])"),
+        [("ds", (), BUT_LAST)],
+    ),
     "the state of an LSTM": ("lstm", ("dh_next = W.T @ da", "dh_next = W.T @ da * 0.5"), [("dh", (), BUT_LAST)]),
     "two gates of an LSTM, independently": (
         "lstm", ("f * (1 - f)", "f", "o * (1 - o)", "(1 - o) ** 3"),

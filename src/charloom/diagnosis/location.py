@@ -212,10 +212,23 @@ class Places:
         return [*shown, right]
 
     def wrong_gates(self, hidden: Judged) -> dict[str, tuple[int, ...]]:
-        """Return the steps (from 0) at which the gradient of each gate does not follow."""
-        return {
+        """Return the steps (from 0) at which the gradient of each gate does not follow.
+
+        A gate whose gradient is zero at a step, as that of f is if the cell starts from zero, shows nothing there. If it
+        is wrong at other steps, it counts as wrong there too where another gate is.
+        """
+        found = {
             gate: hidden.wrong_steps(self.forward.rows(gate), self.limit)
             for gate in self.forward.gates
+        }
+        every = sorted({t for steps in found.values() for t in steps})
+        return {
+            gate: tuple(
+                t for t in every if t in steps or hidden.is_zero(t, self.forward.rows(gate))
+            )
+            if steps
+            else ()
+            for gate, steps in found.items()
         }
 
     def of_steps(self, hidden: Judged) -> Iterator[Place]:
@@ -248,6 +261,7 @@ class Places:
                     all(
                         self.explains(hidden.da[t, r], da[r], hidden.expected[t, r], size)
                         for r in rows
+                        if not hidden.is_zero(t, r)
                     )
                     for da in self.with_mistake(hidden, t, switches)
                 )

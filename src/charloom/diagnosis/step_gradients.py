@@ -69,6 +69,10 @@ class Judged(NamedTuple):
             if not near(self.da[t, rows], self.expected[t, rows], limit, size)
         )
 
+    def is_zero(self, t: int, rows: slice) -> bool:
+        """Return True if the gradient of a gate at step t is zero, and should be."""
+        return not self.da[t, rows].any() and not self.expected[t, rows].any()
+
 
 def near(given: Array, wanted: Array, limit: float, size: float) -> bool:
     """Return True if two arrays are equal up to `limit`; numbers far below `size` count as zero."""
@@ -225,9 +229,10 @@ def agree_on_received(forward: Forward, da: Array, t: int, gates: Sequence[str])
     if len(shared) < 2:
         return True
     unit = unit_gradients(forward, t)
+    every = [forward.rows(gate) for gate in shared]
     with np.errstate(all="ignore"):
-        values = [da[t, forward.rows(gate)] / unit[forward.rows(gate)] for gate in shared]
-    return all(near(one, values[0], AGREED, 0.0) for one in values[1:])
+        values = [da[t, rows] / unit[rows] for rows in every if unit[rows].any()]
+    return all(near(one, values[0], AGREED, 0.0) for one in values)
 
 
 def most_agreed(shown: list[Array], pairs: Callable[[Array], list[tuple[Array, Array]]]) -> Array:

@@ -10,7 +10,7 @@ from charloom.diagnosis.problem import Array, Arrays, Problem
 from charloom.diagnosis.watching.array_names import name_of
 from charloom.diagnosis.watching.found_loop import TrainingLoop
 from charloom.diagnosis.watching.held_arrays import Place
-from charloom.diagnosis.watching.iteration import Iteration, Seen, watch_iteration
+from charloom.diagnosis.watching.iteration import GRADIENT, Iteration, Seen, watch_iteration
 from charloom.diagnosis.watching.parameter_roles import Roles, Sizes, squeezed
 from charloom.diagnosis.watching.program import Program, Spot
 from charloom.diagnosis.watching.random_texts import list_of_names, random_text
@@ -214,6 +214,8 @@ class Observation:
     def gradient(self, found: Iteration, place: Place) -> Array:
         """Return the gradient of an array, in its shape."""
         array, shape = found.arrays.get(self.gradients[place]), self.roles.shapes[place]
+        if array is None and self.gradients[place].place[-1] == GRADIENT:
+            return np.zeros(shape)  # PyTorch leaves out what the loss does not depend on
         if array is None:
             raise NotObserved(f"no gradient of {name_of(place)} was seen")
         return in_shape(array, shape)
