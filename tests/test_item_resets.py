@@ -12,6 +12,7 @@ import pytest
 from charloom.engines import Plan, Sampler, open_engine
 from charloom.engines.reference import ReferenceEngine, network
 from charloom.gradient_check import check_gradients
+from charloom.hidden_units.unit_values import blocks, choose
 from charloom.model import copy_learner, hidden_arrays, recent_ids, zero_state
 from charloom.model.learner import NO_ID, RECENT
 from tests import oracle
@@ -306,6 +307,21 @@ def test_a_drawn_boundary_begins_an_item(name, settings, monkeypatch):
     again, same = engine.generate(learner, first, Sampler(), rest, zero_state(learner.config))
     assert again.tolist() == ids[at + 1 :].tolist()
     assert_same(state, same, 0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_values_of_units_begin_again_with_an_item(cell):
+    """The gates are computed outside of the engines."""
+    learner = make_learner(5, T, 4, items=True, cell=cell, layers=2, input_pairs=8)
+    item = [learner.vocabulary.boundary, 2, 0, 1, 3, 2]
+    ids = np.array(item * 2, learner.vocabulary.id_dtype)
+    ids[1] = 3  # so that the first item differs from the second
+    alone = np.array(item, learner.vocabulary.id_dtype)
+    both, second = (
+        np.concatenate(list(blocks(learner, ReferenceEngine(), text, choose(learner))))
+        for text in (ids, alone)
+    )
+    assert relative_error(both[len(item) :], second) <= 1e-12
 
 
 # No leak

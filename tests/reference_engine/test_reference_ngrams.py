@@ -127,7 +127,7 @@ def test_a_wrong_gradient_of_the_mixture_is_caught(compare, planted, monkeypatch
         compare("gru", 2, 2, 0.3, 3)
 
 
-def off_by_one(x, state):
+def off_by_one(x, state, boundary):
     """Plant contexts that lack the id that was read last."""
     recent = state[RECENT][0]
     ids = np.concatenate([recent.T, x.astype(np.int32)])

@@ -19,12 +19,15 @@ KINDS = {
     "plain": {"cell": "rnn", "clip": 0.5, "clip_by": "norm"},
     "lstm with dropout": {"cell": "lstm", "dropout": 0.3, "optimizer": "adamw", "averaging": 0.2},
     "gru with n-grams and pairs": {"cell": "gru", "ngram_order": 3, "input_pairs": 12},
+    "lstm of items with n-grams and pairs": {"cell": "lstm", "ngram_order": 3, "input_pairs": 12},
 }
 
 
 def learner_of(kind: str) -> Learner:
     """Return a network before its first update, with its n-grams and pairs."""
-    learner = new_learner(Config(**COMMON, **KINDS[kind]), Vocabulary("abcdefg"))
+    items = "items" in kind  # the id 6 is the boundary then
+    vocabulary = Vocabulary("abcdef" if items else "abcdefg", items=items)
+    learner = new_learner(Config(**COMMON, **KINDS[kind]), vocabulary)
     count_missing(learner, IDS, open_engine("reference"))
     return learner
 

@@ -19,7 +19,8 @@ from charloom.hidden_units.gate_values import Array, gates, require_value_name, 
 from charloom.messages import argument
 from charloom.model import Learner, State, zero_state
 from charloom.model.input_pairs import PAIRS
-from charloom.model.learner import RECENT
+from charloom.model.item_resets import item_beginnings
+from charloom.model.recent_ids import pair_rows_of
 from charloom.registered_cells import cell_named
 from charloom.scoring import tokens_of_a_product
 
@@ -119,6 +120,9 @@ def _chosen(
     """
     h = states["h"]
     h_prev = np.concatenate([before["h"][np.newaxis, :, 0], h[:-1]])
+    begins = item_beginnings(learner, tokens)
+    if begins is not None:
+        h_prev[begins] = 0
     cell = cell_named(learner.config.cell)
     # The engine returns the gates of a registered cell with its states.
     wants_gates = any(what in cell.gates and what not in states for what in choice.whats)
@@ -145,11 +149,10 @@ def _from_pairs(learner: Learner, tokens: Ids, before: State) -> Array | float:
 
     The result is 0 without pairs. The arguments are those of `_chosen`.
     """
-    if learner.pairs is None:
+    found = pair_rows_of(learner, tokens[:, np.newaxis], before)
+    if found is None:
         return 0.0
-    previous = np.concatenate([before[RECENT][0, 0, -1:], tokens[:-1]])
-    rows = learner.pairs.rows(previous, tokens)
-    return np.where(rows[:, np.newaxis] >= 0, learner.parameters[PAIRS][rows], 0)
+    return np.where(found >= 0, learner.parameters[PAIRS][found[:, 0]], 0)
 
 
 def _places(name: str, given: int | None, count: int) -> tuple[int, ...]:
