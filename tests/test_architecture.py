@@ -455,7 +455,7 @@ HEAVY = {"matplotlib", "torch", "scipy", "jax", "jinja2", "pandas", "sympy", "py
 
 def test_importing_charloom_imports_no_numpy():
     loaded = modules_after("import charloom; charloom.__all__; charloom.CharloomError")
-    assert not loaded & (HEAVY | {"numpy", "typer", "rich", "safetensors"})
+    assert not loaded & (HEAVY | {"numpy", "typer", "rich", "safetensors", "html"})
 
 
 HELP = """

@@ -6,7 +6,6 @@ unknown="skip" in Python and --unknown skip on the command line. A message with 
 string. One of the functions `for_…` must replace the marks before the message is shown or stored.
 """
 
-import html
 import json
 import re
 import shlex
@@ -168,6 +167,7 @@ def spelled_in_html(page: str, spell: Callable[[str], str]) -> str:
     The text of a page is escaped, and so is the JSON of a mark in it. So each mark is unescaped, spelled and
     escaped again.
     """
+    import html  # only pages need it, and it is slow to import
 
     def spelled(found: re.Match[str]) -> str:
         return html.escape(spell(html.unescape(found[0])))
