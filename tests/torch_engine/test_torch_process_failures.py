@@ -5,6 +5,7 @@ The tests start processes, each of which imports PyTorch, so they take some seco
 
 import signal
 import socket
+import subprocess
 import sys
 
 import numpy as np
@@ -18,7 +19,7 @@ if not INSTALLED:
 import torch.distributed as dist
 
 from charloom.engines import Plan, open_engine
-from charloom.engines.torch import divided_network, rank_watch
+from charloom.engines.torch import divided_network, rank_watch, training_processes
 from charloom.engines.torch.process_group import FAILURE, LOOPBACK
 from charloom.engines.torch.rank_watch import SILENT_SECONDS, Heartbeats
 from charloom.engines.torch.torch_network import TorchNetwork
@@ -74,6 +75,26 @@ def test_after_an_interrupted_update_no_call_waits_without_end(monkeypatch):
             engine.train(learner, IDS, plan)
         with pytest.raises(EngineError, match="was interrupted"):
             engine.train(learner, IDS, plan)
+
+
+def test_processes_that_do_not_end_are_killed_together(monkeypatch):
+    monkeypatch.setattr(training_processes, "ENDING_SECONDS", 0.0)
+    words = [sys.executable, "-c", "import time; time.sleep(1000)"]
+    started = [subprocess.Popen(words) for _ in range(3)]
+    training_processes.end_all(started)
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 3
+
+
+def test_all_processes_share_the_time_to_end(monkeypatch):
+    waits, clock = [], iter([0.0, 0.0, 10.0, 100.0])
+
+    class Process:
+        def wait(self, seconds):
+            waits.append(seconds)
+
+    monkeypatch.setattr(training_processes.time, "monotonic", lambda: next(clock))
+    training_processes.end_all([Process(), Process(), Process()])
+    assert waits == [15.0, 5.0, 0.0]
 
 
 @pytest.mark.parametrize("stop", [True, False])

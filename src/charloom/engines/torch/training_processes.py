@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -21,7 +22,7 @@ from charloom.process_rank import ProcessRank
 Say = Callable[[str], object]
 
 PARENT: Final = "CHARLOOM_PARENT"  # an environment variable: the process that started this one
-ENDING_SECONDS: Final = 15.0  # for the other processes to end by themselves
+ENDING_SECONDS: Final = 15.0  # for all other processes to end by themselves
 
 
 @contextmanager
@@ -102,10 +103,11 @@ def ended_process(started: list[subprocess.Popen[bytes]]) -> str | None:
 
 
 def end_all(started: list[subprocess.Popen[bytes]]) -> None:
-    """Wait until the processes end, and kill those that do not."""
+    """Wait until the processes end, and kill those that have not after ENDING_SECONDS."""
+    until = time.monotonic() + ENDING_SECONDS
     for process in started:
         try:
-            process.wait(ENDING_SECONDS)
+            process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
