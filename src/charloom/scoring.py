@@ -7,7 +7,7 @@ files.
 
 from bisect import bisect_right
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Final
 
@@ -18,6 +18,7 @@ from charloom.cooperative import Slices, run_all_slices, tokens_of_a_slice
 from charloom.engines import Engine
 from charloom.model import Learner, State, weights_per_character, zero_state
 from charloom.text.all_ids import AllIds, side_by_side
+from charloom.text.item_ids import ItemIds
 from charloom.text.windows import Segment
 
 # Least number of characters of a piece of text, if the caller does not say how many pieces to cut a
@@ -76,7 +77,8 @@ def score_segments(
             takes one piece per 4,096 characters, at most 64. With one piece, the result is exact.
             With several, each piece except the first starts with the state after the segment's
             first 512 characters, and first reads the 512 characters before the piece. This is an
-            approximation of reading all the text before the piece.
+            approximation of reading all the text before the piece. For a collection of items, the result is
+            always exact, because a piece first reads its first item from the beginning.
 
     Returns:
         float64, shape (predicted characters,).
@@ -92,6 +94,7 @@ def piece_nats_in_slices(
 
     This generator yields after each call of the engine, and returns the nats at the end. `ids` is the whole text.
     """
+    pieces = from_beginnings(ids, pieces)
     places = np.cumsum([0, *(piece.end - piece.counts for piece in pieces)])
     nats = np.empty(places[-1])
     for _, found in _score_blocks(engine, learner, ids, pieces):
@@ -110,12 +113,25 @@ def mean_nats_in_slices(
     read. These numbers sum up to `characters_read(pieces)`. The generator returns the mean at the
     end. The mean is not finite if the model diverged. `ids` is the whole text.
     """
-    total = 0.0
+    pieces, total = from_beginnings(ids, pieces), 0.0
     for read, found in _score_blocks(engine, learner, ids, pieces):
         for _, _, scores in found:
             total += float(scores.sum())
         yield read
     return total / predicted_characters(pieces)
+
+
+def from_beginnings(ids: AllIds, pieces: Sequence[Piece]) -> Sequence[Piece]:
+    """Return the pieces of a collection of items such that each is read from the beginning of an item.
+
+    The same characters are scored. The pieces of a stream stay as they are.
+    """
+    if not isinstance(ids, ItemIds):
+        return pieces
+    return [
+        replace(piece, reads=ids.start(ids.first_at(piece.counts) - 1), warm=False)
+        for piece in pieces
+    ]
 
 
 def predicted_characters(pieces: Sequence[Piece]) -> int:

@@ -18,6 +18,7 @@ from charloom.scoring import (
     characters_read,
     cut_into_pieces,
     evenly_spread_pieces,
+    from_beginnings,
     mean_nats_in_slices,
     predicted_characters,
     warm_up_length,
@@ -66,7 +67,7 @@ def evaluate_whole_part(
 
     The generator yields its progress after each call of the engine, and at its end returns the loss.
     """
-    pieces = cut_into_pieces(windows.parts["validation"])
+    pieces = from_beginnings(ids, cut_into_pieces(windows.parts["validation"]))
     read, in_all = 0, characters_read(pieces)
     evaluating = SliceLoop(mean_nats_in_slices(engine, learner, ids, pieces))
     for characters in evaluating:

@@ -17,6 +17,7 @@ from charloom.model import Learner, StartLosses, State, first_stream_state, star
 from charloom.scoring import tokens_of_a_call
 from charloom.text import Windows
 from charloom.text.all_ids import AllIds, side_by_side
+from charloom.text.item_ids import ItemIds
 
 MOST_LINES: Final = 64
 # At most one line for this many characters of the training part, so that measuring takes less than a tenth of the
@@ -36,8 +37,8 @@ def measure_starts(
 ) -> Slices[StartLosses | None]:
     """Return a generator that measures the losses from each start, and yields between parts of the work.
 
-    At its end, the generator returns the losses. It returns None if the training part is too short, or if a
-    loss is not finite.
+    At its end, the generator returns the losses. It returns None if the training part is too short, if a loss is
+    not finite, or if the text is a collection, whose items have only one beginning.
 
     Args:
         learner: not changed.
@@ -45,7 +46,7 @@ def measure_starts(
         windows: the windows of the text.
         engine: computes the predictions.
     """
-    lines = lines_of(learner, ids, windows)
+    lines = None if isinstance(ids, ItemIds) else lines_of(learner, ids, windows)
     if lines is None:
         return None
     carried = repeated(first_stream_state(learner.state), lines.count)
