@@ -31,6 +31,7 @@ FLOORS = [
     | {"parent_process", "cpu_limits", "temporary_names", "canonical_form", "run_file_names"}
     | {"live_processes", "name_suggestions", "reading_progress", "process_rank"},
     {"errors", "notebook_html", "wrapped_table"},
+    {"user_files"},
     {"registered_cells"},
     {"random", "config", "pattern_matches", "settings_types"},
     {"recipes", "text"},
@@ -389,6 +390,7 @@ EDGE = {
         "baselines",
         "score",
         "ngram_use",
+        "items",
         "activity",
     },
     "api/fixed_point_search.py": {"fixed_points"},

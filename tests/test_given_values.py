@@ -266,6 +266,7 @@ OF_COMMANDS = {
     "sample run --repetition-penalty": "at least 0.001 and below 1e+06",
     "sample run --repetition-window": "from 1 to 2,147,483,647",
     "sample run --samples": "from 1 to 2,147,483,647",
+    "sample run --max-length": "from 1 to 2,147,483,647",
     "sample run --seed": "from 0 to 18,446,744,073,709,551,615",
     "evaluate run --streams": "from 1 to 2,147,483,647",
     "evaluate run --dynamic --dynamic-rate": "above 0 and below 1e+06",

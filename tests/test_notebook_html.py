@@ -74,6 +74,7 @@ def results(model, tmp_path_factory):
         charloom.DiagnosedClass(
             (charloom.Judged(HOSTILE, "rnn.py", "f", "error", passed=False, error=HOSTILE),)
         ),
+        charloom.train(string="ab\nba\n<b>" * 9, items="lines", hidden_size=3, updates=2).items(2),
         charloom.trace(),
         charloom.fixed_points(model, string=TEXT),
         charloom.ablate(model, string=TEXT, characters=100),
@@ -92,7 +93,7 @@ def results(model, tmp_path_factory):
 KINDS = (
     "Activity", "Baselines", "Classification", "DiagnosedClass", "Diagnosis", "Evaluation", "GradientCheck", "LearningRateSearch", "Memorization", "Model",
     "FixedPoints", "NGramUse", "Neurons", "Probe", "Reproduction", "RunComparison", "SampleGrid", "StudySummary",
-    "Surprise", "Trace", "UnitAblation",
+    "Surprise", "Trace", "UnitAblation", "WrittenItems",
 )  # fmt: skip
 
 

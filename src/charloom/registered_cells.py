@@ -4,7 +4,6 @@ This module does not compute a cell and imports no PyTorch. It runs a file only 
 command or in the environment variable CHARLOOM_CELL_FILE. A model only names its cell.
 """
 
-import importlib.util
 import os
 import re
 import sys
@@ -19,6 +18,7 @@ from charloom.cell_table import CELL_NAMES, CELLS, Cell
 from charloom.errors import ConfigError, EngineError, UnregisteredCellError
 from charloom.formatting import shortened
 from charloom.messages import Placeholder, argument, words_by_face
+from charloom.user_files import module_of_file
 
 # The paths of the files, with the separator of PATH between them. Child processes inherit it.
 CELL_FILES: Final = "CHARLOOM_CELL_FILE"
@@ -273,29 +273,8 @@ def run_cell_file(path: Path) -> None:
     Raises:
         ConfigError: the file does not exist, fails, or registers no cell.
     """
-    if path.suffix != ".py" or not path.is_file():
-        raise ConfigError(
-            f"the file of cells {shortened(path)} is not a Python file; give a file that exists, such as mingru.py."
-        )
     before = dict(_registered)
-    name = f"charloom_cell_file_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except ConfigError as error:
-        raise ConfigError(f"{shortened(path)}: {error.message}") from None
-    except Exception as error:
-        lines = [
-            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)
-        ]
-        line = getattr(error, "lineno", None) or (lines[-1] if lines else None)
-        where = f", line {line}" if line else ""
-        raise ConfigError(
-            f"the file of cells {shortened(path)} failed{where}: {type(error).__name__}: {error}"
-        ) from None
+    module_of_file(path, "file of cells")
     if _registered == before:
         raise ConfigError(
             f"{shortened(path)} registers no cell; it must call charloom.register_cell."

@@ -17,6 +17,13 @@ from charloom.api.export_file import (
     output_path,
     target_of,
 )
+from charloom.api.item_writing import (
+    MAX_LENGTH,
+    Check,
+    ItemWishes,
+    WrittenItems,
+    item_writer,
+)
 from charloom.api.notebook_model import model_card, own_beginning
 from charloom.api.python_warnings import warn_user
 from charloom.api.text_arguments import Text, as_file, as_path
@@ -42,6 +49,7 @@ from charloom.model.mixture_parts import network_alone, ngrams_alone
 from charloom.model.parameters import Parameters
 from charloom.model.schedule import Schedule
 from charloom.model.unit_clamps import clamped
+from charloom.pattern_matches import require_regex
 from charloom.run_file_names import CHECKPOINTS
 from charloom.sampling import DEFAULT_SAMPLER, SampleOptions, Writing
 from charloom.sampling_grid import GridAxes, SampleGrid, write_grid
@@ -248,6 +256,60 @@ class Model:
         policy = UnknownPolicy(unknown, replacement)
         options = SampleOptions(length, seed, sampler, stop, policy, start)
         return self._writing(prompt, options, number)
+
+    def items(
+        self,
+        count: int = 20,
+        *,
+        prompt: str = "",
+        new: bool = False,
+        distinct: bool = False,
+        matching: str | None = None,
+        check: Check | None = None,
+        max_length: int = MAX_LENGTH,
+        temperature: float = 1.0,
+        seed: int = 0,
+        top_k: int = DEFAULT_SAMPLER.top_k,
+        top_p: float = DEFAULT_SAMPLER.top_p,
+        min_p: float = DEFAULT_SAMPLER.min_p,
+        unknown: str = "refuse",
+        replacement: str = "",
+    ) -> WrittenItems:
+        """Return items that the model writes, if it was trained on a collection. The model ends each of them itself.
+
+        The result is a sequence of strings; it also says how many items were left out, and why. Writing stops after
+        200 items for each wanted one.
+
+        Args:
+            count: how many items to return.
+            prompt: the beginning of every item.
+            new: leave out items that the collection contains.
+            distinct: leave out items that were written before.
+            matching: a regular expression; keep only items that it matches as a whole.
+            check: a function; keep only items for which it returns True.
+            max_length: the largest number of characters of an item; a longer one is left out.
+            temperature: as for `sample`.
+            seed: as for `sample`.
+            top_k: as for `sample`.
+            top_p: as for `sample`.
+            min_p: as for `sample`.
+            unknown: as for `sample`.
+            replacement: as for `sample`.
+
+        Raises:
+            ConfigError: the model learned a stream; or a value is out of range.
+            UnknownCharacterError: the prompt has a character outside the vocabulary.
+            TextError: the items must be new, and the collection cannot be read.
+        """
+        sampler = Sampler(temperature, top_k, top_p, min_p)
+        policy = UnknownPolicy(unknown, replacement)
+        options = SampleOptions(max_length, seed, sampler, policy=policy)
+        pattern = None if matching is None else require_regex(matching)
+        wishes = ItemWishes(new, distinct, pattern, check)
+        writer = item_writer(self, options, count, wishes, prompt)
+        for _ in writer:
+            pass
+        return writer.result
 
     def sample_grid(
         self,

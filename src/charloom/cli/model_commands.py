@@ -1,5 +1,6 @@
 """The command `score`, and what all commands share that use a trained model."""
 
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from charloom.formatting import shortened
 
 if TYPE_CHECKING:
     from charloom.api import Model
+    from charloom.sampling import SampleOptions
     from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
 
@@ -73,6 +75,21 @@ def policy_of(settings: dict[str, Any]) -> "UnknownPolicy":
     if "replacement" in settings and policy.unknown != "replace":
         say_sentences(without_effect(Config(unknown=policy.unknown), ["replacement"]))
     return policy
+
+
+def flat_options(options: "SampleOptions") -> dict[str, Any]:
+    """Return the options for writing a text as one dict, to print as JSON.
+
+    The dict also has the fields of `options.sampler` and `options.policy`, but no nested dicts.
+    """
+    return {
+        "length": options.length,
+        **dataclasses.asdict(options.sampler),
+        "stop": list(options.stop),
+        "seed": options.seed,
+        "start": options.start,
+        **dataclasses.asdict(options.policy),
+    }
 
 
 def model_identity(model: Path, opened: "Model") -> dict[str, Any]:

@@ -68,6 +68,32 @@ Start = Annotated[
     ),
 ]
 Samples = Annotated[int, typer.Option("-n", "--samples", help="number of texts to write")]
+# Options for writing items
+
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        help="items: leave out those that do not end within so many characters [default: 10,000]"
+    ),
+]
+New = Annotated[
+    bool, typer.Option("--new", help="items: leave out those that the collection contains")
+]
+Distinct = Annotated[
+    bool, typer.Option("--distinct", help="items: leave out those that were written before")
+]
+Matching = Annotated[
+    str | None,
+    typer.Option(metavar="REGEX", help="items: keep only those that match this as a whole"),
+]
+ItemCheck = Annotated[
+    str | None,
+    typer.Option(
+        "--check",
+        metavar="FILE.py:FUNCTION",
+        help="items: keep only those for which this function of yours returns True",
+    ),
+]
 Grid = Annotated[
     bool,
     typer.Option(

@@ -18,7 +18,13 @@ from charloom.cli.grid_output import (
     show_grid_json,
     write_table,
 )
-from charloom.cli.model_commands import model_identity, open_model, policy_of, read_text
+from charloom.cli.model_commands import (
+    flat_options,
+    model_identity,
+    open_model,
+    policy_of,
+    read_text,
+)
 from charloom.cli.options import AModel, Json, Which
 from charloom.cli.setting_options import takes_settings
 from charloom.cli.terminal import say, show, show_json
@@ -49,6 +55,11 @@ def sample(
     stop: model_options.Stop = None,
     start: model_options.Start = None,
     samples: model_options.Samples = 1,
+    max_length: model_options.MaxLength = None,
+    new: model_options.New = False,
+    distinct: model_options.Distinct = False,
+    matching: model_options.Matching = None,
+    check: model_options.ItemCheck = None,
     grid: model_options.Grid = False,
     temperatures: model_options.Temperatures = None,
     top_ps: model_options.TopPs = None,
@@ -59,17 +70,20 @@ def sample(
 
     The same --seed gives the same text on machines of the same kind. --grid writes
     a table of texts by temperature (rows) and top-p (columns). With --stop, several
-    texts are printed one below the other, without headings.
+    texts are printed one below the other, without headings. A model of items ends
+    each item itself.
 
     \b
     Example:
       charloom sample runs/book --prompt "It was " --length 500 --temperature 0.8
       charloom sample runs/book -n 20 --stop "\\n"
+      charloom sample runs/names -n 20 --new --distinct
       charloom sample runs/book --grid --temperatures 0.5,1 --top-ps 0.9,1
     """
+    from charloom.cli.item_output import item_wishes, show_items
     from charloom.config import require_whole
     from charloom.engines import Sampler
-    from charloom.model import DEFAULT_START, require_start, stored_state
+    from charloom.model import DEFAULT_START, require_start
     from charloom.sampling import SampleOptions
 
     require_whole("samples", samples, least=1)
@@ -82,27 +96,34 @@ def sample(
         raise ConfigError(
             "--grid writes a table for one prompt; give --prompt instead of --prompts."
         )
-    policy = policy_of(settings)
-    seed = settings.get("seed", 0)
-    options = SampleOptions(
-        length,
-        seed,
-        sampler,
-        list(map(unescaped, stop or [])),
-        policy,
-        require_start(start or DEFAULT_START),
-    )
+    policy, seed = policy_of(settings), settings.get("seed", 0)
+    stops, begin = list(map(unescaped, stop or [])), require_start(start or DEFAULT_START)
+    options = SampleOptions(length, seed, sampler, stops, policy, begin)
+    wishes = item_wishes(max_length, new, distinct, matching, check)
     opened = open_model(model, which, settings)
-    if options.start == "text" and stored_state(opened.learner) is None:
-        options = dataclasses.replace(options, start="zero")
-        if start is not None:
-            say(
-                "the model has no state from its training text, so a text begins in the zero state."
-            )
+    if opened.vocabulary.boundary is not None and axes is None:
+        show_items(model, opened, beginnings, options, samples, wishes, as_json)
+        return
+    wishes.require_none()
+    options = with_possible_start(opened, options, asked=start is not None)
     if axes is not None:
         write_as_table(model, opened, beginnings[0], options, axes, as_json)
     else:
         write_samples(model, opened, beginnings, options, samples, as_json)
+
+
+def with_possible_start(opened: "Model", options: "SampleOptions", asked: bool) -> "SampleOptions":
+    """Return the options with the start "zero" if the model has no state from its training text.
+
+    `asked` is True if the user gave a start; a message then says that it is not possible.
+    """
+    from charloom.model import stored_state
+
+    if options.start != "text" or stored_state(opened.learner) is not None:
+        return options
+    if asked:
+        say("the model has no state from its training text, so a text begins in the zero state.")
+    return dataclasses.replace(options, start="zero")
 
 
 def write_samples(
@@ -197,21 +218,6 @@ def print_while_written(prompt: str, pieces: Iterable[str]) -> None:
     finally:
         sys.stdout.write("\n")
         sys.stdout.flush()
-
-
-def flat_options(options: "SampleOptions") -> dict[str, Any]:
-    """Return the options for writing a text as one dict, to print as JSON.
-
-    The dict also has the fields of `options.sampler` and `options.policy`, but no nested dicts.
-    """
-    return {
-        "length": options.length,
-        **dataclasses.asdict(options.sampler),
-        "stop": list(options.stop),
-        "seed": options.seed,
-        "start": options.start,
-        **dataclasses.asdict(options.policy),
-    }
 
 
 def prompt_texts(prompt: str, file: Path | None, lines: Path | None) -> list[str]:

@@ -49,6 +49,30 @@ def duplicates_across_parts(config: Config, ids: ItemIds) -> Duplicates:
     return Duplicates(len(held_out), int(seen[which].sum()))
 
 
+class KnownItems:
+    """The items of a collection, to find out whether another text is one of them. Only their hashes are in memory.
+
+    Args:
+        ids: the collection.
+
+    Raises:
+        TextError: the ids cannot be read.
+    """
+
+    def __init__(self, ids: ItemIds) -> None:
+        self._boundary = np.array([ids.boundary], dtype=ids.dtype)
+        self._hashes = np.unique(np.concatenate(list(hashes(ids, 0, len(ids) - 1))))
+
+    def __contains__(self, item: NDArray[Any]) -> bool:
+        """Return True if the collection has the item with these ids, which have no boundary."""
+        batch = np.concatenate([self._boundary, item])
+        start, size = np.zeros(1, np.int64), np.array([len(batch)])
+        factors = words(0, "items", len(batch), stream=HASHES)
+        found = products(batch, start, size, factors).sum(dtype=np.uint64)
+        place = np.searchsorted(self._hashes, found)
+        return bool(place < len(self._hashes) and self._hashes[place] == found)
+
+
 def hashes(ids: ItemIds, start: int, end: int) -> Iterator[NDArray[np.uint64]]:
     """Yield the hashes of the items between two boundaries, in blocks.
 
