@@ -37,8 +37,18 @@ TEXT = 30 * (
 # The text files that commands name, in addition to those that Python blocks name.
 TEXTS = (
     "book.txt", "other.txt", "chapter1.txt", "chapter2.txt", "diary.txt", "letters/a.txt", "src/a.py",
-    "names.txt", "tunes.txt",
+    "names.txt", "tunes.txt", "recipes.txt", "reviews.csv", "reviews.jsonl",
 )  # fmt: skip
+NAMES = [f"{a}{b}a" for a in ("Ma", "An", "Le", "Jo") for b in ("ri", "nn", "d", "li", "na")]
+# The content of those files that are collections of items.
+COLLECTIONS = {
+    "names.txt": "\n".join(NAMES * 5),
+    "tunes.txt": "\n\n".join(f"X:{n}\n{name}|{name}" for n, name in enumerate(NAMES)),
+    "recipes.txt": "\n---\n".join(f"{name}\nand salt" for name in NAMES),
+    "reviews.csv": "text,stars\n"
+    + "".join(f"good {name},{n % 5}\n" for n, name in enumerate(NAMES)),
+    "reviews.jsonl": "".join(f'{{"review": {{"text": "good {name}"}}}}\n' for name in NAMES),
+}
 # Programs in shell blocks that are not run, and why.
 OTHER_PROGRAMS = {
     "sh": "a script of the repository; tests/test_docs.py checks that it exists",
@@ -99,10 +109,10 @@ def shortened(words, updates):
     return [*kept, "--updates", str(updates)]
 
 
-def make_run(path, **settings):
+def make_run(path, text="book.txt", **settings):
     """Train a small run: an LSTM without n-grams, with a validation part."""
     charloom.train(
-        "book.txt",
+        text,
         run=path,
         recipe="classic",
         cell="lstm",
@@ -155,6 +165,7 @@ MADE_BEFORE = {
     "runs/book-1": make_run,
     "runs/book-2": make_run,
     "runs/course": make_run,
+    "runs/names": lambda path: make_run(path, text="names.txt", items="lines"),
     "runs/adam": lambda path: make_run(path, optimizer="adam"),
     "lstm.safetensors": lambda path: make_exported(path, to="torch"),
     "book-model": lambda path: make_exported(path, to="hub"),
@@ -301,7 +312,7 @@ def write_text(name):
     path = Path(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.write_text(TEXT, encoding="utf-8")
+        path.write_text(COLLECTIONS.get(name, TEXT), encoding="utf-8")
 
 
 def make_missing(names, made=""):
