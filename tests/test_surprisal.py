@@ -101,3 +101,15 @@ def test_a_model_that_is_not_finite_is_refused(learner):
     broken.parameters["c"][:] = np.nan
     with pytest.raises(DivergedError):
         surprise(broken, ReferenceEngine(), "abc")
+
+
+def test_a_model_of_items_predicts_the_first_character_and_the_end():
+    config = Config(hidden_size=5, sigma=0.6, dtype="float64")
+    names = new_learner(config, Vocabulary("abc", items=True))
+    found = surprise(names, ReferenceEngine(), "cab")
+    ids = np.array([3, 2, 0, 1, 3])
+    losses, _ = ReferenceEngine().score(names, ids[:, np.newaxis], zero_state(config))
+    assert found.nats.tolist() == losses[:3, 0].tolist()
+    assert found.end_nats == losses[3, 0]
+    assert found.total_nats == pytest.approx(losses.sum(), rel=1e-14)
+    assert (found.predicted, surprise(names, ReferenceEngine(), "a").predicted) == (4, 2)

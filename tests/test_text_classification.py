@@ -97,3 +97,17 @@ def test_what_cannot_be_classified_is_refused(models):
         charloom.classify(models, "")
     with pytest.raises(ConfigError, match="unknown_bits is -1"):
         charloom.classify(models, "the", unknown_bits=-1)
+
+
+def test_models_of_items_predict_the_first_character_and_the_end():
+    models = [
+        charloom.train(string="\n".join(words * 8), items="lines", recipe="classic", hidden_size=8, updates=200)
+        for words in (["ada", "bea", "eva"], ["bob", "dab", "abe"])
+    ]  # fmt: skip
+    (found,) = charloom.classify(models, "ada").texts
+    for m, model in enumerate(models):
+        scored = model.score("ada")
+        np.testing.assert_allclose(found.bits[m], scored.bits, rtol=1e-6)
+        assert found.end_bits[m] == pytest.approx(scored.end_nats / math.log(2), rel=1e-6)
+        assert found.total_bits[m] == pytest.approx(scored.total_nats / math.log(2), rel=1e-6)
+    assert found.best == "model 1"

@@ -35,14 +35,17 @@ class Surprise:
         characters: the text, one string per character that the model read. For a byte model, bytes
             that are not UTF-8 are shown as U+FFFD.
         nats: -ln of the probability of each character given the text before it, shape
-            (characters,). NaN for the first character, which is not predicted. For a byte model,
+            (characters,). NaN for the first character of a stream, which is not predicted. For a byte model,
             the number for a character is the sum over its bytes.
         unknowns: the characters of the text that were skipped or replaced.
+        end_nats: -ln of the probability that the item ends after its last character. None if the model learned a
+            stream, whose texts have no end.
     """
 
     characters: tuple[str, ...]
     nats: NDArray[np.float64]
     unknowns: Unknowns
+    end_nats: float | None = None
 
     @property
     def bits(self) -> NDArray[np.float64]:
@@ -50,16 +53,26 @@ class Surprise:
         return self.nats / math.log(2)
 
     @property
+    def predicted(self) -> int:
+        """The number of characters that were predicted; the end of an item counts as one."""
+        return int(np.isfinite(self.nats).sum()) + (self.end_nats is not None)
+
+    @property
+    def total_nats(self) -> float:
+        """-ln of the probability of all predicted characters together."""
+        return float(np.nansum(self.nats)) + (self.end_nats or 0.0)
+
+    @property
     def mean_bits(self) -> float:
         """Return the mean surprise in bits per predicted character."""
-        return float(np.nanmean(self.bits))
+        return self.total_nats / self.predicted / math.log(2)
 
     def _repr_html_(self) -> str:
         """Return the text coloured by the surprise of each character, as HTML for a notebook."""
         steps = map(surprise_step, self.bits[:MOST_CHARACTERS].tolist())
         colours = [css_colour(step, SURPRISE) for step in steps]
         legend = colour_legend("1 bit or less", scale(SURPRISE), "12 bits or more")
-        title = f"{self.mean_bits:.4f} bits per character; {len(self.characters) - 1:,} predicted"
+        title = f"{self.mean_bits:.4f} bits per character; {self.predicted:,} predicted"
         unknown = sentence(f"{self.unknowns.sentence}.") if self.unknowns.total else ""
         return card(title, unknown, coloured_text(self.characters, colours, legend))
 
@@ -69,12 +82,13 @@ def surprise(
 ) -> Surprise:
     """Return how surprised a model is by each character of a text.
 
-    The model reads the text from the zero state, in one stream.
+    The model reads the text from the zero state, in one stream. A model of a collection reads the text as an item:
+    it also predicts the first character and the end.
 
     Args:
         learner: the model; it is not changed.
         engine: the engine that computes the predictions.
-        text: the text, at least two characters.
+        text: the text, at least two characters; an item may have one.
         policy: what to do with a character that is not in the vocabulary.
 
     Raises:
@@ -94,23 +108,33 @@ def surprise_in_slices(
 
     The arguments are those of `surprise`.
     """
-    encoded = learner.vocabulary.encode_with(require_string("text", text), policy)
-    ids = encoded.ids
-    if len(ids) < 2:
-        known = f"{number_of(len(ids), one_of(learner.config.tokens))} that the model knows"
-        raise TextError(
-            f"the text {f'has {known}' if text else 'is empty'}, but "
-            f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
-        )
-    nats = yield from nats_of_ids_in_slices(learner, engine, ids)
-    characters, ends = learner.vocabulary.completed(ids)
-    if len(characters) < 2:
+    vocabulary = learner.vocabulary
+    encoded = vocabulary.encode_with(require_string("text", text), policy)
+    ids, edge = encoded.ids, np.empty(0, encoded.ids.dtype)
+    if vocabulary.boundary is not None:
+        edge = np.array([vocabulary.boundary], ids.dtype)
+    if len(ids) + len(edge) < 2:
+        raise too_short(len(ids), text, learner.config.tokens)
+    read = np.concatenate([edge, ids, edge])
+    nats = yield from nats_of_ids_in_slices(learner, engine, read)
+    characters, ends = vocabulary.completed(ids)
+    if len(characters) + len(edge) < 2:
         raise TextError(
             "the text has one character, but scoring needs at least two: the first to start with and "
             "one to predict. Give a longer text."
         )
-    sums = np.add.reduceat(nats, [0, *ends[:-1].tolist()])
-    return Surprise(characters, sums, encoded.unknown)
+    within = nats[len(edge) : len(edge) + len(ids)]
+    sums = np.add.reduceat(within, [0, *ends[:-1].tolist()])
+    return Surprise(characters, sums, encoded.unknown, float(nats[-1]) if len(edge) else None)
+
+
+def too_short(known: int, text: str, tokens: str) -> TextError:
+    """Return the error that a text has too few symbols that the model knows to be scored."""
+    has = f"has {number_of(known, one_of(tokens))} that the model knows"
+    return TextError(
+        f"the text {has if text else 'is empty'}, but "
+        f"scoring needs at least two: the first to start with and one to predict. Give a longer text."
+    )
 
 
 def nats_of_ids_in_slices(

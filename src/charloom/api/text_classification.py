@@ -17,6 +17,7 @@ from charloom.config import require_number, require_string
 from charloom.cooperative import run_all_slices
 from charloom.errors import ConfigError, TextError
 from charloom.formatting import counted, harmless, shortened, table
+from charloom.model import start_id
 from charloom.notebook_html import MOST_CHARACTERS, card, colour_legend, coloured_text, sentence
 from charloom.notebook_html import table as html_table
 from charloom.surprisal import nats_of_ids_in_slices
@@ -39,12 +40,15 @@ class ClassifiedText:
             first one if a model cannot predict it.
         unknown: how many characters of the text each model does not know.
         models: the names of the models.
+        end_bits: the surprise of each model at the end of the item in bits, shape (M,), if all models learned collections
+            of items; otherwise None.
     """
 
     characters: tuple[str, ...]
     bits: NDArray[np.float64]
     unknown: tuple[int, ...]
     models: tuple[str, ...]
+    end_bits: NDArray[np.float64] | None = None
 
     @property
     def counted(self) -> int:
@@ -54,7 +58,8 @@ class ClassifiedText:
     @property
     def total_bits(self) -> NDArray[np.float64]:
         """The bits of the whole text for each model, shape (M,)."""
-        return np.asarray(np.nansum(self.bits, axis=1))
+        ends = 0.0 if self.end_bits is None else self.end_bits
+        return np.asarray(np.nansum(self.bits, axis=1) + ends)
 
     @property
     def order(self) -> list[int]:
@@ -80,7 +85,10 @@ class ClassifiedText:
 
     @property
     def contributions(self) -> NDArray[np.float64]:
-        """The bits that each character adds to `lead_bits`, shape (N,); negative if it speaks for the next model."""
+        """The bits that each character adds to `lead_bits`, shape (N,); negative if it speaks for the next model.
+
+        The end of an item adds the rest of `lead_bits`.
+        """
         first, second = self.order[:2]
         return np.asarray(self.bits[second] - self.bits[first])
 
@@ -316,12 +324,13 @@ def classified(
 ) -> ClassifiedText:
     """Return how well each model predicts a text."""
     known = np.array([known_characters(model, text) for model in models]).reshape(len(models), -1)
-    bits = np.full(known.shape, unknown_bits)
+    bits, ends = np.full(known.shape, unknown_bits), np.full(len(models), math.nan)
     for m, model in enumerate(models):
-        bits[m, known[m]] = bits_of(model, "".join(compress(text, known[m])))
+        bits[m, known[m]], ends[m] = bits_of(model, "".join(compress(text, known[m])))
     left_out = np.isnan(bits).any(axis=0) | ~known.any(axis=0)
     bits[:, left_out] = math.nan
-    return ClassifiedText(tuple(text), bits, tuple((~known).sum(axis=1).tolist()), names)
+    unknown = tuple((~known).sum(axis=1).tolist())
+    return ClassifiedText(tuple(text), bits, unknown, names, None if np.isnan(ends).any() else ends)
 
 
 def known_characters(model: Model, text: str) -> NDArray[np.bool_]:
@@ -330,17 +339,22 @@ def known_characters(model: Model, text: str) -> NDArray[np.bool_]:
     return np.array([character in known for character in text], dtype=bool)
 
 
-def bits_of(model: Model, text: str) -> NDArray[np.float64]:
-    """Return the surprise of a model at each character of a text that it knows, in bits, shape (characters,).
+def bits_of(model: Model, text: str) -> tuple[NDArray[np.float64], float]:
+    """Return the surprise of a model at each character of a text that it knows, and at the end, in bits.
 
-    The model reads a line feed first, if it knows it. Otherwise the first character is not predicted: NaN.
+    The first value has the shape (characters,). A model of a collection reads the boundary first. Any other model reads a
+    line feed first, if it knows it; otherwise the first character is not predicted: NaN. Its end is NaN.
     """
-    if not text:
-        return np.empty(0)
-    before = LINE_FEED if LINE_FEED in model.vocabulary else ""
-    ids = model.vocabulary.encode(before + text)
-    nats = run_all_slices(nats_of_ids_in_slices(model.learner, model.engine, ids))[len(before) :]
-    if model.vocabulary.tokens == "characters":
-        return nats / math.log(2)
-    sizes = [len(character.encode("utf-8", "surrogatepass")) for character in text]
-    return np.add.reduceat(nats, np.cumsum([0, *sizes[:-1]])) / math.log(2)
+    vocabulary = model.vocabulary
+    items = vocabulary.boundary is not None
+    if not text and not items:
+        return np.empty(0), math.nan
+    before = start_id(model.learner) if items or LINE_FEED in vocabulary else np.empty(0, int)
+    after = before if items else before[:0]
+    ids = np.concatenate([before, vocabulary.encode(text), after]).astype(vocabulary.id_dtype)
+    bits = run_all_slices(nats_of_ids_in_slices(model.learner, model.engine, ids)) / math.log(2)
+    end, within = float(bits[-1]), bits[len(before) : len(bits) - len(after)]
+    if vocabulary.tokens == "bytes" and text:
+        sizes = [len(character.encode("utf-8", "surrogatepass")) for character in text]
+        within = np.add.reduceat(within, np.cumsum([0, *sizes[:-1]]))
+    return within, end if items else math.nan

@@ -45,9 +45,6 @@ TextFile = Annotated[
         "--file", metavar="TEXT", help="a file with the text, or - for standard input [default: -]"
     ),
 ]
-EachLine = Annotated[
-    bool, typer.Option("--each", help="classify each line of the text by itself, and show a table")
-]
 UnknownBits = Annotated[
     float,
     typer.Option(help="what a character costs a model that does not know it, in bits"),
@@ -72,7 +69,7 @@ def classify(
     models: NamedModels = None,
     text: model_options.TextItself = None,
     file: TextFile = STDIN,
-    each: EachLine = False,
+    each: model_options.EachLine = False,
     unknown_bits: UnknownBits = 10.0,
     table: Table = None,
     which: Which = None,

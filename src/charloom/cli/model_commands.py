@@ -1,16 +1,12 @@
-"""The command `score`, and what all commands share that use a trained model."""
+"""What all commands share that use a trained model."""
 
 import dataclasses
-import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from charloom.cli import model_options
-from charloom.cli.colours import NO_COLOURS, paint
-from charloom.cli.options import AModel, Json, Which, given_path
-from charloom.cli.setting_options import takes_settings
-from charloom.cli.terminal import explain_terminal_input, say, say_sentences, show_json
+from charloom.cli.options import given_path
+from charloom.cli.terminal import explain_terminal_input, say, say_sentences
 from charloom.config import STDIN, Config, without_effect
 from charloom.errors import ConfigError, EncodingError, TextError
 from charloom.formatting import shortened
@@ -18,18 +14,7 @@ from charloom.formatting import shortened
 if TYPE_CHECKING:
     from charloom.api import Model
     from charloom.sampling import SampleOptions
-    from charloom.surprisal import Surprise
     from charloom.text import UnknownPolicy
-
-# Pairs (smallest number of bits, style), in ascending order. A character has the style of the last pair whose
-# number of bits it reaches.
-SURPRISE_STYLES: Final = (
-    (0.0, "dim"),
-    (1.0, ""),
-    (2.0, "black on color(229)"),
-    (4.0, "black on color(215)"),
-    (6.0, "white on color(160)"),
-)
 
 
 def require_one_text(named: bool, string: str | None) -> None:
@@ -99,75 +84,6 @@ def model_identity(model: Path, opened: "Model") -> dict[str, Any]:
     of the weights; None for a model file that does not contain it.
     """
     return {"model": str(model), "which": opened.which, "update": opened.update}
-
-
-@takes_settings("engine", "unknown", "replacement")
-def score(
-    settings: dict[str, Any],
-    model: AModel,
-    file: model_options.ScoredFile = STDIN,
-    text: model_options.TextItself = None,
-    which: Which = None,
-    as_json: Json = False,
-) -> None:
-    """Show how well a model predicts each character of a text.
-
-    A terminal shows the text coloured by the bits of each character: more bits mean
-    a more surprising character. A pipe or a file gets only the text. --json prints
-    the numbers. The text is read from the zero state.
-
-    \b
-    Example:
-      charloom score runs/book --text "To be, or not to be"
-    """
-    require_one_text(file != STDIN, text)
-    from charloom.surprisal import surprise
-
-    policy = policy_of(settings)
-    read = read_text(file) if text is None else text
-    opened = open_model(model, which, settings)
-    result = surprise(opened.learner, opened.engine, read, policy)
-    if result.unknowns.total:
-        say(f"{result.unknowns.sentence}.")
-    say_reading_problem(opened)
-    if as_json:
-        show_json(
-            {
-                **model_identity(model, opened),
-                "mean_bits": result.mean_bits,
-                "characters": list(result.characters),
-                "nats": result.nats.tolist(),
-                "bits": result.bits.tolist(),
-            }
-        )
-        return
-    more = "" if paint_surprise(result) else NO_COLOURS
-    say(
-        f"{result.mean_bits:.4f} bits per character "
-        f"({result.mean_bits * math.log(2):.4f} nats), {len(result.characters) - 1:,} predicted by "
-        f"{model}, {opened.stage}{more}."
-    )
-
-
-def paint_surprise(result: "Surprise") -> bool:
-    """Print a text with each character coloured by its bits.
-
-    If the terminal has no colours, print the text without them and return False. Otherwise return True.
-    """
-    spans = [
-        (f"{least:g}-{most:g}" if most < math.inf else f"{least:g} and more", style)
-        for (least, style), (most, _) in zip(
-            SURPRISE_STYLES, (*SURPRISE_STYLES[1:], (math.inf, "")), strict=True
-        )
-    ]
-    # The first character has no bits, because it is not predicted.
-    styles = ["underline", *map(surprise_style, result.bits.tolist()[1:])]
-    return paint(result.characters, styles, "bits", spans)
-
-
-def surprise_style(bits: float) -> str:
-    """Return the style for a character whose surprise is `bits`."""
-    return [style for least, style in SURPRISE_STYLES if bits >= least][-1]
 
 
 def read_text(source: str) -> str:

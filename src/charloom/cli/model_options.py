@@ -194,6 +194,10 @@ ScoredFile = Annotated[str, typer.Argument(metavar="TEXT", help="A file, or - fo
 TextItself = Annotated[
     str | None, typer.Option("--text", help="the text itself, instead of the name of a file")
 ]
+EachLine = Annotated[
+    bool,
+    typer.Option("--each", help="take each line of the text by itself, and print a line for each"),
+]
 # Options for finding and showing hidden units
 
 Properties = Annotated[

@@ -51,9 +51,9 @@ def beginning(
 def start_id(learner: Learner) -> NDArray[Any]:
     """Return the id that a network reads first if a text does not begin with its prompt, shape (1,).
 
-    This is the boundary of a collection's items. Otherwise it is the id of a line feed, or of a space if the vocabulary has no line feed. If the
-    vocabulary has neither, it is the id with the largest output bias. If several ids have the same
-    bias, it is the lowest of these ids.
+    This is the boundary of a collection's items. Otherwise it is the id of a line feed, or of a space if the
+    vocabulary has no line feed. If the vocabulary has neither, it is the id with the largest output bias. If
+    several ids have the same bias, it is the lowest of these ids.
     """
     vocabulary = learner.vocabulary
     if vocabulary.boundary is not None:
