@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import charloom
-from charloom import scoring
+from charloom import evaluation, scoring
 from charloom.config import Config
 from charloom.engines.reference import ReferenceEngine
+from charloom.evaluation import evaluate
 from charloom.model import new_learner, zero_state
+from charloom.random import uniforms
 from charloom.scoring import characters_read, cut_into_pieces, from_beginnings, score_segments
 from charloom.text import Corpus
 from charloom.text.collection import Collection
@@ -68,3 +70,39 @@ def test_the_losses_from_each_start_are_not_measured_for_items():
         string="\n".join(["abc", "ab", "cab"] * 400), items="lines", recipe="classic", hidden_size=4, updates=20
     )  # fmt: skip
     assert model.learner.start_losses is None
+
+
+def test_an_evaluation_gives_nats_per_item_and_an_interval_over_items(learner, collection):
+    ids = collection.ids
+    found = evaluate(learner, ReferenceEngine(), ids)
+    alone = nats_alone(learner, ids)
+    assert (found.items, found.items_in_all, found.characters) == (18, 18, len(alone))
+    assert found.nats_per_item == pytest.approx(alone.sum() / 18, rel=1e-12)
+    sizes = np.array([len(ids.item(n)) + 1 for n in range(ids.items)])
+    sums = np.add.reduceat(alone, np.cumsum(sizes) - sizes)
+    means = []
+    for n in range(1_000):
+        drawn = (uniforms(0, "bootstrap", 18, time=n) * 18).astype(int)
+        means.append(sums[drawn].sum() / sizes[drawn].sum() / np.log(2))
+    assert found.interval == pytest.approx(np.quantile(means, (0.025, 0.975)), rel=1e-9)
+
+
+def test_many_items_are_resampled_in_groups(monkeypatch):
+    sizes = np.array([2, 3, 1, 4, 2, 2, 3, 1, 1, 5, 2, 2, 1])
+    nats = np.linspace(1, 2, sizes.sum())
+    monkeypatch.setattr(evaluation, "MOST_GROUPS", 12)
+    monkeypatch.setattr(evaluation, "interval_of_groups", lambda sums, sizes, seed: (sums, sizes))
+    sums, found = evaluation.interval_over_items(nats, sizes, 0)
+    assert (len(found), found.sum()) == (12, sizes.sum())
+    assert sums.sum() == pytest.approx(nats.sum())
+
+
+def test_a_part_of_a_collection_is_named_by_its_items():
+    model = charloom.train(
+        string="\n".join(["abc", "ab", "cab", "ba"] * 30), items="lines", recipe="classic", hidden_size=4, updates=5,
+        validation=0.2,
+    )  # fmt: skip
+    found = model.evaluate()
+    assert found.part == f"validation: {found.items} of 120 items"
+    assert 20 <= found.items <= 28
+    assert "items" in str(found)

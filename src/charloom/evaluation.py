@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,12 +18,14 @@ from charloom.notebook_html import card, figures
 from charloom.random import uniforms
 from charloom.scoring import score_segments
 from charloom.text.all_ids import AllIds
+from charloom.text.item_ids import ItemIds
 from charloom.text.windows import Segment
 
 # Characters in a block. The bootstrap draws blocks, because neighbouring characters are not
 # independent.
 BLOCK: Final = 1_000
 FEWEST_BLOCKS: Final = 10  # with fewer blocks, no interval is computed
+MOST_GROUPS: Final = 5_000  # of items that are resampled
 RESAMPLES: Final = 1_000
 TAILS: Final = (0.025, 0.975)
 
@@ -47,6 +49,9 @@ class Evaluation:
         length: length of the whole text in tokens.
         segments: the segments that were read, as pairs (start, end).
         dynamic_rate: the learning rate of a model that continued to learn while it read; None if it did not.
+        items: for a collection, the number of items that were predicted, each with its end; otherwise None.
+        items_in_all: for a collection, the number of its items; otherwise None.
+        nats_per_item: cross-entropy per item in nats; None for a stream. The 95 % interval `interval` is then over items.
     """
 
     split: str
@@ -61,12 +66,17 @@ class Evaluation:
     length: int = 0
     segments: tuple[Segment, ...] = ()
     dynamic_rate: float | None = None
+    items: int | None = None
+    items_in_all: int | None = None
+    nats_per_item: float | None = None
 
     @property
     def part(self) -> str:
         """Return in words which part of the text was evaluated."""
         if self.split == "all":
             return "all of it, including the training part" if self.own else "all of it"
+        if self.items is not None:
+            return f"{self.split}: {self.items:,} of {self.items_in_all:,} items"
         if len(self.segments) != 1:
             return f"{self.split}: a part of each of {len(self.segments):,} streams"
         ((start, end),) = self.segments
@@ -95,6 +105,8 @@ class Evaluation:
             f"bits per {one}": f"{self.bits:.4f}{self._interval_phrase}",
             "perplexity": f"{self.perplexity:.3f}",
         }
+        if self.nats_per_item is not None:
+            rows["nats per item"] = f"{self.nats_per_item:.4f}"
         if self.dynamic_rate is not None:
             rows["learning rate"] = f"{self.dynamic_rate:g}; the model learned while it read"
         return card("Evaluation", figures(rows.items()))
@@ -169,8 +181,47 @@ def evaluate(
     # Above 709 nats the exponential overflows float64.
     perplexity = math.exp(mean) if mean < 709 else math.inf
     bits = mean / math.log(2)
-    interval = bits_interval(nats, seed)
-    return Evaluation(split, len(nats), mean, bits, interval, perplexity, dynamic_rate=dynamic_rate)
+    found = Evaluation(split, len(nats), mean, bits, None, perplexity, dynamic_rate=dynamic_rate)
+    if isinstance(ids, ItemIds):
+        sizes = item_sizes(ids, segments)
+        return replace(
+            found,
+            interval=interval_over_items(nats, sizes, seed),
+            items=len(sizes),
+            items_in_all=ids.items,
+            nats_per_item=float(nats.sum()) / len(sizes),
+        )
+    return replace(found, interval=bits_interval(nats, seed))
+
+
+def item_sizes(ids: ItemIds, segments: Sequence[Segment]) -> NDArray[np.int64]:
+    """Return how many ids of each item are predicted in segments that begin and end with the boundary, shape (items,)."""
+    found = []
+    for start, end in segments:
+        first, last = ids.first_at(start), ids.first_at(end - 1)
+        found.append(np.diff(ids.starts[first : last + 1].astype(np.int64)))
+    return np.concatenate(found)
+
+
+def interval_over_items(
+    nats: NDArray[np.float64], sizes: NDArray[np.int64], seed: int
+) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of the mean bits per predicted id, from resamples of whole items.
+
+    More than 5,000 items are resampled in 5,000 groups of neighbours, which are in random order. Return None for
+    fewer than ten items.
+
+    Args:
+        nats: the nats of each predicted id, item after item.
+        sizes: how many of them each item has.
+        seed: seed of the resamples.
+    """
+    groups = min(len(sizes), MOST_GROUPS)
+    firsts = np.arange(groups) * len(sizes) // groups
+    ends = np.cumsum(sizes)
+    starts = ends[firsts] - sizes[firsts]
+    sums = np.add.reduceat(nats, starts)
+    return interval_of_groups(sums, np.diff(starts, append=len(nats)), seed)
 
 
 def bits_interval(nats: NDArray[np.float64], seed: int) -> tuple[float, float] | None:
@@ -214,10 +265,21 @@ def interval_of_blocks(
         characters: number of characters of all blocks.
         seed: seed of the resamples.
     """
-    if len(sums) < FEWEST_BLOCKS:
-        return None
     sizes = np.full(len(sums), BLOCK)
     sizes[-1] = characters - BLOCK * (len(sums) - 1)
+    return interval_of_groups(sums, sizes, seed)
+
+
+def interval_of_groups(
+    sums: NDArray[np.float64], sizes: NDArray[np.int64], seed: int
+) -> tuple[float, float] | None:
+    """Return the 95 % bootstrap interval of the bits per character from resamples of groups of characters.
+
+    Return None for fewer than ten groups. `sums` has the sum of the nats of each group, and `sizes` its number of
+    characters.
+    """
+    if len(sums) < FEWEST_BLOCKS:
+        return None
     means = np.empty(RESAMPLES)
     for n in range(RESAMPLES):
         numbers = uniforms(seed, "bootstrap", len(sums), time=n)

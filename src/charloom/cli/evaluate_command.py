@@ -118,11 +118,14 @@ def show_results(results: "dict[str, Evaluation]", others: "Baselines | None", t
 
     result, one = results["model"], one_of(tokens)
     show(f"text:       {result.text}, {result.part}")
-    show(f"{tokens + ':':<11} {result.characters:,} predicted")
-    show(f"nats:       {result.nats:.4f} per {one}")
+    ends = "" if result.items is None else ", with the end of each item"
+    show(f"{tokens + ':':<11} {result.characters:,} predicted{ends}")
+    per_item = "" if result.nats_per_item is None else f"; {result.nats_per_item:.4f} per item"
+    show(f"nats:       {result.nats:.4f} per {one}{per_item}")
     show(f"bits:       {result.bits:.4f} per {one}{interval_phrase(result)}")
     show(f"perplexity: {result.perplexity:.3f}")
-    say_sentences(filter(None, [why_no_interval(result.characters, tokens)]))
+    if result.items is None:
+        say_sentences(filter(None, [why_no_interval(result.characters, tokens)]))
     if (dynamic := results.get("dynamic")) is not None:
         show(
             f"dynamic:    {dynamic.nats:.4f} nats or {dynamic.bits:.4f} bits per {one}, if the model continues "
