@@ -46,7 +46,9 @@ TALKERS = {
     "socket", "ssl", "http", "urllib", "ftplib", "smtplib", "requests", "httpx", "asyncio", "huggingface_hub",
 }  # fmt: skip
 # The server of the page, which a user starts, the command `push`, and the processes of `--processes` and torchrun.
-ALLOWED_TALKERS: frozenset[str] = frozenset({"web", "hub_upload", "engines/torch/process_group.py"})
+ALLOWED_TALKERS: frozenset[str] = frozenset(
+    {"web", "hub_upload", "engines/torch/process_group.py", "engines/torch/training_processes.py"}
+)
 UMASKS = (0o022, 0o077, 0o002)
 PATIENCE = 120.0  # seconds within which a command must be ready, or must end
 

@@ -58,6 +58,7 @@ OTHER_PROGRAMS = {
     ".": "activates an environment",
     "python": "a program of the repository; tests/test_examples.py runs the examples",
     "cd": "changes the folder of a shell",
+    "export": "sets a variable of a shell",
 }
 MADE_TRIALS = 5
 MADE_UPDATES = 3  # of the runs that are made before an example
@@ -129,6 +130,12 @@ def make_exported(path, **options):
     model.export(path, **options)
 
 
+def make_example(path):
+    """Copy a file of the examples."""
+    Path(path).parent.mkdir(exist_ok=True)
+    shutil.copy(Path(__file__).parent.parent / path, path)
+
+
 def make_template(path):
     """Write a file with a function for the doctor."""
     cell = Path(path).stem.removeprefix("my_")
@@ -169,6 +176,7 @@ MADE_BEFORE = {
     "runs/adam": lambda path: make_run(path, optimizer="adam"),
     "lstm.safetensors": lambda path: make_exported(path, to="torch"),
     "book-model": lambda path: make_exported(path, to="hub"),
+    "examples/mingru.py": make_example,
     "my_rnn.py": make_template,
     "my_gru.py": make_template,
     "beginnings.txt": lambda path: Path(path).write_text("The \nIt \n", encoding="utf-8"),

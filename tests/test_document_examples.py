@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from charloom.cell_table import CELL_NAMES
 from charloom.errors import RunExistsError
+from charloom.registered_cells import CELL_FILES, cell_names, remove_cell
 from document_examples import OTHER_PROGRAMS, blocks, commands, run_examples
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +41,14 @@ def text_of(name):
 def test_the_examples_of_a_document_work(name, tmp_path, monkeypatch):
     """The longest documents take some ten seconds, with training runs, the whole experiment and a server."""
     monkeypatch.chdir(tmp_path)
-    assert run_examples(name, text_of(name)) == []
+    monkeypatch.setenv(CELL_FILES, "")
+    if name == "docs/guides/cells.md":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+    try:
+        assert run_examples(name, text_of(name)) == []
+    finally:
+        for cell in set(cell_names()) - set(CELL_NAMES):
+            remove_cell(cell)
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"bench"}))  # docs/guides/study.md runs it

@@ -190,6 +190,7 @@ def trained(network, **changes):
             "text": _native.Text(ids=np.zeros(26, np.uint8)),
             "starts": np.zeros(1, np.int64),
             "places": None,
+            "columns": None,
             "resets": None,
             "position": 0,
             "learning_rates": np.array([0.1]),

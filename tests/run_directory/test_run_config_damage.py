@@ -124,7 +124,7 @@ def test_a_damaged_config_is_restored_from_the_checkpoint_if_allowed(tmp_path, h
     [
         {"text": None},
         {"text": {}},
-        {"config": {"cell": "x"}},
+        {"config": {"cell": "X"}},
         {"format": None},
         {"config": None},
         {"more": 0},

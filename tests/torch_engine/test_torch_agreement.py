@@ -110,12 +110,14 @@ def with_slots(learner: Learner, dtype: str) -> Learner:
 def gates_in_another_order(honest):
     """Return a layer that takes the gates of an LSTM in the order f, i, g, o."""
 
-    def planted(cell, weights, x, carried):
+    def planted(cell, weights, x, carried, pieces):
         def swapped(array):
             i, f, *rest = array.chunk(4)
             return torch_layers.torch.cat([f, i, *rest])
 
-        return honest(cell, {name: swapped(array) for name, array in weights.items()}, x, carried)
+        return honest(
+            cell, {name: swapped(array) for name, array in weights.items()}, x, carried, pieces
+        )
 
     return planted
 
@@ -123,10 +125,10 @@ def gates_in_another_order(honest):
 def second_bias_outside_the_reset_gate(honest):
     """Return a layer that adds d of a GRU to b, so that the reset gate does not act on it."""
 
-    def planted(cell, weights, x, carried):
+    def planted(cell, weights, x, carried, pieces):
         b, d = weights["b"].clone(), weights["d"]
         b[-len(d) :] += d
-        return honest(cell, {**weights, "b": b, "d": d * 0}, x, carried)
+        return honest(cell, {**weights, "b": b, "d": d * 0}, x, carried, pieces)
 
     return planted
 

@@ -201,7 +201,7 @@ def test_events_are_on_disk_before_a_checkpoint_and_after_a_rollback(tmp_path):
         names = [(call.kind, (call.target or call.path).name) for call in calls]
         assert names.index(("fsync", "events.jsonl")) < names.index(("rename", "5"))
         calls.clear()
-        trainer = in_run_directory.RunTrainer(writer, learner, len(corpus), lambda: None)
+        trainer = in_run_directory.RunTrainer(writer, learner, corpus.ids, lambda: None)
         trainer.go_back(DivergedError("a number is not finite."))
         events = [call.kind for call in calls if call.path.name == "events.jsonl"]
         assert events[:2] == ["write", "fsync"]

@@ -36,6 +36,7 @@ NamedModels = Annotated[
         "--models",
         metavar="MODEL",
         parser=given_path,
+        autocompletion=model_names,
         help="a model, before the other models; repeatable",
     ),
 ]

@@ -65,7 +65,8 @@ def plain(value: Any, arrays: list[np.ndarray]) -> Any:
         arrays.append(value)
         return {DTYPE: value.dtype.str, SHAPE: value.shape}
     if isinstance(value, Vocabulary):
-        return {KIND: VOCABULARY, VALUES: ["".join(value.characters), value.tokens]}
+        items = value.boundary is not None
+        return {KIND: VOCABULARY, VALUES: ["".join(value.characters), value.tokens, items]}
     if isinstance(value, dict):
         return {VALUES: {name: plain(each, arrays) for name, each in value.items()}}
     if dataclasses.is_dataclass(value):

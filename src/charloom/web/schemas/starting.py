@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from charloom.config import MOST_ORDER, MOST_PAIRS
-from charloom.registered_cells import NAME as CELL_NAME
+from charloom.registered_cells import cell_names
 from charloom.web.schemas.common import (
     KEY,
     SHORT,
@@ -17,6 +18,22 @@ from charloom.web.schemas.common import (
     ResponseBody,
     Seed,
 )
+
+
+def a_cell(name: str) -> str:
+    """Return the name of a cell, built in or registered.
+
+    Raises:
+        PydanticCustomError: there is no such cell.
+    """
+    names = [repr(each) for each in cell_names()]
+    if repr(name) not in names:
+        wanted = f"{', '.join(names[:-1])} or {names[-1]}"
+        raise PydanticCustomError(
+            "literal_error", "Input should be {expected}", {"expected": wanted}
+        )
+    return name
+
 
 TextName = Annotated[str, StringConstraints(min_length=1, max_length=SHORT)]
 
@@ -67,9 +84,7 @@ class Settings(RequestBody):
         replacement: the known character that stands in place of each unknown one if `unknown` is `replace`.
     """
 
-    cell: (
-        Annotated[str, StringConstraints(max_length=32, pattern=f"^{CELL_NAME.pattern}$")] | None
-    ) = None
+    cell: Annotated[str, AfterValidator(a_cell)] | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
     layers: Annotated[int, Field(ge=1, le=8)] | None = None
     ngram_order: Annotated[int, Field(ge=0, le=MOST_ORDER)] | None = None
@@ -97,7 +112,7 @@ class Settings(RequestBody):
     judge_every: Annotated[int, Field(ge=0, le=2_000_000_000)] | None = None
     patience: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     tokens: Literal["characters", "bytes"] | None = None
-    unknown: Literal["refuse", "skip", "replace"] | None = None
+    unknown: Literal["refuse", "skip", "replace", "add"] | None = None
     replacement: Annotated[str, StringConstraints(min_length=1, max_length=1)] | None = None
     seed: Seed | None = None
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
