@@ -37,14 +37,12 @@ NamedModels = Annotated[
         metavar="MODEL",
         parser=given_path,
         autocompletion=model_names,
-        help="a model, before the other models; repeatable",
+        help="a model to compare; it is placed before those without this option; repeatable",
     ),
 ]
 TextFile = Annotated[
     str,
-    typer.Option(
-        "--file", metavar="TEXT", help="a file with the text, or - for standard input [default: -]"
-    ),
+    typer.Option("--file", metavar="TEXT", help="a file with the text, or - for standard input"),
 ]
 UnknownBits = Annotated[
     float,
