@@ -121,3 +121,12 @@ def test_a_model_of_a_stream_has_no_items():
         ConfigError, match="the model learned a stream of characters, which has no items"
     ):
         model.items(2)
+
+
+def test_a_check_must_return_true_or_false(model):
+    found = model.items(3, check=lambda item: np.bool_(len(item) < 9))
+    assert len(found) == 3
+    with pytest.raises(
+        ConfigError, match=r"the check returned .yes. for the item .* True or False"
+    ):
+        model.items(3, check=lambda item: "yes")

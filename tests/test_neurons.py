@@ -500,3 +500,19 @@ def test_a_model_without_its_text_reads_a_built_in_one():
         TextError, match="not in a run directory, so the text that it was trained on is not known"
     ):
         charloom.neurons(model, split="train")
+
+
+def test_the_boundaries_of_items_have_no_value_of_a_property_and_shift_no_other():
+    learner = new_learner(
+        Config(hidden_size=4, sigma=0.8, dtype="float64"), Vocabulary("abcd", items=True)
+    )
+    drawn = np.random.default_rng(0).integers(0, 5, 400).astype(learner.vocabulary.id_dtype)
+    ids = np.concatenate([[4], drawn, [4]]).astype(drawn.dtype)
+    is_a = Property("is-a", "the letter a", lambda text: np.array([c == "a" for c in text], float))
+    choice = choose(learner)
+    (found,) = rank(learner, ReferenceEngine(), [ids], [is_a], choice, 4)
+    values = np.concatenate(list(blocks(learner, ReferenceEngine(), ids, choice)))
+    h = values.reshape(len(ids), -1)[ids != 4]
+    expected = [np.corrcoef(h[:, n], drawn[drawn != 4] == 0)[0, 1] for n in range(4)]
+    for unit in found.units:
+        assert unit.r == pytest.approx(expected[unit.unit], rel=1e-9)

@@ -273,7 +273,8 @@ def test_a_collection_has_one_more_id_which_no_text_has_and_which_is_never_shown
     assert names.encode("cab").tolist() == [2, 0, 1]
     assert names.decode([3, 2, 0, 3, 1, 3]) == "cab"
     assert names.to_bytes([3, 2, 3]) == b"c"
-    assert names.completed([3, 2])[0] == ("", "c")
+    characters, ends = names.completed([3, 2, 3, 0, 1, 3])
+    assert (characters, ends.tolist()) == (("c", "a", "b"), [2, 4, 5])
     assert names != Vocabulary("abc")
     assert repr(names) == "Vocabulary('abc', items=True)"
     assert Vocabulary("abc").boundary is None

@@ -121,3 +121,27 @@ def test_options_for_items_are_refused_for_a_stream(tmp_path):
     )
     done = sample(tmp_path / "run", "--new")
     assert (done.exit_code, "the model learned a stream" in done.stderr) == (2, True)
+
+
+def test_what_ends_a_text_is_refused_for_items(names):
+    for words in (("--stop", "a"), ("--length", 5)):
+        done = sample(names, *words)
+        assert (done.exit_code, "ends each item itself; give --max-length" in done.stderr) == (
+            2,
+            True,
+        )
+    grid = sample(names, "--grid", "--new")
+    assert (grid.exit_code, "which --grid does not do" in grid.stderr) == (2, True)
+
+
+def test_distinct_items_differ_over_all_prompts(names, tmp_path):
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a\na\n")
+    done = sample(names, "-n", 4, "--distinct", "--prompts", prompts)
+    written = done.stdout.splitlines()
+    assert len(written) == len(set(written)) == 8
+
+
+def test_unknown_characters_of_a_prompt_are_named(names):
+    done = sample(names, "--prompt", "Xa", "--unknown", "skip")
+    assert "1 unknown character was skipped: 'X' (1) in the prompt" in done.stderr

@@ -13,7 +13,7 @@ from charloom.config import require_whole
 from charloom.engines import Engine
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError
-from charloom.formatting import counted, listing
+from charloom.formatting import counted, listing, shortened
 from charloom.messages import argument
 from charloom.model import Learner
 from charloom.notebook_html import card, sentence, text_table
@@ -52,7 +52,8 @@ class WrittenItem:
     Attributes:
         text: the item.
         number: its number among the texts with the same seed, from 0.
-        nats: -ln of the probability of the item and its end, at temperature 1.
+        nats: -ln of the probability of what the model wrote after the prompt, and of the end of the item, at
+            temperature 1.
     """
 
     text: str
@@ -61,7 +62,7 @@ class WrittenItem:
 
     @property
     def probability(self) -> float:
-        """The probability with which the model writes this item, at temperature 1."""
+        """The probability with which the model writes this item after its prompt, at temperature 1."""
         return math.exp(-self.nats)
 
 
@@ -196,6 +197,7 @@ class ItemWriter:
         wishes: which items to keep.
         prompt: the beginning of every item.
         known: the items of the collection; needed only for `wishes.new`.
+        before: the items that were written before, for `wishes.distinct`; further ones are added.
     """
 
     def __init__(
@@ -207,11 +209,12 @@ class ItemWriter:
         wishes: ItemWishes,
         prompt: str = "",
         known: KnownItems | None = None,
+        before: set[str] | None = None,
     ) -> None:
         self._learner, self._engine, self._options = learner, engine, options
         self._count, self._wishes, self._prompt, self._known = count, wishes, prompt, known
         self._beginning = learner.vocabulary.encode_with(prompt, options.policy).ids
-        self._before: set[str] = set()
+        self._before = set[str]() if before is None else before
         self._omitted, self._kept = Omitted(), list[WrittenItem]()
 
     def __iter__(self) -> Iterator[WrittenItem]:
@@ -225,7 +228,7 @@ class ItemWriter:
             drawn = np.concatenate([piece.ids for piece in iter(writing.step, None)])
             ids = np.concatenate([self._beginning, drawn])
             text = vocabulary.decode(ids)
-            if self._is_kept(text, ids, unended=writing.ended == "length"):
+            if self._is_kept(text, ids, unended=writing.ended != "item"):
                 item = WrittenItem(text, number, writing.nats_of(drawn))
                 self._kept.append(item)
                 yield item
@@ -241,7 +244,7 @@ class ItemWriter:
             omitted.repeated += 1
         elif wishes.matching is not None and not wishes.matching.fullmatch(text):
             omitted.unmatched += 1
-        elif wishes.check is not None and wishes.check(text) is not True:
+        elif wishes.check is not None and not passes(wishes.check, text):
             omitted.failed += 1
         else:
             self._before.add(text)
@@ -257,8 +260,23 @@ class ItemWriter:
         )
 
 
+def passes(check: Check, item: str) -> bool:
+    """Return what the check says about an item; raise ConfigError if it returns neither True nor False."""
+    found = check(item)
+    if not isinstance(found, bool | np.bool_):
+        raise ConfigError(
+            f"the check returned {shortened(found)} for the item {shortened(item)}; it must return True or False."
+        )
+    return bool(found)
+
+
 def item_writer(
-    model: "ItemModel", options: SampleOptions, count: int, wishes: ItemWishes, prompt: str = ""
+    model: "ItemModel",
+    options: SampleOptions,
+    count: int,
+    wishes: ItemWishes,
+    prompt: str = "",
+    before: set[str] | None = None,
 ) -> ItemWriter:
     """Return a writer of items, with the items of the model's own collection if `wishes` needs them.
 
@@ -273,7 +291,7 @@ def item_writer(
             f"or train a model with {argument('items')}."
         )
     known = KnownItems(own_items(model)) if wishes.new else None
-    return ItemWriter(learner, model.engine, options, count, wishes, prompt, known)
+    return ItemWriter(learner, model.engine, options, count, wishes, prompt, known, before)
 
 
 def own_items(model: "ItemModel") -> ItemIds:

@@ -56,6 +56,11 @@ class ClassifiedText:
         return int(np.isfinite(self.bits[0]).sum())
 
     @property
+    def predicted(self) -> int:
+        """The number of characters that are counted; the end of an item counts as one."""
+        return self.counted + (self.end_bits is not None)
+
+    @property
     def total_bits(self) -> NDArray[np.float64]:
         """The bits of the whole text for each model, shape (M,)."""
         ends = 0.0 if self.end_bits is None else self.end_bits
@@ -106,9 +111,10 @@ class ClassifiedText:
                     "model": name,
                     "probability": float(self.probabilities[m]),
                     "bits": float(self.total_bits[m]),
-                    "bits_per_character": float(self.total_bits[m]) / self.counted,
+                    "bits_per_character": float(self.total_bits[m]) / self.predicted,
                     "unknown_characters": self.unknown[m],
                     "bits_of_characters": rows[m],
+                    "end_bits": None if self.end_bits is None else float(self.end_bits[m]),
                 }
                 for m, name in enumerate(self.models)
             ],
@@ -125,7 +131,7 @@ class ClassifiedText:
             [
                 self.models[m],
                 f"{self.total_bits[m]:,.1f}",
-                f"{self.total_bits[m] / self.counted:.4f}",
+                f"{self.total_bits[m] / self.predicted:.4f}",
                 f"{self.unknown[m]:,}",
                 f"{100 * self.probabilities[m]:.2f} %",
             ]
@@ -140,7 +146,7 @@ class ClassifiedText:
             return f"{self.best} and {second} predict this text equally well."
         return (
             f"{self.best}: it needs {self.lead_bits:,.1f} bits fewer than {second} for "
-            f"{counted(self.counted, 'character')}."
+            f"{counted(self.counted, 'character')}{'' if self.end_bits is None else ' and the end'}."
         )
 
     def _repr_html_(self) -> str:

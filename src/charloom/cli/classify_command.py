@@ -90,7 +90,7 @@ def classify(
     if text is not None and file != STDIN:
         raise ConfigError("--text and --file both give a text; give only one of them.")
     read = read_text(file) if text is None else text
-    texts = [line for line in read.splitlines() if line] if each else [read.removesuffix("\n")]
+    texts = [line for line in lines_of(read) if line] if each else [read.removesuffix("\n")]
     paths = [*(models or []), *(model or [])]
     names = [str(path) for path in paths]
     require_classifiable(names, texts, unknown_bits)
@@ -108,6 +108,11 @@ def classify(
         show("")
         if not paint_contributions(found.texts[0]):
             say(f"the colours of the characters are left out{NO_COLOURS}.")
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, which end in a line feed, without a carriage return at their ends."""
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def write_table(found: "Classification", path: Path) -> None:

@@ -13,7 +13,7 @@ from charloom.config import require_whole
 from charloom.errors import ConfigError
 from charloom.formatting import harmless, shortened
 from charloom.pattern_matches import require_regex
-from charloom.sampling import SampleOptions
+from charloom.sampling import DEFAULT_OPTIONS, SampleOptions
 from charloom.user_files import failure, module_of_file
 
 if TYPE_CHECKING:
@@ -32,12 +32,11 @@ class GivenWishes:
     wishes: ItemWishes
     max_length: int | None
 
-    def require_none(self) -> None:
-        """Raise ConfigError if the user wants something of items, because the model learned a stream."""
+    def require_none(self, why: str) -> None:
+        """Raise ConfigError if the user wants something of items, which is not possible here; `why` says why."""
         if self != GivenWishes(ItemWishes(), None):
             raise ConfigError(
-                "--max-length, --new, --distinct, --matching and --check are for items, but the model learned a stream; "
-                "train one with train --items."
+                f"--max-length, --new, --distinct, --matching and --check choose among items, {why}."
             )
 
 
@@ -71,7 +70,7 @@ def check_of(given: str) -> Check:
 
     def checked(item: str) -> bool:
         try:
-            return function(item) is True
+            return function(item)  # type: ignore[no-any-return]
         except Exception as error:
             raise ConfigError(f"for the item {shortened(item)}, {failure(path, error)}") from None
 
@@ -88,9 +87,17 @@ def show_items(
     as_json: bool,
 ) -> None:
     """Write and print `count` items for each prompt. `model` is the path of the model `opened`."""
+    if options.stop or options.length != DEFAULT_OPTIONS.length:
+        raise ConfigError(
+            "--stop and --length end a text, but a model of items ends each item itself; give --max-length, or neither."
+        )
     options = replace(options, length=given.max_length or MAX_LENGTH)
-    wishes = given.wishes
-    writers = [item_writer(opened, options, count, wishes, prompt) for prompt in prompts]
+    wishes, before = given.wishes, set[str]()
+    for prompt in prompts:
+        unknowns = opened.vocabulary.encode_with(prompt, options.policy).unknown
+        if unknowns.total:
+            say(f"{unknowns.sentence} in the prompt.")
+    writers = [item_writer(opened, options, count, wishes, prompt, before) for prompt in prompts]
     if as_json:
         found: list[dict[str, Any]] = []
         for prompt, writer in zip(prompts, writers, strict=True):

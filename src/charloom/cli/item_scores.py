@@ -10,7 +10,7 @@ from charloom.cli.model_commands import model_identity, open_model
 from charloom.cli.terminal import explain_terminal_input, say, show, show_json
 from charloom.config import Config
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
-from charloom.formatting import harmless
+from charloom.formatting import counted, harmless
 from charloom.surprisal import Surprise, surprise
 from charloom.text.collection import Collection
 from charloom.text.item_reader import ItemReader
@@ -66,7 +66,7 @@ def score_items(
         show(f"{found.total_nats:.4f}\t{found.mean_bits:.4f}\t{one_line(item)}")
         nats, predicted, count = nats + found.total_nats, predicted + found.predicted, count + 1
     say(
-        f"{count:,} items: {nats / count:.4f} nats per item, {nats / predicted:.4f} nats "
+        f"{counted(count, 'item')}: {nats / count:.4f} nats per item, {nats / predicted:.4f} nats "
         f"({nats / predicted / np.log(2):.4f} bits) per character, by {model}, {opened.stage}."
     )
 

@@ -104,7 +104,11 @@ def sample(
     if opened.vocabulary.boundary is not None and axes is None:
         show_items(model, opened, beginnings, options, samples, wishes, as_json)
         return
-    wishes.require_none()
+    wishes.require_none(
+        "which --grid does not do"
+        if axes is not None
+        else "but the model learned a stream; train one with train --items"
+    )
     options = with_possible_start(opened, options, asked=start is not None)
     if axes is not None:
         write_as_table(model, opened, beginnings[0], options, axes, as_json)

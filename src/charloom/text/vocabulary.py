@@ -292,7 +292,7 @@ class Vocabulary:
         return self.decoder().decode(ids, final=True)
 
     def completed(self, ids: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-        """Return the characters that `ids` stand for, and where each character ends.
+        """Return the characters that `ids` stand for, and where each character ends. Boundaries are left out.
 
         If the tokens are bytes, a character can have several ids, and bytes that are not UTF-8 become
         U+FFFD. A string of the result can have several characters: if an ASCII character follows an
@@ -302,8 +302,9 @@ class Vocabulary:
             The characters, and for each character the number of ids up to and including its last id.
         """
         if self.tokens == "characters":
-            characters = tuple(map(self.text_of_ids.__getitem__, np.asarray(ids).tolist()))
-            return characters, np.arange(1, len(characters) + 1)
+            within = np.flatnonzero(np.asarray(ids) != self.boundary)
+            characters = tuple(map(self.characters.__getitem__, np.asarray(ids)[within].tolist()))
+            return characters, within + 1
         decoder = self.decoder()
         pieces, ends = [], []
         for n, last in enumerate(np.asarray(ids).tolist(), start=1):
