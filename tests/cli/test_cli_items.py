@@ -145,3 +145,25 @@ def test_distinct_items_differ_over_all_prompts(names, tmp_path):
 def test_unknown_characters_of_a_prompt_are_named(names):
     done = sample(names, "--prompt", "Xa", "--unknown", "skip")
     assert "1 unknown character was skipped: 'X' (1) in the prompt" in done.stderr
+
+
+@pytest.mark.parametrize("to", ["html", "onnx"])
+def test_a_file_that_cannot_begin_an_item_is_refused(names, to, tmp_path):
+    done = CliRunner().invoke(
+        app, ["export", str(names), "--to", to, "--output", str(tmp_path / f"a.{to}")]
+    )
+    assert (done.exit_code, "cannot begin an item with the zero state" in done.stderr) == (2, True)
+
+
+def test_a_hub_directory_and_a_pytorch_file_keep_the_items(names, tmp_path):
+    for to, output in (("hub", tmp_path / "hub"), ("torch", tmp_path / "a.safetensors")):
+        done = CliRunner().invoke(app, ["export", str(names), "--to", to, "--output", str(output)])
+        assert done.exit_code == 0, done.stderr
+    again = charloom.load(tmp_path / "hub")
+    assert list(again.items(4)) == list(charloom.load(names).items(4))
+    done = CliRunner().invoke(
+        app,
+        ["import", str(tmp_path / "a.safetensors"), "--output", str(tmp_path / "back.safetensors")],
+    )
+    assert done.exit_code == 0, done.output
+    assert list(charloom.load(tmp_path / "back.safetensors").items(4)) == list(again.items(4))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.model import Learner
+from charloom.model.item_resets import refuse_items
 from charloom.model.ngrams import NGrams
 from charloom.model.parameters import Parameters
 from charloom.model.writing_start import start_id, stored_state
@@ -39,9 +40,10 @@ def browser_model(learner: Learner, weights: WeightType) -> Learner:
     result can be evaluated, but not trained. A number that is too large for the type becomes infinite.
 
     Raises:
-        ConfigError: the cell is a registered one.
+        ConfigError: the cell is a registered one, or the model learned a collection of items.
     """
     built_in_cell(learner.config.cell, "an HTML file")
+    refuse_items(learner, "an HTML file")
 
     def rounded(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(weights).astype(np.float32)

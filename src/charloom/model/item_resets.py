@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.errors import ConfigError
+from charloom.messages import argument
 from charloom.model.learner import Learner
 
 
@@ -16,3 +18,12 @@ def item_beginnings(learner: Learner, x: NDArray[Any]) -> NDArray[np.bool_] | No
     """
     boundary = learner.vocabulary.boundary
     return None if boundary is None else np.asarray(x == boundary)
+
+
+def refuse_items(learner: Learner, file: str) -> None:
+    """Raise ConfigError for a model of items, whose states a `file`, such as "an HTML file", could not set to zero."""
+    if learner.vocabulary.boundary is not None:
+        raise ConfigError(
+            f"the model learned a collection of items, and {file} cannot begin an item with the zero state. Give "
+            f"{argument('to', 'hub')}, or write the items with charloom."
+        )

@@ -9,6 +9,7 @@ from charloom.errors import ConfigError, DivergedError
 from charloom.formatting import counted
 from charloom.messages import argument
 from charloom.model import Learner
+from charloom.model.item_resets import refuse_items
 from charloom.model.learner import RECENT
 from charloom.model.mixture_parts import refuse_ngrams
 from charloom.onnx_format.network_graph import graph_of_network, state_names
@@ -52,10 +53,11 @@ def onnx_bytes(learner: Learner, file: str) -> bytes:
         file: name of the file. The file also stores Python code that runs the file by this name.
 
     Raises:
-        ConfigError: the model has n-grams or a registered cell, or it is too large for an ONNX file.
+        ConfigError: the model has n-grams, a registered cell or items, or it is too large for an ONNX file.
         DivergedError: a number in the model is not finite, or too large for float32.
     """
     built_in_cell(learner.config.cell, "an ONNX file")
+    refuse_items(learner, "an ONNX file")
     refuse_ngrams(learner, "which charloom does not write into ONNX files")
     require_finite(learner)
     with np.errstate(over="ignore"):  # _require_float32 finds it
