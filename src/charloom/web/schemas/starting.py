@@ -84,7 +84,7 @@ class Settings(RequestBody):
         replacement: the known character that stands in place of each unknown one if `unknown` is `replace`.
     """
 
-    cell: Annotated[str, AfterValidator(a_cell)] | None = None
+    cell: Annotated[str, StringConstraints(max_length=32), AfterValidator(a_cell)] | None = None
     hidden_size: Annotated[int, Field(ge=1, le=2048)] | None = None
     layers: Annotated[int, Field(ge=1, le=8)] | None = None
     ngram_order: Annotated[int, Field(ge=0, le=MOST_ORDER)] | None = None
