@@ -150,6 +150,11 @@ def harmless(text: str) -> str:
     return text.translate(SIGNS)
 
 
+def one_line(text: str) -> str:
+    """Return a text on one line: ⏎ stands for a line feed, a space for a tab, and signs for other control characters."""
+    return harmless(text).replace("\n", "⏎").replace("\t", " ")
+
+
 def excerpt(text: str, width: int = 72) -> str:
     """Return the beginning of a text on one line, at most `width` characters."""
     line = " ".join(harmless(text).split())

@@ -16,7 +16,7 @@ from charloom.config import require_whole
 from charloom.engines import Sampler
 from charloom.engines.base import Ids
 from charloom.errors import ConfigError, TextError
-from charloom.formatting import counted, harmless, table
+from charloom.formatting import counted, one_line, table
 from charloom.model import DEFAULT_START
 from charloom.notebook_html import card, sentence
 from charloom.notebook_html import table as html_table
@@ -183,7 +183,7 @@ class Memorization:
 def shown(text: str) -> str:
     """Return a stretch in quotation marks, on one line, and shortened."""
     cut = text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
-    return f"“{harmless(cut).replace(chr(10), '⏎').replace(chr(9), ' ')}”"
+    return f"“{one_line(cut)}”"
 
 
 def memorized(

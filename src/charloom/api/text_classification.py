@@ -16,7 +16,7 @@ from charloom.colour_steps import HIGH, LOW, css_colour, scale, value_step
 from charloom.config import require_number, require_string
 from charloom.cooperative import run_all_slices
 from charloom.errors import ConfigError, TextError
-from charloom.formatting import counted, harmless, shortened, table
+from charloom.formatting import counted, one_line, shortened, table
 from charloom.model import start_id
 from charloom.notebook_html import MOST_CHARACTERS, card, colour_legend, coloured_text, sentence
 from charloom.notebook_html import table as html_table
@@ -256,8 +256,7 @@ class Classification:
 
 def shortened_text(text: str, most: int) -> str:
     """Return a text on one line; "…" stands for what is beyond `most` characters."""
-    cut = text if len(text) <= most else text[: most - 1] + "…"
-    return harmless(cut).replace("\n", "⏎").replace("\t", " ")
+    return one_line(text if len(text) <= most else text[: most - 1] + "…")
 
 
 def classify(

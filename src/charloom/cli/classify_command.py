@@ -86,11 +86,12 @@ def classify(
       charloom classify runs/book-1 runs/book-2 --file book.txt --each
     """
     from charloom.api.text_classification import classification_of, require_classifiable
+    from charloom.cli.item_scores import items_of
 
     if text is not None and file != STDIN:
         raise ConfigError("--text and --file both give a text; give only one of them.")
     read = read_text(file) if text is None else text
-    texts = [line for line in lines_of(read) if line] if each else [read.removesuffix("\n")]
+    texts = list(items_of(STDIN, read, {})) if each else [read.removesuffix("\n")]
     paths = [*(models or []), *(model or [])]
     names = [str(path) for path in paths]
     require_classifiable(names, texts, unknown_bits)
@@ -108,11 +109,6 @@ def classify(
         show("")
         if not paint_contributions(found.texts[0]):
             say(f"the colours of the characters are left out{NO_COLOURS}.")
-
-
-def lines_of(text: str) -> list[str]:
-    """Return the lines of a text, which end in a line feed, without a carriage return at their ends."""
-    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def write_table(found: "Classification", path: Path) -> None:

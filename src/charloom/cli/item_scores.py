@@ -10,7 +10,7 @@ from charloom.cli.model_commands import model_identity, open_model
 from charloom.cli.terminal import explain_terminal_input, say, show, show_json
 from charloom.config import Config
 from charloom.errors import ConfigError, TextError, UnknownCharacterError
-from charloom.formatting import counted, harmless
+from charloom.formatting import counted, one_line
 from charloom.surprisal import Surprise, surprise
 from charloom.text.collection import Collection
 from charloom.text.item_reader import ItemReader
@@ -103,8 +103,3 @@ def scores(
             raise TextError(f"item {number:,}: {error.message}") from None
     if not number:
         raise TextError("there is no item to score; give a text with at least one line.")
-
-
-def one_line(item: str) -> str:
-    """Return an item on one line, with signs for its line feeds and tabs."""
-    return harmless(item).replace("\n", "⏎").replace("\t", " ")

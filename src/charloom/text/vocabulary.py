@@ -10,6 +10,7 @@ import dataclasses
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -180,7 +181,7 @@ class Vocabulary:
         items = "" if self.boundary is None else ", items=True"
         return f"Vocabulary({''.join(self.characters)!r}{tokens}{items})"
 
-    @property
+    @cached_property
     def text_of_ids(self) -> tuple[str, ...]:
         """The character that each id stands for, of length K; an empty string for the boundary of items."""
         return self.characters if self.boundary is None else (*self.characters, "")
